@@ -1,0 +1,1 @@
+"""The stores: where the rooms' logs are kept."""

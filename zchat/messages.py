@@ -1,0 +1,74 @@
+"""What a reader gets: messages, positions, rooms, and the events around them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+
+class Position(NamedTuple):
+    """Say how far a room's log has been read: everything up to `seq`, in the log's `epoch`.
+
+    `Position(0, 0)` is the beginning of every log.
+    """
+
+    epoch: int
+    seq: int
+
+
+START = Position(0, 0)
+
+
+class Message(NamedTuple):
+    """Hold one message of a room's log.
+
+    `seq` counts 1, 2, 3 … in its room; `timestamp` is when it was stored, in microseconds
+    since 1970 (UTC); `body` is what was sent: text, or any other MessagePack value.
+
+    A tuple, because readers get it by the million: 226 ns to make one, against 1069 ns for a
+    frozen dataclass (docs/design.md).
+    """
+
+    room: str
+    seq: int
+    timestamp: int
+    user: str
+    body: Any
+
+
+class RoomInfo(NamedTuple):
+    """Describe a room: distinct users in it, and the first and last seq that can be read.
+
+    An empty log has `first == last + 1`.
+    """
+
+    name: str
+    members: int
+    first: int
+    last: int
+
+
+class GapReason:
+    """Name why messages can't be had.
+
+    `TRIMMED`: retention removed them. `RESET`: the room's log is another one than the one the
+    position was in (a memory store restarted, a file restored from a backup). `TAIL_LOST`: the
+    log lost its end after the position was given out.
+    """
+
+    TRIMMED = "trimmed"
+    RESET = "reset"
+    TAIL_LOST = "tail_lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Tell that nothing after seq `after` up to seq `upto` can be had; reading goes on behind it."""
+
+    room: str
+    after: int
+    upto: int
+    reason: str
+
+
+Event: TypeAlias = Message | Gap

@@ -1,0 +1,47 @@
+"""The rules for the names of rooms and users."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from zchat.errors import BadName
+
+MAX_CHARACTERS = 64
+"""Long enough for any name that a person reads, short enough for a prompt."""
+
+RESERVED = "/@#"
+"""First characters that stand for commands, people and rooms where names are typed."""
+
+_FORBIDDEN = {"Cc": "a control character", "Cf": "an invisible format character"}
+_FORBIDDEN |= {"Zl": "a line separator", "Zp": "a paragraph separator", "Cs": "half a surrogate pair"}
+
+
+def check_name(kind: str, name: str) -> str:
+    """Return a room's or user's name if it keeps the rules.
+
+    `kind` is "room" or "user", for the error's text. Any thread.
+
+    Raises:
+        BadName: it is empty, longer than 64 characters, not in Unicode's composed form (NFC),
+            holds a control, format or line character, has a blank at an end, or begins with
+            one of `/`, `@`, `#`.
+    """
+    shown = ascii(name if len(name) <= MAX_CHARACTERS else name[:MAX_CHARACTERS] + "…")
+    if not 1 <= len(name) <= MAX_CHARACTERS:
+        raise BadName(f"a {kind} name has 1 to {MAX_CHARACTERS} characters, {shown} has {len(name)}")
+    for character in name:
+        wrong = _FORBIDDEN.get(unicodedata.category(character))
+        if wrong:
+            raise BadName(f"{kind} name {shown} holds {wrong} (U+{ord(character):04X}); leave it out")
+    if not unicodedata.is_normalized("NFC", name):
+        raise BadName(f"{kind} name {shown} is not in composed form; normalize it to NFC")
+    if name != name.strip():
+        raise BadName(f"{kind} name {shown} begins or ends with a blank; leave it out")
+    if name[0] in RESERVED:
+        raise BadName(f"{kind} name {shown} begins with {name[0]}, which is reserved; begin with another")
+    return name
+
+
+def fold(name: str) -> str:
+    """Return what two names share if they are the same name: case does not count."""
+    return unicodedata.normalize("NFC", name.casefold())
