@@ -1,0 +1,60 @@
+# `make` shows what there is to do.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help run test check format bench clean
+
+help:
+	@echo 'make run      install into $(VENV) and start a broker'
+	@echo 'make test     install into $(VENV) and run the tests'
+	@echo 'make check    all that must pass: lint, format, strict types, tests with branch coverage'
+	@echo 'make format   format the code and mend what the linter can mend'
+	@echo 'make bench    measure throughput and latency (minutes)'
+	@echo 'make clean    remove everything that was made, $(VENV) too'
+	@echo
+	@echo 'PYTHON=python3.12 picks the Python (3.11 or newer) that $(VENV) is made with.'
+
+run: $(VENV)/installed
+	@echo 'Chat from another terminal with: $(BIN)/zchat client'
+	@exec $(BIN)/zchat broker
+
+test: $(VENV)/installed-dev
+	$(BIN)/python -m pytest
+
+check: $(VENV)/installed-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+format: $(VENV)/installed-dev
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(VENV)/installed
+	$(BIN)/python benchmarks/throughput.py
+	$(BIN)/python benchmarks/latency.py
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find zchat tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# An interrupted or failed step leaves no file behind, and is done again by the next call.
+$(VENV)/made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "zchat needs Python 3.11 or newer and $(PYTHON) is not; name one: make PYTHON=python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/installed: $(VENV)/made setup.cfg pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/made setup.cfg pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $(VENV)/installed $@
