@@ -2,10 +2,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+ROOT = Path(__file__).parent.parent
 
 # A busy machine makes an example slow, never wrong.
 settings.register_profile("zchat", deadline=None)
@@ -26,3 +30,11 @@ def needs() -> Callable[[str], str]:
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def tracked() -> list[str]:
+    """Give the files that belong to the project: those git knows, and new ones that it doesn't ignore."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=True)
+    return [place for place in listed.stdout.split("\0") if place and os.path.lexists(ROOT / place)]

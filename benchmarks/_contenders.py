@@ -1,0 +1,96 @@
+"""The two that are measured in turn: zchat, and the yardstick over plain pyzmq."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+import yardstick
+import zchat
+import zchat.broker
+from _run import Pipe, Worker, store_url
+
+ROOM = "General"
+
+
+class Publisher(Protocol):
+    """Send texts."""
+
+    def send(self, text: str) -> object: ...
+
+    def send_many(self, texts: Iterable[str]) -> int: ...
+
+
+class Subscriber(Protocol):
+    """Give messages: room, seq, timestamp, user and text, in a tuple or a list."""
+
+    def messages(self, timeout: float) -> Iterator[Any]: ...
+
+
+@dataclass(frozen=True)
+class Zchat:
+    """zchat over a kind of store, a fresh one for each run."""
+
+    store: str
+
+    def __str__(self) -> str:
+        return f"zchat, {self.store.rstrip(':')}"
+
+    def broker(self, store: str) -> AbstractContextManager[Any]:
+        return zchat.broker.Broker("tcp://127.0.0.1:*", store=store)
+
+    @contextmanager
+    def publisher(self, url: str, user: str) -> Iterator[Publisher]:
+        with zchat.Client(url, user=user) as client:
+            yield client.join(ROOM)
+
+    @contextmanager
+    def subscriber(self, url: str, user: str, last: int) -> Iterator[Subscriber]:
+        with zchat.Client(url, user=user) as client:
+            yield client.join(ROOM)
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """Plain pyzmq, with a window shared by `publishers`."""
+
+    window: int = yardstick.WINDOW
+    publishers: int = 1
+    store = "memory:"
+
+    def __str__(self) -> str:
+        return "yardstick"
+
+    def broker(self, store: str) -> AbstractContextManager[Any]:
+        return yardstick.Broker()
+
+    def publisher(self, url: str, user: str) -> AbstractContextManager[Publisher]:
+        return yardstick.Publisher(url, user, self._share)
+
+    def subscriber(self, url: str, user: str, last: int) -> AbstractContextManager[Subscriber]:
+        return yardstick.Subscriber(url, last, self._share)
+
+    @property
+    def _share(self) -> int:
+        return max(1, self.window // self.publishers)
+
+
+Contender: TypeAlias = Zchat | Yardstick
+
+
+def serve(pipe: Pipe, contender: Contender, store: str) -> None:
+    """Run a contender's broker in this process until the pipe is closed; the first word is its url."""
+    with contender.broker(store) as broker:
+        pipe.say(broker.url)
+        pipe.wait_for_the_end()
+
+
+@contextmanager
+def served(contender: Contender, start: Callable[..., Worker]) -> Iterator[str]:
+    """Give the url of the contender's broker, which runs over a fresh store in a process of its own."""
+    with store_url(contender.store) as store:
+        broker = start(serve, contender, store)
+        yield broker.hear()
+        broker.stop()

@@ -1,0 +1,207 @@
+"""What every benchmark needs: processes that report, rounds in turn, medians, tables."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import zmq
+
+DEADLINE = 120.0
+"""Seconds that any one step may take: far longer than the slowest honest run."""
+
+_SPAWN = multiprocessing.get_context("spawn")
+
+Row: TypeAlias = dict[str, Any]
+
+
+class Failed(Exception):
+    """Tell that a run went wrong: a message lost, a process dead, a step too slow."""
+
+
+class Worker:
+    """Run `target(pipe, *arguments)` in a process of its own, and talk to it through the pipe."""
+
+    def __init__(self, target: Callable[..., None], *arguments: Any) -> None:
+        self._pipe, child = _SPAWN.Pipe()
+        self._name = target.__name__
+        self._process = _SPAWN.Process(target=_work, args=(child, target, arguments), daemon=True)
+        self._process.start()
+        child.close()
+
+    def tell(self, value: Any = None) -> None:
+        """Send the worker a value; it waits in `hear`."""
+        self._pipe.send(value)
+
+    def ask(self, value: Any = None) -> Any:
+        """Send the worker a value and return what it says next."""
+        self.tell(value)
+        return self.hear()
+
+    def hear(self) -> Any:
+        """Return what the worker says next.
+
+        Raises:
+            Failed: it failed, died, or said nothing for `DEADLINE` seconds.
+        """
+        if not self._pipe.poll(DEADLINE):
+            raise Failed(f"{self._name} said nothing for {DEADLINE:.0f} s")
+        try:
+            right, value = self._pipe.recv()
+        except EOFError:
+            raise Failed(f"{self._name} died") from None
+        if not right:
+            raise Failed(f"{self._name} failed:\n{value}")
+        return value
+
+    def stop(self) -> None:
+        """End the worker, whatever it does."""
+        self._pipe.close()
+        self._process.join(5)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+
+
+class Pipe:
+    """Talk, in a worker, to the one who started it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def say(self, value: Any = None) -> None:
+        """Send a value."""
+        self._connection.send((True, value))
+
+    def hear(self) -> Any:
+        """Wait for a value."""
+        return self._connection.recv()
+
+    def wait_for_the_end(self) -> None:
+        """Return when the other side is gone."""
+        try:
+            while True:
+                self._connection.recv()
+        except (EOFError, OSError):
+            pass
+
+
+def _work(connection: Connection, target: Callable[..., None], arguments: Sequence[Any]) -> None:
+    try:
+        target(Pipe(connection), *arguments)
+    except (EOFError, KeyboardInterrupt, BrokenPipeError):
+        pass  # the one who started it is gone and has said why
+    except Exception:
+        connection.send((False, traceback.format_exc()))
+
+
+@contextmanager
+def workers() -> Iterator[Callable[..., Worker]]:
+    """Give a function that starts a `Worker`; at the end all are stopped, the first started last."""
+    with ExitStack() as stack:
+
+        def start(target: Callable[..., None], *arguments: Any) -> Worker:
+            worker = Worker(target, *arguments)
+            stack.callback(worker.stop)
+            return worker
+
+        yield start
+
+
+@contextmanager
+def store_url(kind: str) -> Iterator[str]:
+    """Give the URL of a fresh store: `memory:`, or for `sqlite` one in a file of its own."""
+    if kind != "sqlite":
+        yield kind
+        return
+    with tempfile.TemporaryDirectory(prefix="zchat-benchmark-") as folder:
+        yield f"sqlite:{Path(folder) / 'log.sqlite'}"
+
+
+def in_turn(contenders: dict[str, Callable[[], dict[str, float]]], rounds: int) -> list[Row]:
+    """Run every contender once a round, one after the other, and return a row for each.
+
+    A row has the medians of its figures; of the first figure also the least, the most, and the
+    ratio to the last contender's median.
+    """
+    results: dict[str, list[dict[str, float]]] = {name: [] for name in contenders}
+    for number in range(rounds):
+        for name, measure in contenders.items():
+            results[name].append(measure())
+            _progress(f"round {number + 1} of {rounds}: {name} {results[name][-1]}")
+    _progress("")
+    rows = [_row(name, figures) for name, figures in results.items()]
+    main = next(iter(results[rows[-1]["contender"]][0]))
+    return [{**row, "ratio": row[main] / rows[-1][main]} for row in rows]
+
+
+def _row(name: str, figures: list[dict[str, float]]) -> Row:
+    first, *_ = figures[0]
+    main = [each[first] for each in figures]
+    medians = {key: statistics.median(each[key] for each in figures) for key in figures[0]}
+    return {"contender": name, **medians, "least": min(main), "most": max(main)}
+
+
+def _progress(text: str) -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\x1b[K{text}")
+        sys.stderr.flush()
+
+
+def options(description: str) -> argparse.ArgumentParser:
+    """Return a parser with the options that all benchmarks share."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--rounds", type=int, default=5, help="rounds, each with every contender in turn (default 5)")
+    parser.add_argument("--store", choices=["memory:", "sqlite"], default="memory:", help="of zchat's broker")
+    parser.add_argument("--size", type=int, default=80, help="bytes of text in a message (default 80)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    return parser
+
+
+def machine() -> str:
+    """Say what the figures were measured on."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    python = f"Python {platform.python_version()}"
+    return f"{cores} cores, {python}, pyzmq {zmq.__version__}, libzmq {zmq.zmq_version()}"
+
+
+def report(title: str, rows: list[Row], as_json: bool) -> None:
+    """Print the rows, as a table or as one JSON object."""
+    if as_json:
+        print(json.dumps({"benchmark": title, "machine": machine(), "rows": rows}))
+        return
+    print(f"{title} ({machine()})")
+    heads = list(rows[0])
+    cells = [heads, *([_cell(row.get(head)) for head in heads] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for line in cells:
+        first, *others = (text.ljust(widths[0]) if not index else text for index, text in enumerate(line))
+        print(first, *(text.rjust(width) for text, width in zip(others, widths[1:], strict=True)), sep="  ")
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:,.2f}" if abs(value) < 100 else f"{value:,.0f}"
+    return "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a benchmark's main function; a failure is one line and exit code 1."""
+    try:
+        main()
+    except Failed as error:
+        sys.exit(f"failed: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)

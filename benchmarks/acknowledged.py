@@ -1,0 +1,49 @@
+"""Messages acknowledged a second: one client hands them over in one `send_many`, nobody reads.
+
+Both stores in turn. The clock stops when `send_many` returns: everything is stored then, with
+SQLite on the disk (`synchronous=FULL`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from functools import partial
+
+from _contenders import Zchat, served
+from _run import Failed, Pipe, in_turn, options, report, run, workers
+
+
+def publish(pipe: Pipe, contender: Zchat, url: str, size: int, messages: int) -> None:
+    """Send all messages and say how many nanoseconds it took."""
+    text = "x" * size
+    with contender.publisher(url, "writer") as room:
+        start = time.perf_counter_ns()
+        stored = room.send_many(text for _ in range(messages))
+        took = time.perf_counter_ns() - start
+    if stored != messages:
+        raise Failed(f"{messages:,} messages were sent, {stored:,} were stored")
+    pipe.say(took)
+
+
+def acknowledged(contender: Zchat, arguments: argparse.Namespace) -> dict[str, float]:
+    """Return the messages acknowledged a second of one run."""
+    with workers() as start, served(contender, start) as url:
+        took = start(publish, contender, url, arguments.size, arguments.messages).hear()
+    return {"acknowledged/s": arguments.messages / took * 1e9}
+
+
+def main() -> None:
+    parser = options("Measure messages acknowledged a second, both stores in turn.")
+    parser.add_argument("--messages", type=int, default=500_000, help="messages in a round (default 500000)")
+    arguments = parser.parse_args()
+    contenders = [Zchat("sqlite"), Zchat("memory:")]
+    report(
+        f"messages acknowledged a second: one send_many of {arguments.messages:,} of {arguments.size} bytes",
+        in_turn({str(each): partial(acknowledged, each, arguments) for each in contenders}, arguments.rounds),
+        arguments.json,
+    )
+
+
+if __name__ == "__main__":
+    run(main)

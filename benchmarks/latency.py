@@ -1,0 +1,97 @@
+"""Latency from `send` to the other's `messages()`, at one message a millisecond.
+
+Broker, publisher and subscriber are three processes; every message carries the time at which
+it was handed to `send`, on the clock that all processes of a machine share (CLOCK_MONOTONIC).
+The yardstick sends each message by itself, as it always does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from functools import partial
+from threading import Thread
+
+from _contenders import Contender, Subscriber, Yardstick, Zchat, served
+from _run import DEADLINE, Failed, Pipe, in_turn, options, report, run, workers
+
+PACE = 1_000_000
+"""Nanoseconds from one message to the next."""
+
+WARM_UP = 200
+"""Messages at the beginning that don't count: connections, caches and clocks settle."""
+
+MOST_LATE = 100 * PACE
+"""Nanoseconds behind at the end of a run from which it wasn't one message a millisecond."""
+
+SILENCE = 10.0
+"""Seconds without a message after which the subscriber gives up."""
+
+
+def publish(pipe: Pipe, contender: Contender, url: str, size: int, messages: int) -> None:
+    """Send a message a millisecond; one that is late is followed by the next at its own time."""
+    with contender.publisher(url, "writer") as room:
+        pipe.say()
+        pipe.hear()
+        clock = time.perf_counter_ns
+        due = clock()
+        for _ in range(messages):
+            due += PACE
+            while (early := due - clock()) > 0:
+                time.sleep(early / 1e9)
+            room.send(f"{clock():0{size}}")
+        pipe.say(clock() - due)
+        pipe.wait_for_the_end()
+
+
+def subscribe(pipe: Pipe, contender: Contender, url: str, messages: int) -> None:
+    """Take all messages in a thread and say how long each was under way."""
+    delays: list[int] = []
+    with contender.subscriber(url, "reader", messages) as room:
+        thread = Thread(target=_take, args=(room, messages, delays), daemon=True)
+        thread.start()
+        pipe.say()
+        thread.join(DEADLINE)
+        if len(delays) != messages:
+            raise Failed(f"{messages:,} messages were sent, {len(delays):,} came")
+        pipe.say(delays)
+        pipe.wait_for_the_end()
+
+
+def _take(room: Subscriber, messages: int, delays: list[int]) -> None:
+    clock = time.perf_counter_ns
+    for message in room.messages(timeout=SILENCE):
+        delays.append(clock() - int(message[4]))
+        if len(delays) == messages:
+            break
+
+
+def latencies(contender: Contender, arguments: argparse.Namespace) -> dict[str, float]:
+    """Return p50 and p99 of one run, in microseconds."""
+    messages = arguments.messages + WARM_UP
+    with workers() as start, served(contender, start) as url:
+        reader = start(subscribe, contender, url, messages)
+        reader.hear()
+        writer = start(publish, contender, url, arguments.size, messages)
+        writer.hear()
+        late = writer.ask()
+        delays = sorted(reader.hear()[WARM_UP:])
+    if late > MOST_LATE:
+        raise Failed(f"the pace could not be kept: {late / 1e6:.1f} ms late at the end")
+    return {"p50 µs": delays[len(delays) // 2] / 1000, "p99 µs": delays[len(delays) * 99 // 100] / 1000}
+
+
+def main() -> None:
+    parser = options("Measure latency at one message a millisecond, zchat in turn with plain pyzmq.")
+    parser.add_argument("--messages", type=int, default=2000, help="messages in a round (default 2000)")
+    arguments = parser.parse_args()
+    contenders: list[Contender] = [Zchat(arguments.store), Yardstick()]
+    report(
+        f"latency from send to messages(), one message of {arguments.size} bytes a millisecond",
+        in_turn({str(each): partial(latencies, each, arguments) for each in contenders}, arguments.rounds),
+        arguments.json,
+    )
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,105 @@
+"""What keeps the parts apart: who imports whom, and what stands where."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = sorted((ROOT / "zchat").rglob("*.py"))
+SOURCES = [*PACKAGE, *sorted((ROOT / "tests").rglob("*.py")), *sorted((ROOT / "benchmarks").rglob("*.py"))]
+
+WITHOUT_IO = [
+    "zchat/errors.py",
+    "zchat/messages.py",
+    "zchat/names.py",
+    "zchat/protocol.py",
+    "zchat/wire.py",
+    "zchat/broker/commands.py",
+    "zchat/broker/core.py",
+    "zchat/broker/limits.py",
+    "zchat/broker/push.py",
+    "zchat/broker/room.py",
+    "zchat/broker/session.py",
+]
+OUTSIDE_WORLD = {"asyncio", "os", "pathlib", "random", "secrets", "select", "selectors", "socket", "sqlite3"}
+OUTSIDE_WORLD |= {"subprocess", "tempfile", "threading", "time", "zmq"}
+
+TEXTS = {".py", ".md", ".cfg", ".toml", ".txt", ".json", ".in"}
+MACHINE_PATHS = re.compile(r"(?<![\w.])/(?:work|root|home|Users|mnt)/\w")
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Yield the dotted names that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def within(name: str, package: str) -> bool:
+    return name == package or name.startswith(f"{package}.")
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("path", PACKAGE, ids=relative)
+def test_imports_run_one_way_from_cli_to_broker_to_the_rest(path: Path) -> None:
+    place = relative(path)
+    if place.startswith("zchat/cli/") or place == "zchat/__main__.py":
+        forbidden: list[str] = []
+    elif place.startswith("zchat/broker/"):
+        forbidden = ["zchat.cli"]
+    else:
+        forbidden = ["zchat.cli", "zchat.broker"]
+    assert not [name for name in imports(path) if any(within(name, package) for package in forbidden)]
+
+
+def test_importing_zchat_brings_neither_the_broker_nor_the_command() -> None:
+    program = "import sys, zchat; print(*(n for n in sys.modules if n.startswith(('zchat.broker', 'zchat.cli'))))"
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True
+    )
+    assert run.stdout.split() == []
+
+
+@pytest.mark.parametrize("place", WITHOUT_IO)
+def test_cores_know_no_socket_thread_clock_file_or_chance(place: str) -> None:
+    assert not {name.split(".")[0] for name in imports(ROOT / place)} & OUTSIDE_WORLD
+
+
+def test_nothing_imports_the_links_at_the_top() -> None:
+    wrong = [
+        (relative(path), name) for path in SOURCES for name in imports(path) if name.split(".")[0] in {"broker", "cli"}
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("name", ["broker", "cli"])
+def test_the_links_at_the_top_lead_into_the_package_wherever_it_is(name: str) -> None:
+    link = ROOT / name
+    assert link.is_symlink()
+    assert os.readlink(link) == f"zchat/{name}"
+    assert link.resolve() == (ROOT / "zchat" / name).resolve()
+
+
+def test_no_file_tells_of_the_machine_it_was_written_on(tracked: list[str]) -> None:
+    wrong = [
+        f"{place}:{number}"
+        for place in tracked
+        if Path(place).suffix in TEXTS and not place.startswith("tests/data/")
+        for number, line in enumerate((ROOT / place).read_text(encoding="utf-8").splitlines(), 1)
+        if MACHINE_PATHS.search(line)
+    ]
+    assert wrong == []
