@@ -10,6 +10,7 @@ ZchatError
 ├── StoreError            the broker's store can't be opened
 ├── Refused               the broker said no: code, text, retryable
 │   └── one class a code, below
+├── HandlerFailed         the application's own handler raised
 └── GapError              after, upto, reason: raised once by Room.messages()
 """
 
@@ -17,7 +18,12 @@ from __future__ import annotations
 
 
 class ZchatError(Exception):
-    """Stand for everything that zchat raises on purpose."""
+    """Stand for everything that zchat raises on purpose.
+
+    `stored` is how many messages of a `send_many` are known to be stored before it failed.
+    """
+
+    stored: int = 0
 
 
 class UsageError(ZchatError):
@@ -46,6 +52,10 @@ class OutcomeUnknown(DeadlineExceeded):
 
 class StoreError(ZchatError):
     """Tell that a store can't be opened: its place, another program's file, a newer schema."""
+
+
+class HandlerFailed(ZchatError):
+    """Tell that the function given as `on_event` raised; its error is the cause."""
 
 
 class GapError(ZchatError):

@@ -176,6 +176,7 @@ def decode_notice(frame: bytes) -> list[Any]:
 
 
 _FLAT = frozenset({str, int, float, bool, bytes, type(None), msgpack.ExtType, msgpack.Timestamp})
+_HEADER = 5
 _SKIP_FROM = 512
 """Bytes from which a value is walked before it is decoded: a lying count in a short one is cheap."""
 
@@ -207,7 +208,7 @@ def check_bodies(bodies: bytes, max_message: int) -> int:
             map keys that are neither arrays nor maps, 64 levels deep at most.
         MessageTooLarge: one of them is over `max_message` bytes, or all over 1 MiB.
     """
-    if len(bodies) > max(MAX_BLOCK_BYTES, max_message) + 5:
+    if len(bodies) > max(MAX_BLOCK_BYTES, max_message) + _HEADER:
         raise MessageTooLarge(f"a block holds {MAX_BLOCK_BYTES} bytes at most, this has {len(bodies)}")
     try:
         values = _unpack_hostile(bodies)
@@ -258,8 +259,12 @@ def encode_body(body: Any) -> bytes:
     """
     try:
         packed: bytes = pack(body)
+        if type(body) is not str:
+            check_bodies(b"\x91" + packed, MAX_INT)
+    except (BadBlock, MessageTooLarge) as error:
+        raise UsageError(f"this body of type {type(body).__name__} can't be sent: {error}") from error
     except Exception as error:
-        raise UsageError(f"MessagePack can't hold a body of type {type(body).__name__}: {error}") from error
+        raise UsageError(f"MessagePack can't hold a body of type {type(body).__name__}: {_reason(error)}") from error
     return packed
 
 

@@ -1,0 +1,272 @@
+"""What the broker does for each command of the protocol: one handler a command, in one table.
+
+A handler is given the core, the ticket to answer to, and the command's fields as
+`zchat.wire.COMMANDS` lists them (without the request's number). It answers through the core,
+now or later, or raises a `Refused`.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from zchat import errors
+from zchat.broker import limits
+from zchat.broker.room import Member, Room
+from zchat.broker.session import Session
+from zchat.broker.store import base
+from zchat.messages import Gap, GapReason, Position
+from zchat.names import check_name, fold
+from zchat.wire import MAX_BLOCK_BYTES, MAX_BLOCK_MESSAGES, PONG, VERSION, check_bodies, encode_page, pack
+
+if TYPE_CHECKING:
+    from zchat.broker.core import Core
+
+
+class Ticket(NamedTuple):
+    """Say whom to answer: a session on the connection it had, and the request's number.
+
+    `session` is None for a stranger, `request` for what isn't answered.
+    """
+
+    session: Session | None
+    routing_id: bytes
+    request: int | None
+
+
+def hello(
+    core: Core, ticket: Ticket, oldest: int, newest: int, user: str, producer: bytes, token: bytes, mark: int
+) -> None:
+    """Begin a session, or go on with one by its token; answers with what is agreed."""
+    if ticket.session is not None:
+        raise errors.Malformed("this connection has greeted already; greet once")
+    if core.closing:
+        raise errors.Closing("the broker is going down; try again later")
+    if not oldest <= VERSION <= newest:
+        raise errors.VersionRefused(
+            f"this broker speaks version {VERSION} of the protocol, the client {oldest} to {newest}; update the older"
+        )
+    check_name("user", user)
+    mark = min(mark, core.settings.high_water_mark) or core.settings.high_water_mark
+    session = core.tokens.get(token)
+    owner = core.producers.get(producer)
+    if owner is not None and owner is not session:
+        raise errors.Superseded("this producer belongs to another session; make a new one")
+    if session is not None:
+        core.fence(session)
+        del core.producers[session.producer]
+        session.producer, session.user = producer, user
+        session.connect(ticket.routing_id, mark, core.now)
+    elif len(core.sessions) >= limits.MAX_SESSIONS:
+        raise errors.Busy(f"the broker has {limits.MAX_SESSIONS} sessions, as many as it may; try again later")
+    else:
+        session = Session(ticket.routing_id, user, producer, token, mark, core.now)
+    core.enter(session)
+    session.unanswered += 1
+    core.answer(
+        ticket._replace(session=session),
+        VERSION,
+        user,
+        mark,
+        core.settings.max_message,
+        MAX_BLOCK_BYTES,
+        MAX_BLOCK_MESSAGES,
+        limits.MAX_REQUESTS,
+        int(limits.PING_AFTER * 1000),
+        int(limits.LOST_AFTER * 1000),
+    )
+
+
+def join(
+    core: Core, ticket: Ticket, name: str, number: int, position: list[int] | None, held: int, create: bool
+) -> None:
+    """Make the session a member of a room, from now on or from a position on."""
+    session = _session(core, ticket)
+    may_make = create and not core.settings.fixed_rooms
+    room = core.make_room(name) if may_make else core.room(name)
+    old = session.members.get(room)
+    if old is None and len(session.members) >= limits.MAX_MEMBERSHIPS:
+        core.vacate(room)
+        raise errors.LimitReached(f"a session is in {limits.MAX_MEMBERSHIPS} rooms at most; leave one")
+    if (old is not None and number <= old.join) or held > session.mark:
+        raise errors.Malformed("join: its number is above that of the join before, held is the mark at most")
+    if old is not None:
+        core.pusher.left(old)
+    start = Position(room.epochs.at(room.last), room.last) if position is None else Position(*position)
+    gap = _gap(room, start)
+    member = Member(session, room, number, start.seq if gap is None else gap.upto, held)
+    member.covered = start.seq
+    member.gap = gap
+    session.members[room] = member
+    room.add(member)
+    core.answer(ticket, room.name, start.epoch, start.seq, room.first, room.last, session.mark)
+    core.pusher.joined(member)
+
+
+def _gap(room: Room, start: Position) -> Gap | None:
+    parted = room.epochs.parted(start, room.last)
+    if parted is not None:
+        reason, upto = parted
+        return Gap(room.name, start.seq, max(upto, room.first - 1), reason)
+    if start.seq < room.first - 1:
+        return Gap(room.name, start.seq, room.first - 1, GapReason.TRIMMED)
+    return None
+
+
+def leave(core: Core, ticket: Ticket, name: str, number: int) -> None:
+    """End a membership; a leave of an earlier join changes nothing."""
+    member = _member(core, ticket, name)
+    if member.join == number:
+        core.pusher.left(member)
+        del member.session.members[member.room]
+        core.vacate(member.room)
+    core.answer(ticket)
+
+
+def send(core: Core, ticket: Ticket, name: str, number: int, bodies: bytes) -> None:
+    """Store a block; the answer goes out when it is safe, then the members are served."""
+    member = _member(core, ticket, name)
+    if core.closing:
+        raise errors.Closing("the broker is going down; try again later")
+    count = check_bodies(bodies, core.settings.max_message)
+    if not number:
+        raise errors.Malformed("send: blocks are numbered from 1")
+    session, room = member.session, member.room
+    core.pending += 1
+    room.pending += 1
+    core.store.append(
+        base.Append(room.name, session.producer, number, session.user, bodies, count),
+        partial(_appended, core, ticket, room, number),
+    )
+
+
+def _appended(core: Core, ticket: Ticket, room: Room, number: int, outcome: base.Appended) -> None:
+    core.pending -= 1
+    room.pending -= 1
+    match outcome:
+        case base.Stored(block, epoch):
+            core.counters.blocks += 1
+            core.counters.messages += block.last - block.first + 1
+            room.grow(block, epoch)
+            core.answer(ticket, block.first, block.timestamp, epoch)
+            core.pusher.grew(room, block)
+        case base.Duplicate(first, _, timestamp):
+            core.counters.duplicates += 1
+            core.answer(ticket, first, timestamp, room.epochs.at(first))
+        case base.OutOfSequence(expected):
+            core.refuse(ticket, errors.OutOfOrder(f"block {number} is out of order: go back to {expected}"))
+        case base.ForgottenProducer():
+            core.refuse(ticket, errors.Forgotten(f"block {number} is of a producer not known here: begin again at 1"))
+        case base.Full(reason):
+            core.refuse(ticket, errors.Busy(f"{reason}; try again later"))
+        case base.Failed(reason):
+            core.refuse(ticket, errors.StoreFailed(f"the broker could not store it: {reason}; try again later"))
+    core.vacate(room)
+
+
+def history(
+    core: Core, ticket: Ticket, name: str, after: int | None, before: int | None, limit: int
+) -> None:
+    """Read a part of a room's log: the oldest after `after`, else the newest before `before`."""
+    room = core.room(name)
+    end = room.last if before is None else min(before - 1, room.last)
+    if after is None:
+        after = end - limit
+    after = max(after, room.first - 1)
+    upto = min(end, after + min(limit, limits.HISTORY_MESSAGES))
+    if upto <= after:
+        core.answer_frame(ticket, encode_page(ticket.request or 0, (room.name, 0, after, after, False), []))
+        return
+    core.pending += 1
+    core.store.read(
+        room.name, after, upto, limits.HISTORY_BYTES, partial(_page, core, ticket, room, after, upto, end, limit)
+    )
+
+
+def _page(
+    core: Core,
+    ticket: Ticket,
+    room: Room,
+    after: int,
+    upto: int,
+    end: int,
+    limit: int,
+    page: base.Page | base.Full | base.Failed,
+) -> None:
+    core.pending -= 1
+    match page:
+        case base.Page(blocks):
+            if blocks:
+                after = max(after, blocks[0].first - 1)
+                upto = max(after, min(upto, blocks[-1].last))
+            more = upto < end and upto - after < limit and bool(blocks)
+            head = (room.name, room.epochs.at(upto), after, upto, more)
+            core.answer_frame(ticket, encode_page(ticket.request or 0, head, [block.data for block in blocks]))
+        case base.Full(reason):
+            core.refuse(ticket, errors.Busy(f"{reason}; try again later"))
+        case base.Failed(reason):
+            core.refuse(ticket, errors.StoreFailed(f"the broker could not read it: {reason}; try again later"))
+
+
+def rooms(core: Core, ticket: Ticket, after: str | None, limit: int) -> None:
+    """List rooms by name, from the one behind `after` on."""
+    start = 0 if after is None else bisect_right(core.order, fold(after))
+    stop = start + max(1, min(limit, limits.ROOMS_PAGE))
+    found = [core.rooms[folded] for folded in core.order[start:stop]]
+    core.answer(
+        ticket, [(room.name, len(room.users), room.first, room.last) for room in found], stop < len(core.order)
+    )
+
+
+def credit(core: Core, ticket: Ticket, name: str, number: int, taken: int) -> None:
+    """Count what a member has taken; credit of an earlier join, or of no member, changes nothing."""
+    session = _session(core, ticket)
+    room = core.rooms.get(fold(name))
+    member = session.members.get(room) if room is not None else None
+    if member is None or member.join != number:
+        core.counters.stale_credit += 1
+    elif not core.pusher.credited(member, taken):
+        raise errors.Malformed(f"credit for {taken} notifications of {member.room.name}, {member.sent} were sent")
+
+
+def ping(core: Core, ticket: Ticket) -> None:
+    """Answer that the broker is there."""
+    core.send_loose(ticket.routing_id, _PONG)
+
+
+def bye(core: Core, ticket: Ticket) -> None:
+    """End the session; its producer is forgotten."""
+    session = _session(core, ticket)
+    core.answer(ticket)
+    core.end(session, None)
+    core.store.forget(session.producer)
+
+
+def _session(core: Core, ticket: Ticket) -> Session:
+    assert ticket.session is not None, "the table says that this command needs a session"
+    return ticket.session
+
+
+def _member(core: Core, ticket: Ticket, name: str) -> Member:
+    room = core.room(name)
+    member = _session(core, ticket).members.get(room)
+    if member is None:
+        raise errors.NotAMember(f"you are not in {room.name}: join it first")
+    return member
+
+
+_PONG: bytes = pack((PONG,))
+
+HANDLERS: dict[str, Callable[..., Any]] = {
+    "hello": hello,
+    "join": join,
+    "leave": leave,
+    "send": send,
+    "history": history,
+    "rooms": rooms,
+    "credit": credit,
+    "ping": ping,
+    "bye": bye,
+}

@@ -1,0 +1,251 @@
+"""The broker without I/O: frames and the time come in, frames go out through a port.
+
+It knows no socket, thread, clock or file, so that a simulation can run it. The loop
+(`zchat.broker.server`) owns one and calls it from its thread alone:
+
+    receive(routing_id, frames, now)   for each message that the socket has
+    tick(now, drained)                 once a turn: the store's answers, expiry, retention
+    turn(now)                          once a turn: serve members
+
+Sessions: `hello` makes one (or goes on with one, by its token, over a fresh connection, which
+fences the old one); `bye`, silence or a broken bound ends it.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from typing import Any
+
+from zchat import errors
+from zchat.broker.commands import HANDLERS, Ticket
+from zchat.broker.counters import Counters
+from zchat.broker.limits import (
+    EXPIRE_AFTER,
+    EXPIRE_EVERY,
+    FENCED,
+    MAX_REQUESTS,
+    MAX_ROOMS,
+    STALL,
+)
+from zchat.broker.push import Port, Pusher
+from zchat.broker.retention import Retention
+from zchat.broker.room import Room
+from zchat.broker.session import Session
+from zchat.broker.settings import Settings
+from zchat.broker.store.base import RoomLog, Store
+from zchat.names import check_name, fold
+from zchat.wire import COMMANDS, END, ERROR, MAX_BLOCK_BYTES, OK, MalformedCommand, decode_command, pack
+
+
+class Core:
+    """Decide what a broker does."""
+
+    def __init__(self, port: Port, store: Store, logs: list[RoomLog], settings: Settings, now: float) -> None:
+        self._port = port
+        self.store = store
+        self.settings = settings
+        self.counters = Counters()
+        self.pusher = Pusher(port, store, self.counters)
+        self.retention = Retention(self)
+        self.sessions: dict[bytes, Session] = {}
+        self.tokens: dict[bytes, Session] = {}
+        self.producers: dict[bytes, Session] = {}
+        self.fenced: dict[bytes, None] = {}
+        self.rooms: dict[str, Room] = {}
+        self.order: list[str] = []
+        self.pending = 0
+        self.closing = False
+        self.now = now
+        self._expiry_due = now + EXPIRE_EVERY
+        self._judge_from = now
+        for log in logs:
+            self._add(Room(log))
+        for name in settings.rooms:
+            room = self.rooms.get(fold(name)) or self._add(Room(RoomLog(name, 1, 0, ())))
+            room.fixed = True
+
+    # -- what comes in ---------------------------------------------------------------------------
+
+    def receive(self, routing_id: bytes, frames: list[bytes], now: float) -> None:
+        """Take one message of a peer: whatever it holds, it is obeyed, refused or ignored, and counted."""
+        self.now = now
+        session = self.sessions.get(routing_id)
+        if session is None and routing_id in self.fenced:
+            self.counters.fenced += 1
+            return
+        if session is not None:
+            session.heard = now
+        ticket = Ticket(session, routing_id, None)
+        try:
+            if len(frames) != 1 or len(frames[0]) > MAX_BLOCK_BYTES * 2:
+                raise MalformedCommand("malformed message: it is one frame of 2 MiB at most", code="malformed")
+            command = decode_command(frames[0])
+            spec = COMMANDS[command[0]]
+            fields = command[1:]
+            if spec.answered:
+                ticket = Ticket(session, routing_id, fields.pop(0))
+            if session is None and spec.needs_session:
+                raise errors.NoSession("no session here: greet with hello first, over a fresh connection")
+            if session is not None and self._accept(session, ticket):
+                HANDLERS[command[0]](self, ticket, *fields)
+            elif session is None:
+                HANDLERS[command[0]](self, ticket, *fields)
+        except MalformedCommand as error:
+            ticket = Ticket(session, routing_id, error.request)
+            if session is None or self._accept(session, ticket):
+                self.refuse(ticket, error)
+        except errors.Refused as error:
+            self.refuse(ticket, error)
+
+    def _accept(self, session: Session, ticket: Ticket) -> bool:
+        """Count a request that is to be answered; False if it ends its session, being one too many."""
+        if ticket.request is None:
+            return True
+        session.unanswered += 1
+        if session.unanswered <= MAX_REQUESTS:
+            return True
+        self.end(session, errors.TooManyRequests(f"more than {MAX_REQUESTS} requests unanswered; wait for replies"))
+        return False
+
+    def tick(self, now: float, drained: bool) -> None:
+        """Carry out what time brings: the store's answers, silent sessions, retention.
+
+        `drained`: everything that had arrived by now has been received; only then is silence judged.
+        """
+        if now - self.now > STALL:  # this process stood still: what clients sent meanwhile is yet to be read
+            self._judge_from = now + STALL
+        self.now = now
+        self.counters.turns += 1
+        self.store.poll()
+        for name, first in self.store.trimmed():
+            if room := self.rooms.get(fold(name)):
+                self.pusher.trimmed(room, first)
+        if now >= self._expiry_due and drained:
+            self._expiry_due = now + EXPIRE_EVERY
+            if now >= self._judge_from:
+                for session in [each for each in self.sessions.values() if now - each.heard > EXPIRE_AFTER]:
+                    self.counters.expired += 1
+                    self.end(session, errors.Expired(f"nothing was heard from you for {EXPIRE_AFTER:g} s"))
+        self.retention.tick(now)
+
+    def turn(self, now: float) -> None:
+        """Serve members, within a turn's bounds."""
+        self.pusher.turn(now)
+
+    def due(self) -> float:
+        """Return when `tick` is next needed if nothing arrives."""
+        due = min(self._expiry_due, self.retention.due)
+        return due if self.pusher.due is None else min(due, self.pusher.due)
+
+    def stop(self) -> None:
+        """Take no more requests; what was accepted is still answered."""
+        self.closing = True
+
+    @property
+    def settled(self) -> bool:
+        """Tell whether everything that was accepted is answered."""
+        return not self.pending and not any(s.replies for s in self.sessions.values() if not s.gone)
+
+    def dismiss(self) -> None:
+        """Tell every client that the broker is going down, and end its session."""
+        for session in list(self.sessions.values()):
+            self.end(session, errors.Closing("the broker is going down; it may be back soon"))
+
+    # -- what goes out ---------------------------------------------------------------------------
+
+    def answer(self, ticket: Ticket, *result: Any) -> None:
+        """Answer a request, unless its connection is no longer its session's."""
+        self.answer_frame(ticket, pack((OK, ticket.request, *result)))
+
+    def answer_frame(self, ticket: Ticket, frame: bytes) -> None:
+        """Answer a request with a frame that is made already."""
+        session = ticket.session
+        if session is not None and not session.ended and session.routing_id == ticket.routing_id:
+            self.pusher.reply(session, frame)
+
+    def refuse(self, ticket: Ticket, error: errors.Refused) -> None:
+        """Answer with an error; one that no request asked for is dropped if the pipe is full."""
+        self.counters.refused[error.code] += 1
+        frame: bytes = pack((ERROR, ticket.request, error.code, error.text, error.retryable))
+        if ticket.session is None or ticket.request is None:
+            self._port.send(ticket.routing_id, frame)
+        else:
+            self.answer_frame(ticket, frame)
+
+    def send_loose(self, routing_id: bytes, frame: bytes) -> None:
+        """Send what may be dropped if the pipe is full."""
+        self._port.send(routing_id, frame)
+
+    # -- sessions --------------------------------------------------------------------------------
+
+    def enter(self, session: Session) -> None:
+        """Keep a session under its routing id, token and producer."""
+        self.sessions[session.routing_id] = session
+        self.tokens[session.token] = session
+        self.producers[session.producer] = session
+        self.counters.greeted += 1
+
+    def fence(self, session: Session) -> None:
+        """Take a session off its connection, whose late frames are dropped from now on."""
+        del self.sessions[session.routing_id]
+        self._port.send(session.routing_id, _end(errors.Superseded("this session goes on over another connection")))
+        self.fenced[session.routing_id] = None
+        if len(self.fenced) > FENCED:
+            del self.fenced[next(iter(self.fenced))]
+        self.empty(session)
+
+    def end(self, session: Session, error: errors.Refused | None) -> None:
+        """End a session and its memberships; with an error the client is told it."""
+        if error is not None:
+            self.counters.refused[error.code] += 1
+            if not session.gone:
+                self._port.send(session.routing_id, _end(error))
+        session.ended = True
+        del self.sessions[session.routing_id]
+        del self.tokens[session.token]
+        if self.producers.get(session.producer) is session:
+            del self.producers[session.producer]
+        self.empty(session)
+
+    def empty(self, session: Session) -> None:
+        """End a session's memberships."""
+        for member in list(session.members.values()):
+            self.pusher.left(member)
+            self.vacate(member.room)
+        session.members.clear()
+
+    # -- rooms -----------------------------------------------------------------------------------
+
+    def room(self, name: str) -> Room:
+        """Return the room of that name, whatever its case; raises NoSuchRoom."""
+        found = self.rooms.get(fold(name))
+        if found is None:
+            check_name("room", name)
+            hint = "the rooms here are fixed; see the list of rooms" if self.settings.fixed_rooms else "join it first"
+            raise errors.NoSuchRoom(f"there is no room {name!r}: {hint}")
+        return found
+
+    def make_room(self, name: str) -> Room:
+        """Return the room of that name, made now if there is none."""
+        check_name("room", name)
+        if (found := self.rooms.get(fold(name))) is not None:
+            return found
+        if len(self.rooms) >= MAX_ROOMS:
+            raise errors.LimitReached(f"the broker has {MAX_ROOMS} rooms, as many as it may; use one of them")
+        return self._add(Room(RoomLog(name, 1, 0, ())))
+
+    def vacate(self, room: Room) -> None:
+        """Forget a room in which nobody is and nothing was said."""
+        if room.idle and self.rooms.get(room.folded) is room:
+            del self.rooms[room.folded]
+            self.order.remove(room.folded)
+
+    def _add(self, room: Room) -> Room:
+        self.rooms[room.folded] = room
+        insort(self.order, room.folded)
+        return room
+
+
+def _end(error: errors.Refused) -> bytes:
+    packed: bytes = pack((END, error.code, error.text, error.retryable))
+    return packed

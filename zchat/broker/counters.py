@@ -1,0 +1,37 @@
+"""What the broker counts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Counters:
+    """Count what happened since the start; read by any thread, written by the loop thread.
+
+    `messages`, `blocks`: stored. `pushes`, `push_bytes`: notifications handed to the socket.
+    `deferred`: a push found no credit. `retried`: a pipe was full (EAGAIN). `failed`: a peer
+    was gone (EHOSTUNREACH). `gaps`: told to members. `fenced`: frames of connections whose
+    session went on elsewhere. `stale_credit`: credit of an earlier join, or repeated.
+    `reads`: pages read from the store for members behind the tail. `expired`: sessions that
+    fell silent. `turns`: of the loop. `refused`: by code.
+    """
+
+    messages: int = 0
+    blocks: int = 0
+    duplicates: int = 0
+    pushes: int = 0
+    push_bytes: int = 0
+    deferred: int = 0
+    retried: int = 0
+    failed: int = 0
+    gaps: int = 0
+    fenced: int = 0
+    stale_credit: int = 0
+    reads: int = 0
+    expired: int = 0
+    greeted: int = 0
+    turns: int = 0
+    oversized: int = 0
+    refused: Counter[str] = field(default_factory=Counter)

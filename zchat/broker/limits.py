@@ -1,0 +1,87 @@
+"""Every bound of the broker: its name, its value, its reason.
+
+What counts that a bound was met is in `zchat.broker.counters`.
+"""
+
+from __future__ import annotations
+
+HIGH_WATER_MARK = 10
+"""Notifications that a member may have unanswered: a window that keeps a fast reader busy at 64 KiB each."""
+
+MAX_HIGH_WATER_MARK = 10_000
+"""Above it a member could hold 640 MB in flight."""
+
+MAX_REQUESTS = 16
+"""Requests that a session may have unanswered: a few blocks in flight and some questions beside them."""
+
+MAX_SESSIONS = 10_000
+"""Sessions at once: each costs about 4 kB here, a file descriptor and kernel buffers."""
+
+MAX_ROOMS = 100_000
+"""Rooms at once: about 1.5 kB each, and a list of them still makes a hundred pages."""
+
+MAX_MEMBERSHIPS = 1_000
+"""Rooms that one session may be in, so that its end stays within one turn."""
+
+NOTIFICATION_BYTES = 64 * 1024
+"""Bytes of blocks joined in one notification (or one block): beyond it a send costs by its bytes anyway."""
+
+IN_FLIGHT_BYTES = 256 << 20
+"""Bytes of notifications out at all members together; beyond it each member may have one out at a time."""
+
+TAIL_BYTES = 4 << 20
+"""Newest blocks that a room keeps at hand for its members; who is further behind reads from the store."""
+
+TAIL_TOTAL_BYTES = 64 << 20
+"""The same for all rooms together."""
+
+TURN_FRAMES = 256
+"""Frames taken from the socket before members are served again."""
+
+TURN_SENDS = 512
+"""Notifications sent before the socket is read again: 64 KiB to 2,000 members takes a tenth of a second."""
+
+TURN_BYTES = 8 << 20
+"""The same in bytes."""
+
+RETRY_FIRST = 0.001
+"""Seconds until a full pipe is tried again; libzmq hands room back about once a millisecond."""
+
+RETRY_MAX = 0.05
+"""What that wait grows to: a stuck peer costs twenty tries a second."""
+
+PING_AFTER = 1.0
+"""Seconds of silence after which a client pings; told to it in the greeting."""
+
+LOST_AFTER = 3.0
+"""Seconds without a word from the broker after which a client gives it up; told to it in the greeting."""
+
+EXPIRE_AFTER = 10.0
+"""Seconds without a word from a client after which its session ends: longer than a stopped laptop's hiccup."""
+
+EXPIRE_EVERY = 1.0
+"""Seconds between two looks for silent sessions."""
+
+STALL = 2.0
+"""Seconds between two turns that mean the broker itself stood still: nobody's silence counts during it."""
+
+HISTORY_MESSAGES = 1_000
+"""Messages in one answer to a history request: one block's worth."""
+
+HISTORY_BYTES = 256 * 1024
+"""Bytes of blocks in one such answer (or one block), so that answers don't hold up notifications."""
+
+ROOMS_PAGE = 500
+"""Rooms in one answer to a room list request: about 40 kB."""
+
+RETAIN_EVERY = 5.0
+"""Seconds between two rounds of retention."""
+
+FENCED = 1_000
+"""Routing ids remembered after another connection took their session over."""
+
+MAX_MESSAGE = 1 << 20
+"""Default limit of one message's bytes."""
+
+STOP_SECONDS = 1.0
+"""Seconds that a stopping broker waits for what it accepted to become safe and answered."""

@@ -1,0 +1,289 @@
+"""Serving members: who has credit and something to read is sent the log from its cursor on."""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from functools import partial
+from itertools import count
+from typing import Protocol
+
+from zchat.broker.counters import Counters
+from zchat.broker.limits import (
+    IN_FLIGHT_BYTES,
+    NOTIFICATION_BYTES,
+    RETRY_FIRST,
+    RETRY_MAX,
+    TAIL_BYTES,
+    TAIL_TOTAL_BYTES,
+    TURN_BYTES,
+    TURN_SENDS,
+)
+from zchat.broker.room import Member, Room, State
+from zchat.broker.session import Session
+from zchat.broker.store.base import Failed, Full, Page, Store
+from zchat.broker.store.blocks import Block
+from zchat.messages import Gap, GapReason
+from zchat.wire import GAP, encode_push, pack
+
+
+class Sent:
+    """Say what became of a frame: SENT, FULL (the pipe had no room), GONE (no such peer)."""
+
+    SENT = 0
+    FULL = 1
+    GONE = 2
+
+
+class Port(Protocol):
+    """Send frames for the core; implemented by the loop, and by the simulation."""
+
+    def send(self, routing_id: bytes, frame: bytes) -> int:
+        """Send one frame to one peer without blocking; returns one of `Sent`."""
+
+
+class Pusher:
+    """Keep the members to serve, serve them in turns, and own everything that goes to a session."""
+
+    def __init__(self, port: Port, store: Store, counters: Counters) -> None:
+        self._port = port
+        self._store = store
+        self._counters = counters
+        self._ready: deque[Member] = deque()
+        self._retries: list[tuple[float, int, Session]] = []
+        self._tie = count()
+        self._tails: dict[Room, None] = {}
+        self._tail_bytes = 0
+        self._now = 0.0
+        self.in_flight = 0
+
+    @property
+    def busy(self) -> bool:
+        """Tell whether a turn would send something: the loop must not sleep then."""
+        return bool(self._ready)
+
+    @property
+    def due(self) -> float | None:
+        """Return when the next full pipe is to be tried again, None if there is none."""
+        return self._retries[0][0] if self._retries else None
+
+    # -- what happens to members ---------------------------------------------------------------
+
+    def grew(self, room: Room, block: Block) -> None:
+        """Serve a room's members from a block that has just become safe."""
+        self._tails[room] = None
+        self._tail_bytes += block.cost
+        while room.tail.cost > TAIL_BYTES and len(room.tail) > 1:
+            self._tail_bytes -= room.tail.drop().cost
+        while self._tail_bytes > TAIL_TOTAL_BYTES:
+            oldest = next(iter(self._tails))
+            del self._tails[oldest]
+            if len(oldest.tail):
+                self._tail_bytes -= oldest.tail.drop().cost
+                self._tails[oldest] = None
+        for member in room.caught_up:
+            self._wake(member)
+        room.caught_up.clear()
+
+    def trimmed(self, room: Room, first: int) -> None:
+        """Take note that retention removed a room's messages before `first`."""
+        self._tail_bytes -= room.trim(first)
+
+    def joined(self, member: Member) -> None:
+        """Serve a new member from its cursor on."""
+        if member.behind:
+            member.room.caught_up.discard(member)
+            self._wake(member)
+
+    def credited(self, member: Member, taken: int) -> bool:
+        """Count what a member has taken; False if it claims more than it was sent."""
+        if taken > member.sent:
+            return False
+        if taken <= member.taken:
+            self._counters.stale_credit += 1
+            return True
+        for _ in range(taken - member.taken):
+            self.in_flight -= member.out.popleft()
+        member.taken = taken
+        if member.state is State.STARVED:
+            self._wake(member)
+        return True
+
+    def left(self, member: Member) -> None:
+        """Forget a member that left its room."""
+        member.room.remove(member)
+        self.in_flight -= sum(member.out)
+        member.out.clear()
+
+    def _wake(self, member: Member) -> None:
+        if self._window(member):
+            member.state = State.READY
+            self._ready.append(member)
+        else:
+            member.state = State.STARVED
+            self._counters.deferred += 1
+
+    def _window(self, member: Member) -> bool:
+        mark = member.mark if self.in_flight < IN_FLIGHT_BYTES else 1
+        return member.sent - member.taken < mark
+
+    # -- replies ---------------------------------------------------------------------------------
+
+    def reply(self, session: Session, frame: bytes) -> None:
+        """Send a reply: at once, or first when the session's pipe has room again."""
+        if session.gone:
+            return
+        if session.replies or session.blocked:
+            session.replies.append(frame)
+            return
+        outcome = self._port.send(session.routing_id, frame)
+        if outcome == Sent.SENT:
+            session.unanswered -= 1
+        elif outcome == Sent.FULL:
+            session.replies.append(frame)
+            self._block(session)
+        else:
+            self._gone(session)
+
+    def _block(self, session: Session) -> None:
+        self._counters.retried += 1
+        if not session.blocked:
+            session.blocked = True
+            heapq.heappush(self._retries, (self._now + session.backoff, next(self._tie), session))
+            session.backoff = min(session.backoff * 2, RETRY_MAX)
+
+    def _gone(self, session: Session) -> None:
+        self._counters.failed += 1
+        session.gone = True
+        session.replies.clear()
+
+    def _retry(self, session: Session) -> None:
+        session.blocked = False
+        if session.ended or session.gone:
+            return
+        while session.replies:
+            outcome = self._port.send(session.routing_id, session.replies[0])
+            if outcome == Sent.FULL:
+                self._block(session)
+                return
+            if outcome == Sent.GONE:
+                self._gone(session)
+                return
+            session.replies.popleft()
+            session.unanswered -= 1
+        held, session.held = session.held, []
+        for member in held:
+            if member.state is State.HELD:
+                self._wake(member)
+
+    # -- a turn ----------------------------------------------------------------------------------
+
+    def turn(self, now: float) -> None:
+        """Try full pipes again that are due, then serve ready members in turn, within bounds."""
+        self._now = now
+        while self._retries and self._retries[0][0] <= now:
+            self._retry(heapq.heappop(self._retries)[2])
+        sends = size = 0
+        ready = self._ready
+        while ready and sends < TURN_SENDS and size < TURN_BYTES:
+            member = ready.popleft()
+            if member.state is State.READY:
+                sends += 1
+                size += self._serve(member)
+
+    def _serve(self, member: Member) -> int:
+        """Send a member its next notification; returns its bytes, 0 if none went out."""
+        session, room = member.session, member.room
+        if session.blocked or session.gone:
+            self._hold(member)
+            return 0
+        if member.cursor < room.first - 1 and member.gap is None:
+            member.gap = Gap(room.name, member.cursor, room.first - 1, GapReason.TRIMMED)
+        if member.gap is not None:
+            return self._send_gap(member, member.gap)
+        if member.cursor >= room.last:
+            member.state = State.CAUGHT_UP
+            room.caught_up.add(member)
+            return 0
+        if not room.at_hand(member.cursor):
+            member.state = State.READING
+            self._counters.reads += 1
+            self._store.read(
+                room.name, member.cursor, room.last, NOTIFICATION_BYTES, partial(self._page, member, session.routing_id)
+            )
+            return 0
+        key = (member.covered, member.cursor)
+        made = room.shared.get(key)
+        if made is None or member.producer in made[2]:
+            blocks = room.tail.after(member.cursor, NOTIFICATION_BYTES)
+            made = self._make(member, blocks)
+            if member.producer not in made[2]:
+                room.shared[key] = made
+        return self._send(member, made[0], made[1])
+
+    def _make(self, member: Member, blocks: list[Block]) -> tuple[bytes, int, frozenset[bytes]]:
+        room = member.room
+        upto = blocks[-1].last
+        others = [block.data for block in blocks if block.producer != member.producer]
+        frame = encode_push(room.name, room.epochs.at(upto), member.covered, upto, others) if others else b""
+        return frame, upto, frozenset(block.producer for block in blocks)
+
+    def _page(self, member: Member, routing_id: bytes, page: Page | Full | Failed) -> None:
+        """Go on with a member for whom the store has read."""
+        if member.state is not State.READING or member.session.routing_id != routing_id:
+            return
+        if not isinstance(page, Page):
+            self._hold(member)
+            self._block(member.session)
+            return
+        member.state = State.READY
+        room = member.room
+        if not page.blocks or page.blocks[0].first > member.cursor + 1:
+            first = page.blocks[0].first if page.blocks else room.last + 1
+            member.gap = Gap(room.name, member.cursor, first - 1, GapReason.TRIMMED)
+            self._ready.append(member)
+            return
+        if member.session.blocked or member.session.gone:
+            self._hold(member)
+            return
+        frame, upto, _ = self._make(member, page.blocks)
+        self._send(member, frame, upto)
+
+    def _hold(self, member: Member) -> None:
+        member.state = State.HELD
+        member.session.held.append(member)
+
+    def _send_gap(self, member: Member, gap: Gap) -> int:
+        frame: bytes = pack((GAP, gap.room, member.room.epochs.at(gap.upto), gap.after, gap.upto, gap.reason))
+        size = self._send(member, frame, gap.upto)
+        if size:
+            member.gap = None
+            self._counters.gaps += 1
+        return size
+
+    def _send(self, member: Member, frame: bytes, upto: int) -> int:
+        """Send one notification and move the cursor, or leave everything as it was."""
+        if frame:
+            session = member.session
+            outcome = self._port.send(session.routing_id, frame)
+            if outcome != Sent.SENT:
+                self._hold(member)
+                if outcome == Sent.FULL:
+                    self._block(session)
+                else:
+                    self._gone(session)
+                return 0
+            session.backoff = RETRY_FIRST
+            member.sent += 1
+            member.out.append(len(frame))
+            self.in_flight += len(frame)
+            member.covered = upto
+            self._counters.pushes += 1
+            self._counters.push_bytes += len(frame)
+        member.cursor = upto
+        if upto < member.room.last:
+            self._wake(member)
+        else:
+            member.state = State.CAUGHT_UP
+            member.room.caught_up.add(member)
+        return len(frame)

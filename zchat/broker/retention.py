@@ -1,0 +1,47 @@
+"""Retention: removing what a room need not keep, in small steps."""
+
+from __future__ import annotations
+
+from collections import deque
+from functools import partial
+from typing import TYPE_CHECKING
+
+from zchat.broker.limits import RETAIN_EVERY
+from zchat.broker.room import Room
+from zchat.broker.store.base import Failed, Trimmed
+
+if TYPE_CHECKING:
+    from zchat.broker.core import Core
+
+
+class Retention:
+    """Go through the rooms every few seconds, one step of one room at a time."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._rooms: deque[Room] = deque()
+        self._now = 0.0
+        self._keep = core.settings.retain_messages
+        self._age = int(core.settings.retain_days * 86_400_000_000)
+        self.due = 0.0 if self._keep or self._age else float("inf")
+
+    def tick(self, now: float) -> None:
+        """Take the next step if one is due: of this round, or the first of another."""
+        if now < self.due:
+            return
+        self._now = now
+        if not self._rooms:
+            self._rooms.extend(room for room in self._core.rooms.values() if room.last - room.first >= self._keep)
+        if not self._rooms:
+            self.due = now + RETAIN_EVERY
+            return
+        room = self._rooms.popleft()
+        self.due = float("inf")  # until the store has answered
+        self._core.store.trim(room.name, self._keep, self._age, partial(self._trimmed, room))
+
+    def _trimmed(self, room: Room, outcome: Trimmed | Failed) -> None:
+        if isinstance(outcome, Trimmed):
+            self._core.pusher.trimmed(room, outcome.first)
+            if outcome.more:
+                self._rooms.appendleft(room)
+        self.due = 0.0 if self._rooms else self._now + RETAIN_EVERY

@@ -1,0 +1,67 @@
+"""A session: one greeted client, and what it is still owed."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from zchat.broker.limits import RETRY_FIRST
+
+if TYPE_CHECKING:
+    from zchat.broker.room import Member, Room
+
+
+class Session:
+    """Keep one client's session: who it is, its connection, its memberships, its waiting replies.
+
+    `unanswered` counts requests whose reply has not gone into the pipe; `replies` are those
+    that found it full, `held` the members whose push has to wait for it. While `blocked` the
+    session has a retry pending. `gone` means that the peer has vanished: the session waits for
+    its client to come back, or expires.
+    """
+
+    __slots__ = (
+        "backoff",
+        "blocked",
+        "ended",
+        "gone",
+        "heard",
+        "held",
+        "mark",
+        "members",
+        "producer",
+        "replies",
+        "routing_id",
+        "token",
+        "unanswered",
+        "user",
+    )
+
+    def __init__(
+        self, routing_id: bytes, user: str, producer: bytes, token: bytes, mark: int, now: float
+    ) -> None:
+        self.routing_id = routing_id
+        self.user = user
+        self.producer = producer
+        self.token = token
+        self.mark = mark
+        self.heard = now
+        self.members: dict[Room, Member] = {}
+        self.unanswered = 0
+        self.replies: deque[bytes] = deque()
+        self.held: list[Member] = []
+        self.blocked = False
+        self.backoff = RETRY_FIRST
+        self.gone = False
+        self.ended = False
+
+    def connect(self, routing_id: bytes, mark: int, now: float) -> None:
+        """Go on over a fresh connection: what the old one was owed is no longer owed."""
+        self.routing_id = routing_id
+        self.mark = mark
+        self.heard = now
+        self.unanswered = 0
+        self.replies.clear()
+        self.held.clear()
+        self.backoff = RETRY_FIRST
+        self.gone = False

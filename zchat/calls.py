@@ -1,0 +1,166 @@
+"""Waiting for answers: what a caller's thread holds while the receive thread works."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from typing import Any
+
+from zchat.errors import DeadlineExceeded, OutcomeUnknown, ZchatError
+
+
+class Deadline:
+    """Hold one moment for a wait of several steps; `None` seconds is never."""
+
+    __slots__ = ("seconds", "_at")
+
+    def __init__(self, seconds: float | None) -> None:
+        self.seconds = seconds
+        self._at = None if seconds is None else time.monotonic() + seconds
+
+    @property
+    def left(self) -> float | None:
+        """Return the seconds left, 0 if none are, None if it never comes."""
+        return None if self._at is None else max(0.0, self._at - time.monotonic())
+
+    @property
+    def at(self) -> float:
+        """Return the moment on the monotonic clock, infinity if it never comes."""
+        return float("inf") if self._at is None else self._at
+
+
+def acquire(lock: Any, deadline: Deadline) -> bool:
+    """Take a lock before a deadline; True if it was taken."""
+    left = deadline.left
+    return bool(lock.acquire() if left is None else lock.acquire(timeout=min(left, threading.TIMEOUT_MAX)))
+
+
+class Answer:
+    """Wait for the answer to one request. `wait` is the caller's, the rest the receive thread's."""
+
+    __slots__ = ("_done", "_error", "_result", "withdrawn")
+
+    def __init__(self) -> None:
+        self._done = threading.Lock()
+        self._done.acquire()
+        self._result: Any = None
+        self._error: Exception | None = None
+        self.withdrawn = False
+
+    def resolve(self, result: Any) -> None:
+        """Hand the answer to the caller."""
+        self._result = result
+        self._done.release()
+
+    def fail(self, error: Exception) -> None:
+        """Hand the caller the reason why there is no answer."""
+        self._error = error
+        self._done.release()
+
+    def wait(self, deadline: Deadline, what: str) -> Any:
+        """Return the answer, or raise why there is none; `what` was asked, for the error's text."""
+        if not acquire(self._done, deadline):
+            self.withdrawn = True
+            raise DeadlineExceeded(f"{what}: the broker did not answer within {deadline.seconds:g} s")
+        if self._error is not None:
+            raise fresh(self._error)
+        return self._result
+
+
+class Letter:
+    """Wait until one message is stored. A batch of one, as `zchat.protocol.Batch` says."""
+
+    __slots__ = ("_done", "_error", "bodies", "failed", "queued", "seq", "timestamp")
+
+    def __init__(self, packed: bytes) -> None:
+        self._done = threading.Lock()
+        self._done.acquire()
+        self._error: Exception | None = None
+        self.bodies = deque((packed,))
+        self.queued = True
+        self.failed = False
+        self.seq = 0
+        self.timestamp = 0
+
+    def stored(self, count: int, first: int, timestamp: int) -> None:
+        """Take note that it is stored."""
+        self.seq, self.timestamp = first, timestamp
+        self._done.release()
+
+    def fail(self, error: Exception) -> None:
+        """Take the reason why it isn't, or why nobody knows."""
+        self.failed = True
+        self._error = error
+        self._done.release()
+
+    def wait(self, deadline: Deadline, room: str) -> None:
+        """Return once it is stored.
+
+        Raises:
+            DeadlineExceeded: the deadline came before it was sent; it never will be.
+            OutcomeUnknown: the deadline came while it was on its way.
+        """
+        if not acquire(self._done, deadline):
+            try:
+                self.bodies.popleft()
+            except IndexError:
+                if acquire(self._done, Deadline(0)):
+                    return self._verdict()
+                raise OutcomeUnknown(
+                    f"a message to {room} was not acknowledged within {deadline.seconds:g} s: "
+                    "it may or may not be stored; look in the room's history before you send it again"
+                ) from None
+            raise DeadlineExceeded(f"a message to {room} could not be sent within {deadline.seconds:g} s; send it again")
+        return self._verdict()
+
+    def _verdict(self) -> None:
+        if self._error is not None:
+            raise fresh(self._error)
+
+
+class Stream:
+    """Wait for the messages of one `send_many`. A batch, as `zchat.protocol.Batch` says."""
+
+    __slots__ = ("_changed", "bodies", "error", "failed", "handed", "queued", "stored_count")
+
+    def __init__(self) -> None:
+        self._changed = threading.Event()
+        self.error: Exception | None = None
+        self.bodies: deque[bytes] = deque()
+        self.queued = False
+        self.failed = False
+        self.handed = 0
+        self.stored_count = 0
+
+    def stored(self, count: int, first: int, timestamp: int) -> None:
+        """Take note that more is stored."""
+        self.stored_count += count
+        self._changed.set()
+
+    def fail(self, error: Exception) -> None:
+        """Take the first reason why the rest isn't stored."""
+        self.failed = True
+        if self.error is None:
+            self.error = error
+        self._changed.set()
+
+    def progress(self, seconds: float | None) -> None:
+        """Return when more is stored than now, or the rest can't be; raises DeadlineExceeded."""
+        deadline = Deadline(seconds)
+        stored = self.stored_count
+        while self.stored_count == stored and not self.failed:
+            self._changed.clear()
+            if self.stored_count == stored and not self.failed and not self._changed.wait(deadline.left):
+                raise DeadlineExceeded(f"no message was acknowledged for {seconds:g} s")
+
+
+def fresh(error: Exception) -> Exception:
+    """Return an error that one caller may raise; several may have been failed with the same object."""
+    if isinstance(error, ZchatError):
+        copy = error.__class__.__new__(error.__class__)
+        copy.args = error.args
+        copy.__dict__.update(error.__dict__)
+        copy.__cause__ = error.__cause__
+        return copy
+    return error

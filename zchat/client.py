@@ -1,0 +1,337 @@
+"""The client: what a program that talks in rooms holds."""
+
+from __future__ import annotations
+
+import getpass
+import logging
+import os
+import secrets
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from queue import Empty, SimpleQueue
+from types import TracebackType
+from typing import Any
+
+from zchat.calls import Answer, Deadline, fresh
+from zchat.errors import ConnectionLost, HandlerFailed, UsageError, ZchatError
+from zchat.messages import Event, Gap, Message, Position, RoomInfo
+from zchat.names import check_name, fold
+from zchat.protocol import Membership, Welcome
+from zchat.reading import End, Reading
+from zchat.receiver import Receiver
+from zchat.room import SEND_TIMEOUT, Room
+from zchat.wire import ID_BYTES, messages_of
+
+log = logging.getLogger("zchat.client")
+
+DEFAULT_URL = "tcp://127.0.0.1:5555"
+"""Where a broker listens unless told otherwise."""
+
+ASK_TIMEOUT = 5.0
+"""Seconds that a question to the broker may take."""
+
+CLOSE_GRACE = 1.0
+"""Seconds beyond its deadline that `close` gives the receive thread to end."""
+
+ROOMS_PAGE = 500
+"""Rooms asked for at a time."""
+
+
+class Client:
+    """Talk to a broker in rooms. Connects when it is made; any number of threads may call.
+
+    `url`: the broker's address, or several that are tried in turn. `user`: the name that others
+    see, None for the login name; without keys it is a claim. `timeout`: seconds until a broker
+    must have answered. `on_event`: called with every event of every joined room, in order, in a
+    thread of its own, instead of `events()` or `messages()`. `high_water_mark`: notifications
+    that a room may have unanswered, 0 for what the broker has.
+
+    Raises:
+        ConnectionLost: no broker answered.
+        AddressError: `url` is no address.
+        BadName: the user's name breaks the rules; VersionRefused: the broker is too old or new.
+    """
+
+    def __init__(
+        self,
+        url: str | Sequence[str] = DEFAULT_URL,
+        *,
+        user: str | None = None,
+        timeout: float = 5.0,
+        on_event: Callable[[Event], object] | None = None,
+        high_water_mark: int = 0,
+    ) -> None:
+        urls = [url] if isinstance(url, str) else list(url)
+        if not urls:
+            raise UsageError("a client needs the address of at least one broker")
+        self.user = check_name("user", _login() if user is None else user)
+        self.url = ""
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._joining = threading.Lock()
+        self._rooms: dict[str, Room] = {}
+        self._readings: list[Reading] = []
+        self._arrivals: SimpleQueue[Reading | End] = SimpleQueue()
+        self._consumer: str | None = None
+        self._closed = False
+        self._ended = threading.Event()
+        self._handler_failed: HandlerFailed | None = None
+        self._handler: threading.Thread | None = None
+        self._receiver, self._welcome = self._connect(urls, timeout, high_water_mark)
+        if on_event is not None:
+            self._consumer = "on_event"
+            self._handler = threading.Thread(target=self._handle, args=(on_event,), name="zchat-events", daemon=True)
+            self._handler.start()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+        if self._handler_failed is not None and error is None:
+            raise self._handler_failed
+
+    @property
+    def max_message(self) -> int:
+        """Return the broker's limit of one message, in bytes of MessagePack."""
+        return self._welcome.max_message
+
+    # -- rooms -----------------------------------------------------------------------------------
+
+    def join(
+        self, name: str, *, after: Position | None = None, create: bool = True, timeout: float | None = ASK_TIMEOUT
+    ) -> Room:
+        """Join a room and return it; joining twice returns the same room.
+
+        Messages come from now on, or from behind the position `after`. `create`: make the room
+        if there is none.
+
+        Raises:
+            BadName, NoSuchRoom, LimitReached: the broker's reasons.
+            UsageError: `after` for a room that is joined already, or the client is closed.
+            DeadlineExceeded, ConnectionLost: no answer.
+        """
+        receiver = self.connection()
+        check_name("room", name)
+        with self._joining:
+            room = self._rooms.get(fold(name))
+            if room is not None:
+                if after is not None:
+                    raise UsageError(f"you are in {room.name} already: leave it before you join at a position")
+                return room
+            reading = Reading(self._arrived, partial(receiver.do, receiver.core.credit))
+            self._readings.append(reading)
+            answer = Answer()
+            receiver.do(receiver.core.join, name, after, create, answer, reading)
+            try:
+                membership: Membership = answer.wait(Deadline(timeout), f"joining {name}")
+            except ZchatError:
+                self._readings.remove(reading)
+                raise
+            room = self._rooms[fold(membership.name)] = Room(self, membership, reading)
+            return room
+
+    def leave(self, room: Room, *, timeout: float | None = ASK_TIMEOUT) -> None:
+        """Leave a room; as `Room.leave`."""
+        receiver = self.connection()
+        with self._joining:
+            if self._rooms.pop(fold(room.name), None) is not room:
+                return
+            answer = Answer()
+            room._reading.left = True
+            room._reading.end(None)
+            self._readings.remove(room._reading)
+            receiver.do(receiver.core.leave, room._membership, answer)
+            answer.wait(Deadline(timeout), f"leaving {room.name}")
+
+    def rooms(self, *, timeout: float | None = ASK_TIMEOUT) -> list[RoomInfo]:
+        """Return the broker's rooms, by name; raises DeadlineExceeded, ConnectionLost."""
+        deadline = Deadline(timeout)
+        found: list[RoomInfo] = []
+        while True:
+            last = found[-1].name if found else None
+            rows, more = self._ask("rooms", (last, ROOMS_PAGE), deadline, "the list of rooms")
+            found += [RoomInfo(*row[:4]) for row in rows]
+            if not more or not rows:
+                return found
+
+    def history(
+        self,
+        name: str,
+        *,
+        after: int | None = None,
+        before: int | None = None,
+        limit: int = 100,
+        timeout: float | None = ASK_TIMEOUT,
+    ) -> list[Message]:
+        """Return messages of a room's log, oldest first; the room need not be joined.
+
+        Those behind seq `after` and before seq `before` (both exclusive, None: no such bound),
+        `limit` at most: the oldest of them if `after` is given, else the newest.
+
+        Raises:
+            NoSuchRoom, BadName, StoreFailed: the broker's reasons.
+            UsageError: a number below 0. DeadlineExceeded, ConnectionLost: no answer.
+        """
+        if limit < 0 or (after or 0) < 0 or (before or 0) < 0:
+            raise UsageError("history: after, before and limit are numbers from 0 on")
+        deadline = Deadline(timeout)
+        found: list[Message] = []
+        more = limit > 0
+        while more:
+            fields = (name, after, before, limit - len(found))
+            room, _epoch, start, upto, more, blocks = self._ask("history", fields, deadline, f"the history of {name}")[:6]
+            found += messages_of(room, blocks, start, upto)
+            after = upto
+            more = more and bool(blocks) and len(found) < limit
+        return found
+
+    # -- events ----------------------------------------------------------------------------------
+
+    def events(self, timeout: float | None = None) -> Iterator[Event]:
+        """Yield every event of every joined room, in order, until `timeout` seconds of silence.
+
+        None waits for as long as the client is connected, 0 takes what is there. A gap is an
+        event here.
+
+        Raises:
+            ConnectionLost, Refused, ProtocolError: why the connection has ended, after all that came.
+            UsageError: the client is closed, or its events are taken in another way.
+        """
+        self.consume("events")
+        return self._events(timeout)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the client is closed or its connection ends, `timeout` seconds at most; True if it has.
+
+        Raises:
+            ConnectionLost, Refused, ProtocolError: why the connection has ended.
+        """
+        ended = self._ended.wait(timeout)
+        if ended and self._receiver.error is not None:
+            raise fresh(self._receiver.error)
+        return ended
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Send and answer what was accepted, for `timeout` seconds at most, and say goodbye.
+
+        What is not done by then fails. New calls raise UsageError. Closing twice does nothing.
+        """
+        with self._lock:
+            closed, self._closed = self._closed, True
+        if closed or os.getpid() != self._pid:
+            return
+        receiver = self._receiver
+        receiver.do(receiver.core.close, Deadline(timeout).at)
+        receiver.thread.join(timeout + CLOSE_GRACE)
+        if self._handler is not None and self._handler is not threading.current_thread():
+            self._handler.join(CLOSE_GRACE)
+
+    # -- within zchat ------------------------------------------------------------------------------
+
+    def connection(self) -> Receiver:
+        """Return the connection for a new call; raises UsageError if there may be none."""
+        if self._closed:
+            raise UsageError("this client is closed: make another one")
+        if os.getpid() != self._pid:
+            raise UsageError("this client was made before a fork: make one in the child")
+        return self._receiver
+
+    def consume(self, way: str) -> None:
+        """Settle on one way of taking events; raises UsageError if it is another already."""
+        self.connection()
+        with self._lock:
+            if self._consumer not in (None, way):
+                raise UsageError(f"this client's events are taken by {self._consumer}: {way} can't be used beside it")
+            self._consumer = way
+
+    def _ask(self, word: str, fields: tuple[Any, ...], deadline: Deadline, what: str) -> Any:
+        receiver = self.connection()
+        answer = Answer()
+        receiver.do(receiver.core.ask, word, fields, answer, _as_it_is)
+        return answer.wait(deadline, what)
+
+    def _connect(self, urls: list[str], timeout: float, mark: int) -> tuple[Receiver, Welcome]:
+        deadline = Deadline(timeout)
+        for index, url in enumerate(urls):
+            producer, token = secrets.token_bytes(ID_BYTES), secrets.token_bytes(ID_BYTES)
+            receiver = Receiver(url, self.user, producer, token, mark, self._on_end)
+            left = (deadline.left or 0.0) / (len(urls) - index)
+            receiver.greeted.wait(left)
+            welcome = receiver.core.welcome
+            if welcome is not None and receiver.error is None:
+                self.url = url
+                return receiver, welcome
+            error = receiver.error
+            receiver.do(receiver.core.close, 0.0)
+            receiver.thread.join(CLOSE_GRACE)
+            if error is not None and not getattr(error, "retryable", False):
+                raise error
+            self._arrivals = SimpleQueue()
+            self._ended.clear()
+        where = " or ".join(urls)
+        raise ConnectionLost(f"no broker answered at {where} within {timeout:g} s; is one running there?")
+
+    def _on_end(self, error: ZchatError | None) -> None:
+        for reading in list(self._readings):
+            reading.end(error)
+        self._arrivals.put(End(error))
+        self._ended.set()
+
+    def _arrived(self, reading: Reading) -> None:
+        if self._consumer != "messages":
+            self._arrivals.put(reading)
+
+    def _events(self, timeout: float | None) -> Iterator[Event]:
+        while True:
+            try:
+                arrival = self._arrivals.get(timeout != 0, timeout or None)
+            except Empty:
+                return
+            if isinstance(arrival, End):
+                self._arrivals.put(arrival)
+                if arrival.error is not None:
+                    raise fresh(arrival.error)
+                return
+            chunk = arrival.take(0)
+            if isinstance(chunk, Gap):
+                yield chunk
+            elif chunk is not None:
+                try:
+                    yield from chunk.rest
+                finally:
+                    arrival.put_back(chunk)
+                    if not chunk.taken:
+                        self._arrivals.put(arrival)
+
+    def _handle(self, handler: Callable[[Event], object]) -> None:
+        events = self._events(None)
+        while True:
+            try:
+                event = next(events)
+            except StopIteration:
+                return
+            except ZchatError as error:
+                log.info("no more events: %s", error)
+                return
+            try:
+                handler(event)
+            except Exception as error:
+                log.exception("the handler raised over %r", event)
+                if self._handler_failed is None:
+                    self._handler_failed = HandlerFailed(f"the event handler raised {error!r}")
+                    self._handler_failed.__cause__ = error
+
+
+def _as_it_is(result: list[Any]) -> list[Any]:
+    return result
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError) as error:
+        raise UsageError("the login name can't be told: give a user name") from error

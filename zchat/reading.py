@@ -1,0 +1,210 @@
+"""From notifications to messages: what a room's membership was sent, until the application takes it.
+
+A notification crosses from the receive thread whole; its blocks are decoded where the messages
+are taken. Credit goes back as notifications are taken to their end, every half window. There
+are never more of them here than the high-water mark.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from operator import length_hint
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from zchat.calls import fresh
+from zchat.errors import GapError, ZchatError
+from zchat.messages import Gap, Message, Position
+from zchat.protocol import Membership
+from zchat.wire import GAP, messages_of
+
+MAX_OWN_RANGES = 1_000
+"""Ranges of own messages remembered that lie ahead of what was taken; without more the position waits."""
+
+
+class Chunk:
+    """Hold the messages of one notification while they are being taken.
+
+    `rest` is taken from by whoever reads; how much is left tells how far he is.
+    """
+
+    __slots__ = ("epoch", "messages", "rest", "taken", "upto")
+
+    def __init__(self, messages: list[Message], epoch: int, upto: int) -> None:
+        self.messages = messages
+        self.rest = iter(messages)
+        self.epoch = epoch
+        self.upto = upto
+        self.taken = False
+
+    @property
+    def last_taken(self) -> Message | None:
+        """Return the last message that was taken, None before the first."""
+        index = len(self.messages) - length_hint(self.rest)
+        return self.messages[index - 1] if index else None
+
+
+class End:
+    """Stand in a queue for the end of the connection: asked for (None), or why."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: ZchatError | None) -> None:
+        self.error = error
+
+
+class Reading:
+    """Hand a room's messages to the application; to the core it is the membership's feed.
+
+    `credit` is called with the membership and the running count of notifications taken, when
+    some should be returned; `arrived` for each notification, so that who waits for any room
+    learns of it.
+    """
+
+    def __init__(self, arrived: Callable[[Reading], None], credit: Callable[[Membership, int], None]) -> None:
+        self.room = ""
+        self.left = False
+        self._membership: Membership | None = None
+        self._arrived = arrived
+        self._credit = credit
+        self._queue: SimpleQueue[list[Any] | End] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._begun: deque[Chunk] = deque()
+        self._set_aside: deque[Chunk] = deque()
+        self._own: deque[tuple[int, int, int]] = deque()
+        self._position = Position(0, 0)
+        self._taken = 0
+        self._returned = 0
+        self._every = 1
+
+    # -- the receive thread ------------------------------------------------------------------------
+
+    def begin(self, membership: Membership) -> None:
+        """Start behind the position where the membership does, with its window."""
+        self.room = membership.name
+        self._membership = membership
+        self._position = Position(membership.epoch, membership.upto)
+        self._every = max(1, membership.mark // 2)
+
+    def push(self, notice: list[Any]) -> None:
+        """Take a notification."""
+        self._queue.put(notice)
+        self._arrived(self)
+
+    def own(self, epoch: int, first: int, last: int) -> None:
+        """Take note that own messages are stored there: the position moves over them once it gets there."""
+        with self._lock:
+            if self._own and self._own[-1][2] + 1 == first and self._own[-1][0] == epoch:
+                self._own[-1] = (epoch, self._own[-1][1], last)
+            elif len(self._own) < MAX_OWN_RANGES:
+                self._own.append((epoch, first, last))
+            self._advance()
+
+    def end(self, error: ZchatError | None) -> None:
+        """Take note that nothing more comes."""
+        self._queue.put(End(error))
+        self._arrived(self)
+
+    # -- the application's threads -----------------------------------------------------------------
+
+    @property
+    def position(self) -> Position:
+        """Return how far messages were taken, one by one."""
+        with self._lock:
+            for chunk in self._begun:
+                last = chunk.last_taken
+                if last is not None:
+                    return Position(chunk.epoch, last.seq)
+                break
+            return self._position
+
+    def messages(self, timeout: float | None) -> Iterator[Message]:
+        """Yield messages until nothing came for `timeout` seconds (None: until the connection ends)."""
+        while True:
+            chunk = self.take(timeout)
+            if chunk is None:
+                return
+            if isinstance(chunk, Gap):
+                raise GapError(chunk.room, chunk.after, chunk.upto, chunk.reason)
+            try:
+                yield from chunk.rest
+            finally:
+                self.put_back(chunk)
+
+    def take(self, timeout: float | None) -> Chunk | Gap | None:
+        """Return the next messages or gap; None after `timeout` seconds, or at an end that was asked for.
+
+        Raises:
+            ConnectionLost, Refused, ProtocolError: why the connection has ended.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            with self._lock:
+                if self._set_aside:
+                    return self._set_aside.popleft()
+            try:
+                left = None if deadline is None else max(0.0, deadline - time.monotonic())
+                notice = self._queue.get(left != 0, left or None)
+            except Empty:
+                return None
+            if isinstance(notice, End):
+                self._queue.put(notice)  # for whoever else reads
+                if notice.error is not None and not self.left:
+                    raise fresh(notice.error)
+                return None
+            if self.left:
+                continue
+            if notice[0] == GAP:
+                self._skip(notice)
+                return Gap(self.room, notice[3], notice[4], notice[5])
+            _, room, epoch, after, upto, blocks, *_ = notice
+            return self._open(room, epoch, after, upto, blocks)
+
+    def put_back(self, chunk: Chunk) -> None:
+        """Keep what is left of a chunk for the next reader, or count it as taken."""
+        if length_hint(chunk.rest):
+            with self._lock:
+                self._set_aside.append(chunk)
+        else:
+            self._finish(chunk)
+
+    def _open(self, room: str, epoch: int, after: int, upto: int, blocks: list[Any]) -> Chunk:
+        try:
+            chunk = Chunk(messages_of(room, blocks, after, upto), epoch, upto)
+        except ZchatError:
+            self._finish(Chunk([], epoch, upto))
+            raise
+        with self._lock:
+            self._begun.append(chunk)
+        return chunk
+
+    def _skip(self, notice: list[Any]) -> None:
+        chunk = Chunk([], notice[2], notice[4])
+        with self._lock:
+            self._begun.append(chunk)
+        self._finish(chunk)
+
+    def _finish(self, chunk: Chunk) -> None:
+        """Move the position over what is taken to its end, and return credit when half a window is."""
+        with self._lock:
+            chunk.taken = True
+            while self._begun and self._begun[0].taken:
+                done = self._begun.popleft()
+                self._position = Position(done.epoch, done.upto)
+            self._advance()
+            self._taken += 1
+            due = self._taken - self._returned >= self._every
+            if due:
+                self._returned = self._taken
+        if due and self._membership is not None:
+            self._credit(self._membership, self._returned)
+
+    def _advance(self) -> None:
+        """Move the position over own messages that follow it at once."""
+        while self._own and self._own[0][1] <= self._position.seq + 1:
+            epoch, _, last = self._own.popleft()
+            if last > self._position.seq:
+                self._position = Position(epoch, last)

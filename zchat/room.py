@@ -1,0 +1,186 @@
+"""A joined room, as the application has it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import msgpack
+
+from zchat.calls import Deadline, Letter, Stream
+from zchat.errors import DeadlineExceeded, MessageTooLarge, NotAMember, OutcomeUnknown, UsageError, ZchatError
+from zchat.messages import Message, Position
+from zchat.protocol import Membership
+from zchat.reading import Reading
+from zchat.wire import encode_body
+
+if TYPE_CHECKING:
+    from zchat.client import Client
+
+SEND_TIMEOUT = 5.0
+"""Seconds that a send waits unless told otherwise: a broker that is restarted is back by then."""
+
+MAX_WAITING_MESSAGES = 8_000
+"""Messages of one `send_many` that may wait for a place in flight: eight blocks."""
+
+MAX_WAITING_BYTES = 8 << 20
+"""The same in bytes."""
+
+
+class Room:
+    """Send to and read from one room. Made by `Client.join`; any thread may call."""
+
+    def __init__(self, client: Client, membership: Membership, reading: Reading) -> None:
+        self._client = client
+        self._membership = membership
+        self._reading = reading
+
+    def __repr__(self) -> str:
+        return f"<Room {self.name!r}>"
+
+    @property
+    def name(self) -> str:
+        """Return the room's name, as the broker writes it."""
+        return self._membership.name
+
+    @property
+    def position(self) -> Position:
+        """Return how far the room has been read: keep it, and `join(name, after=position)` resumes.
+
+        It moves with every message taken from `messages()` (or handed to the handler), and over
+        own messages as soon as everything before them was taken.
+        """
+        return self._reading.position
+
+    def send(self, body: Any, *, timeout: float | None = SEND_TIMEOUT) -> Message:
+        """Send one message and return it as it is stored.
+
+        `body` is text, or any other MessagePack value. `timeout` is in seconds, None for ever.
+
+        Raises:
+            UsageError: MessagePack can't hold the body, or the client is closed.
+            MessageTooLarge: it is over the broker's limit.
+            NotAMember: the room has been left.
+            DeadlineExceeded: it could not be sent in time, and never will be.
+            OutcomeUnknown: it was sent and not acknowledged in time, or before the connection ended.
+            ConnectionLost: there is no connection any more.
+            Refused: the broker said no; `retryable` tells whether trying again can help.
+        """
+        deadline = Deadline(timeout)
+        receiver = self._client.connection()
+        letter = Letter(self._encode(body))
+        receiver.do(receiver.core.offer, self.name, letter)
+        letter.wait(deadline, self.name)
+        return Message(self.name, letter.seq, letter.timestamp, self._client.user, body)
+
+    def send_many(self, bodies: Iterable[Any], *, timeout: float | None = SEND_TIMEOUT) -> int:
+        """Send many messages, in order, without waiting for each; returns how many are stored: all.
+
+        A message goes out as soon as `bodies` gives it. `timeout` is how many seconds may pass
+        without any of them being acknowledged, None for any number.
+
+        Raises:
+            As `send`, for the first message that fails; those before it are stored, and the
+            error's `stored` says how many of them are known to be.
+        """
+        stream = Stream()
+        broken: ZchatError | None = None
+        try:
+            try:
+                self._feed(stream, bodies, timeout)
+            except (UsageError, MessageTooLarge) as error:  # those before it are on their way
+                broken = error
+            while stream.stored_count < stream.handed and not stream.failed:
+                stream.progress(timeout)
+            if stream.error is not None:
+                raise stream.error
+            if broken is not None:
+                raise broken
+        except ZchatError as error:
+            raise self._undelivered(stream, error) from error.__cause__
+        finally:
+            stream.failed = True
+            stream.bodies.clear()
+        return stream.stored_count
+
+    def _feed(self, stream: Stream, bodies: Iterable[Any], timeout: float | None) -> None:
+        """Hand over body after body; this runs once a message, so it is written flat."""
+        receiver = self._client.connection()
+        limit = self._client.max_message
+        pack = msgpack.Packer(autoreset=True).pack
+        waiting = stream.bodies
+        append = waiting.append
+        size = 0
+        for body in bodies:
+            try:
+                packed = pack(body) if type(body) is str else encode_body(body)
+            except UnicodeError as error:
+                raise UsageError(f"message {stream.handed + 1} is no text that UTF-8 can hold: {error}") from error
+            length = len(packed)
+            if length > limit:
+                raise _too_large(length, limit)
+            append(packed)
+            stream.handed += 1
+            size += length
+            if not stream.queued:
+                stream.queued = True
+                receiver.do(receiver.core.offer, self.name, stream)
+            if len(waiting) >= MAX_WAITING_MESSAGES or size >= MAX_WAITING_BYTES:
+                enough = 0 if size >= MAX_WAITING_BYTES else MAX_WAITING_MESSAGES // 2
+                size = 0
+                while len(waiting) > enough and not stream.failed:
+                    stream.progress(timeout)
+            if stream.failed:
+                return
+
+    def _undelivered(self, stream: Stream, error: ZchatError) -> ZchatError:
+        """Say of a `send_many` that failed what became of its messages."""
+        on_the_way = stream.handed - len(stream.bodies) - stream.stored_count
+        if type(error) is DeadlineExceeded and on_the_way:
+            error = OutcomeUnknown(
+                f"{error}; {on_the_way} messages to {self.name} may or may not be stored: "
+                "look in the room's history before you send them again"
+            )
+        error.stored = stream.stored_count
+        return error
+
+    def messages(self, timeout: float | None = None) -> Iterator[Message]:
+        """Yield what others say in the room, in order; ends after `timeout` seconds of silence.
+
+        None waits for as long as the client is connected, 0 takes what is there. Leaving the
+        loop loses nothing: the next call goes on behind the last message taken.
+
+        Raises:
+            GapError: messages can't be had; call again to go on behind the gap.
+            ConnectionLost, Refused, ProtocolError: why the connection has ended, after all that came.
+            UsageError: the client is closed, or its events are taken in another way.
+        """
+        self._client.consume("messages")
+        return self._reading.messages(timeout)
+
+    def history(
+        self, *, after: int | None = None, before: int | None = None, limit: int = 100
+    ) -> list[Message]:
+        """Return messages of the room's log; see `Client.history`."""
+        return self._client.history(self.name, after=after, before=before, limit=limit)
+
+    def leave(self, *, timeout: float | None = SEND_TIMEOUT) -> None:
+        """Leave the room; a loop over its messages ends. Leaving twice does nothing.
+
+        Raises:
+            DeadlineExceeded: the broker did not confirm within `timeout` seconds.
+            ConnectionLost: there is no connection any more.
+        """
+        self._client.leave(self, timeout=timeout)
+
+    def _encode(self, body: Any) -> bytes:
+        packed = encode_body(body)
+        if len(packed) > self._client.max_message:
+            raise _too_large(len(packed), self._client.max_message)
+        if self._membership.left:
+            raise NotAMember(f"you have left {self.name}: join it again")
+        return packed
+
+
+def _too_large(length: int, limit: int) -> MessageTooLarge:
+    return MessageTooLarge(f"a message has {limit} bytes at most, this has {length}; send it in parts")
