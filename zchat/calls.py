@@ -13,7 +13,7 @@ from zchat.errors import DeadlineExceeded, OutcomeUnknown, ZchatError
 class Deadline:
     """Hold one moment for a wait of several steps; `None` seconds is never."""
 
-    __slots__ = ("seconds", "_at")
+    __slots__ = ("_at", "seconds")
 
     def __init__(self, seconds: float | None) -> None:
         self.seconds = seconds
@@ -111,7 +111,9 @@ class Letter:
                     f"a message to {room} was not acknowledged within {deadline.seconds:g} s: "
                     "it may or may not be stored; look in the room's history before you send it again"
                 ) from None
-            raise DeadlineExceeded(f"a message to {room} could not be sent within {deadline.seconds:g} s; send it again")
+            raise DeadlineExceeded(
+                f"a message to {room} could not be sent within {deadline.seconds:g} s; send it again"
+            )
         return self._verdict()
 
     def _verdict(self) -> None:

@@ -20,7 +20,7 @@ from zchat.names import check_name, fold
 from zchat.protocol import Membership, Welcome
 from zchat.reading import End, Reading
 from zchat.receiver import Receiver
-from zchat.room import SEND_TIMEOUT, Room
+from zchat.room import Room
 from zchat.wire import ID_BYTES, messages_of
 
 log = logging.getLogger("zchat.client")
@@ -183,7 +183,9 @@ class Client:
         more = limit > 0
         while more:
             fields = (name, after, before, limit - len(found))
-            room, _epoch, start, upto, more, blocks = self._ask("history", fields, deadline, f"the history of {name}")[:6]
+            room, _epoch, start, upto, more, blocks = self._ask("history", fields, deadline, f"the history of {name}")[
+                :6
+            ]
             found += messages_of(room, blocks, start, upto)
             after = upto
             more = more and bool(blocks) and len(found) < limit

@@ -19,14 +19,13 @@ from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
 from zchat import errors
+from zchat.lane import Batch, Block, Lane
 from zchat.messages import Position
 from zchat.names import fold
 from zchat.wire import (
     END,
     ERROR,
     GAP,
-    MAX_BLOCK_BYTES,
-    MAX_BLOCK_MESSAGES,
     OK,
     PONG,
     PUSH,
@@ -35,9 +34,6 @@ from zchat.wire import (
     join_bodies,
     pack,
 )
-
-BLOCKS_IN_FLIGHT = 4
-"""Unanswered blocks a room: enough to keep the broker busy while answers travel; more only wait there."""
 
 STALL = 1.0
 """Seconds that a tick may be late before it means that this process stood still: silence doesn't count then."""
@@ -65,6 +61,7 @@ class Welcome(NamedTuple):
     max_requests: int
     ping_ms: int
     lost_ms: int
+    expire_ms: int
 
 
 class Call(Protocol):
@@ -77,24 +74,6 @@ class Call(Protocol):
 
     def fail(self, error: Exception) -> None:
         """Take the reason why there is none."""
-
-
-class Batch(Protocol):
-    """Hold packed messages that a caller hands over, oldest first, and hear what became of them.
-
-    Whoever takes a body out of `bodies` decides its fate: once the core has it, it has a number.
-    `queued` tells that the batch stands in its lane.
-    """
-
-    bodies: deque[bytes]
-    queued: bool
-    failed: bool
-
-    def stored(self, count: int, first: int, timestamp: int) -> None:
-        """Take note that the next `count` messages are stored, from seq `first` on."""
-
-    def fail(self, error: Exception) -> None:
-        """Take the reason why the rest will not be stored, or nobody knows whether it is."""
 
 
 class Feed(Protocol):
@@ -139,32 +118,6 @@ class Membership:
         self.left = False
 
 
-class Lane:
-    """Keep what waits to be sent to a room, and the blocks in flight."""
-
-    __slots__ = ("again", "batches", "flight", "name", "number", "ready")
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.number = 1
-        self.ready = False
-        self.batches: deque[Batch] = deque()
-        self.flight: deque[Block] = deque()
-        self.again: deque[tuple[Batch, list[bytes]]] = deque()
-
-    @property
-    def waiting(self) -> bool:
-        """Tell whether there is something to send."""
-        return bool(self.batches or self.again)
-
-
-class Block(NamedTuple):
-    """Hold a numbered block in flight: whose messages it is made of, in order."""
-
-    number: int
-    parts: list[tuple[Batch, list[bytes]]]
-
-
 class ClientCore:
     """Speak the client's side of the protocol.
 
@@ -198,6 +151,11 @@ class ClientCore:
         self._bye = False
 
     # -- life ------------------------------------------------------------------------------------
+
+    @property
+    def over(self) -> bool:
+        """Tell whether the connection has ended."""
+        return self.state is State.ENDED
 
     def start(self, now: float) -> None:
         """Greet the broker."""
@@ -367,9 +325,9 @@ class ClientCore:
     def _fill(self, lane: Lane, places: int) -> bool:
         """Send a lane's blocks while there are places; True if something is left to send at once."""
         while len(self._requests) < places:
-            if len(lane.flight) >= BLOCKS_IN_FLIGHT or (lane.flight and lane.number <= lane.flight[-1].number):
-                return False  # full, or going back: an answer brings it here again
-            parts = self._take(lane)
+            if lane.full:
+                return False  # an answer brings it here again
+            parts = lane.take()
             if not parts:
                 return False
             block = Block(lane.number, parts)
@@ -378,49 +336,6 @@ class ClientCore:
             bodies = parts[0][1] if len(parts) == 1 else [body for _, part in parts for body in part]
             self._issue("send", (lane.name, block.number, join_bodies(bodies)), None, None, _Answer(self, lane, block))
         return lane.waiting
-
-    def _take(self, lane: Lane) -> list[tuple[Batch, list[bytes]]]:
-        """Take messages for one block: 1,000 and 1 MiB at most, from as many batches as fit."""
-        parts: list[tuple[Batch, list[bytes]]] = []
-        count = size = 0
-        while lane.again:
-            batch, bodies = lane.again[0]
-            if batch.failed:
-                lane.again.popleft()
-                continue
-            size += sum(map(len, bodies))
-            count += len(bodies)
-            if parts and (count > MAX_BLOCK_MESSAGES or size > MAX_BLOCK_BYTES):
-                return parts
-            parts.append((batch, bodies))
-            lane.again.popleft()
-        while lane.batches and count < MAX_BLOCK_MESSAGES:
-            batch = lane.batches.popleft()
-            if batch.failed:
-                continue
-            taken: list[bytes] = []
-            take = batch.bodies.popleft
-            try:
-                while count < MAX_BLOCK_MESSAGES:
-                    body = take()
-                    size += len(body)
-                    if size > MAX_BLOCK_BYTES and (taken or parts):
-                        batch.bodies.appendleft(body)
-                        count = MAX_BLOCK_MESSAGES
-                        break
-                    taken.append(body)
-                    count += 1
-            except IndexError:  # another thread may have withdrawn them in between
-                pass
-            if taken:
-                parts.append((batch, taken))
-            batch.queued = False  # say so, then look once more: the caller appends, then looks at it
-            if batch.bodies:
-                batch.queued = True
-                lane.batches.append(batch)  # behind the others: nobody waits for a long one to end
-                if not taken:
-                    break
-        return parts
 
     def _leave_if_done(self) -> None:
         if self.state is not State.CLOSING or self._bye or self._requests or self._waiting:
@@ -440,7 +355,7 @@ class ClientCore:
         try:
             notice = decode_notice(frame)
             kind = notice[0]
-            if kind == PUSH or kind == GAP:
+            if kind in (PUSH, GAP):
                 self._notified(notice)
             elif kind == OK:
                 self._answered(notice)

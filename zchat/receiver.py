@@ -18,7 +18,7 @@ import zmq
 
 from zchat.alarm import Alarm
 from zchat.errors import AddressError, ZchatError
-from zchat.protocol import ClientCore, State, Welcome
+from zchat.protocol import ClientCore, Welcome
 from zchat.wire import FRAME_OVERHEAD, MAX_BLOCK_BYTES
 
 LINGER_MS = 200
@@ -144,7 +144,7 @@ class Receiver:
         polled = [(dealer, zmq.POLLIN), (self._alarm.socket, zmq.POLLIN)]
         core.start(time.monotonic())
         due = 0.0
-        while core.state is not State.ENDED:
+        while not core.over:
             now = time.monotonic()
             for _ in range(len(work)):
                 function, *arguments = work.popleft()
@@ -155,9 +155,7 @@ class Receiver:
             except zmq.Again:
                 due = core.tick(time.monotonic())
                 self._asleep = True
-                if not work and core.state is not State.ENDED:
+                if not work and not core.over:
                     zmq.zmq_poll(polled, max(1, int((due - time.monotonic()) * 1000) + 1))
                 self._asleep = False
                 self._alarm.quiet()
-
-

@@ -158,9 +158,7 @@ class Room:
         self._client.consume("messages")
         return self._reading.messages(timeout)
 
-    def history(
-        self, *, after: int | None = None, before: int | None = None, limit: int = 100
-    ) -> list[Message]:
+    def history(self, *, after: int | None = None, before: int | None = None, limit: int = 100) -> list[Message]:
         """Return messages of the room's log; see `Client.history`."""
         return self._client.history(self.name, after=after, before=before, limit=limit)
 

@@ -90,14 +90,10 @@ COMMANDS: dict[str, Command] = {
         "request:uint, min version:uint, max version:uint, user:str, producer:id, token:id, mark:uint",
         needs_session=False,
     ),
-    "join": _command(
-        "request:uint, room:str, join:uint, position:position or nil, held:uint, create:bool"
-    ),
+    "join": _command("request:uint, room:str, join:uint, position:position or nil, held:uint, create:bool"),
     "leave": _command("request:uint, room:str, join:uint"),
     "send": _command("request:uint, room:str, number:uint, bodies:bin"),
-    "history": _command(
-        "request:uint, room:str, after:uint or nil, before:uint or nil, limit:uint"
-    ),
+    "history": _command("request:uint, room:str, after:uint or nil, before:uint or nil, limit:uint"),
     "rooms": _command("request:uint, after:str or nil, limit:uint"),
     "credit": _command("room:str, join:uint, taken:uint", answered=False),
     "ping": _command("", answered=False),
@@ -323,7 +319,14 @@ def messages_of(room: str, blocks: Iterable[list[Any]], after: int, upto: int) -
                 first = max(first, after + 1)
             messages += map(
                 _new_message,
-                zip(repeat(room), range(first, first + len(values)), repeat(timestamp), repeat(user), values, strict=False),
+                zip(
+                    repeat(room),
+                    range(first, first + len(values)),
+                    repeat(timestamp),
+                    repeat(user),
+                    values,
+                    strict=False,
+                ),
             )
     except Exception as error:  # as above
         raise ProtocolError(f"{room}: a block between {after} and {upto} can't be decoded: {error}") from error

@@ -76,6 +76,7 @@ def hello(
         limits.MAX_REQUESTS,
         int(limits.PING_AFTER * 1000),
         int(limits.LOST_AFTER * 1000),
+        int(limits.EXPIRE_AFTER * 1000),
     )
 
 
@@ -166,9 +167,7 @@ def _appended(core: Core, ticket: Ticket, room: Room, number: int, outcome: base
     core.vacate(room)
 
 
-def history(
-    core: Core, ticket: Ticket, name: str, after: int | None, before: int | None, limit: int
-) -> None:
+def history(core: Core, ticket: Ticket, name: str, after: int | None, before: int | None, limit: int) -> None:
     """Read a part of a room's log: the oldest after `after`, else the newest before `before`."""
     room = core.room(name)
     end = room.last if before is None else min(before - 1, room.last)
@@ -215,9 +214,7 @@ def rooms(core: Core, ticket: Ticket, after: str | None, limit: int) -> None:
     start = 0 if after is None else bisect_right(core.order, fold(after))
     stop = start + max(1, min(limit, limits.ROOMS_PAGE))
     found = [core.rooms[folded] for folded in core.order[start:stop]]
-    core.answer(
-        ticket, [(room.name, len(room.users), room.first, room.last) for room in found], stop < len(core.order)
-    )
+    core.answer(ticket, [(room.name, len(room.users), room.first, room.last) for room in found], stop < len(core.order))
 
 
 def credit(core: Core, ticket: Ticket, name: str, number: int, taken: int) -> None:

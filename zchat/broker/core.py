@@ -86,9 +86,7 @@ class Core:
                 ticket = Ticket(session, routing_id, fields.pop(0))
             if session is None and spec.needs_session:
                 raise errors.NoSession("no session here: greet with hello first, over a fresh connection")
-            if session is not None and self._accept(session, ticket):
-                HANDLERS[command[0]](self, ticket, *fields)
-            elif session is None:
+            if (session is not None and self._accept(session, ticket)) or session is None:
                 HANDLERS[command[0]](self, ticket, *fields)
         except MalformedCommand as error:
             ticket = Ticket(session, routing_id, error.request)

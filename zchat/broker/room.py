@@ -75,7 +75,8 @@ class Member:
 class Room:
     """Keep one room: the ends of its log, the newest blocks at hand, and its members.
 
-    `pending` counts blocks that the store has yet to answer for. `shared` maps (covered, cursor) to the notification last made for members who stand there.
+    `pending` counts blocks that the store has yet to answer for. `shared` maps
+    (covered, cursor) to the notification last made for members who stand there.
     """
 
     __slots__ = (

@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 import zmq
@@ -19,10 +20,11 @@ import zmq
 from zchat.alarm import Alarm
 from zchat.broker.core import Core
 from zchat.broker.counters import Counters
-from zchat.broker.limits import MAX_REQUESTS, STOP_SECONDS, TURN_FRAMES
+from zchat.broker.limits import MAX_MESSAGE, MAX_REQUESTS, STOP_SECONDS, TURN_FRAMES
 from zchat.broker.push import Sent
-from zchat.broker.settings import DEFAULT_ROOMS, MAX_MESSAGE, Settings
+from zchat.broker.settings import DEFAULT_ROOMS, Settings
 from zchat.broker.store import open_store
+from zchat.broker.store.base import Store
 from zchat.errors import AddressError, UsageError, ZchatError
 from zchat.wire import FRAME_OVERHEAD, MAX_BLOCK_BYTES
 
@@ -83,9 +85,7 @@ class Broker:
         retain_days: float = 0,
         max_message: int = MAX_MESSAGE,
     ) -> None:
-        self._settings = Settings(
-            high_water_mark, tuple(rooms), fixed_rooms, retain_messages, retain_days, max_message
-        )
+        self._settings = Settings(high_water_mark, tuple(rooms), fixed_rooms, retain_messages, retain_days, max_message)
         self._bind = bind or ("tcp://127.0.0.1:5555",)
         self._store = open_store(store)
         self._loop: Loop | None = None
@@ -159,10 +159,7 @@ class Broker:
 class Loop:
     """Own the ROUTER: receive, tick, serve, sleep."""
 
-    def __init__(self, bind: tuple[str, ...], store: object, settings: Settings) -> None:
-        from zchat.broker.store.base import Store
-
-        assert isinstance(store, Store)
+    def __init__(self, bind: tuple[str, ...], store: Store, settings: Settings) -> None:
         self._bind = bind
         self._store = store
         self._settings = settings
@@ -178,9 +175,8 @@ class Loop:
         if self._alarm is not None:
             self._alarm.ring()
 
-    def run(self, ready: object) -> None:
+    def run(self, ready: Callable[[], None]) -> None:
         """Open everything, say so by calling `ready`, run until stopped, close everything."""
-        assert callable(ready)
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         context.set(zmq.MAX_SOCKETS, min(MAX_SOCKETS, context.get(zmq.SOCKET_LIMIT)))
         try:
@@ -236,7 +232,7 @@ class Loop:
                 routing_id = router.recv(zmq.NOBLOCK)
             except zmq.Again:
                 return True
-            frames = []
+            frames: list[bytes] = []
             while router.getsockopt(zmq.RCVMORE):
                 frame = router.recv()
                 if len(frames) < 2:  # who sends more is refused; the rest is read away and not kept
@@ -295,4 +291,6 @@ def _bind(router: zmq.Socket[bytes], url: str) -> str:
                 f"{url!r} is not an address: use tcp://HOST:PORT, for instance tcp://127.0.0.1:5555"
             ) from error
         raise AddressError(f"can't listen at {url}: {error.strerror}; use an address of this machine") from error
-    return router.getsockopt(zmq.LAST_ENDPOINT).rstrip(b"\0").decode()
+    endpoint = router.getsockopt(zmq.LAST_ENDPOINT)
+    assert isinstance(endpoint, bytes)
+    return endpoint.rstrip(b"\0").decode()

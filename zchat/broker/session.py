@@ -37,9 +37,7 @@ class Session:
         "user",
     )
 
-    def __init__(
-        self, routing_id: bytes, user: str, producer: bytes, token: bytes, mark: int, now: float
-    ) -> None:
+    def __init__(self, routing_id: bytes, user: str, producer: bytes, token: bytes, mark: int, now: float) -> None:
         self.routing_id = routing_id
         self.user = user
         self.producer = producer
