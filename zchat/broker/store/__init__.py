@@ -1,1 +1,26 @@
 """The stores: where the rooms' logs are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from zchat.broker.store.base import Store
+from zchat.broker.store.memory import MemoryStore
+from zchat.broker.store.sqlite import SqliteStore
+from zchat.errors import UsageError
+
+
+def open_store(url: str, clock: Callable[[], int] | None = None) -> Store:
+    """Return the store that `memory:` or `sqlite:PATH` names; its `open` is still to be called.
+
+    `clock` tells the microseconds since 1970 (None: the system's). Any thread.
+
+    Raises:
+        UsageError: it names no store.
+    """
+    scheme, colon, path = url.partition(":")
+    if scheme == "memory" and colon and not path:
+        return MemoryStore(clock)
+    if scheme == "sqlite" and path:
+        return SqliteStore(path, clock)
+    raise UsageError(f"{url!a} names no store: there are memory: and sqlite:PATH, PATH being a file")

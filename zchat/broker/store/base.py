@@ -25,6 +25,9 @@ MAX_PRODUCERS = 100_000
 PRODUCER_DAY = 86_400 * 1_000_000
 """Microseconds after its last block at which a producer is forgotten: longer than any outage."""
 
+TRIM_BLOCKS = 256
+"""Blocks that one trim removes at most: a few milliseconds, also from a disk."""
+
 
 class Append(NamedTuple):
     """Ask to store one block: its producer's number for the room, who sends, and the checked bodies."""
@@ -34,7 +37,7 @@ class Append(NamedTuple):
     number: int
     user: str
     bodies: bytes
-    count: int
+    count: int  # type: ignore[assignment]  # a tuple has a method of that name
 
 
 class Stored(NamedTuple):
@@ -48,7 +51,7 @@ class Duplicate(NamedTuple):
     """Answer that the producer's block of that number is stored already, and where."""
 
     first: int
-    count: int
+    count: int  # type: ignore[assignment]  # a tuple has a method of that name
     timestamp: int
 
 
@@ -120,7 +123,8 @@ class Store(ABC):
         The producer's next number is stored; one that is remembered is a `Duplicate`; one
         below what is remembered, or above the next, is `OutOfSequence`; one other than 1 of
         an unknown producer is a `ForgottenProducer`. A block that isn't stored uses up no
-        number. The first block of a room since the opening begins an epoch, a random number.
+        number. The first block of a room since the opening, or since a failure, begins an epoch,
+        a random number.
         `Stored` comes when the block is as safe as the store makes it, and not before can it
         be read. After a failure everything that was waiting behind it fails too, in order.
         """
@@ -136,9 +140,7 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def trim(
-        self, room: str, keep: int, before: int, done: Callable[[Trimmed | Failed], None]
-    ) -> None:
+    def trim(self, room: str, keep: int, before: int, done: Callable[[Trimmed | Failed], None]) -> None:
         """Remove a room's oldest whole blocks, a bounded number in one call.
 
         A block goes if at least `keep` messages follow it (0: no such rule), or if it was

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from zchat.messages import GapReason, Position
@@ -26,7 +26,7 @@ class Epochs:
     def __init__(self, epochs: Iterable[Epoch] = ()) -> None:
         self._epochs = list(epochs)
 
-    def __iter__(self):  # type: ignore[no-untyped-def]
+    def __iter__(self) -> Iterator[Epoch]:
         return iter(self._epochs)
 
     @property

@@ -1,0 +1,119 @@
+"""A store as the tests drive it: open, ask, wait for the answer, open again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from threading import Event
+from typing import Any
+
+from zchat.broker.store.base import (
+    Append,
+    Appended,
+    Failed,
+    Page,
+    RoomLog,
+    Store,
+    Stored,
+    Trimmed,
+)
+from zchat.broker.store.blocks import Block
+from zchat.messages import Message
+from zchat.wire import encode_body, join_bodies, messages_of, unpack
+
+DEADLINE = 20.0
+"""Seconds after which a wait has failed: long for a busy machine, and never reached by a good run."""
+
+ALICE = b"alice's producer"
+BOB = b"bob's producer.."
+EVERYTHING = 1 << 62
+
+
+class Clock:
+    """Tell a time that stands until a test moves it."""
+
+    def __init__(self) -> None:
+        self.now = 1_700_000_000_000_000
+
+    def __call__(self) -> int:
+        return self.now
+
+
+class Driver:
+    """Drive the stores that `make` makes, one after the other, as if they were one."""
+
+    def __init__(self, make: Callable[[Clock], Store], keeps: bool) -> None:
+        self.clock = Clock()
+        self.keeps = keeps
+        self._make = make
+        self._woken = Event()
+        self.open()
+
+    def open(self) -> list[RoomLog]:
+        self.store = self._make(self.clock)
+        self.logs = self.store.open(self._woken.set)
+        return self.logs
+
+    def reopen(self) -> list[RoomLog]:
+        self.store.close()
+        return self.open()
+
+    def wait(self, until: Callable[[], object]) -> None:
+        end = time.monotonic() + DEADLINE
+        while True:
+            self._woken.clear()
+            self.store.poll()
+            if until():
+                return
+            assert self._woken.wait(max(0.0, end - time.monotonic())), "the store did not answer"
+
+    def answer(self, ask: Callable[..., None], *arguments: object) -> Any:
+        answers: list[Any] = []
+        ask(*arguments, answers.append)
+        self.wait(lambda: answers)
+        return answers[0]
+
+    def append(
+        self, number: int, *texts: str, room: str = "General", producer: bytes = ALICE, user: str = "alice"
+    ) -> Appended:
+        answer: Appended = self.answer(
+            self.store.append, block(number, *texts, room=room, producer=producer, user=user)
+        )
+        return answer
+
+    def stored(self, number: int, *texts: str, room: str = "General", producer: bytes = ALICE) -> Stored:
+        answer = self.append(number, *texts, room=room, producer=producer)
+        assert isinstance(answer, Stored), answer
+        return answer
+
+    def say(self, *texts: str, room: str = "General") -> None:
+        """Store each text as a block of its own, by a producer that speaks only once."""
+        for text in texts:
+            self.stored(1, text, room=room, producer=time.monotonic_ns().to_bytes(16, "big"))
+
+    def blocks(
+        self, after: int = 0, upto: int = EVERYTHING, max_bytes: int = EVERYTHING, room: str = "General"
+    ) -> list[Block]:
+        page = self.answer(self.store.read, room, after, upto, max_bytes)
+        assert isinstance(page, Page), page
+        return page.blocks
+
+    def messages(self, room: str = "General", after: int = 0) -> list[Message]:
+        """Return a room's messages as a reader gets them, page by page."""
+        messages: list[Message] = []
+        while blocks := self.blocks(after=after, max_bytes=1000, room=room):
+            messages += messages_of(room, [unpack(each.data) for each in blocks], after, EVERYTHING)
+            after = blocks[-1].last
+        return messages
+
+    def texts(self, room: str = "General") -> list[str]:
+        return [message.body for message in self.messages(room)]
+
+    def trim(self, keep: int = 0, before: int = 0, room: str = "General") -> Trimmed | Failed:
+        answer: Trimmed | Failed = self.answer(self.store.trim, room, keep, before)
+        return answer
+
+
+def block(number: int, *texts: str, room: str = "General", producer: bytes = ALICE, user: str = "alice") -> Append:
+    """Return what asks to store texts."""
+    return Append(room, producer, number, user, join_bodies([encode_body(text) for text in texts]), len(texts))

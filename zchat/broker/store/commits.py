@@ -1,0 +1,285 @@
+"""The thread that writes: what arrived while one commit ran goes into the next."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import NamedTuple, TypeAlias
+
+from zchat.broker.store import schema
+from zchat.broker.store.base import TRIM_BLOCKS, Failed, Stored, Trimmed
+from zchat.broker.store.ledger import Ledger, Pair, Producer, Room, is_old
+from zchat.wire import pack
+
+COMMIT_BLOCKS = 1000
+"""Blocks in one commit at most: it lasts a few milliseconds, however many wait."""
+
+COMMIT_BYTES = 8 << 20
+"""Bytes of blocks after which a commit takes no more: some 50 ms of a slow disk."""
+
+CHECKPOINT_BYTES = 16 << 20
+"""Written bytes after which the log is copied into the file: rarely enough to cost little, and the log stays small."""
+
+COMMIT_OVERHEAD = 16 << 10
+"""Bytes that a commit writes beside its blocks, roughly: the pages of the other tables."""
+
+
+class Write(NamedTuple):
+    """Carry one decided block: rows as the tables have them."""
+
+    generation: int
+    block: tuple[int, int, int, bytes, int, bytes]
+    room: tuple[int, str, int, int]
+    epoch: tuple[int, int, int] | None
+    pair: tuple[bytes, int]
+    last: int
+    results: bytes
+    seen: int
+
+
+class Answer(NamedTuple):
+    """Stand for an answer that writes nothing, and waits its turn behind blocks that do."""
+
+    generation: int
+
+
+class Forget(NamedTuple):
+    """Ask to forget producers in rooms."""
+
+    pairs: list[tuple[bytes, int]]
+
+
+class Trim(NamedTuple):
+    """Ask to trim the room of a number."""
+
+    room: int
+    keep: int
+    before: int
+
+
+class Outcome(NamedTuple):
+    """Say of the next `blocks` blocks and answers that they are safe (`reason` None), or why they failed.
+
+    After a failure `ledger` is what the file has, and what the next generation of appends is
+    decided on; None if it can't be read.
+    """
+
+    blocks: int
+    reason: str | None
+    ledger: Ledger | None
+
+
+Task: TypeAlias = Write | Answer | Forget | Trim
+Report: TypeAlias = Outcome | Trimmed | Failed
+
+
+def write_of(stored: Stored, number: int, room: Room, producer: Producer, generation: int) -> Write:
+    """Return what is to be written for a block that was just decided."""
+    block = stored.block
+    first, last, timestamp, name, data = block
+    return Write(
+        generation,
+        (schema.key(room.id, last), first, timestamp, name, number, data),
+        (room.id, room.name, last, timestamp),
+        (room.id, first, stored.epoch) if room.began == first else None,
+        (name, room.id),
+        number,
+        producer.results.tobytes(),
+        producer.seen,
+    )
+
+
+class Committer:
+    """Commit what it is given, in order, on a thread of its own.
+
+    `connect` makes a connection that writes (again after a failure), `load` reads the ledger
+    through one; `wake` is called, from that thread, when `reports` has grown. After a failure
+    everything decided on the old ledger fails: it carries the generation of that ledger.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        connection: sqlite3.Connection,
+        connect: Callable[[], sqlite3.Connection],
+        load: Callable[[sqlite3.Connection], Ledger],
+        wake: Callable[[], None],
+    ) -> None:
+        self.reports: deque[Report] = deque()
+        self._path = path
+        self._connection: sqlite3.Connection | None = connection
+        self._connect = connect
+        self._load = load
+        self._wake = wake
+        self._tasks: SimpleQueue[Task | None] = SimpleQueue()
+        self._generation = 0
+        self._reason = ""
+        self._written = 0
+        self._thread = Thread(target=self._run, name="zchat store commits", daemon=True)
+        self._thread.start()
+
+    def put(self, task: Task) -> None:
+        """Hand over one more task; the caller bounds them. Any one thread."""
+        self._tasks.put(task)
+
+    def stop(self) -> None:
+        """End once everything handed over is done; returns at once."""
+        self._tasks.put(None)
+
+    def join(self, timeout: float) -> bool:
+        """Wait `timeout` seconds at most for the end; tells whether it has come."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        more = True
+        while more:
+            tasks, more = self._take()
+            self._turn(tasks)
+        if self._connection:
+            with suppress(sqlite3.Error):
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._connection.close()
+
+    def _take(self) -> tuple[list[Task], bool]:
+        tasks: list[Task] = []
+        size = 0
+        task = self._tasks.get()
+        while task is not None:
+            tasks.append(task)
+            if type(task) is Write:
+                size += len(task.block[-1])
+            if len(tasks) == COMMIT_BLOCKS or size > COMMIT_BYTES:
+                return tasks, True
+            try:
+                task = self._tasks.get_nowait()
+            except Empty:
+                return tasks, True
+        return tasks, False
+
+    def _turn(self, tasks: list[Task]) -> None:
+        if self._connection is None:
+            ledger = self._recover()
+            if ledger:
+                self._report(Outcome(0, None, ledger))
+        ordered = [task for task in tasks if isinstance(task, (Write, Answer))]
+        fresh = [task for task in ordered if task.generation == self._generation]
+        if len(fresh) < len(ordered):  # stale ones come before fresh ones
+            self._report(Outcome(len(ordered) - len(fresh), self._reason, None))
+        forgets = [task for task in tasks if type(task) is Forget]
+        if self._connection and (fresh or forgets):
+            try:
+                self._commit(self._connection, tasks)
+            except Exception as error:  # whatever it is, the file is as before, and says what that was
+                self._fail(error)
+                self._report(Outcome(len(fresh), self._reason, self._recover()))
+            else:
+                self._report(Outcome(len(fresh), None, None))
+        for task in tasks:
+            if type(task) is Trim:
+                self._report(self._trim(task))
+        if self._connection and self._written > CHECKPOINT_BYTES:
+            self._written = 0
+            with suppress(sqlite3.Error):  # the log has it all; the next checkpoint tries again
+                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+    def _report(self, report: Report) -> None:
+        self.reports.append(report)
+        self._wake()
+
+    def _commit(self, connection: sqlite3.Connection, tasks: Iterable[Task]) -> None:
+        blocks = []
+        epochs = []
+        rooms: dict[int, tuple[int, str, int, int]] = {}
+        producers: dict[tuple[bytes, int], Write | None] = {}
+        for task in tasks:
+            if type(task) is Write and task.generation == self._generation:
+                blocks.append(task.block)
+                rooms[task.room[0]] = task.room
+                producers[task.pair] = task
+                if task.epoch:
+                    epochs.append(task.epoch)
+            elif type(task) is Forget:
+                producers.update(dict.fromkeys(task.pairs))
+        known = [
+            (*pair, write.last, pack(memoryview(write.results).cast("q").tolist()), write.seen)
+            for pair, write in producers.items()
+            if write
+        ]
+        forgotten = [pair for pair, write in producers.items() if not write]
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
+            if blocks:
+                connection.executemany("INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?)", blocks)
+                connection.executemany(
+                    "INSERT INTO rooms VALUES (?, ?, 1, ?, ?) "
+                    "ON CONFLICT (id) DO UPDATE SET last = excluded.last, timestamp = excluded.timestamp",
+                    rooms.values(),
+                )
+                connection.executemany("INSERT OR REPLACE INTO producers VALUES (?, ?, ?, ?, ?)", known)
+            if epochs:
+                connection.executemany("INSERT INTO epochs VALUES (?, ?, ?)", epochs)
+            if forgotten:
+                connection.executemany("DELETE FROM producers WHERE producer = ? AND room = ?", forgotten)
+        self._written += COMMIT_OVERHEAD + sum(len(block[-1]) for block in blocks)
+
+    def _fail(self, error: Exception) -> None:
+        self._reason = f"{self._path}: {error}"
+        self._generation += 1
+        if self._connection:
+            with suppress(sqlite3.Error):
+                self._connection.close()
+        self._connection = None
+
+    def _recover(self) -> Ledger | None:
+        """Open the file again and read the ledger from it; None if that fails, and then the next turn tries."""
+        connection = None
+        try:
+            connection = self._connect()
+            ledger = self._load(connection)
+        except Exception as error:  # as above
+            if connection:
+                connection.close()
+            self._reason = f"{self._path}: {error}"
+            return None
+        self._connection = connection
+        return ledger
+
+    def _trim(self, trim: Trim) -> Trimmed | Failed:
+        if self._connection is None:
+            return Failed(self._reason)
+        try:
+            with self._connection:
+                self._connection.execute("BEGIN IMMEDIATE")
+                return self._trimmed(self._connection, trim)
+        except sqlite3.Error as error:
+            return Failed(f"{self._path}: {error}")
+
+    def _trimmed(self, connection: sqlite3.Connection, trim: Trim) -> Trimmed:
+        row = connection.execute("SELECT first, last FROM rooms WHERE id = ?", (trim.room,)).fetchone()
+        if row is None:
+            return Trimmed(1, False)
+        first, end = row
+        start = schema.key(trim.room, 0)
+        oldest = connection.execute(
+            "SELECT id, timestamp FROM blocks WHERE id > ? AND id <= ? ORDER BY id LIMIT ?",
+            (start, start + end, TRIM_BLOCKS + 1),
+        ).fetchall()
+        old = [id for id, timestamp in oldest if is_old(id - start, timestamp, end, trim.keep, trim.before)]
+        if old:
+            last = old[:TRIM_BLOCKS][-1]
+            connection.execute("DELETE FROM blocks WHERE id > ? AND id <= ?", (start, last))
+            first = last - start + 1
+            connection.execute("UPDATE rooms SET first = ? WHERE id = ?", (first, trim.room))
+            self._written += COMMIT_OVERHEAD
+        return Trimmed(first, len(old) > TRIM_BLOCKS)
+
+
+def pairs_of(pairs: Iterable[Pair], rooms: dict[str, Room]) -> list[tuple[bytes, int]]:
+    """Return pairs with the rooms' numbers in place of their names."""
+    return [(producer, rooms[room].id) for producer, room in pairs]

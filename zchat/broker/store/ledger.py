@@ -1,0 +1,202 @@
+"""What every store decides the same way: numbers, times, epochs, and which blocks are duplicates."""
+
+from __future__ import annotations
+
+import random
+import time
+from array import array
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
+
+from zchat.broker.store.base import (
+    MAX_PRODUCERS,
+    PRODUCER_DAY,
+    RESULTS,
+    Append,
+    Duplicate,
+    ForgottenProducer,
+    Full,
+    OutOfSequence,
+    RoomLog,
+    Stored,
+)
+from zchat.broker.store.blocks import Block
+from zchat.broker.store.epochs import Epoch, Epochs
+from zchat.wire import encode_block
+
+MAX_SEQ = (1 << 40) - 1
+"""The last seq that a room can have: a key of SQLite's holds it beside 22 bits for the room."""
+
+MAX_ROOMS = (1 << 22) - 1
+"""Rooms that a store can number in those 22 bits; a broker's own limit is far below."""
+
+MAX_EPOCH = (1 << 53) - 1
+"""The greatest epoch: every language's numbers hold it exactly, JavaScript's too."""
+
+EXPIRED_AT_ONCE = 64
+"""Producers forgotten in one append at most, so that none waits for all of yesterday's."""
+
+Decided: TypeAlias = Stored | Duplicate | OutOfSequence | ForgottenProducer | Full
+
+Pair: TypeAlias = tuple[bytes, str]
+"""A producer and the name of a room."""
+
+_random = random.SystemRandom()
+
+
+def now() -> int:
+    """Return the time in microseconds since 1970."""
+    return time.time_ns() // 1000
+
+
+def random_epoch() -> int:
+    """Return a number for a new epoch, 1 to 2**53 - 1."""
+    return _random.randint(1, MAX_EPOCH)
+
+
+class Room:
+    """Hold the ends of a room's log: an empty one has `first == last + 1`.
+
+    `epoch` is the epoch of this opening and `began` its first seq, both 0 before there is one.
+    """
+
+    __slots__ = ("began", "epoch", "epochs", "first", "id", "last", "name", "timestamp")
+
+    def __init__(
+        self, id: int, name: str, first: int = 1, last: int = 0, timestamp: int = 0, epochs: Iterable[Epoch] = ()
+    ) -> None:
+        self.id = id
+        self.name = name
+        self.first = first
+        self.last = last
+        self.timestamp = timestamp
+        self.epochs = Epochs(epochs)
+        self.epoch = 0
+        self.began = 0
+
+    def log(self) -> RoomLog:
+        """Return what the room's log is now."""
+        return RoomLog(self.name, self.first, self.last, tuple(self.epochs))
+
+
+class Producer:
+    """Hold a producer's last number in one room, and where its last blocks went.
+
+    `results` are the last 16 blocks' first seq, count and timestamp one after the other, in
+    one array: a third of what tuples take.
+    """
+
+    __slots__ = ("last", "results", "seen")
+
+    def __init__(self, last: int = 0, results: Iterable[int] = (), seen: int = 0) -> None:
+        self.last = last
+        self.results = array("q", results)
+        self.seen = seen
+
+    def stored(self, first: int, count: int, timestamp: int, seen: int) -> None:
+        """Note where the next block went."""
+        self.last += 1
+        self.seen = seen
+        self.results.extend((first, count, timestamp))
+        del self.results[: -3 * RESULTS]
+
+    def answer(self, number: int) -> Duplicate | OutOfSequence:
+        """Answer a number that is not the next one."""
+        start = len(self.results) - 3 * (self.last - number + 1)
+        if 0 <= start < len(self.results):
+            return Duplicate(*self.results[start : start + 3])
+        return OutOfSequence(self.last + 1)
+
+
+class Ledger:
+    """Decide appends: pure bookkeeping without I/O, one step a block.
+
+    `clock` tells the microseconds since 1970. `rooms` are the rooms by their exact names,
+    `last_id` the greatest number of one, and `expired` the pairs forgotten for their age, which
+    whoever keeps a copy empties. Not thread-safe: it belongs to one thread at a time.
+    """
+
+    def __init__(self, clock: Callable[[], int] = now, new_epoch: Callable[[], int] = random_epoch) -> None:
+        self.rooms: dict[str, Room] = {}
+        self.expired: list[Pair] = []
+        self._clock = clock
+        self._new_epoch = new_epoch
+        self.last_id = 0
+        self._producers: OrderedDict[Pair, Producer] = OrderedDict()  # the one idle for longest first
+        self._rooms_of: dict[bytes, set[str]] = {}
+
+    def restore_room(self, room: Room) -> None:
+        """Take over a room that was kept."""
+        self.rooms[room.name] = room
+        self.last_id = max(self.last_id, room.id)
+
+    def restore_producer(self, pair: Pair, producer: Producer) -> None:
+        """Take over a producer that was kept; they come in the order in which they were seen."""
+        self._producers[pair] = producer
+        self._rooms_of.setdefault(pair[0], set()).add(pair[1])
+
+    def logs(self) -> list[RoomLog]:
+        """Return what all rooms' logs are now."""
+        return [room.log() for room in self.rooms.values()]
+
+    def producer(self, pair: Pair) -> Producer:
+        """Return what is remembered of a producer; KeyError if nothing is."""
+        return self._producers[pair]
+
+    def append(self, append: Append) -> Decided:
+        """Decide one append as `Store.append` says; only `Stored` changes anything."""
+        now = self._clock()
+        self._expire(now)
+        pair = (append.producer, append.room)
+        producer = self._producers.get(pair)
+        if producer is None:
+            if append.number != 1:
+                return ForgottenProducer()
+            if len(self._producers) >= MAX_PRODUCERS:
+                return Full(f"{MAX_PRODUCERS} producers are remembered, and there is no place for another")
+            producer = Producer()
+        elif append.number != producer.last + 1:
+            return producer.answer(append.number)
+        room = self.rooms.get(append.room) or Room(self.last_id + 1, append.room)
+        first = room.last + 1
+        last = room.last + append.count
+        if last > MAX_SEQ or room.id > MAX_ROOMS:
+            return Full("the store has no number left for this; use another room or a new store")
+        self.restore_room(room)
+        if not room.epoch:
+            room.epoch = self._new_epoch()
+            room.began = first
+            room.epochs.begin(room.epoch, first)
+        timestamp = max(now, room.timestamp)
+        room.last = last
+        room.timestamp = timestamp
+        producer.stored(first, append.count, timestamp, now)
+        self.restore_producer(pair, producer)
+        self._producers.move_to_end(pair)
+        data = encode_block(first, timestamp, append.user, append.producer, append.bodies)
+        return Stored(Block(first, last, timestamp, append.producer, data), room.epoch)
+
+    def forget(self, producer: bytes) -> list[Pair]:
+        """Forget a producer in all rooms; returns the pairs that were remembered."""
+        pairs = [(producer, room) for room in self._rooms_of.pop(producer, ())]
+        for pair in pairs:
+            del self._producers[pair]
+        return pairs
+
+    def _expire(self, now: int) -> None:
+        for _ in range(EXPIRED_AT_ONCE):
+            pair = next(iter(self._producers), None)
+            if pair is None or now - self._producers[pair].seen < PRODUCER_DAY:
+                return
+            del self._producers[pair]
+            self.expired.append(pair)
+            rooms = self._rooms_of[pair[0]]
+            rooms.remove(pair[1])
+            if not rooms:
+                del self._rooms_of[pair[0]]
+
+
+def is_old(last: int, timestamp: int, end: int, keep: int, before: int) -> bool:
+    """Tell whether `Store.trim` removes a block: its last seq and time, and the room's last seq."""
+    return timestamp < before or (keep > 0 and end - last >= keep)

@@ -1,0 +1,156 @@
+"""The store `memory:`: logs that end with the broker."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from zchat.broker.store.base import (
+    TRIM_BLOCKS,
+    Append,
+    Appended,
+    Failed,
+    Full,
+    Page,
+    RoomLog,
+    Store,
+    Stored,
+    Trimmed,
+)
+from zchat.broker.store.blocks import Blocks
+from zchat.broker.store.ledger import Ledger, Room, is_old, now
+
+MAX_ROOM_MESSAGES = 1_000_000
+"""Messages kept a room: days of a busy one."""
+
+MAX_BYTES = 256 << 20
+"""Bytes of memory for the blocks of all rooms, as `Block.cost` counts them: fits any machine."""
+
+STALE_PLACES = 1024
+"""Places of dropped blocks that are put up with in the order of appends before it is written anew."""
+
+
+class _Log:
+    """Hold a room's blocks; `stale` of its oldest places in the order of appends are of dropped ones."""
+
+    __slots__ = ("blocks", "room", "stale")
+
+    def __init__(self, room: Room) -> None:
+        self.room = room
+        self.blocks = Blocks()
+        self.stale = 0
+
+
+class MemoryStore(Store):
+    """Keep logs in memory; every call completes before it returns.
+
+    Beyond `max_room_messages` (in a room) and `max_bytes` (over all rooms, in the order of
+    their appends) the oldest blocks go, though never the newest of all. `clock` tells the
+    microseconds since 1970 (None: the system's).
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], int] | None = None,
+        max_room_messages: int = MAX_ROOM_MESSAGES,
+        max_bytes: int = MAX_BYTES,
+    ) -> None:
+        self._ledger = Ledger(clock or now)
+        self._max_room_messages = max_room_messages
+        self._max_bytes = max_bytes
+        self._logs: dict[str, _Log] = {}
+        self._order: deque[_Log] = deque()  # one place a block, in the order of appends over all rooms
+        self._stale = 0
+        self._cost = 0
+        self._trimmed: dict[str, int] = {}
+
+    def open(self, wake: Callable[[], None]) -> list[RoomLog]:
+        """See `Store.open`; there is never a room yet, and `wake` is never called."""
+        return []
+
+    def append(self, append: Append, done: Callable[[Appended], None]) -> None:
+        """See `Store.append`."""
+        answer = self._ledger.append(append)
+        self._ledger.expired.clear()
+        if type(answer) is Stored:
+            log = self._logs.get(append.room)
+            if log is None:
+                log = self._logs[append.room] = _Log(self._ledger.rooms[append.room])
+            log.blocks.append(answer.block)
+            self._order.append(log)
+            self._cost += answer.block.cost
+            self._keep_bounds(log)
+        done(answer)
+
+    def read(
+        self, room: str, after: int, upto: int, max_bytes: int, done: Callable[[Page | Full | Failed], None]
+    ) -> None:
+        """See `Store.read`."""
+        log = self._logs.get(room)
+        done(Page(log.blocks.after(after, max_bytes, upto) if log else []))
+
+    def trim(self, room: str, keep: int, before: int, done: Callable[[Trimmed | Failed], None]) -> None:
+        """See `Store.trim`."""
+        log = self._logs.get(room)
+        if log is None:
+            done(Trimmed(1, False))
+            return
+        for _ in range(TRIM_BLOCKS):
+            if not self._is_old(log, keep, before):
+                break
+            self._drop_in_place(log)
+        done(Trimmed(log.room.first, self._is_old(log, keep, before)))
+
+    def forget(self, producer: bytes) -> None:
+        """See `Store.forget`."""
+        self._ledger.forget(producer)
+
+    def poll(self) -> None:
+        """See `Store.poll`; there is never anything to do."""
+
+    def trimmed(self) -> list[tuple[str, int]]:
+        """See `Store.trimmed`."""
+        trimmed = list(self._trimmed.items())
+        self._trimmed.clear()
+        return trimmed
+
+    def close(self) -> None:
+        """See `Store.close`; there is nothing to finish."""
+
+    def _is_old(self, log: _Log, keep: int, before: int) -> bool:
+        oldest = log.blocks.oldest
+        return oldest is not None and is_old(oldest.last, oldest.timestamp, log.room.last, keep, before)
+
+    def _keep_bounds(self, log: _Log) -> None:
+        room = log.room
+        while room.last - room.first >= self._max_room_messages and len(log.blocks) > 1:
+            self._drop_in_place(log)
+            self._trimmed[room.name] = room.first
+        while self._cost > self._max_bytes and len(self._order) - self._stale > 1:
+            oldest = self._order.popleft()
+            if oldest.stale:
+                oldest.stale -= 1
+                self._stale -= 1
+            else:
+                self._drop(oldest)
+                self._trimmed[oldest.room.name] = oldest.room.first
+
+    def _drop_in_place(self, log: _Log) -> None:
+        """Drop a room's oldest block and leave its place in the order, as a search for it would cost more."""
+        self._drop(log)
+        log.stale += 1
+        self._stale += 1
+        if self._stale > STALE_PLACES and self._stale * 2 > len(self._order):
+            self._order = deque(log for log in self._order if not self._skip(log))
+
+    def _skip(self, log: _Log) -> bool:
+        if not log.stale:
+            return False
+        log.stale -= 1
+        self._stale -= 1
+        return True
+
+    def _drop(self, log: _Log) -> None:
+        block = log.blocks.drop()
+        log.room.first = block.last + 1
+        self._cost -= block.cost

@@ -1,0 +1,97 @@
+"""The thread that reads, beside the one that writes."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Semaphore, Thread
+from typing import NamedTuple
+
+from zchat.broker.store.base import Failed, Page
+from zchat.broker.store.blocks import Block
+from zchat.broker.store.schema import key
+
+READY_PAGES = 32
+"""Pages read ahead of `poll`: enough to keep the thread busy, 32 MiB of the largest at most."""
+
+
+class Read(NamedTuple):
+    """Ask for blocks of the room of a number, as `Store.read` says."""
+
+    room: int
+    after: int
+    upto: int
+    max_bytes: int
+
+
+class Reader:
+    """Read pages in the order in which they are asked for, on a thread of its own.
+
+    `wake` is called, from that thread, when there is one for `take`.
+    """
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, wake: Callable[[], None]) -> None:
+        self._path = path
+        self._connection = connection
+        self._wake = wake
+        self._pages: deque[Page | Failed] = deque()
+        self._places = Semaphore(READY_PAGES)
+        self._reads: SimpleQueue[Read | None] = SimpleQueue()
+        self._stopped = False
+        self._thread = Thread(target=self._run, name="zchat store reads", daemon=True)
+        self._thread.start()
+
+    def put(self, read: Read) -> None:
+        """Ask for one more page; the caller bounds them. The loop thread."""
+        self._reads.put(read)
+
+    def take(self) -> Page | Failed | None:
+        """Return the next page, None if none is ready. The loop thread."""
+        if not self._pages:
+            return None
+        page = self._pages.popleft()
+        self._places.release()
+        return page
+
+    def stop(self) -> None:
+        """End after the page that is being read; returns at once. The loop thread."""
+        self._stopped = True
+        self._reads.put(None)
+        self._places.release()
+
+    def join(self, timeout: float) -> bool:
+        """Wait `timeout` seconds at most for the end; tells whether it has come."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while (read := self._reads.get()) and not self._stopped:
+            self._places.acquire()
+            self._pages.append(self._read(read))
+            self._wake()
+        self._connection.close()
+
+    def _read(self, read: Read) -> Page | Failed:
+        blocks: list[Block] = []
+        size = 0
+        start = key(read.room, 0)
+        try:
+            rows = self._connection.execute(
+                "SELECT first, id - ?1, timestamp, producer, data FROM blocks "
+                "WHERE id > ?1 + ?2 AND id < ?3 ORDER BY id",
+                (start, read.after, key(read.room + 1, 0)),
+            )
+            for block in map(Block._make, rows):
+                size += len(block.data)
+                if (blocks and size > read.max_bytes) or block.first > read.upto:
+                    break
+                blocks.append(block)
+                if size >= read.max_bytes:
+                    break
+            rows.close()
+        except (sqlite3.Error, MemoryError) as error:
+            return Failed(f"{self._path}: {error}")
+        return Page(blocks)

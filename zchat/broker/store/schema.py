@@ -1,0 +1,196 @@
+"""The database of the store `sqlite:PATH`: its tables, how it is opened, and what it says of the past."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import msgpack
+
+from zchat.broker.store.base import PRODUCER_DAY
+from zchat.broker.store.epochs import MAX_EPOCHS, Epoch
+from zchat.broker.store.ledger import Ledger, Producer, Room
+from zchat.errors import StoreError
+
+APPLICATION_ID = 0x7A636874
+"""What SQLite keeps in a file's header to tell whose it is: "zcht"."""
+
+PAGE_BYTES = 4096
+"""SQLite's page."""
+
+BUSY_SECONDS = 1.0
+"""How long a commit waits for another program that has the file locked, a backup for example."""
+
+CACHE_KIB = 16 << 10
+"""Of pages, a connection: a commit's worth, so that it goes to the disk once."""
+
+WAL_KEPT = 64 << 20
+"""Bytes that the write-ahead log's file keeps after a long read made it grow."""
+
+
+def key(room: int, seq: int) -> int:
+    """Return the key of the block of room number `room` that ends with `seq`: one room's lie side by side."""
+    return room << 40 | seq
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    connection.execute(
+        """CREATE TABLE rooms (
+            id INTEGER PRIMARY KEY,
+            name TEXT NOT NULL UNIQUE,
+            first INTEGER NOT NULL,
+            last INTEGER NOT NULL,
+            timestamp INTEGER NOT NULL
+        )"""
+    )
+    connection.execute(
+        """CREATE TABLE epochs (
+            room INTEGER NOT NULL,
+            first INTEGER NOT NULL,
+            epoch INTEGER NOT NULL,
+            PRIMARY KEY (room, first)
+        ) WITHOUT ROWID"""
+    )
+    connection.execute(
+        """CREATE TABLE producers (
+            producer BLOB NOT NULL,
+            room INTEGER NOT NULL,
+            last INTEGER NOT NULL,
+            results BLOB NOT NULL,
+            seen INTEGER NOT NULL,
+            PRIMARY KEY (producer, room)
+        ) WITHOUT ROWID"""
+    )
+    connection.execute(  # the data last: what stands behind it would lie at the end of its overflow pages
+        """CREATE TABLE blocks (
+            id INTEGER PRIMARY KEY,
+            first INTEGER NOT NULL,
+            timestamp INTEGER NOT NULL,
+            producer BLOB NOT NULL,
+            number INTEGER NOT NULL,
+            data BLOB NOT NULL
+        )"""
+    )
+
+
+UPGRADES: tuple[Callable[[sqlite3.Connection], None], ...] = (_create,)
+"""Steps from each schema version to the next, from the empty file's 0 on: a new version is a new step."""
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder if it is missing, with those above it, for its owner alone.
+
+    Raises:
+        OSError: it can't be made.
+    """
+    for folder in (*reversed(path.parents), path):
+        if not folder.exists():
+            folder.mkdir(0o700, exist_ok=True)
+
+
+def make_file(path: Path) -> None:
+    """Make the file if it is missing, for its owner alone.
+
+    Raises:
+        OSError: it can't be made, or written.
+    """
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+
+
+def set_up(connection: sqlite3.Connection, path: Path) -> None:
+    """Bring the file to this program's schema: a new one from nothing, an older one by its steps.
+
+    Raises:
+        StoreError: it is another program's, or of a newer zchat.
+        sqlite3.Error: it is no database, or can't be read or written.
+    """
+    version = _version(connection, path)
+    if version < len(UPGRADES):
+        # Before the file has a write-ahead log, so that its header says whose it is from the first moment.
+        connection.execute("BEGIN EXCLUSIVE")
+        for step in UPGRADES[version:]:
+            step(connection)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {len(UPGRADES)}")
+        connection.execute("COMMIT")
+    if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
+        raise StoreError(f"{path}: SQLite can't keep a write-ahead log there; put the store on a local disk")
+
+
+def _version(connection: sqlite3.Connection, path: Path) -> int:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    owner = connection.execute("PRAGMA application_id").fetchone()[0]
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if owner != APPLICATION_ID and (owner or version or tables):
+        raise StoreError(f"{path} is a database of another program; give the store a file of its own")
+    if version > len(UPGRADES):
+        raise StoreError(
+            f"{path} was written by a newer zchat (schema {version}, this one knows {len(UPGRADES)}); "
+            "upgrade zchat or use another file"
+        )
+    return version
+
+
+def connect(path: Path, synchronous: str, max_pages: int = 0) -> sqlite3.Connection:
+    """Return a connection that writes; `max_pages` bounds the file in pages (0: only the disk does).
+
+    Any one thread at a time may use it.
+    """
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+        connection.execute(f"PRAGMA synchronous = {synchronous}")
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        connection.execute(f"PRAGMA journal_size_limit = {WAL_KEPT}")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        if max_pages:
+            connection.execute(f"PRAGMA max_page_count = {max_pages}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def connect_to_read(path: Path) -> sqlite3.Connection:
+    """Return a connection that only reads. Any one thread at a time may use it."""
+    return sqlite3.connect(
+        f"{path.as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+    )
+
+
+def load(connection: sqlite3.Connection, clock: Callable[[], int]) -> Ledger:
+    """Return the ledger as the file has it, without the producers that are too old."""
+    ledger = Ledger(clock)
+    names = {}
+    for id, name, first, last, timestamp in connection.execute("SELECT id, name, first, last, timestamp FROM rooms"):
+        epochs = connection.execute(
+            "SELECT epoch, first FROM epochs WHERE room = ? ORDER BY first DESC LIMIT ?", (id, MAX_EPOCHS)
+        ).fetchall()
+        ledger.restore_room(Room(id, name, first, last, timestamp, [Epoch(*each) for each in reversed(epochs)]))
+        names[id] = name
+    oldest = clock() - PRODUCER_DAY
+    for producer, room, number, results, seen in connection.execute(
+        "SELECT producer, room, last, results, seen FROM producers WHERE seen > ? ORDER BY seen", (oldest,)
+    ):
+        ledger.restore_producer((producer, names[room]), Producer(number, msgpack.unpackb(results), seen))
+    return ledger
+
+
+def remove_old(connection: sqlite3.Connection, clock: Callable[[], int]) -> None:
+    """Remove the producers and epochs that `load` passes over.
+
+    Raises:
+        sqlite3.Error: it could not be done; nothing is lost by that.
+    """
+    with connection:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("DELETE FROM producers WHERE seen <= ?", (clock() - PRODUCER_DAY,))
+        many = "SELECT room FROM epochs GROUP BY room HAVING count(*) > ?"
+        for (room,) in connection.execute(many, (MAX_EPOCHS,)).fetchall():
+            connection.execute(
+                "DELETE FROM epochs WHERE room = ?1 AND first < "
+                "(SELECT first FROM epochs WHERE room = ?1 ORDER BY first DESC LIMIT 1 OFFSET ?2)",
+                (room, MAX_EPOCHS - 1),
+            )

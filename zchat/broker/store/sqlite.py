@@ -1,0 +1,236 @@
+"""The store `sqlite:PATH`: logs in one file, safe before they are acknowledged."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from zchat.broker.store import schema
+from zchat.broker.store.base import (
+    Append,
+    Appended,
+    Failed,
+    Full,
+    Page,
+    RoomLog,
+    Store,
+    Stored,
+    Trimmed,
+)
+from zchat.broker.store.commits import Answer, Committer, Forget, Outcome, Trim, pairs_of, write_of
+from zchat.broker.store.ledger import MAX_SEQ, Decided, Ledger, now
+from zchat.broker.store.lock import FileLock
+from zchat.broker.store.reads import Read, Reader
+from zchat.errors import StoreError, UsageError
+
+QUEUE_BLOCKS = 10_000
+"""Appends that wait at most: ten commits' worth; one more is told to try later."""
+
+QUEUE_BYTES = 64 << 20
+"""Bytes of blocks that wait at most: a second of a slow disk."""
+
+QUEUE_READS = 1000
+"""Reads that wait at most: some 100 ms of them; one more is told to try later."""
+
+QUEUE_TRIMS = 1000
+"""Trims that wait at most: one a room is enough, and they come back with the next look at the room."""
+
+CLOSE_SECONDS = 1.5
+"""How long `close` waits for the threads: several commits of a slow disk, less than a user's patience."""
+
+CLOSED = "the store is closed"
+
+
+class SqliteStore(Store):
+    """Keep logs in the SQLite database `path`, under a lock on the file `path` + ".lock".
+
+    `clock` tells the microseconds since 1970 (None: the system's). `synchronous` is SQLite's:
+    with "FULL" what is stored survives a power cut, with "NORMAL" a killed broker only.
+    `max_pages` bounds the file in pages (0: only the disk does).
+
+    The loop decides each append at once, on its ledger, and hands it to the commit thread;
+    answers wait for that in the order of their calls. A failure there throws the ledger away
+    with all that was decided on it.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        clock: Callable[[], int] | None = None,
+        synchronous: str = "FULL",
+        max_pages: int = 0,
+    ) -> None:
+        if synchronous not in ("FULL", "NORMAL"):
+            raise UsageError(f"synchronous is FULL or NORMAL, not {synchronous}")
+        self._path = Path(path)
+        self._clock = clock or now
+        self._synchronous = synchronous
+        self._max_pages = max_pages
+        self._ledger = Ledger(self._clock)
+        self._generation = 0
+        self._appending: deque[tuple[Callable[[Appended], None], Decided, int]] = deque()
+        self._appending_bytes = 0
+        self._reading: deque[Callable[[Page | Full | Failed], None]] = deque()
+        self._trimming: deque[tuple[Callable[[Trimmed | Failed], None], str]] = deque()
+        self._open = False
+
+    def open(self, wake: Callable[[], None]) -> list[RoomLog]:
+        """See `Store.open`."""
+        try:
+            self._path = self._path.expanduser().resolve()
+            if self._path.is_dir():
+                raise StoreError(f"{self._path} is a folder; name a file in it, {self._path / 'zchat.db'} for example")
+            schema.make_folder(self._path.parent)
+            self._lock = FileLock(self._path.with_name(self._path.name + ".lock"))
+        except (OSError, RuntimeError, ValueError) as error:
+            raise _unusable(self._path, error) from error
+        try:
+            schema.make_file(self._path)
+            writing = self._connect()
+            try:
+                schema.set_up(writing, self._path)
+                self._ledger = schema.load(writing, self._clock)
+                with suppress(sqlite3.Error):  # a full disk for example, with which reading goes on
+                    schema.remove_old(writing, self._clock)
+                reading = schema.connect_to_read(self._path)
+            except BaseException:
+                writing.close()
+                raise
+        except (OSError, sqlite3.Error) as error:
+            self._lock.abandon()
+            raise _unusable(self._path, error) from error
+        except BaseException:
+            self._lock.abandon()
+            raise
+        self._commits = Committer(self._path, writing, self._connect, self._load, wake)
+        self._reads = Reader(self._path, reading, wake)
+        self._open = True
+        return self._ledger.logs()
+
+    def append(self, append: Append, done: Callable[[Appended], None]) -> None:
+        """See `Store.append`; beyond what may wait the answer is `Full` at once."""
+        if not self._open:
+            done(Failed(CLOSED))
+            return
+        size = len(append.bodies)
+        if self._appending and (len(self._appending) >= QUEUE_BLOCKS or self._appending_bytes + size > QUEUE_BYTES):
+            done(Full("too many blocks wait for the disk"))
+            return
+        ledger = self._ledger
+        decided = ledger.append(append)
+        if type(decided) is Stored:
+            room = ledger.rooms[append.room]
+            producer = ledger.producer((append.producer, append.room))
+            self._commits.put(write_of(decided, append.number, room, producer, self._generation))
+        elif self._appending:
+            size = 0
+            self._commits.put(Answer(self._generation))
+        else:
+            done(decided)
+            return
+        self._appending.append((done, decided, size))
+        self._appending_bytes += size
+        if ledger.expired:
+            self._commits.put(Forget(pairs_of(ledger.expired, ledger.rooms)))
+            ledger.expired.clear()
+
+    def read(
+        self, room: str, after: int, upto: int, max_bytes: int, done: Callable[[Page | Full | Failed], None]
+    ) -> None:
+        """See `Store.read`; beyond what may wait the answer is `Full` at once."""
+        if not self._open:
+            done(Failed(CLOSED))
+        elif len(self._reading) >= QUEUE_READS:
+            done(Full("too many reads wait for the disk"))
+        elif room not in self._ledger.rooms or after >= MAX_SEQ:
+            done(Page([]))
+        else:
+            self._reading.append(done)
+            self._reads.put(Read(self._ledger.rooms[room].id, after, upto, max_bytes))
+
+    def trim(self, room: str, keep: int, before: int, done: Callable[[Trimmed | Failed], None]) -> None:
+        """See `Store.trim`."""
+        if not self._open:
+            done(Failed(CLOSED))
+        elif len(self._trimming) >= QUEUE_TRIMS:
+            done(Failed("too many trims wait for the disk"))
+        elif room not in self._ledger.rooms:
+            done(Trimmed(1, False))
+        else:
+            self._trimming.append((done, room))
+            self._commits.put(Trim(self._ledger.rooms[room].id, keep, before))
+
+    def forget(self, producer: bytes) -> None:
+        """See `Store.forget`."""
+        if self._open:
+            pairs = self._ledger.forget(producer)
+            if pairs:
+                self._commits.put(Forget(pairs_of(pairs, self._ledger.rooms)))
+
+    def poll(self) -> None:
+        """See `Store.poll`."""
+        if self._open:
+            self._deliver()
+            while page := self._reads.take():
+                self._reading.popleft()(page)
+
+    def trimmed(self) -> list[tuple[str, int]]:
+        """See `Store.trimmed`; a file has no bounds of its own."""
+        return []
+
+    def close(self) -> None:
+        """See `Store.close`; a thread that hangs in the disk is left behind, with the lock."""
+        if not self._open:
+            return
+        deadline = time.monotonic() + CLOSE_SECONDS
+        self._reads.stop()
+        self._commits.stop()
+        ended = self._commits.join(CLOSE_SECONDS) and self._reads.join(max(0.0, deadline - time.monotonic()))
+        self._open = False
+        self._deliver()
+        for append_done, _, _ in self._appending:
+            append_done(Failed("the disk did not answer before the store was closed"))
+        for read_done in self._reading:
+            read_done(Failed(CLOSED))
+        for trim_done, _ in self._trimming:
+            trim_done(Failed(CLOSED))
+        if ended:
+            self._lock.release()
+
+    def _connect(self) -> sqlite3.Connection:
+        return schema.connect(self._path, self._synchronous, self._max_pages)
+
+    def _load(self, connection: sqlite3.Connection) -> Ledger:
+        return schema.load(connection, self._clock)
+
+    def _deliver(self) -> None:
+        for _ in range(len(self._commits.reports)):
+            report = self._commits.reports.popleft()
+            if isinstance(report, Outcome):
+                self._answer(report)
+            else:
+                done, room = self._trimming.popleft()
+                if type(report) is Trimmed and room in self._ledger.rooms:
+                    self._ledger.rooms[room].first = report.first
+                done(report)
+
+    def _answer(self, outcome: Outcome) -> None:
+        if outcome.ledger:  # before anyone is told, so that what they ask for then is decided on it
+            # A number is never used again: what still waits to be read would be another room's.
+            outcome.ledger.last_id = max(outcome.ledger.last_id, self._ledger.last_id)
+            self._ledger = outcome.ledger
+            self._generation += 1
+        failed = None if outcome.reason is None else Failed(outcome.reason)
+        for _ in range(outcome.blocks):
+            done, decided, size = self._appending.popleft()
+            self._appending_bytes -= size
+            done(failed or decided)
+
+
+def _unusable(path: Path, error: Exception) -> StoreError:
+    reason = getattr(error, "strerror", None) or error
+    return StoreError(f"{path} can't be used as a store: {reason}; mend that, or name another file")
