@@ -1,0 +1,1 @@
+"""The `zchat` command."""

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import pytest
+
+from tests.running import DEADLINE, ROOT, ZCHAT, Running, Start, Zchat
+from zchat.broker import Broker
+
+
+@pytest.fixture
+def broker() -> Iterator[Broker]:
+    with Broker("tcp://127.0.0.1:*", store="memory:") as running:
+        yield running
+
+
+@pytest.fixture
+def environment(broker: Broker, tmp_path: Path) -> dict[str, str]:
+    """Give the environment in which the command finds the broker, and nothing of whoever runs the tests."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ZCHAT_", "LC_", "XDG_"))}
+    return kept | {
+        "ZCHAT_URL": broker.url,
+        "ZCHAT_USER": "alice",
+        "TZ": "UTC",
+        "LANG": "C.UTF-8",
+        "HOME": str(tmp_path),
+        "PYTHONPATH": str(ROOT),
+        "PYTHONUNBUFFERED": "",
+    }
+
+
+@pytest.fixture
+def zchat(environment: dict[str, str]) -> Zchat:
+    """Give a function that runs the command to its end."""
+
+    def run(*arguments: str, stdin: str | bytes = "", **extra: str) -> subprocess.CompletedProcess[str]:
+        data = stdin.encode() if isinstance(stdin, str) else stdin
+        command = [*ZCHAT, *arguments]
+        done = subprocess.run(
+            command, input=data, capture_output=True, timeout=DEADLINE, env=environment | extra, check=False
+        )
+        return subprocess.CompletedProcess(command, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    return run
+
+
+@pytest.fixture
+def start(environment: dict[str, str]) -> Iterator[Start]:
+    """Give a function that starts the command, or a line of bash, and goes on."""
+    with ExitStack() as stack:
+
+        def run(*arguments: str, shell: str = "", **extra: str) -> Running:
+            command = ["bash", "-c", shell, "bash", *ZCHAT] if shell else [*ZCHAT, *arguments]
+            pipe = subprocess.PIPE
+            process = subprocess.Popen(
+                command, stdin=pipe, stdout=pipe, stderr=pipe, encoding="utf-8", env=environment | extra
+            )
+            stack.callback(_close, process)
+            return Running(process)
+
+        yield run
+
+
+def _close(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.wait(DEADLINE)
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream and not stream.closed:
+            with suppress(BrokenPipeError):
+                stream.close()

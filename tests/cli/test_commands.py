@@ -1,0 +1,381 @@
+"""Each command does what its help says, against a real broker."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+from pathlib import Path
+
+import click
+import msgpack
+import pytest
+from click.testing import CliRunner
+
+import zchat as library
+from tests.running import DEADLINE, ROOT, Start, Zchat, eventually
+from zchat.broker import Broker
+from zchat.cli.commands import COMMANDS
+from zchat.cli.main import program
+
+MANUAL = (ROOT / "docs" / "command.md").read_text(encoding="utf-8")
+
+
+def bodies(broker: Broker, room: str, limit: int = 1000) -> list[object]:
+    with library.Client(broker.url, user="reader") as client:
+        return [message.body for message in client.history(room, limit=limit)]
+
+
+def say(broker: Broker, room: str, *texts: object, user: str = "bob") -> None:
+    with library.Client(broker.url, user=user) as client:
+        client.join(room).send_many(texts)
+
+
+def masked(text: str) -> str:
+    return re.sub(r"\[\d\d:\d\d:\d\d]", "[12:00:00]", text)
+
+
+# -- all of them -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", sorted(program.commands))
+def test_every_command_teaches_by_example_and_has_its_options_in_the_manual(command: str) -> None:
+    shown = CliRunner().invoke(program, [command, "--help"])
+    assert shown.exit_code == 0
+    assert f"Examples:\n    zchat {command}" in shown.output
+    for option in program.commands[command].params:
+        if isinstance(option, click.Option):
+            assert any(name in MANUAL for name in option.opts), option.opts
+
+
+def test_the_manual_has_every_slash_command_and_no_other() -> None:
+    described = re.findall(r"^\| `(/\w+)( [^`]+)?` \|", MANUAL, re.MULTILINE)
+    assert {(word, argument.strip()) for word, argument in described} == {
+        (command.word, command.argument) for command in COMMANDS.values()
+    }
+    helped = CliRunner().invoke(program, ["client", "--help"]).output
+    assert all(
+        re.search(rf"  {re.escape(f'{each.word} {each.argument}'.strip())} ", helped) for each in COMMANDS.values()
+    )
+
+
+def test_without_a_command_it_shows_its_help_and_fails() -> None:
+    shown = CliRunner().invoke(program, [])
+    assert shown.exit_code == 2
+    assert "Examples:" in shown.output
+
+
+def test_the_version_is_told() -> None:
+    assert re.match(r"zchat ", CliRunner().invoke(program, ["--version"]).output)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (["send", "--frobnicate"], "--frobnicate"),
+        (["nonsense"], "nonsense"),
+        (["send"], "ROOM"),
+        (["rooms", "--connect", "nowhere"], "tcp://127.0.0.1:5555"),
+        (["broker", "--bind", "nowhere"], "tcp://127.0.0.1:5555"),
+        (["broker", "--high-water-mark", "0"], "high-water-mark"),
+        (["broker", "--high-water-mark", "10001"], "high-water-mark"),
+        (["broker", "--store", "papyrus:scroll"], "papyrus"),
+        (["tail", "General", "-n", "1", "--after", "1"], "--after"),
+    ],
+)
+def test_wrong_usage_is_told_in_one_line_with_exit_code_2(arguments: list[str], what: str) -> None:
+    told = CliRunner().invoke(program, arguments)
+    assert told.exit_code == 2
+    assert told.stderr.startswith("zchat: ")
+    assert told.stderr.count("\n") == 1
+    assert what in told.stderr
+    assert told.stdout == ""
+
+
+def test_without_a_broker_it_says_so_in_one_line_with_exit_code_1() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
+        told = CliRunner().invoke(program, ["rooms", "--connect", url])
+    assert told.exit_code == 1
+    assert told.stderr.startswith("zchat: ")
+    assert told.stderr.count("\n") == 1
+    assert url in told.stderr
+
+
+def test_a_log_goes_to_standard_error(start: Start) -> None:
+    running = start("broker", "--bind", "tcp://127.0.0.1:*", "--store", "memory:", "--log-level", "debug")
+    running.until("open files: ")
+    running.process.terminate()
+    assert running.end() == 0
+    assert re.search(r"INFO zchat\.broker: listening at tcp", running.errors)
+
+
+# -- send --------------------------------------------------------------------------------------------
+
+
+def test_send_joins_its_words_to_one_message_and_prints_nothing(zchat: Zchat, broker: Broker) -> None:
+    done = zchat("send", "Kitchen", "tea", "is", "ready")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert bodies(broker, "Kitchen") == ["tea is ready"]
+
+
+def test_send_makes_every_line_of_its_input_a_message(zchat: Zchat, broker: Broker) -> None:
+    done = zchat("send", "-v", "General", stdin=b"one\n\ntwo\n\xff\xc3\xa9\nlast")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "5 stored in General\n"
+    assert bodies(broker, "General") == ["one", "", "two", "\ufffdé", "last"]
+
+
+def test_send_breaks_lines_at_the_newline_only(zchat: Zchat, broker: Broker) -> None:
+    zchat("send", "General", stdin="a\u2028b\x0cc\rd\x85e\r\nf")
+    assert bodies(broker, "General") == ["a\u2028b\x0cc\rd\x85e\r", "f"]
+
+
+def test_send_sends_many_lines_in_order(zchat: Zchat, broker: Broker) -> None:
+    lines = [f"line {number}" for number in range(20_000)]
+    assert zchat("send", "Log", stdin="\n".join(lines) + "\n").returncode == 0
+    found: list[object] = []
+    with library.Client(broker.url, user="reader") as client:
+        while len(found) < 20_000:
+            found += [message.body for message in client.history("Log", after=len(found), limit=1000)]
+    assert found == lines
+
+
+def test_send_tells_how_many_were_stored_when_it_fails(zchat: Zchat, broker: Broker) -> None:
+    done = zchat("send", "General", stdin="one\ntwo\n" + "x" * (3 << 20) + "\nfour\n")
+    assert done.returncode == 1
+    assert done.stderr.startswith("zchat: ")
+    assert done.stderr.endswith("(2 stored before that)\n")
+    assert bodies(broker, "General") == ["one", "two"]
+
+
+def test_send_takes_arguments_that_are_no_text(zchat: Zchat, broker: Broker) -> None:
+    assert zchat("send", "General", "caf\udce9").returncode == 0
+    assert bodies(broker, "General") == ["caf\ufffd"]
+
+
+def test_a_bad_room_name_is_told(zchat: Zchat) -> None:
+    done = zchat("send", "/etc", "hi")
+    assert done.returncode == 1
+    assert done.stderr.startswith("zchat: ")
+    assert "/etc" in done.stderr
+
+
+# -- tail --------------------------------------------------------------------------------------------
+
+
+def test_tail_shows_the_last_messages(zchat: Zchat, broker: Broker) -> None:
+    say(broker, "General", *map(str, range(1, 16)))
+    assert masked(zchat("tail", "General").stdout) == "".join(f"[12:00:00] bob: {n}\n" for n in range(6, 16))
+    assert masked(zchat("tail", "-n", "1", "General").stdout) == "[12:00:00] bob: 15\n"
+    assert masked(zchat("tail", "--after", "13", "General").stdout) == "[12:00:00] bob: 14\n[12:00:00] bob: 15\n"
+    assert zchat("tail", "-n", "0", "General").stdout == ""
+    assert zchat("tail", "--after", "99", "General").stdout == ""
+
+
+def test_tail_of_an_empty_room_is_empty(zchat: Zchat) -> None:
+    done = zchat("tail", "General")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_tail_reads_a_long_history_page_by_page(zchat: Zchat, broker: Broker) -> None:
+    say(broker, "Long", *range(2_500))
+    lines = zchat("tail", "--after", "0", "--json", "Long").stdout.splitlines()
+    assert [json.loads(line)["body"] for line in lines] == list(range(2_500))
+
+
+def test_tail_gives_json_with_five_fields(zchat: Zchat, broker: Broker) -> None:
+    say(broker, "General", {"a": b"\x00", "z": "\x9b\x7f"}, msgpack.Timestamp(1, 5), user="bo\u00e9")
+    first, second = (json.loads(line) for line in zchat("tail", "General", "--json").stdout.splitlines())
+    assert list(first) == ["room", "seq", "timestamp", "user", "body"]
+    assert first["timestamp"] > 1_700_000_000_000_000
+    del first["timestamp"]
+    assert first == {
+        "room": "General",
+        "seq": 1,
+        "user": "bo\u00e9",
+        "body": {"a": {"$bytes": "AA=="}, "z": "\x9b\x7f"},
+    }
+    assert second["body"] == {"$timestamp": 1_000_000_005}
+
+
+def test_tail_never_makes_a_room(zchat: Zchat) -> None:
+    for arguments in (["tail", "Nowhere"], ["tail", "-f", "Nowhere"]):
+        done = zchat(*arguments)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert re.fullmatch(r"zchat: .*Nowhere.*\n", done.stderr)
+    assert "Nowhere" not in zchat("rooms").stdout
+
+
+def test_tail_tells_of_what_is_no_longer_kept(zchat: Zchat, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zchat.broker.retention.RETAIN_EVERY", 0.05)
+    with Broker("tcp://127.0.0.1:*", store="memory:", retain_messages=10) as small:
+        with library.Client(small.url, user="bob") as client:
+            room = client.join("General")
+            for number in range(1, 41):
+                room.send(str(number))
+            general = (each for _ in iter(int, 1) for each in client.rooms() if each.name == "General")
+            eventually(lambda: next(general).first == 31, "retention trims the room")
+        done = zchat("tail", "--after", "0", "General", ZCHAT_URL=small.url)
+        assert done.stderr == "zchat: General: messages 1 to 30 are no longer kept\n"
+        assert masked(done.stdout) == "".join(f"[12:00:00] bob: {n}\n" for n in range(31, 41))
+        assert zchat("tail", "-n", "99", "General", ZCHAT_URL=small.url).stderr == ""
+
+
+# -- rooms -------------------------------------------------------------------------------------------
+
+
+def test_rooms_lists_rooms_members_and_messages(zchat: Zchat, broker: Broker) -> None:
+    say(broker, "Movies", "one", "two")
+    with library.Client(broker.url, user="carol") as client:
+        client.join("Movies")
+        lines = zchat("rooms").stdout.splitlines()
+        assert re.fullmatch(r"ROOM +MEMBERS +MESSAGES", lines[0])
+        assert sorted(line.split()[0] for line in lines[1:]) == ["Crypto", "General", "Movies", "Sports", "Technology"]
+        assert any(re.fullmatch(r"Movies +1 +2", line) for line in lines)
+        listed = [json.loads(line) for line in zchat("rooms", "--json").stdout.splitlines()]
+    assert {"name": "Movies", "members": 1, "first": 1, "last": 2} in listed
+
+
+# -- client, in a pipe -------------------------------------------------------------------------------
+
+
+def test_the_client_sends_what_it_reads_and_shows_what_is_stored(zchat: Zchat, broker: Broker) -> None:
+    done = zchat("client", stdin="hello\n\n//slash\nlast line")
+    assert done.returncode == 0
+    assert masked(done.stdout) == (
+        f"* alice at {broker.url}; /help lists the commands\n"
+        "* you are in General\n"
+        "[12:00:00] alice: hello\n"
+        "[12:00:00] alice: /slash\n"
+        "[12:00:00] alice: last line\n"
+    )
+    assert bodies(broker, "General") == ["hello", "/slash", "last line"]
+
+
+def test_the_client_shows_what_others_say_at_once(start: Start, broker: Broker) -> None:
+    running = start("client", "General", "Sports")
+    running.until("* you are in Sports as well\n")
+    say(broker, "General", "hi alice", "a\n[12:00:00] alice: fake\x9b2J")
+    running.until("fake<U+009B>2J\n")
+    say(broker, "Sports", "goal", user="carol")
+    running.until("carol: goal\n")
+    running.write("/quit\n")
+    assert running.end() == 0
+    assert masked(running.text).splitlines()[3:] == [
+        "[12:00:00] bob: hi alice",
+        "[12:00:00] bob: a",
+        "    [12:00:00] alice: fake<U+009B>2J",
+        "[12:00:00] #Sports carol: goal",
+    ]
+
+
+def test_every_slash_command_works(zchat: Zchat, broker: Broker) -> None:
+    say(broker, "Sports", "old one", "old two")
+    typed = ["/list", "/join sports", "/messages", "/messages", "/messages 1", "mine", "/join General", "/leave"]
+    typed += ["/leave", "/leave", "lost", "/messages", "/list", "/help", "/quit", "never"]
+    done = zchat("client", stdin="\n".join(typed))
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = masked(done.stdout).splitlines()
+    rooms = lines[2:7]
+    assert "  > General     1 in it  0 messages" in rooms
+    assert "    Sports      0 in it  2 messages" in rooms
+    assert lines[7:19] == [
+        "* you are in Sports",
+        "[12:00:00] bob: old one",
+        "[12:00:00] bob: old two",
+        "* nothing new in Sports",
+        "[12:00:00] bob: old two",
+        "[12:00:00] alice: mine",
+        "* you are in General",
+        "* you left General and are in Sports",
+        "* you left Sports",
+        "! you are in no room; /join ROOM brings you into one",
+        "! you are in no room; /join ROOM brings you into one",
+        "! you are in no room; /join ROOM brings you into one",
+    ]
+    assert all(any(line.startswith(f"* {word} ") for line in lines[24:]) for word in COMMANDS)
+    assert bodies(broker, "General") == []
+
+
+def test_messages_shows_what_was_said_since_the_room_was_seen(start: Start, broker: Broker) -> None:
+    running = start("client", "General")
+    running.until("* you are in General\n")
+    say(broker, "General", "before")
+    running.until("bob: before\n")
+    running.write("/join Sports\n")
+    running.until("* you are in Sports\n")
+    say(broker, "General", "meanwhile")
+    running.until("#General bob: meanwhile\n")
+    running.write("/join General\n/messages\n/messages\n/quit\n")
+    assert running.end() == 0
+    assert masked(running.text).splitlines()[-3:] == [
+        "* you are in General",
+        "[12:00:00] bob: meanwhile",
+        "* nothing new in General",
+    ]
+
+
+def test_wrong_commands_are_told_and_never_sent(zchat: Zchat, broker: Broker) -> None:
+    typed = ["/nonsense text", "/join", "/messages x", "/leave now", "/join /bad", "/ x", "x" * (2 << 20), "still here"]
+    done = zchat("client", stdin="\n".join(typed))
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()[2:]
+    assert lines[0] == "! there is no /nonsense; /help lists the commands, //nonsense text says it"
+    assert all(line.startswith("! ") for line in lines[:-1])
+    assert len(lines) == len(typed)
+    assert bodies(broker, "General") == ["still here"]
+
+
+def test_the_client_ends_with_the_broker(start: Start) -> None:
+    with Broker("tcp://127.0.0.1:*", store="memory:") as mortal:
+        running = start("client", ZCHAT_URL=mortal.url)
+        running.until("* you are in General\n")
+    assert running.process.wait(DEADLINE) == 1
+    assert running.end() == 1
+    assert re.fullmatch(r"zchat: .+\n", running.errors)
+
+
+# -- broker ------------------------------------------------------------------------------------------
+
+
+def test_the_broker_tells_where_it_is_and_how_to_chat(start: Start, tmp_path: Path) -> None:
+    store = f"sqlite:{tmp_path / 'chat.db'}"
+    running = start("broker", "--bind", "tcp://127.0.0.1:*", "--store", store, "--room", "Only", "--fixed-rooms")
+    text = running.until("open files: ")
+    url = re.search(r"^zchat broker at (tcp://127\.0\.0\.1:\d+)$", text, re.MULTILINE)
+    assert url
+    assert f"store: {store} (kept: everything)\n" in text
+    assert f"chat with: zchat client --connect {url[1]}\n" in text
+    assert "no keys" in text
+    told = CliRunner().invoke(program, ["rooms", "--connect", url[1], "--user", "alice"])
+    assert [line.split()[0] for line in told.stdout.splitlines()] == ["ROOM", "Only"]
+    told = CliRunner().invoke(program, ["send", "--connect", url[1], "--user", "alice", "Other", "hi"])
+    assert told.exit_code == 1
+    assert "Other" in told.stderr
+    running.process.terminate()
+    assert running.end() == 0
+    assert running.errors == ""
+
+
+def test_the_default_store_is_in_the_users_data_folder(start: Start, tmp_path: Path) -> None:
+    running = start("broker", "--bind", "tcp://127.0.0.1:*", XDG_DATA_HOME=str(tmp_path / "data"))
+    running.until("open files: ")
+    running.process.terminate()
+    assert running.end() == 0
+    assert (tmp_path / "data" / "zchat" / "zchat.db").exists()
+
+
+@pytest.mark.parametrize("store", ["sqlite:{0}", "sqlite:{0}/other.txt/chat.db", "sqlite:{0}/other.txt"])
+def test_a_store_that_cant_be_opened_is_told(zchat: Zchat, tmp_path: Path, store: str) -> None:
+    (tmp_path / "other.txt").write_text("this is a shopping list and no database at all " * 100)
+    done = zchat("broker", "--bind", "tcp://127.0.0.1:*", "--store", store.format(tmp_path))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(r"zchat: .+\n", done.stderr)
+
+
+def test_an_address_in_use_is_told(zchat: Zchat, broker: Broker) -> None:
+    done = zchat("broker", "--bind", broker.url, "--store", "memory:")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(rf"zchat: {re.escape(broker.url)} is in use.*\n", done.stderr)

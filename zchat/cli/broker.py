@@ -1,0 +1,146 @@
+"""`zchat broker`: run a broker."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from types import FrameType
+
+import click
+from platformdirs import user_data_dir
+
+from zchat.broker import DEFAULT_ROOMS, Broker
+from zchat.cli.options import ADDRESS, check_address, log_level
+from zchat.cli.show import harmless
+
+LOOK = 0.2
+"""Seconds after which the main thread looks for a signal: well within the 2 s that stopping may take."""
+
+OWN_FILES = 40
+"""Open files that a broker needs for itself: libzmq's, the store's, the standard ones."""
+
+
+@click.command()
+@click.option(
+    "--bind",
+    multiple=True,
+    default=(ADDRESS,),
+    show_default=True,
+    metavar="URL",
+    callback=check_address,
+    help="Where to listen; may be repeated. tcp://127.0.0.1:* takes any free port.",
+)
+@click.option("--store", metavar="URL", help="sqlite:PATH or memory:  [default: sqlite, in the user's data folder]")
+@click.option(
+    "--high-water-mark",
+    type=click.IntRange(1, 10_000),
+    default=10,
+    show_default=True,
+    help="Notifications that a member may hold unread before the broker waits for it.",
+)
+@click.option(
+    "--room",
+    "rooms",
+    multiple=True,
+    metavar="NAME",
+    help=f"A room to begin with; may be repeated.  [default: {', '.join(DEFAULT_ROOMS)}]",
+)
+@click.option("--fixed-rooms", is_flag=True, help="Joining another name doesn't make a room.")
+@click.option(
+    "--retain-messages",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    show_default=True,
+    help="Messages kept in a room, 0 for all.",
+)
+@click.option(
+    "--retain-days",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    metavar="D",
+    show_default=True,
+    help="Days that messages are kept, 0 for ever.",
+)
+@click.option(
+    "--max-message",
+    type=click.IntRange(min=1),
+    default=1 << 20,
+    metavar="BYTES",
+    show_default=True,
+    help="The largest message taken.",
+)
+@log_level
+def broker(
+    bind: tuple[str, ...],
+    store: str | None,
+    high_water_mark: int,
+    rooms: tuple[str, ...],
+    fixed_rooms: bool,
+    retain_messages: int,
+    retain_days: float,
+    max_message: int,
+) -> None:
+    """Run a broker until Ctrl-C (or SIGTERM): what it accepted is answered, then it ends.
+
+    \b
+    Examples:
+      zchat broker
+      zchat broker --store memory: --bind tcp://127.0.0.1:*
+      zchat broker --bind tcp://0.0.0.0:5555 --room Ops --room Builds --fixed-rooms
+      zchat broker --store sqlite:/var/lib/zchat/chat.db --retain-days 90
+
+    There are no keys: whoever reaches the address can read everything and take any name.
+    """
+    signals: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        signals.append(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, note)
+    store = store or _default_store()
+    running = Broker(
+        *bind,
+        store=store,
+        high_water_mark=high_water_mark,
+        rooms=rooms or DEFAULT_ROOMS,
+        fixed_rooms=fixed_rooms,
+        retain_messages=retain_messages,
+        retain_days=retain_days,
+        max_message=max_message,
+    )
+    with running:
+        click.echo(_greeting(running, store, retain_messages, retain_days))
+        while not signals and not running.wait(LOOK):
+            pass
+
+
+def _default_store() -> str:
+    folder = Path(user_data_dir("zchat", appauthor=False))
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return f"sqlite:{folder / 'zchat.db'}"
+
+
+def _greeting(running: Broker, store: str, retain_messages: int, retain_days: float) -> str:
+    url = running.url
+    connect = "" if url == ADDRESS else f" --connect {url}"
+    kept = [f"the last {retain_messages} messages of a room"] if retain_messages else []
+    kept += [f"{retain_days:g} days"] if retain_days else []
+    lines = [f"zchat broker at {address}" for address in running.urls]
+    lines.append(f"store: {store} (kept: {' and '.join(kept) or 'everything'})")
+    lines.append(f"chat with: zchat client{connect}")
+    lines.append("names are claims: there are no keys, whoever reaches the address can take any name")
+    lines.append(_open_files())
+    return "\n".join(map(harmless, filter(None, lines)))
+
+
+def _open_files() -> str:
+    try:
+        import resource
+    except ImportError:  # not on this system
+        return ""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit == resource.RLIM_INFINITY:
+        return "open files: no limit (ulimit -n)"
+    return f"open files: {limit} (ulimit -n), enough for about {max(0, limit - OWN_FILES)} clients"

@@ -1,0 +1,43 @@
+"""`zchat client`: chat."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from zchat.cli import pipe, terminal
+from zchat.cli.options import connecting
+
+
+@click.command()
+@click.argument("room", nargs=-1)
+@connecting
+def client(url: str, user: str | None, room: tuple[str, ...]) -> None:
+    """Chat in one or more ROOMs (General if none is named); what you type goes to the first.
+
+    \b
+    Examples:
+      zchat client
+      zchat client --user alice Technology Sports
+      zchat client --connect tcp://192.0.2.7:5555
+      printf 'hello\\n/messages 5\\n' | zchat client
+
+    \b
+    Lines that begin with / are commands:
+      /list           what rooms there are
+      /join ROOM      go to a room; what is said in the others is shown too
+      /leave          leave the room
+      /messages [N]   what was said since you last saw the room, or the last N
+      /help           this list
+      /quit           leave the chat (so do Ctrl-D and Ctrl-C)
+      //TEXT          say a line that begins with /
+
+    On a terminal it is a line editor: Up and Down bring back what you typed, Tab completes
+    commands and the names of rooms. Otherwise it reads lines and prints lines, and leaves at
+    the end of its input once everything is stored.
+    """
+    on_terminal = sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    talk = terminal.run if on_terminal else pipe.run
+    talk(url, user, room or ("General",))

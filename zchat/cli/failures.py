@@ -1,0 +1,85 @@
+"""What a user is told when something goes wrong: one line, and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, NoReturn
+
+import click
+
+from zchat.cli.show import harmless
+from zchat.errors import AddressError, UsageError, ZchatError
+
+FAILED = 1
+WRONG_USAGE = 2
+INTERRUPTED = 130
+
+
+def tell(text: str) -> None:
+    """Write one line to standard error, if it is still there."""
+    with suppress(OSError):
+        click.echo(harmless(f"zchat: {' '.join(text.splitlines())}"), err=True)
+
+
+@contextmanager
+def told_in_a_line() -> Iterator[None]:
+    """Turn what a user can cause into one line and an exit code; a closed pipe ends quietly."""
+    try:
+        yield
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        _leave(INTERRUPTED)
+    except BrokenPipeError:
+        _leave(0)
+    except (ZchatError, OSError) as error:
+        stored = vars(error).get("stored")  # of several messages, if that is what failed
+        tell((str(error) or type(error).__name__) + ("" if stored is None else f" ({stored} stored before that)"))
+        wrong_usage = isinstance(error, UsageError) and not isinstance(error, AddressError)
+        _leave(WRONG_USAGE if wrong_usage else FAILED)
+
+
+def _leave(code: int) -> NoReturn:
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        _drop_output()
+    raise click.exceptions.Exit(code)
+
+
+def _drop_output() -> None:
+    """Send to nowhere what is still buffered, or the interpreter complains about it when it ends."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+class Program(click.Group):
+    """Run commands so that every error is one line."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was asked for."""
+        with told_in_a_line():
+            return super().invoke(ctx)
+
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        """Parse the arguments, run, and exit unless `standalone_mode` is off."""
+        run: Any = super().main
+        if not standalone_mode:
+            return run(*args, standalone_mode=False, **extra)
+        try:
+            code = run(*args, standalone_mode=False, **extra)
+        except click.ClickException as error:
+            tell(f"{error.format_message()}{_hint(error)}")
+            code = error.exit_code
+        except click.Abort:
+            code = INTERRUPTED
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _hint(error: click.ClickException) -> str:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    return f" Try: {context.command_path} --help" if context else ""

@@ -1,0 +1,66 @@
+"""The `zchat` command."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import click
+
+from zchat import __version__
+from zchat.cli.broker import broker
+from zchat.cli.client import client
+from zchat.cli.failures import WRONG_USAGE, Program
+from zchat.cli.options import log_level
+from zchat.cli.rooms import rooms
+from zchat.cli.send import send
+from zchat.cli.tail import tail
+
+
+@click.group(
+    cls=Program,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, message="zchat %(version)s")
+@log_level
+@click.pass_context
+def program(context: click.Context) -> None:
+    """Let programs and people talk in rooms.
+
+    \b
+    Examples:
+      zchat broker                        start a broker on this machine
+      zchat client                        chat, from another terminal
+      zchat send General hello            say one thing
+      make 2>&1 | zchat send Builds       say every line
+      zchat tail -f General               watch a room
+      zchat rooms                         see what rooms there are
+
+    \b
+    ZCHAT_URL stands in for --connect, ZCHAT_USER for --user.
+    Completion in bash: eval "$(_ZCHAT_COMPLETE=bash_source zchat)"
+    (zsh_source and fish_source for the other shells)
+
+    \b
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+    """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help(), err=True)
+        context.exit(WRONG_USAGE)
+
+
+for _command in (broker, client, send, tail, rooms):
+    program.add_command(_command)
+
+
+def main(args: list[str] | None = None) -> Any:
+    """Run the command with `args` (None: the process's own) and exit."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # closed by whoever started us
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # what the terminal's encoding lacks is shown as an escape
+            stream.reconfigure(errors="backslashreplace")
+    return program.main(args, prog_name="zchat")

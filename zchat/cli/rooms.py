@@ -1,0 +1,30 @@
+"""`zchat rooms`: what rooms there are."""
+
+from __future__ import annotations
+
+import click
+
+from zchat import Client
+from zchat.cli.options import connecting
+from zchat.cli.show import harmless, json_line, table
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line: name, members, first, last.")
+@connecting
+def rooms(url: str, user: str | None, as_json: bool) -> None:
+    """List the rooms, how many people are in them, and how many messages can be read.
+
+    \b
+    Examples:
+      zchat rooms
+      zchat rooms --json | jq -r .name
+    """
+    with Client(url, user=user) as client:
+        found = client.rooms()
+    if as_json:
+        lines = [json_line(room._asdict()) for room in found]
+    else:
+        rows = [(harmless(room.name), str(room.members), str(room.last - room.first + 1)) for room in found]
+        lines = table([("ROOM", "MEMBERS", "MESSAGES"), *rows])
+    click.echo("\n".join(lines), nl=bool(lines))

@@ -1,0 +1,43 @@
+"""`zchat send`: say something in a room."""
+
+from __future__ import annotations
+
+import click
+
+from zchat import Client
+from zchat.cli.lines import stdin_lines
+from zchat.cli.options import connecting
+
+
+@click.command()
+@click.argument("room")
+@click.argument("text", nargs=-1)
+@click.option("-v", "--verbose", is_flag=True, help="Say what was stored.")
+@connecting
+def send(url: str, user: str | None, room: str, text: tuple[str, ...], verbose: bool) -> None:
+    """Send TEXT to ROOM as one message, its words joined by blanks.
+
+    Without TEXT every line of standard input is a message, empty ones too. The command ends
+    when all of them are stored, or says how many are. A room that doesn't exist is made. Bytes that are no text in
+    the terminal's encoding become U+FFFD.
+
+    \b
+    Examples:
+      zchat send General hello, everyone
+      zchat send General -- --not an option
+      make 2>&1 | zchat send Builds
+      zchat send --user cron General "backup done"
+    """
+    with Client(url, user=user) as client:
+        target = client.join(room)
+        if text:
+            target.send(_clean(" ".join(text)))
+            stored = 1
+        else:
+            stored = target.send_many(stdin_lines())
+    if verbose:
+        click.echo(f"{stored} stored in {target.name}")
+
+
+def _clean(argument: str) -> str:
+    return argument.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

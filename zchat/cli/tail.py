@@ -1,0 +1,123 @@
+"""`zchat tail`: read a room."""
+
+from __future__ import annotations
+
+import select
+import sys
+from collections.abc import Iterator
+
+import click
+
+from zchat import Client, Room
+from zchat.cli.failures import tell
+from zchat.cli.options import connecting
+from zchat.cli.show import Display, gap_text, json_line
+from zchat.errors import GapError
+from zchat.messages import Gap, GapReason, Message
+
+PAGE = 1000
+"""Messages asked for at once: few requests, and little memory for a long history."""
+
+LOOK = 1.0
+"""Seconds after which a quiet `-f` looks whether anyone still reads its output."""
+
+
+@click.command()
+@click.argument("room")
+@click.option("-n", "count", type=click.IntRange(min=0), help="Begin with the last N messages.  [default: 10]")
+@click.option("--after", type=click.IntRange(min=0), metavar="SEQ", help="Begin behind message SEQ (0: at the start).")
+@click.option("-f", "--follow", is_flag=True, help="Go on with what is said from now on, until Ctrl-C.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line: room, seq, timestamp, user, body.")
+@connecting
+def tail(
+    url: str, user: str | None, room: str, count: int | None, after: int | None, follow: bool, as_json: bool
+) -> None:
+    """Show the end of what was said in ROOM, which must exist.
+
+    \b
+    Examples:
+      zchat tail General                      the last 10 messages
+      zchat tail -n 0 -f Builds | grep FAIL   what comes, filtered
+      zchat tail --after 0 --json General     everything, for a program
+
+    In JSON, timestamp is in microseconds since 1970 (UTC), and a body that is no text keeps
+    its form; what JSON lacks becomes {"$bytes": base64}, {"$float": "NaN"},
+    {"$timestamp": nanoseconds}, {"$ext": [type, base64]} or {"$map": [[key, value], ...]}.
+    Messages that are no longer kept are told on standard error.
+    """
+    if count is not None and after is not None:
+        raise click.UsageError("-n and --after exclude each other; leave one out")
+    output = _Output(as_json)
+    with Client(url, user=user) as client:
+        followed = client.join(room, create=False) if follow else None
+        newest = client.history(room, limit=1)
+        end = newest[-1].seq if newest else 0
+        if followed:  # what is behind its position comes by itself
+            end = followed.position.seq
+        start = max(0, end - (10 if count is None else count)) if after is None else after
+        _history(client, room, start, end, asked=after is not None, output=output)
+        if followed:
+            _follow(followed, output)
+
+
+class _Output:
+    """Write messages to standard output, whole batches at a time."""
+
+    def __init__(self, as_json: bool) -> None:
+        self._as_json = as_json
+        self._display = Display()
+        self._clean = True
+
+    def write(self, message: Message) -> None:
+        line = json_line(message._asdict()) if self._as_json else self._display.message(message)
+        sys.stdout.write(line + "\n")
+        self._clean = False
+
+    def flush(self) -> None:
+        if not self._clean:
+            sys.stdout.flush()
+            self._clean = True
+
+
+def _history(client: Client, room: str, after: int, upto: int, asked: bool, output: _Output) -> None:
+    """Write what lies after `after` up to `upto`; tell a gap at the front only if its start was `asked` for."""
+    while after < upto:
+        page = client.history(room, after=after, before=upto + 1, limit=PAGE)
+        first = page[0].seq if page else upto + 1
+        if first > after + 1 and asked:
+            tell(gap_text(Gap(room, after, first - 1, GapReason.TRIMMED)))
+        for message in page:
+            output.write(message)
+        output.flush()
+        asked = True
+        after = page[-1].seq if page else upto
+
+
+def _follow(room: Room, output: _Output) -> None:
+    for message in _coming(room):
+        if message is None:
+            output.flush()
+            _stop_if_nobody_reads()
+        else:
+            output.write(message)
+
+
+def _coming(room: Room) -> Iterator[Message | None]:
+    """Yield messages as they come, and None when there is none for the moment."""
+    while True:
+        try:
+            yield from room.messages(timeout=0)
+            yield None
+            for message in room.messages(timeout=LOOK):
+                yield message
+                break
+        except GapError as gap:
+            tell(gap_text(Gap(gap.room, gap.after, gap.upto, gap.reason)))
+
+
+def _stop_if_nobody_reads() -> None:
+    if hasattr(select, "poll") and not sys.stdout.isatty():
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)
+        if any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0)):
+            raise BrokenPipeError
