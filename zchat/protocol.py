@@ -144,7 +144,7 @@ class ClientCore:
         self._now = 0.0
         self._heard = 0.0
         self._said = 0.0
-        self._pinged = 0.0
+        self._ping_at = 0.0
         self._judge_from = 0.0
         self._due = 0.0
         self._deadline: float | None = None
@@ -196,13 +196,15 @@ class ClientCore:
             silent = f"nothing was heard from the broker for {now - self._heard:.1f} s"
             self._end(errors.ConnectionLost(f"{silent}; is it still running? connect again"))
             return now + STALL
-        ping_every = welcome.ping_ms / 1000
-        ping_at = max(min(self._heard, self._said), self._pinged) + ping_every
-        if now >= ping_at:
-            self._pinged = now
-            self._send(_PING)
-            ping_at = now + ping_every
-        due = min(ping_at, lost_at)
+        every = welcome.ping_ms / 1000
+        if now >= self._ping_at:
+            silent_since = min(self._heard, self._said)
+            if now - silent_since < every / 2:
+                self._ping_at = silent_since + every
+            else:
+                self._send(_PING)
+                self._ping_at = now + every
+        due = min(self._ping_at, lost_at)
         return due if self._deadline is None else min(due, self._deadline)
 
     def lost(self, reason: str) -> None:
@@ -363,8 +365,8 @@ class ClientCore:
                 self._refused(notice)
             elif kind == END:
                 self._end(errors.refusal(*notice[1:4]))
-            elif kind != PONG:
-                raise errors.ProtocolError(f"the broker sent an unknown {kind!r} frame")
+            elif kind == PONG:
+                self._ping_at = now + notice[1] / 1000  # silent clients ping together: cheaper for the broker
         except errors.ProtocolError as error:
             self._end(error)
         except (ValueError, TypeError, IndexError) as error:
@@ -407,7 +409,8 @@ class ClientCore:
         elif result is not None:
             self.welcome = Welcome(*result[: len(Welcome._fields)])
             self.state = State.OPEN
-            self._pinged = self._said = self._now
+            self._said = self._now
+            self._ping_at = self._now + self.welcome.ping_ms / 1000
             self._port.opened(self.welcome)
 
     def _joined(self, number: int, feed: Feed, call: Call, result: list[Any]) -> Membership:

@@ -147,7 +147,7 @@ _NOTICE_SHAPES: dict[str, tuple[str, ...]] = {
     ERROR: ("uint or nil", "str", "str", "bool"),
     PUSH: ("str", "uint", "uint", "uint"),
     GAP: ("str", "uint", "uint", "uint", "str"),
-    PONG: (),
+    PONG: ("uint",),
     END: ("str", "str", "bool"),
 }
 

@@ -53,6 +53,9 @@ RETRY_MAX = 0.05
 PING_AFTER = 1.0
 """Seconds of silence after which a client pings; told to it in the greeting."""
 
+PINGS_TOGETHER = 200
+"""Sessions that are asked to ping in the same moment: waking up costs more than the pings it finds."""
+
 LOST_AFTER = 3.0
 """Seconds without a word from the broker after which a client gives it up; told to it in the greeting."""
 
