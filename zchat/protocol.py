@@ -364,7 +364,7 @@ class ClientCore:
             elif kind == ERROR:
                 self._refused(notice)
             elif kind == END:
-                self._end(errors.refusal(*notice[1:4]))
+                self._end(_farewell(errors.refusal(*notice[1:4])))
             elif kind == PONG:
                 self._ping_at = now + notice[1] / 1000  # silent clients ping together: cheaper for the broker
         except errors.ProtocolError as error:
@@ -393,7 +393,7 @@ class ClientCore:
     def _refused(self, notice: list[Any]) -> None:
         error = errors.refusal(*notice[2:5])
         if notice[1] is None or isinstance(error, errors.NoSession):
-            self._end(error)
+            self._end(_farewell(error))
             return
         call, _, special = self._requests.pop(notice[1], (None, None, None))
         if special is not None:
@@ -475,6 +475,15 @@ class _Answer:
 
 
 _PING: bytes = pack(("ping",))
+
+
+def _farewell(error: errors.Refused) -> errors.ZchatError:
+    """Return what the end of a session means to callers: a lost connection, or a refusal for good."""
+    if not error.retryable and not isinstance(error, errors.NoSession):
+        return error
+    lost = errors.ConnectionLost(f"the broker ended the session: {error}; connect again")
+    lost.__cause__ = error
+    return lost
 
 
 def _unknown(count: int, room: str, why: errors.ZchatError) -> errors.OutcomeUnknown:

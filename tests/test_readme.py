@@ -1,0 +1,31 @@
+"""The README's promises, carried out."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+
+
+def _fenced(language: str) -> str:
+    found = re.search(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    assert found, f"the README has no {language} block"
+    return found[1]
+
+
+def test_the_embedding_example_prints_what_the_readme_says(tmp_path: Path) -> None:
+    script = tmp_path / "example.py"
+    script.write_text(_fenced("python"), encoding="utf-8")
+    run = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=30, check=False)
+    assert run.stderr == ""
+    assert run.stdout == _fenced("text")
+
+
+def test_every_file_that_the_readme_links_to_is_there() -> None:
+    root = Path(__file__).parent.parent
+    links = re.findall(r"\]\(((?!https?:)[^)]+)\)", README)
+    assert links
+    assert [link for link in links if not (root / link).exists()] == []
