@@ -14,14 +14,14 @@ from types import TracebackType
 from typing import Any
 
 from zchat.calls import Answer, Deadline, fresh
-from zchat.errors import ConnectionLost, HandlerFailed, UsageError, ZchatError
+from zchat.errors import ConnectionLost, HandlerFailed, Refused, UsageError, ZchatError
 from zchat.messages import Event, Gap, Message, Position, RoomInfo
 from zchat.names import check_name, fold
 from zchat.protocol import Membership, Welcome
 from zchat.reading import End, Reading
 from zchat.receiver import Receiver
 from zchat.room import Room
-from zchat.wire import ID_BYTES, messages_of
+from zchat.wire import ID_BYTES, MAX_INT, messages_of
 
 log = logging.getLogger("zchat.client")
 
@@ -66,6 +66,7 @@ class Client:
         if not urls:
             raise UsageError("a client needs the address of at least one broker")
         self.user = check_name("user", _login() if user is None else user)
+        _check_number("high_water_mark", high_water_mark)
         self.url = ""
         self._pid = os.getpid()
         self._lock = threading.Lock()
@@ -116,6 +117,11 @@ class Client:
         """
         receiver = self.connection()
         check_name("room", name)
+        if after is not None:
+            if not isinstance(after, tuple) or len(after) != 2:
+                raise UsageError(f"join: after is a Position, as Room.position gives it, not {after!r}")
+            _check_number("the position's epoch", after[0])
+            _check_number("the position's seq", after[1])
         with self._joining:
             room = self._rooms.get(fold(name))
             if room is not None:
@@ -176,8 +182,9 @@ class Client:
             NoSuchRoom, BadName, StoreFailed: the broker's reasons.
             UsageError: a number below 0. DeadlineExceeded, ConnectionLost: no answer.
         """
-        if limit < 0 or (after or 0) < 0 or (before or 0) < 0:
-            raise UsageError("history: after, before and limit are numbers from 0 on")
+        check_name("room", name)
+        for bound, value in (("after", after or 0), ("before", before or 0), ("limit", limit)):
+            _check_number(bound, value)
         deadline = Deadline(timeout)
         found: list[Message] = []
         more = limit > 0
@@ -258,6 +265,7 @@ class Client:
 
     def _connect(self, urls: list[str], timeout: float, mark: int) -> tuple[Receiver, Welcome]:
         deadline = Deadline(timeout)
+        refused: ZchatError | None = None
         for index, url in enumerate(urls):
             producer, token = secrets.token_bytes(ID_BYTES), secrets.token_bytes(ID_BYTES)
             receiver = Receiver(url, self.user, producer, token, mark, self._on_end)
@@ -270,10 +278,13 @@ class Client:
             error = receiver.error
             receiver.do(receiver.core.close, 0.0)
             receiver.thread.join(CLOSE_GRACE)
-            if error is not None and not getattr(error, "retryable", False):
+            if isinstance(error, Refused) and not error.retryable:
                 raise error
             self._arrivals = SimpleQueue()
             self._ended.clear()
+            refused = error or refused
+        if refused is not None:
+            raise refused
         where = " or ".join(urls)
         raise ConnectionLost(f"no broker answered at {where} within {timeout:g} s; is one running there?")
 
@@ -330,6 +341,11 @@ class Client:
 
 def _as_it_is(result: list[Any]) -> list[Any]:
     return result
+
+
+def _check_number(what: str, value: int) -> None:
+    if type(value) is not int or not 0 <= value <= MAX_INT:
+        raise UsageError(f"{what} is a number from 0 to {MAX_INT}, not {value!r}")
 
 
 def _login() -> str:

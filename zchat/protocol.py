@@ -386,7 +386,13 @@ class ClientCore:
         if special is not None:
             special(notice[2:])
         elif call is not None:
-            call.resolve(done(notice[2:]) if done is not None else None)
+            try:
+                result = done(notice[2:]) if done is not None else None
+            except (ValueError, TypeError, IndexError) as error:
+                fault = errors.ProtocolError(f"the broker sent a malformed answer: {error}")
+                call.fail(fault)
+                raise fault from error
+            call.resolve(result)
         self._pump()
         self._leave_if_done()
 
@@ -415,6 +421,9 @@ class ClientCore:
 
     def _joined(self, number: int, feed: Feed, call: Call, result: list[Any]) -> Membership:
         name, epoch, seq, _first, _last, mark = result[:6]
+        if type(name) is not str:
+            raise TypeError("the name of a room is text")
+        epoch, seq, mark = map(int, (epoch, seq, mark))
         membership = Membership(name, number, Position(epoch, seq), mark, feed)
         if call.withdrawn:  # nobody waits for it any more
             self.leave(membership, _Nobody())
@@ -427,16 +436,19 @@ class ClientCore:
         """Take the answer to a block. The broker answers a lane's blocks in their order."""
         if not lane.flight or lane.flight[0] is not block:
             raise errors.ProtocolError(f"{lane.name}: block {block.number} was answered before an earlier one")
-        lane.flight.popleft()
         if result is not None:
-            first, timestamp, epoch = result[:3]
-            seq = first
+            seq, timestamp, epoch = map(int, result[:3])  # what it raises leaves the block in flight, to fail there
+            lane.flight.popleft()
+            first = seq
             for batch, bodies in block.parts:
                 batch.stored(len(bodies), seq, timestamp)
                 seq += len(bodies)
             if (room := self._rooms.get(lane.name)) is not None:
                 room.feed.own(epoch, first, seq - 1)
-        elif isinstance(error, errors.Forgotten) and block.number > 1:
+            self._line_up(lane)
+            return
+        lane.flight.popleft()
+        if isinstance(error, errors.Forgotten) and block.number > 1:
             lane.number = 1  # forgotten in a long silence; nothing of the block was stored
             lane.again.extend(block.parts)
         elif isinstance(error, errors.OutOfOrder) and lane.number <= block.number:

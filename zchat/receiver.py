@@ -93,10 +93,10 @@ class Receiver:
     def do(self, *work: Any) -> None:
         """Have `work[0](*work[1:])` called in the receive thread. Any thread."""
         self._work.append(work)
-        if self._asleep:
-            self._alarm.ring()
-        elif self._over:
+        if self._over:
             self._drain()
+        elif self._asleep:
+            self._alarm.ring()
 
     # -- the core's port, in the receive thread ------------------------------------------------------
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgpack
 
-from zchat.calls import Deadline, Letter, Stream
+from zchat.calls import Deadline, Letter, Stream, fresh
 from zchat.errors import DeadlineExceeded, MessageTooLarge, NotAMember, OutcomeUnknown, UsageError, ZchatError
 from zchat.messages import Message, Position
 from zchat.protocol import Membership
@@ -93,7 +93,7 @@ class Room:
             while stream.stored_count < stream.handed and not stream.failed:
                 stream.progress(timeout)
             if stream.error is not None:
-                raise stream.error
+                raise fresh(stream.error)
             if broken is not None:
                 raise broken
         except ZchatError as error:

@@ -85,15 +85,17 @@ def join(
 ) -> None:
     """Make the session a member of a room, from now on or from a position on."""
     session = _session(core, ticket)
+    if held > session.mark:
+        raise errors.Malformed(f"join: {held} notifications held, the mark is {session.mark}")
     may_make = create and not core.settings.fixed_rooms
     room = core.make_room(name) if may_make else core.room(name)
     old = session.members.get(room)
     if old is None and len(session.members) >= limits.MAX_MEMBERSHIPS:
         core.vacate(room)
         raise errors.LimitReached(f"a session is in {limits.MAX_MEMBERSHIPS} rooms at most; leave one")
-    if (old is not None and number <= old.join) or held > session.mark:
-        raise errors.Malformed("join: its number is above that of the join before, held is the mark at most")
     if old is not None:
+        if number <= old.join:
+            raise errors.Malformed(f"join: number {number} is not above {old.join}, that of the join before")
         core.pusher.left(old)
     start = Position(room.epochs.at(room.last), room.last) if position is None else Position(*position)
     gap = _gap(room, start)

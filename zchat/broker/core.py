@@ -57,6 +57,7 @@ class Core:
         self.closing = False
         self.now = now
         self._expiry_due = now + EXPIRE_EVERY
+        self._ticked = now
         self._judge_from = now
         for log in logs:
             self._add(Room(log))
@@ -110,9 +111,9 @@ class Core:
 
         `drained`: everything that had arrived by now has been received; only then is silence judged.
         """
-        if now - self.now > STALL:  # this process stood still: what clients sent meanwhile is yet to be read
+        if now - self._ticked > STALL:  # this process stood still: what clients sent meanwhile is yet to be read
             self._judge_from = now + STALL
-        self.now = now
+        self.now = self._ticked = now
         self.counters.turns += 1
         self.store.poll()
         for name, first in self.store.trimmed():

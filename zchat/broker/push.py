@@ -198,7 +198,7 @@ class Pusher:
             self._hold(member)
             return 0
         if member.cursor < room.first - 1 and member.gap is None:
-            member.gap = Gap(room.name, member.cursor, room.first - 1, GapReason.TRIMMED)
+            member.gap = Gap(room.name, member.covered, room.first - 1, GapReason.TRIMMED)
         if member.gap is not None:
             return self._send_gap(member, member.gap)
         if member.cursor >= room.last:
@@ -209,7 +209,7 @@ class Pusher:
             member.state = State.READING
             self._counters.reads += 1
             self._store.read(
-                room.name, member.cursor, room.last, NOTIFICATION_BYTES, partial(self._page, member, session.routing_id)
+                room.name, member.cursor, room.last, NOTIFICATION_BYTES, partial(self._page, member, room.last)
             )
             return 0
         key = (member.covered, member.cursor)
@@ -228,10 +228,10 @@ class Pusher:
         frame = encode_push(room.name, room.epochs.at(upto), member.covered, upto, others) if others else b""
         return frame, upto, frozenset(block.producer for block in blocks)
 
-    def _page(self, member: Member, routing_id: bytes, page: Page | Full | Failed) -> None:
-        """Go on with a member for whom the store has read."""
-        if member.state is not State.READING or member.session.routing_id != routing_id:
-            return
+    def _page(self, member: Member, end: int, page: Page | Full | Failed) -> None:
+        """Go on with a member for whom the store has read, up to `end`."""
+        if member.state is not State.READING:
+            return  # left meanwhile
         if not isinstance(page, Page):
             self._hold(member)
             self._block(member.session)
@@ -239,8 +239,8 @@ class Pusher:
         member.state = State.READY
         room = member.room
         if not page.blocks or page.blocks[0].first > member.cursor + 1:
-            first = page.blocks[0].first if page.blocks else room.last + 1
-            member.gap = Gap(room.name, member.cursor, first - 1, GapReason.TRIMMED)
+            first = page.blocks[0].first if page.blocks else end + 1
+            member.gap = Gap(room.name, member.covered, first - 1, GapReason.TRIMMED)
             self._ready.append(member)
             return
         if member.session.blocked or member.session.gone:

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
 from zchat.broker.limits import RETAIN_EVERY
 from zchat.broker.room import Room
 from zchat.broker.store.base import Failed, Trimmed
+from zchat.broker.store.ledger import now as microseconds
 
 if TYPE_CHECKING:
     from zchat.broker.core import Core
 
 
 class Retention:
-    """Go through the rooms every few seconds, one step of one room at a time."""
+    """Go through the rooms every few seconds, one step of one room at a time.
 
-    def __init__(self, core: Core) -> None:
+    `clock` tells the microseconds since 1970, as the store's does.
+    """
+
+    def __init__(self, core: Core, clock: Callable[[], int] = microseconds) -> None:
         self._core = core
+        self._clock = clock
         self._rooms: deque[Room] = deque()
         self._now = 0.0
         self._keep = core.settings.retain_messages
@@ -31,13 +37,18 @@ class Retention:
             return
         self._now = now
         if not self._rooms:
-            self._rooms.extend(room for room in self._core.rooms.values() if room.last - room.first >= self._keep)
+            self._rooms.extend(room for room in self._core.rooms.values() if self._may_trim(room))
         if not self._rooms:
             self.due = now + RETAIN_EVERY
             return
         room = self._rooms.popleft()
         self.due = float("inf")  # until the store has answered
-        self._core.store.trim(room.name, self._keep, self._age, partial(self._trimmed, room))
+        before = self._clock() - self._age if self._age else 0
+        self._core.store.trim(room.name, self._keep, before, partial(self._trimmed, room))
+
+    def _may_trim(self, room: Room) -> bool:
+        kept = room.last - room.first + 1
+        return kept > 0 if self._age else kept > self._keep
 
     def _trimmed(self, room: Room, outcome: Trimmed | Failed) -> None:
         if isinstance(outcome, Trimmed):
