@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.store.driver import ALICE, BOB, EVERYTHING, Clock, Driver, block
-from zchat.broker.store import MemoryStore, SqliteStore, open_store
+from zchat.broker.store import open_store
 from zchat.broker.store.base import (
     PRODUCER_DAY,
     RESULTS,
@@ -22,6 +22,8 @@ from zchat.broker.store.base import (
     Stored,
     Trimmed,
 )
+from zchat.broker.store.memory import MemoryStore
+from zchat.broker.store.sqlite import SqliteStore
 from zchat.errors import UsageError
 from zchat.messages import Message
 

@@ -25,8 +25,8 @@ COMMIT_BYTES = 8 << 20
 CHECKPOINT_BYTES = 16 << 20
 """Written bytes after which the log is copied into the file: rarely enough to cost little, and the log stays small."""
 
-COMMIT_OVERHEAD = 16 << 10
-"""Bytes that a commit writes beside its blocks, roughly: the pages of the other tables."""
+COMMIT_OVERHEAD = 4 * schema.PAGE_BYTES
+"""Bytes that a commit writes beside its blocks, roughly: a page of each table."""
 
 
 class Write(NamedTuple):
@@ -65,13 +65,14 @@ class Trim(NamedTuple):
 class Outcome(NamedTuple):
     """Say of the next `blocks` blocks and answers that they are safe (`reason` None), or why they failed.
 
-    After a failure `ledger` is what the file has, and what the next generation of appends is
-    decided on; None if it can't be read.
+    What is decided from now on belongs to `generation`. After a failure that is a new one, to be
+    decided on `ledger`, what the file has; None if it can't be read, and comes with a later outcome.
     """
 
     blocks: int
     reason: str | None
-    ledger: Ledger | None
+    generation: int
+    ledger: Ledger | None = None
 
 
 Task: TypeAlias = Write | Answer | Forget | Trim
@@ -166,20 +167,21 @@ class Committer:
         if self._connection is None:
             ledger = self._recover()
             if ledger:
-                self._report(Outcome(0, None, ledger))
+                self._report(Outcome(0, None, self._generation, ledger))
         ordered = [task for task in tasks if isinstance(task, (Write, Answer))]
         fresh = [task for task in ordered if task.generation == self._generation]
         if len(fresh) < len(ordered):  # stale ones come before fresh ones
-            self._report(Outcome(len(ordered) - len(fresh), self._reason, None))
+            self._report(Outcome(len(ordered) - len(fresh), self._reason, self._generation))
         forgets = [task for task in tasks if type(task) is Forget]
         if self._connection and (fresh or forgets):
             try:
                 self._commit(self._connection, tasks)
             except Exception as error:  # whatever it is, the file is as before, and says what that was
                 self._fail(error)
-                self._report(Outcome(len(fresh), self._reason, self._recover()))
+                ledger = self._recover()
+                self._report(Outcome(len(fresh), self._reason, self._generation, ledger))
             else:
-                self._report(Outcome(len(fresh), None, None))
+                self._report(Outcome(len(fresh), None, self._generation))
         for task in tasks:
             if type(task) is Trim:
                 self._report(self._trim(task))

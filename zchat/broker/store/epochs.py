@@ -57,7 +57,7 @@ class Epochs:
         if position.epoch == 0 and position.seq == 0:
             return None
         ends = [epoch.first - 1 for epoch in self._epochs[1:]] + [last]
-        for (epoch, _), end in zip(self._epochs, ends, strict=True):
+        for (epoch, _), end in zip(self._epochs, ends, strict=False):
             if epoch == position.epoch:
                 return None if position.seq <= end else (GapReason.TAIL_LOST, end)
         return GapReason.RESET, last

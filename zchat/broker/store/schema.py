@@ -17,14 +17,17 @@ from zchat.errors import StoreError
 APPLICATION_ID = 0x7A636874
 """What SQLite keeps in a file's header to tell whose it is: "zcht"."""
 
-PAGE_BYTES = 4096
-"""SQLite's page."""
+PAGE_BYTES = 8192
+"""SQLite's page: a third less work than 4096 for blocks of 85 KB, half the writing of 16384 for small ones."""
 
 BUSY_SECONDS = 1.0
 """How long a commit waits for another program that has the file locked, a backup for example."""
 
 CACHE_KIB = 16 << 10
 """Of pages, a connection: a commit's worth, so that it goes to the disk once."""
+
+JOURNAL_MODE = "wal"
+"""Commits are appended to a write-ahead log: one write and one sync each, and readers go on meanwhile."""
 
 WAL_KEPT = 64 << 20
 """Bytes that the write-ahead log's file keeps after a long read made it grow."""
@@ -115,7 +118,7 @@ def set_up(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {len(UPGRADES)}")
         connection.execute("COMMIT")
-    if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
+    if connection.execute(f"PRAGMA journal_mode = {JOURNAL_MODE}").fetchone()[0] != "wal":
         raise StoreError(f"{path}: SQLite can't keep a write-ahead log there; put the store on a local disk")
 
 

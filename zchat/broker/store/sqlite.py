@@ -72,6 +72,7 @@ class SqliteStore(Store):
         self._max_pages = max_pages
         self._ledger = Ledger(self._clock)
         self._generation = 0
+        self._sound = True  # not when a failure has spoilt the ledger, and the file can't be read either
         self._appending: deque[tuple[Callable[[Appended], None], Decided, int]] = deque()
         self._appending_bytes = 0
         self._reading: deque[Callable[[Page | Full | Failed], None]] = deque()
@@ -126,7 +127,7 @@ class SqliteStore(Store):
             room = ledger.rooms[append.room]
             producer = ledger.producer((append.producer, append.room))
             self._commits.put(write_of(decided, append.number, room, producer, self._generation))
-        elif self._appending:
+        elif self._appending or not self._sound:
             size = 0
             self._commits.put(Answer(self._generation))
         else:
@@ -223,7 +224,8 @@ class SqliteStore(Store):
             # A number is never used again: what still waits to be read would be another room's.
             outcome.ledger.last_id = max(outcome.ledger.last_id, self._ledger.last_id)
             self._ledger = outcome.ledger
-            self._generation += 1
+            self._generation = outcome.generation
+        self._sound = self._generation == outcome.generation
         failed = None if outcome.reason is None else Failed(outcome.reason)
         for _ in range(outcome.blocks):
             done, decided, size = self._appending.popleft()
