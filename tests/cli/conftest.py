@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
@@ -57,7 +58,13 @@ def start(environment: dict[str, str]) -> Iterator[Start]:
             command = ["bash", "-c", shell, "bash", *ZCHAT] if shell else [*ZCHAT, *arguments]
             pipe = subprocess.PIPE
             process = subprocess.Popen(
-                command, stdin=pipe, stdout=pipe, stderr=pipe, encoding="utf-8", env=environment | extra
+                command,
+                stdin=pipe,
+                stdout=pipe,
+                stderr=pipe,
+                encoding="utf-8",
+                env=environment | extra,
+                start_new_session=True,  # so that a whole pipeline can be ended
             )
             stack.callback(_close, process)
             return Running(process)
@@ -66,7 +73,8 @@ def start(environment: dict[str, str]) -> Iterator[Start]:
 
 
 def _close(process: subprocess.Popen[str]) -> None:
-    process.kill()
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
     process.wait(DEADLINE)
     for stream in (process.stdin, process.stdout, process.stderr):
         if stream and not stream.closed:

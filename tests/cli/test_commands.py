@@ -92,7 +92,8 @@ def test_wrong_usage_is_told_in_one_line_with_exit_code_2(arguments: list[str], 
     assert told.stdout == ""
 
 
-def test_without_a_broker_it_says_so_in_one_line_with_exit_code_1() -> None:
+def test_without_a_broker_it_says_so_in_one_line_with_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(library.Client.__init__.__kwdefaults__, "timeout", 0.3)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"tcp://127.0.0.1:{taken.getsockname()[1]}"

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from zchat.cli import pipe, terminal
+from zchat.cli import pipe
 from zchat.cli.options import connecting
 
 
@@ -39,5 +39,9 @@ def client(url: str, user: str | None, room: tuple[str, ...]) -> None:
     the end of its input once everything is stored.
     """
     on_terminal = sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
-    talk = terminal.run if on_terminal else pipe.run
-    talk(url, user, room or ("General",))
+    if on_terminal:
+        from zchat.cli import terminal  # takes long to load, and no other command needs it
+
+        terminal.run(url, user, room or ("General",))
+    else:
+        pipe.run(url, user, room or ("General",))

@@ -60,13 +60,18 @@ def _drop_output() -> None:
 class Program(click.Group):
     """Run commands so that every error is one line."""
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Parse the arguments, and answer `--help` and `--version`."""
+        with told_in_a_line():
+            return super().make_context(*args, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that was asked for."""
         with told_in_a_line():
             return super().invoke(ctx)
 
     def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
-        """Parse the arguments, run, and exit unless `standalone_mode` is off."""
+        """Run the command with its arguments, and exit unless `standalone_mode` is off."""
         run: Any = super().main
         if not standalone_mode:
             return run(*args, standalone_mode=False, **extra)

@@ -1,0 +1,172 @@
+"""The command in shell pipelines, and what signals do to it."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import time
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+import zchat
+from tests.running import DEADLINE, Start, Zchat, eventually
+from zchat.broker import Broker
+
+
+def say(broker: Broker, room: str, *texts: str) -> None:
+    with zchat.Client(broker.url, user="bob") as client:
+        client.join(room).send_many(texts)
+
+
+def said(broker: Broker, room: str) -> list[object]:
+    with zchat.Client(broker.url, user="reader") as client:
+        return [message.body for message in client.history(room)]
+
+
+def test_a_pipeline_reads_and_writes_rooms(start: Start, broker: Broker) -> None:
+    line = 'printf "one\\ntwo FAIL\\nthree\\n" | "$@" send Builds && "$@" tail Builds | grep FAIL | "$@" send Alerts'
+    assert start(shell=line).end() == 0
+    (alert,) = said(broker, "Alerts")
+    assert re.fullmatch(r"\[\d\d:\d\d:\d\d\] alice: two FAIL", str(alert))
+
+
+def test_tail_passes_on_each_message_at_once(start: Start, broker: Broker) -> None:
+    say(broker, "Builds", "first")
+    reader = start(shell='"$@" tail -f Builds | while read -r line; do echo "got $line"; done')
+    reader.until("bob: first\n")
+    say(broker, "Builds", "second")
+    reader.until("bob: second\n")
+    say(broker, "Builds", "third", "fourth")
+    assert re.sub(r"\[.*?\] ", "", reader.until("fourth\n")) == (
+        "got bob: first\ngot bob: second\ngot bob: third\ngot bob: fourth\n"
+    )
+
+
+def test_send_passes_on_each_line_at_once(start: Start, broker: Broker) -> None:
+    writer = start("send", "Log")
+    writer.write("one\n")
+    eventually(
+        lambda: "Log" in {room.name for room in rooms(broker)} and said(broker, "Log") == ["one"], "one is there"
+    )
+    writer.write("two\n")
+    eventually(lambda: said(broker, "Log") == ["one", "two"], "two is there")
+    assert writer.end() == 0
+
+
+def rooms(broker: Broker) -> list[zchat.RoomInfo]:
+    with zchat.Client(broker.url, user="reader") as client:
+        return client.rooms()
+
+
+def test_no_message_is_missed_or_comes_twice_between_history_and_following(start: Start, broker: Broker) -> None:
+    say(broker, "Busy", *map(str, range(1, 2001)))
+    stop = False
+
+    def speak() -> None:
+        with zchat.Client(broker.url, user="carol") as client:
+            room = client.join("Busy")
+            while not stop:
+                room.send("again")
+            room.send("the end")
+
+    speaker = Thread(target=speak)
+    speaker.start()
+    try:
+        reader = start("tail", "-f", "-n", "1500", "--json", "Busy")
+        reader.until('"body": "again"')
+    finally:
+        stop = True
+        speaker.join(DEADLINE)
+    lines = [json.loads(line) for line in reader.until('"body": "the end"}\n').splitlines()]
+    numbers = [line["seq"] for line in lines]
+    assert numbers[0] > 500
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+# -- the other end of a pipe -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '"$@" tail --after 0 Long | head -n 1 >/dev/null',
+        '"$@" tail -f -n 1 Long | head -n 1 >/dev/null',
+        'yes | head -n 2000 | "$@" client | head -n 1 >/dev/null',
+        '"$@" --help | true',
+        '"$@" rooms >&-',
+        '"$@" send Long <&-',
+        '"$@" rooms 2>&- >/dev/null',
+    ],
+)
+def test_a_closed_pipe_is_a_quiet_end(start: Start, broker: Broker, line: str) -> None:
+    say(broker, "Long", *(f"a line of some length, number {number}" for number in range(20_000)))
+    running = start(shell=f"{line}; echo ${{PIPESTATUS[@]}} >&2")
+    assert running.end() == 0
+    *pipeline, code = re.fullmatch(r"([\d ]+)\n", running.errors)[1].split()  # type: ignore[index]
+    assert set(pipeline) | {code} <= {"0", "141"}  # 141: what `yes` has when nobody reads
+    assert running.text == ""
+
+
+def test_a_full_disk_is_told_in_one_line(start: Start) -> None:
+    running = start(shell='"$@" rooms >/dev/full')
+    assert running.end() == 1
+    assert re.fullmatch(r"zchat: .*No space.*\n", running.errors)
+
+
+# -- signals -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arguments", [["client"], ["send", "General"], ["tail", "-f", "General"]], ids=" ".join)
+def test_ctrl_c_is_silent_and_has_exit_code_130(start: Start, broker: Broker, arguments: list[str]) -> None:
+    running = start(*arguments)
+    eventually(lambda: any(room.members for room in rooms(broker)), "it has joined")
+    if arguments[0] == "send":  # what was read is stored all the same
+        running.write("last words\n")
+        eventually(lambda: said(broker, "General"), "it is stored")
+    running.process.send_signal(signal.SIGINT)
+    assert running.process.wait(DEADLINE) == 130
+    assert running.end() == 130
+    assert running.errors == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_the_broker_within_two_seconds(start: Start, number: signal.Signals) -> None:
+    running = start("broker", "--bind", "tcp://127.0.0.1:*", "--store", "memory:")
+    url = re.search(r"tcp://\S+", running.until("open files: "))
+    assert url
+    client = zchat.Client(url[0], user="bob")
+    client.join("General").send("hi")
+    began = time.monotonic()
+    running.process.send_signal(number)
+    assert running.process.wait(DEADLINE) == 0
+    assert time.monotonic() - began < 2
+    assert running.end() == 0
+    assert running.errors == ""
+    with pytest.raises(zchat.ZchatError):
+        client.wait(DEADLINE)
+    client.close()
+
+
+def test_what_was_said_is_there_after_the_broker_was_killed(start: Start, zchat: Zchat, tmp_path: Path) -> None:
+    options = ("broker", "--bind", "tcp://127.0.0.1:*", "--store", f"sqlite:{tmp_path / 'chat.db'}")
+    for expected in (1, 2):
+        running = start(*options)
+        url = re.search(r"tcp://\S+", running.until("open files: "))
+        assert url
+        assert zchat("send", "General", f"number {expected}", ZCHAT_URL=url[0]).returncode == 0
+        lines = zchat("tail", "--json", "General", ZCHAT_URL=url[0]).stdout.splitlines()
+        assert [json.loads(line)["body"] for line in lines] == [f"number {n}" for n in range(1, expected + 1)]
+        running.process.kill()
+        assert running.process.wait(DEADLINE) == -signal.SIGKILL
+
+
+def test_completion_is_there_for_bash(start: Start) -> None:
+    running = start(_ZCHAT_COMPLETE="bash_source")
+    assert running.end() == 0
+    assert "_zchat_completion" in running.text
+    running = start(_ZCHAT_COMPLETE="bash_complete", COMP_WORDS="zchat ta", COMP_CWORD="1")
+    running.end()
+    assert running.text == "plain,tail\n"
