@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import socket
+from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import click
 import msgpack
@@ -15,6 +17,8 @@ from click.testing import CliRunner
 import zchat as library
 from tests.running import DEADLINE, ROOT, Start, Zchat, eventually
 from zchat.broker import Broker
+from zchat.cli import tail
+from zchat.cli.chat import Chat
 from zchat.cli.commands import COMMANDS
 from zchat.cli.main import program
 
@@ -80,6 +84,9 @@ def test_the_version_is_told() -> None:
         (["broker", "--high-water-mark", "0"], "high-water-mark"),
         (["broker", "--high-water-mark", "10001"], "high-water-mark"),
         (["broker", "--store", "papyrus:scroll"], "papyrus"),
+        (["broker", "--max-message", "1048577"], "max-message"),
+        (["broker", "--retain-days", "nan"], "retain-days"),
+        (["tail", "General", "--after", str(1 << 63)], "--after"),
         (["tail", "General", "-n", "1", "--after", "1"], "--after"),
     ],
 )
@@ -93,7 +100,9 @@ def test_wrong_usage_is_told_in_one_line_with_exit_code_2(arguments: list[str], 
 
 
 def test_without_a_broker_it_says_so_in_one_line_with_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(library.Client.__init__.__kwdefaults__, "timeout", 0.3)
+    defaults = library.Client.__init__.__kwdefaults__
+    assert defaults
+    monkeypatch.setitem(defaults, "timeout", 0.3)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
@@ -106,7 +115,7 @@ def test_without_a_broker_it_says_so_in_one_line_with_exit_code_1(monkeypatch: p
 
 def test_a_log_goes_to_standard_error(start: Start) -> None:
     running = start("broker", "--bind", "tcp://127.0.0.1:*", "--store", "memory:", "--log-level", "debug")
-    running.until("open files: ")
+    running.until("clients: about")
     running.process.terminate()
     assert running.end() == 0
     assert re.search(r"INFO zchat\.broker: listening at tcp", running.errors)
@@ -344,7 +353,7 @@ def test_the_client_ends_with_the_broker(start: Start) -> None:
 def test_the_broker_tells_where_it_is_and_how_to_chat(start: Start, tmp_path: Path) -> None:
     store = f"sqlite:{tmp_path / 'chat.db'}"
     running = start("broker", "--bind", "tcp://127.0.0.1:*", "--store", store, "--room", "Only", "--fixed-rooms")
-    text = running.until("open files: ")
+    text = running.until("clients: about")
     url = re.search(r"^zchat broker at (tcp://127\.0\.0\.1:\d+)$", text, re.MULTILINE)
     assert url
     assert f"store: {store} (kept: everything)\n" in text
@@ -362,7 +371,7 @@ def test_the_broker_tells_where_it_is_and_how_to_chat(start: Start, tmp_path: Pa
 
 def test_the_default_store_is_in_the_users_data_folder(start: Start, tmp_path: Path) -> None:
     running = start("broker", "--bind", "tcp://127.0.0.1:*", XDG_DATA_HOME=str(tmp_path / "data"))
-    running.until("open files: ")
+    running.until("clients: about")
     running.process.terminate()
     assert running.end() == 0
     assert (tmp_path / "data" / "zchat" / "zchat.db").exists()
@@ -380,3 +389,30 @@ def test_an_address_in_use_is_told(zchat: Zchat, broker: Broker) -> None:
     done = zchat("broker", "--bind", broker.url, "--store", "memory:")
     assert (done.returncode, done.stdout) == (1, "")
     assert re.fullmatch(rf"zchat: {re.escape(broker.url)} is in use.*\n", done.stderr)
+
+
+# -- gaps --------------------------------------------------------------------------------------------
+
+
+def test_a_gap_is_told_in_the_chat() -> None:
+    shown: list[str] = []
+    Chat(shown.append).on_event(library.Gap("General", 2, 7, "trimmed"))
+    assert shown == ["! General: messages 3 to 7 are no longer kept"]
+
+
+def test_tail_tells_a_gap_on_standard_error_and_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    class Gappy:
+        """Be a room whose reading begins with a gap."""
+
+        def __init__(self) -> None:
+            self.told = False
+
+        def messages(self, timeout: float) -> Iterator[library.Message]:
+            if not self.told:
+                self.told = True
+                raise library.GapError("General", 2, 7, "trimmed")
+            yield library.Message("General", 8, 0, "bob", "hi")
+
+    coming = tail._coming(cast(library.Room, Gappy()))
+    assert next(coming) == library.Message("General", 8, 0, "bob", "hi")
+    assert capsys.readouterr().err == "zchat: General: messages 3 to 7 are no longer kept\n"

@@ -135,7 +135,7 @@ def test_ctrl_c_is_silent_and_has_exit_code_130(start: Start, broker: Broker, ar
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_the_broker_within_two_seconds(start: Start, number: signal.Signals) -> None:
     running = start("broker", "--bind", "tcp://127.0.0.1:*", "--store", "memory:")
-    url = re.search(r"tcp://\S+", running.until("open files: "))
+    url = re.search(r"tcp://\S+", running.until("clients: about"))
     assert url
     client = zchat.Client(url[0], user="bob")
     client.join("General").send("hi")
@@ -154,7 +154,7 @@ def test_what_was_said_is_there_after_the_broker_was_killed(start: Start, zchat:
     options = ("broker", "--bind", "tcp://127.0.0.1:*", "--store", f"sqlite:{tmp_path / 'chat.db'}")
     for expected in (1, 2):
         running = start(*options)
-        url = re.search(r"tcp://\S+", running.until("open files: "))
+        url = re.search(r"tcp://\S+", running.until("clients: about"))
         assert url
         assert zchat("send", "General", f"number {expected}", ZCHAT_URL=url[0]).returncode == 0
         lines = zchat("tail", "--json", "General", ZCHAT_URL=url[0]).stdout.splitlines()

@@ -10,17 +10,31 @@ import click
 from platformdirs import user_data_dir
 
 from zchat.broker import DEFAULT_ROOMS, Broker
+from zchat.broker.limits import MAX_SESSIONS
 from zchat.cli.options import ADDRESS, check_address, log_level
 from zchat.cli.show import harmless
+from zchat.wire import MAX_BLOCK_BYTES
 
 LOOK = 0.2
 """Seconds after which the main thread looks for a signal: well within the 2 s that stopping may take."""
 
 OWN_FILES = 40
-"""Open files that a broker needs for itself: libzmq's, the store's, the standard ones."""
+"""Open files that a broker needs for itself: libzmq's, the store's, the standard ones; about 20 were counted."""
+
+MAX_KEPT = 1_000_000_000
+"""Messages a room that can be asked for: more than a store on one machine holds."""
+
+MAX_DAYS = 36_500.0
+"""Days that can be asked for: a hundred years; what isn't a number falls out too."""
 
 
-@click.command()
+def _check_days(context: click.Context, parameter: click.Parameter, days: float) -> float:
+    if not 0 <= days <= MAX_DAYS:
+        raise click.BadParameter(f"{days:g} is not a number of days from 0 to {MAX_DAYS:g}")
+    return days
+
+
+@click.command(short_help="Run a broker.")
 @click.option(
     "--bind",
     multiple=True,
@@ -48,7 +62,7 @@ OWN_FILES = 40
 @click.option("--fixed-rooms", is_flag=True, help="Joining another name doesn't make a room.")
 @click.option(
     "--retain-messages",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, MAX_KEPT),
     default=0,
     metavar="N",
     show_default=True,
@@ -56,7 +70,8 @@ OWN_FILES = 40
 )
 @click.option(
     "--retain-days",
-    type=click.FloatRange(min=0),
+    type=float,
+    callback=_check_days,
     default=0.0,
     metavar="D",
     show_default=True,
@@ -64,8 +79,8 @@ OWN_FILES = 40
 )
 @click.option(
     "--max-message",
-    type=click.IntRange(min=1),
-    default=1 << 20,
+    type=click.IntRange(1, MAX_BLOCK_BYTES),
+    default=MAX_BLOCK_BYTES,
     metavar="BYTES",
     show_default=True,
     help="The largest message taken.",
@@ -131,16 +146,16 @@ def _greeting(running: Broker, store: str, retain_messages: int, retain_days: fl
     lines.append(f"store: {store} (kept: {' and '.join(kept) or 'everything'})")
     lines.append(f"chat with: zchat client{connect}")
     lines.append("names are claims: there are no keys, whoever reaches the address can take any name")
-    lines.append(_open_files())
+    lines.append(_room_for_clients())
     return "\n".join(map(harmless, filter(None, lines)))
 
 
-def _open_files() -> str:
+def _room_for_clients() -> str:
     try:
         import resource
     except ImportError:  # not on this system
         return ""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if limit == resource.RLIM_INFINITY:
-        return "open files: no limit (ulimit -n)"
-    return f"open files: {limit} (ulimit -n), enough for about {max(0, limit - OWN_FILES)} clients"
+        return f"clients: {MAX_SESSIONS} at once (open files have no limit)"
+    return f"clients: about {max(0, min(limit - OWN_FILES, MAX_SESSIONS))} at once (open files, ulimit -n: {limit})"

@@ -11,7 +11,7 @@ from zchat.cli import pipe
 from zchat.cli.options import connecting
 
 
-@click.command()
+@click.command(short_help="Chat, on a terminal or by lines.")
 @click.argument("room", nargs=-1)
 @connecting
 def client(url: str, user: str | None, room: tuple[str, ...]) -> None:

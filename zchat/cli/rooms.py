@@ -9,7 +9,7 @@ from zchat.cli.options import connecting
 from zchat.cli.show import harmless, json_line, table
 
 
-@click.command()
+@click.command(short_help="List the rooms.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line: name, members, first, last.")
 @connecting
 def rooms(url: str, user: str | None, as_json: bool) -> None:

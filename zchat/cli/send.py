@@ -9,7 +9,7 @@ from zchat.cli.lines import stdin_lines
 from zchat.cli.options import connecting
 
 
-@click.command()
+@click.command(short_help="Say one thing, or every line of the input.")
 @click.argument("room")
 @click.argument("text", nargs=-1)
 @click.option("-v", "--verbose", is_flag=True, help="Say what was stored.")

@@ -14,6 +14,7 @@ from zchat.cli.options import connecting
 from zchat.cli.show import Display, gap_text, json_line
 from zchat.errors import GapError
 from zchat.messages import Gap, GapReason, Message
+from zchat.wire import MAX_INT
 
 PAGE = 1000
 """Messages asked for at once: few requests, and little memory for a long history."""
@@ -22,10 +23,14 @@ LOOK = 1.0
 """Seconds after which a quiet `-f` looks whether anyone still reads its output."""
 
 
-@click.command()
+@click.command(short_help="Show the end of a room, and what comes.")
 @click.argument("room")
-@click.option("-n", "count", type=click.IntRange(min=0), help="Begin with the last N messages.  [default: 10]")
-@click.option("--after", type=click.IntRange(min=0), metavar="SEQ", help="Begin behind message SEQ (0: at the start).")
+@click.option(
+    "-n", "count", type=click.IntRange(min=0), metavar="N", help="Begin with the last N messages.  [default: 10]"
+)
+@click.option(
+    "--after", type=click.IntRange(0, MAX_INT), metavar="SEQ", help="Begin behind message SEQ (0: at the start)."
+)
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is said from now on, until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line: room, seq, timestamp, user, body.")
 @connecting
