@@ -1,0 +1,204 @@
+"""What people really said, said again through a broker, everyone with a client of his own."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.replay.log import Come, Go, Say, acts
+from zchat import Client, Message, Position
+from zchat.broker import Broker
+from zchat.names import fold
+
+DEADLINE = 20.0
+"""Seconds in which what is awaited comes, on a machine as busy as it may be."""
+
+OPEN_FILES = 4096
+"""Descriptors for a few hundred clients and their broker in one process: each takes five."""
+
+DATA = Path(__file__).parent.parent / "data"
+IRC_DATA = os.environ.get("ZCHAT_IRC_DATA", "")
+
+ODDITIES = """\
+=== brad[]   has joined #u
+[11:12] <brad[] > \x02bold\x0f \x1b[31mred\x07\x08 tab\there \x7f \x00
+[11:12] <Émile> one\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029line
+=== brad[]  is now known as @100%
+[11:13] <@100%>
+[11:13]  * @100% waves
+=== bob  has joined #u
+[11:13] <émile> e\u0301 is not \u00e9
+=== mode/#u [+o bob]  by ChanServ
+=== bob is now known as BOB
+[11:14] <bob> \u202eש\u200d\ufeff \U0001f600 \ufffe
+=== bob  has joined #u
+=== Émile is now known as bob
+[11:14] <brad[] > back
+=== bob  has left #u []
+[11:15] <@100%> so long\r
+"""
+"""What goes wrong first: control characters, names that zchat refuses, users who are one but for case."""
+
+
+def _logs() -> Iterator[object]:
+    yield pytest.param(ODDITIES, id="oddities")
+    for path in sorted(DATA.glob("*-lines.txt")):
+        yield pytest.param(path, id=path.stem)
+    found = sorted(Path(IRC_DATA).glob("2*.txt")) if IRC_DATA else []
+    for path in found:
+        yield pytest.param(path, id=path.stem)
+    if not found:
+        reason = f"there are no logs in {IRC_DATA!r}" if IRC_DATA else "ZCHAT_IRC_DATA names no directory of logs"
+        yield pytest.param("", id="ZCHAT_IRC_DATA", marks=pytest.mark.skip(reason))
+
+
+every_log = pytest.mark.parametrize("log", list(_logs()))
+
+
+class House:
+    """Keep a broker that can be stopped and started, at one address over one store."""
+
+    def __init__(self, store: str) -> None:
+        self._store = store
+        self._bind = "tcp://127.0.0.1:*"
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return self._bind
+
+    def start(self) -> None:
+        self._broker = Broker(self._bind, store=self._store)
+        self._bind = self._broker.__enter__().url
+
+    def stop(self) -> None:
+        self._broker.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _enough_descriptors() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.fixture(scope="module")
+def in_memory() -> Iterator[House]:
+    house = House("memory:")
+    yield house
+    house.stop()
+
+
+@pytest.fixture(scope="module")
+def on_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    house = House(f"sqlite:{tmp_path_factory.mktemp('replay') / 'rooms.db'}")
+    yield house
+    house.stop()
+
+
+class Stay:
+    """Take part under one name, from a join to a leave, and remember what came."""
+
+    def __init__(self, house: House, room: str, user: str, said: int) -> None:
+        self.user = user
+        self._joined = said
+        self._echo = range(0)
+        self._heard: list[Message] = []
+        self._enter(house, room, None)
+
+    def _enter(self, house: House, room: str, after: Position | None) -> None:
+        self.client = Client(house.url, user=self.user, timeout=DEADLINE)
+        self._room = self.client.join(room, after=after, timeout=DEADLINE)
+
+    def say(self, text: str) -> Message:
+        """Read what has come by now, and say something."""
+        self._heard += self._room.messages(timeout=0)
+        return self._room.send(text, timeout=DEADLINE)
+
+    def come_back(self, house: House, said: int) -> None:
+        """Go on with a new client, from where the reading has come to.
+
+        The new client did not say what the old one said: such that lies ahead is sent to it.
+        """
+        position = self._room.position
+        self.client.close()
+        self._echo = range(position.seq + 1, said + 1)
+        self._enter(house, self._room.name, position)
+
+    def leave(self, record: list[Message]) -> None:
+        """Wait for everything that the others have said, compare it, and leave."""
+        due = record[self._joined :]
+        expected = [message for message in due if message.user != self.user or message.seq in self._echo]
+        if expected and self._heard[-1:] != expected[-1:]:
+            for message in self._room.messages(timeout=DEADLINE):
+                self._heard.append(message)
+                if message.seq == expected[-1].seq:
+                    break
+        assert self._heard == expected, self.user
+        assert self._room.position.seq == len(record), self.user
+        self._room.leave(timeout=DEADLINE)
+        self.client.close()
+
+
+def replay(log: str | Path, house: House, *, restart: bool, room: str) -> None:
+    """Have everybody do what the log says, and compare what each hears, and the history, with it.
+
+    The broker numbers what is said as the log does, and answers a send with the message as
+    everyone gets it, its time included; so those answers, their texts being the log's, are the
+    record that the rest is compared with.
+    """
+    script = list(acts(log if isinstance(log, str) else log.read_bytes().decode()))
+    lines = [act for act in script if isinstance(act, Say)]
+    assert lines, "the log has something that was said"
+    record: list[Message] = []
+    stays: dict[str, Stay] = {}
+    try:
+        for act in script:
+            if isinstance(act, Come):
+                stays[fold(act.user)] = Stay(house, room, act.user, len(record))
+            elif isinstance(act, Go):
+                stays.pop(fold(act.user)).leave(record)
+            else:
+                record.append(stays[fold(act.user)].say(act.text))
+                if restart and len(record) == len(lines) // 2:
+                    house.stop()
+                    house.start()
+                    for stay in stays.values():
+                        stay.come_back(house, len(record))
+        assert not stays
+        told = [(number, *line) for number, line in enumerate(lines, 1)]
+        assert [(message.seq, message.user, message.body) for message in record] == told
+        with Client(house.url, user="reader", timeout=DEADLINE) as reader:
+            history = reader.history(room, after=0, limit=len(record) + 1, timeout=DEADLINE)
+        assert history == record
+    finally:
+        for stay in stays.values():
+            stay.client.close(0)
+
+
+@every_log
+def test_everyone_hears_all_that_others_said_while_he_was_there(
+    log: str | Path, in_memory: House, request: pytest.FixtureRequest
+) -> None:
+    replay(log, in_memory, restart=False, room=request.node.callspec.id)
+
+
+@every_log
+def test_everyone_hears_all_of_it_over_a_restart_of_the_broker(
+    log: str | Path, on_disk: House, request: pytest.FixtureRequest
+) -> None:
+    replay(log, on_disk, restart=True, room=request.node.callspec.id)
+
+
+@pytest.mark.skipif(not IRC_DATA or not Path(IRC_DATA).is_dir(), reason="ZCHAT_IRC_DATA names no directory of logs")
+def test_seven_of_the_logs_hold_control_characters_that_the_reading_of_them_keeps() -> None:
+    logs = [path.read_bytes().decode() for path in sorted(Path(IRC_DATA).glob("2*.txt"))]
+    said = ["".join(act.text for act in acts(log) if isinstance(act, Say)) for log in logs]
+    assert sum(any(ord(character) < 32 for character in text) for text in said) == 7
