@@ -1,0 +1,78 @@
+"""The rules for names: what the vectors say, and what holds for any name."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.vectors.load import vectors
+from zchat.errors import BadName
+from zchat.names import MAX_CHARACTERS, check_name, fold
+
+NAMES = vectors("names")
+
+
+def ids(entry: dict[str, Any]) -> str:
+    return str(entry["name"])
+
+
+@pytest.mark.parametrize("entry", NAMES, ids=ids)
+def test_the_bytes_of_a_vector_are_its_text(entry: dict[str, Any]) -> None:
+    assert bytes.fromhex(entry["hex"]).decode("utf-8", "surrogatepass") == entry["text"]
+
+
+@pytest.mark.parametrize("kind", ["room", "user"])
+@pytest.mark.parametrize("entry", [entry for entry in NAMES if entry["good"]], ids=ids)
+def test_a_name_that_keeps_the_rules_is_returned_as_it_is(entry: dict[str, Any], kind: str) -> None:
+    assert check_name(kind, entry["text"]) == entry["text"]
+
+
+@pytest.mark.parametrize("kind", ["room", "user"])
+@pytest.mark.parametrize("entry", [entry for entry in NAMES if not entry["good"]], ids=ids)
+def test_a_name_that_breaks_a_rule_is_refused_in_plain_ascii(entry: dict[str, Any], kind: str) -> None:
+    with pytest.raises(BadName) as caught:
+        check_name(kind, entry["text"])
+    assert str(caught.value).isascii() or "…" in str(caught.value)
+    assert str(caught.value).isprintable()
+    assert f"{kind} name" in str(caught.value)
+
+
+@pytest.mark.parametrize("entry", [entry for entry in NAMES if "same" in entry], ids=ids)
+def test_names_that_differ_in_case_alone_are_the_same(entry: dict[str, Any]) -> None:
+    assert {fold(other) for other in entry["same"]} == {fold(entry["text"])}
+
+
+def test_other_names_are_not_the_same() -> None:
+    names = [entry["text"] for entry in NAMES if entry["good"]]
+    assert len(set(map(fold, names))) == len(names)
+
+
+@given(st.text(max_size=70))
+def test_any_text_is_a_name_or_refused(text: str) -> None:
+    try:
+        name = check_name("room", text)
+    except BadName:
+        return
+    assert 1 <= len(name) <= MAX_CHARACTERS
+    assert unicodedata.normalize("NFC", name) == name == name.strip()
+    assert "\n" not in name
+
+
+@given(st.text(min_size=1, max_size=20).map(lambda text: unicodedata.normalize("NFC", text)))
+def test_folding_twice_changes_nothing(text: str) -> None:
+    assert fold(fold(text)) == fold(text)
+
+
+@given(st.text("abcxyzäöüéñΑΒΓαβγЖж", min_size=1, max_size=20))
+def test_case_does_not_count(text: str) -> None:
+    assert fold(text.upper()) == fold(text) == fold(text.lower())
+
+
+def test_a_very_long_name_is_not_repeated_in_its_error() -> None:
+    with pytest.raises(BadName) as caught:
+        check_name("room", "x" * 1_000_000)
+    assert len(str(caught.value)) < 300
