@@ -1,8 +1,8 @@
 """From notifications to messages: what a room's membership was sent, until the application takes it.
 
 A notification crosses from the receive thread whole; its blocks are decoded where the messages
-are taken. Credit goes back as notifications are taken to their end, every half window. There
-are never more of them here than the high-water mark.
+are taken. Credit goes back as notifications are taken to their end, every half window or once
+none is left. There are never more of them here than the high-water mark.
 """
 
 from __future__ import annotations
@@ -196,7 +196,9 @@ class Reading:
                 self._position = Position(done.epoch, done.upto)
             self._advance()
             self._taken += 1
-            due = self._taken - self._returned >= self._every
+            # All that came is taken: the broker may be waiting for just this one, as it does for each
+            # member when many bytes are out.
+            due = self._taken - self._returned >= self._every or self._queue.empty()
             if due:
                 self._returned = self._taken
         if due and self._membership is not None:

@@ -199,9 +199,14 @@ def _page(
     core.pending -= 1
     match page:
         case base.Page(blocks):
+            if not blocks and upto < end:  # trimmed meanwhile: what is kept begins further on
+                core.pending += 1
+                going_on = partial(_page, core, ticket, room, upto, end, end, limit)
+                core.store.read(room.name, upto, end, 1, going_on)
+                return
             if blocks:
                 after = max(after, blocks[0].first - 1)
-                upto = max(after, min(upto, blocks[-1].last))
+                upto = max(after, min(upto, blocks[-1].last, after + limit))
             more = upto < end and upto - after < limit and bool(blocks)
             head = (room.name, room.epochs.at(upto), after, upto, more)
             core.answer_frame(ticket, encode_page(ticket.request or 0, head, [block.data for block in blocks]))

@@ -197,6 +197,7 @@ class Core:
         """End a session and its memberships; with an error the client is told it."""
         if error is not None:
             self.counters.refused[error.code] += 1
+            session.replies.clear()
             if not session.gone:
                 self._port.send(session.routing_id, _end(error))
         session.ended = True

@@ -159,12 +159,11 @@ class Pusher:
 
     def _retry(self, session: Session) -> None:
         session.blocked = False
-        if session.ended or session.gone:
-            return
         while session.replies:
             outcome = self._port.send(session.routing_id, session.replies[0])
             if outcome == Sent.FULL:
-                self._block(session)
+                if not session.ended or session.backoff < RETRY_MAX:  # who said goodbye isn't waited for much longer
+                    self._block(session)
                 return
             if outcome == Sent.GONE:
                 self._gone(session)

@@ -1,0 +1,268 @@
+"""Drive the broker's core by hand: a port that records, a clock that stands still, peers that check what they get."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from zchat.broker.core import Core
+from zchat.broker.push import Sent
+from zchat.broker.room import State
+from zchat.broker.settings import Settings
+from zchat.broker.store.base import Append, Appended, Failed, Full, Page, RoomLog, Store
+from zchat.broker.store.memory import MemoryStore
+from zchat.messages import Message
+from zchat.wire import END, ERROR, GAP, OK, PUSH, decode_notice, join_bodies, messages_of, pack
+
+TURNS = 10_000
+"""Turns after which a core that still has something to send is taken to go round in circles."""
+
+Notice = list[Any]
+
+
+class Clock:
+    """Tell microseconds that move when a test says so."""
+
+    def __init__(self) -> None:
+        self.time = 1_700_000_000_000_000
+
+    def __call__(self) -> int:
+        return self.time
+
+
+class FakePort:
+    """Record what is sent to whom; `full` and `gone` peers are answered so."""
+
+    def __init__(self) -> None:
+        self.frames: dict[bytes, list[bytes]] = {}
+        self.full: set[bytes] = set()
+        self.gone: set[bytes] = set()
+        self.tries: list[bytes] = []
+
+    def send(self, routing_id: bytes, frame: bytes) -> int:
+        self.tries.append(routing_id)
+        if routing_id in self.gone:
+            return Sent.GONE
+        if routing_id in self.full:
+            return Sent.FULL
+        self.frames.setdefault(routing_id, []).append(frame)
+        return Sent.SENT
+
+
+class LateStore(MemoryStore):
+    """Answer reads and appends when `poll` is called, and not while `holding`; fail them on order."""
+
+    def __init__(self, clock: Callable[[], int]) -> None:
+        super().__init__(clock)
+        self.holding = False
+        self.failing: Failed | Full | None = None
+        self._waiting: list[Callable[[], None]] = []
+
+    def append(self, append: Append, done: Callable[[Appended], None]) -> None:
+        if self.failing is not None:
+            failed = self.failing
+            self._waiting.append(lambda: done(failed))
+        else:
+            super().append(append, lambda outcome: self._waiting.append(lambda: done(outcome)))
+
+    def read(
+        self, room: str, after: int, upto: int, max_bytes: int, done: Callable[[Page | Full | Failed], None]
+    ) -> None:
+        def carry_out() -> None:
+            if self.failing is not None:
+                done(self.failing)
+            else:
+                super(LateStore, self).read(room, after, upto, max_bytes, done)
+
+        self._waiting.append(carry_out)
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._waiting) and not self.holding
+
+    def poll(self) -> None:
+        if not self.holding:
+            waiting, self._waiting = self._waiting, []
+            for done in waiting:
+                done()
+
+
+class World:
+    """Hold one core and everything around it."""
+
+    def __init__(
+        self, settings: Settings | None = None, store: Store | None = None, logs: list[RoomLog] | None = None
+    ) -> None:
+        self.clock = Clock()
+        self.port = FakePort()
+        self.now = 100.0
+        self.store = store or MemoryStore(self.clock)
+        opened = self.store.open(lambda: None)
+        self.core = Core(self.port, self.store, opened if logs is None else logs, settings or Settings(), self.now)
+        self.peers: list[Peer] = []
+        self._ids = 0
+
+    def new_id(self) -> bytes:
+        self._ids += 1
+        return b"\0" + self._ids.to_bytes(4, "big")
+
+    def receive(self, routing_id: bytes, *frames: bytes) -> None:
+        self.core.receive(routing_id, list(frames), self.now)
+
+    def run(self, drained: bool = True) -> None:
+        """Go through turns, without time passing, until there is nothing to do and all peers have read."""
+        for _ in range(TURNS):
+            self.core.tick(self.now, drained)
+            self.core.turn(self.now)
+            if not self.core.pusher.busy and not (isinstance(self.store, LateStore) and self.store.busy):
+                for peer in self.peers:
+                    peer.read()
+                return
+        raise AssertionError("the core never comes to rest")
+
+    def pass_time(self, seconds: float, step: float = 0.5) -> None:
+        """Let time pass as a loop sees it, turn by turn."""
+        end = self.now + seconds
+        while self.now < end:
+            self.now = min(end, self.now + step)
+            self.run()
+
+    def check(self) -> None:
+        """Assert what is true of a core at rest, whatever happened to it."""
+        core, pusher = self.core, self.core.pusher
+        assert all(core.sessions[session.routing_id] is session for session in core.sessions.values())
+        sessions = set(map(id, core.sessions.values()))
+        assert sessions == set(map(id, core.tokens.values())) == set(map(id, core.producers.values()))
+        in_flight = 0
+        for session in core.sessions.values():
+            assert not session.ended
+            assert 0 <= session.unanswered <= 16
+            for room, member in session.members.items():
+                assert core.rooms[room.folded] is room
+                assert member in room.members
+                assert member.session is session
+                assert len(member.out) == member.sent - member.taken
+                assert 0 <= member.sent - member.taken <= session.mark
+                in_flight += sum(member.out)
+                idle = member.state in (State.CAUGHT_UP, State.STARVED, State.HELD, State.READING)
+                assert idle, f"{member.state} at rest"
+                if member.state is State.CAUGHT_UP:
+                    assert not member.behind
+                    assert member in room.caught_up
+        assert in_flight == pusher.in_flight
+        members = sum(len(session.members) for session in core.sessions.values())
+        assert members == sum(len(room.members) for room in core.rooms.values())
+        for room in core.rooms.values():
+            assert sum(room.users.values()) == len(room.members)
+            assert room.caught_up <= room.members
+            assert not room.idle, f"{room.name} should have been forgotten"
+        assert core.order == sorted(core.rooms)
+        assert pusher._tail_bytes == sum(room.tail.cost for room in core.rooms.values())
+
+
+class Peer:
+    """Speak for one client, over one connection at a time, and check what it is sent as it comes."""
+
+    def __init__(self, world: World, user: str, mark: int = 0, *, greet: bool = True) -> None:
+        self.world = world
+        self.user = user
+        self.mark = mark
+        self.id = world.new_id()
+        self.token = b"t" * 8 + self.id.rjust(8, b"\0")
+        self.producer = b"p" * 8 + self.id.rjust(8, b"\0")
+        self.requests = 0
+        self.numbers: dict[str, int] = {}
+        self.joins: dict[str, int] = {}
+        self.covered: dict[str, int] = {}
+        self.got: dict[str, list[Message]] = {}
+        self.gaps: dict[str, list[Notice]] = {}
+        self.notified: dict[str, int] = {}
+        self.replies: dict[int, Notice] = {}
+        self.other: list[Notice] = []
+        self._read = 0
+        world.peers.append(self)
+        if greet:
+            assert self.greet()[0] == OK
+
+    def tell(self, word: str, *fields: Any) -> None:
+        """Send what isn't answered, and read what comes."""
+        self.world.receive(self.id, pack((word, *fields)))
+        self.read()
+
+    def ask(self, word: str, *fields: Any) -> int:
+        """Send a request and return its number."""
+        self.requests += 1
+        self.world.receive(self.id, pack((word, self.requests, *fields)))
+        self.read()
+        return self.requests
+
+    def do(self, word: str, *fields: Any) -> Notice:
+        """Send a request and return its answer, once the core has come to rest."""
+        number = self.ask(word, *fields)
+        self.world.run()
+        return self.replies[number]
+
+    def greet(self, oldest: int = 1, newest: int = 1) -> Notice:
+        return self.do("hello", oldest, newest, self.user, self.producer, self.token, self.mark)
+
+    def reconnect(self) -> bytes:
+        """Greet with the same token over a fresh connection; returns the routing id of the old one."""
+        old, self.id, self._read = self.id, self.world.new_id(), 0
+        assert self.greet()[0] == OK
+        return old
+
+    def join(self, room: str, position: tuple[int, int] | None = None, held: int = 0, *, create: bool = True) -> Notice:
+        number = max(self.joins.values(), default=0) + 1
+        request = self.ask("join", room, number, position, held, create)
+        reply = self.replies.get(request)
+        if reply is not None and reply[0] == OK:
+            self.joins[room] = number
+            self.covered[room] = reply[4]
+            self.notified[room] = 0
+        self.world.run()
+        return self.replies[request]
+
+    def send(self, room: str, *bodies: Any, number: int | None = None) -> Notice:
+        """Send a block; the numbers are counted here unless one is given."""
+        if number is None:
+            number = self.numbers[room] = self.numbers.get(room, 0) + 1
+        return self.do("send", room, number, join_bodies([pack(body) for body in bodies]))
+
+    def credit(self, room: str, taken: int | None = None) -> None:
+        """Return credit for `taken` notifications since the join, None: all that came."""
+        self.tell("credit", room, self.joins[room], self.notified[room] if taken is None else taken)
+        self.world.run()
+
+    def texts(self, room: str = "General") -> list[Any]:
+        return [message.body for message in self.got.get(room, [])]
+
+    def seqs(self, room: str = "General") -> list[int]:
+        return [message.seq for message in self.got.get(room, [])]
+
+    def read(self) -> list[Notice]:
+        """Take note of what came since the last time, and return it."""
+        frames = self.world.port.frames.get(self.id, [])
+        new = [decode_notice(frame) for frame in frames[self._read :]]
+        self._read = len(frames)
+        for notice in new:
+            if notice[0] in (PUSH, GAP):
+                _, room, _, after, upto, *rest = notice
+                assert after == self.covered[room], "a notification says what it comes after"
+                self.covered[room] = upto
+                self.notified[room] += 1
+                if notice[0] == PUSH:
+                    assert after < upto
+                    self.got.setdefault(room, []).extend(messages_of(room, rest[0], after, upto))
+                else:
+                    self.gaps.setdefault(room, []).append(notice)
+            elif notice[0] == OK or (notice[0] == ERROR and notice[1] is not None):
+                assert notice[1] not in self.replies, "a request is answered once"
+                self.replies[notice[1]] = notice
+            else:
+                self.other.append(notice)
+        return new
+
+    def ended(self) -> str | None:
+        """Return why the session was ended, None if it wasn't."""
+        self.read()
+        return next((notice[1] for notice in self.other if notice[0] == END), None)
