@@ -9,6 +9,9 @@ import zchat
 from _contenders import ROOM, Zchat
 from _run import Pipe, in_turn, options, report, run, store_url, workers
 
+SETTLE = 5.0
+"""Seconds between the last client's joining and the first round: the greetings are not idleness."""
+
 
 def serve(pipe: Pipe, store: str) -> None:
     """Run a broker; say its url, then its CPU seconds whenever asked."""
@@ -43,6 +46,7 @@ def main() -> None:
             time.sleep(arguments.seconds)
             return {"% of a core": (broker.ask() - used) / (time.perf_counter() - began) * 100}
 
+        time.sleep(SETTLE)
         rows = in_turn({str(Zchat(arguments.store)): measure}, arguments.rounds)
     report(f"an idle broker with {arguments.clients} clients over {arguments.seconds:.0f} s", rows, arguments.json)
 
