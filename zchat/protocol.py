@@ -439,12 +439,11 @@ class ClientCore:
         if result is not None:
             seq, timestamp, epoch = map(int, result[:3])  # what it raises leaves the block in flight, to fail there
             lane.flight.popleft()
-            first = seq
+            if (room := self._rooms.get(lane.name)) is not None:  # first: who sent finds his position behind it
+                room.feed.own(epoch, seq, seq + sum(len(bodies) for _, bodies in block.parts) - 1)
             for batch, bodies in block.parts:
                 batch.stored(len(bodies), seq, timestamp)
                 seq += len(bodies)
-            if (room := self._rooms.get(lane.name)) is not None:
-                room.feed.own(epoch, first, seq - 1)
             self._line_up(lane)
             return
         lane.flight.popleft()
