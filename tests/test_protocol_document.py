@@ -1,0 +1,181 @@
+"""docs/protocol.md says what the code does: its tables, its limits, its exchange in bytes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.vectors.load import frame_of, value_of, vectors
+from zchat import names, wire
+from zchat.broker import limits
+from zchat.broker.core import Core
+from zchat.broker.push import Sent
+from zchat.broker.settings import Settings
+from zchat.broker.store import base, epochs, ledger
+from zchat.broker.store.memory import MemoryStore
+from zchat.errors import REFUSALS
+from zchat.messages import GapReason
+from zchat.protocol import Welcome
+
+DOCUMENT = (Path(__file__).parent.parent / "docs" / "protocol.md").read_text(encoding="utf-8")
+EXCHANGE = DOCUMENT[DOCUMENT.index("<!-- exchange -->") : DOCUMENT.index("<!-- /exchange -->")]
+STEPS = re.findall(r"^([^\n]+) to ([^\n,]+), `(\w+)\.json` ([\w-]+):\n\n```text\n(.*?)```$", EXCHANGE, re.M | re.S)
+
+LIMITS = {
+    "frame": wire.MAX_BLOCK_BYTES + wire.FRAME_OVERHEAD,
+    "bodies of a block, without the array's header": wire.MAX_BLOCK_BYTES,
+    "messages of a block": wire.MAX_BLOCK_MESSAGES,
+    "nesting of a body": wire.MAX_DEPTH,
+    "keys of a map that are neither text nor binary": wire.MAX_NUMBER_KEYS,
+    "producer, token": wire.ID_BYTES,
+    "name": names.MAX_CHARACTERS,
+    "integer": wire.MAX_INT,
+    "unanswered requests of a session": limits.MAX_REQUESTS,
+    "stored blocks of a producer and room that are known as duplicates": base.RESULTS,
+    "mark": limits.MAX_HIGH_WATER_MARK,
+    "blocks in a push, if more than one": limits.NOTIFICATION_BYTES,
+    "blocks in a page of history, if more than one": limits.HISTORY_BYTES,
+    "messages in a page of history": limits.HISTORY_MESSAGES,
+    "rooms in a page": limits.ROOMS_PAGE,
+    "rooms of a session": limits.MAX_MEMBERSHIPS,
+    "rooms of a broker": limits.MAX_ROOMS,
+    "sessions of a broker": limits.MAX_SESSIONS,
+    "silence before a ping (`ping_ms`)": int(limits.PING_AFTER * 1000),
+    "silence of the broker (`lost_ms`)": int(limits.LOST_AFTER * 1000),
+    "silence of a client (`expire_ms`)": int(limits.EXPIRE_AFTER * 1000),
+}
+
+
+def section(title: str) -> str:
+    """Return what stands under a heading, up to the next one of its kind."""
+    marks = title.split()[0]
+    return DOCUMENT.split(f"\n{title}\n", 1)[1].split(f"\n{marks} ", 1)[0]
+
+
+def tables(text: str) -> list[list[list[str]]]:
+    """Return the tables of a text, each as its rows of cells, without the heading."""
+    found = re.findall(r"(?:^\|.*\|\n)+", text, re.M)
+    return [[[cell.strip() for cell in row.strip("|").split(" | ")] for row in t.splitlines()[2:]] for t in found]
+
+
+def yes(word: str) -> bool:
+    return {"yes": True, "no": False}[word]
+
+
+def test_the_table_of_commands_is_the_codes() -> None:
+    rows = {name: (yes(answered), yes(session)) for name, answered, session in tables(section("## Commands"))[0]}
+    assert rows == {name: (spec.answered, spec.needs_session) for name, spec in wire.COMMANDS.items()}
+
+
+@pytest.mark.parametrize("name", wire.COMMANDS)
+def test_a_commands_fields_are_the_codes(name: str) -> None:
+    found = tables(section(f"### {name}"))
+    fields = [(field, kind) for field, kind, _ in found[0]] if found else []
+    assert fields == [tuple(field) for field in wire.COMMANDS[name].fields]
+
+
+def test_there_is_a_section_for_each_command_and_no_other() -> None:
+    assert re.findall(r"^### (\w+)$", section("## Commands"), re.M) == list(wire.COMMANDS)
+
+
+def test_the_welcome_has_the_elements_that_the_client_takes() -> None:
+    assert [row[0] for row in tables(section("### hello"))[1]] == list(Welcome._fields)
+
+
+def test_what_the_broker_sends_has_the_shapes_that_the_client_checks() -> None:
+    rows = tables(section("## What the broker sends"))[0]
+    shapes = {word: tuple(re.findall(r": (uint or nil|uint|str|bool|array)", shape)) for word, shape in rows}
+    assert shapes == wire._NOTICE_SHAPES
+
+
+def test_the_table_of_errors_is_the_codes() -> None:
+    rows = {code: yes(again) for code, _, again in tables(section("## Errors"))[0]}
+    assert rows == {code: kind.retryable for code, kind in REFUSALS.items()}
+
+
+def test_the_reasons_of_gaps_are_the_codes() -> None:
+    reasons = {value for name, value in vars(GapReason).items() if not name.startswith("_")}
+    assert {row[0] for row in tables(section("### gap"))[0]} == reasons
+
+
+def test_the_limits_are_the_codes() -> None:
+    assert {row[0]: int(row[1]) for row in tables(section("## Limits"))[0]} == LIMITS
+
+
+@pytest.mark.parametrize(
+    ("sentence", "value"),
+    [
+        (r"(\S+) bytes at most \(1 MiB and 4,096", wire.MAX_BLOCK_BYTES + wire.FRAME_OVERHEAD),
+        (r"names of 1 to (\S+) characters", names.MAX_CHARACTERS),
+        (r"A session may have (\S+) requests unanswered", limits.MAX_REQUESTS),
+        (r"one array of 1 to (\S+) elements", wire.MAX_BLOCK_MESSAGES),
+        (r"no map has more than (\S+) keys", wire.MAX_NUMBER_KEYS),
+        (r"header included, have more than (\S+) bytes", wire.MAX_BLOCK_BYTES + 5),
+        (r"nest (\S+) levels deep", wire.MAX_DEPTH),
+        (r"one of the last (\S+) stored", base.RESULTS),
+        (r"its memory of (\S+) producers", base.MAX_PRODUCERS),
+        (r"remembers the last (\S+) epochs", epochs.MAX_EPOCHS),
+        (r"for 1 at least and (\S+) at most", limits.ROOMS_PAGE),
+        (r"A page has (\S+) messages at most", limits.HISTORY_MESSAGES),
+        (r"`limit_reached` \((\S+) rooms a session", limits.MAX_MEMBERSHIPS),
+    ],
+)
+def test_a_number_in_the_text_is_the_codes(sentence: str, value: int) -> None:
+    assert [int(found.replace(",", "")) for found in re.findall(sentence, DOCUMENT)] == [value]
+
+
+def test_an_epochs_greatest_number_and_a_producers_day_are_the_codes() -> None:
+    assert ledger.MAX_EPOCH == 2**53 - 1
+    assert "from 1 to 2⁵³ − 1" in DOCUMENT
+    assert base.PRODUCER_DAY == 24 * 60 * 60 * 1_000_000
+    assert "a day after its last block" in DOCUMENT
+
+
+# -- the exchange ----------------------------------------------------------------------------------
+
+
+def test_the_exchange_is_all_there() -> None:
+    assert len(STEPS) == EXCHANGE.count("```text") == 16
+    assert {value_of(found["value"])[0] for found in map(vector, STEPS)} >= {"hello", "join", "send", "push", "credit"}
+
+
+def vector(step: tuple[str, ...]) -> dict[str, Any]:
+    (found,) = (entry for entry in vectors(step[2]) if entry["name"] == step[3])
+    return found
+
+
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: step[3])
+def test_the_exchange_in_bytes_is_the_vectors(step: tuple[str, ...]) -> None:
+    shown = "".join(line.split("#")[0] for line in step[4].splitlines())
+    assert bytes.fromhex(shown) == frame_of(vector(step))
+
+
+class Peers:
+    """Keep what the broker sends to each peer."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[bytes, bytes]] = []
+
+    def send(self, routing_id: bytes, frame: bytes) -> int:
+        self.sent.append((routing_id, frame))
+        return Sent.SENT
+
+
+def test_a_broker_says_in_the_exchange_what_the_document_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    ((_, _, timestamp, epoch),) = (value_of(e["value"])[1:] for e in vectors("notices") if e["name"] == "stored-two")
+    monkeypatch.setattr(ledger._random, "randint", lambda low, high: epoch)
+    peers = Peers()
+    core = Core(peers, MemoryStore(clock=lambda: timestamp), [], Settings(), 0.0)
+    expected = []
+    for step in STEPS:
+        frame = frame_of(vector(step))
+        if step[2] == "commands":
+            core.receive(step[0].encode(), [frame], 0.0)
+            core.tick(0.0, True)
+            core.turn(0.0)
+        else:
+            expected.append((step[1].encode(), frame))
+    assert peers.sent == expected
