@@ -149,6 +149,7 @@ class ClientCore:
         self._due = 0.0
         self._deadline: float | None = None
         self._bye = False
+        self._why: errors.ZchatError | None = None
 
     # -- life ------------------------------------------------------------------------------------
 
@@ -216,6 +217,7 @@ class ClientCore:
         if self.state is State.ENDED:
             return
         self.state = State.ENDED
+        self._why = error
         why = error or errors.ConnectionLost("the client was closed before this was answered")
         for call, _, refused in self._requests.values():
             if call is not None:
@@ -239,6 +241,10 @@ class ClientCore:
         self._waiting.clear()
         self._port.ended(error)
 
+    def _too_late(self) -> errors.ConnectionLost:
+        because = "" if self._why is None else f": {self._why}"
+        return errors.ConnectionLost(f"the connection has ended{because}")
+
     # -- calls -----------------------------------------------------------------------------------
 
     def ask(
@@ -246,7 +252,7 @@ class ClientCore:
     ) -> None:
         """Send a request as soon as there is a place for one; `done` turns its answer into the call's result."""
         if self.state is State.ENDED or self._bye:
-            call.fail(errors.ConnectionLost("the connection has ended"))
+            call.fail(self._too_late())
             return
         self._waiting.append((word, fields, call, done))
         self._pump()
@@ -267,7 +273,7 @@ class ClientCore:
     def offer(self, name: str, batch: Batch) -> None:
         """Put a batch in its room's lane: its messages are sent as blocks, in the order of the offers."""
         if self.state is State.ENDED or self._bye:
-            batch.fail(errors.ConnectionLost("the connection has ended"))
+            batch.fail(self._too_late())
             return
         if batch.failed:
             return
