@@ -439,12 +439,10 @@ class ClientCore:
         return membership
 
     def _settled(self, lane: Lane, block: Block, result: list[Any] | None, error: errors.Refused | None) -> None:
-        """Take the answer to a block. The broker answers a lane's blocks in their order."""
-        if not lane.flight or lane.flight[0] is not block:
-            raise errors.ProtocolError(f"{lane.name}: block {block.number} was answered before an earlier one")
+        """Take the answer to a block; a refusal may overtake answers that wait for the disk."""
         if result is not None:
             seq, timestamp, epoch = map(int, result[:3])  # what it raises leaves the block in flight, to fail there
-            lane.flight.popleft()
+            lane.flight.remove(block)
             if (room := self._rooms.get(lane.name)) is not None:  # first: who sent finds his position behind it
                 room.feed.own(epoch, seq, seq + sum(len(bodies) for _, bodies in block.parts) - 1)
             for batch, bodies in block.parts:
@@ -452,7 +450,7 @@ class ClientCore:
                 seq += len(bodies)
             self._line_up(lane)
             return
-        lane.flight.popleft()
+        lane.flight.remove(block)
         if isinstance(error, errors.Forgotten) and block.number > 1:
             lane.number = 1  # forgotten in a long silence; nothing of the block was stored
             lane.again.extend(block.parts)
