@@ -1,0 +1,184 @@
+"""The two cores, back to back: clients and a broker without sockets, threads or clocks."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from zchat.broker import push
+from zchat.broker.core import Core
+from zchat.broker.push import Sent
+from zchat.broker.settings import Settings
+from zchat.broker.store.memory import MemoryStore
+from zchat.calls import Answer, Deadline, Letter
+from zchat.errors import ZchatError
+from zchat.messages import Gap, Message
+from zchat.protocol import ClientCore, Membership, Welcome
+from zchat.reading import Reading
+from zchat.wire import pack
+
+NOW = 100.0
+
+
+class Net:
+    """Carry frames between the cores; a pipe to a client holds `room` frames, as a socket's would."""
+
+    def __init__(self, mark: int, room: int) -> None:
+        self.clients: dict[bytes, Client] = {}
+        self.room = room
+        self.now = NOW
+        self.core = Core(self, MemoryStore(lambda: 1), [], Settings(high_water_mark=mark), NOW)
+
+    def send(self, routing_id: bytes, frame: bytes) -> int:
+        inbox = self.clients[routing_id].inbox
+        if len(inbox) >= self.room:
+            return Sent.FULL
+        inbox.append(frame)
+        return Sent.SENT
+
+    def broker(self, frames: int) -> None:
+        """Let the broker take `frames` of each client's frames, and have a turn."""
+        for client in self.clients.values():
+            for _ in range(min(frames, len(client.outbox))):
+                self.core.receive(client.id, [client.outbox.popleft()], self.now)
+        self.core.tick(self.now, True)
+        self.core.turn(self.now)
+
+    def settle(self) -> None:
+        """Let everything travel, until nothing moves any more."""
+        for _ in range(1_000):
+            self.now += 0.05
+            self.broker(1_000)
+            moved = [client.receive(1_000) + client.take(1_000) for client in self.clients.values()]
+            waiting = any(client.outbox for client in self.clients.values())
+            if not any(moved) and not waiting and not self.core.pusher.busy and self.core.pusher.due is None:
+                return
+        raise AssertionError("it never comes to rest")
+
+
+class Client:
+    """A client's core with the reading of one room, and its two directions of the wire."""
+
+    def __init__(self, net: Net, number: int) -> None:
+        self.net = net
+        self.id = bytes([number])
+        self.inbox: deque[bytes] = deque()
+        self.outbox: deque[bytes] = deque()
+        self.letters: list[tuple[str, Letter]] = []
+        self.got: list[Message] = []
+        self.error: ZchatError | None = None
+        net.clients[self.id] = self
+        self.core = ClientCore(self, f"user{number}", self.id * 16, self.id * 16, 0)
+        self.core.start(NOW)
+        self.reading = Reading(lambda reading: None, self._credit)
+        self.joined = Answer()
+        self.core.join("General", None, True, self.joined, self.reading)
+
+    def send(self, frame: bytes) -> None:
+        self.outbox.append(frame)
+
+    def opened(self, welcome: Welcome) -> None:
+        pass
+
+    def ended(self, error: ZchatError | None) -> None:
+        self.error = error
+
+    def _credit(self, membership: Membership, taken: int) -> None:
+        self.core.credit(membership, taken)
+
+    def say(self, text: str) -> None:
+        letter = Letter(pack(text))
+        self.letters.append((text, letter))
+        self.core.offer("General", letter)
+
+    def receive(self, frames: int) -> int:
+        count = min(frames, len(self.inbox))
+        for _ in range(count):
+            self.core.receive(self.inbox.popleft(), self.net.now)
+        return count
+
+    def take(self, count: int) -> int:
+        """Take messages one by one, as an application that breaks out of its loop does."""
+        taken = 0
+        if self.reading.room:
+            for message in self.reading.messages(0):
+                self.got.append(message)
+                taken += 1
+                if taken >= count:
+                    break
+        return taken
+
+    def owned(self) -> dict[int, str]:
+        found = {}
+        for text, letter in self.letters:
+            letter.wait(Deadline(0), "General")
+            found[letter.seq] = text
+        return found
+
+
+_acts = st.one_of(
+    *[st.tuples(st.just("say"), st.integers(0, 2), st.integers(1, 12))] * 3,
+    *[st.tuples(st.just("broker"), st.integers(0, 0), st.integers(0, 5))] * 3,
+    *[st.tuples(st.just("receive"), st.integers(0, 2), st.integers(1, 6))] * 2,
+    *[st.tuples(st.just("take"), st.integers(0, 2), st.integers(1, 15))] * 2,
+)
+
+
+@pytest.mark.parametrize("mark", [1, 2, 10])
+@given(st.lists(_acts, min_size=5, max_size=80), st.sampled_from([1, 3, 1_000]), st.booleans())
+@settings(max_examples=100)
+def test_every_member_gets_the_log_without_its_own_messages(
+    mark: int, acts: list[tuple[str, int, int]], room: int, crowded: bool
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        if crowded:  # every byte in flight is too many
+            patch.setattr(push, "IN_FLIGHT_BYTES", 1)
+        net = Net(mark, room)
+        clients = [Client(net, number) for number in range(1, 4)]
+        net.settle()
+        said = 0
+        for kind, index, count in acts:
+            client = clients[index]
+            if kind == "say":
+                for _ in range(count):
+                    said += 1
+                    client.say(f"{client.id[0]}: {said}")
+            elif kind == "broker":
+                net.broker(count)
+            elif kind == "receive":
+                client.receive(count)
+            else:
+                client.take(count)
+        net.settle()
+    owned = [client.owned() for client in clients]
+    log = {seq: text for owner in owned for seq, text in owner.items()}
+    assert sorted(log) == list(range(1, said + 1)), "every message has a place of its own"
+    for client, own in zip(clients, owned, strict=True):
+        assert client.error is None
+        assert [text for _, text in sorted(own.items())] == [text for text, _ in client.letters], (
+            "in its sender's order"
+        )
+        assert {m.seq: m.body for m in client.got} == {seq: text for seq, text in log.items() if seq not in own}
+        assert [m.seq for m in client.got] == sorted({m.seq for m in client.got}), "in the log's order, once"
+        assert client.reading.position.seq == said
+    assert net.core.pusher.in_flight == 0
+
+
+@pytest.mark.parametrize("mark", [1, 2, 10])
+def test_a_full_house_goes_on_although_a_member_takes_nothing(mark: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(push, "IN_FLIGHT_BYTES", 5)
+    net = Net(mark, 1_000)
+    speaker, reader, stuck = (Client(net, number) for number in (1, 2, 3))
+    net.settle()
+    stuck.take = lambda count: 0  # type: ignore[method-assign]
+    for number in range(40):
+        speaker.say(str(number))
+        net.settle()
+    assert [message.body for message in reader.got] == list(map(str, range(40)))
+    chunk: Any = stuck.reading.take(0)
+    assert not isinstance(chunk, Gap)
+    assert [message.seq for message in chunk.messages] == [1]
