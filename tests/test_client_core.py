@@ -582,3 +582,14 @@ def test_states_go_one_way(wire: Wire) -> None:
     wire.ok(wire.commands("bye")[0])
     states.append(wire.core.state)
     assert states == [State.OPEN, State.CLOSING, State.ENDED]
+
+
+def test_a_refusal_may_overtake_the_answer_to_an_earlier_block(wire: Wire) -> None:
+    one, two = FakeBatch("1"), FakeBatch("2")
+    wire.core.offer("General", one)
+    wire.core.offer("General", two)
+    first, second = wire.commands()
+    wire.refuse(second, errors.NotAMember("you are not in General"))
+    assert [type(error) for error in two.errors] == [errors.NotAMember]
+    wire.store(first)
+    assert one.seqs == [1]

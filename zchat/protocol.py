@@ -439,7 +439,9 @@ class ClientCore:
         return membership
 
     def _settled(self, lane: Lane, block: Block, result: list[Any] | None, error: errors.Refused | None) -> None:
-        """Take the answer to a block; a refusal may overtake answers that wait for the disk."""
+        """Take the answer to a block: blocks are stored in their order, a refusal may overtake them."""
+        if result is not None and lane.flight[0] is not block:
+            raise errors.ProtocolError(f"{lane.name}: block {block.number} was stored before an earlier one")
         if result is not None:
             seq, timestamp, epoch = map(int, result[:3])  # what it raises leaves the block in flight, to fail there
             lane.flight.remove(block)
