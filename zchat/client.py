@@ -314,7 +314,7 @@ class Client:
                 yield chunk
             elif chunk is not None:
                 try:
-                    yield from chunk.rest
+                    yield from chunk.messages
                 finally:
                     arrival.put_back(chunk)
                     if not chunk.taken:

@@ -19,32 +19,36 @@ from zchat.calls import fresh
 from zchat.errors import GapError, ZchatError
 from zchat.messages import Gap, Message, Position
 from zchat.protocol import Membership
-from zchat.wire import GAP, messages_of
+from zchat.wire import GAP, Run, run_of
 
 MAX_OWN_RANGES = 1_000
 """Ranges of own messages remembered that lie ahead of what was taken; without more the position waits."""
 
+_NOTHING = Run(iter(()), iter(()), ())
+
 
 class Chunk:
-    """Hold the messages of one notification while they are being taken.
+    """Hold the messages of one notification while they are being taken, out of `messages`."""
 
-    `rest` is taken from by whoever reads; how much is left tells how far he is.
-    """
+    __slots__ = ("_run", "epoch", "messages", "taken", "upto")
 
-    __slots__ = ("epoch", "messages", "rest", "taken", "upto")
-
-    def __init__(self, messages: list[Message], epoch: int, upto: int) -> None:
-        self.messages = messages
-        self.rest = iter(messages)
+    def __init__(self, run: Run, epoch: int, upto: int) -> None:
+        self._run = run
+        self.messages = run.messages
         self.epoch = epoch
         self.upto = upto
         self.taken = False
 
     @property
-    def last_taken(self) -> Message | None:
-        """Return the last message that was taken, None before the first."""
-        index = len(self.messages) - length_hint(self.rest)
-        return self.messages[index - 1] if index else None
+    def left(self) -> int:
+        """Return how many messages are left."""
+        return length_hint(self._run.bodies)
+
+    @property
+    def last_taken(self) -> int | None:
+        """Return the seq of the last message that was taken, None before the first."""
+        index = len(self._run.seqs) - self.left
+        return self._run.seqs[index - 1] if index else None
 
 
 class End:
@@ -117,7 +121,7 @@ class Reading:
             for chunk in self._begun:
                 last = chunk.last_taken
                 if last is not None:
-                    return Position(chunk.epoch, last.seq)
+                    return Position(chunk.epoch, last)
                 break
             return self._position
 
@@ -130,7 +134,7 @@ class Reading:
             if isinstance(chunk, Gap):
                 raise GapError(chunk.room, chunk.after, chunk.upto, chunk.reason)
             try:
-                yield from chunk.rest
+                yield from chunk.messages
             finally:
                 self.put_back(chunk)
 
@@ -165,7 +169,7 @@ class Reading:
 
     def put_back(self, chunk: Chunk) -> None:
         """Keep what is left of a chunk for the next reader, or count it as taken."""
-        if length_hint(chunk.rest):
+        if chunk.left:
             with self._lock:
                 self._set_aside.append(chunk)
         else:
@@ -173,16 +177,16 @@ class Reading:
 
     def _open(self, room: str, epoch: int, after: int, upto: int, blocks: list[Any]) -> Chunk:
         try:
-            chunk = Chunk(messages_of(room, blocks, after, upto), epoch, upto)
+            chunk = Chunk(run_of(room, blocks, after, upto), epoch, upto)
         except ZchatError:
-            self._finish(Chunk([], epoch, upto))
+            self._finish(Chunk(_NOTHING, epoch, upto))
             raise
         with self._lock:
             self._begun.append(chunk)
         return chunk
 
     def _skip(self, notice: list[Any]) -> None:
-        chunk = Chunk([], notice[2], notice[4])
+        chunk = Chunk(_NOTHING, notice[2], notice[4])
         with self._lock:
             self._begun.append(chunk)
         self._finish(chunk)
