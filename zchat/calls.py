@@ -143,6 +143,7 @@ class Stream:
     def fail(self, error: Exception) -> None:
         """Take the first reason why the rest isn't stored."""
         self.failed = True
+        self.queued = False  # what is handed over looks at it
         if self.error is None:
             self.error = error
         self._changed.set()

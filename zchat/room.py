@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 SEND_TIMEOUT = 5.0
 """Seconds that a send waits unless told otherwise: a broker that is restarted is back by then."""
 
-MAX_WAITING_MESSAGES = 8_000
-"""Messages of one `send_many` that may wait for a place in flight: eight blocks."""
-
 MAX_WAITING_BYTES = 8 << 20
-"""The same in bytes."""
+"""Bytes of one `send_many` handed over before it waits until half of what waits has gone out."""
+
+WAITING_COST = 1024
+"""Bytes that a message counts for there beside its own, so that no more than 8,000 small ones wait."""
 
 
 class Room:
@@ -110,28 +110,30 @@ class Room:
         pack = msgpack.Packer(autoreset=True).pack
         waiting = stream.bodies
         append = waiting.append
-        size = 0
-        for body in bodies:
-            try:
+        cost = count = 0
+        try:
+            for body in bodies:
                 packed = pack(body) if type(body) is str else encode_body(body)
-            except UnicodeError as error:
-                raise UsageError(f"message {stream.handed + 1} is no text that UTF-8 can hold: {error}") from error
-            length = len(packed)
-            if length > limit:
-                raise _too_large(length, limit)
-            append(packed)
-            stream.handed += 1
-            size += length
-            if not stream.queued:
-                stream.queued = True
-                receiver.do(receiver.core.offer, self.name, stream)
-            if len(waiting) >= MAX_WAITING_MESSAGES or size >= MAX_WAITING_BYTES:
-                enough = 0 if size >= MAX_WAITING_BYTES else MAX_WAITING_MESSAGES // 2
-                size = 0
-                while len(waiting) > enough and not stream.failed:
-                    stream.progress(timeout)
-            if stream.failed:
-                return
+                length = len(packed)
+                if length > limit:
+                    raise _too_large(length, limit)
+                append(packed)
+                count += 1
+                cost += length + WAITING_COST
+                if not stream.queued:  # as is one that failed
+                    if stream.failed:
+                        return
+                    stream.queued = True
+                    receiver.do(receiver.core.offer, self.name, stream)
+                if cost >= MAX_WAITING_BYTES:
+                    cost = 0
+                    enough = len(waiting) // 2
+                    while len(waiting) > enough and not stream.failed:
+                        stream.progress(timeout)
+        except UnicodeError as error:
+            raise UsageError(f"message {count + 1} is no text that UTF-8 can hold: {error}") from error
+        finally:
+            stream.handed = count
 
     def _undelivered(self, stream: Stream, error: ZchatError) -> ZchatError:
         """Say of a `send_many` that failed what became of its messages."""
