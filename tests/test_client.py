@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -627,11 +630,10 @@ def test_a_broker_that_is_killed_is_noticed_and_nothing_hangs(brokers_process: s
 
 
 def test_a_question_that_is_not_answered_in_time_says_so(brokers_process: subprocess.Popen[str]) -> None:
-    import signal
-
     assert brokers_process.stdout
     client = zchat.Client(brokers_process.stdout.readline().strip(), user="alice")
     brokers_process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, brokers_process.pid, os.WSTOPPED)
     for ask in (lambda: client.rooms(timeout=0.05), lambda: client.join("General", timeout=0.05)):
         with pytest.raises(zchat.DeadlineExceeded):
             ask()
@@ -723,8 +725,6 @@ def test_without_a_name_the_user_is_the_login(broker: Broker, monkeypatch: pytes
 
 
 def test_many_clients_come_and_go_and_leave_no_thread_behind(broker: Broker) -> None:
-    import threading
-
     before = threading.active_count()
     for number in range(20):
         with zchat.Client(broker.url, user=f"user{number}") as client:
