@@ -200,9 +200,7 @@ class Reading:
                 self._position = Position(done.epoch, done.upto)
             self._advance()
             self._taken += 1
-            # All that came is taken: the broker may be waiting for just this one, as it does for each
-            # member when many bytes are out.
-            due = self._taken - self._returned >= self._every or self._queue.empty()
+            due = self._taken - self._returned >= self._every
             if due:
                 self._returned = self._taken
         if due and self._membership is not None:

@@ -27,7 +27,10 @@ NOTIFICATION_BYTES = 64 * 1024
 """Bytes of blocks joined in one notification (or one block): beyond it a send costs by its bytes anyway."""
 
 IN_FLIGHT_BYTES = 256 << 20
-"""Bytes of notifications out at all members together; beyond it each member may have one out at a time."""
+"""Bytes of notifications out at all members together; beyond it windows are halved and notifications small."""
+
+CROWDED_BYTES = 4 * 1024
+"""Bytes of blocks joined in one notification (or one block) while that many are out."""
 
 TAIL_BYTES = 4 << 20
 """Newest blocks that a room keeps at hand for its members; who is further behind reads from the store."""

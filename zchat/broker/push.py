@@ -10,6 +10,7 @@ from typing import Protocol
 
 from zchat.broker.counters import Counters
 from zchat.broker.limits import (
+    CROWDED_BYTES,
     IN_FLIGHT_BYTES,
     NOTIFICATION_BYTES,
     RETRY_FIRST,
@@ -124,8 +125,19 @@ class Pusher:
             self._counters.deferred += 1
 
     def _window(self, member: Member) -> bool:
-        mark = member.mark if self.in_flight < IN_FLIGHT_BYTES else 1
-        return member.sent - member.taken < mark
+        return member.sent - member.taken < (max(1, member.mark // 2) if self._crowded else member.mark)
+
+    @property
+    def _most(self) -> int:
+        return CROWDED_BYTES if self._crowded else NOTIFICATION_BYTES
+
+    @property
+    def _crowded(self) -> bool:
+        """Tell whether so many bytes are out that windows are halved and notifications small.
+
+        Half a window, not less: a client returns its credit when it has taken that much.
+        """
+        return self.in_flight >= IN_FLIGHT_BYTES
 
     # -- replies ---------------------------------------------------------------------------------
 
@@ -207,14 +219,12 @@ class Pusher:
         if not room.at_hand(member.cursor):
             member.state = State.READING
             self._counters.reads += 1
-            self._store.read(
-                room.name, member.cursor, room.last, NOTIFICATION_BYTES, partial(self._page, member, room.last)
-            )
+            self._store.read(room.name, member.cursor, room.last, self._most, partial(self._page, member, room.last))
             return 0
         key = (member.covered, member.cursor)
         made = room.shared.get(key)
         if made is None or member.producer in made[2]:
-            blocks = room.tail.after(member.cursor, NOTIFICATION_BYTES)
+            blocks = room.tail.after(member.cursor, self._most)
             made = self._make(member, blocks)
             if member.producer not in made[2]:
                 room.shared[key] = made
