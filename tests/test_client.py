@@ -17,7 +17,7 @@ import pytest
 
 import zchat
 from tests.running import DEADLINE, ROOT, eventually
-from zchat.broker import Broker
+from zchat.broker import Broker, commands
 
 Connect = Callable[..., zchat.Client]
 
@@ -673,6 +673,18 @@ with Broker("tcp://127.0.0.1:*") as broker:
 def test_after_a_fork_the_child_is_told_to_make_its_own_client() -> None:
     ran = subprocess.run([sys.executable, "-c", FORK], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert (ran.returncode, ran.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("handler", ["history", "rooms"])
+def test_a_broker_that_answers_nonsense_is_a_protocol_error(handler: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nonsense(core: Any, ticket: Any, *fields: Any) -> None:
+        core.answer(ticket, 7)
+
+    monkeypatch.setitem(commands.HANDLERS, handler, nonsense)
+    with Broker("tcp://127.0.0.1:*") as broker, zchat.Client(broker.url, user="alice") as client:
+        ask: Callable[[], object] = client.rooms if handler == "rooms" else lambda: client.history("General")
+        with pytest.raises(zchat.ProtocolError):
+            ask()
 
 
 # -- connecting ------------------------------------------------------------------------------------

@@ -159,8 +159,8 @@ class Client:
         found: list[RoomInfo] = []
         while True:
             last = found[-1].name if found else None
-            rows, more = self._ask("rooms", (last, ROOMS_PAGE), deadline, "the list of rooms")
-            found += [RoomInfo(*row[:4]) for row in rows]
+            rows, more = self._ask("rooms", (last, ROOMS_PAGE), _page_of_rooms, deadline, "the list of rooms")
+            found += rows
             if not more or not rows:
                 return found
 
@@ -190,9 +190,8 @@ class Client:
         more = limit > 0
         while more:
             fields = (name, after, before, limit - len(found))
-            room, _epoch, start, upto, more, blocks = self._ask("history", fields, deadline, f"the history of {name}")[
-                :6
-            ]
+            page = self._ask("history", fields, _page_of_history, deadline, f"the history of {name}")
+            room, _epoch, start, upto, more, blocks = page
             found += messages_of(room, blocks, start, upto)
             after = upto
             more = more and bool(blocks) and len(found) < limit
@@ -257,10 +256,12 @@ class Client:
                 raise UsageError(f"this client's events are taken by {self._consumer}: {way} can't be used beside it")
             self._consumer = way
 
-    def _ask(self, word: str, fields: tuple[Any, ...], deadline: Deadline, what: str) -> Any:
+    def _ask(
+        self, word: str, fields: tuple[Any, ...], done: Callable[[list[Any]], Any], deadline: Deadline, what: str
+    ) -> Any:
         receiver = self.connection()
         answer = Answer()
-        receiver.do(receiver.core.ask, word, fields, answer, _as_it_is)
+        receiver.do(receiver.core.ask, word, fields, answer, done)
         return answer.wait(deadline, what)
 
     def _connect(self, urls: list[str], timeout: float, mark: int) -> tuple[Receiver, Welcome]:
@@ -339,8 +340,15 @@ class Client:
                     self._handler_failed.__cause__ = error
 
 
-def _as_it_is(result: list[Any]) -> list[Any]:
-    return result
+def _page_of_history(result: list[Any]) -> list[Any]:
+    if len(result) < 6 or type(result[3]) is not int or type(result[5]) is not list:
+        raise ValueError("a page of history is a room, an epoch, two seqs, whether there is more, and blocks")
+    return result[:6]
+
+
+def _page_of_rooms(result: list[Any]) -> tuple[list[RoomInfo], bool]:
+    rows, more = result[:2]
+    return [RoomInfo(*row[:4]) for row in rows], bool(more)
 
 
 def _check_number(what: str, value: int) -> None:
