@@ -142,20 +142,29 @@ class Receiver:
     def _turns(self) -> None:
         core, work, dealer = self.core, self._work, self._dealer
         polled = [(dealer, zmq.POLLIN), (self._alarm.socket, zmq.POLLIN)]
-        core.start(time.monotonic())
-        due = 0.0
+        now = time.monotonic()
+        core.start(now)
+        arrived = False
         while not core.over:
-            now = time.monotonic()
             for _ in range(len(work)):
                 function, *arguments = work.popleft()
                 function(*arguments)
-            try:
-                for _ in range(TURN_FRAMES):
-                    core.receive(dealer.recv(zmq.NOBLOCK), now)
-            except zmq.Again:
-                due = core.tick(time.monotonic())
+            if arrived:
+                arrived = self._receive(now)
+            due = core.tick(now)
+            if not arrived:
                 self._asleep = True
-                if not work and not core.over:
-                    zmq.zmq_poll(polled, max(1, int((due - time.monotonic()) * 1000) + 1))
+                wait = 0 if work or core.over else max(1, int((due - now) * 1000) + 1)
+                arrived = any(socket is dealer for socket, _ in zmq.zmq_poll(polled, wait))
                 self._asleep = False
                 self._alarm.quiet()
+            now = time.monotonic()
+
+    def _receive(self, now: float) -> bool:
+        """Hand what has arrived to the core, a turn's worth; True if something may be left."""
+        dealer, core = self._dealer, self.core
+        for _ in range(TURN_FRAMES):
+            core.receive(dealer.recv(zmq.NOBLOCK), now)
+            if not int(dealer.get(zmq.EVENTS)) & zmq.POLLIN:
+                return False
+        return True

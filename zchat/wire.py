@@ -316,7 +316,7 @@ def encode_page(request: int, head: tuple[Any, ...], blocks: list[bytes]) -> byt
 
 
 def _with_blocks(head: tuple[Any, ...], blocks: list[bytes]) -> bytes:
-    return b"".join((array_header(len(head) + 1), *map(pack, head), array_header(len(blocks)), *blocks))
+    return b"".join((array_header(len(head) + 1), pack(head)[1:], array_header(len(blocks)), *blocks))
 
 
 _new_message = partial(tuple.__new__, Message)

@@ -153,7 +153,7 @@ def _appended(core: Core, ticket: Ticket, room: Room, number: int, outcome: base
             core.counters.blocks += 1
             core.counters.messages += block.last - block.first + 1
             room.grow(block, epoch)
-            core.answer(ticket, block.first, block.timestamp, epoch)
+            core.answers.append((ticket, block.first, block.timestamp, epoch))
             core.pusher.grew(room, block)
         case base.Duplicate(first, _, timestamp):
             core.counters.duplicates += 1

@@ -53,6 +53,7 @@ class Core:
         self.fenced: dict[bytes, None] = {}
         self.rooms: dict[str, Room] = {}
         self.order: list[str] = []
+        self.answers: list[tuple[Ticket, int, int, int]] = []
         self.pending = 0
         self.closing = False
         self.now = now
@@ -128,8 +129,12 @@ class Core:
         self.retention.tick(now)
 
     def turn(self, now: float) -> None:
-        """Serve members, within a turn's bounds."""
+        """Serve members, within a turn's bounds, then answer what was stored: readers come before the sender."""
         self.pusher.turn(now)
+        if self.answers:
+            answers, self.answers = self.answers, []
+            for ticket, *result in answers:
+                self.answer(ticket, *result)
 
     def due(self) -> float:
         """Return when `tick` is next needed if nothing arrives."""
@@ -143,7 +148,7 @@ class Core:
     @property
     def settled(self) -> bool:
         """Tell whether everything that was accepted is answered."""
-        return not self.pending and not any(s.replies for s in self.sessions.values() if not s.gone)
+        return not (self.pending or self.answers) and not any(s.replies for s in self.sessions.values() if not s.gone)
 
     def dismiss(self) -> None:
         """Tell every client that the broker is going down, and end its session."""

@@ -82,9 +82,13 @@ class Pusher:
             if len(oldest.tail):
                 self._tail_bytes -= oldest.tail.drop().cost
                 self._tails[oldest] = None
-        for member in room.caught_up:
-            self._wake(member)
-        room.caught_up.clear()
+        waiting, room.caught_up = room.caught_up, set()
+        for member in waiting:
+            if member.producer == block.producer:  # nobody is sent his own: there is nothing to serve
+                member.cursor = block.last
+                room.caught_up.add(member)
+            else:
+                self._wake(member)
 
     def trimmed(self, room: Room, first: int) -> None:
         """Take note that retention removed a room's messages before `first`."""

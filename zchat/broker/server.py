@@ -156,6 +156,9 @@ class Broker:
             self._ready.set()
 
 
+_MORE = zmq.SNDMORE | zmq.NOBLOCK
+
+
 class Loop:
     """Own the ROUTER: receive, tick, serve, sleep."""
 
@@ -204,7 +207,7 @@ class Loop:
         """Send one frame to one peer without blocking: the core's port."""
         router = self._router
         try:
-            router.send(routing_id, zmq.SNDMORE | zmq.NOBLOCK)
+            router.send(routing_id, _MORE)
             router.send(frame, zmq.NOBLOCK)
         except zmq.Again:
             return Sent.FULL
@@ -215,28 +218,29 @@ class Loop:
         return Sent.SENT
 
     def _turns(self, core: Core) -> None:
+        most = TURN_FRAMES
         while not self._stopping.is_set():
-            drained = self._receive(core)
+            drained = self._receive(core, most)
             now = time.monotonic()
             core.tick(now, drained)
             core.turn(now)
+            most = TURN_FRAMES
             if drained and not core.pusher.busy:
                 self._sleep(core.due() - now)
+                most = 1  # at rest a message is passed on before the socket is looked at again
 
-    def _receive(self, core: Core) -> bool:
-        """Hand what has arrived to the core, a turn's worth; True if nothing is left."""
+    def _receive(self, core: Core, most: int = TURN_FRAMES) -> bool:
+        """Hand what has arrived to the core, `most` messages; True if nothing is left."""
         router = self._router
         now = time.monotonic()
-        for _ in range(TURN_FRAMES):
+        for _ in range(most):
             try:
                 routing_id = router.recv(zmq.NOBLOCK)
             except zmq.Again:
                 return True
-            frames: list[bytes] = []
+            frames = [router.recv(zmq.NOBLOCK)]  # behind a routing id there is always a frame
             while router.getsockopt(zmq.RCVMORE):
-                frame = router.recv()
-                if len(frames) < 2:  # who sends more is refused; the rest is read away and not kept
-                    frames.append(frame)
+                frames[1:] = [router.recv(zmq.NOBLOCK)]  # refused: one is enough to tell, the rest isn't kept
             core.receive(routing_id, frames, now)
         return False
 
