@@ -318,3 +318,16 @@ def test_every_command_has_a_handler() -> None:
     from zchat.wire import COMMANDS
 
     assert commands.HANDLERS.keys() == COMMANDS.keys()
+
+
+def test_pings_are_given_a_moment_to_gather_only_after_a_silence(world: World) -> None:
+    peer = Peer(world, "alice")
+    peer.tell("ping")
+    assert not world.core.gathering(), "it has just greeted"
+    world.now += 1.5
+    peer.tell("ping")
+    assert world.core.gathering()
+    assert not world.core.gathering(), "once a ping"
+    peer.join("General")
+    peer.tell("ping")
+    assert not world.core.gathering()

@@ -241,8 +241,8 @@ def ping(core: Core, ticket: Ticket) -> None:
     Silent sessions are led to ping in the same moments, up to 200 in one: a broker that is woken
     for each ping alone pays five times as much for it.
     """
-    moments = len(core.sessions) // limits.PINGS_TOGETHER + 1
-    every = limits.PING_AFTER / moments
+    moments = len(core.sessions) // limits.PINGS_A_MOMENT + 1
+    every = limits.PING_EVERY / moments
     wait = -core.now % every
     while wait < limits.PING_AFTER / 2:
         wait += every

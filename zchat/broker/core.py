@@ -25,6 +25,7 @@ from zchat.broker.limits import (
     FENCED,
     MAX_REQUESTS,
     MAX_ROOMS,
+    QUIET_AFTER,
     STALL,
 )
 from zchat.broker.push import Port, Pusher
@@ -57,6 +58,8 @@ class Core:
         self.pending = 0
         self.closing = False
         self.now = now
+        self._spoken = now
+        self._pinged = False
         self._expiry_due = now + EXPIRE_EVERY
         self._ticked = now
         self._judge_from = now
@@ -83,6 +86,10 @@ class Core:
                 raise MalformedCommand("malformed message: it is one frame of 2 MiB at most", code="malformed")
             command = decode_command(frames[0])
             spec = COMMANDS[command[0]]
+            if command[0] == "ping":
+                self._pinged = True
+            else:
+                self._spoken = now
             fields = command[1:]
             if spec.answered:
                 ticket = Ticket(session, routing_id, fields.pop(0))
@@ -144,6 +151,11 @@ class Core:
     def stop(self) -> None:
         """Take no more requests; what was accepted is still answered."""
         self.closing = True
+
+    def gathering(self) -> bool:
+        """Tell, once after a ping, whether there was nothing else for a while: more pings follow at once."""
+        pinged, self._pinged = self._pinged, False
+        return pinged and self.now - self._spoken > QUIET_AFTER
 
     @property
     def settled(self) -> bool:

@@ -56,7 +56,10 @@ RETRY_MAX = 0.05
 PING_AFTER = 1.0
 """Seconds of silence after which a client pings; told to it in the greeting."""
 
-PINGS_TOGETHER = 200
+PING_EVERY = 1.5
+"""Seconds between the pings of a session that stays silent: an answer then still has as long again."""
+
+PINGS_A_MOMENT = 200
 """Sessions that are asked to ping in the same moment: waking up costs more than the pings it finds."""
 
 LOST_AFTER = 3.0
@@ -67,6 +70,12 @@ EXPIRE_AFTER = 10.0
 
 EXPIRE_EVERY = 1.0
 """Seconds between two looks for silent sessions."""
+
+QUIET_AFTER = 1.0
+"""Seconds without anything but pings after which a broker takes them in together."""
+
+NAP = 0.01
+"""Seconds that it then gives them to gather; what a first message may wait after a silence."""
 
 STALL = 2.0
 """Seconds between two turns that mean the broker itself stood still: nobody's silence counts during it."""

@@ -20,7 +20,7 @@ import zmq
 from zchat.alarm import Alarm
 from zchat.broker.core import Core
 from zchat.broker.counters import Counters
-from zchat.broker.limits import MAX_MESSAGE, MAX_REQUESTS, STOP_SECONDS, TURN_FRAMES
+from zchat.broker.limits import MAX_MESSAGE, MAX_REQUESTS, NAP, STOP_SECONDS, TURN_FRAMES
 from zchat.broker.push import Sent
 from zchat.broker.settings import DEFAULT_ROOMS, Settings
 from zchat.broker.store import open_store
@@ -226,6 +226,8 @@ class Loop:
             core.turn(now)
             most = TURN_FRAMES
             if drained and not core.pusher.busy:
+                if core.gathering():
+                    time.sleep(NAP)
                 self._sleep(core.due() - now)
                 most = 1  # at rest a message is passed on before the socket is looked at again
 
