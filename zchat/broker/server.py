@@ -218,24 +218,21 @@ class Loop:
         return Sent.SENT
 
     def _turns(self, core: Core) -> None:
-        most = TURN_FRAMES
         while not self._stopping.is_set():
-            drained = self._receive(core, most)
+            drained = self._receive(core)
             now = time.monotonic()
             core.tick(now, drained)
             core.turn(now)
-            most = TURN_FRAMES
             if drained and not core.pusher.busy:
                 if core.gathering():
                     time.sleep(NAP)
                 self._sleep(core.due() - now)
-                most = 1  # at rest a message is passed on before the socket is looked at again
 
-    def _receive(self, core: Core, most: int = TURN_FRAMES) -> bool:
-        """Hand what has arrived to the core, `most` messages; True if nothing is left."""
+    def _receive(self, core: Core) -> bool:
+        """Hand what has arrived to the core, a turn's worth; True if nothing is left."""
         router = self._router
         now = time.monotonic()
-        for _ in range(most):
+        for _ in range(TURN_FRAMES):
             try:
                 routing_id = router.recv(zmq.NOBLOCK)
             except zmq.Again:
