@@ -327,6 +327,58 @@ def test_messages_shows_what_was_said_since_the_room_was_seen(start: Start, brok
     ]
 
 
+def test_messages_repeats_nothing_that_was_shown_as_it_came(start: Start, broker: Broker) -> None:
+    say(broker, "General", "old")
+    running = start("client", "General")
+    running.until("* you are in General\n")
+    running.write("/messages\n")
+    running.until("bob: old\n")
+    say(broker, "General", "live")
+    running.until("bob: live\n")
+    running.write("mine\n/messages\n/join Sports\n")
+    running.until("* you are in Sports\n")
+    say(broker, "General", "missed", "missed too")
+    running.until("#General bob: missed too\n")
+    running.write("/join General\n")
+    eventually(lambda: running.text.count("* you are in General\n") == 2, "one is back")
+    say(broker, "General", "live again")
+    running.until("bob: live again\n")
+    running.write("/messages\n/messages\n/quit\n")
+    assert running.end() == 0
+    assert masked(running.text).splitlines()[2:] == [
+        "[12:00:00] bob: old",
+        "[12:00:00] bob: live",
+        "[12:00:00] alice: mine",
+        "* nothing new in General",
+        "* you are in Sports",
+        "[12:00:00] #General bob: missed",
+        "[12:00:00] #General bob: missed too",
+        "* you are in General",
+        "[12:00:00] bob: live again",
+        "[12:00:00] bob: missed",
+        "[12:00:00] bob: missed too",
+        "* nothing new in General",
+    ]
+
+
+def test_messages_of_a_long_absence_are_the_newest_thousand_of_it(broker: Broker) -> None:
+    with library.Client(broker.url, user="bob") as bob:
+        alice = Chat((shown := list[str]()).append)
+        with library.Client(broker.url, user="alice", on_event=lambda event: None) as client:
+            alice.begin(client, ["General"])
+            alice.enter("/join Sports")
+            last = bob.join("General").send_many(map(str, range(1500)))
+            general = client.join("General")
+            eventually(lambda: general.position.seq == last, "all of it has come")
+            alice.enter("/join General")
+            bob.join("General").send("live")
+            shown.clear()
+            alice.enter("/messages")
+    assert shown[0] == "* the last 1000; zchat tail shows more"
+    lines = shown[1].splitlines()
+    assert (len(lines), lines[0].split()[-1], lines[-1].split()[-1]) == (1000, "500", "1499")
+
+
 def test_wrong_commands_are_told_and_never_sent(zchat: Zchat, broker: Broker) -> None:
     typed = ["/nonsense text", "/join", "/messages x", "/leave now", "/join /bad", "/ x", "x" * (2 << 20), "still here"]
     done = zchat("client", stdin="\n".join(typed))

@@ -31,7 +31,7 @@ class Chat:
         self._display = Display()
         self._rooms: dict[str, Room] = {}
         self._current: Room | None = None
-        self._seen: dict[str, int] = {}
+        self._missed: dict[str, range] = {}  # of the rooms seen before: what was said while one was elsewhere
 
     def begin(self, client: Client, names: Iterable[str]) -> None:
         """Join the rooms; text goes to the first."""
@@ -93,7 +93,7 @@ class Chat:
             self._rooms[fold(room.name)] = room
         if switch:
             self._turn_away()
-            self._current = room
+            self._turn_to(room)
         self.tell(f"you are in {room.name}" + ("" if switch else " as well"))
 
     def leave(self) -> None:
@@ -105,7 +105,7 @@ class Chat:
         self._turn_away()
         room.leave()
         del self._rooms[fold(room.name)]
-        self._current = next(reversed(self._rooms.values()), None)
+        self._turn_to(next(reversed(self._rooms.values()), None))
         self.tell(f"you left {room.name}" + (f" and are in {self.current}" if self._current else ""))
 
     def list_rooms(self) -> None:
@@ -130,18 +130,20 @@ class Chat:
         if room is None:
             self.complain("you are in no room; /join ROOM brings you into one")
             return
-        seen = self._seen.get(fold(room.name))
-        limit = min(MAX_SHOWN, count if count is not None else UNSEEN if seen is None else MAX_SHOWN)
-        found = room.history(limit=limit) if limit else []
-        if count is None and seen is not None:
-            found = [message for message in found if message.seq > seen]
+        key = fold(room.name)
+        missed = self._missed.get(key) if count is None else None
+        if missed is None:
+            limit, before, first = min(MAX_SHOWN, UNSEEN if count is None else count), None, 1
+        else:  # what came since was shown as it came
+            limit, before, first = min(MAX_SHOWN, len(missed)), missed.stop, missed.start
+        found = room.history(before=before, limit=limit) if limit else []
+        self._missed[key] = range(0)
         if not found:
-            self.tell(f"nothing new in {room.name}" if seen is not None and count is None else "no messages")
+            self.tell("no messages" if missed is None else f"nothing new in {room.name}")
             return
-        if len(found) == MAX_SHOWN and found[0].seq > (seen or 0) + 1:
+        if len(found) == MAX_SHOWN and found[0].seq > first:
             self.tell(f"the last {MAX_SHOWN}; zchat tail shows more")
         self._show_messages(found)
-        self._seen[fold(room.name)] = found[-1].seq
 
     def _say(self, text: str) -> None:
         if self._current is None:
@@ -159,7 +161,13 @@ class Chat:
 
     def _turn_away(self) -> None:
         if self._current is not None:
-            self._seen[fold(self._current.name)] = self._current.position.seq
+            unseen = self._current.position.seq + 1
+            self._missed[fold(self._current.name)] = range(unseen, unseen)
+
+    def _turn_to(self, room: Room | None) -> None:
+        self._current = room
+        if room is not None and (missed := self._missed.get(fold(room.name))) is not None:
+            self._missed[fold(room.name)] = range(missed.start, room.position.seq + 1)
 
     def _show_messages(self, messages: list[Message]) -> None:
         with self._showing:  # so that a date stands above the messages of its day
