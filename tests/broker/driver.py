@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from zchat.broker.core import Core
+from zchat.broker.limits import SHARED_NOTIFICATIONS
 from zchat.broker.push import Sent
 from zchat.broker.room import State
 from zchat.broker.settings import Settings
@@ -155,6 +156,7 @@ class World:
         for room in core.rooms.values():
             assert sum(room.users.values()) == len(room.members)
             assert room.caught_up <= room.members
+            assert len(room.shared) <= SHARED_NOTIFICATIONS
             assert not room.idle, f"{room.name} should have been forgotten"
         assert core.order == sorted(core.rooms)
         assert pusher._tail_bytes == sum(room.tail.cost for room in core.rooms.values())

@@ -11,7 +11,7 @@ from zchat.broker.store.base import Failed, Full, RoomLog
 from zchat.broker.store.epochs import Epoch
 from zchat.errors import BadName, UsageError
 from zchat.messages import GapReason
-from zchat.wire import ERROR, OK, messages_of
+from zchat.wire import ERROR, OK, decode_notice, messages_of
 
 
 @pytest.fixture
@@ -179,6 +179,17 @@ def test_numbers_are_taken_in_order_only(world: World) -> None:
     assert alice.send("General", "a", number=1)[0] == OK
     assert alice.send("General", "c", number=3)[2:5:2] == ["out_of_order", False]
     assert alice.send("General", "b", number=2)[0] == OK
+
+
+def test_blocks_are_answered_in_the_order_in_which_they_were_sent_whatever_the_answers(world: World) -> None:
+    alice = Peer(world, "alice")
+    alice.join("General")
+    asked = [alice.ask("send", "General", number, b"\x91\x01") for number in (7, 1, 1, 2, 9, 2, 3)]
+    world.run()
+    answered = [decode_notice(frame)[:3] for frame in world.port.frames[alice.id][2:]]
+    assert [each[1] for each in answered] == asked
+    assert [each[2] for each in answered] == ["forgotten", 1, 1, 2, "out_of_order", 2, 3]
+    world.check()
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,31 @@ def test_members_at_the_same_cursor_share_the_bytes_of_a_notification() -> None:
     assert all(frame is frames[0] for frame in frames)
 
 
+def test_a_room_keeps_few_notifications_however_many_places_its_readers_resume_from() -> None:
+    world = World()
+    speaker = Peer(world, "alice")
+    speaker.join("General")
+    for number in range(40):
+        speaker.send("General", number)
+    for after in range(40):
+        reader = Peer(world, f"user{after}")
+        reader.join("General", (world.core.rooms["general"].epochs.current, after))
+        assert reader.texts() == list(range(after, 40))
+    world.check()
+
+
+def test_the_room_that_grew_last_keeps_its_newest_blocks_for_longest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(push, "TAIL_TOTAL_BYTES", 4 * NOTIFICATION_BYTES)
+    world = World()
+    speaker = Peer(world, "alice")
+    for room in ("General", "Sports"):
+        speaker.join(room)
+        say(speaker, 1, room)
+    say(speaker, 2)
+    assert [len(world.core.rooms[room].tail) for room in ("general", "sports")] == [3, 0]
+    world.check()
+
+
 # -- credit ----------------------------------------------------------------------------------------
 
 

@@ -6,10 +6,11 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import msgpack
 import pytest
@@ -236,6 +237,28 @@ def test_a_read_that_fails_says_why(store: Driver, path: Path) -> None:
     assert store.texts() == ["a"]
 
 
+@pytest.mark.parametrize(("thread", "step"), [(commits.Committer, "_trim"), (reads.Reader, "_read")])
+def test_a_thread_that_dies_is_told_of_and_the_store_still_closes(
+    store: Driver, monkeypatch: pytest.MonkeyPatch, thread: type, step: str
+) -> None:
+    def fail(self: object, task: object) -> NoReturn:
+        raise MemoryError("no place")
+
+    store.say("a", "b")
+    with monkeypatch.context() as patch:
+        patch.setattr(thread, step, fail)
+        answers: list[object] = []
+        store.store.trim("General", 1, 0, answers.append)
+        store.store.read("General", 0, 9, 9, answers.append)
+        with pytest.raises(StoreError, match=r"MemoryError.*no place") as caught:
+            store.wait(lambda: False)
+        assert isinstance(caught.value.__cause__, MemoryError)
+        store.store.close()
+    assert len(answers) == 2
+    store.open()
+    assert store.texts()[-1] == "b"
+
+
 # Commits, queues, closing
 
 
@@ -319,6 +342,21 @@ def test_more_pages_than_are_read_ahead_all_come(store: Driver, monkeypatch: pyt
         store.store.read("General", 0, 9, 9, pages.append)
     store.wait(lambda: len(pages) == 3 * reads.READY_PAGES)
     assert all(isinstance(page, Page) and page.blocks for page in pages)
+
+
+def test_one_poll_hands_over_a_bounded_number_of_pages_and_asks_for_another(store: Driver) -> None:
+    store.say("a")
+    pages: list[object] = []
+    for _ in range(2 * sqlite.POLL_PAGES):
+        store.store.read("General", 0, 9, 9, pages.append)
+    end = time.monotonic() + DEADLINE
+    while len(store.store._reads._pages) < 2 * sqlite.POLL_PAGES:  # type: ignore[attr-defined]
+        assert time.monotonic() < end
+    store._woken.clear()
+    store.store.poll()
+    assert len(pages) == sqlite.POLL_PAGES
+    assert store._woken.is_set()
+    store.wait(lambda: len(pages) == 2 * sqlite.POLL_PAGES)
 
 
 def test_closing_commits_and_answers_what_was_appended(store: Driver) -> None:

@@ -148,24 +148,26 @@ def send(core: Core, ticket: Ticket, name: str, number: int, bodies: bytes) -> N
 def _appended(core: Core, ticket: Ticket, room: Room, number: int, outcome: base.Appended) -> None:
     core.pending -= 1
     room.pending -= 1
+    answer: tuple[int, int, int] | errors.Refused
     match outcome:
         case base.Stored(block, epoch):
             core.counters.blocks += 1
             core.counters.messages += block.last - block.first + 1
             room.grow(block, epoch)
-            core.answers.append((ticket, block.first, block.timestamp, epoch))
             core.pusher.grew(room, block)
+            answer = block.first, block.timestamp, epoch
         case base.Duplicate(first, _, timestamp):
             core.counters.duplicates += 1
-            core.answer(ticket, first, timestamp, room.epochs.at(first))
+            answer = first, timestamp, room.epochs.at(first)
         case base.OutOfSequence(expected):
-            core.refuse(ticket, errors.OutOfOrder(f"block {number} is out of order: go back to {expected}"))
+            answer = errors.OutOfOrder(f"block {number} is out of order: go back to {expected}")
         case base.ForgottenProducer():
-            core.refuse(ticket, errors.Forgotten(f"block {number} is of a producer not known here: begin again at 1"))
+            answer = errors.Forgotten(f"block {number} is of a producer not known here: begin again at 1")
         case base.Full(reason):
-            core.refuse(ticket, errors.Busy(f"{reason}; try again later"))
+            answer = errors.Busy(f"{reason}; try again later")
         case base.Failed(reason):
-            core.refuse(ticket, errors.StoreFailed(f"the broker could not store it: {reason}; try again later"))
+            answer = errors.StoreFailed(f"the broker could not store it: {reason}; try again later")
+    core.answers.append((ticket, answer))  # all of them, so that they go out in the order of the blocks
     core.vacate(room)
 
 

@@ -54,7 +54,7 @@ class Core:
         self.fenced: dict[bytes, None] = {}
         self.rooms: dict[str, Room] = {}
         self.order: list[str] = []
-        self.answers: list[tuple[Ticket, int, int, int]] = []
+        self.answers: list[tuple[Ticket, tuple[int, int, int] | errors.Refused]] = []
         self.pending = 0
         self.closing = False
         self.now = now
@@ -136,12 +136,15 @@ class Core:
         self.retention.tick(now)
 
     def turn(self, now: float) -> None:
-        """Serve members, within a turn's bounds, then answer what was stored: readers come before the sender."""
+        """Serve members, within a turn's bounds, then answer blocks: readers come before the sender."""
         self.pusher.turn(now)
         if self.answers:
             answers, self.answers = self.answers, []
-            for ticket, *result in answers:
-                self.answer(ticket, *result)
+            for ticket, result in answers:
+                if isinstance(result, tuple):
+                    self.answer(ticket, *result)
+                else:
+                    self.refuse(ticket, result)
 
     def due(self) -> float:
         """Return when `tick` is next needed if nothing arrives."""

@@ -38,6 +38,9 @@ TAIL_BYTES = 4 << 20
 TAIL_TOTAL_BYTES = 64 << 20
 """The same for all rooms together."""
 
+SHARED_NOTIFICATIONS = 8
+"""Notifications that a room keeps for others who stand at the same place: readers stand at few, who resumes at any."""
+
 TURN_FRAMES = 256
 """Frames taken from the socket before members are served again."""
 

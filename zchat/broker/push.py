@@ -72,6 +72,7 @@ class Pusher:
 
     def grew(self, room: Room, block: Block) -> None:
         """Serve a room's members from a block that has just become safe."""
+        self._tails.pop(room, None)  # a key that is set again keeps its old place
         self._tails[room] = None
         self._tail_bytes += block.cost
         while room.tail.cost > TAIL_BYTES and len(room.tail) > 1:
@@ -81,6 +82,7 @@ class Pusher:
             del self._tails[oldest]
             if len(oldest.tail):
                 self._tail_bytes -= oldest.tail.drop().cost
+                oldest.shared.clear()
                 self._tails[oldest] = None
         waiting, room.caught_up = room.caught_up, set()
         for member in waiting:
@@ -231,7 +233,7 @@ class Pusher:
             blocks = room.tail.after(member.cursor, self._most)
             made = self._make(member, blocks)
             if member.producer not in made[2]:
-                room.shared[key] = made
+                room.share(key, made)
         return self._send(member, made[0], made[1])
 
     def _make(self, member: Member, blocks: list[Block]) -> tuple[bytes, int, frozenset[bytes]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from enum import Enum
 
+from zchat.broker.limits import SHARED_NOTIFICATIONS
 from zchat.broker.session import Session
 from zchat.broker.store.base import RoomLog
 from zchat.broker.store.blocks import Block, Blocks
@@ -76,7 +77,7 @@ class Room:
     """Keep one room: the ends of its log, the newest blocks at hand, and its members.
 
     `pending` counts blocks that the store has yet to answer for. `shared` maps
-    (covered, cursor) to the notification last made for members who stand there.
+    (covered, cursor) to the notification last made for members who stand there, for the last few.
     """
 
     __slots__ = (
@@ -107,6 +108,12 @@ class Room:
         self.users: dict[str, int] = {}
         self.caught_up: set[Member] = set()
         self.shared: dict[tuple[int, int], tuple[bytes, int, frozenset[bytes]]] = {}
+
+    def share(self, place: tuple[int, int], made: tuple[bytes, int, frozenset[bytes]]) -> None:
+        """Keep a notification for the next member who stands at `place`; the one kept for longest goes."""
+        if len(self.shared) >= SHARED_NOTIFICATIONS:
+            del self.shared[next(iter(self.shared))]
+        self.shared[place] = made
 
     def add(self, member: Member) -> None:
         """Take a member in."""

@@ -153,7 +153,11 @@ class Store(ABC):
 
     @abstractmethod
     def poll(self) -> None:
-        """Call what is done, in the loop thread; returns soon."""
+        """Call what is done, in the loop thread; returns soon, and calls `wake` if more waits for another call.
+
+        Raises:
+            StoreError: the store has failed for good and will answer no more; close it.
+        """
 
     @abstractmethod
     def trimmed(self) -> list[tuple[str, int]]:

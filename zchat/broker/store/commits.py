@@ -101,6 +101,7 @@ class Committer:
     `connect` makes a connection that writes (again after a failure), `load` reads the ledger
     through one; `wake` is called, from that thread, when `reports` has grown. After a failure
     everything decided on the old ledger fails: it carries the generation of that ledger.
+    `failure` is what ended the thread before its time.
     """
 
     def __init__(
@@ -112,6 +113,7 @@ class Committer:
         wake: Callable[[], None],
     ) -> None:
         self.reports: deque[Report] = deque()
+        self.failure: BaseException | None = None
         self._path = path
         self._connection: sqlite3.Connection | None = connection
         self._connect = connect
@@ -138,14 +140,20 @@ class Committer:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        more = True
-        while more:
-            tasks, more = self._take()
-            self._turn(tasks)
-        if self._connection:
-            with suppress(sqlite3.Error):
-                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            self._connection.close()
+        try:
+            more = True
+            while more:
+                tasks, more = self._take()
+                self._turn(tasks)
+            if self._connection:
+                with suppress(sqlite3.Error):
+                    self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except BaseException as error:  # whoever waits for reports has to learn that none will come
+            self.failure = error
+            self._wake()
+        finally:
+            if self._connection:
+                self._connection.close()
 
     def _take(self) -> tuple[list[Task], bool]:
         tasks: list[Task] = []

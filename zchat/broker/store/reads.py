@@ -30,13 +30,15 @@ class Read(NamedTuple):
 class Reader:
     """Read pages in the order in which they are asked for, on a thread of its own.
 
-    `wake` is called, from that thread, when there is one for `take`.
+    `wake` is called, from that thread, when there is one for `take`. `failure` is
+    what ended the thread before its time.
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection, wake: Callable[[], None]) -> None:
         self._path = path
         self._connection = connection
         self._wake = wake
+        self.failure: BaseException | None = None
         self._pages: deque[Page | Failed] = deque()
         self._places = Semaphore(READY_PAGES)
         self._reads: SimpleQueue[Read | None] = SimpleQueue()
@@ -68,11 +70,16 @@ class Reader:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        while (read := self._reads.get()) and not self._stopped:
-            self._places.acquire()
-            self._pages.append(self._read(read))
+        try:
+            while (read := self._reads.get()) and not self._stopped:
+                self._places.acquire()
+                self._pages.append(self._read(read))
+                self._wake()
+        except BaseException as error:  # whoever waits for pages has to learn that none will come
+            self.failure = error
             self._wake()
-        self._connection.close()
+        finally:
+            self._connection.close()
 
     def _read(self, read: Read) -> Page | Failed:
         blocks: list[Block] = []

@@ -42,6 +42,9 @@ QUEUE_TRIMS = 1000
 CLOSE_SECONDS = 1.5
 """How long `close` waits for the threads: several commits of a slow disk, less than a user's patience."""
 
+POLL_PAGES = 8
+"""Pages handed over in one `poll`: 8 MiB of the largest at most, a turn's worth."""
+
 CLOSED = "the store is closed"
 
 
@@ -107,6 +110,7 @@ class SqliteStore(Store):
         except BaseException:
             self._lock.abandon()
             raise
+        self._wake = wake
         self._commits = Committer(self._path, writing, self._connect, self._load, wake)
         self._reads = Reader(self._path, reading, wake)
         self._open = True
@@ -174,10 +178,19 @@ class SqliteStore(Store):
 
     def poll(self) -> None:
         """See `Store.poll`."""
-        if self._open:
-            self._deliver()
-            while page := self._reads.take():
-                self._reading.popleft()(page)
+        if not self._open:
+            return
+        self._deliver()
+        for _ in range(POLL_PAGES):
+            page = self._reads.take()
+            if page is None:
+                break
+            self._reading.popleft()(page)
+        else:
+            self._wake()  # there may be more, for the next turn
+        failure = self._commits.failure or self._reads.failure
+        if failure:
+            raise StoreError(f"{self._path}: a thread of the store has failed: {failure!r}") from failure
 
     def trimmed(self) -> list[tuple[str, int]]:
         """See `Store.trimmed`; a file has no bounds of its own."""
