@@ -6,7 +6,6 @@ import json
 import re
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 from typing import cast
 
 import click
@@ -111,14 +110,6 @@ def test_without_a_broker_it_says_so_in_one_line_with_exit_code_1(monkeypatch: p
     assert told.stderr.startswith("zchat: ")
     assert told.stderr.count("\n") == 1
     assert url in told.stderr
-
-
-def test_a_log_goes_to_standard_error(start: Start) -> None:
-    running = start("broker", "--bind", "tcp://127.0.0.1:*", "--store", "memory:", "--log-level", "debug")
-    running.until("clients: about")
-    running.process.terminate()
-    assert running.end() == 0
-    assert re.search(r"INFO zchat\.broker: listening at tcp", running.errors)
 
 
 # -- send --------------------------------------------------------------------------------------------
@@ -397,50 +388,6 @@ def test_the_client_ends_with_the_broker(start: Start) -> None:
     assert running.process.wait(DEADLINE) == 1
     assert running.end() == 1
     assert re.fullmatch(r"zchat: .+\n", running.errors)
-
-
-# -- broker ------------------------------------------------------------------------------------------
-
-
-def test_the_broker_tells_where_it_is_and_how_to_chat(start: Start, tmp_path: Path) -> None:
-    store = f"sqlite:{tmp_path / 'chat.db'}"
-    running = start("broker", "--bind", "tcp://127.0.0.1:*", "--store", store, "--room", "Only", "--fixed-rooms")
-    text = running.until("clients: about")
-    url = re.search(r"^zchat broker at (tcp://127\.0\.0\.1:\d+)$", text, re.MULTILINE)
-    assert url
-    assert f"store: {store} (kept: everything)\n" in text
-    assert f"chat with: zchat client --connect {url[1]}\n" in text
-    assert "no keys" in text
-    told = CliRunner().invoke(program, ["rooms", "--connect", url[1], "--user", "alice"])
-    assert [line.split()[0] for line in told.stdout.splitlines()] == ["ROOM", "Only"]
-    told = CliRunner().invoke(program, ["send", "--connect", url[1], "--user", "alice", "Other", "hi"])
-    assert told.exit_code == 1
-    assert "Other" in told.stderr
-    running.process.terminate()
-    assert running.end() == 0
-    assert running.errors == ""
-
-
-def test_the_default_store_is_in_the_users_data_folder(start: Start, tmp_path: Path) -> None:
-    running = start("broker", "--bind", "tcp://127.0.0.1:*", XDG_DATA_HOME=str(tmp_path / "data"))
-    running.until("clients: about")
-    running.process.terminate()
-    assert running.end() == 0
-    assert (tmp_path / "data" / "zchat" / "zchat.db").exists()
-
-
-@pytest.mark.parametrize("store", ["sqlite:{0}", "sqlite:{0}/other.txt/chat.db", "sqlite:{0}/other.txt"])
-def test_a_store_that_cant_be_opened_is_told(zchat: Zchat, tmp_path: Path, store: str) -> None:
-    (tmp_path / "other.txt").write_text("this is a shopping list and no database at all " * 100)
-    done = zchat("broker", "--bind", "tcp://127.0.0.1:*", "--store", store.format(tmp_path))
-    assert (done.returncode, done.stdout) == (1, "")
-    assert re.fullmatch(r"zchat: .+\n", done.stderr)
-
-
-def test_an_address_in_use_is_told(zchat: Zchat, broker: Broker) -> None:
-    done = zchat("broker", "--bind", broker.url, "--store", "memory:")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert re.fullmatch(rf"zchat: {re.escape(broker.url)} is in use.*\n", done.stderr)
 
 
 # -- gaps --------------------------------------------------------------------------------------------

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import signal
-import time
 from pathlib import Path
 from threading import Thread
 
@@ -132,24 +131,6 @@ def test_ctrl_c_is_silent_and_has_exit_code_130(start: Start, broker: Broker, ar
     assert running.errors == ""
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_the_broker_within_two_seconds(start: Start, number: signal.Signals) -> None:
-    running = start("broker", "--bind", "tcp://127.0.0.1:*", "--store", "memory:")
-    url = re.search(r"tcp://\S+", running.until("clients: about"))
-    assert url
-    client = zchat.Client(url[0], user="bob")
-    client.join("General").send("hi")
-    began = time.monotonic()
-    running.process.send_signal(number)
-    assert running.process.wait(DEADLINE) == 0
-    assert time.monotonic() - began < 2
-    assert running.end() == 0
-    assert running.errors == ""
-    with pytest.raises(zchat.ZchatError):
-        client.wait(DEADLINE)
-    client.close()
-
-
 def test_what_was_said_is_there_after_the_broker_was_killed(start: Start, zchat: Zchat, tmp_path: Path) -> None:
     options = ("broker", "--bind", "tcp://127.0.0.1:*", "--store", f"sqlite:{tmp_path / 'chat.db'}")
     for expected in (1, 2):
@@ -163,10 +144,26 @@ def test_what_was_said_is_there_after_the_broker_was_killed(start: Start, zchat:
         assert running.process.wait(DEADLINE) == -signal.SIGKILL
 
 
-def test_completion_is_there_for_bash(start: Start) -> None:
-    running = start(_ZCHAT_COMPLETE="bash_source")
-    assert running.end() == 0
-    assert "_zchat_completion" in running.text
-    running = start(_ZCHAT_COMPLETE="bash_complete", COMP_WORDS="zchat ta", COMP_CWORD="1")
-    running.end()
-    assert running.text == "plain,tail\n"
+@pytest.mark.parametrize(
+    ("shell", "words", "completed"),
+    [
+        ("bash", {"COMP_WORDS": "zchat ta", "COMP_CWORD": "1"}, "plain,tail\n"),
+        (
+            "zsh",
+            {"COMP_WORDS": "zchat ta", "COMP_CWORD": "1"},
+            "plain\ntail\nShow the end of a room, and what comes.\n",
+        ),
+        (
+            "fish",
+            {"COMP_WORDS": "zchat ta", "COMP_CWORD": "ta"},
+            "plain,tail\tShow the end of a room, and what comes.\n",
+        ),
+    ],
+)
+def test_completion_is_there_for_three_shells(start: Start, shell: str, words: dict[str, str], completed: str) -> None:
+    script = start(_ZCHAT_COMPLETE=f"{shell}_source")
+    assert script.end() == 0
+    assert f"_ZCHAT_COMPLETE={shell}_complete" in script.text
+    answer = start(_ZCHAT_COMPLETE=f"{shell}_complete", **words)
+    answer.end()
+    assert answer.text == completed
