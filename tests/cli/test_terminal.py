@@ -115,7 +115,12 @@ def test_two_people_chat_at_80_and_40_columns(tmux: Tmux, broker: Broker) -> Non
     alice.until("forty\n    columns\n", "General>")
     bob.until("forty columns\n", "General> half a li")
     bob.compare("message-above-the-line-being-typed-40")
+    alice.type("me t")
+    alice.until("General> me t")
     bob.type("ne", "Enter")
+    alice.until("bob: half a line\n", "General> me t")
+    alice.compare("message-above-the-line-being-typed-80")
+    alice.keys("C-u")
     alice.until("bob: half a line\n", "General>")
     bob.until("bob: half a line\n", "General>")
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
+import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.replay.log import Come, Go, Say, acts
+from tests.running import ROOT, ZCHAT, Running
 from zchat import Client, Message, Position
 from zchat.broker import Broker
 from zchat.names import fold
@@ -79,6 +83,25 @@ class House:
         self._broker.__exit__(None, None, None)
 
 
+class KilledHouse(House):
+    """Keep a broker that is a process of its own; it is stopped by SIGKILL."""
+
+    def start(self) -> None:
+        command = [*ZCHAT, "broker", "--bind", self._bind, "--store", self._store]
+        self._process = subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        self._running = Running(self._process)
+        found = re.search(r"tcp://\S+", self._running.until("clients: about"))
+        assert found
+        self._bind = found[0]
+
+    def stop(self) -> None:
+        with self._process:
+            self._process.kill()
+            assert self._running.end() == -signal.SIGKILL
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _enough_descriptors() -> Iterator[None]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -92,6 +115,13 @@ def _enough_descriptors() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def in_memory() -> Iterator[House]:
     house = House("memory:")
+    yield house
+    house.stop()
+
+
+@pytest.fixture
+def killed(tmp_path: Path) -> Iterator[House]:
+    house = KilledHouse(f"sqlite:{tmp_path / 'rooms.db'}")
     yield house
     house.stop()
 
@@ -200,6 +230,11 @@ def test_everyone_hears_all_of_it_over_a_restart_of_the_broker(
     log: str | Path, on_disk: House, request: pytest.FixtureRequest
 ) -> None:
     replay(log, on_disk, restart=True, room=request.node.callspec.id)
+
+
+@pytest.mark.parametrize("log", [ODDITIES, *sorted(DATA.glob("*-lines.txt"))], ids=["oddities", "small"])
+def test_everyone_hears_all_of_it_over_a_broker_that_was_killed(log: str | Path, killed: House) -> None:
+    replay(log, killed, restart=True, room="killed")
 
 
 @pytest.mark.skipif(not IRC_DATA or not Path(IRC_DATA).is_dir(), reason="ZCHAT_IRC_DATA names no directory of logs")
