@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import random
 import socket
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import count, islice
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any, NoReturn
 
 import pytest
 import zmq
 
 import zchat
-from tests.running import DEADLINE, eventually
-from zchat.broker import Broker
+from tests.running import DEADLINE, ROOT, eventually
+from zchat.broker import Broker, server
 from zchat.broker.core import Core
-from zchat.wire import decode_notice, pack
+from zchat.broker.store.commits import Committer
+from zchat.wire import decode_notice, join_bodies, pack
 
 ANY = "tcp://127.0.0.1:*"
+BIG = join_bodies([pack("x" * 1_000_000)])
 
 
 @pytest.fixture
@@ -32,8 +38,9 @@ def broker() -> Iterator[Broker]:
 class Raw:
     """A DEALER that says what it likes."""
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], url: str) -> None:
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], url: str, mark: int) -> None:
         self.socket = context.socket(zmq.DEALER)
+        self.socket.rcvhwm = mark
         self.socket.linger = 0
         self.socket.sndtimeo = self.socket.rcvtimeo = int(DEADLINE * 1000)
         self.socket.connect(url)
@@ -52,7 +59,7 @@ class Raw:
         return self.ask("hello", 1, 1, 1, "raw", bytes([number]) * 16, bytes([number]) * 16, mark)
 
 
-Dial = Callable[[str], Raw]
+Dial = Callable[..., Raw]
 
 
 @pytest.fixture
@@ -60,8 +67,8 @@ def dial() -> Iterator[Dial]:
     """Give a function that connects a raw peer, which is closed at the end."""
     with zmq.Context() as context, ExitStack() as stack:
 
-        def dial(url: str) -> Raw:
-            raw = Raw(context, url)
+        def dial(url: str, mark: int = 1000) -> Raw:
+            raw = Raw(context, url, mark)
             stack.callback(raw.socket.close, 0)
             return raw
 
@@ -132,7 +139,9 @@ def test_a_store_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
         Broker(ANY, store="nonsense:")
 
 
-def test_a_failure_of_the_loop_is_raised_where_the_block_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_of_the_loop_is_logged_and_raised_where_the_block_is_left(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     def fail(core: Core, now: float) -> NoReturn:
         raise RuntimeError("a fault in the loop")
 
@@ -147,8 +156,130 @@ def test_a_failure_of_the_loop_is_raised_where_the_block_is_left(monkeypatch: py
 
     with pytest.raises(RuntimeError, match="a fault in the loop"):
         run(lambda: None)
-    with pytest.raises(KeyError):  # what went wrong in the program itself is not hidden by it
+    with pytest.raises(KeyError) as caught:  # what went wrong in the program itself is not hidden by it
         run(lambda: {"a": 1}["nothing"])
+    assert "a fault in the loop" in caught.value.__notes__[0]
+    logged = [str(record.exc_info[1]) for record in caplog.records if record.exc_info]
+    assert logged == ["a fault in the loop"] * 2
+
+
+def test_clients_learn_at_once_of_a_broker_that_fails(monkeypatch: pytest.MonkeyPatch, dial: Dial) -> None:
+    def fail(core: Core, now: float, drained: bool) -> NoReturn:
+        raise RuntimeError("a fault in the loop")
+
+    def run() -> None:
+        with Broker(ANY) as broker:
+            raw = dial(broker.url)
+            assert raw.greet()[0] == "ok"
+            monkeypatch.setattr(Core, "tick", fail)
+            assert raw.hear()[:2] == ["end", "closing"]
+
+    with pytest.raises(RuntimeError, match="a fault in the loop"):
+        run()
+
+
+def test_a_store_that_dies_ends_the_broker_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dial: Dial
+) -> None:
+    def fail(self: Committer, tasks: object) -> NoReturn:
+        raise MemoryError("no place")
+
+    def run() -> None:
+        with Broker(ANY, store=f"sqlite:{tmp_path}/z.db") as broker:
+            raw = dial(broker.url)
+            assert raw.greet()[0] == "ok"
+            assert raw.ask("join", 2, "Talk", 1, None, 0, True)[0] == "ok"
+            monkeypatch.setattr(Committer, "_turn", fail)
+            assert raw.ask("send", 3, "Talk", 1, b"\x91\x01")[:2] == ["end", "closing"]
+
+    with pytest.raises(zchat.StoreError, match=r"MemoryError.*no place"):
+        run()
+
+
+def test_stopping_takes_less_than_two_seconds_with_a_disk_that_hangs_and_a_peer_that_reads_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dial: Dial
+) -> None:
+    reached, go_on = Event(), Event()
+
+    def hang(self: Committer, connection: object, tasks: object) -> None:
+        reached.set()
+        assert go_on.wait(DEADLINE)
+
+    with Broker(ANY, store=f"sqlite:{tmp_path}/z.db") as broker:
+        stuck, speaker = dial(broker.url, 1), dial(broker.url)
+        assert stuck.greet()[0] == speaker.greet(2)[0] == "ok"
+        assert speaker.ask("join", 2, "Talk", 1, None, 0, True)[0] == "ok"
+        for number in range(1, 21):
+            assert speaker.ask("send", 2 + number, "Talk", number, BIG)[0] == "ok"
+        requests = count(2)
+
+        def full() -> bool:
+            stuck.say(pack(("history", next(requests), "Talk", 0, None, 1)))
+            return broker.counters.retried > 0
+
+        eventually(full, "the stuck peer's pipe is full")
+        monkeypatch.setattr(Committer, "_commit", hang)
+        speaker.say(pack(("send", 99, "Talk", 21, BIG)))
+        assert reached.wait(DEADLINE)
+        before = time.monotonic()
+        broker.stop()
+        took = time.monotonic() - before
+        go_on.set()
+    assert took < 2
+
+
+def test_a_loop_that_never_ends_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    reached, go_on = Event(), Event()
+    tick = Core.tick
+
+    def hang(core: Core, now: float, drained: bool) -> None:
+        reached.set()
+        assert go_on.wait(DEADLINE)
+        tick(core, now, drained)
+
+    monkeypatch.setattr(server, "JOIN_SECONDS", 0.05)
+    broker = Broker(ANY)
+
+    def run() -> None:
+        with broker:
+            monkeypatch.setattr(Core, "tick", hang)
+            assert reached.wait(DEADLINE)
+
+    with pytest.raises(zchat.ZchatError, match="did not end within"):
+        run()
+    go_on.set()
+    assert broker.wait(DEADLINE)
+
+
+FORKS = """
+import os, sys
+import zchat
+from zchat.broker import Broker
+
+with Broker("tcp://127.0.0.1:*") as broker:
+    child = os.fork()
+    if not child:
+        try:
+            broker.stop()
+        except zchat.UsageError as error:
+            assert "forked" in str(error)
+            sys.exit(7)  # leaves the block
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    with zchat.Client(broker.url, user="alice") as client:
+        print(client.join("General").send("still here").seq)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_child_that_leaves_the_block_does_not_touch_the_broker() -> None:
+    run = subprocess.run(
+        [sys.executable, "-W", "error::RuntimeWarning", "-c", FORKS],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (0, "1\n", "")
 
 
 @pytest.mark.parametrize("round", range(3))

@@ -379,16 +379,13 @@ def test_closing_answers_every_read_and_trim(store: Driver) -> None:
     assert len(answers) == 3 * reads.READY_PAGES + 1
 
 
-def test_closing_does_not_wait_for_a_disk_that_hangs(
-    store: Driver, gate: Gate, monkeypatch: pytest.MonkeyPatch, path: Path
-) -> None:
-    monkeypatch.setattr(sqlite, "CLOSE_SECONDS", 0.01)
+def test_closing_does_not_wait_for_a_disk_that_hangs(store: Driver, gate: Gate, path: Path) -> None:
     answers: list[object] = []
     store.store.append(block(1, "a"), answers.append)
     store.store.read("General", 0, 9, 9, answers.append)
     store.store.trim("General", 1, 0, answers.append)
     assert gate.reached.wait(DEADLINE)
-    store.store.close()
+    store.store.close(0.01)
     assert [type(answer) for answer in answers] == [Failed] * 3
     with pytest.raises(StoreError, match="another broker"):
         SqliteStore(path).open(lambda: None)

@@ -101,5 +101,11 @@ FENCED = 1_000
 MAX_MESSAGE = 1 << 20
 """Default limit of one message's bytes."""
 
-STOP_SECONDS = 1.0
-"""Seconds that a stopping broker waits for what it accepted to become safe and answered."""
+STOP_SECONDS = 1.5
+"""Seconds from the word to stop until the broker has ended, whatever hangs: who stops it waits two."""
+
+CLOSE_SECONDS = 0.5
+"""Seconds of these that are kept for closing the store, the rest being for answers that are owed."""
+
+LINGER_SECONDS = 0.3
+"""Seconds of these that are kept for the sockets to send what they were given."""

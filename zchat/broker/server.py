@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import math
 import os
 import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 
 import zmq
@@ -20,7 +22,15 @@ import zmq
 from zchat.alarm import Alarm
 from zchat.broker.core import Core
 from zchat.broker.counters import Counters
-from zchat.broker.limits import MAX_MESSAGE, MAX_REQUESTS, NAP, STOP_SECONDS, TURN_FRAMES
+from zchat.broker.limits import (
+    CLOSE_SECONDS,
+    LINGER_SECONDS,
+    MAX_MESSAGE,
+    MAX_REQUESTS,
+    NAP,
+    STOP_SECONDS,
+    TURN_FRAMES,
+)
 from zchat.broker.push import Sent
 from zchat.broker.settings import DEFAULT_ROOMS, Settings
 from zchat.broker.store import open_store
@@ -33,8 +43,8 @@ log = logging.getLogger("zchat.broker")
 START_SECONDS = 60.0
 """How long opening the store and the addresses may take: a large file that is upgraded takes its time."""
 
-LINGER_MS = 300
-"""How long a closing socket goes on sending what it was given."""
+JOIN_SECONDS = 10.0
+"""How long the thread may take to end: far more than a stop takes, so that a fault shows as one."""
 
 BACKLOG = 1024
 """TCP connections that may wait for being accepted: a fleet that comes back at once."""
@@ -66,12 +76,15 @@ class Broker:
     `retain_days`: for how many days, 0 for ever. `max_message`: bytes of one message.
 
     Entering returns once clients can connect. Leaving answers what was accepted, tells the
-    clients, and raises what ended the loop if something did. Any thread may call.
+    clients, and raises what ended the loop if something did (if the block raises as well, its
+    error gets a note of that). Any thread may call; a forked child may not, and leaving the block
+    there does nothing.
 
     Raises:
         UsageError: an argument is wrong; BadName: a room's name is.
         AddressError: an address is malformed, in use, or not this machine's.
-        StoreError: the store can't be opened.
+        StoreError: the store can't be opened, or failed for good.
+        ZchatError: the broker does not start, or end, in its time.
     """
 
     def __init__(
@@ -92,6 +105,7 @@ class Broker:
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
         self._ready = threading.Event()
+        self._pid = 0
 
     @property
     def urls(self) -> list[str]:
@@ -115,6 +129,7 @@ class Broker:
     def __enter__(self) -> Broker:
         if self._thread is not None:
             raise UsageError("a broker runs once: make another one")
+        self._pid = os.getpid()
         self._loop = Loop(self._bind, self._store, self._settings)
         self._thread = threading.Thread(target=self._run, name="zchat-broker", daemon=True)
         self._thread.start()
@@ -122,29 +137,45 @@ class Broker:
             self._loop.stop()
             raise ZchatError(f"the broker did not start within {START_SECONDS:g} s")
         if not self._loop.urls and self._error is not None:
-            self._thread.join()
+            self._join()
             raise self._error
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._pid != os.getpid():
+            return
         self.stop()
-        if self._error is not None and error is None:
-            raise self._error
+        if self._error is not None:
+            if error is None:
+                raise self._error
+            error.add_note(f"The broker had failed before: {self._error!r}")
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the broker has ended, for `timeout` seconds at most (None: for ever); True if it has."""
         if self._thread is None:
             raise UsageError("the broker is not running: use it within its `with` block")
+        self._check_process()
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
     def stop(self) -> None:
         """Stop the broker and wait for it; what went wrong in it is raised where the block is left."""
         if self._loop is not None and self._thread is not None:
+            self._check_process()
             self._loop.stop()
-            self._thread.join(START_SECONDS)
+            self._join()
+
+    def _check_process(self) -> None:
+        if self._pid != os.getpid():
+            raise UsageError("the broker runs in the process that started it, not in one forked from it")
+
+    def _join(self) -> None:
+        assert self._thread is not None
+        self._thread.join(JOIN_SECONDS)
+        if self._thread.is_alive():
+            raise ZchatError(f"the broker did not end within {JOIN_SECONDS:g} s; it goes on until the program ends")
 
     def _run(self) -> None:
         assert self._loop is not None
@@ -152,6 +183,8 @@ class Broker:
             self._loop.run(self._ready.set)
         except BaseException as error:
             self._error = error
+            if self._ready.is_set():  # else whoever waits for the start is told
+                log.exception("the broker has failed")
         finally:
             self._ready.set()
 
@@ -167,6 +200,7 @@ class Loop:
         self._store = store
         self._settings = settings
         self._stopping = threading.Event()
+        self._end = math.inf
         self._alarm: Alarm | None = None
         self._router: zmq.Socket[bytes]
         self.urls: list[str] = []
@@ -174,7 +208,9 @@ class Loop:
 
     def stop(self) -> None:
         """Ask the loop to end. Any thread."""
-        self._stopping.set()
+        if not self._stopping.is_set():
+            self._end = time.monotonic() + STOP_SECONDS
+            self._stopping.set()
         if self._alarm is not None:
             self._alarm.ring()
 
@@ -193,12 +229,11 @@ class Loop:
                     self.urls = urls
                     log.info("listening at %s", ", ".join(urls))
                     ready()
-                    self._turns(self.core)
-                    self._farewell(self.core)
+                    self._serve(self.core)
                 finally:
-                    self._store.close()
+                    self._store.close(self._left(LINGER_SECONDS))
             finally:
-                self._router.close(LINGER_MS)
+                self._router.close(int(min(LINGER_SECONDS, self._left()) * 1000))
                 self._alarm.close()
         finally:
             context.term()
@@ -216,6 +251,21 @@ class Loop:
                 raise
             return Sent.GONE
         return Sent.SENT
+
+    def _serve(self, core: Core) -> None:
+        try:
+            self._turns(core)
+            self._farewell(core)
+        except BaseException:
+            with suppress(Exception):  # clients learn of it now, not by a silence; what failed may fail again
+                core.dismiss()
+            raise
+
+    def _left(self, kept: float = 0) -> float:
+        """Return the seconds left of the time for stopping, less `kept`; it begins now if nobody asked to stop."""
+        now = time.monotonic()
+        self._end = min(self._end, now + STOP_SECONDS)
+        return max(0.0, self._end - kept - now)
 
     def _turns(self, core: Core) -> None:
         while not self._stopping.is_set():
@@ -252,7 +302,7 @@ class Loop:
     def _farewell(self, core: Core) -> None:
         """Answer what was accepted, tell the clients, within a bound of time."""
         core.stop()
-        deadline = time.monotonic() + STOP_SECONDS
+        deadline = time.monotonic() + self._left(CLOSE_SECONDS + LINGER_SECONDS)
         while not core.settled and (now := time.monotonic()) < deadline:
             self._receive(core)
             core.tick(now, False)
@@ -269,7 +319,7 @@ def _router(context: zmq.Context[zmq.Socket[bytes]], settings: Settings) -> zmq.
     if sys.platform != "win32":
         ctypes.CDLL(None).srand(int.from_bytes(os.urandom(4), "big"))
     router = context.socket(zmq.ROUTER)
-    router.linger = LINGER_MS
+    router.linger = int(LINGER_SECONDS * 1000)
     router.setsockopt(zmq.ROUTER_MANDATORY, 1)
     # Twice what a session may have unanswered in its busiest room, pushes and replies: libzmq hands
     # room back in steps of half the mark.

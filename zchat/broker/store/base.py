@@ -25,6 +25,9 @@ MAX_PRODUCERS = 100_000
 PRODUCER_DAY = 86_400 * 1_000_000
 """Microseconds after its last block at which a producer is forgotten: longer than any outage."""
 
+CLOSE_SECONDS = 1.5
+"""Seconds that closing may block unless told otherwise: several commits of a slow disk."""
+
 TRIM_BLOCKS = 64
 """Blocks that one trim removes at most: 64 of 85 KB each take SQLite 10 to 20 ms, in which no commit runs."""
 
@@ -164,5 +167,5 @@ class Store(ABC):
         """Return rooms that the store trimmed by itself since the last call, with their new first seq."""
 
     @abstractmethod
-    def close(self) -> None:
-        """Finish what was appended, call what is done, and let go of everything; may block for a second."""
+    def close(self, seconds: float = CLOSE_SECONDS) -> None:
+        """Finish what was appended, call what is done, and let go of everything; may block for `seconds`."""

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 
 from zchat.broker.store.base import (
+    CLOSE_SECONDS,
     TRIM_BLOCKS,
     Append,
     Appended,
@@ -114,7 +115,7 @@ class MemoryStore(Store):
         self._trimmed.clear()
         return trimmed
 
-    def close(self) -> None:
+    def close(self, seconds: float = CLOSE_SECONDS) -> None:
         """See `Store.close`; there is nothing to finish."""
 
     def _is_old(self, log: _Log, keep: int, before: int) -> bool:

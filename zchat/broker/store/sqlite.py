@@ -11,6 +11,7 @@ from pathlib import Path
 
 from zchat.broker.store import schema
 from zchat.broker.store.base import (
+    CLOSE_SECONDS,
     Append,
     Appended,
     Failed,
@@ -38,9 +39,6 @@ QUEUE_READS = 1000
 
 QUEUE_TRIMS = 1000
 """Trims that wait at most: one a room is enough, and they come back with the next look at the room."""
-
-CLOSE_SECONDS = 1.5
-"""How long `close` waits for the threads: several commits of a slow disk, less than a user's patience."""
 
 POLL_PAGES = 8
 """Pages handed over in one `poll`: 8 MiB of the largest at most, a turn's worth."""
@@ -196,14 +194,14 @@ class SqliteStore(Store):
         """See `Store.trimmed`; a file has no bounds of its own."""
         return []
 
-    def close(self) -> None:
+    def close(self, seconds: float = CLOSE_SECONDS) -> None:
         """See `Store.close`; a thread that hangs in the disk is left behind, with the lock."""
         if not self._open:
             return
-        deadline = time.monotonic() + CLOSE_SECONDS
+        deadline = time.monotonic() + seconds
         self._reads.stop()
         self._commits.stop()
-        ended = self._commits.join(CLOSE_SECONDS) and self._reads.join(max(0.0, deadline - time.monotonic()))
+        ended = self._commits.join(seconds) and self._reads.join(max(0.0, deadline - time.monotonic()))
         self._open = False
         self._deliver()
         for append_done, _, _ in self._appending:
