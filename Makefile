@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+BENCHMARKS := $(filter-out benchmarks/yardstick.py,$(sort $(wildcard benchmarks/[a-z]*.py)))
 
 .PHONY: help run test check format bench clean
 
@@ -11,7 +12,7 @@ help:
 	@echo 'make test     install into $(VENV) and run the tests'
 	@echo 'make check    all that must pass: lint, format, strict types, tests with branch coverage'
 	@echo 'make format   format the code and mend what the linter can mend'
-	@echo 'make bench    measure throughput and latency (minutes)'
+	@echo 'make bench    run all benchmarks (many minutes)'
 	@echo 'make clean    remove everything that was made, $(VENV) too'
 	@echo
 	@echo 'PYTHON=python3.12 picks the Python (3.11 or newer) that $(VENV) is made with.'
@@ -37,8 +38,7 @@ format: $(VENV)/installed-dev
 	$(BIN)/ruff format
 
 bench: $(VENV)/installed
-	$(BIN)/python benchmarks/throughput.py
-	$(BIN)/python benchmarks/latency.py
+	@for script in $(BENCHMARKS); do echo "$$script:"; $(BIN)/python "$$script" || exit 1; done
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis

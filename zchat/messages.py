@@ -25,8 +25,8 @@ class Message(NamedTuple):
     `seq` counts 1, 2, 3 … in its room; `timestamp` is when it was stored, in microseconds
     since 1970 (UTC); `body` is what was sent: text, or any other MessagePack value.
 
-    A tuple, because readers get it by the million: 226 ns to make one, against 1069 ns for a
-    frozen dataclass (docs/design.md).
+    A tuple, because readers get it by the million and a frozen dataclass takes several times as
+    long to make (docs/benchmarks.md).
     """
 
     room: str

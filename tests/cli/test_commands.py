@@ -122,9 +122,8 @@ def test_send_joins_its_words_to_one_message_and_prints_nothing(zchat: Zchat, br
 
 
 def test_send_makes_every_line_of_its_input_a_message(zchat: Zchat, broker: Broker) -> None:
-    done = zchat("send", "-v", "General", stdin=b"one\n\ntwo\n\xff\xc3\xa9\nlast")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "5 stored in General\n"
+    done = zchat("send", "General", stdin=b"one\n\ntwo\n\xff\xc3\xa9\nlast")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert bodies(broker, "General") == ["one", "", "two", "\ufffdé", "last"]
 
 

@@ -12,14 +12,13 @@ from zchat.cli.options import connecting
 @click.command(short_help="Say one thing, or every line of the input.")
 @click.argument("room")
 @click.argument("text", nargs=-1)
-@click.option("-v", "--verbose", is_flag=True, help="Say what was stored.")
 @connecting
-def send(url: str, user: str | None, room: str, text: tuple[str, ...], verbose: bool) -> None:
+def send(url: str, user: str | None, room: str, text: tuple[str, ...]) -> None:
     """Send TEXT to ROOM as one message, its words joined by blanks.
 
     Without TEXT every line of standard input is a message, empty ones too. The command ends
-    when all of them are stored, or says how many are. A room that doesn't exist is made. Bytes that are no text in
-    the terminal's encoding become U+FFFD.
+    when all of them are stored, or says how many are. A room that doesn't exist is made.
+    Bytes that are no text in the terminal's encoding become U+FFFD.
 
     \b
     Examples:
@@ -32,11 +31,8 @@ def send(url: str, user: str | None, room: str, text: tuple[str, ...], verbose: 
         target = client.join(room)
         if text:
             target.send(_clean(" ".join(text)))
-            stored = 1
         else:
-            stored = target.send_many(stdin_lines())
-    if verbose:
-        click.echo(f"{stored} stored in {target.name}")
+            target.send_many(stdin_lines())
 
 
 def _clean(argument: str) -> str:
