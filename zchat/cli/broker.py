@@ -10,9 +10,10 @@ import click
 from platformdirs import user_data_dir
 
 from zchat.broker import DEFAULT_ROOMS, Broker
-from zchat.broker.limits import MAX_SESSIONS
-from zchat.cli.options import ADDRESS, check_address, log_level
+from zchat.broker.limits import HIGH_WATER_MARK, MAX_HIGH_WATER_MARK, MAX_MESSAGE, MAX_SESSIONS
+from zchat.cli.options import check_address, log_level
 from zchat.cli.show import harmless
+from zchat.defaults import DEFAULT_URL
 from zchat.wire import MAX_BLOCK_BYTES
 
 LOOK = 0.2
@@ -38,7 +39,7 @@ def _check_days(context: click.Context, parameter: click.Parameter, days: float)
 @click.option(
     "--bind",
     multiple=True,
-    default=(ADDRESS,),
+    default=(DEFAULT_URL,),
     show_default=True,
     metavar="URL",
     callback=check_address,
@@ -47,8 +48,8 @@ def _check_days(context: click.Context, parameter: click.Parameter, days: float)
 @click.option("--store", metavar="URL", help="sqlite:PATH or memory:  [default: sqlite, in the user's data folder]")
 @click.option(
     "--high-water-mark",
-    type=click.IntRange(1, 10_000),
-    default=10,
+    type=click.IntRange(1, MAX_HIGH_WATER_MARK),
+    default=HIGH_WATER_MARK,
     show_default=True,
     help="Notifications that a member may hold unread before the broker waits for it.",
 )
@@ -80,7 +81,7 @@ def _check_days(context: click.Context, parameter: click.Parameter, days: float)
 @click.option(
     "--max-message",
     type=click.IntRange(1, MAX_BLOCK_BYTES),
-    default=MAX_BLOCK_BYTES,
+    default=MAX_MESSAGE,
     metavar="BYTES",
     show_default=True,
     help="The largest message taken.",
@@ -139,7 +140,7 @@ def _default_store() -> str:
 
 def _greeting(running: Broker, store: str, retain_messages: int, retain_days: float) -> str:
     url = running.url
-    connect = "" if url == ADDRESS else f" --connect {url}"
+    connect = "" if url == DEFAULT_URL else f" --connect {url}"
     kept = [f"the last {retain_messages} messages of a room"] if retain_messages else []
     kept += [f"{retain_days:g} days"] if retain_days else []
     lines = [f"zchat broker at {address}" for address in running.urls]

@@ -10,8 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from zchat.cli.show import harmless
-
-ADDRESS = "tcp://127.0.0.1:5555"
+from zchat.defaults import DEFAULT_URL
 
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -37,7 +36,7 @@ def check_address(context: click.Context, parameter: click.Parameter, value: Any
     """Refuse an address that no broker can have (a click callback)."""
     for address in (value,) if isinstance(value, str) else value:
         if not re.match(r"[a-z]+://\S", address):
-            raise click.BadParameter(f"{address!r} is no address; write it like {ADDRESS}")
+            raise click.BadParameter(f"{address!r} is no address; write it like {DEFAULT_URL}")
     return value
 
 
@@ -64,7 +63,7 @@ def connecting(command: F) -> F:
         envvar="ZCHAT_URL",
         show_envvar=True,
         metavar="URL",
-        default=ADDRESS,
+        default=DEFAULT_URL,
         show_default=True,
         callback=check_address,
         help="The broker's address.",
