@@ -9,6 +9,7 @@ import pytest
 
 from zchat import errors
 from zchat.broker.limits import MAX_REQUESTS
+from zchat.calls import Answer, Deadline
 from zchat.lane import BLOCKS_IN_FLIGHT
 from zchat.messages import Position
 from zchat.protocol import STALL, ClientCore, Membership, State, Welcome
@@ -42,9 +43,10 @@ class FakeCall:
         self.error: Exception | None = None
         self.done = False
 
-    def resolve(self, result: Any) -> None:
+    def resolve(self, result: Any) -> bool:
         assert not self.done
         self.done, self.result = True, result
+        return not self.withdrawn
 
     def fail(self, error: Exception) -> None:
         assert not self.done
@@ -359,8 +361,30 @@ def test_a_join_that_nobody_waits_for_any_more_leaves_again(wire: Wire) -> None:
     wire.ok(join, "General", 77, 3, 1, 9, 10)
     assert wire.commands() == [["leave", 3, "General", 1]]
     wire.say("push", "General", 77, 3, 9, [])
-    assert feed.membership is None
+    assert feed.notices == []
     assert not wire.core.over
+
+
+def test_a_caller_who_gives_up_as_the_join_is_answered_leaves_no_membership_behind(wire: Wire) -> None:
+    answer = Answer()
+
+    class Late(FakeFeed):
+        def begin(self, membership: Membership) -> None:
+            super().begin(membership)
+            assert answer.withdraw()
+
+    wire.core.join("General", None, True, answer, late := Late())
+    wire.ok(wire.commands("join")[0], "General", 77, 0, 1, 0, 10)
+    assert [command[0] for command in wire.commands()] == ["leave"]
+    wire.say("push", "General", 77, 0, 3, [])
+    assert (late.notices, answer.result) == ([], None)
+
+
+def test_an_answer_that_came_before_the_caller_gave_up_is_his() -> None:
+    answer = Answer()
+    assert answer.resolve("here")
+    assert not answer.withdraw()
+    assert answer.wait(Deadline(0), "asking") == "here"
 
 
 def test_what_is_under_way_from_a_room_that_was_left_is_dropped(wire: Wire) -> None:

@@ -7,16 +7,33 @@ import time
 from collections import deque
 from typing import Any
 
-from zchat.errors import DeadlineExceeded, OutcomeUnknown, ZchatError
+from zchat.errors import DeadlineExceeded, OutcomeUnknown, UsageError, ZchatError
+
+
+def check_timeout(seconds: float | None) -> float | None:
+    """Return a timeout in seconds; None, which is for ever, for infinity. Any thread.
+
+    Raises:
+        UsageError: it is below 0, or no number.
+    """
+    if seconds is None or seconds == float("inf"):
+        return None
+    if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not seconds >= 0:
+        raise UsageError(f"a timeout is seconds from 0 on, or None for ever, not {seconds!r}")
+    return min(seconds, threading.TIMEOUT_MAX)
 
 
 class Deadline:
-    """Hold one moment for a wait of several steps; `None` seconds is never."""
+    """Hold one moment for a wait of several steps; `None` seconds is never.
+
+    Raises:
+        UsageError: the seconds are below 0, or no number.
+    """
 
     __slots__ = ("_at", "seconds")
 
     def __init__(self, seconds: float | None) -> None:
-        self.seconds = seconds
+        self.seconds = seconds = check_timeout(seconds)
         self._at = None if seconds is None else time.monotonic() + seconds
 
     @property
@@ -37,35 +54,58 @@ def acquire(lock: Any, deadline: Deadline) -> bool:
 
 
 class Answer:
-    """Wait for the answer to one request. `wait` is the caller's, the rest the receive thread's."""
+    """Wait for the answer to one request.
 
-    __slots__ = ("_done", "_error", "_result", "withdrawn")
+    `wait` and `withdraw` are the caller's, the rest the receive thread's. `result` is None
+    before the answer.
+    """
+
+    __slots__ = ("_answered", "_deciding", "_done", "_error", "result", "withdrawn")
 
     def __init__(self) -> None:
+        self._deciding = threading.Lock()
         self._done = threading.Lock()
         self._done.acquire()
-        self._result: Any = None
+        self._answered = False
         self._error: Exception | None = None
+        self.result: Any = None
         self.withdrawn = False
 
-    def resolve(self, result: Any) -> None:
-        """Hand the answer to the caller."""
-        self._result = result
-        self._done.release()
+    def resolve(self, result: Any) -> bool:
+        """Hand the answer to the caller; False if he has given up, and never looks at it."""
+        with self._deciding:  # giving up and being answered exclude each other
+            if self.withdrawn:
+                return False
+            self._answered = True
+            self.result = result
+            self._done.release()
+            return True
 
     def fail(self, error: Exception) -> None:
         """Hand the caller the reason why there is no answer."""
-        self._error = error
-        self._done.release()
+        with self._deciding:
+            self._answered = True
+            self._error = error
+            self._done.release()
 
     def wait(self, deadline: Deadline, what: str) -> Any:
-        """Return the answer, or raise why there is none; `what` was asked, for the error's text."""
-        if not acquire(self._done, deadline):
-            self.withdrawn = True
+        """Return the answer; `what` was asked, for the error's text.
+
+        Raises:
+            DeadlineExceeded: the deadline came first; an answer that comes later is dropped.
+            ZchatError: what the request failed with.
+        """
+        if not acquire(self._done, deadline) and self.withdraw():
             raise DeadlineExceeded(f"{what}: the broker did not answer within {deadline.seconds:g} s")
         if self._error is not None:
             raise fresh(self._error)
-        return self._result
+        return self.result
+
+    def withdraw(self) -> bool:
+        """Give up; False if the answer, or the failure, has come before."""
+        with self._deciding:
+            self.withdrawn = not self._answered
+            return self.withdrawn
 
 
 class Letter:

@@ -69,8 +69,8 @@ class Call(Protocol):
 
     withdrawn: bool
 
-    def resolve(self, result: Any) -> None:
-        """Take the answer."""
+    def resolve(self, result: Any) -> bool:
+        """Take the answer; False if nobody waits for it any more."""
 
     def fail(self, error: Exception) -> None:
         """Take the reason why there is none."""
@@ -208,9 +208,11 @@ class ClientCore:
         due = min(self._ping_at, lost_at)
         return due if self._deadline is None else min(due, self._deadline)
 
-    def lost(self, reason: str) -> None:
-        """Take note that the connection can't go on."""
-        self._end(errors.ConnectionLost(reason))
+    def lost(self, reason: str, cause: BaseException | None = None) -> None:
+        """Take note that the connection can't go on, and of the error behind it if there is one."""
+        error = errors.ConnectionLost(reason)
+        error.__cause__ = cause
+        self._end(error)
 
     def _end(self, error: errors.ZchatError | None) -> None:
         """End: everything that waits fails, then the port is told."""
@@ -262,7 +264,7 @@ class ClientCore:
         self._joins += 1
         number = self._joins
         fields = (name, number, None if position is None else tuple(position), 0, create)
-        self.ask("join", fields, call, lambda result: self._joined(number, feed, call, result))
+        self.ask("join", fields, call, lambda result: self._joined(number, feed, result))
 
     def leave(self, membership: Membership, call: Call) -> None:
         """Leave a room; what is still under way from it is dropped."""
@@ -398,7 +400,8 @@ class ClientCore:
                 fault = errors.ProtocolError(f"the broker sent a malformed answer: {error}")
                 call.fail(fault)
                 raise fault from error
-            call.resolve(result)
+            if not call.resolve(result) and isinstance(result, Membership):
+                self.leave(result, _Nobody())
         self._pump()
         self._leave_if_done()
 
@@ -425,17 +428,14 @@ class ClientCore:
             self._ping_at = self._now + self.welcome.ping_ms / 1000
             self._port.opened(self.welcome)
 
-    def _joined(self, number: int, feed: Feed, call: Call, result: list[Any]) -> Membership:
+    def _joined(self, number: int, feed: Feed, result: list[Any]) -> Membership:
         name, epoch, seq, _first, _last, mark = result[:6]
         if type(name) is not str:
             raise TypeError("the name of a room is text")
         epoch, seq, mark = map(int, (epoch, seq, mark))
         membership = Membership(name, number, Position(epoch, seq), mark, feed)
-        if call.withdrawn:  # nobody waits for it any more
-            self.leave(membership, _Nobody())
-        else:
-            self._rooms[name] = membership
-            feed.begin(membership)
+        self._rooms[name] = membership
+        feed.begin(membership)
         return membership
 
     def _settled(self, lane: Lane, block: Block, result: list[Any] | None, error: errors.Refused | None) -> None:
@@ -471,8 +471,9 @@ class _Nobody:
 
     withdrawn = False
 
-    def resolve(self, result: Any) -> None:
+    def resolve(self, result: Any) -> bool:
         """Take the answer."""
+        return True
 
     def fail(self, error: Exception) -> None:
         """Take the reason why there is none."""

@@ -8,14 +8,13 @@ none is left. There are never more of them here than the high-water mark.
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from operator import length_hint
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from zchat.calls import fresh
+from zchat.calls import Deadline, fresh
 from zchat.errors import GapError, ZchatError
 from zchat.messages import Gap, Message, Position
 from zchat.protocol import Membership
@@ -65,12 +64,13 @@ class Reading:
 
     `credit` is called with the membership and the running count of notifications taken, when
     some should be returned; `arrived` for each notification, so that who waits for any room
-    learns of it.
+    learns of it. `queued` is his: whether the reading stands in his queue.
     """
 
     def __init__(self, arrived: Callable[[Reading], None], credit: Callable[[Membership, int], None]) -> None:
         self.room = ""
         self.left = False
+        self.queued = False
         self._membership: Membership | None = None
         self._arrived = arrived
         self._credit = credit
@@ -118,12 +118,17 @@ class Reading:
     def position(self) -> Position:
         """Return how far messages were taken, one by one."""
         with self._lock:
-            for chunk in self._begun:
+            if self._begun:
+                chunk = self._begun[0]
                 last = chunk.last_taken
                 if last is not None:
                     return Position(chunk.epoch, last)
-                break
             return self._position
+
+    @property
+    def waiting(self) -> bool:
+        """Tell whether `take` would find something at once."""
+        return bool(self._set_aside) or not self._queue.empty()
 
     def messages(self, timeout: float | None) -> Iterator[Message]:
         """Yield messages until nothing came for `timeout` seconds (None: until the connection ends)."""
@@ -144,13 +149,13 @@ class Reading:
         Raises:
             ConnectionLost, Refused, ProtocolError: why the connection has ended.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = Deadline(timeout)
         while True:
             with self._lock:
                 if self._set_aside:
                     return self._set_aside.popleft()
             try:
-                left = None if deadline is None else max(0.0, deadline - time.monotonic())
+                left = deadline.left
                 notice = self._queue.get(left != 0, left or None)
             except Empty:
                 return None

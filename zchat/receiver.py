@@ -7,6 +7,7 @@ whether it sleeps. It never runs the user's code and never waits for anybody.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -20,6 +21,8 @@ from zchat.alarm import Alarm
 from zchat.errors import AddressError, ZchatError
 from zchat.protocol import ClientCore, Welcome
 from zchat.wire import FRAME_OVERHEAD, MAX_BLOCK_BYTES
+
+log = logging.getLogger("zchat.client")
 
 LINGER_MS = 200
 """How long a closing socket goes on sending what it was given: a credit, a goodbye."""
@@ -123,7 +126,8 @@ class Receiver:
         try:
             self._turns()
         except Exception as error:  # a fault of zchat: whoever waits is told, not left waiting
-            self.core.lost(f"the receive thread failed: {error!r}")
+            log.exception("the receive thread failed")
+            self.core.lost(f"the receive thread failed: {error!r}", error)
         finally:
             self._alarm.close()
             self._dealer.close()
