@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from threading import Barrier, Event, Thread
 from typing import Any
 
@@ -18,6 +19,7 @@ import pytest
 import zchat
 from tests.running import DEADLINE, ROOT, eventually
 from zchat.broker import Broker, commands
+from zchat.calls import Answer, Deadline
 
 Connect = Callable[..., zchat.Client]
 
@@ -228,6 +230,41 @@ def test_a_room_that_was_left_is_silent_and_cannot_be_sent_to(pair: tuple[zchat.
     assert take(again, 1) == ["heard"]
 
 
+def test_leaving_a_room_object_twice_does_not_leave_the_room_that_was_joined_since(connect: Connect, name: str) -> None:
+    client = connect()
+    old = client.join(name)
+    old.leave()
+    new = client.join(name)
+    old.leave()
+    assert client.join(name) is new
+    new.send("still there")
+
+
+def test_a_room_object_that_was_left_sends_nothing_though_the_room_is_joined_again(connect: Connect, name: str) -> None:
+    client = connect()
+    old = client.join(name)
+    old.leave()
+    client.join(name)
+    for send in (lambda: old.send("x"), lambda: old.send_many(["x"])):
+        with pytest.raises(zchat.NotAMember):
+            send()
+    assert client.history(name) == []
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_coming_and_going_leaves_nothing_behind_in_the_client(connect: Connect, name: str, taken: bool) -> None:
+    alice, bob = connect("alice").join(name), connect("bob")
+    if taken:
+        bob.events(timeout=0)
+    for number in range(20):
+        room = bob.join(name)
+        alice.send(number)
+        eventually(partial(getattr, room._reading, "waiting"), "the message is there")
+        room.leave()
+    assert bob._arrivals.qsize() <= 1
+    assert bob._readings == []
+
+
 def test_leaving_ends_a_loop_over_the_rooms_messages(pair: tuple[zchat.Room, zchat.Room]) -> None:
     _, bob = pair
     heard: list[Any] = []
@@ -378,12 +415,67 @@ def test_history_of_many_messages_comes_in_pages(connect: Connect, name: str) ->
     assert [message.body for message in room.history(after=10, limit=4000)] == list(range(11, 4011))
 
 
-@pytest.mark.parametrize("wrong", [{"limit": -1}, {"after": -5}, {"before": 2**64}, {"limit": 1.5}, {"after": "x"}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"limit": -1},
+        {"after": -5},
+        {"before": 2**64},
+        {"limit": 1.5},
+        {"after": "x"},
+        {"after": ""},
+        {"after": False},
+        {"before": 0.0},
+        {"limit": None},
+    ],
+)
 def test_history_with_a_wrong_number_is_a_usage_error_and_harms_nothing(connect: Connect, wrong: Any) -> None:
     client = connect()
     with pytest.raises(zchat.UsageError):
         client.history("General", **wrong)
     client.rooms()
+
+
+@pytest.mark.parametrize("wrong", [-1, float("nan"), "1", True, []])
+def test_a_wrong_timeout_is_a_usage_error_and_harms_nothing(connect: Connect, name: str, wrong: Any) -> None:
+    client = connect()
+    room = client.join(name)
+    calls: list[Callable[..., object]] = [
+        client.rooms, client.events, client.wait, client.close, room.messages, room.history, room.leave,
+        lambda timeout: client.history(name, timeout=timeout),
+        lambda timeout: client.join("another", timeout=timeout),
+        lambda timeout: room.send("x", timeout=timeout),
+        lambda timeout: room.send_many(["x"], timeout=timeout),
+        lambda timeout: zchat.Client(client.url, user="bob", timeout=timeout),
+    ]  # fmt: skip
+    for call in calls:
+        with pytest.raises(zchat.UsageError, match="timeout"):
+            call(timeout=wrong)
+    assert room.send("first").seq == 1
+
+
+def test_connecting_and_closing_need_a_timeout_and_elsewhere_infinity_is_none(connect: Connect, name: str) -> None:
+    alice, bob = connect("alice").join(name, timeout=float("inf")), connect("bob")
+    for endless in (None, float("inf")):
+        with pytest.raises(zchat.UsageError):
+            connect(timeout=endless)
+        with pytest.raises(zchat.UsageError):
+            bob.close(timeout=endless)  # type: ignore[arg-type]
+    room = bob.join(name)
+    assert alice.send("x", timeout=float("inf")).seq == 1
+    assert alice.send_many(["y"], timeout=1e300) == 1
+    assert [next(room.messages(timeout=each)).body for each in (float("inf"), 1e300)] == ["x", "y"]
+
+
+@pytest.mark.parametrize("bad", [5, None, b"General", ["General"]])
+def test_a_name_that_is_no_text_is_a_usage_error(connect: Connect, bad: Any) -> None:
+    client = connect()
+    for call in (client.join, client.history):
+        with pytest.raises(zchat.UsageError):
+            call(bad)
+    if bad is not None:
+        with pytest.raises(zchat.UsageError):
+            connect(bad)
 
 
 @pytest.mark.parametrize("after", [zchat.Position(-1, 0), zchat.Position(1, 2**64), 5, (1, 2, 3)])
@@ -426,6 +518,23 @@ def test_events_of_all_rooms_come_through_one_loop(connect: Connect, name: str) 
             break  # and what was not taken comes in the next loop
     assert all(bodies == list(range(10)) for bodies in heard.values())
     assert list(bob.events(timeout=0)) == []
+
+
+def test_all_events_that_came_are_given_before_the_end_of_the_connection() -> None:
+    with Broker("tcp://127.0.0.1:*") as broker:
+        alice, bob = zchat.Client(broker.url, user="alice"), zchat.Client(broker.url, user="bob")
+        rooms = [bob.join(name) for name in ("General", "Sports")]
+        for number in range(3):
+            for room in rooms:
+                alice.join(room.name).send(number)
+        eventually(lambda: all(room._reading._queue.qsize() == 3 for room in rooms), "all is there")
+        next(bob.events(timeout=DEADLINE))
+    heard: list[zchat.Event] = []
+    with pytest.raises(zchat.ConnectionLost):
+        heard.extend(each for each in bob.events() if heard.append(each))  # type: ignore[func-returns-value]
+    assert len(heard) == 5
+    alice.close()
+    bob.close()
 
 
 def test_a_gap_is_an_event(connect: Connect, name: str) -> None:
@@ -478,11 +587,84 @@ def test_a_handler_that_raises_is_heard_where_the_block_is_left(broker: Broker, 
     assert failed.value.__cause__.args == ("one",)
 
 
-def test_a_handler_may_close_its_client(broker: Broker, connect: Connect, name: str) -> None:
-    bob = zchat.Client(broker.url, user="bob", on_event=lambda event: bob.close())
+def test_a_handler_that_raises_is_heard_by_close_and_by_wait_once(broker: Broker, connect: Connect, name: str) -> None:
+    heard: list[Any] = []
+
+    def clumsy(event: zchat.Event) -> None:
+        heard.append(event)
+        raise KeyError(len(heard))
+
+    alice = connect("alice").join(name)
+    for tell in (zchat.Client.close, zchat.Client.wait):
+        bob = zchat.Client(broker.url, user="bob", on_event=clumsy)
+        bob.join(name)
+        heard.clear()
+        alice.send("go")
+        eventually(partial(getattr, bob, "_handler_failed"), "it has failed")
+        with pytest.raises(zchat.HandlerFailed):
+            tell(bob, timeout=0)
+        bob.close()
+
+
+def test_a_handler_is_not_called_any_more_once_close_has_returned(
+    broker: Broker, connect: Connect, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zchat.client.CLOSE_GRACE", 0.05)
+    begun, go_on = Event(), Event()
+    heard: list[zchat.Event] = []
+
+    def slow(event: zchat.Event) -> None:
+        heard.append(event)
+        begun.set()
+        assert go_on.wait(DEADLINE)
+
+    bob = zchat.Client(broker.url, user="bob", on_event=slow)
+    room = bob.join(name)
+    connect("alice").join(name).send_many(range(100))
+    assert begun.wait(DEADLINE)
+    bob.close(timeout=0.05)
+    go_on.set()
+    assert bob._handler
+    bob._handler.join(DEADLINE)
+    assert not bob._handler.is_alive()
+    assert (len(heard), room.position.seq) == (1, 1)
+
+
+def test_close_lets_the_handler_have_what_has_come(broker: Broker, connect: Connect, name: str) -> None:
+    begun, go_on = Event(), Event()
+    heard: list[zchat.Event] = []
+
+    def record(event: zchat.Event) -> None:
+        begun.set()
+        assert go_on.wait(DEADLINE)
+        heard.append(event)
+
+    bob = zchat.Client(broker.url, user="bob", on_event=record)
     bob.join(name)
-    connect("alice").join(name).send("go")
+    connect("alice").join(name).send_many(range(100))
+    assert begun.wait(DEADLINE)
+    closing = Thread(target=bob.close, args=(DEADLINE,))
+    closing.start()
+    eventually(lambda: bob._closed, "it is being closed")
+    go_on.set()
+    closing.join(DEADLINE)
+    assert len(heard) == 100
+
+
+def test_a_handler_may_close_its_client_and_gets_nothing_more(broker: Broker, connect: Connect, name: str) -> None:
+    heard: list[zchat.Event] = []
+
+    def one(event: zchat.Event) -> None:
+        heard.append(event)
+        bob.close()
+
+    bob = zchat.Client(broker.url, user="bob", on_event=one)
+    bob.join(name)
+    connect("alice").join(name).send_many(range(10))
     assert bob.wait(DEADLINE)
+    assert bob._handler
+    bob._handler.join(DEADLINE)
+    assert len(heard) == 1
 
 
 def test_events_are_taken_in_one_way_only(connect: Connect, name: str) -> None:
@@ -632,14 +814,64 @@ def test_a_broker_that_is_killed_is_noticed_and_nothing_hangs(brokers_process: s
 def test_a_question_that_is_not_answered_in_time_says_so(brokers_process: subprocess.Popen[str]) -> None:
     assert brokers_process.stdout
     client = zchat.Client(brokers_process.stdout.readline().strip(), user="alice")
+    room = client.join("Sports")
     brokers_process.send_signal(signal.SIGSTOP)
     os.waitid(os.P_PID, brokers_process.pid, os.WSTOPPED)
-    for ask in (lambda: client.rooms(timeout=0.05), lambda: client.join("General", timeout=0.05)):
+    asks: list[Callable[[], object]] = [
+        lambda: client.rooms(timeout=0.05),
+        lambda: client.join("General", timeout=0.05),
+        lambda: room.history(timeout=0.05),
+    ]
+    for ask in asks:
         with pytest.raises(zchat.DeadlineExceeded):
             ask()
+    patient = Thread(target=client.join, args=("Movies",), kwargs={"timeout": None})
+    patient.start()
+    eventually(client._joining.locked, "a join waits for ever")
+    for ask in (lambda: client.join("Crypto", timeout=0.05), lambda: room.leave(timeout=0.05)):
+        with pytest.raises(zchat.DeadlineExceeded, match="another"):
+            ask()
     brokers_process.send_signal(signal.SIGCONT)
+    patient.join(DEADLINE)
     assert client.join("General").send("goes on", timeout=DEADLINE).seq == 1
+    assert {room.name: room.members for room in client.rooms()}["Movies"] == 1
     client.close()
+
+
+def test_a_join_that_is_interrupted_leaves_nothing_behind(
+    connect: Connect, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = connect()
+    arrived = Answer.wait
+
+    def interrupted(answer: Answer, deadline: Deadline, what: str) -> None:
+        arrived(answer, deadline, what)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Answer, "wait", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            client.join(name)
+    assert client._readings == []
+    found = {room.name: room.members for room in client.rooms()}
+    assert found.get(name, 0) == 0
+    client.join(name).send("x")
+
+
+def test_a_fault_of_the_receive_thread_is_logged_and_is_the_cause_of_what_callers_get(
+    connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = connect()
+    fault = RuntimeError("a fault")
+
+    def faulty() -> None:
+        raise fault
+
+    client._receiver.do(faulty)
+    with pytest.raises(zchat.ConnectionLost, match="a fault") as failed:
+        client.wait(DEADLINE)
+    assert failed.value.__cause__ is fault
+    assert "the receive thread failed" in caplog.text
 
 
 FORK = """

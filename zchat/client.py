@@ -8,13 +8,14 @@ import os
 import secrets
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any
 
-from zchat.calls import Answer, Deadline, fresh
-from zchat.errors import ConnectionLost, HandlerFailed, Refused, UsageError, ZchatError
+from zchat.calls import Answer, Deadline, acquire, check_timeout, fresh
+from zchat.errors import ConnectionLost, DeadlineExceeded, HandlerFailed, Refused, UsageError, ZchatError
 from zchat.messages import Event, Gap, Message, Position, RoomInfo
 from zchat.names import check_name, fold
 from zchat.protocol import Membership, Welcome
@@ -32,7 +33,7 @@ ASK_TIMEOUT = 5.0
 """Seconds that a question to the broker may take."""
 
 CLOSE_GRACE = 1.0
-"""Seconds beyond its deadline that `close` gives the receive thread to end."""
+"""Seconds beyond its deadline that `close` gives the receive thread to end, and a running handler to return."""
 
 ROOMS_PAGE = 500
 """Rooms asked for at a time."""
@@ -43,14 +44,19 @@ class Client:
 
     `url`: the broker's address, or several that are tried in turn. `user`: the name that others
     see, None for the login name; without keys it is a claim. `timeout`: seconds until a broker
-    must have answered. `on_event`: called with every event of every joined room, in order, in a
-    thread of its own, instead of `events()` or `messages()`. `high_water_mark`: notifications
-    that a room may have unanswered, 0 for what the broker has.
+    must have answered, for all addresses together. `on_event`: called with every event of every
+    joined room, in order, in a thread of its own, instead of `events()` or `messages()`; what it
+    raises is logged, it goes on, and `wait`, `close` or the end of the `with` block raises the
+    first such failure. `high_water_mark`: notifications that a room may have unanswered, 0 for
+    what the broker has.
+
+    Attributes: `user`, the name in use, and `url`, the address that answered.
 
     Raises:
         ConnectionLost: no broker answered.
-        AddressError: `url` is no address.
+        UsageError: an argument is wrong; AddressError: `url` is no address.
         BadName: the user's name breaks the rules; VersionRefused: the broker is too old or new.
+        Busy: the broker is full; Closing: it is going down. Both may pass.
     """
 
     def __init__(
@@ -65,7 +71,9 @@ class Client:
         urls = [url] if isinstance(url, str) else list(url)
         if not urls:
             raise UsageError("a client needs the address of at least one broker")
-        self.user = check_name("user", _login() if user is None else user)
+        self.user = _check_name("user", _login() if user is None else user)
+        if (seconds := check_timeout(timeout)) is None:
+            raise UsageError(f"connecting has a timeout in seconds, {timeout!r} is none")
         _check_number("high_water_mark", high_water_mark)
         self.url = ""
         self._pid = os.getpid()
@@ -78,8 +86,9 @@ class Client:
         self._closed = False
         self._ended = threading.Event()
         self._handler_failed: HandlerFailed | None = None
+        self._silent = threading.Event()
         self._handler: threading.Thread | None = None
-        self._receiver, self._welcome = self._connect(urls, timeout, high_water_mark)
+        self._receiver, self._welcome = self._connect(urls, seconds, high_water_mark)
         if on_event is not None:
             self._consumer = "on_event"
             self._handler = threading.Thread(target=self._handle, args=(on_event,), name="zchat-events", daemon=True)
@@ -91,9 +100,11 @@ class Client:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
-        if self._handler_failed is not None and error is None:
-            raise self._handler_failed
+        try:
+            self.close()
+        except HandlerFailed:
+            if error is None:
+                raise
 
     @property
     def max_message(self) -> int:
@@ -108,53 +119,69 @@ class Client:
         """Join a room and return it; joining twice returns the same room.
 
         Messages come from now on, or from behind the position `after`. `create`: make the room
-        if there is none.
+        if there is none. `timeout`: seconds for all of it, None for ever; joins and leaves take
+        turns. Any thread.
 
         Raises:
             BadName, NoSuchRoom, LimitReached: the broker's reasons.
-            UsageError: `after` for a room that is joined already, or the client is closed.
+            UsageError: an argument is wrong, `after` is given for a room that is joined already,
+                or the client is closed.
             DeadlineExceeded, ConnectionLost: no answer.
         """
-        receiver = self.connection()
-        check_name("room", name)
+        receiver = self._connection()
+        deadline = Deadline(timeout)
+        _check_name("room", name)
         if after is not None:
             if not isinstance(after, tuple) or len(after) != 2:
                 raise UsageError(f"join: after is a Position, as Room.position gives it, not {after!r}")
             _check_number("the position's epoch", after[0])
             _check_number("the position's seq", after[1])
-        with self._joining:
+        with self._turn(deadline, f"joining {name}"):
             room = self._rooms.get(fold(name))
             if room is not None:
                 if after is not None:
                     raise UsageError(f"you are in {room.name} already: leave it before you join at a position")
                 return room
             reading = Reading(self._arrived, partial(receiver.do, receiver.core.credit))
-            self._readings.append(reading)
             answer = Answer()
-            receiver.do(receiver.core.join, name, after, create, answer, reading)
+            self._readings.append(reading)
             try:
-                membership: Membership = answer.wait(Deadline(timeout), f"joining {name}")
-            except ZchatError:
-                self._readings.remove(reading)
+                receiver.do(receiver.core.join, name, after, create, answer, reading)
+                membership: Membership = answer.wait(deadline, f"joining {name}")
+                room = self._rooms[fold(name)] = Room(self, membership, reading)
+            except BaseException:  # Ctrl-C too: nobody would have the room
+                self._rooms.pop(fold(name), None)
+                self._forget(reading)
+                if not answer.withdraw() and answer.result is not None:
+                    receiver.do(receiver.core.leave, answer.result, Answer())
                 raise
-            room = self._rooms[fold(membership.name)] = Room(self, membership, reading)
             return room
 
     def leave(self, room: Room, *, timeout: float | None = ASK_TIMEOUT) -> None:
         """Leave a room; as `Room.leave`."""
-        receiver = self.connection()
-        with self._joining:
-            if self._rooms.pop(fold(room.name), None) is not room:
-                return
+        receiver = self._connection()
+        deadline = Deadline(timeout)
+        with self._turn(deadline, f"leaving {room.name}"):
+            if self._rooms.get(fold(room.name)) is not room:
+                return  # left before, and perhaps joined again since
+            del self._rooms[fold(room.name)]
             answer = Answer()
+            room._membership.left = True
             room._reading.left = True
             room._reading.end(None)
-            self._readings.remove(room._reading)
+            self._forget(room._reading)
             receiver.do(receiver.core.leave, room._membership, answer)
-            answer.wait(Deadline(timeout), f"leaving {room.name}")
+            answer.wait(deadline, f"leaving {room.name}")
 
     def rooms(self, *, timeout: float | None = ASK_TIMEOUT) -> list[RoomInfo]:
-        """Return the broker's rooms, by name; raises DeadlineExceeded, ConnectionLost."""
+        """Return the broker's rooms, by name.
+
+        `timeout`: seconds for all pages of the list together, None for ever. Any thread.
+
+        Raises:
+            UsageError: the timeout is wrong, or the client is closed.
+            DeadlineExceeded, ConnectionLost: no answer.
+        """
         deadline = Deadline(timeout)
         found: list[RoomInfo] = []
         while True:
@@ -176,15 +203,18 @@ class Client:
         """Return messages of a room's log, oldest first; the room need not be joined.
 
         Those behind seq `after` and before seq `before` (both exclusive, None: no such bound),
-        `limit` at most: the oldest of them if `after` is given, else the newest.
+        `limit` at most, 0 for none: the oldest of them if `after` is given, else the newest.
+        `timeout`: seconds for all pages together, None for ever. Any thread.
 
         Raises:
             NoSuchRoom, BadName, StoreFailed: the broker's reasons.
-            UsageError: a number below 0. DeadlineExceeded, ConnectionLost: no answer.
+            UsageError: an argument is wrong, or the client is closed.
+            DeadlineExceeded, ConnectionLost: no answer.
         """
-        check_name("room", name)
-        for bound, value in (("after", after or 0), ("before", before or 0), ("limit", limit)):
-            _check_number(bound, value)
+        _check_name("room", name)
+        for bound, value in (("after", after), ("before", before), ("limit", limit)):
+            if value is not None or bound == "limit":
+                _check_number(bound, value)
         deadline = Deadline(timeout)
         found: list[Message] = []
         more = limit > 0
@@ -207,40 +237,63 @@ class Client:
 
         Raises:
             ConnectionLost, Refused, ProtocolError: why the connection has ended, after all that came.
-            UsageError: the client is closed, or its events are taken in another way.
+            UsageError: the timeout is wrong, the client is closed, or its events are taken in another way.
         """
-        self.consume("events")
+        timeout = check_timeout(timeout)
+        self._consume("events")
         return self._events(timeout)
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the client is closed or its connection ends, `timeout` seconds at most; True if it has.
+        """Wait until the client is closed or its connection ends; True if it has.
+
+        `timeout`: seconds, 0 for a look, None for ever. Any thread.
 
         Raises:
             ConnectionLost, Refused, ProtocolError: why the connection has ended.
+            HandlerFailed: `on_event` raised, and no other call has told of it.
+            UsageError: the timeout is wrong.
         """
-        ended = self._ended.wait(timeout)
+        ended = self._ended.wait(check_timeout(timeout))
         if ended and self._receiver.error is not None:
             raise fresh(self._receiver.error)
+        self._tell_of_the_handler()
         return ended
 
     def close(self, timeout: float = 5.0) -> None:
         """Send and answer what was accepted, for `timeout` seconds at most, and say goodbye.
 
-        What is not done by then fails. New calls raise UsageError. Closing twice does nothing.
+        What is not done by then fails, and `on_event` is given what has come until then; it isn't
+        called again after this returns, only a call that hangs may go on. New calls raise
+        UsageError. Any thread, also the handler's, which then gets nothing more. Closing twice
+        does nothing.
+
+        Raises:
+            HandlerFailed: `on_event` raised, and no other call has told of it; the client is
+                closed. Never in the handler's own thread.
+            UsageError: the timeout is below 0 or no number; the client stays open.
         """
+        if (seconds := check_timeout(timeout)) is None:
+            raise UsageError(f"closing has a timeout in seconds, {timeout!r} is none")
         with self._lock:
             closed, self._closed = self._closed, True
-        if closed or os.getpid() != self._pid:
+        if os.getpid() != self._pid:
             return
-        receiver = self._receiver
-        receiver.do(receiver.core.close, Deadline(timeout).at)
-        receiver.thread.join(timeout + CLOSE_GRACE)
-        if self._handler is not None and self._handler is not threading.current_thread():
-            self._handler.join(CLOSE_GRACE)
+        if not closed:
+            receiver, deadline = self._receiver, Deadline(seconds)
+            receiver.do(receiver.core.close, deadline.at)
+            receiver.thread.join(min(seconds + CLOSE_GRACE, threading.TIMEOUT_MAX))
+            handler = self._handler
+            if handler is None or handler is threading.current_thread():
+                self._silent.set()
+            else:
+                handler.join(deadline.left)
+                self._silent.set()
+                handler.join(CLOSE_GRACE)
+        self._tell_of_the_handler()
 
     # -- within zchat ------------------------------------------------------------------------------
 
-    def connection(self) -> Receiver:
+    def _connection(self) -> Receiver:
         """Return the connection for a new call; raises UsageError if there may be none."""
         if self._closed:
             raise UsageError("this client is closed: make another one")
@@ -248,9 +301,31 @@ class Client:
             raise UsageError("this client was made before a fork: make one in the child")
         return self._receiver
 
-    def consume(self, way: str) -> None:
+    @contextmanager
+    def _turn(self, deadline: Deadline, what: str) -> Iterator[None]:
+        """Hold off other joins and leaves; raises DeadlineExceeded if another takes too long."""
+        if not acquire(self._joining, deadline):
+            raise DeadlineExceeded(f"{what}: another join or leave took more than {deadline.seconds:g} s")
+        try:
+            yield
+        finally:
+            self._joining.release()
+
+    def _forget(self, reading: Reading) -> None:
+        """Drop a room's reading, also from the queue of those with something to take."""
+        self._readings.remove(reading)
+        if reading.queued:
+            for _ in range(self._arrivals.qsize()):
+                try:
+                    arrival = self._arrivals.get_nowait()
+                except Empty:
+                    return
+                if arrival is not reading:
+                    self._arrivals.put(arrival)
+
+    def _consume(self, way: str) -> None:
         """Settle on one way of taking events; raises UsageError if it is another already."""
-        self.connection()
+        self._connection()
         with self._lock:
             if self._consumer not in (None, way):
                 raise UsageError(f"this client's events are taken by {self._consumer}: {way} can't be used beside it")
@@ -259,7 +334,7 @@ class Client:
     def _ask(
         self, word: str, fields: tuple[Any, ...], done: Callable[[list[Any]], Any], deadline: Deadline, what: str
     ) -> Any:
-        receiver = self.connection()
+        receiver = self._connection()
         answer = Answer()
         receiver.do(receiver.core.ask, word, fields, answer, done)
         return answer.wait(deadline, what)
@@ -296,7 +371,8 @@ class Client:
         self._ended.set()
 
     def _arrived(self, reading: Reading) -> None:
-        if self._consumer != "messages":
+        if self._consumer != "messages" and not reading.queued and not reading.left:
+            reading.queued = True  # one place a room, so that the queue is bounded whether it is read or not
             self._arrivals.put(reading)
 
     def _events(self, timeout: float | None) -> Iterator[Event]:
@@ -306,24 +382,31 @@ class Client:
             except Empty:
                 return
             if isinstance(arrival, End):
-                self._arrivals.put(arrival)
+                behind = not self._arrivals.empty()
+                self._arrivals.put(arrival)  # for whoever else reads
+                if behind:
+                    continue
                 if arrival.error is not None:
                     raise fresh(arrival.error)
                 return
+            arrival.queued = False  # first: what comes from here on puts it in its place again
             chunk = arrival.take(0)
-            if isinstance(chunk, Gap):
-                yield chunk
-            elif chunk is not None:
-                try:
+            if chunk is None:
+                continue
+            try:
+                if isinstance(chunk, Gap):
+                    yield chunk
+                else:
                     yield from chunk.messages
-                finally:
+            finally:
+                if not isinstance(chunk, Gap):
                     arrival.put_back(chunk)
-                    if not chunk.taken:
-                        self._arrivals.put(arrival)
+                if arrival.waiting:
+                    self._arrived(arrival)
 
     def _handle(self, handler: Callable[[Event], object]) -> None:
         events = self._events(None)
-        while True:
+        while not self._silent.is_set():  # before an event is taken: one that isn't handled stays behind the position
             try:
                 event = next(events)
             except StopIteration:
@@ -331,13 +414,26 @@ class Client:
             except ZchatError as error:
                 log.info("no more events: %s", error)
                 return
+            if self._silent.is_set():
+                return
             try:
                 handler(event)
             except Exception as error:
+                if self._closed and isinstance(error, UsageError):
+                    log.info("no more events: %s", error)  # it uses the client, which is closed
+                    return
                 log.exception("the handler raised over %r", event)
                 if self._handler_failed is None:
                     self._handler_failed = HandlerFailed(f"the event handler raised {error!r}")
                     self._handler_failed.__cause__ = error
+
+    def _tell_of_the_handler(self) -> None:
+        """Raise the handler's first failure, once, but not to the handler."""
+        if threading.current_thread() is not self._handler:
+            with self._lock:
+                failed, self._handler_failed = self._handler_failed, None
+            if failed is not None:
+                raise failed
 
 
 def _page_of_history(result: list[Any]) -> list[Any]:
@@ -351,7 +447,13 @@ def _page_of_rooms(result: list[Any]) -> tuple[list[RoomInfo], bool]:
     return [RoomInfo(*row[:4]) for row in rows], bool(more)
 
 
-def _check_number(what: str, value: int) -> None:
+def _check_name(kind: str, name: str) -> str:
+    if not isinstance(name, str):
+        raise UsageError(f"the name of a {kind} is text, not {name!r}")
+    return check_name(kind, name)
+
+
+def _check_number(what: str, value: int | None) -> None:
     if type(value) is not int or not 0 <= value <= MAX_INT:
         raise UsageError(f"{what} is a number from 0 to {MAX_INT}, not {value!r}")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgpack
 
-from zchat.calls import Deadline, Letter, Stream, fresh
+from zchat.calls import Deadline, Letter, Stream, check_timeout, fresh
 from zchat.errors import DeadlineExceeded, MessageTooLarge, NotAMember, OutcomeUnknown, UsageError, ZchatError
 from zchat.messages import Message, Position
 from zchat.protocol import Membership
@@ -58,7 +58,7 @@ class Room:
         `body` is text, or any other MessagePack value. `timeout` is in seconds, None for ever.
 
         Raises:
-            UsageError: MessagePack can't hold the body, or the client is closed.
+            UsageError: MessagePack can't hold the body, the timeout is wrong, or the client is closed.
             MessageTooLarge: it is over the broker's limit.
             NotAMember: the room has been left.
             DeadlineExceeded: it could not be sent in time, and never will be.
@@ -67,7 +67,7 @@ class Room:
             Refused: the broker said no; `retryable` tells whether trying again can help.
         """
         deadline = Deadline(timeout)
-        receiver = self._client.connection()
+        receiver = self._client._connection()
         letter = Letter(self._encode(body))
         receiver.do(receiver.core.offer, self.name, letter)
         letter.wait(deadline, self.name)
@@ -81,8 +81,11 @@ class Room:
 
         Raises:
             As `send`, for the first message that fails; those before it are stored, and the
-            error's `stored` says how many of them are known to be.
+            error's `stored` says how many of them are known to be. What `bodies` itself raises
+            comes through at once: of the messages before it those on their way may be stored,
+            the others never will be.
         """
+        timeout = check_timeout(timeout)
         stream = Stream()
         broken: ZchatError | None = None
         try:
@@ -105,7 +108,8 @@ class Room:
 
     def _feed(self, stream: Stream, bodies: Iterable[Any], timeout: float | None) -> None:
         """Hand over body after body; this runs once a message, so it is written flat."""
-        receiver = self._client.connection()
+        receiver = self._client._connection()
+        membership = self._membership
         limit = self._client.max_message
         pack = msgpack.Packer(autoreset=True).pack
         waiting = stream.bodies
@@ -123,6 +127,8 @@ class Room:
                 if not stream.queued:  # as is one that failed
                     if stream.failed:
                         return
+                    if membership.left:
+                        raise self._has_been_left()
                     stream.queued = True
                     receiver.do(receiver.core.offer, self.name, stream)
                 if cost >= MAX_WAITING_BYTES:
@@ -155,20 +161,32 @@ class Room:
         Raises:
             GapError: messages can't be had; call again to go on behind the gap.
             ConnectionLost, Refused, ProtocolError: why the connection has ended, after all that came.
-            UsageError: the client is closed, or its events are taken in another way.
+            UsageError: the timeout is wrong, the client is closed, or its events are taken in another way.
         """
-        self._client.consume("messages")
+        timeout = check_timeout(timeout)
+        self._client._consume("messages")
         return self._reading.messages(timeout)
 
-    def history(self, *, after: int | None = None, before: int | None = None, limit: int = 100) -> list[Message]:
-        """Return messages of the room's log; see `Client.history`."""
-        return self._client.history(self.name, after=after, before=before, limit=limit)
+    def history(
+        self,
+        *,
+        after: int | None = None,
+        before: int | None = None,
+        limit: int = 100,
+        timeout: float | None = SEND_TIMEOUT,
+    ) -> list[Message]:
+        """Return messages of the room's log; as `Client.history`."""
+        return self._client.history(self.name, after=after, before=before, limit=limit, timeout=timeout)
 
     def leave(self, *, timeout: float | None = SEND_TIMEOUT) -> None:
         """Leave the room; a loop over its messages ends. Leaving twice does nothing.
 
+        `timeout` is in seconds, None for ever. Any thread.
+
         Raises:
-            DeadlineExceeded: the broker did not confirm within `timeout` seconds.
+            UsageError: the timeout is wrong, or the client is closed.
+            DeadlineExceeded: the broker did not confirm in time; it is left all the same, unless
+                another thread's join or leave took all the time.
             ConnectionLost: there is no connection any more.
         """
         self._client.leave(self, timeout=timeout)
@@ -178,8 +196,11 @@ class Room:
         if len(packed) > self._client.max_message:
             raise _too_large(len(packed), self._client.max_message)
         if self._membership.left:
-            raise NotAMember(f"you have left {self.name}: join it again")
+            raise self._has_been_left()
         return packed
+
+    def _has_been_left(self) -> NotAMember:
+        return NotAMember(f"you have left {self.name}: join it again")
 
 
 def _too_large(length: int, limit: int) -> MessageTooLarge:
