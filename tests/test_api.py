@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
+from collections.abc import Callable
+
+import pytest
 
 import zchat
 import zchat.broker
@@ -52,3 +56,58 @@ def test_a_deadline_exceeded_is_also_pythons_timeout_error() -> None:
 def test_errors_are_carried_from_process_to_process() -> None:
     gap = zchat.GapError("General", 1, 5, zchat.GapReason.TRIMMED)
     assert str(pickle.loads(pickle.dumps(gap))) == str(gap)
+
+
+def surface(kind: type) -> dict[str, str]:
+    """Return a class's public methods with their parameters, "property" for properties."""
+    return {
+        name: "property" if isinstance(each, property) else parameters(each)
+        for name, each in vars(kind).items()
+        if not name.startswith("_") or name == "__init__"
+    }
+
+
+def parameters(function: Callable[..., object]) -> str:
+    signature = inspect.signature(function)
+    bare = [each.replace(annotation=each.empty) for each in signature.parameters.values() if each.name != "self"]
+    return str(signature.replace(parameters=bare, return_annotation=signature.empty))
+
+
+METHODS = {
+    zchat.Client: {
+        "__init__": "(url='tcp://127.0.0.1:5555', *, user=None, timeout=5.0, on_event=None, high_water_mark=0)",
+        "max_message": "property",
+        "join": "(name, *, after=None, create=True, timeout=5.0)",
+        "leave": "(room, *, timeout=5.0)",
+        "rooms": "(*, timeout=5.0)",
+        "history": "(name, *, after=None, before=None, limit=100, timeout=5.0)",
+        "events": "(timeout=None)",
+        "wait": "(timeout=None)",
+        "close": "(timeout=5.0)",
+    },
+    zchat.Room: {
+        "__init__": "(client, membership, reading)",
+        "name": "property",
+        "position": "property",
+        "send": "(body, *, timeout=5.0)",
+        "send_many": "(bodies, *, timeout=5.0)",
+        "messages": "(timeout=None)",
+        "history": "(*, after=None, before=None, limit=100, timeout=5.0)",
+        "leave": "(*, timeout=5.0)",
+    },
+    zchat.broker.Broker: {
+        "__init__": "(*bind, store='memory:', high_water_mark=10, "
+        f"rooms={zchat.broker.DEFAULT_ROOMS}, fixed_rooms=False, retain_messages=0, retain_days=0, "
+        f"max_message={1 << 20})",
+        "urls": "property",
+        "url": "property",
+        "counters": "property",
+        "wait": "(timeout=None)",
+        "stop": "()",
+    },
+}
+
+
+@pytest.mark.parametrize("kind", METHODS)
+def test_classes_have_these_public_methods_and_parameters(kind: type) -> None:
+    assert surface(kind) == METHODS[kind]
