@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from zchat.calls import Answer, Deadline, acquire, check_timeout, fresh
+from zchat.defaults import DEFAULT_URL
 from zchat.errors import ConnectionLost, DeadlineExceeded, HandlerFailed, Refused, UsageError, ZchatError
 from zchat.messages import Event, Gap, Message, Position, RoomInfo
 from zchat.names import check_name, fold
@@ -25,9 +26,6 @@ from zchat.room import Room
 from zchat.wire import ID_BYTES, MAX_INT, messages_of
 
 log = logging.getLogger("zchat.client")
-
-DEFAULT_URL = "tcp://127.0.0.1:5555"
-"""Where a broker listens unless told otherwise."""
 
 ASK_TIMEOUT = 5.0
 """Seconds that a question to the broker may take."""

@@ -5,6 +5,8 @@ What counts that a bound was met is in `zchat.broker.counters`.
 
 from __future__ import annotations
 
+from zchat.wire import MAX_BLOCK_BYTES
+
 HIGH_WATER_MARK = 10
 """Notifications that a member may have unanswered: a window that keeps a fast reader busy at 64 KiB each."""
 
@@ -98,7 +100,7 @@ RETAIN_EVERY = 5.0
 FENCED = 1_000
 """Routing ids remembered after another connection took their session over."""
 
-MAX_MESSAGE = 1 << 20
+MAX_MESSAGE = MAX_BLOCK_BYTES
 """Default limit of one message's bytes."""
 
 STOP_SECONDS = 1.5

@@ -24,6 +24,7 @@ from zchat.broker.core import Core
 from zchat.broker.counters import Counters
 from zchat.broker.limits import (
     CLOSE_SECONDS,
+    HIGH_WATER_MARK,
     LINGER_SECONDS,
     MAX_MESSAGE,
     MAX_REQUESTS,
@@ -35,6 +36,7 @@ from zchat.broker.push import Sent
 from zchat.broker.settings import DEFAULT_ROOMS, Settings
 from zchat.broker.store import open_store
 from zchat.broker.store.base import Store
+from zchat.defaults import DEFAULT_URL
 from zchat.errors import AddressError, UsageError, ZchatError
 from zchat.wire import FRAME_OVERHEAD, MAX_BLOCK_BYTES
 
@@ -91,7 +93,7 @@ class Broker:
         self,
         *bind: str,
         store: str = "memory:",
-        high_water_mark: int = 10,
+        high_water_mark: int = HIGH_WATER_MARK,
         rooms: tuple[str, ...] | list[str] = DEFAULT_ROOMS,
         fixed_rooms: bool = False,
         retain_messages: int = 0,
@@ -99,7 +101,7 @@ class Broker:
         max_message: int = MAX_MESSAGE,
     ) -> None:
         self._settings = Settings(high_water_mark, tuple(rooms), fixed_rooms, retain_messages, retain_days, max_message)
-        self._bind = bind or ("tcp://127.0.0.1:5555",)
+        self._bind = bind or (DEFAULT_URL,)
         self._store = open_store(store)
         self._loop: Loop | None = None
         self._thread: threading.Thread | None = None
@@ -341,7 +343,7 @@ def _bind(router: zmq.Socket[bytes], url: str) -> str:
             raise AddressError(f"{url} is in use: is a broker running there? choose another port") from error
         if error.errno in (zmq.EINVAL, zmq.EPROTONOSUPPORT):
             raise AddressError(
-                f"{url!r} is not an address: use tcp://HOST:PORT, for instance tcp://127.0.0.1:5555"
+                f"{url!r} is not an address: use tcp://HOST:PORT, for instance {DEFAULT_URL}"
             ) from error
         raise AddressError(f"can't listen at {url}: {error.strerror}; use an address of this machine") from error
     endpoint = router.getsockopt(zmq.LAST_ENDPOINT)
