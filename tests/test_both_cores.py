@@ -31,7 +31,7 @@ class Net:
         self.clients: dict[bytes, Client] = {}
         self.room = room
         self.now = NOW
-        self.core = Core(self, MemoryStore(lambda: 1), [], Settings(high_water_mark=mark), NOW)
+        self.core = Core(self, MemoryStore(lambda: 1), [], Settings(high_water_mark=mark), NOW, lambda: 1)
 
     def send(self, routing_id: bytes, frame: bytes) -> int:
         inbox = self.clients[routing_id].inbox

@@ -168,7 +168,7 @@ def test_a_broker_says_in_the_exchange_what_the_document_says(monkeypatch: pytes
     ((_, _, timestamp, epoch),) = (value_of(e["value"])[1:] for e in vectors("notices") if e["name"] == "stored-two")
     monkeypatch.setattr(ledger._random, "randint", lambda low, high: epoch)
     peers = Peers()
-    core = Core(peers, MemoryStore(clock=lambda: timestamp), [], Settings(), 0.0)
+    core = Core(peers, MemoryStore(clock=lambda: timestamp), [], Settings(), 0.0, lambda: timestamp)
     expected = []
     for step in STEPS:
         frame = frame_of(vector(step))

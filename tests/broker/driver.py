@@ -99,7 +99,8 @@ class World:
         self.now = 100.0
         self.store = store or MemoryStore(self.clock)
         opened = self.store.open(lambda: None)
-        self.core = Core(self.port, self.store, opened if logs is None else logs, settings or Settings(), self.now)
+        logs = opened if logs is None else logs
+        self.core = Core(self.port, self.store, logs, settings or Settings(), self.now, self.clock)
         self.peers: list[Peer] = []
         self._ids = 0
 
@@ -145,8 +146,7 @@ class World:
                 assert len(member.out) == member.sent - member.taken
                 assert 0 <= member.sent - member.taken <= session.mark
                 in_flight += sum(member.out)
-                idle = member.state in (State.CAUGHT_UP, State.STARVED, State.HELD, State.READING)
-                assert idle, f"{member.state} at rest"
+                assert member.state not in (State.READY, State.LEFT), f"{member.state} at rest"
                 if member.state is State.CAUGHT_UP:
                     assert not member.behind
                     assert member in room.caught_up
@@ -158,6 +158,10 @@ class World:
             assert room.caught_up <= room.members
             assert len(room.shared) <= SHARED_NOTIFICATIONS
             assert not room.idle, f"{room.name} should have been forgotten"
+        owed = {id(session): session for _, _, session in pusher._retries} | {
+            id(session): session for session in core.sessions.values()
+        }
+        assert pusher.waiting == sum(len(frame) for session in owed.values() for frame in session.replies)
         assert core.order == sorted(core.rooms)
         assert pusher._tail_bytes == sum(room.tail.cost for room in core.rooms.values())
 

@@ -232,10 +232,12 @@ def test_what_the_store_cannot_take_is_refused_and_may_be_tried_again(failure: F
     answer = alice.send("General", "x", number=1)
     assert answer[2:5:2] == [code, True]
     assert failure.reason in answer[3]
+    assert [note.grave for note in world.core.notes.take()] == [True] * (code == "store_failed")
     assert alice.do("history", "General", None, None, 5)[0] == OK
     alice.send("General", "x", number=1)
     store.failing = None
     assert alice.send("General", "x", number=1)[2] == 1
+    assert [note.text for note in world.core.notes.take()] == ["storing works again"] * (code == "store_failed")
     world.check()
 
 
@@ -304,6 +306,66 @@ def test_history_says_why_it_cannot_be_read() -> None:
     assert world.core.settled
 
 
+def test_pages_are_refused_while_too_many_bytes_of_replies_wait_and_taken_again_later(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zchat.broker.push.REPLIES_BYTES", 2_000)
+    alice, stuck = Peer(world, "alice"), Peer(world, "bob")
+    alice.join("General")
+    alice.send("General", "x" * 900)
+    world.port.full.add(stuck.id)
+    for _ in range(10):
+        stuck.ask("history", "General", None, None, 1)
+    world.run()
+    assert 2_000 <= world.core.pusher.waiting < 4_000, "refusals wait as well, but they are small"
+    assert alice.do("history", "General", None, None, 1)[2:5:2] == ["busy", True]
+    assert alice.do("rooms", None, 1)[2:5:2] == ["busy", True]
+    assert alice.send("General", "small answers still come")[0] == OK
+    world.check()
+    world.port.full.clear()
+    world.pass_time(limits.RETRY_MAX, limits.RETRY_MAX)
+    assert world.core.pusher.waiting == 0
+    assert alice.do("history", "General", None, None, 1)[0] == OK
+    world.check()
+
+
+def test_pages_that_the_store_reads_meanwhile_are_refused_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zchat.broker.push.REPLIES_BYTES", 2_000)
+    store = LateStore(lambda: 1)
+    world = World(store=store)
+    alice = Peer(world, "alice")
+    alice.join("General")
+    alice.send("General", "x" * 900)
+    world.port.full.add(alice.id)
+    for _ in range(10):
+        alice.ask("history", "General", None, None, 1)
+    world.run()
+    assert world.core.pusher.waiting < 4_000
+    assert world.core.counters.refused["busy"] == 7
+    world.check()
+
+
+@pytest.mark.parametrize("way", ["reconnect", "expire", "vanish", "goodbye"])
+def test_replies_that_nobody_waits_for_any_more_are_not_counted(world: World, way: str) -> None:
+    stuck = Peer(world, "bob")
+    world.port.full.add(stuck.id)
+    stuck.ask("rooms", None, 10)
+    assert world.core.pusher.waiting > 0
+    if way == "reconnect":
+        stuck.id, stuck._read = world.new_id(), 0
+        stuck.ask("hello", 1, 1, "bob", stuck.producer, stuck.token, 0)
+    elif way == "expire":
+        world.pass_time(limits.EXPIRE_AFTER + 2)
+    elif way == "vanish":
+        world.port.full.clear()
+        world.port.gone.add(stuck.id)
+    else:
+        stuck.ask("bye")
+    world.pass_time(1, 0.01)
+    assert world.core.pusher.waiting == 0
+    world.check()
+
+
 # -- positions -------------------------------------------------------------------------------------
 
 LOG = RoomLog("General", 11, 40, (Epoch(7, 1), Epoch(8, 21), Epoch(9, 31)))
@@ -368,6 +430,8 @@ def test_a_member_that_joined_an_empty_room_may_resume_from_its_beginning(world:
         ({"high_water_mark": 10_001}, UsageError),
         ({"retain_messages": -1}, UsageError),
         ({"retain_days": -0.5}, UsageError),
+        ({"retain_days": float("nan")}, UsageError),
+        ({"retain_days": float("inf")}, UsageError),
         ({"max_message": 0}, UsageError),
         ({"max_message": (1 << 20) + 1}, UsageError),
         ({"rooms": (), "fixed_rooms": True}, UsageError),

@@ -8,7 +8,14 @@ import pytest
 
 from tests.broker.driver import LateStore, Peer, World
 from zchat.broker import push
-from zchat.broker.limits import NOTIFICATION_BYTES, RETRY_FIRST, RETRY_MAX
+from zchat.broker.limits import (
+    NOTIFICATION_BYTES,
+    READ_AGAIN_FIRST,
+    READ_AGAIN_MAX,
+    READ_TRIES,
+    RETRY_FIRST,
+    RETRY_MAX,
+)
 from zchat.broker.settings import Settings
 from zchat.broker.store.base import Failed, Full
 from zchat.messages import GapReason
@@ -392,6 +399,75 @@ def test_a_read_that_fails_is_tried_again_and_replies_go_out_meanwhile(
     store.failing = None
     world.pass_time(1, 0.05)
     assert late.seqs() == [1, 2, 3, 4, 5]
+    world.check()
+
+
+def unreadable(monkeypatch: pytest.MonkeyPatch) -> tuple[World, LateStore, Peer]:
+    """Give a reader who is behind in General, where the store can't read, and at the end in Sports."""
+    monkeypatch.setattr(push, "TAIL_BYTES", 1)
+    store = LateStore(lambda: 1)
+    world = World(store=store)
+    speaker = Peer(world, "alice")
+    for room in ("General", "Sports"):
+        speaker.join(room)
+    say(speaker, 3)
+    reader = Peer(world, "carol")
+    reader.join("Sports")
+    world.core.notes.take()
+    store.failing = Failed("the disk is broken")
+    reader.join("General", (0, 0))
+    return world, store, reader
+
+
+def test_a_room_that_cannot_be_read_holds_up_no_other_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, store, reader = unreadable(monkeypatch)
+    speaker = world.peers[0]
+    store.failing = None
+    speaker.ask("send", "Sports", 1, b"\x91\xa2hi")
+    world.run()
+    assert reader.texts("Sports") == ["hi"]
+    assert reader.seqs() == []
+    assert (world.core.counters.retried, world.core.counters.unread) == (0, 1)
+    world.check()
+
+
+def test_reads_that_fail_are_tried_ever_more_rarely_and_then_end_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, _, reader = unreadable(monkeypatch)
+    waits = []
+    while reader.ended() is None:
+        due = world.core.pusher.due
+        assert due is not None
+        waits.append(due - world.now)
+        world.now = due
+        world.run()
+        world.check()
+    assert reader.ended() == "store_failed"
+    assert world.core.counters.unread == READ_TRIES == len(waits) + 1
+    assert waits[0] == pytest.approx(READ_AGAIN_FIRST)
+    assert all(later == pytest.approx(min(2 * one, READ_AGAIN_MAX)) for one, later in pairwise(waits))
+    told = [(note.grave, note.text) for note in world.core.notes.take()]
+    assert told[0] == (True, "reading for members goes wrong: the disk is broken")
+    assert [text for grave, text in told[1:] if "carol" in text and "store_failed" in text] == [told[1][1]]
+
+
+def test_a_reader_that_leaves_before_the_next_try_is_not_read_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, store, reader = unreadable(monkeypatch)
+    store.failing = None
+    reader.do("leave", "General", reader.joins["General"])
+    reads = world.core.counters.reads
+    world.pass_time(1, 0.05)
+    assert (reader.seqs(), world.core.counters.reads) == ([], reads)
+    world.check()
+
+
+def test_a_store_with_too_many_reads_ends_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, store, reader = unreadable(monkeypatch)
+    store.failing = Full("too many reads")
+    world.pass_time(8, 0.05)
+    assert reader.ended() is None
+    store.failing = None
+    world.pass_time(1, 0.05)
+    assert reader.seqs() == [1, 2, 3]
     world.check()
 
 

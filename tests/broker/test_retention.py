@@ -6,7 +6,6 @@ import pytest
 
 from tests.broker.driver import Peer, World
 from zchat.broker.limits import RETAIN_EVERY
-from zchat.broker.retention import Retention
 from zchat.broker.settings import Settings
 from zchat.broker.store.base import TRIM_BLOCKS, Failed, Trimmed
 from zchat.broker.store.memory import MemoryStore
@@ -21,7 +20,6 @@ def kept(world: World, room: str = "general") -> tuple[int, int]:
 
 def retaining(messages: int = 0, days: float = 0) -> tuple[World, Peer]:
     world = World(Settings(retain_messages=messages, retain_days=days))
-    world.core.retention = Retention(world.core, world.clock)
     alice = Peer(world, "alice")
     alice.join("General")
     return world, alice
@@ -92,6 +90,8 @@ def test_a_trim_that_fails_is_tried_again_in_the_next_round(monkeypatch: pytest.
     monkeypatch.setattr(MemoryStore, "trim", lambda self, room, keep, before, done: done(Failed("no")))
     world.pass_time(2 * RETAIN_EVERY, 1)
     assert kept(world) == (1, 5)
+    assert world.core.counters.untrimmed > 1
+    assert [note.text for note in world.core.notes.take()] == ["retention goes wrong: no"]
     monkeypatch.setattr(MemoryStore, "trim", trim)
     world.pass_time(2 * RETAIN_EVERY, 1)
     assert kept(world) == (5, 5)

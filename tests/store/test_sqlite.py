@@ -5,6 +5,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -486,6 +487,27 @@ def test_everything_acknowledged_survives_a_kill(path: Path) -> None:
     assert rows(path, "PRAGMA integrity_check") == [("ok",)]
 
 
+def test_the_newest_epochs_of_each_room_are_those_that_are_remembered(store: Driver, path: Path) -> None:
+    store.say("a")
+    store.say("b", room="Other")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        many = [(2, first, first) for first in range(2, MAX_EPOCHS + 10)]
+        connection.executemany("INSERT INTO epochs VALUES (?, ?, ?)", [(1, 9, 9), *many])
+        ledger = schema.load(connection, store.clock)
+    assert list(ledger.rooms["General"].epochs)[1:] == [(9, 9)]
+    assert list(ledger.rooms["Other"].epochs) == [(first, first) for _, first, _ in many[-MAX_EPOCHS:]]
+
+
+def test_a_file_whose_tables_do_not_fit_together_is_refused(store: Driver, path: Path) -> None:
+    store.say("a")
+    store.store.close()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DELETE FROM rooms")
+    for _ in range(2):  # the lock is let go
+        with pytest.raises(StoreError, match="damaged; restore a backup"):
+            store.open()
+
+
 # What can't be opened
 
 
@@ -588,14 +610,42 @@ def test_places_that_can_not_hold_a_store_are_refused_with_a_reason(tmp_path: Pa
     assert "mend that, or name another file" in refused(tmp_path / "nul\0.db")
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_or_file_that_must_not_be_written_is_refused(tmp_path: Path, store: Driver, path: Path) -> None:
-    store.store.close()
-    path.chmod(0o400)
-    assert "Permission denied" in refused(path)
-    folder = tmp_path / "locked"
-    folder.mkdir(0o500)
-    assert "Permission denied" in refused(folder / "z.db")
+OPENS = """
+import os, sys
+from zchat.broker.store.sqlite import SqliteStore
+from zchat.errors import StoreError
+
+if os.geteuid() == 0:  # who may write everywhere
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+os.chdir(sys.argv[1])
+os.makedirs("locked")
+for path in ("z.db", "locked/z.db"):
+    store = SqliteStore(path)
+    store.open(lambda: None)
+    store.close()
+os.chmod("z.db", 0o400)
+os.remove("locked/z.db")
+os.remove("locked/z.db.lock")
+os.chmod("locked", 0o500)
+for path in ("z.db", "locked/z.db"):
+    try:
+        SqliteStore(path).open(lambda: None)
+    except StoreError as error:
+        print(error)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="this system has no such permissions")
+def test_a_folder_or_file_that_must_not_be_written_is_refused() -> None:
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own are closed to other users
+        os.chmod(folder, 0o777)
+        run = subprocess.run(
+            [sys.executable, "-c", OPENS, folder], cwd=ROOT, capture_output=True, text=True, timeout=DEADLINE
+        )
+    assert (run.returncode, run.stderr) == (0, "")
+    assert [("Permission denied" in line, "z.db" in line) for line in run.stdout.splitlines()] == [(True, True)] * 2
 
 
 def test_a_place_without_write_ahead_logs_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

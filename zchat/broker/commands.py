@@ -151,6 +151,7 @@ def _appended(core: Core, ticket: Ticket, room: Room, number: int, outcome: base
     answer: tuple[int, int, int] | errors.Refused
     match outcome:
         case base.Stored(block, epoch):
+            core.notes.well("storing")
             core.counters.blocks += 1
             core.counters.messages += block.last - block.first + 1
             room.grow(block, epoch)
@@ -166,6 +167,7 @@ def _appended(core: Core, ticket: Ticket, room: Room, number: int, outcome: base
         case base.Full(reason):
             answer = errors.Busy(f"{reason}; try again later")
         case base.Failed(reason):
+            core.notes.trouble("storing", reason)
             answer = errors.StoreFailed(f"the broker could not store it: {reason}; try again later")
     core.answers.append((ticket, answer))  # all of them, so that they go out in the order of the blocks
     core.vacate(room)
@@ -173,6 +175,7 @@ def _appended(core: Core, ticket: Ticket, room: Room, number: int, outcome: base
 
 def history(core: Core, ticket: Ticket, name: str, after: int | None, before: int | None, limit: int) -> None:
     """Read a part of a room's log: the oldest after `after`, else the newest before `before`."""
+    _refuse_if_overloaded(core)
     room = core.room(name)
     end = room.last if before is None else min(before - 1, room.last)
     if after is None:
@@ -199,8 +202,11 @@ def _page(
     page: base.Page | base.Full | base.Failed,
 ) -> None:
     core.pending -= 1
+    if core.pusher.overloaded and not isinstance(page, base.Failed):
+        page = base.Full("too many answers wait to be sent")
     match page:
         case base.Page(blocks):
+            core.notes.well("reading history")
             if not blocks and upto < end:  # trimmed meanwhile: what is kept begins further on
                 core.pending += 1
                 going_on = partial(_page, core, ticket, room, upto, end, end, limit)
@@ -215,11 +221,13 @@ def _page(
         case base.Full(reason):
             core.refuse(ticket, errors.Busy(f"{reason}; try again later"))
         case base.Failed(reason):
+            core.notes.trouble("reading history", reason)
             core.refuse(ticket, errors.StoreFailed(f"the broker could not read it: {reason}; try again later"))
 
 
 def rooms(core: Core, ticket: Ticket, after: str | None, limit: int) -> None:
     """List rooms by name, from the one behind `after` on."""
+    _refuse_if_overloaded(core)
     start = 0 if after is None else bisect_right(core.order, fold(after))
     stop = start + max(1, min(limit, limits.ROOMS_PAGE))
     found = [core.rooms[folded] for folded in core.order[start:stop]]
@@ -248,7 +256,7 @@ def ping(core: Core, ticket: Ticket) -> None:
     wait = -core.now % every
     while wait < limits.PING_AFTER / 2:
         wait += every
-    core.send_loose(ticket.routing_id, pack((PONG, int(wait * 1000))))
+    core.tell(ticket.routing_id, pack((PONG, int(wait * 1000))))
 
 
 def bye(core: Core, ticket: Ticket) -> None:
@@ -257,6 +265,11 @@ def bye(core: Core, ticket: Ticket) -> None:
     core.answer(ticket)
     core.end(session, None)
     core.store.forget(session.producer)
+
+
+def _refuse_if_overloaded(core: Core) -> None:
+    if core.pusher.overloaded:
+        raise errors.Busy("too many answers wait to be sent; try again later")
 
 
 def _session(core: Core, ticket: Ticket) -> Session:

@@ -14,6 +14,7 @@ fences the old one); `bye`, silence or a broken bound ends it.
 from __future__ import annotations
 
 from bisect import insort
+from collections.abc import Callable
 from typing import Any
 
 from zchat import errors
@@ -28,6 +29,7 @@ from zchat.broker.limits import (
     QUIET_AFTER,
     STALL,
 )
+from zchat.broker.notes import Notes
 from zchat.broker.push import Port, Pusher
 from zchat.broker.retention import Retention
 from zchat.broker.room import Room
@@ -39,15 +41,28 @@ from zchat.wire import COMMANDS, END, ERROR, MAX_BLOCK_BYTES, OK, MalformedComma
 
 
 class Core:
-    """Decide what a broker does."""
+    """Decide what a broker does.
 
-    def __init__(self, port: Port, store: Store, logs: list[RoomLog], settings: Settings, now: float) -> None:
+    `logs` are the rooms that the opened store has. `now` and all later times are seconds of a clock
+    that never goes back; `clock` tells the microseconds since 1970, as the store's does.
+    """
+
+    def __init__(
+        self,
+        port: Port,
+        store: Store,
+        logs: list[RoomLog],
+        settings: Settings,
+        now: float,
+        clock: Callable[[], int],
+    ) -> None:
         self._port = port
         self.store = store
         self.settings = settings
         self.counters = Counters()
-        self.pusher = Pusher(port, store, self.counters)
-        self.retention = Retention(self)
+        self.notes = Notes()
+        self.pusher = Pusher(port, store, self.counters, self.notes, self.end)
+        self.retention = Retention(self, clock)
         self.sessions: dict[bytes, Session] = {}
         self.tokens: dict[bytes, Session] = {}
         self.producers: dict[bytes, Session] = {}
@@ -187,12 +202,12 @@ class Core:
         self.counters.refused[error.code] += 1
         frame: bytes = pack((ERROR, ticket.request, error.code, error.text, error.retryable))
         if ticket.session is None or ticket.request is None:
-            self._port.send(ticket.routing_id, frame)
+            self.tell(ticket.routing_id, frame)
         else:
             self.answer_frame(ticket, frame)
 
-    def send_loose(self, routing_id: bytes, frame: bytes) -> None:
-        """Send what may be dropped if the pipe is full."""
+    def tell(self, routing_id: bytes, frame: bytes) -> None:
+        """Send what no session is owed: it is dropped if the pipe is full."""
         self._port.send(routing_id, frame)
 
     # -- sessions --------------------------------------------------------------------------------
@@ -207,7 +222,8 @@ class Core:
     def fence(self, session: Session) -> None:
         """Take a session off its connection, whose late frames are dropped from now on."""
         del self.sessions[session.routing_id]
-        self._port.send(session.routing_id, _end(errors.Superseded("this session goes on over another connection")))
+        self.tell(session.routing_id, _end(errors.Superseded("this session goes on over another connection")))
+        self.pusher.drop_replies(session)
         self.fenced[session.routing_id] = None
         if len(self.fenced) > FENCED:
             del self.fenced[next(iter(self.fenced))]
@@ -217,9 +233,11 @@ class Core:
         """End a session and its memberships; with an error the client is told it."""
         if error is not None:
             self.counters.refused[error.code] += 1
-            session.replies.clear()
+            self.pusher.drop_replies(session)
             if not session.gone:
-                self._port.send(session.routing_id, _end(error))
+                self.tell(session.routing_id, _end(error))
+            if not self.closing:
+                self.notes.add(f"the session of {session.user} was ended: {error.code}: {error.text}")
         session.ended = True
         del self.sessions[session.routing_id]
         del self.tokens[session.token]

@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 class Counters:
     """Count what happened since the start; read by any thread, written by the loop thread.
 
-    `messages`, `blocks`: stored. `pushes`, `push_bytes`: notifications handed to the socket.
-    `deferred`: a push found no credit. `retried`: a pipe was full (EAGAIN). `failed`: a peer
-    was gone (EHOSTUNREACH). `gaps`: told to members. `fenced`: frames of connections whose
-    session went on elsewhere. `stale_credit`: credit of an earlier join, or repeated.
-    `reads`: pages read from the store for members behind the tail. `expired`: sessions that
-    fell silent. `turns`: of the loop. `refused`: by code.
+    `messages`, `blocks`: stored. `duplicates`: blocks that had been stored before. `pushes`,
+    `push_bytes`: notifications handed to the socket. `deferred`: a push found no credit.
+    `retried`: a pipe was full (EAGAIN). `failed`: a peer was gone (EHOSTUNREACH). `gaps`: told to
+    members. `fenced`: frames of connections whose session went on elsewhere. `stale_credit`: credit
+    of an earlier join, or repeated. `reads`: pages asked of the store for members behind the tail.
+    `unread`: those of them that it could not read. `untrimmed`: steps of retention that failed.
+    `expired`: sessions that fell silent. `greeted`: greetings that were accepted. `turns`: of the
+    loop. `refused`: by code.
     """
 
     messages: int = 0
@@ -30,8 +32,9 @@ class Counters:
     fenced: int = 0
     stale_credit: int = 0
     reads: int = 0
+    unread: int = 0
+    untrimmed: int = 0
     expired: int = 0
     greeted: int = 0
     turns: int = 0
-    oversized: int = 0
     refused: Counter[str] = field(default_factory=Counter)

@@ -58,6 +58,21 @@ RETRY_FIRST = 0.001
 RETRY_MAX = 0.05
 """What that wait grows to: a stuck peer costs twenty tries a second."""
 
+READ_BUSY = 0.2
+"""Seconds until a member is read for again that met too many reads: twice what the store takes for those."""
+
+READ_AGAIN_FIRST = 0.05
+"""Seconds until a member for whom the store could not read is read for again."""
+
+READ_AGAIN_MAX = 1.0
+"""What that wait grows to: a broken disk costs one try a second and member."""
+
+READ_TRIES = 10
+"""Failed reads in a row, over five seconds, after which a member's session ends: nobody hears nothing for ever."""
+
+REPLIES_BYTES = 64 << 20
+"""Bytes of replies that wait for full pipes, over all sessions, at which pages are refused."""
+
 PING_AFTER = 1.0
 """Seconds of silence after which a client pings; told to it in the greeting."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 from itertools import count
 from typing import Protocol
@@ -13,6 +14,11 @@ from zchat.broker.limits import (
     CROWDED_BYTES,
     IN_FLIGHT_BYTES,
     NOTIFICATION_BYTES,
+    READ_AGAIN_FIRST,
+    READ_AGAIN_MAX,
+    READ_BUSY,
+    READ_TRIES,
+    REPLIES_BYTES,
     RETRY_FIRST,
     RETRY_MAX,
     TAIL_BYTES,
@@ -20,10 +26,12 @@ from zchat.broker.limits import (
     TURN_BYTES,
     TURN_SENDS,
 )
+from zchat.broker.notes import Notes
 from zchat.broker.room import Member, Room, State
 from zchat.broker.session import Session
 from zchat.broker.store.base import Failed, Full, Page, Store
 from zchat.broker.store.blocks import Block
+from zchat.errors import Refused, StoreFailed
 from zchat.messages import Gap, GapReason
 from zchat.wire import GAP, encode_push, pack
 
@@ -44,19 +52,29 @@ class Port(Protocol):
 
 
 class Pusher:
-    """Keep the members to serve, serve them in turns, and own everything that goes to a session."""
+    """Keep the members to serve, serve them in turns, and own the replies and notifications of sessions.
 
-    def __init__(self, port: Port, store: Store, counters: Counters) -> None:
+    `end` ends a session that can't be served any more. `waiting` counts the bytes of replies that
+    wait for full pipes.
+    """
+
+    def __init__(
+        self, port: Port, store: Store, counters: Counters, notes: Notes, end: Callable[[Session, Refused], None]
+    ) -> None:
         self._port = port
         self._store = store
         self._counters = counters
+        self._notes = notes
+        self._end = end
         self._ready: deque[Member] = deque()
         self._retries: list[tuple[float, int, Session]] = []
+        self._unread: list[tuple[float, int, Member]] = []
         self._tie = count()
         self._tails: dict[Room, None] = {}
         self._tail_bytes = 0
         self._now = 0.0
         self.in_flight = 0
+        self.waiting = 0
 
     @property
     def busy(self) -> bool:
@@ -65,8 +83,8 @@ class Pusher:
 
     @property
     def due(self) -> float | None:
-        """Return when the next full pipe is to be tried again, None if there is none."""
-        return self._retries[0][0] if self._retries else None
+        """Return when the next full pipe, or failed read, is to be tried again, None if there is none."""
+        return min((heap[0][0] for heap in (self._retries, self._unread) if heap), default=None)
 
     # -- what happens to members ---------------------------------------------------------------
 
@@ -152,16 +170,30 @@ class Pusher:
         if session.gone:
             return
         if session.replies or session.blocked:
-            session.replies.append(frame)
+            self._keep(session, frame)
             return
         outcome = self._port.send(session.routing_id, frame)
         if outcome == Sent.SENT:
             session.unanswered -= 1
         elif outcome == Sent.FULL:
-            session.replies.append(frame)
+            self._keep(session, frame)
             self._block(session)
         else:
             self._gone(session)
+
+    @property
+    def overloaded(self) -> bool:
+        """Tell whether so many bytes of replies wait that no more large ones are to be made."""
+        return self.waiting >= REPLIES_BYTES
+
+    def drop_replies(self, session: Session) -> None:
+        """Forget the replies that wait for a session's pipe."""
+        self.waiting -= sum(map(len, session.replies))
+        session.replies.clear()
+
+    def _keep(self, session: Session, frame: bytes) -> None:
+        session.replies.append(frame)
+        self.waiting += len(frame)
 
     def _block(self, session: Session) -> None:
         self._counters.retried += 1
@@ -173,20 +205,22 @@ class Pusher:
     def _gone(self, session: Session) -> None:
         self._counters.failed += 1
         session.gone = True
-        session.replies.clear()
+        self.drop_replies(session)
 
     def _retry(self, session: Session) -> None:
         session.blocked = False
         while session.replies:
             outcome = self._port.send(session.routing_id, session.replies[0])
             if outcome == Sent.FULL:
-                if not session.ended or session.backoff < RETRY_MAX:  # who said goodbye isn't waited for much longer
+                if not session.ended or session.backoff < RETRY_MAX:
                     self._block(session)
+                else:  # who said goodbye isn't waited for much longer
+                    self.drop_replies(session)
                 return
             if outcome == Sent.GONE:
                 self._gone(session)
                 return
-            session.replies.popleft()
+            self.waiting -= len(session.replies.popleft())
             session.unanswered -= 1
         held, session.held = session.held, []
         for member in held:
@@ -196,10 +230,14 @@ class Pusher:
     # -- a turn ----------------------------------------------------------------------------------
 
     def turn(self, now: float) -> None:
-        """Try full pipes again that are due, then serve ready members in turn, within bounds."""
+        """Try full pipes and failed reads again that are due, then serve ready members in turn, within bounds."""
         self._now = now
         while self._retries and self._retries[0][0] <= now:
             self._retry(heapq.heappop(self._retries)[2])
+        while self._unread and self._unread[0][0] <= now:
+            member = heapq.heappop(self._unread)[2]
+            if member.state is State.UNREAD:
+                self._wake(member)
         sends = size = 0
         ready = self._ready
         while ready and sends < TURN_SENDS and size < TURN_BYTES:
@@ -248,9 +286,10 @@ class Pusher:
         if member.state is not State.READING:
             return  # left meanwhile
         if not isinstance(page, Page):
-            self._hold(member)
-            self._block(member.session)
+            self._unreadable(member, page)
             return
+        self._notes.well("reading for members")
+        member.tries = 0
         member.state = State.READY
         room = member.room
         if not page.blocks or page.blocks[0].first > member.cursor + 1:
@@ -263,6 +302,21 @@ class Pusher:
             return
         frame, upto, _ = self._make(member, page.blocks)
         self._send(member, frame, upto)
+
+    def _unreadable(self, member: Member, why: Full | Failed) -> None:
+        """Ask again later for this member alone, or end its session when that has failed too often."""
+        self._counters.unread += 1
+        wait = READ_BUSY
+        if isinstance(why, Failed):
+            self._notes.trouble("reading for members", why.reason)
+            member.tries += 1
+            if member.tries >= READ_TRIES:
+                text = f"{member.room.name} can't be read: {why.reason}; try again later"
+                self._end(member.session, StoreFailed(text))
+                return
+            wait = min(READ_AGAIN_FIRST * 2 ** (member.tries - 1), READ_AGAIN_MAX)
+        member.state = State.UNREAD
+        heapq.heappush(self._unread, (self._now + wait, next(self._tie), member))
 
     def _hold(self, member: Member) -> None:
         member.state = State.HELD

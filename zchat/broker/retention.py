@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from zchat.broker.limits import RETAIN_EVERY
 from zchat.broker.room import Room
 from zchat.broker.store.base import Failed, Trimmed
-from zchat.broker.store.ledger import now as microseconds
 
 if TYPE_CHECKING:
     from zchat.broker.core import Core
@@ -22,7 +21,7 @@ class Retention:
     `clock` tells the microseconds since 1970, as the store's does.
     """
 
-    def __init__(self, core: Core, clock: Callable[[], int] = microseconds) -> None:
+    def __init__(self, core: Core, clock: Callable[[], int]) -> None:
         self._core = core
         self._clock = clock
         self._rooms: deque[Room] = deque()
@@ -51,7 +50,11 @@ class Retention:
         return kept > 0 if self._age else kept > self._keep
 
     def _trimmed(self, room: Room, outcome: Trimmed | Failed) -> None:
-        if isinstance(outcome, Trimmed):
+        if isinstance(outcome, Failed):
+            self._core.counters.untrimmed += 1
+            self._core.notes.trouble("retention", outcome.reason)
+        else:
+            self._core.notes.well("retention")
             self._core.pusher.trimmed(room, outcome.first)
             if outcome.more:
                 self._rooms.appendleft(room)

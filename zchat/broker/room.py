@@ -18,14 +18,15 @@ class State(Enum):
     """Say where a member stands.
 
     CAUGHT_UP: has been sent all. READY: on the list of those to serve. STARVED: has something
-    to read and no credit. READING: waits for a page from the store. HELD: waits for its
-    session's pipe. LEFT: no member any more.
+    to read and no credit. READING: waits for a page from the store. UNREAD: the store could
+    not read, and is to be asked again. HELD: waits for its session's pipe. LEFT: no member any more.
     """
 
     CAUGHT_UP = "caught up"
     READY = "ready"
     STARVED = "starved"
     READING = "reading"
+    UNREAD = "unread"
     HELD = "held"
     LEFT = "left"
 
@@ -36,6 +37,7 @@ class Member:
     `cursor` is how far the log has been gone through for it, `covered` the `upto` of the last
     notification it was sent: own messages move the cursor and are not sent. `sent` and `taken`
     are running counts of notifications since the join; `out` holds the sizes of those between.
+    `tries` counts the reads that failed in a row.
     """
 
     __slots__ = (
@@ -51,6 +53,7 @@ class Member:
         "session",
         "state",
         "taken",
+        "tries",
     )
 
     def __init__(self, session: Session, room: Room, join: int, cursor: int, held: int) -> None:
@@ -66,6 +69,7 @@ class Member:
         self.out: deque[int] = deque([0] * held)
         self.gap: Gap | None = None
         self.state = State.CAUGHT_UP
+        self.tries = 0
 
     @property
     def behind(self) -> bool:

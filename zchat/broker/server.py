@@ -36,6 +36,7 @@ from zchat.broker.push import Sent
 from zchat.broker.settings import DEFAULT_ROOMS, Settings
 from zchat.broker.store import open_store
 from zchat.broker.store.base import Store
+from zchat.broker.store.ledger import now as microseconds
 from zchat.defaults import DEFAULT_URL
 from zchat.errors import AddressError, UsageError, ZchatError
 from zchat.wire import FRAME_OVERHEAD, MAX_BLOCK_BYTES
@@ -227,7 +228,7 @@ class Loop:
                 logs = self._store.open(self._alarm.ring)
                 try:
                     urls = [_bind(self._router, url) for url in self._bind]
-                    self.core = Core(self, self._store, logs, self._settings, time.monotonic())
+                    self.core = Core(self, self._store, logs, self._settings, time.monotonic(), microseconds)
                     self.urls = urls
                     log.info("listening at %s", ", ".join(urls))
                     ready()
@@ -275,6 +276,8 @@ class Loop:
             now = time.monotonic()
             core.tick(now, drained)
             core.turn(now)
+            if core.notes:
+                _log(core)
             if drained and not core.pusher.busy:
                 if core.gathering():
                     time.sleep(NAP)
@@ -309,9 +312,16 @@ class Loop:
             self._receive(core)
             core.tick(now, False)
             core.turn(now)
+            _log(core)
             self._sleep(min(core.due(), deadline) - now)
         core.dismiss()
+        _log(core)
         log.info("stopped: %s", core.counters)
+
+
+def _log(core: Core) -> None:
+    for text, grave in core.notes.take():
+        log.log(logging.ERROR if grave else logging.INFO, "%s", text)
 
 
 def _router(context: zmq.Context[zmq.Socket[bytes]], settings: Settings) -> zmq.Socket[bytes]:
@@ -342,9 +352,7 @@ def _bind(router: zmq.Socket[bytes], url: str) -> str:
         if error.errno == zmq.EADDRINUSE:
             raise AddressError(f"{url} is in use: is a broker running there? choose another port") from error
         if error.errno in (zmq.EINVAL, zmq.EPROTONOSUPPORT):
-            raise AddressError(
-                f"{url!r} is not an address: use tcp://HOST:PORT, for instance {DEFAULT_URL}"
-            ) from error
+            raise AddressError(f"{url!r} is not an address: use tcp://HOST:PORT, for instance {DEFAULT_URL}") from error
         raise AddressError(f"can't listen at {url}: {error.strerror}; use an address of this machine") from error
     endpoint = router.getsockopt(zmq.LAST_ENDPOINT)
     assert isinstance(endpoint, bytes)

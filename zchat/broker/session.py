@@ -54,12 +54,11 @@ class Session:
         self.ended = False
 
     def connect(self, routing_id: bytes, mark: int, now: float) -> None:
-        """Go on over a fresh connection: what the old one was owed is no longer owed."""
+        """Go on over a fresh connection: what the old one was owed is no longer owed, and dropped already."""
         self.routing_id = routing_id
         self.mark = mark
         self.heard = now
         self.unanswered = 0
-        self.replies.clear()
         self.held.clear()
         self.backoff = RETRY_FIRST
         self.gone = False

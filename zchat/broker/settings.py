@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from zchat.broker.limits import HIGH_WATER_MARK, MAX_HIGH_WATER_MARK, MAX_MESSAGE
@@ -33,8 +34,8 @@ class Settings:
             raise UsageError(
                 f"the high-water mark is 1 to {MAX_HIGH_WATER_MARK} notifications, not {self.high_water_mark}"
             )
-        if self.retain_messages < 0 or self.retain_days < 0:
-            raise UsageError("retention is a number of messages or days, 0 for ever, never below 0")
+        if self.retain_messages < 0 or self.retain_days < 0 or not math.isfinite(self.retain_days):
+            raise UsageError("retention is a number of messages or days, 0 for ever, never below 0 or without end")
         if not 1 <= self.max_message <= MAX_BLOCK_BYTES:
             raise UsageError(f"a message's limit is 1 to {MAX_BLOCK_BYTES} bytes, not {self.max_message}")
         if self.fixed_rooms and not self.rooms:

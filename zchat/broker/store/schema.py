@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -164,19 +165,26 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
 
 
 def load(connection: sqlite3.Connection, clock: Callable[[], int]) -> Ledger:
-    """Return the ledger as the file has it, without the producers that are too old."""
+    """Return the ledger as the file has it, without the producers that are too old.
+
+    Raises:
+        StoreError: what is in the file doesn't fit together.
+        sqlite3.Error: it can't be read.
+    """
     ledger = Ledger(clock)
+    epochs: dict[int, deque[Epoch]] = {}
+    for room, first, epoch in connection.execute("SELECT room, first, epoch FROM epochs ORDER BY room, first"):
+        epochs.setdefault(room, deque(maxlen=MAX_EPOCHS)).append(Epoch(epoch, first))
     names = {}
     for id, name, first, last, timestamp in connection.execute("SELECT id, name, first, last, timestamp FROM rooms"):
-        epochs = connection.execute(
-            "SELECT epoch, first FROM epochs WHERE room = ? ORDER BY first DESC LIMIT ?", (id, MAX_EPOCHS)
-        ).fetchall()
-        ledger.restore_room(Room(id, name, first, last, timestamp, [Epoch(*each) for each in reversed(epochs)]))
+        ledger.restore_room(Room(id, name, first, last, timestamp, epochs.get(id, ())))
         names[id] = name
     oldest = clock() - PRODUCER_DAY
     for producer, room, number, results, seen in connection.execute(
         "SELECT producer, room, last, results, seen FROM producers WHERE seen > ? ORDER BY seen", (oldest,)
     ):
+        if room not in names:
+            raise StoreError(f"a producer's room, number {room}, is missing: the file is damaged; restore a backup")
         ledger.restore_producer((producer, names[room]), Producer(number, msgpack.unpackb(results), seen))
     return ledger
 

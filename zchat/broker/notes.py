@@ -1,0 +1,56 @@
+"""What the core has to say to whoever runs the broker: kept until the loop logs it."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import NamedTuple
+
+MAX_NOTES = 100
+"""Notes kept between two turns: an outage can end thousands of sessions in one, and a log need not name each."""
+
+
+class Note(NamedTuple):
+    """Hold one line for the log; `grave` if somebody should look after it."""
+
+    text: str
+    grave: bool
+
+
+class Notes:
+    """Gather notes in order; what is wrong is told once, and once more when it is well again."""
+
+    def __init__(self) -> None:
+        self._kept: deque[Note] = deque()
+        self._passed_over = 0
+        self._troubles: set[str] = set()
+
+    def __bool__(self) -> bool:
+        return bool(self._kept)
+
+    def add(self, text: str, *, grave: bool = False) -> None:
+        """Keep a line; beyond a bound the lines are only counted."""
+        if len(self._kept) < MAX_NOTES:
+            self._kept.append(Note(text, grave))
+        else:
+            self._passed_over += 1
+
+    def trouble(self, what: str, reason: str) -> None:
+        """Tell that `what` goes wrong, unless that is known."""
+        if what not in self._troubles:
+            self._troubles.add(what)
+            self.add(f"{what} goes wrong: {reason}", grave=True)
+
+    def well(self, what: str) -> None:
+        """Tell that `what` works again, if it went wrong before."""
+        if self._troubles and what in self._troubles:
+            self._troubles.remove(what)
+            self.add(f"{what} works again")
+
+    def take(self) -> list[Note]:
+        """Return what was gathered since the last time."""
+        notes = list(self._kept)
+        if self._passed_over:
+            notes.append(Note(f"{self._passed_over} more notes in the same moment", False))
+        self._kept.clear()
+        self._passed_over = 0
+        return notes
