@@ -18,6 +18,7 @@ from typing import Any
 import zmq
 
 from zchat.alarm import Alarm
+from zchat.defaults import DEFAULT_URL
 from zchat.errors import AddressError, ZchatError
 from zchat.protocol import ClientCore, Welcome
 from zchat.wire import FRAME_OVERHEAD, MAX_BLOCK_BYTES
@@ -87,7 +88,7 @@ class Receiver:
             self._dealer.close(0)
             raise AddressError(
                 f"{url!r} is not a broker's address ({error.strerror}): use tcp://HOST:PORT, "
-                "for instance tcp://127.0.0.1:5555"
+                f"for instance {DEFAULT_URL}"
             ) from error
         self._alarm = Alarm(context)
         self.thread = threading.Thread(target=self._run, name=f"zchat-receive {url}", daemon=True)
