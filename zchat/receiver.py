@@ -87,8 +87,7 @@ class Receiver:
         except zmq.ZMQError as error:
             self._dealer.close(0)
             raise AddressError(
-                f"{url!r} is not a broker's address ({error.strerror}): use tcp://HOST:PORT, "
-                f"for instance {DEFAULT_URL}"
+                f"{url!r} is not a broker's address ({error.strerror}): use tcp://HOST:PORT, for instance {DEFAULT_URL}"
             ) from error
         self._alarm = Alarm(context)
         self.thread = threading.Thread(target=self._run, name=f"zchat-receive {url}", daemon=True)
