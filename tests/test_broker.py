@@ -282,6 +282,33 @@ def test_a_forked_child_that_leaves_the_block_does_not_touch_the_broker() -> Non
     assert (run.returncode, run.stdout, run.stderr) == (0, "1\n", "")
 
 
+def test_what_goes_wrong_stands_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, dial: Dial
+) -> None:
+    def fail(self: Committer, connection: object, tasks: object) -> NoReturn:
+        raise OSError("the disk is broken")
+
+    caplog.set_level("INFO", "zchat.broker")
+    with Broker(ANY, store=f"sqlite:{tmp_path}/z.db") as broker:
+        raw = dial(broker.url)
+        assert raw.greet()[0] == "ok"
+        assert raw.ask("join", 2, "Talk", 1, None, 0, True)[0] == "ok"
+        with monkeypatch.context() as patch:
+            patch.setattr(Committer, "_commit", fail)
+            for request in (3, 4):
+                assert raw.ask("send", request, "Talk", 1, b"\x91\x01")[2] == "store_failed"
+        assert raw.ask("send", 5, "Talk", 1, b"\x91\x01")[0] == "ok"
+        for request in range(6, 40):
+            raw.say(pack(("history", request, "Talk", 0, None, 1)))
+        eventually(lambda: broker.counters.refused["too_many_requests"] > 0, "its session is ended")
+    lines = [(record.levelname, record.message) for record in caplog.records]
+    assert [level for level, text in lines if "storing goes wrong" in text and "the disk is broken" in text] == [
+        "ERROR"
+    ]
+    assert ("INFO", "storing works again") in lines
+    assert any(level == "INFO" and "raw was ended: too_many_requests" in text for level, text in lines)
+
+
 @pytest.mark.parametrize("round", range(3))
 def test_a_broker_that_stops_answers_what_it_accepted(tmp_path: Path, round: int) -> None:
     stored: list[int] = []

@@ -1,7 +1,7 @@
 """The broker without I/O: frames and the time come in, frames go out through a port.
 
 It knows no socket, thread, clock or file, so that a simulation can run it. The loop
-(`zchat.broker.server`) owns one and calls it from its thread alone:
+(`zchat.broker.loop`) owns one and calls it from its thread alone:
 
     receive(routing_id, frames, now)   for each message that the socket has
     tick(now, drained)                 once a turn: the store's answers, expiry, retention

@@ -1,0 +1,216 @@
+"""The loop that owns the ROUTER.
+
+One thread makes, uses and closes the sockets. Others reach it by an inproc PAIR under a lock:
+the store when something is done, and whoever stops the broker.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import math
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+import zmq
+
+from zchat.alarm import Alarm
+from zchat.broker.core import Core
+from zchat.broker.limits import CLOSE_SECONDS, LINGER_SECONDS, MAX_REQUESTS, NAP, STOP_SECONDS, TURN_FRAMES
+from zchat.broker.push import Sent
+from zchat.broker.settings import Settings
+from zchat.broker.store.base import Store
+from zchat.broker.store.ledger import now as microseconds
+from zchat.defaults import DEFAULT_URL
+from zchat.errors import AddressError
+from zchat.wire import FRAME_OVERHEAD, MAX_BLOCK_BYTES
+
+log = logging.getLogger("zchat.broker")
+
+BACKLOG = 1024
+"""TCP connections that may wait for being accepted: a fleet that comes back at once."""
+
+RECEIVE_MARK = 2 * MAX_REQUESTS
+"""Messages that libzmq reads ahead a peer: what a session may have unanswered, credit and pings beside it."""
+
+HANDSHAKE_MS = 5_000
+"""How long a raw TCP connection may take to become a ZeroMQ peer."""
+
+TRANSPORT_HEARTBEAT_MS = 15_000
+"""How often libzmq itself looks whether a peer's TCP connection is alive: frees what is half open."""
+
+MAX_WAIT = 1.0
+"""Seconds that the loop sleeps at most."""
+
+MAX_SOCKETS = 65_536
+"""Sockets that the context may hold: the system's limit on open files is the one that counts."""
+
+_MORE = zmq.SNDMORE | zmq.NOBLOCK
+
+
+class Loop:
+    """Own the ROUTER: receive, tick, serve, sleep."""
+
+    def __init__(self, bind: tuple[str, ...], store: Store, settings: Settings) -> None:
+        self._bind = bind
+        self._store = store
+        self._settings = settings
+        self._stopping = threading.Event()
+        self._end = math.inf
+        self._alarm: Alarm | None = None
+        self._router: zmq.Socket[bytes]
+        self.urls: list[str] = []
+        self.core: Core | None = None
+
+    def stop(self) -> None:
+        """Ask the loop to end. Any thread."""
+        if not self._stopping.is_set():
+            self._end = time.monotonic() + STOP_SECONDS
+            self._stopping.set()
+        if self._alarm is not None:
+            self._alarm.ring()
+
+    def run(self, ready: Callable[[], None]) -> None:
+        """Open everything, say so by calling `ready`, run until stopped, close everything."""
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        context.set(zmq.MAX_SOCKETS, min(MAX_SOCKETS, context.get(zmq.SOCKET_LIMIT)))
+        try:
+            self._alarm = Alarm(context)
+            self._router = _router(context, self._settings)
+            try:
+                logs = self._store.open(self._alarm.ring)
+                try:
+                    urls = [_bind(self._router, url) for url in self._bind]
+                    self.core = Core(self, self._store, logs, self._settings, time.monotonic(), microseconds)
+                    self.urls = urls
+                    log.info("listening at %s", ", ".join(urls))
+                    ready()
+                    self._serve(self.core)
+                finally:
+                    self._store.close(self._left(LINGER_SECONDS))
+            finally:
+                self._router.close(int(min(LINGER_SECONDS, self._left()) * 1000))
+                self._alarm.close()
+        finally:
+            context.term()
+
+    def send(self, routing_id: bytes, frame: bytes) -> int:
+        """Send one frame to one peer without blocking: the core's port."""
+        router = self._router
+        try:
+            router.send(routing_id, _MORE)
+            router.send(frame, zmq.NOBLOCK)
+        except zmq.Again:
+            return Sent.FULL
+        except zmq.ZMQError as error:
+            if error.errno != zmq.EHOSTUNREACH:
+                raise
+            return Sent.GONE
+        return Sent.SENT
+
+    def _serve(self, core: Core) -> None:
+        try:
+            self._turns(core)
+            self._farewell(core)
+        except BaseException:
+            with suppress(Exception):  # clients learn of it now, not by a silence; what failed may fail again
+                core.dismiss()
+            raise
+
+    def _left(self, kept: float = 0) -> float:
+        """Return the seconds left of the time for stopping, less `kept`; it begins now if nobody asked to stop."""
+        now = time.monotonic()
+        self._end = min(self._end, now + STOP_SECONDS)
+        return max(0.0, self._end - kept - now)
+
+    def _turns(self, core: Core) -> None:
+        while not self._stopping.is_set():
+            drained = self._receive(core)
+            now = time.monotonic()
+            core.tick(now, drained)
+            core.turn(now)
+            if core.notes:
+                _log(core)
+            if drained and not core.pusher.busy:
+                if core.gathering():
+                    time.sleep(NAP)
+                self._sleep(core.due() - now)
+
+    def _receive(self, core: Core) -> bool:
+        """Hand what has arrived to the core, a turn's worth; True if nothing is left."""
+        router = self._router
+        now = time.monotonic()
+        for _ in range(TURN_FRAMES):
+            try:
+                routing_id = router.recv(zmq.NOBLOCK)
+            except zmq.Again:
+                return True
+            frames = [router.recv(zmq.NOBLOCK)]  # behind a routing id there is always a frame
+            while router.getsockopt(zmq.RCVMORE):
+                frames[1:] = [router.recv(zmq.NOBLOCK)]  # refused: one is enough to tell, the rest isn't kept
+            core.receive(routing_id, frames, now)
+        return False
+
+    def _sleep(self, seconds: float) -> None:
+        assert self._alarm is not None
+        wait = max(0, int(min(seconds, MAX_WAIT) * 1000) + 1)
+        zmq.zmq_poll([(self._router, zmq.POLLIN), (self._alarm.socket, zmq.POLLIN)], wait)
+        self._alarm.quiet()
+
+    def _farewell(self, core: Core) -> None:
+        """Answer what was accepted, tell the clients, within a bound of time."""
+        core.stop()
+        deadline = time.monotonic() + self._left(CLOSE_SECONDS + LINGER_SECONDS)
+        while not core.settled and (now := time.monotonic()) < deadline:
+            self._receive(core)
+            core.tick(now, False)
+            core.turn(now)
+            _log(core)
+            self._sleep(min(core.due(), deadline) - now)
+        core.dismiss()
+        _log(core)
+        log.info("stopped: %s", core.counters)
+
+
+def _log(core: Core) -> None:
+    for text, grave in core.notes.take():
+        log.log(logging.ERROR if grave else logging.INFO, "%s", text)
+
+
+def _router(context: zmq.Context[zmq.Socket[bytes]], settings: Settings) -> zmq.Socket[bytes]:
+    # A peer may claim a routing id of the kind that the ROUTER makes itself, and when its counter
+    # comes to that number libzmq ends the process; it starts at libc's rand(), the same each time
+    # unless it is seeded.
+    if sys.platform != "win32":
+        ctypes.CDLL(None).srand(int.from_bytes(os.urandom(4), "big"))
+    router = context.socket(zmq.ROUTER)
+    router.linger = int(LINGER_SECONDS * 1000)
+    router.setsockopt(zmq.ROUTER_MANDATORY, 1)
+    # Twice what a session may have unanswered in its busiest room, pushes and replies: libzmq hands
+    # room back in steps of half the mark.
+    router.setsockopt(zmq.SNDHWM, 2 * (settings.high_water_mark + MAX_REQUESTS))
+    router.setsockopt(zmq.RCVHWM, RECEIVE_MARK)
+    router.setsockopt(zmq.MAXMSGSIZE, MAX_BLOCK_BYTES + FRAME_OVERHEAD)
+    router.setsockopt(zmq.BACKLOG, BACKLOG)
+    router.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
+    router.setsockopt(zmq.HEARTBEAT_IVL, TRANSPORT_HEARTBEAT_MS)
+    router.setsockopt(zmq.HEARTBEAT_TIMEOUT, TRANSPORT_HEARTBEAT_MS)
+    return router
+
+
+def _bind(router: zmq.Socket[bytes], url: str) -> str:
+    try:
+        router.bind(url)
+    except zmq.ZMQError as error:
+        if error.errno == zmq.EADDRINUSE:
+            raise AddressError(f"{url} is in use: is a broker running there? choose another port") from error
+        if error.errno in (zmq.EINVAL, zmq.EPROTONOSUPPORT):
+            raise AddressError(f"{url!r} is not an address: use tcp://HOST:PORT, for instance {DEFAULT_URL}") from error
+        raise AddressError(f"can't listen at {url}: {error.strerror}; use an address of this machine") from error
+    endpoint = router.getsockopt(zmq.LAST_ENDPOINT)
+    assert isinstance(endpoint, bytes)
+    return endpoint.rstrip(b"\0").decode()
