@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from math import inf
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from zchat.broker import push
 from zchat.broker.core import Core
-from zchat.broker.push import Sent
+from zchat.broker.pipes import Sent
 from zchat.broker.settings import Settings
 from zchat.broker.store.memory import MemoryStore
 from zchat.calls import Answer, Deadline, Letter
@@ -55,7 +56,7 @@ class Net:
             self.broker(1_000)
             moved = [client.receive(1_000) + client.take(1_000) for client in self.clients.values()]
             waiting = any(client.outbox for client in self.clients.values())
-            if not any(moved) and not waiting and not self.core.pusher.busy and self.core.pusher.due is None:
+            if not any(moved) and not waiting and not self.core.pusher.busy and self.core.pusher.due == inf:
                 return
         raise AssertionError("it never comes to rest")
 

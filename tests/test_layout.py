@@ -29,6 +29,7 @@ WITHOUT_IO = [
     "zchat/broker/counters.py",
     "zchat/broker/limits.py",
     "zchat/broker/notes.py",
+    "zchat/broker/pipes.py",
     "zchat/broker/push.py",
     "zchat/broker/retention.py",
     "zchat/broker/room.py",

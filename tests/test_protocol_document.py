@@ -12,7 +12,7 @@ from tests.vectors.load import frame_of, value_of, vectors
 from zchat import names, wire
 from zchat.broker import limits
 from zchat.broker.core import Core
-from zchat.broker.push import Sent
+from zchat.broker.pipes import Sent
 from zchat.broker.settings import Settings
 from zchat.broker.store import base, epochs, ledger
 from zchat.broker.store.memory import MemoryStore

@@ -7,7 +7,7 @@ from typing import Any
 
 from zchat.broker.core import Core
 from zchat.broker.limits import SHARED_NOTIFICATIONS
-from zchat.broker.push import Sent
+from zchat.broker.pipes import Sent
 from zchat.broker.room import State
 from zchat.broker.settings import Settings
 from zchat.broker.store.base import Append, Appended, Failed, Full, Page, RoomLog, Store
@@ -158,10 +158,10 @@ class World:
             assert room.caught_up <= room.members
             assert len(room.shared) <= SHARED_NOTIFICATIONS
             assert not room.idle, f"{room.name} should have been forgotten"
-        owed = {id(session): session for _, _, session in pusher._retries} | {
+        owed = {id(session): session for _, _, session in core.pipes._retries} | {
             id(session): session for session in core.sessions.values()
         }
-        assert pusher.waiting == sum(len(frame) for session in owed.values() for frame in session.replies)
+        assert core.pipes.waiting == sum(len(frame) for session in owed.values() for frame in session.replies)
         assert core.order == sorted(core.rooms)
         assert pusher._tail_bytes == sum(room.tail.cost for room in core.rooms.values())
 

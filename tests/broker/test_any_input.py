@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 import pytest
@@ -126,7 +127,8 @@ def end(world: World, store: LateStore) -> None:
     assert not core.tokens
     assert not core.producers
     assert core.pusher.in_flight == 0
-    assert core.pusher.due is None
+    assert core.pipes.waiting == 0
+    assert core.pusher.due == inf
     assert not core.pusher._ready
     assert core.pending == 0
     for room in core.rooms.values():

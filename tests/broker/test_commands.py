@@ -309,7 +309,7 @@ def test_history_says_why_it_cannot_be_read() -> None:
 def test_pages_are_refused_while_too_many_bytes_of_replies_wait_and_taken_again_later(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zchat.broker.push.REPLIES_BYTES", 2_000)
+    monkeypatch.setattr("zchat.broker.pipes.REPLIES_BYTES", 2_000)
     alice, stuck = Peer(world, "alice"), Peer(world, "bob")
     alice.join("General")
     alice.send("General", "x" * 900)
@@ -317,20 +317,20 @@ def test_pages_are_refused_while_too_many_bytes_of_replies_wait_and_taken_again_
     for _ in range(10):
         stuck.ask("history", "General", None, None, 1)
     world.run()
-    assert 2_000 <= world.core.pusher.waiting < 4_000, "refusals wait as well, but they are small"
+    assert 2_000 <= world.core.pipes.waiting < 4_000, "refusals wait as well, but they are small"
     assert alice.do("history", "General", None, None, 1)[2:5:2] == ["busy", True]
     assert alice.do("rooms", None, 1)[2:5:2] == ["busy", True]
     assert alice.send("General", "small answers still come")[0] == OK
     world.check()
     world.port.full.clear()
     world.pass_time(limits.RETRY_MAX, limits.RETRY_MAX)
-    assert world.core.pusher.waiting == 0
+    assert world.core.pipes.waiting == 0
     assert alice.do("history", "General", None, None, 1)[0] == OK
     world.check()
 
 
 def test_pages_that_the_store_reads_meanwhile_are_refused_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zchat.broker.push.REPLIES_BYTES", 2_000)
+    monkeypatch.setattr("zchat.broker.pipes.REPLIES_BYTES", 2_000)
     store = LateStore(lambda: 1)
     world = World(store=store)
     alice = Peer(world, "alice")
@@ -340,7 +340,7 @@ def test_pages_that_the_store_reads_meanwhile_are_refused_as_well(monkeypatch: p
     for _ in range(10):
         alice.ask("history", "General", None, None, 1)
     world.run()
-    assert world.core.pusher.waiting < 4_000
+    assert world.core.pipes.waiting < 4_000
     assert world.core.counters.refused["busy"] == 7
     world.check()
 
@@ -350,7 +350,7 @@ def test_replies_that_nobody_waits_for_any_more_are_not_counted(world: World, wa
     stuck = Peer(world, "bob")
     world.port.full.add(stuck.id)
     stuck.ask("rooms", None, 10)
-    assert world.core.pusher.waiting > 0
+    assert world.core.pipes.waiting > 0
     if way == "reconnect":
         stuck.id, stuck._read = world.new_id(), 0
         stuck.ask("hello", 1, 1, "bob", stuck.producer, stuck.token, 0)
@@ -362,7 +362,7 @@ def test_replies_that_nobody_waits_for_any_more_are_not_counted(world: World, wa
     else:
         stuck.ask("bye")
     world.pass_time(1, 0.01)
-    assert world.core.pusher.waiting == 0
+    assert world.core.pipes.waiting == 0
     world.check()
 
 

@@ -202,7 +202,7 @@ def _page(
     page: base.Page | base.Full | base.Failed,
 ) -> None:
     core.pending -= 1
-    if core.pusher.overloaded and not isinstance(page, base.Failed):
+    if core.pipes.overloaded and not isinstance(page, base.Failed):
         page = base.Full("too many answers wait to be sent")
     match page:
         case base.Page(blocks):
@@ -256,7 +256,7 @@ def ping(core: Core, ticket: Ticket) -> None:
     wait = -core.now % every
     while wait < limits.PING_AFTER / 2:
         wait += every
-    core.tell(ticket.routing_id, pack((PONG, int(wait * 1000))))
+    core.pipes.tell(ticket.routing_id, pack((PONG, int(wait * 1000))))
 
 
 def bye(core: Core, ticket: Ticket) -> None:
@@ -268,7 +268,7 @@ def bye(core: Core, ticket: Ticket) -> None:
 
 
 def _refuse_if_overloaded(core: Core) -> None:
-    if core.pusher.overloaded:
+    if core.pipes.overloaded:
         raise errors.Busy("too many answers wait to be sent; try again later")
 
 

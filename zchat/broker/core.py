@@ -30,7 +30,8 @@ from zchat.broker.limits import (
     STALL,
 )
 from zchat.broker.notes import Notes
-from zchat.broker.push import Port, Pusher
+from zchat.broker.pipes import Port
+from zchat.broker.push import Pusher
 from zchat.broker.retention import Retention
 from zchat.broker.room import Room
 from zchat.broker.session import Session
@@ -56,12 +57,12 @@ class Core:
         now: float,
         clock: Callable[[], int],
     ) -> None:
-        self._port = port
         self.store = store
         self.settings = settings
         self.counters = Counters()
         self.notes = Notes()
         self.pusher = Pusher(port, store, self.counters, self.notes, self.end)
+        self.pipes = self.pusher.pipes
         self.retention = Retention(self, clock)
         self.sessions: dict[bytes, Session] = {}
         self.tokens: dict[bytes, Session] = {}
@@ -163,8 +164,7 @@ class Core:
 
     def due(self) -> float:
         """Return when `tick` is next needed if nothing arrives."""
-        due = min(self._expiry_due, self.retention.due)
-        return due if self.pusher.due is None else min(due, self.pusher.due)
+        return min(self._expiry_due, self.retention.due, self.pusher.due)
 
     def stop(self) -> None:
         """Take no more requests; what was accepted is still answered."""
@@ -195,20 +195,16 @@ class Core:
         """Answer a request with a frame that is made already."""
         session = ticket.session
         if session is not None and not session.ended and session.routing_id == ticket.routing_id:
-            self.pusher.reply(session, frame)
+            self.pipes.reply(session, frame)
 
     def refuse(self, ticket: Ticket, error: errors.Refused) -> None:
         """Answer with an error; one that no request asked for is dropped if the pipe is full."""
         self.counters.refused[error.code] += 1
         frame: bytes = pack((ERROR, ticket.request, error.code, error.text, error.retryable))
         if ticket.session is None or ticket.request is None:
-            self.tell(ticket.routing_id, frame)
+            self.pipes.tell(ticket.routing_id, frame)
         else:
             self.answer_frame(ticket, frame)
-
-    def tell(self, routing_id: bytes, frame: bytes) -> None:
-        """Send what no session is owed: it is dropped if the pipe is full."""
-        self._port.send(routing_id, frame)
 
     # -- sessions --------------------------------------------------------------------------------
 
@@ -222,8 +218,8 @@ class Core:
     def fence(self, session: Session) -> None:
         """Take a session off its connection, whose late frames are dropped from now on."""
         del self.sessions[session.routing_id]
-        self.tell(session.routing_id, _end(errors.Superseded("this session goes on over another connection")))
-        self.pusher.drop_replies(session)
+        self.pipes.tell(session.routing_id, _end(errors.Superseded("this session goes on over another connection")))
+        self.pipes.drop_replies(session)
         self.fenced[session.routing_id] = None
         if len(self.fenced) > FENCED:
             del self.fenced[next(iter(self.fenced))]
@@ -233,9 +229,9 @@ class Core:
         """End a session and its memberships; with an error the client is told it."""
         if error is not None:
             self.counters.refused[error.code] += 1
-            self.pusher.drop_replies(session)
+            self.pipes.drop_replies(session)
             if not session.gone:
-                self.tell(session.routing_id, _end(error))
+                self.pipes.tell(session.routing_id, _end(error))
             if not self.closing:
                 self.notes.add(f"the session of {session.user} was ended: {error.code}: {error.text}")
         session.ended = True

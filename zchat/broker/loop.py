@@ -21,7 +21,7 @@ import zmq
 from zchat.alarm import Alarm
 from zchat.broker.core import Core
 from zchat.broker.limits import CLOSE_SECONDS, LINGER_SECONDS, MAX_REQUESTS, NAP, STOP_SECONDS, TURN_FRAMES
-from zchat.broker.push import Sent
+from zchat.broker.pipes import Sent
 from zchat.broker.settings import Settings
 from zchat.broker.store.base import Store
 from zchat.broker.store.ledger import now as microseconds

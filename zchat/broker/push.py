@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from itertools import count
-from typing import Protocol
+from math import inf
 
 from zchat.broker.counters import Counters
 from zchat.broker.limits import (
@@ -18,15 +18,14 @@ from zchat.broker.limits import (
     READ_AGAIN_MAX,
     READ_BUSY,
     READ_TRIES,
-    REPLIES_BYTES,
     RETRY_FIRST,
-    RETRY_MAX,
     TAIL_BYTES,
     TAIL_TOTAL_BYTES,
     TURN_BYTES,
     TURN_SENDS,
 )
 from zchat.broker.notes import Notes
+from zchat.broker.pipes import Pipes, Port, Sent
 from zchat.broker.room import Member, Room, State
 from zchat.broker.session import Session
 from zchat.broker.store.base import Failed, Full, Page, Store
@@ -36,26 +35,10 @@ from zchat.messages import Gap, GapReason
 from zchat.wire import GAP, encode_push, pack
 
 
-class Sent:
-    """Say what became of a frame: SENT, FULL (the pipe had no room), GONE (no such peer)."""
-
-    SENT = 0
-    FULL = 1
-    GONE = 2
-
-
-class Port(Protocol):
-    """Send frames for the core; implemented by the loop, and by the simulation."""
-
-    def send(self, routing_id: bytes, frame: bytes) -> int:
-        """Send one frame to one peer without blocking; returns one of `Sent`."""
-
-
 class Pusher:
-    """Keep the members to serve, serve them in turns, and own the replies and notifications of sessions.
+    """Keep the members to serve, and serve them in turns.
 
-    `end` ends a session that can't be served any more. `waiting` counts the bytes of replies that
-    wait for full pipes.
+    `end` ends a session that can't be served any more.
     """
 
     def __init__(
@@ -66,15 +49,14 @@ class Pusher:
         self._counters = counters
         self._notes = notes
         self._end = end
+        self.pipes = Pipes(port, counters, self._wake)
         self._ready: deque[Member] = deque()
-        self._retries: list[tuple[float, int, Session]] = []
         self._unread: list[tuple[float, int, Member]] = []
         self._tie = count()
         self._tails: dict[Room, None] = {}
         self._tail_bytes = 0
         self._now = 0.0
         self.in_flight = 0
-        self.waiting = 0
 
     @property
     def busy(self) -> bool:
@@ -82,9 +64,9 @@ class Pusher:
         return bool(self._ready)
 
     @property
-    def due(self) -> float | None:
-        """Return when the next full pipe, or failed read, is to be tried again, None if there is none."""
-        return min((heap[0][0] for heap in (self._retries, self._unread) if heap), default=None)
+    def due(self) -> float:
+        """Return when the next full pipe, or failed read, is to be tried again, infinity if there is none."""
+        return min(self.pipes.due, self._unread[0][0] if self._unread else inf)
 
     # -- what happens to members ---------------------------------------------------------------
 
@@ -163,77 +145,12 @@ class Pusher:
         """
         return self.in_flight >= IN_FLIGHT_BYTES
 
-    # -- replies ---------------------------------------------------------------------------------
-
-    def reply(self, session: Session, frame: bytes) -> None:
-        """Send a reply: at once, or first when the session's pipe has room again."""
-        if session.gone:
-            return
-        if session.replies or session.blocked:
-            self._keep(session, frame)
-            return
-        outcome = self._port.send(session.routing_id, frame)
-        if outcome == Sent.SENT:
-            session.unanswered -= 1
-        elif outcome == Sent.FULL:
-            self._keep(session, frame)
-            self._block(session)
-        else:
-            self._gone(session)
-
-    @property
-    def overloaded(self) -> bool:
-        """Tell whether so many bytes of replies wait that no more large ones are to be made."""
-        return self.waiting >= REPLIES_BYTES
-
-    def drop_replies(self, session: Session) -> None:
-        """Forget the replies that wait for a session's pipe."""
-        self.waiting -= sum(map(len, session.replies))
-        session.replies.clear()
-
-    def _keep(self, session: Session, frame: bytes) -> None:
-        session.replies.append(frame)
-        self.waiting += len(frame)
-
-    def _block(self, session: Session) -> None:
-        self._counters.retried += 1
-        if not session.blocked:
-            session.blocked = True
-            heapq.heappush(self._retries, (self._now + session.backoff, next(self._tie), session))
-            session.backoff = min(session.backoff * 2, RETRY_MAX)
-
-    def _gone(self, session: Session) -> None:
-        self._counters.failed += 1
-        session.gone = True
-        self.drop_replies(session)
-
-    def _retry(self, session: Session) -> None:
-        session.blocked = False
-        while session.replies:
-            outcome = self._port.send(session.routing_id, session.replies[0])
-            if outcome == Sent.FULL:
-                if not session.ended or session.backoff < RETRY_MAX:
-                    self._block(session)
-                else:  # who said goodbye isn't waited for much longer
-                    self.drop_replies(session)
-                return
-            if outcome == Sent.GONE:
-                self._gone(session)
-                return
-            self.waiting -= len(session.replies.popleft())
-            session.unanswered -= 1
-        held, session.held = session.held, []
-        for member in held:
-            if member.state is State.HELD:
-                self._wake(member)
-
     # -- a turn ----------------------------------------------------------------------------------
 
     def turn(self, now: float) -> None:
         """Try full pipes and failed reads again that are due, then serve ready members in turn, within bounds."""
         self._now = now
-        while self._retries and self._retries[0][0] <= now:
-            self._retry(heapq.heappop(self._retries)[2])
+        self.pipes.turn(now)
         while self._unread and self._unread[0][0] <= now:
             member = heapq.heappop(self._unread)[2]
             if member.state is State.UNREAD:
@@ -338,9 +255,9 @@ class Pusher:
             if outcome != Sent.SENT:
                 self._hold(member)
                 if outcome == Sent.FULL:
-                    self._block(session)
+                    self.pipes.block(session)
                 else:
-                    self._gone(session)
+                    self.pipes.lost(session)
                 return 0
             session.backoff = RETRY_FIRST
             member.sent += 1

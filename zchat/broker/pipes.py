@@ -1,0 +1,125 @@
+"""The pipes to sessions: answers go out in order, and wait while a pipe is full."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from itertools import count
+from math import inf
+from typing import Protocol
+
+from zchat.broker.counters import Counters
+from zchat.broker.limits import REPLIES_BYTES, RETRY_MAX
+from zchat.broker.room import Member, State
+from zchat.broker.session import Session
+
+
+class Sent:
+    """Say what became of a frame: SENT, FULL (the pipe had no room), GONE (no such peer)."""
+
+    SENT = 0
+    FULL = 1
+    GONE = 2
+
+
+class Port(Protocol):
+    """Send frames for the core; implemented by the loop, and by the simulation."""
+
+    def send(self, routing_id: bytes, frame: bytes) -> int:
+        """Send one frame to one peer without blocking; returns one of `Sent`."""
+
+
+class Pipes:
+    """Send answers, keep those that find a pipe full, and try full pipes again.
+
+    `wake` is called for a member whose notification had to wait for its session's pipe. `waiting`
+    counts the bytes of the answers that are kept.
+    """
+
+    def __init__(self, port: Port, counters: Counters, wake: Callable[[Member], None]) -> None:
+        self._port = port
+        self._counters = counters
+        self._wake = wake
+        self._retries: list[tuple[float, int, Session]] = []
+        self._tie = count()
+        self._now = 0.0
+        self.waiting = 0
+
+    @property
+    def due(self) -> float:
+        """Return when the next full pipe is to be tried again, infinity if there is none."""
+        return self._retries[0][0] if self._retries else inf
+
+    def turn(self, now: float) -> None:
+        """Try the full pipes again that are due."""
+        self._now = now
+        while self._retries and self._retries[0][0] <= now:
+            self._retry(heapq.heappop(self._retries)[2])
+
+    def tell(self, routing_id: bytes, frame: bytes) -> None:
+        """Send what no session is owed: it is dropped if the pipe is full."""
+        self._port.send(routing_id, frame)
+
+    def reply(self, session: Session, frame: bytes) -> None:
+        """Send a reply: at once, or first when the session's pipe has room again."""
+        if session.gone:
+            return
+        if session.replies or session.blocked:
+            self._keep(session, frame)
+            return
+        outcome = self._port.send(session.routing_id, frame)
+        if outcome == Sent.SENT:
+            session.unanswered -= 1
+        elif outcome == Sent.FULL:
+            self._keep(session, frame)
+            self.block(session)
+        else:
+            self.lost(session)
+
+    @property
+    def overloaded(self) -> bool:
+        """Tell whether so many bytes of replies wait that no more large ones are to be made."""
+        return self.waiting >= REPLIES_BYTES
+
+    def drop_replies(self, session: Session) -> None:
+        """Forget the replies that wait for a session's pipe."""
+        self.waiting -= sum(map(len, session.replies))
+        session.replies.clear()
+
+    def _keep(self, session: Session, frame: bytes) -> None:
+        session.replies.append(frame)
+        self.waiting += len(frame)
+
+    def block(self, session: Session) -> None:
+        """Try a session's full pipe again later."""
+        self._counters.retried += 1
+        if not session.blocked:
+            session.blocked = True
+            heapq.heappush(self._retries, (self._now + session.backoff, next(self._tie), session))
+            session.backoff = min(session.backoff * 2, RETRY_MAX)
+
+    def lost(self, session: Session) -> None:
+        """Take note that a session's peer has vanished."""
+        self._counters.failed += 1
+        session.gone = True
+        self.drop_replies(session)
+
+    def _retry(self, session: Session) -> None:
+        session.blocked = False
+        while session.replies:
+            outcome = self._port.send(session.routing_id, session.replies[0])
+            if outcome == Sent.FULL:
+                if not session.ended or session.backoff < RETRY_MAX:
+                    self.block(session)
+                else:  # who said goodbye isn't waited for much longer
+                    self.drop_replies(session)
+                return
+            if outcome == Sent.GONE:
+                self.lost(session)
+                return
+            self.waiting -= len(session.replies.popleft())
+            session.unanswered -= 1
+        held, session.held = session.held, []
+        for member in held:
+            if member.state is State.HELD:
+                self._wake(member)
