@@ -75,4 +75,6 @@ def test_case_does_not_count(text: str) -> None:
 def test_a_very_long_name_is_not_repeated_in_its_error() -> None:
     with pytest.raises(BadName) as caught:
         check_name("room", "x" * 1_000_000)
+    assert "'xxx" in str(caught.value)
+    assert "xxx'… has 1000000" in str(caught.value)
     assert len(str(caught.value)) < 300

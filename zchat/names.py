@@ -15,6 +15,9 @@ RESERVED = "/@#"
 _FORBIDDEN = {"Cc": "a control character", "Cf": "an invisible format character"}
 _FORBIDDEN |= {"Zl": "a line separator", "Zp": "a paragraph separator", "Cs": "half a surrogate pair"}
 
+_INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0")
+"""Letters, marks and a symbol that show nothing, whatever their category says: with them a name passes for another."""
+
 
 def check_name(kind: str, name: str) -> str:
     """Return a room's or user's name if it keeps the rules.
@@ -23,14 +26,14 @@ def check_name(kind: str, name: str) -> str:
 
     Raises:
         BadName: it is empty, longer than 64 characters, not in Unicode's composed form (NFC),
-            holds a control, format or line character, has a blank at an end, or begins with
-            one of `/`, `@`, `#`.
+            holds a control, format, line or invisible character, has a blank at an end, or
+            begins with one of `/`, `@`, `#`.
     """
-    shown = ascii(name if len(name) <= MAX_CHARACTERS else name[:MAX_CHARACTERS] + "…")
+    shown = ascii(name[:MAX_CHARACTERS]) + ("" if len(name) <= MAX_CHARACTERS else "…")
     if not 1 <= len(name) <= MAX_CHARACTERS:
         raise BadName(f"a {kind} name has 1 to {MAX_CHARACTERS} characters, {shown} has {len(name)}")
     for character in name:
-        wrong = _FORBIDDEN.get(unicodedata.category(character))
+        wrong = "an invisible character" if character in _INVISIBLE else _FORBIDDEN.get(unicodedata.category(character))
         if wrong:
             raise BadName(f"{kind} name {shown} holds {wrong} (U+{ord(character):04X}); leave it out")
     if not unicodedata.is_normalized("NFC", name):
@@ -43,5 +46,11 @@ def check_name(kind: str, name: str) -> str:
 
 
 def fold(name: str) -> str:
-    """Return what two names share if they are the same name: case does not count."""
+    """Return what two names share if they are the same name: case does not count. Any thread.
+
+    Raises:
+        BadName: it is longer than any name; what composes it takes time by the square of its length.
+    """
+    if len(name) > MAX_CHARACTERS:
+        raise BadName(f"a name has {MAX_CHARACTERS} characters at most, this has {len(name)}")
     return unicodedata.normalize("NFC", name.casefold())
