@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from tests.broker.driver import LateStore, Notice, Peer, World
+from zchat import names
 from zchat.broker import limits
 from zchat.broker.settings import Settings
 from zchat.broker.store.base import Failed, Full, RoomLog
@@ -89,6 +92,33 @@ def test_a_bad_name_is_refused_and_makes_nothing(world: World, name: str) -> Non
     for fields in (("join", name, 1, None, 0, True), ("history", name, None, None, 1), ("send", name, 1, b"\x91\x01")):
         assert alice.do(*fields)[2] == "bad_name"
     world.check()
+
+
+def test_a_name_of_a_mebibyte_is_refused_before_anything_is_made_of_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice = Peer(world, "alice")
+    composed: list[int] = []
+
+    def count(text: str) -> int:
+        composed.append(len(text))
+        return len(text)
+
+    monkeypatch.setattr(names, "unicodedata", SimpleNamespace(normalize=lambda form, text: count(text) and text))
+    name = "a" + "\u0315\u0300" * 250_000
+    for fields in (
+        ("join", name, 1, None, 0, True),
+        ("join", name, 1, None, 0, False),
+        ("leave", name, 1),
+        ("send", name, 1, b"\x91\x01"),
+        ("history", name, None, None, 1),
+        ("rooms", name, 1),
+    ):
+        assert alice.do(*fields)[2] == "bad_name"
+    alice.tell("credit", name, 1, 1)
+    assert alice.other[-1][:3] == [ERROR, None, "bad_name"]
+    assert Peer(world, name, greet=False).greet()[2] == "bad_name"
+    assert all(length <= names.MAX_CHARACTERS for length in composed)
 
 
 def test_fixed_rooms_are_all_there_are() -> None:
