@@ -125,7 +125,6 @@ def end(world: World, store: LateStore) -> None:
     core = world.core
     assert not core.sessions
     assert not core.tokens
-    assert not core.producers
     assert core.pusher.in_flight == 0
     assert core.pipes.waiting == 0
     assert core.pusher.due == inf

@@ -9,7 +9,7 @@ import pytest
 from tests.broker.driver import LateStore, Peer, World
 from zchat.broker import commands
 from zchat.broker.limits import EXPIRE_AFTER, EXPIRE_EVERY, MAX_REQUESTS, RETRY_MAX, STALL
-from zchat.wire import ERROR, OK, pack
+from zchat.wire import ERROR, OK, PUSH, decode_notice, messages_of, pack
 
 
 @pytest.fixture
@@ -53,10 +53,31 @@ def test_a_user_with_a_bad_name_is_refused(world: World, user: str) -> None:
     assert not world.core.sessions
 
 
-def test_a_producer_belongs_to_one_session(world: World) -> None:
-    alice, mallory = Peer(world, "alice"), Peer(world, "mallory", greet=False)
-    mallory.producer = alice.producer
-    assert mallory.greet()[2] == "superseded"
+@pytest.mark.parametrize("seen", ["as greeted", "as in blocks"])
+def test_who_knows_anothers_producer_cant_go_on_in_his_place(world: World, seen: str) -> None:
+    alice, bob = Peer(world, "alice"), Peer(world, "bob")
+    alice.join("General")
+    bob.join("General")
+    assert alice.send("General", "one")[0] == OK
+    block = next(notice for notice in map(decode_notice, world.port.frames[bob.id]) if notice[0] == PUSH)[5][0]
+    assert block[3] not in (alice.producer, alice.token)
+    world.pass_time(EXPIRE_AFTER + 2)
+    assert not world.core.sessions
+    mallory = Peer(world, "mallory", greet=False)
+    mallory.producer = alice.producer if seen == "as greeted" else block[3]
+    assert mallory.greet()[0] == OK
+    mallory.join("General")
+    assert mallory.send("General", "evil", number=2)[2] == "forgotten"
+    assert mallory.send("General", "evil", number=1)[0] == OK
+    alice.reconnect()
+    alice.join("General")
+    assert alice.send("General", "two", number=2)[2:3] == [3]
+    bob.reconnect()
+    assert [message.body for message in messages_of("General", bob.do("history", "General", 0, None, 9)[7], 0, 9)] == [
+        "one",
+        "evil",
+        "two",
+    ]
     world.check()
 
 
@@ -261,10 +282,9 @@ def test_bye_ends_the_session_at_once_and_forgets_its_producer(world: World) -> 
     assert alice.do("bye")[0] == OK
     assert not world.core.sessions
     assert not world.core.tokens
-    assert not world.core.producers
     assert alice.do("rooms", None, 1)[2] == "no_session"
     again = Peer(world, "alice", greet=False)
-    again.producer = alice.producer
+    again.producer, again.token = alice.producer, alice.token
     again.greet()
     again.join("General")
     assert again.send("General", "second", number=2)[2] == "forgotten"

@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable
 from functools import partial
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zchat import errors
@@ -19,7 +20,7 @@ from zchat.broker.session import Session
 from zchat.broker.store import base
 from zchat.messages import Gap, GapReason, Position
 from zchat.names import check_name, fold
-from zchat.wire import MAX_BLOCK_BYTES, MAX_BLOCK_MESSAGES, PONG, VERSION, check_bodies, encode_page, pack
+from zchat.wire import ID_BYTES, MAX_BLOCK_BYTES, MAX_BLOCK_MESSAGES, PONG, VERSION, check_bodies, encode_page, pack
 
 if TYPE_CHECKING:
     from zchat.broker.core import Core
@@ -50,13 +51,11 @@ def hello(
         )
     check_name("user", user)
     mark = min(mark, core.settings.high_water_mark) or core.settings.high_water_mark
+    # Others see the producer in blocks: without the token none of them can number on in its name.
+    producer = blake2b(producer + token, digest_size=ID_BYTES).digest()
     session = core.tokens.get(token)
-    owner = core.producers.get(producer)
-    if owner is not None and owner is not session:
-        raise errors.Superseded("this producer belongs to another session; make a new one")
     if session is not None:
         core.fence(session)
-        del core.producers[session.producer]
         session.producer, session.user = producer, user
         session.connect(ticket.routing_id, mark, core.now)
     elif len(core.sessions) >= limits.MAX_SESSIONS:

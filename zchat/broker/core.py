@@ -66,7 +66,6 @@ class Core:
         self.retention = Retention(self, clock)
         self.sessions: dict[bytes, Session] = {}
         self.tokens: dict[bytes, Session] = {}
-        self.producers: dict[bytes, Session] = {}
         self.fenced: dict[bytes, None] = {}
         self.rooms: dict[str, Room] = {}
         self.order: list[str] = []
@@ -209,10 +208,9 @@ class Core:
     # -- sessions --------------------------------------------------------------------------------
 
     def enter(self, session: Session) -> None:
-        """Keep a session under its routing id, token and producer."""
+        """Keep a session under its routing id and token."""
         self.sessions[session.routing_id] = session
         self.tokens[session.token] = session
-        self.producers[session.producer] = session
         self.counters.greeted += 1
 
     def fence(self, session: Session) -> None:
@@ -237,8 +235,6 @@ class Core:
         session.ended = True
         del self.sessions[session.routing_id]
         del self.tokens[session.token]
-        if self.producers.get(session.producer) is session:
-            del self.producers[session.producer]
         self.empty(session)
 
     def empty(self, session: Session) -> None:
