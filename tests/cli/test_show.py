@@ -44,8 +44,7 @@ values = st.recursive(
 
 
 def steers(character: str) -> bool:
-    kept = character in "\u200c\u200d" or 0xE0020 <= ord(character) <= 0xE007F
-    return not kept and unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+    return character not in "\u200c\u200d" and unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 def shown(body: object, user: str = "alice", room: str = "General", current: str | None = None) -> str:
@@ -94,6 +93,22 @@ def test_controls_are_shown_as_marks() -> None:
 def test_text_that_people_write_stays_as_it_is(text: str) -> None:
     assert harmless(text) == text
     assert harmless(text + "\x07") == text + "␇"
+
+
+def test_tags_stay_in_a_flag_and_nowhere_else() -> None:
+    flag = "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f"
+    assert harmless(f"{flag}\x07{flag}") == f"{flag}␇{flag}"
+    assert harmless("go\U000e0067\U000e007f") == "go<U+E0067><U+E007F>"
+    assert harmless_lines(f"a\n{flag}\U000e0061") == f"a\n{INDENT}{flag}<U+E0061>"
+    assert "\U000e0061" not in harmless("\U0001f3f4" + "\U000e0061" * 40 + "\U000e007f")
+
+
+def test_a_name_cant_pass_for_another_and_his_words() -> None:
+    assert shown("no", user="alice: I quit") == "[12:00:00] alice<U+003A> I quit: no"
+    assert shown("no", user="bob:\u3000yes", room="x: y", current="z") == (
+        "[12:00:00] #x<U+003A> y bob<U+003A>\u3000yes: no"
+    )
+    assert shown("hi", user="irc:bob") == "[12:00:00] irc:bob: hi"
 
 
 def test_a_long_message_is_not_cut() -> None:

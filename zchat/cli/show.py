@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import unicodedata
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
@@ -18,8 +19,11 @@ from zchat.names import fold
 INDENT = "    "
 """In front of what goes on below a message's first line: no line of a message begins with `[`."""
 
-_KEPT = frozenset((0x200C, 0x200D, *range(0xE0020, 0xE0080)))
-"""Format characters that text needs: the joiners of Persian, Indic scripts and emoji, the tags of flags."""
+_KEPT = frozenset((0x200C, 0x200D))
+"""Format characters that text needs: the joiners of Persian, Indic scripts and emoji."""
+
+_FLAG = re.compile("\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{3,6}\U000e007f")
+"""A region's flag, whose tags are format characters: anywhere else they could carry text that nobody sees."""
 
 _MARKED = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
 """Categories that steer a terminal or hide: controls, formats (bidi among them), surrogates, line ends."""
@@ -45,7 +49,21 @@ def harmless(text: str) -> str:
 
     C0 characters become control pictures (`␇`), others `<U+009B>`; a tab becomes blanks.
     """
-    return text if text.isprintable() else text.translate(_marks)
+    return text if text.isprintable() else _marked(text)
+
+
+def _marked(text: str) -> str:
+    parts: list[str] = []
+    end = 0
+    for flag in _FLAG.finditer(text):
+        parts += text[end : flag.start()].translate(_marks), flag[0]
+        end = flag.end()
+    return "".join((*parts, text[end:].translate(_marks)))
+
+
+def harmless_name(name: str) -> str:
+    """Return a name like `harmless`, with a mark for a `:` that could pass for the end of the name."""
+    return re.sub(r":(?!\w)", "<U+003A>", harmless(name))
 
 
 def harmless_lines(text: str) -> str:
@@ -53,7 +71,7 @@ def harmless_lines(text: str) -> str:
     if text.isprintable():
         return text
     lines = text.replace("\r\n", "\n").split("\n")
-    return f"\n{INDENT}".join(line.translate(_marks) for line in lines)
+    return f"\n{INDENT}".join(map(_marked, lines))
 
 
 def plain(value: Any) -> Any:
@@ -98,6 +116,11 @@ def _cells(character: str) -> int:
     if unicodedata.category(character) in ("Mn", "Me", "Cf"):
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, which takes an s unless there is one."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def table(rows: Iterable[tuple[str, ...]]) -> list[str]:
@@ -159,10 +182,10 @@ class Display:
     def message(self, message: Message, current: str | None = None) -> str:
         """Return a message's lines; its room is named unless it is `current` (None: never named)."""
         time = self._time(message.timestamp)
-        room = "" if current is None or fold(current) == fold(message.room) else f"#{harmless(message.room)} "
+        room = "" if current is None or fold(current) == fold(message.room) else f"#{harmless_name(message.room)} "
         body = message.body
         text = harmless_lines(body) if isinstance(body, str) else _compact(body)
-        return f"{time} {room}{harmless(message.user)}: {text}"
+        return f"{time} {room}{harmless_name(message.user)}: {text}"
 
     def _time(self, timestamp: int) -> str:
         try:
