@@ -505,4 +505,7 @@ def _farewell(error: errors.Refused) -> errors.ZchatError:
 
 
 def _unknown(count: int, room: str, why: errors.ZchatError) -> errors.OutcomeUnknown:
-    return errors.OutcomeUnknown(f"{count} messages to {room} were on their way and may or may not be stored: {why}")
+    messages, way = ("message", "was on its way") if count == 1 else ("messages", "were on their way")
+    error = errors.OutcomeUnknown(f"{count} {messages} to {room} {way} and may or may not be stored: {why}")
+    error.__cause__ = why
+    return error
