@@ -86,6 +86,8 @@ class SqliteStore(Store):
             self._path = self._path.expanduser().resolve()
             if self._path.is_dir():
                 raise StoreError(f"{self._path} is a folder; name a file in it, {self._path / 'zchat.db'} for example")
+            if self._path.exists() and not self._path.is_file():
+                raise StoreError(f"{self._path} is no ordinary file; name one, or one that is still to be made")
             schema.make_folder(self._path.parent)
             self._lock = FileLock(self._path.with_name(self._path.name + ".lock"))
         except (OSError, RuntimeError, ValueError) as error:
