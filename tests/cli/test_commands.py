@@ -6,7 +6,7 @@ import json
 import re
 import socket
 from collections.abc import Iterator
-from typing import cast
+from typing import NoReturn, cast
 
 import click
 import msgpack
@@ -16,7 +16,7 @@ from click.testing import CliRunner
 import zchat as library
 from tests.running import DEADLINE, ROOT, Start, Zchat, eventually
 from zchat.broker import Broker
-from zchat.cli import tail
+from zchat.cli import connection, tail
 from zchat.cli.chat import Chat
 from zchat.cli.commands import COMMANDS
 from zchat.cli.main import program
@@ -79,6 +79,18 @@ def test_the_version_is_told() -> None:
         (["nonsense"], "nonsense"),
         (["send"], "ROOM"),
         (["rooms", "--connect", "nowhere"], "tcp://127.0.0.1:5555"),
+        (["rooms", "--connect", "inproc://broker"], "tcp://127.0.0.1:5555"),
+        (["rooms", "--connect", "tcp://:5555"], "names no host"),
+        (["rooms", "--connect", "tcp://127.0.0.1:99999"], "ports are 1 to 65535"),
+        (["rooms", "--connect", "tcp://127.0.0.1:0"], "ports are 1 to 65535"),
+        (["rooms", "--connect", "tcp://127.0.0.1:*"], "ports are 1 to 65535"),
+        (["broker", "--bind", "tcp://127.0.0.1:99999"], "ports are 1 to 65535"),
+        (["broker", "--store", ""], "names no store"),
+        (["broker", "--room", "#Ops"], "reserved"),
+        (["rooms", "--user", "@alice"], "reserved"),
+        (["send", "/etc", "hi"], "'/etc' begins with /, which is reserved"),
+        (["tail", "x" * 65], "has 65"),
+        (["client", "General", "a\tb"], "control character"),
         (["broker", "--bind", "nowhere"], "tcp://127.0.0.1:5555"),
         (["broker", "--high-water-mark", "0"], "high-water-mark"),
         (["broker", "--high-water-mark", "10001"], "high-water-mark"),
@@ -86,11 +98,11 @@ def test_the_version_is_told() -> None:
         (["broker", "--max-message", "1048577"], "max-message"),
         (["broker", "--retain-days", "nan"], "retain-days"),
         (["tail", "General", "--after", str(1 << 63)], "--after"),
-        (["tail", "General", "-n", "1", "--after", "1"], "--after"),
+        (["tail", "General", "-n", "1", "--after", "1"], "leave one out. Try: zchat tail --help"),
     ],
 )
 def test_wrong_usage_is_told_in_one_line_with_exit_code_2(arguments: list[str], what: str) -> None:
-    told = CliRunner().invoke(program, arguments)
+    told = CliRunner().invoke(program, arguments, prog_name="zchat")
     assert told.exit_code == 2
     assert told.stderr.startswith("zchat: ")
     assert told.stderr.count("\n") == 1
@@ -99,9 +111,7 @@ def test_wrong_usage_is_told_in_one_line_with_exit_code_2(arguments: list[str], 
 
 
 def test_without_a_broker_it_says_so_in_one_line_with_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:
-    defaults = library.Client.__init__.__kwdefaults__
-    assert defaults
-    monkeypatch.setitem(defaults, "timeout", 0.3)
+    monkeypatch.setattr(connection, "TIMEOUT", 0.3)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
@@ -110,6 +120,17 @@ def test_without_a_broker_it_says_so_in_one_line_with_exit_code_1(monkeypatch: p
     assert told.stderr.startswith("zchat: ")
     assert told.stderr.count("\n") == 1
     assert url in told.stderr
+
+
+def test_a_host_that_isnt_known_is_told_before_anything_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def getaddrinfo(*arguments: object, **extra: object) -> NoReturn:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr("socket.getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(connection, "Client", None)
+    told = CliRunner().invoke(program, ["rooms", "--connect", "tcp://nowhere.example:5555"])
+    assert told.exit_code == 1
+    assert re.fullmatch(r"zchat: the host 'nowhere.example' can't be found \(Name or .*\); .*--connect\n", told.stderr)
 
 
 # -- send --------------------------------------------------------------------------------------------
@@ -155,13 +176,6 @@ def test_send_takes_arguments_that_are_no_text(zchat: Zchat, broker: Broker) -> 
     assert bodies(broker, "General") == ["caf\ufffd"]
 
 
-def test_a_bad_room_name_is_told(zchat: Zchat) -> None:
-    done = zchat("send", "/etc", "hi")
-    assert done.returncode == 1
-    assert done.stderr.startswith("zchat: ")
-    assert "/etc" in done.stderr
-
-
 # -- tail --------------------------------------------------------------------------------------------
 
 
@@ -204,7 +218,7 @@ def test_tail_never_makes_a_room(zchat: Zchat) -> None:
     for arguments in (["tail", "Nowhere"], ["tail", "-f", "Nowhere"]):
         done = zchat(*arguments)
         assert (done.returncode, done.stdout) == (1, "")
-        assert re.fullmatch(r"zchat: .*Nowhere.*\n", done.stderr)
+        assert done.stderr == "zchat: there is no room Nowhere; zchat rooms lists those that there are\n"
     assert "Nowhere" not in zchat("rooms").stdout
 
 
@@ -276,7 +290,7 @@ def test_every_slash_command_works(zchat: Zchat, broker: Broker) -> None:
     typed = ["/list", "/join sports", "/messages", "/messages", "/messages 1", "mine", "/join General", "/leave"]
     typed += ["/leave", "/leave", "lost", "/messages", "/list", "/help", "/quit", "never"]
     done = zchat("client", stdin="\n".join(typed))
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (1, "zchat: 3 lines of the input could not be done, as told above\n")
     lines = masked(done.stdout).splitlines()
     rooms = lines[2:7]
     assert "  > General     1 in it  0 messages" in rooms
@@ -370,14 +384,43 @@ def test_messages_of_a_long_absence_are_the_newest_thousand_of_it(broker: Broker
 
 
 def test_wrong_commands_are_told_and_never_sent(zchat: Zchat, broker: Broker) -> None:
-    typed = ["/nonsense text", "/join", "/messages x", "/leave now", "/join /bad", "/ x", "x" * (2 << 20), "still here"]
+    typed = ["/nonsense text", "/messages x", "/leave now", "/ x", "x" * (2 << 20), "still here"]
     done = zchat("client", stdin="\n".join(typed))
-    assert done.returncode == 0
+    assert done.returncode == 1
+    assert done.stderr == f"zchat: {len(typed) - 1} lines of the input could not be done, as told above\n"
     lines = done.stdout.splitlines()[2:]
     assert lines[0] == "! there is no /nonsense; /help lists the commands, //nonsense text says it"
     assert all(line.startswith("! ") for line in lines[:-1])
     assert len(lines) == len(typed)
     assert bodies(broker, "General") == ["still here"]
+
+
+@pytest.mark.parametrize("join", ["/join", "/join /bad"])
+def test_nothing_is_said_in_another_room_than_the_one_meant(zchat: Zchat, broker: Broker, join: str) -> None:
+    done = zchat("client", stdin=f"before\n{join}\nfor the other room")
+    assert done.returncode == 1
+    assert re.fullmatch(rf"zchat: {join}: .*; the lines behind it are not sent\n", done.stderr)
+    assert bodies(broker, "General") == ["before"]
+
+
+def test_one_message_is_counted_as_one(zchat: Zchat, broker: Broker) -> None:
+    say(broker, "Sports", "only")
+    assert re.search(r"Sports +0 in it +1 message$", zchat("client", stdin="/list").stdout, re.MULTILINE)
+
+
+def test_a_line_that_is_lost_with_the_broker_is_told_once_with_the_reason() -> None:
+    class Lost:
+        """Be a room whose broker goes while it takes a message."""
+
+        def send(self, text: str) -> NoReturn:
+            raise library.OutcomeUnknown("1 message was on its way: it is gone") from library.ConnectionLost("gone")
+
+    shown: list[str] = []
+    chat = Chat(shown.append)
+    chat._current = cast(library.Room, Lost())
+    with pytest.raises(library.OutcomeUnknown):
+        chat.enter("hello")
+    assert shown == []
 
 
 def test_the_client_ends_with_the_broker(start: Start) -> None:

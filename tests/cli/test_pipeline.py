@@ -112,7 +112,13 @@ def test_a_closed_pipe_is_a_quiet_end(start: Start, broker: Broker, line: str) -
 def test_a_full_disk_is_told_in_one_line(start: Start) -> None:
     running = start(shell='"$@" rooms >/dev/full')
     assert running.end() == 1
-    assert re.fullmatch(r"zchat: .*No space.*\n", running.errors)
+    assert re.fullmatch(r"zchat: .*No space.*standard output.*\n", running.errors)
+
+
+def test_an_input_that_cant_be_read_is_told_in_one_line(start: Start) -> None:
+    running = start(shell='"$@" send General 0>/dev/null')
+    assert running.end() == 1
+    assert re.fullmatch(r"zchat: .*standard input.*\n", running.errors)
 
 
 # -- signals -----------------------------------------------------------------------------------------

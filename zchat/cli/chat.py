@@ -7,8 +7,8 @@ from threading import Lock
 
 from zchat import Client, Room
 from zchat.cli.commands import COMMANDS, Quit
-from zchat.cli.show import Display, gap_text, harmless, table
-from zchat.errors import ConnectionLost, ZchatError
+from zchat.cli.show import Display, counted, gap_text, harmless, table
+from zchat.errors import ConnectionLost, UsageError, ZchatError
 from zchat.messages import Event, Gap, Message
 from zchat.names import fold
 
@@ -17,6 +17,11 @@ UNSEEN = 10
 
 MAX_SHOWN = 1000
 """Messages that `/messages` shows at most: one request; for more there is `zchat tail`."""
+
+
+def ends(error: ZchatError) -> bool:
+    """Return whether a conversation ends with an error: the connection is lost, whatever else that meant."""
+    return isinstance(error, ConnectionLost) or isinstance(error.__cause__, ConnectionLost)
 
 
 class Chat:
@@ -49,12 +54,24 @@ class Chat:
         return room.name if room else None
 
     def enter(self, line: str) -> bool:
-        """Do what a typed line says; return whether the conversation goes on.
-
-        What goes wrong is told and the conversation goes on.
+        """Do what a typed line says, as `do`; what goes wrong is told and the conversation goes on.
 
         Raises:
-            ConnectionLost: there is no broker any more.
+            ConnectionLost: there is no broker any more; OutcomeUnknown: what was said went with it.
+        """
+        try:
+            return self.do(line)
+        except ZchatError as error:
+            if ends(error):
+                raise
+            self.complain(str(error))
+        return True
+
+    def do(self, line: str) -> bool:
+        """Do what a line says; return whether the conversation goes on.
+
+        Raises:
+            ZchatError: it can't be done.
         """
         try:
             if line.startswith("/") and not line.startswith("//"):
@@ -63,10 +80,6 @@ class Chat:
                 self._say(line.removeprefix("/") if line.startswith("//") else line)
         except Quit:
             return False
-        except ConnectionLost:
-            raise
-        except ZchatError as error:
-            self.complain(str(error))
         return True
 
     def on_event(self, event: Event) -> None:
@@ -98,10 +111,7 @@ class Chat:
 
     def leave(self) -> None:
         """Leave the current room; text goes to the one that was joined last before it."""
-        room = self._current
-        if room is None:
-            self.complain("you are in no room; /join ROOM brings you into one")
-            return
+        room = self._in_a_room()
         self._turn_away()
         room.leave()
         del self._rooms[fold(room.name)]
@@ -116,7 +126,11 @@ class Chat:
                 ">" if fold(room.name) == fold(self.current or "") else "*" if fold(room.name) in self._rooms else " "
             )
             rows.append(
-                (f"{mark} {harmless(room.name)}", f"{room.members} in it", f"{room.last - room.first + 1} messages")
+                (
+                    f"{mark} {harmless(room.name)}",
+                    f"{room.members} in it",
+                    counted(room.last - room.first + 1, "message"),
+                )
             )
         self._show("\n".join(f"  {line}" for line in table(rows)) if rows else "* there are no rooms")
 
@@ -126,10 +140,7 @@ class Chat:
 
     def messages(self, count: int | None) -> None:
         """Show what was said in the current room since one last saw it, or the last `count`."""
-        room = self._current
-        if room is None:
-            self.complain("you are in no room; /join ROOM brings you into one")
-            return
+        room = self._in_a_room()
         key = fold(room.name)
         missed = self._missed.get(key) if count is None else None
         if missed is None:
@@ -146,18 +157,19 @@ class Chat:
         self._show_messages(found)
 
     def _say(self, text: str) -> None:
+        self._show_messages([self._in_a_room().send(text)])
+
+    def _in_a_room(self) -> Room:
         if self._current is None:
-            self.complain("you are in no room; /join ROOM brings you into one")
-        else:
-            self._show_messages([self._current.send(text)])
+            raise UsageError("you are in no room; /join ROOM brings you into one")
+        return self._current
 
     def _command(self, line: str) -> None:
         word, _, argument = line.partition(" ")
         command = COMMANDS.get(word)
         if command is None:
-            self.complain(f"there is no {word}; /help lists the commands, //{line[1:]} says it")
-        else:
-            command.run(self, argument.strip())
+            raise UsageError(f"there is no {word}; /help lists the commands, //{line[1:]} says it")
+        command.run(self, argument.strip())
 
     def _turn_away(self) -> None:
         if self._current is not None:

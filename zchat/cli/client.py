@@ -8,11 +8,11 @@ import sys
 import click
 
 from zchat.cli import pipe
-from zchat.cli.options import connecting
+from zchat.cli.options import check_names, connecting
 
 
 @click.command(short_help="Chat, on a terminal or by lines.")
-@click.argument("room", nargs=-1)
+@click.argument("room", nargs=-1, callback=check_names("room"))
 @connecting
 def client(url: str, user: str | None, room: tuple[str, ...]) -> None:
     """Chat in one or more ROOMs (General if none is named); what you type goes to the first.

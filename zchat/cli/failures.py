@@ -35,6 +35,8 @@ def told_in_a_line() -> Iterator[None]:
     except BrokenPipeError:
         _leave(0)
     except (ZchatError, OSError) as error:
+        if isinstance(error, OSError) and error.strerror and not error.filename:  # files are named: it is a stream
+            error.filename = "standard output"
         stored = vars(error).get("stored")  # of several messages, if that is what failed
         tell((str(error) or type(error).__name__) + ("" if stored is None else f" ({stored} stored before that)"))
         wrong_usage = isinstance(error, UsageError) and not isinstance(error, AddressError)
@@ -87,4 +89,5 @@ class Program(click.Group):
 
 def _hint(error: click.ClickException) -> str:
     context = error.ctx if isinstance(error, click.UsageError) else None
-    return f" Try: {context.command_path} --help" if context else ""
+    stop = "" if error.format_message().endswith((".", "?", "!")) else "."
+    return f"{stop} Try: {context.command_path} --help" if context else ""

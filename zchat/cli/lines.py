@@ -25,10 +25,18 @@ def stdin_lines() -> Iterator[str]:
     decoder = codecs.getincrementaldecoder(sys.stdin.encoding)(errors="replace")
     descriptor = sys.stdin.fileno()
     rest = ""
-    while data := os.read(descriptor, READ):
+    while data := _read(descriptor):
         *lines, rest = (rest + decoder.decode(data)).split("\n")
         yield from lines
         rest = rest[: MAX_BLOCK_BYTES + 1]
     rest += decoder.decode(b"", final=True)
     if rest:
         yield rest
+
+
+def _read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, READ)
+    except OSError as error:
+        error.filename = "standard input"
+        raise

@@ -11,8 +11,13 @@ import click
 
 from zchat.cli.show import harmless
 from zchat.defaults import DEFAULT_URL
+from zchat.errors import BadName
+from zchat.names import check_name
 
 LEVELS = ("debug", "info", "warning", "error")
+
+MAX_PORT = 65_535
+"""TCP has 16 bits for a port; libzmq takes a larger number and drops what is above them."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -33,11 +38,32 @@ def _begin_logging(context: click.Context, parameter: click.Parameter, level: st
 
 
 def check_address(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
-    """Refuse an address that no broker can have (a click callback)."""
-    for address in (value,) if isinstance(value, str) else value:
-        if not re.match(r"[a-z]+://\S", address):
-            raise click.BadParameter(f"{address!r} is no address; write it like {DEFAULT_URL}")
+    """Refuse an address that no broker can have (a click callback); only one to listen at may leave its port open."""
+    one = isinstance(value, str)
+    for address in (value,) if one else value:
+        if not re.fullmatch(r"(tcp|ipc)://\S+", address):
+            raise click.BadParameter(f"{address!a} is no address; write it like {DEFAULT_URL}")
+        if address.startswith("tcp:"):
+            host, _, port = address.removeprefix("tcp://").rpartition(":")
+            if not host:
+                raise click.BadParameter(f"{address!a} names no host or no port; write it like {DEFAULT_URL}")
+            if not (port == "*" and not one) and not (re.fullmatch("[0-9]{1,5}", port) and 1 <= int(port) <= MAX_PORT):
+                raise click.BadParameter(f"{address!a} has the port {port!a}: ports are 1 to {MAX_PORT}")
     return value
+
+
+def check_names(kind: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    """Return a click callback that refuses what can't be the name of a "room" or "user", before anything is done."""
+
+    def check(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+        try:
+            for name in (value,) if isinstance(value, str) else value or ():
+                check_name(kind, name)
+        except BadName as error:
+            raise click.BadParameter(str(error)) from error
+        return value
+
+    return check
 
 
 def log_level(command: F) -> F:
@@ -55,7 +81,12 @@ def connecting(command: F) -> F:
     """Add what every command that talks to a broker has: `--connect`, `--user`, `--log-level`."""
     command = log_level(command)
     command = click.option(
-        "--user", envvar="ZCHAT_USER", show_envvar=True, metavar="NAME", help="Who you are.  [default: your login name]"
+        "--user",
+        envvar="ZCHAT_USER",
+        show_envvar=True,
+        metavar="NAME",
+        callback=check_names("user"),
+        help="Who you are.  [default: your login name]",
     )(command)
     return click.option(
         "--connect",

@@ -7,9 +7,10 @@ from contextlib import suppress
 from queue import Full, Queue
 from threading import Thread
 
-from zchat import Client
-from zchat.cli.chat import Chat
+from zchat.cli.chat import Chat, ends
+from zchat.cli.connection import connect
 from zchat.cli.lines import stdin_lines
+from zchat.cli.show import counted
 from zchat.errors import ZchatError
 
 WAITING = 100
@@ -17,9 +18,14 @@ WAITING = 100
 
 
 def run(url: str, user: str | None, rooms: tuple[str, ...]) -> None:
-    """Chat by standard input and output until the input ends or the broker is gone."""
+    """Chat by standard input and output until the input ends or the broker is gone.
+
+    Raises:
+        ZchatError: a `/join` failed, which ends it, or a line could not be done, which is told as it happens.
+    """
     lines: Queue[str | None] = Queue(WAITING)
     failures: list[Exception] = []
+    undone = 0
 
     def fail(error: Exception) -> None:
         failures.append(error)
@@ -48,11 +54,22 @@ def run(url: str, user: str | None, rooms: tuple[str, ...]) -> None:
             fail(error)
 
     chat = Chat(show)
-    with Client(url, user=user, on_event=chat.on_event) as client:
+    with connect(url, user, chat.on_event) as client:
         chat.begin(client, rooms)
         for work in (read, watch):
             Thread(target=work, name=f"zchat-{work.__name__}", daemon=True).start()
-        while not failures and (line := lines.get()) is not None and chat.enter(line):
-            pass
+        while not failures and (line := lines.get()) is not None:
+            try:
+                if not chat.do(line):
+                    break
+            except ZchatError as error:
+                if ends(error):
+                    raise
+                if line.partition(" ")[0] == "/join":  # or what follows would be said in the room before
+                    raise ZchatError(f"{line.rstrip()}: {error}; the lines behind it are not sent") from error
+                chat.complain(str(error))
+                undone += 1
         if failures:
             raise failures[0]
+    if undone:
+        raise ZchatError(f"{counted(undone, 'line')} of the input could not be done, as told above")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from zchat import Client
+from zchat.cli.connection import connect
 from zchat.cli.options import connecting
 from zchat.cli.show import harmless, json_line, table
 
@@ -20,7 +20,7 @@ def rooms(url: str, user: str | None, as_json: bool) -> None:
       zchat rooms
       zchat rooms --json | jq -r .name
     """
-    with Client(url, user=user) as client:
+    with connect(url, user) as client:
         found = client.rooms()
     if as_json:
         lines = [json_line(room._asdict()) for room in found]

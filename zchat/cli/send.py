@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from zchat import Client
+from zchat.cli.connection import connect
 from zchat.cli.lines import stdin_lines
-from zchat.cli.options import connecting
+from zchat.cli.options import check_names, connecting
 
 
 @click.command(short_help="Say one thing, or every line of the input.")
-@click.argument("room")
+@click.argument("room", callback=check_names("room"))
 @click.argument("text", nargs=-1)
 @connecting
 def send(url: str, user: str | None, room: str, text: tuple[str, ...]) -> None:
@@ -27,7 +27,7 @@ def send(url: str, user: str | None, room: str, text: tuple[str, ...]) -> None:
       make 2>&1 | zchat send Builds
       zchat send --user cron General "backup done"
     """
-    with Client(url, user=user) as client:
+    with connect(url, user) as client:
         target = client.join(room)
         if text:
             target.send(_clean(" ".join(text)))

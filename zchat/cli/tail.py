@@ -9,10 +9,11 @@ from collections.abc import Iterator
 import click
 
 from zchat import Client, Room
+from zchat.cli.connection import connect
 from zchat.cli.failures import tell
-from zchat.cli.options import connecting
+from zchat.cli.options import check_names, connecting
 from zchat.cli.show import Display, gap_text, json_line
-from zchat.errors import GapError
+from zchat.errors import GapError, NoSuchRoom
 from zchat.messages import Gap, GapReason, Message
 from zchat.wire import MAX_INT
 
@@ -24,7 +25,7 @@ LOOK = 1.0
 
 
 @click.command(short_help="Show the end of a room, and what comes.")
-@click.argument("room")
+@click.argument("room", callback=check_names("room"))
 @click.option(
     "-n", "count", type=click.IntRange(min=0), metavar="N", help="Begin with the last N messages.  [default: 10]"
 )
@@ -53,9 +54,12 @@ def tail(
     if count is not None and after is not None:
         raise click.UsageError("-n and --after exclude each other; leave one out")
     output = _Output(as_json)
-    with Client(url, user=user) as client:
-        followed = client.join(room, create=False) if follow else None
-        newest = client.history(room, limit=1)
+    with connect(url, user) as client:
+        try:
+            followed = client.join(room, create=False) if follow else None
+            newest = client.history(room, limit=1)
+        except NoSuchRoom as error:
+            raise NoSuchRoom(f"there is no room {room}; zchat rooms lists those that there are") from error
         end = newest[-1].seq if newest else 0
         if followed:  # what is behind its position comes by itself
             end = followed.position.seq

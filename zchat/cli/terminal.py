@@ -19,6 +19,7 @@ from prompt_toolkit.shortcuts import CompleteStyle
 from zchat import Client
 from zchat.cli.chat import Chat
 from zchat.cli.commands import COMMANDS
+from zchat.cli.connection import connect
 from zchat.cli.show import harmless, wrapped
 from zchat.errors import ZchatError
 
@@ -38,7 +39,7 @@ def run(url: str, user: str | None, rooms: tuple[str, ...]) -> None:
     os.environ.setdefault("PROMPT_TOOLKIT_NO_CPR", "1")  # asking where the cursor is delays every message
     screen = Screen()
     chat = Chat(screen.show)
-    with Client(url, user=user, on_event=chat.on_event) as client:
+    with connect(url, user, chat.on_event) as client:
         try:
             asyncio.run(_converse(client, chat, screen, rooms))
         except _Interrupted:
