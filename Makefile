@@ -18,7 +18,6 @@ help:
 	@echo 'PYTHON=python3.12 picks the Python (3.11 or newer) that $(VENV) is made with.'
 
 run: $(VENV)/installed
-	@echo 'Chat from another terminal with: $(BIN)/zchat client'
 	@exec $(BIN)/zchat broker
 
 test: $(VENV)/installed-dev

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import sqlite3
@@ -16,6 +17,7 @@ from click.testing import CliRunner
 import zchat as library
 from tests.running import DEADLINE, Running, Start, Zchat, eventually
 from zchat.broker import Broker
+from zchat.cli import broker as command
 from zchat.cli.main import program
 
 DAY = 86_400_000_000
@@ -51,7 +53,7 @@ def test_the_broker_tells_where_it_is_and_how_to_chat(start: Start, tmp_path: Pa
     url = re.search(r"^zchat broker at (tcp://127\.0\.0\.1:\d+)$", text, re.MULTILINE)
     assert url
     assert f"store: {store} (kept: everything)\n" in text
-    assert f"chat with: zchat client --connect {url[1]}\n" in text
+    assert re.search(rf"^chat with: (zchat|\S+ -m zchat) client --connect {re.escape(url[1])}$", text, re.MULTILINE)
     assert "no keys" in text
     told = CliRunner().invoke(program, ["rooms", "--connect", url[1], "--user", "alice"])
     assert [line.split()[0] for line in told.stdout.splitlines()] == ["ROOM", "Only"]
@@ -107,6 +109,35 @@ def test_a_store_that_cant_be_opened_is_told_in_one_line_and_left_alone(
     assert (done.returncode, done.stdout) == (1, "")
     assert re.fullmatch(rf"zchat: .*{why}.*\n", done.stderr)
     assert not path.is_file() or path.read_bytes() == before
+
+
+def test_the_command_to_chat_with_is_one_that_the_shell_finds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("sys.argv", [".venv/bin/zchat", "broker"])
+    assert command._program() == ".venv/bin/zchat"
+    monkeypatch.setattr("sys.argv", ["/somewhere/zchat/__main__.py", "broker"])
+    monkeypatch.setattr("sys.executable", "/my tools/python")
+    assert command._program() == "'/my tools/python' -m zchat"
+    (tmp_path / "zchat").touch(0o755)
+    assert command._program() == "zchat"
+
+
+@pytest.mark.parametrize("data", [Path("/dev/null"), Path("/proc")], ids=str)
+def test_a_data_folder_that_cant_be_made_is_named_with_the_option_that_helps(zchat: Zchat, data: Path) -> None:
+    done = zchat("broker", "--bind", "tcp://127.0.0.1:*", XDG_DATA_HOME=str(data))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(rf"zchat: {data}/zchat can't be made .*--store sqlite:PATH\n", done.stderr)
+
+
+def test_a_store_that_is_no_ordinary_file_is_refused_and_nothing_is_left_beside_it(
+    zchat: Zchat, tmp_path: Path
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    done = zchat("broker", "--bind", "tcp://127.0.0.1:*", "--store", f"sqlite:{pipe}")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(rf"zchat: {pipe} is no ordinary file.*\n", done.stderr)
+    assert list(tmp_path.iterdir()) == [pipe]
 
 
 def test_an_address_in_use_is_told(zchat: Zchat, broker: Broker) -> None:

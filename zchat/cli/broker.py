@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import shutil
 import signal
+import sys
 from pathlib import Path
 from types import FrameType
 
@@ -11,9 +15,10 @@ from platformdirs import user_data_dir
 
 from zchat.broker import DEFAULT_ROOMS, Broker
 from zchat.broker.limits import HIGH_WATER_MARK, MAX_HIGH_WATER_MARK, MAX_MESSAGE, MAX_SESSIONS
-from zchat.cli.options import check_address, log_level
-from zchat.cli.show import harmless
+from zchat.cli.options import check_address, check_names, log_level
+from zchat.cli.show import counted, harmless
 from zchat.defaults import DEFAULT_URL
+from zchat.errors import StoreError
 from zchat.wire import MAX_BLOCK_BYTES
 
 LOOK = 0.2
@@ -58,6 +63,7 @@ def _check_days(context: click.Context, parameter: click.Parameter, days: float)
     "rooms",
     multiple=True,
     metavar="NAME",
+    callback=check_names("room"),
     help=f"A room to begin with; may be repeated.  [default: {', '.join(DEFAULT_ROOMS)}]",
 )
 @click.option("--fixed-rooms", is_flag=True, help="Joining another name doesn't make a room.")
@@ -115,7 +121,7 @@ def broker(
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, note)
-    store = store or _default_store()
+    store = _default_store() if store is None else store
     running = Broker(
         *bind,
         store=store,
@@ -134,21 +140,38 @@ def broker(
 
 def _default_store() -> str:
     folder = Path(user_data_dir("zchat", appauthor=False))
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"{folder} can't be made for the store ({error.strerror}); name another place with --store sqlite:PATH"
+        ) from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise StoreError(f"{folder} can't be written; name another place for the store with --store sqlite:PATH")
     return f"sqlite:{folder / 'zchat.db'}"
 
 
 def _greeting(running: Broker, store: str, retain_messages: int, retain_days: float) -> str:
     url = running.url
     connect = "" if url == DEFAULT_URL else f" --connect {url}"
-    kept = [f"the last {retain_messages} messages of a room"] if retain_messages else []
+    kept = [f"the last {counted(retain_messages, 'message')} of a room"] if retain_messages else []
     kept += [f"{retain_days:g} days"] if retain_days else []
     lines = [f"zchat broker at {address}" for address in running.urls]
     lines.append(f"store: {store} (kept: {' and '.join(kept) or 'everything'})")
-    lines.append(f"chat with: zchat client{connect}")
+    lines.append(f"chat with: {_program()} client{connect}")
     lines.append("names are claims: there are no keys, whoever reaches the address can take any name")
     lines.append(_room_for_clients())
     return "\n".join(map(harmless, filter(None, lines)))
+
+
+def _program() -> str:
+    """Return how this program is called: by its name if the shell finds that."""
+    if shutil.which("zchat"):
+        return "zchat"
+    path = sys.argv[0]
+    if Path(path).name == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m zchat"
+    return shlex.quote(path)
 
 
 def _room_for_clients() -> str:
