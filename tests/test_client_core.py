@@ -13,7 +13,16 @@ from zchat.calls import Answer, Deadline
 from zchat.lane import BLOCKS_IN_FLIGHT
 from zchat.messages import Position
 from zchat.protocol import STALL, ClientCore, Membership, State, Welcome
-from zchat.wire import MAX_BLOCK_BYTES, MAX_BLOCK_MESSAGES, array_header, decode_command, pack, unpack
+from zchat.wire import (
+    MAX_BLOCK_BYTES,
+    MAX_BLOCK_MESSAGES,
+    MAX_NESTED,
+    array_header,
+    check_bodies,
+    decode_command,
+    pack,
+    unpack,
+)
 
 
 class FakePort:
@@ -56,7 +65,7 @@ class FakeCall:
 class FakeBatch:
     """Hold messages; `seqs` are those of the stored ones."""
 
-    def __init__(self, *texts: str) -> None:
+    def __init__(self, *texts: Any) -> None:
         self.bodies = deque(map(pack, texts))
         self.queued = True
         self.failed = False
@@ -252,6 +261,20 @@ def test_a_block_holds_a_thousand_messages_and_a_mebibyte_at_most(wire: Wire) ->
     assert [len(wire.texts(send)) for send in sent] == [2, 2]
     for send in sent:
         assert len(send[4]) <= MAX_BLOCK_BYTES + len(array_header(1000))
+
+
+def test_a_block_never_has_more_arrays_and_maps_than_a_broker_takes(wire: Wire) -> None:
+    heavy: Any = [[]] * (MAX_NESTED // 4)
+    batches = [FakeBatch(*[heavy] * 6, "plain"), FakeBatch("x" * MAX_NESTED, heavy), FakeBatch([[]] * (MAX_NESTED - 1))]
+    for batch in batches:
+        wire.core.offer("General", batch)
+    stored = 0
+    while sent := wire.commands():
+        for send in sent:
+            stored += check_bodies(send[4], MAX_BLOCK_BYTES)
+            wire.store(send)
+    assert stored == 10
+    assert not any(batch.errors for batch in batches)
 
 
 def test_batches_of_one_room_take_turns(wire: Wire) -> None:

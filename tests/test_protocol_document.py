@@ -25,11 +25,13 @@ EXCHANGE = DOCUMENT[DOCUMENT.index("<!-- exchange -->") : DOCUMENT.index("<!-- /
 STEPS = re.findall(r"^([^\n]+) to ([^\n,]+), `(\w+)\.json` ([\w-]+):\n\n```text\n(.*?)```$", EXCHANGE, re.M | re.S)
 
 LIMITS = {
-    "frame": wire.MAX_BLOCK_BYTES + wire.FRAME_OVERHEAD,
+    "frame": wire.MAX_FRAME,
     "bodies of a block, without the array's header": wire.MAX_BLOCK_BYTES,
     "messages of a block": wire.MAX_BLOCK_MESSAGES,
     "nesting of a body": wire.MAX_DEPTH,
     "keys of a map that are neither text nor binary": wire.MAX_NUMBER_KEYS,
+    "arrays, maps, keys and ext values in a block's bodies": wire.MAX_NESTED,
+    "frame of a connection without a session": limits.STRANGER_BYTES,
     "producer, token": wire.ID_BYTES,
     "name": names.MAX_CHARACTERS,
     "integer": wire.MAX_INT,
@@ -108,12 +110,14 @@ def test_the_limits_are_the_codes() -> None:
 @pytest.mark.parametrize(
     ("sentence", "value"),
     [
-        (r"(\S+) bytes at most \(1 MiB and 4,096", wire.MAX_BLOCK_BYTES + wire.FRAME_OVERHEAD),
+        (r"(\S+) bytes at most \(1 MiB and 4,096", wire.MAX_FRAME),
         (r"names of 1 to (\S+) characters", names.MAX_CHARACTERS),
         (r"A session may have (\S+) requests unanswered", limits.MAX_REQUESTS),
         (r"one array of 1 to (\S+) elements", wire.MAX_BLOCK_MESSAGES),
         (r"no map has more than (\S+) keys", wire.MAX_NUMBER_KEYS),
         (r"header included, have more than (\S+) bytes", wire.MAX_BLOCK_BYTES + 5),
+        (r"there are (\S+) arrays, maps", wire.MAX_NESTED),
+        (r"frame of more than (\S+) bytes", limits.STRANGER_BYTES),
         (r"nest (\S+) levels deep", wire.MAX_DEPTH),
         (r"one of the last (\S+) stored", base.RESULTS),
         (r"its memory of (\S+) producers", base.MAX_PRODUCERS),

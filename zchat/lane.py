@@ -6,12 +6,16 @@ Blocks appear by themselves: whatever waits when there is a place for one goes i
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
-from zchat.wire import MAX_BLOCK_BYTES, MAX_BLOCK_MESSAGES
+from zchat.wire import MAX_BLOCK_BYTES, MAX_BLOCK_MESSAGES, MAX_NESTED, NESTING
 
 BLOCKS_IN_FLIGHT = 4
 """Unanswered blocks a room: enough to keep the broker busy while answers travel; more only wait there."""
+
+NOT_COUNTED = -1
+"""Bytes of bodies that hold others, as long as all bodies of a block are too few for it to matter."""
 
 
 class Batch(Protocol):
@@ -64,9 +68,14 @@ class Lane:
         return len(flight) >= BLOCKS_IN_FLIGHT or (bool(flight) and self.number <= flight[-1].number)
 
     def take(self) -> list[tuple[Batch, list[bytes]]]:
-        """Take messages for one block: 1,000 and 1 MiB at most, from as many batches as fit."""
+        """Take messages for one block, from as many batches as fit: 1,000 and 1 MiB at most.
+
+        Bodies that hold others are 64 KiB of it at most, or one: that many bytes are no more than
+        a block may have arrays, maps, keys and ext values.
+        """
         parts: list[tuple[Batch, list[bytes]]] = []
         count = size = 0
+        nested = NOT_COUNTED
         while self.again:
             batch, bodies = self.again[0]
             if batch.failed:
@@ -74,7 +83,9 @@ class Lane:
                 continue
             size += sum(map(len, bodies))
             count += len(bodies)
-            if parts and (count > MAX_BLOCK_MESSAGES or size > MAX_BLOCK_BYTES):
+            if size > MAX_NESTED:
+                nested = _nested(nested, parts, bodies)
+            if parts and (count > MAX_BLOCK_MESSAGES or size > MAX_BLOCK_BYTES or nested > MAX_NESTED):
                 return parts
             parts.append((batch, bodies))
             self.again.popleft()
@@ -85,9 +96,12 @@ class Lane:
             taken = _pop(batch.bodies, MAX_BLOCK_MESSAGES - count)
             count += len(taken)
             size += sum(map(len, taken))
-            while size > MAX_BLOCK_BYTES and (len(taken) > 1 or (taken and parts)):
-                body = taken.pop()  # seldom: 1 MiB in fewer than 1,000 messages
+            if size > MAX_NESTED:
+                nested = _nested(nested, parts, taken)
+            while (size > MAX_BLOCK_BYTES or nested > MAX_NESTED) and (len(taken) > 1 or (taken and parts)):
+                body = taken.pop()  # seldom: 1 MiB, or 64 KiB of arrays and maps, in fewer than 1,000 messages
                 size -= len(body)
+                nested -= _nested_bytes((body,))
                 batch.bodies.appendleft(body)
                 count = MAX_BLOCK_MESSAGES
             if taken:
@@ -99,6 +113,17 @@ class Lane:
                 if not taken:
                     break
         return parts
+
+
+def _nested(before: int, parts: list[tuple[Batch, list[bytes]]], bodies: list[bytes]) -> int:
+    """Return the bytes of all bodies that hold others; `before` is that of `parts`, or NOT_COUNTED."""
+    if before == NOT_COUNTED:
+        before = sum(_nested_bytes(earlier) for _, earlier in parts)
+    return before + _nested_bytes(bodies)
+
+
+def _nested_bytes(bodies: Iterable[bytes]) -> int:
+    return sum(len(body) for body in bodies if body[0] in NESTING)
 
 
 def _pop(bodies: deque[bytes], most: int) -> list[bytes]:

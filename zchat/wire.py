@@ -28,12 +28,22 @@ MAX_BLOCK_BYTES = 1 << 20
 FRAME_OVERHEAD = 4096
 """What a frame may have around one block: command, names, numbers, MessagePack headers."""
 
+MAX_FRAME = MAX_BLOCK_BYTES + FRAME_OVERHEAD
+"""What the transport lets through; a longer one costs its sender the connection."""
+
 MAX_DEPTH = 64
 """How deep arrays and maps in a body may nest: deeper than data, shallower than any stack."""
 
 MAX_NUMBER_KEYS = 1000
 """Keys of a map in a body that are neither text nor binary. Python's hashes of numbers are no secret:
 90,000 keys chosen to meet in its table cost 0.9 s, and a full block of such ones over ten."""
+
+MAX_NESTED = 1 << 16
+"""Arrays, maps, keys of maps and ext values in a block's bodies, or elsewhere in a frame: a mebibyte of nothing else
+takes most of a second to decode, this many a thirtieth of one."""
+
+NESTING = frozenset((*range(0x80, 0xA0), *range(0xC7, 0xCA), *range(0xD4, 0xD9), *range(0xDC, 0xE0)))
+"""First bytes of arrays, maps and ext values: any other body is plain and has none of them in it."""
 
 ID_BYTES = 16
 """The size of a producer id and of a resume token: 128 random bits."""
@@ -190,7 +200,28 @@ def _unpack_hostile(packed: bytes) -> Any:
     """
     if len(packed) > _SKIP_FROM:
         _unpacker(packed).skip()
+    if len(packed) > MAX_NESTED:  # each takes a byte at least
+        return _unpack_counted(packed)
     return unpack(packed, object_pairs_hook=_values)
+
+
+def _unpack_counted(packed: bytes) -> Any:
+    left = MAX_NESTED + 1  # the outermost array isn't counted
+
+    def count(value: Any, keys: int = 0) -> Any:
+        nonlocal left
+        left -= 1 + keys
+        if left < 0:
+            raise ValueError(f"more than {MAX_NESTED} arrays, maps, keys and ext values")
+        return value
+
+    return unpack(
+        packed,
+        list_hook=count,
+        object_pairs_hook=lambda pairs: count(_values(pairs), len(pairs)),
+        max_map_len=MAX_NESTED,
+        ext_hook=lambda code, data: count(msgpack.ExtType(code, data)),
+    )
 
 
 def _values(pairs: list[tuple[Any, Any]]) -> tuple[Any, ...]:
@@ -223,7 +254,7 @@ def check_bodies(bodies: bytes, max_message: int) -> int:
     Raises:
         BadBlock: they are not one MessagePack array of 1 to 1,000 values, in valid UTF-8, with
             map keys that are neither arrays nor maps (1,000 a map that aren't text or binary),
-            64 levels deep at most.
+            64 levels deep, with 65,536 arrays, maps, keys and ext values at most.
         MessageTooLarge: one of them is over `max_message` bytes, or all over 1 MiB.
     """
     if len(bodies) > max(MAX_BLOCK_BYTES, max_message) + _HEADER:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.broker.driver import LateStore, Peer, World
 from zchat.broker import commands
-from zchat.broker.limits import EXPIRE_AFTER, EXPIRE_EVERY, MAX_REQUESTS, RETRY_MAX, STALL
+from zchat.broker.limits import EXPIRE_AFTER, EXPIRE_EVERY, MAX_REQUESTS, RETRY_MAX, STALL, STRANGER_BYTES
 from zchat.wire import ERROR, OK, PUSH, decode_notice, messages_of, pack
 
 
@@ -39,6 +39,18 @@ def test_a_stranger_gets_nothing_but_no_session(world: World) -> None:
     stranger.tell("ping")
     assert stranger.other[0][:3] == [ERROR, None, "no_session"]
     world.check()
+
+
+def test_a_long_frame_of_a_stranger_is_refused_undecoded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    stranger = Peer(world, "alice", greet=False)
+    monkeypatch.setattr("zchat.broker.core.decode_command", pytest.fail)
+    hello = ("hello", 1, 1, 1, "alice", stranger.producer, stranger.token, 0)
+    world.receive(stranger.id, pack((*hello, b"x" * STRANGER_BYTES)))
+    assert [notice[:3] for notice in stranger.read()] == [[ERROR, None, "no_session"]]
+    assert world.core.counters.refused["no_session"] == 1
+    monkeypatch.undo()
+    stranger.user = "\U00020000" * 64
+    assert stranger.greet()[0] == OK, "the longest greeting is shorter"
 
 
 def test_a_connection_greets_once(world: World) -> None:

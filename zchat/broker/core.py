@@ -28,6 +28,7 @@ from zchat.broker.limits import (
     MAX_ROOMS,
     QUIET_AFTER,
     STALL,
+    STRANGER_BYTES,
 )
 from zchat.broker.notes import Notes
 from zchat.broker.pipes import Port
@@ -38,7 +39,7 @@ from zchat.broker.session import Session
 from zchat.broker.settings import Settings
 from zchat.broker.store.base import RoomLog, Store
 from zchat.names import check_name, fold
-from zchat.wire import COMMANDS, END, ERROR, MAX_BLOCK_BYTES, OK, MalformedCommand, decode_command, pack
+from zchat.wire import COMMANDS, END, ERROR, MAX_FRAME, OK, MalformedCommand, decode_command, pack
 
 
 class Core:
@@ -97,8 +98,11 @@ class Core:
             session.heard = now
         ticket = Ticket(session, routing_id, None)
         try:
-            if len(frames) != 1 or len(frames[0]) > MAX_BLOCK_BYTES * 2:
-                raise MalformedCommand("malformed message: it is one frame of 2 MiB at most", code="malformed")
+            if len(frames) != 1 or len(frames[0]) > MAX_FRAME:
+                text = f"malformed message: it is one frame of {MAX_FRAME} bytes at most"
+                raise MalformedCommand(text, code="malformed")
+            if session is None and len(frames[0]) > STRANGER_BYTES:
+                raise _no_session()
             command = decode_command(frames[0])
             spec = COMMANDS[command[0]]
             if command[0] == "ping":
@@ -109,7 +113,7 @@ class Core:
             if spec.answered:
                 ticket = Ticket(session, routing_id, fields.pop(0))
             if session is None and spec.needs_session:
-                raise errors.NoSession("no session here: greet with hello first, over a fresh connection")
+                raise _no_session()
             if (session is not None and self._accept(session, ticket)) or session is None:
                 HANDLERS[command[0]](self, ticket, *fields)
         except MalformedCommand as error:
@@ -274,6 +278,10 @@ class Core:
         self.rooms[room.folded] = room
         insort(self.order, room.folded)
         return room
+
+
+def _no_session() -> errors.NoSession:
+    return errors.NoSession("no session here: greet with hello first, over a fresh connection")
 
 
 def _end(error: errors.Refused) -> bytes:

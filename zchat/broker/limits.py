@@ -46,6 +46,12 @@ SHARED_NOTIFICATIONS = 8
 TURN_FRAMES = 256
 """Frames taken from the socket before members are served again."""
 
+TURN_SECONDS = 0.01
+"""The same in time: a frame may take a hundred times as long as another."""
+
+STRANGER_BYTES = 1024
+"""Of a frame that is decoded before there is a session: three times the longest greeting."""
+
 TURN_SENDS = 64
 """Notifications sent before stored blocks are answered and the socket is read again: under a millisecond."""
 

@@ -20,14 +20,22 @@ import zmq
 
 from zchat.alarm import Alarm
 from zchat.broker.core import Core
-from zchat.broker.limits import CLOSE_SECONDS, LINGER_SECONDS, MAX_REQUESTS, NAP, STOP_SECONDS, TURN_FRAMES
+from zchat.broker.limits import (
+    CLOSE_SECONDS,
+    LINGER_SECONDS,
+    MAX_REQUESTS,
+    NAP,
+    STOP_SECONDS,
+    TURN_FRAMES,
+    TURN_SECONDS,
+)
 from zchat.broker.pipes import Sent
 from zchat.broker.settings import Settings
 from zchat.broker.store.base import Store
 from zchat.broker.store.ledger import now as microseconds
 from zchat.defaults import DEFAULT_URL
 from zchat.errors import AddressError
-from zchat.wire import FRAME_OVERHEAD, MAX_BLOCK_BYTES
+from zchat.wire import MAX_FRAME
 
 log = logging.getLogger("zchat.broker")
 
@@ -144,7 +152,10 @@ class Loop:
         """Hand what has arrived to the core, a turn's worth; True if nothing is left."""
         router = self._router
         now = time.monotonic()
+        end = now + TURN_SECONDS
         for _ in range(TURN_FRAMES):
+            if time.monotonic() >= end:
+                return False
             try:
                 routing_id = router.recv(zmq.NOBLOCK)
             except zmq.Again:
@@ -194,7 +205,7 @@ def _router(context: zmq.Context[zmq.Socket[bytes]], settings: Settings) -> zmq.
     # room back in steps of half the mark.
     router.setsockopt(zmq.SNDHWM, 2 * (settings.high_water_mark + MAX_REQUESTS))
     router.setsockopt(zmq.RCVHWM, RECEIVE_MARK)
-    router.setsockopt(zmq.MAXMSGSIZE, MAX_BLOCK_BYTES + FRAME_OVERHEAD)
+    router.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME)
     router.setsockopt(zmq.BACKLOG, BACKLOG)
     router.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
     router.setsockopt(zmq.HEARTBEAT_IVL, TRANSPORT_HEARTBEAT_MS)

@@ -1,0 +1,76 @@
+"""The loop's turns: what it takes from the socket before members are served again."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import zmq
+
+from zchat.broker import loop
+from zchat.broker.limits import TURN_FRAMES, TURN_SECONDS
+from zchat.broker.loop import Loop
+from zchat.broker.settings import Settings
+from zchat.broker.store.memory import MemoryStore
+
+
+class Router:
+    """Hand out messages, each a peer's name and its frames, as a ROUTER does."""
+
+    def __init__(self, *messages: list[bytes]) -> None:
+        self.frames = [(frame, at + 1 < len(message)) for message in messages for at, frame in enumerate(message)]
+        self._more = False
+
+    def recv(self, flags: int) -> bytes:
+        if not self.frames:
+            raise zmq.Again
+        frame, self._more = self.frames.pop(0)
+        return frame
+
+    def getsockopt(self, option: int) -> int:
+        assert option == zmq.RCVMORE
+        return self._more
+
+
+class Core:
+    """Keep what is received; each frame takes as long as it says."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.received: list[tuple[bytes, list[bytes]]] = []
+
+    def receive(self, routing_id: bytes, frames: list[bytes], now: float) -> None:
+        self.received.append((routing_id, frames))
+        if frames[0].startswith(b"slow"):
+            self.now += TURN_SECONDS
+
+
+@pytest.fixture
+def core(monkeypatch: pytest.MonkeyPatch) -> Core:
+    core = Core()
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: core.now))
+    return core
+
+
+def looped(*messages: list[bytes]) -> Any:
+    made: Any = Loop((), MemoryStore(), Settings())
+    made._router = Router(*messages)
+    return made
+
+
+def test_a_turn_of_receiving_ends_after_so_many_frames(core: Core) -> None:
+    looping = looped(*[[b"a", b"x"]] * (TURN_FRAMES + 1))
+    assert not looping._receive(core)
+    assert len(core.received) == TURN_FRAMES
+    assert looping._receive(core)
+    assert len(core.received) == TURN_FRAMES + 1
+
+
+def test_a_turn_of_receiving_ends_after_its_time(core: Core) -> None:
+    looping = looped(*[[b"a", b"slow"]] * 10)
+    turns = 1
+    while not looping._receive(core):
+        turns += 1
+    assert turns == 11, "one frame a turn, and a last one that finds none"
+    assert len(core.received) == 10
