@@ -9,7 +9,7 @@ import pytest
 from tests.broker.driver import LateStore, Peer, World
 from zchat.broker import commands
 from zchat.broker.limits import EXPIRE_AFTER, EXPIRE_EVERY, MAX_REQUESTS, RETRY_MAX, STALL, STRANGER_BYTES
-from zchat.wire import ERROR, OK, PUSH, decode_notice, messages_of, pack
+from zchat.wire import ERROR, MAX_FRAME, OK, PUSH, decode_notice, messages_of, pack
 
 
 @pytest.fixture
@@ -51,6 +51,14 @@ def test_a_long_frame_of_a_stranger_is_refused_undecoded(world: World, monkeypat
     monkeypatch.undo()
     stranger.user = "\U00020000" * 64
     assert stranger.greet()[0] == OK, "the longest greeting is shorter"
+
+
+def test_a_message_of_several_frames_is_told_the_limit_of_one(world: World) -> None:
+    stranger = Peer(world, "alice", greet=False)
+    world.receive(stranger.id, b"\x90", b"\x90")
+    [(_, _, code, text, _)] = stranger.read()
+    assert code == "malformed"
+    assert f"one frame of {MAX_FRAME} bytes" in text
 
 
 def test_a_connection_greets_once(world: World) -> None:
@@ -252,6 +260,50 @@ def test_a_silent_session_ends_and_is_told_so(world: World) -> None:
     assert world.core.counters.expired == 1
     assert alice.do("rooms", None, 1)[2] == "no_session"
     world.check()
+
+
+def test_silent_sessions_end_a_few_a_turn_and_the_others_in_the_next_ones(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zchat.broker.core.TURN_ENDS", 6)
+    peers = [Peer(world, f"user {number}") for number in range(10)]
+    for peer in peers:
+        peer.join("General")
+        peer.join(f"Of {peer.user}")
+    world.now += STALL / 2
+    world.run()
+    for _ in range(int(EXPIRE_AFTER)):
+        world.now += 1
+        world.run()
+    left = [len(world.core.sessions)]
+    while world.core.sessions:
+        assert world.core.due() <= world.now
+        world.run()
+        left.append(len(world.core.sessions))
+    assert left == [8, 6, 4, 2, 0], "each has two memberships, so that two fill a turn"
+    assert [peer.ended() for peer in peers] == ["expired"] * 10
+    assert world.core.counters.expired == 10
+    world.check()
+
+
+def test_a_room_of_many_is_forgotten_without_comparing_it_with_the_others(world: World) -> None:
+    compared = 0
+
+    class Counted(str):
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return str.__eq__(self, other)
+
+    alice = Peer(world, "alice")
+    alice.join("Zebras")
+    world.core.order[:-1] = map(Counted, world.core.order[:-1])
+    alice.do("leave", "Zebras", alice.joins["Zebras"])
+    assert compared == 0
+    assert world.core.order == sorted(world.core.rooms)
 
 
 def test_silence_is_judged_only_when_everything_that_arrived_is_read(world: World) -> None:

@@ -13,7 +13,7 @@ fences the old one); `bye`, silence or a broken bound ends it.
 
 from __future__ import annotations
 
-from bisect import insort
+from bisect import bisect_left, insort
 from collections.abc import Callable
 from typing import Any
 
@@ -29,6 +29,7 @@ from zchat.broker.limits import (
     QUIET_AFTER,
     STALL,
     STRANGER_BYTES,
+    TURN_ENDS,
 )
 from zchat.broker.notes import Notes
 from zchat.broker.pipes import Port
@@ -149,10 +150,19 @@ class Core:
         if now >= self._expiry_due and drained:
             self._expiry_due = now + EXPIRE_EVERY
             if now >= self._judge_from:
-                for session in [each for each in self.sessions.values() if now - each.heard > EXPIRE_AFTER]:
-                    self.counters.expired += 1
-                    self.end(session, errors.Expired(f"nothing was heard from you for {EXPIRE_AFTER:g} s"))
+                self._expire(now)
         self.retention.tick(now)
+
+    def _expire(self, now: float) -> None:
+        """End the silent sessions, as many as a turn has time for; the others are due at once."""
+        work = 0
+        for session in [each for each in self.sessions.values() if now - each.heard > EXPIRE_AFTER]:
+            if work >= TURN_ENDS:
+                self._expiry_due = now
+                return
+            work += 1 + len(session.members)
+            self.counters.expired += 1
+            self.end(session, errors.Expired(f"nothing was heard from you for {EXPIRE_AFTER:g} s"))
 
     def turn(self, now: float) -> None:
         """Serve members, within a turn's bounds, then answer blocks: readers come before the sender."""
@@ -272,7 +282,7 @@ class Core:
         """Forget a room in which nobody is and nothing was said."""
         if room.idle and self.rooms.get(room.folded) is room:
             del self.rooms[room.folded]
-            self.order.remove(room.folded)
+            del self.order[bisect_left(self.order, room.folded)]
 
     def _add(self, room: Room) -> Room:
         self.rooms[room.folded] = room

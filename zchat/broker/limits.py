@@ -52,6 +52,9 @@ TURN_SECONDS = 0.01
 STRANGER_BYTES = 1024
 """Of a frame that is decoded before there is a session: three times the longest greeting."""
 
+TURN_ENDS = 1_000
+"""Silent sessions and their memberships that are ended before members are served again: about 10 ms."""
+
 TURN_SENDS = 64
 """Notifications sent before stored blocks are answered and the socket is read again: under a millisecond."""
 
