@@ -67,6 +67,17 @@ def test_a_turn_of_receiving_ends_after_so_many_frames(core: Core) -> None:
     assert len(core.received) == TURN_FRAMES + 1
 
 
+def test_a_message_of_very_many_frames_is_refused_once_and_dropped_over_several_turns(core: Core) -> None:
+    many = [b"a", *[b"x"] * (3 * TURN_FRAMES)]
+    looping = looped([b"b", b"before"], many, [b"b", b"behind"], many)
+    turns = 1
+    while not looping._receive(core):
+        turns += 1
+    assert turns == 7
+    refused = (b"a", [b"x", b""])
+    assert core.received == [(b"b", [b"before"]), refused, (b"b", [b"behind"]), refused]
+
+
 def test_a_turn_of_receiving_ends_after_its_time(core: Core) -> None:
     looping = looped(*[[b"a", b"slow"]] * 10)
     turns = 1

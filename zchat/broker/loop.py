@@ -69,6 +69,7 @@ class Loop:
         self._settings = settings
         self._stopping = threading.Event()
         self._end = math.inf
+        self._dropping = False  # frames of a message that is refused are still to come
         self._alarm: Alarm | None = None
         self._router: zmq.Socket[bytes]
         self.urls: list[str] = []
@@ -157,13 +158,17 @@ class Loop:
             if time.monotonic() >= end:
                 return False
             try:
-                routing_id = router.recv(zmq.NOBLOCK)
+                first = router.recv(zmq.NOBLOCK)
             except zmq.Again:
                 return True
+            if self._dropping:
+                self._dropping = bool(router.getsockopt(zmq.RCVMORE))
+                continue
             frames = [router.recv(zmq.NOBLOCK)]  # behind a routing id there is always a frame
-            while router.getsockopt(zmq.RCVMORE):
-                frames[1:] = [router.recv(zmq.NOBLOCK)]  # refused: one is enough to tell, the rest isn't kept
-            core.receive(routing_id, frames, now)
+            if router.getsockopt(zmq.RCVMORE):
+                frames.append(b"")  # refused: that there is another is enough to tell, none is kept
+                self._dropping = True
+            core.receive(first, frames, now)
         return False
 
     def _sleep(self, seconds: float) -> None:
