@@ -17,6 +17,7 @@ PACKAGE = sorted((ROOT / "zchat").rglob("*.py"))
 SOURCES = [*PACKAGE, *sorted((ROOT / "tests").rglob("*.py")), *sorted((ROOT / "benchmarks").rglob("*.py"))]
 
 WITHOUT_IO = [
+    "zchat/address.py",
     "zchat/defaults.py",
     "zchat/errors.py",
     "zchat/lane.py",

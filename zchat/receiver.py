@@ -17,6 +17,7 @@ from typing import Any
 
 import zmq
 
+from zchat.address import check_address, is_ipv6
 from zchat.alarm import Alarm
 from zchat.defaults import DEFAULT_URL
 from zchat.errors import AddressError, ZchatError
@@ -69,6 +70,7 @@ class Receiver:
         self, url: str, user: str, producer: bytes, token: bytes, mark: int,
         on_end: Callable[[ZchatError | None], None],
     ) -> None:  # fmt: skip
+        check_address(url)
         self.core = ClientCore(self, user, producer, token, mark)
         self.greeted = threading.Event()
         self.error: ZchatError | None = None
@@ -83,6 +85,7 @@ class Receiver:
             self._dealer.setsockopt(zmq.SNDHWM, SEND_MARK)
             self._dealer.setsockopt(zmq.RCVHWM, RECEIVE_MARK)
             self._dealer.setsockopt(zmq.MAXMSGSIZE, MAX_REPLY_BYTES)
+            self._dealer.setsockopt(zmq.IPV6, is_ipv6(url))
             self._dealer.connect(url)
         except zmq.ZMQError as error:
             self._dealer.close(0)

@@ -18,6 +18,7 @@ from contextlib import suppress
 
 import zmq
 
+from zchat.address import check_address, is_ipv6
 from zchat.alarm import Alarm
 from zchat.broker.core import Core
 from zchat.broker.limits import (
@@ -219,6 +220,8 @@ def _router(context: zmq.Context[zmq.Socket[bytes]], settings: Settings) -> zmq.
 
 
 def _bind(router: zmq.Socket[bytes], url: str) -> str:
+    check_address(url, listening=True)
+    router.setsockopt(zmq.IPV6, is_ipv6(url))
     try:
         router.bind(url)
     except zmq.ZMQError as error:

@@ -1,0 +1,69 @@
+"""The rules for addresses, and IPv6."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+import zchat
+from tests.running import DEADLINE
+from zchat.address import check_address
+from zchat.broker import Broker
+
+
+@pytest.mark.parametrize(
+    "url", ["tcp://127.0.0.1:1", "tcp://localhost:65535", "tcp://[::1]:5555", "tcp://eth0;10.0.0.1:80", "ipc:///tmp/z"]
+)
+def test_an_address_that_keeps_the_rules_is_taken(url: str) -> None:
+    check_address(url)
+    check_address(url, listening=True)
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "99999", "-1", "x", "", "+5", "\u0665", "5555 "])
+def test_a_port_that_tcp_has_not_is_refused(port: str) -> None:
+    for listening in (False, True):
+        with pytest.raises(zchat.AddressError, match="ports are 1 to 65535") as caught:
+            check_address(f"tcp://127.0.0.1:{port}", listening=listening)
+        assert str(caught.value).isascii()
+
+
+def test_only_who_listens_may_leave_the_port_open() -> None:
+    check_address("tcp://127.0.0.1:*", listening=True)
+    with pytest.raises(zchat.AddressError, match="ports are"):
+        check_address("tcp://127.0.0.1:*")
+
+
+@pytest.mark.parametrize(
+    "url", ["inproc://broker", "udp://127.0.0.1:1", "pgm://a:1", "ipc://", "tcp://:1", "TCP://a:1"]
+)
+def test_other_transports_are_refused_by_broker_and_client(url: str) -> None:
+    with pytest.raises(zchat.AddressError, match="is not an address"), Broker(url):
+        pass
+    with pytest.raises(zchat.AddressError, match="is not an address"):
+        zchat.Client(url, user="alice", timeout=0.2)
+
+
+def test_a_port_above_all_is_refused_by_broker_and_client() -> None:
+    with pytest.raises(zchat.AddressError, match="ports are 1 to 65535"), Broker("tcp://127.0.0.1:99999"):
+        pass
+    with pytest.raises(zchat.AddressError, match="ports are 1 to 65535"):
+        zchat.Client("tcp://127.0.0.1:99999", user="alice", timeout=0.2)
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+def test_broker_and_client_meet_over_ipv6_beside_ipv4() -> None:
+    with Broker("tcp://127.0.0.1:*", "tcp://[::1]:*", "tcp://127.0.0.1:*") as broker:
+        assert broker.urls[1].startswith("tcp://[::1]:")
+        for url in broker.urls:
+            with zchat.Client(url, user="alice") as client:
+                assert client.join("General").send(url, timeout=DEADLINE).body == url

@@ -1,0 +1,34 @@
+"""The rules for addresses: what libzmq takes for one and zchat doesn't is refused in words."""
+
+from __future__ import annotations
+
+import re
+
+from zchat.defaults import DEFAULT_URL
+from zchat.errors import AddressError
+
+MAX_PORT = 65_535
+"""What TCP has; libzmq takes a greater number and uses another port."""
+
+
+def check_address(url: str, *, listening: bool = False) -> None:
+    """Refuse what is no broker's address; one that it is to listen at may have `*` for its port.
+
+    Any thread.
+
+    Raises:
+        AddressError: it is neither tcp://HOST:PORT nor ipc://PATH.
+    """
+    if re.fullmatch(r"ipc://.+", url):
+        return
+    parts = re.fullmatch(r"tcp://(\S+):([^:]*)", url)
+    if parts is None:
+        raise AddressError(f"{url!a} is not an address: use tcp://HOST:PORT or ipc://PATH, for instance {DEFAULT_URL}")
+    port = parts[2]
+    if not (listening and port == "*") and not (re.fullmatch("[0-9]{1,5}", port) and 1 <= int(port) <= MAX_PORT):
+        raise AddressError(f"{url!a} has the port {port!a}: ports are 1 to {MAX_PORT}")
+
+
+def is_ipv6(url: str) -> bool:
+    """Tell whether the address is one of IPv6, which libzmq has to be told. Any thread."""
+    return "[" in url
