@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from random import Random
 from typing import Any
 
 import pytest
@@ -16,8 +17,10 @@ from zchat.broker.settings import Settings
 from zchat.broker.store.memory import MemoryStore
 from zchat.calls import Answer, Deadline, Letter
 from zchat.errors import ZchatError
+from zchat.membership import Membership
 from zchat.messages import Gap, Message
-from zchat.protocol import ClientCore, Membership, Welcome
+from zchat.port import Welcome
+from zchat.protocol import ClientCore
 from zchat.reading import Reading
 from zchat.wire import pack
 
@@ -72,7 +75,7 @@ class Client:
         self.got: list[Message] = []
         self.error: ZchatError | None = None
         net.clients[self.id] = self
-        self.core = ClientCore(self, f"user{number}", self.id * 16, self.id * 16, 0)
+        self.core = ClientCore(self, f"user{number}", self.id * 16, self.id * 16, 0, Random(number))
         self.core.start(NOW)
         self.reading = Reading(lambda reading: None, self._credit)
         self.joined = Answer()
@@ -83,6 +86,12 @@ class Client:
 
     def opened(self, welcome: Welcome) -> None:
         pass
+
+    def lost(self, error: ZchatError) -> None:
+        raise AssertionError(f"the connection is lost: {error}")
+
+    def connect(self) -> None:
+        raise AssertionError("a second connection is opened")
 
     def ended(self, error: ZchatError | None) -> None:
         self.error = error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from random import Random
 from typing import Any
 
 import pytest
@@ -10,8 +11,10 @@ import pytest
 from zchat import errors
 from zchat.broker.limits import MAX_REQUESTS
 from zchat.lane import BLOCKS_IN_FLIGHT
+from zchat.membership import Membership
 from zchat.messages import Position
-from zchat.protocol import STALL, ClientCore, Membership, State, Welcome
+from zchat.port import Welcome
+from zchat.protocol import STALL, ClientCore, State
 from zchat.wire import MAX_BLOCK_BYTES, MAX_BLOCK_MESSAGES, array_header, decode_command, pack, unpack
 
 
@@ -22,12 +25,20 @@ class FakePort:
         self.sent: list[list[Any]] = []
         self.welcome: Welcome | None = None
         self.ends: list[errors.ZchatError | None] = []
+        self.losses: list[errors.ZchatError] = []
+        self.connections = 1
 
     def send(self, frame: bytes) -> None:
         self.sent.append(decode_command(frame))
 
     def opened(self, welcome: Welcome) -> None:
         self.welcome = welcome
+
+    def lost(self, error: errors.ZchatError) -> None:
+        self.losses.append(error)
+
+    def connect(self) -> None:
+        self.connections += 1
 
     def ended(self, error: errors.ZchatError | None) -> None:
         self.ends.append(error)
@@ -76,9 +87,12 @@ class FakeFeed:
         self.membership: Membership | None = None
         self.notices: list[list[Any]] = []
         self.owns: list[tuple[int, int, int]] = []
+        self.begun = 0
+        self.ends: list[errors.ZchatError | None] = []
 
     def begin(self, membership: Membership) -> None:
         self.membership = membership
+        self.begun += 1
 
     def push(self, notice: list[Any]) -> None:
         assert self.membership is not None
@@ -87,13 +101,16 @@ class FakeFeed:
     def own(self, epoch: int, first: int, last: int) -> None:
         self.owns.append((epoch, first, last))
 
+    def end(self, error: errors.ZchatError | None) -> None:
+        self.ends.append(error)
+
 
 class Wire:
     """Hold a core and play the broker: `commands` gives what came since the last look."""
 
     def __init__(self, *, greet: bool = True, requests: int = MAX_REQUESTS) -> None:
         self.port = FakePort()
-        self.core = ClientCore(self.port, "alice", b"p" * 16, b"t" * 16, 0)
+        self.core = ClientCore(self.port, "alice", b"p" * 16, b"t" * 16, 0, Random(1))
         self.now = 50.0
         self.seq = 0
         self._seen = 0
@@ -113,7 +130,7 @@ class Wire:
         self.say("ok", command[1], *result)
 
     def refuse(self, command: list[Any], error: errors.Refused) -> None:
-        self.say("error", command[1], error.code, error.text, error.retryable)
+        self.say("error", command[1], error.code, error.text, error.retryable, error.detail)
 
     def store(self, command: list[Any]) -> None:
         """Answer a block as stored."""
@@ -210,7 +227,7 @@ def test_a_refused_request_fails_with_the_named_error(wire: Wire) -> None:
     assert isinstance(call.error, errors.NoSuchRoom)
     assert not wire.core.over
     wire.core.ask("history", ("Nowhere", None, None, 5), call := FakeCall())
-    wire.say("error", wire.commands()[0][1], "of a later version", "what it says", True)
+    wire.say("error", wire.commands()[0][1], "of a later version", "what it says", True, None)
     assert (type(call.error), str(call.error)) == (errors.Refused, "what it says")
 
 
@@ -435,7 +452,7 @@ def test_a_malformed_answer_to_a_block_ends_it_and_its_sender_is_told(wire: Wire
 
 def test_an_answer_to_nothing_is_ignored(wire: Wire) -> None:
     wire.say("ok", 99)
-    wire.say("error", 99, "busy", "later", True)
+    wire.say("error", 99, "busy", "later", True, None)
     assert not wire.core.over
 
 

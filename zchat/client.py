@@ -15,9 +15,10 @@ from typing import Any
 
 from zchat.calls import Answer, Deadline, fresh
 from zchat.errors import ConnectionLost, HandlerFailed, Refused, UsageError, ZchatError
+from zchat.membership import Membership
 from zchat.messages import Event, Gap, Message, Position, RoomInfo
 from zchat.names import check_name, fold
-from zchat.protocol import Membership, Welcome
+from zchat.port import Welcome
 from zchat.reading import End, Reading
 from zchat.receiver import Receiver
 from zchat.room import Room

@@ -18,7 +18,7 @@ from typing import Any
 from zchat.calls import fresh
 from zchat.errors import GapError, ZchatError
 from zchat.messages import Gap, Message, Position
-from zchat.protocol import Membership
+from zchat.membership import Membership
 from zchat.wire import GAP, Run, run_of
 
 MAX_OWN_RANGES = 1_000

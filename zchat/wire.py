@@ -149,7 +149,7 @@ def _malformed(text: str, request: int | None = None) -> MalformedCommand:
 
 _NOTICE_SHAPES: dict[str, tuple[str, ...]] = {
     OK: ("uint",),
-    ERROR: ("uint or nil", "str", "str", "bool"),
+    ERROR: ("uint or nil", "str", "str", "bool", "uint or nil"),
     PUSH: ("str", "uint", "uint", "uint", "array"),
     GAP: ("str", "uint", "uint", "uint", "str"),
     PONG: ("uint",),

@@ -159,7 +159,8 @@ def _appended(core: Core, ticket: Ticket, room: Room, number: int, outcome: base
             core.counters.duplicates += 1
             core.answer(ticket, first, timestamp, room.epochs.at(first))
         case base.OutOfSequence(expected):
-            core.refuse(ticket, errors.OutOfOrder(f"block {number} is out of order: go back to {expected}"))
+            text = f"block {number} is out of order: go back to {expected}"
+            core.refuse(ticket, errors.OutOfOrder(text, detail=expected))
         case base.ForgottenProducer():
             core.refuse(ticket, errors.Forgotten(f"block {number} is of a producer not known here: begin again at 1"))
         case base.Full(reason):
