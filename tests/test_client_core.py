@@ -171,7 +171,7 @@ def test_the_first_word_is_a_greeting_and_nothing_else_goes_out_before_its_answe
     wire.core.ask("rooms", (None, 5), call)
     wire.core.offer("General", batch)
     [hello] = wire.commands()
-    assert hello == ["hello", 1, 1, 1, "alice", b"p" * 16, b"t" * 16, 0]
+    assert hello == ["hello", 1, 1, 1, "alice", b"p" * 16, b"t" * 16, 0, 1]
     wire.ok(hello, 1, "alice", 10, 1 << 20, 1 << 20, 1000, 16, 1000, 3000, 10_000, "a later version's field")
     assert [command[0] for command in wire.commands()] == ["rooms", "send"]
     assert wire.port.welcome is not None

@@ -219,7 +219,7 @@ class Lane:
                 self._release(block, due)
             else:
                 self.flight.remove(block)
-                if block.old or due is not None and due > block.number:
+                if block.old or (due is not None and due > block.number):
                     block.fail_unknown(self.name, error)
                 else:
                     block.fail(error)
@@ -291,8 +291,10 @@ class Lane:
             batch.fail(error)
         for batch in self.batches:
             batch.fail(error)
-        for waiting in (self.flight, self.resend, self.again, self.batches):
-            waiting.clear()  # type: ignore[attr-defined]
+        self.flight.clear()
+        self.resend.clear()
+        self.again.clear()
+        self.batches.clear()
         self.back = None
         self.stalled = self._put_off = False
 

@@ -85,6 +85,7 @@ class Membership:
         self.upto = self.position.seq
         self.live = True
         self.sure = False
+        self._own = (0, 1, 0)  # of the log as it was
 
     def notified(self, epoch: int, upto: int) -> None:
         """Move over a notification."""

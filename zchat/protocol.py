@@ -91,6 +91,7 @@ class ClientCore:
         self._requests: dict[int, Request] = {}
         self._request = 0
         self._joins = 0
+        self._connections = 0
         self._waiting: deque[Request] = deque()
         self._sweep_at = SWEEP
         self._rejoins: deque[Membership] = deque()
@@ -130,7 +131,8 @@ class ClientCore:
         self._now = self._heard = self._due = now
         self._greet_by = now + GREET_SECONDS
         self.state = State.GREETING
-        fields = (VERSION, VERSION, self._user, self._producer, self._token, self._mark)
+        self._connections += 1
+        fields = (VERSION, VERSION, self._user, self._producer, self._token, self._mark, self._connections)
         self._issue(Request("hello", fields, None, special=self._welcomed))
 
     def close(self, deadline: float) -> None:
@@ -201,6 +203,10 @@ class ClientCore:
     def lost(self, reason: str) -> None:
         """Take note that the connection can't go on."""
         self._lose(errors.ConnectionLost(reason))
+
+    def fail(self, reason: str) -> None:
+        """End for good, over a fault of this side."""
+        self._end(errors.ConnectionLost(reason))
 
     def _lose(self, error: errors.ZchatError) -> None:
         """Give the connection up, and try another after a wait; the first one is not tried again."""

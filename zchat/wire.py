@@ -92,7 +92,7 @@ def _command(fields: str, *, answered: bool = True, needs_session: bool = True) 
 
 COMMANDS: dict[str, Command] = {
     "hello": _command(
-        "request:uint, min version:uint, max version:uint, user:str, producer:id, token:id, mark:uint",
+        "request:uint, min version:uint, max version:uint, user:str, producer:id, token:id, mark:uint, connection:uint",
         needs_session=False,
     ),
     "join": _command("request:uint, room:str, join:uint, position:position or nil, held:uint, create:bool"),

@@ -168,6 +168,7 @@ class Peer:
         self.user = user
         self.mark = mark
         self.id = world.new_id()
+        self.connections = 0
         self.token = b"t" * 8 + self.id.rjust(8, b"\0")
         self.producer = b"p" * 8 + self.id.rjust(8, b"\0")
         self.requests = 0
@@ -203,7 +204,8 @@ class Peer:
         return self.replies[number]
 
     def greet(self, oldest: int = 1, newest: int = 1) -> Notice:
-        return self.do("hello", oldest, newest, self.user, self.producer, self.token, self.mark)
+        self.connections += 1
+        return self.do("hello", oldest, newest, self.user, self.producer, self.token, self.mark, self.connections)
 
     def reconnect(self) -> bytes:
         """Greet with the same token over a fresh connection; returns the routing id of the old one."""

@@ -37,7 +37,15 @@ class Ticket(NamedTuple):
 
 
 def hello(
-    core: Core, ticket: Ticket, oldest: int, newest: int, user: str, producer: bytes, token: bytes, mark: int
+    core: Core,
+    ticket: Ticket,
+    oldest: int,
+    newest: int,
+    user: str,
+    producer: bytes,
+    token: bytes,
+    mark: int,
+    connection: int,
 ) -> None:
     """Begin a session, or go on with one by its token; answers with what is agreed."""
     if ticket.session is not None:
@@ -55,14 +63,16 @@ def hello(
     if owner is not None and owner is not session:
         raise errors.Superseded("this producer belongs to another session; make a new one")
     if session is not None:
+        if connection <= session.connection:  # it was overtaken on its way
+            raise errors.Superseded("this session goes on over a later connection")
         core.fence(session)
         del core.producers[session.producer]
         session.producer, session.user = producer, user
-        session.connect(ticket.routing_id, mark, core.now)
+        session.connect(ticket.routing_id, connection, mark, core.now)
     elif len(core.sessions) >= limits.MAX_SESSIONS:
         raise errors.Busy(f"the broker has {limits.MAX_SESSIONS} sessions, as many as it may; try again later")
     else:
-        session = Session(ticket.routing_id, user, producer, token, mark, core.now)
+        session = Session(ticket.routing_id, connection, user, producer, token, mark, core.now)
     core.enter(session)
     session.unanswered += 1
     core.answer(
