@@ -107,10 +107,6 @@ class _Feed(Reading):
         self._client = client
         self.heads: deque[list[Any]] = deque()
 
-    def begin(self, membership: Membership) -> None:
-        if self._membership is None:
-            super().begin(membership)
-
     def push(self, notice: list[Any]) -> None:
         if notice[0] == "push":
             producer = self._client.producer
@@ -131,6 +127,7 @@ class Joined:
         self.membership: Membership | None = None
         self.stream: Stream | None = None
         self.leaving = False
+        self.since = 0
         self.paused_until = 0.0
         self._taking = False
         self._chunk: Chunk | None = None
@@ -140,6 +137,7 @@ class Joined:
         """Take note that the room is joined."""
         client = self.client
         self.membership = membership
+        self.since = len(client.truth.acknowledged)
         position = self.feed.position
         if self.asked is not None:
             require(position == self.asked, f"{self.name}: joined at {position}, not at {self.asked}")

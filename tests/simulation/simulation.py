@@ -11,6 +11,7 @@ from tests.simulation.checks import check_core, check_empty, require
 from tests.simulation.client import Client
 from tests.simulation.faults import DISASTERS, FAULTS, Fault
 from tests.simulation.network import Network
+from tests.simulation.peer import Peer
 from tests.simulation.store import Disk
 from tests.simulation.truth import Truth
 from tests.simulation.world import Violation, World
@@ -174,6 +175,7 @@ class Simulation:
                 stack.enter_context(patch(name, value))
             self.broker.start()
             self.actors = [Actor(self, number) for number in range(world.random.randint(*CLIENTS))]
+            self.peer = Peer(world, self.network, self.truth, ROOMS[0])
             world.after(0.5, self._go_wrong)
             for actor in self.actors:
                 world.after(0.05, self._act, actor)
@@ -279,9 +281,9 @@ class Simulation:
             if client.waiting:
                 return f"{client.name} waits for {client.waiting} answers"
             for joined in client.joins.values():
-                if joined.stream is None or joined.feed.heads:
+                if joined.stream is None or joined.membership is None or joined.feed.heads:
                     return f"{client.name} has not taken all of {joined.name}"
-                expected = joined.stream.expected_position()
+                expected = joined.stream.expected_position(joined.membership.sure, joined.since)
                 position = joined.position()
                 if position is None or position.seq < expected:
                     return f"{client.name} is at {position} of {joined.name}, not at {expected}"
@@ -306,6 +308,7 @@ class Simulation:
     def _leave(self) -> None:
         """Have everybody leave, some without a word, and check that nothing is left of them."""
         world = self.world
+        self.peer.close()
         said_bye = []
         for actor in self.actors:
             client = actor.client
@@ -322,6 +325,8 @@ class Simulation:
         for client in said_bye:
             require(client.core.over and client.why is None, f"{client.name} did not get to say goodbye: {client.why}")
             require(not client.waiting, f"{client.name} was never answered")
+            kept = core.store._ledger._rooms_of  # type: ignore[attr-defined]
+            require(client.producer not in kept, f"{client.name} said goodbye, and its producer is remembered")
 
 
 def run(seed: int) -> Report:

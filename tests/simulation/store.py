@@ -223,7 +223,12 @@ class _Commits(Committer):
             for task in tasks
             if isinstance(task, Forget) or (isinstance(task, Write) and task.generation == self._generation)
         ]
-        self._disk.commit(fresh)
+        try:
+            self._disk.commit(fresh)
+        except Exception as error:
+            if not isinstance(error, sqlite3.Error):  # which the store would take for the disk's
+                self._disk.world.broken = error
+            raise
         self._disk.world.note("commit")
 
     def _trim(self, trim: Trim) -> Trimmed | Failed:

@@ -24,7 +24,7 @@ class Truth:
 
     `logs` maps a room to the log that it has now, `pasts` a room and an epoch to the log in which
     that epoch is the newest. `place` says where a message lies now, `destroyed` holds what a
-    disaster took, `orders` maps a body to its sender's lane and its place in that sender's order.
+    disaster took, `acknowledged` where a sender was told that a message is, and after how many others, `orders` maps a body to its sender's lane and its place in that sender's order.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class Truth:
         self.orders: dict[str, tuple[str, int]] = {}
         self.newest: dict[str, int] = {}
         self.refused: dict[str, str] = {}
-        self.acknowledged: dict[str, int] = {}
+        self.acknowledged: dict[str, tuple[int, int]] = {}
 
     # -- the store ---------------------------------------------------------------------------------
 
@@ -93,7 +93,7 @@ class Truth:
         """Take note that a sender was told where its message is."""
         if body in self.acknowledged:
             raise Violation(f"{body} was acknowledged twice")
-        self.acknowledged[body] = seq
+        self.acknowledged[body] = (seq, len(self.acknowledged))
         if self.place.get(body) != seq and body not in self.destroyed:
             where = self.place.get(body)
             raise Violation(f"{body} was acknowledged at {seq}, and it is {'nowhere' if where is None else where}")
@@ -106,7 +106,7 @@ class Truth:
 
     def check_acknowledged(self) -> None:
         """Check that what was acknowledged is in the log, where it was said to be."""
-        for body, seq in self.acknowledged.items():
+        for body, (seq, _) in self.acknowledged.items():
             if self.place.get(body) != seq and body not in self.destroyed:
                 raise Violation(f"{body} was acknowledged at {seq} and is lost")
 
@@ -139,11 +139,9 @@ class Stream:
 
     def took(self, epoch: int, after: int, upto: int, messages: list[tuple[int, str, str, int]]) -> None:
         """Check a notification that was taken: all others' messages after `after` up to `upto`, of one log."""
-        log = self.log if epoch == self.epoch else self.truth.log_at(self.room, epoch, upto)
+        log = self.truth.log_at(self.room, epoch, upto)
         if after != self.seq:
             self._pass_own(after, [log])
-        if len(log) < upto:
-            raise Violation(f"{self.who}: {self.room} was read up to {upto}, and ends with {len(log)}")
         if log is not self.log and log[: self.seq] != self.log[: self.seq]:
             raise Violation(f"{self.who}: {self.room} went on at {self.seq} in another log, and no gap was told")
         expected = [
@@ -167,9 +165,9 @@ class Stream:
                 raise Violation(f"{self.who}: {self.room} has a gap up to {upto}, and it can be read")
             if log[:after] != self.log[:after]:
                 raise Violation(f"{self.who}: {self.room} is another log, and it was told as trimmed")
-        elif len(log) >= after and log[:after] == self.log[:after]:
+        elif self.truth.logs.get(self.room, [])[:after] == self.log[:after]:
             raise Violation(f"{self.who}: {self.room} has a gap ({reason}) although its past is the log's")
-        elif reason == GapReason.TAIL_LOST and log[:upto] != self.log[:upto] and upto >= self.truth.firsts.get(self.room, 1):
+        elif reason == GapReason.TAIL_LOST and upto >= self.truth.firsts.get(self.room, 1) and log[:upto] != self.log[:upto]:
             raise Violation(f"{self.who}: {self.room} lost more than its tail")
         self.epoch, self.seq, self.log = epoch, upto, log
 
@@ -186,13 +184,17 @@ class Stream:
                 return
         raise Violation(f"{self.who}: {self.room} went on after {after}, not after {self.seq}")
 
-    def expected_position(self) -> int:
-        """Return how far the position must have got at least, all said and acknowledged: over own messages too."""
+    def expected_position(self, sure: bool, since: int) -> int:
+        """Return how far the position must have got at least, all said and acknowledged: over own messages too.
+
+        `sure`: the log is known to be that of the position. `since`: how many messages were acknowledged
+        before the room was joined, whose places its membership wasn't told.
+        """
         log = self.truth.logs.get(self.room, [])
         seq = len(log)
         while seq > self.seq and log[seq - 1].producer == self.producer:
             seq -= 1
-        while seq < len(log) and log[seq].body in self.truth.acknowledged:
+        while sure and seq < len(log) and self.truth.acknowledged.get(log[seq].body, (0, -1))[1] >= since:
             seq += 1
         return seq
 

@@ -24,7 +24,8 @@ class World:
     """Keep the events to come, in the order of their time and, at the same time, of their making.
 
     All chance is `random`. `faults` counts what went wrong on purpose, `delivered` messages
-    that applications took. The trace is a hash over everything that was noted, in order.
+    that applications took, `broken` what is
+    to end the run, raised where somebody would have caught it. The trace is a hash over everything that was noted, in order.
     """
 
     def __init__(self, seed: int) -> None:
@@ -35,6 +36,7 @@ class World:
         self.faults = 0
         self.delivered = 0
         self.shift_us = 0
+        self.broken: Exception | None = None
         self._events: list[tuple[float, int, Callable[..., object], tuple[Any, ...]]] = []
         self._tie = count()
         self._trace = hashlib.blake2b(digest_size=16)
@@ -74,4 +76,6 @@ class World:
             self.now, _, call, arguments = heapq.heappop(events)
             self.steps += 1
             call(*arguments)
+            if self.broken is not None:
+                raise self.broken
         self.now = until
