@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Protocol
 
-from zchat.errors import Forgotten, OutcomeUnknown, OutOfOrder, Refused, StoreFailed, ZchatError
+from zchat.errors import Closing, Forgotten, OutcomeUnknown, OutOfOrder, Refused, StoreFailed, ZchatError
 from zchat.wire import MAX_BLOCK_BYTES, MAX_BLOCK_MESSAGES, join_bodies
 
 BLOCKS_IN_FLIGHT = 4
@@ -41,8 +41,8 @@ class Batch(Protocol):
 class Block:
     """Keep a numbered block in flight: whose messages it is made of, in order.
 
-    `out`: its answer is awaited on this connection. `old`: it was sent over an earlier one, and
-    may be stored. `free`: the store has answered that nothing of it is in the log.
+    `out`: its answer is awaited on this connection. `old`: it was sent over an earlier one and not
+    answered, so it may be stored. `free`: the store has answered that nothing of it is in the log.
     """
 
     __slots__ = ("free", "number", "old", "out", "parts")
@@ -87,8 +87,8 @@ class Block:
 class Lane:
     """Keep what waits to be sent to a room, and the blocks in flight.
 
-    `shut`: its room is yet to be joined again. `stalled`: blocks that may be stored were put off
-    by the broker; whoever looks after the time ends it with `resume`. `back`: the number to go
+    `shut`: its room is yet to be joined again. `stalled`: the broker has put off blocks that may be
+    stored, or it is going down; whoever looks after the time ends it with `resume`. `back`: the number to go
     back to once no answer is awaited.
     """
 
@@ -231,13 +231,13 @@ class Lane:
                 self.back = 1
             else:
                 self._release(block, 1)
+        elif isinstance(error, Closing) or (block.old and error.retryable):
+            self._put_off = True
         elif not block.old:
             self.flight.remove(block)
             block.fail(error)
             if not isinstance(error, StoreFailed):  # a disk that failed may hold it all the same: its number isn't safe
                 self._go_back(block.number)  # a refused block uses up no number
-        elif error.retryable:
-            self._put_off = True
         else:  # its number may be used up: what comes behind it finds out
             self.flight.remove(block)
             block.fail_unknown(self.name, error)
@@ -275,7 +275,7 @@ class Lane:
         self.back = None
         self.stalled = self._put_off = False
         for block in self.flight:
-            block.old = True
+            block.old = block.old or block.out
         self._send_again()
 
     def _send_again(self) -> None:
@@ -286,7 +286,10 @@ class Lane:
     def fail(self, error: ZchatError) -> None:
         """Fail everything: nobody knows what became of blocks in flight, the rest is not sent."""
         for block in self.flight:
-            block.fail_unknown(self.name, error)
+            if block.old or block.out:
+                block.fail_unknown(self.name, error)
+            else:
+                block.fail(error)
         for batch, _ in self.again:
             batch.fail(error)
         for batch in self.batches:
