@@ -143,6 +143,9 @@ class Client:
                 if after is not None:
                     raise UsageError(f"you are in {room.name} already: leave it before you join at a position")
                 return room
+            if room is not None:  # a broker refused to have it joined again
+                self._readings.remove(room._reading)
+                del self._rooms[fold(name)]
             reading = Reading(self._arrived, partial(receiver.do, receiver.core.credit))
             self._readings.append(reading)
             answer = Answer()
@@ -360,14 +363,21 @@ class Client:
                 return
             except ZchatError as error:
                 log.info("no more events: %s", error)
-                return
+                if self._receiver.core.over:
+                    return
+                self._remember(HandlerFailed(f"a room has ended: {error}"), error)
+                events = self._events(None)
+                continue
             try:
                 handler(event)
             except Exception as error:
                 log.exception("the handler raised over %r", event)
-                if self._handler_failed is None:
-                    self._handler_failed = HandlerFailed(f"the event handler raised {error!r}")
-                    self._handler_failed.__cause__ = error
+                self._remember(HandlerFailed(f"the event handler raised {error!r}"), error)
+
+    def _remember(self, failed: HandlerFailed, cause: Exception) -> None:
+        if self._handler_failed is None:
+            self._handler_failed = failed
+            failed.__cause__ = cause
 
 
 def _page_of_history(result: list[Any]) -> list[Any]:

@@ -94,7 +94,7 @@ class Dealer:
         how = ""
         while int(self.monitor.get(zmq.EVENTS)) & zmq.POLLIN:
             event, *_ = self.monitor.recv_multipart(zmq.NOBLOCK)  # in the machine's order: it comes from this process
-            how = BREAKS[zmq.Event(int.from_bytes(event[:2], sys.byteorder))]
+            how = how or BREAKS[zmq.Event(int.from_bytes(event[:2], sys.byteorder))]
         return how
 
     def close(self, lingering: bool = False) -> None:

@@ -7,9 +7,9 @@ from threading import Lock
 
 from zchat import Client, Room
 from zchat.cli.commands import COMMANDS, Quit
-from zchat.cli.show import Display, gap_text, harmless, table
+from zchat.cli.show import Display, gap_text, harmless, link_text, table
 from zchat.errors import ConnectionLost, ZchatError
-from zchat.messages import Event, Gap, Message
+from zchat.messages import Disconnected, Event, Gap, Message, Reconnected
 from zchat.names import fold
 
 UNSEEN = 10
@@ -54,7 +54,7 @@ class Chat:
         What goes wrong is told and the conversation goes on.
 
         Raises:
-            ConnectionLost: there is no broker any more.
+            ConnectionLost: the client has ended.
         """
         try:
             if line.startswith("/") and not line.startswith("//"):
@@ -76,6 +76,10 @@ class Chat:
                 self._show_messages([event])
             case Gap():
                 self.complain(gap_text(event))
+            case Disconnected():
+                self.complain(link_text(event))
+            case Reconnected():
+                self.tell(link_text(event))
 
     def tell(self, text: str) -> None:
         """Show a line about the conversation itself."""

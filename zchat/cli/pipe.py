@@ -17,7 +17,7 @@ WAITING = 100
 
 
 def run(url: str, user: str | None, rooms: tuple[str, ...]) -> None:
-    """Chat by standard input and output until the input ends or the broker is gone."""
+    """Chat by standard input and output until the input ends or the broker refuses it for good."""
     lines: Queue[str | None] = Queue(WAITING)
     failures: list[Exception] = []
 
