@@ -19,6 +19,7 @@ from zchat.protocol import ClientCore
 from zchat.reading import Chunk, Reading
 from zchat.wire import pack, unpack
 
+
 class Outgoing:
     """Be a batch, and follow what its sender is told of each message."""
 
@@ -396,7 +397,9 @@ class Client:
                 found += enumerate((body.rstrip() for body in unpack(bodies)), first)
             log = self.truth.log_at(name, epoch, upto) if blocks else []
             wanted = [(seq, entry.body) for seq, entry in enumerate(log[start:upto], start + 1)]
-            require([pair for pair in found if start < pair[0] <= upto] == wanted, f"{name}: the history is not the log")
+            require(
+                [pair for pair in found if start < pair[0] <= upto] == wanted, f"{name}: the history is not the log"
+            )
 
         call = Question(self, lambda result: None, lambda error: None)
         self.core.ask("history", (room, after, before, limit), call, done)

@@ -230,5 +230,5 @@ FAULTS: dict[Fault, int] = {
 }
 """Each fault and how often it is drawn, beside the others."""
 
-DISASTERS: dict[Fault, int] = {tail_lost: 3, a_day_passes: 1}
+DISASTERS: dict[Fault, int] = {tail_lost: 4, a_day_passes: 2}
 """What is drawn only in some seeds, as it excuses losses."""

@@ -81,7 +81,10 @@ MUTATIONS: dict[str, list[Change]] = {
     "push tried again only when credit comes": [
         Change(push.Pusher, "_retry", "if member.state is State.HELD:", "if False:"),
         Change(
-            push.Pusher, "credited", "if member.state is State.STARVED:", "if member.state in (State.STARVED, State.HELD):"
+            push.Pusher,
+            "credited",
+            "if member.state is State.STARVED:",
+            "if member.state in (State.STARVED, State.HELD):",
         ),
     ],
     "late credit of an earlier join counted": [
@@ -98,9 +101,7 @@ MUTATIONS: dict[str, list[Change]] = {
             "    if position.seq <= last:",
         )
     ],
-    "position not moved over own messages": [
-        Change(reading.Reading, "own", "    with self._lock:", "    if False:")
-    ],
+    "position not moved over own messages": [Change(reading.Reading, "own", "    with self._lock:", "    if False:")],
     "trim under a reader": [
         Change(
             push.Pusher,
@@ -110,7 +111,9 @@ MUTATIONS: dict[str, list[Change]] = {
         )
     ],
     "a fenced connection's late leave obeyed": [
-        Change(core.Core, "fence", "self.fenced[session.routing_id] = None", "self.fenced[session.routing_id] = session"),
+        Change(
+            core.Core, "fence", "self.fenced[session.routing_id] = None", "self.fenced[session.routing_id] = session"
+        ),
         Change(
             core.Core,
             "receive",
@@ -126,30 +129,20 @@ MUTATIONS: dict[str, list[Change]] = {
     "a session sent its own messages": [
         Change(push.Pusher, "_serve", "if made is None or member.producer in made[2]:", "if made is None:")
     ],
-    "what is held forgotten at a join": [
-        Change(membership.Membership, "rejoin", "    return held", "    return 0")
-    ],
-    "a member not woken by credit": [
-        Change(push.Pusher, "credited", "if member.state is State.STARVED:", "if False:")
-    ],
-    "bytes of who left still counted": [
-        Change(push.Pusher, "left", "    self.in_flight -= sum(member.out)\n", "")
-    ],
+    "what is held forgotten at a join": [Change(membership.Membership, "rejoin", "    return held", "    return 0")],
+    "a member not woken by credit": [Change(push.Pusher, "credited", "if member.state is State.STARVED:", "if False:")],
+    "bytes of who left still counted": [Change(push.Pusher, "left", "    self.in_flight -= sum(member.out)\n", "")],
     "a room kept that nobody needs": [
         Change(core.Core, "empty", "        self.vacate(member.room)\n", "        pass\n")
     ],
-    "a producer kept after its goodbye": [
-        Change(commands, "bye", "    core.store.forget(session.producer)\n", "")
-    ],
+    "a producer kept after its goodbye": [Change(commands, "bye", "    core.store.forget(session.producer)\n", "")],
     "what was decided kept although its commit failed": [
         Change(sqlite.SqliteStore, "_answer", "self._ledger = outcome.ledger", "pass")
     ],
     "an answer given to the wrong connection": [
         Change(core.Core, "answer_frame", " and session.routing_id == ticket.routing_id", "")
     ],
-    "a late greeting obeyed": [
-        Change(commands, "hello", "if connection <= session.connection:", "if False:")
-    ],
+    "a late greeting obeyed": [Change(commands, "hello", "if connection <= session.connection:", "if False:")],
     "a gap of trimmed messages not told": [
         Change(commands, "_gap", "if start.seq < room.first - 1:", "if False:"),
         Change(push.Pusher, "_serve", "if member.cursor < room.first - 1 and member.gap is None:", "if False:"),

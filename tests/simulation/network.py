@@ -12,6 +12,9 @@ from zchat.broker.push import Sent
 RETRY = 0.05
 """Seconds between two of libzmq's tries to reach a broker that doesn't listen."""
 
+BYE = b"\x92\xa3bye"
+"""How a goodbye begins."""
+
 
 class Owner(Protocol):
     """Have a DEALER."""
@@ -68,6 +71,8 @@ class Connection:
 
     def _at_broker(self, frame: bytes) -> None:
         self.network.world.note("up", self.routing_id, frame)
+        if frame.startswith(BYE):
+            self.network.byes.add(self.dealer)
         self.network.at_broker(self.routing_id, frame)
 
     def _at_client(self, frame: bytes) -> None:
@@ -86,7 +91,10 @@ class Connection:
         self.dealer.lost(self)
 
     def let_go(self, stragglers: float | None) -> None:
-        """Take note that the DEALER was closed; what it sent still arrives, `stragglers` seconds late, or (None) never."""
+        """Take note that the DEALER was closed.
+
+        What it sent still arrives, `stragglers` seconds late, or (None) never.
+        """
         self.down.dead = True
         if stragglers is None:
             self.up.dead = True
@@ -99,7 +107,7 @@ class Network:
     """Hold all connections, and be the broker's port.
 
     `room` is how many frames a pipe to a client takes. `listening` tells whether a broker is
-    there; `at_broker` is called with what reaches it.
+    there; `at_broker` is called with what reaches it, `byes` are the sockets whose goodbye did.
     """
 
     def __init__(self, world: World, room: int) -> None:
@@ -109,7 +117,7 @@ class Network:
         self.connections: dict[bytes, Connection] = {}
         self.at_broker: Callable[[bytes, bytes], None] = lambda routing_id, frame: None
         self._ids = 0
-        self.fulls = 0
+        self.byes: set[Dealer] = set()
 
     def connect(self, dealer: Dealer) -> Connection:
         """Make a connection under a routing id that was never there."""
@@ -128,7 +136,6 @@ class Network:
         if connection is None:
             return Sent.GONE
         if connection.waiting >= self.room:
-            self.fulls += 1
             return Sent.FULL
         connection.down.send(frame)
         return Sent.SENT

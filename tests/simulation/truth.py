@@ -22,9 +22,12 @@ class Entry(NamedTuple):
 class Truth:
     """Keep each room's log as it was in each epoch, whole: nothing is trimmed here.
 
-    `logs` maps a room to the log that it has now, `pasts` a room and an epoch to the log in which
-    that epoch is the newest. `place` says where a message lies now, `destroyed` holds what a
-    disaster took, `acknowledged` where a sender was told that a message is, and after how many others, `orders` maps a body to its sender's lane and its place in that sender's order.
+    `logs` maps a room to the log that it has now, `epochs` to that log's epoch, `pasts` a room
+    and an epoch to the log in which that epoch is the newest, `firsts` a room to the first seq
+    that retention left. `place` says where a message lies now, `destroyed` holds what a disaster
+    took, `orders` maps a body to its sender's lane and its place in that sender's order,
+    `newest` a lane to the latest that is stored. `refused` and `acknowledged` are what senders
+    were told: why not, or where, and after how many others.
     """
 
     def __init__(self) -> None:
@@ -167,7 +170,11 @@ class Stream:
                 raise Violation(f"{self.who}: {self.room} is another log, and it was told as trimmed")
         elif self.truth.logs.get(self.room, [])[:after] == self.log[:after]:
             raise Violation(f"{self.who}: {self.room} has a gap ({reason}) although its past is the log's")
-        elif reason == GapReason.TAIL_LOST and upto >= self.truth.firsts.get(self.room, 1) and log[:upto] != self.log[:upto]:
+        elif (
+            reason == GapReason.TAIL_LOST
+            and upto >= self.truth.firsts.get(self.room, 1)
+            and log[:upto] != self.log[:upto]
+        ):
             raise Violation(f"{self.who}: {self.room} lost more than its tail")
         self.epoch, self.seq, self.log = epoch, upto, log
 

@@ -16,7 +16,7 @@ EPOCH_US = 1_700_000_000_000_000
 """What the simulated wall clock shows then, in microseconds since 1970."""
 
 
-class Violation(AssertionError):  # noqa: N818 - it tells what was broken, as errors here do
+class Violation(AssertionError):
     """Tell that a promise was broken."""
 
 
@@ -24,8 +24,8 @@ class World:
     """Keep the events to come, in the order of their time and, at the same time, of their making.
 
     All chance is `random`. `faults` counts what went wrong on purpose, `delivered` messages
-    that applications took, `broken` what is
-    to end the run, raised where somebody would have caught it. The trace is a hash over everything that was noted, in order.
+    that applications took. `broken` is what must end the run although it was raised where
+    somebody catches it. The trace is a hash over everything that was noted, in order.
     """
 
     def __init__(self, seed: int) -> None:
