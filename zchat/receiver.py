@@ -155,8 +155,8 @@ class Receiver:
                 self._alarm.quiet()
                 if dealer is not None and ready:
                     arrived = any(socket is dealer.socket for socket, _ in ready)
-                    if any(socket is dealer.monitor for socket, _ in ready):
-                        self._watch(dealer)
+                    if any(socket is dealer.monitor for socket, _ in ready) and self._broken(dealer):
+                        arrived = False
             now = time.monotonic()
 
     def _receive(self, now: float, most: int) -> bool:
@@ -171,12 +171,14 @@ class Receiver:
                 return False
         return True
 
-    def _watch(self, dealer: Dealer) -> None:
+    def _broken(self, dealer: Dealer) -> bool:
         """Take note of a broken connection, behind all that came over it; the first one may take its time."""
         broken = dealer.broken()
-        if broken and (self._up or self.greeted.is_set()):
-            now = time.monotonic()
-            while int(dealer.socket.get(zmq.EVENTS)) & zmq.POLLIN and self._receive(now, 1):
-                pass
-            if self._dealer is dealer:
-                self._fault = f"{self._urls[0]}: {broken}"
+        if not broken or not self.greeted.is_set():
+            return False
+        now = time.monotonic()
+        while self._dealer is dealer and int(dealer.socket.get(zmq.EVENTS)) & zmq.POLLIN:
+            self._receive(now, TURN_FRAMES)
+        if self._dealer is dealer:
+            self._fault = f"{self._urls[0]}: {broken}"
+        return True
