@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from zchat.errors import ZchatError
-from zchat.messages import Position
+from zchat.messages import START, Position
 
 
 class Feed(Protocol):
@@ -108,6 +108,6 @@ class Membership:
     def _advance(self) -> None:
         epoch, first, last = self._own
         # Until the first notification of a join a gap may be on its way, and this log be another
-        # one than the position's: only the same epoch joins up then.
-        if first <= self.position.seq + 1 <= last and (self.sure or epoch == self.epoch):
+        # one than the position's: only the same epoch joins up then, or the beginning of every log.
+        if first <= self.position.seq + 1 <= last and (self.sure or self.position == START or epoch == self.epoch):
             self.position = Position(epoch, last)

@@ -18,7 +18,7 @@ from typing import Any
 from zchat.calls import fresh
 from zchat.errors import GapError, ZchatError
 from zchat.membership import Membership
-from zchat.messages import Gap, GapReason, Message, Position
+from zchat.messages import START, Gap, GapReason, Message, Position
 from zchat.wire import GAP, Run, run_of
 
 MAX_OWN_RANGES = 1_000
@@ -226,12 +226,14 @@ class Reading:
         """Move the position over own messages that follow it at once.
 
         Until the first notification of a join is taken a gap may be on its way, and the log be
-        another one than the position's: only the same epoch joins up then.
+        another one than the position's: only the same epoch joins up then, or the beginning of
+        every log.
         """
         while self._own and self._own[0][1] <= self._position.seq + 1:
             epoch, _, last, _ = self._own[0]
             if last > self._position.seq:
-                if self._taken <= self._sure_after and epoch != self._position.epoch:
+                sure = self._taken > self._sure_after or self._position in (START, (epoch, self._position.seq))
+                if not sure:
                     return
                 self._position = Position(epoch, last)
             self._own.popleft()
