@@ -16,8 +16,8 @@ from typing import Any
 
 from zchat.calls import Deadline, fresh
 from zchat.errors import GapError, ZchatError
-from zchat.messages import Gap, Message, Position
-from zchat.protocol import Membership
+from zchat.membership import Membership
+from zchat.messages import START, Gap, GapReason, Message, Position
 from zchat.wire import GAP, Run, run_of
 
 MAX_OWN_RANGES = 1_000
@@ -78,8 +78,11 @@ class Reading:
         self._lock = threading.Lock()
         self._begun: deque[Chunk] = deque()
         self._set_aside: deque[Chunk] = deque()
-        self._own: deque[tuple[int, int, int]] = deque()
+        self._own: deque[tuple[int, int, int, int]] = deque()
         self._position = Position(0, 0)
+        self._joins = 0
+        self._pushed = 0
+        self._sure_after = -1
         self._taken = 0
         self._returned = 0
         self._every = 1
@@ -87,24 +90,37 @@ class Reading:
     # -- the receive thread ------------------------------------------------------------------------
 
     def begin(self, membership: Membership) -> None:
-        """Start behind the position where the membership does, with its window."""
-        self.room = membership.name
-        self._membership = membership
-        self._position = Position(membership.epoch, membership.upto)
-        self._every = max(1, membership.mark // 2)
+        """Start behind the position where the membership does, with its window; or go on with a new window."""
+        with self._lock:
+            if self._membership is None:
+                self._position = membership.position
+            self.room = membership.name
+            self._membership = membership
+            self._every = max(1, membership.mark // 2)
+            self._joins += 1
+            self._sure_after = -1 if membership.sure else self._pushed
+            due = self._taken > self._returned
+            self._returned = self._taken
+        if due:  # a smaller window than before may have no place for what is yet to be returned
+            self._credit(membership, self._returned)
 
     def push(self, notice: list[Any]) -> None:
         """Take a notification."""
+        self._pushed += 1
+        if notice[0] == GAP and notice[5] != GapReason.TRIMMED:
+            with self._lock:  # own messages of before this join are of another log
+                self._own = deque(own for own in self._own if own[3] == self._joins)
         self._queue.put(notice)
         self._arrived(self)
 
     def own(self, epoch: int, first: int, last: int) -> None:
         """Take note that own messages are stored there: the position moves over them once it gets there."""
         with self._lock:
-            if self._own and self._own[-1][2] + 1 == first and self._own[-1][0] == epoch:
-                self._own[-1] = (epoch, self._own[-1][1], last)
+            latest = self._own[-1] if self._own else (0, 0, 0, 0)
+            if (latest[0], latest[2] + 1, latest[3]) == (epoch, first, self._joins):
+                self._own[-1] = (epoch, latest[1], last, self._joins)
             elif len(self._own) < MAX_OWN_RANGES:
-                self._own.append((epoch, first, last))
+                self._own.append((epoch, first, last, self._joins))
             self._advance()
 
     def end(self, error: ZchatError | None) -> None:
@@ -203,8 +219,8 @@ class Reading:
             while self._begun and self._begun[0].taken:
                 done = self._begun.popleft()
                 self._position = Position(done.epoch, done.upto)
-            self._advance()
             self._taken += 1
+            self._advance()
             due = self._taken - self._returned >= self._every
             if due:
                 self._returned = self._taken
@@ -212,8 +228,17 @@ class Reading:
             self._credit(self._membership, self._returned)
 
     def _advance(self) -> None:
-        """Move the position over own messages that follow it at once."""
+        """Move the position over own messages that follow it at once.
+
+        Until the first notification of a join is taken a gap may be on its way, and the log be
+        another one than the position's: only the same epoch joins up then, or the beginning of
+        every log.
+        """
         while self._own and self._own[0][1] <= self._position.seq + 1:
-            epoch, _, last = self._own.popleft()
+            epoch, _, last, _ = self._own[0]
             if last > self._position.seq:
+                sure = self._taken > self._sure_after or self._position in (START, (epoch, self._position.seq))
+                if not sure:
+                    return
                 self._position = Position(epoch, last)
+            self._own.popleft()
