@@ -18,7 +18,7 @@ from typing import Any
 from zchat.calls import fresh
 from zchat.errors import GapError, ZchatError
 from zchat.membership import Membership
-from zchat.messages import START, Gap, GapReason, Message, Position
+from zchat.messages import Gap, GapReason, Message, Position
 from zchat.wire import GAP, Run, run_of
 
 MAX_OWN_RANGES = 1_000
@@ -98,7 +98,8 @@ class Reading:
             self._membership = membership
             self._every = max(1, membership.mark // 2)
             self._joins += 1
-            self._sure_after = -1 if membership.sure else self._pushed
+            if not membership.sure:
+                self._sure_after = self._pushed
             due = self._taken > self._returned
             self._returned = self._taken
         if due:  # a smaller window than before may have no place for what is yet to be returned
@@ -225,15 +226,9 @@ class Reading:
     def _advance(self) -> None:
         """Move the position over own messages that follow it at once.
 
-        Until the first notification of a join is taken a gap may be on its way, and the log be
-        another one than the position's: only the same epoch joins up then, or the beginning of
-        every log.
+        Until a gap that a join began with is taken, the log may be another one than the position's.
         """
-        while self._own and self._own[0][1] <= self._position.seq + 1:
-            epoch, _, last, _ = self._own[0]
+        while self._taken > self._sure_after and self._own and self._own[0][1] <= self._position.seq + 1:
+            epoch, _, last, _ = self._own.popleft()
             if last > self._position.seq:
-                sure = self._taken > self._sure_after or self._position in (START, (epoch, self._position.seq))
-                if not sure:
-                    return
                 self._position = Position(epoch, last)
-            self._own.popleft()
