@@ -117,6 +117,8 @@ class Reading:
     def own(self, epoch: int, first: int, last: int) -> None:
         """Take note that own messages are stored there: the position moves over them once it gets there."""
         with self._lock:
+            while self._own and self._own[-1][2] >= first and self._own[-1][0] != epoch:
+                self._own.pop()  # the log has lost them with its end
             latest = self._own[-1] if self._own else (0, 0, 0, 0)
             if (latest[0], latest[2] + 1, latest[3]) == (epoch, first, self._joins):
                 self._own[-1] = (epoch, latest[1], last, self._joins)
