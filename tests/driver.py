@@ -143,10 +143,10 @@ class Wire:
         self.connected_anew()
         return self.greet(mark=mark, requests=requests)
 
-    def rejoin(self, seq: int = 0, mark: int = 10) -> list[Any]:
+    def rejoin(self, seq: int = 0, mark: int = 10, *, gap: bool = False) -> list[Any]:
         """Answer the joins that have come; returns the one of General."""
         [join] = self.commands("join")
-        self.ok(join, join[2], *(join[4] or (77, seq)), 1, 0, mark)
+        self.ok(join, join[2], *(join[4] or (77, seq)), 1, 0, mark, gap)
         return join
 
     def commands(self, word: str | None = None) -> list[list[Any]]:
@@ -172,7 +172,7 @@ class Wire:
         feed, call = feed or FakeFeed(), FakeCall()
         self.core.join(room, None, True, call, feed)
         [join] = self.commands("join")
-        self.ok(join, room, 77, 0, 1, 0, 10)
+        self.ok(join, room, 77, 0, 1, 0, 10, False)
         assert call.result is feed.membership
         assert feed.membership is not None
         return feed, feed.membership

@@ -246,7 +246,7 @@ def test_a_join_that_nobody_waits_for_any_more_leaves_again(wire: Wire) -> None:
     [join] = wire.commands()
     assert join == ["join", 2, "General", 1, [77, 3], 0, True]
     call.withdrawn = True
-    wire.ok(join, "General", 77, 3, 1, 9, 10)
+    wire.ok(join, "General", 77, 3, 1, 9, 10, False)
     assert wire.commands() == [["leave", 3, "General", 1]]
     wire.say("push", "General", 77, 3, 9, [])
     assert feed.notices == []
@@ -328,7 +328,9 @@ def test_a_frame_that_is_none_ends_it(wire: Wire, frame: bytes) -> None:
     assert isinstance(call.error, errors.ProtocolError)
 
 
-@pytest.mark.parametrize("result", [[], ["General"], [7, 77, 0, 1, 0, 10], ["General", "x", 0, 1, 0, 10], [None] * 6])
+@pytest.mark.parametrize(
+    "result", [[], ["General"], [7, 77, 0, 1, 0, 10, False], ["General", "x", 0, 1, 0, 10, False], [None] * 7]
+)
 def test_a_malformed_answer_ends_it_and_its_caller_is_told(wire: Wire, result: list[Any]) -> None:
     call = FakeCall()
     wire.core.join("General", None, True, call, FakeFeed())

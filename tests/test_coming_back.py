@@ -133,7 +133,7 @@ def test_a_join_without_an_answer_is_asked_again(wire: Wire) -> None:
     wire.come_back()
     [join] = wire.commands()
     assert join[2:] == ["General", 1, [77, 5], 0, True]
-    wire.ok(join, "General", 77, 5, 1, 9, 10)
+    wire.ok(join, "General", 77, 5, 1, 9, 10, False)
     assert call.result is feed.membership
 
 
@@ -166,7 +166,7 @@ def test_a_room_left_before_its_rejoin_is_answered_stays_left(wire: Wire) -> Non
     [join] = wire.commands()
     wire.core.leave(membership, FakeCall())
     assert wire.commands() == [["leave", join[1] + 1, "General", join[3]]]
-    wire.ok(join, "General", 77, 0, 1, 0, 10)
+    wire.ok(join, "General", 77, 0, 1, 0, 10, False)
     wire.say("push", "General", 77, 0, 3, [])
     assert feed.notices == []
     assert feed.begun == 1
@@ -234,7 +234,7 @@ def test_credit_given_before_the_rejoin_is_answered_goes_out_behind_it(wire: Wir
     [join] = wire.commands("join")
     wire.core.credit(membership, 3)
     assert wire.commands() == []
-    wire.ok(join, "General", 77, 4, 1, 4, 10)
+    wire.ok(join, "General", 77, 4, 1, 4, 10, False)
     assert wire.commands() == [["credit", "General", 2, 3]]
 
 
@@ -290,14 +290,26 @@ def test_a_position_does_not_move_into_another_log_before_the_gap_is_told(wire: 
     feed, _ = wire.join()
     wire.say("push", "General", 77, 0, 4, [])
     wire.come_back()
-    wire.rejoin()
+    wire.rejoin(gap=True)
     wire.core.offer("General", FakeBatch("into another log"))
     [send] = wire.commands("send")
     wire.ok(send, 5, 1_000, 99)
     wire.come_back()
-    assert wire.rejoin()[4] == [77, 4], "or the gap would never be told"
+    assert wire.rejoin(gap=True)[4] == [77, 4], "or the gap would never be told"
     wire.say("gap", "General", 99, 4, 5, "reset")
     assert feed.notices[-1][0] == "gap"
+    wire.come_back()
+    assert wire.rejoin()[4] == [99, 5]
+
+
+def test_a_position_moves_over_own_messages_of_a_broker_started_again(wire: Wire) -> None:
+    wire.join()
+    wire.say("push", "General", 77, 0, 4, [])
+    wire.come_back()
+    wire.rejoin()
+    wire.core.offer("General", FakeBatch("in a new epoch of the same log"))
+    [send] = wire.commands("send")
+    wire.ok(send, 5, 1_000, 99)
     wire.come_back()
     assert wire.rejoin()[4] == [99, 5]
 
@@ -332,7 +344,7 @@ def test_a_room_that_cannot_be_joined_again_ends_with_the_reason_and_the_others_
     wire.come_back()
     general, sports = wire.commands()
     wire.refuse(general, errors.NoSuchRoom("the rooms here are fixed"))
-    wire.ok(sports, "Sports", 77, 0, 1, 0, 10)
+    wire.ok(sports, "Sports", 77, 0, 1, 0, 10, False)
     assert [type(error) for error in feed.ends] == [errors.NoSuchRoom]
     assert membership.left
     assert isinstance(on_its_way.errors[0], errors.OutcomeUnknown)
@@ -364,7 +376,7 @@ def test_more_rooms_than_requests_may_be_unanswered_are_joined_again_one_after_t
         assert len(joins) <= 3
         for join in joins:
             joined.append(join[2])
-            wire.ok(join, join[2], 77, 0, 1, 0, 10)
+            wire.ok(join, join[2], 77, 0, 1, 0, 10, False)
     assert sorted(joined) == [f"room {number}" for number in range(8)]
 
 
@@ -373,7 +385,7 @@ def test_another_broker_may_spell_a_room_in_its_own_way(wire: Wire) -> None:
     wire.core.offer("General", batch := FakeBatch("x"))
     wire.come_back()
     [join] = wire.commands()
-    wire.ok(join, "GENERAL", 77, 0, 1, 0, 10)
+    wire.ok(join, "GENERAL", 77, 0, 1, 0, 10, False)
     assert membership.name == "GENERAL"
     wire.store(wire.commands("send")[0])
     assert batch.seqs == [1]
@@ -410,7 +422,7 @@ def test_blocks_go_out_again_under_their_numbers_and_bytes_once_their_room_is_jo
     wire.greet()
     [join] = wire.commands()
     assert join[0] == "join", "blocks wait for it"
-    wire.ok(join, "General", 77, 0, 1, 1, 10)
+    wire.ok(join, "General", 77, 0, 1, 1, 10, False)
     again = wire.commands()
     assert [block[2:] for block in again[:2]] == [block[2:] for block in sent[1:]]
     assert (again[2][3], wire.texts(again[2])) == (4, ["later"])
@@ -426,9 +438,9 @@ def test_one_room_waits_for_its_join_while_another_flows(wire: Wire) -> None:
         wire.core.offer(room, FakeBatch(room))
     wire.come_back()
     joins = {join[2]: join for join in wire.commands("join")}
-    wire.ok(joins["Sports"], "Sports", 77, 0, 1, 0, 10)
+    wire.ok(joins["Sports"], "Sports", 77, 0, 1, 0, 10, False)
     assert [block[2] for block in wire.commands("send")] == ["Sports"]
-    wire.ok(joins["General"], "General", 77, 0, 1, 0, 10)
+    wire.ok(joins["General"], "General", 77, 0, 1, 0, 10, False)
     assert [block[2] for block in wire.commands("send")] == ["General"]
 
 

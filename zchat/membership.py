@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from zchat.errors import ZchatError
-from zchat.messages import START, Position
+from zchat.messages import Position
 
 
 class Feed(Protocol):
@@ -30,7 +30,7 @@ class Membership:
     `upto` is where the last notification ended, `position` how far the log has been received:
     own messages, which aren't sent, move it too. `received` and `taken` count notifications since
     the first join, `base` those that were taken when the latest one was made. `live`: the latest
-    join is answered. `sure`: nothing that was missed is yet to be told. `left`: it is over.
+    join is answered. `sure`: no gap that a join began with is yet to come. `left`: it is over.
     """
 
     __slots__ = (
@@ -78,13 +78,13 @@ class Membership:
         self.join = join
         return held
 
-    def rejoined(self, name: str, mark: int) -> None:
+    def rejoined(self, name: str, mark: int, *, sure: bool) -> None:
         """Take note that the join was answered."""
         self.name = name
         self.mark = mark
         self.upto = self.position.seq
         self.live = True
-        self.sure = False
+        self.sure = sure
         self._own = (0, 1, 0)  # of the log as it was
 
     def notified(self, epoch: int, upto: int) -> None:
@@ -107,7 +107,6 @@ class Membership:
 
     def _advance(self) -> None:
         epoch, first, last = self._own
-        # Until the first notification of a join a gap may be on its way, and this log be another
-        # one than the position's: only the same epoch joins up then, or the beginning of every log.
-        if first <= self.position.seq + 1 <= last and (self.sure or self.position == START or epoch == self.epoch):
+        # While a gap is on its way this log may be another one than the position's.
+        if self.sure and first <= self.position.seq + 1 <= last:
             self.position = Position(epoch, last)

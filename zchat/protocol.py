@@ -505,9 +505,9 @@ class ClientCore:
             self._port.opened(self.welcome)
 
     def _joined(self, fields: tuple[Any, ...], feed: Feed, result: list[Any]) -> Membership:
-        name, position, mark = _place(result)
-        _, number, asked, _, create = fields
-        membership = Membership(name, number, position, mark, feed, create=create, sure=asked is None)
+        name, position, mark, gap = _place(result)
+        _, number, _, _, create = fields
+        membership = Membership(name, number, position, mark, feed, create=create, sure=not gap)
         self._rooms[name] = membership
         feed.begin(membership)
         return membership
@@ -525,10 +525,10 @@ class ClientCore:
                 lane.fail(error)
             room.feed.end(error)
         elif result is not None:
-            name, _, mark = _place(result)
+            name, _, mark, gap = _place(result)
             if name != room.name:  # another broker spells it in its own way
                 self._rooms[name] = self._rooms.pop(room.name)
-            room.rejoined(name, mark)
+            room.rejoined(name, mark, sure=not gap)
             room.feed.begin(room)
             self._return_credit(room)
             self._open(name)
@@ -587,9 +587,9 @@ class _Answer:
 _PING: bytes = pack(("ping",))
 
 
-def _place(result: list[Any]) -> tuple[str, Position, int]:
-    """Return what the answer to a join says: the room's name, the position, the mark."""
-    name, epoch, seq, _first, _last, mark = result[:6]
+def _place(result: list[Any]) -> tuple[str, Position, int, bool]:
+    """Return what the answer to a join says: the room's name, the position, the mark, whether a gap comes first."""
+    name, epoch, seq, _first, _last, mark, gap = result[:7]
     if type(name) is not str:
         raise TypeError("the name of a room is text")
-    return name, Position(int(epoch), int(seq)), int(mark)
+    return name, Position(int(epoch), int(seq)), int(mark), bool(gap)

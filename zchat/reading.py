@@ -17,7 +17,7 @@ from typing import Any
 from zchat.calls import Deadline, fresh
 from zchat.errors import GapError, ZchatError
 from zchat.membership import Membership
-from zchat.messages import START, Gap, GapReason, Message, Position
+from zchat.messages import Gap, Message, Position
 from zchat.wire import GAP, Run, run_of
 
 MAX_OWN_RANGES = 1_000
@@ -78,10 +78,10 @@ class Reading:
         self._lock = threading.Lock()
         self._begun: deque[Chunk] = deque()
         self._set_aside: deque[Chunk] = deque()
-        self._own: deque[tuple[int, int, int, int]] = deque()
+        self._own: deque[tuple[int, int, int]] = deque()
         self._position = Position(0, 0)
-        self._joins = 0
         self._pushed = 0
+        self._pushed_upto = 0
         self._sure_after = -1
         self._taken = 0
         self._returned = 0
@@ -92,13 +92,18 @@ class Reading:
     def begin(self, membership: Membership) -> None:
         """Start behind the position where the membership does, with its window; or go on with a new window."""
         with self._lock:
+            position = membership.position
             if self._membership is None:
-                self._position = membership.position
+                self._position = position
+                self._pushed_upto = position.seq
+            self._own.clear()  # the log may have lost them; what the join begins behind it has
+            if self._pushed_upto < position.seq:
+                self._own.append((position.epoch, self._pushed_upto + 1, position.seq))
             self.room = membership.name
             self._membership = membership
             self._every = max(1, membership.mark // 2)
-            self._joins += 1
-            self._sure_after = -1 if membership.sure else self._pushed
+            if not membership.sure:
+                self._sure_after = self._pushed
             due = self._taken > self._returned
             self._returned = self._taken
         if due:  # a smaller window than before may have no place for what is yet to be returned
@@ -107,20 +112,17 @@ class Reading:
     def push(self, notice: list[Any]) -> None:
         """Take a notification."""
         self._pushed += 1
-        if notice[0] == GAP and notice[5] != GapReason.TRIMMED:
-            with self._lock:  # own messages of before this join are of another log
-                self._own = deque(own for own in self._own if own[3] == self._joins)
+        self._pushed_upto = notice[4]
         self._queue.put(notice)
         self._arrived(self)
 
     def own(self, epoch: int, first: int, last: int) -> None:
         """Take note that own messages are stored there: the position moves over them once it gets there."""
         with self._lock:
-            latest = self._own[-1] if self._own else (0, 0, 0, 0)
-            if (latest[0], latest[2] + 1, latest[3]) == (epoch, first, self._joins):
-                self._own[-1] = (epoch, latest[1], last, self._joins)
+            if self._own and self._own[-1][2] + 1 == first and self._own[-1][0] == epoch:
+                self._own[-1] = (epoch, self._own[-1][1], last)
             elif len(self._own) < MAX_OWN_RANGES:
-                self._own.append((epoch, first, last, self._joins))
+                self._own.append((epoch, first, last))
             self._advance()
 
     def end(self, error: ZchatError | None) -> None:
@@ -230,15 +232,9 @@ class Reading:
     def _advance(self) -> None:
         """Move the position over own messages that follow it at once.
 
-        Until the first notification of a join is taken a gap may be on its way, and the log be
-        another one than the position's: only the same epoch joins up then, or the beginning of
-        every log.
+        Until a gap that a join began with is taken, the log may be another one than the position's.
         """
-        while self._own and self._own[0][1] <= self._position.seq + 1:
-            epoch, _, last, _ = self._own[0]
+        while self._taken > self._sure_after and self._own and self._own[0][1] <= self._position.seq + 1:
+            epoch, _, last = self._own.popleft()
             if last > self._position.seq:
-                sure = self._taken > self._sure_after or self._position in (START, (epoch, self._position.seq))
-                if not sure:
-                    return
                 self._position = Position(epoch, last)
-            self._own.popleft()

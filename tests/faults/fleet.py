@@ -13,7 +13,7 @@ from types import TracebackType
 import zchat
 from tests.faults.audit import Stream, Verdict, audit_log
 from tests.faults.processes import DEADLINE, Served, Worker
-from tests.faults.workers import ROOM, pester, publish, read
+from tests.faults.workers import ROOM, pester, publish, pulse, read
 
 SIZE = 80
 """Characters of a message."""
@@ -56,7 +56,8 @@ class Fleet:
         with self._stack as stack:
             self.readers = [self._worker(read, self._url, f"reader {number}") for number in range(readers)]
             self._pest = self._worker(pester, self.broker.url, self._seed, self._greet)
-            for worker in [*self.readers, self._pest]:
+            self._pulse = self._worker(pulse, self._url)
+            for worker in [*self.readers, self._pest, self._pulse]:
                 worker.until("ready")
             share = self._rate // publishers
             self.publishers = [self._worker(publish, self._url, each, SIZE, share) for each in range(publishers)]
@@ -83,6 +84,11 @@ class Fleet:
         for reader, due in dues:
             reader.until("at", partial(le, due), deadline)
 
+    def beat(self, after: float) -> float:
+        """Wait until a message that was stored after a moment has come; returns when it came, both since 1970."""
+        _, taken = self._pulse.until("resumed", lambda resumed: resumed[0] > after)
+        return float(taken)
+
     def settle(self) -> list[Verdict]:
         """End the load, let every reader come to the log's end, and judge: first the log, then each reader."""
         for worker in self.publishers:
@@ -94,8 +100,10 @@ class Fleet:
             acknowledged[publisher] = count
             receipts.update((seq, (text, timestamp)) for seq, text, timestamp in kept)
         self.seconds = time.monotonic() - self.began
-        self._pest.tell("stop")
-        self.garbage = self._pest.until("done")
+        for worker in (self._pulse, self._pest):
+            worker.tell("stop")
+            worker.until("done")
+        self.garbage = self._pest.latest("done")
         with zchat.Client(self.broker.url, user="auditor") as client:
             (end,) = (room.last for room in client.rooms() if room.name == ROOM)
             for reader in self.readers:

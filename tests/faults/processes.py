@@ -21,6 +21,9 @@ from tests.running import ROOT, ZCHAT, Running
 DEADLINE = 30.0
 """Seconds after which a wait has failed: several times what a busy machine needs."""
 
+ENDING = 5.0
+"""Seconds that a worker has to end by itself when it is no longer listened to."""
+
 PORTS = range(20_000, 32_000)
 """Ports for brokers: below those that the system gives to clients, one of which could take it meanwhile."""
 
@@ -94,16 +97,18 @@ class Served:
 
 
 class Worker:
-    """Run `target(pipe, *arguments)` in a process of its own; what it says is kept by its first word."""
+    """Run `target(pipe, *arguments)` in a process of its own; what it said last with each word is kept."""
 
     def __init__(self, target: Callable[..., None], *arguments: Any) -> None:
-        self._pipe, child = _SPAWN.Pipe()
+        its_ears, self._mouth = _SPAWN.Pipe(duplex=False)
+        self._ears, its_mouth = _SPAWN.Pipe(duplex=False)
         self._name = target.__name__
-        self._process = _SPAWN.Process(target=_work, args=(child, target, arguments), daemon=True)
+        self._process = _SPAWN.Process(target=_work, args=(its_ears, its_mouth, target, arguments), daemon=True)
         self._process.start()
-        child.close()
+        its_ears.close()
+        its_mouth.close()
         self._changed = Condition()
-        self._said: dict[str, list[Any]] = {}
+        self._said: dict[str, Any] = {}
         self._over = False
         self._thread = Thread(target=self._listen, daemon=True)
         self._thread.start()
@@ -116,56 +121,46 @@ class Worker:
 
     def tell(self, word: str, value: Any = None) -> None:
         """Send it a word."""
-        self._pipe.send((word, value))
-
-    def said(self, word: str) -> list[Any]:
-        """Return everything that it has said with this word."""
-        with self._changed:
-            return list(self._said.get(word, []))
+        self._mouth.send((word, value))
 
     def latest(self, word: str) -> Any:
         """Return what it said last with this word, None if it never did."""
         with self._changed:
-            return self._said.get(word, [None])[-1]
+            return self._said.get(word)
 
     def until(self, word: str, true: Callable[[Any], object] = lambda value: True, deadline: float = DEADLINE) -> Any:
         """Wait until what it said last with a word is as wanted, and return that."""
 
         def there() -> bool:
-            return self._over or (word in self._said and bool(true(self._said[word][-1])))
+            return self._over or (word in self._said and bool(true(self._said[word])))
 
         with self._changed:
             in_time = self._changed.wait_for(there, deadline)
-            assert "failed" not in self._said, f"{self._name} failed:\n{self._said['failed'][-1]}"
-            assert in_time, f"{self._name} did not get to {word!r} within {deadline:g} s: {self._summary()}"
-            value = self._said.get(word, [None])[-1]
-            assert not self._over or (word in self._said and true(value)), f"{self._name} ended: {self._summary()}"
+            assert "failed" not in self._said, f"{self._name} failed:\n{self._said['failed']}"
+            assert in_time, f"{self._name} did not get to {word!r} within {deadline:g} s: {self._said}"
+            value = self._said.get(word)
+            assert not self._over or (word in self._said and true(value)), f"{self._name} ended: {self._said}"
             return value
 
     def stop(self) -> None:
         """End it, whatever it does."""
-        self._pipe.close()
+        self._mouth.close()
         if self._process.is_alive():
             resume(self.pid)
-        self._process.join(5)
+        self._process.join(ENDING)
         if self._process.is_alive():
             self._process.kill()
             self._process.join()
-        self._thread.join(5)
+        self._thread.join(ENDING)
+        self._ears.close()
         self._process.close()
-
-    def _summary(self) -> dict[str, Any]:
-        return {word: values[-1] for word, values in self._said.items()}
 
     def _listen(self) -> None:
         try:
             while True:
-                word, value, keep = self._pipe.recv()
+                word, value = self._ears.recv()
                 with self._changed:
-                    values = self._said.setdefault(word, [])
-                    if not keep:
-                        values.clear()
-                    values.append(value)
+                    self._said[word] = value
                     self._changed.notify_all()
         except (EOFError, OSError):
             with self._changed:
@@ -176,24 +171,25 @@ class Worker:
 class Pipe:
     """Talk, in a worker, to the one who started it."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self, ears: Connection, mouth: Connection) -> None:
+        self._ears = ears
+        self._mouth = mouth
 
-    def say(self, word: str, value: Any = None, *, keep: bool = False) -> None:
-        """Say something; `keep` all that was said with this word, else the last alone."""
-        self._connection.send((word, value, keep))
+    def say(self, word: str, value: Any = None) -> None:
+        """Say something."""
+        self._mouth.send((word, value))
 
     def hear(self, seconds: float = 0.0) -> tuple[str, Any] | None:
         """Return the next word, None if there is none within `seconds`; raises EOFError at the end."""
-        if not self._connection.poll(seconds):
+        if not self._ears.poll(seconds):
             return None
-        word: tuple[str, Any] = self._connection.recv()
+        word: tuple[str, Any] = self._ears.recv()
         return word
 
 
-def _work(connection: Connection, target: Callable[..., None], arguments: Sequence[Any]) -> None:
+def _work(ears: Connection, mouth: Connection, target: Callable[..., None], arguments: Sequence[Any]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who started it ends it
-    pipe = Pipe(connection)
+    pipe = Pipe(ears, mouth)
     try:
         target(pipe, *arguments)
     except (EOFError, BrokenPipeError, ConnectionResetError):

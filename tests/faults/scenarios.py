@@ -53,33 +53,27 @@ def _figures(fleet: Fleet, broker: Served) -> Figures:
 def killed(folder: Path, *, restarts: int, publishers: int, between: int = BETWEEN, seed: int = 0) -> Figures:
     """Kill the broker and start it again, many times, under load; `flowing` is how long each return took.
 
-    From the moment at which the new broker says that it listens to the one at which the reader
-    takes the first message that it has stored.
+    From the moment at which the new broker says that it listens to the one at which a message that
+    it has stored reaches its reader.
     """
     chance = random.Random(seed)
     broker = Served(folder)
     try:
         broker.start()
         with Fleet(broker, publishers=publishers, readers=1, seed=seed) as fleet:
-            (reader,) = fleet.readers
             flowing: list[float] = []
             for _ in range(restarts):
                 fleet.flow(between + chance.randrange(between))
                 broker.kill()
                 started = time.time()
                 listening = broker.start()
-                _, taken = reader.until("resumed", partial(_stored_after, started))
-                flowing.append(taken - listening)
+                flowing.append(fleet.beat(started) - listening)
             fleet.flow(between)
             figures = _figures(fleet, broker)
         figures.flowing = flowing
         return figures
     finally:
         broker.forget()
-
-
-def _stored_after(moment: float, resumed: tuple[float, float]) -> bool:
-    return resumed[0] > moment
 
 
 def stopped_reader(
@@ -138,11 +132,10 @@ def bad_network(folder: Path, *, rounds: int, publishers: int, seed: int = 0) ->
             for number in range(rounds):
                 for fault in (proxy.cut, proxy.halve, partial(proxy.deafen, number)):
                     fleet.flow(BETWEEN)
+                    began = time.time()
                     before = proxy.accepted
-                    hit = fault()
-                    began = time.monotonic()
-                    _until_accepted(fleet, proxy, before + hit)
-                    flowing.append(time.monotonic() - began)
+                    _until_accepted(proxy, before + fault())
+                    flowing.append(fleet.beat(began) - began)
                     proxy.delay = 0.05 * (number % 2 + 1)
                     fleet.flow(BETWEEN // 10)
                     proxy.delay = 0.0
@@ -154,13 +147,12 @@ def bad_network(folder: Path, *, rounds: int, publishers: int, seed: int = 0) ->
         broker.forget()
 
 
-def _until_accepted(fleet: Fleet, proxy: Proxy, count: int) -> None:
+def _until_accepted(proxy: Proxy, count: int) -> None:
     """Wait until everybody whose connection was hit has come back over another."""
     deadline = time.monotonic() + DEADLINE
     while proxy.accepted < count:
         assert time.monotonic() < deadline, f"{count - proxy.accepted} connections were not made again"
         time.sleep(0.01)
-    fleet.flow(1)
 
 
 def stopped_broker(folder: Path, *, seconds: float, publishers: int, seed: int = 0) -> Figures:
@@ -175,9 +167,8 @@ def stopped_broker(folder: Path, *, seconds: float, publishers: int, seed: int =
                 time.sleep(seconds)
             finally:
                 resume(broker.pid)
-            began = time.monotonic()
-            fleet.flow(1)
-            flowing = time.monotonic() - began
+            continued = time.time()
+            flowing = fleet.beat(continued) - continued
             fleet.flow(BETWEEN)
             figures = _figures(fleet, broker)
         figures.flowing = [flowing]

@@ -21,14 +21,19 @@ ROOM = "General"
 GARBAGE_ROOM = "Technology"
 """Where garbage is sent to: some of it may by chance be a block."""
 
+PULSE_ROOM = "Sports"
+
+BEAT = 0.005
+"""Seconds between two messages of the pulse."""
+
 CHUNK = 2_000
 """Messages in one `send_many`: a publisher looks up between two of them."""
 
 REPORT = 2_000
 """Messages after which a reader says how far it is."""
 
-PAUSE = 50_000
-"""Microseconds between two messages that mean that the flow had stopped: a broker takes longer to come back."""
+PAUSE = 40_000
+"""Microseconds between two messages that mean that the flow had stopped: no connection is made again so soon."""
 
 SILENCE = 0.2
 """Seconds of silence after which a reader looks up."""
@@ -64,24 +69,16 @@ def publish(pipe: Pipe, url: str, publisher: int, size: int, rate: int) -> None:
 
 
 def read(pipe: Pipe, url: str, user: str) -> None:
-    """Take every message until told the last one's seq, then say what came: a `Stream`.
-
-    Meanwhile it says how far it is, and of the first message after each pause when it was stored
-    and when it was taken.
-    """
+    """Take every message until told the last one's seq, then say what came: a `Stream`; say meanwhile how far it is."""
     stream = Stream()
     end: int | None = None
-    before = report_at = 0
+    report_at = 0
     with zchat.Client(url, user=user) as client:
         room = client.join(ROOM, after=zchat.Position(0, 0))
         pipe.say("ready")
         while end is None or stream.seqs.last < end:
             for message in room.messages(timeout=SILENCE):
                 stream.take(message)
-                stored = message[2]
-                if stored - before > PAUSE:
-                    pipe.say("resumed", (stored / 1e6, time.time()))
-                before = stored
                 if stream.count >= report_at:
                     report_at = stream.count + REPORT
                     pipe.say("at", stream.seqs.last)
@@ -90,6 +87,27 @@ def read(pipe: Pipe, url: str, user: str) -> None:
                 end = word[1]
         pipe.say("at", stream.seqs.last)
     pipe.say("done", stream)
+
+
+def pulse(pipe: Pipe, url: str) -> None:
+    """Send one message after the other and take each as another client; say of the first after a pause how late it was.
+
+    That is when it was stored and when it was taken, in seconds since 1970. Nobody here has a
+    backlog: it tells when messages flow.
+    """
+    before = 0
+    with zchat.Client(url, user="pulse") as sender, zchat.Client(url, user="hand") as reader:
+        room, messages = sender.join(PULSE_ROOM), reader.join(PULSE_ROOM).messages(timeout=DEADLINE)
+        pipe.say("ready")
+        while pipe.hear(BEAT) is None:
+            stored = room.send("beat", timeout=DEADLINE)
+            taken = next(messages)
+            if (taken.seq, taken.timestamp) != (stored.seq, stored.timestamp):
+                raise AssertionError(f"{taken} came, {stored} was due")
+            if stored.timestamp - before > PAUSE:
+                pipe.say("resumed", (stored.timestamp / 1e6, time.time()))
+            before = stored.timestamp
+    pipe.say("done", before)
 
 
 def pester(pipe: Pipe, url: str, seed: int, greet: bool) -> None:

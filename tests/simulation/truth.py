@@ -103,7 +103,7 @@ class Truth:
 
     def told_refused(self, body: str, why: str) -> None:
         """Take note that a sender was told that its message isn't and won't be stored."""
-        if body in self.place or body in self.destroyed:
+        if body in self.place:
             raise Violation(f"{body} is stored, and its sender was told {why}")
         self.refused[body] = why
 

@@ -113,7 +113,7 @@ def join(
     member.gap = gap
     session.members[room] = member
     room.add(member)
-    core.answer(ticket, room.name, start.epoch, start.seq, room.first, room.last, session.mark)
+    core.answer(ticket, room.name, start.epoch, start.seq, room.first, room.last, session.mark, gap is not None)
     core.pusher.joined(member)
 
 
