@@ -262,7 +262,7 @@ def test_a_caller_who_gives_up_as_the_join_is_answered_leaves_no_membership_behi
             assert answer.withdraw()
 
     wire.core.join("General", None, True, answer, late := Late())
-    wire.ok(wire.commands("join")[0], "General", 77, 0, 1, 0, 10)
+    wire.ok(wire.commands("join")[0], "General", 77, 0, 1, 0, 10, False)
     assert [command[0] for command in wire.commands()] == ["leave"]
     wire.say("push", "General", 77, 0, 3, [])
     assert (late.notices, answer.result) == ([], None)

@@ -17,7 +17,7 @@ import zmq
 import zchat
 from tests.broker.driver import Peer, World
 from zchat import client, dealer, lane, protocol, room, wire
-from zchat.broker import Broker, core, limits, server
+from zchat.broker import Broker, core, limits, loop, server
 from zchat.broker.settings import Settings
 from zchat.broker.store import base, commits, epochs, memory, open_store, reads, schema, sqlite
 
@@ -29,7 +29,7 @@ MODULES: dict[str, ModuleType] = {
     module.__name__.rpartition(".")[2]: module
     for module in (
         *(base, commits, epochs, memory, reads, schema, sqlite),
-        *(limits, server),
+        *(limits, loop, server),
         *(client, dealer, lane, protocol, room, wire),
     )
 }
@@ -75,16 +75,16 @@ def test_every_bound_of_the_broker_is_on_the_page() -> None:
 
 def test_the_brokers_socket_has_its_bounds() -> None:
     with zmq.Context[zmq.Socket[bytes]]() as context:
-        router = server._router(context, Settings())
+        router = loop._router(context, Settings())
         try:
             assert router.getsockopt(zmq.SNDHWM) == 52 == 2 * (limits.HIGH_WATER_MARK + limits.MAX_REQUESTS)
-            assert router.getsockopt(zmq.RCVHWM) == server.RECEIVE_MARK
+            assert router.getsockopt(zmq.RCVHWM) == loop.RECEIVE_MARK
             assert router.getsockopt(zmq.MAXMSGSIZE) == wire.MAX_BLOCK_BYTES + wire.FRAME_OVERHEAD
-            assert router.getsockopt(zmq.BACKLOG) == server.BACKLOG
-            assert router.getsockopt(zmq.HANDSHAKE_IVL) == server.HANDSHAKE_MS
-            assert router.getsockopt(zmq.HEARTBEAT_IVL) == server.TRANSPORT_HEARTBEAT_MS
-            assert router.getsockopt(zmq.HEARTBEAT_TIMEOUT) == server.TRANSPORT_HEARTBEAT_MS
-            assert router.getsockopt(zmq.LINGER) == server.LINGER_MS
+            assert router.getsockopt(zmq.BACKLOG) == loop.BACKLOG
+            assert router.getsockopt(zmq.HANDSHAKE_IVL) == loop.HANDSHAKE_MS
+            assert router.getsockopt(zmq.HEARTBEAT_IVL) == loop.TRANSPORT_HEARTBEAT_MS
+            assert router.getsockopt(zmq.HEARTBEAT_TIMEOUT) == loop.TRANSPORT_HEARTBEAT_MS
+            assert router.getsockopt(zmq.LINGER) == limits.LINGER_SECONDS * 1000
         finally:
             router.close(0)
 
@@ -93,10 +93,10 @@ def test_the_routers_own_names_begin_somewhere_else_each_time() -> None:
     names = []
     for _ in range(2):
         with zmq.Context[zmq.Socket[bytes]]() as context:
-            router = server._router(context, Settings())
+            router = loop._router(context, Settings())
             peer = context.socket(zmq.DEALER)
             try:
-                peer.connect(server._bind(router, "tcp://127.0.0.1:*"))
+                peer.connect(loop._bind(router, "tcp://127.0.0.1:*"))
                 peer.send(b"")
                 assert router.poll(10_000)
                 names.append(router.recv_multipart()[0])
@@ -122,10 +122,10 @@ def test_a_turn_of_the_broker_takes_a_bounded_number_of_frames() -> None:
         def receive(self, routing_id: bytes, frames: list[bytes], now: float) -> None:
             self.taken += 1
 
-    loop: Any = server.Loop((), open_store("memory:"), Settings())
-    loop._router = Flood()
+    turns: Any = loop.Loop((), open_store("memory:"), Settings())
+    turns._router = Flood()
     receiver = Receiver()
-    assert not loop._receive(receiver)
+    assert not turns._receive(receiver)
     assert receiver.taken == limits.TURN_FRAMES
 
 

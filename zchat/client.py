@@ -40,6 +40,25 @@ LINK_EVENTS = 100
 """Events of lost connections that wait to be taken; what comes beyond them is the same again and left out."""
 
 
+class _Link:
+    """Hold an event of the connection, and how far the readings were that had something then.
+
+    A reading has one place in the queue, however much it holds: the event goes behind it until all
+    that came before is taken.
+    """
+
+    __slots__ = ("_marks", "event")
+
+    def __init__(self, event: Disconnected | Reconnected, marks: list[tuple[Reading, int]]) -> None:
+        self.event = event
+        self._marks = marks
+
+    @property
+    def early(self) -> bool:
+        """Tell whether something that came before still stands in the queue."""
+        return any(reading.queued and not reading.left and reading.taken < mark for reading, mark in self._marks)
+
+
 class Client:
     """Talk to a broker in rooms. Connects when it is made; any number of threads may call.
 
@@ -85,7 +104,7 @@ class Client:
         self._joining = threading.Lock()
         self._rooms: dict[str, Room] = {}
         self._readings: list[Reading] = []
-        self._arrivals: SimpleQueue[Reading | End | Disconnected | Reconnected] = SimpleQueue()
+        self._arrivals: SimpleQueue[Reading | End | _Link] = SimpleQueue()
         self._links = 0
         self._link_told = False
         self._consumer: str | None = None
@@ -329,6 +348,7 @@ class Client:
 
     def _forget(self, reading: Reading) -> None:
         """Drop a room's reading, also from the queue of those with something to take."""
+        reading.left = True
         self._readings.remove(reading)
         if reading.queued:
             for _ in range(self._arrivals.qsize()):
@@ -394,7 +414,8 @@ class Client:
                 self._link_told = self._links < LINK_EVENTS
             if self._link_told:
                 self._links += 1
-                self._arrivals.put(event)
+                marks = [(reading, reading.pushed) for reading in list(self._readings) if reading.queued]
+                self._arrivals.put(_Link(event, marks))
 
     def _arrived(self, reading: Reading) -> None:
         if self._consumer != "messages" and not reading.queued and not reading.left:
@@ -415,10 +436,13 @@ class Client:
                 if arrival.error is not None:
                     raise fresh(arrival.error)
                 return
-            if isinstance(arrival, (Disconnected, Reconnected)):
+            if isinstance(arrival, _Link):
+                if arrival.early:
+                    self._arrivals.put(arrival)
+                    continue
                 with self._lock:
                     self._links -= 1
-                yield arrival
+                yield arrival.event
                 continue
             arrival.queued = False  # first: what comes from here on puts it in its place again
             chunk = arrival.take(0)

@@ -303,7 +303,7 @@ class ClientCore:
 
     def leave(self, membership: Membership, call: Call) -> None:
         """Leave a room; what is still under way from it is dropped."""
-        if membership.left:
+        if self._rooms.get(membership.name) is not membership:
             call.resolve(None)
             return
         sent = self.connected and membership not in self._rejoins
@@ -514,8 +514,8 @@ class ClientCore:
 
     def _rejoined(self, room: Membership, result: list[Any] | None, error: errors.Refused | None) -> None:
         """Go on with a room: its notifications, its credit, its lane; or end it if it can't be joined any more."""
-        if room.left:
-            return
+        if self._rooms.get(room.name) is not room:
+            return  # left meanwhile
         if error is not None and error.retryable:
             self._lose(error)
         elif error is not None:

@@ -64,7 +64,8 @@ class Reading:
 
     `credit` is called with the membership and the running count of notifications taken, when
     some should be returned; `arrived` for each notification, so that who waits for any room
-    learns of it. `queued` is his: whether the reading stands in his queue.
+    learns of it. `queued` is his: whether the reading stands in his queue. `pushed` and `taken`
+    count notifications.
     """
 
     def __init__(self, arrived: Callable[[Reading], None], credit: Callable[[Membership, int], None]) -> None:
@@ -80,10 +81,10 @@ class Reading:
         self._set_aside: deque[Chunk] = deque()
         self._own: deque[tuple[int, int, int]] = deque()
         self._position = Position(0, 0)
-        self._pushed = 0
+        self.pushed = 0
         self._pushed_upto = 0
         self._sure_after = -1
-        self._taken = 0
+        self.taken = 0
         self._returned = 0
         self._every = 1
 
@@ -103,15 +104,15 @@ class Reading:
             self._membership = membership
             self._every = max(1, membership.mark // 2)
             if not membership.sure:
-                self._sure_after = self._pushed
-            due = self._taken > self._returned
-            self._returned = self._taken
+                self._sure_after = self.pushed
+            due = self.taken > self._returned
+            self._returned = self.taken
         if due:  # a smaller window than before may have no place for what is yet to be returned
             self._credit(membership, self._returned)
 
     def push(self, notice: list[Any]) -> None:
         """Take a notification."""
-        self._pushed += 1
+        self.pushed += 1
         self._pushed_upto = notice[4]
         self._queue.put(notice)
         self._arrived(self)
@@ -221,11 +222,11 @@ class Reading:
             while self._begun and self._begun[0].taken:
                 done = self._begun.popleft()
                 self._position = Position(done.epoch, done.upto)
-            self._taken += 1
+            self.taken += 1
             self._advance()
-            due = self._taken - self._returned >= self._every
+            due = self.taken - self._returned >= self._every
             if due:
-                self._returned = self._taken
+                self._returned = self.taken
         if due and self._membership is not None:
             self._credit(self._membership, self._returned)
 
@@ -234,7 +235,7 @@ class Reading:
 
         Until a gap that a join began with is taken, the log may be another one than the position's.
         """
-        while self._taken > self._sure_after and self._own and self._own[0][1] <= self._position.seq + 1:
+        while self.taken > self._sure_after and self._own and self._own[0][1] <= self._position.seq + 1:
             epoch, _, last = self._own.popleft()
             if last > self._position.seq:
                 self._position = Position(epoch, last)

@@ -56,7 +56,7 @@ def test_a_long_frame_of_a_stranger_is_refused_undecoded(world: World, monkeypat
 def test_a_message_of_several_frames_is_told_the_limit_of_one(world: World) -> None:
     stranger = Peer(world, "alice", greet=False)
     world.receive(stranger.id, b"\x90", b"\x90")
-    [(_, _, code, text, _)] = stranger.read()
+    [(_, _, code, text, *_)] = stranger.read()
     assert code == "malformed"
     assert f"one frame of {MAX_FRAME} bytes" in text
 
