@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.simulation.checks import require
 from tests.simulation.network import Dealer, Network
-from tests.simulation.truth import Stream, Truth
+from tests.simulation.truth import Stream, Truth, producer_of
 from tests.simulation.world import Violation, World
 from zchat import errors
 from zchat.membership import Membership
@@ -226,8 +226,8 @@ class Client:
         self.user = user
         self.alive = True
         self.why: errors.ZchatError | None = None
-        self.producer = random.randbytes(16)
-        self.token = random.randbytes(16)
+        told, self.token = random.randbytes(16), random.randbytes(16)
+        self.producer = producer_of(told, self.token)
         self.mark = random.choice((0, 0, 1, 2, 5))
         self.mark_now = 10_000
         self.pace = random.choice((0.001, 0.02, 0.3))
@@ -243,7 +243,7 @@ class Client:
         self._batches = 0
         self.stragglers: float | None = None
         self.dealer = self._dealer()
-        self.core = ClientCore(self, user, self.producer, self.token, self.mark, Random(random.random()))
+        self.core = ClientCore(self, user, told, self.token, self.mark, Random(random.random()))
         self.core.start(world.now)
         for room, position in positions.items():
             self.join(room, position)

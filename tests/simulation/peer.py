@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.simulation.checks import require
 from tests.simulation.network import Dealer, Network
-from tests.simulation.truth import Stream, Truth
+from tests.simulation.truth import Stream, Truth, producer_of
 from tests.simulation.world import World
 from zchat.messages import Position
 from zchat.wire import END, ERROR, GAP, OK, PUSH, VERSION, decode_notice, messages_of, pack
@@ -37,12 +37,13 @@ class Peer:
             return
         random = self.world.random
         self._dealer = Dealer(self.network, self, lambda: 0, 1.0)
-        self._producer = random.randbytes(16)
+        told, token = random.randbytes(16), random.randbytes(16)
+        self._producer = producer_of(told, token)
         self._request = self._join = self._mark = self._held = self._sent = self._taken = 0
         self._joining = False
         self._heard = self.world.now
         self._stale: list[tuple[int, int]] = []
-        self._tell("hello", VERSION, VERSION, "peer", self._producer, random.randbytes(16), 3, 1)
+        self._tell("hello", VERSION, VERSION, "peer", told, token, 3, 1)
 
     def _tell(self, word: str, *fields: Any) -> None:
         self._request += 1

@@ -179,6 +179,7 @@ class _Commits(Committer):
 
     def __init__(self, disk: Disk, load: Callable[[Any], Ledger], wake: Callable[[], None]) -> None:
         self.reports: deque[Report] = deque()  # in place of the real one's: a thread is what it would start
+        self.failure = None
         self.dead = False
         self._disk = disk
         self._path = PATH
@@ -242,6 +243,7 @@ class _Reads(Reader):
     """Be the reading thread, in simulated time."""
 
     def __init__(self, disk: Disk, wake: Callable[[], None]) -> None:
+        self.failure = None
         self.dead = False
         self._disk = disk
         self._wake = wake

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import NamedTuple
 
 from tests.simulation.world import Violation
 from zchat.broker.store.blocks import Block
 from zchat.messages import GapReason
-from zchat.wire import unpack
+from zchat.wire import ID_BYTES, unpack
+
+
+def producer_of(told: bytes, token: bytes) -> bytes:
+    """Return what the broker makes of a greeting's producer and token, for others to see."""
+    return blake2b(told + token, digest_size=ID_BYTES).digest()
 
 
 class Entry(NamedTuple):
