@@ -3,11 +3,14 @@
 A publisher sends as fast as it can for some seconds; a hundred readers take every message. In every
 other run one of them, in a process of its own, stands still from the first message on (SIGSTOP).
 The others' deliveries a second are counted meanwhile; then the stopped one goes on, and must get
-everything. The broker's memory is the most that it had (Linux), beyond what it had before.
+everything. The broker's memory is the most that it had (Linux), beyond what it had before: at full
+speed the readers are all somewhat behind, each at another place, and what is on its way to them
+outweighs any one of them; `--rate` makes it comparable.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import signal
@@ -25,6 +28,9 @@ from _run import DEADLINE, Failed, Pipe, Row, options, report, run, store_url, w
 SILENCE = 20.0
 """Seconds without a message after which a reader gives up: something is lost or stuck."""
 
+TOGETHER = 100
+"""Messages that the publisher makes between two looks at the clock."""
+
 
 def serve(pipe: Pipe, store: str) -> None:
     """Run a broker until the pipe is closed; say its url and its process."""
@@ -33,18 +39,22 @@ def serve(pipe: Pipe, store: str) -> None:
         pipe.wait_for_the_end()
 
 
-def publish(pipe: Pipe, url: str, text: str, seconds: float) -> None:
-    """Send for some seconds when told to, and say how many messages are stored."""
+def publish(pipe: Pipe, url: str, text: str, seconds: float, rate: int) -> None:
+    """Send for some seconds when told to, `rate` messages a second (0: all it can); say how many are stored."""
     with zchat.Client(url, user="publisher") as client:
         room = client.join(ROOM)
         pipe.say()
         pipe.hear()
-        end = time.monotonic() + seconds
+        began = time.monotonic()
 
         def texts() -> Iterator[str]:
-            while time.monotonic() < end:
-                for _ in range(100):
+            count = 0
+            while (now := time.monotonic()) < began + seconds:
+                if rate and now < began + count / rate:
+                    time.sleep(began + count / rate - now)
+                for _ in range(TOGETHER):
                     yield text
+                count += TOGETHER
 
         pipe.say(room.send_many(texts(), timeout=DEADLINE))
         pipe.wait_for_the_end()
@@ -88,13 +98,14 @@ def most_memory(process: int) -> int:
     return int(found[1]) * 1024
 
 
-def measure(kind: str, readers: int, seconds: float, text: str, stopped: bool) -> dict[str, float]:
+def measure(arguments: argparse.Namespace, stopped: bool) -> dict[str, float]:
     """Return the figures of one run."""
-    with store_url(kind) as store, workers() as start:
+    text = "x" * arguments.size
+    with store_url(arguments.store) as store, workers() as start:
         url, broker = start(serve, store).hear()
-        others = start(read, url, "other", readers - 1)
+        others = start(read, url, "other", arguments.readers - 1)
         one = start(read, url, "one", 1)
-        publisher = start(publish, url, text, seconds)
+        publisher = start(publish, url, text, arguments.seconds, arguments.rate)
         others.hear()
         reader = one.hear()
         publisher.hear()
@@ -120,15 +131,14 @@ def main() -> None:
     parser = options("Measure what one stopped reader costs the others and the broker.")
     parser.add_argument("--readers", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=10.0, help="seconds of one run (default 10)")
+    parser.add_argument("--rate", type=int, default=0, help="messages sent a second (default 0: as many as can be)")
     parser.set_defaults(rounds=10, store="sqlite")
     arguments = parser.parse_args()
-    text = "x" * arguments.size
     runs: dict[str, list[dict[str, float]]] = {"one stopped": [], "all reading": []}
     for number in range(arguments.rounds):
         pair = list(runs.items())
         for name, figures in pair if number % 2 else reversed(pair):  # neither is always the one that comes first
-            stopped = name == "one stopped"
-            figures.append(measure(arguments.store, arguments.readers, arguments.seconds, text, stopped))
+            figures.append(measure(arguments, name == "one stopped"))
     rows: list[Row] = []
     for name, figures in runs.items():
         main_figures = [each["deliveries/s"] for each in figures]
@@ -136,8 +146,9 @@ def main() -> None:
         ratio = medians["deliveries/s"] / median(each["deliveries/s"] for each in runs["all reading"])
         rows.append({"run": name, **medians, "least": min(main_figures), "most": max(main_figures), "ratio": ratio})
     extra = median(one["MB"] - other["MB"] for one, other in zip(runs["one stopped"], runs["all reading"], strict=True))
+    pace = f"{arguments.rate:,} messages a second" if arguments.rate else "full speed"
     report(
-        f"one of {arguments.readers} readers stopped for {arguments.seconds:g} s, store {arguments.store}, "
+        f"one of {arguments.readers} readers stopped for {arguments.seconds:g} s, store {arguments.store}, {pace}, "
         f"rounds {arguments.rounds}; it costs the broker {extra:.1f} MB at the median",
         rows,
         arguments.json,

@@ -17,7 +17,7 @@ from typing import Any
 from zchat.calls import Deadline, fresh
 from zchat.errors import GapError, ZchatError
 from zchat.membership import Membership
-from zchat.messages import Gap, Message, Position
+from zchat.messages import Gap, GapReason, Message, Position
 from zchat.wire import GAP, Run, run_of
 
 MAX_OWN_RANGES = 1_000
@@ -29,10 +29,11 @@ _NOTHING = Run(iter(()), iter(()), ())
 class Chunk:
     """Hold the messages of one notification while they are being taken, out of `messages`."""
 
-    __slots__ = ("_run", "epoch", "messages", "taken", "upto")
+    __slots__ = ("_run", "another_log", "epoch", "messages", "taken", "upto")
 
-    def __init__(self, run: Run, epoch: int, upto: int) -> None:
+    def __init__(self, run: Run, epoch: int, upto: int, *, another_log: bool = False) -> None:
         self._run = run
+        self.another_log = another_log
         self.messages = run.messages
         self.epoch = epoch
         self.upto = upto
@@ -98,7 +99,7 @@ class Reading:
                 self._position = position
                 self._pushed_upto = position.seq
             self._own.clear()  # the log may have lost them; what the join begins behind it has
-            if self._pushed_upto < position.seq:
+            if membership.sure and self._pushed_upto < position.seq:
                 self._own.append((position.epoch, self._pushed_upto + 1, position.seq))
             self.room = membership.name
             self._membership = membership
@@ -210,7 +211,7 @@ class Reading:
         return chunk
 
     def _skip(self, notice: list[Any]) -> None:
-        chunk = Chunk(_NOTHING, notice[2], notice[4])
+        chunk = Chunk(_NOTHING, notice[2], notice[4], another_log=notice[5] != GapReason.TRIMMED)
         with self._lock:
             self._begun.append(chunk)
         self._finish(chunk)
@@ -221,7 +222,8 @@ class Reading:
             chunk.taken = True
             while self._begun and self._begun[0].taken:
                 done = self._begun.popleft()
-                self._position = Position(done.epoch, done.upto)
+                if done.another_log or done.upto > self._position.seq:  # else own messages were trimmed
+                    self._position = Position(done.epoch, done.upto)
             self.taken += 1
             self._advance()
             due = self.taken - self._returned >= self._every
