@@ -71,8 +71,14 @@ def test_a_full_disk_is_told_to_who_sends_and_reading_goes_on(broker: Broker) ->
 def test_of_many_messages_that_meet_a_full_disk_the_count_of_the_stored_is_true(broker: Broker) -> None:
     with zchat.Client(broker.url, user="alice") as alice:
         general = alice.join("General")
+
+        def bodies() -> Iterator[str]:
+            yield LARGE
+            eventually(lambda: broker.counters.messages, "a commit of its own: one that fails takes all with it")
+            yield from [LARGE] * (MANY - 1)
+
         with pytest.raises(zchat.StoreFailed) as failure:
-            general.send_many([LARGE] * MANY, timeout=DEADLINE)
+            general.send_many(bodies(), timeout=DEADLINE)
         assert 0 < failure.value.stored < MANY
         assert [message.seq for message in alice.history("General", limit=MANY)] == list(
             range(1, failure.value.stored + 1)
