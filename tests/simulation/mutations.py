@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from unittest.mock import patch
 
 from zchat import membership, reading
-from zchat.broker import commands, core, push
+from zchat.broker import commands, core, pipes, push
 from zchat.broker.store import epochs, ledger, sqlite
 from zchat.lane import Lane
 
@@ -79,7 +79,7 @@ MUTATIONS: dict[str, list[Change]] = {
         )
     ],
     "push tried again only when credit comes": [
-        Change(push.Pusher, "_retry", "if member.state is State.HELD:", "if False:"),
+        Change(pipes.Pipes, "_retry", "if member.state is State.HELD:", "if False:"),
         Change(
             push.Pusher,
             "credited",
