@@ -5,12 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 BENCHMARKS := $(filter-out benchmarks/yardstick.py,$(sort $(wildcard benchmarks/[a-z]*.py)))
 
-.PHONY: help run test check format bench clean
+.PHONY: help run test check simulate soak format bench clean
 
 help:
 	@echo 'make run      install into $(VENV) and start a broker'
 	@echo 'make test     install into $(VENV) and run the tests'
 	@echo 'make check    all that must pass: lint, format, strict types, tests with branch coverage'
+	@echo 'make simulate run SEEDS=100 or SECONDS=60 of the simulation, or SEED=n again'
+	@echo 'make soak     put real processes under fault for MINUTES=10'
 	@echo 'make format   format the code and mend what the linter can mend'
 	@echo 'make bench    run all benchmarks (many minutes)'
 	@echo 'make clean    remove everything that was made, $(VENV) too'
@@ -31,6 +33,12 @@ check: $(VENV)/installed-dev
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+simulate: $(VENV)/installed-dev
+	@$(BIN)/python -m tests.simulation.run $(if $(SEED),--seed $(SEED),$(if $(SECONDS),--seconds $(SECONDS),--seeds $(or $(SEEDS),100)))
+
+soak: $(VENV)/installed-dev
+	@$(BIN)/python -m tests.faults.soak --minutes $(or $(MINUTES),10)
 
 format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix

@@ -26,6 +26,7 @@ ERRORS = names(
 
 def test_zchat_offers_these_names() -> None:
     others = {"Client", "Room", "Message", "Position", "START", "RoomInfo", "Gap", "GapReason", "Event"}
+    others |= {"Disconnected", "Reconnected"}
     assert set(zchat.__all__) == others | ERRORS
     assert all(hasattr(zchat, name) for name in zchat.__all__)
 
@@ -53,6 +54,7 @@ def parameters(function: Callable[..., object]) -> str:
 METHODS = {
     zchat.Client: {
         "__init__": "(url='tcp://127.0.0.1:5555', *, user=None, timeout=5.0, on_event=None, high_water_mark=0)",
+        "url": "property",
         "max_message": "property",
         "join": "(name, *, after=None, create=True, timeout=5.0)",
         "leave": "(room, *, timeout=5.0)",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from math import inf
+from random import Random
 from typing import Any
 
 import pytest
@@ -14,11 +15,14 @@ from zchat.broker import push
 from zchat.broker.core import Core
 from zchat.broker.pipes import Sent
 from zchat.broker.settings import Settings
+from zchat.broker.store.base import RoomLog
 from zchat.broker.store.memory import MemoryStore
 from zchat.calls import Answer, Deadline, Letter
 from zchat.errors import ZchatError
+from zchat.membership import Membership
 from zchat.messages import Gap, Message
-from zchat.protocol import ClientCore, Membership, Welcome
+from zchat.port import Welcome
+from zchat.protocol import ClientCore
 from zchat.reading import Reading
 from zchat.wire import pack
 
@@ -26,15 +30,34 @@ NOW = 100.0
 
 
 class Net:
-    """Carry frames between the cores; a pipe to a client holds `room` frames, as a socket's would."""
+    """Carry frames between the cores; a pipe to a client holds `room` frames, as a socket's would.
+
+    `clients` are by their routing ids: one that has lost its connection has none.
+    """
 
     def __init__(self, mark: int, room: int) -> None:
         self.clients: dict[bytes, Client] = {}
         self.room = room
         self.now = NOW
-        self.core = Core(self, MemoryStore(lambda: 1), [], Settings(high_water_mark=mark), NOW, lambda: 1)
+        self.mark = mark
+        self.ids = 100
+        self.store = KeptStore()
+        self.restart()
+
+    def restart(self) -> None:
+        """Kill the broker, and start another on the same log: every connection breaks."""
+        for client in list(self.clients.values()):
+            client.core.lost("the broker was killed")
+        settings = Settings(high_water_mark=self.mark)
+        self.core = Core(self, self.store, self.store.logs(), settings, self.now, lambda: 1)
+
+    def new_id(self) -> bytes:
+        self.ids += 1
+        return self.ids.to_bytes(2, "big")
 
     def send(self, routing_id: bytes, frame: bytes) -> int:
+        if routing_id not in self.clients:
+            return Sent.GONE
         inbox = self.clients[routing_id].inbox
         if len(inbox) >= self.room:
             return Sent.FULL
@@ -43,22 +66,34 @@ class Net:
 
     def broker(self, frames: int) -> None:
         """Let the broker take `frames` of each client's frames, and have a turn."""
-        for client in self.clients.values():
+        for client in list(self.clients.values()):
             for _ in range(min(frames, len(client.outbox))):
                 self.core.receive(client.id, [client.outbox.popleft()], self.now)
         self.core.tick(self.now, True)
         self.core.turn(self.now)
 
-    def settle(self) -> None:
+    def settle(self, clients: list[Client]) -> None:
         """Let everything travel, until nothing moves any more."""
         for _ in range(1_000):
             self.now += 0.05
+            for client in clients:
+                client.core.tick(self.now)
             self.broker(1_000)
-            moved = [client.receive(1_000) + client.take(1_000) for client in self.clients.values()]
-            waiting = any(client.outbox for client in self.clients.values())
+            moved = [client.receive(1_000) + client.take(1_000) for client in clients]
+            waiting = any(client.outbox or not client.core.connected for client in clients)
             if not any(moved) and not waiting and not self.core.pusher.busy and self.core.pusher.due == inf:
                 return
         raise AssertionError("it never comes to rest")
+
+
+class KeptStore(MemoryStore):
+    """Outlive the broker, as a file does."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda: 1)
+
+    def logs(self) -> list[RoomLog]:
+        return self._ledger.logs()
 
 
 class Client:
@@ -66,14 +101,15 @@ class Client:
 
     def __init__(self, net: Net, number: int) -> None:
         self.net = net
-        self.id = bytes([number])
+        self.id = net.new_id()
+        self.number = number
         self.inbox: deque[bytes] = deque()
         self.outbox: deque[bytes] = deque()
         self.letters: list[tuple[str, Letter]] = []
         self.got: list[Message] = []
         self.error: ZchatError | None = None
         net.clients[self.id] = self
-        self.core = ClientCore(self, f"user{number}", self.id * 16, self.id * 16, 0)
+        self.core = ClientCore(self, f"user{number}", bytes([number]) * 16, bytes([number]) * 16, 0, Random(number))
         self.core.start(NOW)
         self.reading = Reading(lambda reading: None, self._credit)
         self.joined = Answer()
@@ -84,6 +120,15 @@ class Client:
 
     def opened(self, welcome: Welcome) -> None:
         pass
+
+    def lost(self, error: ZchatError) -> None:
+        del self.net.clients[self.id]
+        self.inbox.clear()
+        self.outbox.clear()
+
+    def connect(self) -> None:
+        self.id = self.net.new_id()
+        self.net.clients[self.id] = self
 
     def ended(self, error: ZchatError | None) -> None:
         self.error = error
@@ -127,10 +172,22 @@ _acts = st.one_of(
     *[st.tuples(st.just("receive"), st.integers(0, 2), st.integers(1, 6))] * 2,
     *[st.tuples(st.just("take"), st.integers(0, 2), st.integers(1, 15))] * 2,
 )
+_faults = st.one_of(
+    st.tuples(st.just("cut"), st.integers(0, 2), st.just(0)),
+    st.tuples(st.just("restart"), st.just(0), st.just(0)),
+    st.tuples(st.just("wait"), st.just(0), st.integers(1, 12)),
+)
 
 
 @pytest.mark.parametrize("mark", [1, 2, 10])
-@given(st.lists(_acts, min_size=5, max_size=80), st.sampled_from([1, 3, 1_000]), st.booleans())
+@given(
+    st.one_of(
+        st.lists(_acts, min_size=5, max_size=80),
+        st.lists(st.one_of(_acts, _acts, _faults), min_size=5, max_size=80),
+    ),
+    st.sampled_from([1, 3, 1_000]),
+    st.booleans(),
+)
 @settings(max_examples=100)
 def test_every_member_gets_the_log_without_its_own_messages(
     mark: int, acts: list[tuple[str, int, int]], room: int, crowded: bool
@@ -140,21 +197,29 @@ def test_every_member_gets_the_log_without_its_own_messages(
             patch.setattr(push, "IN_FLIGHT_BYTES", 1)
         net = Net(mark, room)
         clients = [Client(net, number) for number in range(1, 4)]
-        net.settle()
+        net.settle(clients)
         said = 0
         for kind, index, count in acts:
             client = clients[index]
             if kind == "say":
                 for _ in range(count):
                     said += 1
-                    client.say(f"{client.id[0]}: {said}")
+                    client.say(f"{client.number}: {said}")
             elif kind == "broker":
                 net.broker(count)
             elif kind == "receive":
                 client.receive(count)
+            elif kind == "cut":
+                client.core.lost("cut")
+            elif kind == "restart":
+                net.restart()
+            elif kind == "wait":
+                net.now += count * 0.05
+                for each in clients:
+                    each.core.tick(net.now)
             else:
                 client.take(count)
-        net.settle()
+        net.settle(clients)
     owned = [client.owned() for client in clients]
     log = {seq: text for owner in owned for seq, text in owner.items()}
     assert sorted(log) == list(range(1, said + 1)), "every message has a place of its own"
@@ -174,11 +239,11 @@ def test_a_full_house_goes_on_although_a_member_takes_nothing(mark: int, monkeyp
     monkeypatch.setattr(push, "IN_FLIGHT_BYTES", 5)
     net = Net(mark, 1_000)
     speaker, reader, stuck = (Client(net, number) for number in (1, 2, 3))
-    net.settle()
+    net.settle([speaker, reader, stuck])
     stuck.take = lambda count: 0  # type: ignore[method-assign]
     for number in range(40):
         speaker.say(str(number))
-        net.settle()
+        net.settle([speaker, reader, stuck])
     assert [message.body for message in reader.got] == list(map(str, range(40)))
     chunk: Any = stuck.reading.take(0)
     assert not isinstance(chunk, Gap)

@@ -2,153 +2,18 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Any
 
 import pytest
 
+from tests.driver import FakeBatch, FakeCall, FakeFeed, Wire
 from zchat import errors
-from zchat.broker.limits import MAX_REQUESTS
 from zchat.calls import Answer, Deadline
 from zchat.lane import BLOCKS_IN_FLIGHT
+from zchat.membership import Membership
 from zchat.messages import Position
-from zchat.protocol import STALL, ClientCore, Membership, State, Welcome
-from zchat.wire import (
-    MAX_BLOCK_BYTES,
-    MAX_BLOCK_MESSAGES,
-    MAX_NESTED,
-    array_header,
-    check_bodies,
-    decode_command,
-    pack,
-    unpack,
-)
-
-
-class FakePort:
-    """Record what goes out."""
-
-    def __init__(self) -> None:
-        self.sent: list[list[Any]] = []
-        self.welcome: Welcome | None = None
-        self.ends: list[errors.ZchatError | None] = []
-
-    def send(self, frame: bytes) -> None:
-        self.sent.append(decode_command(frame))
-
-    def opened(self, welcome: Welcome) -> None:
-        self.welcome = welcome
-
-    def ended(self, error: errors.ZchatError | None) -> None:
-        self.ends.append(error)
-
-
-class FakeCall:
-    """Take one answer, once."""
-
-    def __init__(self) -> None:
-        self.withdrawn = False
-        self.result: Any = None
-        self.error: Exception | None = None
-        self.done = False
-
-    def resolve(self, result: Any) -> bool:
-        assert not self.done
-        self.done, self.result = True, result
-        return not self.withdrawn
-
-    def fail(self, error: Exception) -> None:
-        assert not self.done
-        self.done, self.error = True, error
-
-
-class FakeBatch:
-    """Hold messages; `seqs` are those of the stored ones."""
-
-    def __init__(self, *texts: Any) -> None:
-        self.bodies = deque(map(pack, texts))
-        self.queued = True
-        self.failed = False
-        self.seqs: list[int] = []
-        self.errors: list[Exception] = []
-
-    def stored(self, count: int, first: int, timestamp: int) -> None:
-        self.seqs += range(first, first + count)
-
-    def fail(self, error: Exception) -> None:
-        self.failed = True
-        self.errors.append(error)
-
-
-class FakeFeed:
-    """Record what a membership is sent."""
-
-    def __init__(self) -> None:
-        self.membership: Membership | None = None
-        self.notices: list[list[Any]] = []
-        self.owns: list[tuple[int, int, int]] = []
-
-    def begin(self, membership: Membership) -> None:
-        self.membership = membership
-
-    def push(self, notice: list[Any]) -> None:
-        assert self.membership is not None
-        self.notices.append(notice)
-
-    def own(self, epoch: int, first: int, last: int) -> None:
-        self.owns.append((epoch, first, last))
-
-
-class Wire:
-    """Hold a core and play the broker: `commands` gives what came since the last look."""
-
-    def __init__(self, *, greet: bool = True, requests: int = MAX_REQUESTS) -> None:
-        self.port = FakePort()
-        self.core = ClientCore(self.port, "alice", b"p" * 16, b"t" * 16, 0)
-        self.now = 50.0
-        self.seq = 0
-        self._seen = 0
-        self.core.start(self.now)
-        if greet:
-            [hello] = self.commands()
-            self.ok(hello, 1, "alice", 10, 1 << 20, 1 << 20, 1000, requests, 1000, 3000, 10_000)
-
-    def commands(self, word: str | None = None) -> list[list[Any]]:
-        new, self._seen = self.port.sent[self._seen :], len(self.port.sent)
-        return [command for command in new if word in (None, command[0])]
-
-    def say(self, *notice: Any) -> None:
-        self.core.receive(pack(notice), self.now)
-
-    def ok(self, command: list[Any], *result: Any) -> None:
-        self.say("ok", command[1], *result)
-
-    def refuse(self, command: list[Any], error: errors.Refused) -> None:
-        self.say("error", command[1], error.code, error.text, error.retryable)
-
-    def store(self, command: list[Any]) -> None:
-        """Answer a block as stored."""
-        first = self.seq + 1
-        self.seq += len(unpack(command[4]))
-        self.ok(command, first, 1_000, 77)
-
-    def join(self, room: str = "General", feed: FakeFeed | None = None) -> tuple[FakeFeed, Membership]:
-        feed, call = feed or FakeFeed(), FakeCall()
-        self.core.join(room, None, True, call, feed)
-        [join] = self.commands("join")
-        self.ok(join, room, 77, 0, 1, 0, 10)
-        assert call.result is feed.membership
-        assert feed.membership is not None
-        return feed, feed.membership
-
-    def texts(self, command: list[Any]) -> list[str]:
-        texts: list[str] = unpack(command[4])
-        return texts
-
-    def failed_with(self) -> Exception | None:
-        [error] = self.port.ends
-        assert self.core.over
-        return error
+from zchat.protocol import STALL, State
+from zchat.wire import MAX_BLOCK_BYTES, MAX_BLOCK_MESSAGES, MAX_NESTED, array_header, check_bodies, pack
 
 
 @pytest.fixture
@@ -165,7 +30,7 @@ def test_the_first_word_is_a_greeting_and_nothing_else_goes_out_before_its_answe
     wire.core.ask("rooms", (None, 5), call)
     wire.core.offer("General", batch)
     [hello] = wire.commands()
-    assert hello == ["hello", 1, 1, 1, "alice", b"p" * 16, b"t" * 16, 0]
+    assert hello == ["hello", 1, 1, 1, "alice", b"p" * 16, b"t" * 16, 0, 1]
     wire.ok(hello, 1, "alice", 10, 1 << 20, 1 << 20, 1000, 16, 1000, 3000, 10_000, "a later version's field")
     assert [command[0] for command in wire.commands()] == ["rooms", "send"]
     assert wire.port.welcome is not None
@@ -221,7 +86,7 @@ def test_a_refused_request_fails_with_the_named_error(wire: Wire) -> None:
     assert isinstance(call.error, errors.NoSuchRoom)
     assert not wire.core.over
     wire.core.ask("history", ("Nowhere", None, None, 5), call := FakeCall())
-    wire.say("error", wire.commands()[0][1], "of a later version", "what it says", True)
+    wire.say("error", wire.commands()[0][1], "of a later version", "what it says", True, None)
     assert (type(call.error), str(call.error)) == (errors.Refused, "what it says")
 
 
@@ -381,7 +246,7 @@ def test_a_join_that_nobody_waits_for_any_more_leaves_again(wire: Wire) -> None:
     [join] = wire.commands()
     assert join == ["join", 2, "General", 1, [77, 3], 0, True]
     call.withdrawn = True
-    wire.ok(join, "General", 77, 3, 1, 9, 10)
+    wire.ok(join, "General", 77, 3, 1, 9, 10, False)
     assert wire.commands() == [["leave", 3, "General", 1]]
     wire.say("push", "General", 77, 3, 9, [])
     assert feed.notices == []
@@ -397,7 +262,7 @@ def test_a_caller_who_gives_up_as_the_join_is_answered_leaves_no_membership_behi
             assert answer.withdraw()
 
     wire.core.join("General", None, True, answer, late := Late())
-    wire.ok(wire.commands("join")[0], "General", 77, 0, 1, 0, 10)
+    wire.ok(wire.commands("join")[0], "General", 77, 0, 1, 0, 10, False)
     assert [command[0] for command in wire.commands()] == ["leave"]
     wire.say("push", "General", 77, 0, 3, [])
     assert (late.notices, answer.result) == ([], None)
@@ -463,7 +328,9 @@ def test_a_frame_that_is_none_ends_it(wire: Wire, frame: bytes) -> None:
     assert isinstance(call.error, errors.ProtocolError)
 
 
-@pytest.mark.parametrize("result", [[], ["General"], [7, 77, 0, 1, 0, 10], ["General", "x", 0, 1, 0, 10], [None] * 6])
+@pytest.mark.parametrize(
+    "result", [[], ["General"], [7, 77, 0, 1, 0, 10, False], ["General", "x", 0, 1, 0, 10, False], [None] * 7]
+)
 def test_a_malformed_answer_ends_it_and_its_caller_is_told(wire: Wire, result: list[Any]) -> None:
     call = FakeCall()
     wire.core.join("General", None, True, call, FakeFeed())
@@ -482,7 +349,7 @@ def test_a_malformed_answer_to_a_block_ends_it_and_its_sender_is_told(wire: Wire
 
 def test_an_answer_to_nothing_is_ignored(wire: Wire) -> None:
     wire.say("ok", 99)
-    wire.say("error", 99, "busy", "later", True)
+    wire.say("error", 99, "busy", "later", True, None)
     assert not wire.core.over
 
 
@@ -495,7 +362,10 @@ def test_no_session_means_that_the_connection_is_lost(wire: Wire) -> None:
     wire.core.offer("General", sent)
     wire.core.offer("Sports", waits)
     wire.refuse(wire.commands()[0], errors.NoSession("greet first"))
-    assert isinstance(wire.failed_with(), errors.ConnectionLost)
+    assert isinstance(wire.lost_with(), errors.ConnectionLost)
+    assert not call.done
+    assert not sent.errors
+    wire.core.fail("enough")
     assert isinstance(call.error, errors.ConnectionLost)
     assert isinstance(sent.errors[0], errors.OutcomeUnknown)
     assert isinstance(waits.errors[-1], errors.ConnectionLost)
@@ -506,21 +376,21 @@ def test_no_session_means_that_the_connection_is_lost(wire: Wire) -> None:
     [
         (errors.Superseded("gone elsewhere"), errors.Superseded),
         (errors.TooManyRequests("too many"), errors.TooManyRequests),
-        (errors.Closing("going down"), errors.ConnectionLost),
-        (errors.Expired("silent"), errors.ConnectionLost),
+        (errors.Closing("going down"), None),
+        (errors.Expired("silent"), None),
     ],
 )
 def test_an_end_says_why_and_one_that_may_be_tried_again_is_a_lost_connection(
-    wire: Wire, end: errors.Refused, kind: type[Exception]
+    wire: Wire, end: errors.Refused, kind: type[Exception] | None
 ) -> None:
     wire.say("end", end.code, end.text, end.retryable)
-    error = wire.failed_with()
-    assert type(error) is kind
+    error = wire.failed_with() if kind else wire.lost_with()
+    assert type(error) is (kind or errors.ConnectionLost)
     assert end.text in str(error)
 
 
 def test_what_is_asked_after_the_end_fails_at_once(wire: Wire) -> None:
-    wire.core.lost("a cable was cut")
+    wire.core.fail("a cable was cut")
     call, join, batch = FakeCall(), FakeCall(), FakeBatch("x")
     wire.core.ask("rooms", (None, 5), call)
     wire.core.join("General", None, True, join, FakeFeed())
@@ -531,7 +401,9 @@ def test_what_is_asked_after_the_end_fails_at_once(wire: Wire) -> None:
     wire.say("push", "General", 1, 2, 3, [])
     wire.core.close(0)
     wire.core.lost("again")
+    wire.core.fail("again")
     assert len(wire.port.ends) == 1
+    assert wire.port.losses == []
 
 
 def test_close_finishes_what_was_accepted_then_says_goodbye(wire: Wire) -> None:
@@ -594,10 +466,10 @@ def test_a_client_pings_when_it_has_been_silent(wire: Wire) -> None:
 def test_a_silent_broker_is_a_lost_connection(wire: Wire) -> None:
     wire.core.ask("rooms", (None, 5), call := FakeCall())
     beat(wire, 2.8)
-    assert not wire.core.over
+    assert wire.core.connected
     beat(wire, 0.4)
-    assert isinstance(wire.failed_with(), errors.ConnectionLost)
-    assert isinstance(call.error, errors.ConnectionLost)
+    assert isinstance(wire.lost_with(), errors.ConnectionLost)
+    assert not call.done
 
 
 def test_any_word_of_the_broker_keeps_the_connection(wire: Wire) -> None:
@@ -605,7 +477,7 @@ def test_any_word_of_the_broker_keeps_the_connection(wire: Wire) -> None:
     for number in range(10):
         beat(wire, 1)
         wire.say("push", "General", 77, number, number + 1, [])
-    assert not wire.core.over
+    assert wire.core.connected
     assert len(wire.commands("ping")) >= 3, "the broker hears from it too"
 
 
@@ -613,13 +485,13 @@ def test_a_stall_of_this_process_is_not_the_brokers_silence(wire: Wire) -> None:
     beat(wire, 0.5)
     wire.now += 60
     wire.core.tick(wire.now)
-    assert not wire.core.over
+    assert wire.core.connected
     beat(wire, STALL / 2)
     wire.say("pong", 1000)
     beat(wire, 2.5)
-    assert not wire.core.over
+    assert wire.core.connected
     beat(wire, 1)
-    assert wire.core.over
+    assert wire.port.losses
 
 
 def test_states_go_one_way(wire: Wire) -> None:

@@ -33,11 +33,13 @@ from zchat.errors import (
 )
 from zchat.messages import (
     START,
+    Disconnected,
     Event,
     Gap,
     GapReason,
     Message,
     Position,
+    Reconnected,
     RoomInfo,
 )
 from zchat.room import Room
@@ -54,6 +56,7 @@ __all__ = [
     "Closing",
     "ConnectionLost",
     "DeadlineExceeded",
+    "Disconnected",
     "Event",
     "Expired",
     "Forgotten",
@@ -72,6 +75,7 @@ __all__ = [
     "OutcomeUnknown",
     "Position",
     "ProtocolError",
+    "Reconnected",
     "Refused",
     "Room",
     "RoomInfo",

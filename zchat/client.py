@@ -17,9 +17,9 @@ from typing import Any
 from zchat.calls import Answer, Deadline, acquire, check_timeout, fresh
 from zchat.defaults import DEFAULT_URL
 from zchat.errors import ConnectionLost, DeadlineExceeded, HandlerFailed, Refused, UsageError, ZchatError
-from zchat.messages import Event, Gap, Message, Position, RoomInfo
+from zchat.membership import Membership
+from zchat.messages import Disconnected, Event, Gap, Message, Position, Reconnected, RoomInfo
 from zchat.names import check_name, fold
-from zchat.protocol import Membership, Welcome
 from zchat.reading import End, Reading
 from zchat.receiver import Receiver
 from zchat.room import Room
@@ -36,9 +36,35 @@ CLOSE_GRACE = 1.0
 ROOMS_PAGE = 500
 """Rooms asked for at a time."""
 
+LINK_EVENTS = 100
+"""Events of lost connections that wait to be taken; what comes beyond them is the same again and left out."""
+
+
+class _Link:
+    """Hold an event of the connection, and how far the readings were that had something then.
+
+    A reading has one place in the queue, however much it holds: the event goes behind it until all
+    that came before is taken.
+    """
+
+    __slots__ = ("_marks", "event")
+
+    def __init__(self, event: Disconnected | Reconnected, marks: list[tuple[Reading, int]]) -> None:
+        self.event = event
+        self._marks = marks
+
+    @property
+    def early(self) -> bool:
+        """Tell whether something that came before still stands in the queue."""
+        return any(reading.queued and not reading.left and reading.taken < mark for reading, mark in self._marks)
+
 
 class Client:
     """Talk to a broker in rooms. Connects when it is made; any number of threads may call.
+
+    When the connection is lost it makes another one by itself, until it is closed: rooms go on
+    where they were, unanswered messages are sent again and stored once; calls wait for it up to
+    their own deadlines. A broker that refuses it for good ends it.
 
     `url`: the broker's address, or several that are tried in turn. `user`: the name that others
     see, None for the login name; without keys it is a claim. `timeout`: seconds until a broker
@@ -73,20 +99,21 @@ class Client:
         if (seconds := check_timeout(timeout)) is None:
             raise UsageError(f"connecting has a timeout in seconds, {timeout!r} is none")
         _check_number("high_water_mark", high_water_mark)
-        self.url = ""
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._joining = threading.Lock()
         self._rooms: dict[str, Room] = {}
         self._readings: list[Reading] = []
-        self._arrivals: SimpleQueue[Reading | End] = SimpleQueue()
+        self._arrivals: SimpleQueue[Reading | End | _Link] = SimpleQueue()
+        self._links = 0
+        self._link_told = False
         self._consumer: str | None = None
         self._closed = False
         self._ended = threading.Event()
         self._handler_failed: HandlerFailed | None = None
         self._silent = threading.Event()
         self._handler: threading.Thread | None = None
-        self._receiver, self._welcome = self._connect(urls, seconds, high_water_mark)
+        self._receiver = self._connect(urls, seconds, high_water_mark)
         if on_event is not None:
             self._consumer = "on_event"
             self._handler = threading.Thread(target=self._handle, args=(on_event,), name="zchat-events", daemon=True)
@@ -105,9 +132,16 @@ class Client:
                 raise
 
     @property
+    def url(self) -> str:
+        """Return the address of the broker that the client is, or was last, connected to."""
+        return self._receiver.url
+
+    @property
     def max_message(self) -> int:
         """Return the broker's limit of one message, in bytes of MessagePack."""
-        return self._welcome.max_message
+        welcome = self._receiver.core.welcome
+        assert welcome is not None, "there is a client only once there was a welcome"
+        return welcome.max_message
 
     # -- rooms -----------------------------------------------------------------------------------
 
@@ -136,10 +170,13 @@ class Client:
             _check_number("the position's seq", after[1])
         with self._turn(deadline, f"joining {name}"):
             room = self._rooms.get(fold(name))
-            if room is not None:
+            if room is not None and not room._membership.left:
                 if after is not None:
                     raise UsageError(f"you are in {room.name} already: leave it before you join at a position")
                 return room
+            if room is not None:  # a broker refused to have it joined again
+                self._readings.remove(room._reading)
+                del self._rooms[fold(name)]
             reading = Reading(self._arrived, partial(receiver.do, receiver.core.credit))
             answer = Answer()
             self._readings.append(reading)
@@ -230,11 +267,11 @@ class Client:
     def events(self, timeout: float | None = None) -> Iterator[Event]:
         """Yield every event of every joined room, in order, until `timeout` seconds of silence.
 
-        None waits for as long as the client is connected, 0 takes what is there. A gap is an
-        event here.
+        None waits until the client is closed, 0 takes what is there. A gap is an event here, and
+        so are a lost connection and the next one.
 
         Raises:
-            ConnectionLost, Refused, ProtocolError: why the connection has ended, after all that came.
+            Refused, ProtocolError: why the client, or one of its rooms, has ended, after all that came.
             UsageError: the timeout is wrong, the client is closed, or its events are taken in another way.
         """
         timeout = check_timeout(timeout)
@@ -242,12 +279,12 @@ class Client:
         return self._events(timeout)
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the client is closed or its connection ends; True if it has.
+        """Wait until the client is closed or refused for good; True if it has ended.
 
         `timeout`: seconds, 0 for a look, None for ever. Any thread.
 
         Raises:
-            ConnectionLost, Refused, ProtocolError: why the connection has ended.
+            Refused, ProtocolError: why it has ended.
             HandlerFailed: `on_event` raised, and no other call has told of it.
             UsageError: the timeout is wrong.
         """
@@ -311,6 +348,7 @@ class Client:
 
     def _forget(self, reading: Reading) -> None:
         """Drop a room's reading, also from the queue of those with something to take."""
+        reading.left = True
         self._readings.remove(reading)
         if reading.queued:
             for _ in range(self._arrivals.qsize()):
@@ -337,18 +375,18 @@ class Client:
         receiver.do(receiver.core.ask, word, fields, answer, done)
         return answer.wait(deadline, what)
 
-    def _connect(self, urls: list[str], timeout: float, mark: int) -> tuple[Receiver, Welcome]:
+    def _connect(self, urls: list[str], timeout: float, mark: int) -> Receiver:
         deadline = Deadline(timeout)
         refused: ZchatError | None = None
-        for index, url in enumerate(urls):
+        for index in range(len(urls)):
             producer, token = secrets.token_bytes(ID_BYTES), secrets.token_bytes(ID_BYTES)
-            receiver = Receiver(url, self.user, producer, token, mark, self._on_end)
+            receiver = Receiver(
+                [*urls[index:], *urls[:index]], self.user, producer, token, mark, self._on_link, self._on_end
+            )
             left = (deadline.left or 0.0) / (len(urls) - index)
             receiver.greeted.wait(left)
-            welcome = receiver.core.welcome
-            if welcome is not None and receiver.error is None:
-                self.url = url
-                return receiver, welcome
+            if receiver.core.welcome is not None and receiver.error is None:
+                return receiver
             error = receiver.error
             receiver.do(receiver.core.close, 0.0)
             receiver.thread.join(CLOSE_GRACE)
@@ -367,6 +405,17 @@ class Client:
             reading.end(error)
         self._arrivals.put(End(error))
         self._ended.set()
+
+    def _on_link(self, event: Disconnected | Reconnected) -> None:
+        if self._consumer == "messages":
+            return
+        with self._lock:
+            if isinstance(event, Disconnected):
+                self._link_told = self._links < LINK_EVENTS
+            if self._link_told:
+                self._links += 1
+                marks = [(reading, reading.pushed) for reading in list(self._readings) if reading.queued]
+                self._arrivals.put(_Link(event, marks))
 
     def _arrived(self, reading: Reading) -> None:
         if self._consumer != "messages" and not reading.queued and not reading.left:
@@ -387,6 +436,14 @@ class Client:
                 if arrival.error is not None:
                     raise fresh(arrival.error)
                 return
+            if isinstance(arrival, _Link):
+                if arrival.early:
+                    self._arrivals.put(arrival)
+                    continue
+                with self._lock:
+                    self._links -= 1
+                yield arrival.event
+                continue
             arrival.queued = False  # first: what comes from here on puts it in its place again
             chunk = arrival.take(0)
             if chunk is None:
@@ -411,7 +468,11 @@ class Client:
                 return
             except ZchatError as error:
                 log.info("no more events: %s", error)
-                return
+                if self._receiver.core.over:
+                    return
+                self._remember(HandlerFailed(f"a room has ended: {error}"), error)
+                events = self._events(None)
+                continue
             if self._silent.is_set():
                 return
             try:
@@ -421,9 +482,12 @@ class Client:
                     log.info("no more events: %s", error)  # it uses the client, which is closed
                     return
                 log.exception("the handler raised over %r", event)
-                if self._handler_failed is None:
-                    self._handler_failed = HandlerFailed(f"the event handler raised {error!r}")
-                    self._handler_failed.__cause__ = error
+                self._remember(HandlerFailed(f"the event handler raised {error!r}"), error)
+
+    def _remember(self, failed: HandlerFailed, cause: Exception) -> None:
+        if self._handler_failed is None:
+            self._handler_failed = failed
+            failed.__cause__ = cause
 
     def _tell_of_the_handler(self) -> None:
         """Raise the handler's first failure, once, but not to the handler."""

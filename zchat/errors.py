@@ -80,15 +80,19 @@ class Refused(ZchatError):
     """Tell that the broker said no.
 
     `code` is the word that the protocol has for it, `text` says what was wrong and what to
-    do, `retryable` whether the same request can work later.
+    do, `retryable` whether the same request can work later, `detail` a number that programs go
+    by: for `out_of_order` the one that is due, else None.
     """
 
     code = "refused"
     retryable = False
 
-    def __init__(self, text: str, *, code: str | None = None, retryable: bool | None = None) -> None:
+    def __init__(
+        self, text: str, *, code: str | None = None, retryable: bool | None = None, detail: int | None = None
+    ) -> None:
         super().__init__(text)
         self.text = text
+        self.detail = detail
         if code is not None:
             self.code = code
         if retryable is not None:
@@ -207,6 +211,6 @@ class Expired(Refused):
 REFUSALS: dict[str, type[Refused]] = {kind.code: kind for kind in Refused.__subclasses__()}
 
 
-def refusal(code: str, text: str, retryable: bool) -> Refused:
+def refusal(code: str, text: str, retryable: bool, detail: int | None = None) -> Refused:
     """Make the error that an error reply stands for; an unknown code makes a plain `Refused`."""
-    return REFUSALS.get(code, Refused)(text, code=code, retryable=retryable)
+    return REFUSALS.get(code, Refused)(text, code=code, retryable=retryable, detail=detail)

@@ -1,21 +1,27 @@
 """A lane: what waits to be sent to one room, and the blocks in flight.
 
-Blocks appear by themselves: whatever waits when there is a place for one goes into it.
+Blocks appear by themselves: whatever waits when there is a place for one goes into it. A block
+keeps its number and its bytes while its fate is unknown: after a lost connection it is sent again
+as it was. It is numbered anew only when the store has said that nothing of it is in the log.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-from zchat.wire import MAX_BLOCK_BYTES, MAX_BLOCK_MESSAGES, MAX_NESTED, NESTING
+from zchat.errors import Closing, Forgotten, OutcomeUnknown, OutOfOrder, Refused, StoreFailed, ZchatError
+from zchat.wire import MAX_BLOCK_BYTES, MAX_BLOCK_MESSAGES, MAX_NESTED, NESTING, join_bodies
 
 BLOCKS_IN_FLIGHT = 4
 """Unanswered blocks a room: enough to keep the broker busy while answers travel; more only wait there."""
 
 NOT_COUNTED = -1
 """Bytes of bodies that hold others, as long as all bodies of a block are too few for it to matter."""
+
+SWEEP = 64
+"""Batches that wait before those whose callers have gone are looked for; then twice what is left."""
 
 
 class Batch(Protocol):
@@ -36,38 +42,130 @@ class Batch(Protocol):
         """Take the reason why the rest will not be stored, or nobody knows whether it is."""
 
 
-class Block(NamedTuple):
-    """Hold a numbered block in flight: whose messages it is made of, in order."""
+class Block:
+    """Keep a numbered block in flight: whose messages it is made of, in order.
 
-    number: int
-    parts: list[tuple[Batch, list[bytes]]]
+    `out`: its answer is awaited on this connection. `old`: it was sent over an earlier one and not
+    answered, so it may be stored. `free`: the store has answered that nothing of it is in the log.
+    """
+
+    __slots__ = ("free", "number", "old", "out", "parts")
+
+    def __init__(self, number: int, parts: list[tuple[Batch, list[bytes]]]) -> None:
+        self.number = number
+        self.parts = parts
+        self.out = False
+        self.old = False
+        self.free = False
+
+    @property
+    def count(self) -> int:
+        """Return how many messages it has."""
+        return sum(len(bodies) for _, bodies in self.parts)
+
+    def pack(self) -> bytes:
+        """Return its bytes, the same each time."""
+        parts = self.parts
+        return join_bodies(parts[0][1] if len(parts) == 1 else [body for _, part in parts for body in part])
+
+    def stored(self, seq: int, timestamp: int) -> None:
+        """Tell its senders that it is stored, from `seq` on."""
+        for batch, bodies in self.parts:
+            batch.stored(len(bodies), seq, timestamp)
+            seq += len(bodies)
+
+    def fail(self, error: Exception) -> None:
+        """Tell its senders that it is not stored."""
+        for batch, _ in self.parts:
+            batch.fail(error)
+
+    def fail_unknown(self, room: str, why: ZchatError) -> None:
+        """Tell its senders that nobody knows whether it is stored."""
+        for batch, bodies in self.parts:
+            messages, way = ("message", "was on its way") if len(bodies) == 1 else ("messages", "were on their way")
+            error = OutcomeUnknown(f"{len(bodies)} {messages} to {room} {way} and may or may not be stored: {why}")
+            error.__cause__ = why
+            batch.fail(error)
 
 
 class Lane:
-    """Keep what waits to be sent to a room, and the blocks in flight."""
+    """Keep what waits to be sent to a room, and the blocks in flight.
 
-    __slots__ = ("again", "batches", "flight", "name", "number", "ready")
+    `shut`: its room is yet to be joined again. `stalled`: the broker has put off blocks that may be
+    stored, or it is going down; whoever looks after the time ends it with `resume`. `back`: the number to go
+    back to once no answer is awaited.
+    """
+
+    __slots__ = (
+        "_put_off",
+        "_sweep_at",
+        "again",
+        "back",
+        "batches",
+        "flight",
+        "name",
+        "number",
+        "ready",
+        "resend",
+        "shut",
+        "stalled",
+    )
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.number = 1
         self.ready = False
+        self.shut = False
+        self.stalled = False
+        self.back: int | None = None
         self.batches: deque[Batch] = deque()
         self.flight: deque[Block] = deque()
+        self.resend: deque[Block] = deque()
         self.again: deque[tuple[Batch, list[bytes]]] = deque()
+        self._put_off = False
+        self._sweep_at = SWEEP
 
     @property
     def waiting(self) -> bool:
         """Tell whether there is something to send."""
-        return bool(self.batches or self.again)
+        return bool(self.batches or self.again or self.resend)
 
     @property
-    def full(self) -> bool:
-        """Tell whether nothing can be sent before an answer comes: all places taken, or going back."""
-        flight = self.flight
-        return len(flight) >= BLOCKS_IN_FLIGHT or (bool(flight) and self.number <= flight[-1].number)
+    def blocked(self) -> bool:
+        """Tell whether nothing at all can be sent for now; what ends that brings the lane back."""
+        return self.shut or self.stalled or self.back is not None or self._put_off
 
-    def take(self) -> list[tuple[Batch, list[bytes]]]:
+    def add(self, batch: Batch) -> None:
+        """Take a batch in, behind the others."""
+        if len(self.batches) >= self._sweep_at:
+            for _ in range(len(self.batches)):
+                other = self.batches.popleft()
+                other.queued = False  # say so, then look once more, as in `take`
+                if other.bodies and not other.failed:
+                    other.queued = True
+                    self.batches.append(other)
+            self._sweep_at = max(SWEEP, 2 * len(self.batches))
+        self.batches.append(batch)
+
+    def next(self) -> Block | None:
+        """Return the next block to send: one that is to be sent again, or a new one; None if there is none."""
+        if self.blocked:
+            return None
+        if self.resend:
+            block = self.resend.popleft()
+        elif len(self.flight) >= BLOCKS_IN_FLIGHT:
+            return None
+        else:
+            parts = self._take()
+            if not parts:
+                return None
+            block = Block(self.number, parts)
+            self.number += 1
+            self.flight.append(block)
+        block.out = True
+        return block
+
+    def _take(self) -> list[tuple[Batch, list[bytes]]]:
         """Take messages for one block, from as many batches as fit: 1,000 and 1 MiB at most.
 
         Bodies that hold others are 64 KiB of it at most, or one: that many bytes are no more than
@@ -113,6 +211,109 @@ class Lane:
                 if not taken:
                     break
         return parts
+
+    # -- answers ---------------------------------------------------------------------------------
+
+    def overtakes(self, block: Block) -> bool:
+        """Tell whether the answer to an earlier block is still awaited."""
+        return self.flight[0] is not block and any(other.out for other in self.flight if other.number < block.number)
+
+    def stored(self, block: Block, seq: int, timestamp: int) -> None:
+        """Take note that a block is stored, from `seq` on."""
+        self.flight.remove(block)
+        block.stored(seq, timestamp)
+        self._settle()
+
+    def refused(self, block: Block, error: Refused) -> None:
+        """Take the refusal of a block, and find out what it says of the block's fate."""
+        block.out = False
+        if isinstance(error, OutOfOrder):
+            due = self.back if error.detail is None else error.detail
+            if due is not None and due < block.number:
+                self._release(block, due)
+            else:
+                self.flight.remove(block)
+                if block.old or (due is not None and due > block.number):
+                    block.fail_unknown(self.name, error)
+                else:
+                    block.fail(error)
+                self.number = max(self.number, due or 0)
+        elif isinstance(error, Forgotten) and block.number > 1:
+            if block.old:
+                self.flight.remove(block)
+                block.fail_unknown(self.name, error)
+                self.back = 1
+            else:
+                self._release(block, 1)
+        elif isinstance(error, Closing) or (block.old and error.retryable):
+            self._put_off = True
+        elif not block.old:
+            self.flight.remove(block)
+            block.fail(error)
+            if not isinstance(error, StoreFailed):  # a disk that failed may hold it all the same: its number isn't safe
+                self._go_back(block.number)  # a refused block uses up no number
+        else:  # its number may be used up: what comes behind it finds out
+            self.flight.remove(block)
+            block.fail_unknown(self.name, error)
+        self._settle()
+
+    def _release(self, block: Block, due: int) -> None:
+        block.free = True
+        self._go_back(due)
+
+    def _go_back(self, due: int) -> None:
+        self.back = due if self.back is None else min(self.back, due)
+
+    def _settle(self) -> None:
+        """Once no answer is awaited: send what was put off as it was, or number what is free anew."""
+        if (self.back is None and not self._put_off) or any(block.out for block in self.flight):
+            return
+        if self.flight and not self.flight[0].free:
+            self.stalled = True
+        else:  # what stands behind a block that isn't in the log isn't there either
+            self.again.extendleft(reversed([part for block in self.flight for part in block.parts]))
+            self.flight.clear()
+            self.resend.clear()
+            self.number = self.back or self.number
+        self.back = None
+        self._put_off = False
+
+    def resume(self) -> None:
+        """Send again what was put off."""
+        if self.stalled:
+            self.stalled = False
+            self._send_again()
+
+    def lost(self) -> None:
+        """Take note that the connection is lost: what is in flight may be stored, and is to be sent again."""
+        self.back = None
+        self.stalled = self._put_off = False
+        for block in self.flight:
+            block.old = block.old or block.out
+        self._send_again()
+
+    def _send_again(self) -> None:
+        for block in self.flight:
+            block.out = block.free = False
+        self.resend = deque(self.flight)
+
+    def fail(self, error: ZchatError) -> None:
+        """Fail everything: nobody knows what became of blocks in flight, the rest is not sent."""
+        for block in self.flight:
+            if block.old or block.out:
+                block.fail_unknown(self.name, error)
+            else:
+                block.fail(error)
+        for batch, _ in self.again:
+            batch.fail(error)
+        for batch in self.batches:
+            batch.fail(error)
+        self.flight.clear()
+        self.resend.clear()
+        self.again.clear()
+        self.batches.clear()
+        self.back = None
+        self.stalled = self._put_off = False
 
 
 def _nested(before: int, parts: list[tuple[Batch, list[bytes]]], bodies: list[bytes]) -> int:

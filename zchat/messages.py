@@ -71,4 +71,16 @@ class Gap:
     reason: str
 
 
-Event: TypeAlias = Message | Gap
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """Tell that the connection is lost, and why; the client goes on trying until `Reconnected`."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reconnected:
+    """Tell that there is a connection again; every room goes on where it was, or tells of a gap."""
+
+
+Event: TypeAlias = Message | Gap | Disconnected | Reconnected

@@ -1,14 +1,17 @@
 """The client without I/O: calls, frames and the time come in, frames go out through a port.
 
-It knows no socket, thread, clock or file. One thread at a time may call it; the receive thread
-(`zchat.receiver`) owns it. States:
+It knows no socket, thread, clock, file or chance. One thread at a time may call it; the receive
+thread (`zchat.receiver`) owns it. States:
 
     NEW --start--> GREETING --welcome--> OPEN --close--> CLOSING --answer to bye--> ENDED
-    any of them --refusal, silence, broken protocol--> ENDED
+    OPEN, CLOSING, a later GREETING --the connection is lost--> LOST --a wait, start--> GREETING
+    the first GREETING --loss, any refusal--> ENDED
+    any of them --a refusal for good, a broken protocol, the deadline of close--> ENDED
 
 Calls end through their `resolve` or `fail`, once. Messages wait in lanes, one a room, from which
 blocks are made when there is a place for one in flight: under load blocks grow, at rest a
-message goes out at once.
+message goes out at once. After a loss the rooms are joined again where they were, and each lane
+goes on once its room's join is answered: what was in flight first, as it was.
 """
 
 from __future__ import annotations
@@ -16,128 +19,82 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from enum import Enum
-from typing import Any, NamedTuple, Protocol
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
 
 from zchat import errors
-from zchat.lane import Batch, Block, Lane
+from zchat.lane import SWEEP, Batch, Block, Lane
+from zchat.membership import Feed, Membership
 from zchat.messages import Position
 from zchat.names import fold
-from zchat.wire import (
-    END,
-    ERROR,
-    GAP,
-    OK,
-    PONG,
-    PUSH,
-    VERSION,
-    decode_notice,
-    join_bodies,
-    pack,
-)
+from zchat.port import Call, Chance, Port, Welcome
+from zchat.wire import END, ERROR, GAP, OK, PONG, PUSH, VERSION, decode_notice, pack
 
 STALL = 1.0
 """Seconds that a tick may be late before it means that this process stood still: silence doesn't count then."""
 
+GREET_SECONDS = 1.0
+"""Seconds that a later greeting may take before another connection is tried."""
+
+RETRY_FIRST = 0.05
+"""Seconds between two connections at least: a broker that says no is not asked hundreds of times a second."""
+
+RETRY_MAX = 0.5
+"""Seconds between two connections at most, so that messages flow within a second of the broker's return."""
+
+STEADY = 1.0
+"""Seconds that a connection must have been open for waits to begin small again after it."""
+
 
 class State(Enum):
-    """Say where the connection stands; the module's table has the transitions."""
+    """Say where the client stands; the module's table has the transitions."""
 
     NEW = "new"
     GREETING = "greeting"
     OPEN = "open"
+    LOST = "lost"
     CLOSING = "closing"
     ENDED = "ended"
 
 
-class Welcome(NamedTuple):
-    """Hold what the broker's answer to the greeting agreed on; sizes in bytes, times in milliseconds."""
-
-    version: int
-    user: str
-    mark: int
-    max_message: int
-    max_block_bytes: int
-    max_block_messages: int
-    max_requests: int
-    ping_ms: int
-    lost_ms: int
-    expire_ms: int
+Done: TypeAlias = Callable[[list[Any]], Any]
+Special: TypeAlias = Callable[[list[Any] | None, errors.Refused | None], None]
 
 
-class Call(Protocol):
-    """Wait for an answer, somewhere outside the core."""
+class Request(NamedTuple):
+    """Hold a question: `done` makes the call's result of its answer, `special` takes it for the core itself."""
 
-    withdrawn: bool
-
-    def resolve(self, result: Any) -> bool:
-        """Take the answer; False if nobody waits for it any more."""
-
-    def fail(self, error: Exception) -> None:
-        """Take the reason why there is none."""
-
-
-class Feed(Protocol):
-    """Take what a room's membership is sent."""
-
-    def begin(self, membership: Membership) -> None:
-        """Take note that the room is joined; comes before everything else."""
-
-    def push(self, notice: list[Any]) -> None:
-        """Take a notification, as `zchat.wire.decode_notice` returned it."""
-
-    def own(self, epoch: int, first: int, last: int) -> None:
-        """Take note that own messages are stored there."""
-
-
-class Port(Protocol):
-    """What the core needs from outside."""
-
-    def send(self, frame: bytes) -> None:
-        """Send one frame to the broker."""
-
-    def opened(self, welcome: Welcome) -> None:
-        """Take note that the broker has answered the greeting."""
-
-    def ended(self, error: errors.ZchatError | None) -> None:
-        """Take note that the connection has ended: as asked (None), or why."""
-
-
-class Membership:
-    """Keep one joined room: how far it has been sent, in which join."""
-
-    __slots__ = ("epoch", "feed", "join", "left", "mark", "name", "taken", "upto")
-
-    def __init__(self, name: str, join: int, position: Position, mark: int, feed: Feed) -> None:
-        self.name = name
-        self.join = join
-        self.epoch = position.epoch
-        self.upto = position.seq
-        self.mark = mark
-        self.taken = 0
-        self.feed = feed
-        self.left = False
+    word: str
+    fields: tuple[Any, ...]
+    call: Call | None
+    done: Done | None = None
+    special: Special | None = None
 
 
 class ClientCore:
     """Speak the client's side of the protocol.
 
     `producer` and `token` are 16 random bytes each, the token secret; `mark` is how many
-    notifications a room may have unanswered, 0 for the broker's own.
+    notifications a room may have unanswered, 0 for the broker's own; `random` spreads the
+    waits between connections.
     """
 
-    def __init__(self, port: Port, user: str, producer: bytes, token: bytes, mark: int) -> None:
+    def __init__(self, port: Port, user: str, producer: bytes, token: bytes, mark: int, random: Chance) -> None:
         self._port = port
         self._user = user
         self._producer = producer
         self._token = token
         self._mark = mark
+        self._random = random
         self.state = State.NEW
         self.welcome: Welcome | None = None
-        self._requests: dict[int, tuple[Call | None, Callable[[list[Any]], Any] | None, Callable[..., None] | None]]
-        self._requests = {}
+        self._requests: dict[int, Request] = {}
         self._request = 0
         self._joins = 0
-        self._waiting: deque[tuple[str, tuple[Any, ...], Call, Callable[[list[Any]], Any] | None]] = deque()
+        self._connections = 0
+        self._waiting: deque[Request] = deque()
+        self._sweep_at = SWEEP
+        self._rejoins: deque[Membership] = deque()
         self._rooms: dict[str, Membership] = {}
         self._lanes: dict[str, Lane] = {}
         self._ready: deque[Lane] = deque()
@@ -147,7 +104,13 @@ class ClientCore:
         self._ping_at = 0.0
         self._judge_from = 0.0
         self._due = 0.0
+        self._opened_at = 0.0
+        self._greet_by = 0.0
+        self._retry_at = 0.0
+        self._retry_most = RETRY_FIRST
+        self._resume_at: float | None = None
         self._deadline: float | None = None
+        self._closing = False
         self._bye = False
         self._why: errors.ZchatError | None = None
 
@@ -155,30 +118,35 @@ class ClientCore:
 
     @property
     def over(self) -> bool:
-        """Tell whether the connection has ended."""
+        """Tell whether it is all over."""
         return self.state is State.ENDED
 
+    @property
+    def connected(self) -> bool:
+        """Tell whether the broker has answered the greeting of this connection."""
+        return self.state is State.OPEN or self.state is State.CLOSING
+
     def start(self, now: float) -> None:
-        """Greet the broker."""
+        """Greet the broker over a fresh connection."""
         self._now = self._heard = self._due = now
+        self._greet_by = now + GREET_SECONDS
         self.state = State.GREETING
-        self._issue(
-            "hello",
-            (VERSION, VERSION, self._user, self._producer, self._token, self._mark),
-            None,
-            None,
-            self._welcomed,
-        )
+        self._connections += 1
+        fields = (VERSION, VERSION, self._user, self._producer, self._token, self._mark, self._connections)
+        self._issue(Request("hello", fields, None, special=self._welcomed))
 
     def close(self, deadline: float) -> None:
         """Send and answer what was accepted, until `deadline`, then say goodbye."""
-        if self.state is State.GREETING:
-            self._end(None)
-        elif self.state is State.OPEN:
+        if self.state is State.ENDED or self._closing:
+            return
+        self._closing = True
+        self._deadline = deadline
+        if self.connected:
             self.state = State.CLOSING
-            self._deadline = deadline
             self._pump()
             self._leave_if_done()
+        elif self.welcome is None or not self._pending:
+            self._end(None)
 
     def tick(self, now: float) -> float:
         """Carry out what time brings; returns when to call again if nothing happens."""
@@ -187,32 +155,111 @@ class ClientCore:
         self._now = now
         if self._deadline is not None and now >= self._deadline:
             self._end(None)
-        self._due = now + STALL if self.welcome is None or self.state is State.ENDED else self._beat(now, self.welcome)
+        if self.state is State.LOST and now >= self._retry_at:
+            self._port.connect()
+            self.start(now)
+        elif self.state is State.GREETING and self.welcome and now >= max(self._greet_by, self._judge_from):
+            self._lose(errors.ConnectionLost(f"no broker answered within {GREET_SECONDS:g} s"))
+        elif self.connected:
+            self._beat(now)
+            if self._resume_at is not None and now >= self._resume_at:
+                self._resume()
+        self._due = self._next(now)
         return self._due
 
-    def _beat(self, now: float, welcome: Welcome) -> float:
-        """Ping if it has been silent, judge the broker's silence; returns when to look again."""
-        lost_at = max(self._heard + welcome.lost_ms / 1000, self._judge_from)
-        if now >= lost_at:
-            silent = f"nothing was heard from the broker for {now - self._heard:.1f} s"
-            self._end(errors.ConnectionLost(f"{silent}; is it still running? connect again"))
-            return now + STALL
-        every = welcome.ping_ms / 1000
-        if now >= self._ping_at:
+    def _next(self, now: float) -> float:
+        """Return when something is due."""
+        if self.connected:
+            due = min(self._ping_at, self._lost_at)
+            if self._resume_at is not None:
+                due = min(due, self._resume_at)
+        elif self.state is State.LOST:
+            due = self._retry_at
+        elif self.state is State.GREETING and self.welcome:
+            due = max(self._greet_by, self._judge_from)
+        else:
+            due = now + STALL
+        return due if self._deadline is None or self.over else min(due, self._deadline)
+
+    @property
+    def _lost_at(self) -> float:
+        assert self.welcome is not None
+        return max(self._heard + self.welcome.lost_ms / 1000, self._judge_from)
+
+    def _beat(self, now: float) -> None:
+        """Ping if it has been silent, judge the broker's silence."""
+        assert self.welcome is not None
+        if now >= self._lost_at:
+            self._lose(errors.ConnectionLost(f"nothing was heard from the broker for {now - self._heard:.1f} s"))
+        elif now >= self._ping_at:
+            every = self.welcome.ping_ms / 1000
             silent_since = min(self._heard, self._said)
             if now - silent_since < every / 2:
                 self._ping_at = silent_since + every
             else:
                 self._send(_PING)
                 self._ping_at = now + every
-        due = min(self._ping_at, lost_at)
-        return due if self._deadline is None else min(due, self._deadline)
 
-    def lost(self, reason: str, cause: BaseException | None = None) -> None:
-        """Take note that the connection can't go on, and of the error behind it if there is one."""
+    def lost(self, reason: str) -> None:
+        """Take note that the connection can't go on."""
+        self._lose(errors.ConnectionLost(reason))
+
+    def fail(self, reason: str, cause: BaseException | None = None) -> None:
+        """End for good, over a fault of this side, and the error behind it if there is one."""
         error = errors.ConnectionLost(reason)
         error.__cause__ = cause
         self._end(error)
+
+    def _lose(self, error: errors.ZchatError) -> None:
+        """Give the connection up, and try another after a wait; the first one is not tried again."""
+        if self.state is State.ENDED or self.state is State.LOST:
+            return
+        if self.welcome is None:
+            self._end(error)
+            return
+        if self._bye:
+            self._end(None)
+            return
+        if self.connected and self._now - self._opened_at >= STEADY:
+            self._retry_most = RETRY_FIRST
+        self._retry_most = min(2 * self._retry_most, RETRY_MAX)
+        self._retry_at = self._now + self._random.uniform(RETRY_FIRST, self._retry_most)
+        self.state = State.LOST
+        self._resume_at = None
+        self._put_back()
+        for room in self._rooms.values():
+            room.live = False
+        for lane in self._lanes.values():
+            lane.lost()
+        for name in map(fold, self._rooms):
+            if name in self._lanes:
+                self._lanes[name].shut = True
+        self._port.lost(error)
+        if self._closing and not self._pending:
+            self._end(None)
+
+    def _put_back(self) -> None:
+        """Have questions without an answer asked again; to leave is done by having lost the connection."""
+        asked = [request for request in self._requests.values() if request.call is not None]
+        waiting = [*asked, *self._waiting]
+        self._requests.clear()
+        self._rejoins.clear()
+        self._waiting.clear()
+        for request in waiting:
+            assert request.call is not None
+            if request.word == "leave":
+                request.call.resolve(None)
+            elif not request.call.withdrawn:
+                self._waiting.append(request)
+
+    @property
+    def _pending(self) -> bool:
+        """Tell whether something that was accepted has no answer yet."""
+        return (
+            bool(self._requests)
+            or any(not (request.call and request.call.withdrawn) for request in self._waiting)
+            or any(lane.waiting or lane.flight for lane in self._lanes.values())
+        )
 
     def _end(self, error: errors.ZchatError | None) -> None:
         """End: everything that waits fails, then the port is told."""
@@ -221,26 +268,14 @@ class ClientCore:
         self.state = State.ENDED
         self._why = error
         why = error or errors.ConnectionLost("the client was closed before this was answered")
-        for call, _, refused in self._requests.values():
-            if call is not None:
-                call.fail(why)
-            elif refused is not None:
-                refused(None)
-        for _, _, call, _ in self._waiting:
-            call.fail(why)
-        for lane in self._lanes.values():
-            for block in lane.flight:
-                for batch, bodies in block.parts:
-                    batch.fail(_unknown(len(bodies), lane.name, why))
-            for batch, _ in lane.again:
-                batch.fail(why)
-            for batch in lane.batches:
-                batch.fail(why)
-            lane.flight.clear()
-            lane.batches.clear()
-            lane.again.clear()
+        waiting = [*self._requests.values(), *self._waiting]
         self._requests.clear()
         self._waiting.clear()
+        for request in waiting:
+            if request.call is not None:
+                request.call.fail(why)
+        for lane in self._lanes.values():
+            lane.fail(why)
         self._port.ended(error)
 
     def _too_late(self) -> errors.ConnectionLost:
@@ -249,28 +284,42 @@ class ClientCore:
 
     # -- calls -----------------------------------------------------------------------------------
 
-    def ask(
-        self, word: str, fields: tuple[Any, ...], call: Call, done: Callable[[list[Any]], Any] | None = None
-    ) -> None:
+    def ask(self, word: str, fields: tuple[Any, ...], call: Call, done: Done | None = None) -> None:
         """Send a request as soon as there is a place for one; `done` turns its answer into the call's result."""
         if self.state is State.ENDED or self._bye:
             call.fail(self._too_late())
             return
-        self._waiting.append((word, fields, call, done))
+        if len(self._waiting) >= self._sweep_at:
+            self._waiting = deque(each for each in self._waiting if not (each.call and each.call.withdrawn))
+            self._sweep_at = max(SWEEP, 2 * len(self._waiting))
+        self._waiting.append(Request(word, fields, call, done))
         self._pump()
 
     def join(self, name: str, position: Position | None, create: bool, call: Call, feed: Feed) -> None:
         """Join a room; the call's result is the `Membership`."""
         self._joins += 1
-        number = self._joins
-        fields = (name, number, None if position is None else tuple(position), 0, create)
-        self.ask("join", fields, call, lambda result: self._joined(number, feed, result))
+        fields = (name, self._joins, None if position is None else tuple(position), 0, create)
+        self.ask("join", fields, call, partial(self._joined, fields, feed))
 
     def leave(self, membership: Membership, call: Call) -> None:
         """Leave a room; what is still under way from it is dropped."""
+        if self._rooms.get(membership.name) is not membership:
+            call.resolve(None)
+            return
+        sent = self.connected and membership not in self._rejoins
+        self._forget(membership)
+        if sent or self.over:
+            self.ask("leave", (membership.name, membership.join), call)
+        else:  # with the connection the broker's side of it has gone already
+            call.resolve(None)
+
+    def _forget(self, membership: Membership) -> None:
         membership.left = True
-        self._rooms.pop(membership.name, None)
-        self.ask("leave", (membership.name, membership.join), call)
+        if self._rooms.get(membership.name) is membership:
+            del self._rooms[membership.name]
+        if membership in self._rejoins:
+            self._rejoins.remove(membership)
+        self._open(membership.name)
 
     def offer(self, name: str, batch: Batch) -> None:
         """Put a batch in its room's lane: its messages are sent as blocks, in the order of the offers."""
@@ -282,15 +331,21 @@ class ClientCore:
         lane = self._lanes.get(fold(name))
         if lane is None:
             lane = self._lanes[fold(name)] = Lane(name)
-        lane.batches.append(batch)
+            room = self._rooms.get(name)
+            lane.shut = room is not None and not room.live
+        lane.add(batch)
         self._line_up(lane)
         self._pump()
 
     def credit(self, membership: Membership, taken: int) -> None:
-        """Tell the broker how many notifications the application has taken since the join."""
-        if self.state in (State.OPEN, State.CLOSING) and not membership.left and taken > membership.taken:
+        """Tell the broker how many notifications the application has taken since the first join."""
+        if not membership.left and taken > membership.taken:
             membership.taken = taken
-            self._send(pack(("credit", membership.name, membership.join, taken)))
+            self._return_credit(membership)
+
+    def _return_credit(self, membership: Membership) -> None:
+        if self.connected and membership.live and membership.taken > membership.base:
+            self._send(pack(("credit", membership.name, membership.join, membership.taken - membership.base)))
 
     # -- what goes out ---------------------------------------------------------------------------
 
@@ -298,27 +353,22 @@ class ClientCore:
         self._said = self._now
         self._port.send(frame)
 
-    def _issue(
-        self,
-        word: str,
-        fields: tuple[Any, ...],
-        call: Call | None,
-        done: Callable[[list[Any]], Any] | None,
-        special: Callable[..., None] | None = None,
-    ) -> None:
+    def _issue(self, request: Request) -> None:
         self._request += 1
-        self._requests[self._request] = (call, done, special)
-        self._send(pack((word, self._request, *fields)))
+        self._requests[self._request] = request
+        self._send(pack((request.word, self._request, *request.fields)))
 
     def _pump(self) -> None:
-        """Send what there is a place for: questions first, then blocks, lane by lane."""
-        if self.state not in (State.OPEN, State.CLOSING) or self.welcome is None:
+        """Send what there is a place for: rooms to join again first, then questions, then blocks, lane by lane."""
+        if not self.connected or self.welcome is None:
             return
         places = self.welcome.max_requests
+        while self._rejoins and len(self._requests) < places:
+            self._rejoin(self._rejoins.popleft(), self.welcome.mark)
         while self._waiting and len(self._requests) < places:
-            word, fields, call, done = self._waiting.popleft()
-            if not call.withdrawn:
-                self._issue(word, fields, call, done)
+            request = self._waiting.popleft()
+            if request.call is None or not request.call.withdrawn:
+                self._issue(request)
         for _ in range(len(self._ready)):
             if len(self._requests) >= places:
                 break
@@ -335,33 +385,41 @@ class ClientCore:
     def _fill(self, lane: Lane, places: int) -> bool:
         """Send a lane's blocks while there are places; True if something is left to send at once."""
         while len(self._requests) < places:
-            if lane.full:
+            block = lane.next()
+            if block is None:
                 return False  # an answer brings it here again
-            parts = lane.take()
-            if not parts:
-                return False
-            block = Block(lane.number, parts)
-            lane.number += 1
-            lane.flight.append(block)
-            bodies = parts[0][1] if len(parts) == 1 else [body for _, part in parts for body in part]
-            self._issue("send", (lane.name, block.number, join_bodies(bodies)), None, None, _Answer(self, lane, block))
+            self._request += 1
+            self._requests[self._request] = Request("send", (), None, special=_Answer(self, lane, block))
+            self._send(pack(("send", self._request, lane.name, block.number, block.pack())))
         return lane.waiting
 
+    def _rejoin(self, room: Membership, mark: int) -> None:
+        self._joins += 1
+        held = room.rejoin(self._joins, mark)
+        fields = (room.name, room.join, tuple(room.position), held, room.create)
+        self._issue(Request("join", fields, None, special=partial(self._rejoined, room)))
+
+    def _resume(self) -> None:
+        """Send again what the broker had put off."""
+        self._resume_at = None
+        for lane in self._lanes.values():
+            lane.resume()
+            self._line_up(lane)
+        self._pump()
+
     def _leave_if_done(self) -> None:
-        if self.state is not State.CLOSING or self._bye or self._requests or self._waiting:
-            return
-        if any(lane.waiting for lane in self._lanes.values()):
-            return
-        self._bye = True
-        self._issue("bye", (), None, None, lambda *_: self._end(None))
+        if self.state is State.CLOSING and not self._bye and not self._pending:
+            self._bye = True
+            self._issue(Request("bye", (), None, special=lambda *_: self._end(None)))
 
     # -- what comes in ---------------------------------------------------------------------------
 
     def receive(self, frame: bytes, now: float) -> None:
-        """Take one frame of the broker's; what breaks the protocol ends the connection with that error."""
-        self._now = self._heard = now
-        if self.state is State.ENDED:
+        """Take one frame of the broker's; what breaks the protocol ends the client with that error."""
+        self._now = now
+        if self.state is State.ENDED or self.state is State.LOST:
             return
+        self._heard = now
         try:
             notice = decode_notice(frame)
             kind = notice[0]
@@ -372,7 +430,7 @@ class ClientCore:
             elif kind == ERROR:
                 self._refused(notice)
             elif kind == END:
-                self._end(_farewell(errors.refusal(*notice[1:4])))
+                self._dismissed(errors.refusal(*notice[1:4]))
             elif kind == PONG:
                 self._ping_at = now + notice[1] / 1000  # silent clients ping together: cheaper for the broker
         except errors.ProtocolError as error:
@@ -382,87 +440,122 @@ class ClientCore:
 
     def _notified(self, notice: list[Any]) -> None:
         room = self._rooms.get(notice[1])
-        if room is None:
+        if room is None or not room.live:
             return  # left meanwhile
         if notice[3] != room.upto:
             raise errors.ProtocolError(f"{room.name}: a notification after {notice[3]}, not after {room.upto}")
-        room.epoch, room.upto = notice[2], notice[4]
+        room.notified(notice[2], notice[4])
         room.feed.push(notice)
 
     def _answered(self, notice: list[Any]) -> None:
-        call, done, special = self._requests.pop(notice[1], (None, None, None))
-        if special is not None:
-            special(notice[2:])
-        elif call is not None:
+        request = self._requests.pop(notice[1], None)
+        if request is None:
+            return
+        if request.special is not None:
+            request.special(notice[2:], None)
+        elif request.call is not None:
             try:
-                result = done(notice[2:]) if done is not None else None
+                result = request.done(notice[2:]) if request.done is not None else None
             except (ValueError, TypeError, IndexError) as error:
                 fault = errors.ProtocolError(f"the broker sent a malformed answer: {error}")
-                call.fail(fault)
+                request.call.fail(fault)
                 raise fault from error
-            if not call.resolve(result) and isinstance(result, Membership):
-                self.leave(result, _Nobody())
+            if not request.call.resolve(result) and isinstance(result, Membership):
+                self.leave(result, _Nobody())  # nobody waits for it any more
         self._pump()
         self._leave_if_done()
 
     def _refused(self, notice: list[Any]) -> None:
-        error = errors.refusal(*notice[2:5])
+        error = errors.refusal(*notice[2:6])
         if notice[1] is None or isinstance(error, errors.NoSession):
-            self._end(_farewell(error))
+            self._dismissed(error)
             return
-        call, _, special = self._requests.pop(notice[1], (None, None, None))
-        if special is not None:
-            special(None, error)
-        elif call is not None:
-            call.fail(error)
+        request = self._requests.pop(notice[1], None)
+        if request is None:
+            return
+        if request.special is not None:
+            request.special(None, error)
+        elif request.call is not None:
+            request.call.fail(error)
         self._pump()
         self._leave_if_done()
 
-    def _welcomed(self, result: list[Any] | None, error: errors.Refused | None = None) -> None:
-        if error is not None:
+    def _dismissed(self, error: errors.Refused) -> None:
+        """Take the end of the session: a lost connection, or a refusal for good."""
+        if error.retryable or isinstance(error, errors.NoSession):
+            lost = errors.ConnectionLost(f"the broker ended the session: {error}")
+            lost.__cause__ = error
+            self._lose(lost)
+        else:
+            self._end(error)
+
+    def _welcomed(self, result: list[Any] | None, error: errors.Refused | None) -> None:
+        if error is not None and error.retryable and self.welcome is not None:
+            self._lose(error)
+        elif error is not None:
             self._end(error)
         elif result is not None:
             self.welcome = Welcome(*result[: len(Welcome._fields)])
-            self.state = State.OPEN
-            self._said = self._now
+            self.state = State.CLOSING if self._closing else State.OPEN
+            self._said = self._opened_at = self._now
             self._ping_at = self._now + self.welcome.ping_ms / 1000
+            self._rejoins.extend(self._rooms.values())
+            for lane in self._lanes.values():
+                self._line_up(lane)
             self._port.opened(self.welcome)
 
-    def _joined(self, number: int, feed: Feed, result: list[Any]) -> Membership:
-        name, epoch, seq, _first, _last, mark = result[:6]
-        if type(name) is not str:
-            raise TypeError("the name of a room is text")
-        epoch, seq, mark = map(int, (epoch, seq, mark))
-        membership = Membership(name, number, Position(epoch, seq), mark, feed)
+    def _joined(self, fields: tuple[Any, ...], feed: Feed, result: list[Any]) -> Membership:
+        name, position, mark, gap = _place(result)
+        _, number, _, _, create = fields
+        membership = Membership(name, number, position, mark, feed, create=create, sure=not gap)
         self._rooms[name] = membership
         feed.begin(membership)
         return membership
 
+    def _rejoined(self, room: Membership, result: list[Any] | None, error: errors.Refused | None) -> None:
+        """Go on with a room: its notifications, its credit, its lane; or end it if it can't be joined any more."""
+        if self._rooms.get(room.name) is not room:
+            return  # left meanwhile
+        if error is not None and error.retryable:
+            self._lose(error)
+        elif error is not None:
+            lane = self._lanes.get(fold(room.name))
+            self._forget(room)
+            if lane is not None:
+                lane.fail(error)
+            room.feed.end(error)
+        elif result is not None:
+            name, _, mark, gap = _place(result)
+            if name != room.name:  # another broker spells it in its own way
+                self._rooms[name] = self._rooms.pop(room.name)
+            room.rejoined(name, mark, sure=not gap)
+            room.feed.begin(room)
+            self._return_credit(room)
+            self._open(name)
+
+    def _open(self, name: str) -> None:
+        """Let a lane flow again."""
+        lane = self._lanes.get(fold(name))
+        if lane is not None and lane.shut:
+            lane.shut = False
+            lane.name = name
+            self._line_up(lane)
+
     def _settled(self, lane: Lane, block: Block, result: list[Any] | None, error: errors.Refused | None) -> None:
         """Take the answer to a block: blocks are stored in their order, a refusal may overtake them."""
-        if result is not None and lane.flight[0] is not block:
-            raise errors.ProtocolError(f"{lane.name}: block {block.number} was stored before an earlier one")
         if result is not None:
+            if lane.overtakes(block):
+                raise errors.ProtocolError(f"{lane.name}: block {block.number} was stored before an earlier one")
             seq, timestamp, epoch = map(int, result[:3])  # what it raises leaves the block in flight, to fail there
-            lane.flight.remove(block)
             if (room := self._rooms.get(lane.name)) is not None:  # first: who sent finds his position behind it
-                room.feed.own(epoch, seq, seq + sum(len(bodies) for _, bodies in block.parts) - 1)
-            for batch, bodies in block.parts:
-                batch.stored(len(bodies), seq, timestamp)
-                seq += len(bodies)
-            self._line_up(lane)
-            return
-        lane.flight.remove(block)
-        if isinstance(error, errors.Forgotten) and block.number > 1:
-            lane.number = 1  # forgotten in a long silence; nothing of the block was stored
-            lane.again.extend(block.parts)
-        elif isinstance(error, errors.OutOfOrder) and lane.number <= block.number:
-            lane.again.extend(block.parts)  # a block before it was refused: it goes out again under its number
-        else:
-            assert error is not None
-            for batch, _ in block.parts:
-                batch.fail(error)
-            lane.number = min(lane.number, block.number)  # a refused block uses up no number
+                last = seq + block.count - 1
+                room.own(epoch, seq, last)
+                room.feed.own(epoch, seq, last)
+            lane.stored(block, seq, timestamp)
+        elif error is not None:
+            lane.refused(block, error)
+        if lane.stalled and self._resume_at is None:
+            self._resume_at = self._now + RETRY_MAX
         self._line_up(lane)
 
 
@@ -487,25 +580,16 @@ class _Answer:
     def __init__(self, core: ClientCore, lane: Lane, block: Block) -> None:
         self._core, self._lane, self._block = core, lane, block
 
-    def __call__(self, result: list[Any] | None, error: errors.Refused | None = None) -> None:
-        if result is not None or error is not None:
-            self._core._settled(self._lane, self._block, result, error)
+    def __call__(self, result: list[Any] | None, error: errors.Refused | None) -> None:
+        self._core._settled(self._lane, self._block, result, error)
 
 
 _PING: bytes = pack(("ping",))
 
 
-def _farewell(error: errors.Refused) -> errors.ZchatError:
-    """Return what the end of a session means to callers: a lost connection, or a refusal for good."""
-    if not error.retryable and not isinstance(error, errors.NoSession):
-        return error
-    lost = errors.ConnectionLost(f"the broker ended the session: {error}; connect again")
-    lost.__cause__ = error
-    return lost
-
-
-def _unknown(count: int, room: str, why: errors.ZchatError) -> errors.OutcomeUnknown:
-    messages, way = ("message", "was on its way") if count == 1 else ("messages", "were on their way")
-    error = errors.OutcomeUnknown(f"{count} {messages} to {room} {way} and may or may not be stored: {why}")
-    error.__cause__ = why
-    return error
+def _place(result: list[Any]) -> tuple[str, Position, int, bool]:
+    """Return what the answer to a join says: the room's name, the position, the mark, whether a gap comes first."""
+    name, epoch, seq, _first, _last, mark, gap = result[:7]
+    if type(name) is not str:
+        raise TypeError("the name of a room is text")
+    return name, Position(int(epoch), int(seq)), int(mark), bool(gap)

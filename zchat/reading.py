@@ -16,8 +16,8 @@ from typing import Any
 
 from zchat.calls import Deadline, fresh
 from zchat.errors import GapError, ZchatError
-from zchat.messages import Gap, Message, Position
-from zchat.protocol import Membership
+from zchat.membership import Membership
+from zchat.messages import Gap, GapReason, Message, Position
 from zchat.wire import GAP, Run, run_of
 
 MAX_OWN_RANGES = 1_000
@@ -29,10 +29,11 @@ _NOTHING = Run(iter(()), iter(()), ())
 class Chunk:
     """Hold the messages of one notification while they are being taken, out of `messages`."""
 
-    __slots__ = ("_run", "epoch", "messages", "taken", "upto")
+    __slots__ = ("_run", "another_log", "epoch", "messages", "taken", "upto")
 
-    def __init__(self, run: Run, epoch: int, upto: int) -> None:
+    def __init__(self, run: Run, epoch: int, upto: int, *, another_log: bool = False) -> None:
         self._run = run
+        self.another_log = another_log
         self.messages = run.messages
         self.epoch = epoch
         self.upto = upto
@@ -64,7 +65,8 @@ class Reading:
 
     `credit` is called with the membership and the running count of notifications taken, when
     some should be returned; `arrived` for each notification, so that who waits for any room
-    learns of it. `queued` is his: whether the reading stands in his queue.
+    learns of it. `queued` is his: whether the reading stands in his queue. `pushed` and `taken`
+    count notifications.
     """
 
     def __init__(self, arrived: Callable[[Reading], None], credit: Callable[[Membership, int], None]) -> None:
@@ -80,21 +82,39 @@ class Reading:
         self._set_aside: deque[Chunk] = deque()
         self._own: deque[tuple[int, int, int]] = deque()
         self._position = Position(0, 0)
-        self._taken = 0
+        self.pushed = 0
+        self._pushed_upto = 0
+        self._sure_after = -1
+        self.taken = 0
         self._returned = 0
         self._every = 1
 
     # -- the receive thread ------------------------------------------------------------------------
 
     def begin(self, membership: Membership) -> None:
-        """Start behind the position where the membership does, with its window."""
-        self.room = membership.name
-        self._membership = membership
-        self._position = Position(membership.epoch, membership.upto)
-        self._every = max(1, membership.mark // 2)
+        """Start behind the position where the membership does, with its window; or go on with a new window."""
+        with self._lock:
+            position = membership.position
+            if self._membership is None:
+                self._position = position
+                self._pushed_upto = position.seq
+            self._own.clear()  # the log may have lost them; what the join begins behind it has
+            if membership.sure and self._pushed_upto < position.seq:
+                self._own.append((position.epoch, self._pushed_upto + 1, position.seq))
+            self.room = membership.name
+            self._membership = membership
+            self._every = max(1, membership.mark // 2)
+            if not membership.sure:
+                self._sure_after = self.pushed
+            due = self.taken > self._returned
+            self._returned = self.taken
+        if due:  # a smaller window than before may have no place for what is yet to be returned
+            self._credit(membership, self._returned)
 
     def push(self, notice: list[Any]) -> None:
         """Take a notification."""
+        self.pushed += 1
+        self._pushed_upto = notice[4]
         self._queue.put(notice)
         self._arrived(self)
 
@@ -191,7 +211,7 @@ class Reading:
         return chunk
 
     def _skip(self, notice: list[Any]) -> None:
-        chunk = Chunk(_NOTHING, notice[2], notice[4])
+        chunk = Chunk(_NOTHING, notice[2], notice[4], another_log=notice[5] != GapReason.TRIMMED)
         with self._lock:
             self._begun.append(chunk)
         self._finish(chunk)
@@ -202,18 +222,22 @@ class Reading:
             chunk.taken = True
             while self._begun and self._begun[0].taken:
                 done = self._begun.popleft()
-                self._position = Position(done.epoch, done.upto)
+                if done.another_log or done.upto > self._position.seq:  # else own messages were trimmed
+                    self._position = Position(done.epoch, done.upto)
+            self.taken += 1
             self._advance()
-            self._taken += 1
-            due = self._taken - self._returned >= self._every
+            due = self.taken - self._returned >= self._every
             if due:
-                self._returned = self._taken
+                self._returned = self.taken
         if due and self._membership is not None:
             self._credit(self._membership, self._returned)
 
     def _advance(self) -> None:
-        """Move the position over own messages that follow it at once."""
-        while self._own and self._own[0][1] <= self._position.seq + 1:
+        """Move the position over own messages that follow it at once.
+
+        Until a gap that a join began with is taken, the log may be another one than the position's.
+        """
+        while self.taken > self._sure_after and self._own and self._own[0][1] <= self._position.seq + 1:
             epoch, _, last = self._own.popleft()
             if last > self._position.seq:
                 self._position = Position(epoch, last)

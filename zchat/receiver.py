@@ -8,92 +8,59 @@ whether it sleeps. It never runs the user's code and never waits for anybody.
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from random import Random
 from typing import Any
 
 import zmq
 
-from zchat.address import check_address, is_ipv6
+from zchat.address import check_address
 from zchat.alarm import Alarm
-from zchat.defaults import DEFAULT_URL
-from zchat.errors import AddressError, ZchatError
-from zchat.protocol import ClientCore, Welcome
-from zchat.wire import FRAME_OVERHEAD, MAX_BLOCK_BYTES
+from zchat.dealer import Dealer, context_of_this_process
+from zchat.errors import ZchatError
+from zchat.messages import Disconnected, Reconnected
+from zchat.port import Welcome
+from zchat.protocol import ClientCore
 
 log = logging.getLogger("zchat.client")
-
-LINGER_MS = 200
-"""How long a closing socket goes on sending what it was given: a credit, a goodbye."""
-
-SEND_MARK = 1_000
-"""Frames that may wait in the DEALER: 16 requests, a credit a room; one more means that nobody reads."""
-
-RECEIVE_MARK = 1_000
-"""Frames that libzmq reads ahead: credit bounds what can come long before."""
 
 TURN_FRAMES = 64
 """Frames taken from the socket before work from other threads is looked at again."""
 
-MAX_REPLY_BYTES = 2 * (MAX_BLOCK_BYTES + FRAME_OVERHEAD)
-"""The largest frame that is taken from a broker: a notification of one block, with room for more."""
-
-MAX_SOCKETS = 65_536
-"""Sockets in the context that a process's clients share, three each; the limit on open files comes first."""
-
-_contexts: dict[int, zmq.Context[zmq.Socket[bytes]]] = {}
-_contexts_lock = threading.Lock()
-
-
-def _context() -> zmq.Context[zmq.Socket[bytes]]:
-    """Return this process's context: one, shared by its clients; a forked child gets its own."""
-    with _contexts_lock:
-        context = _contexts.get(os.getpid())
-        if context is None:
-            context = zmq.Context()
-            context.set(zmq.MAX_SOCKETS, min(MAX_SOCKETS, context.get(zmq.SOCKET_LIMIT)))
-            _contexts[os.getpid()] = context
-        return context
-
 
 class Receiver:
-    """Run one connection to a broker in a thread of its own.
+    """Run a client's connections in a thread of its own, one after the other.
 
-    `on_end` is called once in that thread when the connection has ended: with None if that was
-    asked for, else with the reason.
+    The first goes to the first of `urls`. After a loss the same is tried once more, then the
+    others in turn. In that thread `on_link` is called when a connection is lost and when there is
+    one again, `on_end` once when all is over: with None if that was asked for, else with the reason.
     """
 
     def __init__(
-        self, url: str, user: str, producer: bytes, token: bytes, mark: int,
-        on_end: Callable[[ZchatError | None], None],
+        self, urls: Sequence[str], user: str, producer: bytes, token: bytes, mark: int,
+        on_link: Callable[[Disconnected | Reconnected], None], on_end: Callable[[ZchatError | None], None],
     ) -> None:  # fmt: skip
-        check_address(url)
-        self.core = ClientCore(self, user, producer, token, mark)
+        for url in urls:
+            check_address(url)
+        self.core = ClientCore(self, user, producer, token, mark, Random())
+        self.url = urls[0]
         self.greeted = threading.Event()
         self.error: ZchatError | None = None
+        self._urls = deque(urls)
+        self._on_link = on_link
         self._on_end = on_end
         self._work: deque[tuple[Any, ...]] = deque()
         self._asleep = False
         self._over = False
-        context = _context()
-        self._dealer = context.socket(zmq.DEALER)
-        try:
-            self._dealer.linger = LINGER_MS
-            self._dealer.setsockopt(zmq.SNDHWM, SEND_MARK)
-            self._dealer.setsockopt(zmq.RCVHWM, RECEIVE_MARK)
-            self._dealer.setsockopt(zmq.MAXMSGSIZE, MAX_REPLY_BYTES)
-            self._dealer.setsockopt(zmq.IPV6, is_ipv6(url))
-            self._dealer.connect(url)
-        except zmq.ZMQError as error:
-            self._dealer.close(0)
-            raise AddressError(
-                f"{url!r} is not a broker's address ({error.strerror}): use tcp://HOST:PORT, for instance {DEFAULT_URL}"
-            ) from error
+        self._up = False
+        self._fault = ""
+        context = context_of_this_process()
+        self._dealer: Dealer | None = Dealer(context, self.url, patient=True)
         self._alarm = Alarm(context)
-        self.thread = threading.Thread(target=self._run, name=f"zchat-receive {url}", daemon=True)
+        self.thread = threading.Thread(target=self._run, name=f"zchat-receive {self.url}", daemon=True)
         self.thread.start()  # the sockets are this thread's from here on: starting it is a full fence
 
     def do(self, *work: Any) -> None:
@@ -108,14 +75,33 @@ class Receiver:
 
     def send(self, frame: bytes) -> None:
         """Send one frame to the broker."""
-        try:
-            self._dealer.send(frame, zmq.NOBLOCK)
-        except zmq.Again:
-            self._work.append((self.core.lost, f"{SEND_MARK} frames wait for the broker to read them"))
+        if self._dealer is not None and not self._dealer.send(frame):
+            self._fault = f"{self.url} reads nothing of what is sent to it"
 
     def opened(self, welcome: Welcome) -> None:
-        """Let the maker go on."""
+        """Let the maker go on, or tell that there is a connection again."""
+        self._up = True
+        self.url = self._urls[0]
+        if self.greeted.is_set():
+            self._on_link(Reconnected())
         self.greeted.set()
+
+    def lost(self, error: ZchatError) -> None:
+        """Close the DEALER: a later connection has a fresh one, without stale frames."""
+        self._close()
+        if self._up:
+            self._on_link(Disconnected(str(error)))
+        else:
+            self._urls.rotate(-1)
+        self._up = False
+
+    def connect(self) -> None:
+        """Open a fresh DEALER."""
+        self._close()
+        try:
+            self._dealer = Dealer(context_of_this_process(), self._urls[0], patient=False)
+        except (ZchatError, zmq.ZMQError) as error:  # no file descriptor left, say
+            self._fault = f"no connection to {self._urls[0]} can be made: {error}"
 
     def ended(self, error: ZchatError | None) -> None:
         """Tell why, and let the thread end."""
@@ -130,12 +116,17 @@ class Receiver:
             self._turns()
         except Exception as error:  # a fault of zchat: whoever waits is told, not left waiting
             log.exception("the receive thread failed")
-            self.core.lost(f"the receive thread failed: {error!r}", error)
+            self.core.fail(f"the receive thread failed: {error!r}", error)
         finally:
             self._alarm.close()
-            self._dealer.close()
+            self._close(lingering=True)
             self._over = True
             self._drain()
+
+    def _close(self, lingering: bool = False) -> None:
+        dealer, self._dealer = self._dealer, None
+        if dealer is not None:
+            dealer.close(lingering)
 
     def _drain(self) -> None:
         """Have what came in too late answered too: the core has ended, so all of it fails. Any thread."""
@@ -147,8 +138,8 @@ class Receiver:
             function(*arguments)
 
     def _turns(self) -> None:
-        core, work, dealer = self.core, self._work, self._dealer
-        polled = [(dealer, zmq.POLLIN), (self._alarm.socket, zmq.POLLIN)]
+        core, work = self.core, self._work
+        alarm = self._alarm.socket, zmq.POLLIN
         now = time.monotonic()
         core.start(now)
         arrived = False
@@ -157,21 +148,44 @@ class Receiver:
                 function, *arguments = work.popleft()
                 function(*arguments)
             if arrived:
-                arrived = self._receive(now)
+                arrived = self._receive(now, TURN_FRAMES)
             due = core.tick(now)
-            if not arrived:
+            if self._fault:
+                fault, self._fault = self._fault, ""
+                core.lost(fault)
+            elif not arrived:
+                dealer = self._dealer
                 self._asleep = True
                 wait = 0 if work or core.over else max(1, int((due - now) * 1000) + 1)
-                arrived = any(socket is dealer for socket, _ in zmq.zmq_poll(polled, wait))
+                ready = zmq.zmq_poll([alarm] if dealer is None else [*dealer.polled, alarm], wait)
                 self._asleep = False
                 self._alarm.quiet()
+                if dealer is not None and ready:
+                    arrived = any(socket is dealer.socket for socket, _ in ready)
+                    if any(socket is dealer.monitor for socket, _ in ready) and self._broken(dealer):
+                        arrived = False
             now = time.monotonic()
 
-    def _receive(self, now: float) -> bool:
-        """Hand what has arrived to the core, a turn's worth; True if something may be left."""
+    def _receive(self, now: float, most: int) -> bool:
+        """Hand what has arrived to the core, `most` frames; True if something may be left."""
         dealer, core = self._dealer, self.core
-        for _ in range(TURN_FRAMES):
-            core.receive(dealer.recv(zmq.NOBLOCK), now)
-            if not int(dealer.get(zmq.EVENTS)) & zmq.POLLIN:
+        if dealer is None:
+            return False
+        socket = dealer.socket
+        for _ in range(most):
+            core.receive(socket.recv(zmq.NOBLOCK), now)
+            if self._dealer is not dealer or not int(socket.get(zmq.EVENTS)) & zmq.POLLIN:
                 return False
+        return True
+
+    def _broken(self, dealer: Dealer) -> bool:
+        """Take note of a broken connection, behind all that came over it; the first one may take its time."""
+        broken = dealer.broken()
+        if not broken or not self.greeted.is_set():
+            return False
+        now = time.monotonic()
+        while self._dealer is dealer and int(dealer.socket.get(zmq.EVENTS)) & zmq.POLLIN:
+            self._receive(now, TURN_FRAMES)
+        if self._dealer is dealer:
+            self._fault = f"{self._urls[0]}: {broken}"
         return True

@@ -9,8 +9,8 @@ import msgpack
 
 from zchat.calls import Deadline, Letter, Stream, check_timeout, fresh
 from zchat.errors import DeadlineExceeded, MessageTooLarge, NotAMember, OutcomeUnknown, UsageError, ZchatError
+from zchat.membership import Membership
 from zchat.messages import Message, Position
-from zchat.protocol import Membership
 from zchat.reading import Reading
 from zchat.wire import encode_body
 

@@ -102,7 +102,7 @@ def _command(fields: str, *, answered: bool = True, needs_session: bool = True) 
 
 COMMANDS: dict[str, Command] = {
     "hello": _command(
-        "request:uint, min version:uint, max version:uint, user:str, producer:id, token:id, mark:uint",
+        "request:uint, min version:uint, max version:uint, user:str, producer:id, token:id, mark:uint, connection:uint",
         needs_session=False,
     ),
     "join": _command("request:uint, room:str, join:uint, position:position or nil, held:uint, create:bool"),
@@ -159,7 +159,7 @@ def _malformed(text: str, request: int | None = None) -> MalformedCommand:
 
 _NOTICE_SHAPES: dict[str, tuple[str, ...]] = {
     OK: ("uint",),
-    ERROR: ("uint or nil", "str", "str", "bool"),
+    ERROR: ("uint or nil", "str", "str", "bool", "uint or nil"),
     PUSH: ("str", "uint", "uint", "uint", "array"),
     GAP: ("str", "uint", "uint", "uint", "str"),
     PONG: ("uint",),

@@ -155,7 +155,7 @@ class World:
         assert members == sum(len(room.members) for room in core.rooms.values())
         for room in core.rooms.values():
             assert sum(room.users.values()) == len(room.members)
-            assert room.caught_up <= room.members
+            assert room.caught_up.keys() <= room.members
             assert len(room.shared) <= SHARED_NOTIFICATIONS
             assert not room.idle, f"{room.name} should have been forgotten"
         owed = {id(session): session for _, _, session in core.pipes._retries} | {
@@ -174,6 +174,7 @@ class Peer:
         self.user = user
         self.mark = mark
         self.id = world.new_id()
+        self.connections = 0
         self.token = b"t" * 8 + self.id.rjust(8, b"\0")
         self.producer = b"p" * 8 + self.id.rjust(8, b"\0")
         self.requests = 0
@@ -209,7 +210,8 @@ class Peer:
         return self.replies[number]
 
     def greet(self, oldest: int = 1, newest: int = 1) -> Notice:
-        return self.do("hello", oldest, newest, self.user, self.producer, self.token, self.mark)
+        self.connections += 1
+        return self.do("hello", oldest, newest, self.user, self.producer, self.token, self.mark, self.connections)
 
     def reconnect(self) -> bytes:
         """Greet with the same token over a fresh connection; returns the routing id of the old one."""

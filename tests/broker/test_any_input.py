@@ -143,7 +143,7 @@ def test_no_input_stops_the_core_breaks_a_stream_or_leaves_anything_behind(acts:
     world, store = begin(mark)
     watch = Watch(world)
     for number, connection in enumerate(CONNECTIONS[:3]):  # some have greeted and joined already
-        greeting = ["hello", 1, 1, 1, USERS[number % 2], bytes([number]) * 16, bytes([number]) * 16, mark]
+        greeting = ["hello", 1, 1, 1, USERS[number % 2], bytes([number]) * 16, bytes([number]) * 16, mark, 1]
         world.receive(connection, pack(greeting))
         world.receive(connection, pack(["join", 2**40, "General", 1, None, 0, True]))
         watch.asked(connection, 2**40)

@@ -383,7 +383,7 @@ def test_replies_that_nobody_waits_for_any_more_are_not_counted(world: World, wa
     assert world.core.pipes.waiting > 0
     if way == "reconnect":
         stuck.id, stuck._read = world.new_id(), 0
-        stuck.ask("hello", 1, 1, "bob", stuck.producer, stuck.token, 0)
+        stuck.ask("hello", 1, 1, "bob", stuck.producer, stuck.token, 0, 2)
     elif way == "expire":
         world.pass_time(limits.EXPIRE_AFTER + 2)
     elif way == "vanish":

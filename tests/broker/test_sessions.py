@@ -9,7 +9,7 @@ import pytest
 from tests.broker.driver import LateStore, Peer, World
 from zchat.broker import commands
 from zchat.broker.limits import EXPIRE_AFTER, EXPIRE_EVERY, MAX_REQUESTS, RETRY_MAX, STALL, STRANGER_BYTES
-from zchat.wire import ERROR, MAX_FRAME, OK, PUSH, decode_notice, messages_of, pack
+from zchat.wire import ERROR, MAX_FRAME, OK, PUSH, decode_notice, messages_of, pack, unpack
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_a_long_frame_of_a_stranger_is_refused_undecoded(world: World, monkeypat
 def test_a_message_of_several_frames_is_told_the_limit_of_one(world: World) -> None:
     stranger = Peer(world, "alice", greet=False)
     world.receive(stranger.id, b"\x90", b"\x90")
-    [(_, _, code, text, _)] = stranger.read()
+    [(_, _, code, text, *_)] = stranger.read()
     assert code == "malformed"
     assert f"one frame of {MAX_FRAME} bytes" in text
 
@@ -228,11 +228,24 @@ def test_a_session_resumes_on_a_connection_though_the_old_one_was_full(world: Wo
         alice.ask("rooms", None, 1)
     bob.send("General", "hello")
     alice.id, alice._read = world.new_id(), 0
-    request = alice.ask("hello", 1, 1, "alice", alice.producer, alice.token, 0)
+    request = alice.ask("hello", 1, 1, "alice", alice.producer, alice.token, 0, 2)
     world.pass_time(RETRY_MAX, RETRY_MAX)
     assert alice.replies[request][0] == OK
     alice.join("General", (0, 0))
     assert alice.texts() == ["hello"]
+    world.check()
+
+
+def test_a_greeting_that_a_later_one_overtook_harms_nothing(world: World) -> None:
+    alice = Peer(world, "alice")
+    alice.reconnect()
+    late = world.new_id()
+    greeting = ("hello", 1, 1, 1, "alice", alice.producer, alice.token, 0)
+    for connection in (1, 2):
+        world.receive(late, pack((*greeting, connection)))
+    assert [unpack(frame)[:3] for frame in world.port.frames[late]] == [["error", 1, "superseded"]] * 2
+    alice.join("General")
+    assert alice.do("send", "General", 1, b"\x91\xa1x")[0] == OK
     world.check()
 
 

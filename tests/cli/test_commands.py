@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 import zchat as library
+from tests.mortal import Mortal, refusing
 from tests.running import DEADLINE, ROOT, Start, Zchat, eventually
 from zchat.broker import Broker
 from zchat.cli import connection, tail
@@ -423,11 +424,13 @@ def test_a_line_that_is_lost_with_the_broker_is_told_once_with_the_reason() -> N
     assert shown == []
 
 
-def test_the_client_ends_with_the_broker(start: Start) -> None:
-    with Broker("tcp://127.0.0.1:*", store="memory:") as mortal:
+def test_a_client_that_is_refused_for_good_ends(start: Start) -> None:
+    with Mortal() as mortal:
         running = start("client", ZCHAT_URL=mortal.url)
         running.until("* you are in General\n")
-    assert running.process.wait(DEADLINE) == 1
+        mortal.kill()
+        with refusing(mortal.url):
+            assert running.process.wait(DEADLINE) == 1
     assert running.end() == 1
     assert re.fullmatch(r"zchat: .+\n", running.errors)
 
@@ -443,17 +446,13 @@ def test_a_gap_is_told_in_the_chat() -> None:
 
 def test_tail_tells_a_gap_on_standard_error_and_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
     class Gappy:
-        """Be a room whose reading begins with a gap."""
+        """Be a client whose events begin with a gap."""
 
-        def __init__(self) -> None:
-            self.told = False
-
-        def messages(self, timeout: float) -> Iterator[library.Message]:
-            if not self.told:
-                self.told = True
-                raise library.GapError("General", 2, 7, "trimmed")
+        def events(self, timeout: float) -> Iterator[library.Event]:
+            yield library.Gap("General", 2, 7, "trimmed")
             yield library.Message("General", 8, 0, "bob", "hi")
 
-    coming = tail._coming(cast(library.Room, Gappy()))
+    coming = tail._coming(cast(library.Client, Gappy()))
+    assert next(coming) is None
     assert next(coming) == library.Message("General", 8, 0, "bob", "hi")
     assert capsys.readouterr().err == "zchat: General: messages 3 to 7 are no longer kept\n"

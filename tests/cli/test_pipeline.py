@@ -11,6 +11,7 @@ from threading import Thread
 import pytest
 
 import zchat
+from tests.mortal import Mortal
 from tests.running import DEADLINE, Start, Zchat, eventually
 from zchat.broker import Broker
 
@@ -148,6 +149,38 @@ def test_what_was_said_is_there_after_the_broker_was_killed(start: Start, zchat:
         assert [json.loads(line)["body"] for line in lines] == [f"number {n}" for n in range(1, expected + 1)]
         running.process.kill()
         assert running.process.wait(DEADLINE) == -signal.SIGKILL
+
+
+def test_commands_tell_of_a_lost_broker_and_go_on_when_it_is_back(start: Start, tmp_path: Path) -> None:
+    with Mortal(f"sqlite:{tmp_path / 'z.db'}") as mortal:
+        tail = start("tail", "-f", "-n", "1", "General", ZCHAT_URL=mortal.url)
+        chat = start("client", ZCHAT_URL=mortal.url)
+        chat.until("you are in General")
+        chat.write("before\n")
+        tail.until("alice: before")
+        mortal.kill()
+        chat.until("! disconnected: ")
+        mortal.start()
+        chat.until("* connected again")
+        chat.write("behind\n")
+        tail.until("alice: behind")
+        assert chat.end() == 0
+        tail.process.send_signal(signal.SIGINT)
+        assert tail.end() == 130
+    assert re.search(r"zchat: disconnected: .*; trying again\nzchat: connected again\n", tail.errors)
+
+
+def test_send_waits_for_a_broker_that_is_started_again(start: Start, tmp_path: Path) -> None:
+    with Mortal(f"sqlite:{tmp_path / 'z.db'}") as mortal:
+        send = start("send", "General", ZCHAT_URL=mortal.url)
+        send.write("one\n")
+        with zchat.Client(mortal.url, user="looker") as looker:
+            eventually(lambda: len(looker.history("General")) == 1, "it is stored")
+            mortal.kill()
+            send.write("two\n")
+            mortal.start()
+            assert send.end() == 0
+            assert [message.body for message in looker.history("General", timeout=DEADLINE)] == ["one", "two"]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import zchat
+from tests.mortal import Mortal, refusing
 from tests.running import DEADLINE, ROOT, ZCHAT, eventually
 from zchat.broker import Broker
 
@@ -178,12 +179,31 @@ def test_completion_shows_the_commands_there_are(tmux: Tmux, broker: Broker) -> 
     alice.until("exit code 0")
 
 
-def test_a_lost_broker_ends_the_chat_with_one_line(tmux: Tmux) -> None:
-    with Broker("tcp://127.0.0.1:*", store="memory:") as mortal:
+def test_a_lost_broker_is_told_and_the_line_being_typed_is_kept(tmux: Tmux, tmp_path: Path) -> None:
+    with Mortal(f"sqlite:{tmp_path / 'z.db'}") as mortal:
         alice = Terminal(tmux, "alice", 80, "--connect", mortal.url)
         alice.until("you are in General\n", "General>")
         alice.type("half a li")
         alice.until("General> half a li")
-    alice.until("zchat: ", "exit code 1")
+        mortal.kill()
+        alice.until("! disconnected: ", "trying again\n", "General> half a li")
+        mortal.start()
+        alice.until("* connected again\n", "General> half a li")
+        alice.type("ne", "Enter")
+        alice.until("alice: half a line\n", "General>")
+        alice.type("/quit", "Enter")
+        alice.until("exit code 0")
+    assert "Traceback" not in alice.screen()
+
+
+def test_a_chat_that_is_refused_for_good_ends_with_one_line(tmux: Tmux) -> None:
+    with Mortal("memory:") as mortal:
+        alice = Terminal(tmux, "alice", 80, "--connect", mortal.url)
+        alice.until("you are in General\n", "General>")
+        alice.type("half a li")
+        alice.until("General> half a li")
+        mortal.kill()
+        with refusing(mortal.url):
+            alice.until("zchat: ", "exit code 1")
     assert "half a li" not in alice.screen()
     assert "Traceback" not in alice.screen()

@@ -38,7 +38,15 @@ class Ticket(NamedTuple):
 
 
 def hello(
-    core: Core, ticket: Ticket, oldest: int, newest: int, user: str, producer: bytes, token: bytes, mark: int
+    core: Core,
+    ticket: Ticket,
+    oldest: int,
+    newest: int,
+    user: str,
+    producer: bytes,
+    token: bytes,
+    mark: int,
+    connection: int,
 ) -> None:
     """Begin a session, or go on with one by its token; answers with what is agreed."""
     if ticket.session is not None:
@@ -55,13 +63,15 @@ def hello(
     producer = blake2b(producer + token, digest_size=ID_BYTES).digest()
     session = core.tokens.get(token)
     if session is not None:
+        if connection <= session.connection:  # it was overtaken on its way
+            raise errors.Superseded("this session goes on over a later connection")
         core.fence(session)
         session.producer, session.user = producer, user
-        session.connect(ticket.routing_id, mark, core.now)
+        session.connect(ticket.routing_id, connection, mark, core.now)
     elif len(core.sessions) >= limits.MAX_SESSIONS:
         raise errors.Busy(f"the broker has {limits.MAX_SESSIONS} sessions, as many as it may; try again later")
     else:
-        session = Session(ticket.routing_id, user, producer, token, mark, core.now)
+        session = Session(ticket.routing_id, connection, user, producer, token, mark, core.now)
     core.enter(session)
     session.unanswered += 1
     core.answer(
@@ -103,7 +113,7 @@ def join(
     member.gap = gap
     session.members[room] = member
     room.add(member)
-    core.answer(ticket, room.name, start.epoch, start.seq, room.first, room.last, session.mark)
+    core.answer(ticket, room.name, start.epoch, start.seq, room.first, room.last, session.mark, gap is not None)
     core.pusher.joined(member)
 
 
@@ -160,7 +170,7 @@ def _appended(core: Core, ticket: Ticket, room: Room, number: int, outcome: base
             core.counters.duplicates += 1
             answer = first, timestamp, room.epochs.at(first)
         case base.OutOfSequence(expected):
-            answer = errors.OutOfOrder(f"block {number} is out of order: go back to {expected}")
+            answer = errors.OutOfOrder(f"block {number} is out of order: go back to {expected}", detail=expected)
         case base.ForgottenProducer():
             answer = errors.Forgotten(f"block {number} is of a producer not known here: begin again at 1")
         case base.Full(reason):

@@ -213,7 +213,7 @@ class Core:
     def refuse(self, ticket: Ticket, error: errors.Refused) -> None:
         """Answer with an error; one that no request asked for is dropped if the pipe is full."""
         self.counters.refused[error.code] += 1
-        frame: bytes = pack((ERROR, ticket.request, error.code, error.text, error.retryable))
+        frame: bytes = pack((ERROR, ticket.request, error.code, error.text, error.retryable, error.detail))
         if ticket.session is None or ticket.request is None:
             self.pipes.tell(ticket.routing_id, frame)
         else:

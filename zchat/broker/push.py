@@ -84,11 +84,11 @@ class Pusher:
                 self._tail_bytes -= oldest.tail.drop().cost
                 oldest.shared.clear()
                 self._tails[oldest] = None
-        waiting, room.caught_up = room.caught_up, set()
+        waiting, room.caught_up = room.caught_up, {}
         for member in waiting:
             if member.producer == block.producer:  # nobody is sent his own: there is nothing to serve
                 member.cursor = block.last
-                room.caught_up.add(member)
+                room.caught_up[member] = None
             else:
                 self._wake(member)
 
@@ -99,7 +99,7 @@ class Pusher:
     def joined(self, member: Member) -> None:
         """Serve a new member from its cursor on."""
         if member.behind:
-            member.room.caught_up.discard(member)
+            member.room.caught_up.pop(member, None)
             self._wake(member)
 
     def credited(self, member: Member, taken: int) -> bool:
@@ -175,7 +175,7 @@ class Pusher:
             return self._send_gap(member, member.gap)
         if member.cursor >= room.last:
             member.state = State.CAUGHT_UP
-            room.caught_up.add(member)
+            room.caught_up[member] = None
             return 0
         if not room.at_hand(member.cursor):
             member.state = State.READING
@@ -271,5 +271,5 @@ class Pusher:
             self._wake(member)
         else:
             member.state = State.CAUGHT_UP
-            member.room.caught_up.add(member)
+            member.room.caught_up[member] = None
         return len(frame)

@@ -82,6 +82,7 @@ class Room:
 
     `pending` counts blocks that the store has yet to answer for. `shared` maps
     (covered, cursor) to the notification last made for members who stand there, for the last few.
+    `caught_up` keeps the order in which members came to be: they are served in it.
     """
 
     __slots__ = (
@@ -110,7 +111,7 @@ class Room:
         self.tail = Blocks()
         self.members: set[Member] = set()
         self.users: dict[str, int] = {}
-        self.caught_up: set[Member] = set()
+        self.caught_up: dict[Member, None] = {}
         self.shared: dict[tuple[int, int], tuple[bytes, int, frozenset[bytes]]] = {}
 
     def share(self, place: tuple[int, int], made: tuple[bytes, int, frozenset[bytes]]) -> None:
@@ -124,12 +125,12 @@ class Room:
         self.members.add(member)
         user = fold(member.session.user)
         self.users[user] = self.users.get(user, 0) + 1
-        self.caught_up.add(member)
+        self.caught_up[member] = None
 
     def remove(self, member: Member) -> None:
         """Let a member go."""
         self.members.discard(member)
-        self.caught_up.discard(member)
+        self.caught_up.pop(member, None)
         user = fold(member.session.user)
         self.users[user] -= 1
         if not self.users[user]:

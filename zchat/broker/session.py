@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 class Session:
     """Keep one client's session: who it is, its connection, its memberships, its waiting replies.
 
+    `connection` is the number that the client gave its connection: a greeting that was overtaken
+    by a later one has a lower number.
     `unanswered` counts requests whose reply has not gone into the pipe; `replies` are those
     that found it full, `held` the members whose push has to wait for it. While `blocked` the
     session has a retry pending. `gone` means that the peer has vanished: the session waits for
@@ -23,6 +25,7 @@ class Session:
     __slots__ = (
         "backoff",
         "blocked",
+        "connection",
         "ended",
         "gone",
         "heard",
@@ -37,8 +40,11 @@ class Session:
         "user",
     )
 
-    def __init__(self, routing_id: bytes, user: str, producer: bytes, token: bytes, mark: int, now: float) -> None:
+    def __init__(
+        self, routing_id: bytes, connection: int, user: str, producer: bytes, token: bytes, mark: int, now: float
+    ) -> None:
         self.routing_id = routing_id
+        self.connection = connection
         self.user = user
         self.producer = producer
         self.token = token
@@ -53,9 +59,10 @@ class Session:
         self.gone = False
         self.ended = False
 
-    def connect(self, routing_id: bytes, mark: int, now: float) -> None:
+    def connect(self, routing_id: bytes, connection: int, mark: int, now: float) -> None:
         """Go on over a fresh connection: what the old one was owed is no longer owed, and dropped already."""
         self.routing_id = routing_id
+        self.connection = connection
         self.mark = mark
         self.heard = now
         self.unanswered = 0

@@ -7,9 +7,9 @@ from threading import Lock
 
 from zchat import Client, Room
 from zchat.cli.commands import COMMANDS, Quit
-from zchat.cli.show import Display, counted, gap_text, harmless, table
+from zchat.cli.show import Display, counted, gap_text, harmless, link_text, table
 from zchat.errors import ConnectionLost, UsageError, ZchatError
-from zchat.messages import Event, Gap, Message
+from zchat.messages import Disconnected, Event, Gap, Message, Reconnected
 from zchat.names import fold
 
 UNSEEN = 10
@@ -57,7 +57,7 @@ class Chat:
         """Do what a typed line says, as `do`; what goes wrong is told and the conversation goes on.
 
         Raises:
-            ConnectionLost: there is no broker any more; OutcomeUnknown: what was said went with it.
+            ConnectionLost: the client has ended; OutcomeUnknown: what was said went with it.
         """
         try:
             return self.do(line)
@@ -89,6 +89,10 @@ class Chat:
                 self._show_messages([event])
             case Gap():
                 self.complain(gap_text(event))
+            case Disconnected():
+                self.complain(link_text(event))
+            case Reconnected():
+                self.tell(link_text(event))
 
     def tell(self, text: str) -> None:
         """Show a line about the conversation itself."""

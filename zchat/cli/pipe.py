@@ -18,7 +18,7 @@ WAITING = 100
 
 
 def run(url: str, user: str | None, rooms: tuple[str, ...]) -> None:
-    """Chat by standard input and output until the input ends or the broker is gone.
+    """Chat by standard input and output until the input ends or the broker refuses it for good.
 
     Raises:
         ZchatError: a `/join` failed, which ends it, or a line could not be done, which is told as it happens.

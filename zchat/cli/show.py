@@ -13,7 +13,7 @@ from typing import Any
 
 import msgpack
 
-from zchat.messages import Gap, GapReason, Message
+from zchat.messages import Disconnected, Gap, GapReason, Message, Reconnected
 from zchat.names import fold
 
 INDENT = "    "
@@ -154,6 +154,13 @@ def wrapped(line: str, width: int) -> str:
             start = blank + 1 if at_blank else index
             used = cells(line[start : index + 1])
     return f"\n{INDENT}".join((*lines, line[start:]))
+
+
+def link_text(event: Disconnected | Reconnected) -> str:
+    """Say in a line that the connection is lost, or there again."""
+    if isinstance(event, Disconnected):
+        return f"disconnected: {event.reason}; trying again"
+    return "connected again"
 
 
 def gap_text(gap: Gap) -> str:

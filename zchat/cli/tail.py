@@ -8,13 +8,13 @@ from collections.abc import Iterator
 
 import click
 
-from zchat import Client, Room
+from zchat import Client
 from zchat.cli.connection import connect
 from zchat.cli.failures import tell
 from zchat.cli.options import check_names, connecting
-from zchat.cli.show import Display, gap_text, json_line
-from zchat.errors import GapError, NoSuchRoom
-from zchat.messages import Gap, GapReason, Message
+from zchat.cli.show import Display, gap_text, json_line, link_text
+from zchat.errors import NoSuchRoom
+from zchat.messages import Event, Gap, GapReason, Message
 from zchat.wire import MAX_INT
 
 PAGE = 1000
@@ -49,7 +49,8 @@ def tail(
     In JSON, timestamp is in microseconds since 1970 (UTC), and a body that is no text keeps
     its form; what JSON lacks becomes {"$bytes": base64}, {"$float": "NaN"},
     {"$timestamp": nanoseconds}, {"$ext": [type, base64]} or {"$map": [[key, value], ...]}.
-    Messages that are no longer kept are told on standard error.
+    Messages that are no longer kept are told on standard error, and so is a lost connection:
+    -f goes on once there is a broker again.
     """
     if count is not None and after is not None:
         raise click.UsageError("-n and --after exclude each other; leave one out")
@@ -66,7 +67,7 @@ def tail(
         start = max(0, end - (10 if count is None else count)) if after is None else after
         _history(client, room, start, end, asked=after is not None, output=output)
         if followed:
-            _follow(followed, output)
+            _follow(client, output)
 
 
 class _Output:
@@ -102,8 +103,8 @@ def _history(client: Client, room: str, after: int, upto: int, asked: bool, outp
         after = page[-1].seq if page else upto
 
 
-def _follow(room: Room, output: _Output) -> None:
-    for message in _coming(room):
+def _follow(client: Client, output: _Output) -> None:
+    for message in _coming(client):
         if message is None:
             output.flush()
             _stop_if_nobody_reads()
@@ -111,17 +112,21 @@ def _follow(room: Room, output: _Output) -> None:
             output.write(message)
 
 
-def _coming(room: Room) -> Iterator[Message | None]:
-    """Yield messages as they come, and None when there is none for the moment."""
+def _coming(client: Client) -> Iterator[Message | None]:
+    """Yield messages as they come, and None when there is none for the moment; tell of all else."""
     while True:
-        try:
-            yield from room.messages(timeout=0)
-            yield None
-            for message in room.messages(timeout=LOOK):
-                yield message
-                break
-        except GapError as gap:
-            tell(gap_text(Gap(gap.room, gap.after, gap.upto, gap.reason)))
+        yield from map(_message, client.events(timeout=0))
+        yield None
+        for event in client.events(timeout=LOOK):
+            yield _message(event)
+            break
+
+
+def _message(event: Event) -> Message | None:
+    if isinstance(event, Message):
+        return event
+    tell(gap_text(event) if isinstance(event, Gap) else link_text(event))
+    return None
 
 
 def _stop_if_nobody_reads() -> None:

@@ -35,7 +35,7 @@ class _Interrupted(Exception):
 
 
 def run(url: str, user: str | None, rooms: tuple[str, ...]) -> None:
-    """Chat on the terminal until `/quit`, Ctrl-D, or the broker is gone."""
+    """Chat on the terminal until `/quit`, Ctrl-D, or the broker refuses it for good."""
     os.environ.setdefault("PROMPT_TOOLKIT_NO_CPR", "1")  # asking where the cursor is delays every message
     screen = Screen()
     chat = Chat(screen.show)

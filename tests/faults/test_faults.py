@@ -1,0 +1,46 @@
+"""The real thing under fault, in its short form; `make soak` runs the long one."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.faults import scenarios
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="processes are stopped by SIGSTOP")
+
+FLOWING = 10.0
+"""Seconds until messages must flow again: ten times what is promised, for a machine that does ten other things."""
+
+MEMORY = 10 << 20
+"""Bytes that a stopped reader may cost the broker."""
+
+
+def test_nothing_acknowledged_is_lost_or_comes_twice_when_the_broker_is_killed(tmp_path: Path) -> None:
+    figures = scenarios.killed(tmp_path, restarts=3, publishers=3)
+    assert figures.clean, figures
+    assert max(figures.flowing) < FLOWING
+    assert figures.garbage
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a process's memory is read from /proc")
+def test_a_stopped_reader_costs_the_broker_nothing_and_gets_everything_in_the_end(tmp_path: Path) -> None:
+    figures = scenarios.stopped_reader(tmp_path, seconds=3, before=1.5, publishers=2, rate=40_000)
+    assert figures.clean, figures
+    assert figures.memory < MEMORY
+    assert figures.counters["expired"] == 0
+
+
+def test_nothing_is_lost_or_comes_twice_over_a_network_that_cuts_halves_delays_and_swallows(tmp_path: Path) -> None:
+    figures = scenarios.bad_network(tmp_path, rounds=1, publishers=2)
+    assert figures.clean, figures
+    assert max(figures.flowing) < FLOWING
+
+
+def test_no_session_dies_of_a_broker_that_stood_still(tmp_path: Path) -> None:
+    figures = scenarios.stopped_broker(tmp_path, seconds=3.5, publishers=2)
+    assert figures.clean, figures
+    assert max(figures.flowing) < FLOWING
+    assert figures.counters["expired"] == 0

@@ -1,0 +1,180 @@
+"""The broker's process: the real core in a simulated loop, crashed and started again over the same disk."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from tests.simulation.checks import check_core
+from tests.simulation.network import Network
+from tests.simulation.store import Disk, DurableStore, VolatileStore
+from tests.simulation.truth import Truth
+from tests.simulation.world import World
+from zchat.broker.core import Core
+from zchat.broker.limits import STOP_SECONDS, TURN_FRAMES
+from zchat.broker.settings import Settings
+from zchat.broker.store.base import Append
+
+TURN = 0.0002
+"""Seconds that a turn takes."""
+
+CHECK_EVERY = 20
+"""Turns between two looks at the core's bounds."""
+
+
+class _Crash(BaseException):
+    """Stop whatever the process was doing."""
+
+
+class Process:
+    """Be one run of the broker, from its start to its end."""
+
+    def __init__(self, broker: Broker) -> None:
+        self.broker = broker
+        self.inbox: deque[tuple[bytes, bytes]] = deque()
+        self.crash_in = 0
+        self.alive = True
+        store: DurableStore | VolatileStore
+        if broker.disk is not None:
+            store = DurableStore(broker.disk)
+        else:
+            store = VolatileStore(broker.world, broker.truth, broker.max_room_messages)
+        self.store = store
+        self._turn_at = float("inf")
+        logs = store.open(self.woken)
+        self.core = Core(
+            self, store, logs, broker.settings, broker.world.now, lambda: int(broker.world.now * 1_000_000)
+        )
+        self._append = store.append
+        store.append = self.append  # type: ignore[method-assign]
+        self.stopping_until: float | None = None
+
+    # -- what a crash can come between ---------------------------------------------------------------
+
+    def step(self) -> None:
+        """Crash if this is the step."""
+        if self.crash_in:
+            self.crash_in -= 1
+            if not self.crash_in:
+                raise _Crash
+
+    def send(self, routing_id: bytes, frame: bytes) -> int:
+        """Be the core's port."""
+        self.step()
+        return self.broker.network.send(routing_id, frame)
+
+    def append(self, append: Append, done: object) -> None:
+        """Pass an append on."""
+        self.step()
+        self._append(append, done)  # type: ignore[arg-type]
+
+    def woken(self) -> None:
+        """Be rung by the store's threads; a crash may come between the commit and what follows from it."""
+        if self.crash_in == 1:
+            self.broker.crash()
+        else:
+            self.wake(0.0)
+
+    # -- the loop --------------------------------------------------------------------------------------
+
+    def arrived(self, routing_id: bytes, frame: bytes) -> None:
+        """Take what comes from the network."""
+        self.inbox.append((routing_id, frame))
+        self.wake(0.0)
+
+    def wake(self, seconds: float) -> None:
+        """Have a turn then, or earlier."""
+        world = self.broker.world
+        at = max(world.now + seconds, self.broker.stopped_until)
+        if self.alive and at < self._turn_at:
+            self._turn_at = at
+            world.after(at - world.now, self._turn, at)
+
+    def _turn(self, at: float) -> None:
+        if not self.alive or at != self._turn_at:
+            return
+        self._turn_at = float("inf")
+        broker = self.broker
+        now = broker.world.now
+        if now < broker.stopped_until:
+            self.wake(0.0)
+            return
+        core = self.core
+        try:
+            inbox = self.inbox
+            for _ in range(min(len(inbox), broker.turn_frames)):
+                routing_id, frame = inbox.popleft()
+                core.receive(routing_id, [frame], now)
+            core.tick(now, not inbox)
+            core.turn(now)
+            if self.stopping_until is not None and (core.settled or now >= self.stopping_until):
+                core.dismiss()
+                self.store.close()
+                core.turn(now)
+                broker.crash()
+                return
+        except _Crash:
+            broker.crash()
+            return
+        broker.turns += 1
+        if broker.turns % CHECK_EVERY == 0:
+            check_core(core)
+        busy = bool(inbox) or core.pusher.busy
+        self.wake(TURN if busy else max(TURN, min(1.0, core.due() - now)))
+
+
+class Broker:
+    """Start, crash and start again the broker's process. `disk` is None for the store `memory:`."""
+
+    def __init__(
+        self, world: World, network: Network, truth: Truth, disk: Disk | None, settings: Settings, turn_frames: int
+    ) -> None:
+        self.world = world
+        self.network = network
+        self.truth = truth
+        self.disk = disk
+        self.settings = settings
+        self.turn_frames = min(turn_frames, TURN_FRAMES)
+        self.max_room_messages = world.random.choice((200, 1_000_000))
+        self.stopped_until = 0.0
+        self.turns = 0
+        self.process: Process | None = None
+        self.starts = 0
+        network.at_broker = self._arrived
+
+    @property
+    def core(self) -> Core | None:
+        """Return the core that runs, None if none does."""
+        return None if self.process is None else self.process.core
+
+    def start(self) -> None:
+        """Start the process, unless it runs or its file can't be opened; then again later."""
+        if self.process is not None:
+            return
+        if self.disk is not None and self.disk.unreadable:
+            self.world.after(0.2, self.start)
+            return
+        self.starts += 1
+        self.world.note("broker starts")
+        self.process = Process(self)
+        self.network.listening = True
+        self.process.wake(0.0)
+
+    def crash(self) -> None:
+        """End the process at once."""
+        if self.process is not None:
+            self.world.note("broker ends")
+            self.process.alive = False
+            self.process.store.crash()
+            self.process = None
+            self.network.down()
+
+    def stop(self) -> None:
+        """Have the process end in good order."""
+        if self.process is not None:
+            self.process.core.stop()
+            self.process.stopping_until = self.world.now + STOP_SECONDS
+            self.process.wake(0.0)
+
+    def _arrived(self, routing_id: bytes, frame: bytes) -> None:
+        if self.process is not None:
+            self.process.arrived(routing_id, frame)

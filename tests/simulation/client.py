@@ -1,0 +1,413 @@
+"""A client's process: the real core and the real reading, under an application that does what applications do."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+from tests.simulation.checks import require
+from tests.simulation.network import Dealer, Network
+from tests.simulation.truth import Stream, Truth, producer_of
+from tests.simulation.world import Violation, World
+from zchat import errors
+from zchat.membership import Membership
+from zchat.messages import Gap, Position
+from zchat.port import Welcome
+from zchat.protocol import ClientCore
+from zchat.reading import Chunk, Reading
+from zchat.wire import pack, unpack
+
+
+class Outgoing:
+    """Be a batch, and follow what its sender is told of each message."""
+
+    def __init__(self, client: Client, names: list[str], padding: str) -> None:
+        self.client = client
+        self.names = names
+        self.bodies = deque(pack(name + padding) for name in names)
+        self.queued = True
+        self.failed = False
+        self.told = 0
+        self.done = False
+        self.unknown = False
+
+    def stored(self, count: int, first: int, timestamp: int) -> None:
+        """See `zchat.lane.Batch`."""
+        for name in self.names[self.told : self.told + count]:
+            self.client.truth.told_stored(name, first)
+            first += 1
+        self.told += count
+        require(self.told <= len(self.names), "more was acknowledged than sent")
+        if self.told == len(self.names):
+            self.finish()
+
+    def fail(self, error: Exception) -> None:
+        """See `zchat.lane.Batch`."""
+        self.failed = True
+        if isinstance(error, errors.OutcomeUnknown):
+            self.unknown = True
+        if not self.unknown and not self.done:
+            for name in self.names[self.told :]:
+                self.client.truth.told_refused(name, type(error).__name__)
+        self.finish()
+
+    def withdraw(self) -> None:
+        """Give up, as a call does at its deadline: what has no number yet is not sent."""
+        if self.done:
+            return
+        left = len(self.bodies)
+        self.bodies.clear()
+        if len(self.names) > 1:
+            self.failed = True
+        self.unknown = True
+        for name in self.names[len(self.names) - left :] if left else ():
+            self.client.truth.told_refused(name, "that it was not sent in time")
+        self.finish()
+
+    def finish(self) -> None:
+        """Take note that the sender waits no longer."""
+        if not self.done:
+            self.done = True
+            self.client.waiting -= 1
+
+
+class Question:
+    """Be a call."""
+
+    def __init__(self, client: Client, then: Callable[[Any], object], failed: Callable[[Exception], object]) -> None:
+        self.withdrawn = False
+        self._client = client
+        self._then = then
+        self._failed = failed
+        self.answered = False
+        client.waiting += 1
+
+    def resolve(self, result: Any) -> bool:
+        """See `zchat.port.Call`."""
+        self._end()
+        self._then(result)
+        return True
+
+    def fail(self, error: Exception) -> None:
+        """See `zchat.port.Call`."""
+        self._end()
+        self._failed(error)
+
+    def _end(self) -> None:
+        require(not self.answered, "a question was answered twice")
+        self.answered = True
+        self._client.waiting -= 1
+
+
+class _Feed(Reading):
+    """Be a reading that looks at what it is pushed."""
+
+    def __init__(self, client: Client, arrived: Callable[[Reading], None]) -> None:
+        super().__init__(arrived, client.credit)
+        self._client = client
+        self.heads: deque[list[Any]] = deque()
+
+    def push(self, notice: list[Any]) -> None:
+        if notice[0] == "push":
+            producer = self._client.producer
+            require(all(block[3] != producer for block in notice[5]), "a session was sent its own message")
+        self.heads.append(notice)
+        require(len(self.heads) <= self._client.mark_now, f"{len(self.heads)} notifications are held, over the mark")
+        super().push(notice)
+
+
+class Joined:
+    """Be one joined room, as the application has it."""
+
+    def __init__(self, client: Client, name: str, position: Position | None) -> None:
+        self.client = client
+        self.name = name
+        self.asked = position
+        self.feed = _Feed(client, lambda reading: self.arrived())
+        self.membership: Membership | None = None
+        self.stream: Stream | None = None
+        self.leaving = False
+        self.since = 0
+        self.paused_until = 0.0
+        self._taking = False
+        self._chunk: Chunk | None = None
+        self._taken: list[tuple[int, str, str, int]] = []
+
+    def begun(self, membership: Membership) -> None:
+        """Take note that the room is joined."""
+        client = self.client
+        self.membership = membership
+        self.since = len(client.truth.acknowledged)
+        position = self.feed.position
+        if self.asked is not None:
+            require(position == self.asked, f"{self.name}: joined at {position}, not at {self.asked}")
+        self.stream = Stream(client.truth, self.name, *position, client.producer, client.name)
+
+    def arrived(self) -> None:
+        """Take what came, soon."""
+        if not self._taking:
+            self._taking = True
+            world = self.client.world
+            delay = self.client.pace * world.random.random()
+            world.after(max(delay, self.paused_until - world.now), self._take)
+
+    def _take(self) -> None:
+        self._taking = False
+        client = self.client
+        if not client.alive or self.leaving or self.stream is None:
+            return
+        now = client.world.now
+        if max(self.paused_until, client.stopped_until) > now:
+            self.paused_until = max(self.paused_until, client.stopped_until)
+            self.arrived()
+            return
+        for _ in range(client.world.random.randint(1, 4)):
+            if not self.take():
+                return
+        self.arrived()
+
+    def take(self) -> bool:
+        """Take a part of a notification, or all of it; False if there is none."""
+        stream, feed = self.stream, self.feed
+        assert stream is not None
+        chunk = feed.take(0)
+        if chunk is None:
+            return False
+        if isinstance(chunk, Gap):
+            _, _, epoch, after, upto, reason, *_ = feed.heads.popleft()
+            require((chunk.after, chunk.upto, chunk.reason) == (after, upto, reason), "a gap is another one")
+            self.client.world.note(f"{self.client.name} gap {self.name} {after} {upto} {reason}")
+            stream.skipped(epoch, after, upto, reason)
+            return True
+        random = self.client.world.random
+        many = random.random() < 0.8
+        for message in chunk.messages:
+            self._taken.append((message.seq, message.user, message.body.rstrip(), message.timestamp))
+            if not many and random.random() < 0.2:
+                break
+        if not chunk.left:
+            _, _, epoch, after, upto, *_ = feed.heads.popleft()
+            self.client.world.delivered += len(self._taken)
+            stream.took(epoch, after, upto, self._taken)
+            self._taken = []
+        feed.put_back(chunk)
+        return True
+
+    def position(self) -> Position | None:
+        """Return how far the room was read, once it is checked that only own messages were passed over."""
+        if self.stream is None:
+            return None
+        position = self.feed.position
+        truth = self.client.truth
+        stream = self.stream
+        taken = self._taken[-1][0] if self._taken else stream.seq
+        if position.seq < taken:
+            raise Violation(f"{self.client.name}: {self.name} was read up to {taken}, its position is {position}")
+        log = truth.log_at(self.name, *position)
+        for seq in range(taken + 1, position.seq + 1):
+            if log[seq - 1].producer != self.client.producer:
+                raise Violation(f"{self.client.name}: {self.name}: the position {position} is behind {taken}, unread")
+        return position
+
+
+class Client:
+    """Be one run of a client's program, from its start to its end."""
+
+    def __init__(
+        self, world: World, network: Network, truth: Truth, name: str, user: str, positions: dict[str, Position | None]
+    ) -> None:
+        random = world.random
+        self.world = world
+        self.network = network
+        self.truth = truth
+        self.name = name
+        self.user = user
+        self.alive = True
+        self.why: errors.ZchatError | None = None
+        told, self.token = random.randbytes(16), random.randbytes(16)
+        self.producer = producer_of(told, self.token)
+        self.mark = random.choice((0, 0, 1, 2, 5))
+        self.mark_now = 10_000
+        self.pace = random.choice((0.001, 0.02, 0.3))
+        self.notice = random.choice((0.0, 0.5, 1.0))
+        self.joins: dict[str, Joined] = {}
+        self.old: list[Joined] = []
+        self.waiting = 0
+        self.stopped_until = 0.0
+        self.losses = 0
+        self._inbox: deque[bytes] = deque()
+        self._due = float("inf")
+        self._orders: dict[str, int] = {}
+        self._batches = 0
+        self.stragglers: float | None = None
+        self.dealer = self._dealer()
+        self.core = ClientCore(self, user, told, self.token, self.mark, Random(random.random()))
+        self.core.start(world.now)
+        for room, position in positions.items():
+            self.join(room, position)
+        self.turn()
+
+    # -- the core's port -------------------------------------------------------------------------------
+
+    def _dealer(self) -> Dealer:
+        return Dealer(self.network, self, lambda: len(self._inbox), self.notice)
+
+    def send(self, frame: bytes) -> None:
+        """See `zchat.port.Port`."""
+        self.dealer.send(frame)
+
+    def opened(self, welcome: Welcome) -> None:
+        """See `zchat.port.Port`."""
+        self.mark_now = welcome.mark
+
+    def lost(self, error: errors.ZchatError) -> None:
+        """See `zchat.port.Port`."""
+        self.losses += 1
+        self.world.note(f"{self.name} lost {type(error).__name__}")
+
+    def connect(self) -> None:
+        """See `zchat.port.Port`."""
+        stragglers, self.stragglers = self.stragglers, None
+        if stragglers is None and self.world.random.random() < 0.5:
+            stragglers = 0.02 * self.world.random.random()
+        self.dealer.close(stragglers)
+        self._inbox.clear()
+        self.dealer = self._dealer()
+
+    def ended(self, error: errors.ZchatError | None) -> None:
+        """See `zchat.port.Port`."""
+        self.alive = False
+        self.why = error
+        self.world.note(f"{self.name} ended {type(error).__name__}")
+        self.dealer.close(0.0)
+
+    # -- the loop --------------------------------------------------------------------------------------
+
+    def arrived(self, frame: bytes) -> None:
+        """Take a frame, at once or when the process goes on."""
+        if not self.alive:
+            return
+        if self.stopped_until > self.world.now or self._inbox:
+            self._inbox.append(frame)
+        else:
+            self.core.receive(frame, self.world.now)
+            self.turn()
+
+    def broken(self) -> None:
+        """Take note that the connection broke."""
+        if self.alive and self.stopped_until <= self.world.now:
+            self.core.lost("the connection broke")
+            self.turn()
+
+    def turn(self) -> None:
+        """Do what is due."""
+        world = self.world
+        if not self.alive:
+            return
+        if self.stopped_until > world.now:
+            due = self.stopped_until
+        else:
+            inbox = self._inbox
+            while inbox and self.alive:
+                self.core.receive(inbox.popleft(), world.now)
+            due = max(self.core.tick(world.now), world.now + 0.001)
+        if self.alive and (due < self._due or self._due <= world.now):
+            self._due = due
+            world.after(due - world.now, self._wake, due)
+
+    def _wake(self, due: float) -> None:
+        if self._due == due:
+            self._due = float("inf")
+            self.turn()
+
+    def stop(self, seconds: float) -> None:
+        """Stand still, as a stopped process does."""
+        self.stopped_until = max(self.stopped_until, self.world.now + seconds)
+        self._due = float("inf")
+        self.turn()
+
+    def crash(self) -> None:
+        """End at once."""
+        self.alive = False
+        self.dealer.close(None if self.world.random.random() < 0.5 else 0.01)
+
+    # -- what the application does -----------------------------------------------------------------------
+
+    @property
+    def busy(self) -> bool:
+        """Tell whether the process can't do anything now."""
+        return not self.alive or self.stopped_until > self.world.now
+
+    def credit(self, membership: Membership, taken: int) -> None:
+        """Return credit, as a reading does through the receive thread."""
+        if self.alive:
+            self.core.credit(membership, taken)
+            self.turn()
+
+    def join(self, room: str, position: Position | None) -> None:
+        """Join a room."""
+        joined = self.joins[room] = Joined(self, room, position)
+
+        def done(membership: Membership) -> None:
+            if self.joins.get(room) is joined:
+                joined.begun(membership)
+
+        def failed(error: Exception) -> None:
+            if self.joins.get(room) is joined:
+                del self.joins[room]
+
+        self.core.join(room, position, True, Question(self, done, failed), joined.feed)
+        self.turn()
+
+    def leave(self, room: str) -> Position | None:
+        """Leave a room; returns the position to come back to."""
+        joined = self.joins.pop(room)
+        position = joined.position()
+        assert joined.membership is not None
+        joined.leaving = joined.feed.left = True
+        self.core.leave(joined.membership, Question(self, lambda result: None, lambda error: None))
+        self.turn()
+        return position
+
+    def say(self, room: str, count: int, deadline: float | None) -> None:
+        """Send some messages as one batch."""
+        self._batches += 1
+        lane = f"{self.name}/{room}"
+        names = []
+        for index in range(count):
+            body = f"{self.name}.{room}.{self._batches}.{index}"
+            order = self._orders[lane] = self._orders.get(lane, 0) + 1
+            self.truth.orders[body] = (lane, order)
+            names.append(body)
+        outgoing = Outgoing(self, names, " " * self.world.random.choice((0, 0, 50, 400)))
+        self.waiting += 1
+        self.core.offer(room, outgoing)
+        if deadline is not None:
+            self.world.after(deadline, outgoing.withdraw)
+        self.turn()
+
+    def look(self, room: str, after: int | None, before: int | None, limit: int) -> None:
+        """Ask for a part of the history, and check what comes."""
+
+        def done(result: list[Any]) -> None:
+            name, epoch, start, upto, _more, blocks = result[:6]
+            found: list[tuple[int, str]] = []
+            for first, _, _, _, bodies, *_ in blocks:
+                found += enumerate((body.rstrip() for body in unpack(bodies)), first)
+            log = self.truth.log_at(name, epoch, upto) if blocks else []
+            wanted = [(seq, entry.body) for seq, entry in enumerate(log[start:upto], start + 1)]
+            require(
+                [pair for pair in found if start < pair[0] <= upto] == wanted, f"{name}: the history is not the log"
+            )
+
+        call = Question(self, lambda result: None, lambda error: None)
+        self.core.ask("history", (room, after, before, limit), call, done)
+        self.turn()
+
+    def close(self, seconds: float) -> None:
+        """Say goodbye."""
+        if self.alive:
+            self.core.close(self.world.now + seconds)
+            self.turn()

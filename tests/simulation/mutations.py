@@ -1,0 +1,157 @@
+"""Faults to plant in the code, one at a time, each of which the simulation must find."""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple
+from unittest.mock import patch
+
+from zchat import membership, reading
+from zchat.broker import commands, core, pipes, push
+from zchat.broker.store import epochs, ledger, sqlite
+from zchat.lane import Lane
+
+
+class Change(NamedTuple):
+    """Replace a piece of the source of `name` in `owner`, a class or a module."""
+
+    owner: Any
+    name: str
+    old: str
+    new: str
+
+
+@contextmanager
+def planted(changes: list[Change]) -> Iterator[None]:
+    """Have the changed functions in place of the real ones."""
+    with ExitStack() as stack:
+        for owner, name, old, new in changes:
+            function = inspect.unwrap(getattr(owner, name))
+            source = textwrap.dedent(inspect.getsource(function))
+            assert source.count(old) == 1, f"{name} has changed: look for {old!r}"
+            scope: dict[str, Any] = {}
+            exec(compile(source.replace(old, new), f"<mutation of {name}>", "exec"), function.__globals__, scope)
+            if inspect.ismodule(owner) and name in owner.HANDLERS:
+                stack.enter_context(patch.dict(owner.HANDLERS, {name: scope[name]}))
+            stack.enter_context(patch.object(owner, name, scope[name]))
+        yield
+
+
+MUTATIONS: dict[str, list[Change]] = {
+    "reply before commit": [
+        Change(
+            sqlite.SqliteStore,
+            "append",
+            "    self._appending.append((done, decided, size))",
+            "    done(decided)\n    self._appending.append((lambda answer: None, decided, size))",
+        )
+    ],
+    "resend under a new number": [
+        Change(
+            Lane,
+            "lost",
+            "    self._send_again()",
+            "    self.again.extendleft(reversed([part for block in self.flight for part in block.parts]))\n"
+            "    self.flight.clear()\n    self.resend.clear()",
+        )
+    ],
+    "resend during the commit": [
+        Change(sqlite.SqliteStore, "append", "elif self._appending or not self._sound:", "elif not self._sound:")
+    ],
+    "a later block stored after an earlier one was refused": [
+        Change(
+            ledger.Ledger,
+            "append",
+            "    elif append.number != producer.last + 1:\n        return producer.answer(append.number)",
+            "    elif append.number <= producer.last:\n        return producer.answer(append.number)\n"
+            "    else:\n        producer.last = append.number - 1",
+        )
+    ],
+    "cursor moved on a failed push": [
+        Change(
+            push.Pusher,
+            "_send",
+            "        if outcome != Sent.SENT:\n",
+            "        if outcome != Sent.SENT:\n            member.cursor = upto\n",
+        )
+    ],
+    "push tried again only when credit comes": [
+        Change(pipes.Pipes, "_retry", "if member.state is State.HELD:", "if False:"),
+        Change(
+            push.Pusher,
+            "credited",
+            "if member.state is State.STARVED:",
+            "if member.state in (State.STARVED, State.HELD):",
+        ),
+    ],
+    "late credit of an earlier join counted": [
+        Change(commands, "credit", "if member is None or member.join != number:", "if member is None:")
+    ],
+    "credit returned twice": [
+        Change(membership.Membership, "rejoin", "self.base = self.received - held", "self.base = self.base")
+    ],
+    "epoch ignored": [
+        Change(
+            epochs.Epochs,
+            "parted",
+            "    if position.epoch == 0 and position.seq == 0:",
+            "    if position.seq <= last:",
+        )
+    ],
+    "position not moved over own messages": [Change(reading.Reading, "own", "    with self._lock:", "    if False:")],
+    "trim under a reader": [
+        Change(
+            push.Pusher,
+            "_page",
+            "if not page.blocks or page.blocks[0].first > member.cursor + 1:",
+            "if not page.blocks:",
+        )
+    ],
+    "a fenced connection's late leave obeyed": [
+        Change(
+            core.Core, "fence", "self.fenced[session.routing_id] = None", "self.fenced[session.routing_id] = session"
+        ),
+        Change(
+            core.Core,
+            "receive",
+            "        self.counters.fenced += 1\n",
+            "        command = decode_command(frames[0])\n"
+            "        owner = self.fenced[routing_id]\n"
+            "        room = self.rooms.get(fold(command[2])) if command[0] == 'leave' else None\n"
+            "        if room in owner.members:\n"
+            "            self.pusher.left(owner.members.pop(room))\n"
+            "            self.vacate(room)\n",
+        ),
+    ],
+    "a session sent its own messages": [
+        Change(push.Pusher, "_serve", "if made is None or member.producer in made[2]:", "if made is None:")
+    ],
+    "what is held forgotten at a join": [Change(membership.Membership, "rejoin", "    return held", "    return 0")],
+    "a member not woken by credit": [Change(push.Pusher, "credited", "if member.state is State.STARVED:", "if False:")],
+    "bytes of who left still counted": [Change(push.Pusher, "left", "    self.in_flight -= sum(member.out)\n", "")],
+    "a room kept that nobody needs": [
+        Change(core.Core, "empty", "        self.vacate(member.room)\n", "        pass\n")
+    ],
+    "a producer kept after its goodbye": [Change(commands, "bye", "    core.store.forget(session.producer)\n", "")],
+    "what was decided kept although its commit failed": [
+        Change(sqlite.SqliteStore, "_answer", "self._ledger = outcome.ledger", "pass")
+    ],
+    "an answer given to the wrong connection": [
+        Change(core.Core, "answer_frame", " and session.routing_id == ticket.routing_id", "")
+    ],
+    "a late greeting obeyed": [Change(commands, "hello", "if connection <= session.connection:", "if False:")],
+    "a gap of trimmed messages not told": [
+        Change(commands, "_gap", "if start.seq < room.first - 1:", "if False:"),
+        Change(push.Pusher, "_serve", "if member.cursor < room.first - 1 and member.gap is None:", "if False:"),
+        Change(
+            push.Pusher,
+            "_page",
+            "if not page.blocks or page.blocks[0].first > member.cursor + 1:",
+            "if not page.blocks:",
+        ),
+    ],
+}
+"""What is planted, by its name."""

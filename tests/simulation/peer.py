@@ -1,0 +1,133 @@
+"""A client of another make, which joins a room again and again over one connection, and returns credit late."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.simulation.checks import require
+from tests.simulation.network import Dealer, Network
+from tests.simulation.truth import Stream, Truth, producer_of
+from tests.simulation.world import World
+from zchat.messages import Position
+from zchat.wire import END, ERROR, GAP, OK, PUSH, VERSION, decode_notice, messages_of, pack
+
+EVERY = 0.15
+"""Seconds between two things that it does."""
+
+SILENCE = 3.0
+
+
+class Peer:
+    """Read one room, by the letter of the protocol."""
+
+    def __init__(self, world: World, network: Network, truth: Truth, room: str) -> None:
+        self.world = world
+        self.network = network
+        self.truth = truth
+        self.room = room
+        self.over = False
+        self.stream: Stream | None = None
+        self.rejoins = 0
+        self._position: Position | None = None
+        self._connect()
+        world.after(EVERY, self._act)
+
+    def _connect(self) -> None:
+        if self.over:
+            return
+        random = self.world.random
+        self._dealer = Dealer(self.network, self, lambda: 0, 1.0)
+        told, token = random.randbytes(16), random.randbytes(16)
+        self._producer = producer_of(told, token)
+        self._request = self._join = self._mark = self._held = self._sent = self._taken = 0
+        self._joining = False
+        self._heard = self.world.now
+        self._stale: list[tuple[int, int]] = []
+        self._tell("hello", VERSION, VERSION, "peer", told, token, 3, 1)
+
+    def _tell(self, word: str, *fields: Any) -> None:
+        self._request += 1
+        self._dealer.send(pack((word, self._request, *fields)))
+
+    def broken(self) -> None:
+        """Begin anew."""
+        self._dealer.close(None)
+        self._connect()
+
+    def arrived(self, frame: bytes) -> None:
+        """Take a frame."""
+        if self.over:
+            return
+        self._heard = self.world.now
+        notice = decode_notice(frame)
+        kind = notice[0]
+        if kind == END or (kind == ERROR and notice[2] == "no_session"):
+            self.broken()
+        elif kind == ERROR:
+            require(notice[1] is not None, f"a peer's credit was refused: {notice[3]}")
+            self.broken()
+        elif kind == OK and self._joining and notice[1] == self._join_request:
+            self._joined(notice)
+        elif kind == OK and not self._mark:
+            self._mark = notice[4]
+            self._enter()
+        elif kind in (PUSH, GAP) and not self._joining:
+            self._notified(notice)
+
+    def _enter(self) -> None:
+        """Join, for the first time or again: what is under way of the earlier join will come again."""
+        if self._sent:
+            self._stale.append((self._join, self._sent))
+            self.rejoins += 1
+        self._join += 1
+        self._joining = True
+        self._held = self._sent - self._taken
+        self._sent, self._taken = self._held, 0
+        self._tell("join", self.room, self._join, self._position, self._held, True)
+        self._join_request = self._request
+
+    def _joined(self, notice: list[Any]) -> None:
+        self._joining = False
+        position = Position(notice[3], notice[4])
+        if self._position is None:
+            self.stream = Stream(self.truth, self.room, *position, self._producer, "peer")
+        else:
+            require(position == self._position, f"a peer joined at {position}, not at {self._position}")
+        self._position = position
+
+    def _notified(self, notice: list[Any]) -> None:
+        assert self.stream is not None
+        _, room, epoch, after, upto, rest, *_ = notice
+        self._sent += 1
+        require(self._sent - self._taken <= self._mark, f"{self._sent - self._taken} notifications, over the mark")
+        if notice[0] == PUSH:
+            messages = messages_of(room, rest, after, upto)
+            self.stream.took(epoch, after, upto, [(m.seq, m.user, m.body.rstrip(), m.timestamp) for m in messages])
+            self.world.delivered += len(messages)
+        else:
+            self.stream.skipped(epoch, after, upto, rest)
+        self._position = Position(epoch, upto)
+
+    def _act(self) -> None:
+        if self.over:
+            return
+        random = self.world.random
+        if self.world.now - self._heard > SILENCE:
+            self.broken()
+        self._dealer.send(pack(("ping",)))
+        if self._mark and not self._joining:
+            what = random.random()
+            if what < 0.3:
+                self._enter()
+            elif what < 0.6 and self._stale:
+                join, taken = self._stale.pop()
+                self._dealer.send(pack(("credit", self.room, join, taken)))
+            elif self._taken < self._sent:
+                self._taken = random.randint(self._taken + 1, self._sent)
+                self._dealer.send(pack(("credit", self.room, self._join, self._taken)))
+        self.world.after(EVERY * 2 * random.random(), self._act)
+
+    def close(self) -> None:
+        """Go, without a word."""
+        self.over = True
+        self._dealer.close(None)

@@ -1,0 +1,74 @@
+"""Run seeds: `python -m tests.simulation.run --seeds 100`, for a time: `--seconds 60`, or one again: `--seed 4711`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from tests.simulation.simulation import Simulation
+from tests.simulation.world import Violation
+
+DELIVERIES_A_MINUTE = 200_000
+FAULTS_A_MINUTE = 10_000
+"""What a minute of one core must do at least, or the simulation shows too little."""
+
+
+def main() -> int:
+    """Run what the command line says; returns 1 if a seed failed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=0, help="how many seeds")
+    parser.add_argument("--seconds", type=float, default=0.0, help="run seeds for that long")
+    parser.add_argument("--first", type=int, default=None, help="the first of them; by default the time chooses it")
+    parser.add_argument("--seed", type=int, default=None, help="run this one again, and write down all that happens")
+    options = parser.parse_args()
+    if options.seed is not None:
+        return _again(options.seed)
+    first = int(time.time()) * 10_000 if options.first is None else options.first
+    return _many(first, options.seeds, options.seconds)
+
+
+def _many(first: int, seeds: int, seconds: float) -> int:
+    start, spent = time.monotonic(), time.process_time()
+    faults = delivered = sent = done = 0
+    kinds: dict[str, int] = {}
+    while (done < seeds or time.monotonic() - start < seconds) and (seeds or seconds):
+        if seeds and done >= seeds:
+            break
+        seed = first + done
+        try:
+            report = Simulation(seed).run()
+        except Exception as error:  # a promise broken, or a core that fell over: both are told with their seed
+            print(f"seed {seed}: {type(error).__name__}: {error}")
+            print(f"run it again with: make simulate SEED={seed}")
+            return 1
+        done += 1
+        faults += report.faults
+        delivered += report.delivered
+        sent += report.sent
+        for kind, count in report.counts.items():
+            kinds[kind] = kinds.get(kind, 0) + count
+    minutes = (time.process_time() - spent) / 60
+    print(f"{done} seeds from {first}: {sent:,} messages sent, {delivered:,} delivered, {faults:,} faults")
+    print(f"a minute of one core: {delivered / minutes:,.0f} delivered, {faults / minutes:,.0f} faults")
+    print(", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items())))
+    return 0
+
+
+def _again(seed: int) -> int:
+    path = Path(f"simulation-{seed}.log")
+    with path.open("w") as log:
+        simulation = Simulation(seed)
+        simulation.world.log = lambda line: log.write(line + "\n")
+        try:
+            report = simulation.run()
+        except Violation as error:
+            print(f"seed {seed}: {error}\ntrace {simulation.world.trace}; all that happened stands in {path}")
+            return 1
+    print(f"seed {seed}: all well; trace {report.trace}; all that happened stands in {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

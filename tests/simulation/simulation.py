@@ -1,0 +1,339 @@
+"""One seed: a broker, clients and everything that goes wrong, then peace, then the checks."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import NamedTuple
+from unittest.mock import patch
+
+from tests.simulation.broker import Broker
+from tests.simulation.checks import check_core, check_empty, require
+from tests.simulation.client import Client
+from tests.simulation.faults import DISASTERS, FAULTS, Fault
+from tests.simulation.network import Network
+from tests.simulation.peer import Peer
+from tests.simulation.store import Disk
+from tests.simulation.truth import Truth
+from tests.simulation.world import Violation, World
+from zchat.broker.settings import Settings
+from zchat.messages import START, Position
+
+ROOMS = ("General", "Technology", "Straße", "new")
+"""Two that are always there, two that are made by who joins them."""
+
+CLIENTS = (5, 7)
+MESSAGES = 500
+TROUBLE = 12.0
+"""Seconds in which things go wrong."""
+
+FAULTS_A_SECOND = (3.0, 10.0)
+MIN_FAULTS = 20
+DISASTROUS = 0.4
+"""How many of the seeds have disasters, which excuse losses, and so hide some."""
+
+PEACE = 90.0
+"""Seconds after the last fault within which everything must have come to rest."""
+
+STEP = 0.25
+GREET = 5.0
+"""Seconds after which an application takes a first greeting without an answer for failed, and makes another client."""
+
+
+class Report(NamedTuple):
+    """Say what a seed has seen."""
+
+    seed: int
+    trace: str
+    faults: int
+    sent: int
+    delivered: int
+    counts: dict[str, int]
+
+
+class Actor:
+    """Be one user at one program: clients that follow each other, each going on where the last one was."""
+
+    def __init__(self, sim: Simulation, number: int) -> None:
+        self.sim = sim
+        self.number = number
+        self.user = f"user{number % 4}"
+        self.runs = 0
+        self.client: Client | None = None
+        self.positions: dict[str, Position | None] = {}
+        self.restarting = False
+        count = sim.world.random.randint(2, len(sim.rooms))
+        self.home = sim.world.random.sample(sim.rooms, count)
+        self.begin(dict.fromkeys(self.home))
+
+    def begin(self, positions: dict[str, Position | None]) -> None:
+        """Start a client."""
+        self.restarting = False
+        self.runs += 1
+        sim = self.sim
+        name = f"c{self.number}.{self.runs}"
+        self.client = client = Client(sim.world, sim.network, sim.truth, name, self.user, positions)
+        sim.clients.append(client)
+        sim.world.after(GREET, self._greeted, client)
+
+    def _greeted(self, client: Client) -> None:
+        if client.alive and client.core.welcome is None:
+            if client.stopped_until > self.sim.world.now:
+                self.sim.world.after(GREET, self._greeted, client)
+            else:
+                client.close(0.0)
+
+    def restart(self) -> None:
+        """Start another client where the last one was."""
+        client = self.client
+        if client is None or client.alive or self.restarting:
+            return
+        self.sim.excuse(client)
+        self.restarting = True
+        positions: dict[str, Position | None] = dict.fromkeys(self.home)
+        for room in self.home:
+            positions[room] = self.positions.get(room)
+            joined = client.joins.get(room)
+            if joined is not None and joined.stream is not None:
+                positions[room] = self.positions[room] = joined.position()
+        self.sim.world.after(self.sim.world.random.random(), self.begin, positions)
+
+    def act(self) -> None:
+        """Do one thing."""
+        sim, client = self.sim, self.client
+        random = sim.world.random
+        if client is None or not client.alive:
+            self.restart()
+            return
+        if client.busy:
+            return
+        rooms = [joined.name for joined in client.joins.values() if joined.stream is not None]
+        missing = [room for room in self.home if room not in client.joins]
+        what = random.random()
+        if missing and what < 0.3:
+            room = random.choice(missing)
+            client.join(room, self.positions.pop(room, None) if random.random() < 0.8 else None)
+        elif not rooms:
+            return
+        elif what < 0.75:
+            room = random.choice(rooms)
+            count = 1 if random.random() < 0.6 else random.randint(2, 60)
+            sim.sent += count
+            client.say(room, count, random.choice((None, None, 0.2, 2.0, 5.0)))
+        elif what < 0.82:
+            log = len(sim.truth.logs.get(rooms[0], ()))
+            after = random.choice((None, random.randint(0, log + 2)))
+            client.look(rooms[0], after, random.choice((None, random.randint(0, log + 2))), random.randint(0, 60))
+        elif what < 0.85:
+            room = random.choice(rooms)
+            self.positions[room] = client.leave(room)
+        elif what < 0.86:
+            client.close(2.0)
+
+
+class Simulation:
+    """Run one seed."""
+
+    def __init__(self, seed: int) -> None:
+        self.world = world = World(seed)
+        random = world.random
+        self.truth = Truth()
+        self.rooms = list(ROOMS[: random.choice((3, 4))])
+        self.volatile = random.random() < 0.15
+        self.disk = None if self.volatile else Disk(world, self.truth)
+        self.usual_room = random.choice((6, 20, 52))
+        self.network = Network(world, self.usual_room)
+        settings = Settings(
+            high_water_mark=random.choice((1, 2, 4, 10)),
+            rooms=ROOMS[:2],
+            retain_messages=random.choice((0, 0, 20, 100)),
+        )
+        self.broker = Broker(world, self.network, self.truth, self.disk, settings, random.choice((1, 5, 256)))
+        self.sent = 0
+        self.peace = False
+        self.clients: list[Client] = []
+        self.bounds: dict[str, int | float] = {
+            "zchat.broker.push.TAIL_BYTES": random.choice((1_500, 6_000, 4 << 20)),
+            "zchat.broker.push.TAIL_TOTAL_BYTES": random.choice((4_000, 64 << 20)),
+            "zchat.broker.push.NOTIFICATION_BYTES": random.choice((300, 3_000, 64 * 1024)),
+            "zchat.broker.push.IN_FLIGHT_BYTES": random.choice((2_000, 256 << 20, 256 << 20)),
+            "zchat.broker.push.TURN_SENDS": random.choice((1, 4, 64)),
+            "zchat.broker.retention.RETAIN_EVERY": random.choice((0.2, 1.0, 5.0)),
+            "zchat.broker.commands.limits.HISTORY_BYTES": random.choice((500, 256 * 1024)),
+        }
+        kinds = dict(FAULTS)
+        if random.random() < DISASTROUS:
+            kinds |= DISASTERS
+        chosen = random.sample(list(kinds), random.randint(len(kinds) // 2, len(kinds)))
+        self.kinds: list[Fault] = chosen
+        self.weights = [kinds[fault] for fault in chosen]
+        self.counts: dict[str, int] = {}
+        self.pace = random.uniform(*FAULTS_A_SECOND)
+        self.actors: list[Actor] = []
+
+    def run(self) -> Report:
+        """Run it all; raises Violation if a promise was broken."""
+        world = self.world
+        with ExitStack() as stack:
+            for name, value in self.bounds.items():
+                stack.enter_context(patch(name, value))
+            self.broker.start()
+            self.actors = [Actor(self, number) for number in range(world.random.randint(*CLIENTS))]
+            self.peer = Peer(world, self.network, self.truth, ROOMS[0])
+            world.after(0.5, self._go_wrong)
+            for actor in self.actors:
+                world.after(0.05, self._act, actor)
+            end = world.now + TROUBLE
+            while world.now < end or self.sent < MESSAGES or world.faults < MIN_FAULTS:
+                world.run(world.now + STEP)
+                require(world.now < end + 10 * TROUBLE, "the clients don't get to send")
+            self._make_peace()
+            self._come_to_rest()
+            self._audit()
+            self._leave()
+        return Report(world.seed, world.trace, world.faults, self.sent, world.delivered, self.counts)
+
+    # -- trouble -------------------------------------------------------------------------------------
+
+    def _go_wrong(self) -> None:
+        if self.peace:
+            return
+        world = self.world
+        fault = world.random.choices(self.kinds, self.weights)[0]
+        if fault(self):
+            world.fault(fault.__name__)
+            self.counts[fault.__name__] = self.counts.get(fault.__name__, 0) + 1
+        if self.broker.process is None:
+            world.after(1.5 * world.random.random(), self.broker.start)
+        world.after(world.random.expovariate(self.pace), self._go_wrong)
+
+    def _act(self, actor: Actor) -> None:
+        if self.peace:
+            return
+        actor.act()
+        self.world.after(self.world.random.expovariate(6.0), self._act, actor)
+
+    def heal_disk(self) -> None:
+        """End the disk's faults."""
+        if self.disk is not None:
+            self.disk.failing = self.disk.unreadable = False
+
+    def heal_network(self) -> None:
+        """Give pipes their room back."""
+        self.network.room = self.usual_room
+
+    def excuse(self, client: Client) -> None:
+        """Check why a client has ended: asked to, killed, or told what a user may be told."""
+        why = client.why
+        if why is not None and client.core.welcome is not None:
+            raise Violation(f"{client.name} ended for good: {type(why).__name__}: {why}")
+
+    # -- peace ---------------------------------------------------------------------------------------
+
+    def _make_peace(self) -> None:
+        """End all faults."""
+        world = self.world
+        self.peace = True
+        world.note("peace")
+        self.heal_disk()
+        self.heal_network()
+        if self.disk is not None:
+            self.disk.slow = min(self.disk.slow, 0.02)
+        self.broker.stopped_until = world.now
+        if self.broker.process is not None:
+            self.broker.process.crash_in = 0
+            self.broker.process.wake(0.0)
+        self.broker.start()
+        for actor in self.actors:
+            client = actor.client
+            if client is not None:
+                client.stopped_until = world.now
+                for joined in client.joins.values():
+                    joined.paused_until = world.now
+                client.pace = min(client.pace, 0.02)
+                client.turn()
+
+    def _come_to_rest(self) -> None:
+        """Wait until everybody has everything."""
+        world = self.world
+        deadline = world.now + PEACE
+        while True:
+            world.run(world.now + STEP)
+            self.broker.start()
+            for actor in self.actors:
+                actor.restart()
+                client = actor.client
+                if client is not None and client.alive and client.core.connected:
+                    for room in actor.home:
+                        if room not in client.joins:
+                            client.join(room, actor.positions.pop(room, None))
+            trouble = self._unrest()
+            if trouble is None:
+                break
+            if world.now > deadline:
+                raise Violation(f"{PEACE:g} s after the last fault {trouble}")
+        assert self.broker.core is not None
+        check_core(self.broker.core)
+
+    def _unrest(self) -> str | None:
+        if self.broker.core is None or not self.broker.core.settled:
+            return "the broker has not settled"
+        for actor in self.actors:
+            client = actor.client
+            if client is None or not client.alive or client.core.welcome is None:
+                return f"{actor.user} has no client"
+            if client.waiting:
+                return f"{client.name} waits for {client.waiting} answers"
+            for joined in client.joins.values():
+                if joined.stream is None or joined.membership is None or joined.feed.heads:
+                    return f"{client.name} has not taken all of {joined.name}"
+                expected = joined.stream.expected_position(joined.membership.sure, joined.since)
+                position = joined.position()
+                if position is None or position.seq < expected:
+                    return f"{client.name} is at {position} of {joined.name}, not at {expected}"
+        return None
+
+    def _audit(self) -> None:
+        """Have somebody new read every log from its beginning, and check what was acknowledged."""
+        self.truth.check_acknowledged()
+        world = self.world
+        auditor = Client(world, self.network, self.truth, "auditor", "auditor", dict.fromkeys(self.rooms, START))
+        auditor.pace = 0.001
+        deadline = world.now + PEACE
+        while any(
+            joined.stream is None or joined.stream.seq < len(self.truth.logs.get(joined.name, ()))
+            for joined in auditor.joins.values()
+        ):
+            require(auditor.alive and world.now < deadline, "the auditor doesn't get to the end of the logs")
+            world.run(world.now + STEP)
+        require(len(auditor.joins) == len(self.rooms), "the auditor could not join every room")
+        auditor.close(1.0)
+
+    def _leave(self) -> None:
+        """Have everybody leave, some without a word, and check that nothing is left of them."""
+        world = self.world
+        self.peer.close()
+        said_bye = []
+        for actor in self.actors:
+            client = actor.client
+            assert client is not None
+            if world.random.random() < 0.5:
+                client.close(5.0)
+                said_bye.append(client)
+            else:
+                client.crash()
+        world.run(world.now + 16.0)
+        core = self.broker.core
+        assert core is not None
+        check_empty(core)
+        for client in said_bye:
+            require(client.core.over and client.why is None, f"{client.name} did not get to say goodbye: {client.why}")
+            require(not client.waiting, f"{client.name} was never answered")
+            if client.dealer not in self.network.byes:
+                continue  # its connection was half open
+            kept = core.store._ledger._rooms_of  # type: ignore[attr-defined]
+            require(client.producer not in kept, f"{client.name} said goodbye, and its producer is remembered")
+
+
+def run(seed: int) -> Report:
+    """Run a seed."""
+    return Simulation(seed).run()

@@ -1,0 +1,334 @@
+"""Stores over a simulated disk: the real ones, with simulated threads and a simulated file beneath them."""
+
+from __future__ import annotations
+
+import sqlite3
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Semaphore
+from typing import Any
+
+from tests.simulation.truth import Truth
+from tests.simulation.world import World
+from zchat.broker.store.base import Append, Appended, Failed, Page, RoomLog, Store, Stored, Trimmed
+from zchat.broker.store.blocks import Block
+from zchat.broker.store.commits import Committer, Forget, Report, Task, Trim, Write
+from zchat.broker.store.epochs import Epoch, Epochs
+from zchat.broker.store.ledger import MAX_EPOCH, Ledger, Producer, Room, is_old
+from zchat.broker.store.memory import MemoryStore
+from zchat.broker.store.reads import READY_PAGES, Read, Reader
+from zchat.broker.store.sqlite import SqliteStore
+
+TRIM_BLOCKS = 3
+"""Blocks that one trim removes: few, so that a trim takes several steps."""
+
+COPIES = 6
+"""States of the disk remembered, for backups and lost tails."""
+
+PATH = Path("simulated")
+
+
+class File:
+    """Hold what is safe: rooms with their blocks, and producers."""
+
+    class Log:
+        """Hold a room's rows."""
+
+        def __init__(self, name: str) -> None:
+            self.name = name
+            self.first = 1
+            self.last = 0
+            self.timestamp = 0
+            self.epochs: list[Epoch] = []
+            self.blocks: list[Block] = []
+
+        def copy(self) -> File.Log:
+            """Return the same, on its own."""
+            log = File.Log(self.name)
+            log.first, log.last, log.timestamp = self.first, self.last, self.timestamp
+            log.epochs, log.blocks = self.epochs[:], self.blocks[:]
+            return log
+
+    def __init__(self) -> None:
+        self.rooms: dict[int, File.Log] = {}
+        self.producers: dict[tuple[bytes, int], tuple[int, bytes, int]] = {}
+
+    def copy(self) -> File:
+        """Return the same, on its own."""
+        file = File()
+        file.rooms = {number: log.copy() for number, log in self.rooms.items()}
+        file.producers = dict(self.producers)
+        return file
+
+
+class Disk:
+    """Keep a file through the broker's crashes, with the states it had.
+
+    `failing`: writes fail, `unreadable`: so does opening and reading it. `slow`: seconds that a commit takes.
+    """
+
+    def __init__(self, world: World, truth: Truth) -> None:
+        self.world = world
+        self.truth = truth
+        self.file = File()
+        self.copies: deque[File] = deque([File()], COPIES)
+        self.failing = False
+        self.unreadable = False
+        self.slow = world.random.choice((0.0003, 0.003, 0.02))
+
+    def connect(self) -> Any:
+        """Open the file."""
+        if self.unreadable:
+            raise sqlite3.OperationalError("unable to open database file")
+        return _Connection()
+
+    def load(self) -> Ledger:
+        """Read the ledger from the file."""
+        random = self.world.random
+        ledger = Ledger(self.world.clock, lambda: random.randint(1, MAX_EPOCH))
+        for number, log in self.file.rooms.items():
+            ledger.restore_room(Room(number, log.name, log.first, log.last, log.timestamp, log.epochs))
+        for (name, number), (last, results, seen) in self.file.producers.items():
+            kept = array("q")
+            kept.frombytes(results)
+            ledger.restore_producer((name, self.file.rooms[number].name), Producer(last, kept, seen))
+        return ledger
+
+    def commit(self, tasks: list[Write | Forget]) -> None:
+        """Write all of it, or nothing."""
+        if self.failing:
+            raise sqlite3.OperationalError("database or disk is full")
+        file = self.file
+        if self.world.random.random() < 0.2:
+            self.copies.append(file.copy())
+        for task in tasks:
+            if isinstance(task, Forget):
+                for pair in task.pairs:
+                    file.producers.pop(pair, None)
+                continue
+            number, name, last, timestamp = task.room
+            log = file.rooms.setdefault(number, File.Log(name))
+            _, first, at, producer, _, data = task.block
+            if task.epoch is not None:
+                log.epochs.append(Epoch(task.epoch[2], task.epoch[1]))
+            log.last, log.timestamp = last, timestamp
+            block = Block(first, last, at, producer, data)
+            log.blocks.append(block)
+            file.producers.pop(task.pair, None)
+            file.producers[task.pair] = (task.last, task.results, task.seen)
+            self.truth.stored(name, log.epochs[-1].epoch, block)
+
+    def trim(self, trim: Trim) -> Trimmed:
+        """Remove a room's oldest blocks, a few."""
+        if self.failing:
+            raise sqlite3.OperationalError("database or disk is full")
+        log = self.file.rooms.get(trim.room)
+        if log is None:
+            return Trimmed(1, False)
+        old = 0
+        while old <= TRIM_BLOCKS and old < len(log.blocks):
+            block = log.blocks[old]
+            if not is_old(block.last, block.timestamp, log.last, trim.keep, trim.before):
+                break
+            old += 1
+        gone = log.blocks[: min(old, TRIM_BLOCKS)]
+        if gone:
+            del log.blocks[: len(gone)]
+            log.first = gone[-1].last + 1
+            self.truth.trimmed(log.name, log.first)
+        return Trimmed(log.first, old > TRIM_BLOCKS)
+
+    def read(self, read: Read) -> Page | Failed:
+        """Read whole blocks."""
+        if self.unreadable:
+            return Failed("disk I/O error")
+        log = self.file.rooms.get(read.room)
+        found: list[Block] = []
+        size = 0
+        for block in log.blocks if log is not None else ():
+            if block.last <= read.after:
+                continue
+            size += len(block.data)
+            if (found and size > read.max_bytes) or block.first > read.upto:
+                break
+            found.append(block)
+        return Page(found)
+
+    def go_back(self, copies: int) -> None:
+        """Have the file as it was some copies ago: a backup restored, or the tail lost at a power cut."""
+        copies = min(copies, len(self.copies))
+        for _ in range(copies):
+            self.file = self.copies.pop()
+        if not self.copies:
+            self.copies.append(self.file.copy())
+        self.truth.went_back({log.name: log.last for log in self.file.rooms.values()})
+
+
+class _Connection:
+    """Stand for an open connection."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
+class _Commits(Committer):
+    """Be the commit thread, in simulated time. `dead` once its process is."""
+
+    def __init__(self, disk: Disk, load: Callable[[Any], Ledger], wake: Callable[[], None]) -> None:
+        self.reports: deque[Report] = deque()  # in place of the real one's: a thread is what it would start
+        self.failure = None
+        self.dead = False
+        self._disk = disk
+        self._path = PATH
+        self._connection = disk.connect()
+        self._connect = disk.connect
+        self._load = load
+        self._wake = wake
+        self._tasks: SimpleQueue[Task | None] = SimpleQueue()
+        self._generation = 0
+        self._reason = ""
+        self._written = 0
+        self._taken: list[Task] = []
+
+    def put(self, task: Task) -> None:
+        super().put(task)
+        if not self._taken and self._tasks.qsize() == 1:
+            self._disk.world.after(0.00005, self._begin)
+
+    def _begin(self) -> None:
+        if not self.dead:
+            self._taken, _ = self._take()
+            world = self._disk.world
+            world.after(self._disk.slow * (0.5 + world.random.random()), self._finish)
+
+    def _finish(self) -> None:
+        if not self.dead:
+            tasks, self._taken = self._taken, []
+            self._turn(tasks)
+            if not self._tasks.empty():
+                self._begin()
+
+    def drain(self) -> None:
+        """Do at once what waits."""
+        while self._taken or not self._tasks.empty():
+            tasks, self._taken = self._taken or self._take()[0], []
+            self._turn(tasks)
+        self.dead = True
+
+    def _commit(self, connection: sqlite3.Connection, tasks: Iterable[Task]) -> None:
+        fresh = [
+            task
+            for task in tasks
+            if isinstance(task, Forget) or (isinstance(task, Write) and task.generation == self._generation)
+        ]
+        try:
+            self._disk.commit(fresh)
+        except Exception as error:
+            if not isinstance(error, sqlite3.Error):  # which the store would take for the disk's
+                self._disk.world.broken = error
+            raise
+        self._disk.world.note("commit")
+
+    def _trim(self, trim: Trim) -> Trimmed | Failed:
+        try:
+            return self._disk.trim(trim)
+        except sqlite3.Error as error:
+            return Failed(str(error))
+
+
+class _Reads(Reader):
+    """Be the reading thread, in simulated time."""
+
+    def __init__(self, disk: Disk, wake: Callable[[], None]) -> None:
+        self.failure = None
+        self.dead = False
+        self._disk = disk
+        self._wake = wake
+        self._pages: deque[Page | Failed] = deque()
+        self._places = Semaphore(READY_PAGES)
+        self._waiting: deque[Read] = deque()
+
+    def put(self, read: Read) -> None:
+        self._waiting.append(read)
+        if len(self._waiting) == 1:
+            self._later()
+
+    def _later(self) -> None:
+        world = self._disk.world
+        world.after(self._disk.slow * (0.5 + world.random.random()), self._next)
+
+    def _next(self) -> None:
+        if self.dead:
+            return
+        if self._places.acquire(blocking=False):
+            self._pages.append(self._disk.read(self._waiting.popleft()))
+            self._wake()
+        if self._waiting:
+            self._later()
+
+
+class DurableStore(SqliteStore):
+    """Be the store `sqlite:`, its ledger, queues and answers, with all below them simulated."""
+
+    def __init__(self, disk: Disk) -> None:
+        super().__init__(PATH, disk.world.clock)
+        self._disk = disk
+
+    def open(self, wake: Callable[[], None]) -> list[RoomLog]:
+        self._ledger = self._disk.load()
+        self._wake = wake
+        self._commits = self._simulated = _Commits(self._disk, lambda connection: self._disk.load(), wake)
+        self._reads = self._reading_thread = _Reads(self._disk, wake)
+        self._open = True
+        return self._ledger.logs()
+
+    def crash(self) -> None:
+        """End at once: what isn't in the file is lost."""
+        self._simulated.dead = self._reading_thread.dead = True
+
+    def close(self, seconds: float = 1.5) -> None:
+        self._simulated.drain()
+        self._reading_thread.dead = True
+        self._open = False
+        self._deliver()
+
+
+class VolatileStore(MemoryStore):
+    """Be the store `memory:`, and tell the truth what it stores."""
+
+    def __init__(self, world: World, truth: Truth, max_room_messages: int) -> None:
+        super().__init__(world.clock, max_room_messages)
+        self._truth = truth
+        self._ledger = Ledger(world.clock, lambda: world.random.randint(1, MAX_EPOCH))
+
+    def append(self, append: Append, done: Callable[[Appended], None]) -> None:
+        def tell(answer: Appended) -> None:
+            if isinstance(answer, Stored):
+                self._truth.stored(append.room, answer.epoch, answer.block)
+            done(answer)
+
+        super().append(append, tell)
+
+    def trim(self, room: str, keep: int, before: int, done: Callable[[Trimmed | Failed], None]) -> None:
+        def tell(outcome: Trimmed | Failed) -> None:
+            if isinstance(outcome, Trimmed):
+                self._truth.trimmed(room, outcome.first)
+            done(outcome)
+
+        super().trim(room, keep, before, tell)
+
+    def trimmed(self) -> list[tuple[str, int]]:
+        trimmed = super().trimmed()
+        for room, first in trimmed:
+            self._truth.trimmed(room, first)
+        return trimmed
+
+    def crash(self) -> None:
+        """Lose everything."""
+        self._truth.went_back({})
+
+
+__all__ = ["Disk", "DurableStore", "Epochs", "File", "Store", "VolatileStore"]

@@ -1,0 +1,58 @@
+"""Whatever goes wrong, nothing is lost, nothing comes twice, and everybody catches up."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.simulation.faults import DISASTERS, FAULTS
+from tests.simulation.simulation import CLIENTS, MESSAGES, MIN_FAULTS, Report, Simulation
+
+SEEDS = 20
+FIRST = 0
+
+_reports: dict[int, Report] = {}
+
+
+@pytest.mark.parametrize("seed", range(FIRST, FIRST + SEEDS))
+def test_every_promise_is_kept_whatever_goes_wrong(seed: int) -> None:
+    simulation = Simulation(seed)
+    report = _reports[seed] = simulation.run()
+    assert len(simulation.actors) >= CLIENTS[0] >= 5
+    assert len(simulation.rooms) >= 3
+    assert report.sent >= MESSAGES >= 500
+    assert report.faults >= MIN_FAULTS >= 20
+    assert report.delivered > report.sent
+
+
+def test_every_kind_of_fault_is_met_within_a_few_seeds() -> None:
+    met = {
+        kind for seed in range(FIRST, FIRST + SEEDS) for kind in (_reports.get(seed) or Simulation(seed).run()).counts
+    }
+    assert met == {fault.__name__ for fault in FAULTS | DISASTERS}
+
+
+def test_a_seed_runs_the_same_way_each_time() -> None:
+    assert Simulation(FIRST).run() == Simulation(FIRST).run()
+
+
+def test_a_seed_runs_the_same_way_in_another_process() -> None:
+    code = f"from tests.simulation.simulation import Simulation; print(Simulation({FIRST}).run().trace)"
+    root = Path(__file__).parents[2]
+    traces = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=root,
+            env={**os.environ, "PYTHONHASHSEED": hashes, "PYTHONPATH": str(root)},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        ).stdout.strip()
+        for hashes in ("1", "2")
+    }
+    assert traces == {Simulation(FIRST).run().trace}

@@ -1,0 +1,215 @@
+"""What is true, known from outside: every log in every epoch, and what each sender was told."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import NamedTuple
+
+from tests.simulation.world import Violation
+from zchat.broker.store.blocks import Block
+from zchat.messages import GapReason
+from zchat.wire import ID_BYTES, unpack
+
+
+def producer_of(told: bytes, token: bytes) -> bytes:
+    """Return what the broker makes of a greeting's producer and token, for others to see."""
+    return blake2b(told + token, digest_size=ID_BYTES).digest()
+
+
+class Entry(NamedTuple):
+    """Hold one message as it was stored."""
+
+    body: str
+    producer: bytes
+    user: str
+    timestamp: int
+
+
+class Truth:
+    """Keep each room's log as it was in each epoch, whole: nothing is trimmed here.
+
+    `logs` maps a room to the log that it has now, `epochs` to that log's epoch, `pasts` a room
+    and an epoch to the log in which that epoch is the newest, `firsts` a room to the first seq
+    that retention left. `place` says where a message lies now, `destroyed` holds what a disaster
+    took, `orders` maps a body to its sender's lane and its place in that sender's order,
+    `newest` a lane to the latest that is stored. `refused` and `acknowledged` are what senders
+    were told: why not, or where, and after how many others.
+    """
+
+    def __init__(self) -> None:
+        self.logs: dict[str, list[Entry]] = {}
+        self.epochs: dict[str, int] = {}
+        self.pasts: dict[tuple[str, int], list[Entry]] = {}
+        self.place: dict[str, int] = {}
+        self.destroyed: set[str] = set()
+        self.firsts: dict[str, int] = {}
+        self.orders: dict[str, tuple[str, int]] = {}
+        self.newest: dict[str, int] = {}
+        self.refused: dict[str, str] = {}
+        self.acknowledged: dict[str, tuple[int, int]] = {}
+
+    # -- the store ---------------------------------------------------------------------------------
+
+    def stored(self, room: str, epoch: int, block: Block) -> None:
+        """Take note of a block that has just become safe."""
+        log = self.logs.setdefault(room, [])
+        if epoch != self.epochs.get(room, 0):
+            if (room, epoch) in self.pasts:
+                raise Violation(f"{room}: epoch {epoch} began twice")
+            log = self.logs[room] = self.pasts[room, epoch] = log[:]
+            self.epochs[room] = epoch
+        if block.first != len(log) + 1:
+            raise Violation(f"{room}: a block begins at {block.first} behind {len(log)}")
+        _, timestamp, user, producer, bodies = unpack(block.data)
+        if log and timestamp < log[-1].timestamp:
+            raise Violation(f"{room}: time went back at {block.first}")
+        for body in map(str.rstrip, unpack(bodies)):
+            if body in self.place:
+                raise Violation(f"{room}: {body} is in the log twice: at {self.place[body]} and {len(log) + 1}")
+            if body in self.refused:
+                raise Violation(f"{room}: {body} was stored although its sender was told {self.refused[body]}")
+            lane, order = self.orders[body]
+            if order < self.newest.get(lane, 0):
+                raise Violation(f"{room}: {body} stands behind what its sender sent later")
+            self.newest[lane] = order
+            log.append(Entry(body, producer, user, timestamp))
+            self.place[body] = len(log)
+        if len(log) != block.last:
+            raise Violation(f"{room}: a block from {block.first} to {block.last} holds another number of messages")
+
+    def trimmed(self, room: str, first: int) -> None:
+        """Take note that retention removed what lies before `first`."""
+        self.firsts[room] = max(first, self.firsts.get(room, 1))
+
+    def went_back(self, lasts: dict[str, int]) -> None:
+        """Take note that the logs now end where `lasts` says: a disaster took the rest."""
+        for room, log in self.logs.items():
+            kept = log[: lasts.get(room, 0)]
+            for entry in log[len(kept) :]:
+                del self.place[entry.body]
+                self.destroyed.add(entry.body)
+            self.logs[room] = kept
+            self.epochs[room] = -1  # what comes now is another epoch
+        self.newest.clear()
+        for log in self.logs.values():
+            for entry in log:
+                lane, order = self.orders[entry.body]
+                self.newest[lane] = order
+
+    # -- senders -----------------------------------------------------------------------------------
+
+    def told_stored(self, body: str, seq: int) -> None:
+        """Take note that a sender was told where its message is."""
+        if body in self.acknowledged:
+            raise Violation(f"{body} was acknowledged twice")
+        self.acknowledged[body] = (seq, len(self.acknowledged))
+        if self.place.get(body) != seq and body not in self.destroyed:
+            where = self.place.get(body)
+            raise Violation(f"{body} was acknowledged at {seq}, and it is {'nowhere' if where is None else where}")
+
+    def told_refused(self, body: str, why: str) -> None:
+        """Take note that a sender was told that its message isn't and won't be stored."""
+        if body in self.place:
+            raise Violation(f"{body} is stored, and its sender was told {why}")
+        self.refused[body] = why
+
+    def check_acknowledged(self) -> None:
+        """Check that what was acknowledged is in the log, where it was said to be."""
+        for body, (seq, _) in self.acknowledged.items():
+            if self.place.get(body) != seq and body not in self.destroyed:
+                raise Violation(f"{body} was acknowledged at {seq} and is lost")
+
+    # -- readers -----------------------------------------------------------------------------------
+
+    def log_at(self, room: str, epoch: int, seq: int) -> list[Entry]:
+        """Return the log in which `seq` lies in `epoch`."""
+        if seq == 0 and epoch == 0:
+            return []
+        log = self.pasts.get((room, epoch))
+        if log is None or len(log) < seq:
+            raise Violation(f"{room}: there never was a message {seq} in epoch {epoch}")
+        return log
+
+
+class Stream:
+    """Follow what one reader is given of one room, from a position on; what it must not miss is checked.
+
+    `producer` is the session's own, whose messages it must not be sent.
+    """
+
+    def __init__(self, truth: Truth, room: str, epoch: int, seq: int, producer: bytes, who: str) -> None:
+        self.truth = truth
+        self.room = room
+        self.epoch = epoch
+        self.seq = seq
+        self.producer = producer
+        self.who = who
+        self.log = truth.log_at(room, epoch, seq)
+
+    def took(self, epoch: int, after: int, upto: int, messages: list[tuple[int, str, str, int]]) -> None:
+        """Check a notification that was taken: all others' messages after `after` up to `upto`, of one log."""
+        log = self.truth.log_at(self.room, epoch, upto)
+        if after != self.seq:
+            self._pass_own(after, [log])
+        if log is not self.log and log[: self.seq] != self.log[: self.seq]:
+            raise Violation(f"{self.who}: {self.room} went on at {self.seq} in another log, and no gap was told")
+        expected = [
+            (seq, entry.user, entry.body, entry.timestamp)
+            for seq, entry in enumerate(log[after:upto], after + 1)
+            if entry.producer != self.producer
+        ]
+        if messages != expected:
+            raise Violation(
+                f"{self.who}: {self.room} after {after} up to {upto} should be {expected}, and it was {messages}"
+            )
+        self.epoch, self.seq, self.log = epoch, upto, log
+
+    def skipped(self, epoch: int, after: int, upto: int, reason: str) -> None:
+        """Check a gap: that it had to be told, and goes on where reading can."""
+        if after != self.seq:
+            self._pass_own(after, [log for (room, _), log in self.truth.pasts.items() if room == self.room])
+        log = self.truth.log_at(self.room, epoch, upto)
+        if reason == GapReason.TRIMMED:
+            if not after < upto < self.truth.firsts.get(self.room, 1):
+                raise Violation(f"{self.who}: {self.room} has a gap up to {upto}, and it can be read")
+            if log[:after] != self.log[:after]:
+                raise Violation(f"{self.who}: {self.room} is another log, and it was told as trimmed")
+        elif self.truth.logs.get(self.room, [])[:after] == self.log[:after]:
+            raise Violation(f"{self.who}: {self.room} has a gap ({reason}) although its past is the log's")
+        elif (
+            reason == GapReason.TAIL_LOST
+            and upto >= self.truth.firsts.get(self.room, 1)
+            and log[:upto] != self.log[:upto]
+        ):
+            raise Violation(f"{self.who}: {self.room} lost more than its tail")
+        self.epoch, self.seq, self.log = epoch, upto, log
+
+    def _pass_own(self, after: int, logs: list[list[Entry]]) -> None:
+        """Go on to `after` if nothing but own messages lies between, in one of the logs that went on from here."""
+        for log in logs:
+            between = log[self.seq : after]
+            if (
+                len(between) == after - self.seq
+                and all(entry.producer == self.producer for entry in between)
+                and log[: self.seq] == self.log[: self.seq]
+            ):
+                self.seq, self.log = after, log
+                return
+        raise Violation(f"{self.who}: {self.room} went on after {after}, not after {self.seq}")
+
+    def expected_position(self, sure: bool, since: int) -> int:
+        """Return how far the position must have got at least, all said and acknowledged: over own messages too.
+
+        `sure`: the log is known to be that of the position. `since`: how many messages were acknowledged
+        before the room was joined, whose places its membership wasn't told.
+        """
+        log = self.truth.logs.get(self.room, [])
+        seq = len(log)
+        while seq > self.seq and log[seq - 1].producer == self.producer:
+            seq -= 1
+        while sure and seq < len(log) and self.truth.acknowledged.get(log[seq].body, (0, -1))[1] >= since:
+            seq += 1
+        return seq
+
+
+__all__ = ["Entry", "Stream", "Truth"]

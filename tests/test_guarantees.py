@@ -1,0 +1,205 @@
+"""The page of guarantees: its tests are there, its values are the code's; and the bounds that no other test holds."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import zmq
+
+import zchat
+from tests.broker.driver import Peer, World
+from zchat import client, dealer, lane, protocol, room, wire
+from zchat.broker import Broker, core, limits, loop, server
+from zchat.broker.settings import Settings
+from zchat.broker.store import base, commits, epochs, memory, open_store, reads, schema, sqlite
+
+ROOT = Path(__file__).parent.parent
+PAGE = (ROOT / "docs" / "guarantees.md").read_text(encoding="utf-8")
+REFERENCE = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
+BOUND = re.compile(r"^\| `(\w+)\.(\w+)` \| ([^|]+) \|", re.MULTILINE)
+MODULES: dict[str, ModuleType] = {
+    module.__name__.rpartition(".")[2]: module
+    for module in (
+        *(base, commits, epochs, memory, reads, schema, sqlite),
+        *(limits, loop, server),
+        *(client, dealer, lane, protocol, room, wire),
+    )
+}
+UNITS = {"KiB": 1024.0, "MiB": 1048576.0, "s": 1.0, "ms": 0.001, "day": 86_400e6, "": 1.0}
+
+
+def rows() -> Iterator[str]:
+    """Yield the rows of the page's tables, without their heads."""
+    for before, line in pairwise(PAGE.splitlines()):
+        if line.startswith("| ") and before.startswith("|") and not line.startswith("| ---"):
+            yield line
+
+
+def test_every_line_names_its_test() -> None:
+    assert len(list(rows())) > 60
+    assert not [row for row in rows() if not REFERENCE.search(row)]
+
+
+def test_every_test_that_is_named_is_there() -> None:
+    there: dict[str, set[str]] = {}
+    for place in {place for place, _ in REFERENCE.findall(PAGE)}:
+        tree = ast.parse((ROOT / place).read_text(encoding="utf-8"))
+        there[place] = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    assert not [f"{place}::{name}" for place, name in REFERENCE.findall(PAGE) if name not in there[place]]
+
+
+@pytest.mark.parametrize(("module", "name", "text"), BOUND.findall(PAGE))
+def test_a_bound_has_the_value_that_the_page_tells(module: str, name: str, text: str) -> None:
+    number, _, unit = text.partition(" ")
+    told = float(number.replace(",", "")) * UNITS[unit]
+    if name.endswith("_MS"):
+        told *= 1000
+    assert getattr(MODULES[module], name) == told
+
+
+def test_every_bound_of_the_broker_is_on_the_page() -> None:
+    told = {name for module, name, _ in BOUND.findall(PAGE) if module == "limits"}
+    assert told == {name for name in vars(limits) if name.isupper() and not hasattr(wire, name)}
+
+
+# -- bounds that no other test holds -------------------------------------------------------------------
+
+
+def test_the_brokers_socket_has_its_bounds() -> None:
+    with zmq.Context[zmq.Socket[bytes]]() as context:
+        router = loop._router(context, Settings())
+        try:
+            assert router.getsockopt(zmq.SNDHWM) == 52 == 2 * (limits.HIGH_WATER_MARK + limits.MAX_REQUESTS)
+            assert router.getsockopt(zmq.RCVHWM) == loop.RECEIVE_MARK
+            assert router.getsockopt(zmq.MAXMSGSIZE) == wire.MAX_BLOCK_BYTES + wire.FRAME_OVERHEAD
+            assert router.getsockopt(zmq.BACKLOG) == loop.BACKLOG
+            assert router.getsockopt(zmq.HANDSHAKE_IVL) == loop.HANDSHAKE_MS
+            assert router.getsockopt(zmq.HEARTBEAT_IVL) == loop.TRANSPORT_HEARTBEAT_MS
+            assert router.getsockopt(zmq.HEARTBEAT_TIMEOUT) == loop.TRANSPORT_HEARTBEAT_MS
+            assert router.getsockopt(zmq.LINGER) == limits.LINGER_SECONDS * 1000
+        finally:
+            router.close(0)
+
+
+def test_the_routers_own_names_begin_somewhere_else_each_time() -> None:
+    names = []
+    for _ in range(2):
+        with zmq.Context[zmq.Socket[bytes]]() as context:
+            router = loop._router(context, Settings())
+            peer = context.socket(zmq.DEALER)
+            try:
+                peer.connect(loop._bind(router, "tcp://127.0.0.1:*"))
+                peer.send(b"")
+                assert router.poll(10_000)
+                names.append(router.recv_multipart()[0])
+            finally:
+                peer.close(0)
+                router.close(0)
+    assert names[0] != names[1]
+
+
+def test_a_turn_of_the_broker_takes_a_bounded_number_of_frames() -> None:
+    class Flood:
+        """Always have another message."""
+
+        def recv(self, flags: int) -> bytes:
+            return b"frame"
+
+        def getsockopt(self, option: int) -> int:
+            return 0
+
+    class Receiver:
+        taken = 0
+
+        def receive(self, routing_id: bytes, frames: list[bytes], now: float) -> None:
+            self.taken += 1
+
+    turns: Any = loop.Loop((), open_store("memory:"), Settings())
+    turns._router = Flood()
+    receiver = Receiver()
+    assert not turns._receive(receiver)
+    assert receiver.taken == limits.TURN_FRAMES
+
+
+def test_the_broker_remembers_a_bounded_number_of_replaced_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(core, "FENCED", 3)
+    world = World()
+    peer = Peer(world, "bob")
+    oldest, *others = [peer.reconnect() for _ in range(4)]
+    assert list(world.core.fenced) == others
+    world.receive(others[0], wire.pack(("leave", 1, "General", 1)))
+    assert world.core.counters.fenced == 1
+    world.receive(oldest, wire.pack(("leave", 1, "General", 1)))
+    assert wire.decode_notice(world.port.frames[oldest][-1])[2] == "no_session"
+
+
+def test_the_clients_socket_has_its_bounds() -> None:
+    with zmq.Context[zmq.Socket[bytes]]() as context:
+        connection = dealer.Dealer(context, "tcp://127.0.0.1:1", patient=False)
+        try:
+            assert connection.socket.getsockopt(zmq.SNDHWM) == dealer.SEND_MARK
+            assert connection.socket.getsockopt(zmq.RCVHWM) == dealer.RECEIVE_MARK
+            assert connection.socket.getsockopt(zmq.MAXMSGSIZE) == dealer.MAX_REPLY_BYTES
+        finally:
+            connection.close()
+
+
+def test_sqlite_flushes_every_commit_to_the_disk(tmp_path: Path) -> None:
+    store = open_store(f"sqlite:{tmp_path / 'log'}")
+    assert isinstance(store, sqlite.SqliteStore)
+    assert synchronous(store, tmp_path) == 2  # SQLite's number for FULL
+
+
+def test_sqlite_can_be_told_to_flush_less(tmp_path: Path) -> None:
+    assert synchronous(sqlite.SqliteStore(tmp_path / "log", synchronous="NORMAL"), tmp_path) == 1
+
+
+def synchronous(store: sqlite.SqliteStore, folder: Path) -> int:
+    """Return how a store's connection that writes flushes, in SQLite's numbers."""
+    store.open(lambda: None)
+    try:
+        connection = store._connect()
+        try:
+            number: int = connection.execute("PRAGMA synchronous").fetchone()[0]
+            return number
+        finally:
+            connection.close()
+    finally:
+        store.close()
+
+
+def test_waits_have_the_defaults_of_this_page() -> None:
+    for function, seconds in (
+        (zchat.Room.send, room.SEND_TIMEOUT),
+        (zchat.Room.send_many, room.SEND_TIMEOUT),
+        (zchat.Client.join, client.ASK_TIMEOUT),
+        (zchat.Client.rooms, client.ASK_TIMEOUT),
+        (zchat.Client.history, client.ASK_TIMEOUT),
+    ):
+        assert inspect.signature(function).parameters["timeout"].default == seconds
+
+
+def test_send_many_takes_no_more_from_its_source_than_may_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "MAX_WAITING_BYTES", 100 * room.WAITING_COST)
+    taken = 0
+
+    def source() -> Iterator[str]:
+        nonlocal taken
+        for _ in range(10_000):
+            taken += 1
+            yield "x"
+
+    with Broker("tcp://127.0.0.1:*") as broker, zchat.Client(broker.url, user="bob") as bob:
+        general = bob.join("General")
+        monkeypatch.setattr(general._client._receiver.core, "offer", lambda name, batch: None)  # nothing goes out
+        with pytest.raises(zchat.DeadlineExceeded):
+            general.send_many(source(), timeout=0.1)
+    assert taken == 100

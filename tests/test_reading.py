@@ -1,0 +1,84 @@
+"""From notifications to messages and positions, over one join and the next."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zchat.membership import Membership
+from zchat.messages import Gap, Position
+from zchat.reading import Reading
+
+
+class Joined:
+    """Hold a reading and its membership; `credit` is what was returned."""
+
+    def __init__(self, position: Position) -> None:
+        self.credit: list[int] = []
+        self.reading = Reading(lambda reading: None, lambda membership, taken: self.credit.append(taken))
+        self.membership = Membership("General", 1, position, 10, self.reading, create=True, sure=True)
+        self.reading.begin(self.membership)
+
+    def own(self, epoch: int, first: int, last: int) -> None:
+        for each in (self.membership, self.reading):
+            each.own(epoch, first, last)
+
+    def notify(self, *notice: Any) -> None:
+        self.membership.notified(notice[2], notice[4])
+        self.reading.push(list(notice))
+
+    def rejoin(self, *, sure: bool, mark: int = 10) -> None:
+        self.membership.rejoin(2, mark)
+        self.membership.rejoined("General", mark, sure=sure)
+        self.reading.begin(self.membership)
+
+
+def test_own_messages_of_the_next_log_do_not_move_a_position_past_the_gap_between_them() -> None:
+    joined = Joined(Position(77, 0))
+    joined.own(77, 1, 43)
+    assert joined.reading.position == (77, 43)
+    joined.rejoin(sure=False)
+    joined.own(99, 12, 160)
+    assert joined.reading.position == (77, 43)
+    joined.notify("gap", "General", 0, 43, 0, "reset")
+    assert isinstance(joined.reading.take(0), Gap)
+    assert joined.reading.position == (0, 0), "1 to 11 are others' and not taken"
+    joined.notify("push", "General", 99, 0, 11, [])
+    chunk = joined.reading.take(0)
+    assert chunk is not None
+    assert not isinstance(chunk, Gap)
+    joined.reading.put_back(chunk)
+    assert joined.reading.position == (99, 160)
+
+
+def test_own_messages_that_the_next_join_begins_behind_are_passed_once_all_before_them_is_taken() -> None:
+    joined = Joined(Position(77, 0))
+    joined.notify("push", "General", 77, 0, 5, [])
+    joined.own(77, 6, 9)
+    joined.rejoin(sure=True)
+    chunk = joined.reading.take(0)
+    assert chunk is not None
+    assert not isinstance(chunk, Gap)
+    assert joined.reading.position == (77, 0)
+    joined.reading.put_back(chunk)
+    assert joined.reading.position == (77, 9)
+
+
+def test_own_messages_that_were_trimmed_do_not_move_a_position_back() -> None:
+    joined = Joined(Position(77, 0))
+    joined.own(77, 1, 9)
+    joined.notify("gap", "General", 77, 0, 5, "trimmed")
+    assert isinstance(joined.reading.take(0), Gap)
+    assert joined.reading.position == (77, 9)
+
+
+def test_what_was_taken_is_returned_when_the_next_window_is_smaller() -> None:
+    joined = Joined(Position(77, 0))
+    for number in range(4):
+        joined.notify("push", "General", 77, number, number + 1, [])
+        chunk = joined.reading.take(0)
+        assert chunk is not None
+        assert not isinstance(chunk, Gap)
+        joined.reading.put_back(chunk)
+    assert joined.credit == []
+    joined.rejoin(sure=True, mark=2)
+    assert joined.credit == [4]

@@ -1,0 +1,290 @@
+"""Clients whose broker is killed and started again: what a program is promised then."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import pytest
+
+import zchat
+from tests.mortal import Mortal
+from tests.running import DEADLINE, eventually
+from zchat.broker import Broker
+
+Start = Callable[..., Mortal]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Give a function that starts a broker in a process of its own."""
+    with ExitStack() as stack:
+        yield lambda *arguments: stack.enter_context(Mortal(*arguments))
+
+
+@pytest.fixture
+def lasting(start: Start, tmp_path: Path) -> Mortal:
+    """Give a broker whose rooms outlive it."""
+    return start(f"sqlite:{tmp_path / 'z.db'}")
+
+
+def test_a_send_waits_until_the_broker_is_back(lasting: Mortal) -> None:
+    with zchat.Client(lasting.url, user="alice") as client:
+        room = client.join("General")
+        room.send("before")
+        lasting.kill()
+        sent: list[zchat.Message] = []
+        sender = Thread(target=lambda: sent.append(room.send("meanwhile", timeout=DEADLINE)))
+        sender.start()
+        lasting.start()
+        sender.join(DEADLINE)
+        assert [message.seq for message in sent] == [2]
+        assert [message.body for message in room.history()] == ["before", "meanwhile"]
+
+
+def test_messages_flow_within_a_second_of_the_brokers_return(lasting: Mortal) -> None:
+    with zchat.Client(lasting.url, user="alice") as alice, zchat.Client(lasting.url, user="bob") as bob:
+        said, heard = alice.join("General"), bob.join("General")
+        for number in range(3):
+            lasting.kill()
+            lasting.start()
+            back = time.monotonic()
+            said.send(number, timeout=DEADLINE)
+            assert next(heard.messages(timeout=DEADLINE)).body == number
+            assert time.monotonic() - back < 1
+
+
+def test_a_publisher_under_load_loses_nothing_and_stores_nothing_twice(lasting: Mortal) -> None:
+    many = 30_000
+    with zchat.Client(lasting.url, user="alice") as alice, zchat.Client(lasting.url, user="bob") as bob:
+        said, heard = alice.join("General"), bob.join("General")
+        halfway = [Event() for _ in range(3)]
+
+        def bodies() -> Iterator[int]:
+            for number in range(many):
+                yield number
+                if number % 10_000 == 5_000:
+                    halfway[number // 10_000].set()
+
+        counts: list[int] = []
+        sender = Thread(target=lambda: counts.append(said.send_many(bodies(), timeout=DEADLINE)))
+        sender.start()
+        for moment in halfway:
+            assert moment.wait(DEADLINE)
+            lasting.kill()
+            lasting.start()
+        got = []
+        for message in heard.messages(timeout=DEADLINE):
+            got.append(message.body)
+            if len(got) == many:
+                break
+        sender.join(DEADLINE)
+        assert counts == [many]
+        assert got == list(range(many)), "live, once and in order"
+        assert [message.body for message in alice.history("General", after=0, limit=2 * many)] == list(range(many))
+        assert said.position.seq <= many
+
+
+def test_a_memory_broker_that_is_started_again_is_a_gap_and_then_live(start: Start) -> None:
+    mortal = start("memory:")
+    with zchat.Client(mortal.url, user="alice") as alice, zchat.Client(mortal.url, user="bob") as bob:
+        said, heard = alice.join("General"), bob.join("General")
+        said.send_many(["one", "two"])
+        assert [message.body for message in heard.messages(timeout=0.5)] == ["one", "two"]
+        mortal.kill()
+        mortal.start()
+        with pytest.raises(zchat.GapError) as gap:
+            next(heard.messages(timeout=DEADLINE))
+        assert (gap.value.after, gap.value.upto, gap.value.reason) == (2, 0, zchat.GapReason.RESET)
+        with pytest.raises(zchat.GapError):
+            next(said.messages(timeout=DEADLINE))
+        assert said.send("three", timeout=DEADLINE).seq == 1
+        assert next(heard.messages(timeout=DEADLINE)).body == "three"
+        assert heard.position == zchat.Position(heard.position.epoch, 1)
+
+
+def test_events_tell_of_the_loss_and_the_return_in_their_place(lasting: Mortal) -> None:
+    with zchat.Client(lasting.url, user="bob") as bob:
+        bob.join("General")
+        events = bob.events(timeout=DEADLINE)
+        with zchat.Client(lasting.url, user="alice") as alice:
+            room = alice.join("General")
+            room.send("before")
+            lasting.kill()
+            lasting.start()
+            room.send("behind", timeout=DEADLINE)
+        seen = [next(events) for _ in range(4)]
+    assert [type(event) for event in seen] == [
+        zchat.Message,
+        zchat.Disconnected,
+        zchat.Reconnected,
+        zchat.Message,
+    ]
+    assert isinstance(seen[1], zchat.Disconnected)
+    assert seen[1].reason
+
+
+def test_a_handler_is_told_of_the_loss_and_the_return(lasting: Mortal) -> None:
+    seen: list[zchat.Event] = []
+    with zchat.Client(lasting.url, user="bob", on_event=seen.append):
+        lasting.kill()
+        lasting.start()
+        eventually(lambda: len(seen) == 2, "both are told")
+    assert [type(event) for event in seen] == [zchat.Disconnected, zchat.Reconnected]
+
+
+def test_losses_that_nobody_takes_do_not_pile_up() -> None:
+    with Broker("tcp://127.0.0.1:*") as broker, zchat.Client(broker.url, user="bob") as bob:
+        for _ in range(500):
+            bob._on_link(zchat.Disconnected("again"))
+            bob._on_link(zchat.Reconnected())
+        kinds = [type(event) for event in bob.events(timeout=0)]
+    assert kinds == [zchat.Disconnected, zchat.Reconnected] * (len(kinds) // 2)
+    assert len(kinds) == 100
+
+
+def test_a_message_without_a_broker_is_not_sent_when_its_deadline_comes(lasting: Mortal) -> None:
+    seen: list[zchat.Event] = []
+    with zchat.Client(lasting.url, user="alice", on_event=seen.append) as client:
+        room = client.join("General")
+        lasting.kill()
+        eventually(lambda: seen, "the loss is noticed")
+        with pytest.raises(zchat.DeadlineExceeded) as failed:
+            room.send("never", timeout=0.2)
+        assert type(failed.value) is zchat.DeadlineExceeded
+        with pytest.raises(zchat.DeadlineExceeded):
+            client.rooms(timeout=0.2)
+        lasting.start()
+        assert room.send("later", timeout=DEADLINE).seq == 1
+
+
+def test_a_message_on_its_way_is_sent_again_though_its_caller_has_gone(lasting: Mortal) -> None:
+    with zchat.Client(lasting.url, user="alice") as client:
+        room = client.join("General")
+        lasting.freeze()
+        with pytest.raises(zchat.OutcomeUnknown):
+            room.send("first", timeout=0.2)
+        lasting.kill()
+        lasting.start()
+        assert room.send("second", timeout=DEADLINE).seq == 2
+        assert [message.body for message in room.history()] == ["first", "second"]
+
+
+def test_a_broker_that_stands_still_for_a_while_costs_nothing(lasting: Mortal) -> None:
+    with zchat.Client(lasting.url, user="alice") as alice, zchat.Client(lasting.url, user="bob") as bob:
+        said, heard = alice.join("General"), bob.join("General")
+        lasting.freeze()
+        sent: list[zchat.Message] = []
+        sender = Thread(target=lambda: sent.append(said.send("meanwhile", timeout=DEADLINE)))
+        sender.start()
+        eventually(lambda: not alice._receiver.core.connected, "its silence is taken for a lost connection")
+        lasting.thaw()
+        sender.join(DEADLINE)
+        assert [message.seq for message in sent] == [1]
+        assert [message.body for message in heard.messages(timeout=1)] == ["meanwhile"]
+        said.send("goes on", timeout=DEADLINE)
+        assert next(heard.messages(timeout=DEADLINE)).body == "goes on"
+
+
+def test_a_broker_that_stops_in_good_order_is_waited_for(lasting: Mortal) -> None:
+    with zchat.Client(lasting.url, user="alice") as client:
+        room = client.join("General")
+        lasting.stop()
+        lasting.start()
+        assert room.send("still here", timeout=DEADLINE).seq == 1
+
+
+def noticed(client: zchat.Client) -> None:
+    """Wait until a client has lost its connection."""
+    assert any(isinstance(event, zchat.Disconnected) for event in client.events(timeout=DEADLINE))
+
+
+def test_another_broker_of_the_list_is_tried_when_the_first_is_gone(start: Start) -> None:
+    first, second = start("memory:"), start("memory:")
+    with zchat.Client([first.url, second.url], user="alice") as client:
+        room = client.join("General")
+        room.send("to the first")
+        assert client.url == first.url
+        first.kill()
+        noticed(client)  # what is on its way as a broker dies may be stored there: nobody could say
+        room.send("to the second", timeout=DEADLINE)
+        assert client.url == second.url
+        second.kill()
+        noticed(client)
+        first.start()
+        room.send("to the first again", timeout=DEADLINE)
+        assert client.url == first.url
+
+
+def test_a_room_that_is_gone_ends_with_the_reason_and_can_be_joined_anew(start: Start) -> None:
+    mortal = start("memory:", "General", "Crypto")
+    with zchat.Client(mortal.url, user="alice") as client:
+        general, crypto = client.join("General"), client.join("Crypto")
+        mortal.kill()
+        mortal.start("General")
+        with pytest.raises(zchat.NoSuchRoom):
+            list(crypto.messages(timeout=DEADLINE))
+        with pytest.raises(zchat.NotAMember):
+            crypto.send("x")
+        assert general.send("goes on", timeout=DEADLINE).seq == 1
+        with pytest.raises(zchat.NoSuchRoom):
+            client.join("Crypto")
+        mortal.kill()
+        mortal.start()
+        assert client.join("Crypto", timeout=DEADLINE).send("anew", timeout=DEADLINE).seq == 1
+
+
+def test_a_handler_goes_on_for_the_other_rooms_and_the_reason_is_heard_at_the_end(start: Start) -> None:
+    mortal = start("memory:", "General", "Crypto")
+    seen: list[zchat.Event] = []
+    bob = zchat.Client(mortal.url, user="bob", on_event=seen.append)
+    for room in ("Crypto", "General"):
+        bob.join(room)
+    mortal.kill()
+    mortal.start("General")
+    eventually(lambda: zchat.Reconnected() in seen, "it is connected again")
+    with zchat.Client(mortal.url, user="alice") as alice:
+        alice.join("General").send("hello")
+    eventually(lambda: isinstance(seen[-1], zchat.Message), "the other room goes on")
+    with pytest.raises(zchat.HandlerFailed, match="Crypto"), bob:
+        pass
+
+
+def test_a_reader_that_holds_unread_messages_goes_on_behind_them(lasting: Mortal) -> None:
+    with zchat.Client(lasting.url, user="alice") as alice, zchat.Client(lasting.url, user="bob") as bob:
+        said, heard = alice.join("General"), bob.join("General")
+        for number in range(30):
+            said.send(number)
+        assert next(heard.messages(timeout=DEADLINE)).body == 0
+        lasting.kill()
+        lasting.start()
+        for number in range(30, 60):
+            said.send(number, timeout=DEADLINE)
+        assert [message.body for message in heard.messages(timeout=1)] == list(range(1, 60))
+        assert heard.position.seq == 60
+
+
+def test_close_waits_for_the_broker_until_its_deadline(lasting: Mortal) -> None:
+    client = zchat.Client(lasting.url, user="alice")
+    room = client.join("General")
+    lasting.kill()
+    failed: list[Any] = []
+
+    def send() -> None:
+        try:
+            room.send("x", timeout=None)
+        except zchat.ZchatError as error:
+            failed.append(error)
+
+    sender = Thread(target=send)
+    sender.start()
+    eventually(lambda: client._receiver.core._pending, "it waits")
+    began = time.monotonic()
+    client.close(timeout=0.5)
+    assert 0.4 < time.monotonic() - began < 3
+    sender.join(DEADLINE)
+    assert isinstance(failed[0], zchat.ConnectionLost | zchat.OutcomeUnknown)

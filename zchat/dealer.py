@@ -1,0 +1,106 @@
+"""A connection's sockets: the DEALER, and what watches its TCP connection. The receive thread's."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+
+import zmq
+
+from zchat.address import is_ipv6
+from zchat.defaults import DEFAULT_URL
+from zchat.errors import AddressError
+from zchat.wire import FRAME_OVERHEAD, MAX_BLOCK_BYTES
+
+LINGER_MS = 200
+"""How long a closing socket goes on sending what it was given: a credit, a goodbye."""
+
+SEND_MARK = 1_000
+"""Frames that may wait in the DEALER: 16 requests, a credit a room; one more means that nobody reads."""
+
+RECEIVE_MARK = 1_000
+"""Frames that libzmq reads ahead: credit bounds what can come long before."""
+
+MAX_REPLY_BYTES = 2 * (MAX_BLOCK_BYTES + FRAME_OVERHEAD)
+"""The largest frame that is taken from a broker: a notification of one block, with room for more."""
+
+MAX_SOCKETS = 65_536
+"""Sockets in the context that a process's clients share, five each; the limit on open files comes first."""
+
+NEVER_MS = 2**31 - 1
+"""Wait until libzmq connects again by itself: the client's own tries come long before, over fresh sockets."""
+
+BREAKS = {
+    zmq.Event.DISCONNECTED: "the connection broke",
+    zmq.Event.CONNECT_RETRIED: "no broker answers there",
+    zmq.Event.HANDSHAKE_FAILED_NO_DETAIL: "what answers there is no broker",
+    zmq.Event.HANDSHAKE_FAILED_PROTOCOL: "what answers there is no broker",
+    zmq.Event.HANDSHAKE_FAILED_AUTH: "the broker there refused the connection",
+}
+"""What libzmq tells of a connection that can't go on, in words."""
+
+_contexts: dict[int, zmq.Context[zmq.Socket[bytes]]] = {}
+_contexts_lock = threading.Lock()
+
+
+def context_of_this_process() -> zmq.Context[zmq.Socket[bytes]]:
+    """Return this process's context: one, shared by its clients; a forked child gets its own. Any thread."""
+    with _contexts_lock:
+        context = _contexts.get(os.getpid())
+        if context is None:
+            context = zmq.Context()
+            context.set(zmq.MAX_SOCKETS, min(MAX_SOCKETS, context.get(zmq.SOCKET_LIMIT)))
+            _contexts[os.getpid()] = context
+        return context
+
+
+class Dealer:
+    """Hold one connection to a broker; `patient` lets libzmq try until somebody listens there.
+
+    Raises:
+        AddressError: `url` is no address.
+    """
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], url: str, *, patient: bool) -> None:
+        self.socket = context.socket(zmq.DEALER)
+        self.monitor = context.socket(zmq.PAIR)
+        try:
+            self.socket.setsockopt(zmq.SNDHWM, SEND_MARK)
+            self.socket.setsockopt(zmq.RCVHWM, RECEIVE_MARK)
+            self.socket.setsockopt(zmq.MAXMSGSIZE, MAX_REPLY_BYTES)
+            if not patient:
+                self.socket.setsockopt(zmq.RECONNECT_IVL, NEVER_MS)
+            self.socket.setsockopt(zmq.IPV6, is_ipv6(url))
+            place = f"inproc://dealer-{id(self)}"
+            self.socket.monitor(place, sum(BREAKS))
+            self.monitor.connect(place)
+            self.socket.connect(url)
+        except zmq.ZMQError as error:
+            self.close()
+            raise AddressError(
+                f"{url!r} is not a broker's address ({error.strerror}): use tcp://HOST:PORT, for instance {DEFAULT_URL}"
+            ) from error
+        self.polled = ((self.socket, zmq.POLLIN), (self.monitor, zmq.POLLIN))
+
+    def send(self, frame: bytes) -> bool:
+        """Send one frame; False if too many wait to be sent already."""
+        try:
+            self.socket.send(frame, zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        return True
+
+    def broken(self) -> str:
+        """Return how the connection broke, nothing if it didn't."""
+        how = ""
+        while int(self.monitor.get(zmq.EVENTS)) & zmq.POLLIN:
+            event, *_ = self.monitor.recv_multipart(zmq.NOBLOCK)  # in the machine's order: it comes from this process
+            how = how or BREAKS[zmq.Event(int.from_bytes(event[:2], sys.byteorder))]
+        return how
+
+    def close(self, lingering: bool = False) -> None:
+        """Close it; what is not sent yet is dropped unless `lingering`."""
+        self.socket.monitor(None, 0)
+        self.monitor.close(0)
+        self.socket.close(LINGER_MS if lingering else 0)

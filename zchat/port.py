@@ -1,0 +1,60 @@
+"""What the client's core meets at its edges: what it needs from outside, and who waits for it there."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+from zchat.errors import ZchatError
+
+
+class Welcome(NamedTuple):
+    """Hold what the broker's answer to the greeting agreed on; sizes in bytes, times in milliseconds."""
+
+    version: int
+    user: str
+    mark: int
+    max_message: int
+    max_block_bytes: int
+    max_block_messages: int
+    max_requests: int
+    ping_ms: int
+    lost_ms: int
+    expire_ms: int
+
+
+class Call(Protocol):
+    """Wait for an answer, somewhere outside the core."""
+
+    withdrawn: bool
+
+    def resolve(self, result: Any) -> bool:
+        """Take the answer; False if nobody waits for it any more."""
+
+    def fail(self, error: Exception) -> None:
+        """Take the reason why there is none."""
+
+
+class Port(Protocol):
+    """What the core needs from outside."""
+
+    def send(self, frame: bytes) -> None:
+        """Send one frame over the connection that there is."""
+
+    def opened(self, welcome: Welcome) -> None:
+        """Take note that the broker has answered the greeting, the first or a later one."""
+
+    def lost(self, error: ZchatError) -> None:
+        """Take note that the connection is given up: nothing is sent until the next, nothing heard."""
+
+    def connect(self) -> None:
+        """Open a fresh connection in place of the one given up; the greeting is sent next."""
+
+    def ended(self, error: ZchatError | None) -> None:
+        """Take note that it is all over: as asked (None), or why."""
+
+
+class Chance(Protocol):
+    """Give random numbers: a `random.Random`."""
+
+    def uniform(self, a: float, b: float, /) -> float:
+        """Return a number from `a` to `b`."""
