@@ -102,12 +102,21 @@ class Question:
 
 
 class _Feed(Reading):
-    """Be a reading that looks at what it is pushed."""
+    """Be a reading that looks at what it is pushed.
+
+    `since`: how many messages had been acknowledged when the room was joined, or joined again: it isn't told
+    the places of its own among them any more.
+    """
 
     def __init__(self, client: Client, arrived: Callable[[Reading], None]) -> None:
         super().__init__(arrived, client.credit)
         self._client = client
         self.heads: deque[list[Any]] = deque()
+        self.since = 0
+
+    def begin(self, membership: Membership) -> None:
+        self.since = len(self._client.truth.acknowledged)
+        super().begin(membership)
 
     def push(self, notice: list[Any]) -> None:
         if notice[0] == "push":
@@ -129,7 +138,6 @@ class Joined:
         self.membership: Membership | None = None
         self.stream: Stream | None = None
         self.leaving = False
-        self.since = 0
         self.paused_until = 0.0
         self._taking = False
         self._chunk: Chunk | None = None
@@ -139,7 +147,6 @@ class Joined:
         """Take note that the room is joined."""
         client = self.client
         self.membership = membership
-        self.since = len(client.truth.acknowledged)
         position = self.feed.position
         if self.asked is not None:
             require(position == self.asked, f"{self.name}: joined at {position}, not at {self.asked}")

@@ -15,6 +15,9 @@ RETRY = 0.05
 BYE = b"\x92\xa3bye"
 """How a goodbye begins."""
 
+NO_SESSION = b"\xaano_session"
+"""What a refusal for want of a session holds: the broker was started anew, and nobody had told the client yet."""
+
 
 class Owner(Protocol):
     """Have a DEALER."""
@@ -77,6 +80,8 @@ class Connection:
 
     def _at_client(self, frame: bytes) -> None:
         self.network.world.note("down", self.routing_id, frame)
+        if NO_SESSION in frame:
+            self.network.byes.discard(self.dealer)
         self.dealer.owner.arrived(frame)
 
     @property
@@ -107,7 +112,8 @@ class Network:
     """Hold all connections, and be the broker's port.
 
     `room` is how many frames a pipe to a client takes. `listening` tells whether a broker is
-    there; `at_broker` is called with what reaches it, `byes` are the sockets whose goodbye did.
+    there; `at_broker` is called with what reaches it, `byes` are the sockets whose goodbye did,
+    over a connection with a session.
     """
 
     def __init__(self, world: World, room: int) -> None:

@@ -134,7 +134,8 @@ class Truth:
 class Stream:
     """Follow what one reader is given of one room, from a position on; what it must not miss is checked.
 
-    `producer` is the session's own, whose messages it must not be sent.
+    `producer` is the session's own, whose messages it must not be sent. `logs` are those that it may be reading:
+    over own messages, which it isn't sent, there can be several ways.
     """
 
     def __init__(self, truth: Truth, room: str, epoch: int, seq: int, producer: bytes, who: str) -> None:
@@ -144,14 +145,14 @@ class Stream:
         self.seq = seq
         self.producer = producer
         self.who = who
-        self.log = truth.log_at(room, epoch, seq)
+        self.logs = [truth.log_at(room, epoch, seq)]
 
     def took(self, epoch: int, after: int, upto: int, messages: list[tuple[int, str, str, int]]) -> None:
         """Check a notification that was taken: all others' messages after `after` up to `upto`, of one log."""
         log = self.truth.log_at(self.room, epoch, upto)
         if after != self.seq:
             self._pass_own(after, [log])
-        if log is not self.log and log[: self.seq] != self.log[: self.seq]:
+        if not any(_same(log, past, self.seq) for past in self.logs):
             raise Violation(f"{self.who}: {self.room} went on at {self.seq} in another log, and no gap was told")
         expected = [
             (seq, entry.user, entry.body, entry.timestamp)
@@ -162,40 +163,37 @@ class Stream:
             raise Violation(
                 f"{self.who}: {self.room} after {after} up to {upto} should be {expected}, and it was {messages}"
             )
-        self.epoch, self.seq, self.log = epoch, upto, log
+        self.epoch, self.seq, self.logs = epoch, upto, [log]
 
     def skipped(self, epoch: int, after: int, upto: int, reason: str) -> None:
         """Check a gap: that it had to be told, and goes on where reading can."""
         if after != self.seq:
             self._pass_own(after, [log for (room, _), log in self.truth.pasts.items() if room == self.room])
         log = self.truth.log_at(self.room, epoch, upto)
+        first = self.truth.firsts.get(self.room, 1)
         if reason == GapReason.TRIMMED:
-            if not after < upto < self.truth.firsts.get(self.room, 1):
+            if not after < upto < first:
                 raise Violation(f"{self.who}: {self.room} has a gap up to {upto}, and it can be read")
-            if log[:after] != self.log[:after]:
+            if not any(_same(log, past, after) for past in self.logs):
                 raise Violation(f"{self.who}: {self.room} is another log, and it was told as trimmed")
-        elif self.truth.logs.get(self.room, [])[:after] == self.log[:after]:
+        elif all(_same(self.truth.logs.get(self.room, []), past, after) for past in self.logs):
             raise Violation(f"{self.who}: {self.room} has a gap ({reason}) although its past is the log's")
-        elif (
-            reason == GapReason.TAIL_LOST
-            and upto >= self.truth.firsts.get(self.room, 1)
-            and log[:upto] != self.log[:upto]
-        ):
+        elif reason == GapReason.TAIL_LOST and upto >= first and not any(_same(log, past, upto) for past in self.logs):
             raise Violation(f"{self.who}: {self.room} lost more than its tail")
-        self.epoch, self.seq, self.log = epoch, upto, log
+        self.epoch, self.seq, self.logs = epoch, upto, [log]
 
     def _pass_own(self, after: int, logs: list[list[Entry]]) -> None:
-        """Go on to `after` if nothing but own messages lies between, in one of the logs that went on from here."""
-        for log in logs:
-            between = log[self.seq : after]
-            if (
-                len(between) == after - self.seq
-                and all(entry.producer == self.producer for entry in between)
-                and log[: self.seq] == self.log[: self.seq]
-            ):
-                self.seq, self.log = after, log
-                return
-        raise Violation(f"{self.who}: {self.room} went on after {after}, not after {self.seq}")
+        """Go on to `after` if nothing but own messages lies between, in any of the logs that went on from here."""
+        ways = [
+            log
+            for log in logs
+            if len(log) >= after
+            and all(entry.producer == self.producer for entry in log[self.seq : after])
+            and any(_same(log, past, self.seq) for past in self.logs)
+        ]
+        if not ways:
+            raise Violation(f"{self.who}: {self.room} went on after {after}, not after {self.seq}")
+        self.seq, self.logs = after, ways
 
     def expected_position(self, sure: bool, since: int) -> int:
         """Return how far the position must have got at least, all said and acknowledged: over own messages too.
@@ -210,6 +208,10 @@ class Stream:
         while sure and seq < len(log) and self.truth.acknowledged.get(log[seq].body, (0, -1))[1] >= since:
             seq += 1
         return seq
+
+
+def _same(log: list[Entry], other: list[Entry], upto: int) -> bool:
+    return log is other or log[:upto] == other[:upto]
 
 
 __all__ = ["Entry", "Stream", "Truth"]

@@ -184,17 +184,27 @@ class Ledger:
             del self._producers[pair]
         return pairs
 
+    def forget_others(self, ledger: Ledger) -> list[Pair]:
+        """Forget the pairs that `ledger` doesn't remember; returns them."""
+        pairs = [pair for pair in self._producers if pair not in ledger._producers]
+        for pair in pairs:
+            self._drop(pair)
+        return pairs
+
     def _expire(self, now: int) -> None:
         for _ in range(EXPIRED_AT_ONCE):
             pair = next(iter(self._producers), None)
             if pair is None or now - self._producers[pair].seen < PRODUCER_DAY:
                 return
-            del self._producers[pair]
+            self._drop(pair)
             self.expired.append(pair)
-            rooms = self._rooms_of[pair[0]]
-            rooms.remove(pair[1])
-            if not rooms:
-                del self._rooms_of[pair[0]]
+
+    def _drop(self, pair: Pair) -> None:
+        del self._producers[pair]
+        rooms = self._rooms_of[pair[0]]
+        rooms.remove(pair[1])
+        if not rooms:
+            del self._rooms_of[pair[0]]
 
 
 def is_old(last: int, timestamp: int, end: int, keep: int, before: int) -> bool:

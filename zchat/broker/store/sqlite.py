@@ -236,7 +236,11 @@ class SqliteStore(Store):
         if outcome.ledger:  # before anyone is told, so that what they ask for then is decided on it
             # A number is never used again: what still waits to be read would be another room's.
             outcome.ledger.last_id = max(outcome.ledger.last_id, self._ledger.last_id)
+            # The file may not have heard of who was forgotten, or hear of it after it was read.
+            forgotten = outcome.ledger.forget_others(self._ledger)
             self._ledger = outcome.ledger
+            if forgotten:
+                self._commits.put(Forget(pairs_of(forgotten, self._ledger.rooms)))
             self._generation = outcome.generation
         self._sound = self._generation == outcome.generation
         failed = None if outcome.reason is None else Failed(outcome.reason)
