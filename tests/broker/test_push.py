@@ -19,6 +19,7 @@ from zchat.broker.limits import (
 )
 from zchat.broker.settings import Settings
 from zchat.broker.store.base import Failed, Full
+from zchat.broker.store.memory import MemoryStore
 from zchat.messages import GapReason
 from zchat.wire import OK, PUSH, decode_notice, pack
 
@@ -158,6 +159,27 @@ def test_a_room_keeps_few_notifications_however_many_places_its_readers_resume_f
         reader = Peer(world, f"user{after}")
         reader.join("General", (world.core.rooms["general"].epochs.current, after))
         assert reader.texts() == list(range(after, 40))
+    world.check()
+
+
+@pytest.mark.parametrize("tail", [True, False])
+def test_a_notification_ends_where_an_epoch_does(tail: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not tail:
+        monkeypatch.setattr(push, "TAIL_BYTES", 0)
+    store = MemoryStore(lambda: 1)
+    world = World(store=store)
+    speaker = Peer(world, "alice")
+    speaker.join("General")
+    epochs = []
+    for number in range(6):
+        if number in (2, 4):
+            store._ledger.rooms["General"].epoch = 0  # as if it had been opened again
+        epochs.append(speaker.send("General", number)[4])
+    reader = Peer(world, "bob")
+    reader.join("General", (0, 0))
+    notices = map(decode_notice, world.port.frames[reader.id])
+    assert [notice[2:5] for notice in notices if notice[0] == PUSH] == [[epochs[0], 0, 2], [epochs[2], 2, 4], [epochs[4], 4, 6]]
+    assert reader.texts() == list(range(6))
     world.check()
 
 

@@ -192,6 +192,15 @@ def test_a_producer_is_remembered_for_a_day_after_its_last_block(store: Driver) 
         assert store.append(3, "b", producer=BOB) == ForgottenProducer()
 
 
+def test_a_producer_that_comes_back_after_more_than_a_day_is_remembered_anew(store: Driver) -> None:
+    store.stored(1, "a")
+    store.clock.now += PRODUCER_DAY
+    again = store.stored(1, "b")
+    if store.keeps:
+        store.reopen()
+    assert store.append(1, "b") == Duplicate(again.block.first, 1, again.block.timestamp)
+
+
 def test_no_young_producer_makes_room_for_a_new_one(store: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zchat.broker.store.ledger.MAX_PRODUCERS", 1)
     store.stored(1, "a")

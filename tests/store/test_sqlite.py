@@ -18,7 +18,7 @@ import pytest
 
 from tests.store.driver import ALICE, BOB, DEADLINE, Clock, Driver, block
 from zchat.broker.store import commits, reads, schema, sqlite
-from zchat.broker.store.base import Appended, Duplicate, Failed, Full, Page, Stored, Trimmed
+from zchat.broker.store.base import Appended, Duplicate, Failed, ForgottenProducer, Full, Page, Stored, Trimmed
 from zchat.broker.store.epochs import MAX_EPOCHS
 from zchat.broker.store.sqlite import SqliteStore
 from zchat.errors import StoreError, UsageError
@@ -162,6 +162,17 @@ def test_a_room_that_begins_anew_after_a_failure_is_no_other_rooms_log(full: Dri
     assert full.texts("Lost") == []
     full.stored(1, "c", room="Lost")
     assert (full.texts("Other"), full.texts("Lost")) == (["a", "b"], ["c"])
+
+
+def test_who_said_goodbye_while_the_disk_failed_is_forgotten_all_the_same(full: Driver) -> None:
+    answers: list[Appended] = []
+    full.store.append(block(5, "x" * 300_000), answers.append)
+    full.store.forget(ALICE)
+    full.wait(lambda: len(answers) == 1)
+    assert isinstance(answers[0], Failed)
+    for _ in range(2):
+        assert full.append(5, "small") == ForgottenProducer()
+        full.reopen()
 
 
 def test_an_epoch_begins_after_a_failure(full: Driver) -> None:

@@ -193,9 +193,13 @@ class Pusher:
 
     def _make(self, member: Member, blocks: list[Block]) -> tuple[bytes, int, frozenset[bytes]]:
         room = member.room
+        epochs = room.epochs
+        epoch = epochs.at(blocks[0].first)
+        if epoch != epochs.current:  # who stops in the middle has a position of the one epoch that it says
+            blocks = [block for block in blocks if epochs.at(block.first) == epoch]
         upto = blocks[-1].last
         others = [block.data for block in blocks if block.producer != member.producer]
-        frame = encode_push(room.name, room.epochs.at(upto), member.covered, upto, others) if others else b""
+        frame = encode_push(room.name, epoch, member.covered, upto, others) if others else b""
         return frame, upto, frozenset(block.producer for block in blocks)
 
     def _page(self, member: Member, end: int, page: Page | Full | Failed) -> None:

@@ -127,6 +127,9 @@ class SqliteStore(Store):
             return
         ledger = self._ledger
         decided = ledger.append(append)
+        if ledger.expired:  # first: who was forgotten just now may be remembered anew with this block
+            self._commits.put(Forget(pairs_of(ledger.expired, ledger.rooms)))
+            ledger.expired.clear()
         if type(decided) is Stored:
             room = ledger.rooms[append.room]
             producer = ledger.producer((append.producer, append.room))
@@ -139,9 +142,6 @@ class SqliteStore(Store):
             return
         self._appending.append((done, decided, size))
         self._appending_bytes += size
-        if ledger.expired:
-            self._commits.put(Forget(pairs_of(ledger.expired, ledger.rooms)))
-            ledger.expired.clear()
 
     def read(
         self, room: str, after: int, upto: int, max_bytes: int, done: Callable[[Page | Full | Failed], None]
