@@ -82,3 +82,11 @@ def test_what_was_taken_is_returned_when_the_next_window_is_smaller() -> None:
     assert joined.credit == []
     joined.rejoin(sure=True, mark=2)
     assert joined.credit == [4]
+
+
+def test_own_messages_that_are_acknowledged_out_of_order_are_all_passed() -> None:
+    joined = Joined(Position(77, 4))
+    joined.own(99, 6, 8)
+    joined.own(88, 5, 5)
+    assert joined.membership.position == (99, 8)
+    assert joined.reading.position == (99, 8)

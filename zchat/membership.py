@@ -102,7 +102,12 @@ class Membership:
         notification covers the earlier one.
         """
         before = self._own
-        self._own = (epoch, before[1], last) if before[0] == epoch and before[2] + 1 == first else (epoch, first, last)
+        if before[0] == epoch and before[2] + 1 == first:
+            self._own = (epoch, before[1], last)
+        elif before[1] == last + 1:  # a block that was put off is answered behind later ones
+            self._own = (before[0], first, before[2])
+        else:
+            self._own = (epoch, first, last)
         self._advance()
 
     def _advance(self) -> None:

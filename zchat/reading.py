@@ -8,9 +8,10 @@ none is left. There are never more of them here than the high-water mark.
 from __future__ import annotations
 
 import threading
+from bisect import insort
 from collections import deque
 from collections.abc import Callable, Iterator
-from operator import length_hint
+from operator import itemgetter, length_hint
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -123,8 +124,8 @@ class Reading:
         with self._lock:
             if self._own and self._own[-1][2] + 1 == first and self._own[-1][0] == epoch:
                 self._own[-1] = (epoch, self._own[-1][1], last)
-            elif len(self._own) < MAX_OWN_RANGES:
-                self._own.append((epoch, first, last))
+            elif len(self._own) < MAX_OWN_RANGES:  # a block that was put off is answered behind later ones
+                insort(self._own, (epoch, first, last), key=itemgetter(1))
             self._advance()
 
     def end(self, error: ZchatError | None) -> None:
