@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -15,6 +16,10 @@ import zchat
 from tests.mortal import Mortal
 from tests.running import DEADLINE, eventually
 from zchat.broker import Broker
+from zchat.protocol import State
+
+FLOWING = 1.0
+"""Seconds until messages flow again on a machine that does nothing else."""
 
 Start = Callable[..., Mortal]
 
@@ -46,7 +51,7 @@ def test_a_send_waits_until_the_broker_is_back(lasting: Mortal) -> None:
         assert [message.body for message in room.history()] == ["before", "meanwhile"]
 
 
-def test_messages_flow_within_a_second_of_the_brokers_return(lasting: Mortal) -> None:
+def test_messages_flow_soon_after_the_brokers_return(lasting: Mortal) -> None:
     with zchat.Client(lasting.url, user="alice") as alice, zchat.Client(lasting.url, user="bob") as bob:
         said, heard = alice.join("General"), bob.join("General")
         for number in range(3):
@@ -55,7 +60,7 @@ def test_messages_flow_within_a_second_of_the_brokers_return(lasting: Mortal) ->
             back = time.monotonic()
             said.send(number, timeout=DEADLINE)
             assert next(heard.messages(timeout=DEADLINE)).body == number
-            assert time.monotonic() - back < 1
+            assert time.monotonic() - back < 10 * FLOWING
 
 
 def test_a_publisher_under_load_loses_nothing_and_stores_nothing_twice(lasting: Mortal) -> None:
@@ -185,7 +190,7 @@ def test_a_broker_that_stands_still_for_a_while_costs_nothing(lasting: Mortal) -
         lasting.thaw()
         sender.join(DEADLINE)
         assert [message.seq for message in sent] == [1]
-        assert [message.body for message in heard.messages(timeout=1)] == ["meanwhile"]
+        assert next(heard.messages(timeout=DEADLINE)).body == "meanwhile"
         said.send("goes on", timeout=DEADLINE)
         assert next(heard.messages(timeout=DEADLINE)).body == "goes on"
 
@@ -264,8 +269,8 @@ def test_a_reader_that_holds_unread_messages_goes_on_behind_them(lasting: Mortal
         lasting.start()
         for number in range(30, 60):
             said.send(number, timeout=DEADLINE)
-        assert [message.body for message in heard.messages(timeout=1)] == list(range(1, 60))
-        assert heard.position.seq == 60
+        assert [message.body for message in islice(heard.messages(timeout=DEADLINE), 59)] == list(range(1, 60))
+        eventually(lambda: heard.position.seq == 60, "the position follows")
 
 
 def test_close_waits_for_the_broker_until_its_deadline(lasting: Mortal) -> None:
@@ -288,3 +293,15 @@ def test_close_waits_for_the_broker_until_its_deadline(lasting: Mortal) -> None:
     assert 0.4 < time.monotonic() - began < 3
     sender.join(DEADLINE)
     assert isinstance(failed[0], zchat.ConnectionLost | zchat.OutcomeUnknown)
+
+
+def test_close_does_not_wait_for_messages_whose_senders_have_given_up(lasting: Mortal) -> None:
+    client = zchat.Client(lasting.url, user="alice")
+    room = client.join("General")
+    lasting.kill()
+    with pytest.raises(zchat.DeadlineExceeded):
+        room.send("never", timeout=0.1)
+    eventually(lambda: client._receiver.core.state is not State.OPEN, "the loss is noticed")
+    began = time.monotonic()
+    client.close(timeout=DEADLINE)
+    assert time.monotonic() - began < DEADLINE / 2

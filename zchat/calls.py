@@ -109,7 +109,7 @@ class Answer:
 
 
 class Letter:
-    """Wait until one message is stored. A batch of one, as `zchat.protocol.Batch` says."""
+    """Wait until one message is stored. A batch of one, as `zchat.lane.Batch` says."""
 
     __slots__ = ("_done", "_error", "bodies", "failed", "queued", "seq", "timestamp")
 
@@ -162,7 +162,7 @@ class Letter:
 
 
 class Stream:
-    """Wait for the messages of one `send_many`. A batch, as `zchat.protocol.Batch` says."""
+    """Wait for the messages of one `send_many`. A batch, as `zchat.lane.Batch` says."""
 
     __slots__ = ("_changed", "bodies", "error", "failed", "handed", "queued", "stored_count")
 

@@ -271,7 +271,8 @@ class Client:
         so are a lost connection and the next one.
 
         Raises:
-            Refused, ProtocolError: why the client, or one of its rooms, has ended, after all that came.
+            Refused, ProtocolError, ConnectionLost (a fault of this side): why the client, or one of
+                its rooms, has ended, after all that came.
             UsageError: the timeout is wrong, the client is closed, or its events are taken in another way.
         """
         timeout = check_timeout(timeout)
@@ -284,7 +285,7 @@ class Client:
         `timeout`: seconds, 0 for a look, None for ever. Any thread.
 
         Raises:
-            Refused, ProtocolError: why it has ended.
+            Refused, ProtocolError, ConnectionLost (a fault of this side): why it has ended.
             HandlerFailed: `on_event` raised, and no other call has told of it.
             UsageError: the timeout is wrong.
         """
@@ -402,7 +403,7 @@ class Client:
 
     def _on_end(self, error: ZchatError | None) -> None:
         for reading in list(self._readings):
-            reading.end(error)
+            reading.end(error, everywhere=True)
         self._arrivals.put(End(error))
         self._ended.set()
 
@@ -445,7 +446,7 @@ class Client:
                 yield arrival.event
                 continue
             arrival.queued = False  # first: what comes from here on puts it in its place again
-            chunk = arrival.take(0)
+            chunk = arrival.take(0, among_others=True)
             if chunk is None:
                 continue
             try:

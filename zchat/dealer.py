@@ -64,7 +64,11 @@ class Dealer:
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], url: str, *, patient: bool) -> None:
         self.socket = context.socket(zmq.DEALER)
-        self.monitor = context.socket(zmq.PAIR)
+        try:
+            self.monitor = context.socket(zmq.PAIR)
+        except zmq.ZMQError:
+            self.socket.close(0)
+            raise
         try:
             self.socket.setsockopt(zmq.SNDHWM, SEND_MARK)
             self.socket.setsockopt(zmq.RCVHWM, RECEIVE_MARK)

@@ -176,7 +176,7 @@ class Superseded(Refused):
 
 
 class StoreFailed(Refused):
-    """Tell that the store could not write or read; nothing was stored."""
+    """Tell that the store could not write or read; for all that it knows nothing was stored."""
 
     code = "store_failed"
     retryable = True

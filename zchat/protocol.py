@@ -258,7 +258,7 @@ class ClientCore:
         return (
             bool(self._requests)
             or any(not (request.call and request.call.withdrawn) for request in self._waiting)
-            or any(lane.waiting or lane.flight for lane in self._lanes.values())
+            or any(lane.pending for lane in self._lanes.values())
         )
 
     def _end(self, error: errors.ZchatError | None) -> None:
@@ -330,8 +330,9 @@ class ClientCore:
             return
         lane = self._lanes.get(fold(name))
         if lane is None:
-            lane = self._lanes[fold(name)] = Lane(name)
-            room = self._rooms.get(name)
+            folded = fold(name)
+            room = next((each for each in self._rooms.values() if fold(each.name) == folded), None)
+            lane = self._lanes[folded] = Lane(name if room is None else room.name)
             lane.shut = room is not None and not room.live
         lane.add(batch)
         self._line_up(lane)
@@ -528,6 +529,8 @@ class ClientCore:
             name, _, mark, gap = _place(result)
             if name != room.name:  # another broker spells it in its own way
                 self._rooms[name] = self._rooms.pop(room.name)
+                if (lane := self._lanes.get(fold(name))) is not None:
+                    lane.name = name
             room.rejoined(name, mark, sure=not gap)
             room.feed.begin(room)
             self._return_credit(room)
@@ -538,7 +541,6 @@ class ClientCore:
         lane = self._lanes.get(fold(name))
         if lane is not None and lane.shut:
             lane.shut = False
-            lane.name = name
             self._line_up(lane)
 
     def _settled(self, lane: Lane, block: Block, result: list[Any] | None, error: errors.Refused | None) -> None:

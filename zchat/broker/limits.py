@@ -94,8 +94,9 @@ PINGS_A_MOMENT = 200
 LOST_AFTER = 3.0
 """Seconds without a word from the broker after which a client gives it up; told to it in the greeting."""
 
-EXPIRE_AFTER = 10.0
-"""Seconds without a word from a client after which its session ends: longer than a stopped laptop's hiccup."""
+EXPIRE_AFTER = 15.0
+"""Seconds without a word from a client after which its session ends: one that was stopped for ten of them, and had
+pinged a little before, goes on as if nothing had been."""
 
 EXPIRE_EVERY = 1.0
 """Seconds between two looks for silent sessions."""
