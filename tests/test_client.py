@@ -630,6 +630,7 @@ def test_what_came_before_a_fault_is_given_before_its_reason(connect: Connect, n
         room.send(number)
         eventually(partial(has_come, number), "it has come")
     bob._receiver.do(bob._receiver.core.fail, "a fault")
+    eventually(bob._ended.is_set, "it has ended")
     go_on.set()
     if way == "events":
         with pytest.raises(zchat.ConnectionLost, match="a fault"):
