@@ -8,7 +8,7 @@ import threading
 
 import zmq
 
-from zchat.address import is_ipv6
+from zchat.address import inproc_address, is_ipv6
 from zchat.defaults import DEFAULT_URL
 from zchat.errors import AddressError
 from zchat.wire import FRAME_OVERHEAD, MAX_BLOCK_BYTES
@@ -76,7 +76,7 @@ class Dealer:
             if not patient:
                 self.socket.setsockopt(zmq.RECONNECT_IVL, NEVER_MS)
             self.socket.setsockopt(zmq.IPV6, is_ipv6(url))
-            place = f"inproc://dealer-{id(self)}"
+            place = inproc_address()
             self.socket.monitor(place, sum(BREAKS))
             self.monitor.connect(place)
             self.socket.connect(url)
