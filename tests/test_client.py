@@ -590,6 +590,21 @@ def test_a_handler_that_raises_is_heard_where_the_block_is_left(broker: Broker, 
     assert failed.value.__cause__.args == ("one",)
 
 
+def test_a_handler_that_calls_exit_is_heard_and_goes_on(broker: Broker, connect: Connect, name: str) -> None:
+    heard: list[Any] = []
+
+    def leaving(event: zchat.Event) -> None:
+        heard.append(event)
+        sys.exit("enough")
+
+    bob = zchat.Client(broker.url, user="bob", on_event=leaving)
+    bob.join(name)
+    connect("alice").join(name).send_many(["one", "two"])
+    eventually(lambda: len(heard) == 2, "the handler goes on")
+    with pytest.raises(zchat.HandlerFailed, match="SystemExit"), bob:
+        pass
+
+
 def test_a_handler_that_raises_is_heard_by_close_and_by_wait_once(broker: Broker, connect: Connect, name: str) -> None:
     heard: list[Any] = []
 

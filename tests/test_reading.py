@@ -15,7 +15,7 @@ class Joined:
     def __init__(self, position: Position) -> None:
         self.credit: list[int] = []
         self.reading = Reading(lambda reading: None, lambda membership, taken: self.credit.append(taken))
-        self.membership = Membership("General", 1, position, 10, self.reading, create=True, sure=True)
+        self.membership = Membership("General", 1, position, 10, self.reading, sure=True)
         self.reading.begin(self.membership)
 
     def own(self, epoch: int, first: int, last: int) -> None:

@@ -305,3 +305,66 @@ def test_close_does_not_wait_for_messages_whose_senders_have_given_up(lasting: M
     began = time.monotonic()
     client.close(timeout=DEADLINE)
     assert time.monotonic() - began < DEADLINE / 2
+
+
+def test_a_loss_is_told_behind_all_that_came_before_and_before_the_return(start: Start) -> None:
+    mortal = start()
+    seen: list[Any] = []
+    go_on = Event()
+
+    def handler(event: zchat.Event) -> None:
+        seen.append(event.body if isinstance(event, zchat.Message) else type(event))
+        assert go_on.wait(DEADLINE)
+
+    with zchat.Client(mortal.url, user="bob", on_event=handler) as bob:
+        heard = bob.join("General")
+
+        def is_back() -> bool:
+            return bob._receiver.core.connections > 1 and bob._receiver.core.connected
+
+        with zchat.Client(mortal.url, user="alice") as alice:
+            room = alice.join("General")
+            for number in range(3):
+                room.send(number)
+            eventually(lambda: heard._reading.pushed == 3 and seen == [0], "one is in hand, two wait")
+        mortal.kill()
+        eventually(lambda: not bob._receiver.core.connected, "the loss is noticed")
+        mortal.start()
+        eventually(is_back, "it is connected again")
+        go_on.set()
+        eventually(lambda: len(seen) == 6, "all is told")
+    assert seen == [0, 1, 2, zchat.Disconnected, zchat.Reconnected, zchat.Gap]
+
+
+def test_a_room_in_which_nothing_was_said_is_there_again_after_a_restart(lasting: Mortal) -> None:
+    with zchat.Client(lasting.url, user="alice") as alice:
+        with zchat.Client(lasting.url, user="bob") as bob:
+            bob.join("Quiet")
+            quiet = alice.join("Quiet", create=False)
+        lasting.kill()
+        lasting.start()
+        assert quiet.send("still here", timeout=DEADLINE).seq == 1
+
+
+def test_a_history_is_of_one_log_though_the_broker_is_another_one_between_two_pages(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mortal = start()
+    with zchat.Client(mortal.url, user="reader") as client:
+        with zchat.Client(mortal.url, user="writer") as writer:
+            writer.join("General").send_many(["old"] * 3000)
+        pages = client._page_of_history
+
+        def replaced(result: list[Any]) -> list[Any]:
+            monkeypatch.undo()
+            page = pages(result)
+            mortal.kill()
+            mortal.start()
+            with zchat.Client(mortal.url, user="writer") as writer:
+                writer.join("General").send_many(["new"] * 2500)
+            return page
+
+        monkeypatch.setattr(client, "_page_of_history", replaced)
+        found = client.history("General", after=0, limit=5000, timeout=DEADLINE)
+    assert {message.body for message in found} == {"new"}
+    assert [message.seq for message in found] == list(range(1, 2501))

@@ -95,7 +95,12 @@ class Answer:
             DeadlineExceeded: the deadline came first; an answer that comes later is dropped.
             ZchatError: what the request failed with.
         """
-        if not acquire(self._done, deadline) and self.withdraw():
+        try:
+            answered = acquire(self._done, deadline)
+        except BaseException:  # Ctrl-C
+            self.withdraw()
+            raise
+        if not answered and self.withdraw():
             raise DeadlineExceeded(f"{what}: the broker did not answer within {deadline.seconds:g} s")
         if self._error is not None:
             raise fresh(self._error)
@@ -135,13 +140,18 @@ class Letter:
         self._done.release()
 
     def wait(self, deadline: Deadline, room: str) -> None:
-        """Return once it is stored.
+        """Return once it is stored. Interrupted, by Ctrl-C for example, what isn't sent never will be.
 
         Raises:
             DeadlineExceeded: the deadline came before it was sent; it never will be.
             OutcomeUnknown: the deadline came while it was on its way.
         """
-        if not acquire(self._done, deadline):
+        try:
+            told = acquire(self._done, deadline)
+        except BaseException:
+            self.bodies.clear()
+            raise
+        if not told:
             try:
                 self.bodies.popleft()
             except IndexError:

@@ -7,6 +7,7 @@ import logging
 import os
 import secrets
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -41,10 +42,10 @@ LINK_EVENTS = 100
 
 
 class _Link:
-    """Hold an event of the connection, and how far the readings were that had something then.
+    """Hold an event of the connection, and how far the readings were pushed that had something then.
 
-    A reading has one place in the queue, however much it holds: the event goes behind it until all
-    that came before is taken.
+    A reading has one place in the queue, however much it holds: the event waits until all that
+    came before is taken.
     """
 
     __slots__ = ("_marks", "event")
@@ -104,8 +105,8 @@ class Client:
         self._joining = threading.Lock()
         self._rooms: dict[str, Room] = {}
         self._readings: list[Reading] = []
-        self._arrivals: SimpleQueue[Reading | End | _Link] = SimpleQueue()
-        self._links = 0
+        self._arrivals: SimpleQueue[Reading | End | deque[_Link]] = SimpleQueue()
+        self._links: deque[_Link] = deque()
         self._link_told = False
         self._consumer: str | None = None
         self._closed = False
@@ -239,7 +240,8 @@ class Client:
 
         Those behind seq `after` and before seq `before` (both exclusive, None: no such bound),
         `limit` at most, 0 for none: the oldest of them if `after` is given, else the newest.
-        `timeout`: seconds for all pages together, None for ever. Any thread.
+        `timeout`: seconds for all pages together, None for ever. Any thread. All are of one log:
+        when the connection is lost between two pages, it begins anew.
 
         Raises:
             NoSuchRoom, BadName, StoreFailed: the broker's reasons.
@@ -252,11 +254,18 @@ class Client:
                 _check_number(bound, value)
         deadline = Deadline(timeout)
         found: list[Message] = []
+        begin, connection = after, 0
         more = limit > 0
         while more:
             fields = (name, after, before, limit - len(found))
-            page = self._ask("history", fields, _page_of_history, deadline, f"the history of {name}")
-            room, _epoch, start, upto, more, blocks = page
+            page = self._ask("history", fields, self._page_of_history, deadline, f"the history of {name}")
+            answered, room, _epoch, start, upto, more, blocks = page
+            if found and answered != connection:
+                found.clear()
+                after = begin
+                more = True
+                continue
+            connection = answered
             found += messages_of(room, blocks, start, upto)
             after = upto
             more = more and bool(blocks) and len(found) < limit
@@ -289,7 +298,10 @@ class Client:
             HandlerFailed: `on_event` raised, and no other call has told of it.
             UsageError: the timeout is wrong.
         """
-        ended = self._ended.wait(check_timeout(timeout))
+        timeout = check_timeout(timeout)
+        if os.getpid() != self._pid:
+            raise UsageError("this client was made before a fork: make one in the child")
+        ended = self._ended.wait(timeout)
         if ended and self._receiver.error is not None:
             raise fresh(self._receiver.error)
         self._tell_of_the_handler()
@@ -376,6 +388,12 @@ class Client:
         receiver.do(receiver.core.ask, word, fields, answer, done)
         return answer.wait(deadline, what)
 
+    def _page_of_history(self, result: list[Any]) -> list[Any]:
+        """Return a page, behind the number of the connection that it came over. The receive thread's."""
+        if len(result) < 6 or type(result[3]) is not int or type(result[5]) is not list:
+            raise ValueError("a page of history is a room, an epoch, two seqs, whether there is more, and blocks")
+        return [self._receiver.core.connections, *result[:6]]
+
     def _connect(self, urls: list[str], timeout: float, mark: int) -> Receiver:
         deadline = Deadline(timeout)
         refused: ZchatError | None = None
@@ -412,11 +430,11 @@ class Client:
             return
         with self._lock:
             if isinstance(event, Disconnected):
-                self._link_told = self._links < LINK_EVENTS
+                self._link_told = len(self._links) < LINK_EVENTS
             if self._link_told:
-                self._links += 1
-                marks = [(reading, reading.pushed) for reading in list(self._readings) if reading.queued]
-                self._arrivals.put(_Link(event, marks))
+                marks = [(reading, reading.pushed) for reading in self._readings if reading.taken < reading.pushed]
+                self._links.append(_Link(event, marks))
+                self._arrivals.put(self._links)  # one place each, for whichever is first then: they keep their order
 
     def _arrived(self, reading: Reading) -> None:
         if self._consumer != "messages" and not reading.queued and not reading.left:
@@ -437,13 +455,13 @@ class Client:
                 if arrival.error is not None:
                     raise fresh(arrival.error)
                 return
-            if isinstance(arrival, _Link):
-                if arrival.early:
-                    self._arrivals.put(arrival)
-                    continue
+            if isinstance(arrival, deque):
                 with self._lock:
-                    self._links -= 1
-                yield arrival.event
+                    link = None if arrival[0].early else arrival.popleft()
+                if link is None:
+                    self._arrivals.put(arrival)
+                else:
+                    yield link.event
                 continue
             arrival.queued = False  # first: what comes from here on puts it in its place again
             chunk = arrival.take(0, among_others=True)
@@ -478,14 +496,14 @@ class Client:
                 return
             try:
                 handler(event)
-            except Exception as error:
+            except (Exception, SystemExit) as error:  # which would end this thread without a word
                 if self._closed and isinstance(error, UsageError):
                     log.info("no more events: %s", error)  # it uses the client, which is closed
                     return
                 log.exception("the handler raised over %r", event)
                 self._remember(HandlerFailed(f"the event handler raised {error!r}"), error)
 
-    def _remember(self, failed: HandlerFailed, cause: Exception) -> None:
+    def _remember(self, failed: HandlerFailed, cause: BaseException) -> None:
         if self._handler_failed is None:
             self._handler_failed = failed
             failed.__cause__ = cause
@@ -497,12 +515,6 @@ class Client:
                 failed, self._handler_failed = self._handler_failed, None
             if failed is not None:
                 raise failed
-
-
-def _page_of_history(result: list[Any]) -> list[Any]:
-    if len(result) < 6 or type(result[3]) is not int or type(result[5]) is not list:
-        raise ValueError("a page of history is a room, an epoch, two seqs, whether there is more, and blocks")
-    return result[:6]
 
 
 def _page_of_rooms(result: list[Any]) -> tuple[list[RoomInfo], bool]:

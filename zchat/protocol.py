@@ -91,7 +91,7 @@ class ClientCore:
         self._requests: dict[int, Request] = {}
         self._request = 0
         self._joins = 0
-        self._connections = 0
+        self.connections = 0
         self._waiting: deque[Request] = deque()
         self._sweep_at = SWEEP
         self._rejoins: deque[Membership] = deque()
@@ -131,8 +131,8 @@ class ClientCore:
         self._now = self._heard = self._due = now
         self._greet_by = now + GREET_SECONDS
         self.state = State.GREETING
-        self._connections += 1
-        fields = (VERSION, VERSION, self._user, self._producer, self._token, self._mark, self._connections)
+        self.connections += 1
+        fields = (VERSION, VERSION, self._user, self._producer, self._token, self._mark, self.connections)
         self._issue(Request("hello", fields, None, special=self._welcomed))
 
     def close(self, deadline: float) -> None:
@@ -397,7 +397,13 @@ class ClientCore:
     def _rejoin(self, room: Membership, mark: int) -> None:
         self._joins += 1
         held = room.rejoin(self._joins, mark)
-        fields = (room.name, room.join, tuple(room.position), held, room.create)
+        fields = (
+            room.name,
+            room.join,
+            tuple(room.position),
+            held,
+            True,
+        )  # it was there: a broker that has forgotten it makes it
         self._issue(Request("join", fields, None, special=partial(self._rejoined, room)))
 
     def _resume(self) -> None:
@@ -507,8 +513,8 @@ class ClientCore:
 
     def _joined(self, fields: tuple[Any, ...], feed: Feed, result: list[Any]) -> Membership:
         name, position, mark, gap = _place(result)
-        _, number, _, _, create = fields
-        membership = Membership(name, number, position, mark, feed, create=create, sure=not gap)
+        number = fields[1]
+        membership = Membership(name, number, position, mark, feed, sure=not gap)
         self._rooms[name] = membership
         feed.begin(membership)
         return membership
