@@ -299,9 +299,9 @@ def test_close_does_not_wait_for_messages_whose_senders_have_given_up(lasting: M
     client = zchat.Client(lasting.url, user="alice")
     room = client.join("General")
     lasting.kill()
-    with pytest.raises(zchat.DeadlineExceeded):
-        room.send("never", timeout=0.1)
     eventually(lambda: client._receiver.core.state is not State.OPEN, "the loss is noticed")
+    with pytest.raises(zchat.DeadlineExceeded, match="could not be sent"):
+        room.send("never", timeout=0.1)
     began = time.monotonic()
     client.close(timeout=DEADLINE)
     assert time.monotonic() - began < DEADLINE / 2

@@ -20,6 +20,7 @@ from typing import Any
 from zchat import errors
 from zchat.broker.commands import HANDLERS, Ticket
 from zchat.broker.counters import Counters
+from zchat.broker.lag import Lagging
 from zchat.broker.limits import (
     EXPIRE_AFTER,
     EXPIRE_EVERY,
@@ -66,6 +67,7 @@ class Core:
         self.pusher = Pusher(port, store, self.counters, self.notes, self.end)
         self.pipes = self.pusher.pipes
         self.retention = Retention(self, clock)
+        self.lagging = Lagging(self)
         self.sessions: dict[bytes, Session] = {}
         self.tokens: dict[bytes, Session] = {}
         self.fenced: dict[bytes, None] = {}
@@ -152,6 +154,7 @@ class Core:
             if now >= self._judge_from:
                 self._expire(now)
         self.retention.tick(now)
+        self.lagging.tick(now)
 
     def _expire(self, now: float) -> None:
         """End the silent sessions, as many as a turn has time for; the others are due at once."""

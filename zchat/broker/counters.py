@@ -16,6 +16,7 @@ class Counters:
     members. `fenced`: frames of connections whose session went on elsewhere. `stale_credit`: credit
     of an earlier join, or repeated. `reads`: pages asked of the store for members behind the tail.
     `unread`: those of them that it could not read. `untrimmed`: steps of retention that failed.
+    `lagging`: members that were behind the log at the last look, every five seconds.
     `expired`: sessions that fell silent. `greeted`: greetings that were accepted. `turns`: of the
     loop. `refused`: by code.
     """
@@ -34,6 +35,7 @@ class Counters:
     reads: int = 0
     unread: int = 0
     untrimmed: int = 0
+    lagging: int = 0
     expired: int = 0
     greeted: int = 0
     turns: int = 0

@@ -136,3 +136,12 @@ CLOSE_SECONDS = 0.5
 
 LINGER_SECONDS = 0.3
 """Seconds of these that are kept for the sockets to send what they were given."""
+
+LAG_EVERY = 5.0
+"""Seconds between two looks at who is behind: often enough to see it grow, and next to nothing for many rooms."""
+
+LAG_SHOWN = 10
+"""Members told as those furthest behind: what one looks at."""
+
+LAG_NOTED = 10_000
+"""Messages behind from which a member is noted in the log, if the next look finds that too: more than a burst."""
