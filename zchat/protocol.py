@@ -397,13 +397,8 @@ class ClientCore:
     def _rejoin(self, room: Membership, mark: int) -> None:
         self._joins += 1
         held = room.rejoin(self._joins, mark)
-        fields = (
-            room.name,
-            room.join,
-            tuple(room.position),
-            held,
-            True,
-        )  # it was there: a broker that has forgotten it makes it
+        # A room that the broker has forgotten meanwhile, as nobody was in it, is made again.
+        fields = (room.name, room.join, tuple(room.position), held, True)
         self._issue(Request("join", fields, None, special=partial(self._rejoined, room)))
 
     def _resume(self) -> None:
