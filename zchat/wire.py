@@ -57,6 +57,7 @@ OK = "ok"
 ERROR = "error"
 PUSH = "push"
 GAP = "gap"
+STATE = "state"
 PONG = "pong"
 END = "end"
 
@@ -111,6 +112,10 @@ COMMANDS: dict[str, Command] = {
     "history": _command("request:uint, room:str, after:uint or nil, before:uint or nil, limit:uint"),
     "rooms": _command("request:uint, after:str or nil, limit:uint"),
     "credit": _command("room:str, join:uint, taken:uint", answered=False),
+    "typing": _command("room:str, active:bool", answered=False),
+    "mark": _command("request:uint, room:str, seq:uint"),
+    "members": _command("request:uint, room:str, after:str or nil, limit:uint"),
+    "seen": _command("number:uint", answered=False),
     "ping": _command("", answered=False),
     "bye": _command("request:uint"),
 }
@@ -162,6 +167,7 @@ _NOTICE_SHAPES: dict[str, tuple[str, ...]] = {
     ERROR: ("uint or nil", "str", "str", "bool", "uint or nil"),
     PUSH: ("str", "uint", "uint", "uint", "array"),
     GAP: ("str", "uint", "uint", "uint", "str"),
+    STATE: ("uint", "array", "array"),
     PONG: ("uint",),
     END: ("str", "str", "bool"),
 }
