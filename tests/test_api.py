@@ -26,7 +26,7 @@ ERRORS = names(
 
 def test_zchat_offers_these_names() -> None:
     others = {"Client", "Room", "Message", "Position", "START", "RoomInfo", "Gap", "GapReason", "Event"}
-    others |= {"Disconnected", "Reconnected"}
+    others |= {"Disconnected", "Reconnected", "MemberJoined", "MemberLeft", "Typing", "ReadMark", "Crowd", "Invited"}
     assert set(zchat.__all__) == others | ERRORS
     assert all(hasattr(zchat, name) for name in zchat.__all__)
 

@@ -19,8 +19,9 @@ from zchat.broker.store.base import RoomLog
 from zchat.broker.store.memory import MemoryStore
 from zchat.calls import Answer, Deadline, Letter
 from zchat.errors import ZchatError
+from zchat.events import Gap
 from zchat.membership import Membership
-from zchat.messages import Gap, Message
+from zchat.messages import Message
 from zchat.port import Welcome
 from zchat.protocol import ClientCore
 from zchat.reading import Reading

@@ -17,8 +17,9 @@ from typing import Any
 from zchat.calls import Answer, Deadline, acquire, check_timeout, fresh
 from zchat.defaults import DEFAULT_URL
 from zchat.errors import ConnectionLost, DeadlineExceeded, HandlerFailed, Refused, UsageError, ZchatError
+from zchat.events import Disconnected, Event, Gap, Reconnected
 from zchat.membership import Membership
-from zchat.messages import Disconnected, Event, Gap, Message, Position, Reconnected, RoomInfo
+from zchat.messages import Message, Position, RoomInfo
 from zchat.names import check_name, fold
 from zchat.reading import End, Reading
 from zchat.receiver import Receiver

@@ -1,9 +1,8 @@
-"""What a reader gets: messages, positions, rooms, and the events around them."""
+"""What a reader gets: messages, positions and rooms."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 
 class Position(NamedTuple):
@@ -59,28 +58,3 @@ class GapReason:
     TRIMMED = "trimmed"
     RESET = "reset"
     TAIL_LOST = "tail_lost"
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """Tell that nothing after seq `after` up to seq `upto` can be had; reading goes on behind it."""
-
-    room: str
-    after: int
-    upto: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Disconnected:
-    """Tell that the connection is lost, and why; the client goes on trying until `Reconnected`."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Reconnected:
-    """Tell that there is a connection again; every room goes on where it was, or tells of a gap."""
-
-
-Event: TypeAlias = Message | Gap | Disconnected | Reconnected

@@ -17,8 +17,9 @@ from typing import Any
 
 from zchat.calls import Deadline, fresh
 from zchat.errors import GapError, ZchatError
+from zchat.events import Gap
 from zchat.membership import Membership
-from zchat.messages import Gap, GapReason, Message, Position
+from zchat.messages import GapReason, Message, Position
 from zchat.wire import GAP, Run, run_of
 
 MAX_OWN_RANGES = 1_000

@@ -21,7 +21,7 @@ from zchat.address import check_address
 from zchat.alarm import Alarm
 from zchat.dealer import Dealer, context_of_this_process
 from zchat.errors import ZchatError
-from zchat.messages import Disconnected, Reconnected
+from zchat.events import Disconnected, Reconnected
 from zchat.port import Welcome
 from zchat.protocol import ClientCore
 

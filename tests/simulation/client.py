@@ -12,8 +12,9 @@ from tests.simulation.network import Dealer, Network
 from tests.simulation.truth import Stream, Truth, producer_of
 from tests.simulation.world import Violation, World
 from zchat import errors
+from zchat.events import Gap
 from zchat.membership import Membership
-from zchat.messages import Gap, Position
+from zchat.messages import Position
 from zchat.port import Welcome
 from zchat.protocol import ClientCore
 from zchat.reading import Chunk, Reading

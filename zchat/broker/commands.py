@@ -18,7 +18,8 @@ from zchat.broker import limits
 from zchat.broker.room import Member, Room
 from zchat.broker.session import Session
 from zchat.broker.store import base
-from zchat.messages import Gap, GapReason, Position
+from zchat.events import Gap
+from zchat.messages import GapReason, Position
 from zchat.names import check_name, fold
 from zchat.wire import ID_BYTES, MAX_BLOCK_BYTES, MAX_BLOCK_MESSAGES, PONG, VERSION, check_bodies, encode_page, pack
 

@@ -10,7 +10,7 @@ from zchat.broker.session import Session
 from zchat.broker.store.base import RoomLog
 from zchat.broker.store.blocks import Block, Blocks
 from zchat.broker.store.epochs import Epochs
-from zchat.messages import Gap
+from zchat.events import Gap
 from zchat.names import fold
 
 

@@ -8,7 +8,7 @@ from threading import Thread
 
 from zchat import Client
 from zchat.errors import AddressError
-from zchat.messages import Event
+from zchat.events import Event
 
 TIMEOUT = 2.0
 """Seconds for a broker to answer: one that is just starting is found, and whoever typed a wrong port soon knows."""

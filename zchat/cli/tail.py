@@ -14,7 +14,8 @@ from zchat.cli.failures import tell
 from zchat.cli.options import check_names, connecting
 from zchat.cli.show import Display, gap_text, json_line, link_text
 from zchat.errors import NoSuchRoom
-from zchat.messages import Event, Gap, GapReason, Message
+from zchat.events import Event, Gap
+from zchat.messages import GapReason, Message
 from zchat.wire import MAX_INT
 
 PAGE = 1000
