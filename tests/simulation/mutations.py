@@ -45,8 +45,8 @@ MUTATIONS: dict[str, list[Change]] = {
         Change(
             sqlite.SqliteStore,
             "append",
-            "    self._appending.append((done, decided, size))",
-            "    done(decided)\n    self._appending.append((lambda answer: None, decided, size))",
+            "    self._writing.append((done, decided, size))",
+            "    done(decided)\n    self._writing.append((lambda answer: None, decided, size))",
         )
     ],
     "resend under a new number": [
@@ -59,7 +59,7 @@ MUTATIONS: dict[str, list[Change]] = {
         )
     ],
     "resend during the commit": [
-        Change(sqlite.SqliteStore, "append", "elif self._appending or not self._sound:", "elif not self._sound:")
+        Change(sqlite.SqliteStore, "append", "elif self._writing or not self._sound:", "elif not self._sound:")
     ],
     "a later block stored after an earlier one was refused": [
         Change(
