@@ -82,7 +82,11 @@ def fold(name: str) -> str:
         BadName: it is longer than any name; what composes it takes time by the square of its length.
     """
     if name[:1] == DIRECT:
-        return DIRECT + "\n".join(fold(user) for user in name[1:].split("\n", 1))
+        return DIRECT + "\n".join(map(_fold, name[1:].split("\n", 1)))
+    return _fold(name)
+
+
+def _fold(name: str) -> str:
     if len(name) > MAX_CHARACTERS:
         raise BadName(f"a name has {MAX_CHARACTERS} characters at most, this has {len(name)}")
     return unicodedata.normalize("NFC", name.casefold())

@@ -50,6 +50,12 @@ ID_BYTES = 16
 
 MAX_INT = (1 << 63) - 1
 
+TYPING_EVERY = 3.0
+"""Seconds between two words of a user that they are typing in a room: what IRCv3's typing tag asks for."""
+
+TYPING_FOR = 6.0
+"""Seconds after which who has said so once types no longer: one such word may be lost."""
+
 pack = partial(msgpack.packb, use_bin_type=True)
 unpack = partial(msgpack.unpackb, raw=False, strict_map_key=False)
 
@@ -352,10 +358,17 @@ def encode_page(request: int, head: tuple[Any, ...], blocks: list[bytes]) -> byt
     return _with_blocks((OK, request, *head), blocks)
 
 
+def encode_state(number: int, rooms: list[bytes], invitations: list[bytes]) -> bytes:
+    """Return a state frame: packed updates of rooms, and packed invitations."""
+    head = array_header(4), _STATE, pack(number)
+    return b"".join((*head, array_header(len(rooms)), *rooms, array_header(len(invitations)), *invitations))
+
+
 def _with_blocks(head: tuple[Any, ...], blocks: list[bytes]) -> bytes:
     return b"".join((array_header(len(head) + 1), pack(head)[1:], array_header(len(blocks)), *blocks))
 
 
+_STATE: bytes = pack(STATE)
 _new_message = partial(tuple.__new__, Message)
 
 
