@@ -26,7 +26,7 @@ PRODUCER_DAY = 86_400 * 1_000_000
 """Microseconds after its last block at which a producer is forgotten: longer than any outage."""
 
 MAX_MARKS = 100_000
-"""Read marks kept, pairs of room and user: 25 to 40 MB; a new one beyond it is refused, those there still move."""
+"""Read marks kept, one a room and user: 25 MB, 0.3 s of an opening; a new one beyond it is refused, others move."""
 
 CLOSE_SECONDS = 1.5
 """Seconds that closing may block unless told otherwise: several commits of a slow disk."""

@@ -17,7 +17,7 @@ from zchat.broker.store.ledger import Ledger, Pair, Producer, Room, is_old
 from zchat.wire import pack
 
 COMMIT_BLOCKS = 1000
-"""Blocks in one commit at most: it lasts a few milliseconds, however many wait."""
+"""Blocks and marks in one commit at most: it lasts a few milliseconds, however many wait."""
 
 COMMIT_BYTES = 8 << 20
 """Bytes of blocks after which a commit takes no more: some 50 ms of a slow disk."""

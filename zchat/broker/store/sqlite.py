@@ -37,7 +37,7 @@ QUEUE_BYTES = 64 << 20
 """Bytes of blocks that wait at most: a second of a slow disk."""
 
 QUEUE_MARKS = 10_000
-"""Read marks that wait at most: as many users who read one message at once; one more is told to try later."""
+"""Read marks that wait at most: 80 ms of commits, which blocks behind them wait too; one more is told to try later."""
 
 QUEUE_READS = 1000
 """Reads that wait at most: some 100 ms of them; one more is told to try later."""
