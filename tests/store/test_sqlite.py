@@ -206,6 +206,19 @@ def test_marks_that_wait_behind_a_block_that_fails_fail_with_it_and_those_of_the
     assert full.marks() == [("General", "bob", 2), ("General", "carol", 1)]
 
 
+def test_a_mark_that_failed_is_not_written_by_a_later_commit(full: Driver, gate: Gate) -> None:
+    answers: list[Any] = []
+    full.store.append(block(5, "x" * 300_000), answers.append)
+    assert gate.reached.wait(DEADLINE)
+    full.store.mark("General", "bob", 3, answers.append)
+    full.store.forget(ALICE)  # which is committed although what was decided before it failed
+    gate.open.set()
+    full.wait(lambda: len(answers) == 2)
+    assert {type(answer) for answer in answers} == {Failed}
+    assert full.append(5, "small") == ForgottenProducer()
+    assert full.marks() == []
+
+
 def test_a_mark_asked_for_in_the_moment_of_the_failure_is_decided_on_what_the_file_has(full: Driver) -> None:
     answers: list[Any] = []
 
