@@ -120,6 +120,8 @@ def end(world: World, store: LateStore) -> None:
     world.pass_time(1, 0.05)
     world.check()
     assert world.core.settled
+    for peer in world.peers:
+        peer.sees = False
     world.pass_time(2 * EXPIRE_AFTER)
     world.check()
     core = world.core
@@ -132,7 +134,7 @@ def end(world: World, store: LateStore) -> None:
     assert core.pending == 0
     for room in core.rooms.values():
         assert not room.members
-        assert not room.users
+        assert not room.roster
         assert not room.caught_up
         assert room.fixed or room.last
 
