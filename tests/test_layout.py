@@ -30,17 +30,23 @@ WITHOUT_IO = [
     "zchat/broker/commands.py",
     "zchat/broker/core.py",
     "zchat/broker/counters.py",
+    "zchat/broker/directory.py",
     "zchat/broker/limits.py",
     "zchat/broker/notes.py",
     "zchat/broker/pipes.py",
+    "zchat/broker/presence.py",
     "zchat/broker/push.py",
     "zchat/broker/retention.py",
     "zchat/broker/room.py",
+    "zchat/broker/roster.py",
     "zchat/broker/session.py",
     "zchat/broker/settings.py",
+    "zchat/broker/state_commands.py",
     "zchat/broker/store/base.py",
     "zchat/broker/store/blocks.py",
     "zchat/broker/store/epochs.py",
+    "zchat/broker/ticket.py",
+    "zchat/broker/updates.py",
 ]
 OUTSIDE_WORLD = {"asyncio", "os", "pathlib", "random", "secrets", "select", "selectors", "socket", "sqlite3"}
 OUTSIDE_WORLD |= {"subprocess", "tempfile", "threading", "time", "zmq"}

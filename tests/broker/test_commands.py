@@ -467,6 +467,8 @@ def test_a_member_that_joined_an_empty_room_may_resume_from_its_beginning(world:
         ({"retain_days": float("inf")}, UsageError),
         ({"max_message": 0}, UsageError),
         ({"max_message": (1 << 20) + 1}, UsageError),
+        ({"names": -1}, UsageError),
+        ({"names": 1_001}, UsageError),
         ({"rooms": (), "fixed_rooms": True}, UsageError),
         ({"rooms": ("#no",)}, BadName),
     ],
