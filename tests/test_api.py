@@ -77,7 +77,7 @@ METHODS = {
     zchat.broker.Broker: {
         "__init__": "(*bind, store='memory:', high_water_mark=10, "
         f"rooms={zchat.broker.DEFAULT_ROOMS}, fixed_rooms=False, retain_messages=0, retain_days=0, "
-        f"max_message={1 << 20})",
+        f"max_message={1 << 20}, names=200)",
         "urls": "property",
         "url": "property",
         "counters": "property",

@@ -231,6 +231,7 @@ class World:
         assert all(person.mark == room.marks.get(user, 0) <= room.last for user, person in roster.people.items())
         assert len(roster._shared) <= SHARED_UPDATES
         assert len(roster._gone) <= TOMBSTONES
+        assert not roster._gone.keys() & roster.people.keys()
         assert roster.crowd or roster._gone.keys() <= roster._changes.keys() <= roster.people.keys() | roster._gone
 
     def _check_state(self) -> None:
@@ -238,6 +239,9 @@ class World:
         assert {session for sessions in core.users.values() for session in sessions} == set(core.sessions.values())
         typing = [person for room in core.rooms.values() if room.roster for person in room.roster.people.values()]
         assert set(core.presence._typing) == {person for person in typing if person.typing}
+        assert core.presence._returning.keys() <= set(core.sessions.values())
+        deadlines = list(core.presence._returning.values())
+        assert deadlines == sorted(deadlines)
         assert not core.updates.busy
         for session in core.sessions.values():
             assert session.present.keys() >= session.members.keys()

@@ -222,13 +222,32 @@ def test_invitations_of_a_frame_are_bounded_in_bytes_and_come_with_updates(
 def test_no_more_invitations_wait_than_a_session_can_join(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(updates, "MAX_MEMBERSHIPS", 3)
     assert limits.MAX_MEMBERSHIPS == 1_000
+    reader = Peer(world, "bob")
     for number in range(5):
         friend = Peer(world, f"friend {number}")
         friend.join(direct_name(friend.user, "bob"))
         friend.send(direct_name(friend.user, "bob"), "hello")
+    reader.do("mark", direct_name("friend 0", "bob"), 1)
+    reader.do("bye")
+    before = world.core.counters.uninvited
     bob = Peer(world, "bob")
     assert len(bob.invitations) == 3
-    assert world.core.counters.uninvited == 2
+    assert world.core.counters.uninvited == before + 1, "of the four in which something is unread"
+
+
+def test_an_invitation_that_waits_is_not_for_another_user_who_takes_the_session_over(world: World) -> None:
+    alice, bob = Peer(world, "alice"), Peer(world, "bob")
+    bob.sees = False
+    bob.join("General")
+    alice.join(ROOM)
+    alice.send(ROOM, "a secret")
+    world.pass_time(1)
+    assert world.core.sessions[bob.id].invitations
+    bob.user, bob.sees = "carol", True
+    bob.reconnect()
+    world.pass_time(1)
+    assert not bob.invitations
+    world.check()
 
 
 def test_an_invitation_outlives_the_one_who_caused_it(world: World) -> None:

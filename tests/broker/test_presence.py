@@ -141,6 +141,24 @@ def test_a_session_that_comes_back_has_left_what_it_does_not_join_again_in_time(
     world.check()
 
 
+def test_who_came_back_and_joins_nothing_leaves_a_few_a_turn(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zchat.broker.presence.TURN_ENDS", 4)
+    peers = [Peer(world, f"user {number}") for number in range(6)]
+    for peer in peers:
+        peer.join("General")
+        peer.reconnect()
+    world.pass_time(REJOIN_SECONDS - 0.5)
+    world.now += 1.5
+    left: list[int] = []
+    for _ in range(3):
+        assert world.core.due() <= world.now
+        world.core.tick(world.now, True)
+        left.append(world.core.rooms["general"].users)
+    assert left == [4, 2, 0]
+    world.run()
+    world.check()
+
+
 def test_a_session_that_comes_back_over_and_over_is_present_in_a_bounded_number_of_rooms(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -218,8 +236,8 @@ def test_who_types_is_told_and_ends_by_itself(world: World) -> None:
     world.run()
     assert typing(alice) == ["bob"]
     ends = world.now + TYPING_FOR
-    assert world.core.due() <= ends
-    world.pass_time(TYPING_FOR - 0.1, TYPING_FOR)
+    world.pass_time(TYPING_FOR - 0.1)
+    assert world.core.due() == ends
     assert typing(alice) == ["bob"]
     world.pass_time(0.2)
     assert typing(alice) == []
@@ -268,6 +286,20 @@ def test_typing_is_taken_once_in_three_seconds_and_goes_on_for_six_from_the_last
     assert typing(alice) == ["bob"]
     world.pass_time(0.2)
     assert typing(alice) == []
+
+
+def test_each_types_for_his_own_time(world: World) -> None:
+    alice, bob = pair(world)
+    alice.tell("typing", "General", True)
+    world.pass_time(1)
+    bob.tell("typing", "General", True)
+    world.pass_time(TYPING_EVERY - 1)
+    alice.tell("typing", "General", True)
+    world.pass_time(TYPING_FOR - TYPING_EVERY + 1)
+    assert typing(alice) == typing(bob) == ["alice"]
+    world.pass_time(TYPING_EVERY - 1)
+    assert typing(alice) == []
+    world.check()
 
 
 def test_typing_where_one_is_no_member_changes_nothing(world: World) -> None:

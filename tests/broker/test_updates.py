@@ -9,6 +9,7 @@ from zchat.broker import roster, updates
 from zchat.broker.limits import (
     MAX_NAMES,
     NAMES,
+    RETRY_FIRST,
     RETRY_MAX,
     SHARED_UPDATES,
     STATE_BYTES,
@@ -124,6 +125,24 @@ def test_a_full_pipe_loses_no_state_and_no_frame_overtakes_a_reply(world: World)
     world.check()
 
 
+def test_no_state_overtakes_a_reply_that_waits_though_the_pipe_has_room_again(world: World) -> None:
+    alice, bob = Peer(world, "alice"), Peer(world, "bob")
+    for peer in (alice, bob):
+        peer.join("General")
+        world.pass_time(1)
+    world.port.full.add(alice.id)
+    asked = alice.ask("rooms", None, 1)
+    world.pass_time(1, RETRY_MAX)  # the tries have become rare
+    world.port.full.clear()
+    before = len(world.port.frames[alice.id])
+    bob.tell("typing", "General", True)
+    world.run()
+    assert len(world.port.frames[alice.id]) == before
+    world.pass_time(2 * RETRY_MAX, RETRY_MAX)
+    kinds = [decode_notice(frame)[:2] for frame in world.port.frames[alice.id][before:]]
+    assert kinds == [[OK, asked], [STATE, 3]]
+
+
 def test_a_pipe_that_only_state_finds_full_is_tried_again(world: World) -> None:
     alice, bob = Peer(world, "alice"), Peer(world, "bob")
     alice.join("General")
@@ -134,6 +153,7 @@ def test_a_pipe_that_only_state_finds_full_is_tried_again(world: World) -> None:
     world.port.full.clear()
     world.pass_time(RETRY_MAX)
     assert alice.pictures["General"].members == 2
+    assert world.core.sessions[alice.id].backoff == RETRY_FIRST
     world.check()
 
 
@@ -163,7 +183,11 @@ def test_the_changes_of_a_burst_go_out_together_every_twenty_milliseconds(world:
     alice.join("General")
     world.pass_time(1)
     began = alice.states[alice.id]
-    for number in range(100):  # one a millisecond
+    Peer(world, "first").join("General")
+    Peer(world, "second").join("General")
+    assert alice.pictures["General"].members == 2
+    assert world.core.due() == world.now + STATE_EVERY
+    for number in range(98):  # one a millisecond
         Peer(world, f"user {number}").ask("join", "General", 1, None, 0, True)
         world.peers.pop()
         world.pass_time(0.001, 0.001)

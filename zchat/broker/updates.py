@@ -76,10 +76,8 @@ class Updates:
 
     def joined(self, member: Member) -> None:
         """Give a new member its first picture."""
-        session = member.session
-        session.stale[member] = None
-        session.invitations.pop(member.room, None)
-        self._wake(session)
+        member.session.stale[member] = None
+        self._wake(member.session)
 
     def greeted(self, session: Session, rooms: Iterable[Room]) -> None:
         """Invite a session to those of its user's direct rooms in which something is unread."""
@@ -121,7 +119,7 @@ class Updates:
         while self._ready and sends < TURN_STATES and size < TURN_STATE_BYTES:
             session = self._ready.popleft()
             session.queued = False
-            if not (session.blocked or session.gone or session.ended or session.shown):
+            if not (session.blocked or session.gone or session.ended):
                 sends += 1
                 size += self._serve(session)
 
