@@ -200,6 +200,9 @@ def test_what_is_told_of_a_room_is_as_many_people_as_the_list_of_rooms_counts(wo
     alice, bob = pair(world)
     bob.reconnect()
     assert alice.do("rooms", "Crypto", 1)[2][0][:2] == ["General", 2], "bob is on his way back"
+    bob.do("bye")
+    assert alice.do("rooms", "Crypto", 1)[2][0][:2] == ["General", 1]
+    world.check()
 
 
 def test_the_members_of_a_room_come_in_pages_by_name_and_need_no_membership() -> None:
@@ -232,6 +235,7 @@ def test_a_page_of_members_has_five_hundred_at_most(world: World) -> None:
 
 def test_who_types_is_told_and_ends_by_itself(world: World) -> None:
     alice, bob = pair(world)
+    world.pass_time(0.3)
     bob.tell("typing", "General", True)
     world.run()
     assert typing(alice) == ["bob"]

@@ -43,9 +43,8 @@ def _marked(core: Core, ticket: Ticket, room: Room, user: str, outcome: base.Mar
         case base.Marked(seq):
             core.notes.well("storing read marks")
             core.counters.marks += 1
-            if seq > room.marks.get(user, 0):
-                core.presence.marked(room, user, seq)
-            core.answer(ticket, room.marks[user])
+            core.presence.marked(room, user, seq)
+            core.answer(ticket, seq)
         case base.Full(reason):
             core.refuse(ticket, errors.Busy(f"{reason}; try again later"))
         case base.Failed(reason):
