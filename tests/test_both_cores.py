@@ -21,7 +21,7 @@ from zchat.calls import Answer, Deadline, Letter
 from zchat.errors import ZchatError
 from zchat.events import Gap
 from zchat.membership import Membership
-from zchat.messages import Message
+from zchat.messages import Message, Position
 from zchat.port import Welcome
 from zchat.protocol import ClientCore
 from zchat.reading import Reading
@@ -109,6 +109,7 @@ class Client:
         self.letters: list[tuple[str, Letter]] = []
         self.got: list[Message] = []
         self.error: ZchatError | None = None
+        self.invitations: list[tuple[str, str, Position]] = []
         net.clients[self.id] = self
         self.core = ClientCore(self, f"user{number}", bytes([number]) * 16, bytes([number]) * 16, 0, Random(number))
         self.core.start(NOW)
@@ -126,6 +127,9 @@ class Client:
         del self.net.clients[self.id]
         self.inbox.clear()
         self.outbox.clear()
+
+    def invited(self, room: str, user: str, position: Position) -> None:
+        self.invitations.append((room, user, position))
 
     def connect(self) -> None:
         self.id = self.net.new_id()

@@ -43,7 +43,7 @@ from zchat.events import (
     Reconnected,
     Typing,
 )
-from zchat.messages import START, GapReason, Message, Position, RoomInfo
+from zchat.messages import START, GapReason, Member, Message, Position, RoomInfo
 from zchat.room import Room
 
 __version__ = "0.1.0"
@@ -70,6 +70,7 @@ __all__ = [
     "Invited",
     "LimitReached",
     "Malformed",
+    "Member",
     "MemberJoined",
     "MemberLeft",
     "Message",

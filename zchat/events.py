@@ -79,7 +79,7 @@ class Crowd:
 
 @dataclass(frozen=True, slots=True)
 class Invited:
-    """Tell that `user` has written in the direct room with them, which is joined now; their messages follow."""
+    """Tell that something was said in the direct room with `user`, which is joined now; the messages follow."""
 
     room: str
     user: str

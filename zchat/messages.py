@@ -36,15 +36,25 @@ class Message(NamedTuple):
 
 
 class RoomInfo(NamedTuple):
-    """Describe a room: distinct users in it, and the first and last seq that can be read.
+    """Describe a room: distinct users in it, the first and last seq that can be read, and what is new there.
 
-    An empty log has `first == last + 1`.
+    An empty log has `first == last + 1`. `unread` counts the messages behind the own user's mark,
+    as far as they can be read; None if the user has marked nothing there.
     """
 
     name: str
     members: int
     first: int
     last: int
+    unread: int | None = None
+
+
+class Member(NamedTuple):
+    """Describe a user in a room: here since when (microseconds since 1970, UTC), and read up to which seq."""
+
+    user: str
+    since: int
+    mark: int
 
 
 class GapReason:

@@ -270,6 +270,9 @@ class Client:
         """See `zchat.port.Port`."""
         self.mark_now = welcome.mark
 
+    def invited(self, room: str, user: str, position: Position) -> None:
+        """See `zchat.port.Port`."""
+
     def lost(self, error: errors.ZchatError) -> None:
         """See `zchat.port.Port`."""
         self.losses += 1
