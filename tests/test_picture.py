@@ -83,8 +83,8 @@ def test_only_the_latest_mark_is_told(picture: Seen) -> None:
 
 def test_however_much_happens_there_is_no_more_to_tell_than_people_are_here_or_were_told(picture: Seen) -> None:
     for number in range(10_000):
-        picture.change(**{f"user{number}": person(f"user{number}", typing=True)})
-        picture.change(**{f"user{number}": None})
+        for now in (person(f"user{number}", typing=True), None):
+            picture.named(False, 2, {f"user{number}": now}, 0.0)
     assert len(picture._before) <= 2
     assert picture.take() == []
 

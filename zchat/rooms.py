@@ -84,6 +84,8 @@ class Rooms:
                 self._consumer.forget(reading)
                 if not answer.withdraw() and answer.result is not None:
                     receiver.do(receiver.core.leave, answer.result, Answer())
+                if invitation is not None:
+                    self._invitations.setdefault(key, invitation)
                 raise
             finally:
                 self._end(key)
