@@ -138,6 +138,7 @@ def test_a_broker_that_is_started_again_makes_nobody_leave_and_come(tmp_path: Pa
     with Mortal(f"sqlite:{tmp_path / 'z.db'}") as mortal, ExitStack() as stack:
         watched = [Watched(mortal.url, name) for name in ("alice", "bob")]
         rooms = [stack.enter_context(each.client).join("General") for each in watched]
+        watched[0].heard(zchat.MemberJoined("General", "bob"))
         eventually(lambda: all(room.member_count == 2 for room in rooms), "both are here")
         for each in watched:
             each.told.clear()
