@@ -10,6 +10,7 @@ import zchat
 from tests.running import DEADLINE
 from zchat.address import check_address
 from zchat.broker import Broker
+from zchat.dealer import Dealer, context_of_this_process
 
 
 @pytest.mark.parametrize(
@@ -67,3 +68,9 @@ def test_broker_and_client_meet_over_ipv6_beside_ipv4() -> None:
         for url in broker.urls:
             with zchat.Client(url, user="alice") as client:
                 assert client.join("General").send(url, timeout=DEADLINE).body == url
+
+
+def test_an_address_within_the_process_is_never_given_out_twice() -> None:
+    context = context_of_this_process()
+    for _ in range(300):  # one whose socket was closed is free only some time later
+        Dealer(context, "tcp://127.0.0.1:9", patient=False).close()

@@ -42,7 +42,7 @@ def test_zchat_offers_these_names() -> None:
 
 
 def test_the_broker_offers_these_names() -> None:
-    assert set(zchat.broker.__all__) == {"Broker", "DEFAULT_ROOMS", "Settings"}
+    assert set(zchat.broker.__all__) == {"Broker", "DEFAULT_ROOMS", "Lag", "Settings"}
     assert all(hasattr(zchat.broker, name) for name in zchat.broker.__all__)
 
 
@@ -99,6 +99,7 @@ METHODS = {
         "urls": "property",
         "url": "property",
         "counters": "property",
+        "lagging": "property",
         "wait": "(timeout=None)",
         "stop": "()",
     },

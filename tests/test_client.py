@@ -590,6 +590,21 @@ def test_a_handler_that_raises_is_heard_where_the_block_is_left(broker: Broker, 
     assert failed.value.__cause__.args == ("one",)
 
 
+def test_a_handler_that_calls_exit_is_heard_and_goes_on(broker: Broker, connect: Connect, name: str) -> None:
+    heard: list[Any] = []
+
+    def leaving(event: zchat.Event) -> None:
+        heard.append(event)
+        sys.exit("enough")
+
+    bob = zchat.Client(broker.url, user="bob", on_event=leaving)
+    bob.join(name)
+    connect("alice").join(name).send_many(["one", "two"])
+    eventually(lambda: len(heard) == 2, "the handler goes on")
+    with pytest.raises(zchat.HandlerFailed, match="SystemExit"), bob:
+        pass
+
+
 def test_a_handler_that_raises_is_heard_by_close_and_by_wait_once(broker: Broker, connect: Connect, name: str) -> None:
     heard: list[Any] = []
 
@@ -607,6 +622,38 @@ def test_a_handler_that_raises_is_heard_by_close_and_by_wait_once(broker: Broker
         with pytest.raises(zchat.HandlerFailed):
             tell(bob, timeout=0)
         bob.close()
+
+
+@pytest.mark.parametrize("way", ["events", "handler"])
+def test_what_came_before_a_fault_is_given_before_its_reason(connect: Connect, name: str, way: str) -> None:
+    many = 5
+    seen: list[zchat.Event] = []
+    go_on = Event()
+
+    def handler(event: zchat.Event) -> None:
+        go_on.wait(DEADLINE)
+        seen.append(event)
+
+    def has_come(number: int) -> bool:
+        return heard._reading.pushed > number
+
+    bob = connect("bob", on_event=handler) if way == "handler" else connect("bob")
+    bob.join(f"{name} idle")
+    heard = bob.join(name)
+    room = connect("alice").join(name)
+    for number in range(many):
+        room.send(number)
+        eventually(partial(has_come, number), "it has come")
+    bob._receiver.do(bob._receiver.core.fail, "a fault")
+    eventually(bob._ended.is_set, "it has ended")
+    go_on.set()
+    if way == "events":
+        with pytest.raises(zchat.ConnectionLost, match="a fault"):
+            seen.extend(bob.events(timeout=DEADLINE))
+    else:
+        assert bob._consumer._handler is not None
+        bob._consumer._handler.join(DEADLINE)
+    assert [event.body for event in seen if isinstance(event, zchat.Message)] == list(range(many))
 
 
 def test_a_handler_is_not_called_any_more_once_close_has_returned(

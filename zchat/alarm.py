@@ -6,6 +6,8 @@ import threading
 
 import zmq
 
+from zchat.address import inproc_address
+
 
 class Alarm:
     """Wake a thread that polls: an inproc PAIR, rung under a lock, without blocking."""
@@ -16,7 +18,7 @@ class Alarm:
         self._closed = False
         self.socket = context.socket(zmq.PAIR)
         self.socket.linger = 0
-        address = f"inproc://alarm-{id(self)}"
+        address = inproc_address()
         self.socket.bind(address)
         self._bell = context.socket(zmq.PAIR)
         self._bell.linger = 0

@@ -95,7 +95,12 @@ class Answer:
             DeadlineExceeded: the deadline came first; an answer that comes later is dropped.
             ZchatError: what the request failed with.
         """
-        if not acquire(self._done, deadline) and self.withdraw():
+        try:
+            answered = acquire(self._done, deadline)
+        except BaseException:  # Ctrl-C
+            self.withdraw()
+            raise
+        if not answered and self.withdraw():
             raise DeadlineExceeded(f"{what}: the broker did not answer within {deadline.seconds:g} s")
         if self._error is not None:
             raise fresh(self._error)
@@ -109,7 +114,7 @@ class Answer:
 
 
 class Letter:
-    """Wait until one message is stored. A batch of one, as `zchat.protocol.Batch` says."""
+    """Wait until one message is stored. A batch of one, as `zchat.lane.Batch` says."""
 
     __slots__ = ("_done", "_error", "bodies", "failed", "queued", "seq", "timestamp")
 
@@ -135,13 +140,18 @@ class Letter:
         self._done.release()
 
     def wait(self, deadline: Deadline, room: str) -> None:
-        """Return once it is stored.
+        """Return once it is stored. Interrupted, by Ctrl-C for example, what isn't sent never will be.
 
         Raises:
             DeadlineExceeded: the deadline came before it was sent; it never will be.
             OutcomeUnknown: the deadline came while it was on its way.
         """
-        if not acquire(self._done, deadline):
+        try:
+            told = acquire(self._done, deadline)
+        except BaseException:
+            self.bodies.clear()
+            raise
+        if not told:
             try:
                 self.bodies.popleft()
             except IndexError:
@@ -162,7 +172,7 @@ class Letter:
 
 
 class Stream:
-    """Wait for the messages of one `send_many`. A batch, as `zchat.protocol.Batch` says."""
+    """Wait for the messages of one `send_many`. A batch, as `zchat.lane.Batch` says."""
 
     __slots__ = ("_changed", "bodies", "error", "failed", "handed", "queued", "stored_count")
 

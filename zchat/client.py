@@ -229,7 +229,8 @@ class Client:
 
         Those behind seq `after` and before seq `before` (both exclusive, None: no such bound),
         `limit` at most, 0 for none: the oldest of them if `after` is given, else the newest.
-        `timeout`: seconds for all pages together, None for ever. Any thread.
+        `timeout`: seconds for all pages together, None for ever. Any thread. All are of one log:
+        when the connection is lost between two pages, it begins anew.
 
         Raises:
             NoSuchRoom, BadName, StoreFailed: the broker's reasons.
@@ -242,11 +243,18 @@ class Client:
                 _check_number(bound, value)
         deadline = Deadline(timeout)
         found: list[Message] = []
+        begin, connection = after, 0
         more = limit > 0
         while more:
             fields = (wire, after, before, limit - len(found))
-            page = self._ask("history", fields, _page_of_history, deadline, f"the history of {name}")
-            room, _epoch, start, upto, more, blocks = page
+            page = self._ask("history", fields, self._page_of_history, deadline, f"the history of {name}")
+            answered, room, _epoch, start, upto, more, blocks = page
+            if found and answered != connection:
+                found.clear()
+                after = begin
+                more = True
+                continue
+            connection = answered
             found += messages_of(shown_name(self.user, room), blocks, start, upto)
             after = upto
             more = more and bool(blocks) and len(found) < limit
@@ -262,7 +270,8 @@ class Client:
         the difference to what was told last. `zchat.events` has them all.
 
         Raises:
-            Refused, ProtocolError: why the client, or one of its rooms, has ended, after all that came.
+            Refused, ProtocolError, ConnectionLost (a fault of this side): why the client, or one of
+                its rooms, has ended, after all that came.
             UsageError: the timeout is wrong, the client is closed, or its events are taken in another way.
         """
         timeout = check_timeout(timeout)
@@ -275,11 +284,14 @@ class Client:
         `timeout`: seconds, 0 for a look, None for ever. Any thread.
 
         Raises:
-            Refused, ProtocolError: why it has ended.
+            Refused, ProtocolError, ConnectionLost (a fault of this side): why it has ended.
             HandlerFailed: `on_event` raised, and no other call has told of it.
             UsageError: the timeout is wrong.
         """
-        ended = self._ended.wait(check_timeout(timeout))
+        timeout = check_timeout(timeout)
+        if os.getpid() != self._pid:
+            raise UsageError("this client was made before a fork: make one in the child")
+        ended = self._ended.wait(timeout)
         if ended and self._receiver.error is not None:
             raise fresh(self._receiver.error)
         self._consumer.tell_of_the_handler()
@@ -344,6 +356,12 @@ class Client:
         receiver.do(receiver.core.ask, word, fields, answer, done)
         return answer.wait(deadline, what)
 
+    def _page_of_history(self, result: list[Any]) -> list[Any]:
+        """Return a page, behind the number of the connection that it came over. The receive thread's."""
+        if len(result) < 6 or type(result[3]) is not int or type(result[5]) is not list:
+            raise ValueError("a page of history is a room, an epoch, two seqs, whether there is more, and blocks")
+        return [self._receiver.core.connections, *result[:6]]
+
     def _connect(self, urls: list[str], timeout: float, mark: int) -> Receiver:
         deadline = Deadline(timeout)
         consumer = self._consumer
@@ -373,12 +391,6 @@ class Client:
     def _on_end(self, error: ZchatError | None) -> None:
         self._consumer.end(error)
         self._ended.set()
-
-
-def _page_of_history(result: list[Any]) -> list[Any]:
-    if len(result) < 6 or type(result[3]) is not int or type(result[5]) is not list:
-        raise ValueError("a page of history is a room, an epoch, two seqs, whether there is more, and blocks")
-    return result[:6]
 
 
 def _page_of_rooms(user: str, result: list[Any]) -> tuple[list[RoomInfo], str | None, bool]:

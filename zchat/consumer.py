@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from queue import Empty, SimpleQueue
 
@@ -19,10 +20,10 @@ LINK_EVENTS = 100
 
 
 class _Link:
-    """Hold an event of the connection, and how far the readings were that had something then.
+    """Hold an event of the connection, and how far the readings were pushed that had something then.
 
-    A reading has one place in the queue, however much it holds: the event goes behind it until all
-    that came before is taken.
+    A reading has one place in the queue, however much it holds: the event waits until all that
+    came before is taken.
     """
 
     __slots__ = ("_marks", "event")
@@ -49,8 +50,8 @@ class Consumer:
         self.readings: list[Reading] = []
         self.closed = False
         self._lock = threading.Lock()
-        self._arrivals: SimpleQueue[Reading | End | _Link] = SimpleQueue()
-        self._links = 0
+        self._arrivals: SimpleQueue[Reading | End | deque[_Link]] = SimpleQueue()
+        self._links: deque[_Link] = deque()
         self._link_told = False
         self._over = False
         self._handler: threading.Thread | None = None
@@ -95,17 +96,17 @@ class Consumer:
             return
         with self._lock:
             if isinstance(event, Disconnected):
-                self._link_told = self._links < LINK_EVENTS
+                self._link_told = len(self._links) < LINK_EVENTS
             if self._link_told:
-                self._links += 1
-                marks = [(reading, reading.pushed) for reading in list(self.readings) if reading.queued]
-                self._arrivals.put(_Link(event, marks))
+                marks = [(reading, reading.pushed) for reading in self.readings if reading.taken < reading.pushed]
+                self._links.append(_Link(event, marks))
+                self._arrivals.put(self._links)  # one place each, for whichever is first then: they keep their order
 
     def end(self, error: ZchatError | None) -> None:
         """Take note that the connection has ended: as asked (None), or why."""
         self._over = True
         for reading in list(self.readings):
-            reading.end(error)
+            reading.end(error, everywhere=True)
         self._arrivals.put(End(error))
 
     def begin_anew(self) -> None:
@@ -136,20 +137,20 @@ class Consumer:
                 if arrival.error is not None:
                     raise fresh(arrival.error)
                 return
-            if isinstance(arrival, _Link):
-                if arrival.early:
-                    self._arrivals.put(arrival)
-                    continue
+            if isinstance(arrival, deque):
                 with self._lock:
-                    self._links -= 1
-                yield arrival.event
-                deadline = Deadline(timeout)
+                    link = None if arrival[0].early else arrival.popleft()
+                if link is None:
+                    self._arrivals.put(arrival)
+                else:
+                    yield link.event
+                    deadline = Deadline(timeout)
                 continue
             arrival.queued = False  # first: what comes from here on puts it in its place again
             if arrival.picture.waiting:
                 yield from self._changes(arrival)
                 deadline = Deadline(timeout)
-            chunk = arrival.take(0)
+            chunk = arrival.take(0, among_others=True)
             if chunk is None:
                 continue
             try:
@@ -199,14 +200,14 @@ class Consumer:
                 return
             try:
                 handler(event)
-            except Exception as error:
+            except (Exception, SystemExit) as error:  # which would end this thread without a word
                 if self.closed and isinstance(error, UsageError):
                     log.info("no more events: %s", error)  # it uses the client, which is closed
                     return
                 log.exception("the handler raised over %r", event)
                 self._remember(HandlerFailed(f"the event handler raised {error!r}"), error)
 
-    def _remember(self, failed: HandlerFailed, cause: Exception) -> None:
+    def _remember(self, failed: HandlerFailed, cause: BaseException) -> None:
         if self._failed is None:
             self._failed = failed
             failed.__cause__ = cause

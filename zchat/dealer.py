@@ -8,7 +8,7 @@ import threading
 
 import zmq
 
-from zchat.address import is_ipv6
+from zchat.address import inproc_address, is_ipv6
 from zchat.defaults import DEFAULT_URL
 from zchat.errors import AddressError
 from zchat.wire import FRAME_OVERHEAD, MAX_BLOCK_BYTES
@@ -64,7 +64,11 @@ class Dealer:
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], url: str, *, patient: bool) -> None:
         self.socket = context.socket(zmq.DEALER)
-        self.monitor = context.socket(zmq.PAIR)
+        try:
+            self.monitor = context.socket(zmq.PAIR)
+        except zmq.ZMQError:
+            self.socket.close(0)
+            raise
         try:
             self.socket.setsockopt(zmq.SNDHWM, SEND_MARK)
             self.socket.setsockopt(zmq.RCVHWM, RECEIVE_MARK)
@@ -72,7 +76,7 @@ class Dealer:
             if not patient:
                 self.socket.setsockopt(zmq.RECONNECT_IVL, NEVER_MS)
             self.socket.setsockopt(zmq.IPV6, is_ipv6(url))
-            place = f"inproc://dealer-{id(self)}"
+            place = inproc_address()
             self.socket.monitor(place, sum(BREAKS))
             self.monitor.connect(place)
             self.socket.connect(url)

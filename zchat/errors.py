@@ -43,11 +43,15 @@ class ConnectionLost(ZchatError):
 
 
 class DeadlineExceeded(ZchatError, TimeoutError):
-    """Tell that a wait ended before its answer came; what was asked for did not happen."""
+    """Tell that a wait ended before its answer came; no message was sent, nor ever will be (`OutcomeUnknown` aside)."""
 
 
 class OutcomeUnknown(DeadlineExceeded):
-    """Tell that a message was on its way when the wait ended: it may or may not be stored."""
+    """Tell that a message was on its way when the wait ended: it may or may not be stored.
+
+    Of the `DeadlineExceeded` that can be sent again without a second thought this is the exception:
+    catch it first.
+    """
 
 
 class StoreError(ZchatError):
@@ -176,7 +180,7 @@ class Superseded(Refused):
 
 
 class StoreFailed(Refused):
-    """Tell that the store could not write or read; nothing was stored."""
+    """Tell that the store could not write or read; for all that it knows nothing was stored."""
 
     code = "store_failed"
     retryable = True

@@ -133,6 +133,15 @@ class Lane:
         return bool(self.batches or self.again or self.resend)
 
     @property
+    def pending(self) -> bool:
+        """Tell whether somebody waits for what is in the lane, or it may be stored."""
+        return bool(
+            self.flight
+            or any(not batch.failed for batch, _ in self.again)
+            or any(batch.bodies and not batch.failed for batch in self.batches)
+        )
+
+    @property
     def blocked(self) -> bool:
         """Tell whether nothing at all can be sent for now; what ends that brings the lane back."""
         return self.shut or self.stalled or self.back is not None or self._put_off

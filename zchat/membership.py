@@ -77,7 +77,6 @@ class Membership:
     __slots__ = (
         "_own",
         "base",
-        "create",
         "feed",
         "join",
         "left",
@@ -94,16 +93,13 @@ class Membership:
         "upto",
     )
 
-    def __init__(
-        self, name: str, join: int, position: Position, mark: int, feed: Feed, *, create: bool, sure: bool
-    ) -> None:
+    def __init__(self, name: str, join: int, position: Position, mark: int, feed: Feed, *, sure: bool) -> None:
         self.name = self.shown = name
         self.join = join
         self.position = position
         self.upto = position.seq
         self.mark = mark
         self.feed = feed
-        self.create = create
         self.sure = sure
         self.live = True
         self.left = False

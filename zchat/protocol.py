@@ -83,7 +83,7 @@ class ClientCore:
         self._rooms: dict[str, Membership] = {}
         self._states = RoomStates(self._rooms, self._send, self._ask, port.invited)
         self._joins = 0
-        self._connections = 0
+        self.connections = 0
         self._rejoins: deque[Membership] = deque()
         self._now = 0.0
         self._opened_at = 0.0
@@ -114,8 +114,8 @@ class ClientCore:
         self._pulse.start(now)
         self._greet_by = now + GREET_SECONDS
         self.state = State.GREETING
-        self._connections += 1
-        fields = (VERSION, VERSION, self._user, self._producer, self._token, self._mark, self._connections)
+        self.connections += 1
+        fields = (VERSION, VERSION, self._user, self._producer, self._token, self._mark, self.connections)
         self._requests.issue(Request("hello", fields, None, special=self._welcomed))
 
     def close(self, deadline: float) -> None:
@@ -331,7 +331,8 @@ class ClientCore:
     def _rejoin(self, room: Membership, mark: int) -> None:
         self._joins += 1
         held = room.rejoin(self._joins, mark)
-        fields = (room.name, room.join, tuple(room.position), held, room.create)
+        # A room that the broker has forgotten meanwhile, as nobody was in it, is made again.
+        fields = (room.name, room.join, tuple(room.position), held, True)
         self._requests.issue(Request("join", fields, None, special=partial(self._rejoined, room)))
 
     def _resume(self) -> None:
@@ -441,8 +442,8 @@ class ClientCore:
 
     def _joined(self, fields: tuple[Any, ...], feed: Feed, result: list[Any]) -> Membership:
         name, position, mark, gap = _place(result)
-        _, number, _, _, create = fields
-        membership = Membership(name, number, position, mark, feed, create=create, sure=not gap)
+        number = fields[1]
+        membership = Membership(name, number, position, mark, feed, sure=not gap)
         membership.shown = shown_name(self._user, name)
         self._rooms[name] = membership
         feed.begin(membership)
@@ -465,6 +466,8 @@ class ClientCore:
             name, _, mark, gap = _place(result)
             if name != room.name:  # another broker spells it in its own way
                 self._rooms[name] = self._rooms.pop(room.name)
+                if (lane := self._sending.lane(name)) is not None:
+                    lane.name = name
             room.rejoined(name, mark, sure=not gap)
             room.shown = shown_name(self._user, name)
             room.feed.begin(room)

@@ -55,12 +55,16 @@ class Chunk:
 
 
 class End:
-    """Stand in a queue for the end of the connection: asked for (None), or why."""
+    """Stand in a queue for the end of the connection: asked for (None), or why.
 
-    __slots__ = ("error",)
+    `everywhere`: all rooms end with it, not this one alone.
+    """
 
-    def __init__(self, error: ZchatError | None) -> None:
+    __slots__ = ("error", "everywhere")
+
+    def __init__(self, error: ZchatError | None, *, everywhere: bool = False) -> None:
         self.error = error
+        self.everywhere = everywhere
 
 
 class Reading:
@@ -119,6 +123,9 @@ class Reading:
             self._every = max(1, membership.mark // 2)
             if not membership.sure:
                 self._sure_after = self.pushed
+            elif self._sure_after == self.pushed:  # the gap that an earlier join began with never came
+                self._sure_after = -1
+                self._advance()
             due = self.taken > self._returned
             self._returned = self.taken
         if due:  # a smaller window than before may have no place for what is yet to be returned
@@ -142,9 +149,9 @@ class Reading:
         if self.keeps_mark and not self.waiting:
             self.mark_read()
 
-    def end(self, error: ZchatError | None) -> None:
-        """Take note that nothing more comes."""
-        self._queue.put(End(error))
+    def end(self, error: ZchatError | None, *, everywhere: bool = False) -> None:
+        """Take note that nothing more comes; `everywhere`: in no room."""
+        self._queue.put(End(error, everywhere=everywhere))
         self._arrived(self)
 
     # -- the application's threads -----------------------------------------------------------------
@@ -178,8 +185,10 @@ class Reading:
             finally:
                 self.put_back(chunk)
 
-    def take(self, timeout: float | None) -> Chunk | Gap | None:
+    def take(self, timeout: float | None, *, among_others: bool = False) -> Chunk | Gap | None:
         """Return the next messages or gap; None after `timeout` seconds, or at an end that was asked for.
+
+        `among_others`: who takes from all rooms is told by himself why all have ended, once all is taken.
 
         Raises:
             ConnectionLost, Refused, ProtocolError: why the connection has ended.
@@ -196,7 +205,7 @@ class Reading:
                 return None
             if isinstance(notice, End):
                 self._queue.put(notice)  # for whoever else reads
-                if notice.error is not None and not self.left:
+                if notice.error is not None and not self.left and not (among_others and notice.everywhere):
                     raise fresh(notice.error)
                 return None
             if self.left:

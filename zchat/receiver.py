@@ -63,8 +63,12 @@ class Receiver:
         self._up = False
         self._fault = ""
         context = context_of_this_process()
-        self._dealer: Dealer | None = Dealer(context, self.url, patient=True)
         self._alarm = Alarm(context)
+        try:
+            self._dealer: Dealer | None = Dealer(context, self.url, patient=True)
+        except BaseException:
+            self._alarm.close()
+            raise
         self.thread = threading.Thread(target=self._run, name=f"zchat-receive {self.url}", daemon=True)
         self.thread.start()  # the sockets are this thread's from here on: starting it is a full fence
 

@@ -244,7 +244,7 @@ class Room:
         return packed
 
     def _has_been_left(self) -> NotAMember:
-        return NotAMember(f"you have left {self.name}: join it again")
+        return NotAMember(f"you are not in {self.name} any more: join it again")
 
 
 def _too_large(length: int, limit: int) -> MessageTooLarge:

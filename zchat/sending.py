@@ -28,7 +28,7 @@ class Sending:
     @property
     def pending(self) -> bool:
         """Tell whether something waits to be sent or answered."""
-        return any(lane.waiting or lane.flight for lane in self.lanes.values())
+        return any(lane.pending for lane in self.lanes.values())
 
     def lane(self, name: str) -> Lane | None:
         """Return the lane of a room, None if nothing was ever sent to it."""

@@ -120,9 +120,10 @@ class Proxy:
         return len(self._links)
 
     def _order(self, order: Callable[[], T]) -> T:
-        done: Future[T] = Future()
-        self._loop.call_soon_threadsafe(lambda: done.set_result(order()))
-        return done.result(DEADLINE)
+        async def carry_out() -> T:
+            return order()
+
+        return asyncio.run_coroutine_threadsafe(carry_out(), self._loop).result(DEADLINE)
 
     def _run(self) -> None:
         loop = self._loop

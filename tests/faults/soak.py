@@ -16,6 +16,7 @@ from statistics import median
 
 from tests.faults import scenarios
 from tests.faults.scenarios import Figures
+from zchat.broker.limits import EXPIRE_AFTER
 
 RESTARTS = 10
 PUBLISHERS = 4
@@ -23,7 +24,13 @@ BETWEEN = 60_000
 """Messages between two kills at least: a second or more of a full load."""
 
 STOPPED = 10.0
-"""Seconds for which a reader, then the broker, stands still."""
+"""Seconds for which a reader stands still; its session outlives that."""
+
+BROKER_STOPPED = EXPIRE_AFTER + 2
+"""Seconds for which the broker does: it must not take its own silence for that of its clients."""
+
+OTHERS = 0.5
+"""Of their speed the others must keep at least while one reader is stopped: a machine may be busy."""
 
 MEMORY = 10 << 20
 """Bytes that a stopped reader may cost the broker."""
@@ -48,7 +55,7 @@ def round_of(folder: Path, seed: int) -> dict[str, Figures]:
         ),
         "bad network": lambda place: scenarios.bad_network(place, rounds=4, publishers=PUBLISHERS, seed=seed),
         "stopped broker": lambda place: scenarios.stopped_broker(
-            place, seconds=STOPPED, publishers=PUBLISHERS, seed=seed
+            place, seconds=BROKER_STOPPED, publishers=PUBLISHERS, seed=seed
         ),
     }
     found = {}
@@ -88,6 +95,8 @@ def faults_of(found: dict[str, Figures], least: int) -> list[str]:
         faults.append(f"killed: {killed.rate:,.0f} messages a second were acknowledged, a load below {least:,}")
     if max(killed.flowing) > FLOWING:
         faults.append(f"killed: messages flowed again {max(killed.flowing):.2f} s after the broker's return")
+    if reader.others < OTHERS:
+        faults.append(f"stopped reader: the others went on at {reader.others:.0%} of their speed")
     if reader.memory > MEMORY:
         faults.append(f"stopped reader: it cost the broker {reader.memory / 1e6:.1f} MB")
     return faults

@@ -15,6 +15,7 @@ from tests.simulation.peer import Peer
 from tests.simulation.store import Disk
 from tests.simulation.truth import Truth
 from tests.simulation.world import Violation, World
+from zchat.broker.limits import EXPIRE_AFTER
 from zchat.broker.settings import Settings
 from zchat.messages import START, Position
 
@@ -321,7 +322,7 @@ class Simulation:
                 said_bye.append(client)
             else:
                 client.crash()
-        world.run(world.now + 16.0)
+        world.run(world.now + EXPIRE_AFTER + 6.0)
         core = self.broker.core
         assert core is not None
         check_empty(core)

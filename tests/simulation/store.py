@@ -13,10 +13,10 @@ from typing import Any
 
 from tests.simulation.truth import Truth
 from tests.simulation.world import World
-from zchat.broker.store.base import Append, Appended, Failed, Full, Marked, Page, RoomLog, Store, Stored, Trimmed
+from zchat.broker.store.base import Append, Appended, Failed, Full, Marked, Page, RoomLog, Stored, Trimmed
 from zchat.broker.store.blocks import Block
 from zchat.broker.store.commits import Committer, Forget, Mark, Report, Task, Trim, Write
-from zchat.broker.store.epochs import Epoch, Epochs
+from zchat.broker.store.epochs import Epoch
 from zchat.broker.store.ledger import MAX_EPOCH, Ledger, Producer, Room, is_old
 from zchat.broker.store.memory import MemoryStore
 from zchat.broker.store.reads import READY_PAGES, Read, Reader
@@ -349,6 +349,3 @@ class VolatileStore(MemoryStore):
     def crash(self) -> None:
         """Lose everything."""
         self._truth.went_back({}, {})
-
-
-__all__ = ["Disk", "DurableStore", "Epochs", "File", "Store", "VolatileStore"]

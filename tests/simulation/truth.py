@@ -221,6 +221,3 @@ class Stream:
 
 def _same(log: list[Entry], other: list[Entry], upto: int) -> bool:
     return log is other or log[:upto] == other[:upto]
-
-
-__all__ = ["Entry", "Stream", "Truth"]

@@ -20,6 +20,7 @@ from zchat import errors
 from zchat.broker.commands import HANDLERS
 from zchat.broker.counters import Counters
 from zchat.broker.directory import Directory
+from zchat.broker.lag import Lagging
 from zchat.broker.limits import (
     EXPIRE_AFTER,
     EXPIRE_EVERY,
@@ -71,6 +72,7 @@ class Core:
         self.rooms = self.directory.rooms
         self.updates = Updates(port, self.pipes, self.counters, self.sessions_of)
         self.presence = Presence(settings.names, clock, self.counters, self.updates.changed, self.directory.vacate)
+        self.lagging = Lagging(self)
         self.sessions: dict[bytes, Session] = {}
         self.users: dict[str, dict[Session, None]] = {}
         self.tokens: dict[bytes, Session] = {}
@@ -155,6 +157,7 @@ class Core:
                 self._expiry_due = now
         self.presence.tick(now)
         self.retention.tick(now)
+        self.lagging.tick(now)
 
     def _expire(self, now: float) -> bool:
         """End the silent sessions, as many as a turn has time for; True if those were all."""

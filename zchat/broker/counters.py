@@ -19,6 +19,7 @@ class Counters:
     `states`, `state_bytes`: state frames handed to the socket. `stale_seen`: a word that a state
     frame was seen which isn't out. `typing_dropped`: words of typing that came too early.
     `marks`: read marks stored. `uninvited`: invitations beyond what a session can have waiting.
+    `lagging`: members that were behind the log at the last look, every five seconds.
     `expired`: sessions that fell silent. `greeted`: greetings that were accepted. `turns`: of the
     loop. `refused`: by code.
     """
@@ -43,6 +44,7 @@ class Counters:
     typing_dropped: int = 0
     marks: int = 0
     uninvited: int = 0
+    lagging: int = 0
     expired: int = 0
     greeted: int = 0
     turns: int = 0

@@ -94,8 +94,9 @@ PINGS_A_MOMENT = 200
 LOST_AFTER = 3.0
 """Seconds without a word from the broker after which a client gives it up; told to it in the greeting."""
 
-EXPIRE_AFTER = 10.0
-"""Seconds without a word from a client after which its session ends: longer than a stopped laptop's hiccup."""
+EXPIRE_AFTER = 15.0
+"""Seconds without a word from a client after which its session ends: one that was stopped for ten of them, and had
+pinged a little before, goes on as if nothing had been."""
 
 EXPIRE_EVERY = 1.0
 """Seconds between two looks for silent sessions."""
@@ -171,3 +172,12 @@ CLOSE_SECONDS = 0.5
 
 LINGER_SECONDS = 0.3
 """Seconds of these that are kept for the sockets to send what they were given."""
+
+LAG_EVERY = 5.0
+"""Seconds between two looks at who is behind: often enough to see it grow, and next to nothing for many rooms."""
+
+LAG_SHOWN = 10
+"""Members told as those furthest behind: what one looks at."""
+
+LAG_NOTED = 10_000
+"""Messages behind from which a member is noted in the log, if the next look finds that too: more than a burst."""

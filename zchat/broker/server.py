@@ -8,6 +8,7 @@ import threading
 from types import TracebackType
 
 from zchat.broker.counters import Counters
+from zchat.broker.lag import Lag
 from zchat.broker.limits import HIGH_WATER_MARK, MAX_MESSAGE, NAMES
 from zchat.broker.loop import Loop
 from zchat.broker.settings import DEFAULT_ROOMS, Settings
@@ -88,6 +89,13 @@ class Broker:
         if self._loop is None or self._loop.core is None:
             raise UsageError("the broker is not running: use it within its `with` block")
         return self._loop.core.counters
+
+    @property
+    def lagging(self) -> tuple[Lag, ...]:
+        """Return who is furthest behind, ten members at most, as seen in the last five seconds. Any thread."""
+        if self._loop is None or self._loop.core is None:
+            raise UsageError("the broker is not running: use it within its `with` block")
+        return self._loop.core.lagging.furthest
 
     def __enter__(self) -> Broker:
         if self._thread is not None:

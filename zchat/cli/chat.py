@@ -19,6 +19,9 @@ UNSEEN = 10
 MAX_SHOWN = 1000
 """Messages that `/messages` shows at most: one request; for more there is `zchat tail`."""
 
+COMPLETION_SECONDS = 0.5
+"""Seconds that the names of rooms may take to complete a word: nothing that is typed shows meanwhile."""
+
 
 def ends(error: ZchatError) -> bool:
     """Return whether a conversation ends with an error: the connection is lost, whatever else that meant."""
@@ -105,10 +108,8 @@ class Chat:
 
     def join(self, name: str, switch: bool = True) -> None:
         """Be in a room, and let text go there if `switch`."""
-        room = self._rooms.get(fold(name))
-        if room is None:
-            room = self._client.join(name)
-            self._rooms[fold(room.name)] = room
+        room = self._client.join(name)  # the same if one is in it; a broker may have ended it meanwhile
+        self._rooms[fold(room.name)] = room
         if switch:
             self._turn_away()
             self._turn_to(room)
@@ -141,7 +142,7 @@ class Chat:
 
     def room_names(self) -> list[str]:
         """Return the names of the rooms that there are. Any thread."""
-        return [room.name for room in self._client.rooms()]
+        return [room.name for room in self._client.rooms(timeout=COMPLETION_SECONDS)]
 
     def messages(self, count: int | None) -> None:
         """Show what was said in the current room since one last saw it, or the last `count`."""
