@@ -24,6 +24,7 @@ WITHOUT_IO = [
     "zchat/events.py",
     "zchat/lane.py",
     "zchat/membership.py",
+    "zchat/memberships.py",
     "zchat/messages.py",
     "zchat/names.py",
     "zchat/port.py",

@@ -16,19 +16,18 @@ goes on once its room's join is answered: what was in flight first, as it was.
 
 from __future__ import annotations
 
-from collections import deque
 from enum import Enum
 from functools import partial
 from typing import Any
 
 from zchat import errors
-from zchat.direct import shown_name
 from zchat.lane import Batch, Block, Lane
 from zchat.membership import Feed, Membership
+from zchat.memberships import Memberships
 from zchat.messages import Position
 from zchat.port import Call, Chance, Port, Welcome
 from zchat.pulse import Pulse
-from zchat.requests import Done, Request, Requests, Special
+from zchat.requests import Done, Nobody, Request, Requests, Special
 from zchat.sending import Sending
 from zchat.state import RoomStates
 from zchat.wire import END, ERROR, GAP, OK, PONG, PUSH, STATE, VERSION, decode_notice, pack
@@ -80,11 +79,10 @@ class ClientCore:
         self._requests = Requests(self._send)
         self._sending = Sending(user, self._transmit, self._has_place)
         self._pulse = Pulse()
-        self._rooms: dict[str, Membership] = {}
-        self._states = RoomStates(self._rooms, self._send, self._ask, port.invited)
-        self._joins = 0
+        self._rooms = Memberships(user, self._send, self._requests, self._sending, self._lose)
+        self._states = RoomStates(self._rooms.rooms, self._send, self._ask, port.invited)
+        self._rooms.states = self._states
         self.connections = 0
-        self._rejoins: deque[Membership] = deque()
         self._now = 0.0
         self._opened_at = 0.0
         self._greet_by = 0.0
@@ -203,11 +201,7 @@ class ClientCore:
         self.state = State.LOST
         self._resume_at = None
         self._requests.put_back()
-        self._rejoins.clear()
-        for room in self._rooms.values():
-            room.live = False
-        self._sending.lost(self._rooms)
-        self._states.lost()
+        self._rooms.lost()
         self._port.lost(error)
         if self._closing and not self._pending:
             self._end(None)
@@ -248,29 +242,16 @@ class ClientCore:
 
     def join(self, name: str, position: Position | None, create: bool, call: Call, feed: Feed) -> None:
         """Join a room; the call's result is the `Membership`."""
-        self._joins += 1
-        fields = (name, self._joins, None if position is None else tuple(position), 0, create)
-        self.ask("join", fields, call, partial(self._joined, fields, feed))
+        fields, done = self._rooms.join(name, position, create, feed)
+        self.ask("join", fields, call, done)
 
     def leave(self, membership: Membership, call: Call) -> None:
         """Leave a room; what is still under way from it is dropped."""
-        if self._rooms.get(membership.name) is not membership:
-            call.resolve(None)
-            return
-        sent = self.connected and membership not in self._rejoins
-        self._forget(membership)
-        if sent or self.over:
+        joined = self._rooms.rooms.get(membership.name) is membership
+        if joined and (self._rooms.leave(membership) or self.over):
             self.ask("leave", (membership.name, membership.join), call)
         else:  # with the connection the broker's side of it has gone already
             call.resolve(None)
-
-    def _forget(self, membership: Membership) -> None:
-        membership.left = True
-        if self._rooms.get(membership.name) is membership:
-            del self._rooms[membership.name]
-        if membership in self._rejoins:
-            self._rejoins.remove(membership)
-        self._sending.open(membership.name)
 
     def offer(self, name: str, batch: Batch) -> None:
         """Put a batch in its room's lane: its messages are sent as blocks, in the order of the offers."""
@@ -279,7 +260,7 @@ class ClientCore:
             return
         if batch.failed:
             return
-        room = self._rooms.get(name)
+        room = self._rooms.rooms.get(name)
         if room is not None:
             room.typing = False  # a message ends it, here and at the broker
         shut = room is not None and not room.live
@@ -297,13 +278,7 @@ class ClientCore:
 
     def credit(self, membership: Membership, taken: int) -> None:
         """Tell the broker how many notifications the application has taken since the first join."""
-        if not membership.left and taken > membership.taken:
-            membership.taken = taken
-            self._return_credit(membership)
-
-    def _return_credit(self, membership: Membership) -> None:
-        if self.connected and membership.live and membership.taken > membership.base:
-            self._send(pack(("credit", membership.name, membership.join, membership.taken - membership.base)))
+        self._rooms.credit(membership, taken)
 
     # -- what goes out ---------------------------------------------------------------------------
 
@@ -319,21 +294,13 @@ class ClientCore:
         """Send what there is a place for: rooms to join again first, then questions, then blocks, lane by lane."""
         if not self.connected or self.welcome is None:
             return
-        while self._rejoins and self._has_place():
-            self._rejoin(self._rejoins.popleft(), self.welcome.mark)
+        self._rooms.pump(self._has_place, self.welcome.mark)
         self._requests.pump(self.welcome.max_requests)
         self._sending.pump()
 
     def _transmit(self, lane: Lane, block: Block) -> None:
-        number = self._requests.enter(Request("send", (), None, special=_Answer(self, lane, block)))
+        number = self._requests.enter(Request("send", (), None, special=partial(self._settled, lane, block)))
         self._send(pack(("send", number, lane.name, block.number, block.pack())))
-
-    def _rejoin(self, room: Membership, mark: int) -> None:
-        self._joins += 1
-        held = room.rejoin(self._joins, mark)
-        # A room that the broker has forgotten meanwhile, as nobody was in it, is made again.
-        fields = (room.name, room.join, tuple(room.position), held, True)
-        self._requests.issue(Request("join", fields, None, special=partial(self._rejoined, room)))
 
     def _resume(self) -> None:
         """Send again what the broker had put off."""
@@ -358,7 +325,7 @@ class ClientCore:
             notice = decode_notice(frame)
             kind = notice[0]
             if kind in (PUSH, GAP):
-                self._notified(notice)
+                self._rooms.notified(notice)
             elif kind == OK:
                 self._answered(notice)
             elif kind == ERROR:
@@ -374,15 +341,6 @@ class ClientCore:
         except _MALFORMED as error:
             self._end(errors.ProtocolError(f"the broker sent a malformed answer: {error}"))
 
-    def _notified(self, notice: list[Any]) -> None:
-        room = self._rooms.get(notice[1])
-        if room is None or not room.live:
-            return  # left meanwhile
-        if notice[3] != room.upto:
-            raise errors.ProtocolError(f"{room.name}: a notification after {notice[3]}, not after {room.upto}")
-        room.notified(notice[2], notice[4])
-        room.feed.push(notice)
-
     def _answered(self, notice: list[Any]) -> None:
         request = self._requests.answered(notice[1])
         if request is None:
@@ -397,7 +355,7 @@ class ClientCore:
                 request.call.fail(fault)
                 raise fault from error
             if not request.call.resolve(result) and isinstance(result, Membership):
-                self.leave(result, _Nobody())  # nobody waits for it any more
+                self.leave(result, Nobody())  # nobody waits for it any more
         self._pump()
         self._leave_if_done()
 
@@ -435,45 +393,9 @@ class ClientCore:
             self.state = State.CLOSING if self._closing else State.OPEN
             self._opened_at = self._now
             self._pulse.opened(self._now, self.welcome.ping_ms / 1000, self.welcome.lost_ms / 1000)
-            self._rejoins.extend(self._rooms.values())
             self._sending.opened()
-            self._states.opened()
+            self._rooms.opened()
             self._port.opened(self.welcome)
-
-    def _joined(self, fields: tuple[Any, ...], feed: Feed, result: list[Any]) -> Membership:
-        name, position, mark, gap = _place(result)
-        number = fields[1]
-        membership = Membership(name, number, position, mark, feed, sure=not gap)
-        membership.shown = shown_name(self._user, name)
-        self._rooms[name] = membership
-        feed.begin(membership)
-        self._states.joined(membership, self._user)
-        return membership
-
-    def _rejoined(self, room: Membership, result: list[Any] | None, error: errors.Refused | None) -> None:
-        """Go on with a room: its notifications, its credit, its lane; or end it if it can't be joined any more."""
-        if self._rooms.get(room.name) is not room:
-            return  # left meanwhile
-        if error is not None and error.retryable:
-            self._lose(error)
-        elif error is not None:
-            lane = self._sending.lane(room.name)
-            self._forget(room)
-            if lane is not None:
-                lane.fail(error)
-            room.feed.end(error)
-        elif result is not None:
-            name, _, mark, gap = _place(result)
-            if name != room.name:  # another broker spells it in its own way
-                self._rooms[name] = self._rooms.pop(room.name)
-                if (lane := self._sending.lane(name)) is not None:
-                    lane.name = name
-            room.rejoined(name, mark, sure=not gap)
-            room.shown = shown_name(self._user, name)
-            room.feed.begin(room)
-            self._return_credit(room)
-            self._sending.open(name)
-            self._states.joined(room, self._user, another_log=gap)
 
     def _settled(self, lane: Lane, block: Block, result: list[Any] | None, error: errors.Refused | None) -> None:
         """Take the answer to a block: blocks are stored in their order, a refusal may overtake them."""
@@ -481,10 +403,7 @@ class ClientCore:
             if lane.overtakes(block):
                 raise errors.ProtocolError(f"{lane.name}: block {block.number} was stored before an earlier one")
             seq, timestamp, epoch = map(int, result[:3])  # what it raises leaves the block in flight, to fail there
-            if (room := self._rooms.get(lane.name)) is not None:  # first: who sent finds his position behind it
-                last = seq + block.count - 1
-                room.own(epoch, seq, last)
-                room.feed.own(epoch, seq, last)
+            self._rooms.own(lane.name, epoch, seq, seq + block.count - 1)  # first: the sender's position is behind it
             lane.stored(block, seq, timestamp)
         elif error is not None:
             lane.refused(block, error)
@@ -493,40 +412,7 @@ class ClientCore:
         self._sending.line_up(lane)
 
 
-class _Nobody:
-    """Stand for a caller that has gone."""
-
-    withdrawn = False
-
-    def resolve(self, result: Any) -> bool:
-        """Take the answer."""
-        return True
-
-    def fail(self, error: Exception) -> None:
-        """Take the reason why there is none."""
-
-
-class _Answer:
-    """Take the answer to one block."""
-
-    __slots__ = ("_block", "_core", "_lane")
-
-    def __init__(self, core: ClientCore, lane: Lane, block: Block) -> None:
-        self._core, self._lane, self._block = core, lane, block
-
-    def __call__(self, result: list[Any] | None, error: errors.Refused | None) -> None:
-        self._core._settled(self._lane, self._block, result, error)
-
-
 _PING: bytes = pack(("ping",))
 
 _MALFORMED = (ValueError, TypeError, IndexError, errors.BadName)
 """What a broker's answer that is not what it should be raises where it is taken apart."""
-
-
-def _place(result: list[Any]) -> tuple[str, Position, int, bool]:
-    """Return what the answer to a join says: the room's name, the position, the mark, whether a gap comes first."""
-    name, epoch, seq, _first, _last, mark, gap = result[:7]
-    if type(name) is not str:
-        raise TypeError("the name of a room is text")
-    return name, Position(int(epoch), int(seq)), int(mark), bool(gap)

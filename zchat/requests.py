@@ -30,6 +30,19 @@ class Request(NamedTuple):
         return self.call is not None and self.call.withdrawn
 
 
+class Nobody:
+    """Stand for a caller that has gone. A call, as `zchat.port.Call` says."""
+
+    withdrawn = False
+
+    def resolve(self, result: Any) -> bool:
+        """Take the answer."""
+        return True
+
+    def fail(self, error: Exception) -> None:
+        """Take the reason why there is none."""
+
+
 class Requests:
     """Number requests, and keep them until they are answered."""
 

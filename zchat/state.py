@@ -155,6 +155,12 @@ class RoomStates:
         elif mark is not None:
             self._request(mark)
 
+    def left(self, room: Membership) -> None:
+        """Take note that a room is left, or can't be joined again: its mark waits for it no longer."""
+        mark = self._marks.get(fold(room.name))
+        if mark is not None:
+            self._request(mark)
+
     def close(self) -> None:
         """Take note that the client waits to end: what the broker has no place for is tried once more."""
         self._closing = True
