@@ -11,7 +11,7 @@ help:
 	@echo 'make run      install into $(VENV) and start a broker'
 	@echo 'make test     install into $(VENV) and run the tests'
 	@echo 'make check    all that must pass: lint, format, strict types, tests with branch coverage'
-	@echo 'make simulate run SEEDS=100 or SECONDS=60 of the simulation, or SEED=n again'
+	@echo 'make simulate run SEEDS=100 or SECONDS=60 of the simulation, from FIRST=n, or SEED=n again'
 	@echo 'make soak     put real processes under fault for MINUTES=10'
 	@echo 'make format   format the code and mend what the linter can mend'
 	@echo 'make bench    run all benchmarks (many minutes)'
@@ -35,7 +35,7 @@ check: $(VENV)/installed-dev
 	$(BIN)/coverage report
 
 simulate: $(VENV)/installed-dev
-	@$(BIN)/python -m tests.simulation.run $(if $(SEED),--seed $(SEED),$(if $(SECONDS),--seconds $(SECONDS),--seeds $(or $(SEEDS),100)))
+	@$(BIN)/python -m tests.simulation.run $(if $(FIRST),--first $(FIRST)) $(if $(SEED),--seed $(SEED),$(if $(SECONDS),--seconds $(SECONDS),--seeds $(or $(SEEDS),100)))
 
 soak: $(VENV)/installed-dev
 	@$(BIN)/python -m tests.faults.soak --minutes $(or $(MINUTES),10)

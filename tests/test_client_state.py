@@ -8,10 +8,14 @@ import pytest
 
 from tests.driver import FakeBatch, FakeCall, FakeFeed, Wire
 from zchat import errors
+from zchat.consumer import Consumer
 from zchat.events import MemberJoined, MemberLeft, Typing
-from zchat.membership import Membership
+from zchat.membership import Membership, Person
+from zchat.messages import Message, Position
 from zchat.picture import RETURN_SECONDS
+from zchat.reading import Reading
 from zchat.state import MARK_AGAIN, TYPING_EVERY
+from zchat.wire import pack
 
 DIRECT = "@alice\nbob"
 
@@ -272,3 +276,19 @@ def test_a_feed_learns_its_room_before_anything_comes() -> None:
     wire, feed = Wire(), FakeFeed()
     wire.join("General", feed)
     assert feed.picture._room == "General"
+
+
+# -- through one loop ------------------------------------------------------------------------------
+
+
+def test_who_breaks_off_a_loop_at_a_change_of_the_picture_finds_the_messages_in_the_next() -> None:
+    consumer = Consumer()
+    reading = Reading(consumer.arrived, lambda membership, taken: None)
+    reading.begin(Membership("General", 1, Position(7, 0), 10, reading, sure=True))
+    reading.picture.begin("General", "alice")
+    reading.picture.named(True, 0, {}, 0.0)
+    consumer.readings.append(reading)
+    reading.picture.named(False, 1, {"bob": Person("bob", 5, False, 0)}, 0.0)
+    reading.push(["push", "General", 7, 0, 1, [[1, 5, "bob", b"p" * 16, pack(["hi"])]]])
+    assert next(consumer.events(0)) == MemberJoined("General", "bob")
+    assert [event.body for event in consumer.events(0) if isinstance(event, Message)] == ["hi"]

@@ -25,6 +25,7 @@ from zchat import (
     dealer,
     lane,
     names,
+    own,
     picture,
     protocol,
     pulse,
@@ -49,7 +50,23 @@ MODULES: dict[str, ModuleType] = {
     for module in (
         *(base, commits, epochs, ledger, memory, reads, schema, sqlite),
         *(limits, loop, notes, server),
-        *(client, consumer, dealer, lane, names, picture, protocol, pulse, reading, receiver, room, rooms, state, wire),
+        *(
+            client,
+            consumer,
+            dealer,
+            lane,
+            names,
+            own,
+            picture,
+            protocol,
+            pulse,
+            reading,
+            receiver,
+            room,
+            rooms,
+            state,
+            wire,
+        ),
     )
 }
 UNITS = {"KiB": 1024.0, "MiB": 1048576.0, "s": 1.0, "ms": 0.001, "day": 86_400e6, "": 1.0}
@@ -225,10 +242,10 @@ def test_a_turn_of_the_client_takes_a_bounded_number_of_frames() -> None:
 def test_ranges_of_own_messages_are_bounded_and_cost_the_position_nothing_in_the_end() -> None:
     feed = reading.Reading(lambda reading: None, lambda membership, taken: None)
     feed.begin(Membership("General", 1, zchat.Position(7, 0), 10, feed, sure=True))
-    for number in range(2, 3 * reading.MAX_OWN_RANGES, 2):
+    for number in range(2, 3 * own.MAX_OWN_RANGES, 2):
         feed.own(7, number, number)
-    assert len(feed._own) == reading.MAX_OWN_RANGES
-    last = 3 * reading.MAX_OWN_RANGES
+    assert len(feed._own._ranges) == own.MAX_OWN_RANGES
+    last = 3 * own.MAX_OWN_RANGES
     feed.push(["push", "General", 7, 0, last, []])
     chunk = feed.take(0)
     assert isinstance(chunk, reading.Chunk)

@@ -7,7 +7,7 @@ from typing import Any
 from zchat.events import Gap
 from zchat.membership import Membership
 from zchat.messages import Position
-from zchat.reading import Reading
+from zchat.reading import Chunk, Reading
 
 
 class Joined:
@@ -100,3 +100,25 @@ def test_a_gap_that_never_came_holds_the_position_up_no_longer_than_to_the_next_
     joined.own(77, 5, 7)
     assert joined.membership.position == (77, 7)
     assert joined.reading.position == (77, 7)
+
+
+def test_a_room_is_joined_again_where_its_reader_stands_though_own_messages_lie_in_two_epochs() -> None:
+    joined = Joined(Position(1, 0))
+    joined.own(1, 3, 5)
+    joined.own(2, 6, 9)  # the broker's store was opened anew between them
+    joined.notify("push", "General", 1, 0, 2, [])
+    chunk = joined.reading.take(0)
+    assert isinstance(chunk, Chunk)
+    joined.reading.put_back(chunk)
+    assert joined.reading.position == joined.membership.position == (2, 9)
+
+
+def test_a_room_is_joined_again_where_its_reader_stands_though_a_block_is_answered_late() -> None:
+    joined = Joined(Position(1, 0))
+    joined.own(1, 8, 9)
+    joined.own(1, 3, 5)  # put off, and yet in front of the other
+    joined.notify("push", "General", 1, 0, 7, [])
+    chunk = joined.reading.take(0)
+    assert isinstance(chunk, Chunk)
+    joined.reading.put_back(chunk)
+    assert joined.reading.position == joined.membership.position == (1, 9)

@@ -172,10 +172,10 @@ class Consumer:
         try:
             while changes:
                 yield changes.pop()
-        finally:
-            if changes:
-                reading.picture.put_back(changes[::-1])
-                self.arrived(reading)
+        except GeneratorExit:  # broken off, maybe at the last one: its notifications wait for its place in the queue
+            reading.picture.put_back(changes[::-1])
+            self.arrived(reading)
+            raise
 
     def handle(self, handler: Callable[[Event], object]) -> None:
         """Call `handler` with every event, in a thread of its own."""

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 from zchat.errors import Refused, ZchatError
 from zchat.messages import Position
+from zchat.own import OwnRanges
 
 
 class Person(NamedTuple):
@@ -106,7 +107,7 @@ class Membership:
         self.received = self.taken = self.base = 0
         self.typing = False
         self.typed_at = -inf
-        self._own = (0, 1, 0)
+        self._own = OwnRanges()
 
     @property
     def epoch(self) -> int:
@@ -127,7 +128,7 @@ class Membership:
         self.upto = self.position.seq
         self.live = True
         self.sure = sure
-        self._own = (0, 1, 0)  # of the log as it was
+        self._own.clear()  # they are of the log as it was
 
     def notified(self, epoch: int, upto: int) -> None:
         """Move over a notification."""
@@ -138,22 +139,10 @@ class Membership:
         self._advance()
 
     def own(self, epoch: int, first: int, last: int) -> None:
-        """Move over own messages once everything before them has come.
-
-        Only the latest unbroken range is kept: between two of them lie others' messages, whose
-        notification covers the earlier one.
-        """
-        before = self._own
-        if before[0] == epoch and before[2] + 1 == first:
-            self._own = (epoch, before[1], last)
-        elif before[1] == last + 1:  # a block that was put off is answered behind later ones
-            self._own = (before[0], first, before[2])
-        else:
-            self._own = (epoch, first, last)
+        """Move over own messages once everything before them has come."""
+        self._own.add(epoch, first, last)
         self._advance()
 
     def _advance(self) -> None:
-        epoch, first, last = self._own
-        # While a gap is on its way this log may be another one than the position's.
-        if self.sure and first <= self.position.seq + 1 <= last:
-            self.position = Position(epoch, last)
+        if self.sure:  # while a gap is on its way this log may be another one than the position's
+            self.position = self._own.pass_over(self.position)

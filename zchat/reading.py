@@ -8,10 +8,9 @@ none is left. There are never more of them here than the high-water mark.
 from __future__ import annotations
 
 import threading
-from bisect import insort
 from collections import deque
 from collections.abc import Callable, Iterator
-from operator import itemgetter, length_hint
+from operator import length_hint
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -20,11 +19,9 @@ from zchat.errors import GapError, ZchatError
 from zchat.events import Gap
 from zchat.membership import Membership
 from zchat.messages import GapReason, Message, Position
+from zchat.own import OwnRanges
 from zchat.picture import Picture
 from zchat.wire import GAP, Run, run_of
-
-MAX_OWN_RANGES = 1_000
-"""Ranges of own messages remembered that lie ahead of what was taken; without more the position waits."""
 
 _NOTHING = Run(iter(()), iter(()), ())
 
@@ -96,7 +93,7 @@ class Reading:
         self._lock = threading.Lock()
         self._begun: deque[Chunk] = deque()
         self._set_aside: deque[Chunk] = deque()
-        self._own: deque[tuple[int, int, int]] = deque()
+        self._own = OwnRanges()
         self._position = Position(0, 0)
         self.pushed = 0
         self._pushed_upto = 0
@@ -117,7 +114,7 @@ class Reading:
                 self._pushed_upto = position.seq
             self._own.clear()  # the log may have lost them; what the join begins behind it has
             if membership.sure and self._pushed_upto < position.seq:
-                self._own.append((position.epoch, self._pushed_upto + 1, position.seq))
+                self._own.add(position.epoch, self._pushed_upto + 1, position.seq)
             self.room = membership.shown
             self._membership = membership
             self._every = max(1, membership.mark // 2)
@@ -141,10 +138,7 @@ class Reading:
     def own(self, epoch: int, first: int, last: int) -> None:
         """Take note that own messages are stored there: the position moves over them once it gets there."""
         with self._lock:
-            if self._own and self._own[-1][2] + 1 == first and self._own[-1][0] == epoch:
-                self._own[-1] = (epoch, self._own[-1][1], last)
-            elif len(self._own) < MAX_OWN_RANGES:  # a block that was put off is answered behind later ones
-                insort(self._own, (epoch, first, last), key=itemgetter(1))
+            self._own.add(epoch, first, last)
             self._advance()
         if self.keeps_mark and not self.waiting:
             self.mark_read()
@@ -270,7 +264,5 @@ class Reading:
 
         Until a gap that a join began with is taken, the log may be another one than the position's.
         """
-        while self.taken > self._sure_after and self._own and self._own[0][1] <= self._position.seq + 1:
-            epoch, _, last = self._own.popleft()
-            if last > self._position.seq:
-                self._position = Position(epoch, last)
+        if self.taken > self._sure_after:
+            self._position = self._own.pass_over(self._position)
