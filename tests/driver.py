@@ -10,6 +10,8 @@ from typing import Any
 from zchat import errors
 from zchat.broker.limits import MAX_REQUESTS
 from zchat.membership import Membership
+from zchat.messages import Position
+from zchat.picture import Picture
 from zchat.port import Welcome
 from zchat.protocol import ClientCore
 from zchat.wire import decode_command, pack, unpack
@@ -23,6 +25,7 @@ class FakePort:
         self.welcome: Welcome | None = None
         self.ends: list[errors.ZchatError | None] = []
         self.losses: list[errors.ZchatError] = []
+        self.invitations: list[tuple[str, str, Position]] = []
         self.connections = 1
 
     def send(self, frame: bytes) -> None:
@@ -30,6 +33,9 @@ class FakePort:
 
     def opened(self, welcome: Welcome) -> None:
         self.welcome = welcome
+
+    def invited(self, room: str, user: str, position: Position) -> None:
+        self.invitations.append((room, user, position))
 
     def lost(self, error: errors.ZchatError) -> None:
         self.losses.append(error)
@@ -83,10 +89,15 @@ class FakeFeed:
 
     def __init__(self) -> None:
         self.membership: Membership | None = None
+        self.told = 0
+        self.picture = Picture(self.tell)
         self.notices: list[list[Any]] = []
         self.owns: list[tuple[int, int, int]] = []
         self.begun = 0
         self.ends: list[errors.ZchatError | None] = []
+
+    def tell(self) -> None:
+        self.told += 1
 
     def begin(self, membership: Membership) -> None:
         self.membership = membership

@@ -26,7 +26,17 @@ ERRORS = names(
 
 def test_zchat_offers_these_names() -> None:
     others = {"Client", "Room", "Message", "Position", "START", "RoomInfo", "Gap", "GapReason", "Event"}
-    others |= {"Disconnected", "Reconnected"}
+    others |= {
+        "Disconnected",
+        "Reconnected",
+        "Member",
+        "MemberJoined",
+        "MemberLeft",
+        "Typing",
+        "ReadMark",
+        "Crowd",
+        "Invited",
+    }
     assert set(zchat.__all__) == others | ERRORS
     assert all(hasattr(zchat, name) for name in zchat.__all__)
 
@@ -53,12 +63,16 @@ def parameters(function: Callable[..., object]) -> str:
 
 METHODS = {
     zchat.Client: {
-        "__init__": "(url='tcp://127.0.0.1:5555', *, user=None, timeout=5.0, on_event=None, high_water_mark=0)",
+        "__init__": "(url='tcp://127.0.0.1:5555', *, user=None, timeout=5.0, on_event=None, high_water_mark=0, "
+        "invitations=True)",
         "url": "property",
         "max_message": "property",
         "join": "(name, *, after=None, create=True, timeout=5.0)",
+        "direct": "(user, *, timeout=5.0)",
         "leave": "(room, *, timeout=5.0)",
         "rooms": "(*, timeout=5.0)",
+        "members": "(name, *, timeout=5.0)",
+        "mark_read": "(name, seq, *, timeout=5.0)",
         "history": "(name, *, after=None, before=None, limit=100, timeout=5.0)",
         "events": "(timeout=None)",
         "wait": "(timeout=None)",
@@ -68,16 +82,20 @@ METHODS = {
         "__init__": "(client, membership, reading)",
         "name": "property",
         "position": "property",
+        "member_count": "property",
         "send": "(body, *, timeout=5.0)",
         "send_many": "(bodies, *, timeout=5.0)",
         "messages": "(timeout=None)",
         "history": "(*, after=None, before=None, limit=100, timeout=5.0)",
+        "members": "(*, timeout=5.0)",
+        "typing": "(active=True)",
+        "mark_read": "(seq=None)",
         "leave": "(*, timeout=5.0)",
     },
     zchat.broker.Broker: {
         "__init__": "(*bind, store='memory:', high_water_mark=10, "
         f"rooms={zchat.broker.DEFAULT_ROOMS}, fixed_rooms=False, retain_messages=0, retain_days=0, "
-        f"max_message={1 << 20})",
+        f"max_message={1 << 20}, names=200)",
         "urls": "property",
         "url": "property",
         "counters": "property",

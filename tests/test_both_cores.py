@@ -19,8 +19,9 @@ from zchat.broker.store.base import RoomLog
 from zchat.broker.store.memory import MemoryStore
 from zchat.calls import Answer, Deadline, Letter
 from zchat.errors import ZchatError
+from zchat.events import Gap
 from zchat.membership import Membership
-from zchat.messages import Gap, Message
+from zchat.messages import Message, Position
 from zchat.port import Welcome
 from zchat.protocol import ClientCore
 from zchat.reading import Reading
@@ -35,7 +36,8 @@ class Net:
     `clients` are by their routing ids: one that has lost its connection has none.
     """
 
-    def __init__(self, mark: int, room: int) -> None:
+    def __init__(self, mark: int, room: int, names: int = 200) -> None:
+        self.names = names
         self.clients: dict[bytes, Client] = {}
         self.room = room
         self.now = NOW
@@ -48,7 +50,7 @@ class Net:
         """Kill the broker, and start another on the same log: every connection breaks."""
         for client in list(self.clients.values()):
             client.core.lost("the broker was killed")
-        settings = Settings(high_water_mark=self.mark)
+        settings = Settings(high_water_mark=self.mark, names=self.names)
         self.core = Core(self, self.store, self.store.logs(), settings, self.now, lambda: 1)
 
     def new_id(self) -> bytes:
@@ -81,9 +83,16 @@ class Net:
             self.broker(1_000)
             moved = [client.receive(1_000) + client.take(1_000) for client in clients]
             waiting = any(client.outbox or not client.core.connected for client in clients)
-            if not any(moved) and not waiting and not self.core.pusher.busy and self.core.pusher.due == inf:
+            due = min(self.core.pusher.due, self.core.updates.due)
+            if not any(moved) and not waiting and not self.core.busy and due == inf:
                 return
         raise AssertionError("it never comes to rest")
+
+    def pass_time(self, clients: list[Client], seconds: float) -> None:
+        """Let time pass while everybody takes what comes, and then all come to rest."""
+        until = self.now + seconds
+        while self.now < until:
+            self.settle(clients)
 
 
 class KeptStore(MemoryStore):
@@ -108,6 +117,7 @@ class Client:
         self.letters: list[tuple[str, Letter]] = []
         self.got: list[Message] = []
         self.error: ZchatError | None = None
+        self.invitations: list[tuple[str, str, Position]] = []
         net.clients[self.id] = self
         self.core = ClientCore(self, f"user{number}", bytes([number]) * 16, bytes([number]) * 16, 0, Random(number))
         self.core.start(NOW)
@@ -125,6 +135,9 @@ class Client:
         del self.net.clients[self.id]
         self.inbox.clear()
         self.outbox.clear()
+
+    def invited(self, room: str, user: str, position: Position) -> None:
+        self.invitations.append((room, user, position))
 
     def connect(self) -> None:
         self.id = self.net.new_id()
@@ -157,6 +170,12 @@ class Client:
                 if taken >= count:
                     break
         return taken
+
+    @property
+    def membership(self) -> Membership:
+        membership = self.reading._membership
+        assert membership is not None
+        return membership
 
     def owned(self) -> dict[int, str]:
         found = {}
@@ -248,3 +267,67 @@ def test_a_full_house_goes_on_although_a_member_takes_nothing(mark: int, monkeyp
     chunk: Any = stuck.reading.take(0)
     assert not isinstance(chunk, Gap)
     assert [message.seq for message in chunk.messages] == [1]
+
+
+_state_acts = st.one_of(
+    _acts,
+    st.tuples(st.just("type"), st.integers(0, 2), st.integers(0, 1)),
+    st.tuples(st.just("mark"), st.integers(0, 2), st.integers(1, 9)),
+    _faults,
+)
+
+
+@given(st.lists(_state_acts, min_size=5, max_size=60), st.sampled_from([1, 3, 1_000]), st.sampled_from([0, 2, 200]))
+@settings(max_examples=100)
+def test_in_the_end_every_picture_is_the_brokers(acts: list[tuple[str, int, int]], room: int, names: int) -> None:
+    net = Net(10, room, names)
+    clients = [Client(net, number) for number in range(1, 4)]
+    net.settle(clients)
+    marks = [0, 0, 0]
+    said = 0
+    for kind, index, count in acts:
+        client = clients[index]
+        if kind == "say":
+            for _ in range(count):
+                said += 1
+                client.say(str(said))
+        elif kind == "type":
+            client.core.typing(client.membership, bool(count), net.now)
+        elif kind == "mark":
+            client.core.mark(client.membership, count)
+            marks[index] = max(marks[index], count)
+        elif kind == "broker":
+            net.broker(count)
+        elif kind == "receive":
+            client.receive(count)
+        elif kind == "cut":
+            client.core.lost("cut")
+        elif kind == "restart":
+            net.restart()
+        elif kind == "wait":
+            net.now += count * 0.05
+            for each in clients:
+                each.core.tick(net.now)
+        client.reading.picture.take()
+    net.pass_time(clients, 10)
+    roster = net.core.rooms["general"].roster
+    assert roster is not None
+    here = {user: (each.name, each.typing, each.mark) for user, each in roster.people.items()}
+    assert len(here) == 3
+    for client in clients:
+        picture = client.reading.picture
+        picture.take()
+        assert client.error is None
+        assert picture.members == 3
+        assert not client.core._pending, "every mark was answered"
+        if names == 200:
+            assert {user: (each.user, each.typing, each.mark) for user, each in picture._people.items()} == here
+        else:
+            assert picture._crowd is not None
+            assert (picture._crowd.members, picture._crowd.typing, picture._crowd.caught_up) == (
+                3,
+                roster.typing,
+                roster.caught_up,
+            )
+    for number, wanted in enumerate(marks, 1):
+        assert here[f"user{number}"][2] <= min(wanted, said), "nobody is said to have read more than he has"

@@ -23,7 +23,7 @@ from tests.running import DEADLINE, ROOT, eventually
 from zchat.broker import Broker, server
 from zchat.broker.core import Core
 from zchat.broker.store.commits import Committer
-from zchat.wire import decode_notice, join_bodies, pack
+from zchat.wire import STATE, decode_notice, join_bodies, pack
 
 ANY = "tcp://127.0.0.1:*"
 BIG = join_bodies([pack("x" * 1_000_000)])
@@ -49,7 +49,10 @@ class Raw:
         self.socket.send_multipart(frames)
 
     def hear(self) -> list[Any]:
-        return decode_notice(self.socket.recv())
+        """Return the next notice, but for the state of rooms."""
+        while (notice := decode_notice(self.socket.recv()))[0] == STATE:
+            pass
+        return notice
 
     def ask(self, *command: Any) -> list[Any]:
         self.say(pack(command))

@@ -12,7 +12,8 @@ from zchat.calls import Answer, Deadline
 from zchat.lane import BLOCKS_IN_FLIGHT
 from zchat.membership import Membership
 from zchat.messages import Position
-from zchat.protocol import STALL, State
+from zchat.protocol import State
+from zchat.pulse import STALL
 from zchat.wire import MAX_BLOCK_BYTES, MAX_BLOCK_MESSAGES, MAX_NESTED, array_header, check_bodies, pack
 
 

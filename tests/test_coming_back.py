@@ -11,7 +11,8 @@ from tests.driver import FakeBatch, FakeCall, FakeFeed, Wire
 from zchat import errors
 from zchat.lane import BLOCKS_IN_FLIGHT, SWEEP
 from zchat.messages import Position
-from zchat.protocol import GREET_SECONDS, RETRY_FIRST, RETRY_MAX, STALL, STEADY, State
+from zchat.protocol import GREET_SECONDS, RETRY_FIRST, RETRY_MAX, STEADY, State
+from zchat.pulse import STALL
 from zchat.wire import pack
 
 
@@ -178,7 +179,7 @@ def test_questions_whose_callers_have_gone_do_not_pile_up(wire: Wire) -> None:
         call = FakeCall()
         wire.core.ask("rooms", (None, 5), call)
         call.withdrawn = True
-    assert len(wire.core._waiting) <= SWEEP
+    assert len(wire.core._requests.waiting) <= SWEEP
 
 
 def test_messages_whose_callers_have_gone_do_not_pile_up(wire: Wire) -> None:
@@ -188,7 +189,7 @@ def test_messages_whose_callers_have_gone_do_not_pile_up(wire: Wire) -> None:
         batch = FakeBatch("withdrawn")
         wire.core.offer("General", batch)
         batch.bodies.clear()
-    assert len(wire.core._lanes["general"].batches) <= SWEEP
+    assert len(wire.core._sending.lanes["general"].batches) <= SWEEP
     wire.connected_anew()
     wire.greet()
     [send] = wire.commands()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.vectors.load import vectors
 from zchat.errors import BadName
-from zchat.names import MAX_CHARACTERS, check_name, fold
+from zchat.names import MAX_CHARACTERS, check_name, direct_name, direct_users, fold
 
 NAMES = vectors("names")
 
@@ -78,3 +78,59 @@ def test_a_very_long_name_is_not_repeated_in_its_error() -> None:
     assert "'xxx" in str(caught.value)
     assert "xxx'… has 1000000" in str(caught.value)
     assert len(str(caught.value)) < 300
+
+
+# -- direct rooms ------------------------------------------------------------------------------------
+
+_users = st.sampled_from([entry["text"] for entry in NAMES if entry["good"]] + ["[", "alice", "Bob", "BOB"])
+
+
+@given(_users, _users)
+def test_a_direct_room_is_the_same_whoever_names_it_and_in_whatever_case(one: str, other: str) -> None:
+    if fold(one) == fold(other):
+        with pytest.raises(BadName):
+            direct_name(one, other)
+        return
+    name = direct_name(one, other)
+    assert name == direct_name(other, one)
+    assert sorted(direct_users(name)) == sorted((one, other))
+    assert fold(name) == fold(direct_name(fold(other), fold(one)))
+    assert fold(fold(name)) == fold(name)
+    with pytest.raises(BadName):
+        check_name("room", name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "General",
+        "@",
+        "@alice",
+        "@\nalice",
+        "@alice\n",
+        "@bob\nalice",
+        "@Alice\nalice",
+        "@a\nb\nc",
+        "@ a\nb",
+        "@@a\nb",
+    ],
+)
+def test_what_is_no_direct_rooms_name_is_refused(name: str) -> None:
+    with pytest.raises(BadName):
+        direct_users(name)
+
+
+def test_users_who_may_not_have_their_name_have_no_direct_room() -> None:
+    for wrong in ("", "@bob", "x" * 65, "a\nb"):
+        with pytest.raises(BadName):
+            direct_name("alice", wrong)
+
+
+@given(st.text(max_size=200).map("@".__add__) | st.integers(0, 100_000).map("@".__mul__))
+def test_whatever_begins_like_a_direct_room_is_folded_or_refused(name: str) -> None:
+    try:
+        folded = fold(name)
+    except BadName:
+        return
+    assert fold(folded) == folded

@@ -13,6 +13,8 @@ from zchat import names, wire
 from zchat.broker import limits
 from zchat.broker.core import Core
 from zchat.broker.pipes import Sent
+from zchat.broker.room import Room
+from zchat.broker.roster import Roster
 from zchat.broker.settings import Settings
 from zchat.broker.store import base, epochs, ledger
 from zchat.broker.store.memory import MemoryStore
@@ -42,6 +44,15 @@ LIMITS = {
     "blocks in a page of history, if more than one": limits.HISTORY_BYTES,
     "messages in a page of history": limits.HISTORY_MESSAGES,
     "rooms in a page": limits.ROOMS_PAGE,
+    "users in a page of members": limits.MEMBERS_PAGE,
+    "updates and invitations in a state frame, if more than one of each": limits.STATE_BYTES,
+    "users of a room of whom names are told, unless set otherwise": limits.NAMES,
+    "what that can be set to": limits.MAX_NAMES,
+    "read marks of a broker": base.MAX_MARKS,
+    "time between two words that a user is typing in a room": int(wire.TYPING_EVERY * 1000),
+    "time for which a user types after one": int(wire.TYPING_FOR * 1000),
+    "time to join rooms again after a greeting": int(limits.REJOIN_SECONDS * 1000),
+    "time between two updates of a room": int(limits.STATE_EVERY * 1000),
     "rooms of a session": limits.MAX_MEMBERSHIPS,
     "rooms of a broker": limits.MAX_ROOMS,
     "sessions of a broker": limits.MAX_SESSIONS,
@@ -81,6 +92,21 @@ def test_a_commands_fields_are_the_codes(name: str) -> None:
 
 def test_there_is_a_section_for_each_command_and_no_other() -> None:
     assert re.findall(r"^### (\w+)$", section("## Commands"), re.M) == list(wire.COMMANDS)
+
+
+def test_an_update_has_the_elements_that_the_broker_packs() -> None:
+    update, entry = ([(name, kind) for name, kind, _ in table] for table in tables(section("### state")))
+    assert f"`[{', '.join(name for name, _ in update)}]`:" in section("### state")
+    assert f"`[{', '.join(name for name, _ in entry)}]`:" in section("### state")
+    roster = Roster(Room(base.RoomLog("General", 1, 0, ())), 1)
+    for user, crowd in (("alice", False), ("bob", True)):
+        roster.enter(user, user, 5)
+        made = wire.unpack(roster.update(0))
+        assert (made[3] is None) == crowd
+        for (_, kind), value in zip(update, made, strict=True):
+            assert value is None if kind == "array or nil" and crowd else wire._KINDS[kind.split()[0]](value)
+        for (_, kind), value in [] if crowd else zip(entry, made[3][0], strict=True):
+            assert wire._KINDS[kind](value)
 
 
 def test_the_welcome_has_the_elements_that_the_client_takes() -> None:
@@ -123,11 +149,20 @@ def test_the_limits_are_the_codes() -> None:
         (r"its memory of (\S+) producers", base.MAX_PRODUCERS),
         (r"remembers the last (\S+) epochs", epochs.MAX_EPOCHS),
         (r"for 1 at least and (\S+) at most", limits.ROOMS_PAGE),
+        (r"taken for 1 to (\S+), as that", limits.MEMBERS_PAGE),
+        (r"types from then on for (\S+) s,", wire.TYPING_FOR),
+        (r"not within (\S+) s of the last", wire.TYPING_EVERY),
+        (r"keeps (\S+) marks", base.MAX_MARKS),
+        (r"from its next greeting on it has (\S+) s", limits.REJOIN_SECONDS),
+        (r"tells names of \((\S+) unless", limits.NAMES),
+        (r"and else (\S+) ms after the last", limits.STATE_EVERY * 1000),
+        (r"make (\S+) state frames a second", limits.STATE_FRAMES_A_SECOND),
+        (r"invitations of (\S+) KiB together", limits.STATE_BYTES / 1024),
         (r"A page has (\S+) messages at most", limits.HISTORY_MESSAGES),
         (r"`limit_reached` \((\S+) rooms a session", limits.MAX_MEMBERSHIPS),
     ],
 )
-def test_a_number_in_the_text_is_the_codes(sentence: str, value: int) -> None:
+def test_a_number_in_the_text_is_the_codes(sentence: str, value: float) -> None:
     assert [int(found.replace(",", "")) for found in re.findall(sentence, DOCUMENT)] == [value]
 
 
@@ -142,8 +177,15 @@ def test_an_epochs_greatest_number_and_a_producers_day_are_the_codes() -> None:
 
 
 def test_the_exchange_is_all_there() -> None:
-    assert len(STEPS) == EXCHANGE.count("```text") == 16
-    assert {value_of(found["value"])[0] for found in map(vector, STEPS)} >= {"hello", "join", "send", "push", "credit"}
+    assert len(STEPS) == EXCHANGE.count("```text") == 23
+    assert {value_of(found["value"])[0] for found in map(vector, STEPS)} >= {
+        "hello",
+        "join",
+        "send",
+        "push",
+        "credit",
+        "state",
+    }
 
 
 def vector(step: tuple[str, ...]) -> dict[str, Any]:
@@ -174,12 +216,14 @@ def test_a_broker_says_in_the_exchange_what_the_document_says(monkeypatch: pytes
     peers = Peers()
     core = Core(peers, MemoryStore(clock=lambda: timestamp), [], Settings(), 0.0, lambda: timestamp)
     expected = []
+    now = 0.0
     for step in STEPS:
         frame = frame_of(vector(step))
         if step[2] == "commands":
-            core.receive(step[0].encode(), [frame], 0.0)
-            core.tick(0.0, True)
-            core.turn(0.0)
+            now += limits.STATE_EVERY  # so that what has changed goes out with each
+            core.receive(step[0].encode(), [frame], now)
+            core.tick(now, True)
+            core.turn(now)
         else:
             expected.append((step[1].encode(), frame))
     assert peers.sent == expected

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from zchat.events import Gap
 from zchat.membership import Membership
-from zchat.messages import Gap, Position
+from zchat.messages import Position
 from zchat.reading import Chunk, Reading
 
 

@@ -145,8 +145,8 @@ def test_a_handler_is_told_of_the_loss_and_the_return(lasting: Mortal) -> None:
 def test_losses_that_nobody_takes_do_not_pile_up() -> None:
     with Broker("tcp://127.0.0.1:*") as broker, zchat.Client(broker.url, user="bob") as bob:
         for _ in range(500):
-            bob._on_link(zchat.Disconnected("again"))
-            bob._on_link(zchat.Reconnected())
+            bob._consumer.link(zchat.Disconnected("again"))
+            bob._consumer.link(zchat.Reconnected())
         kinds = [type(event) for event in bob.events(timeout=0)]
     assert kinds == [zchat.Disconnected, zchat.Reconnected] * (len(kinds) // 2)
     assert len(kinds) == 100

@@ -100,6 +100,13 @@ def test_a_push_is_encoded_as_its_vector_says(entry: dict[str, Any]) -> None:
     assert wire.encode_push(room, epoch, after, upto, packed) == frame_of(entry)
 
 
+@pytest.mark.parametrize("entry", [entry for entry in vectors("notices") if entry["value"][0] == "state"], ids=name_of)
+def test_a_state_frame_is_encoded_as_its_vector_says(entry: dict[str, Any]) -> None:
+    _, number, rooms, invitations = value_of(entry["value"])
+    packed = [[wire.pack(each) for each in some] for some in (rooms, invitations)]
+    assert wire.encode_state(number, *packed) == frame_of(entry)
+
+
 @pytest.mark.parametrize(
     "entry", [entry for entry in vectors("notices") if entry["name"].startswith("page-")], ids=name_of
 )

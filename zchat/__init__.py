@@ -31,17 +31,19 @@ from zchat.errors import (
     VersionRefused,
     ZchatError,
 )
-from zchat.messages import (
-    START,
+from zchat.events import (
+    Crowd,
     Disconnected,
     Event,
     Gap,
-    GapReason,
-    Message,
-    Position,
+    Invited,
+    MemberJoined,
+    MemberLeft,
+    ReadMark,
     Reconnected,
-    RoomInfo,
+    Typing,
 )
+from zchat.messages import START, GapReason, Member, Message, Position, RoomInfo
 from zchat.room import Room
 
 __version__ = "0.1.0"
@@ -55,6 +57,7 @@ __all__ = [
     "Client",
     "Closing",
     "ConnectionLost",
+    "Crowd",
     "DeadlineExceeded",
     "Disconnected",
     "Event",
@@ -64,8 +67,12 @@ __all__ = [
     "GapError",
     "GapReason",
     "HandlerFailed",
+    "Invited",
     "LimitReached",
     "Malformed",
+    "Member",
+    "MemberJoined",
+    "MemberLeft",
     "Message",
     "MessageTooLarge",
     "NoSession",
@@ -75,6 +82,7 @@ __all__ = [
     "OutcomeUnknown",
     "Position",
     "ProtocolError",
+    "ReadMark",
     "Reconnected",
     "Refused",
     "Room",
@@ -83,6 +91,7 @@ __all__ = [
     "StoreFailed",
     "Superseded",
     "TooManyRequests",
+    "Typing",
     "UsageError",
     "VersionRefused",
     "ZchatError",

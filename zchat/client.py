@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import getpass
-import logging
 import os
 import secrets
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
-from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any
 
-from zchat.calls import Answer, Deadline, acquire, check_timeout, fresh
+from zchat.calls import Answer, Deadline, check_timeout, fresh
+from zchat.consumer import Consumer
 from zchat.defaults import DEFAULT_URL
-from zchat.errors import ConnectionLost, DeadlineExceeded, HandlerFailed, Refused, UsageError, ZchatError
-from zchat.membership import Membership
-from zchat.messages import Disconnected, Event, Gap, Message, Position, Reconnected, RoomInfo
-from zchat.names import check_name, fold
-from zchat.reading import End, Reading
+from zchat.direct import shown_name, wire_name
+from zchat.errors import ConnectionLost, HandlerFailed, Refused, UsageError, ZchatError
+from zchat.events import Event
+from zchat.messages import Member, Message, Position, RoomInfo
+from zchat.names import DIRECT, check_name
 from zchat.receiver import Receiver
 from zchat.room import Room
+from zchat.rooms import Rooms
 from zchat.wire import ID_BYTES, MAX_INT, messages_of
-
-log = logging.getLogger("zchat.client")
 
 ASK_TIMEOUT = 5.0
 """Seconds that a question to the broker may take."""
@@ -37,27 +33,8 @@ CLOSE_GRACE = 1.0
 ROOMS_PAGE = 500
 """Rooms asked for at a time."""
 
-LINK_EVENTS = 100
-"""Events of lost connections that wait to be taken; what comes beyond them is the same again and left out."""
-
-
-class _Link:
-    """Hold an event of the connection, and how far the readings were pushed that had something then.
-
-    A reading has one place in the queue, however much it holds: the event waits until all that
-    came before is taken.
-    """
-
-    __slots__ = ("_marks", "event")
-
-    def __init__(self, event: Disconnected | Reconnected, marks: list[tuple[Reading, int]]) -> None:
-        self.event = event
-        self._marks = marks
-
-    @property
-    def early(self) -> bool:
-        """Tell whether something that came before still stands in the queue."""
-        return any(reading.queued and not reading.left and reading.taken < mark for reading, mark in self._marks)
+MEMBERS_PAGE = 500
+"""Members of a room asked for at a time."""
 
 
 class Client:
@@ -73,7 +50,8 @@ class Client:
     joined room, in order, in a thread of its own, instead of `events()` or `messages()`; what it
     raises is logged, it goes on, and `wait`, `close` or the end of the `with` block raises the
     first such failure. `high_water_mark`: notifications that a room may have unanswered, 0 for
-    what the broker has.
+    what the broker has. `invitations`: join direct rooms by itself in which somebody has written,
+    if the application takes `events()` or has a handler.
 
     Attributes: `user`, the name in use, and `url`, the address that answered.
 
@@ -92,6 +70,7 @@ class Client:
         timeout: float = 5.0,
         on_event: Callable[[Event], object] | None = None,
         high_water_mark: int = 0,
+        invitations: bool = True,
     ) -> None:
         urls = [url] if isinstance(url, str) else list(url)
         if not urls:
@@ -102,23 +81,14 @@ class Client:
         _check_number("high_water_mark", high_water_mark)
         self._pid = os.getpid()
         self._lock = threading.Lock()
-        self._joining = threading.Lock()
-        self._rooms: dict[str, Room] = {}
-        self._readings: list[Reading] = []
-        self._arrivals: SimpleQueue[Reading | End | deque[_Link]] = SimpleQueue()
-        self._links: deque[_Link] = deque()
-        self._link_told = False
-        self._consumer: str | None = None
         self._closed = False
         self._ended = threading.Event()
-        self._handler_failed: HandlerFailed | None = None
-        self._silent = threading.Event()
-        self._handler: threading.Thread | None = None
+        self._consumer = Consumer()
+        self._rooms = Rooms(self, self._consumer, invitations=invitations)
         self._receiver = self._connect(urls, seconds, high_water_mark)
         if on_event is not None:
-            self._consumer = "on_event"
-            self._handler = threading.Thread(target=self._handle, args=(on_event,), name="zchat-events", daemon=True)
-            self._handler.start()
+            self._consume("on_event")
+            self._consumer.handle(on_event)
 
     def __enter__(self) -> Client:
         return self
@@ -163,54 +133,35 @@ class Client:
         """
         receiver = self._connection()
         deadline = Deadline(timeout)
-        _check_name("room", name)
         if after is not None:
             if not isinstance(after, tuple) or len(after) != 2:
                 raise UsageError(f"join: after is a Position, as Room.position gives it, not {after!r}")
             _check_number("the position's epoch", after[0])
             _check_number("the position's seq", after[1])
-        with self._turn(deadline, f"joining {name}"):
-            room = self._rooms.get(fold(name))
-            if room is not None and not room._membership.left:
-                if after is not None:
-                    raise UsageError(f"you are in {room.name} already: leave it before you join at a position")
-                return room
-            if room is not None:  # a broker refused to have it joined again
-                self._readings.remove(room._reading)
-                del self._rooms[fold(name)]
-            reading = Reading(self._arrived, partial(receiver.do, receiver.core.credit))
-            answer = Answer()
-            self._readings.append(reading)
-            try:
-                receiver.do(receiver.core.join, name, after, create, answer, reading)
-                membership: Membership = answer.wait(deadline, f"joining {name}")
-                room = self._rooms[fold(name)] = Room(self, membership, reading)
-            except BaseException:  # Ctrl-C too: nobody would have the room
-                self._rooms.pop(fold(name), None)
-                self._forget(reading)
-                if not answer.withdraw() and answer.result is not None:
-                    receiver.do(receiver.core.leave, answer.result, Answer())
-                raise
-            return room
+        return self._rooms.join(receiver, self._wire_name(name), name, after, create, deadline)
+
+    def direct(self, user: str, *, timeout: float | None = ASK_TIMEOUT) -> Room:
+        """Return the direct room with another user, which is open and visible to the two alone.
+
+        Its name is `@` and theirs, and `join` of that name does the same: messages come from now on,
+        or from where an invitation says. Their clients join when something is said. `timeout`: as
+        in `join`. Any thread.
+
+        Raises:
+            BadName: the name breaks the rules, or is the own one.
+            LimitReached, UsageError, DeadlineExceeded, ConnectionLost: as in `join`.
+        """
+        if not isinstance(user, str):
+            raise UsageError(f"the name of a user is text, not {user!r}")
+        return self.join(DIRECT + user, timeout=timeout)
 
     def leave(self, room: Room, *, timeout: float | None = ASK_TIMEOUT) -> None:
         """Leave a room; as `Room.leave`."""
         receiver = self._connection()
-        deadline = Deadline(timeout)
-        with self._turn(deadline, f"leaving {room.name}"):
-            if self._rooms.get(fold(room.name)) is not room:
-                return  # left before, and perhaps joined again since
-            del self._rooms[fold(room.name)]
-            answer = Answer()
-            room._membership.left = True
-            room._reading.left = True
-            room._reading.end(None)
-            self._forget(room._reading)
-            receiver.do(receiver.core.leave, room._membership, answer)
-            answer.wait(deadline, f"leaving {room.name}")
+        self._rooms.leave(receiver, room, Deadline(timeout))
 
     def rooms(self, *, timeout: float | None = ASK_TIMEOUT) -> list[RoomInfo]:
-        """Return the broker's rooms, by name.
+        """Return the broker's rooms and the own direct rooms, by name, with what is unread in each.
 
         `timeout`: seconds for all pages of the list together, None for ever. Any thread.
 
@@ -220,12 +171,50 @@ class Client:
         """
         deadline = Deadline(timeout)
         found: list[RoomInfo] = []
+        last: str | None = None
         while True:
-            last = found[-1].name if found else None
-            rows, more = self._ask("rooms", (last, ROOMS_PAGE), _page_of_rooms, deadline, "the list of rooms")
+            page = partial(_page_of_rooms, self.user)
+            rows, last, more = self._ask("rooms", (last, ROOMS_PAGE), page, deadline, "the list of rooms")
             found += rows
             if not more or not rows:
                 return found
+
+    def members(self, name: str, *, timeout: float | None = ASK_TIMEOUT) -> list[Member]:
+        """Return who is in a room, by name; the room need not be joined.
+
+        `timeout`: seconds for all pages of the list together, None for ever. Any thread.
+
+        Raises:
+            NoSuchRoom, BadName: the broker's reasons.
+            UsageError: an argument is wrong, or the client is closed.
+            DeadlineExceeded, ConnectionLost: no answer.
+        """
+        deadline = Deadline(timeout)
+        room = self._wire_name(name)
+        found: list[Member] = []
+        while True:
+            last = found[-1].user if found else None
+            fields = (room, last, MEMBERS_PAGE)
+            rows, more = self._ask("members", fields, _page_of_members, deadline, f"the members of {name}")
+            found += rows
+            if not more or not rows:
+                return found
+
+    def mark_read(self, name: str, seq: int, *, timeout: float | None = ASK_TIMEOUT) -> int:
+        """Mark a room as read up to `seq`, and return the mark that stands once that is stored.
+
+        It never goes back, and never beyond the log's end. The room need not be joined; in one
+        that is, `Room.mark_read` doesn't wait. `timeout` is in seconds, None for ever. Any thread.
+
+        Raises:
+            NoSuchRoom, BadName, Busy, StoreFailed: the broker's reasons.
+            UsageError: an argument is wrong, or the client is closed.
+            DeadlineExceeded, ConnectionLost: no answer.
+        """
+        deadline = Deadline(timeout)
+        _check_number("seq", seq)
+        stands: int = self._ask("mark", (self._wire_name(name), seq), _mark, deadline, f"marking {name} as read")
+        return stands
 
     def history(
         self,
@@ -248,7 +237,7 @@ class Client:
             UsageError: an argument is wrong, or the client is closed.
             DeadlineExceeded, ConnectionLost: no answer.
         """
-        _check_name("room", name)
+        wire = self._wire_name(name)
         for bound, value in (("after", after), ("before", before), ("limit", limit)):
             if value is not None or bound == "limit":
                 _check_number(bound, value)
@@ -257,7 +246,7 @@ class Client:
         begin, connection = after, 0
         more = limit > 0
         while more:
-            fields = (name, after, before, limit - len(found))
+            fields = (wire, after, before, limit - len(found))
             page = self._ask("history", fields, self._page_of_history, deadline, f"the history of {name}")
             answered, room, _epoch, start, upto, more, blocks = page
             if found and answered != connection:
@@ -266,7 +255,7 @@ class Client:
                 more = True
                 continue
             connection = answered
-            found += messages_of(room, blocks, start, upto)
+            found += messages_of(shown_name(self.user, room), blocks, start, upto)
             after = upto
             more = more and bool(blocks) and len(found) < limit
         return found
@@ -277,7 +266,8 @@ class Client:
         """Yield every event of every joined room, in order, until `timeout` seconds of silence.
 
         None waits until the client is closed, 0 takes what is there. A gap is an event here, and
-        so are a lost connection and the next one.
+        so are a lost connection and the next one, and who comes, goes, types and reads: of these
+        the difference to what was told last. `zchat.events` has them all.
 
         Raises:
             Refused, ProtocolError, ConnectionLost (a fault of this side): why the client, or one of
@@ -286,7 +276,7 @@ class Client:
         """
         timeout = check_timeout(timeout)
         self._consume("events")
-        return self._events(timeout)
+        return self._consumer.events(timeout)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the client is closed or refused for good; True if it has ended.
@@ -304,7 +294,7 @@ class Client:
         ended = self._ended.wait(timeout)
         if ended and self._receiver.error is not None:
             raise fresh(self._receiver.error)
-        self._tell_of_the_handler()
+        self._consumer.tell_of_the_handler()
         return ended
 
     def close(self, timeout: float = 5.0) -> None:
@@ -324,20 +314,16 @@ class Client:
             raise UsageError(f"closing has a timeout in seconds, {timeout!r} is none")
         with self._lock:
             closed, self._closed = self._closed, True
+        self._consumer.closed = True
         if os.getpid() != self._pid:
             return
         if not closed:
             receiver, deadline = self._receiver, Deadline(seconds)
+            self._rooms.mark_read()
             receiver.do(receiver.core.close, deadline.at)
             receiver.thread.join(min(seconds + CLOSE_GRACE, threading.TIMEOUT_MAX))
-            handler = self._handler
-            if handler is None or handler is threading.current_thread():
-                self._silent.set()
-            else:
-                handler.join(deadline.left)
-                self._silent.set()
-                handler.join(CLOSE_GRACE)
-        self._tell_of_the_handler()
+            self._consumer.silence(deadline, CLOSE_GRACE)
+        self._consumer.tell_of_the_handler()
 
     # -- within zchat ------------------------------------------------------------------------------
 
@@ -349,36 +335,18 @@ class Client:
             raise UsageError("this client was made before a fork: make one in the child")
         return self._receiver
 
-    @contextmanager
-    def _turn(self, deadline: Deadline, what: str) -> Iterator[None]:
-        """Hold off other joins and leaves; raises DeadlineExceeded if another takes too long."""
-        if not acquire(self._joining, deadline):
-            raise DeadlineExceeded(f"{what}: another join or leave took more than {deadline.seconds:g} s")
-        try:
-            yield
-        finally:
-            self._joining.release()
-
-    def _forget(self, reading: Reading) -> None:
-        """Drop a room's reading, also from the queue of those with something to take."""
-        reading.left = True
-        self._readings.remove(reading)
-        if reading.queued:
-            for _ in range(self._arrivals.qsize()):
-                try:
-                    arrival = self._arrivals.get_nowait()
-                except Empty:
-                    return
-                if arrival is not reading:
-                    self._arrivals.put(arrival)
-
     def _consume(self, way: str) -> None:
         """Settle on one way of taking events; raises UsageError if it is another already."""
-        self._connection()
-        with self._lock:
-            if self._consumer not in (None, way):
-                raise UsageError(f"this client's events are taken by {self._consumer}: {way} can't be used beside it")
-            self._consumer = way
+        receiver = self._connection()
+        self._consumer.settle(way)
+        if way != "messages":
+            self._rooms.accept(receiver)
+
+    def _wire_name(self, name: str) -> str:
+        """Return what the protocol calls a room; raises UsageError or BadName."""
+        if not isinstance(name, str):
+            raise UsageError(f"the name of a room is text, not {name!r}")
+        return wire_name(self.user, name)
 
     def _ask(
         self, word: str, fields: tuple[Any, ...], done: Callable[[list[Any]], Any], deadline: Deadline, what: str
@@ -396,12 +364,13 @@ class Client:
 
     def _connect(self, urls: list[str], timeout: float, mark: int) -> Receiver:
         deadline = Deadline(timeout)
+        consumer = self._consumer
         refused: ZchatError | None = None
         for index in range(len(urls)):
             producer, token = secrets.token_bytes(ID_BYTES), secrets.token_bytes(ID_BYTES)
-            receiver = Receiver(
-                [*urls[index:], *urls[:index]], self.user, producer, token, mark, self._on_link, self._on_end
-            )
+            first = [*urls[index:], *urls[:index]]
+            told = consumer.link, self._rooms.invited, self._on_end
+            receiver = Receiver(first, self.user, producer, token, mark, *told)
             left = (deadline.left or 0.0) / (len(urls) - index)
             receiver.greeted.wait(left)
             if receiver.core.welcome is not None and receiver.error is None:
@@ -411,7 +380,7 @@ class Client:
             receiver.thread.join(CLOSE_GRACE)
             if isinstance(error, Refused) and not error.retryable:
                 raise error
-            self._arrivals = SimpleQueue()
+            consumer.begin_anew()
             self._ended.clear()
             refused = error or refused
         if refused is not None:
@@ -420,106 +389,27 @@ class Client:
         raise ConnectionLost(f"no broker answered at {where} within {timeout:g} s; is one running there?")
 
     def _on_end(self, error: ZchatError | None) -> None:
-        for reading in list(self._readings):
-            reading.end(error, everywhere=True)
-        self._arrivals.put(End(error))
+        self._consumer.end(error)
         self._ended.set()
 
-    def _on_link(self, event: Disconnected | Reconnected) -> None:
-        if self._consumer == "messages":
-            return
-        with self._lock:
-            if isinstance(event, Disconnected):
-                self._link_told = len(self._links) < LINK_EVENTS
-            if self._link_told:
-                marks = [(reading, reading.pushed) for reading in self._readings if reading.taken < reading.pushed]
-                self._links.append(_Link(event, marks))
-                self._arrivals.put(self._links)  # one place each, for whichever is first then: they keep their order
 
-    def _arrived(self, reading: Reading) -> None:
-        if self._consumer != "messages" and not reading.queued and not reading.left:
-            reading.queued = True  # one place a room, so that the queue is bounded whether it is read or not
-            self._arrivals.put(reading)
-
-    def _events(self, timeout: float | None) -> Iterator[Event]:
-        while True:
-            try:
-                arrival = self._arrivals.get(timeout != 0, timeout or None)
-            except Empty:
-                return
-            if isinstance(arrival, End):
-                behind = not self._arrivals.empty()
-                self._arrivals.put(arrival)  # for whoever else reads
-                if behind:
-                    continue
-                if arrival.error is not None:
-                    raise fresh(arrival.error)
-                return
-            if isinstance(arrival, deque):
-                with self._lock:
-                    link = None if arrival[0].early else arrival.popleft()
-                if link is None:
-                    self._arrivals.put(arrival)
-                else:
-                    yield link.event
-                continue
-            arrival.queued = False  # first: what comes from here on puts it in its place again
-            chunk = arrival.take(0, among_others=True)
-            if chunk is None:
-                continue
-            try:
-                if isinstance(chunk, Gap):
-                    yield chunk
-                else:
-                    yield from chunk.messages
-            finally:
-                if not isinstance(chunk, Gap):
-                    arrival.put_back(chunk)
-                if arrival.waiting:
-                    self._arrived(arrival)
-
-    def _handle(self, handler: Callable[[Event], object]) -> None:
-        events = self._events(None)
-        while not self._silent.is_set():  # before an event is taken: one that isn't handled stays behind the position
-            try:
-                event = next(events)
-            except StopIteration:
-                return
-            except ZchatError as error:
-                log.info("no more events: %s", error)
-                if self._receiver.core.over:
-                    return
-                self._remember(HandlerFailed(f"a room has ended: {error}"), error)
-                events = self._events(None)
-                continue
-            if self._silent.is_set():
-                return
-            try:
-                handler(event)
-            except (Exception, SystemExit) as error:  # which would end this thread without a word
-                if self._closed and isinstance(error, UsageError):
-                    log.info("no more events: %s", error)  # it uses the client, which is closed
-                    return
-                log.exception("the handler raised over %r", event)
-                self._remember(HandlerFailed(f"the event handler raised {error!r}"), error)
-
-    def _remember(self, failed: HandlerFailed, cause: BaseException) -> None:
-        if self._handler_failed is None:
-            self._handler_failed = failed
-            failed.__cause__ = cause
-
-    def _tell_of_the_handler(self) -> None:
-        """Raise the handler's first failure, once, but not to the handler."""
-        if threading.current_thread() is not self._handler:
-            with self._lock:
-                failed, self._handler_failed = self._handler_failed, None
-            if failed is not None:
-                raise failed
-
-
-def _page_of_rooms(result: list[Any]) -> tuple[list[RoomInfo], bool]:
+def _page_of_rooms(user: str, result: list[Any]) -> tuple[list[RoomInfo], str | None, bool]:
     rows, more = result[:2]
-    return [RoomInfo(*row[:4]) for row in rows], bool(more)
+    return [_room(user, *row[:5]) for row in rows], rows[-1][0] if rows else None, bool(more)
+
+
+def _room(user: str, name: str, members: int, first: int, last: int, mark: int | None) -> RoomInfo:
+    unread = None if mark is None else max(0, last - max(mark, first - 1))
+    return RoomInfo(shown_name(user, name), members, first, last, unread)
+
+
+def _page_of_members(result: list[Any]) -> tuple[list[Member], bool]:
+    rows, more = result[:2]
+    return [Member(user, since, mark) for user, since, _typing, mark, *_ in rows], bool(more)
+
+
+def _mark(result: list[Any]) -> int:
+    return int(result[0])
 
 
 def _check_name(kind: str, name: str) -> str:

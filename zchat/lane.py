@@ -93,7 +93,7 @@ class Lane:
 
     `shut`: its room is yet to be joined again. `stalled`: the broker has put off blocks that may be
     stored, or it is going down; whoever looks after the time ends it with `resume`. `back`: the number to go
-    back to once no answer is awaited.
+    back to once no answer is awaited. `shown`: what the application calls the room.
     """
 
     __slots__ = (
@@ -107,12 +107,14 @@ class Lane:
         "number",
         "ready",
         "resend",
+        "shown",
         "shut",
         "stalled",
     )
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, shown: str) -> None:
         self.name = name
+        self.shown = shown
         self.number = 1
         self.ready = False
         self.shut = False
@@ -243,14 +245,14 @@ class Lane:
             else:
                 self.flight.remove(block)
                 if block.old or (due is not None and due > block.number):
-                    block.fail_unknown(self.name, error)
+                    block.fail_unknown(self.shown, error)
                 else:
                     block.fail(error)
                 self.number = max(self.number, due or 0)
         elif isinstance(error, Forgotten) and block.number > 1:
             if block.old:
                 self.flight.remove(block)
-                block.fail_unknown(self.name, error)
+                block.fail_unknown(self.shown, error)
                 self.back = 1
             else:
                 self._release(block, 1)
@@ -263,7 +265,7 @@ class Lane:
                 self._go_back(block.number)  # a refused block uses up no number
         else:  # its number may be used up: what comes behind it finds out
             self.flight.remove(block)
-            block.fail_unknown(self.name, error)
+            block.fail_unknown(self.shown, error)
         self._settle()
 
     def _release(self, block: Block, due: int) -> None:
@@ -310,7 +312,7 @@ class Lane:
         """Fail everything: nobody knows what became of blocks in flight, the rest is not sent."""
         for block in self.flight:
             if block.old or block.out:
-                block.fail_unknown(self.name, error)
+                block.fail_unknown(self.shown, error)
             else:
                 block.fail(error)
         for batch, _ in self.again:

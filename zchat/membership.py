@@ -2,15 +2,54 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from math import inf
+from typing import Any, NamedTuple, Protocol
 
-from zchat.errors import ZchatError
+from zchat.errors import Refused, ZchatError
 from zchat.messages import Position
 from zchat.own import OwnRanges
 
 
+class Person(NamedTuple):
+    """Hold what is true of a user in a room: here since when (microseconds since 1970), typing, read up to."""
+
+    user: str
+    since: int
+    typing: bool
+    mark: int
+
+
+class View(Protocol):
+    """Hold a room's state as the application sees it."""
+
+    def begin(self, room: str, user: str) -> None:
+        """Take note that `user` has joined the room, or joined it again: the next update is the first of a join."""
+
+    def named(self, whole: bool, members: int, people: dict[str, Person | None], now: float) -> None:
+        """Take who is here, by folded names: all of them if `whole`, else what has changed (None: gone)."""
+
+    def crowded(self, members: int, typing: int, caught_up: int) -> None:
+        """Take the counts of a room with too many members to name."""
+
+    def marked(self, seq: int) -> None:
+        """Take note that this session is who marks the room as read up to there."""
+
+    def unmarked(self, error: Refused) -> None:
+        """Take note that the broker will not store a mark, and why."""
+
+    def expire(self, now: float) -> float:
+        """Have those gone who did not come back in time; returns when to call again, infinity for never."""
+
+    def lost(self) -> None:
+        """Take note that the connection is lost."""
+
+
 class Feed(Protocol):
     """Take what a room's membership is sent."""
+
+    @property
+    def picture(self) -> View:
+        """Return what takes the room's state."""
 
     def begin(self, membership: Membership) -> None:
         """Take note that the room is joined, or joined again; comes before what it is sent."""
@@ -32,6 +71,8 @@ class Membership:
     own messages, which aren't sent, move it too. `received` and `taken` count notifications since
     the first join, `base` those that were taken when the latest one was made. `live`: the latest
     join is answered. `sure`: no gap that a join began with is yet to come. `left`: it is over.
+    `shown` is what the application calls the room. `typing`: the others were told that the user
+    types, at `typed_at` for the last time.
     """
 
     __slots__ = (
@@ -45,13 +86,16 @@ class Membership:
         "name",
         "position",
         "received",
+        "shown",
         "sure",
         "taken",
+        "typed_at",
+        "typing",
         "upto",
     )
 
     def __init__(self, name: str, join: int, position: Position, mark: int, feed: Feed, *, sure: bool) -> None:
-        self.name = name
+        self.name = self.shown = name
         self.join = join
         self.position = position
         self.upto = position.seq
@@ -61,6 +105,8 @@ class Membership:
         self.live = True
         self.left = False
         self.received = self.taken = self.base = 0
+        self.typing = False
+        self.typed_at = -inf
         self._own = OwnRanges()
 
     @property

@@ -1,9 +1,8 @@
-"""What a reader gets: messages, positions, rooms, and the events around them."""
+"""What a reader gets: messages, positions and rooms."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 
 class Position(NamedTuple):
@@ -37,15 +36,25 @@ class Message(NamedTuple):
 
 
 class RoomInfo(NamedTuple):
-    """Describe a room: distinct users in it, and the first and last seq that can be read.
+    """Describe a room: distinct users in it, the first and last seq that can be read, and what is new there.
 
-    An empty log has `first == last + 1`.
+    An empty log has `first == last + 1`. `unread` counts the messages behind the own user's mark,
+    as far as they can be read; None if the user has marked nothing there.
     """
 
     name: str
     members: int
     first: int
     last: int
+    unread: int | None = None
+
+
+class Member(NamedTuple):
+    """Describe a user in a room: here since when (microseconds since 1970, UTC), and read up to which seq."""
+
+    user: str
+    since: int
+    mark: int
 
 
 class GapReason:
@@ -59,28 +68,3 @@ class GapReason:
     TRIMMED = "trimmed"
     RESET = "reset"
     TAIL_LOST = "tail_lost"
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """Tell that nothing after seq `after` up to seq `upto` can be had; reading goes on behind it."""
-
-    room: str
-    after: int
-    upto: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Disconnected:
-    """Tell that the connection is lost, and why; the client goes on trying until `Reconnected`."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Reconnected:
-    """Tell that there is a connection again; every room goes on where it was, or tells of a gap."""
-
-
-Event: TypeAlias = Message | Gap | Disconnected | Reconnected

@@ -12,6 +12,9 @@ MAX_CHARACTERS = 64
 RESERVED = "/@#"
 """First characters that stand for commands, people and rooms where names are typed."""
 
+DIRECT = "@"
+"""What the name of a direct room begins with."""
+
 _FORBIDDEN = {"Cc": "a control character", "Cf": "an invisible format character"}
 _FORBIDDEN |= {"Zl": "a line separator", "Zp": "a paragraph separator", "Cs": "half a surrogate pair"}
 
@@ -45,12 +48,45 @@ def check_name(kind: str, name: str) -> str:
     return name
 
 
+def direct_name(one: str, other: str) -> str:
+    """Return the name of the direct room of two users, whoever of them asks. Any thread.
+
+    No user's and no other room's name can pass for it: it begins with `@` and holds a line feed.
+
+    Raises:
+        BadName: one of them breaks the rules, or they are the same user.
+    """
+    check_name("user", one)
+    check_name("user", other)
+    if fold(one) == fold(other):
+        raise BadName(f"a direct room is of two users, and {one!r} is one; name somebody else")
+    return DIRECT + "\n".join(sorted((one, other), key=fold))
+
+
+def direct_users(name: str) -> tuple[str, str]:
+    """Return the two users of the direct room of that name, as the name writes them. Any thread.
+
+    Raises:
+        BadName: it is no direct room's name.
+    """
+    one, line_feed, other = name.removeprefix(DIRECT).partition("\n")
+    if not line_feed or not name.startswith(DIRECT) or direct_name(one, other) != name:
+        raise BadName(f"room name {ascii(name[: 2 * MAX_CHARACTERS])} is no direct room's: @, two users in order")
+    return one, other
+
+
 def fold(name: str) -> str:
     """Return what two names share if they are the same name: case does not count. Any thread.
 
     Raises:
         BadName: it is longer than any name; what composes it takes time by the square of its length.
     """
+    if name[:1] == DIRECT:
+        return DIRECT + "\n".join(map(_fold, name[1:].split("\n", 1)))
+    return _fold(name)
+
+
+def _fold(name: str) -> str:
     if len(name) > MAX_CHARACTERS:
         raise BadName(f"a name has {MAX_CHARACTERS} characters at most, this has {len(name)}")
     return unicodedata.normalize("NFC", name.casefold())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple, Protocol
 
 from zchat.errors import ZchatError
+from zchat.messages import Position
 
 
 class Welcome(NamedTuple):
@@ -42,6 +43,9 @@ class Port(Protocol):
 
     def opened(self, welcome: Welcome) -> None:
         """Take note that the broker has answered the greeting, the first or a later one."""
+
+    def invited(self, room: str, user: str, position: Position) -> None:
+        """Take note that `user` has written in a direct room that isn't joined, to be read behind `position`."""
 
     def lost(self, error: ZchatError) -> None:
         """Take note that the connection is given up: nothing is sent until the next, nothing heard."""

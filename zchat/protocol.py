@@ -16,22 +16,21 @@ goes on once its room's join is answered: what was in flight first, as it was.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
 from enum import Enum
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any
 
 from zchat import errors
-from zchat.lane import SWEEP, Batch, Block, Lane
+from zchat.lane import Batch, Block, Lane
 from zchat.membership import Feed, Membership
+from zchat.memberships import Memberships
 from zchat.messages import Position
-from zchat.names import fold
 from zchat.port import Call, Chance, Port, Welcome
-from zchat.wire import END, ERROR, GAP, OK, PONG, PUSH, VERSION, decode_notice, pack
-
-STALL = 1.0
-"""Seconds that a tick may be late before it means that this process stood still: silence doesn't count then."""
+from zchat.pulse import Pulse
+from zchat.requests import Done, Nobody, Request, Requests, Special
+from zchat.sending import Sending
+from zchat.state import RoomStates
+from zchat.wire import END, ERROR, GAP, OK, PONG, PUSH, STATE, VERSION, decode_notice, pack
 
 GREET_SECONDS = 1.0
 """Seconds that a later greeting may take before another connection is tried."""
@@ -45,6 +44,9 @@ RETRY_MAX = 0.5
 STEADY = 1.0
 """Seconds that a connection must have been open for waits to begin small again after it."""
 
+IDLE = 1.0
+"""Seconds until the next tick while nothing is due."""
+
 
 class State(Enum):
     """Say where the client stands; the module's table has the transitions."""
@@ -55,20 +57,6 @@ class State(Enum):
     LOST = "lost"
     CLOSING = "closing"
     ENDED = "ended"
-
-
-Done: TypeAlias = Callable[[list[Any]], Any]
-Special: TypeAlias = Callable[[list[Any] | None, errors.Refused | None], None]
-
-
-class Request(NamedTuple):
-    """Hold a question: `done` makes the call's result of its answer, `special` takes it for the core itself."""
-
-    word: str
-    fields: tuple[Any, ...]
-    call: Call | None
-    done: Done | None = None
-    special: Special | None = None
 
 
 class ClientCore:
@@ -88,22 +76,14 @@ class ClientCore:
         self._random = random
         self.state = State.NEW
         self.welcome: Welcome | None = None
-        self._requests: dict[int, Request] = {}
-        self._request = 0
-        self._joins = 0
+        self._requests = Requests(self._send)
+        self._sending = Sending(user, self._transmit, self._has_place)
+        self._pulse = Pulse()
+        self._rooms = Memberships(user, self._send, self._requests, self._sending, self._lose)
+        self._states = RoomStates(self._rooms.rooms, self._send, self._ask, port.invited)
+        self._rooms.states = self._states
         self.connections = 0
-        self._waiting: deque[Request] = deque()
-        self._sweep_at = SWEEP
-        self._rejoins: deque[Membership] = deque()
-        self._rooms: dict[str, Membership] = {}
-        self._lanes: dict[str, Lane] = {}
-        self._ready: deque[Lane] = deque()
         self._now = 0.0
-        self._heard = 0.0
-        self._said = 0.0
-        self._ping_at = 0.0
-        self._judge_from = 0.0
-        self._due = 0.0
         self._opened_at = 0.0
         self._greet_by = 0.0
         self._retry_at = 0.0
@@ -128,12 +108,13 @@ class ClientCore:
 
     def start(self, now: float) -> None:
         """Greet the broker over a fresh connection."""
-        self._now = self._heard = self._due = now
+        self._now = now
+        self._pulse.start(now)
         self._greet_by = now + GREET_SECONDS
         self.state = State.GREETING
         self.connections += 1
         fields = (VERSION, VERSION, self._user, self._producer, self._token, self._mark, self.connections)
-        self._issue(Request("hello", fields, None, special=self._welcomed))
+        self._requests.issue(Request("hello", fields, None, special=self._welcomed))
 
     def close(self, deadline: float) -> None:
         """Send and answer what was accepted, until `deadline`, then say goodbye."""
@@ -141,6 +122,7 @@ class ClientCore:
             return
         self._closing = True
         self._deadline = deadline
+        self._states.close()
         if self.connected:
             self.state = State.CLOSING
             self._pump()
@@ -150,55 +132,47 @@ class ClientCore:
 
     def tick(self, now: float) -> float:
         """Carry out what time brings; returns when to call again if nothing happens."""
-        if now > self._due + STALL:
-            self._judge_from = now + STALL
+        self._pulse.look(now)
         self._now = now
         if self._deadline is not None and now >= self._deadline:
             self._end(None)
         if self.state is State.LOST and now >= self._retry_at:
             self._port.connect()
             self.start(now)
-        elif self.state is State.GREETING and self.welcome and now >= max(self._greet_by, self._judge_from):
+        elif self.state is State.GREETING and self.welcome and now >= self._give_up_at:
             self._lose(errors.ConnectionLost(f"no broker answered within {GREET_SECONDS:g} s"))
         elif self.connected:
             self._beat(now)
             if self._resume_at is not None and now >= self._resume_at:
                 self._resume()
-        self._due = self._next(now)
-        return self._due
+            self._states.tick(now)
+        return self._pulse.until(self._next(now))
 
     def _next(self, now: float) -> float:
         """Return when something is due."""
         if self.connected:
-            due = min(self._ping_at, self._lost_at)
+            due = min(self._pulse.due, self._states.due)
             if self._resume_at is not None:
                 due = min(due, self._resume_at)
         elif self.state is State.LOST:
             due = self._retry_at
         elif self.state is State.GREETING and self.welcome:
-            due = max(self._greet_by, self._judge_from)
+            due = self._give_up_at
         else:
-            due = now + STALL
+            due = now + IDLE
         return due if self._deadline is None or self.over else min(due, self._deadline)
 
     @property
-    def _lost_at(self) -> float:
-        assert self.welcome is not None
-        return max(self._heard + self.welcome.lost_ms / 1000, self._judge_from)
+    def _give_up_at(self) -> float:
+        return max(self._greet_by, self._pulse.judge_from)
 
     def _beat(self, now: float) -> None:
         """Ping if it has been silent, judge the broker's silence."""
-        assert self.welcome is not None
-        if now >= self._lost_at:
-            self._lose(errors.ConnectionLost(f"nothing was heard from the broker for {now - self._heard:.1f} s"))
-        elif now >= self._ping_at:
-            every = self.welcome.ping_ms / 1000
-            silent_since = min(self._heard, self._said)
-            if now - silent_since < every / 2:
-                self._ping_at = silent_since + every
-            else:
-                self._send(_PING)
-                self._ping_at = now + every
+        pulse = self._pulse
+        if now >= pulse.lost_at:
+            self._lose(errors.ConnectionLost(f"nothing was heard from the broker for {now - pulse.heard:.1f} s"))
+        elif pulse.ping(now):
+            self._send(_PING)
 
     def lost(self, reason: str) -> None:
         """Take note that the connection can't go on."""
@@ -226,40 +200,16 @@ class ClientCore:
         self._retry_at = self._now + self._random.uniform(RETRY_FIRST, self._retry_most)
         self.state = State.LOST
         self._resume_at = None
-        self._put_back()
-        for room in self._rooms.values():
-            room.live = False
-        for lane in self._lanes.values():
-            lane.lost()
-        for name in map(fold, self._rooms):
-            if name in self._lanes:
-                self._lanes[name].shut = True
+        self._requests.put_back()
+        self._rooms.lost()
         self._port.lost(error)
         if self._closing and not self._pending:
             self._end(None)
 
-    def _put_back(self) -> None:
-        """Have questions without an answer asked again; to leave is done by having lost the connection."""
-        asked = [request for request in self._requests.values() if request.call is not None]
-        waiting = [*asked, *self._waiting]
-        self._requests.clear()
-        self._rejoins.clear()
-        self._waiting.clear()
-        for request in waiting:
-            assert request.call is not None
-            if request.word == "leave":
-                request.call.resolve(None)
-            elif not request.call.withdrawn:
-                self._waiting.append(request)
-
     @property
     def _pending(self) -> bool:
         """Tell whether something that was accepted has no answer yet."""
-        return (
-            bool(self._requests)
-            or any(not (request.call and request.call.withdrawn) for request in self._waiting)
-            or any(lane.pending for lane in self._lanes.values())
-        )
+        return self._requests.pending or self._sending.pending or self._states.pending
 
     def _end(self, error: errors.ZchatError | None) -> None:
         """End: everything that waits fails, then the port is told."""
@@ -268,14 +218,8 @@ class ClientCore:
         self.state = State.ENDED
         self._why = error
         why = error or errors.ConnectionLost("the client was closed before this was answered")
-        waiting = [*self._requests.values(), *self._waiting]
-        self._requests.clear()
-        self._waiting.clear()
-        for request in waiting:
-            if request.call is not None:
-                request.call.fail(why)
-        for lane in self._lanes.values():
-            lane.fail(why)
+        self._requests.fail(why)
+        self._sending.fail(why)
         self._port.ended(error)
 
     def _too_late(self) -> errors.ConnectionLost:
@@ -289,37 +233,25 @@ class ClientCore:
         if self.state is State.ENDED or self._bye:
             call.fail(self._too_late())
             return
-        if len(self._waiting) >= self._sweep_at:
-            self._waiting = deque(each for each in self._waiting if not (each.call and each.call.withdrawn))
-            self._sweep_at = max(SWEEP, 2 * len(self._waiting))
-        self._waiting.append(Request(word, fields, call, done))
+        self._requests.add(Request(word, fields, call, done))
+        self._pump()
+
+    def _ask(self, word: str, fields: tuple[Any, ...], special: Special) -> None:
+        self._requests.add(Request(word, fields, None, special=special))
         self._pump()
 
     def join(self, name: str, position: Position | None, create: bool, call: Call, feed: Feed) -> None:
         """Join a room; the call's result is the `Membership`."""
-        self._joins += 1
-        fields = (name, self._joins, None if position is None else tuple(position), 0, create)
-        self.ask("join", fields, call, partial(self._joined, fields, feed))
+        fields, done = self._rooms.join(name, position, create, feed)
+        self.ask("join", fields, call, done)
 
     def leave(self, membership: Membership, call: Call) -> None:
         """Leave a room; what is still under way from it is dropped."""
-        if self._rooms.get(membership.name) is not membership:
-            call.resolve(None)
-            return
-        sent = self.connected and membership not in self._rejoins
-        self._forget(membership)
-        if sent or self.over:
+        joined = self._rooms.rooms.get(membership.name) is membership
+        if joined and (self._rooms.leave(membership) or self.over):
             self.ask("leave", (membership.name, membership.join), call)
         else:  # with the connection the broker's side of it has gone already
             call.resolve(None)
-
-    def _forget(self, membership: Membership) -> None:
-        membership.left = True
-        if self._rooms.get(membership.name) is membership:
-            del self._rooms[membership.name]
-        if membership in self._rejoins:
-            self._rejoins.remove(membership)
-        self._open(membership.name)
 
     def offer(self, name: str, batch: Batch) -> None:
         """Put a batch in its room's lane: its messages are sent as blocks, in the order of the offers."""
@@ -328,91 +260,58 @@ class ClientCore:
             return
         if batch.failed:
             return
-        lane = self._lanes.get(fold(name))
-        if lane is None:
-            folded = fold(name)
-            room = next((each for each in self._rooms.values() if fold(each.name) == folded), None)
-            lane = self._lanes[folded] = Lane(name if room is None else room.name)
-            lane.shut = room is not None and not room.live
-        lane.add(batch)
-        self._line_up(lane)
+        room = self._rooms.rooms.get(name)
+        if room is not None:
+            room.typing = False  # a message ends it, here and at the broker
+        shut = room is not None and not room.live
+        self._sending.offer(name, batch, shut=shut)
         self._pump()
+
+    def typing(self, membership: Membership, active: bool, now: float) -> None:
+        """Tell a room's other members that the user types, or has ended; at most so often, and never kept."""
+        self._states.typing(membership, active, now)
+
+    def mark(self, membership: Membership, seq: int) -> None:
+        """Have the broker store how far a room is read; it is tried until it is stored."""
+        if self.state is not State.ENDED and not self._bye:
+            self._states.mark(membership, seq)
 
     def credit(self, membership: Membership, taken: int) -> None:
         """Tell the broker how many notifications the application has taken since the first join."""
-        if not membership.left and taken > membership.taken:
-            membership.taken = taken
-            self._return_credit(membership)
-
-    def _return_credit(self, membership: Membership) -> None:
-        if self.connected and membership.live and membership.taken > membership.base:
-            self._send(pack(("credit", membership.name, membership.join, membership.taken - membership.base)))
+        self._rooms.credit(membership, taken)
 
     # -- what goes out ---------------------------------------------------------------------------
 
     def _send(self, frame: bytes) -> None:
-        self._said = self._now
+        self._pulse.said = self._now
         self._port.send(frame)
 
-    def _issue(self, request: Request) -> None:
-        self._request += 1
-        self._requests[self._request] = request
-        self._send(pack((request.word, self._request, *request.fields)))
+    def _has_place(self) -> bool:
+        assert self.welcome is not None
+        return len(self._requests) < self.welcome.max_requests
 
     def _pump(self) -> None:
         """Send what there is a place for: rooms to join again first, then questions, then blocks, lane by lane."""
         if not self.connected or self.welcome is None:
             return
-        places = self.welcome.max_requests
-        while self._rejoins and len(self._requests) < places:
-            self._rejoin(self._rejoins.popleft(), self.welcome.mark)
-        while self._waiting and len(self._requests) < places:
-            request = self._waiting.popleft()
-            if request.call is None or not request.call.withdrawn:
-                self._issue(request)
-        for _ in range(len(self._ready)):
-            if len(self._requests) >= places:
-                break
-            lane = self._ready.popleft()
-            lane.ready = False
-            if self._fill(lane, places):
-                self._line_up(lane)
+        self._rooms.pump(self._has_place, self.welcome.mark)
+        self._requests.pump(self.welcome.max_requests)
+        self._sending.pump()
 
-    def _line_up(self, lane: Lane) -> None:
-        if lane.waiting and not lane.ready:
-            lane.ready = True
-            self._ready.append(lane)
-
-    def _fill(self, lane: Lane, places: int) -> bool:
-        """Send a lane's blocks while there are places; True if something is left to send at once."""
-        while len(self._requests) < places:
-            block = lane.next()
-            if block is None:
-                return False  # an answer brings it here again
-            self._request += 1
-            self._requests[self._request] = Request("send", (), None, special=_Answer(self, lane, block))
-            self._send(pack(("send", self._request, lane.name, block.number, block.pack())))
-        return lane.waiting
-
-    def _rejoin(self, room: Membership, mark: int) -> None:
-        self._joins += 1
-        held = room.rejoin(self._joins, mark)
-        # A room that the broker has forgotten meanwhile, as nobody was in it, is made again.
-        fields = (room.name, room.join, tuple(room.position), held, True)
-        self._issue(Request("join", fields, None, special=partial(self._rejoined, room)))
+    def _transmit(self, lane: Lane, block: Block) -> None:
+        number = self._requests.enter(Request("send", (), None, special=partial(self._settled, lane, block)))
+        self._send(pack(("send", number, lane.name, block.number, block.pack())))
 
     def _resume(self) -> None:
         """Send again what the broker had put off."""
         self._resume_at = None
-        for lane in self._lanes.values():
-            lane.resume()
-            self._line_up(lane)
+        self._sending.resume()
         self._pump()
 
     def _leave_if_done(self) -> None:
         if self.state is State.CLOSING and not self._bye and not self._pending:
             self._bye = True
-            self._issue(Request("bye", (), None, special=lambda *_: self._end(None)))
+            self._requests.issue(Request("bye", (), None, special=lambda *_: self._end(None)))
 
     # -- what comes in ---------------------------------------------------------------------------
 
@@ -421,36 +320,29 @@ class ClientCore:
         self._now = now
         if self.state is State.ENDED or self.state is State.LOST:
             return
-        self._heard = now
+        self._pulse.heard = now
         try:
             notice = decode_notice(frame)
             kind = notice[0]
             if kind in (PUSH, GAP):
-                self._notified(notice)
+                self._rooms.notified(notice)
             elif kind == OK:
                 self._answered(notice)
             elif kind == ERROR:
                 self._refused(notice)
             elif kind == END:
                 self._dismissed(errors.refusal(*notice[1:4]))
+            elif kind == STATE:
+                self._states.receive(notice, now)
             elif kind == PONG:
-                self._ping_at = now + notice[1] / 1000  # silent clients ping together: cheaper for the broker
+                self._pulse.ponged(now, notice[1] / 1000)
         except errors.ProtocolError as error:
             self._end(error)
-        except (ValueError, TypeError, IndexError) as error:
+        except _MALFORMED as error:
             self._end(errors.ProtocolError(f"the broker sent a malformed answer: {error}"))
 
-    def _notified(self, notice: list[Any]) -> None:
-        room = self._rooms.get(notice[1])
-        if room is None or not room.live:
-            return  # left meanwhile
-        if notice[3] != room.upto:
-            raise errors.ProtocolError(f"{room.name}: a notification after {notice[3]}, not after {room.upto}")
-        room.notified(notice[2], notice[4])
-        room.feed.push(notice)
-
     def _answered(self, notice: list[Any]) -> None:
-        request = self._requests.pop(notice[1], None)
+        request = self._requests.answered(notice[1])
         if request is None:
             return
         if request.special is not None:
@@ -458,12 +350,12 @@ class ClientCore:
         elif request.call is not None:
             try:
                 result = request.done(notice[2:]) if request.done is not None else None
-            except (ValueError, TypeError, IndexError) as error:
+            except _MALFORMED as error:
                 fault = errors.ProtocolError(f"the broker sent a malformed answer: {error}")
                 request.call.fail(fault)
                 raise fault from error
             if not request.call.resolve(result) and isinstance(result, Membership):
-                self.leave(result, _Nobody())  # nobody waits for it any more
+                self.leave(result, Nobody())  # nobody waits for it any more
         self._pump()
         self._leave_if_done()
 
@@ -472,7 +364,7 @@ class ClientCore:
         if notice[1] is None or isinstance(error, errors.NoSession):
             self._dismissed(error)
             return
-        request = self._requests.pop(notice[1], None)
+        request = self._requests.answered(notice[1])
         if request is None:
             return
         if request.special is not None:
@@ -499,50 +391,11 @@ class ClientCore:
         elif result is not None:
             self.welcome = Welcome(*result[: len(Welcome._fields)])
             self.state = State.CLOSING if self._closing else State.OPEN
-            self._said = self._opened_at = self._now
-            self._ping_at = self._now + self.welcome.ping_ms / 1000
-            self._rejoins.extend(self._rooms.values())
-            for lane in self._lanes.values():
-                self._line_up(lane)
+            self._opened_at = self._now
+            self._pulse.opened(self._now, self.welcome.ping_ms / 1000, self.welcome.lost_ms / 1000)
+            self._sending.opened()
+            self._rooms.opened()
             self._port.opened(self.welcome)
-
-    def _joined(self, fields: tuple[Any, ...], feed: Feed, result: list[Any]) -> Membership:
-        name, position, mark, gap = _place(result)
-        number = fields[1]
-        membership = Membership(name, number, position, mark, feed, sure=not gap)
-        self._rooms[name] = membership
-        feed.begin(membership)
-        return membership
-
-    def _rejoined(self, room: Membership, result: list[Any] | None, error: errors.Refused | None) -> None:
-        """Go on with a room: its notifications, its credit, its lane; or end it if it can't be joined any more."""
-        if self._rooms.get(room.name) is not room:
-            return  # left meanwhile
-        if error is not None and error.retryable:
-            self._lose(error)
-        elif error is not None:
-            lane = self._lanes.get(fold(room.name))
-            self._forget(room)
-            if lane is not None:
-                lane.fail(error)
-            room.feed.end(error)
-        elif result is not None:
-            name, _, mark, gap = _place(result)
-            if name != room.name:  # another broker spells it in its own way
-                self._rooms[name] = self._rooms.pop(room.name)
-                if (lane := self._lanes.get(fold(name))) is not None:
-                    lane.name = name
-            room.rejoined(name, mark, sure=not gap)
-            room.feed.begin(room)
-            self._return_credit(room)
-            self._open(name)
-
-    def _open(self, name: str) -> None:
-        """Let a lane flow again."""
-        lane = self._lanes.get(fold(name))
-        if lane is not None and lane.shut:
-            lane.shut = False
-            self._line_up(lane)
 
     def _settled(self, lane: Lane, block: Block, result: list[Any] | None, error: errors.Refused | None) -> None:
         """Take the answer to a block: blocks are stored in their order, a refusal may overtake them."""
@@ -550,49 +403,16 @@ class ClientCore:
             if lane.overtakes(block):
                 raise errors.ProtocolError(f"{lane.name}: block {block.number} was stored before an earlier one")
             seq, timestamp, epoch = map(int, result[:3])  # what it raises leaves the block in flight, to fail there
-            if (room := self._rooms.get(lane.name)) is not None:  # first: who sent finds his position behind it
-                last = seq + block.count - 1
-                room.own(epoch, seq, last)
-                room.feed.own(epoch, seq, last)
+            self._rooms.own(lane.name, epoch, seq, seq + block.count - 1)  # first: the sender's position is behind it
             lane.stored(block, seq, timestamp)
         elif error is not None:
             lane.refused(block, error)
         if lane.stalled and self._resume_at is None:
             self._resume_at = self._now + RETRY_MAX
-        self._line_up(lane)
-
-
-class _Nobody:
-    """Stand for a caller that has gone."""
-
-    withdrawn = False
-
-    def resolve(self, result: Any) -> bool:
-        """Take the answer."""
-        return True
-
-    def fail(self, error: Exception) -> None:
-        """Take the reason why there is none."""
-
-
-class _Answer:
-    """Take the answer to one block."""
-
-    __slots__ = ("_block", "_core", "_lane")
-
-    def __init__(self, core: ClientCore, lane: Lane, block: Block) -> None:
-        self._core, self._lane, self._block = core, lane, block
-
-    def __call__(self, result: list[Any] | None, error: errors.Refused | None) -> None:
-        self._core._settled(self._lane, self._block, result, error)
+        self._sending.line_up(lane)
 
 
 _PING: bytes = pack(("ping",))
 
-
-def _place(result: list[Any]) -> tuple[str, Position, int, bool]:
-    """Return what the answer to a join says: the room's name, the position, the mark, whether a gap comes first."""
-    name, epoch, seq, _first, _last, mark, gap = result[:7]
-    if type(name) is not str:
-        raise TypeError("the name of a room is text")
-    return name, Position(int(epoch), int(seq)), int(mark), bool(gap)
+_MALFORMED = (ValueError, TypeError, IndexError, errors.BadName)
+"""What a broker's answer that is not what it should be raises where it is taken apart."""

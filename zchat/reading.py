@@ -16,9 +16,11 @@ from typing import Any
 
 from zchat.calls import Deadline, fresh
 from zchat.errors import GapError, ZchatError
+from zchat.events import Gap
 from zchat.membership import Membership
-from zchat.messages import Gap, GapReason, Message, Position
+from zchat.messages import GapReason, Message, Position
 from zchat.own import OwnRanges
+from zchat.picture import Picture
 from zchat.wire import GAP, Run, run_of
 
 _NOTHING = Run(iter(()), iter(()), ())
@@ -66,12 +68,21 @@ class Reading:
     """Hand a room's messages to the application; to the core it is the membership's feed.
 
     `credit` is called with the membership and the running count of notifications taken, when
-    some should be returned; `arrived` for each notification, so that who waits for any room
-    learns of it. `queued` is his: whether the reading stands in his queue. `pushed` and `taken`
-    count notifications.
+    some should be returned; `arrived` for each notification and when `picture`, the room's state,
+    has something to tell, so that who waits for any room learns of it. `queued` is his: whether
+    the reading stands in his queue. `pushed` and `taken` count notifications. `mark` is called
+    with the membership and a seq when a room that `keeps_mark` is read so far.
     """
 
-    def __init__(self, arrived: Callable[[Reading], None], credit: Callable[[Membership, int], None]) -> None:
+    def __init__(
+        self,
+        arrived: Callable[[Reading], None],
+        credit: Callable[[Membership, int], None],
+        mark: Callable[[Membership, int], None] | None = None,
+    ) -> None:
+        self.picture = Picture(lambda: arrived(self))
+        self.keeps_mark = False
+        self._mark = mark
         self.room = ""
         self.left = False
         self.queued = False
@@ -90,6 +101,7 @@ class Reading:
         self.taken = 0
         self._returned = 0
         self._every = 1
+        self._marked = Position(0, 0)
 
     # -- the receive thread ------------------------------------------------------------------------
 
@@ -103,7 +115,7 @@ class Reading:
             self._own.clear()  # the log may have lost them; what the join begins behind it has
             if membership.sure and self._pushed_upto < position.seq:
                 self._own.add(position.epoch, self._pushed_upto + 1, position.seq)
-            self.room = membership.name
+            self.room = membership.shown
             self._membership = membership
             self._every = max(1, membership.mark // 2)
             if not membership.sure:
@@ -128,6 +140,8 @@ class Reading:
         with self._lock:
             self._own.add(epoch, first, last)
             self._advance()
+        if self.keeps_mark and not self.waiting:
+            self.mark_read()
 
     def end(self, error: ZchatError | None, *, everywhere: bool = False) -> None:
         """Take note that nothing more comes; `everywhere`: in no room."""
@@ -193,8 +207,8 @@ class Reading:
             if notice[0] == GAP:
                 self._skip(notice)
                 return Gap(self.room, notice[3], notice[4], notice[5])
-            _, room, epoch, after, upto, blocks, *_ = notice
-            return self._open(room, epoch, after, upto, blocks)
+            _, _, epoch, after, upto, blocks, *_ = notice
+            return self._open(self.room, epoch, after, upto, blocks)
 
     def put_back(self, chunk: Chunk) -> None:
         """Keep what is left of a chunk for the next reader, or count it as taken."""
@@ -235,6 +249,15 @@ class Reading:
                 self._returned = self.taken
         if due and self._membership is not None:
             self._credit(self._membership, self._returned)
+        if self.keeps_mark and (due or not self.waiting):
+            self.mark_read()
+
+    def mark_read(self) -> None:
+        """Have the room marked as read up to the position, if it keeps its mark by itself."""
+        position = self.position
+        if self.keeps_mark and self._mark is not None and self._membership is not None and position != self._marked:
+            self._marked = position
+            self._mark(self._membership, position.seq)
 
     def _advance(self) -> None:
         """Move the position over own messages that follow it at once.

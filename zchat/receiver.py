@@ -21,7 +21,8 @@ from zchat.address import check_address
 from zchat.alarm import Alarm
 from zchat.dealer import Dealer, context_of_this_process
 from zchat.errors import ZchatError
-from zchat.messages import Disconnected, Reconnected
+from zchat.events import Disconnected, Reconnected
+from zchat.messages import Position
 from zchat.port import Welcome
 from zchat.protocol import ClientCore
 
@@ -36,12 +37,15 @@ class Receiver:
 
     The first goes to the first of `urls`. After a loss the same is tried once more, then the
     others in turn. In that thread `on_link` is called when a connection is lost and when there is
-    one again, `on_end` once when all is over: with None if that was asked for, else with the reason.
+    one again, `on_invited` with each invitation to a direct room, `on_end` once when all is over:
+    with None if that was asked for, else with the reason.
     """
 
     def __init__(
         self, urls: Sequence[str], user: str, producer: bytes, token: bytes, mark: int,
-        on_link: Callable[[Disconnected | Reconnected], None], on_end: Callable[[ZchatError | None], None],
+        on_link: Callable[[Disconnected | Reconnected], None],
+        on_invited: Callable[[Receiver, str, str, Position], None],
+        on_end: Callable[[ZchatError | None], None],
     ) -> None:  # fmt: skip
         for url in urls:
             check_address(url)
@@ -51,6 +55,7 @@ class Receiver:
         self.error: ZchatError | None = None
         self._urls = deque(urls)
         self._on_link = on_link
+        self._on_invited = on_invited
         self._on_end = on_end
         self._work: deque[tuple[Any, ...]] = deque()
         self._asleep = False
@@ -89,6 +94,10 @@ class Receiver:
         if self.greeted.is_set():
             self._on_link(Reconnected())
         self.greeted.set()
+
+    def invited(self, room: str, user: str, position: Position) -> None:
+        """Hand an invitation on."""
+        self._on_invited(self, room, user, position)
 
     def lost(self, error: ZchatError) -> None:
         """Close the DEALER: a later connection has a fresh one, without stale frames."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +11,9 @@ import msgpack
 from zchat.calls import Deadline, Letter, Stream, check_timeout, fresh
 from zchat.errors import DeadlineExceeded, MessageTooLarge, NotAMember, OutcomeUnknown, UsageError, ZchatError
 from zchat.membership import Membership
-from zchat.messages import Message, Position
+from zchat.messages import Member, Message, Position
 from zchat.reading import Reading
-from zchat.wire import encode_body
+from zchat.wire import MAX_INT, encode_body
 
 if TYPE_CHECKING:
     from zchat.client import Client
@@ -40,8 +41,13 @@ class Room:
 
     @property
     def name(self) -> str:
-        """Return the room's name, as the broker writes it."""
-        return self._membership.name
+        """Return the room's name, as the broker writes it; a direct room's is `@` and the other user."""
+        return self._membership.shown
+
+    @property
+    def member_count(self) -> int:
+        """Return how many users are here, as the broker told last; 0 until it has, moments after the join."""
+        return self._reading.picture.members
 
     @property
     def position(self) -> Position:
@@ -69,7 +75,7 @@ class Room:
         deadline = Deadline(timeout)
         receiver = self._client._connection()
         letter = Letter(self._encode(body))
-        receiver.do(receiver.core.offer, self.name, letter)
+        receiver.do(receiver.core.offer, self._membership.name, letter)
         letter.wait(deadline, self.name)
         return Message(self.name, letter.seq, letter.timestamp, self._client.user, body)
 
@@ -130,7 +136,7 @@ class Room:
                     if membership.left:
                         raise self._has_been_left()
                     stream.queued = True
-                    receiver.do(receiver.core.offer, self.name, stream)
+                    receiver.do(receiver.core.offer, membership.name, stream)
                 if cost >= MAX_WAITING_BYTES:
                     cost = 0
                     enough = len(waiting) // 2
@@ -177,6 +183,44 @@ class Room:
     ) -> list[Message]:
         """Return messages of the room's log; as `Client.history`."""
         return self._client.history(self.name, after=after, before=before, limit=limit, timeout=timeout)
+
+    def members(self, *, timeout: float | None = SEND_TIMEOUT) -> list[Member]:
+        """Return who is here, by name, as the broker knows it; as `Client.members`."""
+        return self._client.members(self.name, timeout=timeout)
+
+    def typing(self, active: bool = True) -> None:
+        """Tell the others that the user types here, or (False) no longer does.
+
+        Call it at each key: one in 3 seconds goes out. It ends by itself 6 seconds after the last
+        one, and with the next message. It returns at once, and comes to nothing without a
+        connection or once the room has been left. Any thread.
+
+        Raises:
+            UsageError: the client is closed.
+        """
+        receiver = self._client._connection()
+        receiver.do(receiver.core.typing, self._membership, active, time.monotonic())
+
+    def mark_read(self, seq: int | None = None) -> None:
+        """Mark the room as read up to `seq`, None for the position: the user's unread counts go by it.
+
+        It returns at once. The highest mark is kept until the broker has stored it, over lost
+        connections too, and `Client.close` waits for it. A mark never goes back. Any thread.
+
+        Raises:
+            Refused: the broker would not store an earlier mark of this room; told once.
+            UsageError: `seq` is no number, or the client is closed.
+        """
+        receiver = self._client._connection()
+        if seq is None:
+            seq = self.position.seq
+        elif type(seq) is not int or not 0 <= seq <= MAX_INT:
+            raise UsageError(f"seq is a number from 0 to {MAX_INT}, not {seq!r}")
+        refused = self._reading.picture.refusal()
+        if refused is not None:
+            raise fresh(refused)
+        if seq > 0:
+            receiver.do(receiver.core.mark, self._membership, seq)
 
     def leave(self, *, timeout: float | None = SEND_TIMEOUT) -> None:
         """Leave the room; a loop over its messages ends. Leaving twice does nothing.

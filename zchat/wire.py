@@ -50,6 +50,12 @@ ID_BYTES = 16
 
 MAX_INT = (1 << 63) - 1
 
+TYPING_EVERY = 3.0
+"""Seconds between two words of a user that they are typing in a room: what IRCv3's typing tag asks for."""
+
+TYPING_FOR = 6.0
+"""Seconds after which who has said so once types no longer: one such word may be lost."""
+
 pack = partial(msgpack.packb, use_bin_type=True)
 unpack = partial(msgpack.unpackb, raw=False, strict_map_key=False)
 
@@ -57,6 +63,7 @@ OK = "ok"
 ERROR = "error"
 PUSH = "push"
 GAP = "gap"
+STATE = "state"
 PONG = "pong"
 END = "end"
 
@@ -111,6 +118,10 @@ COMMANDS: dict[str, Command] = {
     "history": _command("request:uint, room:str, after:uint or nil, before:uint or nil, limit:uint"),
     "rooms": _command("request:uint, after:str or nil, limit:uint"),
     "credit": _command("room:str, join:uint, taken:uint", answered=False),
+    "typing": _command("room:str, active:bool", answered=False),
+    "mark": _command("request:uint, room:str, seq:uint"),
+    "members": _command("request:uint, room:str, after:str or nil, limit:uint"),
+    "seen": _command("number:uint", answered=False),
     "ping": _command("", answered=False),
     "bye": _command("request:uint"),
 }
@@ -162,6 +173,7 @@ _NOTICE_SHAPES: dict[str, tuple[str, ...]] = {
     ERROR: ("uint or nil", "str", "str", "bool", "uint or nil"),
     PUSH: ("str", "uint", "uint", "uint", "array"),
     GAP: ("str", "uint", "uint", "uint", "str"),
+    STATE: ("uint", "array", "array"),
     PONG: ("uint",),
     END: ("str", "str", "bool"),
 }
@@ -346,10 +358,17 @@ def encode_page(request: int, head: tuple[Any, ...], blocks: list[bytes]) -> byt
     return _with_blocks((OK, request, *head), blocks)
 
 
+def encode_state(number: int, rooms: list[bytes], invitations: list[bytes]) -> bytes:
+    """Return a state frame: packed updates of rooms, and packed invitations."""
+    head = array_header(4), _STATE, pack(number)
+    return b"".join((*head, array_header(len(rooms)), *rooms, array_header(len(invitations)), *invitations))
+
+
 def _with_blocks(head: tuple[Any, ...], blocks: list[bytes]) -> bytes:
     return b"".join((array_header(len(head) + 1), pack(head)[1:], array_header(len(blocks)), *blocks))
 
 
+_STATE: bytes = pack(STATE)
 _new_message = partial(tuple.__new__, Message)
 
 

@@ -2,23 +2,63 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from zchat.broker.core import Core
-from zchat.broker.limits import SHARED_NOTIFICATIONS
+from zchat.broker.limits import SHARED_NOTIFICATIONS, SHARED_UPDATES, TOMBSTONES
 from zchat.broker.pipes import Sent
-from zchat.broker.room import State
+from zchat.broker.room import Room, State
 from zchat.broker.settings import Settings
-from zchat.broker.store.base import Append, Appended, Failed, Full, Page, RoomLog, Store
+from zchat.broker.store.base import Append, Appended, Failed, Full, Marked, Page, RoomLog, Store
 from zchat.broker.store.memory import MemoryStore
 from zchat.messages import Message
-from zchat.wire import END, ERROR, GAP, OK, PUSH, decode_notice, join_bodies, messages_of, pack
+from zchat.wire import END, ERROR, GAP, OK, PUSH, STATE, decode_notice, join_bodies, messages_of, pack
 
 TURNS = 10_000
 """Turns after which a core that still has something to send is taken to go round in circles."""
 
 Notice = list[Any]
+
+
+@dataclass
+class Picture:
+    """Keep what state frames have told of one room, as a client does; `people` is None in a crowd."""
+
+    people: dict[str, tuple[int, bool, int]] | None = field(default_factory=dict)
+    members: int = 0
+    typing: int = 0
+    caught_up: int = 0
+
+    def update(self, update: list[Any]) -> None:
+        """Take a room's update."""
+        _, whole, self.members, people, self.typing, self.caught_up = update
+        if people is None:
+            assert whole, "counts are everything there is"
+            self.people = None
+            return
+        assert (self.typing, self.caught_up) == (0, 0)
+        if whole:
+            self.people = {}
+        assert self.people is not None, "changes are of names that were told"
+        for user, since, typing, mark in people:
+            if since:
+                self.people[user] = since, typing, mark
+            else:
+                assert not whole
+                self.people.pop(user, None)
+        assert len(self.people) == self.members
+
+
+def picture_of(room: Room) -> Picture:
+    """Return what a member should have of a room."""
+    roster = room.roster
+    assert roster is not None
+    if roster.crowd:
+        return Picture(None, room.users, roster.typing, roster.caught_up)
+    return Picture({each.name: (each.since, each.typing, each.mark) for each in roster.people.values()}, room.users)
 
 
 class Clock:
@@ -51,7 +91,7 @@ class FakePort:
 
 
 class LateStore(MemoryStore):
-    """Answer reads and appends when `poll` is called, and not while `holding`; fail them on order."""
+    """Answer reads, appends and marks when `poll` is called, and not while `holding`; fail them on order."""
 
     def __init__(self, clock: Callable[[], int]) -> None:
         super().__init__(clock)
@@ -76,6 +116,13 @@ class LateStore(MemoryStore):
                 super(LateStore, self).read(room, after, upto, max_bytes, done)
 
         self._waiting.append(carry_out)
+
+    def mark(self, room: str, user: str, seq: int, done: Callable[[Marked | Full | Failed], None]) -> None:
+        if self.failing is not None:
+            failed = self.failing
+            self._waiting.append(lambda: done(failed))
+        else:
+            super().mark(room, user, seq, lambda outcome: self._waiting.append(lambda: done(outcome)))
 
     @property
     def busy(self) -> bool:
@@ -116,10 +163,11 @@ class World:
         for _ in range(TURNS):
             self.core.tick(self.now, drained)
             self.core.turn(self.now)
-            if not self.core.pusher.busy and not (isinstance(self.store, LateStore) and self.store.busy):
+            if not self.core.busy and not (isinstance(self.store, LateStore) and self.store.busy):
                 for peer in self.peers:
                     peer.read()
-                return
+                if not self.core.busy:  # none of them has seen a state frame that others wait behind
+                    return
         raise AssertionError("the core never comes to rest")
 
     def pass_time(self, seconds: float, step: float = 0.5) -> None:
@@ -154,16 +202,59 @@ class World:
         members = sum(len(session.members) for session in core.sessions.values())
         assert members == sum(len(room.members) for room in core.rooms.values())
         for room in core.rooms.values():
-            assert sum(room.users.values()) == len(room.members)
-            assert room.caught_up.keys() <= room.members
+            assert room.caught_up.keys() <= room.members.keys()
             assert len(room.shared) <= SHARED_NOTIFICATIONS
             assert not room.idle, f"{room.name} should have been forgotten"
+            self._check_roster(room)
+        self._check_state()
         owed = {id(session): session for _, _, session in core.pipes._retries} | {
             id(session): session for session in core.sessions.values()
         }
         assert core.pipes.waiting == sum(len(frame) for session in owed.values() for frame in session.replies)
-        assert core.order == sorted(core.rooms)
+        directory = core.directory
+        assert directory.order == sorted(folded for folded, room in core.rooms.items() if not room.direct)
+        directs = {(user, folded) for folded, room in core.rooms.items() for user in room.direct}
+        assert {(user, folded) for user, names in directory.directs.items() for folded in names} == directs
+        assert all(names == sorted(names) for names in directory.directs.values())
         assert pusher._tail_bytes == sum(room.tail.cost for room in core.rooms.values())
+
+    def _check_roster(self, room: Room) -> None:
+        roster = room.roster
+        here = Counter(each.folded for each in self.core.sessions.values() if room in each.present)
+        assert (roster is None) == (not here)
+        if roster is None:
+            return
+        assert {user: person.sessions for user, person in roster.people.items()} == here
+        assert roster._order == sorted(roster.people)
+        assert roster.typing == sum(person.typing for person in roster.people.values())
+        assert roster.caught_up == sum(0 < person.mark == room.last for person in roster.people.values())
+        assert all(person.mark == room.marks.get(user, 0) <= room.last for user, person in roster.people.items())
+        assert len(roster._shared) <= SHARED_UPDATES
+        assert len(roster._gone) <= TOMBSTONES
+        assert not roster._gone.keys() & roster.people.keys()
+        assert roster.crowd or roster._gone.keys() <= roster._changes.keys() <= roster.people.keys() | roster._gone
+
+    def _check_state(self) -> None:
+        core = self.core
+        assert {session for sessions in core.users.values() for session in sessions} == set(core.sessions.values())
+        typing = [person for room in core.rooms.values() if room.roster for person in room.roster.people.values()]
+        assert set(core.presence._typing) == {person for person in typing if person.typing}
+        assert core.presence._returning.keys() <= set(core.sessions.values())
+        deadlines = list(core.presence._returning.values())
+        assert deadlines == sorted(deadlines)
+        assert not core.updates.busy
+        for session in core.sessions.values():
+            assert session.present.keys() >= session.members.keys()
+            assert all(room.roster for room in session.present)
+            assert session.stale.keys() <= set(session.members.values())
+            if session.shown or session.blocked or session.gone:
+                continue
+            assert not session.stale
+            assert not session.invitations
+            for room, member in session.members.items():
+                assert room.scheduled or (room.roster and member.pictured == room.roster.version)
+        for peer in self.peers:
+            peer.check_pictures()
 
 
 class Peer:
@@ -185,6 +276,10 @@ class Peer:
         self.gaps: dict[str, list[Notice]] = {}
         self.notified: dict[str, int] = {}
         self.replies: dict[int, Notice] = {}
+        self.pictures: dict[str, Picture] = {}
+        self.invitations: list[Notice] = []
+        self.states: Counter[bytes] = Counter()
+        self.sees = True
         self.other: list[Notice] = []
         self._read = 0
         world.peers.append(self)
@@ -216,6 +311,7 @@ class Peer:
     def reconnect(self) -> bytes:
         """Greet with the same token over a fresh connection; returns the routing id of the old one."""
         old, self.id, self._read = self.id, self.world.new_id(), 0
+        self.pictures.clear()
         assert self.greet()[0] == OK
         return old
 
@@ -227,8 +323,12 @@ class Peer:
             self.joins[room] = number
             self.covered[room] = reply[4]
             self.notified[room] = 0
+            self.pictures.pop(reply[2], None)
         self.world.run()
         return self.replies[request]
+
+    def leave(self, room: str) -> Notice:
+        return self.do("leave", room, self.joins[room])
 
     def send(self, room: str, *bodies: Any, number: int | None = None) -> Notice:
         """Send a block; the numbers are counted here unless one is given."""
@@ -266,9 +366,34 @@ class Peer:
             elif notice[0] == OK or (notice[0] == ERROR and notice[1] is not None):
                 assert notice[1] not in self.replies, "a request is answered once"
                 self.replies[notice[1]] = notice
+            elif notice[0] == STATE:
+                self._take_state(*notice[1:])
             else:
                 self.other.append(notice)
         return new
+
+    def _take_state(self, number: int, updates: list[Any], invitations: list[Any]) -> None:
+        self.states[self.id] += 1
+        assert number == self.states[self.id], "state frames are counted"
+        assert updates or invitations
+        for update in updates:
+            assert update[1] or update[0] in self.pictures, "the first is whole"
+            self.pictures.setdefault(update[0], Picture()).update(update)
+        self.invitations += invitations
+        if self.sees:
+            self.see()
+
+    def see(self) -> None:
+        """Say that the state frame that came last is seen."""
+        self.world.receive(self.id, pack(("seen", self.states[self.id])))
+
+    def check_pictures(self) -> None:
+        """Assert that this peer knows the state of its rooms, unless it was told that there is more to come."""
+        session = self.world.core.sessions.get(self.id)
+        if session is None or session.shown or session.blocked or session.gone:
+            return
+        for room in session.members:
+            assert room.scheduled or self.pictures[room.name] == picture_of(room)
 
     def ended(self) -> str | None:
         """Return why the session was ended, None if it wasn't."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from math import inf
 from typing import Any
 
@@ -9,17 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.broker.driver import LateStore, Peer, World
+from tests.broker.driver import LateStore, Peer, Picture, World, picture_of
 from zchat.broker import push
-from zchat.broker.limits import EXPIRE_AFTER
+from zchat.broker.limits import EXPIRE_AFTER, NAMES
 from zchat.broker.settings import Settings
 from zchat.broker.store.base import Failed, Trimmed
 from zchat.errors import Malformed
 from zchat.messages import GapReason
-from zchat.wire import COMMANDS, GAP, OK, PUSH, decode_command, decode_notice, pack
+from zchat.wire import COMMANDS, GAP, OK, PUSH, STATE, decode_command, decode_notice, pack
 
 CONNECTIONS = [b"\0%d" % number for number in range(5)]
-ROOMS = ["General", "general", "A", "B", "Straße"]
+ROOMS = ["General", "general", "A", "B", "Straße", "@alice\nbob"]
 USERS = ["alice", "bob"]
 
 # -- anything at all -------------------------------------------------------------------------------
@@ -28,7 +29,7 @@ _numbers = st.one_of(st.integers(0, 12), st.sampled_from([0, 1, 16, 2**31, 2**63
 _values: dict[str, st.SearchStrategy[Any]] = {
     "uint": _numbers,
     "uint or nil": st.none() | _numbers,
-    "str": st.sampled_from([*ROOMS, *USERS, "", "\x07", "x" * 65]),
+    "str": st.sampled_from([*ROOMS, *USERS, "", "\x07", "x" * 65, "@bob\nalice", "@alice\ncarol", "@" * 2_000, "@\n"]),
     "str or nil": st.none() | st.sampled_from(ROOMS),
     "bool": st.booleans(),
     "bin": st.sampled_from([b"\x91\xa2hi", b"\x92\x01\xc0", b"\x90", b"", b"\xdd\xff\xff\xff\xff", b"\x91\xa1\xff"]),
@@ -42,7 +43,9 @@ def _fields(word: str) -> st.SearchStrategy[list[Any]]:
     return st.tuples(*(_values[field.kind] for field in fields)).map(lambda values: [word, *values])
 
 
-_commands = st.sampled_from([*COMMANDS, "join", "send", "send", "credit", "join"]).flatmap(_fields)
+_commands = st.sampled_from([*COMMANDS, "join", "send", "send", "credit", "join", "typing", "mark", "seen"]).flatmap(
+    _fields
+)
 _junk = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.binary(max_size=20) | st.text(max_size=10),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
@@ -76,6 +79,8 @@ class Watch:
         self._joins: dict[tuple[bytes, int], bool] = {}
         self._covered: dict[tuple[bytes, str], int] = {}
         self._read: dict[bytes, int] = {}
+        self._states: Counter[bytes] = Counter()
+        self._pictures: dict[tuple[bytes, str], Picture] = {}
 
     def asked(self, connection: bytes, request: int) -> None:
         """Take note of a join; its number is never used for another request of the connection."""
@@ -87,12 +92,37 @@ class Watch:
                 notice = decode_notice(frame)
                 if notice[0] == OK and (connection, notice[1]) in self._joins:
                     self._covered[connection, notice[2]] = notice[4]
+                    self._pictures.pop((connection, notice[2]), None)
                 elif notice[0] in (PUSH, GAP):
                     _, room, _, after, upto, *_ = notice
                     assert self._covered[connection, room] == after
                     assert after < upto or (notice[0] == GAP and notice[5] != GapReason.TRIMMED)
                     self._covered[connection, room] = upto
+                elif notice[0] == STATE:
+                    self._states[connection] += 1
+                    assert notice[1] == self._states[connection]
+                    for update in notice[2]:
+                        place = connection, update[0]
+                        assert place in self._covered
+                        assert update[1] or place in self._pictures, "the first is whole"
+                        self._pictures.setdefault(place, Picture()).update(update)
+                    for name, other, *_ in notice[3]:
+                        user = self._world.core.sessions[connection].user
+                        assert sorted(map(str.lower, (user, other))) == name[1:].lower().split("\n")
             self._read[connection] = len(frames)
+
+    def settle(self) -> None:
+        """Have every client see its state frames, until each knows all of its rooms."""
+        world = self._world
+        world.port.full.clear()
+        for _ in range(20):
+            world.pass_time(0.05, 0.05)
+            for connection in world.core.sessions:
+                world.receive(connection, pack(["seen", self._states[connection]]))
+            self.look()
+        for connection, session in world.core.sessions.items():
+            for room in () if session.gone else session.members:
+                assert self._pictures[connection, room.name] == picture_of(room)
 
 
 def trim(world: World, name: str, keep: int) -> None:
@@ -106,9 +136,9 @@ def trim(world: World, name: str, keep: int) -> None:
     world.store.trim(name, keep, 0, trimmed)
 
 
-def begin(mark: int) -> tuple[World, LateStore]:
+def begin(mark: int, names: int = NAMES) -> tuple[World, LateStore]:
     store = LateStore(lambda: 1)
-    return World(Settings(rooms=("General",), high_water_mark=mark), store), store
+    return World(Settings(rooms=("General",), high_water_mark=mark, names=names), store), store
 
 
 def end(world: World, store: LateStore) -> None:
@@ -120,6 +150,8 @@ def end(world: World, store: LateStore) -> None:
     world.pass_time(1, 0.05)
     world.check()
     assert world.core.settled
+    for peer in world.peers:
+        peer.sees = False
     world.pass_time(2 * EXPIRE_AFTER)
     world.check()
     core = world.core
@@ -132,15 +164,17 @@ def end(world: World, store: LateStore) -> None:
     assert core.pending == 0
     for room in core.rooms.values():
         assert not room.members
-        assert not room.users
+        assert not room.roster
         assert not room.caught_up
         assert room.fixed or room.last
 
 
-@given(st.lists(_acts, min_size=5, max_size=80), st.sampled_from([1, 2, 10]))
+@given(st.lists(_acts, min_size=5, max_size=80), st.sampled_from([1, 2, 10]), st.sampled_from([0, 1, 2, NAMES]))
 @settings(max_examples=300)
-def test_no_input_stops_the_core_breaks_a_stream_or_leaves_anything_behind(acts: list[Any], mark: int) -> None:
-    world, store = begin(mark)
+def test_no_input_stops_the_core_breaks_a_stream_or_leaves_anything_behind(
+    acts: list[Any], mark: int, names: int
+) -> None:
+    world, store = begin(mark, names)
     watch = Watch(world)
     for number, connection in enumerate(CONNECTIONS[:3]):  # some have greeted and joined already
         greeting = ["hello", 1, 1, 1, USERS[number % 2], bytes([number]) * 16, bytes([number]) * 16, mark, 1]
@@ -172,6 +206,8 @@ def test_no_input_stops_the_core_breaks_a_stream_or_leaves_anything_behind(acts:
             case "trim", keep:
                 trim(world, "General", keep)
         watch.look()
+    store.holding = False
+    watch.settle()
     end(world, store)
     watch.look()
 
@@ -196,6 +232,9 @@ _honest = st.one_of(
     st.tuples(st.just("full"), _peers),
     st.tuples(st.just("turn"), st.integers(1, 3)),
     st.tuples(st.just("trim"), _rooms, st.integers(1, 5)),
+    st.tuples(st.just("typing"), _peers, _rooms, st.booleans()),
+    st.tuples(st.just("mark"), _peers, _rooms, st.integers(0, 20)),
+    st.tuples(st.just("pass"), st.sampled_from([0.01, 0.05, 3.0, 6.0])),
 )
 
 
@@ -282,8 +321,21 @@ def _honest_run(acts: list[Any], mark: int) -> None:
                     world.core.turn(world.now)
             case "trim", name, keep:
                 trim(world, name, keep)
+            case "typing", index, room, active:
+                peers[index].tell("typing", room, active)
+            case "mark", index, room, seq:
+                peers[index].clear()
+                peers[index].do("mark", room, seq)
+            case "pass", seconds:
+                for peer in peers:
+                    peer.tell("ping")
+                world.pass_time(seconds, 0.05)
     for peer in peers:
         peer.clear()
+    for peer in peers:
+        assert peer.pictures.keys() >= peer.taken.keys()
+        for room in peer.taken:
+            assert peer.pictures[room] == picture_of(world.core.rooms[room.lower()])
     for peer in peers:
         for room in peer.taken:
             while peer.notified[room] > peer.taken[room]:

@@ -14,7 +14,7 @@ from zchat.broker.store.base import Failed, Full, RoomLog
 from zchat.broker.store.epochs import Epoch
 from zchat.errors import BadName, UsageError
 from zchat.messages import GapReason
-from zchat.wire import ERROR, OK, decode_notice, messages_of
+from zchat.wire import ERROR, OK, STATE, decode_notice, messages_of
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_a_room_with_nothing_said_and_nobody_in_it_is_forgotten(world: World) ->
     assert "new" in world.core.rooms
     bob.do("bye")
     assert "new" not in world.core.rooms
-    assert alice.do("rooms", "Movies", 100)[2] == [["Sports", 0, 1, 0], ["Technology", 0, 1, 0]]
+    assert alice.do("rooms", "Movies", 100)[2] == [["Sports", 0, 1, 0, None], ["Technology", 0, 1, 0, None]]
     world.check()
 
 
@@ -126,7 +126,7 @@ def test_fixed_rooms_are_all_there_are() -> None:
     alice = Peer(world, "alice")
     assert alice.join("Two")[2] == "no_such_room"
     assert alice.join("one")[2] == "One"
-    assert alice.do("rooms", None, 10)[2:] == [[["One", 1, 1, 0]], False]
+    assert alice.do("rooms", None, 10)[2:] == [[["One", 1, 1, 0, None]], False]
     world.check()
 
 
@@ -137,7 +137,7 @@ def test_a_room_that_is_not_to_be_made_is_not_there(world: World) -> None:
 
 def test_rooms_and_memberships_have_bounds(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MAX_MEMBERSHIPS", 3)
-    monkeypatch.setattr("zchat.broker.core.MAX_ROOMS", 6)
+    monkeypatch.setattr("zchat.broker.directory.MAX_ROOMS", 6)
     alice, bob = Peer(world, "alice"), Peer(world, "bob")
     assert alice.join("Sixth")[0] == OK
     assert bob.join("Seventh")[2] == "limit_reached"
@@ -163,7 +163,9 @@ def test_the_list_of_rooms_comes_in_pages_by_name(world: World) -> None:
         names += [row[0] for row in rows]
         last = names[-1]
     assert names == ["Crypto", "General", "Movies", "Sports", "Technology"]
-    assert alice.do("rooms", "crypto", 1)[2:] == [[["General", 2, 1, 2]], True], "people are counted, not sessions"
+    assert alice.do("rooms", "crypto", 1)[2:] == [[["General", 2, 1, 2, None]], True], (
+        "people are counted, not sessions"
+    )
     assert len(alice.do("rooms", None, 0)[2]) == 1
     assert alice.do("rooms", "zzz", 10)[2:] == [[], False]
 
@@ -216,7 +218,8 @@ def test_blocks_are_answered_in_the_order_in_which_they_were_sent_whatever_the_a
     alice.join("General")
     asked = [alice.ask("send", "General", number, b"\x91\x01") for number in (7, 1, 1, 2, 9, 2, 3)]
     world.run()
-    answered = [decode_notice(frame)[:3] for frame in world.port.frames[alice.id][2:]]
+    notices = map(decode_notice, world.port.frames[alice.id][2:])
+    answered = [notice[:3] for notice in notices if notice[0] != STATE]
     assert [each[1] for each in answered] == asked
     assert [each[2] for each in answered] == ["forgotten", 1, 1, 2, "out_of_order", 2, 3]
     world.check()
@@ -464,6 +467,8 @@ def test_a_member_that_joined_an_empty_room_may_resume_from_its_beginning(world:
         ({"retain_days": float("inf")}, UsageError),
         ({"max_message": 0}, UsageError),
         ({"max_message": (1 << 20) + 1}, UsageError),
+        ({"names": -1}, UsageError),
+        ({"names": 1_001}, UsageError),
         ({"rooms": (), "fixed_rooms": True}, UsageError),
         ({"rooms": ("#no",)}, BadName),
     ],

@@ -7,7 +7,7 @@ from dataclasses import fields
 import pytest
 
 from tests.broker.driver import LateStore, Peer, World
-from zchat.broker import push
+from zchat.broker import push, updates
 from zchat.broker.counters import Counters
 from zchat.broker.limits import EXPIRE_AFTER, RETAIN_EVERY
 from zchat.broker.settings import Settings
@@ -24,6 +24,12 @@ def a_life(world: World, store: LateStore) -> None:
     alice.send("General", 2)
     bob.credit("General", 0)
     bob.credit("General")
+    for _ in range(2):
+        alice.tell("typing", "General", True)
+    alice.do("mark", "General", 1)
+    alice.join("@alice\nbob")
+    alice.send("@alice\nbob", "hi")
+    alice.tell("seen", 1_000)
     store.failing = Failed("the disk is broken")
     carol.join("General", (0, 0))
     store.failing = None
@@ -43,6 +49,7 @@ def a_life(world: World, store: LateStore) -> None:
 @pytest.mark.parametrize("name", [field.name for field in fields(Counters)])
 def test_each_counter_moves(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(push, "TAIL_BYTES", 1)
+    monkeypatch.setattr(updates, "MAX_MEMBERSHIPS", 0)
     store = LateStore(lambda: 1)
     monkeypatch.setattr(store, "trim", lambda room, keep, before, done: done(Failed("no")))
     world = World(Settings(high_water_mark=1, retain_messages=1), store)

@@ -12,6 +12,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
+import zmq
 from click.testing import CliRunner
 
 import zchat as library
@@ -19,6 +20,7 @@ from tests.running import DEADLINE, Running, Start, Zchat, eventually
 from zchat.broker import Broker
 from zchat.cli import broker as command
 from zchat.cli.main import program
+from zchat.wire import STATE, decode_notice, pack
 
 DAY = 86_400_000_000
 """Microseconds."""
@@ -54,7 +56,8 @@ def test_the_broker_tells_where_it_is_and_how_to_chat(start: Start, tmp_path: Pa
     assert url
     assert f"store: {store} (kept: everything)\n" in text
     assert re.search(rf"^chat with: (zchat|\S+ -m zchat) client --connect {re.escape(url[1])}$", text, re.MULTILINE)
-    assert "no keys" in text
+    assert "names are claims: there are no keys" in text
+    assert "has that name's direct rooms and read marks" in text
     told = CliRunner().invoke(program, ["rooms", "--connect", url[1], "--user", "alice"])
     assert [line.split()[0] for line in told.stdout.splitlines()] == ["ROOM", "Only"]
     told = CliRunner().invoke(program, ["send", "--connect", url[1], "--user", "alice", "Other", "hi"])
@@ -63,6 +66,20 @@ def test_the_broker_tells_where_it_is_and_how_to_chat(start: Start, tmp_path: Pa
     running.process.terminate()
     assert running.end() == 0
     assert running.errors == ""
+
+
+def test_a_room_tells_names_up_to_the_number_asked_for(start: Start) -> None:
+    url = address(start("broker", "--bind", "tcp://127.0.0.1:*", "--store", "memory:", "--names", "0"))
+    told = None
+    with zmq.Context() as context, context.socket(zmq.DEALER) as alice:
+        alice.linger = 0
+        alice.connect(url)
+        alice.send(pack(("hello", 1, 1, 1, "alice", b"p" * 16, b"t" * 16, 0, 1)))
+        alice.send(pack(("join", 2, "General", 1, None, 0, True)))
+        while told is None and alice.poll(int(DEADLINE * 1000)):
+            notice = decode_notice(alice.recv())
+            told = notice[2] if notice[0] == STATE else None
+    assert told == [["General", True, 1, None, 0, 0]]
 
 
 def test_the_default_store_is_in_the_users_data_folder(start: Start, tmp_path: Path) -> None:

@@ -23,7 +23,8 @@ from zchat.cli.show import (
     table,
     wrapped,
 )
-from zchat.messages import Gap, Message
+from zchat.events import Gap
+from zchat.messages import Message
 
 TODAY = date(2026, 3, 1)
 NOON = int(datetime(2026, 3, 1, 12, 0, 0).timestamp() * 1e6)

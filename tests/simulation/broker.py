@@ -118,7 +118,7 @@ class Process:
         broker.turns += 1
         if broker.turns % CHECK_EVERY == 0:
             check_core(core)
-        busy = bool(inbox) or core.pusher.busy
+        busy = bool(inbox) or core.busy
         self.wake(TURN if busy else max(TURN, min(1.0, core.due() - now)))
 
 

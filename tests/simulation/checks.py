@@ -45,9 +45,11 @@ def check_core(core: Core) -> None:
     bound = vars(push)["TAIL_BYTES"]  # as this seed has it
     for room in core.rooms.values():
         require(room.tail.cost <= bound or len(room.tail) == 1, f"{room.name}: the tail is too long")
-        require(sum(room.users.values()) == len(room.members), f"{room.name}: its users are counted wrongly")
         require(not room.idle, f"{room.name} holds nothing and is kept")
-    require(core.order == sorted(core.rooms), "the list of rooms is not the rooms")
+    require(
+        core.directory.order == sorted(name for name, room in core.rooms.items() if not room.direct),
+        "the list of rooms is not the rooms",
+    )
 
 
 def check_empty(core: Core) -> None:
@@ -60,5 +62,5 @@ def check_empty(core: Core) -> None:
     require(not pusher._ready, "members are still on the list of those to serve")
     require(not core.pipes._retries, "full pipes are still tried again")
     for room in core.rooms.values():
-        require(not room.members and not room.users and not room.caught_up, f"{room.name} keeps who left")
+        require(not room.members and not room.roster and not room.caught_up, f"{room.name} keeps who left")
         require(not room.pending, f"{room.name}: blocks are pending that were answered")

@@ -12,8 +12,9 @@ from tests.simulation.network import Dealer, Network
 from tests.simulation.truth import Stream, Truth, producer_of
 from tests.simulation.world import Violation, World
 from zchat import errors
+from zchat.events import Gap
 from zchat.membership import Membership
-from zchat.messages import Gap, Position
+from zchat.messages import Position
 from zchat.port import Welcome
 from zchat.protocol import ClientCore
 from zchat.reading import Chunk, Reading
@@ -268,6 +269,9 @@ class Client:
     def opened(self, welcome: Welcome) -> None:
         """See `zchat.port.Port`."""
         self.mark_now = welcome.mark
+
+    def invited(self, room: str, user: str, position: Position) -> None:
+        """See `zchat.port.Port`."""
 
     def lost(self, error: errors.ZchatError) -> None:
         """See `zchat.port.Port`."""

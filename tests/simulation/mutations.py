@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from unittest.mock import patch
 
 from zchat import membership, reading
-from zchat.broker import commands, core, pipes, push
+from zchat.broker import commands, core, pipes, presence, push
 from zchat.broker.store import epochs, ledger, sqlite
 from zchat.lane import Lane
 
@@ -45,8 +45,8 @@ MUTATIONS: dict[str, list[Change]] = {
         Change(
             sqlite.SqliteStore,
             "append",
-            "    self._appending.append((done, decided, size))",
-            "    done(decided)\n    self._appending.append((lambda answer: None, decided, size))",
+            "    self._writing.append((done, decided, size))",
+            "    done(decided)\n    self._writing.append((lambda answer: None, decided, size))",
         )
     ],
     "resend under a new number": [
@@ -59,7 +59,7 @@ MUTATIONS: dict[str, list[Change]] = {
         )
     ],
     "resend during the commit": [
-        Change(sqlite.SqliteStore, "append", "elif self._appending or not self._sound:", "elif not self._sound:")
+        Change(sqlite.SqliteStore, "append", "elif self._writing or not self._sound:", "elif not self._sound:")
     ],
     "a later block stored after an earlier one was refused": [
         Change(
@@ -133,7 +133,7 @@ MUTATIONS: dict[str, list[Change]] = {
     "a member not woken by credit": [Change(push.Pusher, "credited", "if member.state is State.STARVED:", "if False:")],
     "bytes of who left still counted": [Change(push.Pusher, "left", "    self.in_flight -= sum(member.out)\n", "")],
     "a room kept that nobody needs": [
-        Change(core.Core, "empty", "        self.vacate(member.room)\n", "        pass\n")
+        Change(presence.Presence, "depart", "        self._empty(room)\n", "        pass\n")
     ],
     "a producer kept after its goodbye": [Change(commands, "bye", "    core.store.forget(session.producer)\n", "")],
     "what was decided kept although its commit failed": [

@@ -13,9 +13,9 @@ from typing import Any
 
 from tests.simulation.truth import Truth
 from tests.simulation.world import World
-from zchat.broker.store.base import Append, Appended, Failed, Page, RoomLog, Stored, Trimmed
+from zchat.broker.store.base import Append, Appended, Failed, Full, Marked, Page, RoomLog, Stored, Trimmed
 from zchat.broker.store.blocks import Block
-from zchat.broker.store.commits import Committer, Forget, Report, Task, Trim, Write
+from zchat.broker.store.commits import Committer, Forget, Mark, Report, Task, Trim, Write
 from zchat.broker.store.epochs import Epoch
 from zchat.broker.store.ledger import MAX_EPOCH, Ledger, Producer, Room, is_old
 from zchat.broker.store.memory import MemoryStore
@@ -32,7 +32,7 @@ PATH = Path("simulated")
 
 
 class File:
-    """Hold what is safe: rooms with their blocks, and producers."""
+    """Hold what is safe: rooms with their blocks, producers, and read marks."""
 
     class Log:
         """Hold a room's rows."""
@@ -55,12 +55,14 @@ class File:
     def __init__(self) -> None:
         self.rooms: dict[int, File.Log] = {}
         self.producers: dict[tuple[bytes, int], tuple[int, bytes, int]] = {}
+        self.marks: dict[tuple[int, str], int] = {}
 
     def copy(self) -> File:
         """Return the same, on its own."""
         file = File()
         file.rooms = {number: log.copy() for number, log in self.rooms.items()}
         file.producers = dict(self.producers)
+        file.marks = dict(self.marks)
         return file
 
 
@@ -95,9 +97,11 @@ class Disk:
             kept = array("q")
             kept.frombytes(results)
             ledger.restore_producer((name, self.file.rooms[number].name), Producer(last, kept, seen))
+        for (number, user), seq in self.file.marks.items():
+            ledger.restore_mark(ledger.rooms[self.file.rooms[number].name], user, seq)
         return ledger
 
-    def commit(self, tasks: list[Write | Forget]) -> None:
+    def commit(self, tasks: list[Write | Mark | Forget]) -> None:
         """Write all of it, or nothing."""
         if self.failing:
             raise sqlite3.OperationalError("database or disk is full")
@@ -108,6 +112,10 @@ class Disk:
             if isinstance(task, Forget):
                 for pair in task.pairs:
                     file.producers.pop(pair, None)
+                continue
+            if isinstance(task, Mark):
+                file.marks[task.room, task.user] = task.seq
+                self.truth.marked(file.rooms[task.room].name, task.user, task.seq)
                 continue
             number, name, last, timestamp = task.room
             log = file.rooms.setdefault(number, File.Log(name))
@@ -164,7 +172,11 @@ class Disk:
             self.file = self.copies.pop()
         if not self.copies:
             self.copies.append(self.file.copy())
-        self.truth.went_back({log.name: log.last for log in self.file.rooms.values()})
+        rooms = self.file.rooms
+        self.truth.went_back(
+            {log.name: log.last for log in rooms.values()},
+            {(rooms[number].name, user): seq for (number, user), seq in self.file.marks.items()},
+        )
 
 
 class _Connection:
@@ -222,7 +234,7 @@ class _Commits(Committer):
         fresh = [
             task
             for task in tasks
-            if isinstance(task, Forget) or (isinstance(task, Write) and task.generation == self._generation)
+            if isinstance(task, Forget) or (isinstance(task, (Write, Mark)) and task.generation == self._generation)
         ]
         try:
             self._disk.commit(fresh)
@@ -312,6 +324,14 @@ class VolatileStore(MemoryStore):
 
         super().append(append, tell)
 
+    def mark(self, room: str, user: str, seq: int, done: Callable[[Marked | Full | Failed], None]) -> None:
+        def tell(answer: Marked | Full | Failed) -> None:
+            if isinstance(answer, Marked):
+                self._truth.marked(room, user, answer.seq)
+            done(answer)
+
+        super().mark(room, user, seq, tell)
+
     def trim(self, room: str, keep: int, before: int, done: Callable[[Trimmed | Failed], None]) -> None:
         def tell(outcome: Trimmed | Failed) -> None:
             if isinstance(outcome, Trimmed):
@@ -328,4 +348,4 @@ class VolatileStore(MemoryStore):
 
     def crash(self) -> None:
         """Lose everything."""
-        self._truth.went_back({})
+        self._truth.went_back({}, {})

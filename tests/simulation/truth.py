@@ -33,7 +33,8 @@ class Truth:
     that retention left. `place` says where a message lies now, `destroyed` holds what a disaster
     took, `orders` maps a body to its sender's lane and its place in that sender's order,
     `newest` a lane to the latest that is stored. `refused` and `acknowledged` are what senders
-    were told: why not, or where, and after how many others.
+    were told: why not, or where, and after how many others. `marks` maps a room and a folded user
+    to how far they have read it, as far as that is safe.
     """
 
     def __init__(self) -> None:
@@ -47,6 +48,7 @@ class Truth:
         self.newest: dict[str, int] = {}
         self.refused: dict[str, str] = {}
         self.acknowledged: dict[str, tuple[int, int]] = {}
+        self.marks: dict[tuple[str, str], int] = {}
 
     # -- the store ---------------------------------------------------------------------------------
 
@@ -77,12 +79,19 @@ class Truth:
         if len(log) != block.last:
             raise Violation(f"{room}: a block from {block.first} to {block.last} holds another number of messages")
 
+    def marked(self, room: str, user: str, seq: int) -> None:
+        """Take note of a read mark that is safe."""
+        if not self.marks.get((room, user), 0) <= seq <= len(self.logs.get(room, [])):
+            raise Violation(f"{room}: {user} has read {seq}, after {self.marks.get((room, user))}")
+        self.marks[room, user] = seq
+
     def trimmed(self, room: str, first: int) -> None:
         """Take note that retention removed what lies before `first`."""
         self.firsts[room] = max(first, self.firsts.get(room, 1))
 
-    def went_back(self, lasts: dict[str, int]) -> None:
-        """Take note that the logs now end where `lasts` says: a disaster took the rest."""
+    def went_back(self, lasts: dict[str, int], marks: dict[tuple[str, str], int]) -> None:
+        """Take note that the logs now end where `lasts` says, and what the marks are: a disaster took the rest."""
+        self.marks = marks
         for room, log in self.logs.items():
             kept = log[: lasts.get(room, 0)]
             for entry in log[len(kept) :]:

@@ -11,6 +11,8 @@ from zchat.broker.store.base import (
     Append,
     Appended,
     Failed,
+    Full,
+    Marked,
     Page,
     RoomLog,
     Store,
@@ -90,6 +92,15 @@ class Driver:
         """Store each text as a block of its own, by a producer that speaks only once."""
         for text in texts:
             self.stored(1, text, room=room, producer=time.monotonic_ns().to_bytes(16, "big"))
+
+    def mark(self, seq: int, user: str = "bob", room: str = "General") -> Marked | Full | Failed:
+        answer: Marked | Full | Failed = self.answer(self.store.mark, room, user, seq)
+        return answer
+
+    def marks(self) -> list[tuple[str, str, int]]:
+        """Return the marks that a store opened now has."""
+        self.reopen()
+        return sorted(self.store.marks())
 
     def blocks(
         self, after: int = 0, upto: int = EVERYTHING, max_bytes: int = EVERYTHING, room: str = "General"

@@ -14,8 +14,10 @@ from zchat.broker.store.base import (
     RESULTS,
     Appended,
     Duplicate,
+    Failed,
     ForgottenProducer,
     Full,
+    Marked,
     OutOfSequence,
     Page,
     Store,
@@ -331,6 +333,98 @@ def test_trimming_with_no_rule_or_no_room_removes_nothing(store: Driver) -> None
     assert store.trim() == Trimmed(1, False)
     assert store.trim(keep=1, room="Nowhere") == Trimmed(1, False)
     assert store.texts() == ["a"]
+
+
+def test_a_mark_says_how_far_a_user_has_read_and_never_goes_back(store: Driver) -> None:
+    store.stored(1, *"abcde")
+    assert [store.mark(seq) for seq in (2, 4, 4, 3, 5)] == [Marked(seq) for seq in (2, 4, 4, 4, 5)]
+    assert store.marks() == ([("General", "bob", 5)] if store.keeps else [])
+
+
+def test_each_user_has_a_mark_of_its_own_in_each_room(store: Driver) -> None:
+    for room in ("General", "general", "@alice\nbob"):
+        store.stored(1, *"abc", room=room)
+    store.mark(1, "bob")
+    store.mark(2, "straße")
+    store.mark(3, "bob", "general")
+    store.mark(2, "bob", "@alice\nbob")
+    marks = [("@alice\nbob", "bob", 2), ("General", "bob", 1), ("General", "straße", 2), ("general", "bob", 3)]
+    assert store.marks() == (marks if store.keeps else [])
+
+
+def test_a_mark_stands_after_a_reopening_and_moves_on_from_there(store: Driver) -> None:
+    store.stored(1, *"abcde")
+    store.mark(3)
+    if store.keeps:
+        store.reopen()
+        assert store.mark(2) == Marked(3)
+    assert store.mark(5) == Marked(5)
+    assert store.marks() == ([("General", "bob", 5)] if store.keeps else [])
+
+
+def test_who_has_read_nothing_yet_can_say_so(store: Driver) -> None:
+    store.stored(1, "a")
+    assert store.mark(0) == Marked(0)
+    assert store.marks() == ([("General", "bob", 0)] if store.keeps else [])
+
+
+def test_a_mark_beyond_the_end_of_the_log_stands_at_its_end(store: Driver) -> None:
+    store.stored(1, "a", "b")
+    assert [store.mark(seq) for seq in (EVERYTHING, 3)] == [Marked(2), Marked(2)]
+    store.stored(2, "c")
+    assert store.mark(0) == Marked(2)
+    assert store.marks() == ([("General", "bob", 2)] if store.keeps else [])
+
+
+def test_a_room_without_a_log_has_no_marks(store: Driver) -> None:
+    assert store.mark(1, room="Nowhere") == Failed("the room has no log yet, so that nothing of it can have been read")
+    store.stored(1, "a")
+    assert isinstance(store.mark(0, room="general"), Failed)
+    assert store.marks() == []
+
+
+def test_a_mark_stays_when_all_of_the_log_is_trimmed(store: Driver) -> None:
+    store.stored(1, *"abc")
+    store.mark(2)
+    assert store.trim(before=EVERYTHING) == Trimmed(4, False)
+    assert store.mark(1) == Marked(2)
+    if store.keeps:
+        assert store.marks() == [("General", "bob", 2)]
+    else:
+        assert store.store.marks() == [("General", "bob", 2)]
+    store.mark(3)
+    assert store.mark(0) == Marked(3)
+
+
+def test_marks_are_answered_in_the_order_of_their_calls_and_behind_the_blocks_that_they_are_about(
+    store: Driver,
+) -> None:
+    answers: list[object] = []
+    store.store.append(block(1, "a", "b"), answers.append)
+    for seq in (1, 2, 1):
+        store.store.mark("General", "bob", seq, answers.append)
+    store.store.append(block(2, "c"), answers.append)
+    for seq in (3, 0):
+        store.store.mark("General", "bob", seq, answers.append)
+    store.wait(lambda: len(answers) == 7)
+    assert [answer.block.last if isinstance(answer, Stored) else answer for answer in answers] == [
+        2,
+        *map(Marked, (1, 2, 2)),
+        3,
+        *map(Marked, (3, 3)),
+    ]
+
+
+def test_no_mark_makes_room_for_a_new_one_and_those_there_still_move(
+    store: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zchat.broker.store.ledger.MAX_MARKS", 2)
+    store.stored(1, "a", "b")
+    assert [store.mark(1, user) for user in ("alice", "bob")] == [Marked(1), Marked(1)]
+    if store.keeps:
+        store.reopen()
+    assert isinstance(store.mark(1, "carol"), Full)
+    assert [store.mark(2, user) for user in ("alice", "bob")] == [Marked(2), Marked(2)]
 
 
 def test_nothing_is_trimmed_unasked(store: Driver) -> None:

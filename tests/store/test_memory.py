@@ -25,7 +25,8 @@ def test_every_call_completes_before_it_returns() -> None:
     store.open(lambda: answers.append("woken"))
     store.trim("General", 1, 0, answers.append)
     store.read("General", 0, 1, 1, answers.append)
-    assert len(answers) == 2
+    store.mark("General", "bob", 1, answers.append)
+    assert len(answers) == 3
 
 
 def test_a_room_keeps_its_newest_messages_in_whole_blocks() -> None:

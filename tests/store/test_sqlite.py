@@ -18,8 +18,19 @@ import pytest
 
 from tests.store.driver import ALICE, BOB, DEADLINE, Clock, Driver, block
 from zchat.broker.store import commits, reads, schema, sqlite
-from zchat.broker.store.base import Appended, Duplicate, Failed, ForgottenProducer, Full, Page, Stored, Trimmed
+from zchat.broker.store.base import (
+    Appended,
+    Duplicate,
+    Failed,
+    ForgottenProducer,
+    Full,
+    Marked,
+    Page,
+    Stored,
+    Trimmed,
+)
 from zchat.broker.store.epochs import MAX_EPOCHS
+from zchat.broker.store.ledger import Ledger
 from zchat.broker.store.sqlite import SqliteStore
 from zchat.errors import StoreError, UsageError
 
@@ -175,6 +186,86 @@ def test_who_said_goodbye_while_the_disk_failed_is_forgotten_all_the_same(full: 
         full.reopen()
 
 
+def test_marks_that_wait_behind_a_block_that_fails_fail_with_it_and_those_of_the_file_stand(
+    full: Driver, gate: Gate
+) -> None:
+    gate.open.set()
+    full.mark(1)
+    gate.open.clear()
+    answers: list[Any] = []
+    full.store.append(block(5, "x" * 300_000), answers.append)
+    for seq, user in ((3, "bob"), (2, "bob"), (4, "carol")):
+        full.store.mark("General", user, seq, answers.append)
+    full.store.mark("Nowhere", "bob", 1, answers.append)
+    gate.open.set()
+    full.wait(lambda: len(answers) == 5)
+    assert {type(answer) for answer in answers} == {Failed}
+    assert {answer.reason for answer in answers} == {answers[0].reason}
+    assert full.store.marks() == [("General", "bob", 1)]
+    assert (full.mark(2), full.mark(1, "carol")) == (Marked(2), Marked(1))
+    assert full.marks() == [("General", "bob", 2), ("General", "carol", 1)]
+
+
+def test_a_mark_that_failed_is_not_written_by_a_later_commit(full: Driver, gate: Gate) -> None:
+    answers: list[Any] = []
+    full.store.append(block(5, "x" * 300_000), answers.append)
+    assert gate.reached.wait(DEADLINE)
+    full.store.mark("General", "bob", 3, answers.append)
+    full.store.forget(ALICE)  # which is committed although what was decided before it failed
+    gate.open.set()
+    full.wait(lambda: len(answers) == 2)
+    assert {type(answer) for answer in answers} == {Failed}
+    assert full.append(5, "small") == ForgottenProducer()
+    assert full.marks() == []
+
+
+def test_a_mark_asked_for_in_the_moment_of_the_failure_is_decided_on_what_the_file_has(full: Driver) -> None:
+    answers: list[Any] = []
+
+    def retry(answer: object) -> None:
+        answers.append(answer)
+        full.store.mark("General", "bob", 2, answers.append)
+
+    full.store.append(block(5, "x" * 300_000), answers.append)
+    full.store.mark("General", "bob", 3, retry)
+    full.wait(lambda: len(answers) == 3)
+    assert [type(answer) for answer in answers] == [Failed, Failed, Marked]
+    assert answers[2] == Marked(2)
+    assert full.marks() == [("General", "bob", 2)]
+
+
+def test_a_mark_in_a_room_whose_first_block_fails_fails_and_is_no_other_rooms(full: Driver, gate: Gate) -> None:
+    answers: list[Any] = []
+    full.store.append(block(1, "x" * 300_000, room="Lost"), answers.append)
+    full.store.mark("Lost", "bob", 1, answers.append)
+    gate.open.set()
+    full.wait(lambda: len(answers) == 2)
+    assert {type(answer) for answer in answers} == {Failed}
+    full.stored(1, "a", room="Other")
+    assert isinstance(full.mark(1, room="Lost"), Failed)
+    assert full.marks() == []
+
+
+def test_marks_fail_while_the_file_can_not_be_read_and_are_taken_when_it_can(
+    full: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full.mark(1)
+    load = schema.load
+    broken = itertools.count()
+
+    def fails_for_a_while(connection: sqlite3.Connection, clock: Clock) -> Any:
+        if next(broken) < 2:
+            raise sqlite3.OperationalError("disk I/O error")
+        return load(connection, clock)
+
+    monkeypatch.setattr(schema, "load", fails_for_a_while)
+    assert isinstance(full.append(5, "x" * 300_000), Failed)
+    for seq in (1, 2):  # which a spoilt ledger would answer at once, and write
+        assert full.mark(seq) == Failed(f"{full.store._path}: disk I/O error")  # type: ignore[attr-defined]
+    assert full.mark(2) == Marked(2)
+    assert full.marks() == [("General", "bob", 2)]
+
+
 def test_an_epoch_begins_after_a_failure(full: Driver) -> None:
     first = full.stored(5, "before").epoch
     assert isinstance(full.append(6, "x" * 300_000), Failed)
@@ -227,7 +318,12 @@ def test_a_file_that_another_program_has_locked_fails_what_waits_for_it(
         other.execute("BEGIN IMMEDIATE")
         assert store.append(1, "a") == Failed(f"{path}: database is locked")
         other.execute("COMMIT")
-    assert store.stored(1, "a").block.first == 1
+        assert store.stored(1, "a").block.first == 1
+        other.execute("BEGIN IMMEDIATE")
+        assert store.mark(1) == Failed(f"{path}: database is locked")
+        other.execute("COMMIT")
+    assert store.store.marks() == []
+    assert store.mark(1) == Marked(1)
 
 
 def test_a_trim_that_fails_harms_nothing(store: Driver, path: Path) -> None:
@@ -332,6 +428,40 @@ def test_more_blocks_than_may_wait_are_refused_at_once(
     assert store.stored(4, "x" * 10).block.first == 4
 
 
+def test_marks_wait_for_their_commit_and_the_last_of_those_in_it_stands(store: Driver, gate: Gate, path: Path) -> None:
+    answers: list[object] = []
+    store.store.append(block(1, *"abcde"), answers.append)
+    assert gate.reached.wait(DEADLINE)
+    for seq, user in ((2, "bob"), (1, "carol"), (4, "bob"), (3, "bob"), (4, "bob")):
+        store.store.mark("General", user, seq, answers.append)
+    store.store.poll()
+    assert answers == []
+    gate.open.set()
+    store.wait(lambda: len(answers) == 6)
+    assert answers[1:] == [Marked(seq) for seq in (2, 1, 4, 4, 4)]
+    assert rows(path, "SELECT room, user, seq FROM marks") == [(1, "bob", 4), (1, "carol", 1)]
+
+
+def test_more_marks_than_may_wait_are_refused_at_once_and_blocks_are_not(
+    store: Driver, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "QUEUE_MARKS", 2)
+    monkeypatch.setattr(sqlite, "QUEUE_BLOCKS", 2)
+    answers: list[Any] = []
+    store.store.append(block(1, *"abc"), answers.append)
+    for seq in (1, 2):
+        store.store.mark("General", "bob", seq, answers.append)
+    assert isinstance(store.mark(3), Full)
+    store.store.append(block(2, "d"), answers.append)
+    assert isinstance(store.append(3, "e"), Full)
+    assert answers == []
+    gate.open.set()
+    store.wait(lambda: len(answers) == 4)
+    assert [type(answer) for answer in answers] == [Stored, Marked, Marked, Stored]
+    assert store.mark(4) == Marked(4)
+    assert store.stored(3, "e").block.first == 5
+
+
 def test_more_reads_or_trims_than_may_wait_are_refused_at_once(
     store: Driver, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -381,6 +511,17 @@ def test_closing_commits_and_answers_what_was_appended(store: Driver) -> None:
     assert len(store.texts()) == 100
 
 
+def test_closing_commits_and_answers_every_mark(store: Driver) -> None:
+    store.stored(1, *"abc")
+    answers: list[object] = []
+    for number in range(100):
+        store.store.mark("General", f"user{number}", 1 + number % 3, answers.append)
+    store.store.close()
+    assert answers == [Marked(1 + number % 3) for number in range(100)]
+    store.open()
+    assert len(store.store.marks()) == 100
+
+
 def test_closing_answers_every_read_and_trim(store: Driver) -> None:
     store.say(*"abc")
     answers: list[object] = []
@@ -396,9 +537,10 @@ def test_closing_does_not_wait_for_a_disk_that_hangs(store: Driver, gate: Gate, 
     store.store.append(block(1, "a"), answers.append)
     store.store.read("General", 0, 9, 9, answers.append)
     store.store.trim("General", 1, 0, answers.append)
+    store.store.mark("General", "bob", 1, answers.append)
     assert gate.reached.wait(DEADLINE)
     store.store.close(0.01)
-    assert [type(answer) for answer in answers] == [Failed] * 3
+    assert [type(answer) for answer in answers] == [Failed] * 4
     with pytest.raises(StoreError, match="another broker"):
         SqliteStore(path).open(lambda: None)
 
@@ -409,8 +551,9 @@ def test_a_closed_store_says_so(store: Driver) -> None:
     store.store.append(block(1, "a"), answers.append)
     store.store.read("General", 0, 9, 9, answers.append)
     store.store.trim("General", 1, 0, answers.append)
+    store.store.mark("General", "bob", 1, answers.append)
     store.store.forget(ALICE)
-    assert answers == [Failed("the store is closed")] * 3
+    assert answers == [Failed("the store is closed")] * 4
 
 
 def test_a_closed_store_is_one_file_and_a_lock(store: Driver, path: Path) -> None:
@@ -480,16 +623,20 @@ def test_everything_acknowledged_survives_a_kill(path: Path) -> None:
     )
     assert writer.stdout
     with writer.stdout as output:
-        lines = [output.readline() for _ in range(50)]
+        lines = [output.readline() for _ in range(100)]
         writer.kill()
         lines += [line for line in output if line.endswith("\n")]
     writer.wait(DEADLINE)
-    acknowledged = int(lines[-1])
+    told = dict(line.split() for line in lines)  # the last of each
+    acknowledged, marked = int(told["stored"]), int(told["marked"])
     driver = Driver(lambda clock: SqliteStore(path, clock), keeps=True)
     messages = driver.messages()
+    ((room, user, mark),) = driver.store.marks()
     again = driver.append(acknowledged // 3, "again")
     driver.store.close()
-    assert len(messages) >= acknowledged >= 150
+    assert len(messages) >= acknowledged >= 100
+    assert (room, user) == ("General", "bob")
+    assert len(messages) >= mark >= marked >= 50
     assert [(message.seq, message.body) for message in messages] == [
         (seq, f"{(seq + 2) // 3}") for seq in range(1, len(messages) + 1)
     ]
@@ -517,6 +664,27 @@ def test_a_file_whose_tables_do_not_fit_together_is_refused(store: Driver, path:
     for _ in range(2):  # the lock is let go
         with pytest.raises(StoreError, match="damaged; restore a backup"):
             store.open()
+
+
+def test_a_mark_beyond_a_log_that_lost_its_tail_goes_back_to_its_end_and_does_not_grow_with_it(
+    store: Driver, path: Path
+) -> None:
+    store.stored(1, "a", "b")
+    store.store.close()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("INSERT INTO marks VALUES (1, 'bob', 7)")
+    store.open()
+    assert store.store.marks() == [("General", "bob", 2)]
+    store.stored(1, *"cdefgh", producer=BOB)
+    assert store.marks() == [("General", "bob", 2)]
+
+
+def test_a_file_with_a_mark_in_a_room_that_is_missing_is_refused(store: Driver, path: Path) -> None:
+    store.store.close()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("INSERT INTO marks VALUES (1, 'bob', 7)")
+    with pytest.raises(StoreError, match="a room, number 1, is missing: the file is damaged; restore a backup"):
+        store.open()
 
 
 # What can't be opened
@@ -587,6 +755,32 @@ def test_a_file_of_an_older_zchat_is_upgraded(store: Driver, path: Path, monkeyp
     assert store.texts() == ["a"]
     assert rows(path, "PRAGMA user_version") == [(len(schema.UPGRADES),)]
     assert rows(path, "SELECT topic FROM rooms") == [(None,)]
+
+
+def test_a_file_of_the_first_version_keeps_its_messages_and_takes_marks(
+    path: Path, opened: Callable[..., Driver], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    with monkeypatch.context() as patch, closing(schema.connect(path, "FULL")) as connection:
+        patch.setattr(schema, "UPGRADES", schema.UPGRADES[:1])
+        schema.set_up(connection, path)
+        stored = Ledger(clock).append(block(1, "a", "b"))
+        assert isinstance(stored, Stored)
+        first, last, timestamp, producer, data = stored.block
+        results = msgpack.packb([first, last, timestamp])
+        connection.execute("INSERT INTO rooms VALUES (1, 'General', 1, ?, ?)", (last, timestamp))
+        connection.execute("INSERT INTO epochs VALUES (1, 1, ?)", (stored.epoch,))
+        connection.execute("INSERT INTO producers VALUES (?, 1, 1, ?, ?)", (producer, results, timestamp))
+        key = schema.key(1, last)
+        connection.execute("INSERT INTO blocks VALUES (?, ?, ?, ?, 1, ?)", (key, first, timestamp, producer, data))
+    assert rows(path, "PRAGMA user_version") == [(1,)]
+    assert rows(path, "SELECT name FROM sqlite_master WHERE name = 'marks'") == []
+    store = opened()
+    assert (store.texts(), store.store.marks()) == (["a", "b"], [])
+    assert store.append(1, "a", "b") == Duplicate(1, 2, timestamp)
+    assert store.mark(1) == Marked(1)
+    assert store.marks() == [("General", "bob", 1)]
+    assert rows(path, "PRAGMA user_version") == [(2,)]
 
 
 def test_an_upgrade_that_fails_leaves_the_file_as_it_was(

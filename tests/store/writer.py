@@ -1,4 +1,4 @@
-"""Write blocks to a store until killed, and print the last seq of each that is stored."""
+"""Write blocks to a store until killed and mark them as read; print the last seq of each, stored and marked."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from threading import Event
 
 from tests.store.driver import block
-from zchat.broker.store.base import Appended, Stored
+from zchat.broker.store.base import Appended, Failed, Full, Marked, Stored
 from zchat.broker.store.sqlite import SqliteStore
 
 IN_FLIGHT = 8
@@ -25,8 +25,13 @@ def main(path: str) -> None:
 
     def answered(answer: Appended) -> None:
         assert isinstance(answer, Stored), answer
-        print(answer.block.last, flush=True)
+        print("stored", answer.block.last, flush=True)
+        store.mark("General", "bob", answer.block.last, marked)
         ask()
+
+    def marked(answer: Marked | Full | Failed) -> None:
+        assert isinstance(answer, Marked), answer
+        print("marked", answer.seq, flush=True)
 
     for _ in range(IN_FLIGHT):
         ask()

@@ -7,34 +7,24 @@ now or later, or raises a `Refused`.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable
 from functools import partial
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from zchat import errors
-from zchat.broker import limits
+from zchat.broker import limits, state_commands
 from zchat.broker.room import Member, Room
 from zchat.broker.session import Session
 from zchat.broker.store import base
-from zchat.messages import Gap, GapReason, Position
+from zchat.broker.ticket import Ticket, member_of, refuse_if_overloaded, session_of
+from zchat.events import Gap
+from zchat.messages import GapReason, Position
 from zchat.names import check_name, fold
 from zchat.wire import ID_BYTES, MAX_BLOCK_BYTES, MAX_BLOCK_MESSAGES, PONG, VERSION, check_bodies, encode_page, pack
 
 if TYPE_CHECKING:
     from zchat.broker.core import Core
-
-
-class Ticket(NamedTuple):
-    """Say whom to answer: a session on the connection it had, and the request's number.
-
-    `session` is None for a stranger, `request` for what isn't answered.
-    """
-
-    session: Session | None
-    routing_id: bytes
-    request: int | None
 
 
 def hello(
@@ -66,13 +56,16 @@ def hello(
         if connection <= session.connection:  # it was overtaken on its way
             raise errors.Superseded("this session goes on over a later connection")
         core.fence(session)
-        session.producer, session.user = producer, user
+        if fold(user) != session.folded:
+            core.presence.away(session)
+        session.producer, session.user, session.folded = producer, user, fold(user)
         session.connect(ticket.routing_id, connection, mark, core.now)
     elif len(core.sessions) >= limits.MAX_SESSIONS:
         raise errors.Busy(f"the broker has {limits.MAX_SESSIONS} sessions, as many as it may; try again later")
     else:
         session = Session(ticket.routing_id, connection, user, producer, token, mark, core.now)
     core.enter(session)
+    core.presence.back(session, core.now)
     session.unanswered += 1
     core.answer(
         ticket._replace(session=session),
@@ -87,20 +80,21 @@ def hello(
         int(limits.LOST_AFTER * 1000),
         int(limits.EXPIRE_AFTER * 1000),
     )
+    core.updates.greeted(session, core.directory.directs_of(session.folded))
 
 
 def join(
     core: Core, ticket: Ticket, name: str, number: int, position: list[int] | None, held: int, create: bool
 ) -> None:
     """Make the session a member of a room, from now on or from a position on."""
-    session = _session(core, ticket)
+    session = session_of(ticket)
     if held > session.mark:
         raise errors.Malformed(f"join: {held} notifications held, the mark is {session.mark}")
-    may_make = create and not core.settings.fixed_rooms
-    room = core.make_room(name) if may_make else core.room(name)
+    directory = core.directory
+    room = directory.make(name, session.folded) if create else directory.find(name, session.folded)
     old = session.members.get(room)
     if old is None and len(session.members) >= limits.MAX_MEMBERSHIPS:
-        core.vacate(room)
+        core.directory.vacate(room)
         raise errors.LimitReached(f"a session is in {limits.MAX_MEMBERSHIPS} rooms at most; leave one")
     if old is not None:
         if number <= old.join:
@@ -113,8 +107,10 @@ def join(
     member.gap = gap
     session.members[room] = member
     room.add(member)
+    core.presence.arrive(session, room)
     core.answer(ticket, room.name, start.epoch, start.seq, room.first, room.last, session.mark, gap is not None)
     core.pusher.joined(member)
+    core.updates.joined(member)
 
 
 def _gap(room: Room, start: Position) -> Gap | None:
@@ -129,17 +125,17 @@ def _gap(room: Room, start: Position) -> Gap | None:
 
 def leave(core: Core, ticket: Ticket, name: str, number: int) -> None:
     """End a membership; a leave of an earlier join changes nothing."""
-    member = _member(core, ticket, name)
+    member = member_of(core, ticket, name)
     if member.join == number:
         core.pusher.left(member)
         del member.session.members[member.room]
-        core.vacate(member.room)
+        core.presence.depart(member.session, member.room)
     core.answer(ticket)
 
 
 def send(core: Core, ticket: Ticket, name: str, number: int, bodies: bytes) -> None:
     """Store a block; the answer goes out when it is safe, then the members are served."""
-    member = _member(core, ticket, name)
+    member = member_of(core, ticket, name)
     if core.closing:
         raise errors.Closing("the broker is going down; try again later")
     count = check_bodies(bodies, core.settings.max_message)
@@ -165,6 +161,9 @@ def _appended(core: Core, ticket: Ticket, room: Room, number: int, outcome: base
             core.counters.messages += block.last - block.first + 1
             room.grow(block, epoch)
             core.pusher.grew(room, block)
+            core.presence.grew(room, session_of(ticket).folded)
+            if room.direct:
+                core.updates.grew(room)
             answer = block.first, block.timestamp, epoch
         case base.Duplicate(first, _, timestamp):
             core.counters.duplicates += 1
@@ -179,13 +178,13 @@ def _appended(core: Core, ticket: Ticket, room: Room, number: int, outcome: base
             core.notes.trouble("storing", reason)
             answer = errors.StoreFailed(f"the broker could not store it: {reason}; try again later")
     core.answers.append((ticket, answer))  # all of them, so that they go out in the order of the blocks
-    core.vacate(room)
+    core.directory.vacate(room)
 
 
 def history(core: Core, ticket: Ticket, name: str, after: int | None, before: int | None, limit: int) -> None:
     """Read a part of a room's log: the oldest after `after`, else the newest before `before`."""
-    _refuse_if_overloaded(core)
-    room = core.room(name)
+    refuse_if_overloaded(core)
+    room = core.directory.find(name, session_of(ticket).folded)
     end = room.last if before is None else min(before - 1, room.last)
     if after is None:
         after = end - limit
@@ -236,16 +235,16 @@ def _page(
 
 def rooms(core: Core, ticket: Ticket, after: str | None, limit: int) -> None:
     """List rooms by name, from the one behind `after` on."""
-    _refuse_if_overloaded(core)
-    start = 0 if after is None else bisect_right(core.order, fold(after))
-    stop = start + max(1, min(limit, limits.ROOMS_PAGE))
-    found = [core.rooms[folded] for folded in core.order[start:stop]]
-    core.answer(ticket, [(room.name, len(room.users), room.first, room.last) for room in found], stop < len(core.order))
+    refuse_if_overloaded(core)
+    user = session_of(ticket).folded
+    behind = None if after is None else fold(after)
+    found, more = core.directory.page(user, behind, max(1, min(limit, limits.ROOMS_PAGE)))
+    core.answer(ticket, [(room.name, room.users, room.first, room.last, room.marks.get(user)) for room in found], more)
 
 
 def credit(core: Core, ticket: Ticket, name: str, number: int, taken: int) -> None:
     """Count what a member has taken; credit of an earlier join, or of no member, changes nothing."""
-    session = _session(core, ticket)
+    session = session_of(ticket)
     room = core.rooms.get(fold(name))
     member = session.members.get(room) if room is not None else None
     if member is None or member.join != number:
@@ -270,28 +269,10 @@ def ping(core: Core, ticket: Ticket) -> None:
 
 def bye(core: Core, ticket: Ticket) -> None:
     """End the session; its producer is forgotten."""
-    session = _session(core, ticket)
+    session = session_of(ticket)
     core.answer(ticket)
     core.end(session, None)
     core.store.forget(session.producer)
-
-
-def _refuse_if_overloaded(core: Core) -> None:
-    if core.pipes.overloaded:
-        raise errors.Busy("too many answers wait to be sent; try again later")
-
-
-def _session(core: Core, ticket: Ticket) -> Session:
-    assert ticket.session is not None, "the table says that this command needs a session"
-    return ticket.session
-
-
-def _member(core: Core, ticket: Ticket, name: str) -> Member:
-    room = core.room(name)
-    member = _session(core, ticket).members.get(room)
-    if member is None:
-        raise errors.NotAMember(f"you are not in {room.name}: join it first")
-    return member
 
 
 HANDLERS: dict[str, Callable[..., Any]] = {
@@ -302,6 +283,10 @@ HANDLERS: dict[str, Callable[..., Any]] = {
     "history": history,
     "rooms": rooms,
     "credit": credit,
+    "typing": state_commands.typing,
+    "mark": state_commands.mark,
+    "members": state_commands.members,
+    "seen": state_commands.seen,
     "ping": ping,
     "bye": bye,
 }

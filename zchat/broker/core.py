@@ -13,20 +13,19 @@ fences the old one); `bye`, silence or a broken bound ends it.
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
 from collections.abc import Callable
 from typing import Any
 
 from zchat import errors
-from zchat.broker.commands import HANDLERS, Ticket
+from zchat.broker.commands import HANDLERS
 from zchat.broker.counters import Counters
+from zchat.broker.directory import Directory
 from zchat.broker.lag import Lagging
 from zchat.broker.limits import (
     EXPIRE_AFTER,
     EXPIRE_EVERY,
     FENCED,
     MAX_REQUESTS,
-    MAX_ROOMS,
     QUIET_AFTER,
     STALL,
     STRANGER_BYTES,
@@ -34,13 +33,15 @@ from zchat.broker.limits import (
 )
 from zchat.broker.notes import Notes
 from zchat.broker.pipes import Port
+from zchat.broker.presence import Presence
 from zchat.broker.push import Pusher
 from zchat.broker.retention import Retention
-from zchat.broker.room import Room
 from zchat.broker.session import Session
 from zchat.broker.settings import Settings
 from zchat.broker.store.base import RoomLog, Store
-from zchat.names import check_name, fold
+from zchat.broker.ticket import Ticket
+from zchat.broker.updates import Updates
+from zchat.names import fold
 from zchat.wire import COMMANDS, END, ERROR, MAX_FRAME, OK, MalformedCommand, decode_command, pack
 
 
@@ -67,12 +68,15 @@ class Core:
         self.pusher = Pusher(port, store, self.counters, self.notes, self.end)
         self.pipes = self.pusher.pipes
         self.retention = Retention(self, clock)
+        self.directory = Directory(logs, settings.rooms, fixed=settings.fixed_rooms)
+        self.rooms = self.directory.rooms
+        self.updates = Updates(port, self.pipes, self.counters, self.sessions_of)
+        self.presence = Presence(settings.names, clock, self.counters, self.updates.changed, self.directory.vacate)
         self.lagging = Lagging(self)
         self.sessions: dict[bytes, Session] = {}
+        self.users: dict[str, dict[Session, None]] = {}
         self.tokens: dict[bytes, Session] = {}
         self.fenced: dict[bytes, None] = {}
-        self.rooms: dict[str, Room] = {}
-        self.order: list[str] = []
         self.answers: list[tuple[Ticket, tuple[int, int, int] | errors.Refused]] = []
         self.pending = 0
         self.closing = False
@@ -82,11 +86,9 @@ class Core:
         self._expiry_due = now + EXPIRE_EVERY
         self._ticked = now
         self._judge_from = now
-        for log in logs:
-            self._add(Room(log))
-        for name in settings.rooms:
-            room = self.rooms.get(fold(name)) or self._add(Room(RoomLog(name, 1, 0, ())))
-            room.fixed = True
+        for name, user, seq in store.marks():
+            if room := self.rooms.get(fold(name)):
+                room.marks[user] = min(seq, room.last)
 
     # -- what comes in ---------------------------------------------------------------------------
 
@@ -151,24 +153,25 @@ class Core:
                 self.pusher.trimmed(room, first)
         if now >= self._expiry_due and drained:
             self._expiry_due = now + EXPIRE_EVERY
-            if now >= self._judge_from:
-                self._expire(now)
+            if now >= self._judge_from and not (self._expire(now) and self.presence.settle(now)):
+                self._expiry_due = now
+        self.presence.tick(now)
         self.retention.tick(now)
         self.lagging.tick(now)
 
-    def _expire(self, now: float) -> None:
-        """End the silent sessions, as many as a turn has time for; the others are due at once."""
+    def _expire(self, now: float) -> bool:
+        """End the silent sessions, as many as a turn has time for; True if those were all."""
         work = 0
         for session in [each for each in self.sessions.values() if now - each.heard > EXPIRE_AFTER]:
             if work >= TURN_ENDS:
-                self._expiry_due = now
-                return
-            work += 1 + len(session.members)
+                return False
+            work += 1 + len(session.present)
             self.counters.expired += 1
             self.end(session, errors.Expired(f"nothing was heard from you for {EXPIRE_AFTER:g} s"))
+        return True
 
     def turn(self, now: float) -> None:
-        """Serve members, within a turn's bounds, then answer blocks: readers come before the sender."""
+        """Serve members, within a turn's bounds, then answer blocks: readers come before the sender, state last."""
         self.pusher.turn(now)
         if self.answers:
             answers, self.answers = self.answers, []
@@ -177,10 +180,16 @@ class Core:
                     self.answer(ticket, *result)
                 else:
                     self.refuse(ticket, result)
+        self.updates.turn(now)
+
+    @property
+    def busy(self) -> bool:
+        """Tell whether a turn would send something: the loop must not sleep then."""
+        return self.pusher.busy or self.updates.busy
 
     def due(self) -> float:
         """Return when `tick` is next needed if nothing arrives."""
-        return min(self._expiry_due, self.retention.due, self.pusher.due)
+        return min(self._expiry_due, self.retention.due, self.pusher.due, self.updates.due, self.presence.due)
 
     def stop(self) -> None:
         """Take no more requests; what was accepted is still answered."""
@@ -228,11 +237,16 @@ class Core:
         """Keep a session under its routing id and token."""
         self.sessions[session.routing_id] = session
         self.tokens[session.token] = session
+        self.users.setdefault(session.folded, {})[session] = None
         self.counters.greeted += 1
 
+    def sessions_of(self, user: str) -> list[Session]:
+        """Return a user's sessions, by folded name."""
+        return list(self.users.get(user, ()))
+
     def fence(self, session: Session) -> None:
-        """Take a session off its connection, whose late frames are dropped from now on."""
-        del self.sessions[session.routing_id]
+        """Take a session off its connection, whose late frames are dropped from now on; its user stays present."""
+        self._take_out(session)
         self.pipes.tell(session.routing_id, _end(errors.Superseded("this session goes on over another connection")))
         self.pipes.drop_replies(session)
         self.fenced[session.routing_id] = None
@@ -250,47 +264,22 @@ class Core:
             if not self.closing:
                 self.notes.add(f"the session of {session.user} was ended: {error.code}: {error.text}")
         session.ended = True
-        del self.sessions[session.routing_id]
+        self._take_out(session)
         del self.tokens[session.token]
         self.empty(session)
+        self.presence.away(session)
+
+    def _take_out(self, session: Session) -> None:
+        del self.sessions[session.routing_id]
+        del self.users[session.folded][session]
+        if not self.users[session.folded]:
+            del self.users[session.folded]
 
     def empty(self, session: Session) -> None:
         """End a session's memberships."""
         for member in list(session.members.values()):
             self.pusher.left(member)
-            self.vacate(member.room)
         session.members.clear()
-
-    # -- rooms -----------------------------------------------------------------------------------
-
-    def room(self, name: str) -> Room:
-        """Return the room of that name, whatever its case; raises NoSuchRoom."""
-        found = self.rooms.get(fold(name))
-        if found is None:
-            check_name("room", name)
-            hint = "the rooms here are fixed; see the list of rooms" if self.settings.fixed_rooms else "join it first"
-            raise errors.NoSuchRoom(f"there is no room {name!r}: {hint}")
-        return found
-
-    def make_room(self, name: str) -> Room:
-        """Return the room of that name, made now if there is none."""
-        check_name("room", name)
-        if (found := self.rooms.get(fold(name))) is not None:
-            return found
-        if len(self.rooms) >= MAX_ROOMS:
-            raise errors.LimitReached(f"the broker has {MAX_ROOMS} rooms, as many as it may; use one of them")
-        return self._add(Room(RoomLog(name, 1, 0, ())))
-
-    def vacate(self, room: Room) -> None:
-        """Forget a room in which nobody is and nothing was said."""
-        if room.idle and self.rooms.get(room.folded) is room:
-            del self.rooms[room.folded]
-            del self.order[bisect_left(self.order, room.folded)]
-
-    def _add(self, room: Room) -> Room:
-        self.rooms[room.folded] = room
-        insort(self.order, room.folded)
-        return room
 
 
 def _no_session() -> errors.NoSession:

@@ -16,6 +16,9 @@ class Counters:
     members. `fenced`: frames of connections whose session went on elsewhere. `stale_credit`: credit
     of an earlier join, or repeated. `reads`: pages asked of the store for members behind the tail.
     `unread`: those of them that it could not read. `untrimmed`: steps of retention that failed.
+    `states`, `state_bytes`: state frames handed to the socket. `stale_seen`: a word that a state
+    frame was seen which isn't out. `typing_dropped`: words of typing that came too early.
+    `marks`: read marks stored. `uninvited`: invitations beyond what a session can have waiting.
     `lagging`: members that were behind the log at the last look, every five seconds.
     `expired`: sessions that fell silent. `greeted`: greetings that were accepted. `turns`: of the
     loop. `refused`: by code.
@@ -35,6 +38,12 @@ class Counters:
     reads: int = 0
     unread: int = 0
     untrimmed: int = 0
+    states: int = 0
+    state_bytes: int = 0
+    stale_seen: int = 0
+    typing_dropped: int = 0
+    marks: int = 0
+    uninvited: int = 0
     lagging: int = 0
     expired: int = 0
     greeted: int = 0

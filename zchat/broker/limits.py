@@ -119,6 +119,42 @@ HISTORY_BYTES = 256 * 1024
 ROOMS_PAGE = 500
 """Rooms in one answer to a room list request: about 40 kB."""
 
+NAMES = 200
+"""Users of a room up to which its members get names, not counts: a whole picture then has 6 kB, with long names 56."""
+
+MAX_NAMES = 1_000
+"""What that can be set to: a picture of so many users has up to 280 kB, and is made anew for who comes."""
+
+TOMBSTONES = 256
+"""Users who left a room, kept for members who have yet to be told; who lags behind more gets everybody anew."""
+
+SHARED_UPDATES = 8
+"""Updates that a room keeps for others who were sent the same version: most were sent the last one, or none."""
+
+STATE_EVERY = 0.02
+"""Seconds between two times that a room's changes go out: nobody sees the difference, and a burst is one update."""
+
+STATE_FRAMES_A_SECOND = 10_000
+"""State frames that one room's changes cause at most: a room of 10,000 sessions is told once a second."""
+
+STATE_BYTES = 64 * 1024
+"""Bytes of updates and invitations in one state frame, or one update: a room's names with room to spare."""
+
+TURN_STATES = 64
+"""State frames sent before the socket is read again."""
+
+TURN_STATE_BYTES = 1 << 20
+"""The same in bytes."""
+
+TURN_MARKED = 1_000
+"""Members marked as not up to date in one turn, or one room's: half a millisecond, of the largest room five."""
+
+REJOIN_SECONDS = 5.0
+"""Seconds from a greeting in which a session that came back joins its rooms again, or has left them."""
+
+MEMBERS_PAGE = 500
+"""Users in one answer to a question for a room's members: about 20 kB, with long names 140."""
+
 RETAIN_EVERY = 5.0
 """Seconds between two rounds of retention."""
 

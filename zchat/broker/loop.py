@@ -145,7 +145,7 @@ class Loop:
             core.turn(now)
             if core.notes:
                 _log(core)
-            if drained and not core.pusher.busy:
+            if drained and not core.busy:
                 if core.gathering():
                     time.sleep(NAP)
                 self._sleep(core.due() - now)

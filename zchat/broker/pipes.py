@@ -32,14 +32,15 @@ class Port(Protocol):
 class Pipes:
     """Send answers, keep those that find a pipe full, and try full pipes again.
 
-    `wake` is called for a member whose notification had to wait for its session's pipe. `waiting`
-    counts the bytes of the answers that are kept.
+    `wake` is called for a member whose notification had to wait for its session's pipe, `opened`
+    for each session whose pipe has room again. `waiting` counts the bytes of the answers that are kept.
     """
 
     def __init__(self, port: Port, counters: Counters, wake: Callable[[Member], None]) -> None:
         self._port = port
         self._counters = counters
         self._wake = wake
+        self.opened: Callable[[Session], None] = lambda session: None
         self._retries: list[tuple[float, int, Session]] = []
         self._tie = count()
         self._now = 0.0
@@ -123,3 +124,4 @@ class Pipes:
         for member in held:
             if member.state is State.HELD:
                 self._wake(member)
+        self.opened(session)

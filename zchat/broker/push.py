@@ -31,7 +31,8 @@ from zchat.broker.session import Session
 from zchat.broker.store.base import Failed, Full, Page, Store
 from zchat.broker.store.blocks import Block
 from zchat.errors import Refused, StoreFailed
-from zchat.messages import Gap, GapReason
+from zchat.events import Gap
+from zchat.messages import GapReason
 from zchat.wire import GAP, encode_push, pack
 
 

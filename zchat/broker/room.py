@@ -6,12 +6,13 @@ from collections import deque
 from enum import Enum
 
 from zchat.broker.limits import SHARED_NOTIFICATIONS
+from zchat.broker.roster import Roster
 from zchat.broker.session import Session
 from zchat.broker.store.base import RoomLog
 from zchat.broker.store.blocks import Block, Blocks
 from zchat.broker.store.epochs import Epochs
-from zchat.messages import Gap
-from zchat.names import fold
+from zchat.events import Gap
+from zchat.names import DIRECT, fold
 
 
 class State(Enum):
@@ -37,7 +38,8 @@ class Member:
     `cursor` is how far the log has been gone through for it, `covered` the `upto` of the last
     notification it was sent: own messages move the cursor and are not sent. `sent` and `taken`
     are running counts of notifications since the join; `out` holds the sizes of those between.
-    `tries` counts the reads that failed in a row.
+    `tries` counts the reads that failed in a row. `pictured` is the version of the room's roster
+    that it was last sent, 0 for none.
     """
 
     __slots__ = (
@@ -47,6 +49,7 @@ class Member:
         "join",
         "mark",
         "out",
+        "pictured",
         "producer",
         "room",
         "sent",
@@ -70,6 +73,7 @@ class Member:
         self.gap: Gap | None = None
         self.state = State.CAUGHT_UP
         self.tries = 0
+        self.pictured = 0
 
     @property
     def behind(self) -> bool:
@@ -78,26 +82,34 @@ class Member:
 
 
 class Room:
-    """Keep one room: the ends of its log, the newest blocks at hand, and its members.
+    """Keep one room: the ends of its log, the newest blocks at hand, its members, its users' state.
 
     `pending` counts blocks that the store has yet to answer for. `shared` maps
     (covered, cursor) to the notification last made for members who stand there, for the last few.
-    `caught_up` keeps the order in which members came to be: they are served in it.
+    `members` and `caught_up` keep the order in which members came to be: they are served in it.
+    `roster` is there while anybody is; `marks` says how far a user, by folded name, has read.
+    `told` is when the members were last told of changes, `scheduled` that they are about to be.
+    Of a direct room `direct` are the two users' folded names, `grew` says that they are to be invited.
     """
 
     __slots__ = (
         "caught_up",
+        "direct",
         "epochs",
         "first",
         "fixed",
         "folded",
+        "grew",
         "last",
+        "marks",
         "members",
         "name",
         "pending",
+        "roster",
+        "scheduled",
         "shared",
         "tail",
-        "users",
+        "told",
     )
 
     def __init__(self, log: RoomLog, *, fixed: bool = False) -> None:
@@ -109,10 +121,24 @@ class Room:
         self.fixed = fixed
         self.pending = 0
         self.tail = Blocks()
-        self.members: set[Member] = set()
-        self.users: dict[str, int] = {}
+        self.members: dict[Member, None] = {}
         self.caught_up: dict[Member, None] = {}
         self.shared: dict[tuple[int, int], tuple[bytes, int, frozenset[bytes]]] = {}
+        self.roster: Roster | None = None
+        self.marks: dict[str, int] = {}
+        self.told = float("-inf")
+        self.scheduled = False
+        self.direct = tuple(self.folded[1:].split("\n")) if self.folded.startswith(DIRECT) else ()
+        self.grew = False
+
+    @property
+    def users(self) -> int:
+        """Return how many users are here."""
+        return len(self.roster.people) if self.roster is not None else 0
+
+    def other(self, user: str) -> str:
+        """Return the other user of a direct room, as its name spells it."""
+        return self.name[1:].split("\n")[self.direct.index(user) - 1]
 
     def share(self, place: tuple[int, int], made: tuple[bytes, int, frozenset[bytes]]) -> None:
         """Keep a notification for the next member who stands at `place`; the one kept for longest goes."""
@@ -122,19 +148,14 @@ class Room:
 
     def add(self, member: Member) -> None:
         """Take a member in."""
-        self.members.add(member)
-        user = fold(member.session.user)
-        self.users[user] = self.users.get(user, 0) + 1
+        self.members[member] = None
         self.caught_up[member] = None
 
     def remove(self, member: Member) -> None:
         """Let a member go."""
-        self.members.discard(member)
+        self.members.pop(member, None)
         self.caught_up.pop(member, None)
-        user = fold(member.session.user)
-        self.users[user] -= 1
-        if not self.users[user]:
-            del self.users[user]
+        member.session.stale.pop(member, None)
         member.state = State.LEFT
 
     def grow(self, block: Block, epoch: int) -> None:
@@ -161,4 +182,4 @@ class Room:
     @property
     def idle(self) -> bool:
         """Tell whether the room holds nothing that must be kept."""
-        return not (self.fixed or self.members or self.last or self.pending)
+        return not (self.fixed or self.roster or self.last or self.pending)

@@ -9,7 +9,7 @@ from types import TracebackType
 
 from zchat.broker.counters import Counters
 from zchat.broker.lag import Lag
-from zchat.broker.limits import HIGH_WATER_MARK, MAX_MESSAGE
+from zchat.broker.limits import HIGH_WATER_MARK, MAX_MESSAGE, NAMES
 from zchat.broker.loop import Loop
 from zchat.broker.settings import DEFAULT_ROOMS, Settings
 from zchat.broker.store import open_store
@@ -34,6 +34,7 @@ class Broker:
     `rooms`: rooms that are always there. `fixed_rooms`: nobody can make others.
     `retain_messages`: how many newest messages each room keeps at least, 0 for all.
     `retain_days`: for how many days, 0 for ever. `max_message`: bytes of one message.
+    `names`: up to how many users of a room its members are told names, beyond it counts; 0 to 1,000.
 
     Entering returns once clients can connect. Leaving answers what was accepted, tells the
     clients, and raises what ended the loop if something did (if the block raises as well, its
@@ -57,8 +58,11 @@ class Broker:
         retain_messages: int = 0,
         retain_days: float = 0,
         max_message: int = MAX_MESSAGE,
+        names: int = NAMES,
     ) -> None:
-        self._settings = Settings(high_water_mark, tuple(rooms), fixed_rooms, retain_messages, retain_days, max_message)
+        self._settings = Settings(
+            high_water_mark, tuple(rooms), fixed_rooms, retain_messages, retain_days, max_message, names
+        )
         self._bind = bind or (DEFAULT_URL,)
         self._store = open_store(store)
         self._loop: Loop | None = None

@@ -6,6 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from zchat.broker.limits import RETRY_FIRST
+from zchat.names import fold
 
 if TYPE_CHECKING:
     from zchat.broker.room import Member, Room
@@ -20,6 +21,11 @@ class Session:
     that found it full, `held` the members whose push has to wait for it. While `blocked` the
     session has a retry pending. `gone` means that the peer has vanished: the session waits for
     its client to come back, or expires.
+    `present` are the rooms that its user is here in by it: those it is a member of, and for a while
+    those of the connection before. `stale` are its members whose rooms have changed, `invitations`
+    the direct rooms that it is to be invited to; both are told in state frames. `frames` counts
+    those of this connection, `shown` is the one that is out (0: none), `queued` says that it is on
+    the list of those to send one.
     """
 
     __slots__ = (
@@ -27,14 +33,21 @@ class Session:
         "blocked",
         "connection",
         "ended",
+        "folded",
+        "frames",
         "gone",
         "heard",
         "held",
+        "invitations",
         "mark",
         "members",
+        "present",
         "producer",
+        "queued",
         "replies",
         "routing_id",
+        "shown",
+        "stale",
         "token",
         "unanswered",
         "user",
@@ -46,11 +59,18 @@ class Session:
         self.routing_id = routing_id
         self.connection = connection
         self.user = user
+        self.folded = fold(user)
         self.producer = producer
         self.token = token
         self.mark = mark
         self.heard = now
         self.members: dict[Room, Member] = {}
+        self.present: dict[Room, None] = {}
+        self.stale: dict[Member, None] = {}
+        self.invitations: dict[Room, None] = {}
+        self.frames = 0
+        self.shown = 0
+        self.queued = False
         self.unanswered = 0
         self.replies: deque[bytes] = deque()
         self.held: list[Member] = []
@@ -67,5 +87,8 @@ class Session:
         self.heard = now
         self.unanswered = 0
         self.held.clear()
+        self.invitations.clear()
+        self.frames = 0
+        self.shown = 0
         self.backoff = RETRY_FIRST
         self.gone = False

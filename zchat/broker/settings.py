@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from zchat.broker.limits import HIGH_WATER_MARK, MAX_HIGH_WATER_MARK, MAX_MESSAGE
+from zchat.broker.limits import HIGH_WATER_MARK, MAX_HIGH_WATER_MARK, MAX_MESSAGE, MAX_NAMES, NAMES
 from zchat.errors import UsageError
 from zchat.names import check_name
 from zchat.wire import MAX_BLOCK_BYTES
@@ -20,6 +20,7 @@ class Settings:
 
     `retain_messages`: how many newest messages a room keeps at least (0: all). `retain_days`:
     for how many days messages are kept (0: for ever). `max_message`: bytes of one message.
+    `names`: up to how many users of a room its members get names, beyond it counts (0: always counts).
     """
 
     high_water_mark: int = HIGH_WATER_MARK
@@ -28,6 +29,7 @@ class Settings:
     retain_messages: int = 0
     retain_days: float = 0
     max_message: int = MAX_MESSAGE
+    names: int = NAMES
 
     def __post_init__(self) -> None:
         if not 1 <= self.high_water_mark <= MAX_HIGH_WATER_MARK:
@@ -38,6 +40,8 @@ class Settings:
             raise UsageError("retention is a number of messages or days, 0 for ever, never below 0 or without end")
         if not 1 <= self.max_message <= MAX_BLOCK_BYTES:
             raise UsageError(f"a message's limit is 1 to {MAX_BLOCK_BYTES} bytes, not {self.max_message}")
+        if not 0 <= self.names <= MAX_NAMES:
+            raise UsageError(f"a room tells 0 to {MAX_NAMES} names, not {self.names}")
         if self.fixed_rooms and not self.rooms:
             raise UsageError("fixed rooms need at least one room; name it")
         for room in self.rooms:

@@ -14,7 +14,7 @@ import click
 from platformdirs import user_data_dir
 
 from zchat.broker import DEFAULT_ROOMS, Broker
-from zchat.broker.limits import HIGH_WATER_MARK, MAX_HIGH_WATER_MARK, MAX_MESSAGE, MAX_SESSIONS
+from zchat.broker.limits import HIGH_WATER_MARK, MAX_HIGH_WATER_MARK, MAX_MESSAGE, MAX_NAMES, MAX_SESSIONS, NAMES
 from zchat.cli.options import check_address, check_names, log_level
 from zchat.cli.show import counted, harmless
 from zchat.defaults import DEFAULT_URL
@@ -92,6 +92,14 @@ def _check_days(context: click.Context, parameter: click.Parameter, days: float)
     show_default=True,
     help="The largest message taken.",
 )
+@click.option(
+    "--names",
+    type=click.IntRange(0, MAX_NAMES),
+    default=NAMES,
+    metavar="N",
+    show_default=True,
+    help="Members up to which a room tells who they are; beyond it, how many. 0: always how many.",
+)
 @log_level
 def broker(
     bind: tuple[str, ...],
@@ -102,6 +110,7 @@ def broker(
     retain_messages: int,
     retain_days: float,
     max_message: int,
+    names: int,
 ) -> None:
     """Run a broker until Ctrl-C (or SIGTERM): what it accepted is answered, then it ends.
 
@@ -112,7 +121,8 @@ def broker(
       zchat broker --bind tcp://0.0.0.0:5555 --room Ops --room Builds --fixed-rooms
       zchat broker --store sqlite:/var/lib/zchat/chat.db --retain-days 90
 
-    There are no keys: whoever reaches the address can read everything and take any name.
+    Names are claims, as there are no keys: whoever reaches the address can read every room and take any name,
+    and with the name its direct rooms and read marks.
     """
     signals: list[int] = []
 
@@ -131,6 +141,7 @@ def broker(
         retain_messages=retain_messages,
         retain_days=retain_days,
         max_message=max_message,
+        names=names,
     )
     with running:
         click.echo(_greeting(running, store, retain_messages, retain_days))
@@ -159,7 +170,8 @@ def _greeting(running: Broker, store: str, retain_messages: int, retain_days: fl
     lines = [f"zchat broker at {address}" for address in running.urls]
     lines.append(f"store: {store} (kept: {' and '.join(kept) or 'everything'})")
     lines.append(f"chat with: {_program()} client{connect}")
-    lines.append("names are claims: there are no keys, whoever reaches the address can take any name")
+    lines.append("names are claims: there are no keys, whoever reaches the address can take any name,")
+    lines.append("  and has that name's direct rooms and read marks")
     lines.append(_room_for_clients())
     return "\n".join(map(harmless, filter(None, lines)))
 

@@ -9,7 +9,8 @@ from zchat import Client, Room
 from zchat.cli.commands import COMMANDS, Quit
 from zchat.cli.show import Display, counted, gap_text, harmless, link_text, table
 from zchat.errors import ConnectionLost, UsageError, ZchatError
-from zchat.messages import Disconnected, Event, Gap, Message, Reconnected
+from zchat.events import Disconnected, Event, Gap, Reconnected
+from zchat.messages import Message
 from zchat.names import fold
 
 UNSEEN = 10

@@ -8,14 +8,14 @@ from threading import Thread
 
 from zchat import Client
 from zchat.errors import AddressError
-from zchat.messages import Event
+from zchat.events import Event
 
 TIMEOUT = 2.0
 """Seconds for a broker to answer: one that is just starting is found, and whoever typed a wrong port soon knows."""
 
 
 def connect(url: str, user: str | None, on_event: Callable[[Event], object] | None = None) -> Client:
-    """Return a client; `user` None is the login name.
+    """Return a client; `user` None is the login name. One that shows events is in direct rooms as well.
 
     Raises:
         AddressError: the address names a host that isn't known.
@@ -23,7 +23,7 @@ def connect(url: str, user: str | None, on_event: Callable[[Event], object] | No
     """
     if url.startswith("tcp:"):
         _check_host(url.removeprefix("tcp://").rpartition(":")[0].strip("[]"))
-    return Client(url, user=user, timeout=TIMEOUT, on_event=on_event)
+    return Client(url, user=user, timeout=TIMEOUT, on_event=on_event, invitations=on_event is not None)
 
 
 def _check_host(host: str) -> None:

@@ -13,7 +13,8 @@ from typing import Any
 
 import msgpack
 
-from zchat.messages import Disconnected, Gap, GapReason, Message, Reconnected
+from zchat.events import Disconnected, Gap, Reconnected
+from zchat.messages import GapReason, Message
 from zchat.names import fold
 
 INDENT = "    "

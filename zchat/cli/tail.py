@@ -14,7 +14,8 @@ from zchat.cli.failures import tell
 from zchat.cli.options import check_names, connecting
 from zchat.cli.show import Display, gap_text, json_line, link_text
 from zchat.errors import NoSuchRoom
-from zchat.messages import Event, Gap, GapReason, Message
+from zchat.events import Disconnected, Event, Gap, Reconnected
+from zchat.messages import GapReason, Message
 from zchat.wire import MAX_INT
 
 PAGE = 1000
@@ -125,7 +126,10 @@ def _coming(client: Client) -> Iterator[Message | None]:
 def _message(event: Event) -> Message | None:
     if isinstance(event, Message):
         return event
-    tell(gap_text(event) if isinstance(event, Gap) else link_text(event))
+    if isinstance(event, Gap):
+        tell(gap_text(event))
+    elif isinstance(event, (Disconnected, Reconnected)):
+        tell(link_text(event))
     return None
 
 

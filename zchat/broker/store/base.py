@@ -1,8 +1,8 @@
 """What a store is: the contract that every implementation keeps.
 
 A store holds the rooms' logs. The loop thread calls it; no call blocks on a disk or a network.
-`append`, `read`, `trim` and `forget` are carried out in the order of their calls, each kind for
-itself, and end by calling their `done` once, in the loop thread: at once, within the call, or
+`append`, `mark`, `read`, `trim` and `forget` are carried out in the order of their calls, each kind
+for itself, and end by calling their `done` once, in the loop thread: at once, within the call, or
 later within `poll`. When something waits for `poll`, the store calls the `wake` that it was
 opened with (from any thread).
 """
@@ -24,6 +24,9 @@ MAX_PRODUCERS = 100_000
 
 PRODUCER_DAY = 86_400 * 1_000_000
 """Microseconds after its last block at which a producer is forgotten: longer than any outage."""
+
+MAX_MARKS = 100_000
+"""Read marks kept, one a room and user: 25 MB, 0.3 s of an opening; a new one beyond it is refused, others move."""
 
 CLOSE_SECONDS = 1.5
 """Seconds that closing may block unless told otherwise: several commits of a slow disk."""
@@ -66,6 +69,12 @@ class OutOfSequence(NamedTuple):
 
 class ForgottenProducer(NamedTuple):
     """Answer that the producer goes on numbering but isn't known (any more)."""
+
+
+class Marked(NamedTuple):
+    """Answer that a user's mark in a room is stored and safe, and where it now stands."""
+
+    seq: int
 
 
 class Full(NamedTuple):
@@ -131,6 +140,20 @@ class Store(ABC):
         `Stored` comes when the block is as safe as the store makes it, and not before can it
         be read. After a failure everything that was waiting behind it fails too, in order.
         """
+
+    @abstractmethod
+    def mark(self, room: str, user: str, seq: int, done: Callable[[Marked | Full | Failed], None]) -> None:
+        """Store how far `user`, a folded name, has read a room that has a log.
+
+        A mark never goes back: a lower `seq` is answered with the mark that stands; and never
+        beyond the room's last seq, which a higher one becomes. The room's trimming doesn't move it.
+        `Marked` comes when the mark is as safe as the store makes it, and after every block
+        that was appended before. `Failed`: the room has no log, or as with `append`.
+        """
+
+    @abstractmethod
+    def marks(self) -> list[tuple[str, str, int]]:
+        """Return every mark: room, folded user, seq. To be asked once, right after `open`."""
 
     @abstractmethod
     def read(

@@ -17,7 +17,7 @@ from zchat.broker.store.ledger import Ledger, Pair, Producer, Room, is_old
 from zchat.wire import pack
 
 COMMIT_BLOCKS = 1000
-"""Blocks in one commit at most: it lasts a few milliseconds, however many wait."""
+"""Blocks and marks in one commit at most: it lasts a few milliseconds, however many wait."""
 
 COMMIT_BYTES = 8 << 20
 """Bytes of blocks after which a commit takes no more: some 50 ms of a slow disk."""
@@ -42,6 +42,15 @@ class Write(NamedTuple):
     seen: int
 
 
+class Mark(NamedTuple):
+    """Carry one decided read mark: a row as the table has it."""
+
+    generation: int
+    room: int
+    user: str
+    seq: int
+
+
 class Answer(NamedTuple):
     """Stand for an answer that writes nothing, and waits its turn behind blocks that do."""
 
@@ -63,19 +72,19 @@ class Trim(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """Say of the next `blocks` blocks and answers that they are safe (`reason` None), or why they failed.
+    """Say of the next `count` blocks, marks and answers that they are safe (`reason` None), or why they failed.
 
     What is decided from now on belongs to `generation`. After a failure that is a new one, to be
     decided on `ledger`, what the file has; None if it can't be read, and comes with a later outcome.
     """
 
-    blocks: int
+    count: int  # type: ignore[assignment]  # a tuple has a method of that name
     reason: str | None
     generation: int
     ledger: Ledger | None = None
 
 
-Task: TypeAlias = Write | Answer | Forget | Trim
+Task: TypeAlias = Write | Mark | Answer | Forget | Trim
 Report: TypeAlias = Outcome | Trimmed | Failed
 
 
@@ -176,7 +185,7 @@ class Committer:
             ledger = self._recover()
             if ledger:
                 self._report(Outcome(0, None, self._generation, ledger))
-        ordered = [task for task in tasks if isinstance(task, (Write, Answer))]
+        ordered = [task for task in tasks if isinstance(task, (Write, Mark, Answer))]
         fresh = [task for task in ordered if task.generation == self._generation]
         if len(fresh) < len(ordered):  # stale ones come before fresh ones
             self._report(Outcome(len(ordered) - len(fresh), self._reason, self._generation))
@@ -207,6 +216,7 @@ class Committer:
         epochs = []
         rooms: dict[int, tuple[int, str, int, int]] = {}
         producers: dict[tuple[bytes, int], Write | None] = {}
+        marks: dict[tuple[int, str], int] = {}
         for task in tasks:
             if type(task) is Write and task.generation == self._generation:
                 blocks.append(task.block)
@@ -214,6 +224,8 @@ class Committer:
                 producers[task.pair] = task
                 if task.epoch:
                     epochs.append(task.epoch)
+            elif type(task) is Mark and task.generation == self._generation:
+                marks[task.room, task.user] = task.seq
             elif type(task) is Forget:
                 producers.update(dict.fromkeys(task.pairs))
         known = [
@@ -234,6 +246,9 @@ class Committer:
                 connection.executemany("INSERT OR REPLACE INTO producers VALUES (?, ?, ?, ?, ?)", known)
             if epochs:
                 connection.executemany("INSERT INTO epochs VALUES (?, ?, ?)", epochs)
+            if marks:
+                rows = [(*pair, seq) for pair, seq in marks.items()]
+                connection.executemany("INSERT OR REPLACE INTO marks VALUES (?, ?, ?)", rows)
             if forgotten:
                 connection.executemany("DELETE FROM producers WHERE producer = ? AND room = ?", forgotten)
         self._written += COMMIT_OVERHEAD + sum(len(block[-1]) for block in blocks)

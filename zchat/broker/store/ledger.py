@@ -10,13 +10,16 @@ from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
 from zchat.broker.store.base import (
+    MAX_MARKS,
     MAX_PRODUCERS,
     PRODUCER_DAY,
     RESULTS,
     Append,
     Duplicate,
+    Failed,
     ForgottenProducer,
     Full,
+    Marked,
     OutOfSequence,
     RoomLog,
     Stored,
@@ -38,6 +41,8 @@ EXPIRED_AT_ONCE = 64
 """Producers forgotten in one append at most, so that none waits for all of yesterday's."""
 
 Decided: TypeAlias = Stored | Duplicate | OutOfSequence | ForgottenProducer | Full
+
+MarkDecided: TypeAlias = Marked | Full | Failed
 
 Pair: TypeAlias = tuple[bytes, str]
 """A producer and the name of a room."""
@@ -110,15 +115,17 @@ class Producer:
 
 
 class Ledger:
-    """Decide appends: pure bookkeeping without I/O, one step a block.
+    """Decide appends and marks: pure bookkeeping without I/O, one step each.
 
     `clock` tells the microseconds since 1970. `rooms` are the rooms by their exact names,
-    `last_id` the greatest number of one, and `expired` the pairs forgotten for their age, which
-    whoever keeps a copy empties. Not thread-safe: it belongs to one thread at a time.
+    `last_id` the greatest number of one, `marks` the seqs by room and folded user, and `expired`
+    the pairs forgotten for their age, which whoever keeps a copy empties. Not thread-safe: it
+    belongs to one thread at a time.
     """
 
     def __init__(self, clock: Callable[[], int] = now, new_epoch: Callable[[], int] = random_epoch) -> None:
         self.rooms: dict[str, Room] = {}
+        self.marks: dict[tuple[str, str], int] = {}
         self.expired: list[Pair] = []
         self._clock = clock
         self._new_epoch = new_epoch
@@ -136,9 +143,17 @@ class Ledger:
         self._producers[pair] = producer
         self._rooms_of.setdefault(pair[0], set()).add(pair[1])
 
+    def restore_mark(self, room: Room, user: str, seq: int) -> None:
+        """Take over a mark that was kept, back to the room's last seq if its log has lost what was read."""
+        self.marks[room.name, user] = min(seq, room.last)
+
     def logs(self) -> list[RoomLog]:
         """Return what all rooms' logs are now."""
         return [room.log() for room in self.rooms.values()]
+
+    def all_marks(self) -> list[tuple[str, str, int]]:
+        """Return all marks: room, folded user, seq."""
+        return [(room, user, seq) for (room, user), seq in self.marks.items()]
 
     def producer(self, pair: Pair) -> Producer:
         """Return what is remembered of a producer; KeyError if nothing is."""
@@ -176,6 +191,18 @@ class Ledger:
         self._producers.move_to_end(pair)
         data = encode_block(first, timestamp, append.user, append.producer, append.bodies)
         return Stored(Block(first, last, timestamp, append.producer, data), room.epoch)
+
+    def mark(self, name: str, user: str, seq: int) -> MarkDecided:
+        """Decide one mark as `Store.mark` says; it changes something if `marks` then has another seq."""
+        room = self.rooms.get(name)
+        if room is None:
+            return Failed("the room has no log yet, so that nothing of it can have been read")
+        stands = self.marks.get((name, user))
+        if stands is None and len(self.marks) >= MAX_MARKS:
+            return Full(f"{MAX_MARKS} read marks are kept, and there is no place for another")
+        if stands is None or seq > stands:
+            stands = self.marks[name, user] = min(seq, room.last)
+        return Marked(stands)
 
     def forget(self, producer: bytes) -> list[Pair]:
         """Forget a producer in all rooms; returns the pairs that were remembered."""

@@ -12,6 +12,7 @@ from zchat.broker.store.base import (
     Appended,
     Failed,
     Full,
+    Marked,
     Page,
     RoomLog,
     Store,
@@ -82,6 +83,14 @@ class MemoryStore(Store):
             self._cost += answer.block.cost
             self._keep_bounds(log)
         done(answer)
+
+    def mark(self, room: str, user: str, seq: int, done: Callable[[Marked | Full | Failed], None]) -> None:
+        """See `Store.mark`."""
+        done(self._ledger.mark(room, user, seq))
+
+    def marks(self) -> list[tuple[str, str, int]]:
+        """See `Store.marks`."""
+        return self._ledger.all_marks()
 
     def read(
         self, room: str, after: int, upto: int, max_bytes: int, done: Callable[[Page | Full | Failed], None]

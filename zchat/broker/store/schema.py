@@ -79,7 +79,18 @@ def _create(connection: sqlite3.Connection) -> None:
     )
 
 
-UPGRADES: tuple[Callable[[sqlite3.Connection], None], ...] = (_create,)
+def _add_marks(connection: sqlite3.Connection) -> None:
+    connection.execute(
+        """CREATE TABLE marks (
+            room INTEGER NOT NULL,
+            user TEXT NOT NULL,
+            seq INTEGER NOT NULL,
+            PRIMARY KEY (room, user)
+        ) WITHOUT ROWID"""
+    )
+
+
+UPGRADES: tuple[Callable[[sqlite3.Connection], None], ...] = (_create, _add_marks)
 """Steps from each schema version to the next, from the empty file's 0 on: a new version is a new step."""
 
 
@@ -175,22 +186,28 @@ def load(connection: sqlite3.Connection, clock: Callable[[], int]) -> Ledger:
     epochs: dict[int, deque[Epoch]] = {}
     for room, first, epoch in connection.execute("SELECT room, first, epoch FROM epochs ORDER BY room, first"):
         epochs.setdefault(room, deque(maxlen=MAX_EPOCHS)).append(Epoch(epoch, first))
-    names = {}
+    rooms = {}
     for id, name, first, last, timestamp in connection.execute("SELECT id, name, first, last, timestamp FROM rooms"):
-        ledger.restore_room(Room(id, name, first, last, timestamp, epochs.get(id, ())))
-        names[id] = name
+        rooms[id] = Room(id, name, first, last, timestamp, epochs.get(id, ()))
+        ledger.restore_room(rooms[id])
     oldest = clock() - PRODUCER_DAY
     for producer, room, number, results, seen in connection.execute(
         "SELECT producer, room, last, results, seen FROM producers WHERE seen > ? ORDER BY seen", (oldest,)
     ):
-        if room not in names:
-            raise StoreError(f"a producer's room, number {room}, is missing: the file is damaged; restore a backup")
-        ledger.restore_producer((producer, names[room]), Producer(number, msgpack.unpackb(results), seen))
+        ledger.restore_producer((producer, _named(rooms, room).name), Producer(number, msgpack.unpackb(results), seen))
+    for room, user, seq in connection.execute("SELECT room, user, seq FROM marks"):
+        ledger.restore_mark(_named(rooms, room), user, seq)
     return ledger
 
 
+def _named(rooms: dict[int, Room], number: int) -> Room:
+    if number not in rooms:
+        raise StoreError(f"a room, number {number}, is missing: the file is damaged; restore a backup")
+    return rooms[number]
+
+
 def remove_old(connection: sqlite3.Connection, clock: Callable[[], int]) -> None:
-    """Remove the producers and epochs that `load` passes over.
+    """Remove the producers, epochs and parts of marks that `load` passes over.
 
     Raises:
         sqlite3.Error: it could not be done; nothing is lost by that.
@@ -198,6 +215,9 @@ def remove_old(connection: sqlite3.Connection, clock: Callable[[], int]) -> None
     with connection:
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("DELETE FROM producers WHERE seen <= ?", (clock() - PRODUCER_DAY,))
+        # Else such a mark would move by itself, over what is said from now on.
+        last = "(SELECT last FROM rooms WHERE id = marks.room)"
+        connection.execute(f"UPDATE marks SET seq = {last} WHERE seq > {last}")
         many = "SELECT room FROM epochs GROUP BY room HAVING count(*) > ?"
         for (room,) in connection.execute(many, (MAX_EPOCHS,)).fetchall():
             connection.execute(

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from zchat.broker.store import schema
 from zchat.broker.store.base import (
@@ -16,14 +17,15 @@ from zchat.broker.store.base import (
     Appended,
     Failed,
     Full,
+    Marked,
     Page,
     RoomLog,
     Store,
     Stored,
     Trimmed,
 )
-from zchat.broker.store.commits import Answer, Committer, Forget, Outcome, Trim, pairs_of, write_of
-from zchat.broker.store.ledger import MAX_SEQ, Decided, Ledger, now
+from zchat.broker.store.commits import Answer, Committer, Forget, Mark, Outcome, Trim, pairs_of, write_of
+from zchat.broker.store.ledger import MAX_SEQ, Decided, Ledger, MarkDecided, now
 from zchat.broker.store.lock import FileLock
 from zchat.broker.store.reads import Read, Reader
 from zchat.errors import StoreError, UsageError
@@ -33,6 +35,9 @@ QUEUE_BLOCKS = 10_000
 
 QUEUE_BYTES = 64 << 20
 """Bytes of blocks that wait at most: a second of a slow disk."""
+
+QUEUE_MARKS = 10_000
+"""Read marks that wait at most: 80 ms of commits, which blocks behind them wait too; one more is told to try later."""
 
 QUEUE_READS = 1000
 """Reads that wait at most: some 100 ms of them; one more is told to try later."""
@@ -53,9 +58,9 @@ class SqliteStore(Store):
     with "FULL" what is stored survives a power cut, with "NORMAL" a killed broker only.
     `max_pages` bounds the file in pages (0: only the disk does).
 
-    The loop decides each append at once, on its ledger, and hands it to the commit thread;
-    answers wait for that in the order of their calls. A failure there throws the ledger away
-    with all that was decided on it.
+    The loop decides each append and mark at once, on its ledger, and hands it to the commit
+    thread; answers wait for that in the order of their calls. A failure there throws the ledger
+    away with all that was decided on it.
     """
 
     def __init__(
@@ -74,7 +79,9 @@ class SqliteStore(Store):
         self._ledger = Ledger(self._clock)
         self._generation = 0
         self._sound = True  # not when a failure has spoilt the ledger, and the file can't be read either
-        self._appending: deque[tuple[Callable[[Appended], None], Decided, int]] = deque()
+        # Who waits for a commit, with what was decided and the block's size (None: it is a mark).
+        self._writing: deque[tuple[Callable[[Any], None], Decided | MarkDecided, int | None]] = deque()
+        self._marking = 0  # of these
         self._appending_bytes = 0
         self._reading: deque[Callable[[Page | Full | Failed], None]] = deque()
         self._trimming: deque[tuple[Callable[[Trimmed | Failed], None], str]] = deque()
@@ -122,7 +129,8 @@ class SqliteStore(Store):
             done(Failed(CLOSED))
             return
         size = len(append.bodies)
-        if self._appending and (len(self._appending) >= QUEUE_BLOCKS or self._appending_bytes + size > QUEUE_BYTES):
+        blocks = len(self._writing) - self._marking
+        if blocks and (blocks >= QUEUE_BLOCKS or self._appending_bytes + size > QUEUE_BYTES):
             done(Full("too many blocks wait for the disk"))
             return
         ledger = self._ledger
@@ -134,14 +142,39 @@ class SqliteStore(Store):
             room = ledger.rooms[append.room]
             producer = ledger.producer((append.producer, append.room))
             self._commits.put(write_of(decided, append.number, room, producer, self._generation))
-        elif self._appending or not self._sound:
+        elif self._writing or not self._sound:
             size = 0
             self._commits.put(Answer(self._generation))
         else:
             done(decided)
             return
-        self._appending.append((done, decided, size))
+        self._writing.append((done, decided, size))
         self._appending_bytes += size
+
+    def mark(self, room: str, user: str, seq: int, done: Callable[[Marked | Full | Failed], None]) -> None:
+        """See `Store.mark`; beyond what may wait the answer is `Full` at once."""
+        if not self._open:
+            done(Failed(CLOSED))
+            return
+        if self._marking >= QUEUE_MARKS:
+            done(Full("too many read marks wait for the disk"))
+            return
+        ledger = self._ledger
+        stood = ledger.marks.get((room, user))
+        decided = ledger.mark(room, user, seq)
+        if type(decided) is Marked and decided.seq != stood:
+            self._commits.put(Mark(self._generation, ledger.rooms[room].id, user, decided.seq))
+        elif self._writing or not self._sound:
+            self._commits.put(Answer(self._generation))
+        else:
+            done(decided)
+            return
+        self._writing.append((done, decided, None))
+        self._marking += 1
+
+    def marks(self) -> list[tuple[str, str, int]]:
+        """See `Store.marks`."""
+        return self._ledger.all_marks()
 
     def read(
         self, room: str, after: int, upto: int, max_bytes: int, done: Callable[[Page | Full | Failed], None]
@@ -206,8 +239,8 @@ class SqliteStore(Store):
         ended = self._commits.join(seconds) and self._reads.join(max(0.0, deadline - time.monotonic()))
         self._open = False
         self._deliver()
-        for append_done, _, _ in self._appending:
-            append_done(Failed("the disk did not answer before the store was closed"))
+        for write_done, _, _ in self._writing:
+            write_done(Failed("the disk did not answer before the store was closed"))
         for read_done in self._reading:
             read_done(Failed(CLOSED))
         for trim_done, _ in self._trimming:
@@ -244,9 +277,12 @@ class SqliteStore(Store):
             self._generation = outcome.generation
         self._sound = self._generation == outcome.generation
         failed = None if outcome.reason is None else Failed(outcome.reason)
-        for _ in range(outcome.blocks):
-            done, decided, size = self._appending.popleft()
-            self._appending_bytes -= size
+        for _ in range(outcome.count):
+            done, decided, size = self._writing.popleft()
+            if size is None:
+                self._marking -= 1
+            else:
+                self._appending_bytes -= size
             done(failed or decided)
 
 

@@ -1,0 +1,294 @@
+"""The state of rooms in the client's core: state frames, typing, read marks, invitations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.driver import FakeBatch, FakeCall, FakeFeed, Wire
+from zchat import errors
+from zchat.consumer import Consumer
+from zchat.events import MemberJoined, MemberLeft, Typing
+from zchat.membership import Membership, Person
+from zchat.messages import Message, Position
+from zchat.picture import RETURN_SECONDS
+from zchat.reading import Reading
+from zchat.state import MARK_AGAIN, TYPING_EVERY
+from zchat.wire import pack
+
+DIRECT = "@alice\nbob"
+
+
+@pytest.fixture
+def wire() -> Wire:
+    return Wire()
+
+
+def named(room: str, *people: tuple[str, int, bool, int], whole: bool = True) -> list[Any]:
+    """Return an update with names."""
+    return [room, whole, len(people), [list(each) for each in people], 0, 0]
+
+
+def own_mark(wire: Wire) -> list[Any]:
+    """Return the one mark that has gone out since the last look."""
+    [mark] = wire.commands("mark")
+    return mark
+
+
+# -- state frames ----------------------------------------------------------------------------------
+
+
+def test_a_state_frame_is_answered_at_once_with_its_number(wire: Wire) -> None:
+    for number in (1, 2):
+        wire.say("state", number, [], [])
+        assert wire.commands() == [["seen", number]]
+
+
+def test_state_frames_fill_the_pictures_of_their_rooms(wire: Wire) -> None:
+    feeds = {room: wire.join(room)[0] for room in ("General", "Sports")}
+    wire.say("state", 1, [named("General", ("alice", 5, False, 0)), ["Sports", True, 900, None, 3, 4]], [])
+    wire.say("state", 2, [named("General", ("bob", 6, True, 2), whole=False)], [])
+    assert feeds["General"].picture.take()[0] == MemberJoined("General", "bob")
+    assert feeds["Sports"].picture.members == 900
+    assert feeds["General"].told == 1
+
+
+def test_updates_of_rooms_that_were_left_are_dropped(wire: Wire) -> None:
+    feed, membership = wire.join()
+    wire.core.leave(membership, FakeCall())
+    wire.say("state", 1, [named("General", ("bob", 6, True, 2))], [])
+    assert feed.picture.members == 0
+    assert wire.commands("seen") == [["seen", 1]]
+
+
+@pytest.mark.parametrize(
+    "rooms",
+    [
+        [["General"]],
+        [named("General", ("bob", -1, True, 2))],
+        [named("General", ("x" * 65, 1, True, 2))],
+        [["General", True, "many", [], 0, 0]],
+        [["General", True, 1, 5, 0, 0]],
+        [5],
+    ],
+)
+def test_a_state_frame_that_is_malformed_ends_the_client(wire: Wire, rooms: list[Any]) -> None:
+    wire.join()
+    wire.say("state", 1, rooms, [])
+    assert isinstance(wire.failed_with(), errors.ProtocolError)
+
+
+def test_who_does_not_come_back_after_a_loss_has_left_in_the_end(wire: Wire) -> None:
+    feed, _ = wire.join()
+    wire.say("state", 1, [named("General", ("alice", 5, False, 0), ("bob", 6, True, 0))], [])
+    feed.picture.take()
+    wire.come_back()
+    assert feed.picture.take() == [Typing("General", "bob", False)]
+    wire.rejoin()
+    wire.say("state", 1, [named("General", ("alice", 5, False, 0))], [])
+    back = wire.now
+    told = feed.told
+    while feed.told == told:
+        wire.say("pong", 1000)
+        wire.now = wire.core.tick(wire.now)
+        wire.core.tick(wire.now)
+    assert RETURN_SECONDS <= wire.now - back <= RETURN_SECONDS + 0.1
+    assert feed.picture.take() == [MemberLeft("General", "bob")]
+
+
+# -- typing ----------------------------------------------------------------------------------------
+
+
+def test_typing_goes_out_once_in_three_seconds_however_often_it_is_told(wire: Wire) -> None:
+    _, membership = wire.join()
+    for _ in range(100):
+        wire.core.typing(membership, True, wire.now)
+        wire.now += TYPING_EVERY / 50
+    assert wire.commands() == [["typing", "General", True]] * 2
+
+
+def test_that_typing_has_ended_goes_out_if_it_was_told(wire: Wire) -> None:
+    _, membership = wire.join()
+    wire.core.typing(membership, False, wire.now)
+    assert wire.commands() == []
+    wire.core.typing(membership, True, wire.now)
+    for _ in range(2):
+        wire.core.typing(membership, False, wire.now + 1)
+    assert wire.commands() == [["typing", "General", True], ["typing", "General", False]]
+
+
+def test_a_message_ends_typing_without_another_word(wire: Wire) -> None:
+    _, membership = wire.join()
+    wire.core.typing(membership, True, wire.now)
+    wire.core.offer("General", FakeBatch("said"))
+    wire.core.typing(membership, False, wire.now)
+    assert [command[0] for command in wire.commands()] == ["typing", "send"]
+
+
+def test_typing_without_a_connection_or_in_a_room_that_was_left_comes_to_nothing(wire: Wire) -> None:
+    _, membership = wire.join()
+    wire.core.typing(membership, True, wire.now)
+    wire.come_back()
+    wire.core.typing(membership, False, wire.now)
+    wire.core.typing(membership, True, wire.now + TYPING_EVERY)
+    wire.rejoin()
+    wire.core.leave(membership, FakeCall())
+    wire.core.typing(membership, True, wire.now + TYPING_EVERY)
+    assert wire.commands("typing") == []
+
+
+# -- marks -----------------------------------------------------------------------------------------
+
+
+def test_marks_are_conflated_while_one_is_on_its_way(wire: Wire) -> None:
+    _, membership = wire.join()
+    for seq in (3, 5, 4, 9, 8):
+        wire.core.mark(membership, seq)
+    first = own_mark(wire)
+    assert first[2:] == ["General", 3]
+    wire.ok(first, 3)
+    second = own_mark(wire)
+    assert second[2:] == ["General", 9]
+    wire.ok(second, 9)
+    assert wire.commands() == []
+    assert not wire.core._pending
+
+
+def test_a_mark_without_an_answer_is_sent_again_once_the_room_is_joined_again(wire: Wire) -> None:
+    _, membership = wire.join()
+    wire.core.mark(membership, 3)
+    wire.come_back()
+    wire.core.mark(membership, 5)
+    assert wire.commands("mark") == []
+    return_to(wire, membership)
+    assert own_mark(wire)[2:] == ["General", 5]
+
+
+def return_to(wire: Wire, membership: Membership, *, gap: bool = False) -> None:
+    """Answer the join that is on its way."""
+    join = next(command for command in reversed(wire.port.sent) if command[0] == "join")
+    wire.ok(join, join[2], *(join[4] or (77, 0)), 1, 0, 10, gap)
+    assert membership.live
+
+
+def test_a_mark_of_a_log_that_may_be_no_more_is_dropped(wire: Wire) -> None:
+    _, membership = wire.join()
+    wire.core.mark(membership, 3)
+    wire.come_back()
+    return_to(wire, membership, gap=True)
+    assert wire.commands("mark") == []
+    assert not wire.core._pending
+
+
+def test_a_mark_that_the_broker_has_no_place_for_is_sent_again_later(wire: Wire) -> None:
+    feed, membership = wire.join()
+    wire.core.mark(membership, 3)
+    wire.core.tick(wire.now)
+    wire.refuse(own_mark(wire), errors.Busy("too many marks"))
+    start = wire.now
+    again: list[Any] = []
+    while not again:
+        wire.now = wire.core.tick(wire.now)
+        wire.say("pong", 1000)
+        wire.core.tick(wire.now)
+        again = wire.commands("mark")
+    assert wire.now - start == pytest.approx(MARK_AGAIN)
+    assert feed.picture.refusal() is None
+    wire.ok(again[0], 3)
+    assert not wire.core._pending
+
+
+def test_a_mark_that_is_refused_for_good_is_told_and_not_sent_again(wire: Wire) -> None:
+    feed, membership = wire.join()
+    wire.core.mark(membership, 3)
+    wire.refuse(own_mark(wire), errors.NoSuchRoom("there is no General"))
+    assert isinstance(feed.picture.refusal(), errors.NoSuchRoom)
+    assert not wire.core._pending
+    wire.core.mark(membership, 4)
+    assert own_mark(wire)[3] == 4
+
+
+def test_close_waits_for_a_mark(wire: Wire) -> None:
+    _, membership = wire.join()
+    wire.core.mark(membership, 3)
+    wire.core.mark(membership, 4)
+    wire.core.close(wire.now + 5)
+    wire.ok(own_mark(wire), 3)
+    assert wire.core.state.value == "closing"
+    wire.ok(own_mark(wire), 4)
+    assert [command[0] for command in wire.commands()] == ["bye"]
+
+
+def test_close_tries_a_mark_that_the_broker_had_no_place_for_once_more(wire: Wire) -> None:
+    feed, membership = wire.join()
+    wire.core.mark(membership, 3)
+    wire.refuse(own_mark(wire), errors.Busy("too many marks"))
+    wire.core.close(wire.now + 5)
+    wire.refuse(own_mark(wire), errors.Busy("too many marks"))
+    assert [command[0] for command in wire.commands()] == ["bye"]
+    assert isinstance(feed.picture.refusal(), errors.Busy)
+
+
+def test_a_room_that_was_left_is_marked_all_the_same(wire: Wire) -> None:
+    _, membership = wire.join()
+    wire.core.leave(membership, FakeCall())
+    wire.core.mark(membership, 3)
+    wire.come_back()
+    assert own_mark(wire)[2:] == ["General", 3]
+
+
+# -- direct rooms ----------------------------------------------------------------------------------
+
+
+def test_an_invitation_is_handed_on_with_its_position(wire: Wire) -> None:
+    wire.say("state", 1, [], [[DIRECT, "bob", 77, 3]])
+    assert wire.port.invitations == [(DIRECT, "bob", (77, 3))]
+
+
+def test_an_invitation_to_a_room_that_is_joined_is_dropped(wire: Wire) -> None:
+    wire.join(DIRECT)
+    wire.say("state", 1, [], [[DIRECT, "bob", 77, 3]])
+    wire.come_back()
+    wire.say("state", 1, [], [[DIRECT, "bob", 77, 3]])
+    assert wire.port.invitations == []
+
+
+def test_a_direct_room_is_shown_under_the_other_users_name(wire: Wire) -> None:
+    feed, membership = wire.join(DIRECT)
+    assert (membership.name, membership.shown) == (DIRECT, "@bob")
+    wire.say("state", 1, [named(DIRECT, ("alice", 5, False, 0))], [])
+    wire.say("state", 2, [named(DIRECT, ("bob", 5, False, 0), whole=False)], [])
+    assert feed.picture.take() == [MemberJoined("@bob", "bob")]
+
+
+def test_what_goes_wrong_with_a_message_names_the_room_as_the_application_does(wire: Wire) -> None:
+    wire.join(DIRECT)
+    batch = FakeBatch("x")
+    wire.core.offer(DIRECT, batch)
+    wire.core.close(wire.now)
+    wire.core.tick(wire.now)
+    assert "@bob" in str(batch.errors[0])
+    assert "\n" not in str(batch.errors[0])
+
+
+def test_a_feed_learns_its_room_before_anything_comes() -> None:
+    wire, feed = Wire(), FakeFeed()
+    wire.join("General", feed)
+    assert feed.picture._room == "General"
+
+
+# -- through one loop ------------------------------------------------------------------------------
+
+
+def test_who_breaks_off_a_loop_at_a_change_of_the_picture_finds_the_messages_in_the_next() -> None:
+    consumer = Consumer()
+    reading = Reading(consumer.arrived, lambda membership, taken: None)
+    reading.begin(Membership("General", 1, Position(7, 0), 10, reading, sure=True))
+    reading.picture.begin("General", "alice")
+    reading.picture.named(True, 0, {}, 0.0)
+    consumer.readings.append(reading)
+    reading.picture.named(False, 1, {"bob": Person("bob", 5, False, 0)}, 0.0)
+    reading.push(["push", "General", 7, 0, 1, [[1, 5, "bob", b"p" * 16, pack(["hi"])]]])
+    assert next(consumer.events(0)) == MemberJoined("General", "bob")
+    assert [event.body for event in consumer.events(0) if isinstance(event, Message)] == ["hi"]

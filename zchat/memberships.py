@@ -1,0 +1,166 @@
+"""The rooms that the client's core is in, joined again over one connection after the other."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from zchat import errors
+from zchat.direct import shown_name
+from zchat.membership import Feed, Membership
+from zchat.messages import Position
+from zchat.requests import Done, Request, Requests
+from zchat.sending import Sending
+from zchat.state import RoomStates
+from zchat.wire import pack
+
+
+class Memberships:
+    """Keep the joined rooms, by name as the broker writes it, and those to be joined again.
+
+    `lose` is called when a join can't be repeated for now: the connection is given up.
+    """
+
+    def __init__(
+        self,
+        user: str,
+        send: Callable[[bytes], None],
+        requests: Requests,
+        sending: Sending,
+        lose: Callable[[errors.ZchatError], None],
+    ) -> None:
+        self._user = user
+        self._send = send
+        self._requests = requests
+        self._sending = sending
+        self._lose = lose
+        self.rooms: dict[str, Membership] = {}
+        self.states: RoomStates
+        self._again: deque[Membership] = deque()
+        self._joins = 0
+        self._connected = False
+
+    # -- calls -------------------------------------------------------------------------------------
+
+    def join(self, name: str, position: Position | None, create: bool, feed: Feed) -> tuple[tuple[Any, ...], Done]:
+        """Return the fields of a request to join a room, and what makes the `Membership` of its answer."""
+        self._joins += 1
+        fields = (name, self._joins, None if position is None else tuple(position), 0, create)
+        return fields, partial(self._joined, self._joins, feed)
+
+    def leave(self, room: Membership) -> bool:
+        """Forget a room; True if the broker has to be told that it is left."""
+        told = self._connected and room not in self._again
+        self._forget(room)
+        return told
+
+    def credit(self, room: Membership, taken: int) -> None:
+        """Take note that so many notifications were taken since the first join, and tell the broker."""
+        if not room.left and taken > room.taken:
+            room.taken = taken
+            self._return_credit(room)
+
+    # -- what comes in -----------------------------------------------------------------------------
+
+    def notified(self, notice: list[Any]) -> None:
+        """Take a notification; raises ProtocolError if it isn't the one behind the last."""
+        room = self.rooms.get(notice[1])
+        if room is None or not room.live:
+            return  # left meanwhile
+        if notice[3] != room.upto:
+            raise errors.ProtocolError(f"{room.name}: a notification after {notice[3]}, not after {room.upto}")
+        room.notified(notice[2], notice[4])
+        room.feed.push(notice)
+
+    def own(self, name: str, epoch: int, first: int, last: int) -> None:
+        """Take note that own messages are stored there."""
+        room = self.rooms.get(name)
+        if room is not None:
+            room.own(epoch, first, last)
+            room.feed.own(epoch, first, last)
+
+    # -- the connection ----------------------------------------------------------------------------
+
+    def opened(self) -> None:
+        """Take note that there is a connection: all rooms are to be joined again."""
+        self._connected = True
+        self._again.extend(self.rooms.values())
+        self.states.opened()
+
+    def lost(self) -> None:
+        """Take note that the connection is lost."""
+        self._connected = False
+        self._again.clear()
+        for room in self.rooms.values():
+            room.live = False
+        self._sending.lost(self.rooms)
+        self.states.lost()
+
+    def pump(self, free: Callable[[], bool], mark: int) -> None:
+        """Join rooms again while there are places for requests, with windows of `mark`."""
+        while self._again and free():
+            room = self._again.popleft()
+            self._joins += 1
+            held = room.rejoin(self._joins, mark)
+            # A room that the broker has forgotten meanwhile, as nobody was in it, is made again.
+            fields = (room.name, room.join, tuple(room.position), held, True)
+            self._requests.issue(Request("join", fields, None, special=partial(self._rejoined, room)))
+
+    # -- within ------------------------------------------------------------------------------------
+
+    def _joined(self, number: int, feed: Feed, result: list[Any]) -> Membership:
+        name, position, mark, gap = _place(result)
+        room = Membership(name, number, position, mark, feed, sure=not gap)
+        room.shown = shown_name(self._user, name)
+        self.rooms[name] = room
+        feed.begin(room)
+        self.states.joined(room, self._user)
+        return room
+
+    def _rejoined(self, room: Membership, result: list[Any] | None, error: errors.Refused | None) -> None:
+        """Go on with a room: its notifications, its credit, its lane; or end it if it can't be joined any more."""
+        if self.rooms.get(room.name) is not room:
+            return  # left meanwhile
+        if error is not None and error.retryable:
+            self._lose(error)
+        elif error is not None:
+            lane = self._sending.lane(room.name)
+            self._forget(room)
+            if lane is not None:
+                lane.fail(error)
+            room.feed.end(error)
+        elif result is not None:
+            name, _, mark, gap = _place(result)
+            if name != room.name:  # another broker spells it in its own way
+                self.rooms[name] = self.rooms.pop(room.name)
+                if (lane := self._sending.lane(name)) is not None:
+                    lane.name = name
+            room.rejoined(name, mark, sure=not gap)
+            room.shown = shown_name(self._user, name)
+            room.feed.begin(room)
+            self._return_credit(room)
+            self._sending.open(name)
+            self.states.joined(room, self._user, another_log=gap)
+
+    def _forget(self, room: Membership) -> None:
+        room.left = True
+        if self.rooms.get(room.name) is room:
+            del self.rooms[room.name]
+        if room in self._again:
+            self._again.remove(room)
+        self._sending.open(room.name)
+        self.states.left(room)
+
+    def _return_credit(self, room: Membership) -> None:
+        if self._connected and room.live and room.taken > room.base:
+            self._send(pack(("credit", room.name, room.join, room.taken - room.base)))
+
+
+def _place(result: list[Any]) -> tuple[str, Position, int, bool]:
+    """Return what the answer to a join says: the room's name, the position, the mark, whether a gap comes first."""
+    name, epoch, seq, _first, _last, mark, gap = result[:7]
+    if type(name) is not str:
+        raise TypeError("the name of a room is text")
+    return name, Position(int(epoch), int(seq)), int(mark), bool(gap)

@@ -1,0 +1,204 @@
+"""A room's state as the client knows it: the latest values, and what the application was told of them.
+
+The application is told the difference between the two when it takes events: however much has
+happened meanwhile, there is no more of it than the room has people.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from math import inf
+
+from zchat.errors import Refused
+from zchat.events import Crowd, Event, Invited, MemberJoined, MemberLeft, ReadMark, Typing
+from zchat.membership import Person
+from zchat.names import fold
+
+log = logging.getLogger("zchat.client")
+
+RETURN_SECONDS = 3.0
+"""Seconds that who was here before a lost connection still counts as here after it: a broker that was
+started again takes some time to see its members come back."""
+
+
+class Picture:
+    """Hold a room's state; `changed` is called when there is something to tell. Any thread may call.
+
+    `members` is how many users are here, 0 until the broker has told.
+    """
+
+    def __init__(self, changed: Callable[[], None]) -> None:
+        self._changed = changed
+        self._lock = threading.Lock()
+        self._room = ""
+        self._own = ""
+        self._own_mark = 0
+        self._first = True
+        self._begun = False
+        self.members = 0
+        self._people: dict[str, Person] = {}
+        self._before: dict[str, Person | None] = {}  # of those who have changed: what the application knows
+        self._missing: set[str] = set()
+        self._missing_until = inf
+        self._crowd: Crowd | None = None
+        self._crowd_told: Crowd | None = None
+        self._invited: Invited | None = None
+        self._untaken: list[Event] = []
+        self._refused: Refused | None = None
+
+    # -- the receive thread ------------------------------------------------------------------------
+
+    def begin(self, room: str, user: str) -> None:
+        """See `zchat.membership.View`."""
+        with self._lock:
+            self._room = room
+            self._own = fold(user)
+            self._first = True
+
+    def named(self, whole: bool, members: int, people: dict[str, Person | None], now: float) -> None:
+        """See `zchat.membership.View`. The first names tell nothing: that is how the room was found."""
+        with self._lock:
+            self._crowd = self._crowd_told = None
+            if whole:
+                gone = self._people.keys() - people.keys()
+                if self._first and gone:
+                    self._missing, self._missing_until = gone, now + RETURN_SECONDS
+                for key in gone - self._missing:
+                    self._change(key, None)
+            for key, person in people.items():
+                self._missing.discard(key)
+                self._change(key, person)
+            if not self._begun:
+                self._before.clear()
+            self._begun = True
+            self._first = False
+            self.members = members + len(self._missing)
+        self._tell()
+
+    def crowded(self, members: int, typing: int, caught_up: int) -> None:
+        """See `zchat.membership.View`. Whoever was named stays as he was, until there are names again."""
+        with self._lock:
+            self._stop_typing()
+            self._missing.clear()
+            self._missing_until = inf
+            self._crowd = Crowd(self._room, members, typing, caught_up)
+            self._first = False
+            self.members = members
+        self._tell()
+
+    def marked(self, seq: int) -> None:
+        """See `zchat.membership.View`."""
+        with self._lock:
+            self._own_mark = seq
+
+    def unmarked(self, error: Refused) -> None:
+        """See `zchat.membership.View`."""
+        log.warning("%s could not be marked as read: %s", self._room, error)
+        self._refused = error
+
+    def expire(self, now: float) -> float:
+        """See `zchat.membership.View`."""
+        if now >= self._missing_until:
+            with self._lock:
+                self.members -= len(self._missing)
+                for key in self._missing:
+                    self._change(key, None)
+                self._missing = set()
+                self._missing_until = inf
+            self._tell()
+        return self._missing_until
+
+    def lost(self) -> None:
+        """See `zchat.membership.View`."""
+        with self._lock:
+            self._stop_typing()
+            self._missing_until = inf
+        self._tell()
+
+    def invited(self, user: str) -> None:
+        """Tell, before anything else, that the room was joined because `user` has written there."""
+        with self._lock:
+            self._invited = Invited(self._room, user)
+        self._tell()
+
+    # -- the application's threads -----------------------------------------------------------------
+
+    @property
+    def waiting(self) -> bool:
+        """Tell whether `take` may find something."""
+        return bool(self._untaken or self._invited or self._before or self._crowd != self._crowd_told)
+
+    def take(self) -> list[Event]:
+        """Return what the application hasn't been told, and count it as told."""
+        with self._lock:
+            if self._untaken:
+                events, self._untaken = self._untaken, []
+                return events
+            events = [] if self._invited is None else [self._invited]
+            self._invited = None
+            before, self._before = self._before, {}
+            for key, was in before.items():
+                self._difference(key, was, self._people.get(key), events)
+            if self._crowd is not None and self._crowd != self._crowd_told:
+                events.append(self._crowd)
+            self._crowd_told = self._crowd
+            return events
+
+    def put_back(self, events: list[Event]) -> None:
+        """Keep what was taken and not told after all."""
+        with self._lock:
+            self._untaken = events
+
+    def refusal(self) -> Refused | None:
+        """Return, once, why the broker would not store a mark."""
+        refused, self._refused = self._refused, None
+        return refused
+
+    # -- under the lock ----------------------------------------------------------------------------
+
+    def _change(self, key: str, person: Person | None) -> None:
+        was = self._people.get(key)
+        if person == was:
+            return
+        if key == self._own and not self._moved_elsewhere(was, person):
+            pass
+        elif key not in self._before:
+            self._before[key] = was
+        elif self._before[key] == person:
+            del self._before[key]
+        if person is None:
+            del self._people[key]
+        else:
+            self._people[key] = person
+
+    def _moved_elsewhere(self, was: Person | None, now: Person | None) -> bool:
+        """Tell whether the own user's mark was moved by another session."""
+        return was is not None and now is not None and now.mark > max(was.mark, self._own_mark)
+
+    def _stop_typing(self) -> None:
+        for key, person in self._people.items():
+            if person.typing:
+                self._change(key, person._replace(typing=False))
+
+    def _difference(self, key: str, was: Person | None, now: Person | None, events: list[Event]) -> None:
+        if key == self._own:
+            if now is not None and self._moved_elsewhere(was, now):
+                events.append(ReadMark(self._room, now.user, now.mark))
+            return
+        if was is not None and was.typing and not (now is not None and now.typing):
+            events.append(Typing(self._room, was.user, False))
+        if was is None and now is not None:
+            events.append(MemberJoined(self._room, now.user))
+        elif was is not None and now is None:
+            events.append(MemberLeft(self._room, was.user))
+        if now is not None:
+            if now.mark != (was.mark if was else 0):
+                events.append(ReadMark(self._room, now.user, now.mark))
+            if now.typing and not (was is not None and was.typing):
+                events.append(Typing(self._room, now.user, True))
+
+    def _tell(self) -> None:
+        if self.waiting:
+            self._changed()
