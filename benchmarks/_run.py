@@ -89,6 +89,10 @@ class Pipe:
         """Wait for a value."""
         return self._connection.recv()
 
+    def waiting(self) -> bool:
+        """Tell whether `hear` would return at once."""
+        return self._connection.poll()
+
     def wait_for_the_end(self) -> None:
         """Return when the other side is gone."""
         try:
