@@ -207,9 +207,9 @@ def _router(context: zmq.Context[zmq.Socket[bytes]], settings: Settings) -> zmq.
     router = context.socket(zmq.ROUTER)
     router.linger = int(LINGER_SECONDS * 1000)
     router.setsockopt(zmq.ROUTER_MANDATORY, 1)
-    # Twice what a session may have unanswered in its busiest room, pushes and replies: libzmq hands
-    # room back in steps of half the mark.
-    router.setsockopt(zmq.SNDHWM, 2 * (settings.high_water_mark + MAX_REQUESTS))
+    # Twice what a session may have unanswered in its busiest room, pushes, replies and a state frame:
+    # libzmq hands room back in steps of half the mark.
+    router.setsockopt(zmq.SNDHWM, 2 * (settings.high_water_mark + MAX_REQUESTS + 1))
     router.setsockopt(zmq.RCVHWM, RECEIVE_MARK)
     router.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME)
     router.setsockopt(zmq.BACKLOG, BACKLOG)

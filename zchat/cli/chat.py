@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from threading import Lock
+from typing import NamedTuple
 
 from zchat import Client, Room
 from zchat.cli.commands import COMMANDS, Quit
-from zchat.cli.show import Display, counted, gap_text, harmless, link_text, table
+from zchat.cli.people import People
+from zchat.cli.show import Display, clock, counted, gap_text, harmless, harmless_name, link_text, table
 from zchat.errors import ConnectionLost, UsageError, ZchatError
-from zchat.events import Disconnected, Event, Gap, Reconnected
+from zchat.events import (
+    Crowd,
+    Disconnected,
+    Event,
+    Gap,
+    Invited,
+    MemberJoined,
+    MemberLeft,
+    Reconnected,
+    Typing,
+)
 from zchat.messages import Message
-from zchat.names import fold
+from zchat.names import DIRECT, fold
 
 UNSEEN = 10
 """Messages that `/messages` shows of a room not seen before: what fits a small screen."""
@@ -19,8 +34,16 @@ UNSEEN = 10
 MAX_SHOWN = 1000
 """Messages that `/messages` shows at most: one request; for more there is `zchat tail`."""
 
+MEMBERS_SHOWN = 50
+"""People that `/members` names; `zchat members` names all."""
+
 COMPLETION_SECONDS = 0.5
-"""Seconds that the names of rooms may take to complete a word: nothing that is typed shows meanwhile."""
+"""Seconds that the names of rooms or people may take to complete a word: nothing that is typed shows meanwhile."""
+
+
+def quoted(user: str) -> str:
+    """Return a user's name as `/msg` takes it: in quotation marks if there is a blank in it."""
+    return f'"{user}"' if " " in user else user
 
 
 def ends(error: ZchatError) -> bool:
@@ -28,14 +51,35 @@ def ends(error: ZchatError) -> bool:
     return isinstance(error, ConnectionLost) or isinstance(error.__cause__, ConnectionLost)
 
 
-class Chat:
-    """Hold one conversation; `show` is called with each text to show, from any thread.
+class Habits(NamedTuple):
+    """Say what a conversation does by itself.
 
-    `on_event` belongs to the client's handler thread, everything else to one other thread.
+    `typing`: tell the others that one types; `marks`: mark what is shown as read; `comings`: show
+    who comes and goes.
     """
 
-    def __init__(self, show: Callable[[str], None]) -> None:
+    typing: bool
+    marks: bool
+    comings: bool
+
+
+class Chat:
+    """Hold one conversation; `show` is called with each text to show, `typing_changed` when others type or stop.
+
+    Both are called from any thread. `on_event` belongs to the client's handler thread, everything
+    else to one other thread unless it says so.
+    """
+
+    def __init__(
+        self, show: Callable[[str], None], habits: Habits, typing_changed: Callable[[], None] = lambda: None
+    ) -> None:
         self._show = show
+        self._habits = habits
+        self._typing_changed = typing_changed
+        self._people = People()
+        self._client: Client | None = None
+        self._invitations: deque[str] = deque()
+        self._typed = False
         self._showing = Lock()
         self._display = Display()
         self._rooms: dict[str, Room] = {}
@@ -45,6 +89,7 @@ class Chat:
     def begin(self, client: Client, names: Iterable[str]) -> None:
         """Join the rooms; text goes to the first."""
         self._client = client
+        self._accept(client)
         first, *others = names
         self.tell(f"{client.user} at {client.url}; /help lists the commands")
         self.join(first)
@@ -56,6 +101,20 @@ class Chat:
         """Return the name of the room that text goes to, None if one is in no room. Any thread."""
         room = self._current
         return room.name if room else None
+
+    @property
+    def typing(self) -> str:
+        """Say who types in the current room, nothing if nobody does. Any thread."""
+        return self._people.typing(self.current) if self.current else ""
+
+    def typed(self, text: str) -> None:
+        """Tell the others in the current room, or no longer, by what stands in the line being typed. Any thread."""
+        says = bool(text.strip()) and (not text.startswith("/") or text.startswith("//"))
+        room = self._current
+        if self._habits.typing and room is not None and (says or self._typed):
+            with suppress(UsageError):  # closed meanwhile
+                room.typing(says)
+        self._typed = says
 
     def enter(self, line: str) -> bool:
         """Do what a typed line says, as `do`; what goes wrong is told and the conversation goes on.
@@ -91,6 +150,18 @@ class Chat:
         match event:
             case Message():
                 self._show_messages([event])
+                self._mark(event)
+            case MemberJoined() | MemberLeft():
+                if self._habits.comings and (text := self._people.came_or_went(event, time.monotonic())):
+                    self.tell(text)
+            case Typing() | Crowd():
+                self._people.typed(event)
+                self._typing_changed()
+            case Invited():
+                self._invitations.append(event.user)
+                if self._client is not None:
+                    self._accept(self._client)
+                self.tell(f"{event.user} writes to you; /msg {quoted(event.user)} TEXT answers")
             case Gap():
                 self.complain(gap_text(event))
             case Disconnected():
@@ -108,12 +179,33 @@ class Chat:
 
     def join(self, name: str, switch: bool = True) -> None:
         """Be in a room, and let text go there if `switch`."""
-        room = self._client.join(name)  # the same if one is in it; a broker may have ended it meanwhile
+        room = self._connected().join(name)  # the same if one is in it; a broker may have ended it meanwhile
         self._rooms[fold(room.name)] = room
         if switch:
             self._turn_away()
             self._turn_to(room)
         self.tell(f"you are in {room.name}" + ("" if switch else " as well"))
+
+    def write(self, user: str, text: str) -> None:
+        """Say something to one user in the direct room with them; without text, go there."""
+        if not text:
+            self.join(f"{DIRECT}{user}")
+            return
+        room = self._connected().direct(user)
+        self._rooms[fold(room.name)] = room
+        self._sent(room.send(text))
+
+    def members(self) -> None:
+        """Show who is in the current room, since when, and who of them types."""
+        room = self._in_a_room()
+        found = room.members()
+        self.tell(f"{len(found)} {'person is' if len(found) == 1 else 'people are'} in {room.name}")
+        rows = [(harmless_name(each.user), f"since {clock(each.since)}") for each in found[:MEMBERS_SHOWN]]
+        self._show("\n".join(f"  {line}" for line in table(rows)))
+        if len(found) > MEMBERS_SHOWN:
+            self.tell(f"and {len(found) - MEMBERS_SHOWN} more; zchat members names all")
+        if self.typing:
+            self.tell(self.typing)
 
     def leave(self) -> None:
         """Leave the current room; text goes to the one that was joined last before it."""
@@ -127,7 +219,7 @@ class Chat:
     def list_rooms(self) -> None:
         """Show what rooms there are, with a mark at those one is in."""
         rows = []
-        for room in self._client.rooms():
+        for room in self._connected().rooms():
             mark = (
                 ">" if fold(room.name) == fold(self.current or "") else "*" if fold(room.name) in self._rooms else " "
             )
@@ -136,13 +228,19 @@ class Chat:
                     f"{mark} {harmless(room.name)}",
                     f"{room.members} in it",
                     counted(room.last - room.first + 1, "message"),
+                    f"{room.unread} unread" if room.unread else "",
                 )
             )
         self._show("\n".join(f"  {line}" for line in table(rows)) if rows else "* there are no rooms")
 
     def room_names(self) -> list[str]:
         """Return the names of the rooms that there are. Any thread."""
-        return [room.name for room in self._client.rooms(timeout=COMPLETION_SECONDS)]
+        return [room.name for room in self._connected().rooms(timeout=COMPLETION_SECONDS)]
+
+    def user_names(self) -> list[str]:
+        """Return the names of the people in the current room. Any thread."""
+        room = self._in_a_room()
+        return [each.user for each in room.members(timeout=COMPLETION_SECONDS)]
 
     def messages(self, count: int | None) -> None:
         """Show what was said in the current room since one last saw it, or the last `count`."""
@@ -161,9 +259,39 @@ class Chat:
         if len(found) == MAX_SHOWN and found[0].seq > first:
             self.tell(f"the last {MAX_SHOWN}; zchat tail shows more")
         self._show_messages(found)
+        self._mark(found[-1])
 
     def _say(self, text: str) -> None:
-        self._show_messages([self._in_a_room().send(text)])
+        self._typed = False  # the message ends it
+        self._sent(self._in_a_room().send(text))
+
+    def _sent(self, message: Message) -> None:
+        self._show_messages([message])
+        self._mark(message)
+
+    def _mark(self, message: Message) -> None:
+        """Mark a room as read up to a message that has been shown."""
+        room = self._rooms.get(fold(message.room))
+        if self._habits.marks and room is not None:
+            try:
+                room.mark_read(message.seq)
+            except UsageError:  # closed meanwhile
+                pass
+            except ZchatError as error:
+                self.complain(f"{message.room} is not marked as read: {error}")
+
+    def _accept(self, client: Client) -> None:
+        """Take the direct rooms into which one was invited among one's own; the client has joined them."""
+        while self._invitations:
+            try:
+                room = client.direct(self._invitations.popleft())
+            except IndexError:  # the other thread was here
+                return
+            self._rooms.setdefault(fold(room.name), room)
+
+    def _connected(self) -> Client:
+        assert self._client is not None, "begin comes first"
+        return self._client
 
     def _in_a_room(self) -> Room:
         if self._current is None:

@@ -41,6 +41,23 @@ def _leave(chat: Chat, argument: str) -> None:
     chat.leave()
 
 
+def _members(chat: Chat, argument: str) -> None:
+    _no_argument("/members", argument)
+    chat.members()
+
+
+def _msg(chat: Chat, argument: str) -> None:
+    if argument.startswith('"'):  # a name with blanks
+        user, closed, text = argument[1:].partition('"')
+        if not closed:
+            raise UsageError('/msg "NAME" TEXT: the second quotation mark is missing')
+    else:
+        user, _, text = argument.partition(" ")
+    if not user:
+        raise UsageError("to whom? /msg USER TEXT")
+    chat.write(user.strip(), text.strip())
+
+
 def _messages(chat: Chat, argument: str) -> None:
     if argument and not (argument.isascii() and argument.isdigit() and len(argument) < 10):
         raise UsageError(f"/messages [N]: N is a number, not {argument}")
@@ -70,6 +87,8 @@ COMMANDS: dict[str, Command] = {
         Command("/list", "", "what rooms there are", _list),
         Command("/join", "ROOM", "go to a room; what is said in the others is shown too", _join),
         Command("/leave", "", "leave the room", _leave),
+        Command("/members", "", "who is in the room, and since when", _members),
+        Command("/msg", "USER [TEXT]", "say it to USER alone; without TEXT go to the room of you two", _msg),
         Command("/messages", "[N]", "what was said since you last saw the room, or the last N", _messages),
         Command("/help", "", "this list", _help),
         Command("/quit", "", "leave the chat", _quit),

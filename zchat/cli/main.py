@@ -12,6 +12,7 @@ from zchat import __version__
 from zchat.cli.broker import broker
 from zchat.cli.client import client
 from zchat.cli.failures import WRONG_USAGE, Program
+from zchat.cli.members import members
 from zchat.cli.options import log_level
 from zchat.cli.rooms import rooms
 from zchat.cli.send import send
@@ -37,6 +38,7 @@ def program(context: click.Context) -> None:
       make 2>&1 | zchat send Builds       say every line
       zchat tail -f General               watch a room
       zchat rooms                         see what rooms there are
+      zchat members General               see who is in one
 
     \b
     ZCHAT_URL stands in for --connect, ZCHAT_USER for --user.
@@ -51,7 +53,7 @@ def program(context: click.Context) -> None:
         context.exit(WRONG_USAGE)
 
 
-for _command in (broker, client, send, tail, rooms):
+for _command in (broker, client, send, tail, rooms, members):
     program.add_command(_command)
 
 

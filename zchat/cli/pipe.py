@@ -7,7 +7,7 @@ from contextlib import suppress
 from queue import Full, Queue
 from threading import Thread
 
-from zchat.cli.chat import Chat, ends
+from zchat.cli.chat import Chat, Habits, ends
 from zchat.cli.connection import connect
 from zchat.cli.lines import stdin_lines
 from zchat.cli.show import counted
@@ -17,11 +17,11 @@ WAITING = 100
 """Lines read ahead of the one being sent: enough not to wait for the input, little to hold."""
 
 
-def run(url: str, user: str | None, rooms: tuple[str, ...]) -> None:
+def run(url: str, user: str | None, rooms: tuple[str, ...], habits: Habits) -> None:
     """Chat by standard input and output until the input ends or the broker refuses it for good.
 
     Raises:
-        ZchatError: a `/join` failed, which ends it, or a line could not be done, which is told as it happens.
+        ZchatError: a `/join` or `/msg` failed, which ends it, or a line could not be done, which is told as it happens.
     """
     lines: Queue[str | None] = Queue(WAITING)
     failures: list[Exception] = []
@@ -53,7 +53,7 @@ def run(url: str, user: str | None, rooms: tuple[str, ...]) -> None:
         except ZchatError as error:
             fail(error)
 
-    chat = Chat(show)
+    chat = Chat(show, habits)
     with connect(url, user, chat.on_event) as client:
         chat.begin(client, rooms)
         for work in (read, watch):
@@ -65,7 +65,7 @@ def run(url: str, user: str | None, rooms: tuple[str, ...]) -> None:
             except ZchatError as error:
                 if ends(error):
                     raise
-                if line.partition(" ")[0] == "/join":  # or what follows would be said in the room before
+                if line.partition(" ")[0] in ("/join", "/msg"):  # or what follows would be said in the room before
                     raise ZchatError(f"{line.rstrip()}: {error}; the lines behind it are not sent") from error
                 chat.complain(str(error))
                 undone += 1

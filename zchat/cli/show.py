@@ -207,5 +207,14 @@ class Display:
         return f"--- {when:%Y-%m-%d} ---\n{stamp}"
 
 
+def clock(timestamp: int) -> str:
+    """Return a time of today as `HH:MM`, an earlier one with its date; `timestamp` in microseconds since 1970."""
+    try:
+        when = datetime.fromtimestamp(timestamp / 1e6)
+    except (OverflowError, ValueError, OSError):  # no calendar has it
+        return "--:--"
+    return f"{when:%H:%M}" if when.date() == date.today() else f"{when:%Y-%m-%d %H:%M}"
+
+
 def _compact(body: Any) -> str:
     return harmless(json.dumps(plain(body), ensure_ascii=False))

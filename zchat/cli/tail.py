@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import select
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import click
 
@@ -16,6 +17,7 @@ from zchat.cli.show import Display, gap_text, json_line, link_text
 from zchat.errors import NoSuchRoom
 from zchat.events import Disconnected, Event, Gap, Reconnected
 from zchat.messages import GapReason, Message
+from zchat.names import fold
 from zchat.wire import MAX_INT
 
 PAGE = 1000
@@ -33,11 +35,19 @@ LOOK = 1.0
 @click.option(
     "--after", type=click.IntRange(0, MAX_INT), metavar="SEQ", help="Begin behind message SEQ (0: at the start)."
 )
+@click.option("--unread", is_flag=True, help="Begin with what is new to you, and mark what is shown as read.")
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is said from now on, until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line: room, seq, timestamp, user, body.")
 @connecting
 def tail(
-    url: str, user: str | None, room: str, count: int | None, after: int | None, follow: bool, as_json: bool
+    url: str,
+    user: str | None,
+    room: str,
+    count: int | None,
+    after: int | None,
+    unread: bool,
+    follow: bool,
+    as_json: bool,
 ) -> None:
     """Show the end of what was said in ROOM, which must exist.
 
@@ -46,16 +56,17 @@ def tail(
       zchat tail General                      the last 10 messages
       zchat tail -n 0 -f Builds | grep FAIL   what comes, filtered
       zchat tail --after 0 --json General     everything, for a program
+      zchat tail --unread General             what was said since you last read it
 
     In JSON, timestamp is in microseconds since 1970 (UTC), and a body that is no text keeps
     its form; what JSON lacks becomes {"$bytes": base64}, {"$float": "NaN"},
     {"$timestamp": nanoseconds}, {"$ext": [type, base64]} or {"$map": [[key, value], ...]}.
     Messages that are no longer kept are told on standard error, and so is a lost connection:
-    -f goes on once there is a broker again.
+    -f goes on once there is a broker again. What is new to you goes by the mark that --unread
+    and zchat client leave behind what they have shown; without one, everything is.
     """
-    if count is not None and after is not None:
-        raise click.UsageError("-n and --after exclude each other; leave one out")
-    output = _Output(as_json)
+    if (count is not None) + (after is not None) + unread > 1:
+        raise click.UsageError("-n, --after and --unread exclude each other; leave all but one out")
     with connect(url, user) as client:
         try:
             followed = client.join(room, create=False) if follow else None
@@ -65,29 +76,46 @@ def tail(
         end = newest[-1].seq if newest else 0
         if followed:  # what is behind its position comes by itself
             end = followed.position.seq
-        start = max(0, end - (10 if count is None else count)) if after is None else after
+        if unread:
+            start = _read_up_to(client, room)
+        else:
+            start = max(0, end - (10 if count is None else count)) if after is None else after
+        output = _Output(as_json, partial(client.mark_read, room) if unread else None)
         _history(client, room, start, end, asked=after is not None, output=output)
         if followed:
             _follow(client, output)
 
 
-class _Output:
-    """Write messages to standard output, whole batches at a time."""
+def _read_up_to(client: Client, room: str) -> int:
+    """Return the seq up to which the own user has read a room, or from where on it is kept."""
+    for info in client.rooms():
+        if fold(info.name) == fold(room):
+            return info.first - 1 if info.unread is None else info.last - info.unread
+    return 0
 
-    def __init__(self, as_json: bool) -> None:
+
+class _Output:
+    """Write messages to standard output, whole batches at a time; `mark` is called with the last seq of each."""
+
+    def __init__(self, as_json: bool, mark: Callable[[int], object] | None = None) -> None:
         self._as_json = as_json
+        self._mark = mark
+        self._last = 0
         self._display = Display()
         self._clean = True
 
     def write(self, message: Message) -> None:
         line = json_line(message._asdict()) if self._as_json else self._display.message(message)
         sys.stdout.write(line + "\n")
+        self._last = message.seq
         self._clean = False
 
     def flush(self) -> None:
         if not self._clean:
             sys.stdout.flush()
             self._clean = True
+            if self._mark is not None:  # not before: what nobody could read stays unread
+                self._mark(self._last)
 
 
 def _history(client: Client, room: str, after: int, upto: int, asked: bool, output: _Output) -> None:

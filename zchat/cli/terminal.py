@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from threading import Condition
 
@@ -17,7 +17,7 @@ from prompt_toolkit.output import Output
 from prompt_toolkit.shortcuts import CompleteStyle
 
 from zchat import Client
-from zchat.cli.chat import Chat
+from zchat.cli.chat import Chat, Habits, quoted
 from zchat.cli.commands import COMMANDS
 from zchat.cli.connection import connect
 from zchat.cli.show import harmless, wrapped
@@ -34,11 +34,11 @@ class _Interrupted(Exception):
     """Tell that Ctrl-C was typed: a KeyboardInterrupt in a task would tear the event loop down."""
 
 
-def run(url: str, user: str | None, rooms: tuple[str, ...]) -> None:
+def run(url: str, user: str | None, rooms: tuple[str, ...], habits: Habits) -> None:
     """Chat on the terminal until `/quit`, Ctrl-D, or the broker refuses it for good."""
     os.environ.setdefault("PROMPT_TOOLKIT_NO_CPR", "1")  # asking where the cursor is delays every message
     screen = Screen()
-    chat = Chat(screen.show)
+    chat = Chat(screen.show, habits, lambda: screen.redraw())
     with connect(url, user, chat.on_event) as client:
         try:
             asyncio.run(_converse(client, chat, screen, rooms))
@@ -48,6 +48,8 @@ def run(url: str, user: str | None, rooms: tuple[str, ...]) -> None:
 
 async def _converse(client: Client, chat: Chat, screen: Screen, rooms: tuple[str, ...]) -> None:
     session = _session(chat)
+    screen.redraw = session.app.invalidate  # any thread may call it
+    session.default_buffer.on_text_changed += lambda buffer: chat.typed(buffer.text)
     drawing = asyncio.create_task(screen.draw(session.output))
     watching = asyncio.create_task(asyncio.to_thread(client.wait))
 
@@ -85,6 +87,7 @@ def _session(chat: Chat) -> PromptSession[str]:
 
     return PromptSession(
         prompt,
+        rprompt=lambda: chat.typing,
         history=InMemoryHistory(),
         completer=ChatCompleter(chat),
         complete_while_typing=False,
@@ -99,6 +102,7 @@ class Screen:
     """Draw texts above the line that is being typed, in the order in which they come."""
 
     def __init__(self) -> None:
+        self.redraw: Callable[[], None] = lambda: None
         self._texts: list[str] = []
         self._changed = Condition()
         self._ended = False
@@ -149,7 +153,7 @@ def _write(output: Output, text: str) -> None:
 
 
 class ChatCompleter(Completer):
-    """Complete commands at a line's beginning, and the names of rooms behind `/join`."""
+    """Complete commands at a line's beginning, the names of rooms behind `/join`, of people behind `/msg`."""
 
     def __init__(self, chat: Chat) -> None:
         self._chat = chat
@@ -161,15 +165,17 @@ class ChatCompleter(Completer):
             choices = [f"{command.word} " if command.argument else command.word for command in COMMANDS.values()]
             start = word
         elif word == "/join":
-            choices = self._room_names()
+            choices = self._names(self._chat.room_names)
+        elif word == "/msg":
+            choices = [f"{quoted(name)} " for name in self._names(self._chat.user_names)]
         else:
             choices = []
         for choice in choices:
             if (start or blank) and choice.casefold().startswith(start.casefold()):
                 yield Completion(choice, start_position=-len(start))
 
-    def _room_names(self) -> list[str]:
+    def _names(self, ask: Callable[[], list[str]]) -> list[str]:
         try:
-            return [name for name in self._chat.room_names() if name == harmless(name)]
+            return [name for name in ask() if name == harmless(name)]
         except ZchatError:  # the next command tells of it
             return []
