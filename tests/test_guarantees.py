@@ -131,7 +131,7 @@ def test_the_brokers_socket_has_its_bounds() -> None:
     with zmq.Context[zmq.Socket[bytes]]() as context:
         router = loop._router(context, Settings())
         try:
-            assert router.getsockopt(zmq.SNDHWM) == 52 == 2 * (limits.HIGH_WATER_MARK + limits.MAX_REQUESTS)
+            assert router.getsockopt(zmq.SNDHWM) == 54 == 2 * (limits.HIGH_WATER_MARK + limits.MAX_REQUESTS + 1)
             assert router.getsockopt(zmq.RCVHWM) == loop.RECEIVE_MARK
             assert router.getsockopt(zmq.MAXMSGSIZE) == wire.MAX_BLOCK_BYTES + wire.FRAME_OVERHEAD
             assert router.getsockopt(zmq.BACKLOG) == loop.BACKLOG
