@@ -11,7 +11,7 @@ from zchat import errors
 from zchat.consumer import Consumer
 from zchat.events import MemberJoined, MemberLeft, Typing
 from zchat.membership import Membership, Person
-from zchat.messages import Message, Position
+from zchat.messages import GapReason, Message, Position
 from zchat.picture import RETURN_SECONDS
 from zchat.reading import Reading
 from zchat.state import MARK_AGAIN, TYPING_EVERY
@@ -172,13 +172,35 @@ def return_to(wire: Wire, membership: Membership, *, gap: bool = False) -> None:
     assert membership.live
 
 
-def test_a_mark_of_a_log_that_may_be_no_more_is_dropped(wire: Wire) -> None:
+@pytest.mark.parametrize("reason", [GapReason.RESET, GapReason.TAIL_LOST])
+def test_a_mark_of_a_log_that_is_no_more_is_dropped(wire: Wire, reason: str) -> None:
+    _, membership = wire.join()
+    wire.core.mark(membership, 3)
+    wire.come_back()
+    return_to(wire, membership, gap=True)
+    wire.say("gap", "General", 78, 0, 9, reason)
+    assert wire.commands("mark") == []
+    assert not wire.core._pending
+
+
+def test_a_mark_waits_until_it_is_known_that_messages_were_only_trimmed(wire: Wire) -> None:
     _, membership = wire.join()
     wire.core.mark(membership, 3)
     wire.come_back()
     return_to(wire, membership, gap=True)
     assert wire.commands("mark") == []
-    assert not wire.core._pending
+    wire.say("gap", "General", 77, 0, 9, GapReason.TRIMMED)
+    assert own_mark(wire)[2:] == ["General", 3]
+
+
+def test_a_mark_in_a_room_that_is_left_before_its_log_is_known_is_dropped(wire: Wire) -> None:
+    _, membership = wire.join()
+    wire.core.mark(membership, 3)
+    wire.come_back()
+    return_to(wire, membership, gap=True)
+    wire.core.leave(membership, FakeCall())
+    assert wire.commands("mark") == []
+    assert not wire.core._states.pending
 
 
 def test_a_mark_that_the_broker_has_no_place_for_is_sent_again_later(wire: Wire) -> None:

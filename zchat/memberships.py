@@ -10,11 +10,11 @@ from typing import Any
 from zchat import errors
 from zchat.direct import shown_name
 from zchat.membership import Feed, Membership
-from zchat.messages import Position
+from zchat.messages import GapReason, Position
 from zchat.requests import Done, Request, Requests
 from zchat.sending import Sending
 from zchat.state import RoomStates
-from zchat.wire import pack
+from zchat.wire import GAP, pack
 
 
 class Memberships:
@@ -71,8 +71,11 @@ class Memberships:
             return  # left meanwhile
         if notice[3] != room.upto:
             raise errors.ProtocolError(f"{room.name}: a notification after {notice[3]}, not after {room.upto}")
+        began = not room.sure
         room.notified(notice[2], notice[4])
         room.feed.push(notice)
+        if began:
+            self.states.settled(room, another_log=notice[0] == GAP and notice[5] != GapReason.TRIMMED)
 
     def own(self, name: str, epoch: int, first: int, last: int) -> None:
         """Take note that own messages are stored there."""
@@ -142,7 +145,7 @@ class Memberships:
             room.feed.begin(room)
             self._return_credit(room)
             self._sending.open(name)
-            self.states.joined(room, self._user, another_log=gap)
+            self.states.joined(room, self._user)
 
     def _forget(self, room: Membership) -> None:
         room.left = True

@@ -80,6 +80,8 @@ class RoomStates:
 
     def mark(self, room: Membership, seq: int) -> None:
         """Have the broker store that a room is read up to `seq`, now or as soon as there is a connection."""
+        if room.left and not room.sure:
+            return  # as in `left`
         mark = self._marks.get(fold(room.name))
         if mark is None:
             mark = self._marks[fold(room.name)] = _Mark(room, seq)
@@ -90,7 +92,7 @@ class RoomStates:
 
     def _request(self, mark: _Mark) -> None:
         room = mark.room
-        if self._connected and not mark.out and not mark.again_at and (room.live or room.left):
+        if self._connected and not mark.out and not mark.again_at and room.sure and (room.live or room.left):
             mark.out = True
             self._ask("mark", (room.name, mark.wanted), partial(self._marked, mark, mark.wanted))
 
@@ -145,14 +147,19 @@ class RoomStates:
         for mark in list(self._marks.values()):
             self._request(mark)
 
-    def joined(self, room: Membership, user: str, *, another_log: bool = False) -> None:
-        """Take note that `user` has joined a room, or joined it again; `another_log` if a gap comes first."""
+    def joined(self, room: Membership, user: str) -> None:
+        """Take note that `user` has joined a room, or joined it again; a mark waits for the gap, if one comes first."""
         room.feed.picture.begin(room.shown, user)
         mark = self._marks.get(fold(room.name))
+        if mark is not None:
+            self._request(mark)
+
+    def settled(self, room: Membership, *, another_log: bool) -> None:
+        """Take note of the gap that a join began with, which says whether the log is another one than before."""
         if another_log:
             room.feed.picture.marked(0)
-            self._marks.pop(fold(room.name), None)  # its number may be of a log that is no more
-        elif mark is not None:
+            self._marks.pop(fold(room.name), None)  # its number is of a log that is no more
+        elif (mark := self._marks.get(fold(room.name))) is not None:
             self._request(mark)
 
     def left(self, room: Membership) -> None:
@@ -160,6 +167,8 @@ class RoomStates:
         mark = self._marks.get(fold(room.name))
         if mark is not None:
             self._request(mark)
+            if not room.sure:  # its number may be of a log that is no more
+                del self._marks[fold(room.name)]
 
     def close(self) -> None:
         """Take note that the client waits to end: what the broker has no place for is tried once more."""
