@@ -6,11 +6,13 @@ from collections import deque
 
 from tests.simulation.checks import check_core
 from tests.simulation.network import Network
+from tests.simulation.state import Shown
 from tests.simulation.store import Disk, DurableStore, VolatileStore
 from tests.simulation.truth import Truth
 from tests.simulation.world import World
 from zchat.broker.core import Core
 from zchat.broker.limits import STOP_SECONDS, TURN_FRAMES
+from zchat.broker.pipes import Sent
 from zchat.broker.settings import Settings
 from zchat.broker.store.base import Append
 
@@ -33,6 +35,7 @@ class Process:
         self.inbox: deque[tuple[bytes, bytes]] = deque()
         self.crash_in = 0
         self.alive = True
+        self.shown = Shown()
         store: DurableStore | VolatileStore
         if broker.disk is not None:
             store = DurableStore(broker.disk)
@@ -60,7 +63,10 @@ class Process:
     def send(self, routing_id: bytes, frame: bytes) -> int:
         """Be the core's port."""
         self.step()
-        return self.broker.network.send(routing_id, frame)
+        outcome = self.broker.network.send(routing_id, frame)
+        if outcome == Sent.SENT:
+            self.shown.sent(routing_id, frame)
+        return outcome
 
     def append(self, append: Append, done: object) -> None:
         """Pass an append on."""
@@ -103,6 +109,7 @@ class Process:
             inbox = self.inbox
             for _ in range(min(len(inbox), broker.turn_frames)):
                 routing_id, frame = inbox.popleft()
+                self.shown.received(routing_id, frame)
                 core.receive(routing_id, [frame], now)
             core.tick(now, not inbox)
             core.turn(now)

@@ -8,16 +8,16 @@ from random import Random
 from typing import Any
 
 from tests.simulation.checks import require
+from tests.simulation.joined import Joined
 from tests.simulation.network import Dealer, Network
-from tests.simulation.truth import Stream, Truth, producer_of
-from tests.simulation.world import Violation, World
+from tests.simulation.truth import Truth, producer_of
+from tests.simulation.world import World
 from zchat import errors
-from zchat.events import Gap
 from zchat.membership import Membership
 from zchat.messages import Position
+from zchat.names import fold
 from zchat.port import Welcome
 from zchat.protocol import ClientCore
-from zchat.reading import Chunk, Reading
 from zchat.wire import pack, unpack
 
 
@@ -102,124 +102,6 @@ class Question:
         self._client.waiting -= 1
 
 
-class _Feed(Reading):
-    """Be a reading that looks at what it is pushed.
-
-    `since`: how many messages had been acknowledged when the room was joined, or joined again: it isn't told
-    the places of its own among them any more.
-    """
-
-    def __init__(self, client: Client, arrived: Callable[[Reading], None]) -> None:
-        super().__init__(arrived, client.credit)
-        self._client = client
-        self.heads: deque[list[Any]] = deque()
-        self.since = 0
-
-    def begin(self, membership: Membership) -> None:
-        self.since = len(self._client.truth.acknowledged)
-        super().begin(membership)
-
-    def push(self, notice: list[Any]) -> None:
-        if notice[0] == "push":
-            producer = self._client.producer
-            require(all(block[3] != producer for block in notice[5]), "a session was sent its own message")
-        self.heads.append(notice)
-        require(len(self.heads) <= self._client.mark_now, f"{len(self.heads)} notifications are held, over the mark")
-        super().push(notice)
-
-
-class Joined:
-    """Be one joined room, as the application has it."""
-
-    def __init__(self, client: Client, name: str, position: Position | None) -> None:
-        self.client = client
-        self.name = name
-        self.asked = position
-        self.feed = _Feed(client, lambda reading: self.arrived())
-        self.membership: Membership | None = None
-        self.stream: Stream | None = None
-        self.leaving = False
-        self.paused_until = 0.0
-        self._taking = False
-        self._chunk: Chunk | None = None
-        self._taken: list[tuple[int, str, str, int]] = []
-
-    def begun(self, membership: Membership) -> None:
-        """Take note that the room is joined."""
-        client = self.client
-        self.membership = membership
-        position = self.feed.position
-        if self.asked is not None:
-            require(position == self.asked, f"{self.name}: joined at {position}, not at {self.asked}")
-        self.stream = Stream(client.truth, self.name, *position, client.producer, client.name)
-
-    def arrived(self) -> None:
-        """Take what came, soon."""
-        if not self._taking:
-            self._taking = True
-            world = self.client.world
-            delay = self.client.pace * world.random.random()
-            world.after(max(delay, self.paused_until - world.now), self._take)
-
-    def _take(self) -> None:
-        self._taking = False
-        client = self.client
-        if not client.alive or self.leaving or self.stream is None:
-            return
-        now = client.world.now
-        if max(self.paused_until, client.stopped_until) > now:
-            self.paused_until = max(self.paused_until, client.stopped_until)
-            self.arrived()
-            return
-        for _ in range(client.world.random.randint(1, 4)):
-            if not self.take():
-                return
-        self.arrived()
-
-    def take(self) -> bool:
-        """Take a part of a notification, or all of it; False if there is none."""
-        stream, feed = self.stream, self.feed
-        assert stream is not None
-        chunk = feed.take(0)
-        if chunk is None:
-            return False
-        if isinstance(chunk, Gap):
-            _, _, epoch, after, upto, reason, *_ = feed.heads.popleft()
-            require((chunk.after, chunk.upto, chunk.reason) == (after, upto, reason), "a gap is another one")
-            self.client.world.note(f"{self.client.name} gap {self.name} {after} {upto} {reason}")
-            stream.skipped(epoch, after, upto, reason)
-            return True
-        random = self.client.world.random
-        many = random.random() < 0.8
-        for message in chunk.messages:
-            self._taken.append((message.seq, message.user, message.body.rstrip(), message.timestamp))
-            if not many and random.random() < 0.2:
-                break
-        if not chunk.left:
-            _, _, epoch, after, upto, *_ = feed.heads.popleft()
-            self.client.world.delivered += len(self._taken)
-            stream.took(epoch, after, upto, self._taken)
-            self._taken = []
-        feed.put_back(chunk)
-        return True
-
-    def position(self) -> Position | None:
-        """Return how far the room was read, once it is checked that only own messages were passed over."""
-        if self.stream is None:
-            return None
-        position = self.feed.position
-        truth = self.client.truth
-        stream = self.stream
-        taken = self._taken[-1][0] if self._taken else stream.seq
-        if position.seq < taken:
-            raise Violation(f"{self.client.name}: {self.name} was read up to {taken}, its position is {position}")
-        log = truth.log_at(self.name, *position)
-        for seq in range(taken + 1, position.seq + 1):
-            if log[seq - 1].producer != self.client.producer:
-                raise Violation(f"{self.client.name}: {self.name}: the position {position} is behind {taken}, unread")
-        return position
-
-
 class Client:
     """Be one run of a client's program, from its start to its end."""
 
@@ -245,6 +127,10 @@ class Client:
         self.waiting = 0
         self.stopped_until = 0.0
         self.losses = 0
+        self.moved_at = world.now
+        self.greeted_at = 0
+        self.left_at: dict[str, int] = {}
+        self.read: dict[str, int] = {}
         self._inbox: deque[bytes] = deque()
         self._due = float("inf")
         self._orders: dict[str, int] = {}
@@ -269,13 +155,19 @@ class Client:
     def opened(self, welcome: Welcome) -> None:
         """See `zchat.port.Port`."""
         self.mark_now = welcome.mark
+        self.moved_at = self.world.now
+        self.greeted_at = self.world.clock()
 
     def invited(self, room: str, user: str, position: Position) -> None:
-        """See `zchat.port.Port`."""
+        """See `zchat.port.Port`: whoever is invited joins."""
+        if room not in self.joins:
+            self.world.note(f"{self.name} invited by {user}")
+            self._join(room, position, user)
 
     def lost(self, error: errors.ZchatError) -> None:
         """See `zchat.port.Port`."""
         self.losses += 1
+        self.moved_at = self.world.now
         self.world.note(f"{self.name} lost {type(error).__name__}")
 
     def connect(self) -> None:
@@ -359,28 +251,77 @@ class Client:
 
     def join(self, room: str, position: Position | None) -> None:
         """Join a room."""
-        joined = self.joins[room] = Joined(self, room, position)
+        self._join(room, position, None)
+        self.turn()
+
+    def _join(self, room: str, position: Position | None, inviter: str | None) -> None:
+        joined = self.joins[room] = Joined(self, room, position, inviter)
+        self.moved_at = self.world.now
 
         def done(membership: Membership) -> None:
             if self.joins.get(room) is joined:
                 joined.begun(membership)
+                self.moved_at = self.world.now
 
         def failed(error: Exception) -> None:
             if self.joins.get(room) is joined:
                 del self.joins[room]
 
         self.core.join(room, position, True, Question(self, done, failed), joined.feed)
-        self.turn()
 
     def leave(self, room: str) -> Position | None:
         """Leave a room; returns the position to come back to."""
+
+        def gone(result: object) -> None:
+            self.moved_at = self.world.now
+            self.left_at[room] = self.world.clock()
+
+        gone(None)
         joined = self.joins.pop(room)
         position = joined.position()
         assert joined.membership is not None
+        if not joined.membership.sure:
+            self.read.pop(room, None)  # it may be of another log
         joined.leaving = joined.feed.left = True
-        self.core.leave(joined.membership, Question(self, lambda result: None, lambda error: None))
+        self.core.leave(joined.membership, Question(self, gone, gone))
         self.turn()
         return position
+
+    def typing(self, room: str, active: bool) -> None:
+        """Say that the user types, or has ended."""
+        membership = self.joins[room].membership
+        assert membership is not None
+        self.core.typing(membership, active, self.world.now)
+        self.turn()
+
+    def mark_read(self, room: str, seq: int) -> None:
+        """Have a room marked as read, as an application does."""
+        membership = self.joins[room].membership
+        assert membership is not None
+        self.store_mark(membership, seq)
+        self.turn()
+
+    def store_mark(self, membership: Membership, seq: int) -> None:
+        """Have a room marked as read, as a reading does through the receive thread."""
+        if self.alive and seq > 0:
+            room = membership.name
+            read = self.read.get(room, 0)
+            self.read[room] = max(read, min(seq, len(self.truth.logs.get(room, ()))))
+            self.core.mark(membership, seq)
+
+    def ask_mark(self, room: str, seq: int) -> None:
+        """Have a room marked as read by a request of its own, whose answer is looked at."""
+        marks = self.truth.marks
+        losses = self.truth.losses
+
+        def done(result: list[Any]) -> None:
+            if losses == self.truth.losses:
+                stands = result[0]
+                require(stands <= marks.get((room, fold(self.user)), 0), f"{room}: {stands} is answered and not safe")
+                self.truth.told_marked(room, fold(self.user), stands)
+
+        self.core.ask("mark", (room, seq), Question(self, lambda result: None, lambda error: None), done)
+        self.turn()
 
     def say(self, room: str, count: int, deadline: float | None) -> None:
         """Send some messages as one batch."""

@@ -1,4 +1,7 @@
-"""A client of another make, which joins a room again and again over one connection, and returns credit late."""
+"""A client of another make, which joins a room again and again over one connection, and returns credit late.
+
+It answers state frames when it likes, and with numbers that are those of other frames as well.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from tests.simulation.network import Dealer, Network
 from tests.simulation.truth import Stream, Truth, producer_of
 from tests.simulation.world import World
 from zchat.messages import Position
-from zchat.wire import END, ERROR, GAP, OK, PUSH, VERSION, decode_notice, messages_of, pack
+from zchat.wire import END, ERROR, GAP, OK, PUSH, STATE, VERSION, decode_notice, messages_of, pack
 
 EVERY = 0.15
 """Seconds between two things that it does."""
@@ -42,6 +45,7 @@ class Peer:
         self._request = self._join = self._mark = self._held = self._sent = self._taken = 0
         self._joining = False
         self._heard = self.world.now
+        self._shown = 0
         self._stale: list[tuple[int, int]] = []
         self._tell("hello", VERSION, VERSION, "peer", told, token, 3, 1)
 
@@ -73,6 +77,9 @@ class Peer:
             self._enter()
         elif kind in (PUSH, GAP) and not self._joining:
             self._notified(notice)
+        elif kind == STATE:
+            require(notice[1] == self._shown + 1, f"a peer was sent state {notice[1]} after {self._shown}")
+            self._shown += 1
 
     def _enter(self) -> None:
         """Join, for the first time or again: what is under way of the earlier join will come again."""
@@ -115,6 +122,8 @@ class Peer:
         if self.world.now - self._heard > SILENCE:
             self.broken()
         self._dealer.send(pack(("ping",)))
+        if self._shown and random.random() < 0.5:
+            self._dealer.send(pack(("seen", random.choice((self._shown, self._shown, 0, self._shown + 1)))))
         if self._mark and not self._joining:
             what = random.random()
             if what < 0.3:

@@ -6,18 +6,22 @@ from contextlib import ExitStack
 from typing import NamedTuple
 from unittest.mock import patch
 
+from tests.simulation.actor import Actor
 from tests.simulation.broker import Broker
 from tests.simulation.checks import check_core, check_empty, require
 from tests.simulation.client import Client
 from tests.simulation.faults import DISASTERS, FAULTS, Fault
 from tests.simulation.network import Network
 from tests.simulation.peer import Peer
+from tests.simulation.state import check_invited, check_marks, check_pictures, check_presence, versions
 from tests.simulation.store import Disk
+from tests.simulation.talk import talk
 from tests.simulation.truth import Truth
 from tests.simulation.world import Violation, World
 from zchat.broker.limits import EXPIRE_AFTER
 from zchat.broker.settings import Settings
-from zchat.messages import START, Position
+from zchat.messages import START
+from zchat.names import DIRECT, direct_users
 
 ROOMS = ("General", "Technology", "Straße", "new")
 """Two that are always there, two that are made by who joins them."""
@@ -35,9 +39,13 @@ DISASTROUS = 0.4
 PEACE = 90.0
 """Seconds after the last fault within which everything must have come to rest."""
 
+OVER = EXPIRE_AFTER + 5.0
+"""Seconds after the last fault after which nobody is left who was killed in it, and nobody types."""
+
 STEP = 0.25
-GREET = 5.0
-"""Seconds after which an application takes a first greeting without an answer for failed, and makes another client."""
+CALM = 5.0
+"""Seconds without a change of any room's state after which everybody must know it: one who was lost may count as here
+for three of them, and who lost the connection without a word learns of it as late."""
 
 
 class Report(NamedTuple):
@@ -49,86 +57,6 @@ class Report(NamedTuple):
     sent: int
     delivered: int
     counts: dict[str, int]
-
-
-class Actor:
-    """Be one user at one program: clients that follow each other, each going on where the last one was."""
-
-    def __init__(self, sim: Simulation, number: int) -> None:
-        self.sim = sim
-        self.number = number
-        self.user = f"user{number % 4}"
-        self.runs = 0
-        self.client: Client | None = None
-        self.positions: dict[str, Position | None] = {}
-        self.restarting = False
-        count = sim.world.random.randint(2, len(sim.rooms))
-        self.home = sim.world.random.sample(sim.rooms, count)
-        self.begin(dict.fromkeys(self.home))
-
-    def begin(self, positions: dict[str, Position | None]) -> None:
-        """Start a client."""
-        self.restarting = False
-        self.runs += 1
-        sim = self.sim
-        name = f"c{self.number}.{self.runs}"
-        self.client = client = Client(sim.world, sim.network, sim.truth, name, self.user, positions)
-        sim.clients.append(client)
-        sim.world.after(GREET, self._greeted, client)
-
-    def _greeted(self, client: Client) -> None:
-        if client.alive and client.core.welcome is None:
-            if client.stopped_until > self.sim.world.now:
-                self.sim.world.after(GREET, self._greeted, client)
-            else:
-                client.close(0.0)
-
-    def restart(self) -> None:
-        """Start another client where the last one was."""
-        client = self.client
-        if client is None or client.alive or self.restarting:
-            return
-        self.sim.excuse(client)
-        self.restarting = True
-        positions: dict[str, Position | None] = dict.fromkeys(self.home)
-        for room in self.home:
-            positions[room] = self.positions.get(room)
-            joined = client.joins.get(room)
-            if joined is not None and joined.stream is not None:
-                positions[room] = self.positions[room] = joined.position()
-        self.sim.world.after(self.sim.world.random.random(), self.begin, positions)
-
-    def act(self) -> None:
-        """Do one thing."""
-        sim, client = self.sim, self.client
-        random = sim.world.random
-        if client is None or not client.alive:
-            self.restart()
-            return
-        if client.busy:
-            return
-        rooms = [joined.name for joined in client.joins.values() if joined.stream is not None]
-        missing = [room for room in self.home if room not in client.joins]
-        what = random.random()
-        if missing and what < 0.3:
-            room = random.choice(missing)
-            client.join(room, self.positions.pop(room, None) if random.random() < 0.8 else None)
-        elif not rooms:
-            return
-        elif what < 0.75:
-            room = random.choice(rooms)
-            count = 1 if random.random() < 0.6 else random.randint(2, 60)
-            sim.sent += count
-            client.say(room, count, random.choice((None, None, 0.2, 2.0, 5.0)))
-        elif what < 0.82:
-            log = len(sim.truth.logs.get(rooms[0], ()))
-            after = random.choice((None, random.randint(0, log + 2)))
-            client.look(rooms[0], after, random.choice((None, random.randint(0, log + 2))), random.randint(0, 60))
-        elif what < 0.85:
-            room = random.choice(rooms)
-            self.positions[room] = client.leave(room)
-        elif what < 0.86:
-            client.close(2.0)
 
 
 class Simulation:
@@ -147,10 +75,12 @@ class Simulation:
             high_water_mark=random.choice((1, 2, 4, 10)),
             rooms=ROOMS[:2],
             retain_messages=random.choice((0, 0, 20, 100)),
+            names=random.choice((200, 200, 2, 3, 4)),
         )
         self.broker = Broker(world, self.network, self.truth, self.disk, settings, random.choice((1, 5, 256)))
         self.sent = 0
         self.peace = False
+        self.peace_at = float("inf")
         self.clients: list[Client] = []
         self.bounds: dict[str, int | float] = {
             "zchat.broker.push.TAIL_BYTES": random.choice((1_500, 6_000, 4 << 20)),
@@ -158,6 +88,11 @@ class Simulation:
             "zchat.broker.push.NOTIFICATION_BYTES": random.choice((300, 3_000, 64 * 1024)),
             "zchat.broker.push.IN_FLIGHT_BYTES": random.choice((2_000, 256 << 20, 256 << 20)),
             "zchat.broker.push.TURN_SENDS": random.choice((1, 4, 64)),
+            "zchat.broker.updates.STATE_BYTES": random.choice((60, 400, 64 * 1024)),
+            "zchat.broker.updates.TURN_STATES": random.choice((1, 4, 64)),
+            "zchat.broker.updates.TURN_MARKED": random.choice((1, 1_000)),
+            "zchat.broker.roster.TOMBSTONES": random.choice((1, 2, 256)),
+            "zchat.broker.roster.SHARED_UPDATES": random.choice((1, 8)),
             "zchat.broker.retention.RETAIN_EVERY": random.choice((0.2, 1.0, 5.0)),
             "zchat.broker.commands.limits.HISTORY_BYTES": random.choice((500, 256 * 1024)),
         }
@@ -189,6 +124,7 @@ class Simulation:
                 require(world.now < end + 10 * TROUBLE, "the clients don't get to send")
             self._make_peace()
             self._come_to_rest()
+            talk(self)
             self._audit()
             self._leave()
         return Report(world.seed, world.trace, world.faults, self.sent, world.delivered, self.counts)
@@ -234,6 +170,7 @@ class Simulation:
         """End all faults."""
         world = self.world
         self.peace = True
+        self.peace_at = world.now
         world.note("peace")
         self.heal_disk()
         self.heal_network()
@@ -257,6 +194,8 @@ class Simulation:
         """Wait until everybody has everything."""
         world = self.world
         deadline = world.now + PEACE
+        state: object = None
+        calm_from = world.now
         while True:
             world.run(world.now + STEP)
             self.broker.start()
@@ -267,13 +206,37 @@ class Simulation:
                     for room in actor.home:
                         if room not in client.joins:
                             client.join(room, actor.positions.pop(room, None))
-            trouble = self._unrest()
+            if (now := self._state()) != state:
+                state, calm_from = now, world.now
+            trouble = self._unrest() or ("state still changes" if world.now - calm_from < CALM else None)
             if trouble is None:
-                break
+                assert self.broker.core is not None
+                check_pictures(self.broker.core, self.members)
+                if world.now >= self.peace_at + OVER:
+                    break
             if world.now > deadline:
                 raise Violation(f"{PEACE:g} s after the last fault {trouble}")
-        assert self.broker.core is not None
-        check_core(self.broker.core)
+        self.check()
+
+    def check(self) -> None:
+        """Check all that is true of the broker and its members when everything is done."""
+        core, members = self.broker.core, self.members
+        assert core is not None
+        check_core(core)
+        check_pictures(core, members)
+        check_presence(core, members, {self.peer.room: {"peer"}})
+        check_invited(core, self.truth, members)
+        check_marks(core, self.truth, members)
+
+    @property
+    def members(self) -> list[Client]:
+        """Return the clients that run."""
+        return [actor.client for actor in self.actors if actor.client is not None]
+
+    def _state(self) -> object:
+        """Return what is another whenever a room's state changes, or whom it is told to."""
+        core = self.broker.core
+        return core and versions(core), [(client.name, client.moved_at) for client in self.members]
 
     def _unrest(self) -> str | None:
         if self.broker.core is None or not self.broker.core.settled:
@@ -282,7 +245,7 @@ class Simulation:
             client = actor.client
             if client is None or not client.alive or client.core.welcome is None:
                 return f"{actor.user} has no client"
-            if client.waiting:
+            if client.waiting or client.core._pending:
                 return f"{client.name} waits for {client.waiting} answers"
             for joined in client.joins.values():
                 if joined.stream is None or joined.membership is None or joined.feed.heads:
@@ -297,17 +260,22 @@ class Simulation:
         """Have somebody new read every log from its beginning, and check what was acknowledged."""
         self.truth.check_acknowledged()
         world = self.world
-        auditor = Client(world, self.network, self.truth, "auditor", "auditor", dict.fromkeys(self.rooms, START))
-        auditor.pace = 0.001
-        deadline = world.now + PEACE
-        while any(
-            joined.stream is None or joined.stream.seq < len(self.truth.logs.get(joined.name, ()))
-            for joined in auditor.joins.values()
-        ):
-            require(auditor.alive and world.now < deadline, "the auditor doesn't get to the end of the logs")
-            world.run(world.now + STEP)
-        require(len(auditor.joins) == len(self.rooms), "the auditor could not join every room")
-        auditor.close(1.0)
+        tasks = {"auditor": self.rooms}
+        for room, log in self.truth.logs.items():
+            if room.startswith(DIRECT) and log:
+                tasks.setdefault(direct_users(room)[0], []).append(room)
+        for user, rooms in tasks.items():
+            auditor = Client(world, self.network, self.truth, f"auditor {user}", user, dict.fromkeys(rooms, START))
+            auditor.pace = 0.001
+            deadline = world.now + PEACE
+            while any(
+                joined.stream is None or joined.stream.seq < len(self.truth.logs.get(joined.name, ()))
+                for joined in auditor.joins.values()
+            ):
+                require(auditor.alive and world.now < deadline, "the auditor doesn't get to the end of the logs")
+                world.run(world.now + STEP)
+            require(set(rooms) <= set(auditor.joins), "the auditor could not join every room")
+            auditor.close(1.0)
 
     def _leave(self) -> None:
         """Have everybody leave, some without a word, and check that nothing is left of them."""

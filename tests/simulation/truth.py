@@ -34,7 +34,8 @@ class Truth:
     took, `orders` maps a body to its sender's lane and its place in that sender's order,
     `newest` a lane to the latest that is stored. `refused` and `acknowledged` are what senders
     were told: why not, or where, and after how many others. `marks` maps a room and a folded user
-    to how far they have read it, as far as that is safe.
+    to how far they have read it, as far as that is safe, `answered` the same to what was answered.
+    `losses` counts the disasters.
     """
 
     def __init__(self) -> None:
@@ -49,6 +50,8 @@ class Truth:
         self.refused: dict[str, str] = {}
         self.acknowledged: dict[str, tuple[int, int]] = {}
         self.marks: dict[tuple[str, str], int] = {}
+        self.answered: dict[tuple[str, str], int] = {}
+        self.losses = 0
 
     # -- the store ---------------------------------------------------------------------------------
 
@@ -91,7 +94,9 @@ class Truth:
 
     def went_back(self, lasts: dict[str, int], marks: dict[tuple[str, str], int]) -> None:
         """Take note that the logs now end where `lasts` says, and what the marks are: a disaster took the rest."""
+        self.losses += 1
         self.marks = marks
+        self.answered = {who: min(seq, marks.get(who, 0)) for who, seq in self.answered.items()}
         for room, log in self.logs.items():
             kept = log[: lasts.get(room, 0)]
             for entry in log[len(kept) :]:
@@ -127,6 +132,17 @@ class Truth:
         for body, (seq, _) in self.acknowledged.items():
             if self.place.get(body) != seq and body not in self.destroyed:
                 raise Violation(f"{body} was acknowledged at {seq} and is lost")
+
+    def told_marked(self, room: str, user: str, seq: int) -> None:
+        """Take note that a user was told how far a room is marked as read."""
+        self.answered[room, user] = max(seq, self.answered.get((room, user), 0))
+
+    def check_marks(self) -> None:
+        """Check that no mark stands before what was answered."""
+        for (room, user), seq in self.answered.items():
+            stands = self.marks.get((room, user), 0)
+            if stands < seq:
+                raise Violation(f"{room}: {user} was told that {seq} is marked, and it is {stands}")
 
     # -- readers -----------------------------------------------------------------------------------
 

@@ -1,0 +1,117 @@
+"""One user at one program: what he does, and the clients with which he does it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.simulation.client import Client
+from zchat.messages import Position
+from zchat.names import direct_name
+
+if TYPE_CHECKING:
+    from tests.simulation.simulation import Simulation
+
+USERS = 4
+"""Users, of whom some have several sessions."""
+
+GREET = 5.0
+"""Seconds after which an application takes a first greeting without an answer for failed, and makes another client."""
+
+
+class Actor:
+    """Be one user at one program: clients that follow each other, each going on where the last one was."""
+
+    def __init__(self, sim: Simulation, number: int) -> None:
+        self.sim = sim
+        self.number = number
+        self.user = f"user{number % USERS}"
+        self.runs = 0
+        self.client: Client | None = None
+        self.positions: dict[str, Position | None] = {}
+        self.restarting = False
+        count = sim.world.random.randint(2, len(sim.rooms))
+        self.home = sim.world.random.sample(sim.rooms, count)
+        self.begin(dict.fromkeys(self.home))
+
+    def begin(self, positions: dict[str, Position | None]) -> None:
+        """Start a client."""
+        self.restarting = False
+        self.runs += 1
+        sim = self.sim
+        name = f"c{self.number}.{self.runs}"
+        self.client = client = Client(sim.world, sim.network, sim.truth, name, self.user, positions)
+        sim.clients.append(client)
+        sim.world.after(GREET, self._greeted, client)
+
+    def _greeted(self, client: Client) -> None:
+        if client.alive and client.core.welcome is None:
+            if client.stopped_until > self.sim.world.now:
+                self.sim.world.after(GREET, self._greeted, client)
+            else:
+                client.close(0.0)
+
+    def restart(self) -> None:
+        """Start another client where the last one was."""
+        client = self.client
+        if client is None or client.alive or self.restarting:
+            return
+        self.sim.excuse(client)
+        self.restarting = True
+        positions: dict[str, Position | None] = dict.fromkeys(self.home)
+        for room in self.home:
+            positions[room] = self.positions.get(room)
+            joined = client.joins.get(room)
+            if joined is not None and joined.stream is not None:
+                positions[room] = self.positions[room] = joined.position()
+        self.sim.world.after(self.sim.world.random.random(), self.begin, positions)
+
+    def act(self) -> None:
+        """Do one thing."""
+        sim, client = self.sim, self.client
+        random = sim.world.random
+        if client is None or not client.alive:
+            self.restart()
+            return
+        if client.busy:
+            return
+        rooms = [joined.name for joined in client.joins.values() if joined.stream is not None]
+        missing = [room for room in self.home if room not in client.joins]
+        what = random.random()
+        if missing and what < 0.3:
+            room = random.choice(missing)
+            client.join(room, self.positions.pop(room, None) if random.random() < 0.8 else None)
+        elif not rooms:
+            return
+        elif what < 0.60:
+            room = random.choice(rooms)
+            count = 1 if random.random() < 0.6 else random.randint(2, 60)
+            sim.sent += count
+            client.say(room, count, random.choice((None, None, 0.2, 2.0, 5.0)))
+        elif what < 0.67:
+            client.typing(random.choice(rooms), random.random() < 0.8)
+        elif what < 0.73:
+            self.read(client, random.choice(rooms))
+        elif what < 0.75:
+            room = direct_name(self.user, f"user{(self.number + random.randint(1, USERS - 1)) % USERS}")
+            if room not in client.joins:
+                client.join(room, None)
+        elif what < 0.82:
+            log = len(sim.truth.logs.get(rooms[0], ()))
+            after = random.choice((None, random.randint(0, log + 2)))
+            client.look(rooms[0], after, random.choice((None, random.randint(0, log + 2))), random.randint(0, 60))
+        elif what < 0.85:
+            room = random.choice(rooms)
+            self.positions[room] = client.leave(room)
+        elif what < 0.86:
+            client.close(2.0)
+
+    def read(self, client: Client, room: str) -> None:
+        """Mark a room as read: up to where it was taken, and now and then anywhere."""
+        random = self.sim.world.random
+        position = client.joins[room].position()
+        assert position is not None
+        if random.random() < 0.6:
+            client.mark_read(room, position.seq)
+        else:
+            anywhere = random.randint(0, len(self.sim.truth.logs.get(room, ())) + 2)
+            client.ask_mark(room, random.choice((position.seq, anywhere)))

@@ -1,0 +1,170 @@
+"""One joined room, as the application of a simulated client has it: what it takes of it, and what it is told."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from tests.simulation.checks import require
+from tests.simulation.state import Told
+from tests.simulation.truth import Stream
+from tests.simulation.world import Violation
+from zchat.events import Gap
+from zchat.membership import Membership, Person
+from zchat.messages import Position
+from zchat.picture import Picture
+from zchat.reading import Chunk, Reading
+
+if TYPE_CHECKING:
+    from tests.simulation.client import Client
+
+
+class _Picture(Picture):
+    """Be a picture that shows what it knew first, which is told as no event."""
+
+    def __init__(self, changed: Callable[[], None], told: Told) -> None:
+        super().__init__(changed)
+        self._told = told
+
+    def named(self, whole: bool, members: int, people: dict[str, Person | None], now: float) -> None:
+        begun = self._begun
+        super().named(whole, members, people, now)
+        if not begun:
+            self._told.first(self._people)
+
+
+class _Feed(Reading):
+    """Be a reading that looks at what it is pushed.
+
+    `since`: how many messages had been acknowledged when the room was joined, or joined again: it isn't told
+    the places of its own among them any more.
+    """
+
+    def __init__(self, client: Client, told: Told, arrived: Callable[[Reading], None]) -> None:
+        super().__init__(arrived, client.credit, client.store_mark)
+        self._client = client
+        self.picture: Picture = _Picture(lambda: arrived(self), told)
+        self.heads: deque[list[Any]] = deque()
+        self.since = 0
+
+    def begin(self, membership: Membership) -> None:
+        self.since = len(self._client.truth.acknowledged)
+        super().begin(membership)
+
+    def push(self, notice: list[Any]) -> None:
+        if notice[0] == "push":
+            producer = self._client.producer
+            require(all(block[3] != producer for block in notice[5]), "a session was sent its own message")
+        self.heads.append(notice)
+        require(len(self.heads) <= self._client.mark_now, f"{len(self.heads)} notifications are held, over the mark")
+        super().push(notice)
+
+
+class Joined:
+    """Be one joined room, as the application has it. `inviter` is who wrote in it, if that is why it is joined."""
+
+    def __init__(self, client: Client, name: str, position: Position | None, inviter: str | None = None) -> None:
+        self.client = client
+        self.name = name
+        self.asked = position
+        self.inviter = inviter
+        self.told = Told(client.truth, client.name, name, client.user, inviter)
+        self.feed = _Feed(client, self.told, lambda reading: self.arrived())
+        self.feed.keeps_mark = inviter is not None
+        self.membership: Membership | None = None
+        self.stream: Stream | None = None
+        self.leaving = False
+        self.paused_until = 0.0
+        self._taking = False
+        self._chunk: Chunk | None = None
+        self._taken: list[tuple[int, str, str, int]] = []
+
+    def begun(self, membership: Membership) -> None:
+        """Take note that the room is joined."""
+        client = self.client
+        self.membership = membership
+        position = self.feed.position
+        if self.asked is not None:
+            require(position == self.asked, f"{self.name}: joined at {position}, not at {self.asked}")
+        self.stream = Stream(client.truth, self.name, *position, client.producer, client.name)
+        if self.inviter is not None:
+            self.feed.picture.invited(self.inviter)
+
+    def arrived(self) -> None:
+        """Take what came, soon."""
+        if not self._taking:
+            self._taking = True
+            world = self.client.world
+            delay = self.client.pace * world.random.random()
+            world.after(max(delay, self.paused_until - world.now), self._take)
+
+    def _take(self) -> None:
+        self._taking = False
+        client = self.client
+        if not client.alive or self.leaving or self.stream is None:
+            return
+        now = client.world.now
+        if max(self.paused_until, client.stopped_until) > now:
+            self.paused_until = max(self.paused_until, client.stopped_until)
+            self.arrived()
+            return
+        self.take_changes()
+        for _ in range(client.world.random.randint(1, 4)):
+            if not self.take():
+                return
+        self.arrived()
+
+    def take_changes(self) -> None:
+        """Take what is new of the room's state; now and then the application breaks off before it has seen it."""
+        picture = self.feed.picture
+        if picture.waiting:
+            changes = picture.take()
+            if changes and self.client.world.random.random() < 0.1:
+                picture.put_back(changes)
+                self.arrived()
+            else:
+                self.told.took(changes)
+
+    def take(self) -> bool:
+        """Take a part of a notification, or all of it; False if there is none."""
+        stream, feed = self.stream, self.feed
+        assert stream is not None
+        chunk = feed.take(0)
+        if chunk is None:
+            return False
+        if isinstance(chunk, Gap):
+            _, _, epoch, after, upto, reason, *_ = feed.heads.popleft()
+            require((chunk.after, chunk.upto, chunk.reason) == (after, upto, reason), "a gap is another one")
+            self.client.world.note(f"{self.client.name} gap {self.name} {after} {upto} {reason}")
+            stream.skipped(epoch, after, upto, reason)
+            return True
+        random = self.client.world.random
+        many = random.random() < 0.8
+        for message in chunk.messages:
+            self._taken.append((message.seq, message.user, message.body.rstrip(), message.timestamp))
+            if not many and random.random() < 0.2:
+                break
+        if not chunk.left:
+            _, _, epoch, after, upto, *_ = feed.heads.popleft()
+            self.client.world.delivered += len(self._taken)
+            stream.took(epoch, after, upto, self._taken)
+            self._taken = []
+        feed.put_back(chunk)
+        return True
+
+    def position(self) -> Position | None:
+        """Return how far the room was read, once it is checked that only own messages were passed over."""
+        if self.stream is None:
+            return None
+        position = self.feed.position
+        truth = self.client.truth
+        stream = self.stream
+        taken = self._taken[-1][0] if self._taken else stream.seq
+        if position.seq < taken:
+            raise Violation(f"{self.client.name}: {self.name} was read up to {taken}, its position is {position}")
+        log = truth.log_at(self.name, *position)
+        for seq in range(taken + 1, position.seq + 1):
+            if log[seq - 1].producer != self.client.producer:
+                raise Violation(f"{self.client.name}: {self.name}: the position {position} is behind {taken}, unread")
+        return position

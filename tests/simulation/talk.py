@@ -1,0 +1,107 @@
+"""What is told when nothing goes wrong any more: whatever somebody does, the others know it within a second."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.simulation.checks import require
+from tests.simulation.client import Client
+from zchat.names import direct_name, fold
+from zchat.wire import TYPING_FOR
+
+if TYPE_CHECKING:
+    from tests.simulation.simulation import Simulation
+
+SOON = 1.0
+"""Seconds within which everybody knows: the simulated disk and network take a tenth of it."""
+
+BACK = 4.0
+"""Seconds within which a client without a connection has noticed it and is back."""
+
+
+def talk(sim: Simulation) -> None:
+    """Have some do everything that is a room's state, after all that went wrong."""
+    random = sim.world.random
+    places = [(client, room) for client in sim.members for room in client.joins if _others(sim, client, room)]
+    if places:
+        _type(sim, *random.choice(places))
+        _come_back(sim, *random.choice(places))
+        _leave(sim, *random.choice(places))
+    client = random.choice(sim.members)
+    room = random.choice(list(client.joins))
+    position = client.joins[room].position()
+    assert position is not None
+    client.mark_read(room, position.seq)
+    _wait(sim, SOON)
+    _write(sim, client, random.choice([user for user in {each.user: 0 for each in sim.members} if user != client.user]))
+
+
+def _others(sim: Simulation, client: Client, room: str) -> list[Client]:
+    """Return the clients of other users in a room."""
+    return [other for other in sim.members if other.user != client.user and room in other.joins]
+
+
+def _wait(sim: Simulation, seconds: float) -> None:
+    sim.world.run(sim.world.now + seconds)
+    sim.check()
+
+
+def _type(sim: Simulation, client: Client, room: str) -> None:
+    """Type, and end it: by a word, by a message, or by typing no more."""
+
+    def types() -> bool:
+        core = sim.broker.core
+        assert core is not None
+        roster = core.rooms[fold(room)].roster
+        assert roster is not None
+        return roster.people[fold(client.user)].typing
+
+    client.typing(room, True)
+    _wait(sim, SOON)
+    require(types(), f"{client.name} types in {room}, and nobody is told")
+    how = sim.world.random.randrange(3)
+    if how == 0:
+        client.typing(room, False)
+    elif how == 1:
+        sim.sent += 1
+        client.say(room, 1, None)
+    else:
+        _wait(sim, TYPING_FOR - 2 * SOON)
+        require(types(), f"{client.name} types in {room} no longer, after {TYPING_FOR - SOON:g} s")
+        _wait(sim, SOON)
+    _wait(sim, SOON)
+    require(not types(), f"{client.name} still types in {room}")
+
+
+def _come_back(sim: Simulation, client: Client, room: str) -> None:
+    """Lose the connection, and be back before anybody is told."""
+    before = [other.joins[room].told.comings for other in _others(sim, client, room)]
+    assert client.dealer.connection is not None
+    client.dealer.connection.cut(0.5 * sim.world.random.random())
+    _wait(sim, BACK)
+    require(client.core.connected, f"{client.name} is not back")
+    after = [other.joins[room].told.comings for other in _others(sim, client, room)]
+    require(before == after, f"{client.name} came back to {room}, and others were told that it left")
+
+
+def _leave(sim: Simulation, client: Client, room: str) -> None:
+    """Leave and come again, which is told if it is the user's only session there."""
+    before = [other.joins[room].told.comings for other in _others(sim, client, room)]
+    position = client.leave(room)
+    _wait(sim, SOON)
+    after = [other.joins[room].told.comings for other in _others(sim, client, room)]
+    if any(other.user == client.user and room in other.joins for other in sim.members):
+        require(before == after, f"{client.name} left {room}, another session of its user is there, and it was told")
+    client.join(room, position)
+    _wait(sim, SOON)
+
+
+def _write(sim: Simulation, client: Client, user: str) -> None:
+    """Write to another user, who is invited wherever he is."""
+    room = direct_name(client.user, user)
+    if room not in client.joins:
+        client.join(room, None)
+        _wait(sim, SOON)
+    sim.sent += 1
+    client.say(room, 1, None)
+    _wait(sim, SOON)
