@@ -19,7 +19,7 @@ from zchat.broker.store.base import Append
 TURN = 0.0002
 """Seconds that a turn takes."""
 
-CHECK_EVERY = 20
+CHECK_EVERY = 50
 """Turns between two looks at the core's bounds."""
 
 

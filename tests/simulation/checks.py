@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from tests.simulation.world import Violation
-from zchat.broker import push
+from zchat.broker import push, roster
 from zchat.broker.core import Core
-from zchat.broker.limits import FENCED, MAX_REQUESTS
-from zchat.broker.room import State
+from zchat.broker.limits import FENCED, MAX_MEMBERSHIPS, MAX_REQUESTS
+from zchat.broker.room import Room, State
 
 
 def require(condition: Any, what: str) -> None:
@@ -50,6 +50,77 @@ def check_core(core: Core) -> None:
         core.directory.order == sorted(name for name, room in core.rooms.items() if not room.direct),
         "the list of rooms is not the rooms",
     )
+    check_rosters(core)
+    check_updates(core)
+
+
+def check_rosters(core: Core) -> None:
+    """Check that the books about who is here, who types and how far each has read agree."""
+    presence, directory = core.presence, core.directory
+    here: dict[Room, dict[str, int]] = {}
+    users: dict[str, set[int]] = {}
+    for session in core.tokens.values():
+        users.setdefault(session.folded, set()).add(id(session))
+        require(len(session.present) <= MAX_MEMBERSHIPS, f"{session.user} is in {len(session.present)} rooms")
+        require(all(room in session.present for room in session.members), f"a member is not here: {session.user}")
+        require(
+            session.present.keys() == session.members.keys() or session in presence._returning, "who is gone is here"
+        )
+        for room in session.present:
+            counts = here.setdefault(room, {})
+            counts[session.folded] = counts.get(session.folded, 0) + 1
+    require({user: set(map(id, sessions)) for user, sessions in core.users.items()} == users, "users are not sessions'")
+    require(all(not session.ended for session in presence._returning), "one who has left is waited for")
+    bound = vars(roster)["TOMBSTONES"]
+    typing = 0
+    for room in core.rooms.values():
+        book = room.roster
+        if book is None:
+            require(room not in here, f"{room.name} has no roster, and somebody is here")
+            continue
+        people = book.people
+        require({user: each.sessions for user, each in people.items()} == here.get(room), f"{room.name}: the roster")
+        require(book._order == sorted(people), f"{room.name}: the list of people is not the people")
+        require(book.typing == sum(each.typing for each in people.values()), f"{room.name}: who types is miscounted")
+        at_end = sum(0 < each.mark == room.last for each in people.values())
+        require(book.caught_up == at_end, f"{room.name}: {book.caught_up} are at the end, and {at_end} have read it")
+        require(all(each.mark == room.marks.get(user, 0) for user, each in people.items()), f"{room.name}: a mark")
+        require(all(seq <= room.last for seq in room.marks.values()), f"{room.name}: a mark is beyond the end")
+        least = book._names * 3 // 4 if book.crowd else 0
+        require(least < len(people) <= (len(people) if book.crowd else book._names), f"{room.name}: names or counts")
+        require(len(book._gone) <= bound and not (book._gone.keys() & people), f"{room.name}: who has gone")
+        for user, each in people.items():
+            if each.typing:
+                typing += 1
+                require(presence._typing.get(each, (0, None, ""))[1:] == (room, user), f"{room.name}: {user} types on")
+    require(len(presence._typing) == typing, "somebody types who isn't here")
+    directs: dict[str, list[str]] = {}
+    for name, room in core.rooms.items():
+        for user in room.direct:
+            directs.setdefault(user, []).append(name)
+    require({user: sorted(names) for user, names in directs.items()} == directory.directs, "direct rooms are lost")
+
+
+def check_updates(core: Core) -> None:
+    """Check that whoever is to be told something is on a list, or is waited for."""
+    updates = core.updates
+    due = [id(room) for _, _, room in updates._flushes]
+    require(len(due) == len(set(due)), "a room is scheduled twice")
+    queued = list(map(id, updates._ready))
+    require(len(queued) == len(set(queued)), "a session is queued twice")
+    for session in core.sessions.values():
+        require(session.shown in (0, session.frames), f"{session.shown} is out of {session.frames}")
+        require(session.queued == (id(session) in queued), "a session is queued, or not")
+        require(len(session.invitations) <= MAX_MEMBERSHIPS, "too many invitations")
+        require(all(session.members.get(each.room) is each for each in session.stale), "who left is to be told")
+        waits = session.queued or session.shown or session.blocked or session.gone
+        require(waits or not (session.stale or session.invitations), f"{session.user} is never told")
+        for room, member in session.members.items():
+            assert room.roster is not None
+            told = member.pictured == room.roster.version or room.scheduled or member in session.stale
+            require(told, f"{session.user} has an old picture of {room.name} for ever")
+    for room in core.rooms.values():
+        require(room.scheduled == (id(room) in due), f"{room.name} is scheduled, or not")
 
 
 def check_empty(core: Core) -> None:
@@ -61,6 +132,9 @@ def check_empty(core: Core) -> None:
     require(not pusher.in_flight, f"{pusher.in_flight} bytes are counted as out to nobody")
     require(not pusher._ready, "members are still on the list of those to serve")
     require(not core.pipes._retries, "full pipes are still tried again")
+    require(not core.presence._typing and not core.presence._returning, "who left is waited for")
+    require(not core.updates._ready and not core.updates._flushes, "somebody is to be told who left")
+    require(not core.users, "users are left without sessions")
     for room in core.rooms.values():
         require(not room.members and not room.roster and not room.caught_up, f"{room.name} keeps who left")
         require(not room.pending, f"{room.name}: blocks are pending that were answered")

@@ -31,7 +31,7 @@ MESSAGES = 500
 TROUBLE = 12.0
 """Seconds in which things go wrong."""
 
-FAULTS_A_SECOND = (3.0, 10.0)
+FAULTS_A_SECOND = (5.0, 18.0)
 MIN_FAULTS = 20
 DISASTROUS = 0.4
 """How many of the seeds have disasters, which excuse losses, and so hide some."""
@@ -195,9 +195,9 @@ class Simulation:
         world = self.world
         deadline = world.now + PEACE
         state: object = None
-        calm_from = world.now
+        calm_from, checked = world.now, False
         while True:
-            world.run(world.now + STEP)
+            world.run(world.now + 2 * STEP)
             self.broker.start()
             for actor in self.actors:
                 actor.restart()
@@ -208,12 +208,14 @@ class Simulation:
                             client.join(room, actor.positions.pop(room, None))
             if (now := self._state()) != state:
                 state, calm_from = now, world.now
+                checked = False
             trouble = self._unrest() or ("state still changes" if world.now - calm_from < CALM else None)
-            if trouble is None:
+            if trouble is None and not checked:
                 assert self.broker.core is not None
                 check_pictures(self.broker.core, self.members)
-                if world.now >= self.peace_at + OVER:
-                    break
+                checked = True
+            if trouble is None and world.now >= self.peace_at + OVER:
+                break
             if world.now > deadline:
                 raise Violation(f"{PEACE:g} s after the last fault {trouble}")
         self.check()
