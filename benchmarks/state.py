@@ -175,7 +175,10 @@ def changes(arguments: argparse.Namespace, share: float) -> dict[str, float]:
 
 
 def _delays(called: list[tuple[str, str, int]], told: list[tuple[str, str, str, int]], members: int) -> Iterator[float]:
-    """Yield the milliseconds of each change to each member; one that was conflated came with what came next."""
+    """Yield the milliseconds of each change to each member; one that was conflated came with what came next.
+
+    Infinity for a visitor of whom a member was told nothing, so late that coming and leaving were the same.
+    """
     at = {(member, kind, user): when for member, kind, user, when in told}
     for member in {each[0] for each in told}:
         known = inf
@@ -183,7 +186,7 @@ def _delays(called: list[tuple[str, str, int]], told: list[tuple[str, str, str, 
             if kind == "left":
                 known = inf  # what comes next is another visitor
             known = at.get((member, kind, user), known)
-            if known == inf:
+            if known == inf and (member, "came", user) in at:
                 raise Failed(f"{member} was not told that {user} {kind}")
             yield (known - when) / 1e6
     if len({each[0] for each in told}) != members:
