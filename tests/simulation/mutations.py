@@ -9,8 +9,8 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
-from zchat import membership, reading
-from zchat.broker import commands, core, pipes, presence, push
+from zchat import membership, picture, reading, state
+from zchat.broker import commands, core, pipes, presence, push, roster, session, state_commands, updates
 from zchat.broker.store import epochs, ledger, sqlite
 from zchat.lane import Lane
 
@@ -34,8 +34,8 @@ def planted(changes: list[Change]) -> Iterator[None]:
             assert source.count(old) == 1, f"{name} has changed: look for {old!r}"
             scope: dict[str, Any] = {}
             exec(compile(source.replace(old, new), f"<mutation of {name}>", "exec"), function.__globals__, scope)
-            if inspect.ismodule(owner) and name in owner.HANDLERS:
-                stack.enter_context(patch.dict(owner.HANDLERS, {name: scope[name]}))
+            if inspect.ismodule(owner) and name in commands.HANDLERS:
+                stack.enter_context(patch.dict(commands.HANDLERS, {name: scope[name]}))
             stack.enter_context(patch.object(owner, name, scope[name]))
         yield
 
@@ -153,5 +153,86 @@ MUTATIONS: dict[str, list[Change]] = {
             "if not page.blocks:",
         ),
     ],
+    "an update lost when a pipe is full": [
+        Change(
+            updates.Updates,
+            "_serve",
+            "        self._pipes.block(session)\n",
+            "        self._pipes.block(session)\n            session.stale.clear()\n",
+        )
+    ],
+    "a state frame sent before the last was seen": [
+        Change(updates.Updates, "_wake", " and not session.shown", ""),
+    ],
+    "any number counted as seen": [Change(updates.Updates, "seen", "number != session.shown or not number", "False")],
+    "a fenced connection's late seen counted": [
+        Change(
+            core.Core, "fence", "self.fenced[session.routing_id] = None", "self.fenced[session.routing_id] = session"
+        ),
+        Change(
+            core.Core,
+            "receive",
+            "        self.counters.fenced += 1\n",
+            "        if decode_command(frames[0])[0] == 'seen':\n"
+            "            owner = self.fenced[routing_id]\n"
+            "            self.updates.seen(owner, owner.shown)\n",
+        ),
+    ],
+    "an answer over the lost connection waited for": [Change(session.Session, "connect", "    self.shown = 0\n", "")],
+    "a user gone with the first session that leaves": [
+        Change(
+            presence.Presence,
+            "depart",
+            "    if not roster.leave(session.folded):\n        return\n",
+            "    left = [each for each in room.members if each.session.folded == session.folded]\n"
+            "    for other in [session, *[each.session for each in left]]:\n"
+            "        other.present.pop(room, None)\n"
+            "        person.sessions = 1\n"
+            "    roster.leave(session.folded)\n",
+        )
+    ],
+    "typing not ended by a message": [
+        Change(presence.Presence, "grew", "    if roster.typing:\n", "    if False:\n"),
+    ],
+    "typing not ended at its time": [Change(presence.Presence, "tick", "[0] <= now:", "[0] <= now - 60:")],
+    "no whole picture for a session that came back": [
+        Change(
+            updates.Updates,
+            "joined",
+            "    member.session.stale[member] = None\n",
+            "    if member.session.connection > 1:\n"
+            "        member.pictured = member.room.roster.version\n"
+            "    member.session.stale[member] = None\n",
+        )
+    ],
+    "a mark that goes back accepted": [
+        Change(state_commands, "mark", "if seq <= stands:", "if False:"),
+        Change(ledger.Ledger, "mark", "seq > stands:", "seq != stands:"),
+    ],
+    "a mark answered before it is safe": [
+        Change(
+            state_commands,
+            "mark",
+            "    core.pending += 1\n",
+            "    core.presence.marked(room, user, seq)\n    core.answer(ticket, seq)\n    return\n",
+        )
+    ],
+    "a mark not asked for again after a lost connection": [
+        Change(state.RoomStates, "lost", "    mark.out = False\n", "    pass\n")
+    ],
+    "leaving and coming told of who came back in time": [
+        Change(commands, "hello", "if fold(user) != session.folded:", "if True:")
+    ],
+    "who came back and joined no more kept for ever": [
+        Change(presence.Presence, "back", "if session.present:", "if False:")
+    ],
+    "nobody invited who comes later": [
+        Change(commands, "hello", "core.updates.greeted(session, core.directory.directs_of(session.folded))", "pass")
+    ],
+    "nobody invited who is connected": [Change(updates.Updates, "_flush", "    if room.grew:\n", "    if False:\n")],
+    "who left while the connection was lost shown for ever": [
+        Change(picture.Picture, "expire", "if now >= self._missing_until:", "if False:")
+    ],
+    "names kept from before a crowd": [Change(roster.Roster, "leave", "self._whole_before = self.version", "pass")],
 }
 """What is planted, by its name."""

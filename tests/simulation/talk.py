@@ -32,7 +32,7 @@ def talk(sim: Simulation) -> None:
     position = client.joins[room].position()
     assert position is not None
     client.mark_read(room, position.seq)
-    _wait(sim, SOON)
+    _stored(sim, client)
     _write(sim, client, random.choice([user for user in {each.user: 0 for each in sim.members} if user != client.user]))
 
 
@@ -44,6 +44,25 @@ def _others(sim: Simulation, client: Client, room: str) -> list[Client]:
 def _wait(sim: Simulation, seconds: float) -> None:
     sim.world.run(sim.world.now + seconds)
     sim.check()
+
+
+def _stored(sim: Simulation, client: Client) -> None:
+    """Wait until all is stored that is to be."""
+    deadline = sim.world.now + BACK
+    while client.core._pending:
+        require(sim.world.now < deadline, f"{client.name} gets nothing stored")
+        sim.world.run(sim.world.now + SOON / 10)
+    _wait(sim, SOON)
+
+
+def _say(sim: Simulation, client: Client, room: str) -> None:
+    """Send a message; the first one since the disk failed is refused, and then the disk is found well again."""
+    acknowledged = len(sim.truth.acknowledged)
+    for _ in range(2):
+        if len(sim.truth.acknowledged) == acknowledged:
+            sim.sent += 1
+            client.say(room, 1, None)
+            _stored(sim, client)
 
 
 def _type(sim: Simulation, client: Client, room: str) -> None:
@@ -63,8 +82,7 @@ def _type(sim: Simulation, client: Client, room: str) -> None:
     if how == 0:
         client.typing(room, False)
     elif how == 1:
-        sim.sent += 1
-        client.say(room, 1, None)
+        _say(sim, client, room)
     else:
         _wait(sim, TYPING_FOR - 2 * SOON)
         require(types(), f"{client.name} types in {room} no longer, after {TYPING_FOR - SOON:g} s")
@@ -85,14 +103,19 @@ def _come_back(sim: Simulation, client: Client, room: str) -> None:
 
 
 def _leave(sim: Simulation, client: Client, room: str) -> None:
-    """Leave and come again, which is told if it is the user's only session there."""
+    """Leave and come again, which is told if it is the user's only session there; then some more do the same."""
     before = [other.joins[room].told.comings for other in _others(sim, client, room)]
     position = client.leave(room)
     _wait(sim, SOON)
     after = [other.joins[room].told.comings for other in _others(sim, client, room)]
     if any(other.user == client.user and room in other.joins for other in sim.members):
         require(before == after, f"{client.name} left {room}, another session of its user is there, and it was told")
-    client.join(room, position)
+    others = [other for other in sim.members if room in other.joins]
+    gone = sim.world.random.sample(others, len(others) - 1)
+    places = {each: each.leave(room) for each in gone} | {client: position}
+    _wait(sim, SOON)
+    for each, place in places.items():
+        each.join(room, place)
     _wait(sim, SOON)
 
 
@@ -102,6 +125,4 @@ def _write(sim: Simulation, client: Client, user: str) -> None:
     if room not in client.joins:
         client.join(room, None)
         _wait(sim, SOON)
-    sim.sent += 1
-    client.say(room, 1, None)
-    _wait(sim, SOON)
+    _say(sim, client, room)
