@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 import time
 from pathlib import Path
@@ -25,6 +26,7 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=None, help="the first of them; by default the time chooses it")
     parser.add_argument("--seed", type=int, default=None, help="run this one again, and write down all that happens")
     options = parser.parse_args()
+    logging.disable(logging.WARNING)  # what clients warn of is what they were meant to meet
     if options.seed is not None:
         return _again(options.seed)
     first = int(time.time()) * 10_000 if options.first is None else options.first
