@@ -405,7 +405,7 @@ def _room(user: str, name: str, members: int, first: int, last: int, mark: int |
 
 def _page_of_members(result: list[Any]) -> tuple[list[Member], bool]:
     rows, more = result[:2]
-    return [Member(user, since, mark) for user, since, _typing, mark, *_ in rows], bool(more)
+    return [Member(user, since, mark, bool(typing)) for user, since, typing, mark, *_ in rows], bool(more)
 
 
 def _mark(result: list[Any]) -> int:

@@ -50,11 +50,12 @@ class RoomInfo(NamedTuple):
 
 
 class Member(NamedTuple):
-    """Describe a user in a room: here since when (microseconds since 1970, UTC), and read up to which seq."""
+    """Describe a user in a room: here since when (microseconds since 1970, UTC), read up to which seq, typing."""
 
     user: str
     since: int
     mark: int
+    typing: bool
 
 
 class GapReason:

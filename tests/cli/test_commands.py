@@ -6,7 +6,6 @@ import json
 import re
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack
 from typing import NoReturn, cast
 
 import click
@@ -19,12 +18,10 @@ from tests.mortal import Mortal, refusing
 from tests.running import DEADLINE, ROOT, Start, Zchat, eventually
 from zchat.broker import Broker
 from zchat.cli import connection, tail
-from zchat.cli.chat import Chat, Habits
+from zchat.cli.chat import Chat
 from zchat.cli.commands import COMMANDS
 from zchat.cli.main import program
-from zchat.events import Invited
 
-HABITS = Habits(typing=True, marks=True, comings=True)
 MANUAL = (ROOT / "docs" / "command.md").read_text(encoding="utf-8")
 
 
@@ -94,6 +91,8 @@ def test_the_version_is_told() -> None:
         (["rooms", "--user", "@alice"], "reserved"),
         (["send", "/etc", "hi"], "'/etc' begins with /, which is reserved"),
         (["tail", "x" * 65], "has 65"),
+        (["members", "@"], "has 0"),
+        (["members"], "ROOM"),
         (["client", "General", "a\tb"], "control character"),
         (["broker", "--bind", "nowhere"], "tcp://127.0.0.1:5555"),
         (["broker", "--high-water-mark", "0"], "high-water-mark"),
@@ -103,6 +102,8 @@ def test_the_version_is_told() -> None:
         (["broker", "--retain-days", "nan"], "retain-days"),
         (["tail", "General", "--after", str(1 << 63)], "--after"),
         (["tail", "General", "-n", "1", "--after", "1"], "leave all but one out. Try: zchat tail --help"),
+        (["tail", "General", "--unread", "--after", "1"], "leave all but one out. Try: zchat tail --help"),
+        (["tail", "General", "--unread", "-n", "1"], "leave all but one out. Try: zchat tail --help"),
     ],
 )
 def test_wrong_usage_is_told_in_one_line_with_exit_code_2(arguments: list[str], what: str) -> None:
@@ -241,6 +242,29 @@ def test_tail_tells_of_what_is_no_longer_kept(zchat: Zchat, monkeypatch: pytest.
         assert zchat("tail", "-n", "99", "General", ZCHAT_URL=small.url).stderr == ""
 
 
+def test_tail_shows_what_is_unread_and_marks_it_as_read(zchat: Zchat, broker: Broker) -> None:
+    say(broker, "General", "one", "two", "three")
+    shown = "".join(f"[12:00:00] bob: {text}\n" for text in ("one", "two", "three"))
+    assert masked(zchat("tail", "--unread", "general").stdout) == shown
+    done = zchat("tail", "--unread", "General")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    say(broker, "General", "four")
+    assert zchat("tail", "General").returncode == 0  # which marks nothing
+    assert masked(zchat("tail", "--unread", "General").stdout) == "[12:00:00] bob: four\n"
+    with library.Client(broker.url, user="carol") as client:
+        assert {room.name: room.unread for room in client.rooms()}["General"] is None
+    with library.Client(broker.url, user="alice") as client:
+        assert {room.name: room.unread for room in client.rooms()}["General"] == 0
+
+
+def test_tail_shows_all_pages_of_what_is_unread_in_a_direct_room(zchat: Zchat, broker: Broker) -> None:
+    with library.Client(broker.url, user="bob") as bob:
+        bob.direct("alice").send_many(map(str, range(1500)))
+    lines = zchat("tail", "--unread", "--json", "@bob").stdout.splitlines()
+    assert [json.loads(line)["body"] for line in lines] == list(map(str, range(1500)))
+    assert zchat("tail", "--unread", "@bob").stdout == ""
+
+
 # -- rooms -------------------------------------------------------------------------------------------
 
 
@@ -249,170 +273,67 @@ def test_rooms_lists_rooms_members_and_messages(zchat: Zchat, broker: Broker) ->
     with library.Client(broker.url, user="carol") as client:
         client.join("Movies")
         lines = zchat("rooms").stdout.splitlines()
-        assert re.fullmatch(r"ROOM +MEMBERS +MESSAGES", lines[0])
+        assert re.fullmatch(r"ROOM +MEMBERS +MESSAGES +UNREAD", lines[0])
         assert sorted(line.split()[0] for line in lines[1:]) == ["Crypto", "General", "Movies", "Sports", "Technology"]
         assert any(re.fullmatch(r"Movies +1 +2", line) for line in lines)
         listed = [json.loads(line) for line in zchat("rooms", "--json").stdout.splitlines()]
     assert {"name": "Movies", "members": 1, "first": 1, "last": 2, "unread": None} in listed
 
 
-def test_rooms_tells_what_is_new_to_a_user_who_has_read_before(zchat: Zchat, broker: Broker) -> None:
+def test_rooms_tells_what_is_unread_where_there_is_something(zchat: Zchat, broker: Broker) -> None:
     say(broker, "Movies", "one", "two", "three")
+    say(broker, "Sports", "one")
     with library.Client(broker.url, user="alice") as client:
         client.mark_read("Movies", 1)
+        client.mark_read("Sports", 1)
     lines = zchat("rooms").stdout.splitlines()
-    assert re.fullmatch(r"ROOM +MEMBERS +MESSAGES +UNREAD", lines[0])
     assert any(re.fullmatch(r"Movies +0 +3 +2", line) for line in lines)
-    assert any(re.fullmatch(r"Sports +0 +0", line) for line in lines)
-    listed = [json.loads(line) for line in zchat("rooms", "--json").stdout.splitlines()]
-    assert {row["name"]: row["unread"] for row in listed}["Movies"] == 2
-    assert "UNREAD" not in zchat("rooms", "--user", "bob").stdout
+    assert any(re.fullmatch(r"Sports +0 +1", line) for line in lines)
+    listed = {each["name"]: each["unread"] for each in map(json.loads, zchat("rooms", "--json").stdout.splitlines())}
+    assert (listed["Movies"], listed["Sports"], listed["General"]) == (2, 0, None)
 
 
 # -- members -----------------------------------------------------------------------------------------
 
 
-def test_members_lists_who_is_in_a_room_and_brings_nobody_into_it(zchat: Zchat, broker: Broker) -> None:
-    with library.Client(broker.url, user="carol") as carol, library.Client(broker.url, user="Dan Müller") as dan:
-        carol.join("Movies")
-        dan.join("Movies")
-        for _ in range(2):
-            lines = zchat("members", "Movies").stdout.splitlines()
-            assert re.fullmatch(r"USER +SINCE", lines[0])
-            assert [re.sub(r" +\d\d:\d\d$", "", line) for line in lines[1:]] == ["carol", "Dan Müller"]
-        carol.join("Movies").send("one")
-        carol.mark_read("Movies", 1)
-        listed = [json.loads(line) for line in zchat("members", "--json", "movies").stdout.splitlines()]
-    assert [(row["user"], row["mark"]) for row in listed] == [("carol", 1), ("Dan Müller", 0)]
-    assert all(row["since"] > 1_700_000_000_000_000 for row in listed)
+def test_members_lists_who_is_in_a_room_and_since_when(zchat: Zchat, broker: Broker) -> None:
+    with library.Client(broker.url, user="bob smith") as bob, library.Client(broker.url, user="carol") as carol:
+        room = bob.join("General")
+        carol.join("General")
+        room.typing()
+        eventually(lambda: any(each.typing for each in room.members()), "bob types")
+        lines = zchat("members", "General").stdout.splitlines()
+        listed = [json.loads(line) for line in zchat("members", "general", "--json").stdout.splitlines()]
+        assert [each.user for each in room.members()] == ["bob smith", "carol"]  # and nobody who asked
+    assert re.fullmatch(r"USER +SINCE", lines[0])
+    assert re.fullmatch(r"bob smith +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", lines[1])
+    assert re.fullmatch(r"carol +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", lines[2])
+    assert [list(each) for each in listed] == [["user", "since", "typing"]] * 2
+    assert [(each["user"], each["typing"]) for each in listed] == [("bob smith", True), ("carol", False)]
+    assert all(each["since"] > 1_700_000_000_000_000 for each in listed)
 
 
-def test_members_of_a_room_that_is_not_there_is_one_line_and_makes_none(zchat: Zchat, broker: Broker) -> None:
-    done = zchat("members", "Nowhere")
-    assert done.returncode == 1
-    assert done.stderr == "zchat: there is no room Nowhere; zchat rooms lists those that there are\n"
+def test_members_never_makes_a_room(zchat: Zchat) -> None:
+    for name in ("Nowhere", "@bob"):
+        done = zchat("members", name)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == f"zchat: there is no room {name}; zchat rooms lists those that there are\n"
     assert "Nowhere" not in zchat("rooms").stdout
-    assert zchat("members", "Movies").stdout.split() == ["USER", "SINCE"]
+    assert zchat("members", "General").stdout == "USER  SINCE\n"
+    assert zchat("members", "General", "--json").stdout == ""
 
 
-# -- tail --unread -----------------------------------------------------------------------------------
-
-
-def test_tail_unread_shows_what_is_new_once(zchat: Zchat, broker: Broker) -> None:
-    say(broker, "Movies", *(f"line {number}" for number in range(25)))
-    assert zchat("tail", "--unread", "Movies").stdout.count("\n") == 25
-    assert zchat("tail", "--unread", "movies").stdout == ""
-    say(broker, "Movies", "two more", "of them")
-    shown = [json.loads(line)["body"] for line in zchat("tail", "--unread", "--json", "Movies").stdout.splitlines()]
-    assert shown == ["two more", "of them"]
-    assert zchat("tail", "--unread", "Movies").stdout == ""
-    assert zchat("tail", "--unread", "--user", "carol", "Movies").stdout.count("\n") == 27
-
-
-def test_tail_unread_leaves_unread_what_nobody_could_read(start: Start, zchat: Zchat, broker: Broker) -> None:
-    say(broker, "Movies", *("x" * 1000 for _ in range(3000)))
-    assert start(shell='"$@" tail --unread Movies | true; exit ${PIPESTATUS[0]}').end() == 0
-    assert zchat("tail", "--unread", "Movies").stdout.count("\n") >= 2000
-
-
-def test_tail_unread_goes_on_and_marks_what_comes(start: Start, zchat: Zchat, broker: Broker) -> None:
-    say(broker, "Movies", "one")
-    reader = start("tail", "--unread", "-f", "Movies")
-    reader.until("bob: one\n")
-    say(broker, "Movies", "two")
-    reader.until("bob: two\n")
-    with library.Client(broker.url, user="alice") as client:
-        eventually(
-            lambda: {room.name: room.unread for room in client.rooms()}["Movies"] == 0, "what was shown is marked"
-        )
-
-
-@pytest.mark.parametrize("other", [("-n", "3"), ("--after", "3")])
-def test_tail_unread_stands_alone(zchat: Zchat, other: tuple[str, str]) -> None:
-    done = zchat("tail", "--unread", *other, "Movies")
-    assert done.returncode == 2
-    assert "exclude each other" in done.stderr
+def test_direct_rooms_are_named_by_the_other_user(zchat: Zchat, broker: Broker) -> None:
+    with library.Client(broker.url, user="bob") as bob:
+        assert zchat("send", "@bob", "psst").returncode == 0
+        bob.direct("alice")
+        assert zchat("members", "@bob").stdout.splitlines()[1].split()[0] == "bob"
+    assert masked(zchat("tail", "@bob").stdout) == "[12:00:00] alice: psst\n"
+    assert "@bob" in zchat("rooms").stdout
+    assert "@" not in zchat("rooms", ZCHAT_USER="carol").stdout
 
 
 # -- client, in a pipe -------------------------------------------------------------------------------
-
-
-def test_the_client_tells_who_is_here_and_writes_to_one_alone(zchat: Zchat, broker: Broker) -> None:
-    with library.Client(broker.url, user="Dan M") as dan:
-        dan.join("General")
-        done = zchat("client", stdin='/members\n/msg "Dan M" psst\n/msg "Dan M"\nand more\n')
-        invited = [event for event in dan.events(timeout=1) if isinstance(event, Invited)]
-        bodies_of_both = [message.body for message in dan.history("@alice")]
-    assert done.returncode == 0, done.stderr
-    lines = re.sub(r"since \d\d:\d\d", "since 12:00", masked(done.stdout)).splitlines()[2:]
-    assert lines == [
-        "* 2 people are in General",
-        "  alice  since 12:00",
-        "  Dan M  since 12:00",
-        "[12:00:00] #@Dan M alice: psst",
-        "* you are in @Dan M",
-        "[12:00:00] alice: and more",
-    ]
-    assert invited == [Invited("@alice", "alice")]
-    assert bodies_of_both == ["psst", "and more"]
-
-
-@pytest.mark.parametrize(
-    ("line", "said"),
-    [
-        ("/msg", "to whom? /msg USER TEXT"),
-        ('/msg "Dan', "the second quotation mark is missing"),
-        ("/msg alice hello", "alice"),
-        ("/members now", "/members stands alone"),
-    ],
-)
-def test_the_client_says_what_is_wrong_with_a_command_about_people(zchat: Zchat, line: str, said: str) -> None:
-    done = zchat("client", stdin=line + "\n")
-    assert done.returncode == 1
-    assert said in done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-
-
-def test_the_client_marks_as_read_what_it_shows_unless_told_not_to(start: Start, broker: Broker) -> None:
-    with library.Client(broker.url, user="bob") as bob:
-        room = bob.join("General")
-        quiet = start("client", "--no-read-marks", "--user", "carol")
-        quiet.until("you are in General\n")
-        marking = start("client")
-        marking.until("you are in General\n")
-        room.send("hello")
-        for each in (quiet, marking):
-            each.until("bob: hello\n")
-        eventually(lambda: {each.user: each.mark for each in room.members()}["alice"] == 1, "alice has read it")
-        assert {each.user: each.mark for each in room.members()}["carol"] == 0
-
-
-def test_the_client_shows_comings_in_a_pipe_if_asked_to_and_not_too_many(start: Start, broker: Broker) -> None:
-    watcher = start("client", "--comings")
-    watcher.until("you are in General\n")
-    with ExitStack() as stack:
-        for number in range(8):
-            stack.enter_context(library.Client(broker.url, user=f"guest {number}")).join("General")
-        watcher.until("more people come and go")
-    watcher.write("done\n")
-    shown = watcher.until("alice: done\n")
-    assert shown.count("came to General") <= 5
-
-
-def test_an_invitation_is_told_and_answered(start: Start, broker: Broker) -> None:
-    alice = start("client")
-    alice.until("you are in General\n")
-    with library.Client(broker.url, user="bob") as bob:
-        room = bob.direct("alice")
-        room.send("psst")
-        alice.until("* bob writes to you; /msg bob TEXT answers\n")
-        alice.until("#@bob bob: psst\n")
-        alice.write("/msg bob what?\n")
-        assert next(room.messages(timeout=DEADLINE)).body == "what?"
-        eventually(lambda: {each.user: each.mark for each in room.members()}["alice"] == 2, "it is marked as read")
-
-
-# -- client, in a pipe, as it was typed --------------------------------------------------------------
 
 
 def test_the_client_sends_what_it_reads_and_shows_what_is_stored(zchat: Zchat, broker: Broker) -> None:
@@ -429,7 +350,7 @@ def test_the_client_sends_what_it_reads_and_shows_what_is_stored(zchat: Zchat, b
 
 
 def test_the_client_shows_what_others_say_at_once(start: Start, broker: Broker) -> None:
-    running = start("client", "General", "Sports")
+    running = start("client", "--quiet", "General", "Sports")
     running.until("* you are in Sports as well\n")
     say(broker, "General", "hi alice", "a\n[12:00:00] alice: fake\x9b2J")
     running.until("fake<U+009B>2J\n")
@@ -474,7 +395,7 @@ def test_every_slash_command_works(zchat: Zchat, broker: Broker) -> None:
 
 
 def test_messages_shows_what_was_said_since_the_room_was_seen(start: Start, broker: Broker) -> None:
-    running = start("client", "General")
+    running = start("client", "--quiet", "General")
     running.until("* you are in General\n")
     say(broker, "General", "before")
     running.until("bob: before\n")
@@ -493,7 +414,7 @@ def test_messages_shows_what_was_said_since_the_room_was_seen(start: Start, brok
 
 def test_messages_repeats_nothing_that_was_shown_as_it_came(start: Start, broker: Broker) -> None:
     say(broker, "General", "old")
-    running = start("client", "General")
+    running = start("client", "--quiet", "General")
     running.until("* you are in General\n")
     running.write("/messages\n")
     running.until("bob: old\n")
@@ -527,7 +448,7 @@ def test_messages_repeats_nothing_that_was_shown_as_it_came(start: Start, broker
 
 def test_messages_of_a_long_absence_are_the_newest_thousand_of_it(broker: Broker) -> None:
     with library.Client(broker.url, user="bob") as bob:
-        alice = Chat((shown := list[str]()).append, HABITS)
+        alice = Chat((shown := list[str]()).append)
         with library.Client(broker.url, user="alice", on_event=lambda event: None) as client:
             alice.begin(client, ["General"])
             alice.enter("/join Sports")
@@ -544,18 +465,19 @@ def test_messages_of_a_long_absence_are_the_newest_thousand_of_it(broker: Broker
 
 
 def test_wrong_commands_are_told_and_never_sent(zchat: Zchat, broker: Broker) -> None:
-    typed = ["/nonsense text", "/messages x", "/leave now", "/ x", "x" * (2 << 20), "still here"]
+    typed = ["/msg alice hi", "/msg #x hi", "/members now"]
+    typed += ["/nonsense text", "/messages x", "/leave now", "/ x", "x" * (2 << 20), "still here"]
     done = zchat("client", stdin="\n".join(typed))
     assert done.returncode == 1
     assert done.stderr == f"zchat: {len(typed) - 1} lines of the input could not be done, as told above\n"
     lines = done.stdout.splitlines()[2:]
-    assert lines[0] == "! there is no /nonsense; /help lists the commands, //nonsense text says it"
+    assert lines[3] == "! there is no /nonsense; /help lists the commands, //nonsense text says it"
     assert all(line.startswith("! ") for line in lines[:-1])
     assert len(lines) == len(typed)
     assert bodies(broker, "General") == ["still here"]
 
 
-@pytest.mark.parametrize("join", ["/join", "/join /bad"])
+@pytest.mark.parametrize("join", ["/join", "/join /bad", "/msg", "/msg #bad", '/msg "bob psst'])
 def test_nothing_is_said_in_another_room_than_the_one_meant(zchat: Zchat, broker: Broker, join: str) -> None:
     done = zchat("client", stdin=f"before\n{join}\nfor the other room")
     assert done.returncode == 1
@@ -576,7 +498,7 @@ def test_a_line_that_is_lost_with_the_broker_is_told_once_with_the_reason() -> N
             raise library.OutcomeUnknown("1 message was on its way: it is gone") from library.ConnectionLost("gone")
 
     shown: list[str] = []
-    chat = Chat(shown.append, HABITS)
+    chat = Chat(shown.append)
     chat._current = cast(library.Room, Lost())
     with pytest.raises(library.OutcomeUnknown):
         chat.enter("hello")
@@ -599,7 +521,7 @@ def test_a_client_that_is_refused_for_good_ends(start: Start) -> None:
 
 def test_a_gap_is_told_in_the_chat() -> None:
     shown: list[str] = []
-    Chat(shown.append, HABITS).on_event(library.Gap("General", 2, 7, "trimmed"))
+    Chat(shown.append).on_event(library.Gap("General", 2, 7, "trimmed"))
     assert shown == ["! General: messages 3 to 7 are no longer kept"]
 
 

@@ -86,6 +86,31 @@ def test_no_message_is_missed_or_comes_twice_between_history_and_following(start
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
 
 
+def unread(broker: Broker, room: str) -> int | None:
+    with zchat.Client(broker.url, user="alice") as client:
+        return next(info.unread for info in client.rooms() if info.name == room)
+
+
+def test_tail_goes_on_marking_as_read_what_it_shows(start: Start, broker: Broker) -> None:
+    say(broker, "Builds", "first")
+    reader = start("tail", "--unread", "-f", "Builds")
+    reader.until("bob: first\n")
+    eventually(lambda: unread(broker, "Builds") == 0, "it is marked")
+    say(broker, "Builds", "second")
+    reader.until("bob: second\n")
+    eventually(lambda: unread(broker, "Builds") == 0, "the next is marked too")
+    reader.process.send_signal(signal.SIGINT)
+    assert reader.end() == 130
+    say(broker, "Builds", "third")
+    assert unread(broker, "Builds") == 1
+
+
+def test_what_could_not_be_written_stays_unread(start: Start, broker: Broker) -> None:
+    say(broker, "Builds", "first")
+    assert start(shell='"$@" tail --unread Builds >/dev/full').end() == 1
+    assert unread(broker, "Builds") is None
+
+
 # -- the other end of a pipe -------------------------------------------------------------------------
 
 

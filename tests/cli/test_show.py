@@ -19,6 +19,7 @@ from zchat.cli.show import (
     harmless,
     harmless_lines,
     json_line,
+    local_time,
     plain,
     table,
     wrapped,
@@ -170,3 +171,9 @@ def test_gaps_say_what_happened() -> None:
 
 def test_columns_are_aligned_by_what_a_terminal_shows() -> None:
     assert table([("日本", "1"), ("abcdef", "22")]) == ["日本    1", "abcdef  22"]
+
+
+def test_a_time_is_local_with_its_date_unless_that_is_todays() -> None:
+    assert local_time(NOON) == "2026-03-01 12:00:00"
+    assert local_time(NOON, TODAY) == "12:00:00"
+    assert local_time(1 << 62) == "--:--:--"

@@ -19,13 +19,9 @@ import zchat
 from tests.mortal import Mortal, refusing
 from tests.running import DEADLINE, ROOT, ZCHAT, eventually
 from zchat.broker import Broker
-from zchat.events import MemberJoined, Typing
 
 SCREENS = Path(__file__).parent / "screens"
 HOSTILE = "\x1b[2J\x9b2J\x07\x08\x7f\u202eevil\r\n[12:00:00] alice: I never said that"
-
-QUIET = ("--no-comings", "--no-typing")
-"""For screens that others, who come and type when they do, must not change."""
 
 _servers = itertools.count()
 
@@ -110,7 +106,9 @@ def tmux(needs: Callable[[str], str], environment: dict[str, str]) -> Iterator[T
 
 
 def test_two_people_chat_at_80_and_40_columns(tmux: Tmux, broker: Broker) -> None:
-    alice, bob = Terminal(tmux, "alice", 80, *QUIET), Terminal(tmux, "bob", 40, *QUIET)
+    alice, bob = (
+        Terminal(tmux, name, columns, "--quiet", "--no-typing") for name, columns in (("alice", 80), ("bob", 40))
+    )
     for terminal in (alice, bob):
         terminal.until("you are in General\n", "General>")
 
@@ -159,8 +157,68 @@ def test_two_people_chat_at_80_and_40_columns(tmux: Tmux, broker: Broker) -> Non
     assert "> \n" not in alice.screen()
 
 
+def test_who_is_there_stands_quietly_beside_what_one_types_at_80_and_40_columns(tmux: Tmux, broker: Broker) -> None:
+    alice = Terminal(tmux, "alice", 80)
+    alice.until("you are in General\n", "General>")
+    bob = Terminal(tmux, "bob", 40)
+    bob.until("you are in General\n", "General>")
+    alice.until("* bob came to General\n", "General>")
+
+    alice.type("/members is a command")
+    alice.until("General> /members is a command")
+    alice.keys("C-u")
+    bob.type("hal")
+    alice.until(f"\nGeneral>{'bob is typing':>72}")
+    bob.keys("C-u")
+    alice.until("\nGeneral>")
+    alice.type("hello")
+    bob.until(f"\nGeneral>{'alice is typing':>32}")
+    bob.type("this needs the whole line")
+    bob.until("\nGeneral> this needs the whole line")
+    alice.keys("Enter")
+    bob.until("alice: hello\n", "\nGeneral> this needs the whole line")
+    bob.keys("C-u")
+    alice.until("alice: hello\n", "\nGeneral>")
+
+    alice.type("/msg b")
+    alice.keys("Tab")
+    alice.until("General> /msg bob")
+    alice.type("psst", "Enter")
+    alice.until("#@bob alice: psst\n", "General>")
+    bob.until("* alice writes to you; /msg alice TEXT\n    answers\n", "#@alice alice: psst\n", "General>")
+    bob.type("/msg alice", "Enter")
+    bob.until("* you are in @alice\n", "@alice>")
+    bob.type("/list", "Enter")
+    bob.until("Technology", "@alice>")
+    bob.compare("company-40")
+    alice.compare("company-80")
+    for terminal in (alice, bob):
+        terminal.keys("C-l")
+        terminal.type("/help", "Enter")
+        terminal.until("* /list ", "* //TEXT", ">")
+        terminal.compare(f"help-{80 if terminal is alice else 40}")
+    bob.type("/quit", "Enter")
+    bob.until("exit code 0")
+    alice.until("* bob left General\n", "General>")
+    alice.keys("C-d")
+    alice.until("exit code 0")
+
+
+def test_a_chat_can_keep_its_typing_to_itself(tmux: Tmux, broker: Broker) -> None:
+    alice, bob = Terminal(tmux, "alice", 80, "--no-typing"), Terminal(tmux, "bob", 80)
+    with zchat.Client(broker.url, user="carol") as carol:
+        for terminal in (alice, bob):
+            terminal.until("you are in General\n", "General>")
+            terminal.type("half a li")
+            terminal.until("General> half a li")
+        told = {"alice": False, "bob": True}
+        eventually(
+            lambda: {member.user: member.typing for member in carol.members("General")} == told, "bob's typing is told"
+        )
+
+
 def test_a_burst_appears_whole_and_in_order_above_the_line_being_typed(tmux: Tmux, broker: Broker) -> None:
-    alice = Terminal(tmux, "alice", 80, *QUIET)
+    alice = Terminal(tmux, "alice", 80)
     alice.until("you are in General\n", "General>")
     tmux("set-option", "-g", "history-limit", "5000")
     alice.type("undisturbed")
@@ -174,7 +232,7 @@ def test_a_burst_appears_whole_and_in_order_above_the_line_being_typed(tmux: Tmu
 
 
 def test_completion_shows_the_commands_there_are(tmux: Tmux, broker: Broker) -> None:
-    alice = Terminal(tmux, "alice", 80, *QUIET)
+    alice = Terminal(tmux, "alice", 80)
     alice.until("you are in General\n", "General>")
     alice.keys("/", "Tab")
     alice.until("/join", "/leave", "/list", "/messages", "/quit", "General> /")
@@ -185,7 +243,7 @@ def test_completion_shows_the_commands_there_are(tmux: Tmux, broker: Broker) -> 
 
 def test_a_lost_broker_is_told_and_the_line_being_typed_is_kept(tmux: Tmux, tmp_path: Path) -> None:
     with Mortal(f"sqlite:{tmp_path / 'z.db'}") as mortal:
-        alice = Terminal(tmux, "alice", 80, *QUIET, "--connect", mortal.url)
+        alice = Terminal(tmux, "alice", 80, "--connect", mortal.url)
         alice.until("you are in General\n", "General>")
         alice.type("half a li")
         alice.until("General> half a li")
@@ -202,7 +260,7 @@ def test_a_lost_broker_is_told_and_the_line_being_typed_is_kept(tmux: Tmux, tmp_
 
 def test_a_chat_that_is_refused_for_good_ends_with_one_line(tmux: Tmux) -> None:
     with Mortal("memory:") as mortal:
-        alice = Terminal(tmux, "alice", 80, *QUIET, "--connect", mortal.url)
+        alice = Terminal(tmux, "alice", 80, "--connect", mortal.url)
         alice.until("you are in General\n", "General>")
         alice.type("half a li")
         alice.until("General> half a li")
@@ -211,59 +269,3 @@ def test_a_chat_that_is_refused_for_good_ends_with_one_line(tmux: Tmux) -> None:
             alice.until("zchat: ", "exit code 1")
     assert "half a li" not in alice.screen()
     assert "Traceback" not in alice.screen()
-
-
-@pytest.mark.parametrize("columns", [80, 40])
-def test_who_comes_types_and_goes_is_told_beside_the_line_being_typed(tmux: Tmux, broker: Broker, columns: int) -> None:
-    alice = Terminal(tmux, "alice", columns)
-    alice.until("you are in General\n", "General>")
-    alice.type("half a li")
-    with zchat.Client(broker.url, user="bob") as bob:
-        room = bob.join("General")
-        alice.until("* bob came to General\n", "General> half a li")
-        room.typing()
-        alice.until("bob is typing")
-        alice.compare(f"somebody-types-{columns}")
-        room.typing(False)
-        alice.until("General> half a li")
-    alice.until("* bob left General\n", "General> half a li")
-
-
-def test_a_user_who_types_is_seen_to_until_the_line_is_empty_or_sent(tmux: Tmux, broker: Broker) -> None:
-    with zchat.Client(broker.url, user="bob") as bob:
-        bob.join("General")
-        alice = Terminal(tmux, "alice", 80)
-        alice.until("General>")
-        events = bob.events(timeout=DEADLINE)
-        assert next(events) == MemberJoined("General", "alice")
-        alice.type("/he")
-        alice.keys("C-u")
-        alice.type("hello")
-        assert next(events) == Typing("General", "alice", True)
-        alice.keys("C-u")
-        assert next(events) == Typing("General", "alice", False)
-        alice.type("hello", "Enter")
-        message = next(event for event in events if isinstance(event, zchat.Message))
-        assert message.body == "hello"
-
-
-def test_two_people_write_to_each_other_alone(tmux: Tmux, broker: Broker) -> None:
-    alice = Terminal(tmux, "alice", 80, *QUIET)
-    bob = Terminal(tmux, "bob", 40, *QUIET)
-    for terminal in (alice, bob):
-        terminal.until("you are in General\n", "General>")
-    alice.keys("/", "m", "s", "Tab", "b", "Tab")
-    alice.until("General> /msg bob")
-    alice.type("psst", "Enter")
-    alice.until("#@bob alice: psst\n", "General>")
-    bob.until("* alice writes to you; /msg alice TEXT\n    answers\n", "#@alice alice: psst\n", "General>")
-    bob.type("/msg alice", "Enter")
-    bob.until("* you are in @alice\n", "@alice>")
-    bob.type("what?", "Enter")
-    alice.until("#@bob bob: what?\n", "General>")
-    alice.type("/members", "Enter")
-    alice.until("* 2 people are in General\n", "  alice  since ", "General>")
-    bob.type("/members", "Enter")
-    bob.until("* 2 people are in @alice\n", "  bob    since ", "@alice>")
-    with zchat.Client(broker.url, user="carol") as carol:
-        assert "@alice" not in {room.name for room in carol.rooms()}

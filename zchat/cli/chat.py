@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import time
-from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from datetime import date
 from threading import Lock
 from typing import NamedTuple
 
 from zchat import Client, Room
 from zchat.cli.commands import COMMANDS, Quit
-from zchat.cli.people import People
-from zchat.cli.show import Display, clock, counted, gap_text, harmless, harmless_name, link_text, table
+from zchat.cli.presence import Presence
+from zchat.cli.show import Display, counted, gap_text, harmless, link_text, local_time, table
 from zchat.errors import ConnectionLost, UsageError, ZchatError
-from zchat.events import (
-    Crowd,
-    Disconnected,
-    Event,
-    Gap,
-    Invited,
-    MemberJoined,
-    MemberLeft,
-    Reconnected,
-    Typing,
-)
-from zchat.messages import Message
+from zchat.events import Disconnected, Event, Gap, Invited, Reconnected
+from zchat.messages import Message, RoomInfo
 from zchat.names import DIRECT, fold
 
 UNSEEN = 10
@@ -34,16 +23,11 @@ UNSEEN = 10
 MAX_SHOWN = 1000
 """Messages that `/messages` shows at most: one request; for more there is `zchat tail`."""
 
-MEMBERS_SHOWN = 50
-"""People that `/members` names; `zchat members` names all."""
+MEMBERS_SHOWN = 20
+"""People whom `/members` names at most: what fits a small screen."""
 
 COMPLETION_SECONDS = 0.5
 """Seconds that the names of rooms or people may take to complete a word: nothing that is typed shows meanwhile."""
-
-
-def quoted(user: str) -> str:
-    """Return a user's name as `/msg` takes it: in quotation marks if there is a blank in it."""
-    return f'"{user}"' if " " in user else user
 
 
 def ends(error: ZchatError) -> bool:
@@ -51,45 +35,41 @@ def ends(error: ZchatError) -> bool:
     return isinstance(error, ConnectionLost) or isinstance(error.__cause__, ConnectionLost)
 
 
-class Habits(NamedTuple):
-    """Say what a conversation does by itself.
+class Manners(NamedTuple):
+    """Say what is told.
 
-    `typing`: tell the others that one types; `marks`: mark what is shown as read; `comings`: show
-    who comes and goes.
+    `quiet`: the user is not told who comes, goes and types. `typing`: the others are told that
+    the user types. `read_marks`: the broker is told what the user was shown.
     """
 
-    typing: bool
-    marks: bool
-    comings: bool
+    quiet: bool = False
+    typing: bool = True
+    read_marks: bool = True
+
+
+MANNERS = Manners()
 
 
 class Chat:
-    """Hold one conversation; `show` is called with each text to show, `typing_changed` when others type or stop.
+    """Hold one conversation; `show` is called with each text to show, from any thread; False if that failed.
 
-    Both are called from any thread. `on_event` belongs to the client's handler thread, everything
-    else to one other thread unless it says so.
+    `on_event` belongs to the client's handler thread, everything else to one other thread.
     """
 
-    def __init__(
-        self, show: Callable[[str], None], habits: Habits, typing_changed: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, show: Callable[[str], bool | None], manners: Manners = MANNERS) -> None:
         self._show = show
-        self._habits = habits
-        self._typing_changed = typing_changed
-        self._people = People()
-        self._client: Client | None = None
-        self._invitations: deque[str] = deque()
-        self._typed = False
+        self._manners = manners
+        self.presence = Presence(self.tell, quiet=manners.quiet)
         self._showing = Lock()
         self._display = Display()
         self._rooms: dict[str, Room] = {}
+        self._beside: set[str] = set()  # direct rooms one is in without having gone there
         self._current: Room | None = None
         self._missed: dict[str, range] = {}  # of the rooms seen before: what was said while one was elsewhere
 
     def begin(self, client: Client, names: Iterable[str]) -> None:
         """Join the rooms; text goes to the first."""
         self._client = client
-        self._accept(client)
         first, *others = names
         self.tell(f"{client.user} at {client.url}; /help lists the commands")
         self.join(first)
@@ -102,19 +82,17 @@ class Chat:
         room = self._current
         return room.name if room else None
 
-    @property
-    def typing(self) -> str:
-        """Say who types in the current room, nothing if nobody does. Any thread."""
-        return self._people.typing(self.current) if self.current else ""
+    def close(self) -> None:
+        """Tell nothing more of who comes and goes; once it returns nothing is being told."""
+        self.presence.end()
 
     def typed(self, text: str) -> None:
-        """Tell the others in the current room, or no longer, by what stands in the line being typed. Any thread."""
-        says = bool(text.strip()) and (not text.startswith("/") or text.startswith("//"))
+        """Tell the others in the current room of what stands in the line that is being typed. Any thread."""
         room = self._current
-        if self._habits.typing and room is not None and (says or self._typed):
-            with suppress(UsageError):  # closed meanwhile
+        if room is not None and self._manners.typing:
+            says = bool(text.strip()) and (not text.startswith("/") or text.startswith("//"))
+            with suppress(UsageError):  # the client is closed: nobody types any more
                 room.typing(says)
-        self._typed = says
 
     def enter(self, line: str) -> bool:
         """Do what a typed line says, as `do`; what goes wrong is told and the conversation goes on.
@@ -150,24 +128,18 @@ class Chat:
         match event:
             case Message():
                 self._show_messages([event])
-                self._mark(event)
-            case MemberJoined() | MemberLeft():
-                if self._habits.comings and (text := self._people.came_or_went(event, time.monotonic())):
-                    self.tell(text)
-            case Typing() | Crowd():
-                self._people.typed(event)
-                self._typing_changed()
-            case Invited():
-                self._invitations.append(event.user)
-                if self._client is not None:
-                    self._accept(self._client)
-                self.tell(f"{event.user} writes to you; /msg {quoted(event.user)} TEXT answers")
             case Gap():
                 self.complain(gap_text(event))
             case Disconnected():
                 self.complain(link_text(event))
             case Reconnected():
                 self.tell(link_text(event))
+            case Invited():
+                self._beside.add(fold(event.room))
+                name = quoted(event.user)
+                self.tell(f"{event.user} writes to you; /msg {name} TEXT answers")
+            case _:
+                self.presence.take(event)
 
     def tell(self, text: str) -> None:
         """Show a line about the conversation itself."""
@@ -179,33 +151,13 @@ class Chat:
 
     def join(self, name: str, switch: bool = True) -> None:
         """Be in a room, and let text go there if `switch`."""
-        room = self._connected().join(name)  # the same if one is in it; a broker may have ended it meanwhile
+        room = self._client.join(name)  # the same if one is in it; a broker may have ended it meanwhile
         self._rooms[fold(room.name)] = room
+        self._beside.discard(fold(room.name))
         if switch:
             self._turn_away()
             self._turn_to(room)
         self.tell(f"you are in {room.name}" + ("" if switch else " as well"))
-
-    def write(self, user: str, text: str) -> None:
-        """Say something to one user in the direct room with them; without text, go there."""
-        if not text:
-            self.join(f"{DIRECT}{user}")
-            return
-        room = self._connected().direct(user)
-        self._rooms[fold(room.name)] = room
-        self._sent(room.send(text))
-
-    def members(self) -> None:
-        """Show who is in the current room, since when, and who of them types."""
-        room = self._in_a_room()
-        found = room.members()
-        self.tell(f"{len(found)} {'person is' if len(found) == 1 else 'people are'} in {room.name}")
-        rows = [(harmless_name(each.user), f"since {clock(each.since)}") for each in found[:MEMBERS_SHOWN]]
-        self._show("\n".join(f"  {line}" for line in table(rows)))
-        if len(found) > MEMBERS_SHOWN:
-            self.tell(f"and {len(found) - MEMBERS_SHOWN} more; zchat members names all")
-        if self.typing:
-            self.tell(self.typing)
 
     def leave(self) -> None:
         """Leave the current room; text goes to the one that was joined last before it."""
@@ -213,34 +165,62 @@ class Chat:
         self._turn_away()
         room.leave()
         del self._rooms[fold(room.name)]
-        self._turn_to(next(reversed(self._rooms.values()), None))
+        self.presence.forget(room.name)
+        gone_to = [each for key, each in self._rooms.items() if key not in self._beside]
+        self._turn_to(gone_to[-1] if gone_to else None)
         self.tell(f"you left {room.name}" + (f" and are in {self.current}" if self._current else ""))
 
     def list_rooms(self) -> None:
         """Show what rooms there are, with a mark at those one is in."""
         rows = []
-        for room in self._connected().rooms():
-            mark = (
-                ">" if fold(room.name) == fold(self.current or "") else "*" if fold(room.name) in self._rooms else " "
-            )
-            rows.append(
-                (
-                    f"{mark} {harmless(room.name)}",
-                    f"{room.members} in it",
-                    counted(room.last - room.first + 1, "message"),
-                    f"{room.unread} unread" if room.unread else "",
-                )
-            )
-        self._show("\n".join(f"  {line}" for line in table(rows)) if rows else "* there are no rooms")
+        for room in self._client.rooms():
+            key = fold(room.name)
+            within = key in self._rooms or key in self._beside
+            mark = ">" if key == fold(self.current or "") else "*" if within else " "
+            rows.append((f"{mark} {harmless(room.name)}", f"{room.members} in it", _messages_in(room)))
+        if rows:
+            self._show_table(rows)
+        else:
+            self.tell("there are no rooms")
+
+    def list_members(self) -> None:
+        """Show who is in the current room, and who of them is typing."""
+        room = self._in_a_room()
+        members = room.members()
+        typing = sum(member.typing for member in members)
+        are = "1 person is" if len(members) == 1 else f"{len(members)} people are"
+        self.tell(f"{are} in {room.name}" + (f", {typing} typing" if typing else ""))
+        today = date.today()
+        shown = members[:MEMBERS_SHOWN]
+        self._show_table(
+            [
+                (harmless(each.user), f"since {local_time(each.since, today)}", "typing" if each.typing else "")
+                for each in shown
+            ]
+        )
+        if len(members) > len(shown):
+            self.tell(f"and {len(members) - len(shown)} more; zchat members lists all")
+
+    def message_to(self, user: str, text: str) -> None:
+        """Say something in the direct room with a user; text goes on to the current room."""
+        room = self._client.direct(user)
+        key = fold(room.name)
+        if key not in self._rooms:
+            self._beside.add(key)
+        self._rooms[key] = room
+        self._show_messages([room.send(text)])
+
+    def user_names(self) -> list[str]:
+        """Return the names of the others in the current room. Any thread."""
+        room = self._current
+        if room is None:
+            return []
+        own = fold(self._client.user)
+        return [member.user for member in room.members(timeout=COMPLETION_SECONDS) if fold(member.user) != own]
 
     def room_names(self) -> list[str]:
         """Return the names of the rooms that there are. Any thread."""
-        return [room.name for room in self._connected().rooms(timeout=COMPLETION_SECONDS)]
-
-    def user_names(self) -> list[str]:
-        """Return the names of the people in the current room. Any thread."""
-        room = self._in_a_room()
-        return [each.user for each in room.members(timeout=COMPLETION_SECONDS)]
+        return [room.name for room in self._client.rooms(timeout=COMPLETION_SECONDS)]
 
     def messages(self, count: int | None) -> None:
         """Show what was said in the current room since one last saw it, or the last `count`."""
@@ -259,39 +239,9 @@ class Chat:
         if len(found) == MAX_SHOWN and found[0].seq > first:
             self.tell(f"the last {MAX_SHOWN}; zchat tail shows more")
         self._show_messages(found)
-        self._mark(found[-1])
 
     def _say(self, text: str) -> None:
-        self._typed = False  # the message ends it
-        self._sent(self._in_a_room().send(text))
-
-    def _sent(self, message: Message) -> None:
-        self._show_messages([message])
-        self._mark(message)
-
-    def _mark(self, message: Message) -> None:
-        """Mark a room as read up to a message that has been shown."""
-        room = self._rooms.get(fold(message.room))
-        if self._habits.marks and room is not None:
-            try:
-                room.mark_read(message.seq)
-            except UsageError:  # closed meanwhile
-                pass
-            except ZchatError as error:
-                self.complain(f"{message.room} is not marked as read: {error}")
-
-    def _accept(self, client: Client) -> None:
-        """Take the direct rooms into which one was invited among one's own; the client has joined them."""
-        while self._invitations:
-            try:
-                room = client.direct(self._invitations.popleft())
-            except IndexError:  # the other thread was here
-                return
-            self._rooms.setdefault(fold(room.name), room)
-
-    def _connected(self) -> Client:
-        assert self._client is not None, "begin comes first"
-        return self._client
+        self._show_messages([self._in_a_room().send(text)])
 
     def _in_a_room(self) -> Room:
         if self._current is None:
@@ -318,4 +268,28 @@ class Chat:
     def _show_messages(self, messages: list[Message]) -> None:
         with self._showing:  # so that a date stands above the messages of its day
             current = self.current or ""
-            self._show("\n".join(self._display.message(message, current) for message in messages))
+            shown = self._show("\n".join(self._display.message(message, current) for message in messages))
+        if shown is not False:
+            self._mark_read(messages[-1])
+
+    def _mark_read(self, message: Message) -> None:
+        """Mark as read what was shown of the current room, or of a direct one, which is for nobody else."""
+        key = fold(message.room)
+        room = self._rooms.get(key)
+        seen = key == fold(self.current or "") or message.room.startswith(DIRECT)
+        if self._manners.read_marks and room is not None and seen:
+            with suppress(ZchatError):  # closed meanwhile; or refused, which the client logs: unread counts stay as is
+                room.mark_read(message.seq)
+
+    def _show_table(self, rows: Iterable[tuple[str, ...]]) -> None:
+        self._show("\n".join(f"  {line}" for line in table(rows)))
+
+
+def quoted(name: str) -> str:
+    """Return a user's name as `/msg` takes it."""
+    return f'"{name}"' if name.split() != [name] or name.startswith('"') else name
+
+
+def _messages_in(room: RoomInfo) -> str:
+    messages = counted(room.last - room.first + 1, "message")
+    return f"{room.unread} of {messages.partition(' ')[0]} unread" if room.unread else messages

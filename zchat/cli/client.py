@@ -8,18 +8,18 @@ import sys
 import click
 
 from zchat.cli import pipe
-from zchat.cli.chat import Habits
-from zchat.cli.options import check_names, connecting
+from zchat.cli.chat import Manners
+from zchat.cli.options import check_room, connecting
 
 
 @click.command(short_help="Chat, on a terminal or by lines.")
-@click.argument("room", nargs=-1, callback=check_names("room"))
-@click.option("--no-typing", is_flag=True, help="Don't tell the others when you type.")
-@click.option("--no-read-marks", is_flag=True, help="Don't mark as read what you are shown.")
-@click.option("--comings/--no-comings", default=None, help="Show who comes and goes.  [default: on a terminal]")
+@click.argument("room", nargs=-1, callback=check_room)
+@click.option("-q", "--quiet", is_flag=True, help="Don't show who comes, goes and types.")
+@click.option("--no-typing", is_flag=True, help="Don't tell the others that you are typing.")
+@click.option("--no-read-marks", is_flag=True, help="Don't mark as read what is shown.")
 @connecting
 def client(
-    url: str, user: str | None, room: tuple[str, ...], no_typing: bool, no_read_marks: bool, comings: bool | None
+    url: str, user: str | None, room: tuple[str, ...], quiet: bool, no_typing: bool, no_read_marks: bool
 ) -> None:
     """Chat in one or more ROOMs (General if none is named); what you type goes to the first.
 
@@ -32,25 +32,25 @@ def client(
 
     \b
     Lines that begin with / are commands:
-      /list              what rooms there are
-      /join ROOM         go to a room; what is said in the others is shown too
-      /leave             leave the room
-      /members           who is in the room, and since when
-      /msg USER [TEXT]   say it to USER alone; without TEXT go to the room of you two
-      /messages [N]      what was said since you last saw the room, or the last N
-      /help              this list
-      /quit              leave the chat (so do Ctrl-D and Ctrl-C)
-      //TEXT             say a line that begins with /
+      /list               what rooms there are
+      /join ROOM          go to a room; what is said in the others is shown too
+      /leave              leave the room
+      /members            who is in the room, since when, and who is typing
+      /msg USER [TEXT]    say TEXT to USER alone, or go there; "USER" if the name has blanks
+      /messages [N]       what was said since you last saw the room, or the last N
+      /help               this list
+      /quit               leave the chat (so do Ctrl-D and Ctrl-C)
+      //TEXT              say a line that begins with /
 
     On a terminal it is a line editor: Up and Down bring back what you typed, Tab completes
-    commands and names; who types is told at its right. Otherwise it reads lines and prints lines, and leaves at
+    commands and names. Otherwise it reads lines and prints lines, and leaves at
     the end of its input once everything is stored.
     """
+    manners = Manners(quiet, not no_typing, not no_read_marks)
     on_terminal = sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
     if on_terminal:
         from zchat.cli import terminal  # takes long to load, and no other command needs it
 
-        habits = Habits(not no_typing, not no_read_marks, comings is not False)
-        terminal.run(url, user, room or ("General",), habits)
+        terminal.run(url, user, room or ("General",), manners)
     else:
-        pipe.run(url, user, room or ("General",), Habits(False, not no_read_marks, comings is True))
+        pipe.run(url, user, room or ("General",), manners)

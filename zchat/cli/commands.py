@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from zchat.cli.show import table
 from zchat.errors import UsageError
+from zchat.names import DIRECT
 
 if TYPE_CHECKING:
     from zchat.cli.chat import Chat
@@ -36,26 +38,48 @@ def _join(chat: Chat, argument: str) -> None:
     chat.join(argument)
 
 
-def _leave(chat: Chat, argument: str) -> None:
-    _no_argument("/leave", argument)
-    chat.leave()
-
-
 def _members(chat: Chat, argument: str) -> None:
     _no_argument("/members", argument)
-    chat.members()
+    chat.list_members()
 
 
 def _msg(chat: Chat, argument: str) -> None:
-    if argument.startswith('"'):  # a name with blanks
-        user, closed, text = argument[1:].partition('"')
-        if not closed:
-            raise UsageError('/msg "NAME" TEXT: the second quotation mark is missing')
+    user, text = addressed(argument)
+    if text:
+        chat.message_to(user, text)
     else:
-        user, _, text = argument.partition(" ")
-    if not user:
-        raise UsageError("to whom? /msg USER TEXT")
-    chat.write(user.strip(), text.strip())
+        chat.join(f"{DIRECT}{user}")
+
+
+def addressed(argument: str) -> tuple[str, str]:
+    """Return the user whom the argument of `/msg` names, its first word or what stands in double quotes, and the rest.
+
+    Raises:
+        UsageError: it names nobody.
+    """
+    argument = argument.removeprefix(DIRECT)
+    found = re.fullmatch(r'"(.+?)"(?:\s+(.*))?' if argument.startswith('"') else r"(\S+)(?:\s+(.*))?", argument)
+    if found is None and argument:
+        raise UsageError('whose name begins with "? close it: /msg "NAME" TEXT')
+    if found is None:
+        raise UsageError('to whom? /msg USER TEXT; a name with blanks stands in quotes: /msg "USER" TEXT')
+    return found[1], found[2] or ""
+
+
+def goes_elsewhere(line: str) -> bool:
+    """Return whether a line means that what follows is said in another room than what was before."""
+    word, _, argument = line.rstrip().partition(" ")
+    if word != "/msg":
+        return word == "/join"
+    try:
+        return not addressed(argument.strip())[1]
+    except UsageError:  # whatever was meant
+        return True
+
+
+def _leave(chat: Chat, argument: str) -> None:
+    _no_argument("/leave", argument)
+    chat.leave()
 
 
 def _messages(chat: Chat, argument: str) -> None:
@@ -87,8 +111,8 @@ COMMANDS: dict[str, Command] = {
         Command("/list", "", "what rooms there are", _list),
         Command("/join", "ROOM", "go to a room; what is said in the others is shown too", _join),
         Command("/leave", "", "leave the room", _leave),
-        Command("/members", "", "who is in the room, and since when", _members),
-        Command("/msg", "USER [TEXT]", "say it to USER alone; without TEXT go to the room of you two", _msg),
+        Command("/members", "", "who is in the room", _members),
+        Command("/msg", "USER [TEXT]", "say TEXT to USER alone, or go there", _msg),
         Command("/messages", "[N]", "what was said since you last saw the room, or the last N", _messages),
         Command("/help", "", "this list", _help),
         Command("/quit", "", "leave the chat", _quit),

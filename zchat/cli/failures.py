@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from zchat.cli.show import harmless
-from zchat.errors import AddressError, UsageError, ZchatError
+from zchat.errors import AddressError, NoSuchRoom, UsageError, ZchatError
 
 FAILED = 1
 WRONG_USAGE = 2
@@ -41,6 +41,15 @@ def told_in_a_line() -> Iterator[None]:
         tell((str(error) or type(error).__name__) + ("" if stored is None else f" ({stored} stored before that)"))
         wrong_usage = isinstance(error, UsageError) and not isinstance(error, AddressError)
         _leave(WRONG_USAGE if wrong_usage else FAILED)
+
+
+@contextmanager
+def room_named(name: str) -> Iterator[None]:
+    """Say of a room that isn't there how to see those that are."""
+    try:
+        yield
+    except NoSuchRoom as error:
+        raise NoSuchRoom(f"there is no room {name}; zchat rooms lists those that there are") from error
 
 
 def _leave(code: int) -> NoReturn:

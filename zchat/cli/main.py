@@ -38,7 +38,7 @@ def program(context: click.Context) -> None:
       make 2>&1 | zchat send Builds       say every line
       zchat tail -f General               watch a room
       zchat rooms                         see what rooms there are
-      zchat members General               see who is in one
+      zchat members General               see who is in a room
 
     \b
     ZCHAT_URL stands in for --connect, ZCHAT_USER for --user.

@@ -5,33 +5,31 @@ from __future__ import annotations
 import click
 
 from zchat.cli.connection import connect
-from zchat.cli.options import check_names, connecting
-from zchat.cli.show import clock, harmless_name, json_line, table
-from zchat.errors import NoSuchRoom
+from zchat.cli.failures import room_named
+from zchat.cli.options import check_room, connecting
+from zchat.cli.show import harmless, json_line, local_time, table
 
 
 @click.command(short_help="List who is in a room.")
-@click.argument("room", callback=check_names("room"))
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line: user, since, mark.")
+@click.argument("room", callback=check_room)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line: user, since, typing.")
 @connecting
 def members(url: str, user: str | None, room: str, as_json: bool) -> None:
-    """List who is in ROOM, which must exist, and since when. It brings nobody into it.
+    """List who is in ROOM, which must exist, and since when. Asking doesn't make you a member.
 
     \b
     Examples:
       zchat members General
-      zchat members --json General | jq -r .user
+      zchat members @bob                    the direct room that you have with bob
+      zchat members General --json | jq -r .user
 
-    In JSON, since is in microseconds since 1970 (UTC), and mark is the last message that they
-    have marked as read, 0 for none.
+    Times are local; in JSON, since is in microseconds since 1970 (UTC), and typing is true or false.
     """
-    with connect(url, user) as client:
-        try:
-            found = client.members(room)
-        except NoSuchRoom as error:
-            raise NoSuchRoom(f"there is no room {room}; zchat rooms lists those that there are") from error
+    with connect(url, user) as client, room_named(room):
+        found = client.members(room)
     if as_json:
-        lines = [json_line(member._asdict()) for member in found]
+        lines = [json_line({"user": each.user, "since": each.since, "typing": each.typing}) for each in found]
     else:
-        lines = table([("USER", "SINCE"), *((harmless_name(each.user), clock(each.since)) for each in found)])
+        rows = [(harmless(each.user), local_time(each.since)) for each in found]
+        lines = table([("USER", "SINCE"), *rows])
     click.echo("\n".join(lines), nl=bool(lines))

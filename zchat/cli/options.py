@@ -12,7 +12,7 @@ import click
 from zchat.cli.show import harmless
 from zchat.defaults import DEFAULT_URL
 from zchat.errors import BadName
-from zchat.names import check_name
+from zchat.names import DIRECT, check_name
 
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -49,6 +49,14 @@ def check_address(context: click.Context, parameter: click.Parameter, value: Any
                 raise click.BadParameter(f"{address!a} names no host or no port; write it like {DEFAULT_URL}")
             if not (port == "*" and not one) and not (re.fullmatch("[0-9]{1,5}", port) and 1 <= int(port) <= MAX_PORT):
                 raise click.BadParameter(f"{address!a} has the port {port!a}: ports are 1 to {MAX_PORT}")
+    return value
+
+
+def check_room(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    """Refuse what can be the name neither of a room nor, as `@USER`, of a direct one (a click callback)."""
+    for name in (value,) if isinstance(value, str) else value:
+        kind = "user" if name.startswith(DIRECT) else "room"
+        check_names(kind)(context, parameter, name.removeprefix(DIRECT))
     return value
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
 from queue import Full, Queue
 from threading import Thread
 
-from zchat.cli.chat import Chat, Habits, ends
+from zchat.cli.chat import Chat, Manners, ends
+from zchat.cli.commands import goes_elsewhere
 from zchat.cli.connection import connect
 from zchat.cli.lines import stdin_lines
 from zchat.cli.show import counted
@@ -17,11 +18,12 @@ WAITING = 100
 """Lines read ahead of the one being sent: enough not to wait for the input, little to hold."""
 
 
-def run(url: str, user: str | None, rooms: tuple[str, ...], habits: Habits) -> None:
+def run(url: str, user: str | None, rooms: tuple[str, ...], manners: Manners) -> None:
     """Chat by standard input and output until the input ends or the broker refuses it for good.
 
     Raises:
-        ZchatError: a `/join` or `/msg` failed, which ends it, or a line could not be done, which is told as it happens.
+        ZchatError: a `/join`, or a `/msg` without a text, failed, which ends it, or a line could not be done,
+            which is told as it happens.
     """
     lines: Queue[str | None] = Queue(WAITING)
     failures: list[Exception] = []
@@ -32,12 +34,14 @@ def run(url: str, user: str | None, rooms: tuple[str, ...], habits: Habits) -> N
         with suppress(Full):  # else whoever takes the lines looks at the failures soon enough
             lines.put_nowait(None)
 
-    def show(text: str) -> None:
+    def show(text: str) -> bool:
         try:
             sys.stdout.write(text + "\n")
             sys.stdout.flush()
         except OSError as error:
             fail(error)
+            return False
+        return True
 
     def read() -> None:
         try:
@@ -53,8 +57,8 @@ def run(url: str, user: str | None, rooms: tuple[str, ...], habits: Habits) -> N
         except ZchatError as error:
             fail(error)
 
-    chat = Chat(show, habits)
-    with connect(url, user, chat.on_event) as client:
+    chat = Chat(show, manners)
+    with closing(chat), connect(url, user, chat.on_event) as client:
         chat.begin(client, rooms)
         for work in (read, watch):
             Thread(target=work, name=f"zchat-{work.__name__}", daemon=True).start()
@@ -65,7 +69,7 @@ def run(url: str, user: str | None, rooms: tuple[str, ...], habits: Habits) -> N
             except ZchatError as error:
                 if ends(error):
                     raise
-                if line.partition(" ")[0] in ("/join", "/msg"):  # or what follows would be said in the room before
+                if goes_elsewhere(line):  # or what follows would be said in the room before
                     raise ZchatError(f"{line.rstrip()}: {error}; the lines behind it are not sent") from error
                 chat.complain(str(error))
                 undone += 1

@@ -13,9 +13,9 @@ from zchat.cli.show import harmless, json_line, table
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line: name, members, first, last, unread.")
 @connecting
 def rooms(url: str, user: str | None, as_json: bool) -> None:
-    """List the rooms, how many people are in them, how many messages can be read, and how many are new to you.
+    """List the rooms and your direct ones, how many people are in them, and how many messages can be read.
 
-    What is new is known of rooms that you have marked as read, as zchat client and tail --unread do.
+    UNREAD is how many of them are new to you, in rooms that you have read before.
 
     \b
     Examples:
@@ -31,6 +31,5 @@ def rooms(url: str, user: str | None, as_json: bool) -> None:
             (harmless(room.name), str(room.members), str(room.last - room.first + 1), str(room.unread or ""))
             for room in found
         ]
-        unread = "UNREAD" if any(room.unread for room in found) else ""
-        lines = table([("ROOM", "MEMBERS", "MESSAGES", unread), *rows])
+        lines = table([("ROOM", "MEMBERS", "MESSAGES", "UNREAD"), *rows])
     click.echo("\n".join(lines), nl=bool(lines))

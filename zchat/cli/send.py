@@ -6,11 +6,11 @@ import click
 
 from zchat.cli.connection import connect
 from zchat.cli.lines import stdin_lines
-from zchat.cli.options import check_names, connecting
+from zchat.cli.options import check_room, connecting
 
 
 @click.command(short_help="Say one thing, or every line of the input.")
-@click.argument("room", callback=check_names("room"))
+@click.argument("room", callback=check_room)
 @click.argument("text", nargs=-1)
 @connecting
 def send(url: str, user: str | None, room: str, text: tuple[str, ...]) -> None:

@@ -157,6 +157,15 @@ def wrapped(line: str, width: int) -> str:
     return f"\n{INDENT}".join((*lines, line[start:]))
 
 
+def local_time(timestamp: int, today: date | None = None) -> str:
+    """Return a time given in microseconds since 1970 (UTC) as date and time here; of `today` the time alone."""
+    try:
+        when = datetime.fromtimestamp(timestamp / 1e6)
+    except (OverflowError, ValueError, OSError):  # no calendar has it
+        return "--:--:--"
+    return f"{when:%H:%M:%S}" if when.date() == today else f"{when:%Y-%m-%d %H:%M:%S}"
+
+
 def link_text(event: Disconnected | Reconnected) -> str:
     """Say in a line that the connection is lost, or there again."""
     if isinstance(event, Disconnected):
@@ -205,15 +214,6 @@ class Display:
             return stamp
         self._date = when.date()
         return f"--- {when:%Y-%m-%d} ---\n{stamp}"
-
-
-def clock(timestamp: int) -> str:
-    """Return a time of today as `HH:MM`, an earlier one with its date; `timestamp` in microseconds since 1970."""
-    try:
-        when = datetime.fromtimestamp(timestamp / 1e6)
-    except (OverflowError, ValueError, OSError):  # no calendar has it
-        return "--:--"
-    return f"{when:%H:%M}" if when.date() == date.today() else f"{when:%Y-%m-%d %H:%M}"
 
 
 def _compact(body: Any) -> str:

@@ -11,10 +11,9 @@ import click
 
 from zchat import Client
 from zchat.cli.connection import connect
-from zchat.cli.failures import tell
-from zchat.cli.options import check_names, connecting
+from zchat.cli.failures import room_named, tell
+from zchat.cli.options import check_room, connecting
 from zchat.cli.show import Display, gap_text, json_line, link_text
-from zchat.errors import NoSuchRoom
 from zchat.events import Disconnected, Event, Gap, Reconnected
 from zchat.messages import GapReason, Message
 from zchat.names import fold
@@ -28,14 +27,14 @@ LOOK = 1.0
 
 
 @click.command(short_help="Show the end of a room, and what comes.")
-@click.argument("room", callback=check_names("room"))
+@click.argument("room", callback=check_room)
 @click.option(
     "-n", "count", type=click.IntRange(min=0), metavar="N", help="Begin with the last N messages.  [default: 10]"
 )
 @click.option(
     "--after", type=click.IntRange(0, MAX_INT), metavar="SEQ", help="Begin behind message SEQ (0: at the start)."
 )
-@click.option("--unread", is_flag=True, help="Begin with what is new to you, and mark what is shown as read.")
+@click.option("--unread", is_flag=True, help="Begin with what is new to you, and mark as read what is shown.")
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is said from now on, until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line: room, seq, timestamp, user, body.")
 @connecting
@@ -56,66 +55,67 @@ def tail(
       zchat tail General                      the last 10 messages
       zchat tail -n 0 -f Builds | grep FAIL   what comes, filtered
       zchat tail --after 0 --json General     everything, for a program
-      zchat tail --unread General             what was said since you last read it
+      zchat tail --unread General             what you have not read yet
 
     In JSON, timestamp is in microseconds since 1970 (UTC), and a body that is no text keeps
     its form; what JSON lacks becomes {"$bytes": base64}, {"$float": "NaN"},
     {"$timestamp": nanoseconds}, {"$ext": [type, base64]} or {"$map": [[key, value], ...]}.
     Messages that are no longer kept are told on standard error, and so is a lost connection:
-    -f goes on once there is a broker again. What is new to you goes by the mark that --unread
-    and zchat client leave behind what they have shown; without one, everything is.
+    -f goes on once there is a broker again.
     """
     if (count is not None) + (after is not None) + unread > 1:
         raise click.UsageError("-n, --after and --unread exclude each other; leave all but one out")
+    output = _Output(as_json)
     with connect(url, user) as client:
-        try:
+        with room_named(room):
             followed = client.join(room, create=False) if follow else None
             newest = client.history(room, limit=1)
-        except NoSuchRoom as error:
-            raise NoSuchRoom(f"there is no room {room}; zchat rooms lists those that there are") from error
         end = newest[-1].seq if newest else 0
         if followed:  # what is behind its position comes by itself
             end = followed.position.seq
         if unread:
-            start = _read_up_to(client, room)
-        else:
-            start = max(0, end - (10 if count is None else count)) if after is None else after
-        output = _Output(as_json, partial(client.mark_read, room) if unread else None)
-        _history(client, room, start, end, asked=after is not None, output=output)
+            after = _read_upto(client, room)
+            output.written = followed.mark_read if followed else partial(client.mark_read, room)
+        start = max(0, end - (10 if count is None else count)) if after is None else after
+        _history(client, room, start, end, asked=after is not None and not unread, output=output)
         if followed:
             _follow(client, output)
 
 
-def _read_up_to(client: Client, room: str) -> int:
-    """Return the seq up to which the own user has read a room, or from where on it is kept."""
-    for info in client.rooms():
-        if fold(info.name) == fold(room):
-            return info.first - 1 if info.unread is None else info.last - info.unread
-    return 0
-
-
 class _Output:
-    """Write messages to standard output, whole batches at a time; `mark` is called with the last seq of each."""
+    """Write messages to standard output, whole batches at a time.
 
-    def __init__(self, as_json: bool, mark: Callable[[int], object] | None = None) -> None:
+    `written` is called with the seq of the last message of each batch that was written.
+    """
+
+    written: Callable[[int], object] | None = None
+
+    def __init__(self, as_json: bool) -> None:
         self._as_json = as_json
-        self._mark = mark
-        self._last = 0
         self._display = Display()
         self._clean = True
+        self._last = 0
 
     def write(self, message: Message) -> None:
         line = json_line(message._asdict()) if self._as_json else self._display.message(message)
         sys.stdout.write(line + "\n")
-        self._last = message.seq
         self._clean = False
+        self._last = message.seq
 
     def flush(self) -> None:
         if not self._clean:
             sys.stdout.flush()
             self._clean = True
-            if self._mark is not None:  # not before: what nobody could read stays unread
-                self._mark(self._last)
+            if self.written is not None:
+                self.written(self._last)
+
+
+def _read_upto(client: Client, room: str) -> int:
+    """Return the seq behind which everything in a room is new to the user; 0 if it never was read."""
+    for info in client.rooms():
+        if fold(info.name) == fold(room) and info.unread is not None:
+            return info.last - info.unread
+    return 0
 
 
 def _history(client: Client, room: str, after: int, upto: int, asked: bool, output: _Output) -> None:

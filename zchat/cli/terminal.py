@@ -17,7 +17,7 @@ from prompt_toolkit.output import Output
 from prompt_toolkit.shortcuts import CompleteStyle
 
 from zchat import Client
-from zchat.cli.chat import Chat, Habits, quoted
+from zchat.cli.chat import Chat, Manners, quoted
 from zchat.cli.commands import COMMANDS
 from zchat.cli.connection import connect
 from zchat.cli.show import harmless, wrapped
@@ -34,11 +34,11 @@ class _Interrupted(Exception):
     """Tell that Ctrl-C was typed: a KeyboardInterrupt in a task would tear the event loop down."""
 
 
-def run(url: str, user: str | None, rooms: tuple[str, ...], habits: Habits) -> None:
+def run(url: str, user: str | None, rooms: tuple[str, ...], manners: Manners) -> None:
     """Chat on the terminal until `/quit`, Ctrl-D, or the broker refuses it for good."""
     os.environ.setdefault("PROMPT_TOOLKIT_NO_CPR", "1")  # asking where the cursor is delays every message
     screen = Screen()
-    chat = Chat(screen.show, habits, lambda: screen.redraw())
+    chat = Chat(screen.show, manners)
     with connect(url, user, chat.on_event) as client:
         try:
             asyncio.run(_converse(client, chat, screen, rooms))
@@ -48,8 +48,6 @@ def run(url: str, user: str | None, rooms: tuple[str, ...], habits: Habits) -> N
 
 async def _converse(client: Client, chat: Chat, screen: Screen, rooms: tuple[str, ...]) -> None:
     session = _session(chat)
-    screen.redraw = session.app.invalidate  # any thread may call it
-    session.default_buffer.on_text_changed += lambda buffer: chat.typed(buffer.text)
     drawing = asyncio.create_task(screen.draw(session.output))
     watching = asyncio.create_task(asyncio.to_thread(client.wait))
 
@@ -74,6 +72,7 @@ async def _converse(client: Client, chat: Chat, screen: Screen, rooms: tuple[str
     finally:
         await asyncio.to_thread(client.close)
         screen.end()
+        await asyncio.to_thread(chat.close)
         results = await asyncio.gather(talking, watching, drawing, return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException):
@@ -85,9 +84,12 @@ def _session(chat: Chat) -> PromptSession[str]:
         name = harmless(chat.current or "no room")
         return f"{name if len(name) <= PROMPT_NAME else name[: PROMPT_NAME - 1] + '…'}> "
 
-    return PromptSession(
+    def typing() -> str:
+        return chat.presence.typing(chat.current) if chat.current else ""
+
+    session: PromptSession[str] = PromptSession(
         prompt,
-        rprompt=lambda: chat.typing,
+        rprompt=typing,
         history=InMemoryHistory(),
         completer=ChatCompleter(chat),
         complete_while_typing=False,
@@ -96,13 +98,15 @@ def _session(chat: Chat) -> PromptSession[str]:
         erase_when_done=True,
         interrupt_exception=_Interrupted,
     )
+    session.default_buffer.on_text_changed += lambda buffer: chat.typed(buffer.text)
+    chat.presence.changed = session.app.invalidate
+    return session
 
 
 class Screen:
     """Draw texts above the line that is being typed, in the order in which they come."""
 
     def __init__(self) -> None:
-        self.redraw: Callable[[], None] = lambda: None
         self._texts: list[str] = []
         self._changed = Condition()
         self._ended = False
@@ -165,17 +169,19 @@ class ChatCompleter(Completer):
             choices = [f"{command.word} " if command.argument else command.word for command in COMMANDS.values()]
             start = word
         elif word == "/join":
-            choices = self._names(self._chat.room_names)
+            choices = self._known(self._chat.room_names)
         elif word == "/msg":
-            choices = [f"{quoted(name)} " for name in self._names(self._chat.user_names)]
+            choices = [f"{quoted(name)} " for name in self._known(self._chat.user_names)]
         else:
             choices = []
+        begun = start.casefold()
         for choice in choices:
-            if (start or blank) and choice.casefold().startswith(start.casefold()):
+            name = choice.casefold()
+            if (start or blank) and (name.startswith(begun) or name.removeprefix('"').startswith(begun)):
                 yield Completion(choice, start_position=-len(start))
 
-    def _names(self, ask: Callable[[], list[str]]) -> list[str]:
+    def _known(self, names: Callable[[], list[str]]) -> list[str]:
         try:
-            return [name for name in ask() if name == harmless(name)]
+            return [name for name in names() if name == harmless(name)]
         except ZchatError:  # the next command tells of it
             return []
