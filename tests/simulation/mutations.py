@@ -123,7 +123,7 @@ MUTATIONS: dict[str, list[Change]] = {
             "        room = self.rooms.get(fold(command[2])) if command[0] == 'leave' else None\n"
             "        if room in owner.members:\n"
             "            self.pusher.left(owner.members.pop(room))\n"
-            "            self.vacate(room)\n",
+            "            self.presence.depart(owner, room)\n",
         ),
     ],
     "a session sent its own messages": [
