@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class Told:
     """Keep what an application knows of a room by what it was told alone: the first picture, and events since.
 
-    Of its own user it knows nothing so. `inviter` is who must be told of before all else.
-    `comings` counts those who were told to have come or gone.
+    Of its own user it is told only what another session has read: `own_mark`. `inviter` is who must
+    be told of before all else. `comings` counts those who were told to have come or gone.
     """
 
     def __init__(self, truth: Truth, who: str, room: str, user: str, inviter: str | None) -> None:
@@ -37,11 +37,14 @@ class Told:
         self.marks: dict[str, int] = {}
         self.crowd: Crowd | None = None
         self.comings = 0
+        self.own_mark = 0
 
     def first(self, people: dict[str, Person]) -> None:
         """Take the first names."""
         for key, person in people.items():
-            if key != self._own:
+            if key == self._own:
+                self.own_mark = person.mark
+            else:
                 self.here[key] = person.user
                 self._read(key, person.mark)
                 if person.typing:
@@ -64,6 +67,7 @@ class Told:
         key = fold(event.user)
         if isinstance(event, ReadMark) and key == self._own:
             self._read(key, event.seq)
+            self.own_mark = event.seq
             return
         here = key in self.here
         self._require(here != isinstance(event, MemberJoined) and key != self._own, f"{event}, and here is {self.here}")
@@ -94,8 +98,12 @@ class Told:
         if key != self._own:
             self.marks[key] = seq
 
-    def check(self, people: dict[str, Person]) -> None:
-        """Check that this is what the picture shows."""
+    def check(self, people: dict[str, Person], read: int) -> None:
+        """Check that this is what the picture shows; the application itself has marked the room up to `read`."""
+        own = people.get(self._own)
+        if own is not None and not self._truth.losses:
+            known = max(read, self.own_mark)
+            self._require(own.mark <= known, f"the own mark is {own.mark}, and known is {known}")
         others = {key: each for key, each in people.items() if key != self._own}
         self._require(self.here.keys() == others.keys(), f"here were told {list(self.here)}, and are {list(others)}")
         typing = {key for key, each in others.items() if each.typing}
@@ -140,7 +148,7 @@ def _check_picture(core: Core, joined: Joined, who: str) -> None:
         people = {key: Person(each.name, each.since, each.typing, each.mark) for key, each in roster.people.items()}
         if crowd is not None or picture._people != people:
             raise Violation(f"{where}: it should be {people}, and shown is {crowd or picture._people}")
-    joined.told.check(picture._people)
+    joined.told.check(picture._people, joined.client.read.get(joined.name, 0))
 
 
 def check_presence(core: Core, clients: Iterable[Client], others: dict[str, set[str]]) -> None:
