@@ -27,8 +27,9 @@ from zchat.messages import Message
 SILENCE = 20.0
 """Seconds without an event after which a member gives up: something is lost or stuck."""
 
-TOGETHER = 50
-"""Messages that the publisher makes between two looks at the clock, if it is paced."""
+TOGETHER = 500
+"""Messages that the publisher makes between two looks at the clock, if it is paced: about what its blocks hold at full
+speed. In smaller ones half of the messages would be more than half of the work: each costs every member the same."""
 
 REST = 0.1
 """Seconds between two acts of a visitor: each is told by itself, not together with the one before."""
