@@ -25,7 +25,7 @@ ERRORS = names(
 
 
 def test_zchat_offers_these_names() -> None:
-    others = {"Client", "Room", "Message", "Position", "START", "RoomInfo", "Gap", "GapReason", "Event"}
+    others = {"Client", "Room", "Message", "Position", "START", "RoomInfo", "Stats", "Gap", "GapReason", "Event"}
     others |= {
         "Disconnected",
         "Reconnected",
@@ -72,6 +72,7 @@ METHODS = {
         "leave": "(room, *, timeout=5.0)",
         "rooms": "(*, timeout=5.0)",
         "members": "(name, *, timeout=5.0)",
+        "stats": "(*, timeout=5.0)",
         "mark_read": "(name, seq, *, timeout=5.0)",
         "history": "(name, *, after=None, before=None, limit=100, timeout=5.0)",
         "events": "(timeout=None)",

@@ -43,7 +43,7 @@ from zchat.events import (
     Reconnected,
     Typing,
 )
-from zchat.messages import START, GapReason, Member, Message, Position, RoomInfo
+from zchat.messages import START, GapReason, Member, Message, Position, RoomInfo, Stats
 from zchat.room import Room
 
 __version__ = "0.1.0"
@@ -87,6 +87,7 @@ __all__ = [
     "Refused",
     "Room",
     "RoomInfo",
+    "Stats",
     "StoreError",
     "StoreFailed",
     "Superseded",

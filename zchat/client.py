@@ -17,7 +17,7 @@ from zchat.defaults import DEFAULT_URL
 from zchat.direct import shown_name, wire_name
 from zchat.errors import ConnectionLost, HandlerFailed, Refused, UsageError, ZchatError
 from zchat.events import Event
-from zchat.messages import Member, Message, Position, RoomInfo
+from zchat.messages import Member, Message, Position, RoomInfo, Stats
 from zchat.names import DIRECT, check_name
 from zchat.receiver import Receiver
 from zchat.room import Room
@@ -199,6 +199,17 @@ class Client:
             found += rows
             if not more or not rows:
                 return found
+
+    def stats(self, *, timeout: float | None = ASK_TIMEOUT) -> Stats:
+        """Return what the broker counts, holds, and knows of who lags. `timeout`: as in `rooms`. Any thread.
+
+        Raises:
+            Refused: the broker is older and doesn't know the question, or too busy.
+            UsageError: the timeout is wrong, or the client is closed.
+            DeadlineExceeded, ConnectionLost: no answer.
+        """
+        found: Stats = self._ask("stats", (), _stats, Deadline(timeout), "the broker's figures")
+        return found
 
     def mark_read(self, name: str, seq: int, *, timeout: float | None = ASK_TIMEOUT) -> int:
         """Mark a room as read up to `seq`, and return the mark that stands once that is stored.
@@ -406,6 +417,15 @@ def _room(user: str, name: str, members: int, first: int, last: int, mark: int |
 def _page_of_members(result: list[Any]) -> tuple[list[Member], bool]:
     rows, more = result[:2]
     return [Member(user, since, mark, bool(typing)) for user, since, typing, mark, *_ in rows], bool(more)
+
+
+def _stats(result: list[Any]) -> Stats:
+    counts, refused, lagging = result[:3]
+    return Stats(_numbers(counts), _numbers(refused), [(str(room), str(user), int(n)) for room, user, n, *_ in lagging])
+
+
+def _numbers(counted: dict[str, int]) -> dict[str, int]:
+    return {str(name): int(number) for name, number in counted.items()}
 
 
 def _mark(result: list[Any]) -> int:

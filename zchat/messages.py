@@ -58,6 +58,20 @@ class Member(NamedTuple):
     typing: bool
 
 
+class Stats(NamedTuple):
+    """Hold what a broker tells of itself.
+
+    `counts`: what it has counted since its start and what it holds, by name, as docs/command.md
+    lists them. `refused`: how many commands it refused, by code. `lagging`: the members that are
+    furthest behind the log, as room, user and number of messages, the furthest first; none of
+    direct rooms. It looks every five seconds.
+    """
+
+    counts: dict[str, int]
+    refused: dict[str, int]
+    lagging: list[tuple[str, str, int]]
+
+
 class GapReason:
     """Name why messages can't be had.
 

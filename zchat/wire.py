@@ -121,6 +121,7 @@ COMMANDS: dict[str, Command] = {
     "typing": _command("room:str, active:bool", answered=False),
     "mark": _command("request:uint, room:str, seq:uint"),
     "members": _command("request:uint, room:str, after:str or nil, limit:uint"),
+    "stats": _command("request:uint"),
     "seen": _command("number:uint", answered=False),
     "ping": _command("", answered=False),
     "bye": _command("request:uint"),

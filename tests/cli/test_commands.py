@@ -333,6 +333,24 @@ def test_direct_rooms_are_named_by_the_other_user(zchat: Zchat, broker: Broker) 
     assert "@" not in zchat("rooms", ZCHAT_USER="carol").stdout
 
 
+# -- stats -------------------------------------------------------------------------------------------
+
+
+def test_stats_shows_what_the_broker_counts(zchat: Zchat, broker: Broker) -> None:
+    say(broker, "Movies", "one", "two")
+    zchat("members", "Nowhere")
+    lines = zchat("stats").stdout.splitlines()
+    assert any(re.fullmatch(r"messages +2", line) for line in lines)
+    assert any(re.fullmatch(r"refused: no_such_room +1", line) for line in lines)
+    (line,) = zchat("stats", "--json").stdout.splitlines()
+    found = json.loads(line)
+    assert found.keys() == {"counts", "refused", "lagging"}
+    assert found["counts"]["messages"] == 2
+    assert found["counts"]["sessions"] == 1
+    assert found["refused"] == {"no_such_room": 1}
+    assert found["lagging"] == []
+
+
 # -- client, in a pipe -------------------------------------------------------------------------------
 
 

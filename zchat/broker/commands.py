@@ -16,6 +16,7 @@ from zchat import errors
 from zchat.broker import limits, state_commands
 from zchat.broker.room import Member, Room
 from zchat.broker.session import Session
+from zchat.broker.stats import stats
 from zchat.broker.store import base
 from zchat.broker.ticket import Ticket, member_of, refuse_if_overloaded, session_of
 from zchat.events import Gap
@@ -286,6 +287,7 @@ HANDLERS: dict[str, Callable[..., Any]] = {
     "typing": state_commands.typing,
     "mark": state_commands.mark,
     "members": state_commands.members,
+    "stats": stats,
     "seen": state_commands.seen,
     "ping": ping,
     "bye": bye,

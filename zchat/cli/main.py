@@ -16,6 +16,7 @@ from zchat.cli.members import members
 from zchat.cli.options import log_level
 from zchat.cli.rooms import rooms
 from zchat.cli.send import send
+from zchat.cli.stats import stats
 from zchat.cli.tail import tail
 
 
@@ -53,7 +54,7 @@ def program(context: click.Context) -> None:
         context.exit(WRONG_USAGE)
 
 
-for _command in (broker, client, send, tail, rooms, members):
+for _command in (broker, client, send, tail, rooms, members, stats):
     program.add_command(_command)
 
 
