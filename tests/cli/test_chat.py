@@ -58,7 +58,8 @@ def test_members_of_a_crowd_are_counted_and_the_first_of_them_shown() -> None:
         ("@bob  hello", "bob", "hello"),
         ('"bob smith" hello "you"', "bob smith", 'hello "you"'),
         ('"bob smith"', "bob smith", ""),
-        ('""" hi', '"', "hi"),
+        ('"""" hi', '"', "hi"),
+        ('"a"" b" hi', 'a" b', "hi"),
         ('bob "quoted"', "bob", '"quoted"'),
     ],
 )
@@ -66,7 +67,7 @@ def test_whom_msg_names(argument: str, user: str, text: str) -> None:
     assert addressed(argument) == (user, text)
 
 
-@pytest.mark.parametrize("name", ["bob", "bob smith", '"bob', 'b"ob', "宇 宙", "宇\u3000宙"])
+@pytest.mark.parametrize("name", ["bob", "bob smith", '"bob', 'b"ob', 'bob" b', 'a "b" c', "宇 宙", "宇\u3000宙"])
 def test_a_name_as_completion_writes_it_is_the_one_that_msg_reads(name: str) -> None:
     assert addressed(f"{quoted(name)} hi") == (name, "hi")
 

@@ -287,7 +287,7 @@ class Chat:
 
 def quoted(name: str) -> str:
     """Return a user's name as `/msg` takes it."""
-    return f'"{name}"' if name.split() != [name] or name.startswith('"') else name
+    return '"' + name.replace('"', '""') + '"' if name.split() != [name] or name.startswith('"') else name
 
 
 def _messages_in(room: RoomInfo) -> str:

@@ -54,16 +54,19 @@ def _msg(chat: Chat, argument: str) -> None:
 def addressed(argument: str) -> tuple[str, str]:
     """Return the user whom the argument of `/msg` names, its first word or what stands in double quotes, and the rest.
 
+    A double quote within double quotes is written twice: a name must not end where its owner pleases.
+
     Raises:
         UsageError: it names nobody.
     """
     argument = argument.removeprefix(DIRECT)
-    found = re.fullmatch(r'"(.+?)"(?:\s+(.*))?' if argument.startswith('"') else r"(\S+)(?:\s+(.*))?", argument)
+    quoted = argument.startswith('"')
+    found = re.fullmatch(r'"((?:[^"]|"")+)"(?:\s+(.*))?' if quoted else r"(\S+)(?:\s+(.*))?", argument)
     if found is None and argument:
         raise UsageError('whose name begins with "? close it: /msg "NAME" TEXT')
     if found is None:
         raise UsageError('to whom? /msg USER TEXT; a name with blanks stands in quotes: /msg "USER" TEXT')
-    return found[1], found[2] or ""
+    return found[1].replace('""', '"') if quoted else found[1], found[2] or ""
 
 
 def goes_elsewhere(line: str) -> bool:
