@@ -291,3 +291,22 @@ def test_who_follows_the_events_knows_what_is_so(steps: list[tuple[str, dict[str
     assert here == others.keys()
     assert typing == {name for name, each in others.items() if each.typing}
     assert {name: marks[name] for name in others} == {name: each.mark for name, each in others.items()}
+
+
+def test_nobody_types_any_more_in_a_crowd_that_is_none_any_more() -> None:
+    picture = Seen()
+    picture.crowded(151, 2, 0)
+    assert picture.take() == [Crowd(ROOM, 151, 2, 0)]
+    picture.whole(person("alice"), person("bob"))
+    assert picture.take() == [Crowd(ROOM, 2, 0, 0)]
+    assert picture.take() == []
+    picture.crowded(151, 2, 0)
+    assert picture.take() == [Crowd(ROOM, 151, 2, 0)]
+
+
+def test_nobody_types_in_a_crowd_while_the_connection_is_lost() -> None:
+    picture = Seen()
+    picture.crowded(300, 2, 1)
+    assert picture.take() == [Crowd(ROOM, 300, 2, 1)]
+    picture.lost()
+    assert picture.take() == [Crowd(ROOM, 300, 0, 1)]

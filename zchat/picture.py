@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from math import inf
 
 from zchat.errors import Refused
@@ -44,6 +45,7 @@ class Picture:
         self._missing_until = inf
         self._crowd: Crowd | None = None
         self._crowd_told: Crowd | None = None
+        self._crowd_over: Crowd | None = None  # what ends the typing of a crowd that is none any more
         self._invited: Invited | None = None
         self._untaken: list[Event] = []
         self._refused: Refused | None = None
@@ -60,6 +62,8 @@ class Picture:
     def named(self, whole: bool, members: int, people: dict[str, Person | None], now: float) -> None:
         """See `zchat.membership.View`. The first names tell nothing: that is how the room was found."""
         with self._lock:
+            if self._crowd_told is not None and self._crowd_told.typing:
+                self._crowd_over = replace(self._crowd_told, members=members, typing=0)
             self._crowd = self._crowd_told = None
             if whole:
                 gone = self._people.keys() - people.keys()
@@ -83,6 +87,7 @@ class Picture:
             self._stop_typing()
             self._missing.clear()
             self._missing_until = inf
+            self._crowd_over = None
             self._crowd = Crowd(self._room, members, typing, caught_up)
             self._first = False
             self.members = members
@@ -128,7 +133,9 @@ class Picture:
     @property
     def waiting(self) -> bool:
         """Tell whether `take` may find something."""
-        return bool(self._untaken or self._invited or self._before or self._crowd != self._crowd_told)
+        return bool(
+            self._untaken or self._invited or self._before or self._crowd_over or self._crowd != self._crowd_told
+        )
 
     def take(self) -> list[Event]:
         """Return what the application hasn't been told, and count it as told."""
@@ -138,6 +145,9 @@ class Picture:
                 return events
             events = [] if self._invited is None else [self._invited]
             self._invited = None
+            if self._crowd_over is not None:
+                events.append(self._crowd_over)
+                self._crowd_over = None
             before, self._before = self._before, {}
             for key, was in before.items():
                 self._difference(key, was, self._people.get(key), events)
@@ -181,6 +191,8 @@ class Picture:
         for key, person in self._people.items():
             if person.typing:
                 self._change(key, person._replace(typing=False))
+        if self._crowd is not None and self._crowd.typing:
+            self._crowd = replace(self._crowd, typing=0)
 
     def _difference(self, key: str, was: Person | None, now: Person | None, events: list[Event]) -> None:
         if key == self._own:
