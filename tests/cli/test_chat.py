@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import closing
 
 import pytest
 from prompt_toolkit.completion import CompleteEvent
@@ -201,3 +202,20 @@ def test_rooms_count_what_is_unread_in_the_place_of_what_there_is() -> None:
     assert _messages_in(RoomInfo("General", 1, 1, 12, 3)) == "3 of 12 unread"
     assert _messages_in(RoomInfo("General", 1, 1, 12, 0)) == "12 messages"
     assert _messages_in(RoomInfo("General", 1, 1, 1, None)) == "1 message"
+
+
+def test_what_one_said_oneself_elsewhere_is_not_told_as_the_others_writing(broker: Broker) -> None:
+    shown: list[str] = []
+    chat = Chat(shown.append)
+    with (
+        Client(broker.url, user="alice") as elsewhere,
+        Client(broker.url, user="bob") as bob,
+        closing(Client(broker.url, user="alice", on_event=chat.on_event)),
+    ):
+        elsewhere.direct("bob").send("said elsewhere")
+        eventually(lambda: any("said elsewhere" in text for text in shown), "it is shown")
+        assert not [text for text in shown if "writes to you" in text]
+        bob.direct("alice").send("answered")
+        eventually(lambda: any("answered" in text for text in shown), "it is shown")
+        assert shown[-2] == "* bob writes to you; /msg bob TEXT answers"
+    chat.close()

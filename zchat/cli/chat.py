@@ -64,6 +64,7 @@ class Chat:
         self._display = Display()
         self._rooms: dict[str, Room] = {}
         self._beside: set[str] = set()  # direct rooms one is in without having gone there
+        self._inviting: dict[str, str] = {}  # by direct room: who is yet to be told to write there
         self._current: Room | None = None
         self._missed: dict[str, range] = {}  # of the rooms seen before: what was said while one was elsewhere
 
@@ -127,6 +128,7 @@ class Chat:
         """Show what comes."""
         match event:
             case Message():
+                self._tell_who_writes(event)
                 self._show_messages([event])
             case Gap():
                 self.complain(gap_text(event))
@@ -136,10 +138,17 @@ class Chat:
                 self.tell(link_text(event))
             case Invited():
                 self._beside.add(fold(event.room))
-                name = quoted(event.user)
-                self.tell(f"{event.user} writes to you; /msg {name} TEXT answers")
+                self._inviting[fold(event.room)] = event.user
             case _:
                 self.presence.take(event)
+
+    def _tell_who_writes(self, message: Message) -> None:
+        """Tell that the other one of a direct room writes there: it may be the own user, from elsewhere, who did."""
+        key = fold(message.room)
+        user = self._inviting.get(key)
+        if user is not None and fold(message.user) == fold(user):
+            del self._inviting[key]
+            self.tell(f"{user} writes to you; /msg {quoted(user)} TEXT answers")
 
     def tell(self, text: str) -> None:
         """Show a line about the conversation itself."""
@@ -154,6 +163,7 @@ class Chat:
         room = self._client.join(name)  # the same if one is in it; a broker may have ended it meanwhile
         self._rooms[fold(room.name)] = room
         self._beside.discard(fold(room.name))
+        self._inviting.pop(fold(room.name), None)
         if switch:
             self._turn_away()
             self._turn_to(room)
@@ -208,6 +218,7 @@ class Chat:
         if key not in self._rooms:
             self._beside.add(key)
         self._rooms[key] = room
+        self._inviting.pop(key, None)
         self._show_messages([room.send(text)])
 
     def user_names(self) -> list[str]:
