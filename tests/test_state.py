@@ -377,6 +377,22 @@ def test_invitations_that_nobody_takes_up_are_bounded(broker: Broker, monkeypatc
         assert len(bob._rooms._invitations) == 2
 
 
+def test_whoever_writes_leaves_places_for_the_rooms_that_the_application_joins(
+    broker: Broker, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rooms, "MAX_INVITED", 2)
+    bob = connect("bob")
+    for name in ("alice", "carol", "dave", "erin"):
+        with zchat.Client(broker.url, user=name) as other:
+            other.direct("bob").send("hi")
+    eventually(lambda: len(bob.client._rooms._invitations) == 2, "two wait")
+    assert [e.user for e in bob.told if isinstance(e, zchat.Invited)] == ["alice", "carol"]
+    bob.client.direct("dave")
+    bob.hears("@dave", "hi")
+    bob.client.direct("alice").leave()
+    bob.hears("@erin", "hi")
+
+
 def test_a_direct_room_lives_through_a_broker_that_is_started_again(tmp_path: Path) -> None:
     with Mortal(f"sqlite:{tmp_path / 'z.db'}") as mortal, ExitStack() as stack:
         alice, bob = (Watched(mortal.url, name) for name in ("alice", "bob"))

@@ -26,6 +26,9 @@ log = logging.getLogger("zchat.client")
 MAX_INVITATIONS = 1_000
 """Invitations kept until the application takes events or joins: a session may be in no more rooms."""
 
+MAX_INVITED = 500
+"""Direct rooms that a client is in by itself: half of what a session may join is the application's, whoever writes."""
+
 
 class Invitation(NamedTuple):
     """Hold what the broker said: a direct room, who has written there, where to begin to read."""
@@ -52,6 +55,7 @@ class Rooms:
         self._rooms: dict[str, Room] = {}
         self._coming: dict[str, threading.Event] = {}
         self._invitations: dict[str, Invitation] = {}
+        self._guest_in: set[str] = set()  # where the client is, or is about to be, by itself
 
     # -- the application's threads -----------------------------------------------------------------
 
@@ -101,6 +105,7 @@ class Rooms:
                 if self._rooms.get(key) is not room:
                     return  # left before, and perhaps joined again since
                 del self._rooms[key]
+            self._guest_in.discard(key)
             answer = Answer()
             membership.left = True
             reading.left = True
@@ -108,6 +113,8 @@ class Rooms:
             self._consumer.forget(reading)
             receiver.do(receiver.core.leave, membership, answer)
             answer.wait(deadline, f"leaving {room.name}")
+        if self._invitations:  # one of those that wait has room now
+            receiver.do(self._accept, receiver)
 
     def accept(self, receiver: Receiver) -> None:
         """From now on join the rooms of invitations, also of those that have come already."""
@@ -148,10 +155,14 @@ class Rooms:
                 if key in self._rooms:
                     self._invitations.pop(key, None)
                 continue  # it is being joined
+            if len(self._guest_in) >= MAX_INVITED:
+                self._end(key)
+                return
             invitation = self._invitations.pop(key, None)
             if invitation is None:  # the application has joined and left meanwhile
                 self._end(key)
                 continue
+            self._guest_in.add(key)
             reading = self._reading(receiver, invited=True)
             guest = _Guest(self, key, invitation.user, reading)
             receiver.core.join(invitation.room, invitation.position, True, guest, reading)
@@ -167,6 +178,7 @@ class Rooms:
             if room is not None:  # a broker refused to have it joined again
                 self._consumer.readings.remove(room._reading)
                 del self._rooms[key]
+                self._guest_in.discard(key)
             self._coming[key] = threading.Event()
             return True
 
@@ -208,6 +220,7 @@ class _Guest:
         """Give the invitation up: the next message in the room brings another."""
         log.info("the direct room with %s can't be joined: %s", self._user, error)
         self._rooms._consumer.forget(self._reading)
+        self._rooms._guest_in.discard(self._key)
         self._rooms._end(self._key)
 
 
