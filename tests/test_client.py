@@ -600,7 +600,7 @@ def test_a_handler_that_calls_exit_is_heard_and_goes_on(broker: Broker, connect:
     bob = zchat.Client(broker.url, user="bob", on_event=leaving)
     bob.join(name)
     connect("alice").join(name).send_many(["one", "two"])
-    eventually(lambda: len(heard) == 2, "the handler goes on")
+    eventually(lambda: len(heard) >= 2, "the handler goes on")
     with pytest.raises(zchat.HandlerFailed, match="SystemExit"), bob:
         pass
 
