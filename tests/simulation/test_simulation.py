@@ -30,10 +30,12 @@ def test_every_promise_is_kept_whatever_goes_wrong(seed: int) -> None:
 
 
 def test_every_kind_of_fault_is_met_within_a_few_seeds() -> None:
-    met = {
-        kind for seed in range(FIRST, FIRST + SEEDS) for kind in (_reports.get(seed) or Simulation(seed).run()).counts
-    }
-    assert met == {fault.__name__ for fault in FAULTS | DISASTERS}
+    missing = {fault.__name__ for fault in FAULTS | DISASTERS}
+    for seed in range(FIRST, FIRST + 4 * SEEDS):  # a day passes in one seed of six
+        missing -= (_reports.get(seed) or Simulation(seed).run()).counts.keys()
+        if not missing:
+            return
+    assert not missing
 
 
 def test_a_seed_runs_the_same_way_each_time() -> None:
