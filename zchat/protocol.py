@@ -84,6 +84,7 @@ class ClientCore:
         self._rooms.states = self._states
         self.connections = 0
         self._now = 0.0
+        self._quiet_until = 0.0
         self._opened_at = 0.0
         self._greet_by = 0.0
         self._retry_at = 0.0
@@ -109,6 +110,7 @@ class ClientCore:
     def start(self, now: float) -> None:
         """Greet the broker over a fresh connection."""
         self._now = now
+        self._quiet_until = 0.0
         self._pulse.start(now)
         self._greet_by = now + GREET_SECONDS
         self.state = State.GREETING
@@ -122,6 +124,7 @@ class ClientCore:
             return
         self._closing = True
         self._deadline = deadline
+        self._quiet_until = 0.0
         self._states.close()
         if self.connected:
             self.state = State.CLOSING
@@ -131,9 +134,15 @@ class ClientCore:
             self._end(None)
 
     def tick(self, now: float) -> float:
-        """Carry out what time brings; returns when to call again if nothing happens."""
-        self._pulse.look(now)
+        """Carry out what time brings; returns when to call again if nothing happens.
+
+        What makes something due earlier takes `_quiet_until` back: a frame that is no notification,
+        a loss, a close. Notifications, which come by the thousand, only put off what is due.
+        """
         self._now = now
+        if now < self._quiet_until:
+            return self._quiet_until
+        self._pulse.look(now)
         if self._deadline is not None and now >= self._deadline:
             self._end(None)
         if self.state is State.LOST and now >= self._retry_at:
@@ -146,7 +155,8 @@ class ClientCore:
             if self._resume_at is not None and now >= self._resume_at:
                 self._resume()
             self._states.tick(now)
-        return self._pulse.until(self._next(now))
+        self._quiet_until = self._pulse.until(self._next(now))
+        return self._quiet_until
 
     def _next(self, now: float) -> float:
         """Return when something is due."""
@@ -188,6 +198,7 @@ class ClientCore:
         """Give the connection up, and try another after a wait; the first one is not tried again."""
         if self.state is State.ENDED or self.state is State.LOST:
             return
+        self._quiet_until = 0.0
         if self.welcome is None:
             self._end(error)
             return
@@ -326,7 +337,9 @@ class ClientCore:
             kind = notice[0]
             if kind in (PUSH, GAP):
                 self._rooms.notified(notice)
-            elif kind == OK:
+                return
+            self._quiet_until = 0.0
+            if kind == OK:
                 self._answered(notice)
             elif kind == ERROR:
                 self._refused(notice)

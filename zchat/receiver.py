@@ -28,6 +28,8 @@ from zchat.protocol import ClientCore
 
 log = logging.getLogger("zchat.client")
 
+_POLLIN = int(zmq.POLLIN)  # a plain number: an enum's `&` is three calls
+
 TURN_FRAMES = 64
 """Frames taken from the socket before work from other threads is looked at again."""
 
@@ -174,8 +176,9 @@ class Receiver:
                 self._asleep = False
                 self._alarm.quiet()
                 if dealer is not None and ready:
-                    arrived = any(socket is dealer.socket for socket, _ in ready)
-                    if any(socket is dealer.monitor for socket, _ in ready) and self._broken(dealer):
+                    sockets = [socket for socket, _ in ready]
+                    arrived = dealer.socket in sockets
+                    if dealer.monitor in sockets and self._broken(dealer):
                         arrived = False
             now = time.monotonic()
 
@@ -187,7 +190,7 @@ class Receiver:
         socket = dealer.socket
         for _ in range(most):
             core.receive(socket.recv(zmq.NOBLOCK), now)
-            if self._dealer is not dealer or not int(socket.get(zmq.EVENTS)) & zmq.POLLIN:
+            if self._dealer is not dealer or not int(socket.get(zmq.EVENTS)) & _POLLIN:
                 return False
         return True
 
