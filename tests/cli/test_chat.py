@@ -13,9 +13,10 @@ from tests.cli.test_commands import bodies, masked, say
 from tests.running import Start, Zchat, eventually
 from zchat import Client, RoomInfo
 from zchat.broker import Broker
-from zchat.cli.chat import MEMBERS_SHOWN, Chat, Manners, quoted
+from zchat.cli.chat import Chat, Manners, quoted
 from zchat.cli.commands import addressed
-from zchat.cli.terminal import ChatCompleter
+from zchat.cli.completion import ChatCompleter
+from zchat.cli.listings import MEMBERS_SHOWN, messages_in
 
 
 def unread(client: Client) -> dict[str, int | None]:
@@ -176,7 +177,7 @@ def test_typing_is_told_while_a_line_holds_text_that_is_no_command(broker: Broke
     chat.typed("too late")
 
 
-def test_tab_completes_the_names_of_people_behind_msg(broker: Broker) -> None:
+def test_tab_completes_the_names_of_people_behind_msg_and_in_what_is_said(broker: Broker) -> None:
     chat = Chat(lambda text: None)
 
     def completed(text: str) -> list[str]:
@@ -193,15 +194,16 @@ def test_tab_completes_the_names_of_people_behind_msg(broker: Broker) -> None:
             assert completed("/msg bo") == completed('/msg "BOB s') == ['"Bob Smith" ']
             assert completed("/msg bert h") == completed("/msg x") == []
             assert completed("/ms") == ["/msg "]
+            assert completed("be") == ["bert: "]
+            assert completed("hello BE") == completed("hello\nbe") == completed("//be be") == ["bert "]
+            assert completed("") == completed("hello ") == completed("x") == []
     assert completed("/msg ") == []
 
 
 def test_rooms_count_what_is_unread_in_the_place_of_what_there_is() -> None:
-    from zchat.cli.chat import _messages_in
-
-    assert _messages_in(RoomInfo("General", 1, 1, 12, 3)) == "3 of 12 unread"
-    assert _messages_in(RoomInfo("General", 1, 1, 12, 0)) == "12 messages"
-    assert _messages_in(RoomInfo("General", 1, 1, 1, None)) == "1 message"
+    assert messages_in(RoomInfo("General", 1, 1, 12, 3)) == "3 of 12 unread"
+    assert messages_in(RoomInfo("General", 1, 1, 12, 0)) == "12 messages"
+    assert messages_in(RoomInfo("General", 1, 1, 1, None)) == "1 message"
 
 
 def test_what_one_said_oneself_elsewhere_is_not_told_as_the_others_writing(broker: Broker) -> None:

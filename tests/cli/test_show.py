@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from zchat.cli.show import (
     INDENT,
     Display,
-    cells,
     gap_text,
     harmless,
     harmless_lines,
@@ -22,7 +21,6 @@ from zchat.cli.show import (
     local_time,
     plain,
     table,
-    wrapped,
 )
 from zchat.events import Gap
 from zchat.messages import Message
@@ -62,23 +60,6 @@ def test_no_message_can_steer_the_terminal_or_pass_for_another(body: object, use
     assert first.startswith("[12:00:00] ")
     assert all(line.startswith(INDENT) for line in others)
     assert not any(map(steers, "".join((first, *others))))
-
-
-@given(nasty, st.integers(9, 100))
-def test_what_is_wrapped_is_indented_and_loses_nothing_but_blanks(text: str, width: int) -> None:
-    line = harmless(text)
-    first, *others = wrapped(line, width).split("\n")
-    assert all(each.startswith(INDENT) for each in others)
-    assert all(cells(each) <= width for each in (first, *others))
-    joined = first + "".join(each.removeprefix(INDENT) for each in others)
-    assert joined.replace(" ", "") == line.replace(" ", "")
-
-
-def test_a_long_line_breaks_at_a_blank_or_in_a_long_word() -> None:
-    assert wrapped("[12:00:00] alice: one two three four", 25) == "[12:00:00] alice: one two\n    three four"
-    assert wrapped("x" * 25, 10) == "xxxxxxxxxx\n    xxxxxx\n    xxxxxx\n    xxx"
-    assert wrapped("日本語日本語", 9) == "日本語日\n    本語"
-    assert wrapped("short", 9) == "short"
 
 
 def test_controls_are_shown_as_marks() -> None:

@@ -49,10 +49,10 @@ class Tmux:
 class Terminal:
     """Hold one terminal in which `zchat client` runs, then its exit code is told."""
 
-    def __init__(self, tmux: Tmux, name: str, columns: int, *arguments: str) -> None:
+    def __init__(self, tmux: Tmux, name: str, columns: int, *arguments: str, before: str = "") -> None:
         self._tmux = tmux
         self.name = name
-        client = shlex.join([*ZCHAT, "client", "--user", name, *arguments])
+        client = before + shlex.join([*ZCHAT, "client", "--user", name, *arguments])
         size = ("-x", str(columns), "-y", "24")
         tmux("new-session", "-d", "-s", name, *size, f"{client}; echo exit code $?; exec cat")
 
@@ -73,19 +73,31 @@ class Terminal:
         if keys:
             self.keys(*keys)
 
-    def until(self, *texts: str) -> None:
-        """Wait until it shows texts, all at once; the last of them at the end of the screen."""
+    def paste(self, text: str) -> None:
+        """Paste text as a terminal does whose program asks for pastes to be marked."""
+        self._tmux("set-buffer", text)
+        self._tmux("paste-buffer", "-p", "-t", self.name)
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Have another size."""
+        self._tmux("resize-window", "-t", self.name, "-x", str(columns), "-y", str(rows))
+
+    def until(self, *texts: str, status: str = "") -> None:
+        """Wait until it shows texts, all at once, the last of them above the status line, and `status` in that."""
         latest = ""
 
         def shown() -> bool:
             nonlocal latest
-            latest = self.screen()
-            return all(text in latest for text in texts) and latest.rstrip("\n").endswith(texts[-1])
+            latest = self.screen().rstrip("\n")
+            above, _, foot = ("\n" + latest).rpartition("\n")
+            if "exit code" in foot:
+                above = latest
+            return all(text in latest for text in texts) and above.endswith(texts[-1]) and status in foot
 
         try:
             eventually(shown, "")
         except AssertionError:
-            raise AssertionError(f"{self.name} doesn't show {texts} but\n{latest}") from None
+            raise AssertionError(f"{self.name} doesn't show {texts} over {status} but\n{latest}") from None
 
     def compare(self, name: str) -> None:
         """Compare what it shows with a screen that was looked at."""
@@ -157,35 +169,137 @@ def test_two_people_chat_at_80_and_40_columns(tmux: Tmux, broker: Broker) -> Non
     assert "> \n" not in alice.screen()
 
 
-def test_who_is_there_stands_quietly_beside_what_one_types_at_80_and_40_columns(tmux: Tmux, broker: Broker) -> None:
-    alice = Terminal(tmux, "alice", 80)
-    alice.until("you are in General\n", "General>")
+def test_the_status_line_says_who_is_here_who_types_and_what_is_new_elsewhere(tmux: Tmux, broker: Broker) -> None:
+    alice = Terminal(tmux, "alice", 80, "General", "Sports")
+    alice.until("you are in Sports as well\n", "General>", status="online | General | 1 here")
     bob = Terminal(tmux, "bob", 40)
-    bob.until("you are in General\n", "General>")
-    alice.until("* bob came to General\n", "General>")
+    bob.until("you are in General\n", "General>", status="online | General | 2 here")
+    alice.until("* bob came to General\n", "General>", status="online | General | 2 here")
 
     alice.type("/members is a command")
     alice.until("General> /members is a command")
     alice.keys("C-u")
     bob.type("hal")
-    alice.until(f"\nGeneral>{'bob is typing':>72}")
+    alice.until("\nGeneral>", status="online | General | 2 here | bob is typing")
     bob.keys("C-u")
-    alice.until("\nGeneral>")
+    alice.until("\nGeneral>", status="2 here")
     alice.type("hello")
-    bob.until(f"\nGeneral>{'alice is typing':>32}")
-    bob.type("this needs the whole line")
-    bob.until("\nGeneral> this needs the whole line")
+    bob.until("\nGeneral>", status="General | 2 here | alice is typing")
     alice.keys("Enter")
-    bob.until("alice: hello\n", "\nGeneral> this needs the whole line")
-    bob.keys("C-u")
-    alice.until("alice: hello\n", "\nGeneral>")
+    bob.until("alice: hello\n", "\nGeneral>", status="online | General | 2 here")
 
+    with zchat.Client(broker.url, user="carol") as carol:
+        carol.join("Sports").send("goal")
+        carol.direct("alice").send("psst")
+        alice.until("#@carol carol: psst\n", "\nGeneral>", status="online | General | 2 here | new: Sports 1, @carol 1")
+        alice.type("/join Sports", "Enter")
+        alice.until("you are in Sports\n", "\nSports>", status="online | Sports | 2 here | new: @carol 1")
+        alice.type("/msg carol hush", "Enter")
+        alice.until("#@carol alice: hush\n", "\nSports>", status="online | Sports | 2 here")
+    for terminal in (alice, bob):
+        terminal.type("/quit", "Enter")
+        terminal.until("exit code 0")
+
+
+def test_the_foot_of_the_screen_survives_another_size(tmux: Tmux, broker: Broker) -> None:
+    alice = Terminal(tmux, "alice", 80)
+    alice.until("you are in General\n", "General>", status="online | General | 1 here")
+    alice.type("/nonsense that is longer than forty columns are wide", "Enter")
+    alice.until("says it\n", "General>")
+    alice.type("a text that is longer than forty columns are wide")
+    alice.until("are wide", status="online")
+    for columns, rows, typed in (
+        (40, 12, "General> a text that is longer than fort\n    y columns are wide"),
+        (90, 30, "General> a text that is longer than forty columns are wide"),
+    ):
+        alice.resize(columns, rows)
+        alice.until(typed, status="online | General | 1 here")
+        for once in ("online", "General> a", "you are in General", "! there is no /nonsense"):
+            assert alice.screen().count(once) == 1, once
+        assert all(len(line) <= columns for line in alice.screen().split("\n"))
+    alice.keys("Enter")
+    alice.until("alice: a text that is longer than forty columns are wide\n", "\nGeneral>", status="online")
+    assert alice.screen().count("General>") == 1
+
+
+def test_a_name_has_a_colour_and_who_says_ones_own_is_marked(tmux: Tmux, broker: Broker) -> None:
+    alice = Terminal(tmux, "alice", 80)
+    plain = Terminal(tmux, "plain", 80, before="NO_COLOR=1 ")
+    for terminal in (alice, plain):
+        terminal.until("you are in General\n", "General>")
+    with zchat.Client(broker.url, user="bob") as bob:
+        bob.join("General").send("is Alice here? or malice, or plain?")
+    alice.until("[12:00:00] » bob: is Alice here? or malice, or plain?\n", "General>")
+    plain.until("[12:00:00] » bob: is Alice here? or malice, or plain?\n", "General>")
+    painted = tmux("capture-pane", "-e", "-p", "-t", "alice")
+    assert re.search(r"» \x1b\[38;5;\d+mbob\x1b\[39m: is \x1b\[1;7mAlice\x1b\[", painted)
+    unpainted = tmux("capture-pane", "-e", "-p", "-t", "plain")
+    assert re.search(r"» bob: is Alice here\? or malice, or \x1b\[1;7mplain\x1b\[", unpainted)
+    assert "38;5" not in unpainted
+
+
+def test_a_paste_of_many_lines_is_asked_about(tmux: Tmux, broker: Broker) -> None:
+    alice, bob = Terminal(tmux, "alice", 80), Terminal(tmux, "bob", 40)
+    for terminal in (alice, bob):
+        terminal.until("you are in General\n", "General>")
+    with zchat.Client(broker.url, user="carol") as carol:
+        room = carol.join("General")
+        alice.paste("one line\n")
+        alice.until("General> one line")
+        alice.keys("Enter")
+        alice.until("alice: one line\n", "General>")
+        alice.paste("first\n\n/second\n")
+        alice.until("General>", status="2 lines pasted. Enter: one message, l: each by itself, Esc: none")
+        alice.keys("x")  # no answer
+        alice.keys("Enter")
+        alice.until("General> first\n\n    /second", status="online")
+        alice.keys("Enter")
+        alice.until("alice: first\n\n    /second\n", "General>")
+        bob.paste("/one\ntwo")
+        bob.until("General>", status="2 lines: Enter one, l each, Esc none")
+        bob.keys("l")
+        bob.until("bob: /one\n[12:00:00] bob: two\n", "General>", status="online")
+        bob.paste("never\nsaid")
+        bob.until("General>", status="2 lines: ")
+        bob.keys("Escape")
+        bob.until("General>", status="online")
+        bob.type("by hand")
+        bob.keys("M-Enter")
+        bob.type("on two lines", "Enter")
+        bob.until("bob: by hand\n    on two lines\n", "General>")
+        said = [message.body for message in room.messages(timeout=1)]
+    assert said == ["one line", "first\n\n/second", "/one", "two", "by hand\non two lines"]
+
+
+def test_messages_pages_back_by_what_fits_the_screen(tmux: Tmux, broker: Broker) -> None:
+    with zchat.Client(broker.url, user="bob") as bob:
+        bob.join("General").send_many(f"line {number:02}" for number in range(50))
+    alice = Terminal(tmux, "alice", 40)
+    alice.until("you are in General\n", "General>")
+    for first, last in ((29, 49), (8, 28), (0, 7)):
+        alice.keys("C-l")
+        alice.type("/messages", "Enter")
+        alice.until(f"bob: line {first:02}\n", f"bob: line {last:02}\nGeneral>")
+    alice.type("/messages", "Enter")
+    alice.until("* that is the beginning of General\n", "General>")
+
+
+def test_direct_messages_and_the_lists_at_80_and_40_columns(tmux: Tmux, broker: Broker) -> None:
+    alice = Terminal(tmux, "alice", 80)
+    alice.until("you are in General\n", "General>")
+    bob = Terminal(tmux, "bob", 40)
+    bob.until("you are in General\n", "General>")
+    alice.until("* bob came to General\n", "General>", status="2 here")
+    bob.keys("C-l")
+    alice.keys("C-l")
     alice.type("/msg b")
     alice.keys("Tab")
     alice.until("General> /msg bob")
     alice.type("psst", "Enter")
     alice.until("#@bob alice: psst\n", "General>")
-    bob.until("* alice writes to you; /msg alice TEXT\n    answers\n", "#@alice alice: psst\n", "General>")
+    bob.until(
+        "* alice writes to you; /msg alice TEXT\n    answers\n", "#@alice alice: psst\n", "General>", status="new"
+    )
     bob.type("/msg alice", "Enter")
     bob.until("* you are in @alice\n", "@alice>")
     bob.type("/list", "Enter")
@@ -241,21 +355,48 @@ def test_completion_shows_the_commands_there_are(tmux: Tmux, broker: Broker) -> 
     alice.until("exit code 0")
 
 
-def test_a_lost_broker_is_told_and_the_line_being_typed_is_kept(tmux: Tmux, tmp_path: Path) -> None:
+def test_what_is_said_without_a_broker_waits_in_sight_until_it_is_stored(tmux: Tmux, tmp_path: Path) -> None:
     with Mortal(f"sqlite:{tmp_path / 'z.db'}") as mortal:
         alice = Terminal(tmux, "alice", 80, "--connect", mortal.url)
         alice.until("you are in General\n", "General>")
         alice.type("half a li")
         alice.until("General> half a li")
         mortal.kill()
-        alice.until("! disconnected: ", "trying again\n", "General> half a li")
-        mortal.start()
-        alice.until("* connected again\n", "General> half a li")
+        alice.until(
+            "! disconnected: ", "trying again\n", "General> half a li", status="offline, trying again | General"
+        )
         alice.type("ne", "Enter")
-        alice.until("alice: half a line\n", "General>")
+        alice.until("\n… #General: half a line\nGeneral>", status="offline")
+        for text in ("two", "three", "four"):
+            alice.type(text, "Enter")
+        alice.until("… #General: three\n… and 1 more wait to be stored\nGeneral>", status="offline")
+        alice.type("I type on")
+        mortal.start()
+        said = "".join(f"[12:00:00] alice: {text}\n" for text in ("half a line", "two", "three", "four"))
+        alice.until("* connected again\n", said, "General> I type on", status="online | General | 1 here")
+        assert "…" not in alice.screen()
+        alice.keys("C-u")
         alice.type("/quit", "Enter")
         alice.until("exit code 0")
     assert "Traceback" not in alice.screen()
+
+
+def test_what_is_said_last_is_stored_before_one_leaves_and_else_told(tmux: Tmux, tmp_path: Path) -> None:
+    with Mortal(f"sqlite:{tmp_path / 'z.db'}") as mortal:
+        alice = Terminal(tmux, "alice", 80, "--connect", mortal.url)
+        alice.until("you are in General\n", "General>")
+        alice.type("good bye", "Enter", "C-d")
+        alice.until("alice: good bye\n", "exit code 0")
+        with zchat.Client(mortal.url, user="bob") as bob:
+            assert [message.body for message in bob.history("General")] == ["good bye"]
+        carol = Terminal(tmux, "carol", 80, "--connect", mortal.url)
+        carol.until("you are in General\n", "General>")
+        mortal.kill()
+        carol.until("trying again\n", "General>", status="offline")
+        carol.type("too late", "Enter")
+        carol.until("… #General: too late\nGeneral>")
+        carol.keys("C-c")
+        carol.until("! not stored: too late (", "exit code 130")
 
 
 def test_a_chat_that_is_refused_for_good_ends_with_one_line(tmux: Tmux) -> None:

@@ -4,27 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from datetime import date
 from threading import Lock
 from typing import NamedTuple
 
 from zchat import Client, Room
 from zchat.cli.commands import COMMANDS, Quit
+from zchat.cli.listings import MEMBERS_SHOWN, member_lines, room_lines
+from zchat.cli.outbox import Draft, Outbox
+from zchat.cli.pages import Page, Pages
+from zchat.cli.paint import LOUD, Painted, joined, mentions, name_style
 from zchat.cli.presence import Presence
-from zchat.cli.show import Display, counted, gap_text, harmless, link_text, local_time, table
-from zchat.errors import ConnectionLost, UsageError, ZchatError
+from zchat.cli.show import Display, cut, gap_text, harmless, link_text
+from zchat.cli.status import Status
+from zchat.errors import ConnectionLost, OutcomeUnknown, UsageError, ZchatError
 from zchat.events import Disconnected, Event, Gap, Invited, Reconnected
-from zchat.messages import Message, RoomInfo
+from zchat.messages import Message
 from zchat.names import DIRECT, fold
 
-UNSEEN = 10
-"""Messages that `/messages` shows of a room not seen before: what fits a small screen."""
+PAGE = 10
+"""Messages that `/messages` shows at once where the height of the screen isn't known: what fits a small one."""
 
-MAX_SHOWN = 1000
-"""Messages that `/messages` shows at most: one request; for more there is `zchat tail`."""
+QUOTED_CELLS = 60
+"""Columns shown of what could not be stored: enough to know it by, Up brings all of it back."""
 
-MEMBERS_SHOWN = 20
-"""People whom `/members` names at most: what fits a small screen."""
+MENTION = "» "
+"""What stands before the name of whoever says one's own."""
 
 COMPLETION_SECONDS = 0.5
 """Seconds that the names of rooms or people may take to complete a word: nothing that is typed shows meanwhile."""
@@ -53,24 +57,44 @@ MANNERS = Manners()
 class Chat:
     """Hold one conversation; `show` is called with each text to show, from any thread; False if that failed.
 
+    `own_name`: mark where others say the user's name. `waits`: what is said is stored, or has
+    failed, before the next line is done; else `outbox` sends it meanwhile. `changed` is called,
+    from any thread, when `status` may be another; `page` tells how many messages a page has.
     `on_event` belongs to the client's handler thread, everything else to one other thread.
     """
 
-    def __init__(self, show: Callable[[str], bool | None], manners: Manners = MANNERS) -> None:
+    def __init__(
+        self,
+        show: Callable[[str], bool | None],
+        manners: Manners = MANNERS,
+        *,
+        own_name: bool = False,
+        waits: bool = True,
+    ) -> None:
+        self.changed: Callable[[], None] = lambda: None
+        self.page: Callable[[], int] = lambda: PAGE
+        self.outbox = None if waits else Outbox(lambda message: self._show_messages([message]), self._not_stored)
         self._show = show
         self._manners = manners
+        self._own_name = own_name
+        self._user = ""  # until one is in a room
         self.presence = Presence(self.tell, quiet=manners.quiet)
+        self.presence.changed = lambda: self.changed()
         self._showing = Lock()
         self._display = Display()
+        self._connected = True
+        self._counting = Lock()
+        self._new: dict[str, tuple[str, int]] = {}  # what was said elsewhere since one was there
         self._rooms: dict[str, Room] = {}
         self._beside: set[str] = set()  # direct rooms one is in without having gone there
         self._inviting: dict[str, str] = {}  # by direct room: who is yet to be told to write there
         self._current: Room | None = None
-        self._missed: dict[str, range] = {}  # of the rooms seen before: what was said while one was elsewhere
+        self._pages = Pages()
 
     def begin(self, client: Client, names: Iterable[str]) -> None:
         """Join the rooms; text goes to the first."""
         self._client = client
+        self._user = client.user
         first, *others = names
         self.tell(f"{client.user} at {client.url}; /help lists the commands")
         self.join(first)
@@ -82,6 +106,17 @@ class Chat:
         """Return the name of the room that text goes to, None if one is in no room. Any thread."""
         room = self._current
         return room.name if room else None
+
+    @property
+    def status(self) -> Status:
+        """Return what the status line says. Any thread."""
+        room = self._current
+        with self._counting:
+            new = tuple(each for key, each in self._new.items() if room is None or key != fold(room.name))
+        if room is None:
+            return Status(self._connected, None, 0, "", new)
+        here = room.member_count if self._connected else 0
+        return Status(self._connected, room.name, here, self.presence.typing(room.name), new)
 
     def close(self) -> None:
         """Tell nothing more of who comes and goes; once it returns nothing is being told."""
@@ -118,7 +153,9 @@ class Chat:
         try:
             if line.startswith("/") and not line.startswith("//"):
                 self._command(line)
-            elif line.strip():
+                return True
+            self._pages.stop()
+            if line.strip():
                 self._say(line.removeprefix("/") if line.startswith("//") else line)
         except Quit:
             return False
@@ -130,17 +167,32 @@ class Chat:
             case Message():
                 self._tell_who_writes(event)
                 self._show_messages([event])
+                self._count_new(event)
             case Gap():
                 self.complain(gap_text(event))
             case Disconnected():
+                self._connected = False
                 self.complain(link_text(event))
             case Reconnected():
+                self._connected = True
                 self.tell(link_text(event))
             case Invited():
                 self._beside.add(fold(event.room))
                 self._inviting[fold(event.room)] = event.user
             case _:
                 self.presence.take(event)
+        self.changed()
+
+    def _count_new(self, message: Message) -> None:
+        key = fold(message.room)
+        with self._counting:
+            if key != fold(self.current or "") and fold(message.user) != fold(self._user):
+                self._new[key] = message.room, self._new.get(key, ("", 0))[1] + 1
+
+    def _seen(self, room: Room) -> None:
+        with self._counting:
+            self._new.pop(fold(room.name), None)
+        self.changed()
 
     def _tell_who_writes(self, message: Message) -> None:
         """Tell that the other one of a direct room writes there: it may be the own user, from elsewhere, who did."""
@@ -182,14 +234,9 @@ class Chat:
 
     def list_rooms(self) -> None:
         """Show what rooms there are, with a mark at those one is in."""
-        rows = []
-        for room in self._client.rooms():
-            key = fold(room.name)
-            within = key in self._rooms or key in self._beside
-            mark = ">" if key == fold(self.current or "") else "*" if within else " "
-            rows.append((f"{mark} {harmless(room.name)}", f"{room.members} in it", _messages_in(room)))
-        if rows:
-            self._show_table(rows)
+        lines = room_lines(self._client.rooms(), self._rooms.keys() | self._beside, self.current)
+        if lines:
+            self._show("\n".join(lines))
         else:
             self.tell("there are no rooms")
 
@@ -200,16 +247,9 @@ class Chat:
         typing = sum(member.typing for member in members)
         are = "1 person is" if len(members) == 1 else f"{len(members)} people are"
         self.tell(f"{are} in {room.name}" + (f", {typing} typing" if typing else ""))
-        today = date.today()
-        shown = members[:MEMBERS_SHOWN]
-        self._show_table(
-            [
-                (harmless(each.user), f"since {local_time(each.since, today)}", "typing" if each.typing else "")
-                for each in shown
-            ]
-        )
-        if len(members) > len(shown):
-            self.tell(f"and {len(members) - len(shown)} more; zchat members lists all")
+        self._show("\n".join(member_lines(members)))
+        if len(members) > MEMBERS_SHOWN:
+            self.tell(f"and {len(members) - MEMBERS_SHOWN} more; zchat members lists all")
 
     def message_to(self, user: str, text: str) -> None:
         """Say something in the direct room with a user; text goes on to the current room."""
@@ -219,7 +259,8 @@ class Chat:
             self._beside.add(key)
         self._rooms[key] = room
         self._inviting.pop(key, None)
-        self._show_messages([room.send(text)])
+        self._seen(room)
+        self._send(room, text)
 
     def user_names(self) -> list[str]:
         """Return the names of the others in the current room. Any thread."""
@@ -234,25 +275,26 @@ class Chat:
         return [room.name for room in self._client.rooms(timeout=COMPLETION_SECONDS)]
 
     def messages(self, count: int | None) -> None:
-        """Show what was said in the current room since one last saw it, or the last `count`."""
+        """Show what was missed in the current room, else its end; again, a page further back; or the last `count`."""
         room = self._in_a_room()
-        key = fold(room.name)
-        missed = self._missed.get(key) if count is None else None
-        if missed is None:
-            limit, before, first = min(MAX_SHOWN, UNSEEN if count is None else count), None, 1
-        else:  # what came since was shown as it came
-            limit, before, first = min(MAX_SHOWN, len(missed)), missed.stop, missed.start
-        found = room.history(before=before, limit=limit) if limit else []
-        self._missed[key] = range(0)
-        if not found:
-            self.tell("no messages" if missed is None else f"nothing new in {room.name}")
-            return
-        if len(found) == MAX_SHOWN and found[0].seq > first:
-            self.tell(f"the last {MAX_SHOWN}; zchat tail shows more")
-        self._show_messages(found)
+        page: Page = self._pages.next(room, self.page()) if count is None else self._pages.last(room, count)
+        if page.about:
+            self.tell(page.about)
+        if page.messages:
+            self._show_messages(page.messages)
 
     def _say(self, text: str) -> None:
-        self._show_messages([self._in_a_room().send(text)])
+        self._send(self._in_a_room(), text)
+
+    def _send(self, room: Room, text: str) -> None:
+        if self.outbox is not None:
+            self.outbox.put(room, text)
+        else:
+            self._show_messages([room.send(text)])
+
+    def _not_stored(self, draft: Draft, error: ZchatError) -> None:
+        perhaps = "perhaps not stored" if isinstance(error, OutcomeUnknown) else "not stored"
+        self.complain(f"{perhaps}: {cut(harmless(draft.text), QUOTED_CELLS)} ({error})")
 
     def _in_a_room(self) -> Room:
         if self._current is None:
@@ -261,6 +303,8 @@ class Chat:
 
     def _command(self, line: str) -> None:
         word, _, argument = line.partition(" ")
+        if word != "/messages":
+            self._pages.stop()
         command = COMMANDS.get(word)
         if command is None:
             raise UsageError(f"there is no {word}; /help lists the commands, //{line[1:]} says it")
@@ -268,20 +312,29 @@ class Chat:
 
     def _turn_away(self) -> None:
         if self._current is not None:
-            unseen = self._current.position.seq + 1
-            self._missed[fold(self._current.name)] = range(unseen, unseen)
+            self._pages.left(self._current)
 
     def _turn_to(self, room: Room | None) -> None:
         self._current = room
-        if room is not None and (missed := self._missed.get(fold(room.name))) is not None:
-            self._missed[fold(room.name)] = range(missed.start, room.position.seq + 1)
+        if room is not None:
+            self._pages.entered(room)
+            self._seen(room)
 
     def _show_messages(self, messages: list[Message]) -> None:
         with self._showing:  # so that a date stands above the messages of its day
-            current = self.current or ""
-            shown = self._show("\n".join(self._display.message(message, current) for message in messages))
+            shown = self._show(joined(map(self._painted, messages)))
         if shown is not False:
             self._mark_read(messages[-1])
+
+    def _painted(self, message: Message) -> Painted:
+        before, name, text = self._display.parts(message, self.current or "")
+        said: list[tuple[int, int]] = []
+        if self._own_name and self._user and fold(message.user) != fold(self._user):
+            said = mentions(text, harmless(self._user))
+        before += MENTION if said else ""
+        start = len(before) + len(name) + 2
+        spans = [(start + first, start + end, LOUD) for first, end in said]
+        return Painted(f"{before}{name}: {text}", [(len(before), start - 2, name_style(message.user)), *spans])
 
     def _mark_read(self, message: Message) -> None:
         """Mark as read what was shown of the current room, or of a direct one, which is for nobody else."""
@@ -292,15 +345,7 @@ class Chat:
             with suppress(ZchatError):  # closed meanwhile; or refused, which the client logs: unread counts stay as is
                 room.mark_read(message.seq)
 
-    def _show_table(self, rows: Iterable[tuple[str, ...]]) -> None:
-        self._show("\n".join(f"  {line}" for line in table(rows)))
-
 
 def quoted(name: str) -> str:
     """Return a user's name as `/msg` takes it."""
     return '"' + name.replace('"', '""') + '"' if name.split() != [name] or name.startswith('"') else name
-
-
-def _messages_in(room: RoomInfo) -> str:
-    messages = counted(room.last - room.first + 1, "message")
-    return f"{room.unread} of {messages.partition(' ')[0]} unread" if room.unread else messages

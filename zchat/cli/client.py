@@ -37,13 +37,14 @@ def client(
       /leave              leave the room
       /members            who is in the room, since when, and who is typing
       /msg USER [TEXT]    say TEXT to USER alone, or go there; "USER" if the name has blanks
-      /messages [N]       what was said since you last saw the room, or the last N
+      /messages [N]       what you missed, else the last ones; again: those before; or the last N
       /help               this list
       /quit               leave the chat (so do Ctrl-D and Ctrl-C)
       //TEXT              say a line that begins with /
 
     On a terminal it is a line editor: Up and Down bring back what you typed, Tab completes
-    commands and names. Otherwise it reads lines and prints lines, and leaves at
+    commands and names, Alt-Enter begins a new line; below stands who is here and what is new
+    elsewhere. NO_COLOR is honoured. Otherwise it reads lines and prints lines, and leaves at
     the end of its input once everything is stored.
     """
     manners = Manners(quiet, not no_typing, not no_read_marks)

@@ -94,7 +94,10 @@ def _messages(chat: Chat, argument: str) -> None:
 def _help(chat: Chat, argument: str) -> None:
     _no_argument("/help", argument)
     rows = [(f"{command.word} {command.argument}".rstrip(), command.help) for command in COMMANDS.values()]
-    for line in table([*rows, ("//TEXT", "say a line that begins with /")]):
+    rows += [("//TEXT", "say a line that begins with /")]
+    if chat.outbox is not None:  # on a terminal
+        rows += [("Alt-Enter", "a new line"), ("Tab", "complete a command or a name")]
+    for line in table(rows):
         chat.tell(line)
 
 
@@ -116,7 +119,7 @@ COMMANDS: dict[str, Command] = {
         Command("/leave", "", "leave the room", _leave),
         Command("/members", "", "who is in the room", _members),
         Command("/msg", "USER [TEXT]", "say TEXT to USER alone, or go there", _msg),
-        Command("/messages", "[N]", "what was said since you last saw the room, or the last N", _messages),
+        Command("/messages", "[N]", "what you missed, else the last ones; again: those before", _messages),
         Command("/help", "", "this list", _help),
         Command("/quit", "", "leave the chat", _quit),
     )

@@ -16,7 +16,7 @@ NAMED = 3
 """People named in a line; of more the first ones, and how many others."""
 
 TYPING_CELLS = 24
-"""Columns for who is typing, beside the line being typed: more than half of a narrow terminal stays for that."""
+"""Columns for who is typing: more than half of a narrow terminal stays for the rest of the status line."""
 
 
 class Presence:

@@ -134,27 +134,40 @@ def table(rows: Iterable[tuple[str, ...]]) -> list[str]:
     ]
 
 
-def wrapped(line: str, width: int) -> str:
-    """Return a line broken so that a terminal of `width` columns needn't break it itself.
+def breaks(line: str, width: int) -> list[tuple[int, int]]:
+    """Return where to break a line so that a terminal of `width` columns needn't break it itself.
 
-    What goes on is indented, as a message's further lines are: a terminal's own break would
-    let it begin at the left edge, where it could pass for another's message.
+    What goes on is to be indented, as a message's further lines are: a terminal's own break would
+    let it begin at the left edge, where it could pass for another's message. Each part is given
+    by where it begins and ends; a blank at a break is left out.
     """
     if cells(line) <= width or width <= 2 * len(INDENT):
-        return line
-    lines: list[str] = []
+        return [(0, len(line))]
+    parts: list[tuple[int, int]] = []
     start = used = 0
     blank = -1
     for index, character in enumerate(line):
         if character == " ":
             blank = index
         used += _cells(character)
-        if used > width - (len(INDENT) if lines else 0):
+        if used > width - (len(INDENT) if parts else 0):
             at_blank = blank > start and not line[start:blank].isspace()
-            lines.append(line[start : blank if at_blank else index])
+            parts.append((start, blank if at_blank else index))
             start = blank + 1 if at_blank else index
             used = cells(line[start : index + 1])
-    return f"\n{INDENT}".join((*lines, line[start:]))
+    return [*parts, (start, len(line))]
+
+
+def cut(text: str, width: int) -> str:
+    """Return the beginning of harmless text that fits into `width` columns, with an ellipsis if not all of it does."""
+    if cells(text) <= width:
+        return text
+    used = 0
+    for index, character in enumerate(text):
+        used += _cells(character)
+        if used >= width:
+            return text[:index] + "…" if width > 0 else ""
+    return text
 
 
 def local_time(timestamp: int, today: date | None = None) -> str:
@@ -198,11 +211,15 @@ class Display:
 
     def message(self, message: Message, current: str | None = None) -> str:
         """Return a message's lines; its room is named unless it is `current` (None: never named)."""
+        return "{}{}: {}".format(*self.parts(message, current))
+
+    def parts(self, message: Message, current: str | None = None) -> tuple[str, str, str]:
+        """Return what stands before a message's name, the name, and its text; as `message`."""
         time = self._time(message.timestamp)
         room = "" if current is None or fold(current) == fold(message.room) else f"#{harmless_name(message.room)} "
         body = message.body
         text = harmless_lines(body) if isinstance(body, str) else _compact(body)
-        return f"{time} {room}{harmless_name(message.user)}: {text}"
+        return f"{time} {room}", harmless_name(message.user), text
 
     def _time(self, timestamp: int) -> str:
         try:

@@ -1,76 +1,95 @@
-"""`zchat client` on a terminal: a line editor under which messages scroll by."""
+"""`zchat client` on a terminal: a line editor and a status line, above which messages scroll by."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Iterable
 from functools import partial
 from threading import Condition
 
-from prompt_toolkit import PromptSession
 from prompt_toolkit.application import run_in_terminal
-from prompt_toolkit.completion import CompleteEvent, Completer, Completion
-from prompt_toolkit.document import Document
-from prompt_toolkit.history import InMemoryHistory
+from prompt_toolkit.data_structures import Size
+from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.output import Output
-from prompt_toolkit.shortcuts import CompleteStyle
+from prompt_toolkit.renderer import print_formatted_text
+from prompt_toolkit.styles import Style
 
 from zchat import Client
-from zchat.cli.chat import Chat, Manners, quoted
-from zchat.cli.commands import COMMANDS
+from zchat.cli.chat import Chat, Manners
 from zchat.cli.connection import connect
-from zchat.cli.show import harmless, wrapped
-from zchat.errors import ZchatError
+from zchat.cli.editor import Editor, Interrupted
+from zchat.cli.paint import fragments
 
 WAITING = 1000
 """Texts that wait to be drawn before whoever brings more has to wait: a second of a busy room."""
 
-PROMPT_NAME = 20
-"""Characters of a room's name in the prompt, so that a long one leaves space to type in."""
+KEPT = 200
+"""Texts kept to be drawn anew when the terminal gets another size: more than a large one shows."""
 
+FOOT = 2
+"""Rows at the foot of the screen that are the editor's at least."""
 
-class _Interrupted(Exception):
-    """Tell that Ctrl-C was typed: a KeyboardInterrupt in a task would tear the event loop down."""
+DRAIN_SECONDS = 5.0
+"""Seconds that what was said may take to be stored when one leaves: as long as any other answer."""
+
+PLAIN = Style([])
+"""No style but what a text's own fragments say."""
 
 
 def run(url: str, user: str | None, rooms: tuple[str, ...], manners: Manners) -> None:
     """Chat on the terminal until `/quit`, Ctrl-D, or the broker refuses it for good."""
     os.environ.setdefault("PROMPT_TOOLKIT_NO_CPR", "1")  # asking where the cursor is delays every message
     screen = Screen()
-    chat = Chat(screen.show, manners)
+    chat = Chat(screen.show, manners, own_name=True, waits=False)
     with connect(url, user, chat.on_event) as client:
         try:
             asyncio.run(_converse(client, chat, screen, rooms))
-        except _Interrupted:
+        except Interrupted:
             raise KeyboardInterrupt from None
 
 
 async def _converse(client: Client, chat: Chat, screen: Screen, rooms: tuple[str, ...]) -> None:
-    session = _session(chat)
-    drawing = asyncio.create_task(screen.draw(session.output))
+    editor = Editor(chat)
+    app = editor.app
+    chat.page = lambda: editor.page
+    app.after_render += lambda app: screen.look(app.output)
+    drawing = asyncio.create_task(screen.draw(app.output))
     watching = asyncio.create_task(asyncio.to_thread(client.wait))
+    assert chat.outbox is not None
+    outbox = chat.outbox
 
-    async def talk() -> None:
-        await asyncio.to_thread(chat.begin, client, rooms)
-        while not watching.done():
-            try:
-                line = await session.prompt_async()
-            except EOFError:
-                break
+    async def do_lines() -> None:
+        while (line := await editor.lines.get()) is not None:
             if not await asyncio.to_thread(chat.enter, line):
                 break
 
+    async def talk() -> None:
+        with app.input.raw_mode():  # from the beginning, or what is typed before the editor is there is echoed
+            await asyncio.to_thread(chat.begin, client, rooms)
+            started = asyncio.Event()
+            editing = asyncio.create_task(app.run_async(pre_run=started.set))
+            starting = asyncio.create_task(started.wait())
+            await asyncio.wait((editing, starting), return_when=asyncio.FIRST_COMPLETED)
+            doing = asyncio.create_task(do_lines())
+            await asyncio.wait((doing, editing, watching), return_when=asyncio.FIRST_COMPLETED)
+            if not editing.done():
+                app.exit()
+            left = doing.done()
+            doing.cancel()
+            await editing
+        if left:
+            doing.result()
+            await asyncio.to_thread(outbox.drain, DRAIN_SECONDS)
+
     talking = asyncio.create_task(talk())
     try:
-        with session.input.raw_mode():  # between two prompts too, or what is typed then is echoed
-            await asyncio.wait((talking, watching), return_when=asyncio.FIRST_COMPLETED)
-            app = session.app
-            if not talking.done() and app.is_running and app.future and not app.future.done():
-                app.exit(exception=EOFError())
-            await asyncio.wait((talking,))
+        await asyncio.wait((talking, watching), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((talking,))
     finally:
         await asyncio.to_thread(client.close)
+        await asyncio.to_thread(outbox.end, DRAIN_SECONDS)
         screen.end()
         await asyncio.to_thread(chat.close)
         results = await asyncio.gather(talking, watching, drawing, return_exceptions=True)
@@ -79,32 +98,12 @@ async def _converse(client: Client, chat: Chat, screen: Screen, rooms: tuple[str
             raise result
 
 
-def _session(chat: Chat) -> PromptSession[str]:
-    def prompt() -> str:
-        name = harmless(chat.current or "no room")
-        return f"{name if len(name) <= PROMPT_NAME else name[: PROMPT_NAME - 1] + '…'}> "
-
-    def typing() -> str:
-        return chat.presence.typing(chat.current) if chat.current else ""
-
-    session: PromptSession[str] = PromptSession(
-        prompt,
-        rprompt=typing,
-        history=InMemoryHistory(),
-        completer=ChatCompleter(chat),
-        complete_while_typing=False,
-        complete_style=CompleteStyle.READLINE_LIKE,
-        reserve_space_for_menu=0,
-        erase_when_done=True,
-        interrupt_exception=_Interrupted,
-    )
-    session.default_buffer.on_text_changed += lambda buffer: chat.typed(buffer.text)
-    chat.presence.changed = session.app.invalidate
-    return session
-
-
 class Screen:
-    """Draw texts above the line that is being typed, in the order in which they come."""
+    """Draw texts above the line that is being typed, in the order in which they come.
+
+    When the terminal gets another size the latest are drawn anew: what it makes of lines that were
+    as long as it was wide is its own affair, and the editor can't know where its own lines went.
+    """
 
     def __init__(self) -> None:
         self._texts: list[str] = []
@@ -112,6 +111,9 @@ class Screen:
         self._ended = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake = asyncio.Event()
+        self._latest: deque[str] = deque(maxlen=KEPT)
+        self._size: Size | None = None
+        self._resized = False
 
     def show(self, text: str) -> None:
         """Have a text drawn soon; wait while too many do. Any thread but the event loop's."""
@@ -128,6 +130,14 @@ class Screen:
             self._changed.notify_all()
             self._rouse()
 
+    def look(self, output: Output) -> None:
+        """Look whether the terminal has another size than at the last look. The event loop's thread."""
+        size = output.get_size()
+        if self._size is not None and size != self._size:
+            self._resized = True
+            self._wake.set()
+        self._size = size
+
     def _rouse(self) -> None:
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._wake.set)
@@ -142,46 +152,30 @@ class Screen:
                 ended = self._ended
                 self._changed.notify_all()
                 self._wake.clear()
-            if texts:
-                width = output.get_size().columns
-                lines = (wrapped(line, width) for text in texts for line in text.split("\n"))
-                await run_in_terminal(partial(_write, output, "\n".join(lines)))
+            self._latest.extend(texts)
+            if self._resized:
+                self._resized = False
+                await run_in_terminal(partial(self._draw_anew, output))
+            elif texts:
+                await run_in_terminal(partial(_write, output, texts))
             elif not ended:
                 await self._wake.wait()
 
+    def _draw_anew(self, output: Output) -> None:
+        size = output.get_size()
+        lines = 0
+        texts: list[str] = []
+        for text in reversed(self._latest):
+            lines += sum(part.count("\n") for _, part in fragments(text, size.columns)) + 1
+            if lines > size.rows - FOOT:
+                break
+            texts.append(text)
+        output.erase_screen()
+        output.cursor_goto(0, 0)
+        _write(output, texts[::-1])
 
-def _write(output: Output, text: str) -> None:
-    output.enable_autowrap()  # the editor leaves it off
-    output.write(f"{text}\n")
-    output.flush()
 
-
-class ChatCompleter(Completer):
-    """Complete commands at a line's beginning, the names of rooms behind `/join`, of people behind `/msg`."""
-
-    def __init__(self, chat: Chat) -> None:
-        self._chat = chat
-
-    def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
-        """Return what can follow what stands before the cursor."""
-        word, blank, start = document.text_before_cursor.partition(" ")
-        if not blank:
-            choices = [f"{command.word} " if command.argument else command.word for command in COMMANDS.values()]
-            start = word
-        elif word == "/join":
-            choices = self._known(self._chat.room_names)
-        elif word == "/msg":
-            choices = [f"{quoted(name)} " for name in self._known(self._chat.user_names)]
-        else:
-            choices = []
-        begun = start.casefold()
-        for choice in choices:
-            name = choice.casefold()
-            if (start or blank) and (name.startswith(begun) or name.removeprefix('"').startswith(begun)):
-                yield Completion(choice, start_position=-len(start))
-
-    def _known(self, names: Callable[[], list[str]]) -> list[str]:
-        try:
-            return [name for name in names() if name == harmless(name)]
-        except ZchatError:  # the next command tells of it
-            return []
+def _write(output: Output, texts: Iterable[str]) -> None:
+    width = output.get_size().columns
+    painted = FormattedText(each for text in texts for each in (*fragments(text, width), ("", "\n")))
+    print_formatted_text(output, painted, PLAIN)

@@ -1,0 +1,202 @@
+"""The foot of a chat's screen: what waits to be stored, the line being typed, the status line."""
+
+from __future__ import annotations
+
+import asyncio
+
+from prompt_toolkit.application import Application
+from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.filters import Condition
+from prompt_toolkit.history import InMemoryHistory
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.key_binding.bindings.completion import display_completions_like_readline
+from prompt_toolkit.keys import Keys
+from prompt_toolkit.layout import BufferControl, ConditionalContainer, FormattedTextControl, HSplit, Layout, Window
+from prompt_toolkit.layout.dimension import Dimension
+
+from zchat.cli.chat import Chat
+from zchat.cli.completion import ChatCompleter
+from zchat.cli.show import INDENT, counted, cut, harmless
+from zchat.cli.status import ROOM_CELLS, status_line
+
+LINES_WAITING = 100
+"""Lines that may wait to be done before Enter takes no more: while a broker doesn't answer, say."""
+
+LINES_PASTED = 1_000
+"""Lines of a paste that are said each by itself at most; for more there is `zchat send`."""
+
+ROWS = 8
+"""Rows of the text being typed that are seen: most of a small screen stays for what others say."""
+
+WAITING_SHOWN = 3
+"""Messages shown that wait to be stored; of more how many they are."""
+
+REFRESH_SECONDS = 1.0
+"""Seconds after which the status line is drawn anew: how many are here isn't told by an event each time."""
+
+
+class Interrupted(Exception):
+    """Tell that Ctrl-C was typed: a KeyboardInterrupt in a task would tear the event loop down."""
+
+
+class Editor:
+    """Take lines from the keyboard into `lines`, None behind the last. The event loop's thread."""
+
+    def __init__(self, chat: Chat) -> None:
+        self._chat = chat
+        self._pasted = ""
+        self._notice = ""
+        self.lines: asyncio.Queue[str | None] = asyncio.Queue()
+        self._buffer = Buffer(
+            completer=ChatCompleter(chat), history=InMemoryHistory(), multiline=True, on_text_changed=self._changed
+        )
+        waiting = Window(FormattedTextControl(self._waiting), dont_extend_height=True)
+        text = Window(
+            BufferControl(self._buffer),
+            height=Dimension(min=1, max=ROWS),
+            get_line_prefix=self._prefix,
+            wrap_lines=True,
+            dont_extend_height=True,
+        )
+        status = Window(FormattedTextControl(self._status), height=1, style="reverse")
+        some_wait = Condition(lambda: chat.outbox is not None and bool(chat.outbox.waiting))
+        self.app: Application[None] = Application(
+            Layout(HSplit([ConditionalContainer(waiting, some_wait), text, status]), text),
+            key_bindings=self._keys(),
+            erase_when_done=True,
+            refresh_interval=REFRESH_SECONDS,
+        )
+        chat.changed = self.app.invalidate
+        if chat.outbox is not None:
+            chat.outbox.changed = self.app.invalidate
+
+    @property
+    def width(self) -> int:
+        """Return the terminal's columns."""
+        return self.app.output.get_size().columns
+
+    @property
+    def page(self) -> int:
+        """Return how many messages of a line each fit above the foot of the screen."""
+        return max(1, self.app.output.get_size().rows - 3)
+
+    # -- what is seen ------------------------------------------------------------------------------
+
+    def _waiting(self) -> str:
+        drafts = self._chat.outbox.waiting if self._chat.outbox is not None else []
+        lines = [f"… #{harmless(draft.room.name)}: {harmless(draft.text)}" for draft in drafts[:WAITING_SHOWN]]
+        if len(drafts) > WAITING_SHOWN:
+            lines.append(f"… and {len(drafts) - WAITING_SHOWN} more wait to be stored")
+        return "\n".join(cut(line, self.width) for line in lines)
+
+    def _prefix(self, line: int, part: int) -> str:
+        if line or part:
+            return INDENT
+        return f"{cut(harmless(self._chat.current or 'no room'), ROOM_CELLS)}> "
+
+    def _status(self) -> str:
+        if self._pasted:
+            return self._question()
+        return cut(self._notice, self.width) if self._notice else status_line(self._chat.status, self.width)
+
+    def _question(self) -> str:
+        lines = counted(len(self._pasted_lines()), "line")
+        long = f"{lines} pasted. Enter: one message, l: each by itself, Esc: none"
+        return long if len(long) <= self.width else cut(f"{lines}: Enter one, l each, Esc none", self.width)
+
+    # -- what is typed -----------------------------------------------------------------------------
+
+    def _changed(self, buffer: Buffer) -> None:
+        self._notice = ""
+        self._chat.typed(buffer.text)
+
+    def _keys(self) -> KeyBindings:
+        keys = KeyBindings()
+        asking = Condition(lambda: bool(self._pasted))
+        empty = Condition(lambda: not self._buffer.text)
+
+        @keys.add("enter", filter=~asking)
+        def _(event: KeyPressEvent) -> None:
+            self._enter()
+
+        @keys.add("escape", "enter", filter=~asking)
+        def _(event: KeyPressEvent) -> None:
+            self._buffer.insert_text("\n")
+
+        @keys.add("tab", filter=~asking)
+        def _(event: KeyPressEvent) -> None:
+            display_completions_like_readline(event)
+
+        @keys.add("c-c", filter=~asking)
+        @keys.add("<sigint>")
+        def _(event: KeyPressEvent) -> None:
+            event.app.exit(exception=Interrupted())
+
+        @keys.add("c-d", filter=empty & ~asking)
+        def _(event: KeyPressEvent) -> None:
+            self.lines.put_nowait(None)
+
+        @keys.add(Keys.BracketedPaste, filter=~asking)
+        def _(event: KeyPressEvent) -> None:
+            self._paste(event.data)
+
+        @keys.add("enter", filter=asking)
+        def _(event: KeyPressEvent) -> None:
+            self._buffer.insert_text(self._pasted)
+            self._pasted = ""
+
+        @keys.add("l", filter=asking)
+        def _(event: KeyPressEvent) -> None:
+            self._say_each()
+
+        @keys.add("escape", filter=asking, eager=True)
+        @keys.add("c-c", filter=asking)
+        @keys.add("c-g", filter=asking)
+        def _(event: KeyPressEvent) -> None:
+            self._pasted = ""
+
+        @keys.add(Keys.Any, filter=asking)
+        @keys.add(Keys.BracketedPaste, filter=asking)
+        def _(event: KeyPressEvent) -> None:
+            event.app.output.bell()
+
+        return keys
+
+    def _enter(self) -> None:
+        """Take the line, unless too many wait to be done."""
+        line = self._buffer.text
+        if not line.strip():
+            self._buffer.reset()
+        elif self._have_place(1):
+            self._buffer.append_to_history()
+            self._buffer.reset()
+            self.lines.put_nowait(line)
+
+    def _have_place(self, lines: int) -> bool:
+        if self.lines.qsize() and self.lines.qsize() + lines > LINES_WAITING:
+            self._notice = f"{self.lines.qsize()} lines wait to be done: press Enter again later"
+            return False
+        self._notice = ""
+        return True
+
+    def _paste(self, text: str) -> None:
+        """Put what is pasted into the line; ask first if it is many."""
+        text = text.replace("\r\n", "\n").replace("\r", "\n").strip("\n")
+        if "\n" in text:
+            self._pasted = text
+        else:
+            self._buffer.insert_text(text)
+
+    def _pasted_lines(self) -> list[str]:
+        return [line for line in self._pasted.split("\n") if line.strip()]
+
+    def _say_each(self) -> None:
+        """Say each line of a paste by itself; one that begins with / is no command."""
+        lines = self._pasted_lines()
+        if len(lines) > LINES_PASTED:
+            self._pasted = ""
+            self._notice = f"more than {LINES_PASTED:,} lines: zchat send ROOM < FILE says them"
+        elif self._have_place(len(lines)):
+            self._pasted = ""
+            for line in lines:
+                self.lines.put_nowait(f"/{line}" if line.startswith("/") else line)
