@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -94,3 +95,12 @@ def served(contender: Contender, start: Callable[..., Worker]) -> Iterator[str]:
         broker = start(serve, contender, store)
         yield broker.hear()
         broker.stop()
+
+
+def paced(text: str, messages: int, rate: float, together: int) -> Iterator[str]:
+    """Yield a text so many times, `rate` a second in bursts of `together` (0: as fast as they are taken)."""
+    began = time.monotonic()
+    for count in range(messages):
+        if rate and not count % together:
+            time.sleep(max(0.0, began + count / rate - time.monotonic()))
+        yield text

@@ -19,7 +19,7 @@ from math import inf
 from threading import Thread
 
 import zchat
-from _contenders import ROOM, Zchat, served
+from _contenders import ROOM, Zchat, paced, served
 from _run import DEADLINE, Failed, Pipe, Worker, in_turn, options, report, run, workers
 from zchat.events import MemberJoined, MemberLeft, ReadMark, Typing
 from zchat.messages import Message
@@ -54,14 +54,7 @@ def publish(pipe: Pipe, url: str, size: int, messages: int, rate: float) -> None
         pipe.say()
         pipe.hear()
         began = time.monotonic()
-
-        def texts() -> Iterator[str]:
-            for count in range(messages):
-                if rate and not count % TOGETHER:
-                    time.sleep(max(0.0, began + count / rate - time.monotonic()))
-                yield text
-
-        room.send_many(texts(), timeout=DEADLINE)
+        room.send_many(paced(text, messages, rate, TOGETHER), timeout=DEADLINE)
         pipe.say(time.monotonic() - began)
         pipe.hear()
         room.send(LAST)

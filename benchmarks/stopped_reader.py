@@ -15,14 +15,13 @@ import os
 import re
 import signal
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 from threading import Thread
 
 import zchat
-from _contenders import ROOM, Zchat
+from _contenders import ROOM, Zchat, paced
 from _run import DEADLINE, Failed, Pipe, Row, options, report, run, store_url, workers
 
 SILENCE = 20.0
@@ -46,14 +45,7 @@ def publish(pipe: Pipe, url: str, text: str, messages: int, rate: int) -> None:
         pipe.say()
         pipe.hear()
         began = time.monotonic()
-
-        def texts() -> Iterator[str]:
-            for count in range(messages):
-                if rate and not count % TOGETHER:
-                    time.sleep(max(0.0, began + count / rate - time.monotonic()))
-                yield text
-
-        room.send_many(texts(), timeout=DEADLINE)
+        room.send_many(paced(text, messages, rate, TOGETHER), timeout=DEADLINE)
         pipe.say(began)
         pipe.wait_for_the_end()
 

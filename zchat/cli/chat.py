@@ -10,9 +10,10 @@ from typing import NamedTuple
 from zchat import Client, Room
 from zchat.cli.commands import COMMANDS, Quit
 from zchat.cli.listings import MEMBERS_SHOWN, member_lines, room_lines
+from zchat.cli.news import News
 from zchat.cli.outbox import Draft, Outbox
-from zchat.cli.pages import Page, Pages
-from zchat.cli.paint import LOUD, Painted, joined, mentions, name_style
+from zchat.cli.pages import Fits, Pages
+from zchat.cli.paint import joined, painted
 from zchat.cli.presence import Presence
 from zchat.cli.show import Display, cut, gap_text, harmless, link_text
 from zchat.cli.status import Status
@@ -21,14 +22,8 @@ from zchat.events import Disconnected, Event, Gap, Invited, Reconnected
 from zchat.messages import Message
 from zchat.names import DIRECT, fold
 
-PAGE = 10
-"""Messages that `/messages` shows at once where the height of the screen isn't known: what fits a small one."""
-
 QUOTED_CELLS = 60
 """Columns shown of what could not be stored: enough to know it by, Up brings all of it back."""
-
-MENTION = "» "
-"""What stands before the name of whoever says one's own."""
 
 COMPLETION_SECONDS = 0.5
 """Seconds that the names of rooms or people may take to complete a word: nothing that is typed shows meanwhile."""
@@ -59,7 +54,8 @@ class Chat:
 
     `own_name`: mark where others say the user's name. `waits`: what is said is stored, or has
     failed, before the next line is done; else `outbox` sends it meanwhile. `changed` is called,
-    from any thread, when `status` may be another; `page` tells how many messages a page has.
+    from any thread, when `status` may be another; `fits` tells what a page of history is,
+    `pages.PAGE` messages if it is None.
     `on_event` belongs to the client's handler thread, everything else to one other thread.
     """
 
@@ -72,7 +68,7 @@ class Chat:
         waits: bool = True,
     ) -> None:
         self.changed: Callable[[], None] = lambda: None
-        self.page: Callable[[], int] = lambda: PAGE
+        self.fits: Fits | None = None
         self.outbox = None if waits else Outbox(lambda message: self._show_messages([message]), self._not_stored)
         self._show = show
         self._manners = manners
@@ -83,8 +79,7 @@ class Chat:
         self._showing = Lock()
         self._display = Display()
         self._connected = True
-        self._counting = Lock()
-        self._new: dict[str, tuple[str, int]] = {}  # what was said elsewhere since one was there
+        self._news = News()
         self._rooms: dict[str, Room] = {}
         self._beside: set[str] = set()  # direct rooms one is in without having gone there
         self._inviting: dict[str, str] = {}  # by direct room: who is yet to be told to write there
@@ -111,8 +106,7 @@ class Chat:
     def status(self) -> Status:
         """Return what the status line says. Any thread."""
         room = self._current
-        with self._counting:
-            new = tuple(each for key, each in self._new.items() if room is None or key != fold(room.name))
+        new = self._news.beside(room.name if room else None)
         if room is None:
             return Status(self._connected, None, 0, "", new)
         here = room.member_count if self._connected else 0
@@ -167,7 +161,8 @@ class Chat:
             case Message():
                 self._tell_who_writes(event)
                 self._show_messages([event])
-                self._count_new(event)
+                if fold(event.room) != fold(self.current or "") and fold(event.user) != fold(self._user):
+                    self._news.take(event)
             case Gap():
                 self.complain(gap_text(event))
             case Disconnected():
@@ -181,17 +176,6 @@ class Chat:
                 self._inviting[fold(event.room)] = event.user
             case _:
                 self.presence.take(event)
-        self.changed()
-
-    def _count_new(self, message: Message) -> None:
-        key = fold(message.room)
-        with self._counting:
-            if key != fold(self.current or "") and fold(message.user) != fold(self._user):
-                self._new[key] = message.room, self._new.get(key, ("", 0))[1] + 1
-
-    def _seen(self, room: Room) -> None:
-        with self._counting:
-            self._new.pop(fold(room.name), None)
         self.changed()
 
     def _tell_who_writes(self, message: Message) -> None:
@@ -228,6 +212,7 @@ class Chat:
         room.leave()
         del self._rooms[fold(room.name)]
         self.presence.forget(room.name)
+        self._news.seen(room.name)
         gone_to = [each for key, each in self._rooms.items() if key not in self._beside]
         self._turn_to(gone_to[-1] if gone_to else None)
         self.tell(f"you left {room.name}" + (f" and are in {self.current}" if self._current else ""))
@@ -259,7 +244,7 @@ class Chat:
             self._beside.add(key)
         self._rooms[key] = room
         self._inviting.pop(key, None)
-        self._seen(room)
+        self._news.seen(room.name)
         self._send(room, text)
 
     def user_names(self) -> list[str]:
@@ -275,9 +260,9 @@ class Chat:
         return [room.name for room in self._client.rooms(timeout=COMPLETION_SECONDS)]
 
     def messages(self, count: int | None) -> None:
-        """Show what was missed in the current room, else its end; again, a page further back; or the last `count`."""
+        """Show what was missed in the current room, else its end, again what was before; or the last `count`."""
         room = self._in_a_room()
-        page: Page = self._pages.next(room, self.page()) if count is None else self._pages.last(room, count)
+        page = self._pages.next(room, self.fits) if count is None else self._pages.last(room, count)
         if page.about:
             self.tell(page.about)
         if page.messages:
@@ -318,23 +303,18 @@ class Chat:
         self._current = room
         if room is not None:
             self._pages.entered(room)
-            self._seen(room)
+            self._news.seen(room.name)
+        self.changed()
 
     def _show_messages(self, messages: list[Message]) -> None:
+        current = self.current or ""
+        own = self._user if self._own_name else ""
         with self._showing:  # so that a date stands above the messages of its day
-            shown = self._show(joined(map(self._painted, messages)))
+            shown = self._show(
+                joined(painted(*self._display.parts(each, current), each.user, own) for each in messages)
+            )
         if shown is not False:
             self._mark_read(messages[-1])
-
-    def _painted(self, message: Message) -> Painted:
-        before, name, text = self._display.parts(message, self.current or "")
-        said: list[tuple[int, int]] = []
-        if self._own_name and self._user and fold(message.user) != fold(self._user):
-            said = mentions(text, harmless(self._user))
-        before += MENTION if said else ""
-        start = len(before) + len(name) + 2
-        spans = [(start + first, start + end, LOUD) for first, end in said]
-        return Painted(f"{before}{name}: {text}", [(len(before), start - 2, name_style(message.user)), *spans])
 
     def _mark_read(self, message: Message) -> None:
         """Mark as read what was shown of the current room, or of a direct one, which is for nobody else."""

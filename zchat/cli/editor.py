@@ -16,8 +16,10 @@ from prompt_toolkit.layout.dimension import Dimension
 
 from zchat.cli.chat import Chat
 from zchat.cli.completion import ChatCompleter
-from zchat.cli.show import INDENT, counted, cut, harmless
+from zchat.cli.paint import fragments
+from zchat.cli.show import INDENT, Display, counted, cut, harmless
 from zchat.cli.status import ROOM_CELLS, status_line
+from zchat.messages import Message
 
 LINES_WAITING = 100
 """Lines that may wait to be done before Enter takes no more: while a broker doesn't answer, say."""
@@ -27,6 +29,9 @@ LINES_PASTED = 1_000
 
 ROWS = 8
 """Rows of the text being typed that are seen: most of a small screen stays for what others say."""
+
+FOOT = 3
+"""Rows that a page of history leaves: for the line being typed, the status, and one to know the place by."""
 
 WAITING_SHOWN = 3
 """Messages shown that wait to be stored; of more how many they are."""
@@ -75,10 +80,17 @@ class Editor:
         """Return the terminal's columns."""
         return self.app.output.get_size().columns
 
-    @property
-    def page(self) -> int:
-        """Return how many messages of a line each fit above the foot of the screen."""
-        return max(1, self.app.output.get_size().rows - 3)
+    def fits(self, messages: list[Message]) -> int:
+        """Return how many of the last messages fit above the foot of the screen, one at least. Any thread."""
+        rows = self.app.output.get_size().rows - FOOT
+        display = Display()
+        count = 0
+        for message in reversed(messages):
+            rows -= 1 + sum(text.count("\n") for _, text in fragments(display.message(message), self.width))
+            if rows < 0:
+                break
+            count += 1
+        return max(1, count)
 
     # -- what is seen ------------------------------------------------------------------------------
 

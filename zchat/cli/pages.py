@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from zchat import Room
@@ -10,6 +11,16 @@ from zchat.names import fold
 
 MAX_SHOWN = 1000
 """Messages shown at once at most: one request; for more there is `zchat tail`."""
+
+
+PAGE = 10
+"""Messages of a page where the height of the screen isn't known: what fits a small one."""
+
+MAX_ROWS = 100
+"""Messages asked for to fill a screen: more rows than most have."""
+
+Fits = Callable[[list[Message]], int]
+"""Return how many of the last of some messages fit the screen, one at least."""
 
 
 class Page(NamedTuple):
@@ -50,23 +61,22 @@ class Pages:
         self._missed.pop(fold(room.name), None)
         return Page(_CAPPED if len(found) == MAX_SHOWN < count else "", found)
 
-    def next(self, room: Room, count: int) -> Page:
-        """Return what was missed in a room, if one was away; else the last `count` messages, then those before."""
+    def next(self, room: Room, fits: Fits | None) -> Page:
+        """Return what was missed in a room, if one was away; else its last messages, then those before, as `fits`."""
         key = fold(room.name)
         before = self._before.get(key)
-        if before is not None:
-            older = room.history(before=before, limit=count) if before > 1 else []
-            if not older:
-                return Page(f"that is the beginning of {room.name}", [])
-            self._before[key] = older[0].seq
-            return Page("", older)
-        missed = self._missed.pop(key, range(0))
+        missed = range(0) if before is not None else self._missed.pop(key, range(0))
         limit = min(MAX_SHOWN, len(missed))
         found = room.history(before=missed.stop, limit=limit) if limit else []
-        if not found:
-            return self.last(room, count)
-        self._before[key] = found[0].seq
-        return Page(_CAPPED if len(found) == MAX_SHOWN and found[0].seq > missed.start else "", found)
+        about = _CAPPED if len(found) == MAX_SHOWN and found[0].seq > missed.start else ""
+        if not found and before != 1:
+            found = room.history(before=before, limit=PAGE if fits is None else MAX_ROWS)
+            found = found if fits is None else found[-fits(found) :]
+        if found:
+            self._before[key] = found[0].seq
+        else:
+            about = "no messages" if before is None else f"that is the beginning of {room.name}"
+        return Page(about, found)
 
 
 _CAPPED = f"the last {MAX_SHOWN}; zchat tail shows more"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from zlib import crc32
 
-from zchat.cli.show import INDENT, breaks
+from zchat.cli.show import INDENT, breaks, harmless
 from zchat.names import fold
 
 COLOURS = (
@@ -18,6 +18,9 @@ COLOURS = (
 
 LOUD = "bold reverse"
 """The style of one's own name in what others say."""
+
+MENTION = "» "
+"""What stands before the name of whoever says one's own."""
 
 Span = tuple[int, int, str]
 """Where a style begins and ends in a text, and the style as prompt_toolkit writes it."""
@@ -69,6 +72,15 @@ def _painted(text: str, start: int, end: int, spans: list[Span]) -> Iterator[tup
             yield style, text[max(first, start) : min(last, end)]
             start = min(last, end)
     yield "", text[start:end]
+
+
+def painted(before: str, name: str, text: str, user: str, own: str) -> Painted:
+    """Return a message as `Display.parts` gives it, with its user's colour, and marked if another says `own` name."""
+    said = mentions(text, harmless(own)) if own and fold(user) != fold(own) else []
+    before += MENTION if said else ""
+    start = len(before) + len(name) + 2
+    loud = [(start + first, start + end, LOUD) for first, end in said]
+    return Painted(f"{before}{name}: {text}", [(len(before), start - 2, name_style(user)), *loud])
 
 
 def name_style(name: str) -> str:

@@ -53,7 +53,7 @@ def run(url: str, user: str | None, rooms: tuple[str, ...], manners: Manners) ->
 async def _converse(client: Client, chat: Chat, screen: Screen, rooms: tuple[str, ...]) -> None:
     editor = Editor(chat)
     app = editor.app
-    chat.page = lambda: editor.page
+    chat.fits = editor.fits
     app.after_render += lambda app: screen.look(app.output)
     drawing = asyncio.create_task(screen.draw(app.output))
     watching = asyncio.create_task(asyncio.to_thread(client.wait))
