@@ -21,6 +21,7 @@ from zchat.cli.chat import Chat, Manners
 from zchat.cli.connection import connect
 from zchat.cli.editor import Editor, Interrupted
 from zchat.cli.paint import fragments
+from zchat.cli.show import counted
 
 WAITING = 1000
 """Texts that wait to be drawn before whoever brings more has to wait: a second of a busy room."""
@@ -33,6 +34,9 @@ FOOT = 2
 
 DRAIN_SECONDS = 5.0
 """Seconds that what was said may take to be stored when one leaves: as long as any other answer."""
+
+PROMPT_SECONDS = 0.3
+"""Seconds for which one who leaves waits for that without being told: most answers come sooner."""
 
 PLAIN = Style([])
 """No style but what a text's own fragments say."""
@@ -81,7 +85,12 @@ async def _converse(client: Client, chat: Chat, screen: Screen, rooms: tuple[str
             await editing
         if left:
             doing.result()
-            await asyncio.to_thread(outbox.drain, DRAIN_SECONDS)
+            await asyncio.to_thread(outbox.drain, PROMPT_SECONDS)
+            if waiting := outbox.waiting:
+                chat.tell(
+                    f"{counted(len(waiting), 'message')} not stored yet: waiting {DRAIN_SECONDS:g} s, Ctrl-C gives up"
+                )
+                await asyncio.to_thread(outbox.drain, DRAIN_SECONDS)
 
     talking = asyncio.create_task(talk())
     try:
