@@ -36,6 +36,8 @@ def test_zchat_offers_these_names() -> None:
         "ReadMark",
         "Crowd",
         "Invited",
+        "Histogram",
+        "BusyRoom",
     }
     assert set(zchat.__all__) == others | ERRORS
     assert all(hasattr(zchat, name) for name in zchat.__all__)

@@ -43,7 +43,7 @@ from zchat.events import (
     Reconnected,
     Typing,
 )
-from zchat.messages import START, GapReason, Member, Message, Position, RoomInfo, Stats
+from zchat.messages import START, BusyRoom, GapReason, Histogram, Member, Message, Position, RoomInfo, Stats
 from zchat.room import Room
 
 __version__ = "0.1.0"
@@ -54,6 +54,7 @@ __all__ = [
     "BadBlock",
     "BadName",
     "Busy",
+    "BusyRoom",
     "Client",
     "Closing",
     "ConnectionLost",
@@ -67,6 +68,7 @@ __all__ = [
     "GapError",
     "GapReason",
     "HandlerFailed",
+    "Histogram",
     "Invited",
     "LimitReached",
     "Malformed",

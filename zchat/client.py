@@ -17,7 +17,7 @@ from zchat.defaults import DEFAULT_URL
 from zchat.direct import shown_name, wire_name
 from zchat.errors import ConnectionLost, HandlerFailed, Refused, UsageError, ZchatError
 from zchat.events import Event
-from zchat.messages import Member, Message, Position, RoomInfo, Stats
+from zchat.messages import BusyRoom, Histogram, Member, Message, Position, RoomInfo, Stats
 from zchat.names import DIRECT, check_name
 from zchat.receiver import Receiver
 from zchat.room import Room
@@ -201,7 +201,9 @@ class Client:
                 return found
 
     def stats(self, *, timeout: float | None = ASK_TIMEOUT) -> Stats:
-        """Return what the broker counts, holds, and knows of who lags. `timeout`: as in `rooms`. Any thread.
+        """Return what the broker tells of itself: counts, who lags, what takes how long, which rooms are busy.
+
+        `timeout`: as in `rooms`. Any thread.
 
         Raises:
             Refused: the broker is older and doesn't know the question, or too busy.
@@ -420,8 +422,18 @@ def _page_of_members(result: list[Any]) -> tuple[list[Member], bool]:
 
 
 def _stats(result: list[Any]) -> Stats:
-    counts, refused, lagging = result[:3]
-    return Stats(_numbers(counts), _numbers(refused), [(str(room), str(user), int(n)) for room, user, n, *_ in lagging])
+    counts, refused, lagging, times, busiest = (*result, {}, [])[:5]
+    return Stats(
+        _numbers(counts),
+        _numbers(refused),
+        [(str(room), str(user), int(messages)) for room, user, messages, *_ in lagging],
+        {str(name): _histogram(*histogram[:3]) for name, histogram in times.items()},
+        [BusyRoom(str(name), *map(int, numbers[:3])) for name, *numbers in busiest],
+    )
+
+
+def _histogram(bounds: list[int], counts: list[int], total: int) -> Histogram:
+    return Histogram(list(map(int, bounds)), list(map(int, counts)), int(total))
 
 
 def _numbers(counted: dict[str, int]) -> dict[str, int]:

@@ -79,6 +79,7 @@ class FakePort:
         self.full: set[bytes] = set()
         self.gone: set[bytes] = set()
         self.tries: list[bytes] = []
+        self.sent_bytes = 0
 
     def send(self, routing_id: bytes, frame: bytes) -> int:
         self.tries.append(routing_id)
@@ -87,6 +88,7 @@ class FakePort:
         if routing_id in self.full:
             return Sent.FULL
         self.frames.setdefault(routing_id, []).append(frame)
+        self.sent_bytes += len(frame)
         return Sent.SENT
 
 

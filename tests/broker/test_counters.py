@@ -11,7 +11,7 @@ from zchat.broker import push, updates
 from zchat.broker.counters import Counters
 from zchat.broker.limits import EXPIRE_AFTER, RETAIN_EVERY
 from zchat.broker.settings import Settings
-from zchat.broker.store.base import Failed
+from zchat.broker.store.base import Commit, Failed
 
 
 def a_life(world: World, store: LateStore) -> None:
@@ -51,6 +51,7 @@ def test_each_counter_moves(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(push, "TAIL_BYTES", 1)
     monkeypatch.setattr(updates, "MAX_MEMBERSHIPS", 0)
     store = LateStore(lambda: 1)
+    monkeypatch.setattr(store, "commits", lambda: [Commit(100, 10)])
     monkeypatch.setattr(store, "trim", lambda room, keep, before, done: done(Failed("no")))
     world = World(Settings(high_water_mark=1, retain_messages=1), store)
     before = getattr(Counters(), name)

@@ -230,7 +230,7 @@ class _Commits(Committer):
             self._turn(tasks)
         self.dead = True
 
-    def _commit(self, connection: sqlite3.Connection, tasks: Iterable[Task]) -> None:
+    def _commit(self, connection: sqlite3.Connection, tasks: Iterable[Task]) -> int:
         fresh = [
             task
             for task in tasks
@@ -243,6 +243,7 @@ class _Commits(Committer):
                 self._disk.world.broken = error
             raise
         self._disk.world.note("commit")
+        return sum(len(task.block[-1]) for task in fresh if isinstance(task, Write))
 
     def _trim(self, trim: Trim) -> Trimmed | Failed:
         try:

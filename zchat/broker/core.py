@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from zchat import errors
+from zchat.broker.busiest import Busiest
 from zchat.broker.commands import HANDLERS
 from zchat.broker.counters import Counters
 from zchat.broker.directory import Directory
@@ -38,8 +39,9 @@ from zchat.broker.push import Pusher
 from zchat.broker.retention import Retention
 from zchat.broker.session import Session
 from zchat.broker.settings import Settings
-from zchat.broker.store.base import RoomLog, Store
+from zchat.broker.store.base import Commit, RoomLog, Store
 from zchat.broker.ticket import Ticket
+from zchat.broker.times import Times
 from zchat.broker.updates import Updates
 from zchat.names import fold
 from zchat.wire import COMMANDS, END, ERROR, MAX_FRAME, OK, MalformedCommand, decode_command, pack
@@ -64,6 +66,7 @@ class Core:
         self.store = store
         self.settings = settings
         self.counters = Counters()
+        self.times = Times()
         self.notes = Notes()
         self.pusher = Pusher(port, store, self.counters, self.notes, self.end)
         self.pipes = self.pusher.pipes
@@ -73,6 +76,7 @@ class Core:
         self.updates = Updates(port, self.pipes, self.counters, self.sessions_of)
         self.presence = Presence(settings.names, clock, self.counters, self.updates.changed, self.directory.vacate)
         self.lagging = Lagging(self)
+        self.busiest = Busiest(self)
         self.sessions: dict[bytes, Session] = {}
         self.users: dict[str, dict[Session, None]] = {}
         self.tokens: dict[bytes, Session] = {}
@@ -81,6 +85,8 @@ class Core:
         self.pending = 0
         self.closing = False
         self.now = now
+        self.began = now
+        self.started = clock()
         self._spoken = now
         self._pinged = False
         self._expiry_due = now + EXPIRE_EVERY
@@ -95,6 +101,8 @@ class Core:
     def receive(self, routing_id: bytes, frames: list[bytes], now: float) -> None:
         """Take one message of a peer: whatever it holds, it is obeyed, refused or ignored, and counted."""
         self.now = now
+        self.counters.frames += 1
+        self.counters.received_bytes += len(frames[0]) if frames else 0
         session = self.sessions.get(routing_id)
         if session is None and routing_id in self.fenced:
             self.counters.fenced += 1
@@ -148,6 +156,8 @@ class Core:
         self.now = self._ticked = now
         self.counters.turns += 1
         self.store.poll()
+        for commit in self.store.commits():
+            self._committed(commit)
         for name, first in self.store.trimmed():
             if room := self.rooms.get(fold(name)):
                 self.pusher.trimmed(room, first)
@@ -157,7 +167,14 @@ class Core:
                 self._expiry_due = now
         self.presence.tick(now)
         self.retention.tick(now)
-        self.lagging.tick(now)
+        if self.lagging.tick(now):
+            self.busiest.look(now)
+
+    def _committed(self, commit: Commit) -> None:
+        self.counters.commits += 1
+        self.counters.commit_bytes += commit.size
+        self.times.commit.add(commit.microseconds)
+        self.times.commit_bytes.add(commit.size)
 
     def _expire(self, now: float) -> bool:
         """End the silent sessions, as many as a turn has time for; True if those were all."""

@@ -32,10 +32,10 @@ class Lagging:
         self._far: dict[Member, bool] = {}  # whether that was noted
         self.furthest: tuple[Lag, ...] = ()
 
-    def tick(self, now: float) -> None:
-        """Look, if it is time to; whoever is far behind at two looks in a row is noted, once."""
+    def tick(self, now: float) -> bool:
+        """Look, if it is time to, and tell so; whoever is far behind at two looks in a row is noted, once."""
         if now < self._due:
-            return
+            return False
         self._due = now + LAG_EVERY
         lags: list[Lag] = []
         far: dict[Member, bool] = {}
@@ -48,11 +48,15 @@ class Lagging:
                     lags.append(Lag(room.name, member.session.user, messages))
                     if messages >= LAG_NOTED:
                         far[member] = False
-        self._core.counters.lagging = len(lags)
+        counters = self._core.counters
+        counters.lagging = len(lags)
+        counters.behind = sum(lag.messages for lag in lags)
         self.furthest = tuple(heapq.nlargest(LAG_SHOWN, lags, key=lambda lag: lag.messages))
+        counters.furthest = self.furthest[0].messages if lags else 0
         for member in far:
             if self._far.get(member) is False:  # far behind at the last look already, and not noted
                 lag = member.room.last - member.cursor
                 self._core.notes.add(f"{member.session.user} is {lag:,} messages behind in {member.room.name}")
             far[member] = member in self._far
         self._far = far
+        return True

@@ -179,5 +179,8 @@ LAG_EVERY = 5.0
 LAG_SHOWN = 10
 """Members told as those furthest behind: what one looks at."""
 
+BUSIEST_SHOWN = 20
+"""Rooms told as the busiest: a screenful."""
+
 LAG_NOTED = 10_000
 """Messages behind from which a member is noted in the log, if the next look finds that too: more than a burst."""

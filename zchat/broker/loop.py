@@ -138,6 +138,8 @@ class Loop:
         return max(0.0, self._end - kept - now)
 
     def _turns(self, core: Core) -> None:
+        spent = core.times.turn
+        began = time.monotonic()
         while not self._stopping.is_set():
             drained = self._receive(core)
             now = time.monotonic()
@@ -145,10 +147,14 @@ class Loop:
             core.turn(now)
             if core.notes:
                 _log(core)
+            end = time.monotonic()
+            spent.add(int((end - began) * 1_000_000))
             if drained and not core.busy:
                 if core.gathering():
                     time.sleep(NAP)
                 self._sleep(core.due() - now)
+                end = time.monotonic()
+            began = end
 
     def _receive(self, core: Core) -> bool:
         """Hand what has arrived to the core, a turn's worth; True if nothing is left."""

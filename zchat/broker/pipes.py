@@ -59,7 +59,9 @@ class Pipes:
 
     def tell(self, routing_id: bytes, frame: bytes) -> None:
         """Send what no session is owed: it is dropped if the pipe is full."""
-        self._port.send(routing_id, frame)
+        if self._port.send(routing_id, frame) == Sent.SENT:
+            self._counters.answers += 1
+            self._counters.answer_bytes += len(frame)
 
     def reply(self, session: Session, frame: bytes) -> None:
         """Send a reply: at once, or first when the session's pipe has room again."""
@@ -71,6 +73,8 @@ class Pipes:
         outcome = self._port.send(session.routing_id, frame)
         if outcome == Sent.SENT:
             session.unanswered -= 1
+            self._counters.answers += 1
+            self._counters.answer_bytes += len(frame)
         elif outcome == Sent.FULL:
             self._keep(session, frame)
             self.block(session)
@@ -118,8 +122,11 @@ class Pipes:
             if outcome == Sent.GONE:
                 self.lost(session)
                 return
-            self.waiting -= len(session.replies.popleft())
+            size = len(session.replies.popleft())
+            self.waiting -= size
             session.unanswered -= 1
+            self._counters.answers += 1
+            self._counters.answer_bytes += size
         held, session.held = session.held, []
         for member in held:
             if member.state is State.HELD:

@@ -26,7 +26,7 @@ from zchat.broker.limits import (
 )
 from zchat.broker.notes import Notes
 from zchat.broker.pipes import Pipes, Port, Sent
-from zchat.broker.room import Member, Room, State
+from zchat.broker.room import Member, Room, Shared, State
 from zchat.broker.session import Session
 from zchat.broker.store.base import Failed, Full, Page, Store
 from zchat.broker.store.blocks import Block
@@ -185,23 +185,28 @@ class Pusher:
             return 0
         key = (member.covered, member.cursor)
         made = room.shared.get(key)
-        if made is None or member.producer in made[2]:
+        if made is None or member.producer in made[3]:
             blocks = room.tail.after(member.cursor, self._most)
             made = self._make(member, blocks)
-            if member.producer not in made[2]:
+            if member.producer not in made[3]:
                 room.share(key, made)
-        return self._send(member, made[0], made[1])
+        return self._send(member, made[0], made[1], made[2])
 
-    def _make(self, member: Member, blocks: list[Block]) -> tuple[bytes, int, frozenset[bytes]]:
+    def _make(self, member: Member, blocks: list[Block]) -> Shared:
         room = member.room
         epochs = room.epochs
         epoch = epochs.at(blocks[0].first)
         if epoch != epochs.current:  # who stops in the middle has a position of the one epoch that it says
             blocks = [block for block in blocks if epochs.at(block.first) == epoch]
         upto = blocks[-1].last
-        others = [block.data for block in blocks if block.producer != member.producer]
-        frame = encode_push(room.name, epoch, member.covered, upto, others) if others else b""
-        return frame, upto, frozenset(block.producer for block in blocks)
+        others = [block for block in blocks if block.producer != member.producer]
+        frame = b""
+        messages = 0
+        if others:
+            frame = encode_push(room.name, epoch, member.covered, upto, [block.data for block in others])
+            messages = sum(block.last - block.first + 1 for block in others)
+            messages -= max(0, member.cursor + 1 - others[0].first)  # a block is sent whole, whoever reads drops that
+        return frame, upto, messages, frozenset(block.producer for block in blocks)
 
     def _page(self, member: Member, end: int, page: Page | Full | Failed) -> None:
         """Go on with a member for whom the store has read, up to `end`."""
@@ -222,8 +227,8 @@ class Pusher:
         if member.session.blocked or member.session.gone:
             self._hold(member)
             return
-        frame, upto, _ = self._make(member, page.blocks)
-        self._send(member, frame, upto)
+        frame, upto, messages, _ = self._make(member, page.blocks)
+        self._send(member, frame, upto, messages)
 
     def _unreadable(self, member: Member, why: Full | Failed) -> None:
         """Ask again later for this member alone, or end its session when that has failed too often."""
@@ -246,14 +251,14 @@ class Pusher:
 
     def _send_gap(self, member: Member, gap: Gap) -> int:
         frame: bytes = pack((GAP, gap.room, member.room.epochs.at(gap.upto), gap.after, gap.upto, gap.reason))
-        size = self._send(member, frame, gap.upto)
+        size = self._send(member, frame, gap.upto, 0)
         if size:
             member.gap = None
             self._counters.gaps += 1
         return size
 
-    def _send(self, member: Member, frame: bytes, upto: int) -> int:
-        """Send one notification and move the cursor, or leave everything as it was."""
+    def _send(self, member: Member, frame: bytes, upto: int, messages: int) -> int:
+        """Send one notification of so many messages and move the cursor, or leave everything as it was."""
         if frame:
             session = member.session
             outcome = self._port.send(session.routing_id, frame)
@@ -269,8 +274,11 @@ class Pusher:
             member.out.append(len(frame))
             self.in_flight += len(frame)
             member.covered = upto
-            self._counters.pushes += 1
-            self._counters.push_bytes += len(frame)
+            counters = self._counters
+            counters.pushes += 1
+            counters.push_bytes += len(frame)
+            counters.deliveries += messages
+            member.room.delivered += messages
         member.cursor = upto
         if upto < member.room.last:
             self._wake(member)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from enum import Enum
+from typing import TypeAlias
 
 from zchat.broker.limits import SHARED_NOTIFICATIONS
 from zchat.broker.roster import Roster
@@ -13,6 +14,9 @@ from zchat.broker.store.blocks import Block, Blocks
 from zchat.broker.store.epochs import Epochs
 from zchat.events import Gap
 from zchat.names import DIRECT, fold
+
+Shared: TypeAlias = tuple[bytes, int, int, frozenset[bytes]]
+"""A notification for whoever stands at its place: frame, `upto`, number of messages, producers of the blocks."""
 
 
 class State(Enum):
@@ -89,11 +93,13 @@ class Room:
     `members` and `caught_up` keep the order in which members came to be: they are served in it.
     `roster` is there while anybody is; `marks` says how far a user, by folded name, has read.
     `told` is when the members were last told of changes, `scheduled` that they are about to be.
+    `looked` is the log's end at the last look at what was said, `delivered` the messages in notifications since.
     Of a direct room `direct` are the two users' folded names, `grew` says that they are to be invited.
     """
 
     __slots__ = (
         "caught_up",
+        "delivered",
         "direct",
         "epochs",
         "first",
@@ -101,6 +107,7 @@ class Room:
         "folded",
         "grew",
         "last",
+        "looked",
         "marks",
         "members",
         "name",
@@ -117,13 +124,15 @@ class Room:
         self.folded = fold(log.name)
         self.first = log.first
         self.last = log.last
+        self.looked = log.last
+        self.delivered = 0
         self.epochs = Epochs(log.epochs)
         self.fixed = fixed
         self.pending = 0
         self.tail = Blocks()
         self.members: dict[Member, None] = {}
         self.caught_up: dict[Member, None] = {}
-        self.shared: dict[tuple[int, int], tuple[bytes, int, frozenset[bytes]]] = {}
+        self.shared: dict[tuple[int, int], Shared] = {}
         self.roster: Roster | None = None
         self.marks: dict[str, int] = {}
         self.told = float("-inf")
@@ -140,7 +149,7 @@ class Room:
         """Return the other user of a direct room, as its name spells it."""
         return self.name[1:].split("\n")[self.direct.index(user) - 1]
 
-    def share(self, place: tuple[int, int], made: tuple[bytes, int, frozenset[bytes]]) -> None:
+    def share(self, place: tuple[int, int], made: Shared) -> None:
         """Keep a notification for the next member who stands at `place`; the one kept for longest goes."""
         if len(self.shared) >= SHARED_NOTIFICATIONS:
             del self.shared[next(iter(self.shared))]

@@ -102,6 +102,13 @@ class Trimmed(NamedTuple):
     more: bool
 
 
+class Commit(NamedTuple):
+    """Tell of one commit: how many microseconds it took, and how many bytes of blocks are in it."""
+
+    microseconds: int
+    size: int
+
+
 class RoomLog(NamedTuple):
     """Describe a room's log at the opening of the store. An empty log has `first == last + 1`."""
 
@@ -188,6 +195,10 @@ class Store(ABC):
     @abstractmethod
     def trimmed(self) -> list[tuple[str, int]]:
         """Return rooms that the store trimmed by itself since the last call, with their new first seq."""
+
+    def commits(self) -> list[Commit]:
+        """Return the commits that were told of since the last call, in order; a store that makes none has none."""
+        return []
 
     @abstractmethod
     def close(self, seconds: float = CLOSE_SECONDS) -> None:

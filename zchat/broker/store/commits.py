@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -12,7 +13,7 @@ from threading import Thread
 from typing import NamedTuple, TypeAlias
 
 from zchat.broker.store import schema
-from zchat.broker.store.base import TRIM_BLOCKS, Failed, Stored, Trimmed
+from zchat.broker.store.base import TRIM_BLOCKS, Commit, Failed, Stored, Trimmed
 from zchat.broker.store.ledger import Ledger, Pair, Producer, Room, is_old
 from zchat.wire import pack
 
@@ -76,12 +77,14 @@ class Outcome(NamedTuple):
 
     What is decided from now on belongs to `generation`. After a failure that is a new one, to be
     decided on `ledger`, what the file has; None if it can't be read, and comes with a later outcome.
+    `commit` tells of the commit that made them safe.
     """
 
     count: int  # type: ignore[assignment]  # a tuple has a method of that name
     reason: str | None
     generation: int
     ledger: Ledger | None = None
+    commit: Commit | None = None
 
 
 Task: TypeAlias = Write | Mark | Answer | Forget | Trim
@@ -191,14 +194,16 @@ class Committer:
             self._report(Outcome(len(ordered) - len(fresh), self._reason, self._generation))
         forgets = [task for task in tasks if type(task) is Forget]
         if self._connection and (fresh or forgets):
+            began = time.perf_counter_ns()
             try:
-                self._commit(self._connection, tasks)
+                size = self._commit(self._connection, tasks)
             except Exception as error:  # whatever it is, the file is as before, and says what that was
                 self._fail(error)
                 ledger = self._recover()
                 self._report(Outcome(len(fresh), self._reason, self._generation, ledger))
             else:
-                self._report(Outcome(len(fresh), None, self._generation))
+                commit = Commit((time.perf_counter_ns() - began) // 1000, size)
+                self._report(Outcome(len(fresh), None, self._generation, commit=commit))
         for task in tasks:
             if type(task) is Trim:
                 self._report(self._trim(task))
@@ -211,7 +216,8 @@ class Committer:
         self.reports.append(report)
         self._wake()
 
-    def _commit(self, connection: sqlite3.Connection, tasks: Iterable[Task]) -> None:
+    def _commit(self, connection: sqlite3.Connection, tasks: Iterable[Task]) -> int:
+        """Write what is fresh; returns the bytes of the blocks."""
         blocks = []
         epochs = []
         rooms: dict[int, tuple[int, str, int, int]] = {}
@@ -251,7 +257,9 @@ class Committer:
                 connection.executemany("INSERT OR REPLACE INTO marks VALUES (?, ?, ?)", rows)
             if forgotten:
                 connection.executemany("DELETE FROM producers WHERE producer = ? AND room = ?", forgotten)
-        self._written += COMMIT_OVERHEAD + sum(len(block[-1]) for block in blocks)
+        size = sum(len(block[-1]) for block in blocks)
+        self._written += COMMIT_OVERHEAD + size
+        return size
 
     def _fail(self, error: Exception) -> None:
         self._reason = f"{self._path}: {error}"

@@ -15,6 +15,7 @@ from zchat.broker.store.base import (
     CLOSE_SECONDS,
     Append,
     Appended,
+    Commit,
     Failed,
     Full,
     Marked,
@@ -85,6 +86,7 @@ class SqliteStore(Store):
         self._appending_bytes = 0
         self._reading: deque[Callable[[Page | Full | Failed], None]] = deque()
         self._trimming: deque[tuple[Callable[[Trimmed | Failed], None], str]] = deque()
+        self._committed: list[Commit] = []
         self._open = False
 
     def open(self, wake: Callable[[], None]) -> list[RoomLog]:
@@ -225,6 +227,11 @@ class SqliteStore(Store):
         if failure:
             raise StoreError(f"{self._path}: a thread of the store has failed: {failure!r}") from failure
 
+    def commits(self) -> list[Commit]:
+        """See `Store.commits`."""
+        commits, self._committed = self._committed, []
+        return commits
+
     def trimmed(self) -> list[tuple[str, int]]:
         """See `Store.trimmed`; a file has no bounds of its own."""
         return []
@@ -276,6 +283,8 @@ class SqliteStore(Store):
                 self._commits.put(Forget(pairs_of(forgotten, self._ledger.rooms)))
             self._generation = outcome.generation
         self._sound = self._generation == outcome.generation
+        if outcome.commit is not None:
+            self._committed.append(outcome.commit)
         failed = None if outcome.reason is None else Failed(outcome.reason)
         for _ in range(outcome.count):
             done, decided, size = self._writing.popleft()

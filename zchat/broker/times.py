@@ -1,0 +1,45 @@
+"""How long turns and commits take, and how large commits are: counted in buckets."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+
+BOUNDS_US = (50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000)
+"""Microseconds: from a turn that finds one frame to a disk that everybody notices."""
+
+BOUNDS_BYTES = tuple(1 << power for power in range(8, 25, 2))
+"""Bytes: from a line of text (256) to the largest commit (16 MiB)."""
+
+
+class Tally:
+    """Count values by the first of `bounds` that they do not pass, and sum them up; those above all bounds come last.
+
+    Written by the loop thread. Another thread that reads it may find a value in `counts` and not yet in `sum`.
+    """
+
+    __slots__ = ("bounds", "counts", "sum")
+
+    def __init__(self, bounds: tuple[int, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.sum = 0
+
+    def add(self, value: int) -> None:
+        """Count one value."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.sum += value
+
+
+class Times:
+    """Hold the tallies of the broker: `turn` and `commit` in microseconds, `commit_bytes` in bytes.
+
+    A turn's time is what the loop was busy with between two sleeps, or between two looks at its socket.
+    A commit's is that of the store's thread, from the first of its blocks that it looks at to the disk's word.
+    """
+
+    __slots__ = ("commit", "commit_bytes", "turn")
+
+    def __init__(self) -> None:
+        self.turn = Tally(BOUNDS_US)
+        self.commit = Tally(BOUNDS_US)
+        self.commit_bytes = Tally(BOUNDS_BYTES)
