@@ -3,12 +3,13 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 
+from tests.cli.terminals import Tmux
 from tests.running import DEADLINE, ROOT, ZCHAT, Running, Start, Zchat
 from zchat.broker import Broker
 
@@ -80,3 +81,10 @@ def _close(process: subprocess.Popen[str]) -> None:
         if stream and not stream.closed:
             with suppress(BrokenPipeError):
                 stream.close()
+
+
+@pytest.fixture
+def tmux(needs: Callable[[str], str], environment: dict[str, str]) -> Iterator[Tmux]:
+    server = Tmux(needs("tmux"), environment)
+    yield server
+    server.end()
