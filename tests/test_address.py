@@ -8,7 +8,7 @@ import pytest
 
 import zchat
 from tests.running import DEADLINE
-from zchat.address import check_address
+from zchat.address import check_address, host_and_port
 from zchat.broker import Broker
 from zchat.dealer import Dealer, context_of_this_process
 
@@ -50,6 +50,25 @@ def test_a_port_above_all_is_refused_by_broker_and_client() -> None:
         pass
     with pytest.raises(zchat.AddressError, match="ports are 1 to 65535"):
         zchat.Client("tcp://127.0.0.1:99999", user="alice", timeout=0.2)
+
+
+@pytest.mark.parametrize(
+    ("place", "host", "port"),
+    [
+        ("127.0.0.1:80", "127.0.0.1", 80),
+        ("[::1]:65535", "::1", 65535),
+        ("localhost:*", "localhost", 0),
+        ("a:0", "a", 0),
+    ],
+)
+def test_a_place_to_serve_at_is_a_host_and_a_port(place: str, host: str, port: int) -> None:
+    assert host_and_port(place) == (host, port)
+
+
+@pytest.mark.parametrize("place", ["80", ":80", "a", "::1:80", "http://a:80", "a b:80", "a:65536", "a:", "a:x"])
+def test_what_is_no_place_to_serve_at_is_told_so(place: str) -> None:
+    with pytest.raises(zchat.AddressError, match=r"is not HOST:PORT|ports are"):
+        host_and_port(place)
 
 
 def has_ipv6() -> bool:

@@ -102,6 +102,7 @@ METHODS = {
         "urls": "property",
         "url": "property",
         "counters": "property",
+        "figures": "property",
         "lagging": "property",
         "wait": "(timeout=None)",
         "stop": "()",

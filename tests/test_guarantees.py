@@ -36,7 +36,7 @@ from zchat import (
     state,
     wire,
 )
-from zchat.broker import Broker, core, limits, loop, notes, server
+from zchat.broker import Broker, core, families, limits, loop, metrics, notes, server
 from zchat.broker.settings import Settings
 from zchat.broker.store import base, commits, epochs, ledger, memory, open_store, reads, schema, sqlite
 from zchat.membership import Membership
@@ -49,7 +49,7 @@ MODULES: dict[str, ModuleType] = {
     module.__name__.rpartition(".")[2]: module
     for module in (
         *(base, commits, epochs, ledger, memory, reads, schema, sqlite),
-        *(limits, loop, notes, server),
+        *(families, limits, loop, metrics, notes, server),
         *(
             client,
             consumer,
@@ -106,7 +106,7 @@ NO_BOUNDS = {
     *("schema.APPLICATION_ID", "schema.PAGE_BYTES", "schema.CACHE_KIB", "dealer.NEVER_MS", "dealer.MAX_REPLY_BYTES"),
     *("lane.NOT_COUNTED", "room.WAITING_COST", "wire.VERSION", "wire.ID_BYTES", "wire.MAX_INT", "wire.FRAME_OVERHEAD"),
     *("wire.MAX_FRAME", "base.CLOSE_SECONDS", "client.ROOMS_PAGE", "client.MEMBERS_PAGE", "protocol.IDLE"),
-    *("commits.COMMIT_OVERHEAD",),
+    *("commits.COMMIT_OVERHEAD", "metrics.LOOK"),
 }
 """Numbers that bound nothing a user can meet: paces, marks, sizes made of others."""
 

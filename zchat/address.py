@@ -30,6 +30,21 @@ def check_address(url: str, *, listening: bool = False) -> None:
         raise AddressError(f"{url!a} has the port {port!a}: ports are 1 to {MAX_PORT}")
 
 
+def host_and_port(place: str) -> tuple[str, int]:
+    """Return the host and the port of `HOST:PORT`, 0 for the ports `*` and `0`: any free one. Any thread.
+
+    Raises:
+        AddressError: it is no such thing.
+    """
+    parts = re.fullmatch(r"(?:\[(\S+)\]|([^\s:\[\]/]+)):([^:]*)", place)
+    if parts is None:
+        raise AddressError(f"{place!a} is not HOST:PORT, as in 127.0.0.1:9556 or [::1]:9556")
+    port = "0" if parts[3] == "*" else parts[3]
+    if not re.fullmatch("[0-9]{1,5}", port) or int(port) > MAX_PORT:
+        raise AddressError(f"{place!a} has the port {port!a}: ports are 1 to {MAX_PORT}, or * for any free one")
+    return parts[1] or parts[2], int(port)
+
+
 _counted = count()
 
 

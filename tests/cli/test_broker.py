@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 import zmq
@@ -66,6 +67,48 @@ def test_the_broker_tells_where_it_is_and_how_to_chat(start: Start, tmp_path: Pa
     running.process.terminate()
     assert running.end() == 0
     assert running.errors == ""
+
+
+def test_metrics_are_served_where_the_broker_says(start: Start) -> None:
+    running = start("broker", "--bind", "tcp://127.0.0.1:*", "--store", "memory:", "--metrics", "127.0.0.1:*")
+    found = re.search(
+        r"^metrics: (http://127\.0\.0\.1:\d+/metrics) \(open to .*\)$", running.until("clients: about"), re.M
+    )
+    assert found
+    with urlopen(found[1], timeout=DEADLINE) as answer:
+        assert b"\nzchat_sessions 0.0\n" in answer.read()
+    running.process.terminate()
+    assert running.end() == 0
+    assert running.errors == ""
+
+
+def test_without_prometheus_client_metrics_say_what_to_install(start: Start) -> None:
+    program = "import sys; sys.modules['prometheus_client'] = None; from zchat.cli.main import main; main(sys.argv[1:])"
+    options = "broker --bind tcp://127.0.0.1:* --store memory:"
+    running = start(shell=f'"$1" -c "{program}" {options} --metrics 127.0.0.1:0')
+    assert running.end() == 1
+    assert running.text == ""
+    assert running.errors == "zchat: metrics want the package prometheus-client: pip install 'zchat[metrics]'\n"
+    running = start(shell=f'exec "$1" -c "{program}" {options}')
+    running.until("clients: about")
+    running.process.terminate()
+    assert running.end() == 0
+
+
+@pytest.mark.parametrize(
+    ("place", "code", "why"),
+    [
+        ("9556", 2, "'9556' is not HOST:PORT, as in 127.0.0.1:9556"),
+        ("127.0.0.1:65536", 2, "has the port '65536': ports are 1 to 65535, or \\* for any free one"),
+        ("192.0.2.1:9556", 1, "metrics can't be served at 192.0.2.1:9556 .* use an address of this machine"),
+    ],
+)
+def test_a_place_where_metrics_cant_be_served_is_told_in_one_line(
+    zchat: Zchat, place: str, code: int, why: str
+) -> None:
+    done = zchat("broker", "--bind", "tcp://127.0.0.1:*", "--store", "memory:", "--metrics", place)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert re.fullmatch(rf"zchat: .*{why}.*\n", done.stderr)
 
 
 def test_a_room_tells_names_up_to_the_number_asked_for(start: Start) -> None:

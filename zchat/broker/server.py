@@ -12,6 +12,7 @@ from zchat.broker.lag import Lag
 from zchat.broker.limits import HIGH_WATER_MARK, MAX_MESSAGE, NAMES
 from zchat.broker.loop import Loop
 from zchat.broker.settings import DEFAULT_ROOMS, Settings
+from zchat.broker.stats import Figures, figures
 from zchat.broker.store import open_store
 from zchat.defaults import DEFAULT_URL
 from zchat.errors import UsageError, ZchatError
@@ -96,6 +97,13 @@ class Broker:
         if self._loop is None or self._loop.core is None:
             raise UsageError("the broker is not running: use it within its `with` block")
         return self._loop.core.lagging.furthest
+
+    @property
+    def figures(self) -> Figures:
+        """Return all that the broker tells of itself, as `Client.stats` is answered. Any thread."""
+        if self._loop is None or self._loop.core is None:
+            raise UsageError("the broker is not running: use it within its `with` block")
+        return figures(self._loop.core)
 
     def __enter__(self) -> Broker:
         if self._thread is not None:

@@ -32,7 +32,10 @@ class Figures(NamedTuple):
 
 
 def figures(core: Core) -> Figures:
-    """Return the figures of this moment; who lags and what is busy only of rooms open to all. The loop thread."""
+    """Return the figures of this moment; who lags and what is busy only of rooms open to all.
+
+    Any thread: read by another than the loop's, counts may be of slightly different moments.
+    """
     counters, times = core.counters, core.times
     counts = {name: getattr(counters, name) for name in COUNTS}
     counts["sent_bytes"] = counters.push_bytes + counters.state_bytes + counters.answer_bytes
@@ -42,7 +45,7 @@ def figures(core: Core) -> Figures:
     counts["sessions"] = len(core.sessions)
     counts["users"] = len(core.users)
     counts["rooms"] = len(core.rooms)
-    counts["memberships"] = sum(len(session.members) for session in core.sessions.values())
+    counts["memberships"] = sum(len(session.members) for session in list(core.sessions.values()))
     counts["in_flight"] = core.pusher.in_flight
     counts["waiting"] = core.pipes.waiting
     return Figures(

@@ -7,19 +7,25 @@ import shlex
 import shutil
 import signal
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import click
 from platformdirs import user_data_dir
 
+from zchat.address import host_and_port
 from zchat.broker import DEFAULT_ROOMS, Broker
 from zchat.broker.limits import HIGH_WATER_MARK, MAX_HIGH_WATER_MARK, MAX_MESSAGE, MAX_NAMES, MAX_SESSIONS, NAMES
 from zchat.cli.options import check_address, check_names, log_level
 from zchat.cli.show import counted, harmless
 from zchat.defaults import DEFAULT_URL
-from zchat.errors import StoreError
+from zchat.errors import AddressError, StoreError
 from zchat.wire import MAX_BLOCK_BYTES
+
+if TYPE_CHECKING:
+    from zchat.broker.metrics import Metrics
 
 LOOK = 0.2
 """Seconds after which the main thread looks for a signal: well within the 2 s that stopping may take."""
@@ -32,6 +38,15 @@ MAX_KEPT = 1_000_000_000
 
 MAX_DAYS = 36_500.0
 """Days that can be asked for: a hundred years; what isn't a number falls out too."""
+
+
+def _check_place(context: click.Context, parameter: click.Parameter, place: str | None) -> str | None:
+    try:
+        if place is not None:
+            host_and_port(place)
+    except AddressError as error:
+        raise click.BadParameter(str(error)) from error
+    return place
 
 
 def _check_days(context: click.Context, parameter: click.Parameter, days: float) -> float:
@@ -100,6 +115,13 @@ def _check_days(context: click.Context, parameter: click.Parameter, days: float)
     show_default=True,
     help="Members up to which a room tells who they are; beyond it, how many. 0: always how many.",
 )
+@click.option(
+    "--metrics",
+    metavar="HOST:PORT",
+    callback=_check_place,
+    help="Where Prometheus finds figures, over HTTP and open to whoever reaches it; the port * is any free one."
+    "  [default: nowhere; wants zchat[metrics]]",
+)
 @log_level
 def broker(
     bind: tuple[str, ...],
@@ -111,6 +133,7 @@ def broker(
     retain_days: float,
     max_message: int,
     names: int,
+    metrics: str | None,
 ) -> None:
     """Run a broker until Ctrl-C (or SIGTERM): what it accepted is answered, then it ends.
 
@@ -120,6 +143,7 @@ def broker(
       zchat broker --store memory: --bind tcp://127.0.0.1:*
       zchat broker --bind tcp://0.0.0.0:5555 --room Ops --room Builds --fixed-rooms
       zchat broker --store sqlite:/var/lib/zchat/chat.db --retain-days 90
+      zchat broker --metrics 127.0.0.1:9556
 
     Names are claims, as there are no keys: whoever reaches the address can read every room and take any name,
     and with the name its direct rooms and read marks.
@@ -143,10 +167,17 @@ def broker(
         max_message=max_message,
         names=names,
     )
-    with running:
-        click.echo(_greeting(running, store, retain_messages, retain_days))
+    watched = nullcontext() if metrics is None else _metrics(running, metrics)
+    with running, watched as served:
+        click.echo(_greeting(running, store, retain_messages, retain_days, served.url if served else ""))
         while not signals and not running.wait(LOOK):
             pass
+
+
+def _metrics(running: Broker, place: str) -> Metrics:
+    from zchat.broker.metrics import Metrics  # wants what is installed with zchat[metrics] alone
+
+    return Metrics(running, place)
 
 
 def _default_store() -> str:
@@ -162,13 +193,15 @@ def _default_store() -> str:
     return f"sqlite:{folder / 'zchat.db'}"
 
 
-def _greeting(running: Broker, store: str, retain_messages: int, retain_days: float) -> str:
+def _greeting(running: Broker, store: str, retain_messages: int, retain_days: float, metrics: str) -> str:
     url = running.url
     connect = "" if url == DEFAULT_URL else f" --connect {url}"
     kept = [f"the last {counted(retain_messages, 'message')} of a room"] if retain_messages else []
     kept += [f"{retain_days:g} days"] if retain_days else []
     lines = [f"zchat broker at {address}" for address in running.urls]
     lines.append(f"store: {store} (kept: {' and '.join(kept) or 'everything'})")
+    if metrics:
+        lines.append(f"metrics: {metrics} (open to whoever reaches it, names of rooms and users among them)")
     lines.append(f"chat with: {_program()} client{connect}")
     lines.append("names are claims: there are no keys, whoever reaches the address can take any name,")
     lines.append("  and has that name's direct rooms and read marks")
