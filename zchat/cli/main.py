@@ -18,6 +18,7 @@ from zchat.cli.rooms import rooms
 from zchat.cli.send import send
 from zchat.cli.stats import stats
 from zchat.cli.tail import tail
+from zchat.cli.top import top
 
 
 @click.group(
@@ -40,6 +41,7 @@ def program(context: click.Context) -> None:
       zchat tail -f General               watch a room
       zchat rooms                         see what rooms there are
       zchat members General               see who is in a room
+      zchat top                           watch what the broker does
 
     \b
     ZCHAT_URL stands in for --connect, ZCHAT_USER for --user.
@@ -54,7 +56,7 @@ def program(context: click.Context) -> None:
         context.exit(WRONG_USAGE)
 
 
-for _command in (broker, client, send, tail, rooms, members, stats):
+for _command in (broker, client, send, tail, rooms, members, stats, top):
     program.add_command(_command)
 
 

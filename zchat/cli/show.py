@@ -170,6 +170,12 @@ def cut(text: str, width: int) -> str:
     return text
 
 
+def padded(text: str, width: int) -> str:
+    """Return harmless text in exactly `width` columns: cut, or with blanks behind it."""
+    text = cut(text, width)
+    return text + " " * (width - cells(text))
+
+
 def local_time(timestamp: int, today: date | None = None) -> str:
     """Return a time given in microseconds since 1970 (UTC) as date and time here; of `today` the time alone."""
     try:
