@@ -71,6 +71,7 @@ class FakeBatch:
 
     def __init__(self, *texts: Any) -> None:
         self.bodies = deque(map(pack, texts))
+        self.out = 0
         self.queued = True
         self.failed = False
         self.seqs: list[int] = []

@@ -25,7 +25,19 @@ ERRORS = names(
 
 
 def test_zchat_offers_these_names() -> None:
-    others = {"Client", "Room", "Message", "Position", "START", "RoomInfo", "Stats", "Gap", "GapReason", "Event"}
+    others = {
+        "Client",
+        "Room",
+        "Message",
+        "Position",
+        "START",
+        "RoomInfo",
+        "Stats",
+        "Progress",
+        "Gap",
+        "GapReason",
+        "Event",
+    }
     others |= {
         "Disconnected",
         "Reconnected",
@@ -87,7 +99,7 @@ METHODS = {
         "position": "property",
         "member_count": "property",
         "send": "(body, *, timeout=5.0)",
-        "send_many": "(bodies, *, timeout=5.0)",
+        "send_many": "(bodies, *, timeout=5.0, progress=None)",
         "messages": "(timeout=None)",
         "history": "(*, after=None, before=None, limit=100, timeout=5.0)",
         "members": "(*, timeout=5.0)",

@@ -44,6 +44,7 @@ from zchat.events import (
     Typing,
 )
 from zchat.messages import START, BusyRoom, GapReason, Histogram, Member, Message, Position, RoomInfo, Stats
+from zchat.progress import Progress
 from zchat.room import Room
 
 __version__ = "0.1.0"
@@ -83,6 +84,7 @@ __all__ = [
     "OutOfOrder",
     "OutcomeUnknown",
     "Position",
+    "Progress",
     "ProtocolError",
     "ReadMark",
     "Reconnected",

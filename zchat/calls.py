@@ -116,13 +116,14 @@ class Answer:
 class Letter:
     """Wait until one message is stored. A batch of one, as `zchat.lane.Batch` says."""
 
-    __slots__ = ("_done", "_error", "bodies", "failed", "queued", "seq", "timestamp")
+    __slots__ = ("_done", "_error", "bodies", "failed", "out", "queued", "seq", "timestamp")
 
     def __init__(self, packed: bytes) -> None:
         self._done = threading.Lock()
         self._done.acquire()
         self._error: Exception | None = None
         self.bodies = deque((packed,))
+        self.out = 0
         self.queued = True
         self.failed = False
         self.seq = 0
@@ -171,10 +172,14 @@ class Letter:
             raise fresh(self._error)
 
 
+SETTLING = 0.05
+"""Seconds between two looks at what is on its way, once nothing more is handed over."""
+
+
 class Stream:
     """Wait for the messages of one `send_many`. A batch, as `zchat.lane.Batch` says."""
 
-    __slots__ = ("_changed", "bodies", "error", "failed", "handed", "queued", "stored_count")
+    __slots__ = ("_changed", "bodies", "error", "failed", "handed", "last", "out", "queued", "stored_count")
 
     def __init__(self) -> None:
         self._changed = threading.Event()
@@ -183,11 +188,14 @@ class Stream:
         self.queued = False
         self.failed = False
         self.handed = 0
+        self.out = 0
         self.stored_count = 0
+        self.last = 0
 
     def stored(self, count: int, first: int, timestamp: int) -> None:
         """Take note that more is stored."""
         self.stored_count += count
+        self.last = first + count - 1
         self._changed.set()
 
     def fail(self, error: Exception) -> None:
@@ -206,6 +214,23 @@ class Stream:
             self._changed.clear()
             if self.stored_count == stored and not self.failed and not self._changed.wait(deadline.left):
                 raise DeadlineExceeded(f"no message was acknowledged for {seconds:g} s")
+
+    def withdraw(self) -> None:
+        """Take back what isn't sent: it never will be."""
+        self.failed = True
+        self.bodies.clear()
+
+    def settle(self, seconds: float | None) -> bool:
+        """Wait until nothing is on its way; False if that is not so in time, or can't be known any more."""
+        deadline = Deadline(seconds)
+        while self.out and (self.error is None or not isinstance(self.error, OutcomeUnknown)):
+            left = deadline.left
+            if left == 0:
+                break
+            self._changed.clear()
+            if self.out:  # it falls without a ring, too, when the core finds nothing to take
+                self._changed.wait(SETTLING if left is None else min(left, SETTLING))
+        return self.out == 0
 
 
 def fresh(error: Exception) -> Exception:

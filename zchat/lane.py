@@ -28,10 +28,13 @@ class Batch(Protocol):
     """Hold packed messages that a caller hands over, oldest first, and hear what became of them.
 
     Whoever takes a body out of `bodies` decides its fate: once the core has it, it has a number.
-    `queued` tells that the batch stands in its lane.
+    `queued` tells that the batch stands in its lane. `out`, which only the core changes, counts the
+    bodies that it has and of which nobody knows yet, or ever, whether they are stored. It counts them
+    before it takes them: who has emptied `bodies` finds each body stored, or counted, or never sent.
     """
 
     bodies: deque[bytes]
+    out: int
     queued: bool
     failed: bool
 
@@ -72,11 +75,13 @@ class Block:
         """Tell its senders that it is stored, from `seq` on."""
         for batch, bodies in self.parts:
             batch.stored(len(bodies), seq, timestamp)
+            batch.out -= len(bodies)
             seq += len(bodies)
 
     def fail(self, error: Exception) -> None:
         """Tell its senders that it is not stored."""
-        for batch, _ in self.parts:
+        for batch, bodies in self.parts:
+            batch.out -= len(bodies)
             batch.fail(error)
 
     def fail_unknown(self, room: str, why: ZchatError) -> None:
@@ -188,6 +193,7 @@ class Lane:
         while self.again:
             batch, bodies = self.again[0]
             if batch.failed:
+                batch.out -= len(bodies)
                 self.again.popleft()
                 continue
             size += sum(map(len, bodies))
@@ -202,7 +208,9 @@ class Lane:
             batch = self.batches.popleft()
             if batch.failed:
                 continue
-            taken = _pop(batch.bodies, MAX_BLOCK_MESSAGES - count)
+            wanted = MAX_BLOCK_MESSAGES - count
+            batch.out += wanted
+            taken = _pop(batch.bodies, wanted)
             count += len(taken)
             size += sum(map(len, taken))
             if size > MAX_NESTED:
@@ -213,6 +221,7 @@ class Lane:
                 nested -= _nested_bytes((body,))
                 batch.bodies.appendleft(body)
                 count = MAX_BLOCK_MESSAGES
+            batch.out -= wanted - len(taken)
             if taken:
                 parts.append((batch, taken))
             batch.queued = False  # say so, then look once more: the caller appends, then looks at it
@@ -315,7 +324,8 @@ class Lane:
                 block.fail_unknown(self.shown, error)
             else:
                 block.fail(error)
-        for batch, _ in self.again:
+        for batch, bodies in self.again:
+            batch.out -= len(bodies)
             batch.fail(error)
         for batch in self.batches:
             batch.fail(error)

@@ -12,6 +12,7 @@ from zchat.calls import Deadline, Letter, Stream, check_timeout, fresh
 from zchat.errors import DeadlineExceeded, MessageTooLarge, NotAMember, OutcomeUnknown, UsageError, ZchatError
 from zchat.membership import Membership
 from zchat.messages import Member, Message, Position
+from zchat.progress import Progress
 from zchat.reading import Reading
 from zchat.wire import MAX_INT, encode_body
 
@@ -79,11 +80,14 @@ class Room:
         letter.wait(deadline, self.name)
         return Message(self.name, letter.seq, letter.timestamp, self._client.user, body)
 
-    def send_many(self, bodies: Iterable[Any], *, timeout: float | None = SEND_TIMEOUT) -> int:
+    def send_many(
+        self, bodies: Iterable[Any], *, timeout: float | None = SEND_TIMEOUT, progress: Progress | None = None
+    ) -> int:
         """Send many messages, in order, without waiting for each; returns how many are stored: all.
 
         A message goes out as soon as `bodies` gives it. `timeout` is how many seconds may pass
-        without any of them being acknowledged, None for any number.
+        without any of them being acknowledged, None for any number. `progress`, if given, tells how
+        far it has come, while it runs and after it failed.
 
         Raises:
             As `send`, for the first message that fails; those before it are stored, and the
@@ -93,6 +97,8 @@ class Room:
         """
         timeout = check_timeout(timeout)
         stream = Stream()
+        if progress is not None:
+            progress._follow(stream)
         broken: ZchatError | None = None
         try:
             try:
@@ -106,10 +112,10 @@ class Room:
             if broken is not None:
                 raise broken
         except ZchatError as error:
+            stream.withdraw()
             raise self._undelivered(stream, error) from error.__cause__
         finally:
-            stream.failed = True
-            stream.bodies.clear()
+            stream.withdraw()
         return stream.stored_count
 
     def _feed(self, stream: Stream, bodies: Iterable[Any], timeout: float | None) -> None:
@@ -149,7 +155,7 @@ class Room:
 
     def _undelivered(self, stream: Stream, error: ZchatError) -> ZchatError:
         """Say of a `send_many` that failed what became of its messages."""
-        on_the_way = stream.handed - len(stream.bodies) - stream.stored_count
+        on_the_way = stream.out
         if type(error) is DeadlineExceeded and on_the_way:
             error = OutcomeUnknown(
                 f"{error}; {on_the_way} messages to {self.name} may or may not be stored: "

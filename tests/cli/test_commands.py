@@ -174,7 +174,7 @@ def test_send_tells_how_many_were_stored_when_it_fails(zchat: Zchat, broker: Bro
     done = zchat("send", "General", stdin="one\ntwo\n" + "x" * (3 << 20) + "\nfour\n")
     assert done.returncode == 1
     assert done.stderr.startswith("zchat: ")
-    assert done.stderr.endswith("(2 stored before that)\n")
+    assert done.stderr.endswith("; 2 lines stored (up to seq 2 in General), the rest not\n")
     assert bodies(broker, "General") == ["one", "two"]
 
 

@@ -21,6 +21,7 @@ class Outgoing:
         self.client = client
         self.names = names
         self.bodies = deque(pack(name + padding) for name in names)
+        self.out = 0
         self.queued = True
         self.failed = False
         self.told = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +17,40 @@ from zchat.errors import AddressError, NoSuchRoom, UsageError, ZchatError
 FAILED = 1
 WRONG_USAGE = 2
 INTERRUPTED = 130
+TERMINATED = 143
+"""What a shell says of a program that SIGTERM ended, as 130 is what it says of Ctrl-C."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Tell that Ctrl-C or SIGTERM came; `text`, if any, is what there is to tell the user."""
+
+    def __init__(self, code: int = INTERRUPTED, text: str = "") -> None:
+        super().__init__(code, text)
+        self.code = code
+        self.text = text
+
+    def with_text(self, text: str) -> Interrupted:
+        """Return the same with something to tell."""
+        return Interrupted(self.code, text)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Have Ctrl-C and SIGTERM raise `Interrupted` in the block, wherever it is; the main thread's."""
+
+    def raise_it(number: int, frame: object) -> NoReturn:
+        raise Interrupted(TERMINATED if number == signal.SIGTERM else INTERRUPTED)
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in numbers}
+    try:
+        for number in numbers:
+            if before[number] is not signal.SIG_IGN:  # nohup and shells' background jobs mean it
+                signal.signal(number, raise_it)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def tell(text: str) -> None:
@@ -30,6 +65,10 @@ def told_in_a_line() -> Iterator[None]:
     try:
         yield
         sys.stdout.flush()
+    except Interrupted as interrupted:
+        if interrupted.text:
+            tell(interrupted.text)
+        _leave(interrupted.code)
     except KeyboardInterrupt:
         _leave(INTERRUPTED)
     except BrokenPipeError:
@@ -37,8 +76,7 @@ def told_in_a_line() -> Iterator[None]:
     except (ZchatError, OSError) as error:
         if isinstance(error, OSError) and error.strerror and not error.filename:  # files are named: it is a stream
             error.filename = "standard output"
-        stored = vars(error).get("stored")  # of several messages, if that is what failed
-        tell((str(error) or type(error).__name__) + ("" if stored is None else f" ({stored} stored before that)"))
+        tell(str(error) or type(error).__name__)
         wrong_usage = isinstance(error, UsageError) and not isinstance(error, AddressError)
         _leave(WRONG_USAGE if wrong_usage else FAILED)
 

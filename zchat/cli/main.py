@@ -49,7 +49,7 @@ def program(context: click.Context) -> None:
     (zsh_source and fish_source for the other shells)
 
     \b
-    Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted, 143 terminated.
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help(), err=True)

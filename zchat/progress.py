@@ -1,0 +1,47 @@
+"""How far a `send_many` has come."""
+
+from __future__ import annotations
+
+from zchat.calls import Stream, check_timeout
+
+
+class Progress:
+    """Follow a `Room.send_many` that it is given to, the latest of several. Any thread may look."""
+
+    def __init__(self) -> None:
+        self._stream = Stream()
+
+    def __repr__(self) -> str:
+        return f"<Progress {self.stored} stored, {self.unanswered} unanswered>"
+
+    @property
+    def stored(self) -> int:
+        """Return how many messages are known to be stored: the first ones of those given."""
+        return self._stream.stored_count
+
+    @property
+    def last(self) -> int:
+        """Return the seq of the last of them, 0 before the first."""
+        return self._stream.last
+
+    @property
+    def unanswered(self) -> int:
+        """Return how many were sent, or are being sent, and not answered: they may or may not be stored.
+
+        Once `send_many` has ended, in whatever way, the number only falls, as answers come; what is
+        neither stored nor unanswered then never will be stored.
+        """
+        return self._stream.out
+
+    def settle(self, timeout: float | None) -> bool:
+        """Wait, after `send_many` has ended, for the answers that it left behind; True if all have come.
+
+        `timeout` is in seconds, 0 for a look, None for ever. It returns at once when they can't come any more.
+
+        Raises:
+            UsageError: the timeout is wrong.
+        """
+        return self._stream.settle(check_timeout(timeout))
+
+    def _follow(self, stream: Stream) -> None:
+        self._stream = stream
