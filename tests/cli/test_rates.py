@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from zchat import BusyRoom, Histogram, Stats
-from zchat.cli.figures import NOTHING, Line, age, lines, number, share, size, span, total
+from zchat.cli.figures import EXTRA, NOTHING, NUMBER, RATE, Line, age, lines, number, share, size, span, total
 from zchat.cli.rates import Rates
 from zchat.cli.show import cells
 
@@ -137,10 +137,10 @@ def test_eighty_columns_hold_two_figures_beside_each_other_and_forty_one() -> No
     [
         ((number(0), number(0.01), number(3), number(99.94), number(12345.6)), ("0", "<0.1", "3.0", "99.9", "12,346")),
         (
-            (size(0), size(1023), size(1536), size(5 << 20), size(2e18)),
-            ("0 B", "1,023 B", "1.5 KiB", "5 MiB", "1,776 PiB"),
+            (size(0), size(999), size(1023), size(1536), size(12.3 * 1024), size(5 << 20), size(2e18)),
+            ("0 B", "999 B", "1.0 KiB", "1.5 KiB", "12 KiB", "5 MiB", "1,776 PiB"),
         ),
-        ((span(0), span(0.00021), span(0.0125), span(3)), ("0 µs", "210 µs", "12.5 ms", "3 s")),
+        ((span(0), span(0.00021), span(0.0025), span(0.0125), span(3)), ("0 µs", "210 µs", "2.5 ms", "12 ms", "3 s")),
         ((share(0.004), share(0.236)), ("0 %", "24 %")),
         ((age(59), age(3599), age(3600), age(90061)), ("59 s", "59 min 59 s", "1 h 0 min", "1 d 1 h")),
         ((total(0), total(10**9), total(10**15)), ("0", "1,000,000,000", "1.000e+15")),
@@ -149,6 +149,19 @@ def test_eighty_columns_hold_two_figures_beside_each_other_and_forty_one() -> No
 )
 def test_figures_are_short_enough_to_read(figures: tuple[str, ...], expected: tuple[str, ...]) -> None:
     assert figures == expected
+
+
+@pytest.mark.parametrize("power", range(-7, 16))
+def test_figures_of_any_magnitude_stay_in_their_columns(power: int) -> None:
+    for digits in (1, 1.04, 1.0239, 9.949, 9.951, 9.9949, 9.9951, 9.9999):
+        value = digits * 10.0**power
+        assert len(number(value)) < min(RATE, NUMBER)
+        assert len(total(int(value))) < EXTRA
+        assert len(total(int(value), NUMBER)) < NUMBER
+        if power < 2:  # a commit of a minute and a half is one that has failed
+            assert len(f"{span(value)}, 999 KiB") < EXTRA
+        assert len(f"999 ms, {size(value)}") < EXTRA
+        assert size(value).split()[0] not in ("1,024", "1,000")
 
 
 SCREENS = Path(__file__).parent / "screens"

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from zchat.cli.rates import Rates
 from zchat.cli.show import cells, cut, harmless, padded
 
-LABEL, RATE, EXTRA = 10, 12, 15
+LABEL, RATE, EXTRA = 10, 12, 16
 """Columns of a figure: what it is, how many a second, and how many in all or what one took."""
 
 GAP = 3
@@ -114,7 +114,7 @@ def _tables(rates: Rates, width: int, height: int | None) -> list[Line]:
 
 
 def _busiest(rates: Rates, width: int) -> list[Line]:
-    rows = [(harmless(room), [f"{members:,}", *map(number, each)]) for room, members, *each in rates.busiest]
+    rows = [(harmless(room), [total(members, NUMBER), *map(number, each)]) for room, members, *each in rates.busiest]
     rows = [("busiest, a second", ["members", "messages", "deliveries"]), *rows]
     while NUMBER * len(rows[0][1]) > width - NAME and len(rows[0][1]) > 1:
         rows = [(name, numbers[1:]) for name, numbers in rows]
@@ -123,7 +123,7 @@ def _busiest(rates: Rates, width: int) -> list[Line]:
 
 
 def _furthest(rates: Rates, width: int) -> list[Line]:
-    rows = [(harmless(room), harmless(user), f"{messages:,}") for room, user, messages in rates.stats.lagging]
+    rows = [(harmless(room), harmless(user), total(messages, NUMBER)) for room, user, messages in rates.stats.lagging]
     rows = [("behind in", "user", "messages"), *rows]
     place = width - NUMBER
     half = max(0, place // 2 - 2)
@@ -138,22 +138,24 @@ def number(value: float | None) -> str:
         return NOTHING
     if 0 < value < 0.05:
         return "<0.1"
+    if value >= 1e8:
+        return f"{value:.3e}"
     return f"{value:,.0f}" if value >= 100 or value == 0 else f"{value:.1f}"
 
 
-def total(value: int | None) -> str:
-    """Return how many in all, in as many columns as there are for it."""
+def total(value: int | None, columns: int = EXTRA) -> str:
+    """Return how many in all, with a blank before it in so many columns."""
     if value is None:
         return NOTHING
     text = f"{value:,}"
-    return text if len(text) < EXTRA else f"{value:.3e}"
+    return text if len(text) < columns else f"{value:.3e}"
 
 
 def _scaled(value: float, units: Sequence[tuple[float, str]]) -> str:
-    """Return a value in the largest of its units (the smallest first) of which there is one at least."""
-    scale, unit = next((each for each in reversed(units) if value >= each[0]), units[0])
+    """Return a value in the unit (the smallest first) in which it has three digits at most."""
+    scale, unit = next((each for each in units if value < 999.5 * each[0]), units[-1])
     value /= scale
-    return f"{value:,.0f} {unit}" if value >= 99.95 or value == int(value) else f"{value:.1f} {unit}"
+    return f"{value:,.0f} {unit}" if value >= 9.95 or value == int(value) else f"{value:.1f} {unit}"
 
 
 def size(value: float | None) -> str:
