@@ -279,7 +279,9 @@ class Core:
             if not session.gone:
                 self.pipes.tell(session.routing_id, _end(error))
             if not self.closing:
-                self.notes.add(f"the session of {session.user} was ended: {error.code}: {error.text}")
+                text = f"the session of {session.user} was ended: {error.code}: {error.text}"
+                self.notes.add("session_ended", text, user=session.user, code=error.code, reason=error.text)
+        self.pipes.ended(session)
         session.ended = True
         self._take_out(session)
         del self.tokens[session.token]

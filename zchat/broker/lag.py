@@ -56,7 +56,9 @@ class Lagging:
         for member in far:
             if self._far.get(member) is False:  # far behind at the last look already, and not noted
                 lag = member.room.last - member.cursor
-                self._core.notes.add(f"{member.session.user} is {lag:,} messages behind in {member.room.name}")
+                user, name = member.session.user, member.room.name
+                text = f"{user} is {lag:,} messages behind in {name}"
+                self._core.notes.add("behind", text, room=name, user=user, count=lag)
             far[member] = member in self._far
         self._far = far
         return True

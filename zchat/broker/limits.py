@@ -179,6 +179,9 @@ LAG_EVERY = 5.0
 LAG_SHOWN = 10
 """Members told as those furthest behind: what one looks at."""
 
+FAILED_NOTED_EVERY = 1.0
+"""Seconds between two lines in the log about frames that one session couldn't be sent: a full pipe is tried often."""
+
 BUSIEST_SHOWN = 20
 """Rooms told as the busiest: a screenful."""
 

@@ -58,6 +58,9 @@ MAX_WAIT = 1.0
 MAX_SOCKETS = 65_536
 """Sockets that the context may hold: the system's limit on open files is the one that counts."""
 
+FIELDS = "fields"
+"""The attribute of the broker's log records that holds what a line is about, for programs that read the log."""
+
 _MORE = zmq.SNDMORE | zmq.NOBLOCK
 
 
@@ -97,7 +100,7 @@ class Loop:
                     urls = [_bind(self._router, url) for url in self._bind]
                     self.core = Core(self, self._store, logs, self._settings, time.monotonic(), microseconds)
                     self.urls = urls
-                    log.info("listening at %s", ", ".join(urls))
+                    log.info("listening at %s", ", ".join(urls), extra={FIELDS: {"event": "listening", "urls": urls}})
                     ready()
                     self._serve(self.core)
                 finally:
@@ -196,12 +199,12 @@ class Loop:
             self._sleep(min(core.due(), deadline) - now)
         core.dismiss()
         _log(core)
-        log.info("stopped: %s", core.counters)
+        log.info("stopped: %s", core.counters, extra={FIELDS: {"event": "stopped"}})
 
 
 def _log(core: Core) -> None:
-    for text, grave in core.notes.take():
-        log.log(logging.ERROR if grave else logging.INFO, "%s", text)
+    for text, grave, fields in core.notes.take():
+        log.log(logging.ERROR if grave else logging.INFO, "%s", text, extra={FIELDS: fields})
 
 
 def _router(context: zmq.Context[zmq.Socket[bytes]], settings: Settings) -> zmq.Socket[bytes]:

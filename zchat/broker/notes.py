@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 MAX_NOTES = 100
 """Notes kept between two turns: an outage can end thousands of sessions in one, and a log need not name each."""
 
 
+Field: TypeAlias = str | int
+
+
 class Note(NamedTuple):
-    """Hold one line for the log; `grave` if somebody should look after it."""
+    """Hold one line for the log; `grave` if somebody should look after it.
+
+    `fields` are for programs that read the log: `event` is what kind of line it is, the others are what it is about.
+    """
 
     text: str
     grave: bool
+    fields: dict[str, Field]
 
 
 class Notes:
@@ -27,10 +34,12 @@ class Notes:
     def __bool__(self) -> bool:
         return bool(self._kept)
 
-    def add(self, text: str, *, grave: bool = False) -> None:
-        """Keep a line; beyond a bound the lines are only counted."""
+    def add(self, event: str, text: str, *, grave: bool = False, **fields: Field) -> None:
+        """Keep a line, with the fields that aren't empty; beyond a bound the lines are only counted."""
         if len(self._kept) < MAX_NOTES:
-            self._kept.append(Note(text, grave))
+            about: dict[str, Field] = {"event": event}
+            about.update((name, value) for name, value in fields.items() if value != "")
+            self._kept.append(Note(text, grave, about))
         else:
             self._passed_over += 1
 
@@ -38,19 +47,20 @@ class Notes:
         """Tell that `what` goes wrong, unless that is known."""
         if what not in self._troubles:
             self._troubles.add(what)
-            self.add(f"{what} goes wrong: {reason}", grave=True)
+            self.add("trouble", f"{what} goes wrong: {reason}", grave=True, what=what, reason=reason)
 
     def well(self, what: str) -> None:
         """Tell that `what` works again, if it went wrong before."""
         if self._troubles and what in self._troubles:
             self._troubles.remove(what)
-            self.add(f"{what} works again")
+            self.add("well", f"{what} works again", what=what)
 
     def take(self) -> list[Note]:
         """Return what was gathered since the last time."""
         notes = list(self._kept)
         if self._passed_over:
-            notes.append(Note(f"{self._passed_over} more notes in the same moment", False))
+            fields: dict[str, Field] = {"event": "passed_over", "count": self._passed_over}
+            notes.append(Note(f"{self._passed_over} more notes in the same moment", False, fields))
         self._kept.clear()
         self._passed_over = 0
         return notes

@@ -9,7 +9,8 @@ from math import inf
 from typing import Protocol
 
 from zchat.broker.counters import Counters
-from zchat.broker.limits import REPLIES_BYTES, RETRY_MAX
+from zchat.broker.limits import FAILED_NOTED_EVERY, REPLIES_BYTES, RETRY_MAX
+from zchat.broker.notes import Notes
 from zchat.broker.room import Member, State
 from zchat.broker.session import Session
 
@@ -36,8 +37,9 @@ class Pipes:
     for each session whose pipe has room again. `waiting` counts the bytes of the answers that are kept.
     """
 
-    def __init__(self, port: Port, counters: Counters, wake: Callable[[Member], None]) -> None:
+    def __init__(self, port: Port, counters: Counters, notes: Notes, wake: Callable[[Member], None]) -> None:
         self._port = port
+        self._notes = notes
         self._counters = counters
         self._wake = wake
         self.opened: Callable[[Session], None] = lambda session: None
@@ -95,19 +97,40 @@ class Pipes:
         session.replies.append(frame)
         self.waiting += len(frame)
 
-    def block(self, session: Session) -> None:
-        """Try a session's full pipe again later."""
+    def block(self, session: Session, room: str = "") -> None:
+        """Try a session's full pipe again later; `room`: what it had no room for was a notification of that room."""
         self._counters.retried += 1
+        self._failed(session, room, "full pipe")
         if not session.blocked:
             session.blocked = True
             heapq.heappush(self._retries, (self._now + session.backoff, next(self._tie), session))
             session.backoff = min(session.backoff * 2, RETRY_MAX)
 
-    def lost(self, session: Session) -> None:
-        """Take note that a session's peer has vanished."""
+    def lost(self, session: Session, room: str = "") -> None:
+        """Take note that a session's peer has vanished; `room`: as in `block`."""
         self._counters.failed += 1
+        self._failed(session, room, "peer gone")
         session.gone = True
         self.drop_replies(session)
+
+    def ended(self, session: Session) -> None:
+        """Take note that a session has ended: what the log was not told of failures is told now."""
+        if session.unnoted:
+            self._note(session, "", "seen before its session ended")
+
+    def _failed(self, session: Session, room: str, reason: str) -> None:
+        session.unnoted += 1
+        if self._now - session.noted >= FAILED_NOTED_EVERY:
+            session.noted = self._now
+            self._note(session, room, reason)
+
+    def _note(self, session: Session, room: str, reason: str) -> None:
+        user, count = session.user, session.unnoted
+        session.unnoted = 0
+        text = f"sending to {user}{room and f' in {room}'} failed: {reason}"
+        if count > 1:
+            text += f" ({count} times since this was last told)"
+        self._notes.add("send_failed", text, room=room, user=user, reason=reason, count=count)
 
     def _retry(self, session: Session) -> None:
         session.blocked = False

@@ -50,7 +50,7 @@ class Pusher:
         self._counters = counters
         self._notes = notes
         self._end = end
-        self.pipes = Pipes(port, counters, self._wake)
+        self.pipes = Pipes(port, counters, notes, self._wake)
         self._ready: deque[Member] = deque()
         self._unread: list[tuple[float, int, Member]] = []
         self._tie = count()
@@ -265,9 +265,9 @@ class Pusher:
             if outcome != Sent.SENT:
                 self._hold(member)
                 if outcome == Sent.FULL:
-                    self.pipes.block(session)
+                    self.pipes.block(session, member.room.name)
                 else:
-                    self.pipes.lost(session)
+                    self.pipes.lost(session, member.room.name)
                 return 0
             session.backoff = RETRY_FIRST
             member.sent += 1

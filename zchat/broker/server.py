@@ -10,7 +10,7 @@ from types import TracebackType
 from zchat.broker.counters import Counters
 from zchat.broker.lag import Lag
 from zchat.broker.limits import HIGH_WATER_MARK, MAX_MESSAGE, NAMES
-from zchat.broker.loop import Loop
+from zchat.broker.loop import FIELDS, Loop
 from zchat.broker.settings import DEFAULT_ROOMS, Settings
 from zchat.broker.stats import Figures, figures
 from zchat.broker.store import open_store
@@ -163,6 +163,6 @@ class Broker:
         except BaseException as error:
             self._error = error
             if self._ready.is_set():  # else whoever waits for the start is told
-                log.exception("the broker has failed")
+                log.exception("the broker has failed", extra={FIELDS: {"event": "failed"}})
         finally:
             self._ready.set()

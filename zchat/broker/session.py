@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from math import inf
 from typing import TYPE_CHECKING
 
 from zchat.broker.limits import RETRY_FIRST
@@ -26,6 +27,7 @@ class Session:
     the direct rooms that it is to be invited to; both are told in state frames. `frames` counts
     those of this connection, `shown` is the one that is out (0: none), `queued` says that it is on
     the list of those to send one.
+    `noted` is when the log was last told that frames could not be sent, `unnoted` counts those since.
     """
 
     __slots__ = (
@@ -41,6 +43,7 @@ class Session:
         "invitations",
         "mark",
         "members",
+        "noted",
         "present",
         "producer",
         "queued",
@@ -50,6 +53,7 @@ class Session:
         "stale",
         "token",
         "unanswered",
+        "unnoted",
         "user",
     )
 
@@ -78,6 +82,8 @@ class Session:
         self.backoff = RETRY_FIRST
         self.gone = False
         self.ended = False
+        self.noted = -inf
+        self.unnoted = 0
 
     def connect(self, routing_id: bytes, connection: int, mark: int, now: float) -> None:
         """Go on over a fresh connection: what the old one was owed is no longer owed, and dropped already."""

@@ -18,7 +18,8 @@ from platformdirs import user_data_dir
 from zchat.address import host_and_port
 from zchat.broker import DEFAULT_ROOMS, Broker
 from zchat.broker.limits import HIGH_WATER_MARK, MAX_HIGH_WATER_MARK, MAX_MESSAGE, MAX_NAMES, MAX_SESSIONS, NAMES
-from zchat.cli.options import check_address, check_names, log_level
+from zchat.cli.logs import log_format, log_level
+from zchat.cli.options import check_address, check_names
 from zchat.cli.show import counted, harmless
 from zchat.defaults import DEFAULT_URL
 from zchat.errors import AddressError, StoreError
@@ -123,6 +124,7 @@ def _check_days(context: click.Context, parameter: click.Parameter, days: float)
     "  [default: nowhere; wants zchat[metrics]]",
 )
 @log_level
+@log_format
 def broker(
     bind: tuple[str, ...],
     store: str | None,

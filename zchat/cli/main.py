@@ -12,8 +12,8 @@ from zchat import __version__
 from zchat.cli.broker import broker
 from zchat.cli.client import client
 from zchat.cli.failures import WRONG_USAGE, Program
+from zchat.cli.logs import log_level
 from zchat.cli.members import members
-from zchat.cli.options import log_level
 from zchat.cli.rooms import rooms
 from zchat.cli.send import send
 from zchat.cli.stats import stats

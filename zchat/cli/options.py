@@ -2,39 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
-from zchat.cli.show import harmless
+from zchat.cli.logs import log_level
 from zchat.defaults import DEFAULT_URL
 from zchat.errors import BadName
 from zchat.names import DIRECT, check_name
-
-LEVELS = ("debug", "info", "warning", "error")
 
 MAX_PORT = 65_535
 """TCP has 16 bits for a port; libzmq takes a larger number and drops what is above them."""
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-class _HarmlessFormatter(logging.Formatter):
-    """Keep what others sent from steering the terminal by way of a log record."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return "\n".join(map(harmless, super().format(record).split("\n")))
-
-
-def _begin_logging(context: click.Context, parameter: click.Parameter, level: str | None) -> None:
-    if level is None:
-        return
-    handler = logging.StreamHandler()
-    handler.setFormatter(_HarmlessFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 
 
 def check_address(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
@@ -72,17 +54,6 @@ def check_names(kind: str) -> Callable[[click.Context, click.Parameter, Any], An
         return value
 
     return check
-
-
-def log_level(command: F) -> F:
-    """Add `--log-level`."""
-    return click.option(
-        "--log-level",
-        type=click.Choice(LEVELS, case_sensitive=False),
-        expose_value=False,
-        callback=_begin_logging,
-        help="Log to standard error from this level on.  [default: no log]",
-    )(command)
 
 
 def connecting(command: F) -> F:

@@ -1,0 +1,91 @@
+"""The log on standard error: one line an event, as text or as JSON."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from zchat.broker.loop import FIELDS
+from zchat.cli.show import INDENT, harmless, json_line
+
+LEVELS = ("debug", "info", "warning", "error")
+
+FORMATS = ("text", "json")
+
+DEFAULT_LEVEL = "info"
+"""Where a format is asked for and no level."""
+
+
+class TextFormatter(logging.Formatter):
+    """Keep what others sent from steering the terminal, or passing for a line, by way of a log record.
+
+    What follows an event's own line, a traceback, is indented.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging's name)
+        """Return an event as one line."""
+        return harmless(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 (logging's name)
+        """Return a traceback in lines of its own."""
+        return "\n".join(INDENT + harmless(line) for line in super().formatException(ei).split("\n"))
+
+
+class JsonFormatter(logging.Formatter):
+    """Write an event as one JSON object in ASCII: `time`, `level`, `logger`, `message`, then what it is about."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the object."""
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        fields: dict[str, Any] = {
+            "time": time,
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        fields |= getattr(record, FIELDS, {})
+        if record.exc_info:
+            fields["exception"] = self.formatException(record.exc_info)
+        return json_line(fields)
+
+
+_LEVEL, _FORMAT = "zchat.log_level", "zchat.log_format"  # a command's context and the program's share what is noted
+
+
+def _choose(key: str) -> Callable[[click.Context, click.Parameter, str | None], None]:
+    def callback(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+        if value is not None:
+            context.meta[key] = value
+            _begin(context.meta.get(_LEVEL, DEFAULT_LEVEL), context.meta.get(_FORMAT, "text"))
+
+    return callback
+
+
+def _begin(level: str, form: str) -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+
+
+log_level = click.option(
+    "--log-level",
+    type=click.Choice(LEVELS, case_sensitive=False),
+    expose_value=False,
+    callback=_choose(_LEVEL),
+    help="Log to standard error from this level on.  [default: no log]",
+)
+
+log_format = click.option(
+    "--log-format",
+    type=click.Choice(FORMATS, case_sensitive=False),
+    expose_value=False,
+    callback=_choose(_FORMAT),
+    help=f"A line of text or a JSON object for each event; without a level, log from {DEFAULT_LEVEL} on.",
+)
