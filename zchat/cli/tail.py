@@ -9,18 +9,24 @@ from functools import partial
 
 import click
 
-from zchat import Client
+from zchat import Client, Room
 from zchat.cli.connection import connect
-from zchat.cli.failures import room_named, tell
+from zchat.cli.failures import interruptible, room_named, tell
 from zchat.cli.options import check_room, connecting
-from zchat.cli.show import Display, gap_text, json_line, link_text
+from zchat.cli.output import Output
+from zchat.cli.resume import Resume
+from zchat.cli.show import gap_text, link_text
+from zchat.errors import DeadlineExceeded
 from zchat.events import Disconnected, Event, Gap, Reconnected
-from zchat.messages import GapReason, Message
+from zchat.messages import GapReason, Message, Position
 from zchat.names import fold
 from zchat.wire import MAX_INT
 
 PAGE = 1000
 """Messages asked for at once: few requests, and little memory for a long history."""
+
+SILENCE = 5.0
+"""Seconds that `--resume` without `-f` waits for the next of the messages that are there."""
 
 LOOK = 1.0
 """Seconds after which a quiet `-f` looks whether anyone still reads its output."""
@@ -35,6 +41,7 @@ LOOK = 1.0
     "--after", type=click.IntRange(0, MAX_INT), metavar="SEQ", help="Begin behind message SEQ (0: at the start)."
 )
 @click.option("--unread", is_flag=True, help="Begin with what is new to you, and mark as read what is shown.")
+@click.option("--resume", metavar="FILE", help="Go on where the last run ended, which FILE keeps.")
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is said from now on, until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line: room, seq, timestamp, user, body.")
 @connecting
@@ -45,6 +52,7 @@ def tail(
     count: int | None,
     after: int | None,
     unread: bool,
+    resume: str | None,
     follow: bool,
     as_json: bool,
 ) -> None:
@@ -56,6 +64,7 @@ def tail(
       zchat tail -n 0 -f Builds | grep FAIL   what comes, filtered
       zchat tail --after 0 --json General     everything, for a program
       zchat tail --unread General             what you have not read yet
+      zchat tail -f --resume seen General     go on where the last run ended
 
     In JSON, timestamp is in microseconds since 1970 (UTC), and a body that is no text keeps
     its form; what JSON lacks becomes {"$bytes": base64}, {"$float": "NaN"},
@@ -65,7 +74,22 @@ def tail(
     """
     if (count is not None) + (after is not None) + unread > 1:
         raise click.UsageError("-n, --after and --unread exclude each other; leave all but one out")
-    output = _Output(as_json)
+    if resume is not None and unread:
+        raise click.UsageError("--resume and --unread exclude each other; leave one of them out")
+    output = Output(as_json)
+    if resume is not None:
+        last = 10 if count is None else count
+        _resumed(
+            url,
+            user,
+            room,
+            lambda end: max(0, end - last) if after is None else min(after, end),
+            after is not None,
+            follow,
+            resume,
+            output,
+        )
+        return
     with connect(url, user) as client:
         with room_named(room):
             followed = client.join(room, create=False) if follow else None
@@ -82,32 +106,40 @@ def tail(
             _follow(client, output)
 
 
-class _Output:
-    """Write messages to standard output, whole batches at a time.
+def _resumed(
+    url: str,
+    user: str | None,
+    room: str,
+    begin: Callable[[int], int],
+    asked: bool,
+    follow: bool,
+    path: str,
+    output: Output,
+) -> None:
+    """Go on behind the position that a file keeps; if it keeps none, behind `begin` of the log's end.
 
-    `written` is called with the seq of the last message of each batch that was written.
+    `asked`: whoever runs it said where to begin, and is told if that isn't kept any more.
     """
-
-    written: Callable[[int], object] | None = None
-
-    def __init__(self, as_json: bool) -> None:
-        self._as_json = as_json
-        self._display = Display()
-        self._clean = True
-        self._last = 0
-
-    def write(self, message: Message) -> None:
-        line = json_line(message._asdict()) if self._as_json else self._display.message(message)
-        sys.stdout.write(line + "\n")
-        self._clean = False
-        self._last = message.seq
-
-    def flush(self) -> None:
-        if not self._clean:
-            sys.stdout.flush()
-            self._clean = True
-            if self.written is not None:
-                self.written(self._last)
+    with connect(url, user) as client, Resume(path, room, client.user) as resume, interruptible():
+        kept = resume.position
+        with room_named(room):
+            joined = client.join(room, after=kept, create=False)
+            newest = client.history(room, limit=1)
+        start = joined.position
+        output.last = start.seq if kept else begin(start.seq)
+        output.where = lambda: Position(start.epoch, output.last)
+        output.resume = resume
+        try:
+            if kept is None:
+                _history(client, room, output.last, start.seq, asked=asked, output=output)
+            output.where = lambda: joined.position
+            output.flush()
+            if follow:
+                _follow(client, output)
+            elif kept is not None:
+                _catch_up(client, joined, newest[-1].seq if newest else 0, output)
+        finally:
+            output.close()
 
 
 def _read_upto(client: Client, room: str) -> int:
@@ -118,7 +150,7 @@ def _read_upto(client: Client, room: str) -> int:
     return 0
 
 
-def _history(client: Client, room: str, after: int, upto: int, asked: bool, output: _Output) -> None:
+def _history(client: Client, room: str, after: int, upto: int, asked: bool, output: Output) -> None:
     """Write what lies after `after` up to `upto`; tell a gap at the front only if its start was `asked` for."""
     while after < upto:
         page = client.history(room, after=after, before=upto + 1, limit=PAGE)
@@ -132,13 +164,40 @@ def _history(client: Client, room: str, after: int, upto: int, asked: bool, outp
         after = page[-1].seq if page else upto
 
 
-def _follow(client: Client, output: _Output) -> None:
-    for message in _coming(client):
-        if message is None:
+def _follow(client: Client, output: Output) -> None:
+    for number, message in enumerate(_coming(client), 1):
+        if message is not None:
+            output.write(message)
+        if message is None or number % PAGE == 0:
             output.flush()
             _stop_if_nobody_reads()
+
+
+def _catch_up(client: Client, room: Room, end: int, output: Output) -> None:
+    """Write what comes until the room is read up to `end`; a log that ends before the position owes a gap first.
+
+    Raises:
+        DeadlineExceeded: nothing came.
+    """
+    parted = room.position.seq > end
+    while parted or room.position.seq < end:
+        for event in client.events(timeout=SILENCE):
+            message = _message(event)
+            if message is not None:
+                output.write(message)
+                if message.seq < end or parted:
+                    continue
+            output.flush()
+            if isinstance(event, Gap) and event.reason != GapReason.TRIMMED:
+                parted, end = False, max((each.seq for each in client.history(room.name, limit=1)), default=0)
+            break
         else:
+            raise DeadlineExceeded(f"the broker sent nothing of {room.name} for {SILENCE:g} s; try again")
+    for event in client.events(timeout=0):  # a gap that is of no length
+        message = _message(event)
+        if message is not None:
             output.write(message)
+    output.flush()
 
 
 def _coming(client: Client) -> Iterator[Message | None]:
