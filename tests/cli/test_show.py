@@ -158,3 +158,9 @@ def test_a_time_is_local_with_its_date_unless_that_is_todays() -> None:
     assert local_time(NOON) == "2026-03-01 12:00:00"
     assert local_time(NOON, TODAY) == "12:00:00"
     assert local_time(1 << 62) == "--:--:--"
+
+
+def test_a_name_can_not_pass_for_the_mark_before_another_name() -> None:
+    assert shown("hi", user="» bob") == "[12:00:00] <U+00BB> bob: hi"
+    assert shown("hi", user="… bob") == "[12:00:00] <U+2026> bob: hi"
+    assert shown("hi", user="b»b") == "[12:00:00] b»b: hi"

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 from pathlib import Path
+
+import pytest
 
 import zchat
 from tests.cli.terminals import Terminal, Tmux
@@ -266,7 +270,7 @@ def test_what_is_said_without_a_broker_waits_in_sight_until_it_is_stored(tmux: T
         alice.until("\n… #General: half a line\nGeneral>", status="offline")
         for text in ("two", "three", "four"):
             alice.type(text, "Enter")
-        alice.until("… #General: three\n… and 1 more wait to be stored\nGeneral>", status="offline")
+        alice.until("… #General: three\n… and 1 more wait\nGeneral>", status="offline")
         alice.type("I type on")
         mortal.start()
         said = "".join(f"[12:00:00] alice: {text}\n" for text in ("half a line", "two", "three", "four"))
@@ -293,9 +297,8 @@ def test_what_is_said_last_is_stored_before_one_leaves_and_else_told(tmux: Tmux,
         carol.type("too late", "Enter")
         carol.until("… #General: too late\nGeneral>")
         carol.keys("C-d")
-        carol.until(
-            "* 1 message not stored yet: waiting 5 s, Ctrl-C gives up\n", "! not stored: too late (", "exit code 0"
-        )
+        carol.until("* 1 message not stored yet: waiting 5 s", "zchat: 1 message of yours", "exit code 1")
+        assert "! not stored: too late (you left before the broker answered)" in carol.screen()
 
 
 def test_a_chat_that_is_refused_for_good_ends_with_one_line(tmux: Tmux) -> None:
@@ -309,3 +312,53 @@ def test_a_chat_that_is_refused_for_good_ends_with_one_line(tmux: Tmux) -> None:
             alice.until("zchat: ", "exit code 1")
     assert "half a li" not in alice.screen()
     assert "Traceback" not in alice.screen()
+
+
+def test_what_was_typed_for_a_room_one_could_not_reach_is_not_said_elsewhere(tmux: Tmux, tmp_path: Path) -> None:
+    with Mortal(f"sqlite:{tmp_path / 'z.db'}") as mortal:
+        alice = Terminal(tmux, "alice", 80, "--connect", mortal.url)
+        alice.until("you are in General\n", "General>")
+        mortal.kill()
+        alice.until("trying again\n", "General>", status="offline")
+        alice.type("/msg carol", "Enter")
+        alice.type("a secret", "Enter")
+        alice.until("… /msg carol\n… a secret\nGeneral>", status="offline")
+        told = "! not said: a secret (it was typed for where you could not go)\n"
+        alice.until("! joining @carol: the broker did not answer within 5 s\n", told, "General>")
+        mortal.start()
+        alice.until("* connected again\n", "General>", status="online")
+        alice.type("/list", "Enter", "C-c")
+        alice.until("exit code 130")
+        with zchat.Client(mortal.url, user="bob") as bob:
+            assert bob.history("General") == []
+
+
+def test_what_was_typed_before_is_searched_for(tmux: Tmux, broker: Broker) -> None:
+    alice = Terminal(tmux, "alice", 80)
+    alice.until("you are in General\n", "General>")
+    for text in ("hey alice", "something else"):
+        alice.type(text, "Enter")
+        alice.until(f"alice: {text}\n", "General>")
+    alice.keys("C-r")
+    alice.type("ali")
+    alice.until("General> hey alice", "I-search backward: ali")
+    alice.keys("Enter")
+    alice.until("General> hey alice")
+    alice.keys("C-o", "C-z", "M-#")  # which take lines away elsewhere
+    alice.type("!", "Enter")
+    alice.until("!\n", "General>")
+    assert re.search(r"alice: (hey alice!|hey !alice|!hey alice)\n", alice.screen())
+
+
+@pytest.mark.parametrize(("number", "code"), [("TERM", 143), ("HUP", 129)])
+def test_a_signal_ends_the_chat_like_ctrl_c_and_its_user_leaves(
+    tmux: Tmux, broker: Broker, number: str, code: int
+) -> None:
+    with zchat.Client(broker.url, user="bob") as bob:
+        room = bob.join("General")
+        alice = Terminal(tmux, "alice", 80, before="echo $$; exec ")
+        alice.until("you are in General\n", "General>")
+        alice.type("a draft")
+        alice.until("General> a draft")
+        os.kill(int(alice.screen().split()[0]), getattr(signal, f"SIG{number}"))
+        eventually(lambda: [member.user for member in room.members()] == ["bob"], "alice has left")

@@ -8,7 +8,7 @@ from threading import Lock
 from typing import NamedTuple
 
 from zchat import Client, Room
-from zchat.cli.commands import COMMANDS, Quit
+from zchat.cli.commands import COMMANDS, Quit, goes_elsewhere
 from zchat.cli.listings import MEMBERS_SHOWN, member_lines, room_lines
 from zchat.cli.news import News
 from zchat.cli.outbox import Draft, Outbox
@@ -21,6 +21,9 @@ from zchat.errors import ConnectionLost, OutcomeUnknown, UsageError, ZchatError
 from zchat.events import Disconnected, Event, Gap, Invited, Reconnected
 from zchat.messages import Message
 from zchat.names import DIRECT, fold
+
+UNSAID_SHOWN = 3
+"""Texts named that were not said: of more it is told how many they are."""
 
 QUOTED_CELLS = 60
 """Columns shown of what could not be stored: enough to know it by, Up brings all of it back."""
@@ -69,11 +72,14 @@ class Chat:
     ) -> None:
         self.changed: Callable[[], None] = lambda: None
         self.fits: Fits | None = None
+        self.unstored = 0  # of what was said: what could not be stored
+        self.leaving = False
         self.outbox = None if waits else Outbox(lambda message: self._show_messages([message]), self._not_stored)
         self._show = show
         self._manners = manners
         self._own_name = own_name
         self._user = ""  # until one is in a room
+        self.astray = False
         self.presence = Presence(self.tell, quiet=manners.quiet)
         self.presence.changed = lambda: self.changed()
         self._showing = Lock()
@@ -127,16 +133,28 @@ class Chat:
     def enter(self, line: str) -> bool:
         """Do what a typed line says, as `do`; what goes wrong is told and the conversation goes on.
 
+        `astray` is then whether the line was to go to another room: what was typed behind it was meant for that.
+
         Raises:
             ConnectionLost: the client has ended; OutcomeUnknown: what was said went with it.
         """
+        self.astray = False
         try:
             return self.do(line)
         except ZchatError as error:
             if ends(error):
                 raise
             self.complain(str(error))
+            self.astray = goes_elsewhere(line)
         return True
+
+    def unsaid(self, texts: list[str], why: str) -> None:
+        """Tell what was not said, the first of it by name."""
+        self.unstored += len(texts)
+        for text in texts[:UNSAID_SHOWN]:
+            self.complain(f"not said: {cut(harmless(text), QUOTED_CELLS)} ({why})")
+        if len(texts) > UNSAID_SHOWN:
+            self.complain(f"and {len(texts) - UNSAID_SHOWN} more")
 
     def do(self, line: str) -> bool:
         """Do what a line says; return whether the conversation goes on.
@@ -278,8 +296,10 @@ class Chat:
             self._show_messages([room.send(text)])
 
     def _not_stored(self, draft: Draft, error: ZchatError) -> None:
+        self.unstored += 1
         perhaps = "perhaps not stored" if isinstance(error, OutcomeUnknown) else "not stored"
-        self.complain(f"{perhaps}: {cut(harmless(draft.text), QUOTED_CELLS)} ({error})")
+        why = "you left before the broker answered" if self.leaving else error
+        self.complain(f"{perhaps}: {cut(harmless(draft.text), QUOTED_CELLS)} ({why})")
 
     def _in_a_room(self) -> Room:
         if self._current is None:

@@ -96,7 +96,7 @@ def _help(chat: Chat, argument: str) -> None:
     rows = [(f"{command.word} {command.argument}".rstrip(), command.help) for command in COMMANDS.values()]
     rows += [("//TEXT", "say a line that begins with /")]
     if chat.outbox is not None:  # on a terminal
-        rows += [("Alt-Enter", "a new line"), ("Tab", "complete a command or a name")]
+        rows += [("Alt-Enter", "a new line"), ("Tab", "complete a command or a name"), ("Up, Ctrl-R", "what you typed")]
     for line in table(rows):
         chat.tell(line)
 

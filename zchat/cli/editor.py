@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
+import time
 
 from prompt_toolkit.application import Application
 from prompt_toolkit.buffer import Buffer
-from prompt_toolkit.filters import Condition
+from prompt_toolkit.filters import Condition, has_focus
 from prompt_toolkit.history import InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.key_binding.bindings.completion import display_completions_like_readline
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.layout import BufferControl, ConditionalContainer, FormattedTextControl, HSplit, Layout, Window
 from prompt_toolkit.layout.dimension import Dimension
+from prompt_toolkit.widgets import SearchToolbar
 
 from zchat.cli.chat import Chat
 from zchat.cli.completion import ChatCompleter
+from zchat.cli.entered import Entered
+from zchat.cli.failures import INTERRUPTED
 from zchat.cli.paint import fragments
 from zchat.cli.show import INDENT, Display, counted, cut, harmless
 from zchat.cli.status import ROOM_CELLS, status_line
@@ -36,37 +39,49 @@ FOOT = 3
 WAITING_SHOWN = 3
 """Messages shown that wait to be stored; of more how many they are."""
 
+NOTICE_SECONDS = 4.0
+"""Seconds that a notice stands in for the status line: long enough to be read."""
+
 REFRESH_SECONDS = 1.0
 """Seconds after which the status line is drawn anew: how many are here isn't told by an event each time."""
 
 
-class Interrupted(Exception):
-    """Tell that Ctrl-C was typed: a KeyboardInterrupt in a task would tear the event loop down."""
+class Left(Exception):
+    """Tell that Ctrl-C or a signal ended the chat: a KeyboardInterrupt in a task would tear the event loop down.
+
+    `code` is what the program exits with.
+    """
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
 
 
 class Editor:
-    """Take lines from the keyboard into `lines`, None behind the last. The event loop's thread."""
+    """Take lines from the keyboard into `lines`. The event loop's thread."""
 
     def __init__(self, chat: Chat) -> None:
         self._chat = chat
         self._pasted = ""
         self._notice = ""
-        self.lines: asyncio.Queue[str | None] = asyncio.Queue()
+        self._noticed_at = 0.0
+        self.lines = Entered()
         self._buffer = Buffer(
             completer=ChatCompleter(chat), history=InMemoryHistory(), multiline=True, on_text_changed=self._changed
         )
+        search = SearchToolbar(text_if_not_searching="")
         waiting = Window(FormattedTextControl(self._waiting), dont_extend_height=True)
         text = Window(
-            BufferControl(self._buffer),
+            BufferControl(self._buffer, search_buffer_control=search.control, preview_search=True),
             height=Dimension(min=1, max=ROWS),
             get_line_prefix=self._prefix,
             wrap_lines=True,
             dont_extend_height=True,
         )
         status = Window(FormattedTextControl(self._status), height=1, style="reverse")
-        some_wait = Condition(lambda: chat.outbox is not None and bool(chat.outbox.waiting))
+        some_wait = Condition(lambda: bool(self._waiting()))
         self.app: Application[None] = Application(
-            Layout(HSplit([ConditionalContainer(waiting, some_wait), text, status]), text),
+            Layout(HSplit([ConditionalContainer(waiting, some_wait), text, search, status]), text),
             key_bindings=self._keys(),
             erase_when_done=True,
             refresh_interval=REFRESH_SECONDS,
@@ -96,9 +111,10 @@ class Editor:
 
     def _waiting(self) -> str:
         drafts = self._chat.outbox.waiting if self._chat.outbox is not None else []
-        lines = [f"… #{harmless(draft.room.name)}: {harmless(draft.text)}" for draft in drafts[:WAITING_SHOWN]]
-        if len(drafts) > WAITING_SHOWN:
-            lines.append(f"… and {len(drafts) - WAITING_SHOWN} more wait to be stored")
+        lines = [f"… #{harmless(draft.room.name)}: {harmless(draft.text)}" for draft in drafts]
+        lines += [f"… {harmless(line)}" for line in self.lines.waiting]
+        if len(lines) > WAITING_SHOWN:
+            lines[WAITING_SHOWN:] = [f"… and {len(lines) - WAITING_SHOWN:,} more wait"]
         return "\n".join(cut(line, self.width) for line in lines)
 
     def _prefix(self, line: int, part: int) -> str:
@@ -109,7 +125,14 @@ class Editor:
     def _status(self) -> str:
         if self._pasted:
             return self._question()
-        return cut(self._notice, self.width) if self._notice else status_line(self._chat.status, self.width)
+        status = self._chat.status
+        if self._notice and status.connected and time.monotonic() - self._noticed_at < NOTICE_SECONDS:
+            return cut(self._notice, self.width)
+        return status_line(status, self.width)
+
+    def _note(self, text: str) -> None:
+        self._notice = text
+        self._noticed_at = time.monotonic()
 
     def _question(self) -> str:
         lines = counted(len(self._pasted_lines()), "line")
@@ -125,30 +148,37 @@ class Editor:
     def _keys(self) -> KeyBindings:
         keys = KeyBindings()
         asking = Condition(lambda: bool(self._pasted))
+        writing = has_focus(self._buffer) & ~asking
         empty = Condition(lambda: not self._buffer.text)
 
-        @keys.add("enter", filter=~asking)
+        @keys.add("enter", filter=writing)
         def _(event: KeyPressEvent) -> None:
             self._enter()
 
-        @keys.add("escape", "enter", filter=~asking)
+        @keys.add("escape", "enter", filter=writing)
         def _(event: KeyPressEvent) -> None:
             self._buffer.insert_text("\n")
 
-        @keys.add("tab", filter=~asking)
+        @keys.add("tab", filter=writing)
         def _(event: KeyPressEvent) -> None:
             display_completions_like_readline(event)
 
-        @keys.add("c-c", filter=~asking)
+        @keys.add("c-c", filter=writing)
         @keys.add("<sigint>")
         def _(event: KeyPressEvent) -> None:
-            event.app.exit(exception=Interrupted())
+            self.leave(INTERRUPTED)
 
-        @keys.add("c-d", filter=empty & ~asking)
+        @keys.add("c-d", filter=empty & writing)
         def _(event: KeyPressEvent) -> None:
-            self.lines.put_nowait(None)
+            self.lines.end()
 
-        @keys.add(Keys.BracketedPaste, filter=~asking)
+        @keys.add("c-o", filter=writing)
+        @keys.add("c-z", filter=writing)
+        @keys.add("escape", "#", filter=writing)
+        def _(event: KeyPressEvent) -> None:
+            """Do nothing: elsewhere these keys take the line away, or write themselves into it."""
+
+        @keys.add(Keys.BracketedPaste, filter=writing)
         def _(event: KeyPressEvent) -> None:
             self._paste(event.data)
 
@@ -174,6 +204,11 @@ class Editor:
 
         return keys
 
+    def leave(self, code: int) -> None:
+        """End the chat at once; the program exits with `code`."""
+        if self.app.is_running and self.app.future and not self.app.future.done():
+            self.app.exit(exception=Left(code))
+
     def _enter(self) -> None:
         """Take the line, unless too many wait to be done."""
         line = self._buffer.text
@@ -182,11 +217,12 @@ class Editor:
         elif self._have_place(1):
             self._buffer.append_to_history()
             self._buffer.reset()
-            self.lines.put_nowait(line)
+            self.lines.put(line)
 
     def _have_place(self, lines: int) -> bool:
-        if self.lines.qsize() and self.lines.qsize() + lines > LINES_WAITING:
-            self._notice = f"{self.lines.qsize()} lines wait to be done: press Enter again later"
+        waiting = len(self.lines.waiting)
+        if waiting and waiting + lines > LINES_WAITING:
+            self._note(f"{counted(waiting, 'line')} of yours wait to be done: press Enter again later")
             return False
         self._notice = ""
         return True
@@ -207,8 +243,8 @@ class Editor:
         lines = self._pasted_lines()
         if len(lines) > LINES_PASTED:
             self._pasted = ""
-            self._notice = f"more than {LINES_PASTED:,} lines: zchat send ROOM < FILE says them"
+            self._note(f"more than {LINES_PASTED:,} lines: zchat send ROOM < FILE says them")
         elif self._have_place(len(lines)):
             self._pasted = ""
             for line in lines:
-                self.lines.put_nowait(f"/{line}" if line.startswith("/") else line)
+                self.lines.put(f"/{line}" if line.startswith("/") else line)

@@ -61,6 +61,15 @@ class Outbox:
         with self._moved:
             return list(self._drafts)
 
+    def withdraw(self) -> list[Draft]:
+        """Return what nobody has begun to send, and forget it. Any thread but the outbox's."""
+        with self._moved:
+            drafts = list(self._drafts)[1:]
+            for _ in drafts:
+                self._drafts.pop()
+            self._moved.notify_all()
+        return drafts
+
     def drain(self, seconds: float) -> None:
         """Wait until everything is stored or has failed, so many seconds at most. Any thread but the outbox's."""
         with self._moved:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from threading import Lock, Timer
 
-from zchat.cli.show import cells, harmless
+from zchat.cli.show import cells, harmless_name
 from zchat.events import Crowd, Event, MemberJoined, MemberLeft, Typing
 from zchat.names import DIRECT, fold
 
@@ -74,7 +74,7 @@ class Presence:
         """Return who is typing in a room, in few words; "" if nobody is."""
         with self._lock:
             crowd = self._crowds.get(fold(room))
-            names = [harmless(name) for name in self._typing.get(fold(room), {}).values()]
+            names = [harmless_name(name) for name in self._typing.get(fold(room), {}).values()]
         count = crowd.typing if crowd else len(names)
         if not count:
             return ""
@@ -120,7 +120,7 @@ class Presence:
                     return
             for room, users in moved.items():
                 for came, what in ((True, "came to"), (False, "left")):
-                    names = [user for user, has_come in users.values() if has_come == came]
+                    names = [harmless_name(user) for user, has_come in users.values() if has_come == came]
                     if names:
                         self._tell(f"{_listed(names)} {what} {room}")
 

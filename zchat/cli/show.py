@@ -26,6 +26,9 @@ _KEPT = frozenset((0x200C, 0x200D))
 _FLAG = re.compile("\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{3,6}\U000e007f")
 """A region's flag, whose tags are format characters: anywhere else they could carry text that nobody sees."""
 
+_NOT_A_NAMES = re.compile(r":(?!\w)|^[»…]")
+"""What stands behind a name in front of its text, and, before it, that it says one's own name, or waits."""
+
 _MARKED = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
 """Categories that steer a terminal or hide: controls, formats (bidi among them), surrogates, line ends."""
 
@@ -63,8 +66,8 @@ def _marked(text: str) -> str:
 
 
 def harmless_name(name: str) -> str:
-    """Return a name like `harmless`, with a mark for a `:` that could pass for the end of the name."""
-    return re.sub(r":(?!\w)", "<U+003A>", harmless(name))
+    """Return a name like `harmless`, with marks for what could pass for its end or for what stands before one."""
+    return _NOT_A_NAMES.sub(lambda found: f"<U+{ord(found[0]):04X}>", harmless(name))
 
 
 def harmless_lines(text: str) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections import deque
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import partial
 from threading import Condition
 
@@ -19,9 +21,11 @@ from prompt_toolkit.styles import Style
 from zchat import Client
 from zchat.cli.chat import Chat, Manners
 from zchat.cli.connection import connect
-from zchat.cli.editor import Editor, Interrupted
+from zchat.cli.editor import Editor, Left
+from zchat.cli.failures import Interrupted
 from zchat.cli.paint import fragments
 from zchat.cli.show import counted
+from zchat.errors import ZchatError
 
 WAITING = 1000
 """Texts that wait to be drawn before whoever brings more has to wait: a second of a busy room."""
@@ -50,8 +54,10 @@ def run(url: str, user: str | None, rooms: tuple[str, ...], manners: Manners) ->
     with connect(url, user, chat.on_event) as client:
         try:
             asyncio.run(_converse(client, chat, screen, rooms))
-        except Interrupted:
-            raise KeyboardInterrupt from None
+        except Left as left:
+            raise Interrupted(left.code) from None
+    if chat.unstored:
+        raise ZchatError(f"{counted(chat.unstored, 'message')} of yours could not be stored, as told above")
 
 
 async def _converse(client: Client, chat: Chat, screen: Screen, rooms: tuple[str, ...]) -> None:
@@ -65,15 +71,20 @@ async def _converse(client: Client, chat: Chat, screen: Screen, rooms: tuple[str
     outbox = chat.outbox
 
     async def do_lines() -> None:
-        while (line := await editor.lines.get()) is not None:
+        while (line := await editor.lines.next()) is not None:
             if not await asyncio.to_thread(chat.enter, line):
                 break
+            if chat.astray and (texts := editor.lines.withdraw()):
+                chat.unsaid(texts, "it was typed for where you could not go")
 
     async def talk() -> None:
         with app.input.raw_mode():  # from the beginning, or what is typed before the editor is there is echoed
             await asyncio.to_thread(chat.begin, client, rooms)
             started = asyncio.Event()
             editing = asyncio.create_task(app.run_async(pre_run=started.set))
+            with suppress(NotImplementedError):  # Windows has none
+                for number in (signal.SIGTERM, signal.SIGHUP):
+                    asyncio.get_running_loop().add_signal_handler(number, editor.leave, 128 + number)
             starting = asyncio.create_task(started.wait())
             await asyncio.wait((editing, starting), return_when=asyncio.FIRST_COMPLETED)
             doing = asyncio.create_task(do_lines())
@@ -97,6 +108,10 @@ async def _converse(client: Client, chat: Chat, screen: Screen, rooms: tuple[str
         await asyncio.wait((talking, watching), return_when=asyncio.FIRST_COMPLETED)
         await asyncio.wait((talking,))
     finally:
+        chat.leaving = True
+        texts = [draft.text for draft in outbox.withdraw()] + editor.lines.withdraw()
+        if texts:
+            await asyncio.to_thread(chat.unsaid, texts, "you left before")
         await asyncio.to_thread(client.close)
         await asyncio.to_thread(outbox.end, DRAIN_SECONDS)
         screen.end()
@@ -172,13 +187,14 @@ class Screen:
 
     def _draw_anew(self, output: Output) -> None:
         size = output.get_size()
-        lines = 0
+        left = size.rows - FOOT
         texts: list[str] = []
         for text in reversed(self._latest):
-            lines += sum(part.count("\n") for _, part in fragments(text, size.columns)) + 1
-            if lines > size.rows - FOOT:
+            lines = "".join(part for _, part in fragments(text, size.columns)).split("\n")
+            texts.append(text if len(lines) <= left else "\n".join(lines[len(lines) - left :]))
+            left -= len(lines)
+            if left <= 0:
                 break
-            texts.append(text)
         output.erase_screen()
         output.cursor_goto(0, 0)
         _write(output, texts[::-1])
