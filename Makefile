@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 BENCHMARKS := $(filter-out benchmarks/yardstick.py,$(sort $(wildcard benchmarks/[a-z]*.py)))
 
-.PHONY: help run test check simulate soak format bench clean
+.PHONY: help run test check simulate soak format bench pictures clean
 
 help:
 	@echo 'make run      install into $(VENV) and start a broker'
@@ -14,6 +14,7 @@ help:
 	@echo 'make simulate run SEEDS=100 or SECONDS=60 of the simulation, from FIRST=n, or SEED=n again'
 	@echo 'make soak     put real processes under fault for MINUTES=10'
 	@echo 'make format   format the code and mend what the linter can mend'
+	@echo 'make pictures make the pictures of the README from real runs (needs tmux; some minutes)'
 	@echo 'make bench    run all benchmarks (many minutes)'
 	@echo 'make clean    remove everything that was made, $(VENV) too'
 	@echo
@@ -46,6 +47,10 @@ format: $(VENV)/installed-dev
 
 bench: $(VENV)/installed
 	@for script in $(BENCHMARKS); do echo "$$script:"; $(BIN)/python "$$script" || exit 1; done
+
+pictures: $(VENV)/installed-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[pictures]'
+	$(BIN)/python docs/pictures/make.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -346,8 +346,7 @@ def test_what_was_typed_before_is_searched_for(tmux: Tmux, broker: Broker) -> No
     alice.until("General> hey alice")
     alice.keys("C-o", "C-z", "M-#")  # which take lines away elsewhere
     alice.type("!", "Enter")
-    alice.until("!\n", "General>")
-    assert re.search(r"alice: (hey alice!|hey !alice|!hey alice)\n", alice.screen())
+    alice.until("alice: hey !alice\n", "General>")
 
 
 @pytest.mark.parametrize(("number", "code"), [("TERM", 143), ("HUP", 129)])

@@ -127,7 +127,7 @@ MUTATIONS: dict[str, list[Change]] = {
         ),
     ],
     "a session sent its own messages": [
-        Change(push.Pusher, "_serve", "if made is None or member.producer in made[2]:", "if made is None:")
+        Change(push.Pusher, "_serve", "if made is None or member.producer in made[3]:", "if made is None:")
     ],
     "what is held forgotten at a join": [Change(membership.Membership, "rejoin", "    return held", "    return 0")],
     "a member not woken by credit": [Change(push.Pusher, "credited", "if member.state is State.STARVED:", "if False:")],
