@@ -450,3 +450,13 @@ def test_a_store_is_named_by_its_url(tmp_path: Path) -> None:
 def test_a_url_that_names_no_store_is_told_those_there_are(url: str) -> None:
     with pytest.raises(UsageError, match=r"names no store: there are memory: and sqlite:PATH"):
         open_store(url)
+
+
+def test_commits_are_told_of_once_by_a_store_that_makes_them(store: Driver) -> None:
+    store.wait(lambda: True)
+    store.store.commits()
+    store.say("hello", "again")
+    told = store.store.commits()
+    assert bool(told) == store.keeps
+    assert all(commit.microseconds > 0 and commit.size > 0 for commit in told)
+    assert store.store.commits() == []
