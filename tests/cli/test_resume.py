@@ -66,7 +66,7 @@ def test_a_follower_that_is_ended_by_a_signal_goes_on_behind_its_last_line(
 ) -> None:
     say(broker.url, *map(str, range(5)))
     tail = ("tail", "--json", "--resume", str(file), "General")
-    running = start(*tail, "-f")
+    running = start(*tail, "-f", traced=False)
     running.until('"seq": 5,')
     say(broker.url, *map(str, range(3_000)))
     running.until('"seq": 3005,')
@@ -80,7 +80,7 @@ def test_a_follower_that_is_ended_by_a_signal_goes_on_behind_its_last_line(
 
 def test_a_signal_amid_a_stream_leaves_nothing_out(start: Start, zchat: Zchat, broker: Broker, file: Path) -> None:
     say(broker.url, *map(str, range(100_000)))
-    running = start("tail", "--json", "-f", "--after", "0", "--resume", str(file), "General")
+    running = start("tail", "--json", "-f", "--after", "0", "--resume", str(file), "General", traced=False)
     running.until('"seq": 30000,')
     running.process.send_signal(signal.SIGTERM)
     assert running.end() == 143
@@ -118,7 +118,7 @@ def test_a_killed_broker_is_waited_for_and_the_position_holds(
     with Mortal(f"sqlite:{tmp_path / 'z.db'}") as mortal:
         say(mortal.url, "first")
         tail = ("tail", "--json", "--resume", str(file), "General")
-        running = start(*tail, "-f", ZCHAT_URL=mortal.url)
+        running = start(*tail, "-f", traced=False, ZCHAT_URL=mortal.url)
         running.until('"seq": 1,')
         mortal.kill()
         mortal.start()
@@ -225,7 +225,7 @@ def test_a_direct_room_is_another_one_for_everybody(zchat: Zchat, broker: Broker
 
 def test_two_at_once_with_one_file_are_refused(start: Start, zchat: Zchat, broker: Broker, file: Path) -> None:
     say(broker.url, "one")
-    running = start("tail", "-f", "--resume", str(file), "General")
+    running = start("tail", "-f", "--resume", str(file), "General", traced=False)
     running.until("one")
     eventually(lambda: kept(file) == 1, "the file was replaced")
     done = zchat("tail", "--resume", str(file), "General")

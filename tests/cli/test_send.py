@@ -51,7 +51,7 @@ def test_a_stream_that_is_interrupted_tells_where_to_go_on(
 ) -> None:
     with zchat.Client(broker.url, user="bob") as bob:
         bob.join("General").send("before")
-    running = start(shell='seq 100000000 | exec "$@" send General', PYTHONUNBUFFERED="")
+    running = start(shell='seq 100000000 | exec "$@" send General', traced=False, PYTHONUNBUFFERED="")
     has_more_than(broker.url, 10_000)
     [sender] = [
         int(pid)
@@ -84,7 +84,7 @@ def environment_of(pid: str) -> str:
 
 def test_lines_in_flight_at_a_broker_that_stands_still_are_told_apart(start: Start, tmp_path: Path) -> None:
     with Mortal(f"sqlite:{tmp_path / 'z.db'}") as mortal:
-        running = start("send", "General", ZCHAT_URL=mortal.url)
+        running = start("send", "General", traced=False, ZCHAT_URL=mortal.url)
         running.write("one\ntwo\n")
         has_more_than(mortal.url, 1)
         mortal.freeze()
