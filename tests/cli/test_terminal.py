@@ -210,7 +210,7 @@ def test_direct_messages_and_the_lists_at_80_and_40_columns(tmux: Tmux, broker: 
     for terminal in (alice, bob):
         terminal.keys("C-l")
         terminal.type("/help", "Enter")
-        terminal.until("* /list ", "* //TEXT", ">")
+        terminal.until("* /list ", "* Up, Ctrl-R ", ">")
         terminal.compare(f"help-{80 if terminal is alice else 40}")
     bob.type("/quit", "Enter")
     bob.until("exit code 0")
