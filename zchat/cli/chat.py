@@ -152,7 +152,7 @@ class Chat:
         """Tell what was not said, the first of it by name."""
         self.unstored += len(texts)
         for text in texts[:UNSAID_SHOWN]:
-            self.complain(f"not said: {cut(harmless(text), QUOTED_CELLS)} ({why})")
+            self._complain_of("not said", text, why)
         if len(texts) > UNSAID_SHOWN:
             self.complain(f"and {len(texts) - UNSAID_SHOWN} more")
 
@@ -270,7 +270,7 @@ class Chat:
         room = self._current
         if room is None:
             return []
-        own = fold(self._client.user)
+        own = fold(self._user)
         return [member.user for member in room.members(timeout=COMPLETION_SECONDS) if fold(member.user) != own]
 
     def room_names(self) -> list[str]:
@@ -299,7 +299,10 @@ class Chat:
         self.unstored += 1
         perhaps = "perhaps not stored" if isinstance(error, OutcomeUnknown) else "not stored"
         why = "you left before the broker answered" if self.leaving else error
-        self.complain(f"{perhaps}: {cut(harmless(draft.text), QUOTED_CELLS)} ({why})")
+        self._complain_of(perhaps, draft.text, str(why))
+
+    def _complain_of(self, what: str, text: str, why: str) -> None:
+        self.complain(f"{what}: {cut(harmless(text), QUOTED_CELLS)} ({why})")
 
     def _in_a_room(self) -> Room:
         if self._current is None:

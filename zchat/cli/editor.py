@@ -19,7 +19,8 @@ from zchat.cli.chat import Chat
 from zchat.cli.completion import ChatCompleter
 from zchat.cli.entered import Entered
 from zchat.cli.failures import INTERRUPTED
-from zchat.cli.paint import fragments
+from zchat.cli.outbox import Outbox
+from zchat.cli.paint import rows
 from zchat.cli.show import INDENT, Display, counted, cut, harmless
 from zchat.cli.status import ROOM_CELLS, status_line
 from zchat.messages import Message
@@ -60,8 +61,9 @@ class Left(Exception):
 class Editor:
     """Take lines from the keyboard into `lines`. The event loop's thread."""
 
-    def __init__(self, chat: Chat) -> None:
+    def __init__(self, chat: Chat, outbox: Outbox) -> None:
         self._chat = chat
+        self._outbox = outbox
         self._pasted = ""
         self._notice = ""
         self._noticed_at = 0.0
@@ -79,16 +81,14 @@ class Editor:
             dont_extend_height=True,
         )
         status = Window(FormattedTextControl(self._status), height=1, style="reverse")
-        some_wait = Condition(lambda: bool(self._waiting()))
+        some_wait = Condition(lambda: bool(outbox.waiting or self.lines.waiting))
         self.app: Application[None] = Application(
             Layout(HSplit([ConditionalContainer(waiting, some_wait), text, search, status]), text),
             key_bindings=self._keys(),
             erase_when_done=True,
             refresh_interval=REFRESH_SECONDS,
         )
-        chat.changed = self.app.invalidate
-        if chat.outbox is not None:
-            chat.outbox.changed = self.app.invalidate
+        chat.changed = outbox.changed = self.app.invalidate
 
     @property
     def width(self) -> int:
@@ -97,12 +97,12 @@ class Editor:
 
     def fits(self, messages: list[Message]) -> int:
         """Return how many of the last messages fit above the foot of the screen, one at least. Any thread."""
-        rows = self.app.output.get_size().rows - FOOT
+        left = self.app.output.get_size().rows - FOOT
         display = Display()
         count = 0
         for message in reversed(messages):
-            rows -= 1 + sum(text.count("\n") for _, text in fragments(display.message(message), self.width))
-            if rows < 0:
+            left -= len(rows(display.message(message), self.width))
+            if left < 0:
                 break
             count += 1
         return max(1, count)
@@ -110,11 +110,12 @@ class Editor:
     # -- what is seen ------------------------------------------------------------------------------
 
     def _waiting(self) -> str:
-        drafts = self._chat.outbox.waiting if self._chat.outbox is not None else []
-        lines = [f"… #{harmless(draft.room.name)}: {harmless(draft.text)}" for draft in drafts]
-        lines += [f"… {harmless(line)}" for line in self.lines.waiting]
-        if len(lines) > WAITING_SHOWN:
-            lines[WAITING_SHOWN:] = [f"… and {len(lines) - WAITING_SHOWN:,} more wait"]
+        drafts, entered = self._outbox.waiting, self.lines.waiting
+        lines = [f"… #{harmless(draft.room.name)}: {harmless(draft.text)}" for draft in drafts[:WAITING_SHOWN]]
+        lines += [f"… {harmless(line)}" for line in entered[: WAITING_SHOWN - len(lines)]]
+        more = len(drafts) + len(entered) - len(lines)
+        if more:
+            lines.append(f"… and {more:,} more wait")
         return "\n".join(cut(line, self.width) for line in lines)
 
     def _prefix(self, line: int, part: int) -> str:

@@ -65,6 +65,11 @@ def fragments(text: str, width: int) -> Fragments:
     return [fragment for fragment in found if fragment[1]]
 
 
+def rows(text: str, width: int) -> list[str]:
+    """Return the rows that a text takes on a terminal of `width` columns, unpainted."""
+    return "".join(part for _, part in fragments(text, width)).split("\n")
+
+
 def _painted(text: str, start: int, end: int, spans: list[Span]) -> Iterator[tuple[str, str]]:
     for first, last, style in spans:
         if first < end and last > start:

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
-from threading import Condition
+from threading import Condition, get_ident
 
 from prompt_toolkit.application import run_in_terminal
 from prompt_toolkit.data_structures import Size
@@ -23,7 +23,7 @@ from zchat.cli.chat import Chat, Manners
 from zchat.cli.connection import connect
 from zchat.cli.editor import Editor, Left
 from zchat.cli.failures import Interrupted
-from zchat.cli.paint import fragments
+from zchat.cli.paint import fragments, rows
 from zchat.cli.show import counted
 from zchat.errors import ZchatError
 
@@ -61,21 +61,21 @@ def run(url: str, user: str | None, rooms: tuple[str, ...], manners: Manners) ->
 
 
 async def _converse(client: Client, chat: Chat, screen: Screen, rooms: tuple[str, ...]) -> None:
-    editor = Editor(chat)
+    outbox = chat.outbox
+    assert outbox is not None
+    editor = Editor(chat, outbox)
     app = editor.app
     chat.fits = editor.fits
     app.after_render += lambda app: screen.look(app.output)
     drawing = asyncio.create_task(screen.draw(app.output))
     watching = asyncio.create_task(asyncio.to_thread(client.wait))
-    assert chat.outbox is not None
-    outbox = chat.outbox
 
     async def do_lines() -> None:
         while (line := await editor.lines.next()) is not None:
             if not await asyncio.to_thread(chat.enter, line):
                 break
             if chat.astray and (texts := editor.lines.withdraw()):
-                chat.unsaid(texts, "it was typed for where you could not go")
+                await asyncio.to_thread(chat.unsaid, texts, "it was typed for where you could not go")
 
     async def talk() -> None:
         with app.input.raw_mode():  # from the beginning, or what is typed before the editor is there is echoed
@@ -98,9 +98,9 @@ async def _converse(client: Client, chat: Chat, screen: Screen, rooms: tuple[str
             doing.result()
             await asyncio.to_thread(outbox.drain, PROMPT_SECONDS)
             if waiting := outbox.waiting:
-                chat.tell(
-                    f"{counted(len(waiting), 'message')} not stored yet: waiting {DRAIN_SECONDS:g} s, Ctrl-C gives up"
-                )
+                count = counted(len(waiting), "message")
+                told = f"{count} not stored yet: waiting {DRAIN_SECONDS:g} s, Ctrl-C gives up"
+                await asyncio.to_thread(chat.tell, told)  # not here: it may have to wait for what is drawn here
                 await asyncio.to_thread(outbox.drain, DRAIN_SECONDS)
 
     talking = asyncio.create_task(talk())
@@ -134,6 +134,7 @@ class Screen:
         self._changed = Condition()
         self._ended = False
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._drawer = 0
         self._wake = asyncio.Event()
         self._latest: deque[str] = deque(maxlen=KEPT)
         self._size: Size | None = None
@@ -141,6 +142,7 @@ class Screen:
 
     def show(self, text: str) -> None:
         """Have a text drawn soon; wait while too many do. Any thread but the event loop's."""
+        assert get_ident() != self._drawer, "whoever draws would wait for itself"
         with self._changed:
             self._changed.wait_for(lambda: self._ended or len(self._texts) < WAITING)
             if not self._ended:
@@ -169,6 +171,7 @@ class Screen:
     async def draw(self, output: Output) -> None:
         """Draw until the end."""
         self._loop = asyncio.get_running_loop()
+        self._drawer = get_ident()
         ended = False
         while not ended:
             with self._changed:
@@ -190,9 +193,9 @@ class Screen:
         left = size.rows - FOOT
         texts: list[str] = []
         for text in reversed(self._latest):
-            lines = "".join(part for _, part in fragments(text, size.columns)).split("\n")
-            texts.append(text if len(lines) <= left else "\n".join(lines[len(lines) - left :]))
-            left -= len(lines)
+            taken = rows(text, size.columns)
+            texts.append(text if len(taken) <= left else "\n".join(taken[len(taken) - left :]))
+            left -= len(taken)
             if left <= 0:
                 break
         output.erase_screen()
