@@ -200,7 +200,7 @@ class Receiver:
         if not broken or not self.greeted.is_set():
             return False
         now = time.monotonic()
-        while self._dealer is dealer and int(dealer.socket.get(zmq.EVENTS)) & zmq.POLLIN:
+        while self._dealer is dealer and int(dealer.socket.get(zmq.EVENTS)) & _POLLIN:
             self._receive(now, TURN_FRAMES)
         if self._dealer is dealer:
             self._fault = f"{self._urls[0]}: {broken}"

@@ -62,8 +62,7 @@ class Pipes:
     def tell(self, routing_id: bytes, frame: bytes) -> None:
         """Send what no session is owed: it is dropped if the pipe is full."""
         if self._port.send(routing_id, frame) == Sent.SENT:
-            self._counters.answers += 1
-            self._counters.answer_bytes += len(frame)
+            self._answered(len(frame))
 
     def reply(self, session: Session, frame: bytes) -> None:
         """Send a reply: at once, or first when the session's pipe has room again."""
@@ -75,13 +74,16 @@ class Pipes:
         outcome = self._port.send(session.routing_id, frame)
         if outcome == Sent.SENT:
             session.unanswered -= 1
-            self._counters.answers += 1
-            self._counters.answer_bytes += len(frame)
+            self._answered(len(frame))
         elif outcome == Sent.FULL:
             self._keep(session, frame)
             self.block(session)
         else:
             self.lost(session)
+
+    def _answered(self, size: int) -> None:
+        self._counters.answers += 1
+        self._counters.answer_bytes += size
 
     @property
     def overloaded(self) -> bool:
@@ -148,8 +150,7 @@ class Pipes:
             size = len(session.replies.popleft())
             self.waiting -= size
             session.unanswered -= 1
-            self._counters.answers += 1
-            self._counters.answer_bytes += size
+            self._answered(size)
         held, session.held = session.held, []
         for member in held:
             if member.state is State.HELD:

@@ -19,7 +19,7 @@ from zchat.address import host_and_port
 from zchat.broker import DEFAULT_ROOMS, Broker
 from zchat.broker.limits import HIGH_WATER_MARK, MAX_HIGH_WATER_MARK, MAX_MESSAGE, MAX_NAMES, MAX_SESSIONS, NAMES
 from zchat.cli.logs import log_format, log_level
-from zchat.cli.options import check_address, check_names
+from zchat.cli.options import check_address, check_between, check_names
 from zchat.cli.show import counted, harmless
 from zchat.defaults import DEFAULT_URL
 from zchat.errors import AddressError, StoreError
@@ -48,12 +48,6 @@ def _check_place(context: click.Context, parameter: click.Parameter, place: str 
     except AddressError as error:
         raise click.BadParameter(str(error)) from error
     return place
-
-
-def _check_days(context: click.Context, parameter: click.Parameter, days: float) -> float:
-    if not 0 <= days <= MAX_DAYS:
-        raise click.BadParameter(f"{days:g} is not a number of days from 0 to {MAX_DAYS:g}")
-    return days
 
 
 @click.command(short_help="Run a broker.")
@@ -94,7 +88,7 @@ def _check_days(context: click.Context, parameter: click.Parameter, days: float)
 @click.option(
     "--retain-days",
     type=float,
-    callback=_check_days,
+    callback=check_between(0, MAX_DAYS, "days"),
     default=0.0,
     metavar="D",
     show_default=True,

@@ -8,13 +8,11 @@ from typing import Any, TypeVar
 
 import click
 
+from zchat.address import MAX_PORT
 from zchat.cli.logs import log_level
 from zchat.defaults import DEFAULT_URL
 from zchat.errors import BadName
 from zchat.names import DIRECT, check_name
-
-MAX_PORT = 65_535
-"""TCP has 16 bits for a port; libzmq takes a larger number and drops what is above them."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -51,6 +49,17 @@ def check_names(kind: str) -> Callable[[click.Context, click.Parameter, Any], An
                 check_name(kind, name)
         except BadName as error:
             raise click.BadParameter(str(error)) from error
+        return value
+
+    return check
+
+
+def check_between(least: float, most: float, unit: str) -> Callable[[click.Context, click.Parameter, float], float]:
+    """Return a click callback that refuses a number of `unit` that isn't from `least` to `most`; NaN is none."""
+
+    def check(context: click.Context, parameter: click.Parameter, value: float) -> float:
+        if not least <= value <= most:
+            raise click.BadParameter(f"{value:g} is not a number of {unit} from {least:g} to {most:g}")
         return value
 
     return check

@@ -9,7 +9,7 @@ import click
 
 from zchat.cli.connection import connect
 from zchat.cli.looks import looks
-from zchat.cli.options import connecting
+from zchat.cli.options import check_between, connecting
 from zchat.cli.watched import Watched
 
 EVERY = 2.0
@@ -25,18 +25,12 @@ WIDTH = 80
 """Columns of what is written where there is no terminal."""
 
 
-def _check_every(context: click.Context, parameter: click.Parameter, every: float) -> float:
-    if not MIN_EVERY <= every <= MAX_EVERY:
-        raise click.BadParameter(f"{every:g} is not a number of seconds from {MIN_EVERY:g} to {MAX_EVERY:g}")
-    return every
-
-
 @click.command(short_help="Watch what the broker does.")
 @click.option(
     "--every",
     type=float,
     default=EVERY,
-    callback=_check_every,
+    callback=check_between(MIN_EVERY, MAX_EVERY, "seconds"),
     metavar="SECONDS",
     show_default=True,
     help=f"Seconds between two looks, {MIN_EVERY:g} to {MAX_EVERY:g}.",
