@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -29,6 +30,21 @@ def seqs(done: subprocess.CompletedProcess[str]) -> list[int]:
 
 def kept(file: Path) -> int:
     return int(json.loads(file.read_text())["seq"]) if file.exists() and file.stat().st_size else 0
+
+
+class Resting:
+    """Tell whether a process's main thread has been asleep since the look before, not waiting for Python's lock."""
+
+    def __init__(self, pid: int) -> None:
+        self._status = Path(f"/proc/{pid}/status")
+        self._before = ""
+
+    def __call__(self) -> bool:
+        state, switches = re.findall(
+            r"^(?:State|voluntary_ctxt_switches):\t(.*)$", self._status.read_text(), re.MULTILINE
+        )
+        before, self._before = self._before, switches  # who waits for the lock wakes every 5 ms
+        return bool(state.startswith("S") and switches == before)
 
 
 @pytest.fixture
@@ -70,6 +86,7 @@ def test_a_follower_that_is_ended_by_a_signal_goes_on_behind_its_last_line(
     running.until('"seq": 5,')
     say(broker.url, *map(str, range(3_000)))
     running.until('"seq": 3005,')
+    eventually(Resting(running.process.pid), "it waits for more, all being written")
     running.process.send_signal(number)
     assert running.end() == code
     assert running.errors == ""
