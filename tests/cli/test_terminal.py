@@ -361,3 +361,18 @@ def test_a_signal_ends_the_chat_like_ctrl_c_and_its_user_leaves(
         alice.until("General> a draft")
         os.kill(int(alice.screen().split()[0]), getattr(signal, f"SIG{number}"))
         eventually(lambda: [member.user for member in room.members()] == ["bob"], "alice has left")
+
+
+@pytest.mark.parametrize("busy", [False, True], ids=["at rest", "amid a burst"])
+def test_a_chat_ends_when_its_terminal_is_closed(tmux: Tmux, broker: Broker, busy: bool) -> None:
+    tmux("new-session", "-d", "-s", "other", "exec cat")  # or the server would end with its last session
+    with zchat.Client(broker.url, user="bob") as bob:
+        room = bob.join("General")
+        alice = Terminal(tmux, "alice", 80, before="echo $$; exec ")
+        alice.until("you are in General\n", "General>")
+        process = Path("/proc", alice.screen().split()[0])
+        if busy:
+            room.send_many(f"line {number}" for number in range(20_000))
+        tmux("kill-session", "-t", "alice")
+        eventually(lambda: not process.exists(), "the program has ended")
+        eventually(lambda: [member.user for member in room.members()] == ["bob"], "alice has left")

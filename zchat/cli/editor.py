@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 from prompt_toolkit.application import Application
@@ -47,19 +48,11 @@ REFRESH_SECONDS = 1.0
 """Seconds after which the status line is drawn anew: how many are here isn't told by an event each time."""
 
 
-class Left(Exception):
-    """Tell that Ctrl-C or a signal ended the chat: a KeyboardInterrupt in a task would tear the event loop down.
-
-    `code` is what the program exits with.
-    """
-
-    def __init__(self, code: int) -> None:
-        super().__init__(code)
-        self.code = code
-
-
 class Editor:
-    """Take lines from the keyboard into `lines`. The event loop's thread."""
+    """Take lines from the keyboard into `lines`. The event loop's thread.
+
+    `left` is what the program exits with, once Ctrl-C or a signal has ended the chat.
+    """
 
     def __init__(self, chat: Chat, outbox: Outbox) -> None:
         self._chat = chat
@@ -68,6 +61,7 @@ class Editor:
         self._notice = ""
         self._noticed_at = 0.0
         self.lines = Entered()
+        self.left: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._buffer = Buffer(
             completer=ChatCompleter(chat), history=InMemoryHistory(), multiline=True, on_text_changed=self._changed
         )
@@ -207,8 +201,8 @@ class Editor:
 
     def leave(self, code: int) -> None:
         """End the chat at once; the program exits with `code`."""
-        if self.app.is_running and self.app.future and not self.app.future.done():
-            self.app.exit(exception=Left(code))
+        if not self.left.done():
+            self.left.set_result(code)
 
     def _enter(self) -> None:
         """Take the line, unless too many wait to be done."""

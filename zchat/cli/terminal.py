@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
 from threading import Condition, get_ident
+from typing import Any
 
 from prompt_toolkit.application import run_in_terminal
 from prompt_toolkit.data_structures import Size
@@ -21,7 +22,7 @@ from prompt_toolkit.styles import Style
 from zchat import Client
 from zchat.cli.chat import Chat, Manners
 from zchat.cli.connection import connect
-from zchat.cli.editor import Editor, Left
+from zchat.cli.editor import Editor
 from zchat.cli.failures import Interrupted
 from zchat.cli.paint import fragments, rows
 from zchat.cli.show import counted
@@ -42,6 +43,12 @@ DRAIN_SECONDS = 5.0
 PROMPT_SECONDS = 0.3
 """Seconds for which one who leaves waits for that without being told: most answers come sooner."""
 
+HANG_SECONDS = 2.0
+"""Seconds that drawing may take at the end: at a terminal that is gone prompt_toolkit can wait for ever."""
+
+HUNG_UP = 129
+"""What a program exits with whose terminal is gone, as a shell says it of SIGHUP."""
+
 PLAIN = Style([])
 """No style but what a text's own fragments say."""
 
@@ -52,21 +59,24 @@ def run(url: str, user: str | None, rooms: tuple[str, ...], manners: Manners) ->
     screen = Screen()
     chat = Chat(screen.show, manners, own_name=True, waits=False)
     with connect(url, user, chat.on_event) as client:
-        try:
-            asyncio.run(_converse(client, chat, screen, rooms))
-        except Left as left:
-            raise Interrupted(left.code) from None
+        left = asyncio.run(_converse(client, chat, screen, rooms))
+    if left is not None:  # not from within: a KeyboardInterrupt in a task would tear the event loop down
+        raise Interrupted(left)
     if chat.unstored:
         raise ZchatError(f"{counted(chat.unstored, 'message')} of yours could not be stored, as told above")
 
 
-async def _converse(client: Client, chat: Chat, screen: Screen, rooms: tuple[str, ...]) -> None:
+async def _converse(client: Client, chat: Chat, screen: Screen, rooms: tuple[str, ...]) -> int | None:
+    """Chat until the end; returns what the program exits with if that came from outside, else None."""
     outbox = chat.outbox
     assert outbox is not None
     editor = Editor(chat, outbox)
     app = editor.app
     chat.fits = editor.fits
     app.after_render += lambda app: screen.look(app.output)
+    with suppress(NotImplementedError):  # Windows has none
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, editor.leave, 128 + number)
     drawing = asyncio.create_task(screen.draw(app.output))
     watching = asyncio.create_task(asyncio.to_thread(client.wait))
 
@@ -77,24 +87,23 @@ async def _converse(client: Client, chat: Chat, screen: Screen, rooms: tuple[str
             if chat.astray and (texts := editor.lines.withdraw()):
                 await asyncio.to_thread(chat.unsaid, texts, "it was typed for where you could not go")
 
+    async def first(*tasks: asyncio.Future[Any]) -> None:
+        await asyncio.wait((*tasks, editor.left, watching, drawing), return_when=asyncio.FIRST_COMPLETED)
+
     async def talk() -> None:
         with app.input.raw_mode():  # from the beginning, or what is typed before the editor is there is echoed
             await asyncio.to_thread(chat.begin, client, rooms)
             started = asyncio.Event()
             editing = asyncio.create_task(app.run_async(pre_run=started.set))
-            with suppress(NotImplementedError):  # Windows has none
-                for number in (signal.SIGTERM, signal.SIGHUP):
-                    asyncio.get_running_loop().add_signal_handler(number, editor.leave, 128 + number)
-            starting = asyncio.create_task(started.wait())
-            await asyncio.wait((editing, starting), return_when=asyncio.FIRST_COMPLETED)
+            await first(editing, asyncio.create_task(started.wait()))
             doing = asyncio.create_task(do_lines())
-            await asyncio.wait((doing, editing, watching), return_when=asyncio.FIRST_COMPLETED)
-            if not editing.done():
-                app.exit()
-            left = doing.done()
+            await first(editing, doing)
+            said_all = doing.done()
             doing.cancel()
-            await editing
-        if left:
+            if app.is_running and app.future and not app.future.done():
+                app.exit()
+            await _ended(editing)
+        if said_all:
             doing.result()
             await asyncio.to_thread(outbox.drain, PROMPT_SECONDS)
             if waiting := outbox.waiting:
@@ -105,8 +114,8 @@ async def _converse(client: Client, chat: Chat, screen: Screen, rooms: tuple[str
 
     talking = asyncio.create_task(talk())
     try:
-        await asyncio.wait((talking, watching), return_when=asyncio.FIRST_COMPLETED)
-        await asyncio.wait((talking,))
+        await first(talking)
+        await asyncio.wait((talking,), timeout=None if not editor.left.done() else HANG_SECONDS)
     finally:
         chat.leaving = True
         texts = [draft.text for draft in outbox.withdraw()] + editor.lines.withdraw()
@@ -116,10 +125,19 @@ async def _converse(client: Client, chat: Chat, screen: Screen, rooms: tuple[str
         await asyncio.to_thread(outbox.end, DRAIN_SECONDS)
         screen.end()
         await asyncio.to_thread(chat.close)
-        results = await asyncio.gather(talking, watching, drawing, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
+    try:
+        await _ended(talking, watching, drawing)
+    except (EOFError, OSError):  # the terminal is gone
+        editor.leave(HUNG_UP)
+    return editor.left.result() if editor.left.done() else None
+
+
+async def _ended(*tasks: asyncio.Task[Any]) -> None:
+    """Wait for tasks to end, and raise what one raised; those that hang at a terminal that is gone are given up."""
+    await asyncio.wait(tasks, timeout=HANG_SECONDS)
+    for task in tasks:
+        if not task.cancel():
+            task.result()
 
 
 class Screen:
