@@ -12,7 +12,7 @@ from zchat.calls import Answer, Deadline
 from zchat.lane import BLOCKS_IN_FLIGHT
 from zchat.membership import Membership
 from zchat.messages import Position
-from zchat.protocol import State
+from zchat.protocol import RETRY_MAX, State
 from zchat.pulse import STALL
 from zchat.wire import MAX_BLOCK_BYTES, MAX_BLOCK_MESSAGES, MAX_NESTED, array_header, check_bodies, pack
 
@@ -184,6 +184,15 @@ def test_a_refused_block_uses_up_no_number_and_those_behind_it_go_out_again_in_o
     wire.store(sent[0])
     assert [batch.seqs for batch in (*batches, later)] == [[1], [], [2], [3], [4]]
     assert isinstance(batches[1].errors[0], errors.BadBlock)
+
+
+def test_what_the_broker_puts_off_is_sent_again_in_time_whatever_was_due_before(wire: Wire) -> None:
+    wire.join()
+    assert wire.core.tick(wire.now) > wire.now + RETRY_MAX, "a ping comes later"
+    wire.core.offer("General", FakeBatch("one"))
+    [send] = wire.commands("send")
+    wire.refuse(send, errors.Closing("the broker is about to stop"))
+    assert wire.pass_time(lambda: bool(wire.commands("send"))) <= RETRY_MAX + 0.01
 
 
 def test_what_was_in_flight_behind_a_refused_part_of_the_same_batch_is_not_sent_again(wire: Wire) -> None:
