@@ -166,8 +166,8 @@ def stopped_broker(folder: Path, *, seconds: float, publishers: int, seed: int =
             try:
                 time.sleep(seconds)
             finally:
+                continued = time.time()  # before: a message that waited is stored at once
                 resume(broker.pid)
-            continued = time.time()
             flowing = fleet.beat(continued) - continued
             fleet.flow(BETWEEN)
             figures = _figures(fleet, broker)
