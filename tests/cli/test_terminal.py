@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,12 @@ def test_the_status_line_says_who_is_here_who_types_and_what_is_new_elsewhere(tm
         terminal.until("exit code 0")
 
 
+def once(terminal: Terminal) -> bool:
+    texts = ("online", "General> a", "you are in General", "! there is no /nonsense")
+    shown = terminal.screen()
+    return all(shown.count(text) == 1 for text in texts)
+
+
 def test_the_foot_of_the_screen_survives_another_size(tmux: Tmux, broker: Broker) -> None:
     alice = Terminal(tmux, "alice", 80)
     alice.until("you are in General\n", "General>", status="online | General | 1 here")
@@ -115,8 +122,7 @@ def test_the_foot_of_the_screen_survives_another_size(tmux: Tmux, broker: Broker
     ):
         alice.resize(columns, rows)
         alice.until(typed, status="online | General | 1 here")
-        for once in ("online", "General> a", "you are in General", "! there is no /nonsense"):
-            assert alice.screen().count(once) == 1, once
+        eventually(partial(once, alice), "it is drawn anew, after what the editor draws by itself")
         assert all(len(line) <= columns for line in alice.screen().split("\n"))
     alice.keys("Enter")
     alice.until("alice: a text that is longer than forty columns are wide\n", "\nGeneral>", status="online")
