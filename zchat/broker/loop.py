@@ -52,6 +52,9 @@ HANDSHAKE_MS = 5_000
 TRANSPORT_HEARTBEAT_MS = 15_000
 """How often libzmq itself looks whether a peer's TCP connection is alive: frees what is half open."""
 
+ZAP_DOMAIN = b"zchat"
+"""The domain that libzmq would ask a ZAP handler about; none is bound, so that every ZMTP 3 peer is let in."""
+
 MAX_WAIT = 1.0
 """Seconds that the loop sleeps at most."""
 
@@ -215,6 +218,9 @@ def _router(context: zmq.Context[zmq.Socket[bytes]], settings: Settings) -> zmq.
         ctypes.CDLL(None).srand(int.from_bytes(os.urandom(4), "big"))
     router = context.socket(zmq.ROUTER)
     router.linger = int(LINGER_SECONDS * 1000)
+    # With a ZAP domain libzmq refuses ZMTP 1 and 2, to which it would fall back: the POST of any web page
+    # passes for ZMTP 1, whose frames are then the page's body.
+    router.setsockopt(zmq.ZAP_DOMAIN, ZAP_DOMAIN)
     router.setsockopt(zmq.ROUTER_MANDATORY, 1)
     # Twice what a session may have unanswered in its busiest room, pushes, replies and a state frame:
     # libzmq hands room back in steps of half the mark.
