@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import inspect
+import pkgutil
 import textwrap
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
-from zchat import membership, picture, reading, state
-from zchat.broker import commands, core, pipes, presence, push, roster, session, state_commands, updates
-from zchat.broker.store import epochs, ledger, sqlite
-from zchat.lane import Lane
+from zchat.broker import commands
 
 
 class Change(NamedTuple):
-    """Replace a piece of the source of `name` in `owner`, a class or a module."""
+    """Replace a piece of the source of `name` in `owner`, a class or a module by its dotted name."""
 
-    owner: Any
+    owner: str
     name: str
     old: str
     new: str
@@ -28,7 +26,8 @@ class Change(NamedTuple):
 def planted(changes: list[Change]) -> Iterator[None]:
     """Have the changed functions in place of the real ones."""
     with ExitStack() as stack:
-        for owner, name, old, new in changes:
+        for place, name, old, new in changes:
+            owner: Any = pkgutil.resolve_name(place)
             function = inspect.unwrap(getattr(owner, name))
             source = textwrap.dedent(inspect.getsource(function))
             assert source.count(old) == 1, f"{name} has changed: look for {old!r}"
@@ -43,7 +42,7 @@ def planted(changes: list[Change]) -> Iterator[None]:
 MUTATIONS: dict[str, list[Change]] = {
     "reply before commit": [
         Change(
-            sqlite.SqliteStore,
+            "zchat.broker.store.sqlite.SqliteStore",
             "append",
             "    self._writing.append((done, decided, size))",
             "    done(decided)\n    self._writing.append((lambda answer: None, decided, size))",
@@ -51,7 +50,7 @@ MUTATIONS: dict[str, list[Change]] = {
     ],
     "resend under a new number": [
         Change(
-            Lane,
+            "zchat.lane.Lane",
             "lost",
             "    self._send_again()",
             "    self.again.extendleft(reversed([part for block in self.flight for part in block.parts]))\n"
@@ -59,11 +58,16 @@ MUTATIONS: dict[str, list[Change]] = {
         )
     ],
     "resend during the commit": [
-        Change(sqlite.SqliteStore, "append", "elif self._writing or not self._sound:", "elif not self._sound:")
+        Change(
+            "zchat.broker.store.sqlite.SqliteStore",
+            "append",
+            "elif self._writing or not self._sound:",
+            "elif not self._sound:",
+        )
     ],
     "a later block stored after an earlier one was refused": [
         Change(
-            ledger.Ledger,
+            "zchat.broker.store.ledger.Ledger",
             "append",
             "    elif append.number != producer.last + 1:\n        return producer.answer(append.number)",
             "    elif append.number <= producer.last:\n        return producer.answer(append.number)\n"
@@ -72,39 +76,41 @@ MUTATIONS: dict[str, list[Change]] = {
     ],
     "cursor moved on a failed push": [
         Change(
-            push.Pusher,
+            "zchat.broker.push.Pusher",
             "_send",
             "        if outcome != Sent.SENT:\n",
             "        if outcome != Sent.SENT:\n            member.cursor = upto\n",
         )
     ],
     "push tried again only when credit comes": [
-        Change(pipes.Pipes, "_retry", "if member.state is State.HELD:", "if False:"),
+        Change("zchat.broker.pipes.Pipes", "_retry", "if member.state is State.HELD:", "if False:"),
         Change(
-            push.Pusher,
+            "zchat.broker.push.Pusher",
             "credited",
             "if member.state is State.STARVED:",
             "if member.state in (State.STARVED, State.HELD):",
         ),
     ],
     "late credit of an earlier join counted": [
-        Change(commands, "credit", "if member is None or member.join != number:", "if member is None:")
+        Change("zchat.broker.commands", "credit", "if member is None or member.join != number:", "if member is None:")
     ],
     "credit returned twice": [
-        Change(membership.Membership, "rejoin", "self.base = self.received - held", "self.base = self.base")
+        Change("zchat.membership.Membership", "rejoin", "self.base = self.received - held", "self.base = self.base")
     ],
     "epoch ignored": [
         Change(
-            epochs.Epochs,
+            "zchat.broker.store.epochs.Epochs",
             "parted",
             "    if position.epoch == 0 and position.seq == 0:",
             "    if position.seq <= last:",
         )
     ],
-    "position not moved over own messages": [Change(reading.Reading, "own", "    with self._lock:", "    if False:")],
+    "position not moved over own messages": [
+        Change("zchat.reading.Reading", "own", "    with self._lock:", "    if False:")
+    ],
     "trim under a reader": [
         Change(
-            push.Pusher,
+            "zchat.broker.push.Pusher",
             "_page",
             "if not page.blocks or page.blocks[0].first > member.cursor + 1:",
             "if not page.blocks:",
@@ -112,10 +118,13 @@ MUTATIONS: dict[str, list[Change]] = {
     ],
     "a fenced connection's late leave obeyed": [
         Change(
-            core.Core, "fence", "self.fenced[session.routing_id] = None", "self.fenced[session.routing_id] = session"
+            "zchat.broker.core.Core",
+            "fence",
+            "self.fenced[session.routing_id] = None",
+            "self.fenced[session.routing_id] = session",
         ),
         Change(
-            core.Core,
+            "zchat.broker.core.Core",
             "receive",
             "        self.counters.fenced += 1\n",
             "        command = decode_command(frames[0])\n"
@@ -127,27 +136,44 @@ MUTATIONS: dict[str, list[Change]] = {
         ),
     ],
     "a session sent its own messages": [
-        Change(push.Pusher, "_serve", "if made is None or member.producer in made[3]:", "if made is None:")
+        Change(
+            "zchat.broker.push.Pusher", "_serve", "if made is None or member.producer in made[3]:", "if made is None:"
+        )
     ],
-    "what is held forgotten at a join": [Change(membership.Membership, "rejoin", "    return held", "    return 0")],
-    "a member not woken by credit": [Change(push.Pusher, "credited", "if member.state is State.STARVED:", "if False:")],
-    "bytes of who left still counted": [Change(push.Pusher, "left", "    self.in_flight -= sum(member.out)\n", "")],
+    "what is held forgotten at a join": [
+        Change("zchat.membership.Membership", "rejoin", "    return held", "    return 0")
+    ],
+    "a member not woken by credit": [
+        Change("zchat.broker.push.Pusher", "credited", "if member.state is State.STARVED:", "if False:")
+    ],
+    "bytes of who left still counted": [
+        Change("zchat.broker.push.Pusher", "left", "    self.in_flight -= sum(member.out)\n", "")
+    ],
     "a room kept that nobody needs": [
-        Change(presence.Presence, "depart", "        self._empty(room)\n", "        pass\n")
+        Change("zchat.broker.presence.Presence", "depart", "        self._empty(room)\n", "        pass\n")
     ],
-    "a producer kept after its goodbye": [Change(commands, "bye", "    core.store.forget(session.producer)\n", "")],
+    "a producer kept after its goodbye": [
+        Change("zchat.broker.commands", "bye", "    core.store.forget(session.producer)\n", "")
+    ],
     "what was decided kept although its commit failed": [
-        Change(sqlite.SqliteStore, "_answer", "self._ledger = outcome.ledger", "pass")
+        Change("zchat.broker.store.sqlite.SqliteStore", "_answer", "self._ledger = outcome.ledger", "pass")
     ],
     "an answer given to the wrong connection": [
-        Change(core.Core, "answer_frame", " and session.routing_id == ticket.routing_id", "")
+        Change("zchat.broker.core.Core", "answer_frame", " and session.routing_id == ticket.routing_id", "")
     ],
-    "a late greeting obeyed": [Change(commands, "hello", "if connection <= session.connection:", "if False:")],
+    "a late greeting obeyed": [
+        Change("zchat.broker.commands", "hello", "if connection <= session.connection:", "if False:")
+    ],
     "a gap of trimmed messages not told": [
-        Change(commands, "_gap", "if start.seq < room.first - 1:", "if False:"),
-        Change(push.Pusher, "_serve", "if member.cursor < room.first - 1 and member.gap is None:", "if False:"),
+        Change("zchat.broker.commands", "_gap", "if start.seq < room.first - 1:", "if False:"),
         Change(
-            push.Pusher,
+            "zchat.broker.push.Pusher",
+            "_serve",
+            "if member.cursor < room.first - 1 and member.gap is None:",
+            "if False:",
+        ),
+        Change(
+            "zchat.broker.push.Pusher",
             "_page",
             "if not page.blocks or page.blocks[0].first > member.cursor + 1:",
             "if not page.blocks:",
@@ -155,22 +181,27 @@ MUTATIONS: dict[str, list[Change]] = {
     ],
     "an update lost when a pipe is full": [
         Change(
-            updates.Updates,
+            "zchat.broker.updates.Updates",
             "_serve",
             "        self._pipes.block(session)\n",
             "        self._pipes.block(session)\n            session.stale.clear()\n",
         )
     ],
     "a state frame sent before the last was seen": [
-        Change(updates.Updates, "_wake", " and not session.shown", ""),
+        Change("zchat.broker.updates.Updates", "_wake", " and not session.shown", ""),
     ],
-    "any number counted as seen": [Change(updates.Updates, "seen", "number != session.shown or not number", "False")],
+    "any number counted as seen": [
+        Change("zchat.broker.updates.Updates", "seen", "number != session.shown or not number", "False")
+    ],
     "a fenced connection's late seen counted": [
         Change(
-            core.Core, "fence", "self.fenced[session.routing_id] = None", "self.fenced[session.routing_id] = session"
+            "zchat.broker.core.Core",
+            "fence",
+            "self.fenced[session.routing_id] = None",
+            "self.fenced[session.routing_id] = session",
         ),
         Change(
-            core.Core,
+            "zchat.broker.core.Core",
             "receive",
             "        self.counters.fenced += 1\n",
             "        if decode_command(frames[0])[0] == 'seen':\n"
@@ -178,10 +209,12 @@ MUTATIONS: dict[str, list[Change]] = {
             "            self.updates.seen(owner, owner.shown)\n",
         ),
     ],
-    "an answer over the lost connection waited for": [Change(session.Session, "connect", "    self.shown = 0\n", "")],
+    "an answer over the lost connection waited for": [
+        Change("zchat.broker.session.Session", "connect", "    self.shown = 0\n", "")
+    ],
     "a user gone with the first session that leaves": [
         Change(
-            presence.Presence,
+            "zchat.broker.presence.Presence",
             "depart",
             "    if not roster.leave(session.folded):\n        return\n",
             "    left = [each for each in room.members if each.session.folded == session.folded]\n"
@@ -192,12 +225,14 @@ MUTATIONS: dict[str, list[Change]] = {
         )
     ],
     "typing not ended by a message": [
-        Change(presence.Presence, "grew", "    if roster.typing:\n", "    if False:\n"),
+        Change("zchat.broker.presence.Presence", "grew", "    if roster.typing:\n", "    if False:\n"),
     ],
-    "typing not ended at its time": [Change(presence.Presence, "tick", "[0] <= now:", "[0] <= now - 60:")],
+    "typing not ended at its time": [
+        Change("zchat.broker.presence.Presence", "tick", "[0] <= now:", "[0] <= now - 60:")
+    ],
     "no whole picture for a session that came back": [
         Change(
-            updates.Updates,
+            "zchat.broker.updates.Updates",
             "joined",
             "    member.session.stale[member] = None\n",
             "    if member.session.connection > 1:\n"
@@ -206,33 +241,42 @@ MUTATIONS: dict[str, list[Change]] = {
         )
     ],
     "a mark that goes back accepted": [
-        Change(state_commands, "mark", "if seq <= stands:", "if False:"),
-        Change(ledger.Ledger, "mark", "seq > stands:", "seq != stands:"),
+        Change("zchat.broker.state_commands", "mark", "if seq <= stands:", "if False:"),
+        Change("zchat.broker.store.ledger.Ledger", "mark", "seq > stands:", "seq != stands:"),
     ],
     "a mark answered before it is safe": [
         Change(
-            state_commands,
+            "zchat.broker.state_commands",
             "mark",
             "    core.pending += 1\n",
             "    core.presence.marked(room, user, seq)\n    core.answer(ticket, seq)\n    return\n",
         )
     ],
     "a mark not asked for again after a lost connection": [
-        Change(state.RoomStates, "lost", "    mark.out = False\n", "    pass\n")
+        Change("zchat.state.RoomStates", "lost", "    mark.out = False\n", "    pass\n")
     ],
     "leaving and coming told of who came back in time": [
-        Change(commands, "hello", "if fold(user) != session.folded:", "if True:")
+        Change("zchat.broker.commands", "hello", "if fold(user) != session.folded:", "if True:")
     ],
     "who came back and joined no more kept for ever": [
-        Change(presence.Presence, "back", "if session.present:", "if False:")
+        Change("zchat.broker.presence.Presence", "back", "if session.present:", "if False:")
     ],
     "nobody invited who comes later": [
-        Change(commands, "hello", "core.updates.greeted(session, core.directory.directs_of(session.folded))", "pass")
+        Change(
+            "zchat.broker.commands",
+            "hello",
+            "core.updates.greeted(session, core.directory.directs_of(session.folded))",
+            "pass",
+        )
     ],
-    "nobody invited who is connected": [Change(updates.Updates, "_flush", "    if room.grew:\n", "    if False:\n")],
+    "nobody invited who is connected": [
+        Change("zchat.broker.updates.Updates", "_flush", "    if room.grew:\n", "    if False:\n")
+    ],
     "who left while the connection was lost shown for ever": [
-        Change(picture.Picture, "expire", "if now >= self._missing_until:", "if False:")
+        Change("zchat.picture.Picture", "expire", "if now >= self._missing_until:", "if False:")
     ],
-    "names kept from before a crowd": [Change(roster.Roster, "leave", "self._whole_before = self.version", "pass")],
+    "names kept from before a crowd": [
+        Change("zchat.broker.roster.Roster", "leave", "self._whole_before = self.version", "pass")
+    ],
 }
 """What is planted, by its name."""
