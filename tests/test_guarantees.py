@@ -21,19 +21,12 @@ import zmq
 import zchat
 from tests.broker.driver import Peer, World
 from tests.running import DEADLINE
-from zchat import (
-    client,
-    dealer,
-    own,
-    reading,
-    receiver,
-    room,
-    wire,
-)
+from zchat import client, own, reading, room, wire
 from zchat.broker import Broker, core, limits, loop, server
 from zchat.broker.settings import Settings
 from zchat.broker.store import base, memory, open_store, schema, sqlite
 from zchat.membership import Membership
+from zchat.transport import dealer, receiver
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "guarantees.md").read_text(encoding="utf-8")
@@ -96,8 +89,8 @@ NO_BOUNDS = {
     "calls.SETTLING",
     "client.MEMBERS_PAGE",
     "client.ROOMS_PAGE",
-    "dealer.MAX_REPLY_BYTES",
-    "dealer.NEVER_MS",
+    "transport.dealer.MAX_REPLY_BYTES",
+    "transport.dealer.NEVER_MS",
     "lane.NOT_COUNTED",
     "protocol.IDLE",
     "room.WAITING_COST",

@@ -19,9 +19,9 @@ from zchat.errors import ConnectionLost, HandlerFailed, Refused, UsageError, Zch
 from zchat.events import Event
 from zchat.messages import BusyRoom, Histogram, Member, Message, Position, RoomInfo, Stats
 from zchat.names import DIRECT, check_name
-from zchat.receiver import Receiver
 from zchat.room import Room
 from zchat.rooms import Rooms
+from zchat.transport.receiver import Receiver
 from zchat.wire import ID_BYTES, MAX_INT, messages_of
 
 ASK_TIMEOUT = 5.0

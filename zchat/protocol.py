@@ -1,7 +1,7 @@
 """The client without I/O: calls, frames and the time come in, frames go out through a port.
 
 It knows no socket, thread, clock, file or chance. One thread at a time may call it; the receive
-thread (`zchat.receiver`) owns it. States:
+thread (`zchat.transport.receiver`) owns it. States:
 
     NEW --start--> GREETING --welcome--> OPEN --close--> CLOSING --answer to bye--> ENDED
     OPEN, CLOSING, a later GREETING --the connection is lost--> LOST --a wait, start--> GREETING

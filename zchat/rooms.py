@@ -15,8 +15,8 @@ from zchat.membership import Membership
 from zchat.messages import Position
 from zchat.names import fold
 from zchat.reading import Reading
-from zchat.receiver import Receiver
 from zchat.room import Room
+from zchat.transport.receiver import Receiver
 
 if TYPE_CHECKING:
     from zchat.client import Client

@@ -19,7 +19,6 @@ from contextlib import suppress
 import zmq
 
 from zchat.address import check_address, is_ipv6
-from zchat.alarm import Alarm
 from zchat.broker.core import Core
 from zchat.broker.limits import (
     CLOSE_SECONDS,
@@ -36,6 +35,7 @@ from zchat.broker.store.base import Store
 from zchat.broker.store.ledger import now as microseconds
 from zchat.defaults import DEFAULT_URL
 from zchat.errors import AddressError
+from zchat.transport.alarm import Alarm
 from zchat.wire import MAX_FRAME
 
 log = logging.getLogger("zchat.broker")

@@ -18,13 +18,13 @@ from typing import Any
 import zmq
 
 from zchat.address import check_address
-from zchat.alarm import Alarm
-from zchat.dealer import Dealer, context_of_this_process
 from zchat.errors import ZchatError
 from zchat.events import Disconnected, Reconnected
 from zchat.messages import Position
 from zchat.port import Welcome
 from zchat.protocol import ClientCore
+from zchat.transport.alarm import Alarm
+from zchat.transport.dealer import Dealer, context_of_this_process
 
 log = logging.getLogger("zchat.client")
 
