@@ -20,10 +20,10 @@ import zmq
 from _contenders import ROOM
 from _run import DEADLINE, Failed, Pipe, in_turn, options, report, run, store_url, workers
 from zchat.broker import Broker
-from zchat.membership import Membership
 from zchat.messages import Position
-from zchat.port import Welcome
-from zchat.protocol import ClientCore
+from zchat.protocol.core import ClientCore
+from zchat.protocol.membership import Membership
+from zchat.protocol.port import Welcome
 from zchat.reading import Reading
 
 TICK_EVERY = 0.25

@@ -20,10 +20,10 @@ from zchat.broker.store.memory import MemoryStore
 from zchat.calls import Answer, Deadline, Letter
 from zchat.errors import ZchatError
 from zchat.events import Gap
-from zchat.membership import Membership
 from zchat.messages import Message, Position
-from zchat.port import Welcome
-from zchat.protocol import ClientCore
+from zchat.protocol.core import ClientCore
+from zchat.protocol.membership import Membership
+from zchat.protocol.port import Welcome
 from zchat.reading import Reading
 from zchat.wire import pack
 

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from tests.driver import FakeBatch, FakeCall, FakeFeed, Wire
+from tests.protocol.driver import FakeBatch, FakeCall, FakeFeed, Wire
 from zchat import errors
 from zchat.consumer import Consumer
 from zchat.events import MemberJoined, MemberLeft, Typing
-from zchat.membership import Membership, Person
 from zchat.messages import GapReason, Message, Position
-from zchat.picture import RETURN_SECONDS
+from zchat.protocol.membership import Membership, Person
+from zchat.protocol.room_state import MARK_AGAIN, TYPING_EVERY
+from zchat.protocol.roster import RETURN_SECONDS
 from zchat.reading import Reading
-from zchat.state import MARK_AGAIN, TYPING_EVERY
 from zchat.wire import pack
 
 DIRECT = "@alice\nbob"

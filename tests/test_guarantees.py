@@ -21,11 +21,12 @@ import zmq
 import zchat
 from tests.broker.driver import Peer, World
 from tests.running import DEADLINE
-from zchat import client, own, reading, room, wire
+from zchat import client, reading, room, wire
 from zchat.broker import Broker, core, limits, loop, server
 from zchat.broker.settings import Settings
 from zchat.broker.store import base, memory, open_store, schema, sqlite
-from zchat.membership import Membership
+from zchat.protocol import own
+from zchat.protocol.membership import Membership
 from zchat.transport import dealer, receiver
 
 ROOT = Path(__file__).parent.parent
@@ -91,8 +92,8 @@ NO_BOUNDS = {
     "client.ROOMS_PAGE",
     "transport.dealer.MAX_REPLY_BYTES",
     "transport.dealer.NEVER_MS",
-    "lane.NOT_COUNTED",
-    "protocol.IDLE",
+    "protocol.send_queue.NOT_COUNTED",
+    "protocol.core.IDLE",
     "room.WAITING_COST",
     "wire.FRAME_OVERHEAD",
     "wire.ID_BYTES",

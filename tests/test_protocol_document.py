@@ -20,7 +20,7 @@ from zchat.broker.store import base, epochs, ledger
 from zchat.broker.store.memory import MemoryStore
 from zchat.errors import REFUSALS
 from zchat.messages import GapReason
-from zchat.port import Welcome
+from zchat.protocol.port import Welcome
 
 DOCUMENT = (Path(__file__).parent.parent / "docs" / "protocol.md").read_text(encoding="utf-8")
 EXCHANGE = DOCUMENT[DOCUMENT.index("<!-- exchange -->") : DOCUMENT.index("<!-- /exchange -->")]

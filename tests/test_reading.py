@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from zchat.events import Gap
-from zchat.membership import Membership
 from zchat.messages import Position
+from zchat.protocol.membership import Membership
 from zchat.reading import Chunk, Reading
 
 

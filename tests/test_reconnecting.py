@@ -17,7 +17,7 @@ from tests.mortal import Mortal
 from tests.running import DEADLINE, eventually
 from zchat.broker import Broker
 from zchat.events import MemberJoined, MemberLeft
-from zchat.protocol import State
+from zchat.protocol.core import State
 
 FLOWING = 1.0
 """Seconds until messages flow again on a machine that does nothing else."""

@@ -114,7 +114,7 @@ class Answer:
 
 
 class Letter:
-    """Wait until one message is stored. A batch of one, as `zchat.lane.Batch` says."""
+    """Wait until one message is stored. A batch of one, as `zchat.protocol.send_queue.Batch` says."""
 
     __slots__ = ("_done", "_error", "bodies", "failed", "out", "queued", "seq", "timestamp")
 
@@ -177,7 +177,7 @@ SETTLING = 0.05
 
 
 class Stream:
-    """Wait for the messages of one `send_many`. A batch, as `zchat.lane.Batch` says."""
+    """Wait for the messages of one `send_many`. A batch, as `zchat.protocol.send_queue.Batch` says."""
 
     __slots__ = ("_changed", "bodies", "error", "failed", "handed", "last", "out", "queued", "stored_count")
 

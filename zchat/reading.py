@@ -17,10 +17,10 @@ from typing import Any
 from zchat.calls import Deadline, fresh
 from zchat.errors import GapError, ZchatError
 from zchat.events import Gap
-from zchat.membership import Membership
 from zchat.messages import GapReason, Message, Position
-from zchat.own import OwnRanges
-from zchat.picture import Picture
+from zchat.protocol.membership import Membership
+from zchat.protocol.own import OwnRanges
+from zchat.protocol.roster import Picture
 from zchat.wire import GAP, Run, run_of
 
 _NOTHING = Run(iter(()), iter(()), ())

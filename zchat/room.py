@@ -10,9 +10,9 @@ import msgpack
 
 from zchat.calls import Deadline, Letter, Stream, check_timeout, fresh
 from zchat.errors import DeadlineExceeded, MessageTooLarge, NotAMember, OutcomeUnknown, UsageError, ZchatError
-from zchat.membership import Membership
 from zchat.messages import Member, Message, Position
 from zchat.progress import Progress
+from zchat.protocol.membership import Membership
 from zchat.reading import Reading
 from zchat.wire import MAX_INT, encode_body
 

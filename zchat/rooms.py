@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from zchat.calls import Answer, Deadline, acquire
 from zchat.consumer import Consumer
 from zchat.errors import DeadlineExceeded, UsageError
-from zchat.membership import Membership
 from zchat.messages import Position
 from zchat.names import fold
+from zchat.protocol.membership import Membership
 from zchat.reading import Reading
 from zchat.room import Room
 from zchat.transport.receiver import Receiver
@@ -199,7 +199,7 @@ class Rooms:
 
 
 class _Guest:
-    """Wait for the join of an invited room. A call, as `zchat.port.Call` says, of nobody."""
+    """Wait for the join of an invited room. A call, as `zchat.protocol.port.Call` says, of nobody."""
 
     withdrawn = False
 

@@ -29,7 +29,7 @@ class Outgoing:
         self.unknown = False
 
     def stored(self, count: int, first: int, timestamp: int) -> None:
-        """See `zchat.lane.Batch`."""
+        """See `zchat.protocol.send_queue.Batch`."""
         for name in self.names[self.told : self.told + count]:
             self.client.truth.told_stored(name, first)
             first += 1
@@ -39,7 +39,7 @@ class Outgoing:
             self.finish()
 
     def fail(self, error: Exception) -> None:
-        """See `zchat.lane.Batch`."""
+        """See `zchat.protocol.send_queue.Batch`."""
         self.failed = True
         if isinstance(error, errors.OutcomeUnknown):
             self.unknown = True
@@ -80,13 +80,13 @@ class Question:
         client.waiting += 1
 
     def resolve(self, result: Any) -> bool:
-        """See `zchat.port.Call`."""
+        """See `zchat.protocol.port.Call`."""
         self._end()
         self._then(result)
         return True
 
     def fail(self, error: Exception) -> None:
-        """See `zchat.port.Call`."""
+        """See `zchat.protocol.port.Call`."""
         self._end()
         self._failed(error)
 

@@ -13,11 +13,11 @@ from tests.simulation.network import Dealer, Network
 from tests.simulation.truth import Truth, producer_of
 from tests.simulation.world import World
 from zchat import errors
-from zchat.membership import Membership
 from zchat.messages import Position
 from zchat.names import fold
-from zchat.port import Welcome
-from zchat.protocol import ClientCore
+from zchat.protocol.core import ClientCore
+from zchat.protocol.membership import Membership
+from zchat.protocol.port import Welcome
 from zchat.wire import unpack
 
 
@@ -68,29 +68,29 @@ class Client:
         return Dealer(self.network, self, lambda: len(self._inbox), self.notice)
 
     def send(self, frame: bytes) -> None:
-        """See `zchat.port.Port`."""
+        """See `zchat.protocol.port.Port`."""
         self.dealer.send(frame)
 
     def opened(self, welcome: Welcome) -> None:
-        """See `zchat.port.Port`."""
+        """See `zchat.protocol.port.Port`."""
         self.mark_now = welcome.mark
         self.moved_at = self.world.now
         self.greeted_at = self.world.clock()
 
     def invited(self, room: str, user: str, position: Position) -> None:
-        """See `zchat.port.Port`: whoever is invited joins."""
+        """See `zchat.protocol.port.Port`: whoever is invited joins."""
         if room not in self.joins:
             self.world.note(f"{self.name} invited by {user}")
             self._join(room, position, user)
 
     def lost(self, error: errors.ZchatError) -> None:
-        """See `zchat.port.Port`."""
+        """See `zchat.protocol.port.Port`."""
         self.losses += 1
         self.moved_at = self.world.now
         self.world.note(f"{self.name} lost {type(error).__name__}")
 
     def connect(self) -> None:
-        """See `zchat.port.Port`."""
+        """See `zchat.protocol.port.Port`."""
         stragglers, self.stragglers = self.stragglers, None
         if stragglers is None and self.world.random.random() < 0.5:
             stragglers = 0.02 * self.world.random.random()
@@ -99,7 +99,7 @@ class Client:
         self.dealer = self._dealer()
 
     def ended(self, error: errors.ZchatError | None) -> None:
-        """See `zchat.port.Port`."""
+        """See `zchat.protocol.port.Port`."""
         self.alive = False
         self.why = error
         self.world.note(f"{self.name} ended {type(error).__name__}")

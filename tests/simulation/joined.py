@@ -11,9 +11,9 @@ from tests.simulation.state import Told
 from tests.simulation.truth import Stream
 from tests.simulation.world import Violation
 from zchat.events import Gap
-from zchat.membership import Membership, Person
 from zchat.messages import Position
-from zchat.picture import Picture
+from zchat.protocol.membership import Membership, Person
+from zchat.protocol.roster import Picture
 from zchat.reading import Chunk, Reading
 
 if TYPE_CHECKING:

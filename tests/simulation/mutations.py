@@ -50,7 +50,7 @@ MUTATIONS: dict[str, list[Change]] = {
     ],
     "resend under a new number": [
         Change(
-            "zchat.lane.Lane",
+            "zchat.protocol.send_queue.Lane",
             "lost",
             "    self._send_again()",
             "    self.again.extendleft(reversed([part for block in self.flight for part in block.parts]))\n"
@@ -95,7 +95,12 @@ MUTATIONS: dict[str, list[Change]] = {
         Change("zchat.broker.commands", "credit", "if member is None or member.join != number:", "if member is None:")
     ],
     "credit returned twice": [
-        Change("zchat.membership.Membership", "rejoin", "self.base = self.received - held", "self.base = self.base")
+        Change(
+            "zchat.protocol.membership.Membership",
+            "rejoin",
+            "self.base = self.received - held",
+            "self.base = self.base",
+        )
     ],
     "epoch ignored": [
         Change(
@@ -141,7 +146,7 @@ MUTATIONS: dict[str, list[Change]] = {
         )
     ],
     "what is held forgotten at a join": [
-        Change("zchat.membership.Membership", "rejoin", "    return held", "    return 0")
+        Change("zchat.protocol.membership.Membership", "rejoin", "    return held", "    return 0")
     ],
     "a member not woken by credit": [
         Change("zchat.broker.push.Pusher", "credited", "if member.state is State.STARVED:", "if False:")
@@ -253,7 +258,7 @@ MUTATIONS: dict[str, list[Change]] = {
         )
     ],
     "a mark not asked for again after a lost connection": [
-        Change("zchat.state.RoomStates", "lost", "    mark.out = False\n", "    pass\n")
+        Change("zchat.protocol.room_state.RoomStates", "lost", "    mark.out = False\n", "    pass\n")
     ],
     "leaving and coming told of who came back in time": [
         Change("zchat.broker.commands", "hello", "if fold(user) != session.folded:", "if True:")
@@ -273,7 +278,7 @@ MUTATIONS: dict[str, list[Change]] = {
         Change("zchat.broker.updates.Updates", "_flush", "    if room.grew:\n", "    if False:\n")
     ],
     "who left while the connection was lost shown for ever": [
-        Change("zchat.picture.Picture", "expire", "if now >= self._missing_until:", "if False:")
+        Change("zchat.protocol.roster.Picture", "expire", "if now >= self._missing_until:", "if False:")
     ],
     "names kept from before a crowd": [
         Change("zchat.broker.roster.Roster", "leave", "self._whole_before = self.version", "pass")

@@ -9,8 +9,8 @@ from tests.simulation.truth import Truth
 from tests.simulation.world import Violation
 from zchat.broker.core import Core
 from zchat.events import Crowd, Event, Invited, MemberJoined, MemberLeft, ReadMark, Typing
-from zchat.membership import Person
 from zchat.names import fold
+from zchat.protocol.membership import Person
 from zchat.wire import unpack
 
 if TYPE_CHECKING:

@@ -21,8 +21,8 @@ from zchat.address import check_address
 from zchat.errors import ZchatError
 from zchat.events import Disconnected, Reconnected
 from zchat.messages import Position
-from zchat.port import Welcome
-from zchat.protocol import ClientCore
+from zchat.protocol.core import ClientCore
+from zchat.protocol.port import Welcome
 from zchat.transport.alarm import Alarm
 from zchat.transport.dealer import Dealer, context_of_this_process
 

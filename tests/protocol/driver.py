@@ -9,11 +9,11 @@ from typing import Any
 
 from zchat import errors
 from zchat.broker.limits import MAX_REQUESTS
-from zchat.membership import Membership
 from zchat.messages import Position
-from zchat.picture import Picture
-from zchat.port import Welcome
-from zchat.protocol import ClientCore
+from zchat.protocol.core import ClientCore
+from zchat.protocol.membership import Membership
+from zchat.protocol.port import Welcome
+from zchat.protocol.roster import Picture
 from zchat.wire import decode_command, pack, unpack
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from zchat import errors
 from zchat.direct import shown_name
-from zchat.membership import Feed, Membership
 from zchat.messages import GapReason, Position
-from zchat.requests import Done, Request, Requests
-from zchat.sending import Sending
-from zchat.state import RoomStates
+from zchat.protocol.membership import Feed, Membership
+from zchat.protocol.requests import Done, Request, Requests
+from zchat.protocol.room_state import RoomStates
+from zchat.protocol.send_queues import Sending
 from zchat.wire import GAP, pack
 
 

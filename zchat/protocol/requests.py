@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
 from zchat import errors
-from zchat.lane import SWEEP
-from zchat.port import Call
+from zchat.protocol.port import Call
+from zchat.protocol.send_queue import SWEEP
 from zchat.wire import pack
 
 Done: TypeAlias = Callable[[list[Any]], Any]
@@ -31,7 +31,7 @@ class Request(NamedTuple):
 
 
 class Nobody:
-    """Stand for a caller that has gone. A call, as `zchat.port.Call` says."""
+    """Stand for a caller that has gone. A call, as `zchat.protocol.port.Call` says."""
 
     withdrawn = False
 

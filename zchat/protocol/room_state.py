@@ -1,7 +1,7 @@
 """The state of the rooms, without I/O: who is here, who types, how far each has read, invitations.
 
 Latest values only. The broker has one state frame out until it is answered, which happens at
-once, whatever the application does; pictures (`zchat.picture`) keep what it said. Marks wait here
+once, whatever the application does; pictures (`zchat.protocol.roster`) keep what it said. Marks wait here
 until the broker has stored them: the highest of each room, one request at a time.
 """
 
@@ -13,9 +13,9 @@ from math import inf
 from typing import Any
 
 from zchat.errors import Closing, Refused
-from zchat.membership import Membership, Person
 from zchat.messages import Position
 from zchat.names import fold
+from zchat.protocol.membership import Membership, Person
 from zchat.wire import pack
 
 TYPING_EVERY = 3.0

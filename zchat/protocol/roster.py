@@ -14,8 +14,8 @@ from math import inf
 
 from zchat.errors import Refused
 from zchat.events import Crowd, Event, Invited, MemberJoined, MemberLeft, ReadMark, Typing
-from zchat.membership import Person
 from zchat.names import fold
+from zchat.protocol.membership import Person
 
 log = logging.getLogger("zchat.client")
 
@@ -53,14 +53,14 @@ class Picture:
     # -- the receive thread ------------------------------------------------------------------------
 
     def begin(self, room: str, user: str) -> None:
-        """See `zchat.membership.View`."""
+        """See `zchat.protocol.membership.View`."""
         with self._lock:
             self._room = room
             self._own = fold(user)
             self._first = True
 
     def named(self, whole: bool, members: int, people: dict[str, Person | None], now: float) -> None:
-        """See `zchat.membership.View`. The first names tell nothing: that is how the room was found."""
+        """See `zchat.protocol.membership.View`. The first names tell nothing: that is how the room was found."""
         with self._lock:
             if self._crowd_told is not None and self._crowd_told.typing:
                 self._crowd_over = replace(self._crowd_told, members=members, typing=0)
@@ -82,7 +82,7 @@ class Picture:
         self._tell()
 
     def crowded(self, members: int, typing: int, caught_up: int) -> None:
-        """See `zchat.membership.View`. Whoever was named stays as he was, until there are names again."""
+        """See `zchat.protocol.membership.View`. Whoever was named stays as he was, until there are names again."""
         with self._lock:
             self._stop_typing()
             self._missing.clear()
@@ -94,17 +94,17 @@ class Picture:
         self._tell()
 
     def marked(self, seq: int) -> None:
-        """See `zchat.membership.View`."""
+        """See `zchat.protocol.membership.View`."""
         with self._lock:
             self._own_mark = seq
 
     def unmarked(self, error: Refused) -> None:
-        """See `zchat.membership.View`."""
+        """See `zchat.protocol.membership.View`."""
         log.warning("%s could not be marked as read: %s", self._room, error)
         self._refused = error
 
     def expire(self, now: float) -> float:
-        """See `zchat.membership.View`."""
+        """See `zchat.protocol.membership.View`."""
         if now >= self._missing_until:
             with self._lock:
                 self.members -= len(self._missing)
@@ -116,7 +116,7 @@ class Picture:
         return self._missing_until
 
     def lost(self) -> None:
-        """See `zchat.membership.View`."""
+        """See `zchat.protocol.membership.View`."""
         with self._lock:
             self._stop_typing()
             self._missing_until = inf

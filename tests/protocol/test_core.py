@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from tests.driver import FakeBatch, FakeCall, FakeFeed, Wire
+from tests.protocol.driver import FakeBatch, FakeCall, FakeFeed, Wire
 from zchat import errors
 from zchat.calls import Answer, Deadline
-from zchat.lane import BLOCKS_IN_FLIGHT
-from zchat.membership import Membership
 from zchat.messages import Position
-from zchat.protocol import RETRY_MAX, State
-from zchat.pulse import STALL
+from zchat.protocol.core import RETRY_MAX, State
+from zchat.protocol.heartbeat import STALL
+from zchat.protocol.membership import Membership
+from zchat.protocol.send_queue import BLOCKS_IN_FLIGHT
 from zchat.wire import MAX_BLOCK_BYTES, MAX_BLOCK_MESSAGES, MAX_NESTED, array_header, check_bodies, pack
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 
 from zchat.direct import shown_name
 from zchat.errors import ZchatError
-from zchat.lane import Batch, Block, Lane
 from zchat.names import fold
+from zchat.protocol.send_queue import Batch, Block, Lane
 
 
 class Sending:

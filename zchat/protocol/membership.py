@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 from zchat.errors import Refused, ZchatError
 from zchat.messages import Position
-from zchat.own import OwnRanges
+from zchat.protocol.own import OwnRanges
 
 
 class Person(NamedTuple):

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from tests.driver import FakeBatch, FakeCall, FakeFeed, Wire
+from tests.protocol.driver import FakeBatch, FakeCall, FakeFeed, Wire
 from zchat import errors
-from zchat.lane import BLOCKS_IN_FLIGHT, SWEEP
 from zchat.messages import Position
-from zchat.protocol import GREET_SECONDS, RETRY_FIRST, RETRY_MAX, STEADY, State
-from zchat.pulse import STALL
+from zchat.protocol.core import GREET_SECONDS, RETRY_FIRST, RETRY_MAX, STEADY, State
+from zchat.protocol.heartbeat import STALL
+from zchat.protocol.send_queue import BLOCKS_IN_FLIGHT, SWEEP
 from zchat.wire import pack
 
 

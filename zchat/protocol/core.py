@@ -21,15 +21,15 @@ from functools import partial
 from typing import Any
 
 from zchat import errors
-from zchat.lane import Batch, Block, Lane
-from zchat.membership import Feed, Membership
-from zchat.memberships import Memberships
 from zchat.messages import Position
-from zchat.port import Call, Chance, Port, Welcome
-from zchat.pulse import Pulse
-from zchat.requests import Done, Nobody, Request, Requests, Special
-from zchat.sending import Sending
-from zchat.state import RoomStates
+from zchat.protocol.heartbeat import Pulse
+from zchat.protocol.membership import Feed, Membership
+from zchat.protocol.memberships import Memberships
+from zchat.protocol.port import Call, Chance, Port, Welcome
+from zchat.protocol.requests import Done, Nobody, Request, Requests, Special
+from zchat.protocol.room_state import RoomStates
+from zchat.protocol.send_queue import Batch, Block, Lane
+from zchat.protocol.send_queues import Sending
 from zchat.wire import END, ERROR, GAP, OK, PONG, PUSH, STATE, VERSION, decode_notice, pack
 
 GREET_SECONDS = 1.0

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from zchat.errors import Busy
 from zchat.events import Crowd, Invited, MemberJoined, MemberLeft, ReadMark, Typing
-from zchat.membership import Person
-from zchat.picture import RETURN_SECONDS, Picture
+from zchat.protocol.membership import Person
+from zchat.protocol.roster import RETURN_SECONDS, Picture
 
 ROOM = "General"
 

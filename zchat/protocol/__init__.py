@@ -1,0 +1,1 @@
+"""The client without I/O: frames and the time come in, frames go out."""
