@@ -20,11 +20,11 @@ import zmq
 from _contenders import ROOM
 from _run import DEADLINE, Failed, Pipe, in_turn, options, report, run, store_url, workers
 from zchat.broker import Broker
+from zchat.client.inbox import Reading
 from zchat.messages import Position
 from zchat.protocol.core import ClientCore
 from zchat.protocol.membership import Membership
 from zchat.protocol.port import Welcome
-from zchat.reading import Reading
 
 TICK_EVERY = 0.25
 """Seconds between two looks at what time brings to the users: they ping every second or so."""

@@ -17,14 +17,14 @@ from zchat.broker.pipes import Sent
 from zchat.broker.settings import Settings
 from zchat.broker.store.base import RoomLog
 from zchat.broker.store.memory import MemoryStore
-from zchat.calls import Answer, Deadline, Letter
+from zchat.client.inbox import Reading
+from zchat.client.waiting import Answer, Deadline, Letter
 from zchat.errors import ZchatError
 from zchat.events import Gap
 from zchat.messages import Message, Position
 from zchat.protocol.core import ClientCore
 from zchat.protocol.membership import Membership
 from zchat.protocol.port import Welcome
-from zchat.reading import Reading
 from zchat.wire import pack
 
 NOW = 100.0

@@ -21,10 +21,11 @@ import zmq
 import zchat
 from tests.broker.driver import Peer, World
 from tests.running import DEADLINE
-from zchat import client, reading, room, wire
+from zchat import wire
 from zchat.broker import Broker, core, limits, loop, server
 from zchat.broker.settings import Settings
 from zchat.broker.store import base, memory, open_store, schema, sqlite
+from zchat.client import client, inbox, room
 from zchat.protocol import own
 from zchat.protocol.membership import Membership
 from zchat.transport import dealer, receiver
@@ -87,14 +88,14 @@ NO_BOUNDS = {
     "broker.store.schema.APPLICATION_ID",
     "broker.store.schema.CACHE_KIB",
     "broker.store.schema.PAGE_BYTES",
-    "calls.SETTLING",
-    "client.MEMBERS_PAGE",
-    "client.ROOMS_PAGE",
+    "client.waiting.SETTLING",
+    "client.client.MEMBERS_PAGE",
+    "client.client.ROOMS_PAGE",
     "transport.dealer.MAX_REPLY_BYTES",
     "transport.dealer.NEVER_MS",
     "protocol.send_queue.NOT_COUNTED",
     "protocol.core.IDLE",
-    "room.WAITING_COST",
+    "client.room.WAITING_COST",
     "wire.FRAME_OVERHEAD",
     "wire.ID_BYTES",
     "wire.MAX_FRAME",
@@ -233,7 +234,7 @@ def test_a_turn_of_the_client_takes_a_bounded_number_of_frames() -> None:
 
 
 def test_ranges_of_own_messages_are_bounded_and_cost_the_position_nothing_in_the_end() -> None:
-    feed = reading.Reading(lambda reading: None, lambda membership, taken: None)
+    feed = inbox.Reading(lambda reading: None, lambda membership, taken: None)
     feed.begin(Membership("General", 1, zchat.Position(7, 0), 10, feed, sure=True))
     for number in range(2, 3 * own.MAX_OWN_RANGES, 2):
         feed.own(7, number, number)
@@ -241,7 +242,7 @@ def test_ranges_of_own_messages_are_bounded_and_cost_the_position_nothing_in_the
     last = 3 * own.MAX_OWN_RANGES
     feed.push(["push", "General", 7, 0, last, []])
     chunk = feed.take(0)
-    assert isinstance(chunk, reading.Chunk)
+    assert isinstance(chunk, inbox.Chunk)
     feed.put_back(chunk)
     assert feed.position == (7, last)
 

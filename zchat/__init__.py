@@ -1,6 +1,8 @@
 """zchat: rooms for programs and people, over ZeroMQ."""
 
-from zchat.client import Client
+from zchat.client.client import Client
+from zchat.client.progress import Progress
+from zchat.client.room import Room
 from zchat.errors import (
     AddressError,
     BadBlock,
@@ -44,8 +46,6 @@ from zchat.events import (
     Typing,
 )
 from zchat.messages import START, BusyRoom, GapReason, Histogram, Member, Message, Position, RoomInfo, Stats
-from zchat.progress import Progress
-from zchat.room import Room
 
 __version__ = "0.1.0"
 

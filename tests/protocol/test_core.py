@@ -8,7 +8,7 @@ import pytest
 
 from tests.protocol.driver import FakeBatch, FakeCall, FakeFeed, Wire
 from zchat import errors
-from zchat.calls import Answer, Deadline
+from zchat.client.waiting import Answer, Deadline
 from zchat.messages import Position
 from zchat.protocol.core import RETRY_MAX, State
 from zchat.protocol.heartbeat import STALL

@@ -1,433 +1,316 @@
-"""The room is alive, through the library: who is here, who types, how far each has read, rooms of two."""
+"""The state of rooms in the client's core: state frames, typing, read marks, invitations."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from functools import partial
-from pathlib import Path
-from threading import Barrier, Thread
 from typing import Any
 
 import pytest
 
-import zchat
-from tests.mortal import Mortal
-from tests.running import DEADLINE, eventually
-from zchat import rooms
-from zchat.broker import Broker
+from tests.protocol.driver import FakeBatch, FakeCall, FakeFeed, Wire
+from zchat import errors
+from zchat.client.event_queue import Consumer
+from zchat.client.inbox import Reading
+from zchat.events import MemberJoined, MemberLeft, Typing
+from zchat.messages import GapReason, Message, Position
+from zchat.protocol.membership import Membership, Person
+from zchat.protocol.room_state import MARK_AGAIN, TYPING_EVERY
+from zchat.protocol.roster import RETURN_SECONDS
+from zchat.wire import pack
 
-Connect = Callable[..., "Watched"]
-
-
-class Watched:
-    """A client whose handler keeps what it is told, and in `rooms` what it was invited to."""
-
-    def __init__(self, url: str, user: str, **options: Any) -> None:
-        self.told: list[zchat.Event] = []
-        self.client = zchat.Client(url, user=user, on_event=self.told.append, **options)
-
-    def heard(self, *events: zchat.Event) -> None:
-        """Wait until it was told of all of these, in this order, others between them or not."""
-
-        def all_told() -> bool:
-            told = iter(list(self.told))
-            return all(event in told for event in events)
-
-        eventually(all_told, f"{self.client.user} is told of {events}")
-
-    def bodies(self, room: str) -> list[Any]:
-        return [event.body for event in list(self.told) if isinstance(event, zchat.Message) and event.room == room]
-
-    def hears(self, room: str, *bodies: Any) -> None:
-        """Wait until that is what was said in a room."""
-        eventually(lambda: len(self.bodies(room)) >= len(bodies), f"{self.client.user} hears {bodies} in {room}")
-        assert self.bodies(room) == list(bodies)
+DIRECT = "@alice\nbob"
 
 
 @pytest.fixture
-def broker() -> Iterator[Broker]:
-    with Broker("tcp://127.0.0.1:*") as broker:
-        yield broker
+def wire() -> Wire:
+    return Wire()
 
 
-@pytest.fixture
-def connect(broker: Broker) -> Iterator[Connect]:
-    """Give a function that connects a client which keeps its events."""
-    with ExitStack() as stack:
-
-        def connect(user: str, url: str = broker.url, **options: Any) -> Watched:
-            watched = Watched(url, user, **options)
-            stack.enter_context(watched.client)
-            return watched
-
-        yield connect
+def named(room: str, *people: tuple[str, int, bool, int], whole: bool = True) -> list[Any]:
+    """Return an update with names."""
+    return [room, whole, len(people), [list(each) for each in people], 0, 0]
 
 
-def unread(client: zchat.Client) -> dict[str, int | None]:
-    return {room.name: room.unread for room in client.rooms()}
+def own_mark(wire: Wire) -> list[Any]:
+    """Return the one mark that has gone out since the last look."""
+    [mark] = wire.commands("mark")
+    return mark
 
 
-# -- presence --------------------------------------------------------------------------------------
+# -- state frames ----------------------------------------------------------------------------------
 
 
-def test_who_comes_and_goes_is_told_to_the_others(connect: Connect) -> None:
-    alice, bob = connect("alice"), connect("bob")
-    general = alice.client.join("General")
-    bobs = bob.client.join("General")
-    alice.heard(zchat.MemberJoined("General", "bob"))
-    eventually(lambda: general.member_count == bobs.member_count == 2, "both are here")
-    assert [member.user for member in general.members()] == ["alice", "bob"]
-    bobs.leave()
-    alice.heard(zchat.MemberJoined("General", "bob"), zchat.MemberLeft("General", "bob"))
-    assert [event for event in bob.told if isinstance(event, zchat.MemberJoined | zchat.MemberLeft)] == []
-    assert [member.user for member in bob.client.members("General")] == ["alice"]
+def test_a_state_frame_is_answered_at_once_with_its_number(wire: Wire) -> None:
+    for number in (1, 2):
+        wire.say("state", number, [], [])
+        assert wire.commands() == [["seen", number]]
 
 
-def test_a_user_with_two_sessions_joins_once_and_leaves_with_the_last(connect: Connect) -> None:
-    alice = connect("alice")
-    alice.client.join("General")
-    sessions = [connect("bob").client for _ in range(2)]
-    for session in sessions:
-        session.join("General")
-    alice.heard(zchat.MemberJoined("General", "bob"))
-    sessions[0].close()
-    carol = connect("carol").client
-    carol.join("General")
-    alice.heard(zchat.MemberJoined("General", "carol"))
-    sessions[1].close()
-    alice.heard(zchat.MemberLeft("General", "bob"))
-    assert [event.user for event in alice.told if isinstance(event, zchat.MemberLeft)] == ["bob"]
-    assert [event.user for event in alice.told if isinstance(event, zchat.MemberJoined)] == ["bob", "carol"]
+def test_state_frames_fill_the_pictures_of_their_rooms(wire: Wire) -> None:
+    feeds = {room: wire.join(room)[0] for room in ("General", "Sports")}
+    wire.say("state", 1, [named("General", ("alice", 5, False, 0)), ["Sports", True, 900, None, 3, 4]], [])
+    wire.say("state", 2, [named("General", ("bob", 6, True, 2), whole=False)], [])
+    assert feeds["General"].picture.take()[0] == MemberJoined("General", "bob")
+    assert feeds["Sports"].picture.members == 900
+    assert feeds["General"].told == 1
 
 
-def test_members_are_asked_for_in_pages(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zchat.client.MEMBERS_PAGE", 2)
-    names = [f"user{number}" for number in range(5)]
-    clients = [connect(name).client for name in names]
-    general, *_ = [client.join("General") for client in clients]
-    members = general.members()
-    assert [member.user for member in members] == names
-    assert all(member.since > 1_600_000_000_000_000 and member.mark == 0 for member in members)
-    with pytest.raises(zchat.NoSuchRoom):
-        clients[0].members("nowhere")
+def test_updates_of_rooms_that_were_left_are_dropped(wire: Wire) -> None:
+    feed, membership = wire.join()
+    wire.core.leave(membership, FakeCall())
+    wire.say("state", 1, [named("General", ("bob", 6, True, 2))], [])
+    assert feed.picture.members == 0
+    assert wire.commands("seen") == [["seen", 1]]
 
 
-def test_a_large_room_tells_counts_and_gives_names_to_those_who_ask() -> None:
-    with Broker("tcp://127.0.0.1:*", names=2) as broker, ExitStack() as stack:
-        alice = Watched(broker.url, "alice")
-        stack.enter_context(alice.client)
-        general = alice.client.join("General")
-        for name in ("bob", "carol"):
-            stack.enter_context(zchat.Client(broker.url, user=name)).join("General")
-        alice.heard(zchat.Crowd("General", 3, 0, 0))
-        assert general.member_count == 3
-        assert [member.user for member in general.members()] == ["alice", "bob", "carol"]
+@pytest.mark.parametrize(
+    "rooms",
+    [
+        [["General"]],
+        [named("General", ("bob", -1, True, 2))],
+        [named("General", ("x" * 65, 1, True, 2))],
+        [["General", True, "many", [], 0, 0]],
+        [["General", True, 1, 5, 0, 0]],
+        [5],
+    ],
+)
+def test_a_state_frame_that_is_malformed_ends_the_client(wire: Wire, rooms: list[Any]) -> None:
+    wire.join()
+    wire.say("state", 1, rooms, [])
+    assert isinstance(wire.failed_with(), errors.ProtocolError)
 
 
-def test_clients_that_take_messages_keep_no_events_and_know_the_count(broker: Broker) -> None:
-    with zchat.Client(broker.url, user="alice") as alice, zchat.Client(broker.url, user="bob") as bob:
-        general = alice.join("General")
-        assert list(general.messages(timeout=0)) == []
-        bob.join("General").send("x")
-        assert next(general.messages(timeout=DEADLINE)).body == "x"
-        eventually(lambda: general.member_count == 2, "bob is here")
-        assert alice._consumer._arrivals.empty()
-
-
-def test_a_broker_that_is_started_again_makes_nobody_leave_and_come(tmp_path: Path) -> None:
-    with Mortal(f"sqlite:{tmp_path / 'z.db'}") as mortal, ExitStack() as stack:
-        watched = [Watched(mortal.url, name) for name in ("alice", "bob")]
-        rooms = [stack.enter_context(each.client).join("General") for each in watched]
-        watched[0].heard(zchat.MemberJoined("General", "bob"))
-        eventually(lambda: all(room.member_count == 2 for room in rooms), "both are here")
-        for each in watched:
-            each.told.clear()
-        mortal.kill()
-        mortal.start()
-        rooms[0].send("back", timeout=DEADLINE)
-        watched[1].hears("General", "back")
-        eventually(lambda: all(room.member_count == 2 for room in rooms), "both are here")
-        kinds = {type(event) for each in watched for event in each.told}
-        assert kinds == {zchat.Disconnected, zchat.Reconnected, zchat.Message}
+def test_who_does_not_come_back_after_a_loss_has_left_in_the_end(wire: Wire) -> None:
+    feed, _ = wire.join()
+    wire.say("state", 1, [named("General", ("alice", 5, False, 0), ("bob", 6, True, 0))], [])
+    feed.picture.take()
+    wire.come_back()
+    assert feed.picture.take() == [Typing("General", "bob", False)]
+    wire.rejoin()
+    wire.say("state", 1, [named("General", ("alice", 5, False, 0))], [])
+    back = wire.now
+    told = feed.told
+    while feed.told == told:
+        wire.say("pong", 1000)
+        wire.now = wire.core.tick(wire.now)
+        wire.core.tick(wire.now)
+    assert RETURN_SECONDS <= wire.now - back <= RETURN_SECONDS + 0.1
+    assert feed.picture.take() == [MemberLeft("General", "bob")]
 
 
 # -- typing ----------------------------------------------------------------------------------------
 
 
-def test_typing_is_told_to_the_others_and_ends_with_the_message(connect: Connect) -> None:
-    alice, bob = connect("alice"), connect("bob")
-    alice.client.join("General")
-    general = bob.client.join("General")
-    for _ in range(50):
-        general.typing()
-    alice.heard(zchat.Typing("General", "bob", True))
-    general.send("there")
-    alice.heard(zchat.Typing("General", "bob", True), zchat.Typing("General", "bob", False))
-    assert sum(isinstance(event, zchat.Typing) for event in alice.told) == 2
-    assert not [event for event in bob.told if isinstance(event, zchat.Typing)]
+def test_typing_goes_out_once_in_three_seconds_however_often_it_is_told(wire: Wire) -> None:
+    _, membership = wire.join()
+    for _ in range(100):
+        wire.core.typing(membership, True, wire.now)
+        wire.now += TYPING_EVERY / 50
+    assert wire.commands() == [["typing", "General", True]] * 2
 
 
-def test_typing_can_be_ended_without_a_message(connect: Connect) -> None:
-    alice, bob = connect("alice"), connect("bob")
-    alice.client.join("General")
-    general = bob.client.join("General")
-    general.typing()
-    alice.heard(zchat.Typing("General", "bob", True))
-    general.typing(False)
-    alice.heard(zchat.Typing("General", "bob", True), zchat.Typing("General", "bob", False))
+def test_that_typing_has_ended_goes_out_if_it_was_told(wire: Wire) -> None:
+    _, membership = wire.join()
+    wire.core.typing(membership, False, wire.now)
+    assert wire.commands() == []
+    wire.core.typing(membership, True, wire.now)
+    for _ in range(2):
+        wire.core.typing(membership, False, wire.now + 1)
+    assert wire.commands() == [["typing", "General", True], ["typing", "General", False]]
 
 
-# -- read marks ------------------------------------------------------------------------------------
+def test_a_message_ends_typing_without_another_word(wire: Wire) -> None:
+    _, membership = wire.join()
+    wire.core.typing(membership, True, wire.now)
+    wire.core.offer("General", FakeBatch("said"))
+    wire.core.typing(membership, False, wire.now)
+    assert [command[0] for command in wire.commands()] == ["typing", "send"]
 
 
-def test_read_marks_are_told_to_the_others_and_give_unread_counts(connect: Connect) -> None:
-    alice, bob = connect("alice"), connect("bob")
-    said = alice.client.join("General")
-    room = bob.client.join("General")
-    said.send_many(range(10))
-    bob.hears("General", *range(10))
-    assert unread(bob.client)["General"] is None
-    room.mark_read(4)
-    alice.heard(zchat.ReadMark("General", "bob", 4))
-    room.mark_read()
-    alice.heard(zchat.ReadMark("General", "bob", 4), zchat.ReadMark("General", "bob", 10))
-    room.mark_read(7)
-    said.send("one more")
-    eventually(lambda: unread(bob.client)["General"] == 1, "one is new")
-    assert not [event for event in bob.told if isinstance(event, zchat.ReadMark)]
-    assert {member.user: member.mark for member in said.members()} == {"alice": 0, "bob": 10}
+def test_typing_without_a_connection_or_in_a_room_that_was_left_comes_to_nothing(wire: Wire) -> None:
+    _, membership = wire.join()
+    wire.core.typing(membership, True, wire.now)
+    wire.come_back()
+    wire.core.typing(membership, False, wire.now)
+    wire.core.typing(membership, True, wire.now + TYPING_EVERY)
+    wire.rejoin()
+    wire.core.leave(membership, FakeCall())
+    wire.core.typing(membership, True, wire.now + TYPING_EVERY)
+    assert wire.commands("typing") == []
 
 
-def test_a_mark_that_another_session_of_the_user_moves_is_told(connect: Connect) -> None:
-    first, second = connect("alice"), connect("alice")
-    room = first.client.join("General")
-    second.client.join("General")
-    room.send_many(range(3))
-    room.mark_read()
-    second.heard(zchat.ReadMark("General", "alice", 3))
-    assert not [event for event in first.told if isinstance(event, zchat.ReadMark)]
+# -- marks -----------------------------------------------------------------------------------------
 
 
-def test_a_room_is_marked_without_being_joined(connect: Connect) -> None:
-    alice, bob = connect("alice").client, connect("bob").client
-    alice.join("General").send_many(range(5))
-    assert bob.mark_read("General", 3) == 3
-    assert bob.mark_read("General", 2) == 3, "it never goes back"
-    assert bob.mark_read("General", 1_000) == 5, "nor beyond the end"
-    assert unread(bob)["General"] == 0
-    with pytest.raises(zchat.NoSuchRoom):
-        bob.mark_read("nowhere", 1)
+def test_marks_are_conflated_while_one_is_on_its_way(wire: Wire) -> None:
+    _, membership = wire.join()
+    for seq in (3, 5, 4, 9, 8):
+        wire.core.mark(membership, seq)
+    first = own_mark(wire)
+    assert first[2:] == ["General", 3]
+    wire.ok(first, 3)
+    second = own_mark(wire)
+    assert second[2:] == ["General", 9]
+    wire.ok(second, 9)
+    assert wire.commands() == []
+    assert not wire.core._pending
 
 
-def test_marks_and_unread_counts_survive_the_broker(tmp_path: Path) -> None:
-    with Mortal(f"sqlite:{tmp_path / 'z.db'}") as mortal:
-        with zchat.Client(mortal.url, user="alice") as alice, zchat.Client(mortal.url, user="bob") as bob:
-            room = bob.join("General")
-            alice.join("General").send_many(range(10))
-            mortal.kill()
-            room.mark_read(6)  # without a broker: it is kept until there is one
-            mortal.start()
-            assert alice.join("Sports", timeout=DEADLINE)
-        with zchat.Client(mortal.url, user="bob") as bob:
-            assert unread(bob)["General"] == 4
+def test_a_mark_without_an_answer_is_sent_again_once_the_room_is_joined_again(wire: Wire) -> None:
+    _, membership = wire.join()
+    wire.core.mark(membership, 3)
+    wire.come_back()
+    wire.core.mark(membership, 5)
+    assert wire.commands("mark") == []
+    return_to(wire, membership)
+    assert own_mark(wire)[2:] == ["General", 5]
 
 
-@pytest.mark.parametrize("seq", [-1, "3", 1.5, True, 2**64])
-def test_what_is_no_seq_can_not_be_marked(connect: Connect, seq: Any) -> None:
-    client = connect("alice").client
-    with pytest.raises(zchat.UsageError):
-        client.join("General").mark_read(seq)
-    with pytest.raises(zchat.UsageError):
-        client.mark_read("General", seq)
+def return_to(wire: Wire, membership: Membership, *, gap: bool = False) -> None:
+    """Answer the join that is on its way."""
+    join = next(command for command in reversed(wire.port.sent) if command[0] == "join")
+    wire.ok(join, join[2], *(join[4] or (77, 0)), 1, 0, 10, gap)
+    assert membership.live
+
+
+@pytest.mark.parametrize("reason", [GapReason.RESET, GapReason.TAIL_LOST])
+def test_a_mark_of_a_log_that_is_no_more_is_dropped(wire: Wire, reason: str) -> None:
+    _, membership = wire.join()
+    wire.core.mark(membership, 3)
+    wire.come_back()
+    return_to(wire, membership, gap=True)
+    wire.say("gap", "General", 78, 0, 9, reason)
+    assert wire.commands("mark") == []
+    assert not wire.core._pending
+
+
+def test_a_mark_waits_until_it_is_known_that_messages_were_only_trimmed(wire: Wire) -> None:
+    _, membership = wire.join()
+    wire.core.mark(membership, 3)
+    wire.come_back()
+    return_to(wire, membership, gap=True)
+    assert wire.commands("mark") == []
+    wire.say("gap", "General", 77, 0, 9, GapReason.TRIMMED)
+    assert own_mark(wire)[2:] == ["General", 3]
+
+
+def test_a_mark_in_a_room_that_is_left_before_its_log_is_known_is_dropped(wire: Wire) -> None:
+    _, membership = wire.join()
+    wire.core.mark(membership, 3)
+    wire.come_back()
+    return_to(wire, membership, gap=True)
+    wire.core.leave(membership, FakeCall())
+    assert wire.commands("mark") == []
+    assert not wire.core._states.pending
+
+
+def test_a_mark_that_the_broker_has_no_place_for_is_sent_again_later(wire: Wire) -> None:
+    feed, membership = wire.join()
+    wire.core.mark(membership, 3)
+    wire.core.tick(wire.now)
+    wire.refuse(own_mark(wire), errors.Busy("too many marks"))
+    start = wire.now
+    again: list[Any] = []
+    while not again:
+        wire.now = wire.core.tick(wire.now)
+        wire.say("pong", 1000)
+        wire.core.tick(wire.now)
+        again = wire.commands("mark")
+    assert wire.now - start == pytest.approx(MARK_AGAIN)
+    assert feed.picture.refusal() is None
+    wire.ok(again[0], 3)
+    assert not wire.core._pending
+
+
+def test_a_mark_that_is_refused_for_good_is_told_and_not_sent_again(wire: Wire) -> None:
+    feed, membership = wire.join()
+    wire.core.mark(membership, 3)
+    wire.refuse(own_mark(wire), errors.NoSuchRoom("there is no General"))
+    assert isinstance(feed.picture.refusal(), errors.NoSuchRoom)
+    assert not wire.core._pending
+    wire.core.mark(membership, 4)
+    assert own_mark(wire)[3] == 4
+
+
+def test_close_waits_for_a_mark(wire: Wire) -> None:
+    _, membership = wire.join()
+    wire.core.mark(membership, 3)
+    wire.core.mark(membership, 4)
+    wire.core.close(wire.now + 5)
+    wire.ok(own_mark(wire), 3)
+    assert wire.core.state.value == "closing"
+    wire.ok(own_mark(wire), 4)
+    assert [command[0] for command in wire.commands()] == ["bye"]
+
+
+def test_close_tries_a_mark_that_the_broker_had_no_place_for_once_more(wire: Wire) -> None:
+    feed, membership = wire.join()
+    wire.core.mark(membership, 3)
+    wire.refuse(own_mark(wire), errors.Busy("too many marks"))
+    wire.core.close(wire.now + 5)
+    wire.refuse(own_mark(wire), errors.Busy("too many marks"))
+    assert [command[0] for command in wire.commands()] == ["bye"]
+    assert isinstance(feed.picture.refusal(), errors.Busy)
+
+
+def test_a_room_that_was_left_is_marked_all_the_same(wire: Wire) -> None:
+    _, membership = wire.join()
+    wire.core.leave(membership, FakeCall())
+    wire.core.mark(membership, 3)
+    wire.come_back()
+    assert own_mark(wire)[2:] == ["General", 3]
 
 
 # -- direct rooms ----------------------------------------------------------------------------------
 
 
-def test_a_direct_message_arrives_like_any_other(connect: Connect) -> None:
-    alice, bob, carol = connect("alice"), connect("bob"), connect("carol")
-    direct = alice.client.direct("bob")
-    assert direct.name == "@bob"
-    stored = direct.send("psst")
-    assert stored.room == "@bob"
-    bob.heard(zchat.Invited("@alice", "alice"), zchat.Message("@alice", 1, stored.timestamp, "alice", "psst"))
-    answer = bob.client.direct("alice").send("what?")
-    alice.heard(zchat.Message("@bob", 2, answer.timestamp, "bob", "what?"))
-    assert [message.room for message in bob.client.history("@alice")] == ["@alice"] * 2
-    assert carol.told == []
-    assert not [room for room in carol.client.rooms() if room.name.startswith("@")]
-    with pytest.raises(zchat.BadName):
-        carol.client.direct("carol")
+def test_an_invitation_is_handed_on_with_its_position(wire: Wire) -> None:
+    wire.say("state", 1, [], [[DIRECT, "bob", 77, 3]])
+    assert wire.port.invitations == [(DIRECT, "bob", (77, 3))]
 
 
-def test_both_names_lead_to_the_same_direct_room(connect: Connect) -> None:
-    alice = connect("alice").client
-    room = alice.direct("bob")
-    assert alice.join("@bob") is alice.join("@BOB") is alice.direct("Bob") is room
-    assert [info.name for info in alice.rooms() if info.name.startswith("@")] == ["@bob"]
-    assert [member.user for member in alice.members("@bob")] == ["alice"]
+def test_an_invitation_to_a_room_that_is_joined_is_dropped(wire: Wire) -> None:
+    wire.join(DIRECT)
+    wire.say("state", 1, [], [[DIRECT, "bob", 77, 3]])
+    wire.come_back()
+    wire.say("state", 1, [], [[DIRECT, "bob", 77, 3]])
+    assert wire.port.invitations == []
 
 
-@pytest.mark.parametrize("name", ["@", "@alice", "@alice\nbob", "@@bob", "@ bob"])
-def test_what_names_no_other_user_is_no_direct_room(connect: Connect, name: str) -> None:
-    alice = connect("alice").client
-    with pytest.raises(zchat.BadName):
-        alice.join(name)
-    with pytest.raises(zchat.BadName):
-        alice.history(name)
+def test_a_direct_room_is_shown_under_the_other_users_name(wire: Wire) -> None:
+    feed, membership = wire.join(DIRECT)
+    assert (membership.name, membership.shown) == (DIRECT, "@bob")
+    wire.say("state", 1, [named(DIRECT, ("alice", 5, False, 0))], [])
+    wire.say("state", 2, [named(DIRECT, ("bob", 5, False, 0), whole=False)], [])
+    assert feed.picture.take() == [MemberJoined("@bob", "bob")]
 
 
-def test_who_comes_online_later_gets_what_was_said_once(connect: Connect) -> None:
-    alice = connect("alice")
-    direct = alice.client.direct("bob")
-    direct.send_many(["one", "two"])
-    bob = connect("bob")
-    bob.hears("@alice", "one", "two")
-    alice.heard(zchat.ReadMark("@bob", "bob", 2))
-    bob.client.close()
-    direct.send("three")
-    again = connect("bob")
-    again.hears("@alice", "three")
+def test_what_goes_wrong_with_a_message_names_the_room_as_the_application_does(wire: Wire) -> None:
+    wire.join(DIRECT)
+    batch = FakeBatch("x")
+    wire.core.offer(DIRECT, batch)
+    wire.core.close(wire.now)
+    wire.core.tick(wire.now)
+    assert "@bob" in str(batch.errors[0])
+    assert "\n" not in str(batch.errors[0])
 
 
-def test_the_mark_moves_over_own_answers_too(connect: Connect) -> None:
-    alice = connect("alice")
-    alice.client.direct("bob").send("hi")
-    bob = connect("bob")
-    bob.hears("@alice", "hi")
-    bob.client.direct("alice").send("hi yourself")
-    alice.heard(zchat.ReadMark("@bob", "bob", 2))
-    assert unread(bob.client)["@alice"] == 0
+def test_a_feed_learns_its_room_before_anything_comes() -> None:
+    wire, feed = Wire(), FakeFeed()
+    wire.join("General", feed)
+    assert feed.picture._room == "General"
 
 
-def test_a_direct_room_that_was_left_comes_back_with_the_next_message(connect: Connect) -> None:
-    alice, bob = connect("alice"), connect("bob")
-    direct = alice.client.direct("bob")
-    direct.send("one")
-    bob.hears("@alice", "one")
-    alice.heard(zchat.ReadMark("@bob", "bob", 1))
-    bob.client.direct("alice").leave()
-    alice.heard(zchat.MemberLeft("@bob", "bob"))
-    direct.send("two")
-    bob.hears("@alice", "one", "two")
-    assert [type(event) for event in bob.told].count(zchat.Invited) == 2
+# -- through one loop ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", range(20))
-def test_however_they_come_together_there_is_one_room(connect: Connect, number: int) -> None:
-    alice, bob = connect("alice"), connect("bob")
-    found: list[zchat.Room] = []
-    start = Barrier(3)
-
-    def join() -> None:
-        start.wait(DEADLINE)
-        found.append(bob.client.direct("alice", timeout=DEADLINE))
-
-    threads = [Thread(target=join) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    direct = alice.client.direct("bob")
-    start.wait(DEADLINE)
-    direct.send("hi")
-    for thread in threads:
-        thread.join(DEADLINE)
-    assert found == [bob.client.direct("alice")] * 2
-    direct.send("again")
-    eventually(lambda: "again" in bob.bodies("@alice"), "it is read")
-    assert bob.bodies("@alice") in (["hi", "again"], ["again"]), "from the invitation on, or from the join on"
-    assert len(bob.client._consumer.readings) == len(bob.client._rooms._rooms) == 1
-
-
-def test_who_takes_messages_reads_on_where_the_invitation_says(broker: Broker) -> None:
-    with zchat.Client(broker.url, user="alice") as alice, zchat.Client(broker.url, user="bob") as bob:
-        alice.direct("bob").send("unread")
-        eventually(lambda: bob._rooms._invitations, "the invitation is there")
-        assert bob._rooms._rooms == {}, "and nobody is in a room in which he does not read"
-        room = bob.direct("alice")
-        assert next(room.messages(timeout=DEADLINE)).body == "unread"
-
-
-def test_invitations_are_taken_up_when_the_application_begins_to_take_events(broker: Broker) -> None:
-    with zchat.Client(broker.url, user="alice") as alice, zchat.Client(broker.url, user="bob") as bob:
-        stored = alice.direct("bob").send("hi")
-        eventually(lambda: bob._rooms._invitations, "the invitation is there")
-        events = bob.events(timeout=DEADLINE)
-        assert next(events) == zchat.Invited("@alice", "alice")
-        assert next(event for event in events if isinstance(event, zchat.Message)) == stored._replace(room="@alice")
-
-
-def test_invitations_can_be_switched_off(connect: Connect) -> None:
-    alice, bob = connect("alice"), connect("bob", invitations=False)
-    alice.client.direct("bob").send("hi")
-    bob.client.join("General")
-    alice.client.join("General").send("the broker has told all that it has to tell")
-    bob.hears("General", "the broker has told all that it has to tell")
-    assert bob.bodies("@alice") == []
-    assert bob.client._rooms._invitations == {}
-
-
-def test_invitations_that_nobody_takes_up_are_bounded(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rooms, "MAX_INVITATIONS", 2)
-    with zchat.Client(broker.url, user="bob") as bob:
-        for name in ("alice", "carol", "dave"):
-            with zchat.Client(broker.url, user=name) as other:
-                other.direct("bob").send("hi")
-        eventually(lambda: len(bob._rooms._invitations) == 2, "two are kept")
-        assert [info.name for info in bob.rooms() if info.name[0] == "@"] == ["@alice", "@carol", "@dave"]
-        assert len(bob._rooms._invitations) == 2
-
-
-def test_whoever_writes_leaves_places_for_the_rooms_that_the_application_joins(
-    broker: Broker, connect: Connect, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(rooms, "MAX_INVITED", 2)
-    bob = connect("bob")
-
-    def invited() -> list[str]:
-        return [event.user for event in bob.told if isinstance(event, zchat.Invited)]
-
-    def knows(name: str) -> bool:
-        return name in [*invited(), *(invitation.user for invitation in list(waiting.values()))]
-
-    waiting = bob.client._rooms._invitations
-    for name in ("alice", "carol", "dave", "erin"):
-        with zchat.Client(broker.url, user=name) as other:
-            other.direct("bob").send("hi")
-        # One after the other: a room that was told of just now is told of again a moment later.
-        eventually(partial(knows, name), "bob knows of it")
-    assert len(waiting) == 2
-    assert invited() == ["alice", "carol"]
-    bob.client.direct("dave")
-    bob.hears("@dave", "hi")
-    bob.client.direct("alice").leave()
-    bob.hears("@erin", "hi")
-
-
-def test_a_direct_room_lives_through_a_broker_that_is_started_again(tmp_path: Path) -> None:
-    with Mortal(f"sqlite:{tmp_path / 'z.db'}") as mortal, ExitStack() as stack:
-        alice, bob = (Watched(mortal.url, name) for name in ("alice", "bob"))
-        direct = stack.enter_context(alice.client).direct("bob")
-        stack.enter_context(bob.client)
-        direct.send("one")
-        bob.hears("@alice", "one")
-        mortal.kill()
-        mortal.start()
-        direct.send("two", timeout=DEADLINE)
-        bob.hears("@alice", "one", "two")
-        assert [type(event) for event in bob.told].count(zchat.Invited) == 1
-
-
-def test_closing_says_how_far_a_direct_room_was_read(connect: Connect) -> None:
-    alice = connect("alice")
-    alice.client.direct("bob").send_many(range(100))
-    seen: list[int] = []
-    bob = zchat.Client(alice.client.url, user="bob")
-    for event in bob.events(timeout=DEADLINE):
-        if isinstance(event, zchat.Message):
-            seen.append(event.body)
-            if len(seen) == 42:
-                break
-    bob.close()
-    again = connect("bob")
-    again.hears("@alice", *range(42, 100))
+def test_who_breaks_off_a_loop_at_a_change_of_the_picture_finds_the_messages_in_the_next() -> None:
+    consumer = Consumer()
+    reading = Reading(consumer.arrived, lambda membership, taken: None)
+    reading.begin(Membership("General", 1, Position(7, 0), 10, reading, sure=True))
+    reading.picture.begin("General", "alice")
+    reading.picture.named(True, 0, {}, 0.0)
+    consumer.readings.append(reading)
+    reading.picture.named(False, 1, {"bob": Person("bob", 5, False, 0)}, 0.0)
+    reading.push(["push", "General", 7, 0, 1, [[1, 5, "bob", b"p" * 16, pack(["hi"])]]])
+    assert next(consumer.events(0)) == MemberJoined("General", "bob")
+    assert [event.body for event in consumer.events(0) if isinstance(event, Message)] == ["hi"]

@@ -10,11 +10,11 @@ from tests.simulation.checks import require
 from tests.simulation.state import Told
 from tests.simulation.truth import Stream
 from tests.simulation.world import Violation
+from zchat.client.inbox import Chunk, Reading
 from zchat.events import Gap
 from zchat.messages import Position
 from zchat.protocol.membership import Membership, Person
 from zchat.protocol.roster import Picture
-from zchat.reading import Chunk, Reading
 
 if TYPE_CHECKING:
     from tests.simulation.client import Client

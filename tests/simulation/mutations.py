@@ -111,7 +111,7 @@ MUTATIONS: dict[str, list[Change]] = {
         )
     ],
     "position not moved over own messages": [
-        Change("zchat.reading.Reading", "own", "    with self._lock:", "    if False:")
+        Change("zchat.client.inbox.Reading", "own", "    with self._lock:", "    if False:")
     ],
     "trim under a reader": [
         Change(

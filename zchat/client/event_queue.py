@@ -8,10 +8,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from queue import Empty, SimpleQueue
 
-from zchat.calls import Deadline, fresh
+from zchat.client.inbox import End, Reading
+from zchat.client.waiting import Deadline, fresh
 from zchat.errors import HandlerFailed, UsageError, ZchatError
 from zchat.events import Disconnected, Event, Gap, Reconnected
-from zchat.reading import End, Reading
 
 log = logging.getLogger("zchat.client")
 

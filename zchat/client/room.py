@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import msgpack
 
-from zchat.calls import Deadline, Letter, Stream, check_timeout, fresh
+from zchat.client.inbox import Reading
+from zchat.client.progress import Progress
+from zchat.client.waiting import Deadline, Letter, Stream, check_timeout, fresh
 from zchat.errors import DeadlineExceeded, MessageTooLarge, NotAMember, OutcomeUnknown, UsageError, ZchatError
 from zchat.messages import Member, Message, Position
-from zchat.progress import Progress
 from zchat.protocol.membership import Membership
-from zchat.reading import Reading
 from zchat.wire import MAX_INT, encode_body
 
 if TYPE_CHECKING:
-    from zchat.client import Client
+    from zchat.client.client import Client
 
 SEND_TIMEOUT = 5.0
 """Seconds that a send waits unless told otherwise: a broker that is restarted is back by then."""

@@ -11,16 +11,16 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
-from zchat.calls import Answer, Deadline, check_timeout, fresh
-from zchat.consumer import Consumer
+from zchat.client.event_queue import Consumer
+from zchat.client.joined_rooms import Rooms
+from zchat.client.room import Room
+from zchat.client.waiting import Answer, Deadline, check_timeout, fresh
 from zchat.defaults import DEFAULT_URL
 from zchat.direct import shown_name, wire_name
 from zchat.errors import ConnectionLost, HandlerFailed, Refused, UsageError, ZchatError
 from zchat.events import Event
 from zchat.messages import BusyRoom, Histogram, Member, Message, Position, RoomInfo, Stats
 from zchat.names import DIRECT, check_name
-from zchat.room import Room
-from zchat.rooms import Rooms
 from zchat.transport.receiver import Receiver
 from zchat.wire import ID_BYTES, MAX_INT, messages_of
 

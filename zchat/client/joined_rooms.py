@@ -8,18 +8,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from zchat.calls import Answer, Deadline, acquire
-from zchat.consumer import Consumer
+from zchat.client.event_queue import Consumer
+from zchat.client.inbox import Reading
+from zchat.client.room import Room
+from zchat.client.waiting import Answer, Deadline, acquire
 from zchat.errors import DeadlineExceeded, UsageError
 from zchat.messages import Position
 from zchat.names import fold
 from zchat.protocol.membership import Membership
-from zchat.reading import Reading
-from zchat.room import Room
 from zchat.transport.receiver import Receiver
 
 if TYPE_CHECKING:
-    from zchat.client import Client
+    from zchat.client.client import Client
 
 log = logging.getLogger("zchat.client")
 

@@ -14,7 +14,7 @@ from operator import length_hint
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from zchat.calls import Deadline, fresh
+from zchat.client.waiting import Deadline, fresh
 from zchat.errors import GapError, ZchatError
 from zchat.events import Gap
 from zchat.messages import GapReason, Message, Position

@@ -19,7 +19,7 @@ import zchat
 from tests.mortal import Mortal
 from tests.running import DEADLINE, ROOT, eventually
 from zchat.broker import Broker, commands
-from zchat.calls import Answer, Deadline
+from zchat.client.waiting import Answer, Deadline
 from zchat.wire import pack
 
 Connect = Callable[..., zchat.Client]
@@ -312,7 +312,7 @@ def test_rooms_tells_who_is_where_and_what_can_be_read(connect: Connect, name: s
 
 
 def test_the_list_of_rooms_is_whole_also_when_it_is_long(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zchat.client.ROOMS_PAGE", 2)
+    monkeypatch.setattr("zchat.client.client.ROOMS_PAGE", 2)
     found = [room.name for room in connect().rooms()]
     assert len(found) == len(set(found)) >= 5
 
@@ -659,7 +659,7 @@ def test_what_came_before_a_fault_is_given_before_its_reason(connect: Connect, n
 def test_a_handler_is_not_called_any_more_once_close_has_returned(
     broker: Broker, connect: Connect, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zchat.client.CLOSE_GRACE", 0.05)
+    monkeypatch.setattr("zchat.client.client.CLOSE_GRACE", 0.05)
     begun, go_on = Event(), Event()
     heard: list[zchat.Event] = []
 

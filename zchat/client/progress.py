@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zchat.calls import Stream, check_timeout
+from zchat.client.waiting import Stream, check_timeout
 
 
 class Progress:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from zchat.client.inbox import Chunk, Reading
 from zchat.events import Gap
 from zchat.messages import Position
 from zchat.protocol.membership import Membership
-from zchat.reading import Chunk, Reading
 
 
 class Joined:

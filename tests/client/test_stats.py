@@ -9,7 +9,7 @@ import pytest
 from tests.running import eventually
 from zchat import BusyRoom, Client, Histogram
 from zchat.broker import Broker
-from zchat.client import _stats
+from zchat.client.client import _stats
 
 
 def test_a_program_learns_what_the_broker_counts() -> None:
