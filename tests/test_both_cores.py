@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zchat.broker import push
-from zchat.broker.core import Core
-from zchat.broker.pipes import Sent
+from zchat.broker.core.core import Core
+from zchat.broker.delivery import pusher
+from zchat.broker.delivery.pipes import Sent
 from zchat.broker.settings import Settings
 from zchat.broker.store.base import RoomLog
 from zchat.broker.store.memory import MemoryStore
@@ -213,7 +213,7 @@ def test_every_member_gets_the_log_without_its_own_messages(
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         if crowded:  # every byte in flight is too many
-            patch.setattr(push, "IN_FLIGHT_BYTES", 1)
+            patch.setattr(pusher, "IN_FLIGHT_BYTES", 1)
         net = Net(mark, room)
         clients = [Client(net, number) for number in range(1, 4)]
         net.settle(clients)
@@ -255,7 +255,7 @@ def test_every_member_gets_the_log_without_its_own_messages(
 
 @pytest.mark.parametrize("mark", [1, 2, 10])
 def test_a_full_house_goes_on_although_a_member_takes_nothing(mark: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(push, "IN_FLIGHT_BYTES", 5)
+    monkeypatch.setattr(pusher, "IN_FLIGHT_BYTES", 5)
     net = Net(mark, 1_000)
     speaker, reader, stuck = (Client(net, number) for number in (1, 2, 3))
     net.settle([speaker, reader, stuck])

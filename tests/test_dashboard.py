@@ -16,7 +16,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from tests.running import DEADLINE, ROOT
 from zchat.broker import Broker
-from zchat.broker.metrics import Metrics
+from zchat.broker.figures.metrics import Metrics
 
 DASHBOARD = json.loads((ROOT / "docs" / "grafana.json").read_text(encoding="utf-8"))
 ALERTS = (ROOT / "docs" / "alerts.yml").read_text(encoding="utf-8")

@@ -36,7 +36,7 @@ def disk(tmp_path: Path) -> Disk:
 
 @pytest.fixture
 def broker(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> Iterator[Broker]:
-    monkeypatch.setattr("zchat.broker.server.open_store", lambda url: disk)
+    monkeypatch.setattr("zchat.broker.broker.open_store", lambda url: disk)
     with Broker("tcp://127.0.0.1:*", store="sqlite:of the fixture") as running:
         yield running
 

@@ -20,9 +20,10 @@ import zmq
 
 import zchat
 from tests.broker.driver import Peer, World
-from tests.running import DEADLINE
+from tests.running import DEADLINE, ROOT
 from zchat import wire
-from zchat.broker import Broker, core, limits, loop, server
+from zchat.broker import Broker, limits, loop
+from zchat.broker.core import core
 from zchat.broker.settings import Settings
 from zchat.broker.store import base, memory, open_store, schema, sqlite
 from zchat.client import client, inbox, room
@@ -30,7 +31,6 @@ from zchat.protocol import own
 from zchat.protocol.membership import Membership
 from zchat.transport import dealer, receiver
 
-ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "guarantees.md").read_text(encoding="utf-8")
 REFERENCE = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 BOUND = re.compile(r"^\| `([\w.]+)\.(\w+)` \| ([^|]+) \|", re.MULTILINE)
@@ -77,7 +77,7 @@ NO_BOUNDS = {
     "address.MAX_PORT",
     "broker.loop.MAX_SOCKETS",
     "broker.loop.MAX_WAIT",
-    "broker.metrics.LOOK",
+    "broker.figures.metrics.LOOK",
     "broker.store.base.CLOSE_SECONDS",
     "broker.store.blocks.BLOCK_COST",
     "broker.store.blocks.COMPACT",
@@ -254,7 +254,7 @@ def test_a_broker_whose_store_never_opens_is_told_of(tmp_path: Path, monkeypatch
         opening.wait(DEADLINE)
         return []
 
-    monkeypatch.setattr(server, "START_SECONDS", 0.05)
+    monkeypatch.setattr("zchat.broker.broker.START_SECONDS", 0.05)
     monkeypatch.setattr(memory.MemoryStore, "open", never)
     broker = Broker("tcp://127.0.0.1:*")
     try:

@@ -11,10 +11,10 @@ import pytest
 from tests.vectors.load import frame_of, value_of, vectors
 from zchat import names, wire
 from zchat.broker import limits
-from zchat.broker.core import Core
-from zchat.broker.pipes import Sent
-from zchat.broker.room import Room
-from zchat.broker.roster import Roster
+from zchat.broker.core.core import Core
+from zchat.broker.delivery.pipes import Sent
+from zchat.broker.presence.roster import Roster
+from zchat.broker.rooms.room import Room
 from zchat.broker.settings import Settings
 from zchat.broker.store import base, epochs, ledger
 from zchat.broker.store.memory import MemoryStore

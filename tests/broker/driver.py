@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from zchat.broker.core import Core
+from zchat.broker.core.core import Core
+from zchat.broker.delivery.pipes import Sent
 from zchat.broker.limits import SHARED_NOTIFICATIONS, SHARED_UPDATES, TOMBSTONES
-from zchat.broker.pipes import Sent
-from zchat.broker.room import Room, State
+from zchat.broker.rooms.room import Room, State
 from zchat.broker.settings import Settings
 from zchat.broker.store.base import Append, Appended, Failed, Full, Marked, Page, RoomLog, Store
 from zchat.broker.store.memory import MemoryStore

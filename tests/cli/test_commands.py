@@ -230,7 +230,7 @@ def test_tail_never_makes_a_room(zchat: Zchat) -> None:
 
 
 def test_tail_tells_of_what_is_no_longer_kept(zchat: Zchat, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zchat.broker.retention.RETAIN_EVERY", 0.05)
+    monkeypatch.setattr("zchat.broker.rooms.retention.RETAIN_EVERY", 0.05)
     with Broker("tcp://127.0.0.1:*", store="memory:", retain_messages=10) as small:
         with library.Client(small.url, user="bob") as client:
             room = client.join("General")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.cli.terminals import SCREENS
 from zchat import BusyRoom, Histogram, Stats
 from zchat.cli.figures import EXTRA, NOTHING, NUMBER, RATE, Line, age, lines, number, share, size, span, total
 from zchat.cli.rates import Rates
@@ -162,9 +162,6 @@ def test_figures_of_any_magnitude_stay_in_their_columns(power: int) -> None:
             assert len(f"{span(value)}, 999 KiB") < EXTRA
         assert len(f"999 ms, {size(value)}") < EXTRA
         assert size(value).split()[0] not in ("1,024", "1,000")
-
-
-SCREENS = Path(__file__).parent / "screens"
 
 
 @pytest.mark.parametrize("width", [80, 40])

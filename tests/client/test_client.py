@@ -18,7 +18,8 @@ import zmq
 import zchat
 from tests.mortal import Mortal
 from tests.running import DEADLINE, ROOT, eventually
-from zchat.broker import Broker, commands
+from zchat.broker import Broker
+from zchat.broker.core import handlers
 from zchat.client.waiting import Answer, Deadline
 from zchat.wire import pack
 
@@ -948,7 +949,7 @@ def test_a_broker_that_answers_nonsense_is_a_protocol_error(handler: str, monkey
     def nonsense(core: Any, ticket: Any, *fields: Any) -> None:
         core.answer(ticket, 7)
 
-    monkeypatch.setitem(commands.HANDLERS, handler, nonsense)
+    monkeypatch.setitem(handlers.HANDLERS, handler, nonsense)
     with Broker("tcp://127.0.0.1:*") as broker, zchat.Client(broker.url, user="alice") as client:
         ask: Callable[[], object] = client.rooms if handler == "rooms" else lambda: client.history("General")
         with pytest.raises(zchat.ProtocolError):

@@ -24,7 +24,7 @@ DEADLINE = 20.0
 OPEN_FILES = 4096
 """Descriptors for a few hundred clients and their broker in one process: each takes five."""
 
-DATA = Path(__file__).parent.parent / "data"
+DATA = ROOT / "tests" / "data"
 IRC_DATA = os.environ.get("ZCHAT_IRC_DATA", "")
 
 ODDITIES = """\

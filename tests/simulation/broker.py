@@ -10,9 +10,9 @@ from tests.simulation.state import Shown
 from tests.simulation.store import Disk, DurableStore, VolatileStore
 from tests.simulation.truth import Truth
 from tests.simulation.world import World
-from zchat.broker.core import Core
+from zchat.broker.core.core import Core
+from zchat.broker.delivery.pipes import Sent
 from zchat.broker.limits import STOP_SECONDS, TURN_FRAMES
-from zchat.broker.pipes import Sent
 from zchat.broker.settings import Settings
 from zchat.broker.store.base import Append
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from tests.simulation.world import Violation
-from zchat.broker import push, roster
-from zchat.broker.core import Core
+from zchat.broker.core.core import Core
+from zchat.broker.delivery import pusher as delivery
 from zchat.broker.limits import FENCED, MAX_MEMBERSHIPS, MAX_REQUESTS
-from zchat.broker.room import Room, State
+from zchat.broker.presence import roster
+from zchat.broker.rooms.room import Room, State
 
 
 def require(condition: Any, what: str) -> None:
@@ -42,7 +43,7 @@ def check_core(core: Core) -> None:
     require(members == sum(len(room.members) for room in core.rooms.values()), "a room keeps a member that left")
     tails = sum(room.tail.cost for room in core.rooms.values())
     require(pusher._tail_bytes == tails, f"{pusher._tail_bytes} bytes are counted in tails, and {tails} are")
-    bound = vars(push)["TAIL_BYTES"]  # as this seed has it
+    bound = vars(delivery)["TAIL_BYTES"]  # as this seed has it
     for room in core.rooms.values():
         require(room.tail.cost <= bound or len(room.tail) == 1, f"{room.name}: the tail is too long")
         require(not room.idle, f"{room.name} holds nothing and is kept")

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
-from zchat.broker import commands
+from zchat.broker.core import handlers
 
 
 class Change(NamedTuple):
@@ -33,8 +33,8 @@ def planted(changes: list[Change]) -> Iterator[None]:
             assert source.count(old) == 1, f"{name} has changed: look for {old!r}"
             scope: dict[str, Any] = {}
             exec(compile(source.replace(old, new), f"<mutation of {name}>", "exec"), function.__globals__, scope)
-            if inspect.ismodule(owner) and name in commands.HANDLERS:
-                stack.enter_context(patch.dict(commands.HANDLERS, {name: scope[name]}))
+            if inspect.ismodule(owner) and name in handlers.HANDLERS:
+                stack.enter_context(patch.dict(handlers.HANDLERS, {name: scope[name]}))
             stack.enter_context(patch.object(owner, name, scope[name]))
         yield
 
@@ -76,23 +76,25 @@ MUTATIONS: dict[str, list[Change]] = {
     ],
     "cursor moved on a failed push": [
         Change(
-            "zchat.broker.push.Pusher",
+            "zchat.broker.delivery.pusher.Pusher",
             "_send",
             "        if outcome != Sent.SENT:\n",
             "        if outcome != Sent.SENT:\n            member.cursor = upto\n",
         )
     ],
     "push tried again only when credit comes": [
-        Change("zchat.broker.pipes.Pipes", "_retry", "if member.state is State.HELD:", "if False:"),
+        Change("zchat.broker.delivery.pipes.Pipes", "_retry", "if member.state is State.HELD:", "if False:"),
         Change(
-            "zchat.broker.push.Pusher",
+            "zchat.broker.delivery.pusher.Pusher",
             "credited",
             "if member.state is State.STARVED:",
             "if member.state in (State.STARVED, State.HELD):",
         ),
     ],
     "late credit of an earlier join counted": [
-        Change("zchat.broker.commands", "credit", "if member is None or member.join != number:", "if member is None:")
+        Change(
+            "zchat.broker.core.handlers", "credit", "if member is None or member.join != number:", "if member is None:"
+        )
     ],
     "credit returned twice": [
         Change(
@@ -115,7 +117,7 @@ MUTATIONS: dict[str, list[Change]] = {
     ],
     "trim under a reader": [
         Change(
-            "zchat.broker.push.Pusher",
+            "zchat.broker.delivery.pusher.Pusher",
             "_page",
             "if not page.blocks or page.blocks[0].first > member.cursor + 1:",
             "if not page.blocks:",
@@ -123,13 +125,13 @@ MUTATIONS: dict[str, list[Change]] = {
     ],
     "a fenced connection's late leave obeyed": [
         Change(
-            "zchat.broker.core.Core",
+            "zchat.broker.core.core.Core",
             "fence",
             "self.fenced[session.routing_id] = None",
             "self.fenced[session.routing_id] = session",
         ),
         Change(
-            "zchat.broker.core.Core",
+            "zchat.broker.core.core.Core",
             "receive",
             "        self.counters.fenced += 1\n",
             "        command = decode_command(frames[0])\n"
@@ -142,43 +144,46 @@ MUTATIONS: dict[str, list[Change]] = {
     ],
     "a session sent its own messages": [
         Change(
-            "zchat.broker.push.Pusher", "_serve", "if made is None or member.producer in made[3]:", "if made is None:"
+            "zchat.broker.delivery.pusher.Pusher",
+            "_serve",
+            "if made is None or member.producer in made[3]:",
+            "if made is None:",
         )
     ],
     "what is held forgotten at a join": [
         Change("zchat.protocol.membership.Membership", "rejoin", "    return held", "    return 0")
     ],
     "a member not woken by credit": [
-        Change("zchat.broker.push.Pusher", "credited", "if member.state is State.STARVED:", "if False:")
+        Change("zchat.broker.delivery.pusher.Pusher", "credited", "if member.state is State.STARVED:", "if False:")
     ],
     "bytes of who left still counted": [
-        Change("zchat.broker.push.Pusher", "left", "    self.in_flight -= sum(member.out)\n", "")
+        Change("zchat.broker.delivery.pusher.Pusher", "left", "    self.in_flight -= sum(member.out)\n", "")
     ],
     "a room kept that nobody needs": [
-        Change("zchat.broker.presence.Presence", "depart", "        self._empty(room)\n", "        pass\n")
+        Change("zchat.broker.presence.presence.Presence", "depart", "        self._empty(room)\n", "        pass\n")
     ],
     "a producer kept after its goodbye": [
-        Change("zchat.broker.commands", "bye", "    core.store.forget(session.producer)\n", "")
+        Change("zchat.broker.core.handlers", "bye", "    core.store.forget(session.producer)\n", "")
     ],
     "what was decided kept although its commit failed": [
         Change("zchat.broker.store.sqlite.SqliteStore", "_answer", "self._ledger = outcome.ledger", "pass")
     ],
     "an answer given to the wrong connection": [
-        Change("zchat.broker.core.Core", "answer_frame", " and session.routing_id == ticket.routing_id", "")
+        Change("zchat.broker.core.core.Core", "answer_frame", " and session.routing_id == ticket.routing_id", "")
     ],
     "a late greeting obeyed": [
-        Change("zchat.broker.commands", "hello", "if connection <= session.connection:", "if False:")
+        Change("zchat.broker.core.handlers", "hello", "if connection <= session.connection:", "if False:")
     ],
     "a gap of trimmed messages not told": [
-        Change("zchat.broker.commands", "_gap", "if start.seq < room.first - 1:", "if False:"),
+        Change("zchat.broker.core.handlers", "_gap", "if start.seq < room.first - 1:", "if False:"),
         Change(
-            "zchat.broker.push.Pusher",
+            "zchat.broker.delivery.pusher.Pusher",
             "_serve",
             "if member.cursor < room.first - 1 and member.gap is None:",
             "if False:",
         ),
         Change(
-            "zchat.broker.push.Pusher",
+            "zchat.broker.delivery.pusher.Pusher",
             "_page",
             "if not page.blocks or page.blocks[0].first > member.cursor + 1:",
             "if not page.blocks:",
@@ -186,27 +191,27 @@ MUTATIONS: dict[str, list[Change]] = {
     ],
     "an update lost when a pipe is full": [
         Change(
-            "zchat.broker.updates.Updates",
+            "zchat.broker.presence.state_frames.Updates",
             "_serve",
             "        self._pipes.block(session)\n",
             "        self._pipes.block(session)\n            session.stale.clear()\n",
         )
     ],
     "a state frame sent before the last was seen": [
-        Change("zchat.broker.updates.Updates", "_wake", " and not session.shown", ""),
+        Change("zchat.broker.presence.state_frames.Updates", "_wake", " and not session.shown", ""),
     ],
     "any number counted as seen": [
-        Change("zchat.broker.updates.Updates", "seen", "number != session.shown or not number", "False")
+        Change("zchat.broker.presence.state_frames.Updates", "seen", "number != session.shown or not number", "False")
     ],
     "a fenced connection's late seen counted": [
         Change(
-            "zchat.broker.core.Core",
+            "zchat.broker.core.core.Core",
             "fence",
             "self.fenced[session.routing_id] = None",
             "self.fenced[session.routing_id] = session",
         ),
         Change(
-            "zchat.broker.core.Core",
+            "zchat.broker.core.core.Core",
             "receive",
             "        self.counters.fenced += 1\n",
             "        if decode_command(frames[0])[0] == 'seen':\n"
@@ -215,11 +220,11 @@ MUTATIONS: dict[str, list[Change]] = {
         ),
     ],
     "an answer over the lost connection waited for": [
-        Change("zchat.broker.session.Session", "connect", "    self.shown = 0\n", "")
+        Change("zchat.broker.rooms.session.Session", "connect", "    self.shown = 0\n", "")
     ],
     "a user gone with the first session that leaves": [
         Change(
-            "zchat.broker.presence.Presence",
+            "zchat.broker.presence.presence.Presence",
             "depart",
             "    if not roster.leave(session.folded):\n        return\n",
             "    left = [each for each in room.members if each.session.folded == session.folded]\n"
@@ -230,14 +235,14 @@ MUTATIONS: dict[str, list[Change]] = {
         )
     ],
     "typing not ended by a message": [
-        Change("zchat.broker.presence.Presence", "grew", "    if roster.typing:\n", "    if False:\n"),
+        Change("zchat.broker.presence.presence.Presence", "grew", "    if roster.typing:\n", "    if False:\n"),
     ],
     "typing not ended at its time": [
-        Change("zchat.broker.presence.Presence", "tick", "[0] <= now:", "[0] <= now - 60:")
+        Change("zchat.broker.presence.presence.Presence", "tick", "[0] <= now:", "[0] <= now - 60:")
     ],
     "no whole picture for a session that came back": [
         Change(
-            "zchat.broker.updates.Updates",
+            "zchat.broker.presence.state_frames.Updates",
             "joined",
             "    member.session.stale[member] = None\n",
             "    if member.session.connection > 1:\n"
@@ -246,12 +251,12 @@ MUTATIONS: dict[str, list[Change]] = {
         )
     ],
     "a mark that goes back accepted": [
-        Change("zchat.broker.state_commands", "mark", "if seq <= stands:", "if False:"),
+        Change("zchat.broker.core.state_handlers", "mark", "if seq <= stands:", "if False:"),
         Change("zchat.broker.store.ledger.Ledger", "mark", "seq > stands:", "seq != stands:"),
     ],
     "a mark answered before it is safe": [
         Change(
-            "zchat.broker.state_commands",
+            "zchat.broker.core.state_handlers",
             "mark",
             "    core.pending += 1\n",
             "    core.presence.marked(room, user, seq)\n    core.answer(ticket, seq)\n    return\n",
@@ -261,27 +266,27 @@ MUTATIONS: dict[str, list[Change]] = {
         Change("zchat.protocol.room_state.RoomStates", "lost", "    mark.out = False\n", "    pass\n")
     ],
     "leaving and coming told of who came back in time": [
-        Change("zchat.broker.commands", "hello", "if fold(user) != session.folded:", "if True:")
+        Change("zchat.broker.core.handlers", "hello", "if fold(user) != session.folded:", "if True:")
     ],
     "who came back and joined no more kept for ever": [
-        Change("zchat.broker.presence.Presence", "back", "if session.present:", "if False:")
+        Change("zchat.broker.presence.presence.Presence", "back", "if session.present:", "if False:")
     ],
     "nobody invited who comes later": [
         Change(
-            "zchat.broker.commands",
+            "zchat.broker.core.handlers",
             "hello",
             "core.updates.greeted(session, core.directory.directs_of(session.folded))",
             "pass",
         )
     ],
     "nobody invited who is connected": [
-        Change("zchat.broker.updates.Updates", "_flush", "    if room.grew:\n", "    if False:\n")
+        Change("zchat.broker.presence.state_frames.Updates", "_flush", "    if room.grew:\n", "    if False:\n")
     ],
     "who left while the connection was lost shown for ever": [
         Change("zchat.protocol.roster.Picture", "expire", "if now >= self._missing_until:", "if False:")
     ],
     "names kept from before a crowd": [
-        Change("zchat.broker.roster.Roster", "leave", "self._whole_before = self.version", "pass")
+        Change("zchat.broker.presence.roster.Roster", "leave", "self._whole_before = self.version", "pass")
     ],
 }
 """What is planted, by its name."""

@@ -83,18 +83,18 @@ class Simulation:
         self.peace_at = float("inf")
         self.clients: list[Client] = []
         self.bounds: dict[str, int | float] = {
-            "zchat.broker.push.TAIL_BYTES": random.choice((1_500, 6_000, 4 << 20)),
-            "zchat.broker.push.TAIL_TOTAL_BYTES": random.choice((4_000, 64 << 20)),
-            "zchat.broker.push.NOTIFICATION_BYTES": random.choice((300, 3_000, 64 * 1024)),
-            "zchat.broker.push.IN_FLIGHT_BYTES": random.choice((2_000, 256 << 20, 256 << 20)),
-            "zchat.broker.push.TURN_SENDS": random.choice((1, 4, 64)),
-            "zchat.broker.updates.STATE_BYTES": random.choice((60, 400, 64 * 1024)),
-            "zchat.broker.updates.TURN_STATES": random.choice((1, 4, 64)),
-            "zchat.broker.updates.TURN_MARKED": random.choice((1, 1_000)),
-            "zchat.broker.roster.TOMBSTONES": random.choice((1, 2, 256)),
-            "zchat.broker.roster.SHARED_UPDATES": random.choice((1, 8)),
-            "zchat.broker.retention.RETAIN_EVERY": random.choice((0.2, 1.0, 5.0)),
-            "zchat.broker.commands.limits.HISTORY_BYTES": random.choice((500, 256 * 1024)),
+            "zchat.broker.delivery.pusher.TAIL_BYTES": random.choice((1_500, 6_000, 4 << 20)),
+            "zchat.broker.delivery.pusher.TAIL_TOTAL_BYTES": random.choice((4_000, 64 << 20)),
+            "zchat.broker.delivery.pusher.NOTIFICATION_BYTES": random.choice((300, 3_000, 64 * 1024)),
+            "zchat.broker.delivery.pusher.IN_FLIGHT_BYTES": random.choice((2_000, 256 << 20, 256 << 20)),
+            "zchat.broker.delivery.pusher.TURN_SENDS": random.choice((1, 4, 64)),
+            "zchat.broker.presence.state_frames.STATE_BYTES": random.choice((60, 400, 64 * 1024)),
+            "zchat.broker.presence.state_frames.TURN_STATES": random.choice((1, 4, 64)),
+            "zchat.broker.presence.state_frames.TURN_MARKED": random.choice((1, 1_000)),
+            "zchat.broker.presence.roster.TOMBSTONES": random.choice((1, 2, 256)),
+            "zchat.broker.presence.roster.SHARED_UPDATES": random.choice((1, 8)),
+            "zchat.broker.rooms.retention.RETAIN_EVERY": random.choice((0.2, 1.0, 5.0)),
+            "zchat.broker.core.handlers.limits.HISTORY_BYTES": random.choice((500, 256 * 1024)),
         }
         kinds = dict(FAULTS)
         if random.random() < DISASTROUS:

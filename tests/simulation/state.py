@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tests.simulation.truth import Truth
 from tests.simulation.world import Violation
-from zchat.broker.core import Core
+from zchat.broker.core.core import Core
 from zchat.events import Crowd, Event, Invited, MemberJoined, MemberLeft, ReadMark, Typing
 from zchat.names import fold
 from zchat.protocol.membership import Person

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
+from tests.running import ROOT
 from tests.simulation.faults import DISASTERS, FAULTS
 from tests.simulation.simulation import CLIENTS, MESSAGES, MIN_FAULTS, Report, Simulation
 
@@ -44,12 +44,11 @@ def test_a_seed_runs_the_same_way_each_time() -> None:
 
 def test_a_seed_runs_the_same_way_in_another_process() -> None:
     code = f"from tests.simulation.simulation import Simulation; print(Simulation({FIRST}).run().trace)"
-    root = Path(__file__).parents[2]
     traces = {
         subprocess.run(
             [sys.executable, "-c", code],
-            cwd=root,
-            env={**os.environ, "PYTHONHASHSEED": hashes, "PYTHONPATH": str(root)},
+            cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": hashes, "PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
             check=True,

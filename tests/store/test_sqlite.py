@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import msgpack
 import pytest
 
+from tests.running import ROOT
 from tests.store.driver import ALICE, BOB, DEADLINE, Clock, Driver, block
 from zchat.broker.store import commits, reads, schema, sqlite
 from zchat.broker.store.base import (
@@ -33,8 +34,6 @@ from zchat.broker.store.epochs import MAX_EPOCHS
 from zchat.broker.store.ledger import Ledger
 from zchat.broker.store.sqlite import SqliteStore
 from zchat.errors import StoreError, UsageError
-
-ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """The broker: `Broker` runs one in a thread of any program."""
 
-from zchat.broker.lag import Lag
-from zchat.broker.server import Broker
+from zchat.broker.broker import Broker
+from zchat.broker.figures.lag import Lag
 from zchat.broker.settings import DEFAULT_ROOMS, Settings
 
 __all__ = ["DEFAULT_ROOMS", "Broker", "Lag", "Settings"]

@@ -1,6 +1,6 @@
 """Every bound of the broker: its name, its value, its reason.
 
-What counts that a bound was met is in `zchat.broker.counters`.
+What counts that a bound was met is in `zchat.broker.figures.counters`.
 """
 
 from __future__ import annotations

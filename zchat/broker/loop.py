@@ -19,7 +19,8 @@ from contextlib import suppress
 import zmq
 
 from zchat.address import check_address, is_ipv6
-from zchat.broker.core import Core
+from zchat.broker.core.core import Core
+from zchat.broker.delivery.pipes import Sent
 from zchat.broker.limits import (
     CLOSE_SECONDS,
     LINGER_SECONDS,
@@ -29,7 +30,6 @@ from zchat.broker.limits import (
     TURN_FRAMES,
     TURN_SECONDS,
 )
-from zchat.broker.pipes import Sent
 from zchat.broker.settings import Settings
 from zchat.broker.store.base import Store
 from zchat.broker.store.ledger import now as microseconds

@@ -26,7 +26,7 @@ from zchat.errors import AddressError, StoreError
 from zchat.wire import MAX_BLOCK_BYTES
 
 if TYPE_CHECKING:
-    from zchat.broker.metrics import Metrics
+    from zchat.broker.figures.metrics import Metrics
 
 LOOK = 0.2
 """Seconds after which the main thread looks for a signal: well within the 2 s that stopping may take."""
@@ -171,7 +171,7 @@ def broker(
 
 
 def _metrics(running: Broker, place: str) -> Metrics:
-    from zchat.broker.metrics import Metrics  # wants what is installed with zchat[metrics] alone
+    from zchat.broker.figures.metrics import Metrics  # wants what is installed with zchat[metrics] alone
 
     return Metrics(running, place)
 

@@ -1,0 +1,485 @@
+"""What each command does, asked of the core."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from tests.broker.driver import LateStore, Notice, Peer, World
+from zchat import names
+from zchat.broker import limits
+from zchat.broker.settings import Settings
+from zchat.broker.store.base import Failed, Full, RoomLog
+from zchat.broker.store.epochs import Epoch
+from zchat.errors import BadName, UsageError
+from zchat.messages import GapReason
+from zchat.wire import ERROR, OK, STATE, decode_notice, messages_of
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def texts(page: Notice) -> list[object]:
+    _, _, room, _, after, upto, _, blocks = page
+    return [message.body for message in messages_of(room, blocks, after, upto)]
+
+
+# -- rooms -----------------------------------------------------------------------------------------
+
+
+def test_a_room_with_nothing_said_and_nobody_in_it_is_forgotten(world: World) -> None:
+    alice, bob = Peer(world, "alice"), Peer(world, "bob")
+    alice.join("New")
+    bob.join("new")
+    alice.do("leave", "NEW", alice.joins["New"])
+    assert "new" in world.core.rooms
+    bob.do("bye")
+    assert "new" not in world.core.rooms
+    assert alice.do("rooms", "Movies", 100)[2] == [["Sports", 0, 1, 0, None], ["Technology", 0, 1, 0, None]]
+    world.check()
+
+
+def test_a_room_in_which_something_was_said_and_the_brokers_own_stay(world: World) -> None:
+    alice = Peer(world, "alice")
+    alice.join("New")
+    alice.send("New", "hi")
+    alice.join("General")
+    alice.do("bye")
+    assert {"new", "general"} <= world.core.rooms.keys()
+
+
+def test_a_room_stays_while_its_first_block_is_being_stored() -> None:
+    store = LateStore(lambda: 1)
+    world = World(store=store)
+    alice, bob = Peer(world, "alice"), Peer(world, "bob")
+    alice.join("New")
+    store.holding = True
+    alice.ask("send", "New", 1, b"\x91\xa2hi")
+    alice.do("leave", "New", alice.joins["New"])
+    store.holding = False
+    bob.join("New", (0, 0))
+    assert bob.texts("New") == ["hi"]
+    world.check()
+
+
+def test_a_room_whose_first_block_could_not_be_stored_is_forgotten_with_its_last_member() -> None:
+    store = LateStore(lambda: 1)
+    world = World(store=store)
+    alice = Peer(world, "alice")
+    alice.join("New")
+    store.failing = Failed("the disk is full")
+    store.holding = True
+    alice.ask("send", "New", 1, b"\x91\xa2hi")
+    alice.do("bye")
+    store.holding = False
+    world.run()
+    world.check()
+    assert "new" not in world.core.rooms
+
+
+def test_names_of_rooms_are_one_without_regard_to_case(world: World) -> None:
+    alice, bob = Peer(world, "alice"), Peer(world, "bob")
+    assert alice.join("Straße")[2] == "Straße"
+    assert bob.join("STRASSE")[2] == "Straße"
+
+
+@pytest.mark.parametrize("name", ["", " a", "a ", "#a", "/a", "a\nb", "a" * 65, "e\u0301"])
+def test_a_bad_name_is_refused_and_makes_nothing(world: World, name: str) -> None:
+    alice = Peer(world, "alice")
+    for fields in (("join", name, 1, None, 0, True), ("history", name, None, None, 1), ("send", name, 1, b"\x91\x01")):
+        assert alice.do(*fields)[2] == "bad_name"
+    world.check()
+
+
+def test_a_name_of_a_mebibyte_is_refused_before_anything_is_made_of_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice = Peer(world, "alice")
+    composed: list[int] = []
+
+    def count(text: str) -> int:
+        composed.append(len(text))
+        return len(text)
+
+    monkeypatch.setattr(names, "unicodedata", SimpleNamespace(normalize=lambda form, text: count(text) and text))
+    name = "a" + "\u0315\u0300" * 250_000
+    for fields in (
+        ("join", name, 1, None, 0, True),
+        ("join", name, 1, None, 0, False),
+        ("leave", name, 1),
+        ("send", name, 1, b"\x91\x01"),
+        ("history", name, None, None, 1),
+        ("rooms", name, 1),
+    ):
+        assert alice.do(*fields)[2] == "bad_name"
+    alice.tell("credit", name, 1, 1)
+    assert alice.other[-1][:3] == [ERROR, None, "bad_name"]
+    assert Peer(world, name[:300], greet=False).greet()[2] == "bad_name"
+    assert all(length <= names.MAX_CHARACTERS for length in composed)
+
+
+def test_fixed_rooms_are_all_there_are() -> None:
+    world = World(Settings(rooms=("One",), fixed_rooms=True))
+    alice = Peer(world, "alice")
+    assert alice.join("Two")[2] == "no_such_room"
+    assert alice.join("one")[2] == "One"
+    assert alice.do("rooms", None, 10)[2:] == [[["One", 1, 1, 0, None]], False]
+    world.check()
+
+
+def test_a_room_that_is_not_to_be_made_is_not_there(world: World) -> None:
+    assert Peer(world, "alice").join("New", create=False)[2] == "no_such_room"
+    world.check()
+
+
+def test_rooms_and_memberships_have_bounds(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_MEMBERSHIPS", 3)
+    monkeypatch.setattr("zchat.broker.rooms.directory.MAX_ROOMS", 6)
+    alice, bob = Peer(world, "alice"), Peer(world, "bob")
+    assert alice.join("Sixth")[0] == OK
+    assert bob.join("Seventh")[2] == "limit_reached"
+    alice.join("General")
+    alice.join("Sports")
+    assert alice.join("Movies")[2] == "limit_reached"
+    assert alice.join("Sports")[0] == OK, "joining again takes no place"
+    alice.do("leave", "Sixth", alice.joins["Sixth"])
+    assert alice.join("Movies")[0] == OK
+    world.check()
+
+
+def test_the_list_of_rooms_comes_in_pages_by_name(world: World) -> None:
+    alice, twin, bob = Peer(world, "alice"), Peer(world, "Alice"), Peer(world, "bob")
+    for each in (alice, twin, bob):
+        each.join("General")
+    alice.send("General", "a", "b")
+    names: list[str] = []
+    more, last = True, None
+    while more:
+        rows, more = alice.do("rooms", last, 2)[2:]
+        assert len(rows) <= 2
+        names += [row[0] for row in rows]
+        last = names[-1]
+    assert names == ["Crypto", "General", "Movies", "Sports", "Technology"]
+    assert alice.do("rooms", "crypto", 1)[2:] == [[["General", 2, 1, 2, None]], True], (
+        "people are counted, not sessions"
+    )
+    assert len(alice.do("rooms", None, 0)[2]) == 1
+    assert alice.do("rooms", "zzz", 10)[2:] == [[], False]
+
+
+def test_a_leave_of_an_earlier_join_changes_nothing(world: World) -> None:
+    alice = Peer(world, "alice")
+    alice.join("General")
+    first = alice.joins["General"]
+    alice.join("General")
+    assert alice.do("leave", "General", first)[0] == OK
+    assert len(world.core.rooms["general"].members) == 1
+    assert alice.do("leave", "General", alice.joins["General"])[0] == OK
+    assert alice.do("leave", "General", alice.joins["General"])[2] == "not_a_member"
+    world.check()
+
+
+# -- sending ---------------------------------------------------------------------------------------
+
+
+def test_a_block_is_answered_with_its_first_seq_its_time_and_its_epoch(world: World) -> None:
+    alice = Peer(world, "alice")
+    alice.join("General")
+    epoch = alice.send("General", "a", "b")[4]
+    assert alice.send("General", "c")[2:] == [3, world.clock.time, epoch]
+    assert epoch > 0
+    assert world.core.counters.messages == 3
+
+
+def test_a_block_that_comes_twice_is_stored_and_pushed_once(world: World) -> None:
+    alice, bob = Peer(world, "alice"), Peer(world, "bob")
+    alice.join("General")
+    bob.join("General")
+    first = alice.send("General", "a", number=1)
+    assert alice.send("General", "a", number=1)[2:] == first[2:]
+    assert bob.texts() == ["a"]
+
+
+def test_numbers_are_taken_in_order_only(world: World) -> None:
+    alice = Peer(world, "alice")
+    alice.join("General")
+    assert alice.send("General", "x", number=2)[2] == "forgotten"
+    assert alice.send("General", "x", number=0)[2] == "malformed"
+    assert alice.send("General", "a", number=1)[0] == OK
+    assert alice.send("General", "c", number=3)[2:5:2] == ["out_of_order", False]
+    assert alice.send("General", "b", number=2)[0] == OK
+
+
+def test_blocks_are_answered_in_the_order_in_which_they_were_sent_whatever_the_answers(world: World) -> None:
+    alice = Peer(world, "alice")
+    alice.join("General")
+    asked = [alice.ask("send", "General", number, b"\x91\x01") for number in (7, 1, 1, 2, 9, 2, 3)]
+    world.run()
+    notices = map(decode_notice, world.port.frames[alice.id][2:])
+    answered = [notice[:3] for notice in notices if notice[0] != STATE]
+    assert [each[1] for each in answered] == asked
+    assert [each[2] for each in answered] == ["forgotten", 1, 1, 2, "out_of_order", 2, 3]
+    world.check()
+
+
+@pytest.mark.parametrize(
+    ("bodies", "code"),
+    [
+        (b"", "bad_block"),
+        (b"\x90", "bad_block"),
+        (b"\x92\x01", "bad_block"),
+        (b"\x91\x01\x01", "bad_block"),
+        (b"\x91\xa1\xff", "bad_block"),
+        (b"\xdd\xff\xff\xff\xff", "bad_block"),
+        (b"\x91" * 10_000 + b"\x01", "bad_block"),
+        (b"\x91\xc6\x00\x00\x01\x00" + b"x" * 256, "message_too_large"),
+    ],
+)
+def test_a_bad_block_is_refused_and_uses_up_no_number(bodies: bytes, code: str) -> None:
+    world = World(Settings(max_message=200))
+    alice = Peer(world, "alice")
+    alice.join("General")
+    assert alice.do("send", "General", 1, bodies)[2:5:2] == [code, False]
+    assert alice.send("General", "good", number=1)[0] == OK
+    world.check()
+
+
+def test_only_members_send(world: World) -> None:
+    alice = Peer(world, "alice")
+    assert alice.send("General", "x")[2] == "not_a_member"
+    assert alice.send("Nowhere", "x")[2] == "no_such_room"
+
+
+@pytest.mark.parametrize(
+    ("failure", "code"), [(Failed("the disk is full"), "store_failed"), (Full("100000 producers"), "busy")]
+)
+def test_what_the_store_cannot_take_is_refused_and_may_be_tried_again(failure: Failed | Full, code: str) -> None:
+    store = LateStore(lambda: 1)
+    world = World(store=store)
+    alice = Peer(world, "alice")
+    alice.join("General")
+    store.failing = failure
+    answer = alice.send("General", "x", number=1)
+    assert answer[2:5:2] == [code, True]
+    assert failure.reason in answer[3]
+    assert [note.grave for note in world.core.notes.take()] == [True] * (code == "store_failed")
+    assert alice.do("history", "General", None, None, 5)[0] == OK
+    alice.send("General", "x", number=1)
+    store.failing = None
+    assert alice.send("General", "x", number=1)[2] == 1
+    assert [note.text for note in world.core.notes.take()] == ["storing works again"] * (code == "store_failed")
+    world.check()
+
+
+# -- history ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def told(world: World) -> Peer:
+    """Give a peer and General with "1" to "20", in blocks of 4."""
+    alice = Peer(world, "alice")
+    alice.join("General")
+    for first in range(1, 21, 4):
+        alice.send("General", *map(str, range(first, first + 4)))
+    return alice
+
+
+@pytest.mark.parametrize("after", [None, 0, 1, 6, 19, 20, 99])
+@pytest.mark.parametrize("before", [None, 0, 1, 2, 7, 20, 21, 99])
+@pytest.mark.parametrize("limit", [0, 1, 3, 100])
+def test_history_keeps_its_bounds(told: Peer, after: int | None, before: int | None, limit: int) -> None:
+    lies_within = [n for n in range(1, 21) if (after or 0) < n and (before is None or n < before)]
+    chosen = lies_within[:limit] if after is not None else lies_within[max(0, len(lies_within) - limit) :]
+    page = told.do("history", "general", after, before, limit)
+    assert page[2] == "General"
+    assert texts(page) == list(map(str, chosen))
+    assert page[6] is False
+
+
+def test_a_long_history_comes_in_pages(told: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "HISTORY_MESSAGES", 7)
+    found: list[object] = []
+    more, after = True, 0
+    while more:
+        page = told.do("history", "General", after, None, 18 - len(found))
+        assert page[4] == after
+        found += texts(page)
+        after, more = page[5:7]
+    assert found == list(map(str, range(1, 19)))
+
+
+def test_a_page_of_history_is_bounded_in_bytes(told: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "HISTORY_BYTES", 1)
+    page = told.do("history", "General", None, None, 10)
+    assert (texts(page), page[6]) == (["11", "12"], True)
+
+
+def test_history_of_what_was_trimmed_begins_with_what_is_kept(world: World, told: Peer) -> None:
+    world.store.trim("General", 8, 0, lambda outcome: None)
+    assert texts(told.do("history", "General", 0, None, 3)) == ["13", "14", "15"], "the core knows of no trim yet"
+    world.core.pusher.trimmed(world.core.rooms["general"], 13)
+    assert texts(told.do("history", "General", 0, None, 3)) == ["13", "14", "15"]
+    assert texts(told.do("history", "General", None, 13, 3)) == []
+
+
+def test_history_says_why_it_cannot_be_read() -> None:
+    store = LateStore(lambda: 1)
+    world = World(store=store)
+    alice = Peer(world, "alice")
+    alice.join("General")
+    alice.send("General", "x")
+    store.failing = Failed("the disk is gone")
+    assert alice.do("history", "General", None, None, 1)[2:5:2] == ["store_failed", True]
+    store.failing = Full("too many reads")
+    assert alice.do("history", "General", None, None, 1)[2:5:2] == ["busy", True]
+    assert alice.do("history", "Nowhere", None, None, 1)[2] == "no_such_room"
+    assert world.core.settled
+
+
+def test_pages_are_refused_while_too_many_bytes_of_replies_wait_and_taken_again_later(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zchat.broker.delivery.pipes.REPLIES_BYTES", 2_000)
+    alice, stuck = Peer(world, "alice"), Peer(world, "bob")
+    alice.join("General")
+    alice.send("General", "x" * 900)
+    world.port.full.add(stuck.id)
+    for _ in range(10):
+        stuck.ask("history", "General", None, None, 1)
+    world.run()
+    assert 2_000 <= world.core.pipes.waiting < 4_000, "refusals wait as well, but they are small"
+    assert alice.do("history", "General", None, None, 1)[2:5:2] == ["busy", True]
+    assert alice.do("rooms", None, 1)[2:5:2] == ["busy", True]
+    assert alice.send("General", "small answers still come")[0] == OK
+    world.check()
+    world.port.full.clear()
+    world.pass_time(limits.RETRY_MAX, limits.RETRY_MAX)
+    assert world.core.pipes.waiting == 0
+    assert alice.do("history", "General", None, None, 1)[0] == OK
+    world.check()
+
+
+def test_pages_that_the_store_reads_meanwhile_are_refused_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zchat.broker.delivery.pipes.REPLIES_BYTES", 2_000)
+    store = LateStore(lambda: 1)
+    world = World(store=store)
+    alice = Peer(world, "alice")
+    alice.join("General")
+    alice.send("General", "x" * 900)
+    world.port.full.add(alice.id)
+    for _ in range(10):
+        alice.ask("history", "General", None, None, 1)
+    world.run()
+    assert world.core.pipes.waiting < 4_000
+    assert world.core.counters.refused["busy"] == 7
+    world.check()
+
+
+@pytest.mark.parametrize("way", ["reconnect", "expire", "vanish", "goodbye"])
+def test_replies_that_nobody_waits_for_any_more_are_not_counted(world: World, way: str) -> None:
+    stuck = Peer(world, "bob")
+    world.port.full.add(stuck.id)
+    stuck.ask("rooms", None, 10)
+    assert world.core.pipes.waiting > 0
+    if way == "reconnect":
+        stuck.id, stuck._read = world.new_id(), 0
+        stuck.ask("hello", 1, 1, "bob", stuck.producer, stuck.token, 0, 2)
+    elif way == "expire":
+        world.pass_time(limits.EXPIRE_AFTER + 2)
+    elif way == "vanish":
+        world.port.full.clear()
+        world.port.gone.add(stuck.id)
+    else:
+        stuck.ask("bye")
+    world.pass_time(1, 0.01)
+    assert world.core.pipes.waiting == 0
+    world.check()
+
+
+# -- positions -------------------------------------------------------------------------------------
+
+LOG = RoomLog("General", 11, 40, (Epoch(7, 1), Epoch(8, 21), Epoch(9, 31)))
+
+
+@pytest.mark.parametrize(
+    ("position", "gap"),
+    [
+        ((7, 15), None),
+        ((7, 20), None),
+        ((9, 40), None),
+        ((7, 5), (5, 10, GapReason.TRIMMED)),
+        ((0, 0), (0, 10, GapReason.TRIMMED)),
+        ((7, 10), None),
+        ((7, 21), (21, 20, GapReason.TAIL_LOST)),
+        ((8, 35), (35, 30, GapReason.TAIL_LOST)),
+        ((9, 41), (41, 40, GapReason.TAIL_LOST)),
+        ((5, 3), (3, 40, GapReason.RESET)),
+        ((5, 99), (99, 40, GapReason.RESET)),
+    ],
+)
+def test_a_position_that_has_parted_from_the_log_gets_a_gap_that_says_so(
+    position: tuple[int, int], gap: tuple[int, int, str] | None
+) -> None:
+    store = LateStore(lambda: 1)
+    world = World(store=store, logs=[LOG])
+    store.holding = True  # there are no blocks behind this log
+    alice = Peer(world, "alice")
+    reply = alice.join("General", position)
+    assert reply[3:5] == list(position)
+    assert reply[5:7] == [11, 40]
+    assert [tuple(each[3:]) for each in alice.gaps.get("General", [])] == ([gap] if gap else [])
+
+
+def test_a_join_without_a_position_begins_at_the_end_of_the_log(world: World) -> None:
+    alice, bob = Peer(world, "alice"), Peer(world, "bob")
+    alice.join("General")
+    epoch = alice.send("General", "before")[4]
+    assert bob.join("General")[3:7] == [epoch, 1, 1, 1]
+    alice.send("General", "after")
+    assert bob.texts() == ["after"]
+
+
+def test_a_member_that_joined_an_empty_room_may_resume_from_its_beginning(world: World) -> None:
+    alice, bob = Peer(world, "alice"), Peer(world, "bob")
+    assert bob.join("General")[3:5] == [0, 0]
+    alice.join("General")
+    alice.send("General", "first")
+    bob.do("leave", "General", bob.joins["General"])
+    bob.join("General", (0, 0))
+    assert bob.texts() == ["first", "first"]
+    assert "General" not in bob.gaps
+
+
+# -- settings --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        ({"high_water_mark": 0}, UsageError),
+        ({"high_water_mark": 10_001}, UsageError),
+        ({"retain_messages": -1}, UsageError),
+        ({"retain_days": -0.5}, UsageError),
+        ({"retain_days": float("nan")}, UsageError),
+        ({"retain_days": float("inf")}, UsageError),
+        ({"max_message": 0}, UsageError),
+        ({"max_message": (1 << 20) + 1}, UsageError),
+        ({"names": -1}, UsageError),
+        ({"names": 1_001}, UsageError),
+        ({"rooms": (), "fixed_rooms": True}, UsageError),
+        ({"rooms": ("#no",)}, BadName),
+    ],
+)
+def test_settings_out_of_range_are_refused(wrong: dict[str, object], error: type[Exception]) -> None:
+    with pytest.raises(error):
+        Settings(**wrong)  # type: ignore[arg-type]
+
+
+def test_errors_carry_whether_trying_again_can_help(world: World) -> None:
+    answer = Peer(world, "alice").do("history", "Nowhere", None, None, 1)
+    assert answer[0] == ERROR
+    assert answer[4] is False
+    assert "join it first" in answer[3]

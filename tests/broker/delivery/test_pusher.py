@@ -1,0 +1,700 @@
+"""Members are served by credit: each from its cursor on, in order, as many notifications as it has credit for."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from math import inf
+
+import pytest
+
+from tests.broker.driver import LateStore, Peer, World
+from zchat.broker.delivery import pusher
+from zchat.broker.limits import (
+    NOTIFICATION_BYTES,
+    READ_AGAIN_FIRST,
+    READ_AGAIN_MAX,
+    READ_TRIES,
+    RETRY_FIRST,
+    RETRY_MAX,
+)
+from zchat.broker.settings import Settings
+from zchat.broker.store.base import Failed, Full
+from zchat.broker.store.memory import MemoryStore
+from zchat.messages import GapReason
+from zchat.wire import OK, PUSH, decode_notice, pack
+
+MARKS = pytest.mark.parametrize("mark", [1, 2, 10])
+
+
+def pair(world: World, mark: int = 0) -> tuple[Peer, Peer]:
+    """Give a speaker and a listener in General."""
+    speaker, listener = Peer(world, "alice"), Peer(world, "bob", mark)
+    speaker.join("General")
+    listener.join("General")
+    return speaker, listener
+
+
+@MARKS
+def test_a_member_never_has_more_unanswered_than_its_mark_and_loses_nothing(mark: int) -> None:
+    world = World(Settings(high_water_mark=mark))
+    speaker, listener = pair(world)
+    for number in range(1, 31):
+        speaker.send("General", number)
+    assert listener.texts() == list(range(1, mark + 1))
+    assert world.core.counters.deferred == 1
+    while len(listener.texts()) < 30:
+        before = listener.notified["General"]
+        listener.credit("General")
+        assert 1 <= listener.notified["General"] - before <= mark
+    assert listener.texts() == list(range(1, 31))
+    world.check()
+
+
+@MARKS
+def test_each_credit_lets_as_many_notifications_through(mark: int) -> None:
+    world = World(Settings(high_water_mark=mark))
+    speaker, listener = pair(world)
+    big = "x" * NOTIFICATION_BYTES  # fills a notification of its own
+    for _ in range(25):
+        speaker.send("General", big)
+    for taken in range(1, 25 - mark):
+        assert listener.notified["General"] == taken - 1 + mark
+        listener.credit("General", taken)
+    world.check()
+
+
+def test_a_client_may_ask_for_a_smaller_mark_but_not_for_a_greater() -> None:
+    world = World(Settings(high_water_mark=5))
+    speaker, modest = pair(world, 2)
+    greedy = Peer(world, "carol", 1000)
+    assert greedy.join("General")[7] == 5
+    for number in range(10):
+        speaker.send("General", number)
+    assert (modest.notified["General"], greedy.notified["General"]) == (2, 5)
+
+
+def test_what_waited_for_credit_comes_as_one_notification() -> None:
+    world = World(Settings(high_water_mark=1))
+    speaker, listener = pair(world)
+    for number in range(50):
+        speaker.send("General", number)
+    listener.credit("General")
+    assert listener.notified["General"] == 2
+    assert listener.texts() == list(range(50))
+
+
+def test_a_notification_holds_64_kib_of_blocks_or_one_block() -> None:
+    world = World(Settings(high_water_mark=1))
+    speaker, listener = pair(world)
+    speaker.send("General", "first")
+    speaker.send("General", "x" * NOTIFICATION_BYTES * 3)
+    for _ in range(4):
+        speaker.send("General", "y" * (NOTIFICATION_BYTES // 2 - 100))
+    sizes = []
+    while len(listener.texts()) < 6:
+        before = len(listener.texts())
+        listener.credit("General")
+        sizes.append(len(listener.texts()) - before)
+    assert sizes == [1, 2, 2]
+
+
+def test_a_sender_is_not_sent_its_own_messages_but_its_users_other_sessions_are() -> None:
+    world = World()
+    phone, laptop = Peer(world, "alice"), Peer(world, "alice")
+    phone.join("General")
+    laptop.join("General")
+    phone.send("General", "from the phone")
+    laptop.send("General", "from the laptop")
+    assert phone.texts() == ["from the laptop"]
+    assert laptop.texts() == ["from the phone"]
+
+
+def test_own_messages_move_the_cursor_and_the_next_notification_covers_them() -> None:
+    world = World()
+    alice, bob = pair(world)
+    for number in range(5):
+        alice.send("General", number)
+    bob.send("General", "hello")
+    assert alice.texts() == ["hello"]
+    assert alice.covered["General"] == 6  # Peer checks that it came after 0
+    assert world.core.counters.pushes == 6
+    world.check()
+
+
+def test_own_blocks_between_those_of_others_are_left_out() -> None:
+    world = World(Settings(high_water_mark=1))
+    alice, bob = pair(world)
+    carol = Peer(world, "carol")
+    carol.join("General")
+    for number in range(3):
+        alice.send("General", f"a{number}")
+        bob.send("General", f"b{number}")
+    for each in (alice, bob, carol):
+        for _ in range(6):
+            each.credit("General")
+    assert alice.texts() == ["b0", "b1", "b2"]
+    assert bob.texts() == ["a0", "a1", "a2"]
+    assert carol.texts() == ["a0", "b0", "a1", "b1", "a2", "b2"]
+    assert carol.seqs() == [1, 2, 3, 4, 5, 6]
+
+
+def test_members_at_the_same_cursor_share_the_bytes_of_a_notification() -> None:
+    world = World()
+    speaker = Peer(world, "alice")
+    listeners = [Peer(world, f"user{number}") for number in range(5)]
+    for each in (speaker, *listeners):
+        each.join("General")
+    speaker.send("General", "hello")
+    frames = [world.port.frames[each.id][-1] for each in listeners]
+    assert all(frame is frames[0] for frame in frames)
+
+
+def test_a_room_keeps_few_notifications_however_many_places_its_readers_resume_from() -> None:
+    world = World()
+    speaker = Peer(world, "alice")
+    speaker.join("General")
+    for number in range(40):
+        speaker.send("General", number)
+    for after in range(40):
+        reader = Peer(world, f"user{after}")
+        reader.join("General", (world.core.rooms["general"].epochs.current, after))
+        assert reader.texts() == list(range(after, 40))
+    world.check()
+
+
+@pytest.mark.parametrize("tail", [True, False])
+def test_a_notification_ends_where_an_epoch_does(tail: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not tail:
+        monkeypatch.setattr(pusher, "TAIL_BYTES", 0)
+    store = MemoryStore(lambda: 1)
+    world = World(store=store)
+    speaker = Peer(world, "alice")
+    speaker.join("General")
+    epochs = []
+    for number in range(6):
+        if number in (2, 4):
+            store._ledger.rooms["General"].epoch = 0  # as if it had been opened again
+        epochs.append(speaker.send("General", number)[4])
+    reader = Peer(world, "bob")
+    reader.join("General", (0, 0))
+    pushed = [notice[2:5] for notice in map(decode_notice, world.port.frames[reader.id]) if notice[0] == PUSH]
+    assert pushed == [[epochs[0], 0, 2], [epochs[2], 2, 4], [epochs[4], 4, 6]]
+    assert reader.texts() == list(range(6))
+    world.check()
+
+
+def test_the_room_that_grew_last_keeps_its_newest_blocks_for_longest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pusher, "TAIL_TOTAL_BYTES", 4 * NOTIFICATION_BYTES)
+    world = World()
+    speaker = Peer(world, "alice")
+    for room in ("General", "Sports"):
+        speaker.join(room)
+        say(speaker, 1, room)
+    say(speaker, 2)
+    assert [len(world.core.rooms[room].tail) for room in ("general", "sports")] == [3, 0]
+    world.check()
+
+
+# -- credit ----------------------------------------------------------------------------------------
+
+
+def test_repeated_late_and_foreign_credit_changes_nothing() -> None:
+    world = World(Settings(high_water_mark=2))
+    speaker, listener = pair(world)
+    big = "x" * NOTIFICATION_BYTES
+    for _ in range(10):
+        speaker.send("General", big)
+    listener.credit("General", 2)
+    assert listener.notified["General"] == 4
+    for taken in (2, 1, 0):
+        listener.credit("General", taken)
+    listener.tell("credit", "General", 77, 4)  # of another join
+    listener.tell("credit", "Nowhere", 1, 1)
+    listener.tell("credit", "Sports", 1, 1)  # a room that it isn't in
+    world.run()
+    assert listener.notified["General"] == 4
+    assert world.core.counters.stale_credit == 6
+    assert listener.other == []
+    world.check()
+
+
+def test_credit_for_more_than_was_sent_is_refused() -> None:
+    world = World()
+    speaker, listener = pair(world)
+    speaker.send("General", 1)
+    listener.credit("General", 2)
+    assert listener.other[0][:3] == ["error", None, "malformed"]
+    assert world.core.counters.refused["malformed"] == 1
+    listener.credit("General", 1)
+    world.check()
+
+
+def test_joining_again_begins_a_window_that_holds_what_the_client_still_holds() -> None:
+    world = World(Settings(high_water_mark=3))
+    speaker, listener = pair(world)
+    big = "x" * NOTIFICATION_BYTES
+    for _ in range(10):
+        speaker.send("General", big)
+    old = listener.joins["General"]
+    epoch = world.core.rooms["general"].epochs.current
+    listener.join("General", (epoch, 3), held=2)
+    assert listener.notified["General"] == 1  # two of three are held
+    listener.tell("credit", "General", old, 3)
+    world.run()
+    assert listener.notified["General"] == 1, "credit of the earlier join counts no more"
+    listener.credit("General", 2)
+    assert listener.notified["General"] == 3
+    assert listener.seqs() == [1, 2, 3, 4, 5, 6]
+    world.check()
+
+
+def test_a_join_that_claims_to_hold_more_than_the_mark_is_refused_and_makes_no_room() -> None:
+    world = World(Settings(high_water_mark=3))
+    peer = Peer(world, "alice")
+    assert peer.join("New", held=4)[2] == "malformed"
+    assert "new" not in world.core.rooms
+    peer.join("New", held=3)
+    assert peer.do("join", "New", peer.joins["New"], None, 0, True)[2] == "malformed"
+    world.check()
+
+
+# -- full pipes and vanished peers -----------------------------------------------------------------
+
+
+def test_a_full_pipe_is_tried_again_by_the_clock_without_any_credit() -> None:
+    world = World()
+    speaker, listener = pair(world)
+    world.port.full.add(listener.id)
+    assert speaker.send("General", "hello")[0] == OK
+    assert listener.texts() == []
+    assert world.core.counters.retried == 1
+    waits = []
+    for _ in range(10):
+        due = world.core.pusher.due
+        assert due < inf
+        assert not world.core.pusher.busy
+        tries = world.port.tries.count(listener.id)
+        waits.append(due - world.now)
+        world.now = due - 1e-6
+        world.run()
+        assert world.port.tries.count(listener.id) == tries, "not before its time"
+        world.now = due
+        world.run()
+        assert world.port.tries.count(listener.id) == tries + 1
+    assert waits[0] == pytest.approx(RETRY_FIRST)
+    assert all(later == pytest.approx(min(2 * one, RETRY_MAX)) for one, later in pairwise(waits))
+    assert waits[-1] == pytest.approx(RETRY_MAX)
+    world.port.full.clear()
+    world.pass_time(RETRY_MAX, RETRY_MAX)
+    assert listener.texts() == ["hello"]
+    assert world.core.due() > world.now + RETRY_MAX
+    world.check()
+
+
+def test_replies_wait_for_a_full_pipe_in_order_and_no_push_overtakes_them() -> None:
+    world = World()
+    speaker, listener = pair(world)
+    world.port.full.add(listener.id)
+    first = listener.ask("rooms", None, 10)
+    speaker.send("General", "hello")
+    second = listener.ask("rooms", None, 10)
+    world.run()
+    world.port.full.clear()
+    speaker.send("General", "world")  # the pipe has room, but replies are waiting
+    assert listener.replies.keys().isdisjoint({first, second})
+    world.pass_time(RETRY_MAX, RETRY_MAX)
+    came = [decode_notice(frame)[:2] for frame in world.port.frames[listener.id]]
+    assert came[-3:] == [[OK, first], [OK, second], [PUSH, "General"]]
+    assert listener.texts() == ["hello", "world"]
+    world.check()
+
+
+def test_a_full_pipe_in_one_of_many_rooms_holds_up_nobody_else() -> None:
+    world = World()
+    speaker, stuck = pair(world)
+    well = Peer(world, "carol")
+    well.join("General")
+    world.port.full.add(stuck.id)
+    for number in range(5):
+        speaker.send("General", number)
+    assert well.texts() == [0, 1, 2, 3, 4]
+
+
+def test_a_vanished_peer_is_counted_and_does_not_fail_the_send() -> None:
+    world = World()
+    speaker, listener = pair(world)
+    world.port.gone.add(listener.id)
+    for number in range(3):
+        assert speaker.send("General", number)[0] == OK
+    assert world.core.counters.failed == 1
+    assert world.port.tries.count(listener.id) == 4, "its greeting, its join, the room's state, and no second try"
+    assert world.core.pusher.due == inf
+    world.check()
+
+
+def test_a_peer_that_vanished_comes_back_and_goes_on_where_it_was() -> None:
+    world = World()
+    speaker, listener = pair(world)
+    world.port.gone.add(listener.id)
+    speaker.send("General", "unheard")
+    listener.reconnect()
+    listener.join("General", (0, 0))
+    assert listener.texts() == ["unheard"]
+    world.check()
+
+
+# -- behind the tail -------------------------------------------------------------------------------
+
+
+def say(speaker: Peer, count: int, room: str = "General") -> None:
+    """Send `count` blocks that fill a notification each."""
+    for _ in range(count):
+        assert speaker.send(room, "x" * NOTIFICATION_BYTES)[0] == OK
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_member_behind_the_tail_is_served_from_the_store(late: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pusher, "TAIL_BYTES", 4 * NOTIFICATION_BYTES)
+    world = World(store=None if not late else LateStore(lambda: 1))
+    speaker, listener = pair(world, 2)
+    say(speaker, 20)
+    assert world.core.counters.reads == 0
+    while len(listener.seqs()) < 20:
+        before = len(listener.seqs())
+        listener.credit("General")
+        assert len(listener.seqs()) > before
+    assert listener.seqs() == list(range(1, 21))
+    assert world.core.counters.reads > 10
+    world.check()
+
+
+def test_the_tails_of_all_rooms_together_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pusher, "TAIL_TOTAL_BYTES", 5 * NOTIFICATION_BYTES)
+    world = World()
+    speaker = Peer(world, "alice")
+    rooms = ["General", "Sports", "Movies"]
+    for room in rooms:
+        speaker.join(room)
+        say(speaker, 4, room)
+    say(speaker, 2, "General")
+    assert world.core.pusher._tail_bytes <= 5 * NOTIFICATION_BYTES
+    late = Peer(world, "bob")
+    for room in rooms:
+        late.join(room, (0, 0))
+        late.credit(room)
+    assert [len(late.seqs(room)) for room in rooms] == [6, 4, 4]
+    world.check()
+
+
+def test_a_member_that_leaves_while_the_store_reads_for_it_is_not_sent_the_page() -> None:
+    store = LateStore(lambda: 1)
+    world = World(store=store)
+    speaker, _ = pair(world)
+    say(speaker, 1)
+    world.core.rooms["general"].tail.drop()
+    late = Peer(world, "carol")
+    store.holding = True
+    late.join("General", (0, 0))
+    late.do("leave", "General", late.joins["General"])
+    store.holding = False
+    world.run()
+    assert late.seqs() == []
+
+
+@pytest.mark.parametrize("failure", [Failed("the disk is broken"), Full("too many reads")])
+def test_a_read_that_fails_is_tried_again_and_replies_go_out_meanwhile(
+    failure: Failed | Full, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pusher, "TAIL_BYTES", 1)
+    store = LateStore(lambda: 1)
+    world = World(store=store)
+    speaker, _ = pair(world)
+    say(speaker, 5)
+    store.failing = failure
+    late = Peer(world, "carol")
+    request = late.ask("join", "General", 1, [0, 0], 0, True)
+    late.joins["General"], late.covered["General"], late.notified["General"] = 1, 0, 0
+    world.pass_time(1, 0.05)
+    another = late.ask("rooms", None, 1)
+    world.pass_time(1, 0.05)
+    assert late.replies.keys() >= {request, another}
+    assert late.seqs() == []
+    store.failing = None
+    world.pass_time(1, 0.05)
+    assert late.seqs() == [1, 2, 3, 4, 5]
+    world.check()
+
+
+def unreadable(monkeypatch: pytest.MonkeyPatch) -> tuple[World, LateStore, Peer]:
+    """Give a reader who is behind in General, where the store can't read, and at the end in Sports."""
+    monkeypatch.setattr(pusher, "TAIL_BYTES", 1)
+    store = LateStore(lambda: 1)
+    world = World(store=store)
+    speaker = Peer(world, "alice")
+    for room in ("General", "Sports"):
+        speaker.join(room)
+    say(speaker, 3)
+    reader = Peer(world, "carol")
+    reader.join("Sports")
+    world.core.notes.take()
+    store.failing = Failed("the disk is broken")
+    reader.join("General", (0, 0))
+    return world, store, reader
+
+
+def test_a_room_that_cannot_be_read_holds_up_no_other_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, store, reader = unreadable(monkeypatch)
+    speaker = world.peers[0]
+    store.failing = None
+    speaker.ask("send", "Sports", 1, b"\x91\xa2hi")
+    world.run()
+    assert reader.texts("Sports") == ["hi"]
+    assert reader.seqs() == []
+    assert (world.core.counters.retried, world.core.counters.unread) == (0, 1)
+    world.check()
+
+
+def test_reads_that_fail_are_tried_ever_more_rarely_and_then_end_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, _, reader = unreadable(monkeypatch)
+    waits = []
+    while reader.ended() is None:
+        due = world.core.pusher.due
+        assert due < inf
+        waits.append(due - world.now)
+        world.now = due
+        world.run()
+        world.check()
+    assert reader.ended() == "store_failed"
+    assert world.core.counters.unread == READ_TRIES == len(waits) + 1
+    assert waits[0] == pytest.approx(READ_AGAIN_FIRST)
+    assert all(later == pytest.approx(min(2 * one, READ_AGAIN_MAX)) for one, later in pairwise(waits))
+    told = [(note.grave, note.text) for note in world.core.notes.take()]
+    assert told[0] == (True, "reading for members goes wrong: the disk is broken")
+    assert [text for grave, text in told[1:] if "carol" in text and "store_failed" in text] == [told[1][1]]
+
+
+def test_a_reader_that_leaves_before_the_next_try_is_not_read_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, store, reader = unreadable(monkeypatch)
+    store.failing = None
+    reader.do("leave", "General", reader.joins["General"])
+    reads = world.core.counters.reads
+    world.pass_time(1, 0.05)
+    assert (reader.seqs(), world.core.counters.reads) == ([], reads)
+    world.check()
+
+
+def test_a_store_with_too_many_reads_ends_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, store, reader = unreadable(monkeypatch)
+    store.failing = Full("too many reads")
+    world.pass_time(8, 0.05)
+    assert reader.ended() is None
+    store.failing = None
+    world.pass_time(1, 0.05)
+    assert reader.seqs() == [1, 2, 3]
+    world.check()
+
+
+# -- gaps ------------------------------------------------------------------------------------------
+
+
+def trim(world: World, keep: int, room: str = "General") -> None:
+    """Have retention remove all but the newest `keep` messages."""
+    world.store.trim(
+        room,
+        keep,
+        0,
+        lambda outcome: world.core.pusher.trimmed(world.core.rooms[room.lower()], outcome.first),  # type: ignore[union-attr]
+    )
+
+
+def test_a_reader_under_whom_the_log_is_trimmed_is_told_once_from_where_to_where() -> None:
+    world = World(Settings(high_water_mark=1))
+    speaker, listener = pair(world)
+    for number in range(1, 11):
+        speaker.send("General", number)
+    trim(world, 3)
+    for _ in range(4):
+        listener.credit("General")
+    assert [gap[3:] for gap in listener.gaps["General"]] == [[1, 7, GapReason.TRIMMED]]
+    assert listener.texts() == [1, 8, 9, 10]
+    assert world.core.counters.gaps == 1
+    world.check()
+
+
+def test_a_gap_after_own_messages_begins_where_the_last_notification_ended() -> None:
+    world = World(Settings(high_water_mark=1))
+    alice, bob = pair(world)
+    bob.send("General", "from bob")  # alice's window is full
+    alice.send("General", "own")
+    alice.credit("General")  # her cursor moves over her own message
+    assert (alice.covered["General"], world.core.rooms["general"].last) == (1, 2)
+    world.port.full.add(alice.id)
+    bob.send("General", "lost")
+    bob.send("General", "kept")
+    trim(world, 1)
+    world.port.full.clear()
+    world.pass_time(0.1, 0.05)
+    alice.credit("General")
+    assert [gap[3:] for gap in alice.gaps["General"]] == [[1, 3, GapReason.TRIMMED]]
+    assert alice.texts() == ["from bob", "kept"]
+    world.check()
+
+
+def test_a_reader_behind_the_tail_is_told_of_what_was_trimmed_under_its_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pusher, "TAIL_BYTES", NOTIFICATION_BYTES)
+    store = LateStore(lambda: 1)
+    world = World(Settings(high_water_mark=1), store)
+    speaker, listener = pair(world)
+    say(speaker, 10)
+    store.holding = True
+    listener.credit("General")
+    assert world.core.counters.reads == 1
+    trim(world, 4)
+    store.holding = False
+    for _ in range(12):
+        listener.credit("General")
+    assert [gap[3:] for gap in listener.gaps["General"]] == [[1, 6, GapReason.TRIMMED]]
+    assert listener.seqs() == [1, 7, 8, 9, 10]
+    world.check()
+
+
+class Emptied(LateStore):
+    """A store whose reader finds a log that has just been emptied."""
+
+    def read(self, room: str, after: int, upto: int, max_bytes: int, done) -> None:  # type: ignore[no-untyped-def]
+        super().read(room, max(after, upto), upto, max_bytes, done)
+
+
+def test_what_was_stored_after_a_read_began_is_not_told_as_trimmed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pusher, "TAIL_BYTES", 1)
+    store = Emptied(lambda: 1)
+    world = World(Settings(high_water_mark=1), store)
+    speaker, listener = pair(world)
+    say(speaker, 3)
+    store.holding = True
+    listener.credit("General")  # reads up to 3, which are no longer there
+    number = speaker.ask("send", "General", 4, b"\x91\xa4kept")
+    store.holding = False
+    world.run()
+    assert speaker.replies[number][0] == OK
+    listener.credit("General")
+    assert [gap[3:5] for gap in listener.gaps["General"]] == [[1, 3]]
+    assert listener.texts()[1:] == ["kept"]
+
+
+# -- turns -----------------------------------------------------------------------------------------
+
+
+def test_a_turn_is_bounded_in_sends_goes_on_where_it_stopped_and_serves_all_in_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pusher, "TURN_SENDS", 3)
+    world = World()
+    listeners = [Peer(world, f"user{number}") for number in range(8)]
+    for each in listeners:
+        each.join("General")
+    speaker = Peer(world, "alice")
+    speaker.join("General")
+    world.receive(speaker.id, _send(1))
+    served: list[bytes] = []
+    while world.core.pusher.busy:
+        before = len(world.port.tries)
+        world.core.turn(world.now)
+        sent = [id for id in world.port.tries[before:] if id != speaker.id]  # who is answered
+        assert len(sent) <= 3
+        served += sent
+    assert sorted(served) == sorted(each.id for each in listeners)
+    world.run()
+    world.check()
+
+
+def test_a_turn_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pusher, "TURN_BYTES", 2 * NOTIFICATION_BYTES)
+    world = World()
+    speaker, _ = pair(world)
+    for number in range(6):
+        Peer(world, f"user{number}").join("General")
+    world.receive(speaker.id, _send(1, b"\x91\xdb" + NOTIFICATION_BYTES.to_bytes(4, "big") + b"x" * NOTIFICATION_BYTES))
+    before = world.core.counters.pushes
+    world.core.turn(world.now)
+    assert world.core.counters.pushes - before == 2
+    assert world.core.pusher.busy
+    world.run()
+    assert world.core.counters.pushes - before == 7
+
+
+def test_two_rooms_are_served_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pusher, "TURN_SENDS", 1)
+    world = World()
+    speaker, listener = Peer(world, "alice"), Peer(world, "bob")
+    for room in ("General", "Sports"):
+        speaker.join(room)
+        say(speaker, 4, room)
+    for room in ("General", "Sports"):
+        listener.ask("join", room, listener.requests + 1, [0, 0], 0, True)
+        listener.joins[room], listener.covered[room], listener.notified[room] = listener.requests, 0, 0
+    world.run()
+    order = [notice[1] for notice in map(decode_notice, world.port.frames[listener.id]) if notice[0] == PUSH]
+    assert order == ["General", "Sports"] * 4
+
+
+def _send(number: int, bodies: bytes = b"\x91\xa2hi") -> bytes:
+    packed: bytes = pack(("send", 1000 + number, "General", number, bodies))
+    return packed
+
+
+# -- bytes in flight -------------------------------------------------------------------------------
+
+
+@MARKS
+def test_beyond_the_bound_of_bytes_in_flight_each_member_has_half_a_window(
+    mark: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pusher, "IN_FLIGHT_BYTES", 1)
+    world = World(Settings(high_water_mark=mark))
+    speaker, one = pair(world)
+    two = Peer(world, "carol")
+    two.join("General")
+    say(speaker, 20)
+    half = max(1, mark // 2)
+    assert one.notified["General"] <= half
+    assert two.notified["General"] <= half
+    held = two.seqs()
+    while len(one.seqs()) < 20:
+        before = one.notified["General"]
+        one.credit("General")
+        assert before < one.notified["General"] <= before + half
+    assert two.seqs() == held, "who takes nothing gets nothing, and holds up nobody"
+    world.check()
+
+
+def test_members_that_waited_for_the_bound_of_bytes_go_on_when_there_is_room_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pusher, "IN_FLIGHT_BYTES", 3 * NOTIFICATION_BYTES)
+    world = World()
+    speaker, one = pair(world)
+    two, hog = Peer(world, "carol"), Peer(world, "dave")
+    say(speaker, 1)
+    two.join("General")
+    hog.join("General", (0, 0))
+    say(speaker, 8)
+    assert one.seqs() == [1, 2, 3, 4, 5], "half a window of what came after the bound was met"
+    hog.do("bye")
+    for _ in range(9):
+        one.credit("General")
+        two.credit("General")
+    assert one.seqs() == list(range(1, 10))
+    assert two.seqs() == list(range(2, 10))
+    world.check()
+
+
+def test_a_block_read_from_the_middle_is_sent_whole_and_cut_by_its_reader() -> None:
+    world = World()
+    speaker = Peer(world, "alice")
+    speaker.join("General")
+    speaker.send("General", "a", "b", "c", "d")
+    listener = Peer(world, "bob")
+    epoch = world.core.rooms["general"].epochs.current
+    listener.join("General", (epoch, 2))
+    assert listener.texts() == ["c", "d"]

@@ -1,0 +1,60 @@
+"""Every counter moves, when what it counts has happened."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+
+from tests.broker.driver import LateStore, Peer, World
+from zchat.broker.delivery import pusher
+from zchat.broker.figures.counters import Counters
+from zchat.broker.limits import EXPIRE_AFTER, RETAIN_EVERY
+from zchat.broker.presence import state_frames
+from zchat.broker.settings import Settings
+from zchat.broker.store.base import Commit, Failed
+
+
+def a_life(world: World, store: LateStore) -> None:
+    """Have everything happen that is counted."""
+    alice, bob, carol = (Peer(world, name) for name in ("alice", "bob", "carol"))
+    alice.join("General")
+    bob.join("General")
+    alice.send("General", 1)
+    alice.send("General", 1, number=1)
+    alice.send("General", 2)
+    bob.credit("General", 0)
+    bob.credit("General")
+    for _ in range(2):
+        alice.tell("typing", "General", True)
+    alice.do("mark", "General", 1)
+    alice.join("@alice\nbob")
+    alice.send("@alice\nbob", "hi")
+    alice.tell("seen", 1_000)
+    store.failing = Failed("the disk is broken")
+    carol.join("General", (0, 0))
+    store.failing = None
+    world.pass_time(1, 0.1)
+    carol.join("General", (7, 7))
+    world.port.full.add(bob.id)
+    bob.credit("General")
+    alice.send("General", 3)
+    world.port.full.clear()
+    world.port.gone.add(carol.id)
+    carol.ask("rooms", None, 1)
+    old = alice.reconnect()
+    world.receive(old, b"late")
+    world.pass_time(max(EXPIRE_AFTER, RETAIN_EVERY) + 2)
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Counters)])
+def test_each_counter_moves(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pusher, "TAIL_BYTES", 1)
+    monkeypatch.setattr(state_frames, "MAX_MEMBERSHIPS", 0)
+    store = LateStore(lambda: 1)
+    monkeypatch.setattr(store, "commits", lambda: [Commit(100, 10)])
+    monkeypatch.setattr(store, "trim", lambda room, keep, before, done: done(Failed("no")))
+    world = World(Settings(high_water_mark=1, retain_messages=1), store)
+    before = getattr(Counters(), name)
+    a_life(world, store)
+    assert getattr(world.core.counters, name) > before

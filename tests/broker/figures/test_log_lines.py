@@ -1,0 +1,121 @@
+"""What the core says to whoever runs the broker."""
+
+from __future__ import annotations
+
+from tests.broker.driver import Peer, World
+from zchat.broker.figures.log_lines import MAX_NOTES, Note, Notes
+from zchat.broker.limits import FAILED_NOTED_EVERY
+
+
+def test_trouble_is_told_once_and_so_is_its_end() -> None:
+    notes = Notes()
+    notes.well("storing")
+    assert not notes
+    for _ in range(3):
+        notes.trouble("storing", "the disk is full")
+    notes.trouble("retention", "the disk is full")
+    assert notes
+    for _ in range(3):
+        notes.well("storing")
+    assert notes.take() == [
+        Note(
+            "storing goes wrong: the disk is full",
+            True,
+            {"event": "trouble", "what": "storing", "reason": "the disk is full"},
+        ),
+        Note(
+            "retention goes wrong: the disk is full",
+            True,
+            {"event": "trouble", "what": "retention", "reason": "the disk is full"},
+        ),
+        Note("storing works again", False, {"event": "well", "what": "storing"}),
+    ]
+    notes.trouble("storing", "again")
+    assert [note.text for note in notes.take()] == ["storing goes wrong: again"]
+    assert notes.take() == []
+
+
+def test_very_many_notes_are_counted() -> None:
+    notes = Notes()
+    for number in range(MAX_NOTES + 5):
+        notes.add("counted", f"{number}", room="", count=number)
+    taken = notes.take()
+    assert len(taken) == MAX_NOTES + 1
+    assert taken[0] == Note("0", False, {"event": "counted", "count": 0}), "without what is empty"
+    assert taken[-1] == Note("5 more notes in the same moment", False, {"event": "passed_over", "count": 5})
+    notes.add("well", "fine")
+    assert notes.take() == [Note("fine", False, {"event": "well"})]
+
+
+def failures(world: World) -> list[dict[str, str | int]]:
+    """Return the fields of the notes about what couldn't be sent, and forget all notes."""
+    return [note.fields for note in world.core.notes.take() if note.fields["event"] == "send_failed"]
+
+
+def test_a_notification_that_finds_its_reader_gone_is_told_with_room_user_and_reason() -> None:
+    world = World()
+    alice, bob = Peer(world, "alice"), Peer(world, "bob")
+    for peer in (alice, bob):
+        peer.join("General")
+    world.port.gone.add(bob.id)
+    alice.send("General", "hi")
+    (note,) = world.core.notes.take()
+    assert note.text == "sending to bob in General failed: peer gone"
+    assert not note.grave, "clients come and go"
+    assert note.fields == {
+        "event": "send_failed",
+        "room": "General",
+        "user": "bob",
+        "reason": "peer gone",
+        "count": 1,
+    }
+    alice.send("General", "hi")
+    assert failures(world) == [], "nothing more is sent there"
+
+
+def test_what_cant_be_sent_to_a_session_is_told_once_a_second_with_how_often_it_happened() -> None:
+    world = World()
+    alice, bob, carol = (Peer(world, name) for name in ("alice", "bob", "carol"))
+    for peer in (alice, bob, carol):
+        peer.join("General")
+    world.port.full |= {bob.id, carol.id}
+    alice.send("General", "hi")
+    told = failures(world)
+    assert [(each["user"], each["reason"], each["count"]) for each in told] == [
+        ("bob", "full pipe", 1),
+        ("carol", "full pipe", 1),
+    ]
+    before = world.core.counters.retried
+    bob.ask("rooms", None, 1)
+    world.pass_time(FAILED_NOTED_EVERY / 2, 0.01)
+    world.core.notes.take()
+    world.pass_time(FAILED_NOTED_EVERY / 4, 0.01)
+    assert failures(world) == []
+    world.pass_time(FAILED_NOTED_EVERY, 0.01)
+    (told_of_bob,) = (each for each in failures(world) if each["user"] == "bob")
+    assert int(told_of_bob["count"]) > 10
+    assert "room" not in told_of_bob, "it was an answer"
+    world.port.full.clear()
+    world.pass_time(FAILED_NOTED_EVERY, 0.01)
+    world.core.notes.take()
+    assert world.core.counters.retried > before
+    world.pass_time(FAILED_NOTED_EVERY, 0.01)
+    assert failures(world) == [], "what works is not told"
+
+
+def test_what_was_not_told_of_a_session_is_told_at_its_end() -> None:
+    world = World()
+    alice, bob = Peer(world, "alice"), Peer(world, "bob")
+    for peer in (alice, bob):
+        peer.join("General")
+    world.port.full.add(bob.id)
+    alice.send("General", "hi")
+    bob.ask("rooms", None, 1)
+    world.pass_time(FAILED_NOTED_EVERY / 2, 0.01)
+    world.port.full.clear()
+    world.pass_time(0.2, 0.01)
+    world.core.notes.take()
+    missed = world.core.counters.retried - 1
+    bob.do("bye")
+    (told,) = failures(world)
+    assert (told["user"], told["count"]) == ("bob", missed)

@@ -1,0 +1,191 @@
+"""What Prometheus finds: real scrapes over HTTP, compared with what clients are told."""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import accumulate
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+from prometheus_client import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+
+import zchat
+from tests.running import DEADLINE, ROOT, eventually
+from zchat.broker import Broker, Lag
+from zchat.broker.figures import metrics, prometheus
+from zchat.broker.figures.metrics import Metrics
+from zchat.broker.figures.prometheus import COUNTED, ELSEWHERE, HELD, MEASURED, Families
+from zchat.broker.figures.stats import Figures
+
+PAGE = (ROOT / "docs" / "watching.md").read_text(encoding="utf-8")
+HOSTILE = 'a"} 1\\n{b="c'
+
+
+@pytest.fixture
+def broker() -> Iterator[Broker]:
+    with Broker("tcp://127.0.0.1:*") as broker:
+        yield broker
+
+
+@pytest.fixture
+def served(broker: Broker) -> Iterator[Metrics]:
+    with Metrics(broker, "127.0.0.1:*") as served:
+        yield served
+
+
+def scrape(served: Metrics) -> list[Sample]:
+    with urlopen(served.url, timeout=DEADLINE) as answer:
+        text = answer.read().decode()
+    return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+
+
+def value(samples: list[Sample], name: str, **labels: str) -> float:
+    (found,) = (sample.value for sample in samples if (sample.name, sample.labels) == (name, labels))
+    return found
+
+
+def test_a_scrape_tells_what_clients_are_told(tmp_path: Path) -> None:
+    with (
+        Broker("tcp://127.0.0.1:*", store=f"sqlite:{tmp_path / 'z.db'}") as broker,
+        Metrics(broker, "127.0.0.1:*") as served,
+        zchat.Client(broker.url, user="alice") as alice,
+        zchat.Client(broker.url, user="bob") as bob,
+    ):
+        bob.join("General")
+        alice.join("General").send_many(["one", "two", "three"])
+        with pytest.raises(zchat.NoSuchRoom):
+            bob.history("Nowhere")
+        alice.close()
+        eventually(lambda: bob.stats().counts["sessions"] == 1, "alice is gone")
+        looks: list[tuple[zchat.Stats, list[Sample], zchat.Stats]] = []
+
+        def undisturbed() -> bool:
+            looks.append((bob.stats(), scrape(served), bob.stats()))
+            return looks[-1][0].times["commit"] == looks[-1][2].times["commit"]
+
+        eventually(undisturbed, "a scrape with no commit beside it: what alice leaves behind is forgotten in one")
+        _, samples, told = looks[-1]
+    for name in ("messages", "blocks", "deliveries", "pushes", "greeted", "gaps", "marks"):
+        assert value(samples, f"zchat_{name}_total") == told.counts[name]
+    for name, (metric, _) in HELD.items():
+        assert value(samples, f"zchat_{metric}") == told.counts[name] or name in ("waiting", "in_flight")
+    for name, size in (("messages", 3), ("deliveries", 3), ("commits", told.times["commit"].total)):
+        assert told.counts[name] == size > 0
+    assert value(samples, "zchat_sessions") == 1
+    assert value(samples, "zchat_refused_total", code="no_such_room") == told.refused["no_such_room"] == 1
+    assert value(samples, "zchat_refused_total", code="busy") == 0
+    assert value(samples, "zchat_build_info", version=zchat.__version__) == 1
+    assert value(samples, "zchat_start_time_seconds") == pytest.approx(time.time(), abs=DEADLINE)
+    assert value(samples, "process_resident_memory_bytes") > 1_000_000
+    for name in ("commit", "commit_bytes"):
+        metric, unit, _ = MEASURED[name]
+        bounds, counts, total = told.times[name]
+        assert value(samples, f"zchat_{metric}_count") == sum(counts) > 0
+        assert value(samples, f"zchat_{metric}_sum") == total / unit > 0
+        upto = {s.labels["le"]: s.value for s in samples if s.name == f"zchat_{metric}_bucket"}
+        assert [float(bound) * unit for bound in upto] == [*map(pytest.approx, bounds), float("inf")]
+        assert list(upto.values()) == list(accumulate(counts))
+
+
+def test_every_count_is_told_and_every_metric_is_in_the_manual(broker: Broker, served: Metrics) -> None:
+    samples = scrape(served)
+    assert set(broker.figures.counts) == {*COUNTED, *HELD, *ELSEWHERE, "started"}
+    assert set(broker.figures.times) == set(MEASURED)
+    told = {re.sub(r"_(bucket|sum|count)$", "", sample.name) for sample in samples} | {"zchat_lag_messages"}
+    described = re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (`(?:zchat|process)_[^|]+) \|", PAGE, re.MULTILINE)))
+    assert sorted(described) == sorted(told)
+
+
+def figures(*lagging: Lag) -> Figures:
+    """Return figures that a test can look through, with members that are behind."""
+    counts = dict.fromkeys((*COUNTED, *HELD, *ELSEWHERE, "started"), 0)
+    return Figures(counts, {}, list(lagging), {name: ((1,), [0, 0], 0) for name in MEASURED}, ())
+
+
+def lags(told: Families) -> dict[tuple[str, str], float]:
+    """Return who is told to be behind, and by how much."""
+    text = generate_latest(told).decode()
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    return {(s.labels["room"], s.labels["user"]): s.value for s in samples if s.name == "zchat_lag_messages"}
+
+
+def test_a_user_with_several_sessions_behind_is_told_once() -> None:
+    found = figures(Lag("General", "bob", 7), Lag("General", "bob", 9), Lag("General", "alice", 5))
+    assert lags(Families(lambda: found)) == {("General", "bob"): 9, ("General", "alice"): 5}
+
+
+def test_names_cant_write_metrics_of_their_own() -> None:
+    found = figures(Lag(HOSTILE, f"{HOSTILE}\n", 7))
+    assert lags(Families(lambda: found)) == {(HOSTILE, f"{HOSTILE}\n"): 7}
+
+
+def test_names_without_end_make_no_series_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prometheus, "MAX_LAGGARDS", 2)
+    found = figures(Lag("General", "alice", 3), Lag("General", "bob", 2), Lag("General", "carol", 1))
+    told = Families(lambda: found)
+    assert set(lags(told)) == {("General", "alice"), ("General", "bob")}
+    found = figures(Lag("General", "dave", 9), Lag("General", "bob", 2))
+    assert set(lags(told)) == {("General", "bob")}
+
+
+def test_a_place_that_is_in_use_or_elsewhere_or_none_is_told_of(broker: Broker, served: Metrics) -> None:
+    taken = served.url.removeprefix("http://").removesuffix("/metrics")
+    for place, why in [
+        (taken, f"{taken} is in use, so metrics can't be served there; choose another port"),
+        ("192.0.2.1:9556", "metrics can't be served at 192.0.2.1:9556 .* use an address of this machine"),
+        ("host.invalid:9556", "metrics can't be served at host.invalid:9556 .* use an address of this machine"),
+    ]:
+        with pytest.raises(zchat.AddressError, match=why), Metrics(broker, place):
+            pass
+    with pytest.raises(zchat.AddressError, match="is not HOST:PORT"):
+        Metrics(broker, "9556")
+
+
+def test_metrics_are_served_within_their_block_and_once(broker: Broker) -> None:
+    served = Metrics(broker, "127.0.0.1:0")
+    with pytest.raises(zchat.UsageError, match="within"):
+        _ = served.url
+    with served:
+        url = served.url
+        assert scrape(served)
+    with pytest.raises(OSError, match="refused"):
+        urlopen(url, timeout=DEADLINE)
+    with pytest.raises(zchat.UsageError, match="served once"), served:
+        pass
+
+
+def test_who_connects_and_says_nothing_holds_the_next_up_for_a_bounded_time(
+    served: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics._Handler, "timeout", 0.1)
+    host, port = served.url.removeprefix("http://").removesuffix("/metrics").split(":")
+    with socket.create_connection((host, int(port)), DEADLINE) as silent:
+        assert scrape(served)
+        assert silent.recv(1) == b""
+
+
+def test_closing_is_not_held_up_by_who_says_nothing(broker: Broker) -> None:
+    with Metrics(broker, "127.0.0.1:*") as served:
+        host, port = served.url.removeprefix("http://").removesuffix("/metrics").split(":")
+        with socket.create_connection((host, int(port)), DEADLINE):
+            began = time.monotonic()
+            served.__exit__(None, None, None)
+            took = time.monotonic() - began
+    assert took < metrics.SILENT_SECONDS
+
+
+def test_metrics_have_their_bounds(served: Metrics) -> None:
+    assert metrics._Handler.timeout == metrics.SILENT_SECONDS
+    assert metrics._Server.request_queue_size == metrics.BACKLOG
+    host, port = served.url.removeprefix("http://").removesuffix("/metrics").split(":")
+    with ExitStack() as stack:
+        for _ in range(metrics.BACKLOG // 2):  # they wait; nobody is turned away
+            stack.enter_context(socket.create_connection((host, int(port)), DEADLINE))
+    assert scrape(served)

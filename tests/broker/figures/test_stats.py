@@ -1,0 +1,166 @@
+"""What the broker tells of itself."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+
+import pytest
+
+from tests.broker.driver import Peer, World
+from tests.running import ROOT
+from zchat.broker.figures.counters import Counters
+from zchat.broker.figures.stats import COUNTS
+from zchat.broker.limits import BUSIEST_SHOWN, LAG_EVERY
+from zchat.broker.settings import Settings
+from zchat.broker.store.base import Commit
+from zchat.wire import join_bodies, pack
+
+MANUAL = (ROOT / "docs" / "command.md").read_text(encoding="utf-8")
+HELD = {
+    "sent_bytes",
+    "started",
+    "uptime",
+    "interval",
+    "sessions",
+    "users",
+    "rooms",
+    "memberships",
+    "in_flight",
+    "waiting",
+}
+
+
+def test_stats_tell_what_was_counted_and_what_is_held() -> None:
+    world = World()
+    alice, bob = Peer(world, "alice"), Peer(world, "bob")
+    for peer in (alice, bob):
+        peer.join("General")
+    bob.join("Sports")
+    alice.send("General", "one", "two")
+    bob.ask("members", "Nowhere", None, 1)
+    counts, refused, lagging, _, _ = bob.do("stats")[2:]
+    assert (counts["messages"], counts["blocks"], counts["greeted"]) == (2, 1, 2)
+    assert (counts["sessions"], counts["memberships"]) == (2, 3)
+    assert counts["rooms"] == len(world.core.rooms)
+    assert refused == {"no_such_room": 1}
+    assert lagging == []
+
+
+def test_stats_tell_who_lags_but_not_in_direct_rooms() -> None:
+    world = World(Settings(high_water_mark=1))
+    alice, bob = Peer(world, "alice"), Peer(world, "bob")
+    for room in ("General", "@alice\nbob"):
+        for peer in (alice, bob):
+            peer.join(room)
+        for text in ("one", "two", "three"):
+            alice.send(room, text)
+    for _ in range(int(LAG_EVERY) + 1):
+        world.pass_time(1)
+        for peer in (alice, bob):
+            peer.tell("ping")
+    counts, _, lagging, _, _ = alice.do("stats")[2:]
+    assert counts["lagging"] == 2
+    assert lagging == [["General", "bob", 2]]
+
+
+def test_every_count_is_in_the_manual_and_no_other() -> None:
+    part = MANUAL[MANUAL.index("| count | meaning |") :]
+    described = set(re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (`[^|]+`) \|", part, re.MULTILINE))))
+    assert described == {*COUNTS, *HELD}
+    assert {*COUNTS, "refused"} == {field.name for field in fields(Counters)}
+
+
+def look(world: World, *peers: Peer) -> None:
+    """Let time pass until the broker has looked, with peers that stay."""
+    for _ in range(int(LAG_EVERY) + 1):
+        world.pass_time(1)
+        for peer in peers:
+            peer.tell("ping")
+
+
+def test_the_busiest_rooms_are_told_with_what_was_said_and_delivered_since_the_last_look() -> None:
+    world = World()
+    alice, bob, carol = (Peer(world, name) for name in ("alice", "bob", "carol"))
+    for room in ("General", "Sports", "Movies", "@alice\nbob"):
+        for peer in (alice, bob):
+            peer.join(room)
+    carol.join("General")
+    look(world, alice, bob, carol)
+    assert alice.do("stats")[6] == []
+    alice.send("Sports", "one")
+    alice.send("General", "one", "two")
+    bob.send("General", "three")
+    alice.send("@alice\nbob", *range(10))
+    look(world, alice, bob, carol)
+    counts, _, _, _, busiest = alice.do("stats")[2:]
+    assert busiest == [["General", 3, 3, 6], ["Sports", 2, 1, 1]]
+    assert LAG_EVERY <= counts["interval"] / 1_000_000 <= LAG_EVERY + 1
+    assert counts["deliveries"] == 17, "those in direct rooms are counted, in which room isn't told"
+    look(world, alice, bob, carol)
+    assert alice.do("stats")[6] == []
+
+
+def test_at_most_twenty_rooms_are_told_as_the_busiest() -> None:
+    world = World()
+    alice = Peer(world, "alice")
+    for number in range(BUSIEST_SHOWN + 2):
+        alice.join(f"room {number}")
+        alice.send(f"room {number}", *range(number + 1))
+    look(world, alice)
+    assert [row[2] for row in alice.do("stats")[6]] == list(range(BUSIEST_SHOWN + 2, 2, -1))
+
+
+def test_what_was_received_sent_and_delivered_is_counted_to_the_byte() -> None:
+    world = World()
+    alice, bob = Peer(world, "alice"), Peer(world, "bob")
+    alice.join("General")
+    bob.join("General")
+    alice.send("General", "one", "two")
+    before = alice.do("stats")[2]
+    frame = pack(("send", 99, "General", 2, join_bodies([pack("x" * 100)])))
+    world.receive(alice.id, frame)
+    world.receive(alice.id, b"\xff")
+    world.run()
+    asked = pack(("stats", 100))
+    counts = alice.do("stats")[2]
+    assert counts["received_bytes"] - before["received_bytes"] == len(frame) + 1 + len(asked)
+    assert counts["frames"] - before["frames"] == 3
+    assert counts["deliveries"] == 3
+    assert counts["messages"] == 3
+    assert counts["sent_bytes"] == world.port.sent_bytes - len(world.port.frames[alice.id][-1]), "all but this answer"
+
+
+def test_frames_that_are_refused_are_counted_by_reason() -> None:
+    world = World()
+    alice = Peer(world, "alice")
+    for frame in (b"\xff", pack(("shout",)), pack(("join", 7))):
+        world.receive(alice.id, frame)
+    world.receive(b"stranger", pack(("rooms", 1, None, 1)))
+    alice.ask("join", "/", 1, None, 0, True)
+    assert alice.do("stats")[3] == {"malformed": 3, "no_session": 1, "bad_name": 1}
+
+
+def test_a_commit_is_counted_with_its_time_and_its_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    commits = [Commit(50, 256), Commit(51, 257), Commit(10_000_000, 1 << 30)]
+    monkeypatch.setattr(world.core.store, "commits", lambda: [commits.pop()] if commits else [])
+    alice = Peer(world, "alice")
+    for _ in range(4):
+        world.pass_time(0.1)
+    counts, _, _, times, _ = alice.do("stats")[2:]
+    assert (counts["commits"], counts["commit_bytes"]) == (3, 256 + 257 + (1 << 30))
+    bounds, numbers, total = times["commit"]
+    assert (numbers[:2], sum(numbers), numbers[-1], total) == ([1, 1], 3, 1, 10_000_101)
+    assert len(numbers) == len(bounds) + 1
+    assert times["commit_bytes"][1][:2] == [1, 1]
+
+
+def test_how_long_the_broker_has_run_and_since_when_is_told() -> None:
+    world = World()
+    alice = Peer(world, "alice")
+    started = alice.do("stats")[2]["started"]
+    world.pass_time(2)
+    counts = alice.do("stats")[2]
+    assert counts["started"] == started > 0
+    assert counts["uptime"] == 2_000_000

@@ -1,0 +1,474 @@
+"""The running broker: starting, stopping, and what it does with whatever comes to its port."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from itertools import count, islice
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any, NoReturn
+
+import pytest
+import zmq
+
+import zchat
+from tests.running import DEADLINE, ROOT, eventually
+from zchat.broker import Broker
+from zchat.broker.core.core import Core
+from zchat.broker.store.commits import Committer
+from zchat.wire import STATE, decode_notice, join_bodies, pack
+
+ANY = "tcp://127.0.0.1:*"
+BIG = join_bodies([pack("x" * 1_000_000)])
+
+
+@pytest.fixture
+def broker() -> Iterator[Broker]:
+    with Broker(ANY) as broker:
+        yield broker
+
+
+class Raw:
+    """A DEALER that says what it likes."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], url: str, mark: int) -> None:
+        self.socket = context.socket(zmq.DEALER)
+        self.socket.rcvhwm = mark
+        self.socket.linger = 0
+        self.socket.sndtimeo = self.socket.rcvtimeo = int(DEADLINE * 1000)
+        self.socket.connect(url)
+
+    def say(self, *frames: bytes) -> None:
+        self.socket.send_multipart(frames)
+
+    def hear(self) -> list[Any]:
+        """Return the next notice, but for the state of rooms."""
+        while (notice := decode_notice(self.socket.recv()))[0] == STATE:
+            pass
+        return notice
+
+    def ask(self, *command: Any) -> list[Any]:
+        self.say(pack(command))
+        return self.hear()
+
+    def greet(self, number: int = 1, mark: int = 0) -> list[Any]:
+        return self.ask("hello", 1, 1, 1, "raw", bytes([number]) * 16, bytes([number]) * 16, mark, 1)
+
+
+Dial = Callable[..., Raw]
+
+
+@pytest.fixture
+def dial() -> Iterator[Dial]:
+    """Give a function that connects a raw peer, which is closed at the end."""
+    with zmq.Context() as context, ExitStack() as stack:
+
+        def dial(url: str, mark: int = 1000) -> Raw:
+            raw = Raw(context, url, mark)
+            stack.callback(raw.socket.close, 0)
+            return raw
+
+        yield dial
+
+
+class Talk:
+    """Two clients that talk; `goes_on` asserts that nothing disturbs them."""
+
+    def __init__(self, broker: Broker) -> None:
+        self.alice, self.bob = zchat.Client(broker.url, user="alice"), zchat.Client(broker.url, user="bob")
+        self._speaker, self._listener = self.alice.join("Talk"), self.bob.join("Talk")
+
+    def __enter__(self) -> Talk:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.alice.close()
+        self.bob.close()
+
+    def goes_on(self) -> None:
+        for number in range(20):
+            sent = self._speaker.send(number, timeout=DEADLINE)
+            assert next(self._listener.messages(timeout=DEADLINE)) == sent
+        assert self.bob.history("Talk", limit=1)[0].body == 19
+
+
+# -- starting and stopping -------------------------------------------------------------------------
+
+
+def test_a_broker_runs_for_as_long_as_its_block(tmp_path: Path) -> None:
+    broker = Broker(ANY, ANY, f"ipc://{tmp_path}/z")
+    for not_yet in (lambda: broker.url, lambda: broker.counters, lambda: broker.wait(0)):
+        with pytest.raises(zchat.UsageError):
+            not_yet()
+    broker.stop()
+    with broker:
+        assert len(set(broker.urls)) == 3
+        assert broker.url == broker.urls[0]
+        assert not broker.wait(0)
+        for url in broker.urls:
+            with zchat.Client(url, user="alice") as client:
+                client.join("General").send(url)
+        with zchat.Client(broker.url, user="bob") as client:
+            assert [message.body for message in client.history("General")] == broker.urls
+    assert broker.wait(0)
+    with pytest.raises(zchat.UsageError, match="once"):
+        broker.__enter__()
+
+
+@pytest.mark.parametrize("url", ["", "nonsense", "tcp://127.0.0.1", "http://127.0.0.1:1", "tcp://192.0.2.1:*"])
+def test_an_address_that_cannot_be_used_is_told(url: str) -> None:
+    with pytest.raises(zchat.AddressError), Broker(url):
+        pass
+
+
+def test_an_address_in_use_is_told_and_its_owner_goes_on(broker: Broker) -> None:
+    with pytest.raises(zchat.AddressError, match="in use"), Broker(broker.url):
+        pass
+    with Talk(broker) as talk:
+        talk.goes_on()
+
+
+def test_a_store_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
+    with pytest.raises(zchat.StoreError), Broker(ANY, store=f"sqlite:{tmp_path}"):
+        pass
+    with pytest.raises(zchat.UsageError):
+        Broker(ANY, store="nonsense:")
+
+
+def test_a_failure_of_the_loop_is_logged_and_raised_where_the_block_is_left(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(core: Core, now: float) -> NoReturn:
+        raise RuntimeError("a fault in the loop")
+
+    def run(program: Callable[[], object]) -> None:
+        with Broker(ANY) as broker, zchat.Client(broker.url, user="alice") as client:
+            client.join("General")
+            with monkeypatch.context() as patch:
+                patch.setattr(Core, "turn", fail)
+                assert broker.wait(DEADLINE)
+            client.close(timeout=0)
+            program()
+
+    with pytest.raises(RuntimeError, match="a fault in the loop"):
+        run(lambda: None)
+    with pytest.raises(KeyError) as caught:  # what went wrong in the program itself is not hidden by it
+        run(lambda: {"a": 1}["nothing"])
+    assert "a fault in the loop" in caught.value.__notes__[0]
+    logged = [str(record.exc_info[1]) for record in caplog.records if record.exc_info]
+    assert logged == ["a fault in the loop"] * 2
+
+
+def test_clients_learn_at_once_of_a_broker_that_fails(monkeypatch: pytest.MonkeyPatch, dial: Dial) -> None:
+    def fail(core: Core, now: float, drained: bool) -> NoReturn:
+        raise RuntimeError("a fault in the loop")
+
+    def run() -> None:
+        with Broker(ANY) as broker:
+            raw = dial(broker.url)
+            assert raw.greet()[0] == "ok"
+            monkeypatch.setattr(Core, "tick", fail)
+            assert raw.hear()[:2] == ["end", "closing"]
+
+    with pytest.raises(RuntimeError, match="a fault in the loop"):
+        run()
+
+
+def test_a_store_that_dies_ends_the_broker_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dial: Dial
+) -> None:
+    def fail(self: Committer, tasks: object) -> NoReturn:
+        raise MemoryError("no place")
+
+    def run() -> None:
+        with Broker(ANY, store=f"sqlite:{tmp_path}/z.db") as broker:
+            raw = dial(broker.url)
+            assert raw.greet()[0] == "ok"
+            assert raw.ask("join", 2, "Talk", 1, None, 0, True)[0] == "ok"
+            monkeypatch.setattr(Committer, "_turn", fail)
+            assert raw.ask("send", 3, "Talk", 1, b"\x91\x01")[:2] == ["end", "closing"]
+
+    with pytest.raises(zchat.StoreError, match=r"MemoryError.*no place"):
+        run()
+
+
+def test_stopping_takes_less_than_two_seconds_with_a_disk_that_hangs_and_a_peer_that_reads_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dial: Dial
+) -> None:
+    reached, go_on = Event(), Event()
+
+    def hang(self: Committer, connection: object, tasks: object) -> None:
+        reached.set()
+        assert go_on.wait(DEADLINE)
+
+    with Broker(ANY, store=f"sqlite:{tmp_path}/z.db") as broker:
+        stuck, speaker = dial(broker.url, 1), dial(broker.url)
+        assert stuck.greet()[0] == speaker.greet(2)[0] == "ok"
+        assert speaker.ask("join", 2, "Talk", 1, None, 0, True)[0] == "ok"
+        for number in range(1, 21):
+            assert speaker.ask("send", 2 + number, "Talk", number, BIG)[0] == "ok"
+        requests = count(2)
+
+        def full() -> bool:
+            stuck.say(pack(("history", next(requests), "Talk", 0, None, 1)))
+            return broker.counters.retried > 0
+
+        eventually(full, "the stuck peer's pipe is full")
+        monkeypatch.setattr(Committer, "_commit", hang)
+        speaker.say(pack(("send", 99, "Talk", 21, BIG)))
+        assert reached.wait(DEADLINE)
+        before = time.monotonic()
+        broker.stop()
+        took = time.monotonic() - before
+        go_on.set()
+    assert took < 2
+
+
+def test_a_loop_that_never_ends_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    reached, go_on = Event(), Event()
+    tick = Core.tick
+
+    def hang(core: Core, now: float, drained: bool) -> None:
+        reached.set()
+        assert go_on.wait(DEADLINE)
+        tick(core, now, drained)
+
+    monkeypatch.setattr("zchat.broker.broker.JOIN_SECONDS", 0.05)
+    broker = Broker(ANY)
+
+    def run() -> None:
+        with broker:
+            monkeypatch.setattr(Core, "tick", hang)
+            assert reached.wait(DEADLINE)
+
+    with pytest.raises(zchat.ZchatError, match="did not end within"):
+        run()
+    go_on.set()
+    assert broker.wait(DEADLINE)
+
+
+FORKS = """
+import os, sys
+import zchat
+from zchat.broker import Broker
+
+with Broker("tcp://127.0.0.1:*") as broker:
+    child = os.fork()
+    if not child:
+        try:
+            broker.stop()
+        except zchat.UsageError as error:
+            assert "forked" in str(error)
+            sys.exit(7)  # leaves the block
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    with zchat.Client(broker.url, user="alice") as client:
+        print(client.join("General").send("still here").seq)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_child_that_leaves_the_block_does_not_touch_the_broker() -> None:
+    run = subprocess.run(
+        [sys.executable, "-W", "error::RuntimeWarning", "-c", FORKS],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (0, "1\n", "")
+
+
+def test_what_goes_wrong_stands_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, dial: Dial
+) -> None:
+    def fail(self: Committer, connection: object, tasks: object) -> NoReturn:
+        raise OSError("the disk is broken")
+
+    caplog.set_level("INFO", "zchat.broker")
+    with Broker(ANY, store=f"sqlite:{tmp_path}/z.db") as broker:
+        raw = dial(broker.url)
+        assert raw.greet()[0] == "ok"
+        assert raw.ask("join", 2, "Talk", 1, None, 0, True)[0] == "ok"
+        with monkeypatch.context() as patch:
+            patch.setattr(Committer, "_commit", fail)
+            for request in (3, 4):
+                assert raw.ask("send", request, "Talk", 1, b"\x91\x01")[2] == "store_failed"
+        assert raw.ask("send", 5, "Talk", 1, b"\x91\x01")[0] == "ok"
+        for request in range(6, 40):
+            raw.say(pack(("history", request, "Talk", 0, None, 1)))
+        eventually(lambda: broker.counters.refused["too_many_requests"] > 0, "its session is ended")
+    lines = [(record.levelname, record.message) for record in caplog.records]
+    assert [level for level, text in lines if "storing goes wrong" in text and "the disk is broken" in text] == [
+        "ERROR"
+    ]
+    assert ("INFO", "storing works again") in lines
+    assert any(level == "INFO" and "raw was ended: too_many_requests" in text for level, text in lines)
+
+
+@pytest.mark.parametrize("round", range(3))
+def test_a_broker_that_stops_answers_what_it_accepted(tmp_path: Path, round: int) -> None:
+    stored: list[int] = []
+    lost: list[zchat.ZchatError] = []
+
+    def say(room: zchat.Room) -> None:
+        try:
+            while True:
+                stored.append(room.send("x", timeout=1).seq)
+        except zchat.ZchatError as error:
+            lost.append(error)
+
+    with Broker(ANY, store=f"sqlite:{tmp_path}/z.db") as broker:
+        client = zchat.Client(broker.url, user="alice")
+        room = client.join("General")
+        speakers = [Thread(target=say, args=(room,)) for _ in range(4)]
+        for speaker in speakers:
+            speaker.start()
+        eventually(lambda: len(stored) > 20, "some are stored")
+    for speaker in speakers:
+        speaker.join(DEADLINE)
+    client.close()
+    assert all(isinstance(error, zchat.DeadlineExceeded) for error in lost)
+    with Broker(ANY, store=f"sqlite:{tmp_path}/z.db") as again, zchat.Client(again.url, user="bob") as reader:
+        seqs = {message.seq for message in reader.history("General", after=0, limit=10**6)}
+    assert seqs >= set(stored), "what was acknowledged is there"
+    assert len(seqs) <= len(stored) + len(lost), "and what was refused is not"
+
+
+# -- credit over real sockets ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mark", [1, 2, 10])
+def test_a_slow_reader_holds_up_nobody_and_loses_nothing(mark: int) -> None:
+    with (
+        Broker(ANY, high_water_mark=mark) as broker,
+        Talk(broker) as talk,
+        zchat.Client(broker.url, user="slow") as client,
+    ):
+        slow = client.join("Talk")
+        for _ in range(10):
+            talk.goes_on()
+        assert client.history("Talk", limit=1)[0].seq == 200, "and its questions are answered"
+        assert broker.counters.deferred > 0
+        heard = []
+        for message in slow.messages(timeout=DEADLINE):
+            heard.append(message.seq)
+            if len(heard) == 200:
+                break
+        assert heard == list(range(1, 201))
+
+
+def test_a_client_that_reads_nothing_at_all_holds_up_nobody(broker: Broker, dial: Dial) -> None:
+    raw = dial(broker.url)
+    assert raw.greet()[0] == "ok"
+    assert raw.ask("join", 2, "Talk", 1, None, 0, True)[0] == "ok"
+    for _ in range(500):
+        raw.say(pack(("credit", "Talk", 1, 0)))
+    with Talk(broker) as talk:
+        for _ in range(20):
+            talk.goes_on()
+        upto = 0
+        for _ in range(10):
+            kind, _, _, after, upto_now, _ = raw.hear()
+            assert (kind, after) == ("push", upto)
+            upto = upto_now
+        assert raw.ask("rooms", 3, None, 10)[:2] == ["ok", 3], "nothing was sent beyond the mark"
+
+
+# -- anything at the port --------------------------------------------------------------------------
+
+
+def test_garbage_in_zeromq_frames_is_refused_counted_and_disturbs_nobody(broker: Broker, dial: Dial) -> None:
+    chance = random.Random(7)
+    garbage: list[tuple[bytes, ...]] = [(b"",), (b"\xc1",), (b"\xdd\xff\xff\xff\xff",), (b"\x91" * 5_000,), (b"", b"")]
+    garbage += [(chance.randbytes(chance.randrange(1, 200)),) for _ in range(150)]
+    garbage += [tuple(chance.randbytes(3) for _ in range(chance.randrange(2, 40))) for _ in range(50)]
+    garbage += [(pack(("send", 1, "Talk", 1, b"\x91" * 10_000)),), (pack({"a": 1}),), (pack(("hello",)),)]
+    with Talk(broker) as talk:
+        for greeted in (False, True):
+            raw = dial(broker.url)
+            if greeted:
+                assert raw.greet()[0] == "ok"
+            before = broker.counters.refused.total()
+            for frames in garbage:
+                raw.say(*frames)
+                assert raw.hear()[0] == "error"
+            assert broker.counters.refused.total() - before == len(garbage)
+            talk.goes_on()
+
+
+def test_greetings_of_other_versions_are_refused(broker: Broker, dial: Dial) -> None:
+    raw = dial(broker.url)
+    for oldest, newest in ((0, 0), (2, 2), (7, 2**63 - 1), (5, 1)):
+        answer = raw.ask("hello", 1, oldest, newest, "raw", b"p" * 16, b"t" * 16, 0, 1)
+        assert answer[:3] == ["error", 1, "version"]
+    assert raw.ask("hello", 1, 0, 99, "raw", b"p" * 16, b"t" * 16, 0, 1)[:3] == ["ok", 1, 1]
+
+
+def test_a_message_of_very_many_frames_is_read_away(broker: Broker, dial: Dial) -> None:
+    raw = dial(broker.url)
+    with Talk(broker) as talk:
+        raw.say(*[b"x"] * 20_000)
+        assert raw.hear()[:3] == ["error", None, "malformed"]
+        talk.goes_on()
+
+
+def test_a_message_that_never_ends_reaches_nobody(broker: Broker, dial: Dial) -> None:
+    raw = dial(broker.url)
+    with Talk(broker) as talk:
+        for _ in range(2_000):
+            raw.socket.send(b"x" * 100, zmq.SNDMORE)
+        talk.goes_on()
+        raw.socket.close(0)
+        talk.goes_on()
+
+
+def test_a_frame_over_the_limit_cuts_its_sender_off_and_nobody_else(broker: Broker, dial: Dial) -> None:
+    raw = dial(broker.url)
+    assert raw.greet()[0] == "ok"
+    with Talk(broker) as talk:
+        raw.say(b"x" * (3 << 20))
+        talk.goes_on()
+
+
+def test_raw_tcp_of_any_kind_disturbs_nobody(broker: Broker) -> None:
+    chance = random.Random(11)
+    host, port = broker.url.removeprefix("tcp://").split(":")
+    greeting = b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(48)
+    openings = [b"", b"GET / HTTP/1.1\r\n\r\n", b"\x00" * 100, greeting[:5], greeting[:12], greeting]
+    openings += [greeting + chance.randbytes(40), greeting + b"\x04\xff" + b"\xff" * 30]
+    openings += [chance.randbytes(chance.randrange(1, 300)) for _ in range(30)]
+    connections = []
+    with Talk(broker) as talk:
+        for opening in openings:
+            connection = socket.create_connection((host, int(port)), DEADLINE)
+            connection.sendall(opening)
+            connections.append(connection)
+        talk.goes_on()
+        for connection in connections:
+            connection.close()
+        talk.goes_on()
+
+
+def test_a_peer_that_asks_and_asks_without_reading_is_ended(broker: Broker, dial: Dial) -> None:
+    raw = dial(broker.url)
+    assert raw.greet()[0] == "ok"
+    assert raw.ask("join", 2, "Talk", 1, None, 0, True)[0] == "ok"
+    with Talk(broker) as talk:
+        speaker = talk.alice.join("Talk")
+        speaker.send_many("x" * 100_000 for _ in range(100))  # so that history is long
+        requests = count(3)
+
+        def ended() -> bool:
+            for request in islice(requests, 20):
+                raw.say(pack(("history", request, "Talk", 0, None, 1_000)))
+            return broker.counters.refused["too_many_requests"] > 0
+
+        eventually(ended, "its session is ended")
+        assert next(talk.bob.join("Talk").messages(timeout=DEADLINE)).body[0] == "x"

@@ -1,0 +1,168 @@
+"""The broker as a thread: the face that starts it and stops it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from types import TracebackType
+
+from zchat.broker.figures.counters import Counters
+from zchat.broker.figures.lag import Lag
+from zchat.broker.figures.stats import Figures, figures
+from zchat.broker.limits import HIGH_WATER_MARK, MAX_MESSAGE, NAMES
+from zchat.broker.loop import FIELDS, Loop
+from zchat.broker.settings import DEFAULT_ROOMS, Settings
+from zchat.broker.store import open_store
+from zchat.defaults import DEFAULT_URL
+from zchat.errors import UsageError, ZchatError
+
+log = logging.getLogger("zchat.broker")
+
+START_SECONDS = 60.0
+"""How long opening the store and the addresses may take: a large file that is upgraded takes its time."""
+
+JOIN_SECONDS = 10.0
+"""How long the thread may take to end: far more than a stop takes, so that a fault shows as one."""
+
+
+class Broker:
+    """Run a broker in a thread of this program, for as long as a `with` block lasts.
+
+    `bind`: the addresses to listen at, `tcp://HOST:PORT` (`*` as port: any free one) or
+    `ipc://PATH`; without one tcp://127.0.0.1:5555. `store`: `memory:` or `sqlite:PATH`.
+    `high_water_mark`: notifications that a member may have unanswered in a room, 1 to 10,000.
+    `rooms`: rooms that are always there. `fixed_rooms`: nobody can make others.
+    `retain_messages`: how many newest messages each room keeps at least, 0 for all.
+    `retain_days`: for how many days, 0 for ever. `max_message`: bytes of one message.
+    `names`: up to how many users of a room its members are told names, beyond it counts; 0 to 1,000.
+
+    Entering returns once clients can connect. Leaving answers what was accepted, tells the
+    clients, and raises what ended the loop if something did (if the block raises as well, its
+    error gets a note of that). Any thread may call; a forked child may not, and leaving the block
+    there does nothing.
+
+    Raises:
+        UsageError: an argument is wrong; BadName: a room's name is.
+        AddressError: an address is malformed, in use, or not this machine's.
+        StoreError: the store can't be opened, or failed for good.
+        ZchatError: the broker does not start, or end, in its time.
+    """
+
+    def __init__(
+        self,
+        *bind: str,
+        store: str = "memory:",
+        high_water_mark: int = HIGH_WATER_MARK,
+        rooms: tuple[str, ...] | list[str] = DEFAULT_ROOMS,
+        fixed_rooms: bool = False,
+        retain_messages: int = 0,
+        retain_days: float = 0,
+        max_message: int = MAX_MESSAGE,
+        names: int = NAMES,
+    ) -> None:
+        self._settings = Settings(
+            high_water_mark, tuple(rooms), fixed_rooms, retain_messages, retain_days, max_message, names
+        )
+        self._bind = bind or (DEFAULT_URL,)
+        self._store = open_store(store)
+        self._loop: Loop | None = None
+        self._thread: threading.Thread | None = None
+        self._error: BaseException | None = None
+        self._ready = threading.Event()
+        self._pid = 0
+
+    @property
+    def urls(self) -> list[str]:
+        """Return the addresses that clients can connect to."""
+        if self._loop is None or not self._loop.urls:
+            raise UsageError("the broker is not running: use it within its `with` block")
+        return list(self._loop.urls)
+
+    @property
+    def url(self) -> str:
+        """Return the first of the addresses."""
+        return self.urls[0]
+
+    @property
+    def counters(self) -> Counters:
+        """Return what the broker has counted; read only."""
+        if self._loop is None or self._loop.core is None:
+            raise UsageError("the broker is not running: use it within its `with` block")
+        return self._loop.core.counters
+
+    @property
+    def lagging(self) -> tuple[Lag, ...]:
+        """Return who is furthest behind, ten members at most, as seen in the last five seconds. Any thread."""
+        if self._loop is None or self._loop.core is None:
+            raise UsageError("the broker is not running: use it within its `with` block")
+        return self._loop.core.lagging.furthest
+
+    @property
+    def figures(self) -> Figures:
+        """Return all that the broker tells of itself, as `Client.stats` is answered. Any thread."""
+        if self._loop is None or self._loop.core is None:
+            raise UsageError("the broker is not running: use it within its `with` block")
+        return figures(self._loop.core)
+
+    def __enter__(self) -> Broker:
+        if self._thread is not None:
+            raise UsageError("a broker runs once: make another one")
+        self._pid = os.getpid()
+        self._loop = Loop(self._bind, self._store, self._settings)
+        self._thread = threading.Thread(target=self._run, name="zchat-broker", daemon=True)
+        self._thread.start()
+        if not self._ready.wait(START_SECONDS):
+            self._loop.stop()
+            raise ZchatError(f"the broker did not start within {START_SECONDS:g} s")
+        if not self._loop.urls and self._error is not None:
+            self._join()
+            raise self._error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._pid != os.getpid():
+            return
+        self.stop()
+        if self._error is not None:
+            if error is None:
+                raise self._error
+            error.add_note(f"The broker had failed before: {self._error!r}")
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the broker has ended, for `timeout` seconds at most (None: for ever); True if it has."""
+        if self._thread is None:
+            raise UsageError("the broker is not running: use it within its `with` block")
+        self._check_process()
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def stop(self) -> None:
+        """Stop the broker and wait for it; what went wrong in it is raised where the block is left."""
+        if self._loop is not None and self._thread is not None:
+            self._check_process()
+            self._loop.stop()
+            self._join()
+
+    def _check_process(self) -> None:
+        if self._pid != os.getpid():
+            raise UsageError("the broker runs in the process that started it, not in one forked from it")
+
+    def _join(self) -> None:
+        assert self._thread is not None
+        self._thread.join(JOIN_SECONDS)
+        if self._thread.is_alive():
+            raise ZchatError(f"the broker did not end within {JOIN_SECONDS:g} s; it goes on until the program ends")
+
+    def _run(self) -> None:
+        assert self._loop is not None
+        try:
+            self._loop.run(self._ready.set)
+        except BaseException as error:
+            self._error = error
+            if self._ready.is_set():  # else whoever waits for the start is told
+                log.exception("the broker has failed", extra={FIELDS: {"event": "failed"}})
+        finally:
+            self._ready.set()

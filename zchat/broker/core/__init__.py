@@ -1,0 +1,1 @@
+"""What the broker decides, without I/O: commands come in, answers go out."""

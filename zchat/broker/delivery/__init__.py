@@ -1,0 +1,1 @@
+"""Sending members the log, and sessions their answers."""

@@ -1,0 +1,158 @@
+"""The pipes to sessions: answers go out in order, and wait while a pipe is full."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from itertools import count
+from math import inf
+from typing import Protocol
+
+from zchat.broker.figures.counters import Counters
+from zchat.broker.figures.log_lines import Notes
+from zchat.broker.limits import FAILED_NOTED_EVERY, REPLIES_BYTES, RETRY_MAX
+from zchat.broker.rooms.room import Member, State
+from zchat.broker.rooms.session import Session
+
+
+class Sent:
+    """Say what became of a frame: SENT, FULL (the pipe had no room), GONE (no such peer)."""
+
+    SENT = 0
+    FULL = 1
+    GONE = 2
+
+
+class Port(Protocol):
+    """Send frames for the core; implemented by the loop, and by the simulation."""
+
+    def send(self, routing_id: bytes, frame: bytes) -> int:
+        """Send one frame to one peer without blocking; returns one of `Sent`."""
+
+
+class Pipes:
+    """Send answers, keep those that find a pipe full, and try full pipes again.
+
+    `wake` is called for a member whose notification had to wait for its session's pipe, `opened`
+    for each session whose pipe has room again. `waiting` counts the bytes of the answers that are kept.
+    """
+
+    def __init__(self, port: Port, counters: Counters, notes: Notes, wake: Callable[[Member], None]) -> None:
+        self._port = port
+        self._notes = notes
+        self._counters = counters
+        self._wake = wake
+        self.opened: Callable[[Session], None] = lambda session: None
+        self._retries: list[tuple[float, int, Session]] = []
+        self._tie = count()
+        self._now = 0.0
+        self.waiting = 0
+
+    @property
+    def due(self) -> float:
+        """Return when the next full pipe is to be tried again, infinity if there is none."""
+        return self._retries[0][0] if self._retries else inf
+
+    def turn(self, now: float) -> None:
+        """Try the full pipes again that are due."""
+        self._now = now
+        while self._retries and self._retries[0][0] <= now:
+            self._retry(heapq.heappop(self._retries)[2])
+
+    def tell(self, routing_id: bytes, frame: bytes) -> None:
+        """Send what no session is owed: it is dropped if the pipe is full."""
+        if self._port.send(routing_id, frame) == Sent.SENT:
+            self._answered(len(frame))
+
+    def reply(self, session: Session, frame: bytes) -> None:
+        """Send a reply: at once, or first when the session's pipe has room again."""
+        if session.gone:
+            return
+        if session.replies or session.blocked:
+            self._keep(session, frame)
+            return
+        outcome = self._port.send(session.routing_id, frame)
+        if outcome == Sent.SENT:
+            session.unanswered -= 1
+            self._answered(len(frame))
+        elif outcome == Sent.FULL:
+            self._keep(session, frame)
+            self.block(session)
+        else:
+            self.lost(session)
+
+    def _answered(self, size: int) -> None:
+        self._counters.answers += 1
+        self._counters.answer_bytes += size
+
+    @property
+    def overloaded(self) -> bool:
+        """Tell whether so many bytes of replies wait that no more large ones are to be made."""
+        return self.waiting >= REPLIES_BYTES
+
+    def drop_replies(self, session: Session) -> None:
+        """Forget the replies that wait for a session's pipe."""
+        self.waiting -= sum(map(len, session.replies))
+        session.replies.clear()
+
+    def _keep(self, session: Session, frame: bytes) -> None:
+        session.replies.append(frame)
+        self.waiting += len(frame)
+
+    def block(self, session: Session, room: str = "") -> None:
+        """Try a session's full pipe again later; `room`: what it had no room for was a notification of that room."""
+        self._counters.retried += 1
+        self._failed(session, room, "full pipe")
+        if not session.blocked:
+            session.blocked = True
+            heapq.heappush(self._retries, (self._now + session.backoff, next(self._tie), session))
+            session.backoff = min(session.backoff * 2, RETRY_MAX)
+
+    def lost(self, session: Session, room: str = "") -> None:
+        """Take note that a session's peer has vanished; `room`: as in `block`."""
+        self._counters.failed += 1
+        self._failed(session, room, "peer gone")
+        session.gone = True
+        self.drop_replies(session)
+
+    def ended(self, session: Session) -> None:
+        """Take note that a session has ended: what the log was not told of failures is told now."""
+        if session.unnoted:
+            self._note(session, "", "seen before its session ended")
+
+    def _failed(self, session: Session, room: str, reason: str) -> None:
+        session.unnoted += 1
+        if self._now - session.noted >= FAILED_NOTED_EVERY:
+            session.noted = self._now
+            self._note(session, room, reason)
+
+    def _note(self, session: Session, room: str, reason: str) -> None:
+        user, count = session.user, session.unnoted
+        session.unnoted = 0
+        text = f"sending to {user}{room and f' in {room}'} failed: {reason}"
+        if count > 1:
+            text += f" ({count} times since this was last told)"
+        self._notes.add("send_failed", text, room=room, user=user, reason=reason, count=count)
+
+    def _retry(self, session: Session) -> None:
+        session.blocked = False
+        while session.replies:
+            outcome = self._port.send(session.routing_id, session.replies[0])
+            if outcome == Sent.FULL:
+                if not session.ended or session.backoff < RETRY_MAX:
+                    self.block(session)
+                else:  # who said goodbye isn't waited for much longer
+                    self.drop_replies(session)
+                return
+            if outcome == Sent.GONE:
+                self.lost(session)
+                return
+            size = len(session.replies.popleft())
+            self.waiting -= size
+            session.unanswered -= 1
+            self._answered(size)
+        held, session.held = session.held, []
+        for member in held:
+            if member.state is State.HELD:
+                self._wake(member)
+        self.opened(session)

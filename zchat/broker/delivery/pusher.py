@@ -1,0 +1,288 @@
+"""Serving members: who has credit and something to read is sent the log from its cursor on."""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from itertools import count
+from math import inf
+
+from zchat.broker.delivery.pipes import Pipes, Port, Sent
+from zchat.broker.figures.counters import Counters
+from zchat.broker.figures.log_lines import Notes
+from zchat.broker.limits import (
+    CROWDED_BYTES,
+    IN_FLIGHT_BYTES,
+    NOTIFICATION_BYTES,
+    READ_AGAIN_FIRST,
+    READ_AGAIN_MAX,
+    READ_BUSY,
+    READ_TRIES,
+    RETRY_FIRST,
+    TAIL_BYTES,
+    TAIL_TOTAL_BYTES,
+    TURN_BYTES,
+    TURN_SENDS,
+)
+from zchat.broker.rooms.room import Member, Room, Shared, State
+from zchat.broker.rooms.session import Session
+from zchat.broker.store.base import Failed, Full, Page, Store
+from zchat.broker.store.blocks import Block
+from zchat.errors import Refused, StoreFailed
+from zchat.events import Gap
+from zchat.messages import GapReason
+from zchat.wire import GAP, encode_push, pack
+
+
+class Pusher:
+    """Keep the members to serve, and serve them in turns.
+
+    `end` ends a session that can't be served any more.
+    """
+
+    def __init__(
+        self, port: Port, store: Store, counters: Counters, notes: Notes, end: Callable[[Session, Refused], None]
+    ) -> None:
+        self._port = port
+        self._store = store
+        self._counters = counters
+        self._notes = notes
+        self._end = end
+        self.pipes = Pipes(port, counters, notes, self._wake)
+        self._ready: deque[Member] = deque()
+        self._unread: list[tuple[float, int, Member]] = []
+        self._tie = count()
+        self._tails: dict[Room, None] = {}
+        self._tail_bytes = 0
+        self._now = 0.0
+        self.in_flight = 0
+
+    @property
+    def busy(self) -> bool:
+        """Tell whether a turn would send something: the loop must not sleep then."""
+        return bool(self._ready)
+
+    @property
+    def due(self) -> float:
+        """Return when the next full pipe, or failed read, is to be tried again, infinity if there is none."""
+        return min(self.pipes.due, self._unread[0][0] if self._unread else inf)
+
+    # -- what happens to members ---------------------------------------------------------------
+
+    def grew(self, room: Room, block: Block) -> None:
+        """Serve a room's members from a block that has just become safe."""
+        self._tails.pop(room, None)  # a key that is set again keeps its old place
+        self._tails[room] = None
+        self._tail_bytes += block.cost
+        while room.tail.cost > TAIL_BYTES and len(room.tail) > 1:
+            self._tail_bytes -= room.tail.drop().cost
+        while self._tail_bytes > TAIL_TOTAL_BYTES:
+            oldest = next(iter(self._tails))
+            del self._tails[oldest]
+            if len(oldest.tail):
+                self._tail_bytes -= oldest.tail.drop().cost
+                oldest.shared.clear()
+                self._tails[oldest] = None
+        waiting, room.caught_up = room.caught_up, {}
+        for member in waiting:
+            if member.producer == block.producer:  # nobody is sent his own: there is nothing to serve
+                member.cursor = block.last
+                room.caught_up[member] = None
+            else:
+                self._wake(member)
+
+    def trimmed(self, room: Room, first: int) -> None:
+        """Take note that retention removed a room's messages before `first`."""
+        self._tail_bytes -= room.trim(first)
+
+    def joined(self, member: Member) -> None:
+        """Serve a new member from its cursor on."""
+        if member.behind:
+            member.room.caught_up.pop(member, None)
+            self._wake(member)
+
+    def credited(self, member: Member, taken: int) -> bool:
+        """Count what a member has taken; False if it claims more than it was sent."""
+        if taken > member.sent:
+            return False
+        if taken <= member.taken:
+            self._counters.stale_credit += 1
+            return True
+        for _ in range(taken - member.taken):
+            self.in_flight -= member.out.popleft()
+        member.taken = taken
+        if member.state is State.STARVED:
+            self._wake(member)
+        return True
+
+    def left(self, member: Member) -> None:
+        """Forget a member that left its room."""
+        member.room.remove(member)
+        self.in_flight -= sum(member.out)
+        member.out.clear()
+
+    def _wake(self, member: Member) -> None:
+        if self._window(member):
+            member.state = State.READY
+            self._ready.append(member)
+        else:
+            member.state = State.STARVED
+            self._counters.deferred += 1
+
+    def _window(self, member: Member) -> bool:
+        return member.sent - member.taken < (max(1, member.mark // 2) if self._crowded else member.mark)
+
+    @property
+    def _most(self) -> int:
+        return CROWDED_BYTES if self._crowded else NOTIFICATION_BYTES
+
+    @property
+    def _crowded(self) -> bool:
+        """Tell whether so many bytes are out that windows are halved and notifications small.
+
+        Half a window, not less: a client returns its credit when it has taken that much.
+        """
+        return self.in_flight >= IN_FLIGHT_BYTES
+
+    # -- a turn ----------------------------------------------------------------------------------
+
+    def turn(self, now: float) -> None:
+        """Try full pipes and failed reads again that are due, then serve ready members in turn, within bounds."""
+        self._now = now
+        self.pipes.turn(now)
+        while self._unread and self._unread[0][0] <= now:
+            member = heapq.heappop(self._unread)[2]
+            if member.state is State.UNREAD:
+                self._wake(member)
+        sends = size = 0
+        ready = self._ready
+        while ready and sends < TURN_SENDS and size < TURN_BYTES:
+            member = ready.popleft()
+            if member.state is State.READY:
+                sends += 1
+                size += self._serve(member)
+
+    def _serve(self, member: Member) -> int:
+        """Send a member its next notification; returns its bytes, 0 if none went out."""
+        session, room = member.session, member.room
+        if session.blocked or session.gone:
+            self._hold(member)
+            return 0
+        if member.cursor < room.first - 1 and member.gap is None:
+            member.gap = Gap(room.name, member.covered, room.first - 1, GapReason.TRIMMED)
+        if member.gap is not None:
+            return self._send_gap(member, member.gap)
+        if member.cursor >= room.last:
+            member.state = State.CAUGHT_UP
+            room.caught_up[member] = None
+            return 0
+        if not room.at_hand(member.cursor):
+            member.state = State.READING
+            self._counters.reads += 1
+            self._store.read(room.name, member.cursor, room.last, self._most, partial(self._page, member, room.last))
+            return 0
+        key = (member.covered, member.cursor)
+        made = room.shared.get(key)
+        if made is None or member.producer in made[3]:
+            blocks = room.tail.after(member.cursor, self._most)
+            made = self._make(member, blocks)
+            if member.producer not in made[3]:
+                room.share(key, made)
+        return self._send(member, made[0], made[1], made[2])
+
+    def _make(self, member: Member, blocks: list[Block]) -> Shared:
+        room = member.room
+        epochs = room.epochs
+        epoch = epochs.at(blocks[0].first)
+        if epoch != epochs.current:  # who stops in the middle has a position of the one epoch that it says
+            blocks = [block for block in blocks if epochs.at(block.first) == epoch]
+        upto = blocks[-1].last
+        others = [block for block in blocks if block.producer != member.producer]
+        frame = b""
+        messages = 0
+        if others:
+            frame = encode_push(room.name, epoch, member.covered, upto, [block.data for block in others])
+            messages = sum(block.last - block.first + 1 for block in others)
+            messages -= max(0, member.cursor + 1 - others[0].first)  # a block is sent whole, whoever reads drops that
+        return frame, upto, messages, frozenset(block.producer for block in blocks)
+
+    def _page(self, member: Member, end: int, page: Page | Full | Failed) -> None:
+        """Go on with a member for whom the store has read, up to `end`."""
+        if member.state is not State.READING:
+            return  # left meanwhile
+        if not isinstance(page, Page):
+            self._unreadable(member, page)
+            return
+        self._notes.well("reading for members")
+        member.tries = 0
+        member.state = State.READY
+        room = member.room
+        if not page.blocks or page.blocks[0].first > member.cursor + 1:
+            first = page.blocks[0].first if page.blocks else end + 1
+            member.gap = Gap(room.name, member.covered, first - 1, GapReason.TRIMMED)
+            self._ready.append(member)
+            return
+        if member.session.blocked or member.session.gone:
+            self._hold(member)
+            return
+        frame, upto, messages, _ = self._make(member, page.blocks)
+        self._send(member, frame, upto, messages)
+
+    def _unreadable(self, member: Member, why: Full | Failed) -> None:
+        """Ask again later for this member alone, or end its session when that has failed too often."""
+        self._counters.unread += 1
+        wait = READ_BUSY
+        if isinstance(why, Failed):
+            self._notes.trouble("reading for members", why.reason)
+            member.tries += 1
+            if member.tries >= READ_TRIES:
+                text = f"{member.room.name} can't be read: {why.reason}; try again later"
+                self._end(member.session, StoreFailed(text))
+                return
+            wait = min(READ_AGAIN_FIRST * 2 ** (member.tries - 1), READ_AGAIN_MAX)
+        member.state = State.UNREAD
+        heapq.heappush(self._unread, (self._now + wait, next(self._tie), member))
+
+    def _hold(self, member: Member) -> None:
+        member.state = State.HELD
+        member.session.held.append(member)
+
+    def _send_gap(self, member: Member, gap: Gap) -> int:
+        frame: bytes = pack((GAP, gap.room, member.room.epochs.at(gap.upto), gap.after, gap.upto, gap.reason))
+        size = self._send(member, frame, gap.upto, 0)
+        if size:
+            member.gap = None
+            self._counters.gaps += 1
+        return size
+
+    def _send(self, member: Member, frame: bytes, upto: int, messages: int) -> int:
+        """Send one notification of so many messages and move the cursor, or leave everything as it was."""
+        if frame:
+            session = member.session
+            outcome = self._port.send(session.routing_id, frame)
+            if outcome != Sent.SENT:
+                self._hold(member)
+                if outcome == Sent.FULL:
+                    self.pipes.block(session, member.room.name)
+                else:
+                    self.pipes.lost(session, member.room.name)
+                return 0
+            session.backoff = RETRY_FIRST
+            member.sent += 1
+            member.out.append(len(frame))
+            self.in_flight += len(frame)
+            member.covered = upto
+            counters = self._counters
+            counters.pushes += 1
+            counters.push_bytes += len(frame)
+            counters.deliveries += messages
+            member.room.delivered += messages
+        member.cursor = upto
+        if upto < member.room.last:
+            self._wake(member)
+        else:
+            member.state = State.CAUGHT_UP
+            member.room.caught_up[member] = None
+        return len(frame)

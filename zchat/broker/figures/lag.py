@@ -1,0 +1,64 @@
+"""Who lags: the members that are behind the log, and by how much."""
+
+from __future__ import annotations
+
+import heapq
+from typing import TYPE_CHECKING, NamedTuple
+
+from zchat.broker.limits import LAG_EVERY, LAG_NOTED, LAG_SHOWN
+from zchat.broker.rooms.room import Member
+
+if TYPE_CHECKING:
+    from zchat.broker.core.core import Core
+
+
+class Lag(NamedTuple):
+    """Say how many messages of a room a user's session has yet to be sent."""
+
+    room: str
+    user: str
+    messages: int
+
+
+class Lagging:
+    """Look every few seconds who is behind; `furthest` are those who are most, the first of all first.
+
+    It is made anew at each look and never changed: any thread may read it.
+    """
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._due = 0.0
+        self._far: dict[Member, bool] = {}  # whether that was noted
+        self.furthest: tuple[Lag, ...] = ()
+
+    def tick(self, now: float) -> bool:
+        """Look, if it is time to, and tell so; whoever is far behind at two looks in a row is noted, once."""
+        if now < self._due:
+            return False
+        self._due = now + LAG_EVERY
+        lags: list[Lag] = []
+        far: dict[Member, bool] = {}
+        for room in self._core.rooms.values():
+            if len(room.caught_up) == len(room.members):
+                continue
+            for member in room.members:
+                messages = room.last - member.cursor
+                if messages > 0:
+                    lags.append(Lag(room.name, member.session.user, messages))
+                    if messages >= LAG_NOTED:
+                        far[member] = False
+        counters = self._core.counters
+        counters.lagging = len(lags)
+        counters.behind = sum(lag.messages for lag in lags)
+        self.furthest = tuple(heapq.nlargest(LAG_SHOWN, lags, key=lambda lag: lag.messages))
+        counters.furthest = self.furthest[0].messages if lags else 0
+        for member in far:
+            if self._far.get(member) is False:  # far behind at the last look already, and not noted
+                lag = member.room.last - member.cursor
+                user, name = member.session.user, member.room.name
+                text = f"{user} is {lag:,} messages behind in {name}"
+                self._core.notes.add("behind", text, room=name, user=user, count=lag)
+            far[member] = member in self._far
+        self._far = far
+        return True

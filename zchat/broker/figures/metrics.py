@@ -1,0 +1,135 @@
+"""The broker's figures for Prometheus, over HTTP. It wants the extra `metrics`, so only who uses it imports it."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+import threading
+from socketserver import TCPServer
+from types import TracebackType
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+from zchat.address import host_and_port
+from zchat.broker.broker import Broker
+from zchat.errors import AddressError, UsageError, ZchatError
+
+try:
+    from prometheus_client import CollectorRegistry, ProcessCollector, make_wsgi_app
+
+    from zchat.broker.figures.prometheus import Families
+except ImportError as error:
+    raise ZchatError("metrics want the package prometheus-client: pip install 'zchat[metrics]'") from error
+
+log = logging.getLogger("zchat.broker")
+
+SILENT_SECONDS = 2.0
+"""How long a connection may say nothing before it is closed: there is one at a time, and the next one waits for it."""
+
+BACKLOG = 16
+"""Connections that may wait for their turn: a few Prometheus servers and a curious person."""
+
+LOOK = 0.2
+"""Seconds after which the thread looks whether it is to end: well within the 2 s that stopping a broker may take."""
+
+END_SECONDS = 0.4
+"""How long closing waits for the thread: a look, and an answer that is on its way. What hangs is left behind."""
+
+
+class Metrics:
+    """Serve a running broker's figures to Prometheus for as long as a `with` block lasts, in a thread of its own.
+
+    `place`: where to listen, `HOST:PORT` (the port `*` or 0: any free one). Any HTTP path answers.
+    There is no access control: whoever reaches the place can read the names of rooms and users in it.
+
+    The figures are read when they are asked for; between two scrapes this costs the broker nothing.
+    One request at a time is answered. Use it within the broker's own block. Any thread.
+
+    Raises:
+        AddressError: the place is malformed, in use, or not this machine's.
+    """
+
+    def __init__(self, broker: Broker, place: str) -> None:
+        self._broker = broker
+        self._place = place
+        self._host, self._port = host_and_port(place)
+        self._server: _Server | None = None
+        self._thread: threading.Thread | None = None
+        self._ending = threading.Event()
+
+    @property
+    def url(self) -> str:
+        """Return where the figures can be fetched."""
+        if self._server is None:
+            raise UsageError("nothing is served: use the metrics within their `with` block")
+        host, port = self._server.server_address[:2]
+        return f"http://[{host!s}]:{port}/metrics" if ":" in str(host) else f"http://{host!s}:{port}/metrics"
+
+    def __enter__(self) -> Metrics:
+        if self._server is not None:
+            raise UsageError("metrics are served once: make others")
+        registry = CollectorRegistry()
+        registry.register(Families(lambda: self._broker.figures))
+        ProcessCollector(registry=registry)
+        self._server = _listen(self._place, self._host, self._port)
+        self._server.set_app(make_wsgi_app(registry))
+        self._thread = threading.Thread(target=self._serve, name="zchat-metrics", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._server is not None
+        assert self._thread is not None
+        self._ending.set()
+        self._thread.join(END_SECONDS)
+        self._server.server_close()
+
+    def _serve(self) -> None:
+        assert self._server is not None
+        while not self._ending.is_set():
+            try:
+                self._server.handle_request()
+            except (OSError, ValueError):  # closed beneath a request that took too long
+                if not self._ending.is_set():
+                    log.exception("metrics are no longer served")
+                return
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = SILENT_SECONDS
+
+    def log_message(self, format: str, *args: Any) -> None:
+        log.debug("metrics: %s: " + format, self.address_string(), *args)
+
+
+class _Server(WSGIServer):
+    request_queue_size = BACKLOG
+    timeout = LOOK
+
+    def server_bind(self) -> None:
+        """Bind without asking the name service who this is, as the base does: that can take long."""
+        TCPServer.server_bind(self)
+        host, port = self.server_address[:2]
+        self.server_name, self.server_port = str(host), int(port)
+        self.setup_environ()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        log.debug("metrics: a request of %s failed", client_address, exc_info=True)
+
+
+class _Server6(_Server):
+    address_family = socket.AF_INET6
+
+
+def _listen(place: str, host: str, port: int) -> _Server:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return (_Server6 if family == socket.AF_INET6 else _Server)((str(address[0]), port), _Handler)
+    except (OSError, UnicodeError) as error:
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+            raise AddressError(f"{place} is in use, so metrics can't be served there; choose another port") from error
+        reason = getattr(error, "strerror", None) or error
+        raise AddressError(f"metrics can't be served at {place} ({reason}); use an address of this machine") from error

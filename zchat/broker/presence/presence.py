@@ -1,0 +1,143 @@
+"""Who is here and who is typing: by user, over all their sessions and connections.
+
+A user is in a room while a session of theirs is. A session that loses its connection stays in its
+rooms until it expires; one that comes back has a while to join them again, so that nobody sees it
+leave and return.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from math import inf
+
+from zchat.broker.figures.counters import Counters
+from zchat.broker.limits import MAX_MEMBERSHIPS, REJOIN_SECONDS, TURN_ENDS
+from zchat.broker.presence.roster import Person, Roster
+from zchat.broker.rooms.room import Room
+from zchat.broker.rooms.session import Session
+from zchat.wire import TYPING_EVERY, TYPING_FOR
+
+
+class Presence:
+    """Keep the rooms' rosters.
+
+    `names`: as in `Roster`. `clock` tells the microseconds since 1970. `changed` is called with a
+    room whose members are to be told, `empty` with one that its last user has left.
+    """
+
+    def __init__(
+        self,
+        names: int,
+        clock: Callable[[], int],
+        counters: Counters,
+        changed: Callable[[Room], None],
+        empty: Callable[[Room], None],
+    ) -> None:
+        self._names = names
+        self._clock = clock
+        self._counters = counters
+        self._changed = changed
+        self._empty = empty
+        self._typing: OrderedDict[Person, tuple[float, Room, str]] = OrderedDict()
+        self._returning: OrderedDict[Session, float] = OrderedDict()
+
+    @property
+    def due(self) -> float:
+        """Return when somebody's typing ends by itself, infinity if nobody types."""
+        return next(iter(self._typing.values()))[0] if self._typing else inf
+
+    def tick(self, now: float) -> None:
+        """End the typing of those who have said no more."""
+        while self._typing and (oldest := next(iter(self._typing.values())))[0] <= now:
+            self._end_typing(oldest[1], oldest[2])
+
+    def settle(self, now: float) -> bool:
+        """Have those leave who came back and didn't join again, as many as a turn has time for; True if all."""
+        work = 0
+        while self._returning and next(iter(self._returning.values())) <= now:
+            if work >= TURN_ENDS:
+                return False
+            session, _ = self._returning.popitem(last=False)
+            work += 1 + len(session.present)
+            for room in [room for room in session.present if room not in session.members]:
+                self.depart(session, room)
+        return True
+
+    def arrive(self, session: Session, room: Room) -> None:
+        """Have a session's user be in a room."""
+        if room in session.present:
+            return
+        if len(session.present) >= MAX_MEMBERSHIPS:  # of the connection before, too many to be joined again
+            self.depart(session, next(left for left in session.present if left not in session.members))
+        session.present[room] = None
+        if room.roster is None:
+            room.roster = Roster(room, self._names)
+        if room.roster.enter(session.folded, session.user, max(1, self._clock())):
+            self._changed(room)
+
+    def depart(self, session: Session, room: Room) -> None:
+        """End that a session's user is in a room; it is left with the last of the user's sessions there."""
+        del session.present[room]
+        roster = room.roster
+        assert roster is not None, "who is present is on the roster"
+        person = roster.people[session.folded]
+        if not roster.leave(session.folded):
+            return
+        self._typing.pop(person, None)
+        if roster.people:
+            self._changed(room)
+        else:
+            room.roster = None
+            self._empty(room)
+
+    def away(self, session: Session) -> None:
+        """End that a session's user is anywhere by it."""
+        self._returning.pop(session, None)
+        for room in list(session.present):
+            self.depart(session, room)
+
+    def back(self, session: Session, now: float) -> None:
+        """Give a session that came back time to join its rooms again."""
+        if session.present:
+            self._returning.pop(session, None)
+            self._returning[session] = now + REJOIN_SECONDS
+
+    def type(self, session: Session, room: Room, active: bool, now: float) -> None:
+        """Take a session's word that its user, who is in the room, is typing or has ended."""
+        roster = room.roster
+        assert roster is not None, "members are on the roster"
+        if not active:
+            self._end_typing(room, session.folded)
+            return
+        person = roster.people[session.folded]
+        if now < person.typed + TYPING_EVERY:
+            self._counters.typing_dropped += 1
+            return
+        person.typed = now
+        self._typing.pop(person, None)
+        self._typing[person] = (now + TYPING_FOR, room, session.folded)
+        if roster.type(session.folded, True):
+            self._changed(room)
+
+    def grew(self, room: Room, user: str) -> None:
+        """Take note that a room's log has grown by a block of a user, by folded name, who types no more."""
+        roster = room.roster
+        if roster is None or not (roster.typing or roster.caught_up):
+            return
+        if roster.grew():
+            self._changed(room)
+        if roster.typing:
+            self._end_typing(room, user)
+
+    def marked(self, room: Room, user: str, seq: int) -> None:
+        """Take note of how far a user, by folded name, has read a room."""
+        room.marks[user] = seq
+        if room.roster is not None and room.roster.mark(user, seq):
+            self._changed(room)
+
+    def _end_typing(self, room: Room, user: str) -> None:
+        roster = room.roster
+        if roster is not None and roster.type(user, False):
+            del self._typing[roster.people[user]]
+            self._changed(room)

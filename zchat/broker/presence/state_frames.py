@@ -1,0 +1,189 @@
+"""Telling members a room's state: only the latest, conflated, never queued.
+
+For each member nothing is kept but the version of the roster that it was sent. A session has one
+state frame out at most; the next, once the client has seen that, holds what is the latest then.
+A room's changes go out together, at once after a quiet while and else every now and then, the more
+seldom the more sessions there are.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Callable, Iterable
+from itertools import count
+from math import inf
+
+from zchat.broker.delivery.pipes import Pipes, Port, Sent
+from zchat.broker.figures.counters import Counters
+from zchat.broker.limits import (
+    MAX_MEMBERSHIPS,
+    RETRY_FIRST,
+    STATE_BYTES,
+    STATE_EVERY,
+    STATE_FRAMES_A_SECOND,
+    TURN_MARKED,
+    TURN_STATE_BYTES,
+    TURN_STATES,
+)
+from zchat.broker.rooms.room import Member, Room
+from zchat.broker.rooms.session import Session
+from zchat.wire import encode_state, pack
+
+
+class Updates:
+    """Keep who is to be told what, and send it in turns.
+
+    `sessions_of` returns a user's sessions, by folded name.
+    """
+
+    def __init__(
+        self, port: Port, pipes: Pipes, counters: Counters, sessions_of: Callable[[str], Iterable[Session]]
+    ) -> None:
+        self._port = port
+        self._pipes = pipes
+        self._counters = counters
+        self._sessions_of = sessions_of
+        self._ready: deque[Session] = deque()
+        self._flushes: list[tuple[float, int, Room]] = []
+        self._tie = count()
+        self._now = -inf
+        pipes.opened = self._wake
+
+    @property
+    def busy(self) -> bool:
+        """Tell whether a turn would send something: the loop must not sleep then."""
+        return bool(self._ready)
+
+    @property
+    def due(self) -> float:
+        """Return when the next room's changes are to go out, infinity if there are none."""
+        return self._flushes[0][0] if self._flushes else inf
+
+    # -- what happens ------------------------------------------------------------------------------
+
+    def changed(self, room: Room) -> None:
+        """Have a room's members told of its changes, as soon as its pace allows."""
+        if not room.scheduled:
+            room.scheduled = True
+            due = room.told + max(STATE_EVERY, len(room.members) / STATE_FRAMES_A_SECOND)
+            heapq.heappush(self._flushes, (max(self._now, due), next(self._tie), room))
+
+    def grew(self, room: Room) -> None:
+        """Have the two users of a direct room, whose log has grown, invited where they are not members."""
+        room.grew = True
+        self.changed(room)
+
+    def joined(self, member: Member) -> None:
+        """Give a new member its first picture."""
+        member.session.stale[member] = None
+        self._wake(member.session)
+
+    def greeted(self, session: Session, rooms: Iterable[Room]) -> None:
+        """Invite a session to those of its user's direct rooms in which something is unread."""
+        for room in rooms:
+            if room.last > room.marks.get(session.folded, 0):
+                self._invite(session, room)
+
+    def seen(self, session: Session, number: int) -> None:
+        """Take note that a client has a state frame: the next may go out."""
+        if number != session.shown or not number:
+            self._counters.stale_seen += 1
+            return
+        session.shown = 0
+        self._wake(session)
+
+    def _wake(self, session: Session) -> None:
+        if (session.stale or session.invitations) and not session.queued and not session.shown:
+            session.queued = True
+            self._ready.append(session)
+
+    def _invite(self, session: Session, room: Room) -> None:
+        if len(session.invitations) >= MAX_MEMBERSHIPS:  # as many as it could join
+            self._counters.uninvited += 1
+            return
+        session.invitations[room] = None
+        self._wake(session)
+
+    # -- a turn ------------------------------------------------------------------------------------
+
+    def turn(self, now: float) -> None:
+        """See whose rooms' changes are due, then send state frames, both within bounds."""
+        self._now = now
+        marked = 0
+        while self._flushes and self._flushes[0][0] <= now and marked < TURN_MARKED:
+            room = heapq.heappop(self._flushes)[2]
+            marked += 1 + len(room.members)
+            self._flush(room)
+        sends = size = 0
+        while self._ready and sends < TURN_STATES and size < TURN_STATE_BYTES:
+            session = self._ready.popleft()
+            session.queued = False
+            if not (session.blocked or session.gone or session.ended):
+                sends += 1
+                size += self._serve(session)
+
+    def _flush(self, room: Room) -> None:
+        room.scheduled = False
+        room.told = self._now
+        version = room.roster.version if room.roster is not None else 0
+        for member in room.members:
+            if member.pictured != version:
+                session = member.session
+                session.stale[member] = None
+                self._wake(session)
+        if room.grew:
+            room.grew = False
+            for user in room.direct:
+                for session in self._sessions_of(user):
+                    if room not in session.members:
+                        self._invite(session, room)
+
+    def _serve(self, session: Session) -> int:
+        """Send a session what is the latest of its rooms, as much as fits; returns its bytes, 0 if none went out."""
+        told: list[Member] = []
+        updates: list[bytes] = []
+        size = 0
+        for member in session.stale:
+            roster = member.room.roster
+            assert roster is not None, "members are on the roster"
+            if member.pictured != roster.version:
+                update = roster.update(member.pictured)
+                if updates and size + len(update) > STATE_BYTES:
+                    break
+                updates.append(update)
+                size += len(update)
+            told.append(member)
+        invited: list[Room] = []
+        invitations: list[bytes] = []
+        for room in session.invitations:
+            if invitations and size > STATE_BYTES:
+                break
+            mark = room.marks.get(session.folded, 0)
+            if room not in session.members and mark < room.last:
+                invitation = pack((room.name, room.other(session.folded), room.epochs.at(mark) if mark else 0, mark))
+                invitations.append(invitation)
+                size += len(invitation)
+            invited.append(room)
+        if updates or invitations:
+            frame = encode_state(session.frames + 1, updates, invitations)
+            outcome = self._port.send(session.routing_id, frame)
+            if outcome == Sent.FULL:
+                self._pipes.block(session)
+                return 0
+            if outcome == Sent.GONE:
+                self._pipes.lost(session)
+                return 0
+            size = len(frame)
+            session.frames += 1
+            session.shown = session.frames
+            session.backoff = RETRY_FIRST
+            self._counters.states += 1
+            self._counters.state_bytes += size
+        for member in told:
+            del session.stale[member]
+            assert member.room.roster is not None
+            member.pictured = member.room.roster.version
+        for room in invited:
+            del session.invitations[room]
+        return size

@@ -1,0 +1,100 @@
+"""The rooms of a broker by name, and who may see which: a direct room is there for its two users alone."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+
+from zchat import errors
+from zchat.broker.limits import MAX_ROOMS
+from zchat.broker.rooms.room import Room
+from zchat.broker.store.base import RoomLog
+from zchat.names import DIRECT, check_name, direct_users, fold
+
+
+class Directory:
+    """Keep the rooms.
+
+    `rooms` has all of them by folded name; `order` the folded names of those that everybody sees,
+    and `directs` those of each user's direct rooms, by the user's folded name, both in order.
+    `fixed`: nobody makes rooms, but for direct ones. A `user` is a folded name.
+    """
+
+    def __init__(self, logs: list[RoomLog], names: tuple[str, ...], *, fixed: bool) -> None:
+        self._fixed = fixed
+        self.rooms: dict[str, Room] = {}
+        self.order: list[str] = []
+        self.directs: dict[str, list[str]] = {}
+        for log in logs:
+            self._add(Room(log))
+        for name in names:
+            room = self.rooms.get(fold(name)) or self._add(Room(RoomLog(name, 1, 0, ())))
+            room.fixed = True
+
+    def find(self, name: str, user: str) -> Room:
+        """Return the room of that name, whatever its case, that a user may see; raises NoSuchRoom or BadName."""
+        found = self.rooms.get(fold(name))
+        if found is not None and (not found.direct or user in found.direct):
+            return found
+        if name.startswith(DIRECT):
+            direct_users(name)
+        else:
+            check_name("room", name)
+        raise self._none(name)
+
+    def make(self, name: str, user: str) -> Room:
+        """Return the room of that name, made now if there is none and the user may make it."""
+        direct = name.startswith(DIRECT)
+        if direct:
+            if user not in map(fold, direct_users(name)):
+                raise self._none(name)
+        else:
+            check_name("room", name)
+        if (found := self.rooms.get(fold(name))) is not None:
+            return found
+        if self._fixed and not direct:
+            raise self._none(name)
+        if len(self.rooms) >= MAX_ROOMS:
+            raise errors.LimitReached(f"the broker has {MAX_ROOMS} rooms, as many as it may; use one of them")
+        return self._add(Room(RoomLog(name, 1, 0, ())))
+
+    def vacate(self, room: Room) -> None:
+        """Forget a room in which nobody is and nothing was said."""
+        if not room.idle or self.rooms.get(room.folded) is not room:
+            return
+        del self.rooms[room.folded]
+        for user in room.direct:
+            _remove(self.directs[user], room.folded)
+            if not self.directs[user]:
+                del self.directs[user]
+        if not room.direct:
+            _remove(self.order, room.folded)
+
+    def page(self, user: str, after: str | None, limit: int) -> tuple[list[Room], bool]:
+        """Return up to `limit` rooms that a user may see, behind the folded name `after`, and whether more follow."""
+        found: list[str] = []
+        for names in (self.order, self.directs.get(user, [])):
+            start = 0 if after is None else bisect_right(names, after)
+            found += names[start : start + limit + 1]
+        found.sort()
+        return [self.rooms[folded] for folded in found[:limit]], len(found) > limit
+
+    def directs_of(self, user: str) -> list[Room]:
+        """Return a user's direct rooms."""
+        return [self.rooms[folded] for folded in self.directs.get(user, ())]
+
+    def _add(self, room: Room) -> Room:
+        self.rooms[room.folded] = room
+        for user in room.direct:
+            insort(self.directs.setdefault(user, []), room.folded)
+        if not room.direct:
+            insort(self.order, room.folded)
+        return room
+
+    def _none(self, name: str) -> errors.NoSuchRoom:
+        fixed = self._fixed and not name.startswith(DIRECT)
+        hint = "the rooms here are fixed; see the list of rooms" if fixed else "join it first"
+        return errors.NoSuchRoom(f"there is no room {name!r}: {hint}")
+
+
+def _remove(names: list[str], name: str) -> None:
+    del names[bisect_left(names, name)]

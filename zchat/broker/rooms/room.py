@@ -1,0 +1,194 @@
+"""A room and its members: a log with an end, cursors with credit."""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum
+from typing import TypeAlias
+
+from zchat.broker.limits import SHARED_NOTIFICATIONS
+from zchat.broker.presence.roster import Roster
+from zchat.broker.rooms.session import Session
+from zchat.broker.store.base import RoomLog
+from zchat.broker.store.blocks import Block, Blocks
+from zchat.broker.store.epochs import Epochs
+from zchat.events import Gap
+from zchat.names import DIRECT, fold
+
+Shared: TypeAlias = tuple[bytes, int, int, frozenset[bytes]]
+"""A notification for whoever stands at its place: frame, `upto`, number of messages, producers of the blocks."""
+
+
+class State(Enum):
+    """Say where a member stands.
+
+    CAUGHT_UP: has been sent all. READY: on the list of those to serve. STARVED: has something
+    to read and no credit. READING: waits for a page from the store. UNREAD: the store could
+    not read, and is to be asked again. HELD: waits for its session's pipe. LEFT: no member any more.
+    """
+
+    CAUGHT_UP = "caught up"
+    READY = "ready"
+    STARVED = "starved"
+    READING = "reading"
+    UNREAD = "unread"
+    HELD = "held"
+    LEFT = "left"
+
+
+class Member:
+    """Keep one session's cursor and credit in one room.
+
+    `cursor` is how far the log has been gone through for it, `covered` the `upto` of the last
+    notification it was sent: own messages move the cursor and are not sent. `sent` and `taken`
+    are running counts of notifications since the join; `out` holds the sizes of those between.
+    `tries` counts the reads that failed in a row. `pictured` is the version of the room's roster
+    that it was last sent, 0 for none.
+    """
+
+    __slots__ = (
+        "covered",
+        "cursor",
+        "gap",
+        "join",
+        "mark",
+        "out",
+        "pictured",
+        "producer",
+        "room",
+        "sent",
+        "session",
+        "state",
+        "taken",
+        "tries",
+    )
+
+    def __init__(self, session: Session, room: Room, join: int, cursor: int, held: int) -> None:
+        self.session = session
+        self.room = room
+        self.join = join
+        self.producer = session.producer
+        self.mark = session.mark
+        self.cursor = cursor
+        self.covered = cursor
+        self.sent = held
+        self.taken = 0
+        self.out: deque[int] = deque([0] * held)
+        self.gap: Gap | None = None
+        self.state = State.CAUGHT_UP
+        self.tries = 0
+        self.pictured = 0
+
+    @property
+    def behind(self) -> bool:
+        """Tell whether there is something to send."""
+        return self.cursor < self.room.last or self.gap is not None
+
+
+class Room:
+    """Keep one room: the ends of its log, the newest blocks at hand, its members, its users' state.
+
+    `pending` counts blocks that the store has yet to answer for. `shared` maps
+    (covered, cursor) to the notification last made for members who stand there, for the last few.
+    `members` and `caught_up` keep the order in which members came to be: they are served in it.
+    `roster` is there while anybody is; `marks` says how far a user, by folded name, has read.
+    `told` is when the members were last told of changes, `scheduled` that they are about to be.
+    `looked` is the log's end at the last look at what was said, `delivered` the messages in notifications since.
+    Of a direct room `direct` are the two users' folded names, `grew` says that they are to be invited.
+    """
+
+    __slots__ = (
+        "caught_up",
+        "delivered",
+        "direct",
+        "epochs",
+        "first",
+        "fixed",
+        "folded",
+        "grew",
+        "last",
+        "looked",
+        "marks",
+        "members",
+        "name",
+        "pending",
+        "roster",
+        "scheduled",
+        "shared",
+        "tail",
+        "told",
+    )
+
+    def __init__(self, log: RoomLog, *, fixed: bool = False) -> None:
+        self.name = log.name
+        self.folded = fold(log.name)
+        self.first = log.first
+        self.last = log.last
+        self.looked = log.last
+        self.delivered = 0
+        self.epochs = Epochs(log.epochs)
+        self.fixed = fixed
+        self.pending = 0
+        self.tail = Blocks()
+        self.members: dict[Member, None] = {}
+        self.caught_up: dict[Member, None] = {}
+        self.shared: dict[tuple[int, int], Shared] = {}
+        self.roster: Roster | None = None
+        self.marks: dict[str, int] = {}
+        self.told = float("-inf")
+        self.scheduled = False
+        self.direct = tuple(self.folded[1:].split("\n")) if self.folded.startswith(DIRECT) else ()
+        self.grew = False
+
+    @property
+    def users(self) -> int:
+        """Return how many users are here."""
+        return len(self.roster.people) if self.roster is not None else 0
+
+    def other(self, user: str) -> str:
+        """Return the other user of a direct room, as its name spells it."""
+        return self.name[1:].split("\n")[self.direct.index(user) - 1]
+
+    def share(self, place: tuple[int, int], made: Shared) -> None:
+        """Keep a notification for the next member who stands at `place`; the one kept for longest goes."""
+        if len(self.shared) >= SHARED_NOTIFICATIONS:
+            del self.shared[next(iter(self.shared))]
+        self.shared[place] = made
+
+    def add(self, member: Member) -> None:
+        """Take a member in."""
+        self.members[member] = None
+        self.caught_up[member] = None
+
+    def remove(self, member: Member) -> None:
+        """Let a member go."""
+        self.members.pop(member, None)
+        self.caught_up.pop(member, None)
+        member.session.stale.pop(member, None)
+        member.state = State.LEFT
+
+    def grow(self, block: Block, epoch: int) -> None:
+        """Take note of a block that is stored and safe."""
+        self.epochs.begin(epoch, block.first)
+        self.last = block.last
+        self.tail.append(block)
+        self.shared.clear()
+
+    def trim(self, first: int) -> int:
+        """Take note that the log now begins at `first`; returns the bytes let go of the tail."""
+        self.first = max(self.first, first)
+        freed = 0
+        self.shared.clear()
+        while (oldest := self.tail.oldest) is not None and oldest.last < self.first:
+            freed += self.tail.drop().cost
+        return freed
+
+    def at_hand(self, seq: int) -> bool:
+        """Tell whether the message after `seq` is among the newest blocks."""
+        oldest = self.tail.oldest
+        return oldest is not None and oldest.first <= seq + 1
+
+    @property
+    def idle(self) -> bool:
+        """Tell whether the room holds nothing that must be kept."""
+        return not (self.fixed or self.roster or self.last or self.pending)
