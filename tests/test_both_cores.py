@@ -15,7 +15,7 @@ from zchat.broker.core.core import Core
 from zchat.broker.delivery import pusher
 from zchat.broker.delivery.pipes import Sent
 from zchat.broker.settings import Settings
-from zchat.broker.store.base import RoomLog
+from zchat.broker.store.contract import RoomLog
 from zchat.broker.store.memory import MemoryStore
 from zchat.client.inbox import Reading
 from zchat.client.waiting import Answer, Deadline, Letter

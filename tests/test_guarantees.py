@@ -25,7 +25,9 @@ from zchat import wire
 from zchat.broker import Broker, limits, loop
 from zchat.broker.core import core
 from zchat.broker.settings import Settings
-from zchat.broker.store import base, memory, open_store, schema, sqlite
+from zchat.broker.store import contract, memory, open_store
+from zchat.broker.store.sqlite import schema
+from zchat.broker.store.sqlite.store import SqliteStore
 from zchat.client import client, inbox, room
 from zchat.protocol import own
 from zchat.protocol.membership import Membership
@@ -78,16 +80,16 @@ NO_BOUNDS = {
     "broker.loop.MAX_SOCKETS",
     "broker.loop.MAX_WAIT",
     "broker.figures.metrics.LOOK",
-    "broker.store.base.CLOSE_SECONDS",
+    "broker.store.contract.CLOSE_SECONDS",
     "broker.store.blocks.BLOCK_COST",
     "broker.store.blocks.COMPACT",
-    "broker.store.commits.COMMIT_OVERHEAD",
+    "broker.store.sqlite.committer.COMMIT_OVERHEAD",
     "broker.store.ledger.EXPIRED_AT_ONCE",
     "broker.store.ledger.MAX_EPOCH",
     "broker.store.memory.STALE_PLACES",
-    "broker.store.schema.APPLICATION_ID",
-    "broker.store.schema.CACHE_KIB",
-    "broker.store.schema.PAGE_BYTES",
+    "broker.store.sqlite.schema.APPLICATION_ID",
+    "broker.store.sqlite.schema.CACHE_KIB",
+    "broker.store.sqlite.schema.PAGE_BYTES",
     "client.waiting.SETTLING",
     "client.client.MEMBERS_PAGE",
     "client.client.ROOMS_PAGE",
@@ -114,7 +116,7 @@ def test_every_bound_is_on_the_page() -> None:
             name = target.id if isinstance(target, ast.Name) else ""
             if name.isupper() and name[0] != "_" and isinstance(getattr(code, name), (int, float)):
                 there.add(f"{module}.{name}")
-    assert told - there <= {"broker.store.sqlite.CLOSE_SECONDS"}
+    assert told - there <= {"broker.store.sqlite.store.CLOSE_SECONDS"}
     assert there - told == NO_BOUNDS
 
 
@@ -250,7 +252,7 @@ def test_ranges_of_own_messages_are_bounded_and_cost_the_position_nothing_in_the
 def test_a_broker_whose_store_never_opens_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opening = Event()
 
-    def never(self: object, wake: object) -> list[base.RoomLog]:
+    def never(self: object, wake: object) -> list[contract.RoomLog]:
         opening.wait(DEADLINE)
         return []
 
@@ -277,15 +279,15 @@ def test_sqlite_keeps_no_long_log(tmp_path: Path) -> None:
 
 def test_sqlite_flushes_every_commit_to_the_disk(tmp_path: Path) -> None:
     store = open_store(f"sqlite:{tmp_path / 'log'}")
-    assert isinstance(store, sqlite.SqliteStore)
+    assert isinstance(store, SqliteStore)
     assert synchronous(store, tmp_path) == 2  # SQLite's number for FULL
 
 
 def test_sqlite_can_be_told_to_flush_less(tmp_path: Path) -> None:
-    assert synchronous(sqlite.SqliteStore(tmp_path / "log", synchronous="NORMAL"), tmp_path) == 1
+    assert synchronous(SqliteStore(tmp_path / "log", synchronous="NORMAL"), tmp_path) == 1
 
 
-def synchronous(store: sqlite.SqliteStore, folder: Path) -> int:
+def synchronous(store: SqliteStore, folder: Path) -> int:
     """Return how a store's connection that writes flushes, in SQLite's numbers."""
     store.open(lambda: None)
     try:

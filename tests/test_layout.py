@@ -49,7 +49,7 @@ WITHOUT_IO = [
     "zchat/broker/rooms/session.py",
     "zchat/broker/settings.py",
     "zchat/broker/core/state_handlers.py",
-    "zchat/broker/store/base.py",
+    "zchat/broker/store/contract.py",
     "zchat/broker/store/blocks.py",
     "zchat/broker/store/epochs.py",
     "zchat/broker/core/replies.py",

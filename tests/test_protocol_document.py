@@ -16,7 +16,7 @@ from zchat.broker.delivery.pipes import Sent
 from zchat.broker.presence.roster import Roster
 from zchat.broker.rooms.room import Room
 from zchat.broker.settings import Settings
-from zchat.broker.store import base, epochs, ledger
+from zchat.broker.store import contract, epochs, ledger
 from zchat.broker.store.memory import MemoryStore
 from zchat.errors import REFUSALS
 from zchat.messages import GapReason
@@ -38,7 +38,7 @@ LIMITS = {
     "name": names.MAX_CHARACTERS,
     "integer": wire.MAX_INT,
     "unanswered requests of a session": limits.MAX_REQUESTS,
-    "stored blocks of a producer and room that are known as duplicates": base.RESULTS,
+    "stored blocks of a producer and room that are known as duplicates": contract.RESULTS,
     "mark": limits.MAX_HIGH_WATER_MARK,
     "blocks in a push, if more than one": limits.NOTIFICATION_BYTES,
     "blocks in a page of history, if more than one": limits.HISTORY_BYTES,
@@ -48,7 +48,7 @@ LIMITS = {
     "updates and invitations in a state frame, if more than one of each": limits.STATE_BYTES,
     "users of a room of whom names are told, unless set otherwise": limits.NAMES,
     "what that can be set to": limits.MAX_NAMES,
-    "read marks of a broker": base.MAX_MARKS,
+    "read marks of a broker": contract.MAX_MARKS,
     "time between two words that a user is typing in a room": int(wire.TYPING_EVERY * 1000),
     "time for which a user types after one": int(wire.TYPING_FOR * 1000),
     "time to join rooms again after a greeting": int(limits.REJOIN_SECONDS * 1000),
@@ -98,7 +98,7 @@ def test_an_update_has_the_elements_that_the_broker_packs() -> None:
     update, entry = ([(name, kind) for name, kind, _ in table] for table in tables(section("### state")))
     assert f"`[{', '.join(name for name, _ in update)}]`:" in section("### state")
     assert f"`[{', '.join(name for name, _ in entry)}]`:" in section("### state")
-    roster = Roster(Room(base.RoomLog("General", 1, 0, ())), 1)
+    roster = Roster(Room(contract.RoomLog("General", 1, 0, ())), 1)
     for user, crowd in (("alice", False), ("bob", True)):
         roster.enter(user, user, 5)
         made = wire.unpack(roster.update(0))
@@ -145,14 +145,14 @@ def test_the_limits_are_the_codes() -> None:
         (r"there are (\S+) arrays, maps", wire.MAX_NESTED),
         (r"frame of more than (\S+) bytes", limits.STRANGER_BYTES),
         (r"nest (\S+) levels deep", wire.MAX_DEPTH),
-        (r"one of the last (\S+) stored", base.RESULTS),
-        (r"its memory of (\S+) producers", base.MAX_PRODUCERS),
+        (r"one of the last (\S+) stored", contract.RESULTS),
+        (r"its memory of (\S+) producers", contract.MAX_PRODUCERS),
         (r"remembers the last (\S+) epochs", epochs.MAX_EPOCHS),
         (r"for 1 at least and (\S+) at most", limits.ROOMS_PAGE),
         (r"taken for 1 to (\S+), as that", limits.MEMBERS_PAGE),
         (r"types from then on for (\S+) s,", wire.TYPING_FOR),
         (r"not within (\S+) s of the last", wire.TYPING_EVERY),
-        (r"keeps (\S+) marks", base.MAX_MARKS),
+        (r"keeps (\S+) marks", contract.MAX_MARKS),
         (r"from its next greeting on it has (\S+) s", limits.REJOIN_SECONDS),
         (r"tells names of \((\S+) unless", limits.NAMES),
         (r"and else (\S+) ms after the last", limits.STATE_EVERY * 1000),
@@ -169,7 +169,7 @@ def test_a_number_in_the_text_is_the_codes(sentence: str, value: float) -> None:
 def test_an_epochs_greatest_number_and_a_producers_day_are_the_codes() -> None:
     assert ledger.MAX_EPOCH == 2**53 - 1
     assert "from 1 to 2⁵³ − 1" in DOCUMENT
-    assert base.PRODUCER_DAY == 24 * 60 * 60 * 1_000_000
+    assert contract.PRODUCER_DAY == 24 * 60 * 60 * 1_000_000
     assert "a day after its last block" in DOCUMENT
 
 

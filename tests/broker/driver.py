@@ -12,7 +12,7 @@ from zchat.broker.delivery.pipes import Sent
 from zchat.broker.limits import SHARED_NOTIFICATIONS, SHARED_UPDATES, TOMBSTONES
 from zchat.broker.rooms.room import Room, State
 from zchat.broker.settings import Settings
-from zchat.broker.store.base import Append, Appended, Failed, Full, Marked, Page, RoomLog, Store
+from zchat.broker.store.contract import Append, Appended, Failed, Full, Marked, Page, RoomLog, Store
 from zchat.broker.store.memory import MemoryStore
 from zchat.messages import Message
 from zchat.wire import END, ERROR, GAP, OK, PUSH, STATE, decode_notice, join_bodies, messages_of, pack

@@ -22,7 +22,7 @@ import zchat
 from tests.running import DEADLINE, ROOT, eventually
 from zchat.broker import Broker
 from zchat.broker.core.core import Core
-from zchat.broker.store.commits import Committer
+from zchat.broker.store.sqlite.committer import Committer
 from zchat.wire import STATE, decode_notice, join_bodies, pack
 
 ANY = "tcp://127.0.0.1:*"

@@ -14,7 +14,7 @@ from zchat.broker.core.core import Core
 from zchat.broker.delivery.pipes import Sent
 from zchat.broker.limits import STOP_SECONDS, TURN_FRAMES
 from zchat.broker.settings import Settings
-from zchat.broker.store.base import Append
+from zchat.broker.store.contract import Append
 
 TURN = 0.0002
 """Seconds that a turn takes."""

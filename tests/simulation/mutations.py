@@ -42,7 +42,7 @@ def planted(changes: list[Change]) -> Iterator[None]:
 MUTATIONS: dict[str, list[Change]] = {
     "reply before commit": [
         Change(
-            "zchat.broker.store.sqlite.SqliteStore",
+            "zchat.broker.store.sqlite.store.SqliteStore",
             "append",
             "    self._writing.append((done, decided, size))",
             "    done(decided)\n    self._writing.append((lambda answer: None, decided, size))",
@@ -59,7 +59,7 @@ MUTATIONS: dict[str, list[Change]] = {
     ],
     "resend during the commit": [
         Change(
-            "zchat.broker.store.sqlite.SqliteStore",
+            "zchat.broker.store.sqlite.store.SqliteStore",
             "append",
             "elif self._writing or not self._sound:",
             "elif not self._sound:",
@@ -166,7 +166,7 @@ MUTATIONS: dict[str, list[Change]] = {
         Change("zchat.broker.core.handlers", "bye", "    core.store.forget(session.producer)\n", "")
     ],
     "what was decided kept although its commit failed": [
-        Change("zchat.broker.store.sqlite.SqliteStore", "_answer", "self._ledger = outcome.ledger", "pass")
+        Change("zchat.broker.store.sqlite.store.SqliteStore", "_answer", "self._ledger = outcome.ledger", "pass")
     ],
     "an answer given to the wrong connection": [
         Change("zchat.broker.core.core.Core", "answer_frame", " and session.routing_id == ticket.routing_id", "")

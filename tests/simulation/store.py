@@ -13,14 +13,14 @@ from typing import Any
 
 from tests.simulation.truth import Truth
 from tests.simulation.world import World
-from zchat.broker.store.base import Append, Appended, Failed, Full, Marked, Page, RoomLog, Stored, Trimmed
 from zchat.broker.store.blocks import Block
-from zchat.broker.store.commits import Committer, Forget, Mark, Report, Task, Trim, Write
+from zchat.broker.store.contract import Append, Appended, Failed, Full, Marked, Page, RoomLog, Stored, Trimmed
 from zchat.broker.store.epochs import Epoch
 from zchat.broker.store.ledger import MAX_EPOCH, Ledger, Producer, Room, is_old
 from zchat.broker.store.memory import MemoryStore
-from zchat.broker.store.reads import READY_PAGES, Read, Reader
-from zchat.broker.store.sqlite import SqliteStore
+from zchat.broker.store.sqlite.committer import Committer, Forget, Mark, Report, Task, Trim, Write
+from zchat.broker.store.sqlite.reader import READY_PAGES, Read, Reader
+from zchat.broker.store.sqlite.store import SqliteStore
 
 TRIM_BLOCKS = 3
 """Blocks that one trim removes: few, so that a trim takes several steps."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from tests.broker.store.driver import block
 from tests.simulation.store import Disk, DurableStore
 from tests.simulation.truth import Truth
 from tests.simulation.world import Violation, World
-from tests.store.driver import block
-from zchat.broker.store.base import Failed, Marked, Stored
+from zchat.broker.store.contract import Failed, Marked, Stored
 
 
 class Bench:

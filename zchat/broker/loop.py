@@ -31,7 +31,7 @@ from zchat.broker.limits import (
     TURN_SECONDS,
 )
 from zchat.broker.settings import Settings
-from zchat.broker.store.base import Store
+from zchat.broker.store.contract import Store
 from zchat.broker.store.ledger import now as microseconds
 from zchat.defaults import DEFAULT_URL
 from zchat.errors import AddressError

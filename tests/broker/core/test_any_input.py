@@ -14,7 +14,7 @@ from tests.broker.driver import LateStore, Peer, Picture, World, picture_of
 from zchat.broker.delivery import pusher
 from zchat.broker.limits import EXPIRE_AFTER, NAMES
 from zchat.broker.settings import Settings
-from zchat.broker.store.base import Failed, Trimmed
+from zchat.broker.store.contract import Failed, Trimmed
 from zchat.errors import Malformed
 from zchat.messages import GapReason
 from zchat.wire import COMMANDS, GAP, OK, PUSH, STATE, decode_command, decode_notice, pack

@@ -10,7 +10,7 @@ from tests.broker.driver import LateStore, Notice, Peer, World
 from zchat import names
 from zchat.broker import limits
 from zchat.broker.settings import Settings
-from zchat.broker.store.base import Failed, Full, RoomLog
+from zchat.broker.store.contract import Failed, Full, RoomLog
 from zchat.broker.store.epochs import Epoch
 from zchat.errors import BadName, UsageError
 from zchat.messages import GapReason

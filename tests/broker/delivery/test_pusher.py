@@ -18,7 +18,7 @@ from zchat.broker.limits import (
     RETRY_MAX,
 )
 from zchat.broker.settings import Settings
-from zchat.broker.store.base import Failed, Full
+from zchat.broker.store.contract import Failed, Full
 from zchat.broker.store.memory import MemoryStore
 from zchat.messages import GapReason
 from zchat.wire import OK, PUSH, decode_notice, pack

@@ -12,7 +12,7 @@ from zchat.broker.figures.counters import Counters
 from zchat.broker.limits import EXPIRE_AFTER, RETAIN_EVERY
 from zchat.broker.presence import state_frames
 from zchat.broker.settings import Settings
-from zchat.broker.store.base import Commit, Failed
+from zchat.broker.store.contract import Commit, Failed
 
 
 def a_life(world: World, store: LateStore) -> None:

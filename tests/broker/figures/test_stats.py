@@ -13,7 +13,7 @@ from zchat.broker.figures.counters import Counters
 from zchat.broker.figures.stats import COUNTS
 from zchat.broker.limits import BUSIEST_SHOWN, LAG_EVERY
 from zchat.broker.settings import Settings
-from zchat.broker.store.base import Commit
+from zchat.broker.store.contract import Commit
 from zchat.wire import join_bodies, pack
 
 MANUAL = (ROOT / "docs" / "command.md").read_text(encoding="utf-8")

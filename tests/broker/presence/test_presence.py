@@ -8,7 +8,7 @@ from tests.broker.driver import LateStore, Peer, World
 from zchat.broker import limits
 from zchat.broker.limits import EXPIRE_AFTER, MEMBERS_PAGE, REJOIN_SECONDS, STATE_EVERY
 from zchat.broker.settings import Settings
-from zchat.broker.store.base import Failed, Full, RoomLog
+from zchat.broker.store.contract import Failed, Full, RoomLog
 from zchat.broker.store.epochs import Epoch
 from zchat.broker.store.memory import MemoryStore
 from zchat.wire import OK, TYPING_EVERY, TYPING_FOR

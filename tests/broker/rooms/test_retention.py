@@ -7,7 +7,7 @@ import pytest
 from tests.broker.driver import Peer, World
 from zchat.broker.limits import RETAIN_EVERY
 from zchat.broker.settings import Settings
-from zchat.broker.store.base import TRIM_BLOCKS, Failed, Trimmed
+from zchat.broker.store.contract import TRIM_BLOCKS, Failed, Trimmed
 from zchat.broker.store.memory import MemoryStore
 from zchat.wire import OK
 

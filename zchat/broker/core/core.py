@@ -42,7 +42,7 @@ from zchat.broker.rooms.directory import Directory
 from zchat.broker.rooms.retention import Retention
 from zchat.broker.rooms.session import Session
 from zchat.broker.settings import Settings
-from zchat.broker.store.base import Commit, RoomLog, Store
+from zchat.broker.store.contract import Commit, RoomLog, Store
 from zchat.names import fold
 from zchat.wire import COMMANDS, END, ERROR, MAX_FRAME, OK, MalformedCommand, decode_command, pack
 

@@ -19,7 +19,7 @@ from zchat.broker.core.replies import Ticket, member_of, refuse_if_overloaded, s
 from zchat.broker.figures.stats import stats
 from zchat.broker.rooms.room import Member, Room
 from zchat.broker.rooms.session import Session
-from zchat.broker.store import base
+from zchat.broker.store import contract
 from zchat.events import Gap
 from zchat.messages import GapReason, Position
 from zchat.names import check_name, fold
@@ -147,17 +147,17 @@ def send(core: Core, ticket: Ticket, name: str, number: int, bodies: bytes) -> N
     core.pending += 1
     room.pending += 1
     core.store.append(
-        base.Append(room.name, session.producer, number, session.user, bodies, count),
+        contract.Append(room.name, session.producer, number, session.user, bodies, count),
         partial(_appended, core, ticket, room, number),
     )
 
 
-def _appended(core: Core, ticket: Ticket, room: Room, number: int, outcome: base.Appended) -> None:
+def _appended(core: Core, ticket: Ticket, room: Room, number: int, outcome: contract.Appended) -> None:
     core.pending -= 1
     room.pending -= 1
     answer: tuple[int, int, int] | errors.Refused
     match outcome:
-        case base.Stored(block, epoch):
+        case contract.Stored(block, epoch):
             core.notes.well("storing")
             core.counters.blocks += 1
             core.counters.messages += block.last - block.first + 1
@@ -167,16 +167,16 @@ def _appended(core: Core, ticket: Ticket, room: Room, number: int, outcome: base
             if room.direct:
                 core.updates.grew(room)
             answer = block.first, block.timestamp, epoch
-        case base.Duplicate(first, _, timestamp):
+        case contract.Duplicate(first, _, timestamp):
             core.counters.duplicates += 1
             answer = first, timestamp, room.epochs.at(first)
-        case base.OutOfSequence(expected):
+        case contract.OutOfSequence(expected):
             answer = errors.OutOfOrder(f"block {number} is out of order: go back to {expected}", detail=expected)
-        case base.ForgottenProducer():
+        case contract.ForgottenProducer():
             answer = errors.Forgotten(f"block {number} is of a producer not known here: begin again at 1")
-        case base.Full(reason):
+        case contract.Full(reason):
             answer = errors.Busy(f"{reason}; try again later")
-        case base.Failed(reason):
+        case contract.Failed(reason):
             core.notes.trouble("storing", reason)
             answer = errors.StoreFailed(f"the broker could not store it: {reason}; try again later")
     core.answers.append((ticket, answer))  # all of them, so that they go out in the order of the blocks
@@ -209,13 +209,13 @@ def _page(
     upto: int,
     end: int,
     limit: int,
-    page: base.Page | base.Full | base.Failed,
+    page: contract.Page | contract.Full | contract.Failed,
 ) -> None:
     core.pending -= 1
-    if core.pipes.overloaded and not isinstance(page, base.Failed):
-        page = base.Full("too many answers wait to be sent")
+    if core.pipes.overloaded and not isinstance(page, contract.Failed):
+        page = contract.Full("too many answers wait to be sent")
     match page:
-        case base.Page(blocks):
+        case contract.Page(blocks):
             core.notes.well("reading history")
             if not blocks and upto < end:  # trimmed meanwhile: what is kept begins further on
                 core.pending += 1
@@ -228,9 +228,9 @@ def _page(
             more = upto < end and upto - after < limit and bool(blocks)
             head = (room.name, room.epochs.at(upto), after, upto, more)
             core.answer_frame(ticket, encode_page(ticket.request or 0, head, [block.data for block in blocks]))
-        case base.Full(reason):
+        case contract.Full(reason):
             core.refuse(ticket, errors.Busy(f"{reason}; try again later"))
-        case base.Failed(reason):
+        case contract.Failed(reason):
             core.notes.trouble("reading history", reason)
             core.refuse(ticket, errors.StoreFailed(f"the broker could not read it: {reason}; try again later"))
 

@@ -9,7 +9,7 @@ from zchat import errors
 from zchat.broker import limits
 from zchat.broker.core.replies import Ticket, refuse_if_overloaded, session_of
 from zchat.broker.rooms.room import Room
-from zchat.broker.store import base
+from zchat.broker.store import contract
 from zchat.names import fold
 
 if TYPE_CHECKING:
@@ -37,17 +37,19 @@ def mark(core: Core, ticket: Ticket, name: str, seq: int) -> None:
     core.store.mark(room.name, user, seq, partial(_marked, core, ticket, room, user))
 
 
-def _marked(core: Core, ticket: Ticket, room: Room, user: str, outcome: base.Marked | base.Full | base.Failed) -> None:
+def _marked(
+    core: Core, ticket: Ticket, room: Room, user: str, outcome: contract.Marked | contract.Full | contract.Failed
+) -> None:
     core.pending -= 1
     match outcome:
-        case base.Marked(seq):
+        case contract.Marked(seq):
             core.notes.well("storing read marks")
             core.counters.marks += 1
             core.presence.marked(room, user, seq)
             core.answer(ticket, seq)
-        case base.Full(reason):
+        case contract.Full(reason):
             core.refuse(ticket, errors.Busy(f"{reason}; try again later"))
-        case base.Failed(reason):
+        case contract.Failed(reason):
             core.notes.trouble("storing read marks", reason)
             core.refuse(ticket, errors.StoreFailed(f"the broker could not store it: {reason}; try again later"))
 

@@ -28,8 +28,8 @@ from zchat.broker.limits import (
 )
 from zchat.broker.rooms.room import Member, Room, Shared, State
 from zchat.broker.rooms.session import Session
-from zchat.broker.store.base import Failed, Full, Page, Store
 from zchat.broker.store.blocks import Block
+from zchat.broker.store.contract import Failed, Full, Page, Store
 from zchat.errors import Refused, StoreFailed
 from zchat.events import Gap
 from zchat.messages import GapReason

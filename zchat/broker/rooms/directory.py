@@ -7,7 +7,7 @@ from bisect import bisect_left, bisect_right, insort
 from zchat import errors
 from zchat.broker.limits import MAX_ROOMS
 from zchat.broker.rooms.room import Room
-from zchat.broker.store.base import RoomLog
+from zchat.broker.store.contract import RoomLog
 from zchat.names import DIRECT, check_name, direct_users, fold
 
 

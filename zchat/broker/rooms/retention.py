@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from zchat.broker.limits import RETAIN_EVERY
 from zchat.broker.rooms.room import Room
-from zchat.broker.store.base import Failed, Trimmed
+from zchat.broker.store.contract import Failed, Trimmed
 
 if TYPE_CHECKING:
     from zchat.broker.core.core import Core

@@ -9,8 +9,8 @@ from typing import TypeAlias
 from zchat.broker.limits import SHARED_NOTIFICATIONS
 from zchat.broker.presence.roster import Roster
 from zchat.broker.rooms.session import Session
-from zchat.broker.store.base import RoomLog
 from zchat.broker.store.blocks import Block, Blocks
+from zchat.broker.store.contract import RoomLog
 from zchat.broker.store.epochs import Epochs
 from zchat.events import Gap
 from zchat.names import DIRECT, fold

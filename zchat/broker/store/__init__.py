@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from zchat.broker.store.base import Store
+from zchat.broker.store.contract import Store
 from zchat.broker.store.memory import MemoryStore
-from zchat.broker.store.sqlite import SqliteStore
+from zchat.broker.store.sqlite.store import SqliteStore
 from zchat.errors import UsageError
 
 

@@ -9,7 +9,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
-from zchat.broker.store.base import (
+from zchat.broker.store.blocks import Block
+from zchat.broker.store.contract import (
     MAX_MARKS,
     MAX_PRODUCERS,
     PRODUCER_DAY,
@@ -24,7 +25,6 @@ from zchat.broker.store.base import (
     RoomLog,
     Stored,
 )
-from zchat.broker.store.blocks import Block
 from zchat.broker.store.epochs import Epoch, Epochs
 from zchat.wire import encode_block
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from zchat.broker.store.base import (
+from zchat.broker.store.blocks import Blocks
+from zchat.broker.store.contract import (
     CLOSE_SECONDS,
     TRIM_BLOCKS,
     Append,
@@ -19,7 +20,6 @@ from zchat.broker.store.base import (
     Stored,
     Trimmed,
 )
-from zchat.broker.store.blocks import Blocks
 from zchat.broker.store.ledger import Ledger, Room, is_old, now
 
 MAX_ROOM_MESSAGES = 1_000_000

@@ -12,9 +12,9 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import NamedTuple, TypeAlias
 
-from zchat.broker.store import schema
-from zchat.broker.store.base import TRIM_BLOCKS, Commit, Failed, Stored, Trimmed
+from zchat.broker.store.contract import TRIM_BLOCKS, Commit, Failed, Stored, Trimmed
 from zchat.broker.store.ledger import Ledger, Pair, Producer, Room, is_old
+from zchat.broker.store.sqlite import schema
 from zchat.wire import pack
 
 COMMIT_BLOCKS = 1000

@@ -10,9 +10,9 @@ from queue import SimpleQueue
 from threading import Semaphore, Thread
 from typing import NamedTuple
 
-from zchat.broker.store.base import Failed, Page
 from zchat.broker.store.blocks import Block
-from zchat.broker.store.schema import key
+from zchat.broker.store.contract import Failed, Page
+from zchat.broker.store.sqlite.schema import key
 
 READY_PAGES = 32
 """Pages read ahead of `poll`: enough to keep the thread busy, 32 MiB of the largest at most."""

@@ -10,8 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from zchat.broker.store import schema
-from zchat.broker.store.base import (
+from zchat.broker.store.contract import (
     CLOSE_SECONDS,
     Append,
     Appended,
@@ -25,10 +24,11 @@ from zchat.broker.store.base import (
     Stored,
     Trimmed,
 )
-from zchat.broker.store.commits import Answer, Committer, Forget, Mark, Outcome, Trim, pairs_of, write_of
 from zchat.broker.store.ledger import MAX_SEQ, Decided, Ledger, MarkDecided, now
-from zchat.broker.store.lock import FileLock
-from zchat.broker.store.reads import Read, Reader
+from zchat.broker.store.sqlite import schema
+from zchat.broker.store.sqlite.committer import Answer, Committer, Forget, Mark, Outcome, Trim, pairs_of, write_of
+from zchat.broker.store.sqlite.lock import FileLock
+from zchat.broker.store.sqlite.reader import Read, Reader
 from zchat.errors import StoreError, UsageError
 
 QUEUE_BLOCKS = 10_000

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.store.driver import ALICE, BOB, EVERYTHING, Clock, Driver, block
+from tests.broker.store.driver import ALICE, BOB, EVERYTHING, Clock, Driver, block
 from zchat.broker.store import open_store
-from zchat.broker.store.base import (
+from zchat.broker.store.contract import (
     PRODUCER_DAY,
     RESULTS,
     Appended,
@@ -25,7 +25,7 @@ from zchat.broker.store.base import (
     Trimmed,
 )
 from zchat.broker.store.memory import MemoryStore
-from zchat.broker.store.sqlite import SqliteStore
+from zchat.broker.store.sqlite.store import SqliteStore
 from zchat.errors import UsageError
 from zchat.messages import Message
 
@@ -319,7 +319,7 @@ def test_trimming_removes_what_is_older_than_a_time(store: Driver) -> None:
 
 
 def test_trimming_goes_in_small_steps(store: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("memory", "commits"):
+    for module in ("memory", "sqlite.committer"):
         monkeypatch.setattr(f"zchat.broker.store.{module}.TRIM_BLOCKS", 2)
     for number in range(1, 7):
         store.stored(number, f"{number}")

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.store.driver import Clock, Driver
+from tests.broker.store.driver import Clock, Driver
 from zchat.broker.store import memory
 from zchat.broker.store.blocks import BLOCK_COST
 from zchat.broker.store.memory import MemoryStore

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgpack
 
-from zchat.broker.store.base import PRODUCER_DAY
+from zchat.broker.store.contract import PRODUCER_DAY
 from zchat.broker.store.epochs import MAX_EPOCHS, Epoch
 from zchat.broker.store.ledger import Ledger, Producer, Room
 from zchat.errors import StoreError

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from threading import Event
 
-from tests.store.driver import block
-from zchat.broker.store.base import Appended, Failed, Full, Marked, Stored
-from zchat.broker.store.sqlite import SqliteStore
+from tests.broker.store.driver import block
+from zchat.broker.store.contract import Appended, Failed, Full, Marked, Stored
+from zchat.broker.store.sqlite.store import SqliteStore
 
 IN_FLIGHT = 8
 

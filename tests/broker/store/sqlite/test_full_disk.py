@@ -11,7 +11,7 @@ import pytest
 import zchat
 from tests.running import DEADLINE, eventually
 from zchat.broker import Broker
-from zchat.broker.store.sqlite import SqliteStore
+from zchat.broker.store.sqlite.store import SqliteStore
 
 PAGES = 400
 """What the file may have at first, of 8 KiB: three blocks of a mebibyte, which `send_many` makes."""

@@ -16,10 +16,9 @@ from typing import Any, NoReturn
 import msgpack
 import pytest
 
+from tests.broker.store.driver import ALICE, BOB, DEADLINE, Clock, Driver, block
 from tests.running import ROOT
-from tests.store.driver import ALICE, BOB, DEADLINE, Clock, Driver, block
-from zchat.broker.store import commits, reads, schema, sqlite
-from zchat.broker.store.base import (
+from zchat.broker.store.contract import (
     Appended,
     Duplicate,
     Failed,
@@ -32,7 +31,8 @@ from zchat.broker.store.base import (
 )
 from zchat.broker.store.epochs import MAX_EPOCHS
 from zchat.broker.store.ledger import Ledger
-from zchat.broker.store.sqlite import SqliteStore
+from zchat.broker.store.sqlite import committer, reader, schema
+from zchat.broker.store.sqlite.store import POLL_PAGES, SqliteStore
 from zchat.errors import StoreError, UsageError
 
 
@@ -66,14 +66,14 @@ class Gate:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.reached = threading.Event()
         self.open = threading.Event()
-        turn = commits.Committer._turn
+        turn = committer.Committer._turn
 
-        def held(committer: commits.Committer, tasks: list[commits.Task]) -> None:
+        def held(committer: committer.Committer, tasks: list[committer.Task]) -> None:
             self.reached.set()
             assert self.open.wait(DEADLINE)
             turn(committer, tasks)
 
-        monkeypatch.setattr(commits.Committer, "_turn", held)
+        monkeypatch.setattr(committer.Committer, "_turn", held)
 
 
 @pytest.fixture
@@ -344,7 +344,7 @@ def test_a_read_that_fails_says_why(store: Driver, path: Path) -> None:
     assert store.texts() == ["a"]
 
 
-@pytest.mark.parametrize(("thread", "step"), [(commits.Committer, "_trim"), (reads.Reader, "_read")])
+@pytest.mark.parametrize(("thread", "step"), [(committer.Committer, "_trim"), (reader.Reader, "_read")])
 def test_a_thread_that_dies_is_told_of_and_the_store_still_closes(
     store: Driver, monkeypatch: pytest.MonkeyPatch, thread: type, step: str
 ) -> None:
@@ -384,14 +384,14 @@ def test_what_arrives_during_a_commit_goes_into_the_next_one_together(
     store: Driver, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
-    commit = commits.Committer._commit
+    commit = committer.Committer._commit
 
-    def counted(committer: commits.Committer, connection: sqlite3.Connection, tasks: list[commits.Task]) -> None:
+    def counted(committer: committer.Committer, connection: sqlite3.Connection, tasks: list[committer.Task]) -> None:
         sizes.append(len(tasks))
         commit(committer, connection, tasks)
 
-    monkeypatch.setattr(commits.Committer, "_commit", counted)
-    monkeypatch.setattr(commits, "COMMIT_BLOCKS", 20)
+    monkeypatch.setattr(committer.Committer, "_commit", counted)
+    monkeypatch.setattr(committer, "COMMIT_BLOCKS", 20)
     answers: list[Appended] = []
     store.store.append(block(1, "1"), answers.append)
     assert gate.reached.wait(DEADLINE)
@@ -403,7 +403,7 @@ def test_what_arrives_during_a_commit_goes_into_the_next_one_together(
 
 
 def test_a_commit_takes_no_more_than_its_bytes(store: Driver, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commits, "COMMIT_BYTES", 1000)
+    monkeypatch.setattr(committer, "COMMIT_BYTES", 1000)
     answers: list[Appended] = []
     for number in range(1, 5):
         store.store.append(block(number, "x" * 600), answers.append)
@@ -416,7 +416,7 @@ def test_a_commit_takes_no_more_than_its_bytes(store: Driver, gate: Gate, monkey
 def test_more_blocks_than_may_wait_are_refused_at_once(
     store: Driver, gate: Gate, monkeypatch: pytest.MonkeyPatch, bound: str, value: int
 ) -> None:
-    monkeypatch.setattr(sqlite, bound, value)
+    monkeypatch.setattr(f"zchat.broker.store.sqlite.store.{bound}", value)
     answers: list[Appended] = []
     for number in range(1, 4):
         store.store.append(block(number, "x" * 10), answers.append)
@@ -444,8 +444,8 @@ def test_marks_wait_for_their_commit_and_the_last_of_those_in_it_stands(store: D
 def test_more_marks_than_may_wait_are_refused_at_once_and_blocks_are_not(
     store: Driver, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "QUEUE_MARKS", 2)
-    monkeypatch.setattr(sqlite, "QUEUE_BLOCKS", 2)
+    monkeypatch.setattr("zchat.broker.store.sqlite.store.QUEUE_MARKS", 2)
+    monkeypatch.setattr("zchat.broker.store.sqlite.store.QUEUE_BLOCKS", 2)
     answers: list[Any] = []
     store.store.append(block(1, *"abc"), answers.append)
     for seq in (1, 2):
@@ -464,8 +464,8 @@ def test_more_marks_than_may_wait_are_refused_at_once_and_blocks_are_not(
 def test_more_reads_or_trims_than_may_wait_are_refused_at_once(
     store: Driver, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "QUEUE_READS", 1)
-    monkeypatch.setattr(sqlite, "QUEUE_TRIMS", 1)
+    monkeypatch.setattr("zchat.broker.store.sqlite.store.QUEUE_READS", 1)
+    monkeypatch.setattr("zchat.broker.store.sqlite.store.QUEUE_TRIMS", 1)
     answers: list[Any] = []
     store.store.append(block(1, "a"), answers.append)
     for _ in range(2):
@@ -479,25 +479,25 @@ def test_more_reads_or_trims_than_may_wait_are_refused_at_once(
 def test_more_pages_than_are_read_ahead_all_come(store: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
     store.say("a")
     pages: list[object] = []
-    for _ in range(3 * reads.READY_PAGES):
+    for _ in range(3 * reader.READY_PAGES):
         store.store.read("General", 0, 9, 9, pages.append)
-    store.wait(lambda: len(pages) == 3 * reads.READY_PAGES)
+    store.wait(lambda: len(pages) == 3 * reader.READY_PAGES)
     assert all(isinstance(page, Page) and page.blocks for page in pages)
 
 
 def test_one_poll_hands_over_a_bounded_number_of_pages_and_asks_for_another(store: Driver) -> None:
     store.say("a")
     pages: list[object] = []
-    for _ in range(2 * sqlite.POLL_PAGES):
+    for _ in range(2 * POLL_PAGES):
         store.store.read("General", 0, 9, 9, pages.append)
     end = time.monotonic() + DEADLINE
-    while len(store.store._reads._pages) < 2 * sqlite.POLL_PAGES:  # type: ignore[attr-defined]
+    while len(store.store._reads._pages) < 2 * POLL_PAGES:  # type: ignore[attr-defined]
         assert time.monotonic() < end
     store._woken.clear()
     store.store.poll()
-    assert len(pages) == sqlite.POLL_PAGES
+    assert len(pages) == POLL_PAGES
     assert store._woken.is_set()
-    store.wait(lambda: len(pages) == 2 * sqlite.POLL_PAGES)
+    store.wait(lambda: len(pages) == 2 * POLL_PAGES)
 
 
 def test_closing_commits_and_answers_what_was_appended(store: Driver) -> None:
@@ -524,11 +524,11 @@ def test_closing_commits_and_answers_every_mark(store: Driver) -> None:
 def test_closing_answers_every_read_and_trim(store: Driver) -> None:
     store.say(*"abc")
     answers: list[object] = []
-    for _ in range(3 * reads.READY_PAGES):
+    for _ in range(3 * reader.READY_PAGES):
         store.store.read("General", 0, 9, 9, answers.append)
     store.store.trim("General", 1, 0, answers.append)
     store.store.close()
-    assert len(answers) == 3 * reads.READY_PAGES + 1
+    assert len(answers) == 3 * reader.READY_PAGES + 1
 
 
 def test_closing_does_not_wait_for_a_disk_that_hangs(store: Driver, gate: Gate, path: Path) -> None:
@@ -564,7 +564,7 @@ def test_a_closed_store_is_one_file_and_a_lock(store: Driver, path: Path) -> Non
 def test_a_long_log_is_copied_into_the_file_as_it_grows(
     store: Driver, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(commits, "CHECKPOINT_BYTES", 100_000)
+    monkeypatch.setattr(committer, "CHECKPOINT_BYTES", 100_000)
     for number in range(1, 51):
         store.stored(number, "x" * 20_000)
     assert path.stat().st_size > 500_000
@@ -618,7 +618,10 @@ def test_a_producer_of_long_ago_is_removed_from_the_file(store: Driver, path: Pa
 
 def test_everything_acknowledged_survives_a_kill(path: Path) -> None:
     writer = subprocess.Popen(
-        [sys.executable, "-m", "tests.store.writer", str(path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "tests.broker.store.sqlite.writer", str(path)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert writer.stdout
     with writer.stdout as output:
@@ -816,7 +819,7 @@ def test_places_that_can_not_hold_a_store_are_refused_with_a_reason(tmp_path: Pa
 
 OPENS = """
 import os, sys
-from zchat.broker.store.sqlite import SqliteStore
+from zchat.broker.store.sqlite.store import POLL_PAGES, SqliteStore
 from zchat.errors import StoreError
 
 if os.geteuid() == 0:  # who may write everywhere

@@ -7,19 +7,8 @@ from collections.abc import Callable
 from threading import Event
 from typing import Any
 
-from zchat.broker.store.base import (
-    Append,
-    Appended,
-    Failed,
-    Full,
-    Marked,
-    Page,
-    RoomLog,
-    Store,
-    Stored,
-    Trimmed,
-)
 from zchat.broker.store.blocks import Block
+from zchat.broker.store.contract import Append, Appended, Failed, Full, Marked, Page, RoomLog, Store, Stored, Trimmed
 from zchat.messages import Message
 from zchat.wire import encode_body, join_bodies, messages_of, unpack
 
