@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from zchat.broker.loop import FIELDS
-from zchat.cli.show import INDENT, harmless, json_line
+from zchat.cli.text.message_lines import INDENT, harmless, json_line
 
 LEVELS = ("debug", "info", "warning", "error")
 

@@ -9,16 +9,16 @@ from typing import Any
 import click
 
 from zchat import __version__
-from zchat.cli.broker import broker
-from zchat.cli.client import client
+from zchat.cli.commands.broker import broker
+from zchat.cli.commands.client import client
+from zchat.cli.commands.members import members
+from zchat.cli.commands.rooms import rooms
+from zchat.cli.commands.send import send
+from zchat.cli.commands.stats import stats
+from zchat.cli.commands.tail import tail
+from zchat.cli.commands.top import top
 from zchat.cli.failures import WRONG_USAGE, Program
 from zchat.cli.logs import log_level
-from zchat.cli.members import members
-from zchat.cli.rooms import rooms
-from zchat.cli.send import send
-from zchat.cli.stats import stats
-from zchat.cli.tail import tail
-from zchat.cli.top import top
 
 
 @click.group(

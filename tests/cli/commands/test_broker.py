@@ -1,0 +1,269 @@
+"""`zchat broker`: what it tells, what it keeps, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+import zmq
+from click.testing import CliRunner
+
+import zchat as library
+from tests.running import DEADLINE, Running, Start, Zchat, eventually
+from zchat.broker import Broker
+from zchat.cli.commands import broker as command
+from zchat.cli.main import program
+from zchat.wire import STATE, decode_notice, pack
+
+DAY = 86_400_000_000
+"""Microseconds."""
+
+
+def address(running: Running) -> str:
+    """Return where a broker that was started listens, once it does."""
+    found = re.search(r"^zchat broker at (tcp://127\.0\.0\.1:\d+)$", running.until("clients: about"), re.MULTILINE)
+    assert found
+    return found[1]
+
+
+def kept(url: str) -> range:
+    """Return the seqs that can be read in General."""
+    with library.Client(url, user="reader") as client:
+        (general,) = (room for room in client.rooms() if room.name == "General")
+    return range(general.first, general.last + 1)
+
+
+def test_a_log_goes_to_standard_error(start: Start) -> None:
+    running = start("broker", "--bind", "tcp://127.0.0.1:*", "--store", "memory:", "--log-level", "debug")
+    running.until("clients: about")
+    running.process.terminate()
+    assert running.end() == 0
+    assert re.search(r"INFO zchat\.broker: listening at tcp", running.errors)
+
+
+def test_the_broker_tells_where_it_is_and_how_to_chat(start: Start, tmp_path: Path) -> None:
+    store = f"sqlite:{tmp_path / 'chat.db'}"
+    running = start("broker", "--bind", "tcp://127.0.0.1:*", "--store", store, "--room", "Only", "--fixed-rooms")
+    text = running.until("clients: about")
+    url = re.search(r"^zchat broker at (tcp://127\.0\.0\.1:\d+)$", text, re.MULTILINE)
+    assert url
+    assert f"store: {store} (kept: everything)\n" in text
+    assert re.search(rf"^chat with: (zchat|\S+ -m zchat) client --connect {re.escape(url[1])}$", text, re.MULTILINE)
+    assert "names are claims: there are no keys" in text
+    assert "has that name's direct rooms and read marks" in text
+    told = CliRunner().invoke(program, ["rooms", "--connect", url[1], "--user", "alice"])
+    assert [line.split()[0] for line in told.stdout.splitlines()] == ["ROOM", "Only"]
+    told = CliRunner().invoke(program, ["send", "--connect", url[1], "--user", "alice", "Other", "hi"])
+    assert told.exit_code == 1
+    assert "Other" in told.stderr
+    running.process.terminate()
+    assert running.end() == 0
+    assert running.errors == ""
+
+
+def test_metrics_are_served_where_the_broker_says(start: Start) -> None:
+    running = start("broker", "--bind", "tcp://127.0.0.1:*", "--store", "memory:", "--metrics", "127.0.0.1:*")
+    found = re.search(
+        r"^metrics: (http://127\.0\.0\.1:\d+/metrics) \(open to .*\)$", running.until("clients: about"), re.M
+    )
+    assert found
+    with urlopen(found[1], timeout=DEADLINE) as answer:
+        assert b"\nzchat_sessions 0.0\n" in answer.read()
+    running.process.terminate()
+    assert running.end() == 0
+    assert running.errors == ""
+
+
+def test_without_prometheus_client_metrics_say_what_to_install(start: Start) -> None:
+    program = "import sys; sys.modules['prometheus_client'] = None; from zchat.cli.main import main; main(sys.argv[1:])"
+    options = "broker --bind tcp://127.0.0.1:* --store memory:"
+    running = start(shell=f'"$1" -c "{program}" {options} --metrics 127.0.0.1:0')
+    assert running.end() == 1
+    assert running.text == ""
+    assert running.errors == "zchat: metrics want the package prometheus-client: pip install 'zchat[metrics]'\n"
+    running = start(shell=f'exec "$1" -c "{program}" {options}')
+    running.until("clients: about")
+    running.process.terminate()
+    assert running.end() == 0
+
+
+@pytest.mark.parametrize(
+    ("place", "code", "why"),
+    [
+        ("9556", 2, "'9556' is not HOST:PORT, as in 127.0.0.1:9556"),
+        ("127.0.0.1:65536", 2, "has the port '65536': ports are 1 to 65535, or \\* for any free one"),
+        ("192.0.2.1:9556", 1, "metrics can't be served at 192.0.2.1:9556 .* use an address of this machine"),
+    ],
+)
+def test_a_place_where_metrics_cant_be_served_is_told_in_one_line(
+    zchat: Zchat, place: str, code: int, why: str
+) -> None:
+    done = zchat("broker", "--bind", "tcp://127.0.0.1:*", "--store", "memory:", "--metrics", place)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert re.fullmatch(rf"zchat: .*{why}.*\n", done.stderr)
+
+
+def test_a_room_tells_names_up_to_the_number_asked_for(start: Start) -> None:
+    url = address(start("broker", "--bind", "tcp://127.0.0.1:*", "--store", "memory:", "--names", "0"))
+    told = None
+    with zmq.Context() as context, context.socket(zmq.DEALER) as alice:
+        alice.linger = 0
+        alice.connect(url)
+        alice.send(pack(("hello", 1, 1, 1, "alice", b"p" * 16, b"t" * 16, 0, 1)))
+        alice.send(pack(("join", 2, "General", 1, None, 0, True)))
+        while told is None and alice.poll(int(DEADLINE * 1000)):
+            notice = decode_notice(alice.recv())
+            told = notice[2] if notice[0] == STATE else None
+    assert told == [["General", True, 1, None, 0, 0]]
+
+
+def test_the_default_store_is_in_the_users_data_folder(start: Start, tmp_path: Path) -> None:
+    running = start("broker", "--bind", "tcp://127.0.0.1:*", XDG_DATA_HOME=str(tmp_path / "data"))
+    running.until("clients: about")
+    running.process.terminate()
+    assert running.end() == 0
+    assert (tmp_path / "data" / "zchat" / "zchat.db").exists()
+
+
+def shopping_list(path: Path) -> None:
+    path.write_text("this is a shopping list and no database at all " * 100)
+
+
+def database_of_another(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE purchases (what, price)")
+
+
+def file_of_a_newer_zchat(path: Path) -> None:
+    with Broker("tcp://127.0.0.1:*", store=f"sqlite:{path}"):
+        pass
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 1000")
+
+
+@pytest.mark.parametrize(
+    ("make", "store", "why"),
+    [
+        (Path.mkdir, "chat.db", "is a folder"),
+        (shopping_list, "chat.db/below.db", "Not a directory"),
+        (shopping_list, "chat.db", "file is not a database"),
+        (database_of_another, "chat.db", "is a database of another program; give the store a file of its own"),
+        (file_of_a_newer_zchat, "chat.db", "was written by a newer zchat .* upgrade zchat or use another file"),
+    ],
+)
+def test_a_store_that_cant_be_opened_is_told_in_one_line_and_left_alone(
+    zchat: Zchat, tmp_path: Path, make: Callable[[Path], object], store: str, why: str
+) -> None:
+    path = tmp_path / "chat.db"
+    make(path)
+    before = path.read_bytes() if path.is_file() else b""
+    done = zchat("broker", "--bind", "tcp://127.0.0.1:*", "--store", f"sqlite:{tmp_path / store}")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(rf"zchat: .*{why}.*\n", done.stderr)
+    assert not path.is_file() or path.read_bytes() == before
+
+
+def test_the_command_to_chat_with_is_one_that_the_shell_finds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("sys.argv", [".venv/bin/zchat", "broker"])
+    assert command._program() == ".venv/bin/zchat"
+    monkeypatch.setattr("sys.argv", ["/somewhere/zchat/__main__.py", "broker"])
+    monkeypatch.setattr("sys.executable", "/my tools/python")
+    assert command._program() == "'/my tools/python' -m zchat"
+    (tmp_path / "zchat").touch(0o755)
+    assert command._program() == "zchat"
+
+
+@pytest.mark.parametrize("data", [Path("/dev/null"), Path("/proc")], ids=str)
+def test_a_data_folder_that_cant_be_made_is_named_with_the_option_that_helps(zchat: Zchat, data: Path) -> None:
+    done = zchat("broker", "--bind", "tcp://127.0.0.1:*", XDG_DATA_HOME=str(data))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(rf"zchat: {data}/zchat can't be made .*--store sqlite:PATH\n", done.stderr)
+
+
+def test_a_store_that_is_no_ordinary_file_is_refused_and_nothing_is_left_beside_it(
+    zchat: Zchat, tmp_path: Path
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    done = zchat("broker", "--bind", "tcp://127.0.0.1:*", "--store", f"sqlite:{pipe}")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(rf"zchat: {pipe} is no ordinary file.*\n", done.stderr)
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
+def test_an_address_in_use_is_told(zchat: Zchat, broker: Broker) -> None:
+    done = zchat("broker", "--bind", broker.url, "--store", "memory:")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(rf"zchat: {re.escape(broker.url)} is in use.*\n", done.stderr)
+
+
+# -- retention ---------------------------------------------------------------------------------------
+
+
+def test_retain_messages_keeps_the_newest(start: Start, tmp_path: Path) -> None:
+    store = f"sqlite:{tmp_path / 'chat.db'}"
+    running = start("broker", "--bind", "tcp://127.0.0.1:*", "--store", store, "--retain-messages", "10")
+    url = address(running)
+    assert f"store: {store} (kept: the last 10 messages of a room)\n" in running.text
+    with library.Client(url, user="bob") as client:
+        general = client.join("General")
+        for number in range(1, 41):
+            general.send(number)
+        eventually(lambda: kept(url) == range(31, 41), "thirty are gone")
+        assert [message.body for message in client.history("General")] == list(range(31, 41))
+
+
+def test_retain_days_keeps_what_is_younger(start: Start, tmp_path: Path) -> None:
+    path = tmp_path / "chat.db"
+    store = f"sqlite:{path}"
+    with Broker("tcp://127.0.0.1:*", store=store) as broker, library.Client(broker.url, user="bob") as client:
+        general = client.join("General")
+        for number in range(1, 5):
+            general.send(number)
+    with closing(sqlite3.connect(path)) as connection, connection:  # two of them were said days ago
+        connection.execute("UPDATE blocks SET timestamp = timestamp - ? WHERE first <= 2", (3 * DAY,))
+    options = ("--bind", "tcp://127.0.0.1:*", "--store", store)
+    week = start("broker", *options, "--retain-days", "7")
+    url = address(week)
+    assert "(kept: 7 days)\n" in week.text
+    assert kept(url) == range(1, 5)
+    week.process.terminate()
+    assert week.end() == 0
+    url = address(start("broker", *options, "--retain-days", "2.5"))
+    eventually(lambda: kept(url) == range(3, 5), "what is older is gone")
+
+
+# -- signals -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("store", ["memory:", "sqlite:{}/chat.db"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_the_broker_within_two_seconds(
+    start: Start, tmp_path: Path, number: signal.Signals, store: str
+) -> None:
+    running = start("broker", "--bind", "tcp://127.0.0.1:*", "--store", store.format(tmp_path))
+    url = address(running)
+    with ExitStack() as stack:
+        clients = [stack.enter_context(library.Client(url, user=f"bob{each}")) for each in range(20)]
+        for client in clients:
+            client.join("General")
+        clients[0].join("General").send_many(["x" * 1000] * 5000)
+        began = time.monotonic()
+        running.process.send_signal(number)
+        assert running.process.wait(DEADLINE) == 0
+        assert time.monotonic() - began < 2
+        assert running.end() == 0
+        assert running.errors == ""
+        for client in clients:
+            events = client.events(timeout=DEADLINE)
+            assert any(isinstance(event, library.Disconnected) for event in events)  # not after a silence, but told
+            client.close(timeout=0)

@@ -1,0 +1,189 @@
+"""`zchat send` says exactly what is stored when it is cut short, and shows its progress on a terminal only."""
+
+from __future__ import annotations
+
+import array
+import fcntl
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import pytest
+
+import zchat
+from tests.mortal import Mortal
+from tests.running import DEADLINE, ZCHAT, Start, Zchat, eventually
+from zchat.broker import Broker
+from zchat.cli.progress_line import meter_line
+
+OUTCOME = re.compile(
+    r"zchat: (?:interrupted: |.*; )([\d,]+) lines? stored \(up to seq ([\d,]+) in General\)"
+    r"(?:, the next ([\d,]+) sent without an answer \(.*\))?, the rest not\n"
+)
+
+
+def numbers(told: str) -> tuple[int, int, int]:
+    match = OUTCOME.fullmatch(told)
+    assert match, told
+    stored, last, unanswered = (int((number or "0").replace(",", "")) for number in match.groups())
+    return stored, last, unanswered
+
+
+def count(url: str) -> int:
+    with zchat.Client(url, user="looker") as client:
+        newest = client.history("General", limit=1, timeout=DEADLINE)
+        return newest[-1].seq if newest else 0
+
+
+def has_more_than(url: str, messages: int) -> None:
+    eventually(lambda: count(url) > messages, "lines are stored")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stream_that_is_interrupted_tells_where_to_go_on(
+    start: Start, broker: Broker, number: int, code: int
+) -> None:
+    with zchat.Client(broker.url, user="bob") as bob:
+        bob.join("General").send("before")
+    running = start(shell='seq 100000000 | exec "$@" send General', traced=False, PYTHONUNBUFFERED="")
+    has_more_than(broker.url, 10_000)
+    [sender] = [
+        int(pid)
+        for pid in os.listdir("/proc")
+        if pid.isdigit() and command_of(pid)[1:3] == ["-m", "zchat"] and broker.url in environment_of(pid)
+    ]
+    os.kill(sender, number)
+    assert running.end() == code
+    stored, last, unanswered = numbers(running.errors)
+    assert unanswered == 0, "its answers were waited for"
+    assert stored > 10_000
+    assert last == stored + 1 == count(broker.url), "one was there before"
+    with zchat.Client(broker.url, user="looker") as client:
+        assert client.history("General", limit=1)[0].body == str(stored)
+
+
+def command_of(pid: str) -> list[str]:
+    try:
+        return Path("/proc", pid, "cmdline").read_text().split("\0")
+    except OSError:
+        return []
+
+
+def environment_of(pid: str) -> str:
+    try:
+        return Path("/proc", pid, "environ").read_text()
+    except OSError:
+        return ""
+
+
+def test_lines_in_flight_at_a_broker_that_stands_still_are_told_apart(start: Start, tmp_path: Path) -> None:
+    with Mortal(f"sqlite:{tmp_path / 'z.db'}") as mortal:
+        running = start("send", "General", traced=False, ZCHAT_URL=mortal.url)
+        running.write("one\ntwo\n")
+        has_more_than(mortal.url, 1)
+        mortal.freeze()
+        running.write("three\n")
+        running.write("four\n")
+        eventually(lambda: unread_by(running.process.pid) == 0, "it has read them")
+        eventually(lambda: unread_at(mortal.url) > 0, "something of them waits at the broker")
+        running.process.send_signal(signal.SIGINT)
+        assert running.process.wait(DEADLINE) == 130
+        mortal.thaw()
+        running.end()
+        stored, last, unanswered = numbers(running.errors)
+        assert (stored, last) == (2, 2)
+        assert unanswered in (1, 2), "the second may have been read and not sent"
+
+
+def unread_at(url: str) -> int:
+    """Return the bytes that wait to be read from connections to an address, as the kernel tells them."""
+    port = int(url.rpartition(":")[2])
+    waiting = 0
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, local, _, _, queues, *_ = line.split()
+        if int(local.rpartition(":")[2], 16) == port:
+            waiting += int(queues.rpartition(":")[2], 16)
+    return waiting
+
+
+def unread_by(pid: int) -> int:
+    """Return the bytes that wait in the pipe of a process's standard input."""
+    waiting = array.array("i", [0])
+    with open(f"/proc/{pid}/fd/0", "rb", buffering=0) as pipe:
+        fcntl.ioctl(pipe, termios.FIONREAD, waiting)
+    return waiting[0]
+
+
+def test_a_broker_that_is_killed_for_good_leaves_a_true_count(start: Start, tmp_path: Path) -> None:
+    with Mortal(f"sqlite:{tmp_path / 'z.db'}") as mortal:
+        running = start(shell='seq 100000000 | "$@" send General', ZCHAT_URL=mortal.url)
+        has_more_than(mortal.url, 10_000)
+        mortal.kill()
+        assert running.end() == 1
+        stored, last, unanswered = numbers(running.errors)
+        assert stored == last > 10_000
+        mortal.start()
+        assert stored <= count(mortal.url) <= stored + unanswered
+
+
+def test_one_message_that_fails_is_told_to_be_not_stored(zchat: Zchat) -> None:
+    done = zchat("send", "General", "x" * (120 << 10), *["y" * (120 << 10)] * 9)
+    assert done.returncode == 1
+    assert re.fullmatch(r"zchat: a message has .* bytes at most.*; the message is not stored\n", done.stderr)
+
+
+def on_a_terminal(broker: Broker, *options: str, seconds: float) -> str:
+    """Return what `send` writes on a terminal while lines come for some seconds."""
+    terminal, its = pty.openpty()
+    try:
+        environment = os.environ | {"ZCHAT_URL": broker.url, "ZCHAT_USER": "alice"}
+        process = subprocess.Popen(
+            [*ZCHAT, "send", *options, "General"], stdin=subprocess.PIPE, stderr=its, env=environment
+        )
+        os.close(its)
+        assert process.stdin
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            process.stdin.write(b"line\n" * 1000)
+            process.stdin.flush()
+        process.stdin.close()
+        assert process.wait(DEADLINE) == 0
+        told = b""
+        try:
+            while data := os.read(terminal, 1 << 16):
+                told += data
+        except OSError:  # the other side is closed
+            pass
+        return told.decode()
+    finally:
+        os.close(terminal)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="terminals differ at their end")
+def test_progress_is_one_line_on_a_terminal_and_gone_in_the_end(broker: Broker) -> None:
+    shown = on_a_terminal(broker, seconds=2)
+    lines = re.findall(r"\r([\d,]+ stored, [\d,]+/s)", shown)
+    assert 1 <= len(lines) <= 20, shown
+    assert "\n" not in shown
+    width = max(map(len, re.split(r"[\r\b]", shown)))
+    assert width < 40
+    assert shown.endswith("\r" + " " * len(lines[-1]) + "\r")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="terminals differ at their end")
+def test_what_is_done_soon_or_wants_no_progress_shows_none(broker: Broker) -> None:
+    assert on_a_terminal(broker, seconds=0) == ""
+    assert on_a_terminal(broker, "--no-progress", seconds=1.5) == ""
+
+
+def test_the_line_of_progress_fits_a_terminal_of_any_width() -> None:
+    assert meter_line(1_234_567, 310_123.4, 80) == "1,234,567 messages stored, 310,000 a second"
+    assert meter_line(1_234_567, 310_123.4, 40) == "1,234,567 stored, 310,000/s"
+    assert meter_line(1_234_567, 9_876.4, 12) == "1,234,567"
+    assert all(len(meter_line(10**9, 123_456, columns)) < columns for columns in range(1, 100))

@@ -1,0 +1,1 @@
+"""What `zchat client` is made of."""

@@ -1,0 +1,245 @@
+"""The foot of a chat's screen: what waits to be stored, the line being typed, the status line."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from prompt_toolkit.application import Application
+from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.filters import Condition, has_focus
+from prompt_toolkit.history import InMemoryHistory
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.key_binding.bindings.completion import display_completions_like_readline
+from prompt_toolkit.keys import Keys
+from prompt_toolkit.layout import BufferControl, ConditionalContainer, FormattedTextControl, HSplit, Layout, Window
+from prompt_toolkit.layout.dimension import Dimension
+from prompt_toolkit.widgets import SearchToolbar
+
+from zchat.cli.chat.completion import ChatCompleter
+from zchat.cli.chat.conversation import Chat
+from zchat.cli.chat.outbox import Outbox
+from zchat.cli.chat.status import ROOM_CELLS, status_line
+from zchat.cli.chat.typed_lines import Entered
+from zchat.cli.failures import INTERRUPTED
+from zchat.cli.text.colours import rows
+from zchat.cli.text.message_lines import INDENT, Display, counted, cut, harmless
+from zchat.messages import Message
+
+LINES_WAITING = 100
+"""Lines that may wait to be done before Enter takes no more: while a broker doesn't answer, say."""
+
+LINES_PASTED = 1_000
+"""Lines of a paste that are said each by itself at most; for more there is `zchat send`."""
+
+ROWS = 8
+"""Rows of the text being typed that are seen: most of a small screen stays for what others say."""
+
+FOOT = 3
+"""Rows that a page of history leaves: for the line being typed, the status, and one to know the place by."""
+
+WAITING_SHOWN = 3
+"""Messages shown that wait to be stored; of more how many they are."""
+
+NOTICE_SECONDS = 4.0
+"""Seconds that a notice stands in for the status line: long enough to be read."""
+
+REFRESH_SECONDS = 1.0
+"""Seconds after which the status line is drawn anew: how many are here isn't told by an event each time."""
+
+
+class Editor:
+    """Take lines from the keyboard into `lines`. The event loop's thread.
+
+    `left` is what the program exits with, once Ctrl-C or a signal has ended the chat.
+    """
+
+    def __init__(self, chat: Chat, outbox: Outbox) -> None:
+        self._chat = chat
+        self._outbox = outbox
+        self._pasted = ""
+        self._notice = ""
+        self._noticed_at = 0.0
+        self.lines = Entered()
+        self.left: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._buffer = Buffer(
+            completer=ChatCompleter(chat), history=InMemoryHistory(), multiline=True, on_text_changed=self._changed
+        )
+        search = SearchToolbar(text_if_not_searching="")
+        waiting = Window(FormattedTextControl(self._waiting), dont_extend_height=True)
+        text = Window(
+            BufferControl(self._buffer, search_buffer_control=search.control, preview_search=True),
+            height=Dimension(min=1, max=ROWS),
+            get_line_prefix=self._prefix,
+            wrap_lines=True,
+            dont_extend_height=True,
+        )
+        status = Window(FormattedTextControl(self._status), height=1, style="reverse")
+        some_wait = Condition(lambda: bool(outbox.waiting or self.lines.waiting))
+        self.app: Application[None] = Application(
+            Layout(HSplit([ConditionalContainer(waiting, some_wait), text, search, status]), text),
+            key_bindings=self._keys(),
+            erase_when_done=True,
+            refresh_interval=REFRESH_SECONDS,
+        )
+        chat.changed = outbox.changed = self.app.invalidate
+
+    @property
+    def width(self) -> int:
+        """Return the terminal's columns."""
+        return self.app.output.get_size().columns
+
+    def fits(self, messages: list[Message]) -> int:
+        """Return how many of the last messages fit above the foot of the screen, one at least. Any thread."""
+        left = self.app.output.get_size().rows - FOOT
+        display = Display()
+        count = 0
+        for message in reversed(messages):
+            left -= len(rows(display.message(message), self.width))
+            if left < 0:
+                break
+            count += 1
+        return max(1, count)
+
+    # -- what is seen ------------------------------------------------------------------------------
+
+    def _waiting(self) -> str:
+        drafts, entered = self._outbox.waiting, self.lines.waiting
+        lines = [f"… #{harmless(draft.room.name)}: {harmless(draft.text)}" for draft in drafts[:WAITING_SHOWN]]
+        lines += [f"… {harmless(line)}" for line in entered[: WAITING_SHOWN - len(lines)]]
+        more = len(drafts) + len(entered) - len(lines)
+        if more:
+            lines.append(f"… and {more:,} more wait")
+        return "\n".join(cut(line, self.width) for line in lines)
+
+    def _prefix(self, line: int, part: int) -> str:
+        if line or part:
+            return INDENT
+        return f"{cut(harmless(self._chat.current or 'no room'), ROOM_CELLS)}> "
+
+    def _status(self) -> str:
+        if self._pasted:
+            return self._question()
+        status = self._chat.status
+        if self._notice and status.connected and time.monotonic() - self._noticed_at < NOTICE_SECONDS:
+            return cut(self._notice, self.width)
+        return status_line(status, self.width)
+
+    def _note(self, text: str) -> None:
+        self._notice = text
+        self._noticed_at = time.monotonic()
+
+    def _question(self) -> str:
+        lines = counted(len(self._pasted_lines()), "line")
+        long = f"{lines} pasted. Enter: one message, l: each by itself, Esc: none"
+        return long if len(long) <= self.width else cut(f"{lines}: Enter one, l each, Esc none", self.width)
+
+    # -- what is typed -----------------------------------------------------------------------------
+
+    def _changed(self, buffer: Buffer) -> None:
+        self._notice = ""
+        self._chat.typed(buffer.text)
+
+    def _keys(self) -> KeyBindings:
+        keys = KeyBindings()
+        asking = Condition(lambda: bool(self._pasted))
+        writing = has_focus(self._buffer) & ~asking
+        empty = Condition(lambda: not self._buffer.text)
+
+        @keys.add("enter", filter=writing)
+        def _(event: KeyPressEvent) -> None:
+            self._enter()
+
+        @keys.add("escape", "enter", filter=writing)
+        def _(event: KeyPressEvent) -> None:
+            self._buffer.insert_text("\n")
+
+        @keys.add("tab", filter=writing)
+        def _(event: KeyPressEvent) -> None:
+            display_completions_like_readline(event)
+
+        @keys.add("c-c", filter=writing)
+        @keys.add("<sigint>")
+        def _(event: KeyPressEvent) -> None:
+            self.leave(INTERRUPTED)
+
+        @keys.add("c-d", filter=empty & writing)
+        def _(event: KeyPressEvent) -> None:
+            self.lines.end()
+
+        @keys.add("c-o", filter=writing)
+        @keys.add("c-z", filter=writing)
+        @keys.add("escape", "#", filter=writing)
+        def _(event: KeyPressEvent) -> None:
+            """Do nothing: elsewhere these keys take the line away, or write themselves into it."""
+
+        @keys.add(Keys.BracketedPaste, filter=writing)
+        def _(event: KeyPressEvent) -> None:
+            self._paste(event.data)
+
+        @keys.add("enter", filter=asking)
+        def _(event: KeyPressEvent) -> None:
+            self._buffer.insert_text(self._pasted)
+            self._pasted = ""
+
+        @keys.add("l", filter=asking)
+        def _(event: KeyPressEvent) -> None:
+            self._say_each()
+
+        @keys.add("escape", filter=asking, eager=True)
+        @keys.add("c-c", filter=asking)
+        @keys.add("c-g", filter=asking)
+        def _(event: KeyPressEvent) -> None:
+            self._pasted = ""
+
+        @keys.add(Keys.Any, filter=asking)
+        @keys.add(Keys.BracketedPaste, filter=asking)
+        def _(event: KeyPressEvent) -> None:
+            event.app.output.bell()
+
+        return keys
+
+    def leave(self, code: int) -> None:
+        """End the chat at once; the program exits with `code`."""
+        if not self.left.done():
+            self.left.set_result(code)
+
+    def _enter(self) -> None:
+        """Take the line, unless too many wait to be done."""
+        line = self._buffer.text
+        if not line.strip():
+            self._buffer.reset()
+        elif self._have_place(1):
+            self._buffer.append_to_history()
+            self._buffer.reset()
+            self.lines.put(line)
+
+    def _have_place(self, lines: int) -> bool:
+        waiting = len(self.lines.waiting)
+        if waiting and waiting + lines > LINES_WAITING:
+            self._note(f"{counted(waiting, 'line')} of yours wait to be done: press Enter again later")
+            return False
+        self._notice = ""
+        return True
+
+    def _paste(self, text: str) -> None:
+        """Put what is pasted into the line; ask first if it is many."""
+        text = text.replace("\r\n", "\n").replace("\r", "\n").strip("\n")
+        if "\n" in text:
+            self._pasted = text
+        else:
+            self._buffer.insert_text(text)
+
+    def _pasted_lines(self) -> list[str]:
+        return [line for line in self._pasted.split("\n") if line.strip()]
+
+    def _say_each(self) -> None:
+        """Say each line of a paste by itself; one that begins with / is no command."""
+        lines = self._pasted_lines()
+        if len(lines) > LINES_PASTED:
+            self._pasted = ""
+            self._note(f"more than {LINES_PASTED:,} lines: zchat send ROOM < FILE says them")
+        elif self._have_place(len(lines)):
+            self._pasted = ""
+            for line in lines:
+                self.lines.put(f"/{line}" if line.startswith("/") else line)

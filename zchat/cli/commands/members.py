@@ -1,0 +1,35 @@
+"""`zchat members`: who is in a room."""
+
+from __future__ import annotations
+
+import click
+
+from zchat.cli.connection import connect
+from zchat.cli.failures import room_named
+from zchat.cli.options import check_room, connecting
+from zchat.cli.text.message_lines import harmless, json_line, local_time, table
+
+
+@click.command(short_help="List who is in a room.")
+@click.argument("room", callback=check_room)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line: user, since, typing.")
+@connecting
+def members(url: str, user: str | None, room: str, as_json: bool) -> None:
+    """List who is in ROOM, which must exist, and since when. Asking doesn't make you a member.
+
+    \b
+    Examples:
+      zchat members General
+      zchat members @bob                    the direct room that you have with bob
+      zchat members General --json | jq -r .user
+
+    Times are local; in JSON, since is in microseconds since 1970 (UTC), and typing is true or false.
+    """
+    with connect(url, user) as client, room_named(room):
+        found = client.members(room)
+    if as_json:
+        lines = [json_line({"user": each.user, "since": each.since, "typing": each.typing}) for each in found]
+    else:
+        rows = [(harmless(each.user), local_time(each.since)) for each in found]
+        lines = table([("USER", "SINCE"), *rows])
+    click.echo("\n".join(lines), nl=bool(lines))

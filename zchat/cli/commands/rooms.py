@@ -1,0 +1,35 @@
+"""`zchat rooms`: what rooms there are."""
+
+from __future__ import annotations
+
+import click
+
+from zchat.cli.connection import connect
+from zchat.cli.options import connecting
+from zchat.cli.text.message_lines import harmless, json_line, table
+
+
+@click.command(short_help="List the rooms.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line: name, members, first, last, unread.")
+@connecting
+def rooms(url: str, user: str | None, as_json: bool) -> None:
+    """List the rooms and your direct ones, how many people are in them, and how many messages can be read.
+
+    UNREAD is how many of them are new to you, in rooms that you have read before.
+
+    \b
+    Examples:
+      zchat rooms
+      zchat rooms --json | jq -r .name
+    """
+    with connect(url, user) as client:
+        found = client.rooms()
+    if as_json:
+        lines = [json_line(room._asdict()) for room in found]
+    else:
+        rows = [
+            (harmless(room.name), str(room.members), str(room.last - room.first + 1), str(room.unread or ""))
+            for room in found
+        ]
+        lines = table([("ROOM", "MEMBERS", "MESSAGES", "UNREAD"), *rows])
+    click.echo("\n".join(lines), nl=bool(lines))

@@ -1,0 +1,118 @@
+"""`zchat stats`: what the broker counts."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterable
+
+import click
+
+from zchat.cli.connection import connect
+from zchat.cli.options import connecting
+from zchat.cli.text.message_lines import cells, cut, harmless, json_line, local_time, table
+from zchat.messages import Histogram, Stats
+
+GAP = 2
+"""Columns between two cells of a table."""
+
+HALF, MOST = 0.5, 0.99
+"""Shares of the values of a histogram for which the bounds are shown."""
+
+
+@click.command(short_help="Show what the broker counts.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object: counts, refused, lagging, times, busiest.")
+@connecting
+def stats(url: str, user: str | None, as_json: bool) -> None:
+    """Show what the broker has counted since its start, how much it holds, what takes how long, and who is busy.
+
+    \b
+    Examples:
+      zchat stats
+      zchat stats --json | jq .counts.deferred
+    """
+    with connect(url, user) as client:
+        found = client.stats()
+    if as_json:
+        click.echo(json_line(_fields(found)))
+        return
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    click.echo("\n".join(shown(found, width)))
+
+
+def shown(found: Stats, width: int) -> list[str]:
+    """Return the figures as lines of `width` columns at most; 0: as long as they are."""
+    lines = _two_columns(_rows(found), width)
+    return [*lines, "", *_busiest(found, width)] if found.busiest else lines
+
+
+def _fields(found: Stats) -> dict[str, object]:
+    return {
+        "counts": found.counts,
+        "refused": found.refused,
+        "lagging": [{"room": room, "user": who, "messages": messages} for room, who, messages in found.lagging],
+        "times": {name: histogram._asdict() for name, histogram in found.times.items()},
+        "busiest": [
+            {"room": name, "members": members, "messages": messages, "deliveries": deliveries}
+            for name, members, messages, deliveries in found.busiest
+        ],
+    }
+
+
+def _rows(found: Stats) -> Iterable[tuple[str, str]]:
+    for name, number in found.counts.items():
+        yield harmless(name).replace("_", " "), _count(name, number)
+    for name, histogram in found.times.items():
+        for share in (HALF, MOST):
+            yield f"{harmless(name).replace('_', ' ')}: {share:.0%} up to", _bound(name, histogram, share)
+    for code, number in sorted(found.refused.items()):
+        yield f"refused: {harmless(code)}", f"{number:,}"
+    for room, who, messages in found.lagging:
+        yield f"behind in {harmless(room)}: {harmless(who)}", f"{messages:,}"
+
+
+def _count(name: str, number: int) -> str:
+    if name == "started":
+        return local_time(number)
+    if name in ("uptime", "interval"):
+        return f"{number / 1_000_000:,.1f} s"
+    return f"{number:,}"
+
+
+def _bound(name: str, histogram: Histogram, share: float) -> str:
+    bound = histogram.quantile(share)
+    unit = "" if name.endswith("_bytes") else " µs"
+    if bound is None:
+        return f"over {histogram.bounds[-1]:,}{unit}" if histogram.total and histogram.bounds else "-"
+    return f"{bound:,}{unit}"
+
+
+def _two_columns(rows: Iterable[tuple[str, str]], width: int) -> list[str]:
+    """Return names at the left and values at the right edge; a name is cut for its own value alone."""
+    rows = list(rows)
+    whole = max(cells(name) for name, _ in rows) + GAP + max(len(value) for _, value in rows) if rows else 0
+    edge = min(width or whole, whole)
+    lines = []
+    for name, value in rows:
+        left = cut(name, edge - GAP - len(value))
+        lines.append(left + " " * (edge - cells(left) - len(value)) + value)
+    return lines
+
+
+def _busiest(found: Stats, width: int) -> list[str]:
+    seconds = max(found.counts.get("interval", 0) / 1_000_000, 0.001)
+    rows = [("HERE", "STORED/S", "SENT/S")]
+    rows += [
+        (f"{room.members:,}", f"{room.messages / seconds:,.1f}", f"{room.deliveries / seconds:,.1f}")
+        for room in found.busiest
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    left = width - sum(widths) - GAP * len(widths)
+    names = ["ROOM", *(_fitting(harmless(room.name), left, width) for room in found.busiest)]
+    numbers = ([cell.rjust(most) for cell, most in zip(row, widths, strict=True)] for row in rows)
+    return table((name, *row) for name, row in zip(names, numbers, strict=True))
+
+
+def _fitting(name: str, left: int, width: int) -> str:
+    """Return a name as it fits into the columns that are left; whole where no terminal's width is known (0)."""
+    return cut(name, left) if width else name

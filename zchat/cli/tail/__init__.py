@@ -1,0 +1,1 @@
+"""What `zchat tail` is made of."""

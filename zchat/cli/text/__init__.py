@@ -1,0 +1,1 @@
+"""How messages and names are shown on a terminal or written to a pipe."""

@@ -1,0 +1,1 @@
+"""What `zchat top` is made of."""

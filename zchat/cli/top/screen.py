@@ -1,0 +1,85 @@
+"""`zchat top` on a terminal: a screen of its own, drawn anew with each look and whenever its size changes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import suppress
+
+from prompt_toolkit.application import Application, get_app
+from prompt_toolkit.formatted_text import StyleAndTextTuples
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.layout import FormattedTextControl, Layout, Window
+
+from zchat import Client
+from zchat.cli.text.message_lines import padded
+from zchat.cli.top.dashboard import Watched
+from zchat.cli.top.polling import looks
+from zchat.errors import ZchatError
+
+
+def run(client: Client, watched: Watched, every: float, count: int | None) -> None:
+    """Show what a broker tells until `q` or Ctrl-C, or `count` times (None: for ever).
+
+    Raises:
+        KeyboardInterrupt: it was Ctrl-C.
+        Refused, ProtocolError: why the client has ended.
+    """
+    os.environ.setdefault("PROMPT_TOOLKIT_NO_CPR", "1")  # a whole screen needn't ask where the cursor is
+    if asyncio.run(_watch(client, watched, every, count)):
+        raise KeyboardInterrupt
+
+
+async def _watch(client: Client, watched: Watched, every: float, count: int | None) -> bool:
+    """Return whether it was Ctrl-C that ended it."""
+    screen = _screen(watched)
+    looking: list[asyncio.Task[None]] = []
+
+    def look() -> None:
+        for number, found in enumerate(looks(client, every), 1):
+            watched.take(found)
+            screen.invalidate()
+            if number == count:
+                return
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if screen.future is not None and not screen.future.done():
+            screen.exit(result=False)
+
+    def begin() -> None:
+        looking.append(asyncio.create_task(asyncio.to_thread(look)))
+        looking[0].add_done_callback(ended)
+
+    interrupted = await screen.run_async(pre_run=begin)
+    if looking[0].done():
+        await looking[0]  # raises what ended it, if something did
+    await asyncio.to_thread(client.close, 0)
+    with suppress(ZchatError):  # it is closed
+        await looking[0]
+    return interrupted
+
+
+def _screen(watched: Watched) -> Application[bool]:
+    keys = KeyBindings()
+
+    @keys.add("q")
+    @keys.add("Q")
+    def leave(event: KeyPressEvent) -> None:
+        event.app.exit(result=False)
+
+    @keys.add("c-c")
+    @keys.add("<sigint>")
+    def interrupt(event: KeyPressEvent) -> None:
+        event.app.exit(result=True)
+
+    def text() -> StyleAndTextTuples:
+        size = get_app().output.get_size()
+        found: StyleAndTextTuples = []
+        for line in watched.lines(size.columns, size.rows):
+            style = "" if not line.heading else "bold" if found else "reverse"
+            found.append((style, padded(line.text, size.columns) if style else line.text))
+            found.append(("", "\n"))
+        return found[:-1]
+
+    window = Window(FormattedTextControl(text), always_hide_cursor=True)
+    return Application(Layout(window), key_bindings=keys, full_screen=True)
