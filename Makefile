@@ -36,10 +36,10 @@ check: $(VENV)/installed-dev
 	$(BIN)/coverage report
 
 simulate: $(VENV)/installed-dev
-	@$(BIN)/python -m tests.simulation.run $(if $(FIRST),--first $(FIRST)) $(if $(SEED),--seed $(SEED),$(if $(SECONDS),--seconds $(SECONDS),--seeds $(or $(SEEDS),100)))
+	@$(BIN)/python -m tests.promises.simulation.run $(if $(FIRST),--first $(FIRST)) $(if $(SEED),--seed $(SEED),$(if $(SECONDS),--seconds $(SECONDS),--seeds $(or $(SEEDS),100)))
 
 soak: $(VENV)/installed-dev
-	@$(BIN)/python -m tests.faults.soak --minutes $(or $(MINUTES),10)
+	@$(BIN)/python -m tests.promises.faults.soak --minutes $(or $(MINUTES),10)
 
 format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import scenarios
+from tests.promises.faults import scenarios
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="processes are stopped by SIGSTOP")
 

@@ -6,18 +6,18 @@ from contextlib import ExitStack
 from typing import NamedTuple
 from unittest.mock import patch
 
-from tests.simulation.actor import Actor
-from tests.simulation.broker import Broker
-from tests.simulation.checks import check_core, check_empty, require
-from tests.simulation.client import Client
-from tests.simulation.faults import DISASTERS, FAULTS, Fault
-from tests.simulation.network import Network
-from tests.simulation.peer import Peer
-from tests.simulation.state import check_invited, check_marks, check_pictures, check_presence, versions
-from tests.simulation.store import Disk
-from tests.simulation.talk import talk
-from tests.simulation.truth import Truth
-from tests.simulation.world import Violation, World
+from tests.promises.simulation.actor import Actor
+from tests.promises.simulation.broker import Broker
+from tests.promises.simulation.checks import check_core, check_empty, require
+from tests.promises.simulation.client import Client
+from tests.promises.simulation.faults import DISASTERS, FAULTS, Fault
+from tests.promises.simulation.network import Network
+from tests.promises.simulation.peer import Peer
+from tests.promises.simulation.state import check_invited, check_marks, check_pictures, check_presence, versions
+from tests.promises.simulation.store import Disk
+from tests.promises.simulation.talk import talk
+from tests.promises.simulation.truth import Truth
+from tests.promises.simulation.world import Violation, World
 from zchat.broker.limits import EXPIRE_AFTER
 from zchat.broker.settings import Settings
 from zchat.messages import START

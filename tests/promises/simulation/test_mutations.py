@@ -6,8 +6,8 @@ from functools import cache
 
 import pytest
 
-from tests.simulation.mutations import MUTATIONS, planted
-from tests.simulation.simulation import Simulation
+from tests.promises.simulation.mutations import MUTATIONS, planted
+from tests.promises.simulation.simulation import Simulation
 
 SEEDS = 1_000
 """Seeds within which each must be caught."""

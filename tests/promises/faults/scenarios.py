@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from tests.faults.audit import Verdict
-from tests.faults.fleet import Fleet, check_file
-from tests.faults.processes import DEADLINE, Memory, Served, resume, suspend
-from tests.faults.proxy import Proxy
+from tests.promises.faults.audit import Verdict
+from tests.promises.faults.fleet import Fleet, check_file
+from tests.promises.faults.processes import DEADLINE, Memory, Served, resume, suspend
+from tests.promises.faults.proxy import Proxy
 
 BETWEEN = 20_000
 """Messages that flow between two faults at least."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.replay.log import SERVER, Act, Come, Go, Join, Leave, Line, Rename, Say, Step, acts, steps, user_of
+from tests.promises.replay.log import SERVER, Act, Come, Go, Join, Leave, Line, Rename, Say, Step, acts, steps, user_of
 from zchat.names import MAX_CHARACTERS, check_name
 
 OTHER_BREAKS = "\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import NamedTuple
 
-from tests.simulation.world import Violation
+from tests.promises.simulation.world import Violation
 from zchat.broker.store.blocks import Block
 from zchat.messages import GapReason
 from zchat.wire import ID_BYTES, unpack

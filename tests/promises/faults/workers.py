@@ -13,8 +13,8 @@ import msgpack
 import zmq
 
 import zchat
-from tests.faults.audit import Stream, text_of
-from tests.faults.processes import DEADLINE, Pipe
+from tests.promises.faults.audit import Stream, text_of
+from tests.promises.faults.processes import DEADLINE, Pipe
 
 ROOM = "General"
 

@@ -11,9 +11,9 @@ from sqlite3 import connect
 from types import TracebackType
 
 import zchat
-from tests.faults.audit import Stream, Verdict, audit_log
-from tests.faults.processes import DEADLINE, Served, Worker
-from tests.faults.workers import ROOM, pester, publish, pulse, read
+from tests.promises.faults.audit import Stream, Verdict, audit_log
+from tests.promises.faults.processes import DEADLINE, Served, Worker
+from tests.promises.faults.workers import ROOM, pester, publish, pulse, read
 
 SIZE = 80
 """Characters of a message."""

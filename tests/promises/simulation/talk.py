@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.simulation.checks import require
-from tests.simulation.client import Client
+from tests.promises.simulation.checks import require
+from tests.promises.simulation.client import Client
 from zchat.names import direct_name, fold
 from zchat.wire import TYPING_FOR
 
 if TYPE_CHECKING:
-    from tests.simulation.simulation import Simulation
+    from tests.promises.simulation.simulation import Simulation
 
 SOON = 1.0
 """Seconds within which everybody knows: the simulated disk and network take a tenth of it."""

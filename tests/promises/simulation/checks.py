@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.simulation.world import Violation
+from tests.promises.simulation.world import Violation
 from zchat.broker.core.core import Core
 from zchat.broker.delivery import pusher as delivery
 from zchat.broker.limits import FENCED, MAX_MEMBERSHIPS, MAX_REQUESTS

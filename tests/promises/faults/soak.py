@@ -1,6 +1,6 @@
 """The long form: every scenario again and again for some minutes, a line of figures a round.
 
-python -m tests.faults.soak --minutes 10
+python -m tests.promises.faults.soak --minutes 10
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
-from tests.faults import scenarios
-from tests.faults.scenarios import Figures
+from tests.promises.faults import scenarios
+from tests.promises.faults.scenarios import Figures
 from zchat.broker.limits import EXPIRE_AFTER
 
 RESTARTS = 10

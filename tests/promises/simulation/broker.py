@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 
-from tests.simulation.checks import check_core
-from tests.simulation.network import Network
-from tests.simulation.state import Shown
-from tests.simulation.store import Disk, DurableStore, VolatileStore
-from tests.simulation.truth import Truth
-from tests.simulation.world import World
+from tests.promises.simulation.checks import check_core
+from tests.promises.simulation.network import Network
+from tests.promises.simulation.state import Shown
+from tests.promises.simulation.store import Disk, DurableStore, VolatileStore
+from tests.promises.simulation.truth import Truth
+from tests.promises.simulation.world import World
 from zchat.broker.core.core import Core
 from zchat.broker.delivery.pipes import Sent
 from zchat.broker.limits import STOP_SECONDS, TURN_FRAMES

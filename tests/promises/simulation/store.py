@@ -11,8 +11,8 @@ from queue import SimpleQueue
 from threading import Semaphore
 from typing import Any
 
-from tests.simulation.truth import Truth
-from tests.simulation.world import World
+from tests.promises.simulation.truth import Truth
+from tests.promises.simulation.world import World
 from zchat.broker.store.blocks import Block
 from zchat.broker.store.contract import Append, Appended, Failed, Full, Marked, Page, RoomLog, Stored, Trimmed
 from zchat.broker.store.epochs import Epoch

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.faults.proxy import Proxy
+from tests.promises.faults.proxy import Proxy
 
 DEADLINE = 10.0
 

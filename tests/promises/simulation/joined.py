@@ -6,10 +6,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from tests.simulation.checks import require
-from tests.simulation.state import Told
-from tests.simulation.truth import Stream
-from tests.simulation.world import Violation
+from tests.promises.simulation.checks import require
+from tests.promises.simulation.state import Told
+from tests.promises.simulation.truth import Stream
+from tests.promises.simulation.world import Violation
 from zchat.client.inbox import Chunk, Reading
 from zchat.events import Gap
 from zchat.messages import Position
@@ -17,7 +17,7 @@ from zchat.protocol.membership import Membership, Person
 from zchat.protocol.roster import Picture
 
 if TYPE_CHECKING:
-    from tests.simulation.client import Client
+    from tests.promises.simulation.client import Client
 
 
 class _Picture(Picture):

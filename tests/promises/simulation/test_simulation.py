@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
+from tests.promises.simulation.faults import DISASTERS, FAULTS
+from tests.promises.simulation.simulation import CLIENTS, MESSAGES, MIN_FAULTS, Report, Simulation
 from tests.running import ROOT
-from tests.simulation.faults import DISASTERS, FAULTS
-from tests.simulation.simulation import CLIENTS, MESSAGES, MIN_FAULTS, Report, Simulation
 
 SEEDS = 20
 FIRST = 0
@@ -43,7 +43,7 @@ def test_a_seed_runs_the_same_way_each_time() -> None:
 
 
 def test_a_seed_runs_the_same_way_in_another_process() -> None:
-    code = f"from tests.simulation.simulation import Simulation; print(Simulation({FIRST}).run().trace)"
+    code = f"from tests.promises.simulation.simulation import Simulation; print(Simulation({FIRST}).run().trace)"
     traces = {
         subprocess.run(
             [sys.executable, "-c", code],

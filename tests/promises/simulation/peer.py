@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.simulation.checks import require
-from tests.simulation.network import Dealer, Network
-from tests.simulation.truth import Stream, Truth, producer_of
-from tests.simulation.world import World
+from tests.promises.simulation.checks import require
+from tests.promises.simulation.network import Dealer, Network
+from tests.promises.simulation.truth import Stream, Truth, producer_of
+from tests.promises.simulation.world import World
 from zchat.messages import Position
 from zchat.wire import END, ERROR, GAP, OK, PUSH, STATE, VERSION, decode_notice, messages_of, pack
 

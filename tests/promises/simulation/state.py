@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from tests.simulation.truth import Truth
-from tests.simulation.world import Violation
+from tests.promises.simulation.truth import Truth
+from tests.promises.simulation.world import Violation
 from zchat.broker.core.core import Core
 from zchat.events import Crowd, Event, Invited, MemberJoined, MemberLeft, ReadMark, Typing
 from zchat.names import fold
@@ -14,8 +14,8 @@ from zchat.protocol.membership import Person
 from zchat.wire import unpack
 
 if TYPE_CHECKING:
-    from tests.simulation.client import Client
-    from tests.simulation.joined import Joined
+    from tests.promises.simulation.client import Client
+    from tests.promises.simulation.joined import Joined
 
 
 class Told:

@@ -6,12 +6,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from tests.simulation.checks import require
+from tests.promises.simulation.checks import require
 from zchat import errors
 from zchat.wire import pack
 
 if TYPE_CHECKING:
-    from tests.simulation.client import Client
+    from tests.promises.simulation.client import Client
 
 
 class Outgoing:

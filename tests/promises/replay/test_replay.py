@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.replay.log import Come, Go, Say, acts
+from tests.promises.replay.log import Come, Go, Say, acts
 from tests.running import ROOT, ZCHAT, Running
 from zchat import Client, Message, Position
 from zchat.broker import Broker

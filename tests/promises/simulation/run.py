@@ -1,4 +1,7 @@
-"""Run seeds: `python -m tests.simulation.run --seeds 100`, for a time: `--seconds 60`, or one again: `--seed 4711`."""
+"""Run seeds of the simulation.
+
+`python -m tests.promises.simulation.run` with `--seeds 100`, for a time `--seconds 60`, or one again `--seed 4711`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.simulation.simulation import Simulation
+from tests.promises.simulation.simulation import Simulation
 
 DELIVERIES_A_MINUTE = 200_000
 FAULTS_A_MINUTE = 10_000

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 import zchat
-from tests.faults.audit import Stream, Verdict, audit_log, text_of
+from tests.promises.faults.audit import Stream, Verdict, audit_log, text_of
 from zchat import Message
 from zchat.broker import Broker
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
-from tests.simulation.client import Client
-from tests.simulation.network import Connection
+from tests.promises.simulation.client import Client
+from tests.promises.simulation.network import Connection
 
 if TYPE_CHECKING:
-    from tests.simulation.simulation import Simulation
+    from tests.promises.simulation.simulation import Simulation
 
 Fault: TypeAlias = Callable[["Simulation"], bool]
 

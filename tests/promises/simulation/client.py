@@ -6,12 +6,12 @@ from collections import deque
 from random import Random
 from typing import Any
 
-from tests.simulation.calls import Outgoing, Question
-from tests.simulation.checks import require
-from tests.simulation.joined import Joined
-from tests.simulation.network import Dealer, Network
-from tests.simulation.truth import Truth, producer_of
-from tests.simulation.world import World
+from tests.promises.simulation.calls import Outgoing, Question
+from tests.promises.simulation.checks import require
+from tests.promises.simulation.joined import Joined
+from tests.promises.simulation.network import Dealer, Network
+from tests.promises.simulation.truth import Truth, producer_of
+from tests.promises.simulation.world import World
 from zchat import errors
 from zchat.messages import Position
 from zchat.names import fold

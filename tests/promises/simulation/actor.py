@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.simulation.client import Client
+from tests.promises.simulation.client import Client
 from zchat.messages import Position
 from zchat.names import direct_name
 
 if TYPE_CHECKING:
-    from tests.simulation.simulation import Simulation
+    from tests.promises.simulation.simulation import Simulation
 
 USERS = 4
 """Users, of whom some have several sessions."""

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from tests.simulation.world import World
+from tests.promises.simulation.world import World
 from zchat.broker.delivery.pipes import Sent
 
 RETRY = 0.05

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.broker.store.driver import block
-from tests.simulation.store import Disk, DurableStore
-from tests.simulation.truth import Truth
-from tests.simulation.world import Violation, World
+from tests.promises.simulation.store import Disk, DurableStore
+from tests.promises.simulation.truth import Truth
+from tests.promises.simulation.world import Violation, World
 from zchat.broker.store.contract import Failed, Marked, Stored
 
 
