@@ -11,7 +11,9 @@ from typing import Any
 
 from _run import in_turn, options, report, run
 from zchat.messages import Message
-from zchat.wire import MAX_BLOCK_MESSAGES, encode_block, encode_body, join_bodies, messages_of, unpack
+from zchat.wire.blocks import encode_block, encode_body, join_bodies, messages_of
+from zchat.wire.limits import MAX_BLOCK_MESSAGES
+from zchat.wire.values import unpack
 
 COUNT = MAX_BLOCK_MESSAGES
 """Messages made at a time: one full block."""

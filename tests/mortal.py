@@ -14,7 +14,7 @@ from types import TracebackType
 import zmq
 
 from tests.running import DEADLINE, ROOT
-from zchat.wire import pack, unpack
+from zchat.wire.values import pack, unpack
 
 PROGRAM = """
 import sys

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.vectors.load import frame_of, value_of, vectors
-from zchat import names, wire
+from zchat import names
 from zchat.broker import limits
 from zchat.broker.core.core import Core
 from zchat.broker.delivery.pipes import Sent
@@ -21,22 +21,24 @@ from zchat.broker.store.memory import MemoryStore
 from zchat.errors import REFUSALS
 from zchat.messages import GapReason
 from zchat.protocol.port import Welcome
+from zchat.wire import commands, notices, values
+from zchat.wire import limits as wire_limits
 
 DOCUMENT = (Path(__file__).parent.parent / "docs" / "protocol.md").read_text(encoding="utf-8")
 EXCHANGE = DOCUMENT[DOCUMENT.index("<!-- exchange -->") : DOCUMENT.index("<!-- /exchange -->")]
 STEPS = re.findall(r"^([^\n]+) to ([^\n,]+), `(\w+)\.json` ([\w-]+):\n\n```text\n(.*?)```$", EXCHANGE, re.M | re.S)
 
 LIMITS = {
-    "frame": wire.MAX_FRAME,
-    "bodies of a block, without the array's header": wire.MAX_BLOCK_BYTES,
-    "messages of a block": wire.MAX_BLOCK_MESSAGES,
-    "nesting of a body": wire.MAX_DEPTH,
-    "keys of a map that are neither text nor binary": wire.MAX_NUMBER_KEYS,
-    "arrays, maps, keys and ext values in a block's bodies": wire.MAX_NESTED,
+    "frame": wire_limits.MAX_FRAME,
+    "bodies of a block, without the array's header": wire_limits.MAX_BLOCK_BYTES,
+    "messages of a block": wire_limits.MAX_BLOCK_MESSAGES,
+    "nesting of a body": wire_limits.MAX_DEPTH,
+    "keys of a map that are neither text nor binary": wire_limits.MAX_NUMBER_KEYS,
+    "arrays, maps, keys and ext values in a block's bodies": wire_limits.MAX_NESTED,
     "frame of a connection without a session": limits.STRANGER_BYTES,
-    "producer, token": wire.ID_BYTES,
+    "producer, token": wire_limits.ID_BYTES,
     "name": names.MAX_CHARACTERS,
-    "integer": wire.MAX_INT,
+    "integer": wire_limits.MAX_INT,
     "unanswered requests of a session": limits.MAX_REQUESTS,
     "stored blocks of a producer and room that are known as duplicates": contract.RESULTS,
     "mark": limits.MAX_HIGH_WATER_MARK,
@@ -49,8 +51,8 @@ LIMITS = {
     "users of a room of whom names are told, unless set otherwise": limits.NAMES,
     "what that can be set to": limits.MAX_NAMES,
     "read marks of a broker": contract.MAX_MARKS,
-    "time between two words that a user is typing in a room": int(wire.TYPING_EVERY * 1000),
-    "time for which a user types after one": int(wire.TYPING_FOR * 1000),
+    "time between two words that a user is typing in a room": int(wire_limits.TYPING_EVERY * 1000),
+    "time for which a user types after one": int(wire_limits.TYPING_FOR * 1000),
     "time to join rooms again after a greeting": int(limits.REJOIN_SECONDS * 1000),
     "time between two updates of a room": int(limits.STATE_EVERY * 1000),
     "rooms of a session": limits.MAX_MEMBERSHIPS,
@@ -80,18 +82,18 @@ def yes(word: str) -> bool:
 
 def test_the_table_of_commands_is_the_codes() -> None:
     rows = {name: (yes(answered), yes(session)) for name, answered, session in tables(section("## Commands"))[0]}
-    assert rows == {name: (spec.answered, spec.needs_session) for name, spec in wire.COMMANDS.items()}
+    assert rows == {name: (spec.answered, spec.needs_session) for name, spec in commands.COMMANDS.items()}
 
 
-@pytest.mark.parametrize("name", wire.COMMANDS)
+@pytest.mark.parametrize("name", commands.COMMANDS)
 def test_a_commands_fields_are_the_codes(name: str) -> None:
     found = tables(section(f"### {name}"))
     fields = [(field, kind) for field, kind, _ in found[0]] if found else []
-    assert fields == [tuple(field) for field in wire.COMMANDS[name].fields]
+    assert fields == [tuple(field) for field in commands.COMMANDS[name].fields]
 
 
 def test_there_is_a_section_for_each_command_and_no_other() -> None:
-    assert re.findall(r"^### (\w+)$", section("## Commands"), re.M) == list(wire.COMMANDS)
+    assert re.findall(r"^### (\w+)$", section("## Commands"), re.M) == list(commands.COMMANDS)
 
 
 def test_an_update_has_the_elements_that_the_broker_packs() -> None:
@@ -101,12 +103,12 @@ def test_an_update_has_the_elements_that_the_broker_packs() -> None:
     roster = Roster(Room(contract.RoomLog("General", 1, 0, ())), 1)
     for user, crowd in (("alice", False), ("bob", True)):
         roster.enter(user, user, 5)
-        made = wire.unpack(roster.update(0))
+        made = values.unpack(roster.update(0))
         assert (made[3] is None) == crowd
         for (_, kind), value in zip(update, made, strict=True):
-            assert value is None if kind == "array or nil" and crowd else wire._KINDS[kind.split()[0]](value)
+            assert value is None if kind == "array or nil" and crowd else values.KINDS[kind.split()[0]](value)
         for (_, kind), value in [] if crowd else zip(entry, made[3][0], strict=True):
-            assert wire._KINDS[kind](value)
+            assert values.KINDS[kind](value)
 
 
 def test_the_welcome_has_the_elements_that_the_client_takes() -> None:
@@ -116,7 +118,7 @@ def test_the_welcome_has_the_elements_that_the_client_takes() -> None:
 def test_what_the_broker_sends_has_the_shapes_that_the_client_checks() -> None:
     rows = tables(section("## What the broker sends"))[0]
     shapes = {word: tuple(re.findall(r": (uint or nil|uint|str|bool|array)", shape)) for word, shape in rows}
-    assert shapes == wire._NOTICE_SHAPES
+    assert shapes == notices.NOTICE_SHAPES
 
 
 def test_the_table_of_errors_is_the_codes() -> None:
@@ -136,22 +138,22 @@ def test_the_limits_are_the_codes() -> None:
 @pytest.mark.parametrize(
     ("sentence", "value"),
     [
-        (r"(\S+) bytes at most \(1 MiB and 4,096", wire.MAX_FRAME),
+        (r"(\S+) bytes at most \(1 MiB and 4,096", wire_limits.MAX_FRAME),
         (r"names of 1 to (\S+) characters", names.MAX_CHARACTERS),
         (r"A session may have (\S+) requests unanswered", limits.MAX_REQUESTS),
-        (r"one array of 1 to (\S+) elements", wire.MAX_BLOCK_MESSAGES),
-        (r"no map has more than (\S+) keys", wire.MAX_NUMBER_KEYS),
-        (r"header included, have more than (\S+) bytes", wire.MAX_BLOCK_BYTES + 5),
-        (r"there are (\S+) arrays, maps", wire.MAX_NESTED),
+        (r"one array of 1 to (\S+) elements", wire_limits.MAX_BLOCK_MESSAGES),
+        (r"no map has more than (\S+) keys", wire_limits.MAX_NUMBER_KEYS),
+        (r"header included, have more than (\S+) bytes", wire_limits.MAX_BLOCK_BYTES + 5),
+        (r"there are (\S+) arrays, maps", wire_limits.MAX_NESTED),
         (r"frame of more than (\S+) bytes", limits.STRANGER_BYTES),
-        (r"nest (\S+) levels deep", wire.MAX_DEPTH),
+        (r"nest (\S+) levels deep", wire_limits.MAX_DEPTH),
         (r"one of the last (\S+) stored", contract.RESULTS),
         (r"its memory of (\S+) producers", contract.MAX_PRODUCERS),
         (r"remembers the last (\S+) epochs", epochs.MAX_EPOCHS),
         (r"for 1 at least and (\S+) at most", limits.ROOMS_PAGE),
         (r"taken for 1 to (\S+), as that", limits.MEMBERS_PAGE),
-        (r"types from then on for (\S+) s,", wire.TYPING_FOR),
-        (r"not within (\S+) s of the last", wire.TYPING_EVERY),
+        (r"types from then on for (\S+) s,", wire_limits.TYPING_FOR),
+        (r"not within (\S+) s of the last", wire_limits.TYPING_EVERY),
         (r"keeps (\S+) marks", contract.MAX_MARKS),
         (r"from its next greeting on it has (\S+) s", limits.REJOIN_SECONDS),
         (r"tells names of \((\S+) unless", limits.NAMES),

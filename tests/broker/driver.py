@@ -15,7 +15,9 @@ from zchat.broker.settings import Settings
 from zchat.broker.store.contract import Append, Appended, Failed, Full, Marked, Page, RoomLog, Store
 from zchat.broker.store.memory import MemoryStore
 from zchat.messages import Message
-from zchat.wire import END, ERROR, GAP, OK, PUSH, STATE, decode_notice, join_bodies, messages_of, pack
+from zchat.wire.blocks import join_bodies, messages_of
+from zchat.wire.notices import END, ERROR, GAP, OK, PUSH, STATE, decode_notice
+from zchat.wire.values import pack
 
 TURNS = 10_000
 """Turns after which a core that still has something to send is taken to go round in circles."""

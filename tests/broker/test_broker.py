@@ -23,7 +23,9 @@ from tests.running import DEADLINE, ROOT, eventually
 from zchat.broker import Broker
 from zchat.broker.core.core import Core
 from zchat.broker.store.sqlite.committer import Committer
-from zchat.wire import STATE, decode_notice, join_bodies, pack
+from zchat.wire.blocks import join_bodies
+from zchat.wire.notices import STATE, decode_notice
+from zchat.wire.values import pack
 
 ANY = "tcp://127.0.0.1:*"
 BIG = join_bodies([pack("x" * 1_000_000)])

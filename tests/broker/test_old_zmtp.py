@@ -12,7 +12,8 @@ import pytest
 import zchat
 from tests.running import DEADLINE
 from zchat.broker import Broker
-from zchat.wire import join_bodies, pack
+from zchat.wire.blocks import join_bodies
+from zchat.wire.values import pack
 
 MALLORY = "mallory"
 

@@ -21,7 +21,7 @@ from tests.running import DEADLINE, ROOT, eventually
 from zchat.broker import Broker
 from zchat.broker.core import handlers
 from zchat.client.waiting import Answer, Deadline
-from zchat.wire import pack
+from zchat.wire.values import pack
 
 Connect = Callable[..., zchat.Client]
 

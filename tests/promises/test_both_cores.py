@@ -25,7 +25,7 @@ from zchat.messages import Message, Position
 from zchat.protocol.core import ClientCore
 from zchat.protocol.membership import Membership
 from zchat.protocol.port import Welcome
-from zchat.wire import pack
+from zchat.wire.values import pack
 
 NOW = 100.0
 

@@ -21,7 +21,6 @@ import zmq
 import zchat
 from tests.broker.driver import Peer, World
 from tests.running import DEADLINE, ROOT
-from zchat import wire
 from zchat.broker import Broker, limits, loop
 from zchat.broker.core import core
 from zchat.broker.settings import Settings
@@ -32,6 +31,8 @@ from zchat.client import client, inbox, room
 from zchat.protocol import own
 from zchat.protocol.membership import Membership
 from zchat.transport import dealer, receiver
+from zchat.wire import limits as wire_limits
+from zchat.wire import notices, values
 
 PAGE = (ROOT / "docs" / "guarantees.md").read_text(encoding="utf-8")
 REFERENCE = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
@@ -98,11 +99,12 @@ NO_BOUNDS = {
     "protocol.send_queue.NOT_COUNTED",
     "protocol.core.IDLE",
     "client.room.WAITING_COST",
-    "wire.FRAME_OVERHEAD",
-    "wire.ID_BYTES",
-    "wire.MAX_FRAME",
-    "wire.MAX_INT",
-    "wire.VERSION",
+    "wire.hostile.HEADER",
+    "wire.limits.FRAME_OVERHEAD",
+    "wire.limits.ID_BYTES",
+    "wire.limits.MAX_FRAME",
+    "wire.limits.MAX_INT",
+    "wire.limits.VERSION",
 }
 """Numbers that bound nothing a user can meet: paces, marks, sizes made of others."""
 
@@ -129,7 +131,7 @@ def test_the_brokers_socket_has_its_bounds() -> None:
         try:
             assert router.getsockopt(zmq.SNDHWM) == 54 == 2 * (limits.HIGH_WATER_MARK + limits.MAX_REQUESTS + 1)
             assert router.getsockopt(zmq.RCVHWM) == loop.RECEIVE_MARK
-            assert router.getsockopt(zmq.MAXMSGSIZE) == wire.MAX_BLOCK_BYTES + wire.FRAME_OVERHEAD
+            assert router.getsockopt(zmq.MAXMSGSIZE) == wire_limits.MAX_BLOCK_BYTES + wire_limits.FRAME_OVERHEAD
             assert router.getsockopt(zmq.BACKLOG) == loop.BACKLOG
             assert router.getsockopt(zmq.HANDSHAKE_IVL) == loop.HANDSHAKE_MS
             assert router.getsockopt(zmq.HEARTBEAT_IVL) == loop.TRANSPORT_HEARTBEAT_MS
@@ -185,10 +187,10 @@ def test_the_broker_remembers_a_bounded_number_of_replaced_connections(monkeypat
     peer = Peer(world, "bob")
     oldest, *others = [peer.reconnect() for _ in range(4)]
     assert list(world.core.fenced) == others
-    world.receive(others[0], wire.pack(("leave", 1, "General", 1)))
+    world.receive(others[0], values.pack(("leave", 1, "General", 1)))
     assert world.core.counters.fenced == 1
-    world.receive(oldest, wire.pack(("leave", 1, "General", 1)))
-    assert wire.decode_notice(world.port.frames[oldest][-1])[2] == "no_session"
+    world.receive(oldest, values.pack(("leave", 1, "General", 1)))
+    assert notices.decode_notice(world.port.frames[oldest][-1])[2] == "no_session"
 
 
 def test_the_clients_socket_has_its_bounds() -> None:

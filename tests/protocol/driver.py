@@ -14,7 +14,8 @@ from zchat.protocol.core import ClientCore
 from zchat.protocol.membership import Membership
 from zchat.protocol.port import Welcome
 from zchat.protocol.roster import Picture
-from zchat.wire import decode_command, pack, unpack
+from zchat.wire.commands import decode_command
+from zchat.wire.values import pack, unpack
 
 
 class FakePort:

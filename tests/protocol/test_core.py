@@ -14,7 +14,9 @@ from zchat.protocol.core import RETRY_MAX, State
 from zchat.protocol.heartbeat import STALL
 from zchat.protocol.membership import Membership
 from zchat.protocol.send_queue import BLOCKS_IN_FLIGHT
-from zchat.wire import MAX_BLOCK_BYTES, MAX_BLOCK_MESSAGES, MAX_NESTED, array_header, check_bodies, pack
+from zchat.wire.blocks import check_bodies
+from zchat.wire.limits import MAX_BLOCK_BYTES, MAX_BLOCK_MESSAGES, MAX_NESTED
+from zchat.wire.values import array_header, pack
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from zchat.messages import Position
 from zchat.protocol.core import GREET_SECONDS, RETRY_FIRST, RETRY_MAX, STEADY, State
 from zchat.protocol.heartbeat import STALL
 from zchat.protocol.send_queue import BLOCKS_IN_FLIGHT, SWEEP
-from zchat.wire import pack
+from zchat.wire.values import pack
 
 
 @pytest.fixture

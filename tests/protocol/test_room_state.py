@@ -15,7 +15,7 @@ from zchat.messages import GapReason, Message, Position
 from zchat.protocol.membership import Membership, Person
 from zchat.protocol.room_state import MARK_AGAIN, TYPING_EVERY
 from zchat.protocol.roster import RETURN_SECONDS
-from zchat.wire import pack
+from zchat.wire.values import pack
 
 DIRECT = "@alice\nbob"
 

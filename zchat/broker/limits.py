@@ -5,7 +5,7 @@ What counts that a bound was met is in `zchat.broker.figures.counters`.
 
 from __future__ import annotations
 
-from zchat.wire import MAX_BLOCK_BYTES
+from zchat.wire.limits import MAX_BLOCK_BYTES
 
 HIGH_WATER_MARK = 10
 """Notifications that a member may have unanswered: a window that keeps a fast reader busy at 64 KiB each."""

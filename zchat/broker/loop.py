@@ -36,7 +36,7 @@ from zchat.broker.store.ledger import now as microseconds
 from zchat.defaults import DEFAULT_URL
 from zchat.errors import AddressError
 from zchat.transport.alarm import Alarm
-from zchat.wire import MAX_FRAME
+from zchat.wire.limits import MAX_FRAME
 
 log = logging.getLogger("zchat.broker")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from zchat.broker.limits import HIGH_WATER_MARK, MAX_HIGH_WATER_MARK, MAX_MESSAGE, MAX_NAMES, NAMES
 from zchat.errors import UsageError
 from zchat.names import check_name
-from zchat.wire import MAX_BLOCK_BYTES
+from zchat.wire.limits import MAX_BLOCK_BYTES
 
 DEFAULT_ROOMS = ("General", "Technology", "Crypto", "Sports", "Movies")
 """The rooms that a fresh broker has."""

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 
-from zchat.wire import MAX_BLOCK_BYTES
+from zchat.wire.limits import MAX_BLOCK_BYTES
 
 READ = 1 << 16
 """Bytes read from standard input at once: what a pipe holds."""

@@ -22,7 +22,8 @@ from zchat.events import Event
 from zchat.messages import BusyRoom, Histogram, Member, Message, Position, RoomInfo, Stats
 from zchat.names import DIRECT, check_name
 from zchat.transport.receiver import Receiver
-from zchat.wire import ID_BYTES, MAX_INT, messages_of
+from zchat.wire.blocks import messages_of
+from zchat.wire.limits import ID_BYTES, MAX_INT
 
 ASK_TIMEOUT = 5.0
 """Seconds that a question to the broker may take."""

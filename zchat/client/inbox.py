@@ -21,7 +21,8 @@ from zchat.messages import GapReason, Message, Position
 from zchat.protocol.membership import Membership
 from zchat.protocol.own import OwnRanges
 from zchat.protocol.roster import Picture
-from zchat.wire import GAP, Run, run_of
+from zchat.wire.blocks import Run, run_of
+from zchat.wire.notices import GAP
 
 _NOTHING = Run(iter(()), iter(()), ())
 

@@ -14,7 +14,8 @@ from zchat.client.waiting import Deadline, Letter, Stream, check_timeout, fresh
 from zchat.errors import DeadlineExceeded, MessageTooLarge, NotAMember, OutcomeUnknown, UsageError, ZchatError
 from zchat.messages import Member, Message, Position
 from zchat.protocol.membership import Membership
-from zchat.wire import MAX_INT, encode_body
+from zchat.wire.blocks import encode_body
+from zchat.wire.limits import MAX_INT
 
 if TYPE_CHECKING:
     from zchat.client.client import Client

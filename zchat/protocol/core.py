@@ -30,7 +30,9 @@ from zchat.protocol.requests import Done, Nobody, Request, Requests, Special
 from zchat.protocol.room_state import RoomStates
 from zchat.protocol.send_queue import Batch, Block, Lane
 from zchat.protocol.send_queues import Sending
-from zchat.wire import END, ERROR, GAP, OK, PONG, PUSH, STATE, VERSION, decode_notice, pack
+from zchat.wire.limits import VERSION
+from zchat.wire.notices import END, ERROR, GAP, OK, PONG, PUSH, STATE, decode_notice
+from zchat.wire.values import pack
 
 GREET_SECONDS = 1.0
 """Seconds that a later greeting may take before another connection is tried."""

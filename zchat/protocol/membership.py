@@ -55,7 +55,7 @@ class Feed(Protocol):
         """Take note that the room is joined, or joined again; comes before what it is sent."""
 
     def push(self, notice: list[Any]) -> None:
-        """Take a notification, as `zchat.wire.decode_notice` returned it."""
+        """Take a notification, as `zchat.wire.notices.decode_notice` returned it."""
 
     def own(self, epoch: int, first: int, last: int) -> None:
         """Take note that own messages are stored there."""

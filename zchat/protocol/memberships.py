@@ -14,7 +14,8 @@ from zchat.protocol.membership import Feed, Membership
 from zchat.protocol.requests import Done, Request, Requests
 from zchat.protocol.room_state import RoomStates
 from zchat.protocol.send_queues import Sending
-from zchat.wire import GAP, pack
+from zchat.wire.notices import GAP
+from zchat.wire.values import pack
 
 
 class Memberships:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 from zchat import errors
 from zchat.protocol.port import Call
 from zchat.protocol.send_queue import SWEEP
-from zchat.wire import pack
+from zchat.wire.values import pack
 
 Done: TypeAlias = Callable[[list[Any]], Any]
 Special: TypeAlias = Callable[[list[Any] | None, errors.Refused | None], None]

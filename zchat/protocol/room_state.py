@@ -16,7 +16,7 @@ from zchat.errors import Closing, Refused
 from zchat.messages import Position
 from zchat.names import fold
 from zchat.protocol.membership import Membership, Person
-from zchat.wire import pack
+from zchat.wire.values import pack
 
 TYPING_EVERY = 3.0
 """Seconds between two that say a user types in a room, however often the application does: the broker drops more."""

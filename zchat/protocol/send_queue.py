@@ -12,7 +12,9 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from zchat.errors import Closing, Forgotten, OutcomeUnknown, OutOfOrder, Refused, StoreFailed, ZchatError
-from zchat.wire import MAX_BLOCK_BYTES, MAX_BLOCK_MESSAGES, MAX_NESTED, NESTING, join_bodies
+from zchat.wire.blocks import join_bodies
+from zchat.wire.limits import MAX_BLOCK_BYTES, MAX_BLOCK_MESSAGES, MAX_NESTED
+from zchat.wire.values import NESTING
 
 BLOCKS_IN_FLIGHT = 4
 """Unanswered blocks a room: enough to keep the broker busy while answers travel; more only wait there."""

@@ -11,7 +11,7 @@ import zmq
 from zchat.address import inproc_address, is_ipv6
 from zchat.defaults import DEFAULT_URL
 from zchat.errors import AddressError
-from zchat.wire import FRAME_OVERHEAD, MAX_BLOCK_BYTES
+from zchat.wire.limits import FRAME_OVERHEAD, MAX_BLOCK_BYTES
 
 LINGER_MS = 200
 """How long a closing socket goes on sending what it was given: a credit, a goodbye."""

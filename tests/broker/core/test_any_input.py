@@ -17,7 +17,9 @@ from zchat.broker.settings import Settings
 from zchat.broker.store.contract import Failed, Trimmed
 from zchat.errors import Malformed
 from zchat.messages import GapReason
-from zchat.wire import COMMANDS, GAP, OK, PUSH, STATE, decode_command, decode_notice, pack
+from zchat.wire.commands import COMMANDS, decode_command
+from zchat.wire.notices import GAP, OK, PUSH, STATE, decode_notice
+from zchat.wire.values import pack
 
 CONNECTIONS = [b"\0%d" % number for number in range(5)]
 ROOMS = ["General", "general", "A", "B", "Straße", "@alice\nbob"]

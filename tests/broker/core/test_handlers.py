@@ -14,7 +14,8 @@ from zchat.broker.store.contract import Failed, Full, RoomLog
 from zchat.broker.store.epochs import Epoch
 from zchat.errors import BadName, UsageError
 from zchat.messages import GapReason
-from zchat.wire import ERROR, OK, STATE, decode_notice, messages_of
+from zchat.wire.blocks import messages_of
+from zchat.wire.notices import ERROR, OK, STATE, decode_notice
 
 
 @pytest.fixture

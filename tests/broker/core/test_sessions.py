@@ -9,7 +9,10 @@ import pytest
 from tests.broker.driver import LateStore, Peer, World
 from zchat.broker.core import handlers
 from zchat.broker.limits import EXPIRE_AFTER, EXPIRE_EVERY, MAX_REQUESTS, RETRY_MAX, STALL, STRANGER_BYTES
-from zchat.wire import ERROR, MAX_FRAME, OK, PUSH, decode_notice, messages_of, pack, unpack
+from zchat.wire.blocks import messages_of
+from zchat.wire.limits import MAX_FRAME
+from zchat.wire.notices import ERROR, OK, PUSH, decode_notice
+from zchat.wire.values import pack, unpack
 
 
 @pytest.fixture
@@ -416,7 +419,7 @@ def test_a_broker_that_goes_down_answers_what_it_accepted_and_takes_no_more() ->
 
 
 def test_every_command_has_a_handler() -> None:
-    from zchat.wire import COMMANDS
+    from zchat.wire.commands import COMMANDS
 
     assert handlers.HANDLERS.keys() == COMMANDS.keys()
 

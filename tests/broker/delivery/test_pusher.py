@@ -21,7 +21,8 @@ from zchat.broker.settings import Settings
 from zchat.broker.store.contract import Failed, Full
 from zchat.broker.store.memory import MemoryStore
 from zchat.messages import GapReason
-from zchat.wire import OK, PUSH, decode_notice, pack
+from zchat.wire.notices import OK, PUSH, decode_notice
+from zchat.wire.values import pack
 
 MARKS = pytest.mark.parametrize("mark", [1, 2, 10])
 

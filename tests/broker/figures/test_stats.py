@@ -14,7 +14,8 @@ from zchat.broker.figures.stats import COUNTS
 from zchat.broker.limits import BUSIEST_SHOWN, LAG_EVERY
 from zchat.broker.settings import Settings
 from zchat.broker.store.contract import Commit
-from zchat.wire import join_bodies, pack
+from zchat.wire.blocks import join_bodies
+from zchat.wire.values import pack
 
 MANUAL = (ROOT / "docs" / "command.md").read_text(encoding="utf-8")
 HELD = {

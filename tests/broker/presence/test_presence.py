@@ -11,7 +11,8 @@ from zchat.broker.settings import Settings
 from zchat.broker.store.contract import Failed, Full, RoomLog
 from zchat.broker.store.epochs import Epoch
 from zchat.broker.store.memory import MemoryStore
-from zchat.wire import OK, TYPING_EVERY, TYPING_FOR
+from zchat.wire.limits import TYPING_EVERY, TYPING_FOR
+from zchat.wire.notices import OK
 
 
 @pytest.fixture

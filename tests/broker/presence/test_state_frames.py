@@ -19,7 +19,8 @@ from zchat.broker.limits import (
 )
 from zchat.broker.presence import roster, state_frames
 from zchat.broker.settings import Settings
-from zchat.wire import OK, STATE, decode_notice, pack
+from zchat.wire.notices import OK, STATE, decode_notice
+from zchat.wire.values import pack
 
 
 @pytest.fixture

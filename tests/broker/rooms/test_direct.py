@@ -10,7 +10,8 @@ from zchat.broker.limits import STATE_BYTES, STATE_EVERY
 from zchat.broker.presence import state_frames
 from zchat.broker.settings import Settings
 from zchat.names import direct_name
-from zchat.wire import OK, STATE, decode_notice, pack
+from zchat.wire.notices import OK, STATE, decode_notice
+from zchat.wire.values import pack
 
 ROOM = direct_name("alice", "bob")
 

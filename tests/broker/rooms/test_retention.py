@@ -9,7 +9,7 @@ from zchat.broker.limits import RETAIN_EVERY
 from zchat.broker.settings import Settings
 from zchat.broker.store.contract import TRIM_BLOCKS, Failed, Trimmed
 from zchat.broker.store.memory import MemoryStore
-from zchat.wire import OK
+from zchat.wire.notices import OK
 
 DAY = 86_400_000_000
 

@@ -10,7 +10,8 @@ from typing import Any
 from zchat.broker.store.blocks import Block
 from zchat.broker.store.contract import Append, Appended, Failed, Full, Marked, Page, RoomLog, Store, Stored, Trimmed
 from zchat.messages import Message
-from zchat.wire import encode_body, join_bodies, messages_of, unpack
+from zchat.wire.blocks import encode_body, join_bodies, messages_of
+from zchat.wire.values import unpack
 
 DEADLINE = 20.0
 """Seconds after which a wait has failed: long for a busy machine, and never reached by a good run."""

@@ -10,7 +10,7 @@ from tests.broker.store.driver import ALICE, BOB, Clock, block
 from zchat.broker.store import ledger as module
 from zchat.broker.store.contract import PRODUCER_DAY, RESULTS, Duplicate, ForgottenProducer, Full, OutOfSequence, Stored
 from zchat.broker.store.ledger import MAX_EPOCH, MAX_ROOMS, MAX_SEQ, Ledger, Producer, Room, is_old, random_epoch
-from zchat.wire import unpack
+from zchat.wire.values import unpack
 
 
 @pytest.fixture

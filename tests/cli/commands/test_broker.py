@@ -21,7 +21,8 @@ from tests.running import DEADLINE, Running, Start, Zchat, eventually
 from zchat.broker import Broker
 from zchat.cli.commands import broker as command
 from zchat.cli.main import program
-from zchat.wire import STATE, decode_notice, pack
+from zchat.wire.notices import STATE, decode_notice
+from zchat.wire.values import pack
 
 DAY = 86_400_000_000
 """Microseconds."""

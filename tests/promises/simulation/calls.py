@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.promises.simulation.checks import require
 from zchat import errors
-from zchat.wire import pack
+from zchat.wire.values import pack
 
 if TYPE_CHECKING:
     from tests.promises.simulation.client import Client

@@ -18,7 +18,7 @@ from zchat.names import fold
 from zchat.protocol.core import ClientCore
 from zchat.protocol.membership import Membership
 from zchat.protocol.port import Welcome
-from zchat.wire import unpack
+from zchat.wire.values import unpack
 
 
 class Client:

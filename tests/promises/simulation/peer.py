@@ -12,7 +12,10 @@ from tests.promises.simulation.network import Dealer, Network
 from tests.promises.simulation.truth import Stream, Truth, producer_of
 from tests.promises.simulation.world import World
 from zchat.messages import Position
-from zchat.wire import END, ERROR, GAP, OK, PUSH, STATE, VERSION, decode_notice, messages_of, pack
+from zchat.wire.blocks import messages_of
+from zchat.wire.limits import VERSION
+from zchat.wire.notices import END, ERROR, GAP, OK, PUSH, STATE, decode_notice
+from zchat.wire.values import pack
 
 EVERY = 0.15
 """Seconds between two things that it does."""

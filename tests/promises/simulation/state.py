@@ -11,7 +11,7 @@ from zchat.broker.core.core import Core
 from zchat.events import Crowd, Event, Invited, MemberJoined, MemberLeft, ReadMark, Typing
 from zchat.names import fold
 from zchat.protocol.membership import Person
-from zchat.wire import unpack
+from zchat.wire.values import unpack
 
 if TYPE_CHECKING:
     from tests.promises.simulation.client import Client

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tests.promises.simulation.checks import require
 from tests.promises.simulation.client import Client
 from zchat.names import direct_name, fold
-from zchat.wire import TYPING_FOR
+from zchat.wire.limits import TYPING_FOR
 
 if TYPE_CHECKING:
     from tests.promises.simulation.simulation import Simulation

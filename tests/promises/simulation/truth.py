@@ -8,7 +8,8 @@ from typing import NamedTuple
 from tests.promises.simulation.world import Violation
 from zchat.broker.store.blocks import Block
 from zchat.messages import GapReason
-from zchat.wire import ID_BYTES, unpack
+from zchat.wire.limits import ID_BYTES
+from zchat.wire.values import unpack
 
 
 def producer_of(told: bytes, token: bytes) -> bytes:

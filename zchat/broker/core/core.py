@@ -44,7 +44,10 @@ from zchat.broker.rooms.session import Session
 from zchat.broker.settings import Settings
 from zchat.broker.store.contract import Commit, RoomLog, Store
 from zchat.names import fold
-from zchat.wire import COMMANDS, END, ERROR, MAX_FRAME, OK, MalformedCommand, decode_command, pack
+from zchat.wire.commands import COMMANDS, MalformedCommand, decode_command
+from zchat.wire.limits import MAX_FRAME
+from zchat.wire.notices import END, ERROR, OK
+from zchat.wire.values import pack
 
 
 class Core:

@@ -1,7 +1,7 @@
 """What the broker does for each command of the protocol: one handler a command, in one table.
 
 A handler is given the core, the ticket to answer to, and the command's fields as
-`zchat.wire.COMMANDS` lists them (without the request's number). It answers through the core,
+`zchat.wire.commands.COMMANDS` lists them (without the request's number). It answers through the core,
 now or later, or raises a `Refused`.
 """
 
@@ -23,7 +23,10 @@ from zchat.broker.store import contract
 from zchat.events import Gap
 from zchat.messages import GapReason, Position
 from zchat.names import check_name, fold
-from zchat.wire import ID_BYTES, MAX_BLOCK_BYTES, MAX_BLOCK_MESSAGES, PONG, VERSION, check_bodies, encode_page, pack
+from zchat.wire.blocks import check_bodies
+from zchat.wire.limits import ID_BYTES, MAX_BLOCK_BYTES, MAX_BLOCK_MESSAGES, VERSION
+from zchat.wire.notices import PONG, encode_page
+from zchat.wire.values import pack
 
 if TYPE_CHECKING:
     from zchat.broker.core.core import Core

@@ -33,7 +33,8 @@ from zchat.broker.store.contract import Failed, Full, Page, Store
 from zchat.errors import Refused, StoreFailed
 from zchat.events import Gap
 from zchat.messages import GapReason
-from zchat.wire import GAP, encode_push, pack
+from zchat.wire.notices import GAP, encode_push
+from zchat.wire.values import pack
 
 
 class Pusher:

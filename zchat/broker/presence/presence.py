@@ -16,7 +16,7 @@ from zchat.broker.limits import MAX_MEMBERSHIPS, REJOIN_SECONDS, TURN_ENDS
 from zchat.broker.presence.roster import Person, Roster
 from zchat.broker.rooms.room import Room
 from zchat.broker.rooms.session import Session
-from zchat.wire import TYPING_EVERY, TYPING_FOR
+from zchat.wire.limits import TYPING_EVERY, TYPING_FOR
 
 
 class Presence:

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from zchat.broker.limits import SHARED_UPDATES, TOMBSTONES
-from zchat.wire import pack
+from zchat.wire.values import pack
 
 if TYPE_CHECKING:
     from zchat.broker.rooms.room import Room

@@ -28,7 +28,8 @@ from zchat.broker.limits import (
 )
 from zchat.broker.rooms.room import Member, Room
 from zchat.broker.rooms.session import Session
-from zchat.wire import encode_state, pack
+from zchat.wire.notices import encode_state
+from zchat.wire.values import pack
 
 
 class Updates:

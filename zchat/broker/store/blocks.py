@@ -13,7 +13,7 @@ BLOCK_COST = 300
 
 
 class Block(NamedTuple):
-    """Hold one block of a room's log: messages `first` to `last`, as `zchat.wire.encode_block` made it."""
+    """Hold one block of a room's log: messages `first` to `last`, as `zchat.wire.blocks.encode_block` made it."""
 
     first: int
     last: int

@@ -26,7 +26,7 @@ from zchat.broker.store.contract import (
     Stored,
 )
 from zchat.broker.store.epochs import Epoch, Epochs
-from zchat.wire import encode_block
+from zchat.wire.blocks import encode_block
 
 MAX_SEQ = (1 << 40) - 1
 """The last seq that a room can have: a key of SQLite's holds it beside 22 bits for the room."""

@@ -23,7 +23,7 @@ from zchat.cli.options import check_address, check_between, check_names
 from zchat.cli.text.message_lines import counted, harmless
 from zchat.defaults import DEFAULT_URL
 from zchat.errors import AddressError, StoreError
-from zchat.wire import MAX_BLOCK_BYTES
+from zchat.wire.limits import MAX_BLOCK_BYTES
 
 if TYPE_CHECKING:
     from zchat.broker.figures.metrics import Metrics

@@ -20,7 +20,7 @@ from zchat.errors import DeadlineExceeded
 from zchat.events import Disconnected, Event, Gap, Reconnected
 from zchat.messages import GapReason, Message, Position
 from zchat.names import fold
-from zchat.wire import MAX_INT
+from zchat.wire.limits import MAX_INT
 
 PAGE = 1000
 """Messages asked for at once: few requests, and little memory for a long history."""

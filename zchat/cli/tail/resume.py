@@ -12,7 +12,7 @@ from types import TracebackType
 from zchat.errors import ZchatError
 from zchat.messages import Position
 from zchat.names import DIRECT, fold
-from zchat.wire import MAX_INT
+from zchat.wire.limits import MAX_INT
 
 if sys.platform != "win32":  # nothing keeps two tails from one file there
     import fcntl

@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeAlias
 from zchat.broker.store.contract import TRIM_BLOCKS, Commit, Failed, Stored, Trimmed
 from zchat.broker.store.ledger import Ledger, Pair, Producer, Room, is_old
 from zchat.broker.store.sqlite import schema
-from zchat.wire import pack
+from zchat.wire.values import pack
 
 COMMIT_BLOCKS = 1000
 """Blocks and marks in one commit at most: it lasts a few milliseconds, however many wait."""

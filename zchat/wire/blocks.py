@@ -1,0 +1,162 @@
+"""Bodies, blocks, and the messages that blocks hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from itertools import repeat
+from typing import Any, NamedTuple
+
+from zchat.errors import BadBlock, MessageTooLarge, ProtocolError, UsageError
+from zchat.messages import Message
+from zchat.wire.hostile import FLAT, HEADER, fed, reason, unpack_hostile
+from zchat.wire.limits import MAX_BLOCK_BYTES, MAX_BLOCK_MESSAGES, MAX_DEPTH, MAX_INT
+from zchat.wire.values import array_header, is_uint, pack, unpack
+
+
+def check_bodies(bodies: bytes, max_message: int) -> int:
+    """Return how many messages a block's bodies are, once they are seen to be what they say.
+
+    Any thread.
+
+    Raises:
+        BadBlock: they are not one MessagePack array of 1 to 1,000 values, in valid UTF-8, with
+            map keys that are neither arrays nor maps (1,000 a map that aren't text or binary),
+            64 levels deep, with 65,536 arrays, maps, keys and ext values at most.
+        MessageTooLarge: one of them is over `max_message` bytes, or all over 1 MiB.
+    """
+    if len(bodies) > max(MAX_BLOCK_BYTES, max_message) + HEADER:
+        raise MessageTooLarge(f"a block holds {MAX_BLOCK_BYTES} bytes at most, this has {len(bodies)}")
+    try:
+        values = unpack_hostile(bodies)
+    except Exception as error:  # as above
+        raise BadBlock(f"the bodies are not one MessagePack array: {reason(error)}") from error
+    if type(values) is not list:
+        raise BadBlock("the bodies are one MessagePack array, this is another value")
+    count = len(values)
+    if not 1 <= count <= MAX_BLOCK_MESSAGES:
+        raise BadBlock(f"a block has 1 to {MAX_BLOCK_MESSAGES} messages, this has {count}")
+    if not FLAT.issuperset(map(type, values)):
+        _check_depth(values)
+    if len(bodies) > max_message:
+        _check_sizes(bodies, count, max_message)
+    return count
+
+
+def _check_depth(values: list[Any]) -> None:
+    level: list[Any] = [value for value in values if type(value) not in FLAT]
+    for _ in range(MAX_DEPTH):
+        deeper: list[Any] = []
+        for value in level:
+            deeper += [each for each in value if type(each) not in FLAT]
+        if not deeper:
+            return
+        level = deeper
+    raise BadBlock(f"a body nests more than {MAX_DEPTH} levels deep")
+
+
+def _check_sizes(bodies: bytes, count: int, max_message: int) -> None:
+    unpacker = fed(bodies)
+    unpacker.read_array_header()
+    start = unpacker.tell()
+    for _ in range(count):
+        unpacker.skip()
+        size = unpacker.tell() - start
+        if size > max_message:
+            raise MessageTooLarge(f"a message has {max_message} bytes at most, this has {size}; send it in parts")
+        start = unpacker.tell()
+
+
+def encode_body(body: Any) -> bytes:
+    """Return a body as MessagePack. Any thread.
+
+    Raises:
+        UsageError: MessagePack can't hold it, or a broker would refuse it.
+    """
+    try:
+        packed: bytes = pack(body)
+        if type(body) is not str:
+            check_bodies(b"\x91" + packed, MAX_INT)
+    except (BadBlock, MessageTooLarge) as error:
+        raise UsageError(f"this body of type {type(body).__name__} can't be sent: {error}") from error
+    except Exception as error:
+        raise UsageError(f"MessagePack can't hold a body of type {type(body).__name__}: {reason(error)}") from error
+    return packed
+
+
+def join_bodies(bodies: list[bytes]) -> bytes:
+    """Return packed bodies as the one MessagePack array that a block carries."""
+    return array_header(len(bodies)) + b"".join(bodies)
+
+
+def encode_block(first: int, timestamp: int, user: str, producer: bytes, bodies: bytes) -> bytes:
+    """Return a block as it is stored and pushed: what the store decided, then the sender's bytes."""
+    packed: bytes = pack((first, timestamp, user, producer, bodies))
+    return packed
+
+
+_new_message = partial(tuple.__new__, Message)
+
+
+class Run(NamedTuple):
+    """Hold messages that are made as they are taken.
+
+    `seqs` are theirs, and `length_hint(bodies)` tells how many are left. Making each when it is
+    taken, and not all before the first, takes a third off what a reader's message costs: they
+    are gone before Python's collector looks, and their memory is warm.
+    """
+
+    messages: Iterator[Message]
+    bodies: Iterator[Any]
+    seqs: Sequence[int]
+
+
+def run_of(room: str, blocks: list[list[Any]], after: int, upto: int) -> Run:
+    """Return the messages of decoded blocks that lie after `after` up to `upto`, in order.
+
+    Everything is decoded before it returns. Any thread.
+
+    Raises:
+        ProtocolError: a block is not what docs/protocol.md says.
+    """
+    seqs: list[int] = []
+    timestamps: list[int] = []
+    users: list[str] = []
+    bodies: list[Any] = []
+    try:
+        for first, timestamp, user, _producer, packed, *_ in blocks:
+            values = unpack(packed)
+            if type(values) is not list or not (is_uint(first) and is_uint(timestamp)) or type(user) is not str:
+                raise TypeError("a block is first, timestamp, user, producer and an array of bodies")
+            count = len(values)
+            if first <= after or first + count - 1 > upto:  # whoever reads drops what lies outside
+                values = values[max(0, after + 1 - first) : max(0, upto + 1 - first)]
+                first = max(first, after + 1)
+                count = len(values)
+            if len(blocks) == 1:
+                rest = iter(values)
+                found = range(first, first + count)
+                return Run(_made(repeat(room), found, repeat(timestamp), repeat(user), rest), rest, found)
+            if count == 1:  # what people type
+                seqs.append(first)
+                timestamps.append(timestamp)
+                users.append(user)
+                bodies.append(values[0])
+            else:
+                seqs += range(first, first + count)
+                timestamps += repeat(timestamp, count)
+                users += repeat(user, count)
+                bodies += values
+    except Exception as error:  # as above
+        raise ProtocolError(f"{room}: a block between {after} and {upto} can't be decoded: {error}") from error
+    rest = iter(bodies)
+    return Run(_made(repeat(room), seqs, timestamps, users, rest), rest, seqs)
+
+
+def _made(*columns: Iterable[Any]) -> Iterator[Message]:
+    return map(_new_message, zip(*columns, strict=False))
+
+
+def messages_of(room: str, blocks: list[list[Any]], after: int, upto: int) -> list[Message]:
+    """Return what `run_of` does, made already."""
+    return list(run_of(room, blocks, after, upto).messages)

@@ -1,0 +1,74 @@
+"""Decoding what strangers send: bounded in time and memory, whatever the bytes are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgpack
+
+from zchat.wire.limits import MAX_NESTED, MAX_NUMBER_KEYS
+from zchat.wire.values import unpack
+
+FLAT = frozenset({str, int, float, bool, bytes, type(None), msgpack.ExtType, msgpack.Timestamp})
+
+_TEXT = frozenset({str, bytes})
+
+HEADER = 5
+
+_SKIP_FROM = 512
+"""Bytes from which a value is walked before it is decoded: a lying count in a short one is cheap."""
+
+
+def unpack_hostile(packed: bytes) -> Any:
+    """Decode what a stranger sent: walk it first, for a false array header has its array allocated.
+
+    A map comes as a tuple of its values: it is looked at, not used.
+    """
+    if len(packed) > _SKIP_FROM:
+        fed(packed).skip()
+    if len(packed) > MAX_NESTED:  # each takes a byte at least
+        return _unpack_counted(packed)
+    return unpack(packed, object_pairs_hook=_values)
+
+
+def _unpack_counted(packed: bytes) -> Any:
+    left = MAX_NESTED + 1  # the outermost array isn't counted
+
+    def count(value: Any, keys: int = 0) -> Any:
+        nonlocal left
+        left -= 1 + keys
+        if left < 0:
+            raise ValueError(f"more than {MAX_NESTED} arrays, maps, keys and ext values")
+        return value
+
+    return unpack(
+        packed,
+        list_hook=count,
+        object_pairs_hook=lambda pairs: count(_values(pairs), len(pairs)),
+        max_map_len=MAX_NESTED,
+        ext_hook=lambda code, data: count(msgpack.ExtType(code, data)),
+    )
+
+
+def _values(pairs: list[tuple[Any, Any]]) -> tuple[Any, ...]:
+    if not pairs:
+        return ()
+    keys, values = zip(*pairs, strict=True)
+    if not _TEXT.issuperset(map(type, keys)):
+        if not FLAT.issuperset(map(type, keys)):
+            raise ValueError("a map's key is an array or a map")
+        if sum(type(key) not in _TEXT for key in keys) > MAX_NUMBER_KEYS:
+            raise ValueError(f"a map has more than {MAX_NUMBER_KEYS} keys that are neither text nor binary")
+    return values
+
+
+def fed(packed: bytes) -> Any:
+    """Return an unpacker that holds `packed`, to walk it value by value. Any thread."""
+    unpacker = msgpack.Unpacker(max_buffer_size=len(packed), read_size=len(packed))
+    unpacker.feed(packed)
+    return unpacker
+
+
+def reason(error: Exception) -> str:
+    """Return what an error of decoding says, or its name if it says nothing. Any thread."""
+    return str(error) or type(error).__name__

@@ -1,0 +1,40 @@
+"""The protocol's version, and the sizes and times that both ends agree on (docs/protocol.md)."""
+
+from __future__ import annotations
+
+VERSION = 1
+"""The protocol version that this code speaks."""
+
+MAX_BLOCK_MESSAGES = 1000
+"""So that a block is decoded in well under a millisecond, and a reader's cut costs little."""
+
+MAX_BLOCK_BYTES = 1 << 20
+"""Of the bodies in a block, without the array's header; also the default limit of a message."""
+
+FRAME_OVERHEAD = 4096
+"""What a frame may have around one block: command, names, numbers, MessagePack headers."""
+
+MAX_FRAME = MAX_BLOCK_BYTES + FRAME_OVERHEAD
+"""What the transport lets through; a longer one costs its sender the connection."""
+
+MAX_DEPTH = 64
+"""How deep arrays and maps in a body may nest: deeper than data, shallower than any stack."""
+
+MAX_NUMBER_KEYS = 1000
+"""Keys of a map in a body that are neither text nor binary. Python's hashes of numbers are no secret:
+90,000 keys chosen to meet in its table cost 0.9 s, and a full block of such ones over ten."""
+
+MAX_NESTED = 1 << 16
+"""Arrays, maps, keys of maps and ext values in a block's bodies, or elsewhere in a frame: a mebibyte of nothing else
+takes most of a second to decode, this many a thirtieth of one."""
+
+ID_BYTES = 16
+"""The size of a producer id and of a resume token: 128 random bits."""
+
+MAX_INT = (1 << 63) - 1
+
+TYPING_EVERY = 3.0
+"""Seconds between two words of a user that they are typing in a room: what IRCv3's typing tag asks for."""
+
+TYPING_FOR = 6.0
+"""Seconds after which who has said so once types no longer: one such word may be lost."""
