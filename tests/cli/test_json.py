@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from tests.cli.test_main import say
+from tests.cli.driver import say
 from tests.running import ROOT, Zchat
 from zchat.broker import Broker
 

@@ -20,11 +20,6 @@ from zchat.wire.values import pack
 DIRECT = "@alice\nbob"
 
 
-@pytest.fixture
-def wire() -> Wire:
-    return Wire()
-
-
 def named(room: str, *people: tuple[str, int, bool, int], whole: bool = True) -> list[Any]:
     """Return an update with names."""
     return [room, whole, len(people), [list(each) for each in people], 0, 0]

@@ -14,12 +14,6 @@ from zchat.wire.limits import MAX_FRAME
 from zchat.wire.notices import ERROR, OK, PUSH, decode_notice
 from zchat.wire.values import pack, unpack
 
-
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
 # -- greeting --------------------------------------------------------------------------------------
 
 

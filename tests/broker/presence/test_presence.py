@@ -15,11 +15,6 @@ from zchat.wire.limits import TYPING_EVERY, TYPING_FOR
 from zchat.wire.notices import OK
 
 
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
 def people(peer: Peer, room: str = "General") -> list[str]:
     """Return the users that a peer knows to be in a room."""
     names = peer.pictures[room].people

@@ -23,11 +23,6 @@ from zchat.wire.notices import OK, STATE, decode_notice
 from zchat.wire.values import pack
 
 
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
 def states(world: World, peer: Peer) -> list[bytes]:
     """Return the state frames that were sent to a peer."""
     return [frame for frame in world.port.frames.get(peer.id, []) if decode_notice(frame)[0] == STATE]

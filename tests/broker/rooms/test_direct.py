@@ -16,11 +16,6 @@ from zchat.wire.values import pack
 ROOM = direct_name("alice", "bob")
 
 
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
 def test_a_direct_room_is_a_room_like_any_other_for_its_two_users(world: World) -> None:
     alice, bob = Peer(world, "alice"), Peer(world, "bob")
     assert alice.join(ROOM)[2] == ROOM

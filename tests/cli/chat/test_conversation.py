@@ -9,7 +9,7 @@ import pytest
 from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.document import Document
 
-from tests.cli.test_main import bodies, masked, say
+from tests.cli.driver import bodies, masked, say
 from tests.running import Start, Zchat, eventually
 from zchat import Client, RoomInfo
 from zchat.broker import Broker

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.cli.test_main import masked
+from tests.cli.driver import masked
 from tests.running import Start, eventually
 from zchat import Client
 from zchat.broker import Broker

@@ -1,4 +1,4 @@
-"""`zchat send` says exactly what is stored when it is cut short, and shows its progress on a terminal only."""
+"""`zchat send`: what it sends, what it says is stored when it is cut short, and its progress on a terminal only."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from pathlib import Path
 import pytest
 
 import zchat
+import zchat as library
+from tests.cli.driver import bodies
 from tests.mortal import Mortal
 from tests.running import DEADLINE, ZCHAT, Start, Zchat, eventually
 from zchat.broker import Broker
@@ -187,3 +189,46 @@ def test_the_line_of_progress_fits_a_terminal_of_any_width() -> None:
     assert meter_line(1_234_567, 310_123.4, 40) == "1,234,567 stored, 310,000/s"
     assert meter_line(1_234_567, 9_876.4, 12) == "1,234,567"
     assert all(len(meter_line(10**9, 123_456, columns)) < columns for columns in range(1, 100))
+
+
+# -- send --------------------------------------------------------------------------------------------
+
+
+def test_send_joins_its_words_to_one_message_and_prints_nothing(zchat: Zchat, broker: Broker) -> None:
+    done = zchat("send", "Kitchen", "tea", "is", "ready")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert bodies(broker, "Kitchen") == ["tea is ready"]
+
+
+def test_send_makes_every_line_of_its_input_a_message(zchat: Zchat, broker: Broker) -> None:
+    done = zchat("send", "General", stdin=b"one\n\ntwo\n\xff\xc3\xa9\nlast")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert bodies(broker, "General") == ["one", "", "two", "\ufffdé", "last"]
+
+
+def test_send_breaks_lines_at_the_newline_only(zchat: Zchat, broker: Broker) -> None:
+    zchat("send", "General", stdin="a\u2028b\x0cc\rd\x85e\r\nf")
+    assert bodies(broker, "General") == ["a\u2028b\x0cc\rd\x85e\r", "f"]
+
+
+def test_send_sends_many_lines_in_order(zchat: Zchat, broker: Broker) -> None:
+    lines = [f"line {number}" for number in range(20_000)]
+    assert zchat("send", "Log", stdin="\n".join(lines) + "\n").returncode == 0
+    found: list[object] = []
+    with library.Client(broker.url, user="reader") as client:
+        while len(found) < 20_000:
+            found += [message.body for message in client.history("Log", after=len(found), limit=1000)]
+    assert found == lines
+
+
+def test_send_tells_how_many_were_stored_when_it_fails(zchat: Zchat, broker: Broker) -> None:
+    done = zchat("send", "General", stdin="one\ntwo\n" + "x" * (3 << 20) + "\nfour\n")
+    assert done.returncode == 1
+    assert done.stderr.startswith("zchat: ")
+    assert done.stderr.endswith("; 2 lines stored (up to seq 2 in General), the rest not\n")
+    assert bodies(broker, "General") == ["one", "two"]
+
+
+def test_send_takes_arguments_that_are_no_text(zchat: Zchat, broker: Broker) -> None:
+    assert zchat("send", "General", "caf\udce9").returncode == 0
+    assert bodies(broker, "General") == ["caf\ufffd"]

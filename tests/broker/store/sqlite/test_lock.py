@@ -1,0 +1,29 @@
+"""One broker a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.broker.store.driver import Driver
+from tests.broker.store.sqlite.driver import refused
+from zchat.broker.store.sqlite.store import SqliteStore
+from zchat.errors import StoreError
+
+# What can't be opened
+
+
+def test_two_brokers_can_not_have_one_file(store: Driver, path: Path) -> None:
+    text = refused(path)
+    assert "another broker has" in text
+    assert "stop it or use another file" in text
+    store.say("still fine")
+    store.reopen()
+
+
+def test_two_brokers_can_not_have_one_file_under_two_names(store: Driver, path: Path) -> None:
+    link = path.with_name("link.db")
+    link.symlink_to(path)
+    with pytest.raises(StoreError, match="another broker"):
+        SqliteStore(link).open(lambda: None)

@@ -1,0 +1,146 @@
+"""The chat whose input is no terminal."""
+
+from __future__ import annotations
+
+import re
+from typing import NoReturn, cast
+
+import pytest
+
+import zchat as library
+from tests.cli.driver import bodies, masked, say
+from tests.mortal import Mortal, refusing
+from tests.running import DEADLINE, Start, Zchat, eventually
+from zchat.broker import Broker
+from zchat.cli.chat.conversation import Chat
+
+# -- client, in a pipe -------------------------------------------------------------------------------
+
+
+def test_the_client_sends_what_it_reads_and_shows_what_is_stored(zchat: Zchat, broker: Broker) -> None:
+    done = zchat("client", stdin="hello\n\n//slash\nlast line")
+    assert done.returncode == 0
+    assert masked(done.stdout) == (
+        f"* alice at {broker.url}; /help lists the commands\n"
+        "* you are in General\n"
+        "[12:00:00] alice: hello\n"
+        "[12:00:00] alice: /slash\n"
+        "[12:00:00] alice: last line\n"
+    )
+    assert bodies(broker, "General") == ["hello", "/slash", "last line"]
+
+
+def test_the_client_shows_what_others_say_at_once(start: Start, broker: Broker) -> None:
+    running = start("client", "--quiet", "General", "Sports")
+    running.until("* you are in Sports as well\n")
+    say(broker, "General", "hi alice", "a\n[12:00:00] alice: fake\x9b2J")
+    running.until("fake<U+009B>2J\n")
+    say(broker, "Sports", "goal", user="carol")
+    running.until("carol: goal\n")
+    running.write("/quit\n")
+    assert running.end() == 0
+    assert masked(running.text).splitlines()[3:] == [
+        "[12:00:00] bob: hi alice",
+        "[12:00:00] bob: a",
+        "    [12:00:00] alice: fake<U+009B>2J",
+        "[12:00:00] #Sports carol: goal",
+    ]
+
+
+def test_messages_shows_what_was_missed_and_again_what_was_before_it(start: Start, broker: Broker) -> None:
+    say(broker, "General", *map(str, range(12)))
+    running = start("client", "--quiet", "General")
+    running.until("* you are in General\n")
+    say(broker, "General", "before")
+    running.until("bob: before\n")
+    running.write("/join Sports\n")
+    running.until("* you are in Sports\n")
+    say(broker, "General", "meanwhile", "and this")
+    running.until("#General bob: and this\n")
+    running.write("/join General\n/messages\n/messages\n/messages\n/messages\n/list\n/messages 1\n/messages\n/quit\n")
+    assert running.end() == 0
+    lines = masked(running.text).splitlines()
+    lines = lines[lines.index("* you are in General", 2) :]
+    assert [line.removeprefix("[12:00:00] bob: ") for line in lines if not line.startswith("  ")] == [
+        "* you are in General",
+        *("meanwhile", "and this"),
+        *map(str, range(3, 12)), "before",
+        *map(str, range(3)),
+        "* that is the beginning of General",
+        "and this",
+        *map(str, range(4, 12)), "before", "meanwhile",
+    ]  # fmt: skip
+
+
+def test_messages_shows_the_end_of_the_room_after_something_else_was_typed(start: Start, broker: Broker) -> None:
+    say(broker, "General", "old")
+    running = start("client", "--quiet", "General")
+    running.until("* you are in General\n")
+    running.write("/messages\n")
+    running.until("bob: old\n")
+    running.write("mine\n/messages\n/quit\n")
+    assert running.end() == 0
+    assert masked(running.text).splitlines()[2:] == [
+        "[12:00:00] bob: old",
+        "[12:00:00] alice: mine",
+        "[12:00:00] bob: old",
+        "[12:00:00] alice: mine",
+    ]
+
+
+def test_messages_of_a_long_absence_are_the_newest_thousand_of_it(broker: Broker) -> None:
+    with library.Client(broker.url, user="bob") as bob:
+        alice = Chat((shown := list[str]()).append)
+        with library.Client(broker.url, user="alice", on_event=lambda event: None) as client:
+            alice.begin(client, ["General"])
+            alice.enter("/join Sports")
+            last = bob.join("General").send_many(map(str, range(1500)))
+            general = client.join("General")
+            eventually(lambda: general.position.seq == last, "all of it has come")
+            alice.enter("/join General")
+            bob.join("General").send("live")
+            shown.clear()
+            alice.enter("/messages")
+    assert shown[0] == "* the last 1000; zchat tail shows more"
+    lines = shown[1].splitlines()
+    assert (len(lines), lines[0].split()[-1], lines[-1].split()[-1]) == (1000, "500", "1499")
+
+
+def test_one_message_is_counted_as_one(zchat: Zchat, broker: Broker) -> None:
+    say(broker, "Sports", "only")
+    assert re.search(r"Sports +0 in it +1 message$", zchat("client", stdin="/list").stdout, re.MULTILINE)
+
+
+def test_a_line_that_is_lost_with_the_broker_is_told_once_with_the_reason() -> None:
+    class Lost:
+        """Be a room whose broker goes while it takes a message."""
+
+        def send(self, text: str) -> NoReturn:
+            raise library.OutcomeUnknown("1 message was on its way: it is gone") from library.ConnectionLost("gone")
+
+    shown: list[str] = []
+    chat = Chat(shown.append)
+    chat._current = cast(library.Room, Lost())
+    with pytest.raises(library.OutcomeUnknown):
+        chat.enter("hello")
+    assert shown == []
+
+
+def test_a_client_that_is_refused_for_good_ends(start: Start) -> None:
+    with Mortal() as mortal:
+        running = start("client", ZCHAT_URL=mortal.url)
+        running.until("* you are in General\n")
+        mortal.kill()
+        with refusing(mortal.url):
+            assert running.process.wait(DEADLINE) == 1
+    assert running.end() == 1
+    assert re.fullmatch(r"zchat: .+\n", running.errors)
+
+
+# -- gaps --------------------------------------------------------------------------------------------
+
+
+def test_a_gap_is_told_in_the_chat() -> None:
+    shown: list[str] = []
+    Chat(shown.append).on_event(library.Gap("General", 2, 7, "trimmed"))
+    assert shown == ["! General: messages 3 to 7 are no longer kept"]

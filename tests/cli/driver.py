@@ -1,0 +1,25 @@
+"""What the tests of the command share."""
+
+from __future__ import annotations
+
+import re
+
+import zchat as library
+from tests.running import ROOT
+from zchat.broker import Broker
+
+MANUAL = (ROOT / "docs" / "command.md").read_text(encoding="utf-8")
+
+
+def bodies(broker: Broker, room: str, limit: int = 1000) -> list[object]:
+    with library.Client(broker.url, user="reader") as client:
+        return [message.body for message in client.history(room, limit=limit)]
+
+
+def say(broker: Broker, room: str, *texts: object, user: str = "bob") -> None:
+    with library.Client(broker.url, user=user) as client:
+        client.join(room).send_many(texts)
+
+
+def masked(text: str) -> str:
+    return re.sub(r"\[\d\d:\d\d:\d\d]", "[12:00:00]", text)

@@ -1,0 +1,189 @@
+"""Events that are given to a handler, in a thread of its own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from threading import Event, Thread
+from typing import Any
+
+import pytest
+
+import zchat
+from tests.client.driver import Connect, take
+from tests.running import DEADLINE, eventually
+from zchat.broker import Broker
+
+
+def said(handler: Callable[[zchat.Message], object]) -> Callable[[zchat.Event], object]:
+    """Return a handler of all events that gives messages alone to `handler`: who comes and goes is another matter."""
+    return lambda event: handler(event) if isinstance(event, zchat.Message) else None
+
+
+# -- events ----------------------------------------------------------------------------------------
+
+
+def test_a_handler_is_given_every_event_in_order(connect: Connect, name: str) -> None:
+    heard: list[Any] = []
+    bob = connect("bob", on_event=said(lambda message: heard.append(message.body)))
+    bob.join(name)
+    connect("alice").join(name).send_many(range(5_000))
+    eventually(lambda: len(heard) >= 5_000, "all is handled")
+    assert heard == list(range(5_000))
+
+
+def test_a_handler_may_send(connect: Connect, name: str) -> None:
+    rooms: dict[str, zchat.Room] = {}
+
+    bob = connect("bob", on_event=said(lambda message: rooms["bob"].send(f"you said {message.body}")))
+    rooms["bob"] = bob.join(name)
+    alice = connect("alice").join(name)
+    for number in range(30):
+        alice.send(number)
+    assert take(alice, 30) == [f"you said {number}" for number in range(30)]
+
+
+def test_a_handler_that_raises_is_heard_where_the_block_is_left(broker: Broker, connect: Connect, name: str) -> None:
+    heard: list[Any] = []
+
+    def clumsy(message: zchat.Message) -> None:
+        heard.append(message.body)
+        raise KeyError(message.body)
+
+    bob = zchat.Client(broker.url, user="bob", on_event=said(clumsy))
+    bob.join(name)
+    connect("alice").join(name).send_many(["one", "two"])
+    eventually(lambda: len(heard) == 2, "the handler goes on")
+    with pytest.raises(zchat.ZchatError) as failed, bob:
+        pass
+    assert type(failed.value) is zchat.errors.HandlerFailed
+    assert isinstance(failed.value.__cause__, KeyError)
+    assert failed.value.__cause__.args == ("one",)
+
+
+def test_a_handler_that_calls_exit_is_heard_and_goes_on(broker: Broker, connect: Connect, name: str) -> None:
+    heard: list[Any] = []
+
+    def leaving(event: zchat.Event) -> None:
+        heard.append(event)
+        sys.exit("enough")
+
+    bob = zchat.Client(broker.url, user="bob", on_event=leaving)
+    bob.join(name)
+    connect("alice").join(name).send_many(["one", "two"])
+    eventually(lambda: len(heard) >= 2, "the handler goes on")
+    with pytest.raises(zchat.HandlerFailed, match="SystemExit"), bob:
+        pass
+
+
+def test_a_handler_that_raises_is_heard_by_close_and_by_wait_once(broker: Broker, connect: Connect, name: str) -> None:
+    heard: list[Any] = []
+
+    def clumsy(message: zchat.Message) -> None:
+        heard.append(message)
+        raise KeyError(len(heard))
+
+    alice = connect("alice").join(name)
+    for tell in (zchat.Client.close, zchat.Client.wait):
+        bob = zchat.Client(broker.url, user="bob", on_event=said(clumsy))
+        bob.join(name)
+        heard.clear()
+        alice.send("go")
+        eventually(partial(getattr, bob._consumer, "_failed"), "it has failed")
+        with pytest.raises(zchat.HandlerFailed):
+            tell(bob, timeout=0)
+        bob.close()
+
+
+@pytest.mark.parametrize("way", ["events", "handler"])
+def test_what_came_before_a_fault_is_given_before_its_reason(connect: Connect, name: str, way: str) -> None:
+    many = 5
+    seen: list[zchat.Event] = []
+    go_on = Event()
+
+    def handler(event: zchat.Event) -> None:
+        go_on.wait(DEADLINE)
+        seen.append(event)
+
+    def has_come(number: int) -> bool:
+        return heard._reading.pushed > number
+
+    bob = connect("bob", on_event=handler) if way == "handler" else connect("bob")
+    bob.join(f"{name} idle")
+    heard = bob.join(name)
+    room = connect("alice").join(name)
+    for number in range(many):
+        room.send(number)
+        eventually(partial(has_come, number), "it has come")
+    bob._receiver.do(bob._receiver.core.fail, "a fault")
+    eventually(bob._ended.is_set, "it has ended")
+    go_on.set()
+    if way == "events":
+        with pytest.raises(zchat.ConnectionLost, match="a fault"):
+            seen.extend(bob.events(timeout=DEADLINE))
+    else:
+        assert bob._consumer._handler is not None
+        bob._consumer._handler.join(DEADLINE)
+    assert [event.body for event in seen if isinstance(event, zchat.Message)] == list(range(many))
+
+
+def test_a_handler_is_not_called_any_more_once_close_has_returned(
+    broker: Broker, connect: Connect, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zchat.client.client.CLOSE_GRACE", 0.05)
+    begun, go_on = Event(), Event()
+    heard: list[zchat.Event] = []
+
+    def slow(event: zchat.Message) -> None:
+        heard.append(event)
+        begun.set()
+        assert go_on.wait(DEADLINE)
+
+    bob = zchat.Client(broker.url, user="bob", on_event=said(slow))
+    room = bob.join(name)
+    connect("alice").join(name).send_many(range(100))
+    assert begun.wait(DEADLINE)
+    bob.close(timeout=0.05)
+    go_on.set()
+    assert bob._consumer._handler
+    bob._consumer._handler.join(DEADLINE)
+    assert not bob._consumer._handler.is_alive()
+    assert (len(heard), room.position.seq) == (1, 1)
+
+
+def test_close_lets_the_handler_have_what_has_come(broker: Broker, connect: Connect, name: str) -> None:
+    begun, go_on = Event(), Event()
+    heard: list[zchat.Event] = []
+
+    def record(event: zchat.Message) -> None:
+        begun.set()
+        assert go_on.wait(DEADLINE)
+        heard.append(event)
+
+    bob = zchat.Client(broker.url, user="bob", on_event=said(record))
+    bob.join(name)
+    connect("alice").join(name).send_many(range(100))
+    assert begun.wait(DEADLINE)
+    closing = Thread(target=bob.close, args=(DEADLINE,))
+    closing.start()
+    eventually(lambda: bob._closed, "it is being closed")
+    go_on.set()
+    closing.join(DEADLINE)
+    assert len(heard) == 100
+
+
+def test_a_handler_may_close_its_client_and_gets_nothing_more(broker: Broker, connect: Connect, name: str) -> None:
+    heard: list[zchat.Event] = []
+
+    def one(event: zchat.Message) -> None:
+        heard.append(event)
+        bob.close()
+
+    bob = zchat.Client(broker.url, user="bob", on_event=said(one))
+    bob.join(name)
+    connect("alice").join(name).send_many(range(10))
+    assert bob.wait(DEADLINE)
+    assert bob._consumer._handler
+    bob._consumer._handler.join(DEADLINE)
+    assert len(heard) == 1

@@ -1,0 +1,137 @@
+"""How far a room is read: positions, own messages, and credit."""
+
+from __future__ import annotations
+
+from tests.protocol.driver import FakeBatch, Wire
+from zchat import errors
+
+# -- rooms -----------------------------------------------------------------------------------------
+
+
+def test_credit_after_a_rejoin_counts_from_what_was_held(wire: Wire) -> None:
+    _, membership = wire.join()
+    for number in range(4):
+        wire.say("push", "General", 77, number, number + 1, [])
+    wire.core.credit(membership, 1)
+    wire.come_back()
+    wire.rejoin()
+    wire.say("push", "General", 77, 4, 5, [])
+    for taken in (1, 3, 5):
+        wire.core.credit(membership, taken)
+    assert wire.commands() == [["credit", "General", 2, 2], ["credit", "General", 2, 4]]
+
+
+def test_credit_given_before_the_rejoin_is_answered_goes_out_behind_it(wire: Wire) -> None:
+    _, membership = wire.join()
+    for number in range(4):
+        wire.say("push", "General", 77, number, number + 1, [])
+    wire.come_back()
+    [join] = wire.commands("join")
+    wire.core.credit(membership, 3)
+    assert wire.commands() == []
+    wire.ok(join, "General", 77, 4, 1, 4, 10, False)
+    assert wire.commands() == [["credit", "General", 2, 3]]
+
+
+def test_credit_given_between_connections_leaves_less_held(wire: Wire) -> None:
+    _, membership = wire.join()
+    for number in range(4):
+        wire.say("push", "General", 77, number, number + 1, [])
+    wire.core.lost("cut")
+    wire.core.credit(membership, 3)
+    wire.connected_anew()
+    wire.greet()
+    assert wire.rejoin()[5] == 1
+    assert wire.commands() == []
+    wire.core.credit(membership, 4)
+    assert wire.commands() == [["credit", "General", 2, 1]]
+
+
+def test_no_more_is_held_than_a_smaller_window_has(wire: Wire) -> None:
+    _, membership = wire.join()
+    for number in range(8):
+        wire.say("push", "General", 77, number, number + 1, [])
+    wire.come_back(mark=3)
+    assert wire.rejoin(mark=3)[5] == 3
+    for taken in (5, 6):
+        wire.core.credit(membership, taken)
+    assert wire.commands() == [["credit", "General", 2, 1]], "the five that came first are no longer counted"
+
+
+def test_a_position_moves_over_own_messages_too(wire: Wire) -> None:
+    wire.join()
+    wire.core.offer("General", FakeBatch("a", "b"))
+    wire.store(wire.commands("send")[0])
+    wire.come_back()
+    assert wire.rejoin()[4] == [77, 2]
+
+
+def test_own_messages_move_a_position_once_everything_before_them_has_come(wire: Wire) -> None:
+    wire.join()
+    wire.seq = 5
+    wire.core.offer("General", FakeBatch("a"))
+    wire.store(wire.commands("send")[0])
+    wire.come_back()
+    assert wire.rejoin()[4] == [77, 0]
+    wire.core.offer("General", FakeBatch("b"))
+    wire.seq = 5
+    wire.store(wire.commands("send")[0])
+    wire.say("push", "General", 77, 0, 5, [])
+    wire.come_back()
+    assert wire.rejoin()[4] == [77, 6]
+
+
+def test_a_position_does_not_move_into_another_log_before_the_gap_is_told(wire: Wire) -> None:
+    feed, _ = wire.join()
+    wire.say("push", "General", 77, 0, 4, [])
+    wire.come_back()
+    wire.rejoin(gap=True)
+    wire.core.offer("General", FakeBatch("into another log"))
+    [send] = wire.commands("send")
+    wire.ok(send, 5, 1_000, 99)
+    wire.come_back()
+    assert wire.rejoin(gap=True)[4] == [77, 4], "or the gap would never be told"
+    wire.say("gap", "General", 99, 4, 5, "reset")
+    assert feed.notices[-1][0] == "gap"
+    wire.come_back()
+    assert wire.rejoin()[4] == [99, 5]
+
+
+def test_a_position_moves_over_own_messages_of_a_broker_started_again(wire: Wire) -> None:
+    wire.join()
+    wire.say("push", "General", 77, 0, 4, [])
+    wire.come_back()
+    wire.rejoin()
+    wire.core.offer("General", FakeBatch("in a new epoch of the same log"))
+    [send] = wire.commands("send")
+    wire.ok(send, 5, 1_000, 99)
+    wire.come_back()
+    assert wire.rejoin()[4] == [99, 5]
+
+
+def test_own_messages_of_a_log_that_is_gone_do_not_move_the_position_in_the_next(wire: Wire) -> None:
+    wire.join()
+    wire.seq = 9
+    wire.core.offer("General", FakeBatch("a"))
+    wire.store(wire.commands("send")[0])
+    wire.come_back()
+    wire.rejoin()
+    wire.say("gap", "General", 99, 0, 9, "reset")
+    wire.come_back()
+    assert wire.rejoin()[4] == [99, 9]
+
+
+def test_a_first_notification_that_does_not_follow_the_position_asked_for_ends_it(wire: Wire) -> None:
+    wire.join()
+    wire.say("push", "General", 77, 0, 4, [])
+    wire.come_back()
+    wire.rejoin()
+    wire.say("push", "General", 77, 3, 6, [])
+    assert isinstance(wire.failed_with(), errors.ProtocolError)
+
+
+def test_credit_is_a_running_count_of_the_join_and_never_goes_back(wire: Wire) -> None:
+    _, membership = wire.join()
+    for taken in (3, 5, 4, 5):
+        wire.core.credit(membership, taken)
+    assert wire.commands() == [["credit", "General", 1, 3], ["credit", "General", 1, 5]]

@@ -1,0 +1,42 @@
+"""What decoding costs, whatever comes."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.wire.driver import MIB, MULTIPLE, peak
+from zchat.errors import BadBlock
+from zchat.wire import blocks, commands
+
+# -- memory ----------------------------------------------------------------------------------------
+
+
+FALSE_HEADERS = [
+    b"\xdc\xff\xff",
+    b"\xdd\x00\x0f\xff\xff",
+    b"\xdd\xff\xff\xff\xff",
+    b"\xde\xff\xff",
+    b"\xdf\xff\xff\xff\xff",
+]
+
+
+@pytest.mark.parametrize("header", FALSE_HEADERS, ids=bytes.hex)
+@pytest.mark.parametrize("size", [400, 600, MIB], ids=str)
+def test_false_headers_cost_no_memory(header: bytes, size: int) -> None:
+    lies = header * (size // len(header))
+    assert peak(lambda: blocks.check_bodies(b"\x91" + lies, MIB), BadBlock) < 4 * MIB
+    frame = b"\x92\xa4ping" + lies
+    assert peak(lambda: commands.decode_command(frame), commands.MalformedCommand) < 4 * MIB
+
+
+@pytest.mark.parametrize("header", FALSE_HEADERS, ids=bytes.hex)
+def test_false_headers_beside_each_other_cost_no_memory(header: bytes) -> None:
+    lies = b"\xdc\x03\xe8" + header * 1000 + b"\xc0" * 900_000
+    assert peak(lambda: blocks.check_bodies(lies, MIB), BadBlock) < 16 * MIB
+
+
+@pytest.mark.parametrize("value", [b"\x90", b"\x80", b"\xc0", b"\xa0", b"\x81\xc0\xc0", b"\x91\xc0"], ids=bytes.hex)
+def test_true_headers_cost_a_bounded_multiple_of_their_bytes(value: bytes) -> None:
+    count = 65_000 // len(value)
+    packed = b"\x91\xdd" + count.to_bytes(4, "big") + value * count
+    assert peak(lambda: blocks.check_bodies(packed, MIB)) < MULTIPLE * len(packed)

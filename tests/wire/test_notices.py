@@ -1,0 +1,86 @@
+"""What a broker sends: the vectors, and any bytes at all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.vectors.load import frame_of, value_of, vectors
+from tests.wire.driver import BYTES, SCALARS, each, name_of
+from zchat.errors import ProtocolError
+from zchat.wire import blocks, notices, values
+
+# -- the vectors -----------------------------------------------------------------------------------
+
+
+@each("notices")
+def test_a_notice_is_decoded_as_its_vector_says(entry: dict[str, Any]) -> None:
+    assert notices.decode_notice(frame_of(entry)) == value_of(entry["value"])
+
+
+@pytest.mark.parametrize("entry", [entry for entry in vectors("notices") if entry["value"][0] == "push"], ids=name_of)
+def test_a_push_is_encoded_as_its_vector_says(entry: dict[str, Any]) -> None:
+    _, room, epoch, after, upto, pushed = value_of(entry["value"])
+    packed = [blocks.encode_block(*block) for block in pushed]
+    assert notices.encode_push(room, epoch, after, upto, packed) == frame_of(entry)
+
+
+@pytest.mark.parametrize("entry", [entry for entry in vectors("notices") if entry["value"][0] == "state"], ids=name_of)
+def test_a_state_frame_is_encoded_as_its_vector_says(entry: dict[str, Any]) -> None:
+    _, number, rooms, invitations = value_of(entry["value"])
+    packed = [[values.pack(each) for each in some] for some in (rooms, invitations)]
+    assert notices.encode_state(number, *packed) == frame_of(entry)
+
+
+@pytest.mark.parametrize(
+    "entry", [entry for entry in vectors("notices") if entry["name"].startswith("page-")], ids=name_of
+)
+def test_a_page_is_encoded_as_its_vector_says(entry: dict[str, Any]) -> None:
+    _, request, *head, paged = value_of(entry["value"])
+    assert notices.encode_page(request, tuple(head), [blocks.encode_block(*block) for block in paged]) == frame_of(
+        entry
+    )
+
+
+# -- any bytes at all ------------------------------------------------------------------------------
+
+
+@given(BYTES | st.lists(SCALARS).map(lambda rest: values.pack(["push", *rest])))
+def test_any_bytes_are_a_notice_or_break_the_protocol(frame: bytes) -> None:
+    try:
+        notice = notices.decode_notice(frame)
+    except ProtocolError:
+        return
+    assert notice[0] in {"ok", "error", "push", "gap", "pong", "end"}
+
+
+# -- reading ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "notice",
+    [
+        ["ok"],
+        ["ok", None],
+        ["error", 1, "busy", "wait"],
+        ["error", "1", "busy", "wait", True, None],
+        ["error", 1, "busy", "wait", True, "x"],
+        ["push", "General", 1, 0, 1],
+        ["push", "General", 1, 0, 1, None],
+        ["push", "General", 1, -1, 1, []],
+        ["gap", "General", 1, 0, 1],
+        ["end", "closing", "bye"],
+        ["hullo"],
+        [["ok"]],
+        {"ok": 1},
+        "ok",
+        [],
+    ],
+    ids=ascii,
+)
+def test_a_notice_of_another_shape_breaks_the_protocol(notice: Any) -> None:
+    with pytest.raises(ProtocolError):
+        notices.decode_notice(values.pack(notice))
