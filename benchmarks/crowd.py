@@ -24,7 +24,7 @@ from zchat.client.inbox import Reading
 from zchat.messages import Position
 from zchat.protocol.core import ClientCore
 from zchat.protocol.membership import Membership
-from zchat.protocol.port import Welcome
+from zchat.wire.replies import Welcome
 
 TICK_EVERY = 0.25
 """Seconds between two looks at what time brings to the users: they ping every second or so."""

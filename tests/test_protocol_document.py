@@ -20,9 +20,9 @@ from zchat.broker.store import contract, epochs, ledger
 from zchat.broker.store.memory import MemoryStore
 from zchat.errors import REFUSALS
 from zchat.messages import GapReason
-from zchat.protocol.port import Welcome
 from zchat.wire import commands, notices, values
 from zchat.wire import limits as wire_limits
+from zchat.wire.replies import Welcome
 
 DOCUMENT = (Path(__file__).parent.parent / "docs" / "protocol.md").read_text(encoding="utf-8")
 EXCHANGE = DOCUMENT[DOCUMENT.index("<!-- exchange -->") : DOCUMENT.index("<!-- /exchange -->")]
@@ -105,10 +105,11 @@ def test_an_update_has_the_elements_that_the_broker_packs() -> None:
         roster.enter(user, user, 5)
         made = values.unpack(roster.update(0))
         assert (made[3] is None) == crowd
-        for (_, kind), value in zip(update, made, strict=True):
-            assert value is None if kind == "array or nil" and crowd else values.KINDS[kind.split()[0]](value)
-        for (_, kind), value in [] if crowd else zip(entry, made[3][0], strict=True):
-            assert values.KINDS[kind](value)
+        assert values.Shape(*(kind for _, kind in update)).wrong(made) is None
+        assert len(made) == len(update)
+        if not crowd:
+            assert values.Shape(*(kind for _, kind in entry)).wrong(made[3][0]) is None
+            assert len(made[3][0]) == len(entry)
 
 
 def test_the_welcome_has_the_elements_that_the_client_takes() -> None:
@@ -118,7 +119,7 @@ def test_the_welcome_has_the_elements_that_the_client_takes() -> None:
 def test_what_the_broker_sends_has_the_shapes_that_the_client_checks() -> None:
     rows = tables(section("## What the broker sends"))[0]
     shapes = {word: tuple(re.findall(r": (uint or nil|uint|str|bool|array)", shape)) for word, shape in rows}
-    assert shapes == notices.NOTICE_SHAPES
+    assert shapes == {word: shape.kinds for word, shape in notices.SHAPES.items()}
 
 
 def test_the_table_of_errors_is_the_codes() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.frames import decode_notice
 from zchat.broker.core.core import Core
 from zchat.broker.delivery.pipes import Sent
 from zchat.broker.limits import SHARED_NOTIFICATIONS, SHARED_UPDATES, TOMBSTONES
@@ -16,7 +17,7 @@ from zchat.broker.store.contract import Append, Appended, Failed, Full, Marked, 
 from zchat.broker.store.memory import MemoryStore
 from zchat.messages import Message
 from zchat.wire.blocks import join_bodies, messages_of
-from zchat.wire.notices import END, ERROR, GAP, OK, PUSH, STATE, decode_notice
+from zchat.wire.notices import END, ERROR, GAP, OK, PUSH, STATE
 from zchat.wire.values import pack
 
 TURNS = 10_000

@@ -8,10 +8,11 @@ from typing import Any
 import zmq
 
 import zchat
+from tests.frames import decode_notice
 from tests.running import DEADLINE
 from zchat.broker import Broker
 from zchat.wire.blocks import join_bodies
-from zchat.wire.notices import STATE, decode_notice
+from zchat.wire.notices import STATE
 from zchat.wire.values import pack
 
 ANY = "tcp://127.0.0.1:*"

@@ -8,6 +8,7 @@ from zchat.client.inbox import Chunk, Reading
 from zchat.events import Gap
 from zchat.messages import Position
 from zchat.protocol.membership import Membership
+from zchat.wire.notices import PUSH, GapNotice, Push
 
 
 class Joined:
@@ -23,9 +24,10 @@ class Joined:
         for each in (self.membership, self.reading):
             each.own(epoch, first, last)
 
-    def notify(self, *notice: Any) -> None:
-        self.membership.notified(notice[2], notice[4])
-        self.reading.push(list(notice))
+    def notify(self, word: str, *fields: Any) -> None:
+        notice = Push(*fields) if word == PUSH else GapNotice(*fields)
+        self.membership.notified(notice.epoch, notice.upto)
+        self.reading.push(notice)
 
     def rejoin(self, *, sure: bool, mark: int = 10) -> None:
         self.membership.rejoin(2, mark)

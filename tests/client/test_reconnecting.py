@@ -18,6 +18,7 @@ from tests.running import DEADLINE, eventually
 from zchat.broker import Broker
 from zchat.events import MemberJoined, MemberLeft
 from zchat.protocol.core import State
+from zchat.wire.replies import HistoryPage
 
 FLOWING = 1.0
 """Seconds until messages flow again on a machine that does nothing else."""
@@ -357,18 +358,18 @@ def test_a_history_is_of_one_log_though_the_broker_is_another_one_between_two_pa
     with zchat.Client(mortal.url, user="reader") as client:
         with zchat.Client(mortal.url, user="writer") as writer:
             writer.join("General").send_many(["old"] * 3000)
-        pages = client._page_of_history
+        pages = client._over
 
-        def replaced(result: list[Any]) -> list[Any]:
+        def replaced(answer: HistoryPage) -> Any:
             monkeypatch.undo()
-            page = pages(result)
+            page = pages(answer)
             mortal.kill()
             mortal.start()
             with zchat.Client(mortal.url, user="writer") as writer:
                 writer.join("General").send_many(["new"] * 2500)
             return page
 
-        monkeypatch.setattr(client, "_page_of_history", replaced)
+        monkeypatch.setattr(client, "_over", replaced)
         found = client.history("General", after=0, limit=5000, timeout=DEADLINE)
     assert {message.body for message in found} == {"new"}
     assert [message.seq for message in found] == list(range(1, 2501))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.running import eventually
-from zchat import BusyRoom, Client, Histogram
+from zchat import BusyRoom, Client, Histogram, Stats
 from zchat.broker import Broker
 from zchat.client.client import _stats
+from zchat.wire.replies import decode_reply
 
 
 def test_a_program_learns_what_the_broker_counts() -> None:
@@ -48,13 +50,17 @@ def test_the_time_that_the_broker_sleeps_is_no_part_of_its_turns() -> None:
         eventually(idle, "a broker with next to nothing to do is busy for a small part of its time")
 
 
+def told(result: list[Any]) -> Stats:
+    return _stats(decode_reply("stats", result))
+
+
 def test_an_older_broker_tells_no_times_and_no_busiest_rooms() -> None:
-    found = _stats([{"messages": 1}, {}, [["General", "bob", 2]]])
+    found = told([{"messages": 1}, {}, [["General", "bob", 2]]])
     assert found == ({"messages": 1}, {}, [("General", "bob", 2)], {}, [])
 
 
 def test_what_a_later_broker_adds_is_passed_over() -> None:
-    found = _stats([{}, {}, [], {"turn": [[10], [1, 2], 30, "more"]}, [["General", 1, 2, 3, 4]], "more"])
+    found = told([{}, {}, [], {"turn": [[10], [1, 2], 30, "more"]}, [["General", 1, 2, 3, 4]], "more"])
     assert found.times == {"turn": Histogram([10], [1, 2], 30)}
     assert found.busiest == [BusyRoom("General", 1, 2, 3)]
 

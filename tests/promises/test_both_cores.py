@@ -24,7 +24,7 @@ from zchat.events import Gap
 from zchat.messages import Message, Position
 from zchat.protocol.core import ClientCore
 from zchat.protocol.membership import Membership
-from zchat.protocol.port import Welcome
+from zchat.wire.replies import Welcome
 from zchat.wire.values import pack
 
 NOW = 100.0

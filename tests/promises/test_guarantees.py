@@ -20,6 +20,7 @@ import zmq
 
 import zchat
 from tests.broker.driver import Peer, World
+from tests.frames import decode_notice
 from tests.running import DEADLINE, ROOT
 from zchat.broker import Broker, limits, loop
 from zchat.broker.core import core
@@ -190,7 +191,7 @@ def test_the_broker_remembers_a_bounded_number_of_replaced_connections(monkeypat
     world.receive(others[0], values.pack(("leave", 1, "General", 1)))
     assert world.core.counters.fenced == 1
     world.receive(oldest, values.pack(("leave", 1, "General", 1)))
-    assert notices.decode_notice(world.port.frames[oldest][-1])[2] == "no_session"
+    assert decode_notice(world.port.frames[oldest][-1])[2] == "no_session"
 
 
 def test_the_clients_socket_has_its_bounds() -> None:
@@ -244,7 +245,7 @@ def test_ranges_of_own_messages_are_bounded_and_cost_the_position_nothing_in_the
         feed.own(7, number, number)
     assert len(feed._own._ranges) == own.MAX_OWN_RANGES
     last = 3 * own.MAX_OWN_RANGES
-    feed.push(["push", "General", 7, 0, last, []])
+    feed.push(notices.Push("General", 7, 0, last, []))
     chunk = feed.take(0)
     assert isinstance(chunk, inbox.Chunk)
     feed.put_back(chunk)

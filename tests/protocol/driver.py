@@ -7,14 +7,15 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
+from tests.frames import decode_command
 from zchat import errors
 from zchat.broker.limits import MAX_REQUESTS
 from zchat.messages import Position
 from zchat.protocol.core import ClientCore
 from zchat.protocol.membership import Membership
-from zchat.protocol.port import Welcome
 from zchat.protocol.roster import Picture
-from zchat.wire.commands import decode_command
+from zchat.wire.notices import GapNotice, Push
+from zchat.wire.replies import Welcome
 from zchat.wire.values import pack, unpack
 
 
@@ -93,7 +94,7 @@ class FakeFeed:
         self.membership: Membership | None = None
         self.told = 0
         self.picture = Picture(self.tell)
-        self.notices: list[list[Any]] = []
+        self.notices: list[Push | GapNotice] = []
         self.owns: list[tuple[int, int, int]] = []
         self.begun = 0
         self.ends: list[errors.ZchatError | None] = []
@@ -105,7 +106,7 @@ class FakeFeed:
         self.membership = membership
         self.begun += 1
 
-    def push(self, notice: list[Any]) -> None:
+    def push(self, notice: Push | GapNotice) -> None:
         assert self.membership is not None
         self.notices.append(notice)
 

@@ -26,7 +26,7 @@ def test_the_first_word_is_a_greeting_and_nothing_else_goes_out_before_its_answe
     wire.ok(hello, 1, "alice", 10, 1 << 20, 1 << 20, 1000, 16, 1000, 3000, 10_000, "a later version's field")
     assert [command[0] for command in wire.commands()] == ["rooms", "send"]
     assert wire.port.welcome is not None
-    assert wire.port.welcome.mark == 10
+    assert wire.port.welcome.window == 10
 
 
 @pytest.mark.parametrize("refusal", [errors.VersionRefused("too old"), errors.Busy("full")])
@@ -165,7 +165,7 @@ def test_close_finishes_what_was_accepted_then_says_goodbye(wire: Wire) -> None:
             if command[0] == "send":
                 wire.store(command)
             else:
-                wire.ok(command)
+                wire.ok(command, *([[], False] if command[0] == "rooms" else []))
     assert len(batch.seqs) == MAX_BLOCK_MESSAGES * (BLOCKS_IN_FLIGHT + 1)
     assert call.done
     assert wire.failed_with() is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.protocol.driver import FakeBatch, Wire
 from zchat import errors
+from zchat.wire.notices import GapNotice
 
 # -- rooms -----------------------------------------------------------------------------------------
 
@@ -92,7 +93,7 @@ def test_a_position_does_not_move_into_another_log_before_the_gap_is_told(wire: 
     wire.come_back()
     assert wire.rejoin(gap=True)[4] == [77, 4], "or the gap would never be told"
     wire.say("gap", "General", 99, 4, 5, "reset")
-    assert feed.notices[-1][0] == "gap"
+    assert isinstance(feed.notices[-1], GapNotice)
     wire.come_back()
     assert wire.rejoin()[4] == [99, 5]
 

@@ -7,6 +7,7 @@ from zchat import errors
 from zchat.client.waiting import Answer, Deadline
 from zchat.messages import Position
 from zchat.protocol.membership import Membership
+from zchat.wire.notices import GapNotice, Push
 
 # -- rooms -----------------------------------------------------------------------------------------
 
@@ -20,7 +21,7 @@ def test_rooms_are_joined_again_where_they_were_with_what_is_held(wire: Wire) ->
     join = wire.rejoin()
     assert join[2:] == ["General", 2, [77, 4], 3, True]
     wire.say("push", "General", 77, 4, 9, [])
-    assert [notice[4] for notice in feed.notices] == [1, 2, 3, 4, 9]
+    assert [notice.upto for notice in feed.notices] == [1, 2, 3, 4, 9]
     assert feed.begun == 2
 
 
@@ -87,7 +88,7 @@ def test_notifications_go_to_their_rooms_feed_in_order(wire: Wire) -> None:
     feed, membership = wire.join()
     wire.say("push", "General", 77, 0, 3, [])
     wire.say("gap", "General", 77, 3, 5, "trimmed")
-    assert [notice[0] for notice in feed.notices] == ["push", "gap"]
+    assert [type(notice) for notice in feed.notices] == [Push, GapNotice]
     assert (membership.epoch, membership.upto) == (77, 5)
 
 

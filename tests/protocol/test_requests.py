@@ -6,6 +6,7 @@ from tests.protocol.driver import FakeBatch, FakeCall, FakeFeed, Wire
 from zchat import errors
 from zchat.messages import Position
 from zchat.protocol.send_queue import SWEEP
+from zchat.wire.replies import RoomsPage
 
 # -- questions -------------------------------------------------------------------------------------
 
@@ -18,8 +19,8 @@ def test_unanswered_questions_are_asked_again_and_withdrawn_ones_are_not(wire: W
     wire.come_back()
     sent = wire.commands()
     assert [command[3] for command in sent] == [0, 2]
-    wire.ok(sent[0], "answer")
-    assert calls[0].result == ["answer"]
+    wire.ok(sent[0], [], False)
+    assert calls[0].result == RoomsPage([], False)
 
 
 def test_a_join_without_an_answer_is_asked_again(wire: Wire) -> None:
@@ -102,8 +103,8 @@ def test_requests_beyond_what_the_broker_allows_wait_for_answers() -> None:
         wire.core.ask("rooms", (None, 5), call, lambda result: result)
     sent = wire.commands()
     assert len(sent) == 3
-    wire.ok(sent[1], "second")
-    assert calls[1].result == ["second"]
+    wire.ok(sent[1], [], False)
+    assert calls[1].result == RoomsPage([], False)
     assert len(wire.commands()) == 1
     assert not calls[0].done
 

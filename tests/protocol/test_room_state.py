@@ -13,8 +13,10 @@ from zchat.client.inbox import Reading
 from zchat.events import MemberJoined, MemberLeft, Typing
 from zchat.messages import GapReason, Message, Position
 from zchat.protocol.membership import Membership, Person
-from zchat.protocol.room_state import MARK_AGAIN, TYPING_EVERY
+from zchat.protocol.room_state import MARK_AGAIN
 from zchat.protocol.roster import RETURN_SECONDS
+from zchat.wire.limits import TYPING_EVERY
+from zchat.wire.notices import Push
 from zchat.wire.values import pack
 
 DIRECT = "@alice\nbob"
@@ -306,6 +308,6 @@ def test_who_breaks_off_a_loop_at_a_change_of_the_picture_finds_the_messages_in_
     reading.picture.named(True, 0, {}, 0.0)
     consumer.readings.append(reading)
     reading.picture.named(False, 1, {"bob": Person("bob", 5, False, 0)}, 0.0)
-    reading.push(["push", "General", 7, 0, 1, [[1, 5, "bob", b"p" * 16, pack(["hi"])]]])
+    reading.push(Push("General", 7, 0, 1, [[1, 5, "bob", b"p" * 16, pack(["hi"])]]))
     assert next(consumer.events(0)) == MemberJoined("General", "bob")
     assert [event.body for event in consumer.events(0) if isinstance(event, Message)] == ["hi"]

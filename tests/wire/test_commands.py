@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.frames import decode_command
 from tests.vectors.load import frame_of, value_of, vectors
 from tests.wire.driver import BODIES, BYTES, SCALARS, each
 from zchat.wire import commands, values
@@ -17,7 +18,7 @@ from zchat.wire import commands, values
 
 @each("commands")
 def test_a_command_is_decoded_as_its_vector_says(entry: dict[str, Any]) -> None:
-    assert commands.decode_command(frame_of(entry)) == value_of(entry["value"])
+    assert decode_command(frame_of(entry)) == value_of(entry["value"])
 
 
 def test_there_is_a_vector_for_each_command() -> None:
@@ -27,7 +28,7 @@ def test_there_is_a_vector_for_each_command() -> None:
 @each("refused_frames")
 def test_a_frame_that_is_no_command_is_malformed_and_names_the_request_if_it_can(entry: dict[str, Any]) -> None:
     with pytest.raises(commands.MalformedCommand) as caught:
-        commands.decode_command(frame_of(entry))
+        decode_command(frame_of(entry))
     assert (caught.value.code, caught.value.request) == (entry["code"], entry["request"])
     assert caught.value.retryable is False
 
@@ -44,7 +45,7 @@ def spoken() -> st.SearchStrategy[bytes]:
 @given(BYTES | spoken())
 def test_any_bytes_are_a_command_or_malformed(frame: bytes) -> None:
     try:
-        command = commands.decode_command(frame)
+        command = decode_command(frame)
     except commands.MalformedCommand:
         return
     assert len(command) == 1 + len(commands.COMMANDS[command[0]].fields)

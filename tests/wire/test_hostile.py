@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.frames import decode_command
 from tests.wire.driver import MIB, MULTIPLE, peak
 from zchat.errors import BadBlock
 from zchat.wire import blocks, commands
@@ -26,7 +27,7 @@ def test_false_headers_cost_no_memory(header: bytes, size: int) -> None:
     lies = header * (size // len(header))
     assert peak(lambda: blocks.check_bodies(b"\x91" + lies, MIB), BadBlock) < 4 * MIB
     frame = b"\x92\xa4ping" + lies
-    assert peak(lambda: commands.decode_command(frame), commands.MalformedCommand) < 4 * MIB
+    assert peak(lambda: decode_command(frame), commands.MalformedCommand) < 4 * MIB
 
 
 @pytest.mark.parametrize("header", FALSE_HEADERS, ids=bytes.hex)

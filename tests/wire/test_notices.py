@@ -8,17 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.frames import decode_notice
 from tests.vectors.load import frame_of, value_of, vectors
 from tests.wire.driver import BYTES, SCALARS, each, name_of
 from zchat.errors import ProtocolError
-from zchat.wire import blocks, notices, values
+from zchat.wire import blocks, notices, replies, values
 
 # -- the vectors -----------------------------------------------------------------------------------
 
 
 @each("notices")
 def test_a_notice_is_decoded_as_its_vector_says(entry: dict[str, Any]) -> None:
-    assert notices.decode_notice(frame_of(entry)) == value_of(entry["value"])
+    assert decode_notice(frame_of(entry)) == value_of(entry["value"])
 
 
 @pytest.mark.parametrize("entry", [entry for entry in vectors("notices") if entry["value"][0] == "push"], ids=name_of)
@@ -40,9 +41,8 @@ def test_a_state_frame_is_encoded_as_its_vector_says(entry: dict[str, Any]) -> N
 )
 def test_a_page_is_encoded_as_its_vector_says(entry: dict[str, Any]) -> None:
     _, request, *head, paged = value_of(entry["value"])
-    assert notices.encode_page(request, tuple(head), [blocks.encode_block(*block) for block in paged]) == frame_of(
-        entry
-    )
+    packed = [blocks.encode_block(*block) for block in paged]
+    assert replies.encode_history(request, replies.HistoryPage._make([*head, packed])) == frame_of(entry)
 
 
 # -- any bytes at all ------------------------------------------------------------------------------
@@ -51,7 +51,7 @@ def test_a_page_is_encoded_as_its_vector_says(entry: dict[str, Any]) -> None:
 @given(BYTES | st.lists(SCALARS).map(lambda rest: values.pack(["push", *rest])))
 def test_any_bytes_are_a_notice_or_break_the_protocol(frame: bytes) -> None:
     try:
-        notice = notices.decode_notice(frame)
+        notice = decode_notice(frame)
     except ProtocolError:
         return
     assert notice[0] in {"ok", "error", "push", "gap", "pong", "end"}
@@ -83,4 +83,4 @@ def test_any_bytes_are_a_notice_or_break_the_protocol(frame: bytes) -> None:
 )
 def test_a_notice_of_another_shape_breaks_the_protocol(notice: Any) -> None:
     with pytest.raises(ProtocolError):
-        notices.decode_notice(values.pack(notice))
+        decode_notice(values.pack(notice))

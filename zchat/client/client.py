@@ -17,13 +17,14 @@ from zchat.client.room import Room
 from zchat.client.waiting import Answer, Deadline, check_timeout, fresh
 from zchat.defaults import DEFAULT_URL
 from zchat.direct import shown_name, wire_name
-from zchat.errors import ConnectionLost, HandlerFailed, Refused, UsageError, ZchatError
+from zchat.errors import ConnectionLost, HandlerFailed, ProtocolError, Refused, UsageError, ZchatError
 from zchat.events import Event
 from zchat.messages import BusyRoom, Histogram, Member, Message, Position, RoomInfo, Stats
 from zchat.names import DIRECT, check_name
 from zchat.transport.receiver import Receiver
 from zchat.wire.blocks import messages_of
 from zchat.wire.limits import ID_BYTES, MAX_INT
+from zchat.wire.replies import Figures, HistoryPage, Marked, MembersPage, RoomRow, RoomsPage
 
 ASK_TIMEOUT = 5.0
 """Seconds that a question to the broker may take."""
@@ -261,17 +262,17 @@ class Client:
         more = limit > 0
         while more:
             fields = (wire, after, before, limit - len(found))
-            page = self._ask("history", fields, self._page_of_history, deadline, f"the history of {name}")
-            answered, room, _epoch, start, upto, more, blocks = page
+            answered, page = self._ask("history", fields, self._over, deadline, f"the history of {name}")
+            more = page.more
             if found and answered != connection:
                 found.clear()
                 after = begin
                 more = True
                 continue
             connection = answered
-            found += messages_of(shown_name(self.user, room), blocks, start, upto)
-            after = upto
-            more = more and bool(blocks) and len(found) < limit
+            found += messages_of(shown_name(self.user, page.room), page.blocks, page.after, page.upto)
+            after = page.upto
+            more = more and bool(page.blocks) and len(found) < limit
         return found
 
     # -- events ----------------------------------------------------------------------------------
@@ -363,18 +364,16 @@ class Client:
         return wire_name(self.user, name)
 
     def _ask(
-        self, word: str, fields: tuple[Any, ...], done: Callable[[list[Any]], Any], deadline: Deadline, what: str
+        self, word: str, fields: tuple[Any, ...], done: Callable[[Any], Any], deadline: Deadline, what: str
     ) -> Any:
         receiver = self._connection()
         answer = Answer()
         receiver.do(receiver.core.ask, word, fields, answer, done)
         return answer.wait(deadline, what)
 
-    def _page_of_history(self, result: list[Any]) -> list[Any]:
-        """Return a page, behind the number of the connection that it came over. The receive thread's."""
-        if len(result) < 6 or type(result[3]) is not int or type(result[5]) is not list:
-            raise ValueError("a page of history is a room, an epoch, two seqs, whether there is more, and blocks")
-        return [self._receiver.core.connections, *result[:6]]
+    def _over(self, page: HistoryPage) -> tuple[int, HistoryPage]:
+        """Return a page with the number of the connection that it came over. The receive thread's."""
+        return self._receiver.core.connections, page
 
     def _connect(self, urls: list[str], timeout: float, mark: int) -> Receiver:
         deadline = Deadline(timeout)
@@ -407,30 +406,30 @@ class Client:
         self._ended.set()
 
 
-def _page_of_rooms(user: str, result: list[Any]) -> tuple[list[RoomInfo], str | None, bool]:
-    rows, more = result[:2]
-    return [_room(user, *row[:5]) for row in rows], rows[-1][0] if rows else None, bool(more)
+def _page_of_rooms(user: str, page: RoomsPage) -> tuple[list[RoomInfo], str | None, bool]:
+    return [_room(user, each) for each in page.rooms], page.rooms[-1].name if page.rooms else None, page.more
 
 
-def _room(user: str, name: str, members: int, first: int, last: int, mark: int | None) -> RoomInfo:
-    unread = None if mark is None else max(0, last - max(mark, first - 1))
-    return RoomInfo(shown_name(user, name), members, first, last, unread)
+def _room(user: str, row: RoomRow) -> RoomInfo:
+    unread = None if row.read_mark is None else max(0, row.last - max(row.read_mark, row.first - 1))
+    return RoomInfo(shown_name(user, row.name), row.members, row.first, row.last, unread)
 
 
-def _page_of_members(result: list[Any]) -> tuple[list[Member], bool]:
-    rows, more = result[:2]
-    return [Member(user, since, mark, bool(typing)) for user, since, typing, mark, *_ in rows], bool(more)
+def _page_of_members(page: MembersPage) -> tuple[list[Member], bool]:
+    return [Member(each.user, each.since, each.read_mark, each.typing) for each in page.people], page.more
 
 
-def _stats(result: list[Any]) -> Stats:
-    counts, refused, lagging, times, busiest = (*result, {}, [])[:5]
-    return Stats(
-        _numbers(counts),
-        _numbers(refused),
-        [(str(room), str(user), int(messages)) for room, user, messages, *_ in lagging],
-        {str(name): _histogram(*histogram[:3]) for name, histogram in times.items()},
-        [BusyRoom(str(name), *map(int, numbers[:3])) for name, *numbers in busiest],
-    )
+def _stats(figures: Figures) -> Stats:
+    try:
+        return Stats(
+            _numbers(figures.counts),
+            _numbers(figures.refused),
+            [(str(room), str(user), int(messages)) for room, user, messages, *_ in figures.lagging],
+            {str(name): _histogram(*histogram[:3]) for name, histogram in figures.times.items()},
+            [BusyRoom(str(name), *map(int, numbers[:3])) for name, *numbers in figures.busiest],
+        )
+    except (ValueError, TypeError) as error:
+        raise ProtocolError(f"the broker sent malformed figures: {error}") from error
 
 
 def _histogram(bounds: list[int], counts: list[int], total: int) -> Histogram:
@@ -441,8 +440,8 @@ def _numbers(counted: dict[str, int]) -> dict[str, int]:
     return {str(name): int(number) for name, number in counted.items()}
 
 
-def _mark(result: list[Any]) -> int:
-    return int(result[0])
+def _mark(answer: Marked) -> int:
+    return answer.seq
 
 
 def _check_name(kind: str, name: str) -> str:

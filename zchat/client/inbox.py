@@ -22,7 +22,7 @@ from zchat.protocol.membership import Membership
 from zchat.protocol.own import OwnRanges
 from zchat.protocol.roster import Picture
 from zchat.wire.blocks import Run, run_of
-from zchat.wire.notices import GAP
+from zchat.wire.notices import GapNotice, Push
 
 _NOTHING = Run(iter(()), iter(()), ())
 
@@ -90,7 +90,7 @@ class Reading:
         self._membership: Membership | None = None
         self._arrived = arrived
         self._credit = credit
-        self._queue: SimpleQueue[list[Any] | End] = SimpleQueue()
+        self._queue: SimpleQueue[Push | GapNotice | End] = SimpleQueue()
         self._lock = threading.Lock()
         self._begun: deque[Chunk] = deque()
         self._set_aside: deque[Chunk] = deque()
@@ -129,10 +129,10 @@ class Reading:
         if due:  # a smaller window than before may have no place for what is yet to be returned
             self._credit(membership, self._returned)
 
-    def push(self, notice: list[Any]) -> None:
+    def push(self, notice: Push | GapNotice) -> None:
         """Take a notification."""
         self.pushed += 1
-        self._pushed_upto = notice[4]
+        self._pushed_upto = notice.upto
         self._queue.put(notice)
         self._arrived(self)
 
@@ -205,10 +205,10 @@ class Reading:
                 return None
             if self.left:
                 continue
-            if notice[0] == GAP:
+            if isinstance(notice, GapNotice):
                 self._skip(notice)
-                return Gap(self.room, notice[3], notice[4], notice[5])
-            _, _, epoch, after, upto, blocks, *_ = notice
+                return Gap(self.room, notice.after, notice.upto, notice.reason)
+            _, epoch, after, upto, blocks = notice  # by position, once a notification: the readers' hot path
             return self._open(self.room, epoch, after, upto, blocks)
 
     def put_back(self, chunk: Chunk) -> None:
@@ -229,8 +229,8 @@ class Reading:
             self._begun.append(chunk)
         return chunk
 
-    def _skip(self, notice: list[Any]) -> None:
-        chunk = Chunk(_NOTHING, notice[2], notice[4], another_log=notice[5] != GapReason.TRIMMED)
+    def _skip(self, gap: GapNotice) -> None:
+        chunk = Chunk(_NOTHING, gap.epoch, gap.upto, another_log=gap.reason != GapReason.TRIMMED)
         with self._lock:
             self._begun.append(chunk)
         self._finish(chunk)

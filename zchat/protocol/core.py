@@ -25,14 +25,16 @@ from zchat.messages import Position
 from zchat.protocol.heartbeat import Pulse
 from zchat.protocol.membership import Feed, Membership
 from zchat.protocol.memberships import Memberships
-from zchat.protocol.port import Call, Chance, Port, Welcome
+from zchat.protocol.port import Call, Chance, Port
 from zchat.protocol.requests import Done, Nobody, Request, Requests, Special
 from zchat.protocol.room_state import RoomStates
 from zchat.protocol.send_queue import Batch, Block, Lane
 from zchat.protocol.send_queues import Sending
+from zchat.wire.commands import encode_command
 from zchat.wire.limits import VERSION
-from zchat.wire.notices import END, ERROR, GAP, OK, PONG, PUSH, STATE, decode_notice
-from zchat.wire.values import pack
+from zchat.wire.notices import End, Error, GapNotice, Ok, Pong, Push, decode_notice
+from zchat.wire.notices import State as StateFrame
+from zchat.wire.replies import Stored, Welcome, decode_reply
 
 GREET_SECONDS = 1.0
 """Seconds that a later greeting may take before another connection is tried."""
@@ -307,13 +309,13 @@ class ClientCore:
         """Send what there is a place for: rooms to join again first, then questions, then blocks, lane by lane."""
         if not self.connected or self.welcome is None:
             return
-        self._rooms.pump(self._has_place, self.welcome.mark)
+        self._rooms.pump(self._has_place, self.welcome.window)
         self._requests.pump(self.welcome.max_requests)
         self._sending.pump()
 
     def _transmit(self, lane: Lane, block: Block) -> None:
         number = self._requests.enter(Request("send", (), None, special=partial(self._settled, lane, block)))
-        self._send(pack(("send", number, lane.name, block.number, block.pack())))
+        self._send(encode_command("send", number, lane.name, block.number, block.pack()))
 
     def _resume(self) -> None:
         """Send again what the broker had put off."""
@@ -336,50 +338,51 @@ class ClientCore:
         self._pulse.heard = now
         try:
             notice = decode_notice(frame)
-            kind = notice[0]
-            if kind in (PUSH, GAP):
+            if isinstance(notice, (Push, GapNotice)):
                 self._rooms.notified(notice)
                 return
             self._quiet_until = 0.0
-            if kind == OK:
+            if isinstance(notice, Ok):
                 self._answered(notice)
-            elif kind == ERROR:
+            elif isinstance(notice, Error):
                 self._refused(notice)
-            elif kind == END:
-                self._dismissed(errors.refusal(*notice[1:4]))
-            elif kind == STATE:
+            elif isinstance(notice, End):
+                self._dismissed(errors.refusal(notice.code, notice.text, notice.retryable))
+            elif isinstance(notice, StateFrame):
                 self._states.receive(notice, now)
-            elif kind == PONG:
-                self._pulse.ponged(now, notice[1] / 1000)
+            elif isinstance(notice, Pong):
+                self._pulse.ponged(now, notice.next_ms / 1000)
         except errors.ProtocolError as error:
             self._end(error)
-        except _MALFORMED as error:
-            self._end(errors.ProtocolError(f"the broker sent a malformed answer: {error}"))
+        except errors.BadName as error:
+            self._end(errors.ProtocolError(f"the broker sent a name that is none: {error}"))
 
-    def _answered(self, notice: list[Any]) -> None:
-        request = self._requests.answered(notice[1])
+    def _answered(self, answer: Ok) -> None:
+        request = self._requests.answered(answer.request)
         if request is None:
             return
-        if request.special is not None:
-            request.special(notice[2:], None)
-        elif request.call is not None:
-            try:
-                result = request.done(notice[2:]) if request.done is not None else None
-            except _MALFORMED as error:
-                fault = errors.ProtocolError(f"the broker sent a malformed answer: {error}")
-                request.call.fail(fault)
-                raise fault from error
-            if not request.call.resolve(result) and isinstance(result, Membership):
-                self.leave(result, Nobody())  # nobody waits for it any more
+        try:
+            reply = decode_reply(request.word, answer.result)
+            if request.special is not None:
+                request.special(reply, None)
+                result = None
+            else:
+                result = request.done(reply) if request.done is not None else reply
+        except errors.ProtocolError as error:
+            if request.call is not None:
+                request.call.fail(error)
+            raise
+        if request.call is not None and not request.call.resolve(result) and isinstance(result, Membership):
+            self.leave(result, Nobody())  # nobody waits for it any more
         self._pump()
         self._leave_if_done()
 
-    def _refused(self, notice: list[Any]) -> None:
-        error = errors.refusal(*notice[2:6])
-        if notice[1] is None or isinstance(error, errors.NoSession):
+    def _refused(self, answer: Error) -> None:
+        error = errors.refusal(answer.code, answer.text, answer.retryable, answer.detail)
+        if answer.request is None or isinstance(error, errors.NoSession):
             self._dismissed(error)
             return
-        request = self._requests.answered(notice[1])
+        request = self._requests.answered(answer.request)
         if request is None:
             return
         if request.special is not None:
@@ -398,28 +401,28 @@ class ClientCore:
         else:
             self._end(error)
 
-    def _welcomed(self, result: list[Any] | None, error: errors.Refused | None) -> None:
+    def _welcomed(self, welcome: Welcome | None, error: errors.Refused | None) -> None:
         if error is not None and error.retryable and self.welcome is not None:
             self._lose(error)
         elif error is not None:
             self._end(error)
-        elif result is not None:
-            self.welcome = Welcome(*result[: len(Welcome._fields)])
+        elif welcome is not None:
+            self.welcome = welcome
             self.state = State.CLOSING if self._closing else State.OPEN
             self._opened_at = self._now
-            self._pulse.opened(self._now, self.welcome.ping_ms / 1000, self.welcome.lost_ms / 1000)
+            self._pulse.opened(self._now, welcome.ping_ms / 1000, welcome.lost_ms / 1000)
             self._sending.opened()
             self._rooms.opened()
-            self._port.opened(self.welcome)
+            self._port.opened(welcome)
 
-    def _settled(self, lane: Lane, block: Block, result: list[Any] | None, error: errors.Refused | None) -> None:
+    def _settled(self, lane: Lane, block: Block, stored: Stored | None, error: errors.Refused | None) -> None:
         """Take the answer to a block: blocks are stored in their order, a refusal may overtake them."""
-        if result is not None:
+        if stored is not None:
             if lane.overtakes(block):
                 raise errors.ProtocolError(f"{lane.name}: block {block.number} was stored before an earlier one")
-            seq, timestamp, epoch = map(int, result[:3])  # what it raises leaves the block in flight, to fail there
-            self._rooms.own(lane.name, epoch, seq, seq + block.count - 1)  # first: the sender's position is behind it
-            lane.stored(block, seq, timestamp)
+            last = stored.seq + block.count - 1
+            self._rooms.own(lane.name, stored.epoch, stored.seq, last)  # first: the sender's position is after it
+            lane.stored(block, stored.seq, stored.timestamp)
         elif error is not None:
             lane.refused(block, error)
         if lane.stalled and self._resume_at is None:
@@ -427,7 +430,4 @@ class ClientCore:
         self._sending.line_up(lane)
 
 
-_PING: bytes = pack(("ping",))
-
-_MALFORMED = (ValueError, TypeError, IndexError, errors.BadName)
-"""What a broker's answer that is not what it should be raises where it is taken apart."""
+_PING = encode_command("ping")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from math import inf
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from zchat.errors import Refused, ZchatError
 from zchat.messages import Position
 from zchat.protocol.own import OwnRanges
+from zchat.wire.notices import GapNotice, Push
 
 
 class Person(NamedTuple):
@@ -54,8 +55,8 @@ class Feed(Protocol):
     def begin(self, membership: Membership) -> None:
         """Take note that the room is joined, or joined again; comes before what it is sent."""
 
-    def push(self, notice: list[Any]) -> None:
-        """Take a notification, as `zchat.wire.notices.decode_notice` returned it."""
+    def push(self, notice: Push | GapNotice) -> None:
+        """Take a notification."""
 
     def own(self, epoch: int, first: int, last: int) -> None:
         """Take note that own messages are stored there."""

@@ -14,8 +14,9 @@ from zchat.protocol.membership import Feed, Membership
 from zchat.protocol.requests import Done, Request, Requests
 from zchat.protocol.room_state import RoomStates
 from zchat.protocol.send_queues import Sending
-from zchat.wire.notices import GAP
-from zchat.wire.values import pack
+from zchat.wire.commands import encode_command
+from zchat.wire.notices import GapNotice, Push
+from zchat.wire.replies import Joined
 
 
 class Memberships:
@@ -65,18 +66,18 @@ class Memberships:
 
     # -- what comes in -----------------------------------------------------------------------------
 
-    def notified(self, notice: list[Any]) -> None:
+    def notified(self, notice: Push | GapNotice) -> None:
         """Take a notification; raises ProtocolError if it isn't the one behind the last."""
-        room = self.rooms.get(notice[1])
+        room = self.rooms.get(notice.room)
         if room is None or not room.live:
             return  # left meanwhile
-        if notice[3] != room.upto:
-            raise errors.ProtocolError(f"{room.name}: a notification after {notice[3]}, not after {room.upto}")
+        if notice.after != room.upto:
+            raise errors.ProtocolError(f"{room.name}: a notification after {notice.after}, not after {room.upto}")
         began = not room.sure
-        room.notified(notice[2], notice[4])
+        room.notified(notice.epoch, notice.upto)
         room.feed.push(notice)
         if began:
-            self.states.settled(room, another_log=notice[0] == GAP and notice[5] != GapReason.TRIMMED)
+            self.states.settled(room, another_log=isinstance(notice, GapNotice) and notice.reason != GapReason.TRIMMED)
 
     def own(self, name: str, epoch: int, first: int, last: int) -> None:
         """Take note that own messages are stored there."""
@@ -114,16 +115,17 @@ class Memberships:
 
     # -- within ------------------------------------------------------------------------------------
 
-    def _joined(self, number: int, feed: Feed, result: list[Any]) -> Membership:
-        name, position, mark, gap = _place(result)
-        room = Membership(name, number, position, mark, feed, sure=not gap)
+    def _joined(self, number: int, feed: Feed, answer: Joined) -> Membership:
+        name = answer.room
+        position = Position(answer.epoch, answer.seq)
+        room = Membership(name, number, position, answer.window, feed, sure=not answer.gap)
         room.shown = shown_name(self._user, name)
         self.rooms[name] = room
         feed.begin(room)
         self.states.joined(room, self._user)
         return room
 
-    def _rejoined(self, room: Membership, result: list[Any] | None, error: errors.Refused | None) -> None:
+    def _rejoined(self, room: Membership, answer: Joined | None, error: errors.Refused | None) -> None:
         """Go on with a room: its notifications, its credit, its lane; or end it if it can't be joined any more."""
         if self.rooms.get(room.name) is not room:
             return  # left meanwhile
@@ -135,13 +137,13 @@ class Memberships:
             if lane is not None:
                 lane.fail(error)
             room.feed.end(error)
-        elif result is not None:
-            name, _, mark, gap = _place(result)
+        elif answer is not None:
+            name = answer.room
             if name != room.name:  # another broker spells it in its own way
                 self.rooms[name] = self.rooms.pop(room.name)
                 if (lane := self._sending.lane(name)) is not None:
                     lane.name = name
-            room.rejoined(name, mark, sure=not gap)
+            room.rejoined(name, answer.window, sure=not answer.gap)
             room.shown = shown_name(self._user, name)
             room.feed.begin(room)
             self._return_credit(room)
@@ -159,12 +161,4 @@ class Memberships:
 
     def _return_credit(self, room: Membership) -> None:
         if self._connected and room.live and room.taken > room.base:
-            self._send(pack(("credit", room.name, room.join, room.taken - room.base)))
-
-
-def _place(result: list[Any]) -> tuple[str, Position, int, bool]:
-    """Return what the answer to a join says: the room's name, the position, the mark, whether a gap comes first."""
-    name, epoch, seq, _first, _last, mark, gap = result[:7]
-    if type(name) is not str:
-        raise TypeError("the name of a room is text")
-    return name, Position(int(epoch), int(seq)), int(mark), bool(gap)
+            self._send(encode_command("credit", room.name, room.join, room.taken - room.base))

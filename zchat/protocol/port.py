@@ -2,25 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from zchat.errors import ZchatError
 from zchat.messages import Position
-
-
-class Welcome(NamedTuple):
-    """Hold what the broker's answer to the greeting agreed on; sizes in bytes, times in milliseconds."""
-
-    version: int
-    user: str
-    mark: int
-    max_message: int
-    max_block_bytes: int
-    max_block_messages: int
-    max_requests: int
-    ping_ms: int
-    lost_ms: int
-    expire_ms: int
+from zchat.wire.replies import Welcome
 
 
 class Call(Protocol):

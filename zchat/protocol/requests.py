@@ -9,10 +9,10 @@ from typing import Any, NamedTuple, TypeAlias
 from zchat import errors
 from zchat.protocol.port import Call
 from zchat.protocol.send_queue import SWEEP
-from zchat.wire.values import pack
+from zchat.wire.commands import encode_command
 
-Done: TypeAlias = Callable[[list[Any]], Any]
-Special: TypeAlias = Callable[[list[Any] | None, errors.Refused | None], None]
+Done: TypeAlias = Callable[[Any], Any]
+Special: TypeAlias = Callable[[Any, errors.Refused | None], None]
 
 
 class Request(NamedTuple):
@@ -77,7 +77,7 @@ class Requests:
 
     def issue(self, request: Request) -> None:
         """Send a request at once."""
-        self._send(pack((request.word, self.enter(request), *request.fields)))
+        self._send(encode_command(request.word, self.enter(request), *request.fields))
 
     def enter(self, request: Request) -> int:
         """Return the number under which a request's answer is awaited; the caller sends it."""

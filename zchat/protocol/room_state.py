@@ -16,15 +16,15 @@ from zchat.errors import Closing, Refused
 from zchat.messages import Position
 from zchat.names import fold
 from zchat.protocol.membership import Membership, Person
-from zchat.wire.values import pack
-
-TYPING_EVERY = 3.0
-"""Seconds between two that say a user types in a room, however often the application does: the broker drops more."""
+from zchat.wire.commands import encode_command
+from zchat.wire.limits import TYPING_EVERY
+from zchat.wire.notices import PersonEntry, State
+from zchat.wire.replies import Marked
 
 MARK_AGAIN = 1.0
 """Seconds until a mark is sent again that the broker had no place for: soon, and next to nothing each time."""
 
-Answered = Callable[[list[Any] | None, Refused | None], None]
+Answered = Callable[[Any, Refused | None], None]
 
 
 class _Mark:
@@ -76,7 +76,7 @@ class RoomStates:
             return
         else:
             room.typing = False
-        self._send(pack(("typing", room.name, active)))
+        self._send(encode_command("typing", room.name, active))
 
     def mark(self, room: Membership, seq: int) -> None:
         """Have the broker store that a room is read up to `seq`, now or as soon as there is a connection."""
@@ -96,7 +96,7 @@ class RoomStates:
             mark.out = True
             self._ask("mark", (room.name, mark.wanted), partial(self._marked, mark, mark.wanted))
 
-    def _marked(self, mark: _Mark, asked: int, result: list[Any] | None, error: Refused | None) -> None:
+    def _marked(self, mark: _Mark, asked: int, answer: Marked | None, error: Refused | None) -> None:
         """Take the answer to a mark; while the client is closing a broker without a place is not waited for."""
         mark.out = False
         if error is not None and error.retryable and (isinstance(error, Closing) or not self._closing):
@@ -109,30 +109,27 @@ class RoomStates:
             picture = mark.room.feed.picture
             if error is not None:
                 picture.unmarked(error)
-            elif result is not None:
-                picture.marked(min(asked, _number(result[0])))
+            elif answer is not None:
+                picture.marked(min(asked, answer.seq))
 
     # -- what the broker says ----------------------------------------------------------------------
 
-    def receive(self, notice: list[Any], now: float) -> None:
+    def receive(self, state: State, now: float) -> None:
         """Take a state frame."""
-        _, number, rooms, invitations, *_ = notice
-        self._send(pack(("seen", number)))
-        for name, whole, members, people, typing, caught_up, *_ in rooms:
-            room = self._rooms.get(name)
+        self._send(encode_command("seen", state.number))
+        for update in state.rooms:
+            room = self._rooms.get(update.room)
             if room is None or not room.live:
                 continue  # left meanwhile
             picture = room.feed.picture
-            if people is None:
-                picture.crowded(_number(members), _number(typing), _number(caught_up))
+            if update.people is None:
+                picture.crowded(update.members, update.typing, update.caught_up)
             else:
-                picture.named(bool(whole), _number(members), dict(map(_person, people)), now)
+                picture.named(update.whole, update.members, dict(map(_person, update.people)), now)
                 self.due = min(self.due, picture.expire(now))
-        for name, user, epoch, seq, *_ in invitations:
-            if type(name) is not str or type(user) is not str:
-                raise TypeError("an invitation is a room, a user and a position")
-            if name not in self._rooms:
-                self._invited(name, user, Position(_number(epoch), _number(seq)))
+        for invitation in state.invitations:
+            if invitation.room not in self._rooms:
+                self._invited(invitation.room, invitation.user, Position(invitation.epoch, invitation.seq))
 
     # -- the connection and the time ---------------------------------------------------------------
 
@@ -204,14 +201,6 @@ class RoomStates:
             self.due = min(self.due, room.feed.picture.expire(now))
 
 
-def _person(entry: list[Any]) -> tuple[str, Person | None]:
-    user, since, typing, mark, *_ = entry
-    if type(user) is not str:
-        raise TypeError("the name of a user is text")
-    return fold(user), Person(user, since, bool(typing), _number(mark)) if _number(since) else None
-
-
-def _number(value: Any) -> int:
-    if type(value) is not int or value < 0:
-        raise TypeError(f"{value!r} is no number of this protocol")
-    return value
+def _person(entry: PersonEntry) -> tuple[str, Person | None]:
+    user, since, typing, mark = entry
+    return fold(user), Person(user, since, typing, mark) if since else None

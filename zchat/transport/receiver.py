@@ -22,9 +22,9 @@ from zchat.errors import ZchatError
 from zchat.events import Disconnected, Reconnected
 from zchat.messages import Position
 from zchat.protocol.core import ClientCore
-from zchat.protocol.port import Welcome
 from zchat.transport.alarm import Alarm
 from zchat.transport.dealer import Dealer, context_of_this_process
+from zchat.wire.replies import Welcome
 
 log = logging.getLogger("zchat.client")
 

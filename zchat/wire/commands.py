@@ -1,95 +1,164 @@
-"""The commands of the client: their table, and how a broker decodes them.
+"""The commands of the client: their table, encoded by a client and decoded by a broker.
 
 Every message between client and broker is one ZeroMQ frame (after the ROUTER's routing id)
-that holds one MessagePack array; its first element is a word that says what it is.
+that holds one MessagePack array; its first element is a word that says what it is. The table
+follows docs/protocol.md, section *Commands*.
 """
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Any, NamedTuple
 
 from zchat.errors import Malformed
 from zchat.wire.hostile import reason, unpack_hostile
-from zchat.wire.values import KINDS, is_uint
+from zchat.wire.values import Shape, is_uint, pack
 
 
 class Field(NamedTuple):
-    """Say what one element of a command is: its name, and `kind`, a key of `KINDS`."""
+    """One element of a command: its name, and its kind, a key of `zchat.wire.values.KINDS`."""
 
     name: str
     kind: str
 
 
-class Command(NamedTuple):
-    """Describe a command of the client: its fields in order, and whether it is answered."""
+class Target(Enum):
+    """What a command's field `room` stands for, which the broker finds before the command is carried out."""
+
+    NOTHING = "nothing"
+    """The command names no room."""
+
+    ROOM = "room"
+    """A room that there is and that the user may see; else the command is refused."""
+
+    MADE = "made"
+    """A room that is made if there is none and the command's `create` says so; else as `ROOM`."""
+
+    MEMBER = "member"
+    """The session's membership of the room; else the command is refused."""
+
+    MEMBER_IF_ANY = "member if any"
+    """The session's membership of the room; else the command changes nothing, and nobody is told."""
+
+
+class Right(Enum):
+    """What a command requires of its user in the room that it names, or of the broker."""
+
+    NOTHING = "nothing"
+    JOIN = "join"
+    READ = "read"
+    SEND = "send"
+    MEMBERS = "members"
+    STATS = "stats"
+
+
+class CommandSpec(NamedTuple):
+    """One row of the table of commands.
+
+    `fields`: its elements, in order. `answered`: it has a request's number as its first field, and a reply.
+    `needs_session`: it is refused before a greeting. `target`: what its field `room` stands for. `right`: what
+    its user must be allowed.
+    """
 
     fields: tuple[Field, ...]
+    shape: Shape
     answered: bool
-    needs_session: bool = True
+    needs_session: bool
+    target: Target
+    right: Right
 
 
-def _command(fields: str, *, answered: bool = True, needs_session: bool = True) -> Command:
-    pairs = (field.split(":") for field in fields.split(", ") if field)
-    return Command(tuple(Field(name, kind) for name, kind in pairs), answered, needs_session)
+def _command(
+    fields: str,
+    target: Target = Target.NOTHING,
+    right: Right = Right.NOTHING,
+    *,
+    answered: bool = True,
+    needs_session: bool = True,
+) -> CommandSpec:
+    pairs = [field.split(":") for field in fields.split(", ") if field]
+    shape = Shape(*(kind for _, kind in pairs))
+    return CommandSpec(tuple(Field(*pair) for pair in pairs), shape, answered, needs_session, target, right)
 
 
-COMMANDS: dict[str, Command] = {
+COMMANDS: dict[str, CommandSpec] = {
     "hello": _command(
-        "request:uint, min version:uint, max version:uint, user:str, producer:id, token:id, mark:uint, connection:uint",
+        "request:uint, min version:uint, max version:uint, user:str, producer:id, token:id, window:uint, "
+        "connection:uint",
         needs_session=False,
     ),
-    "join": _command("request:uint, room:str, join:uint, position:position or nil, held:uint, create:bool"),
-    "leave": _command("request:uint, room:str, join:uint"),
-    "send": _command("request:uint, room:str, number:uint, bodies:bin"),
-    "history": _command("request:uint, room:str, after:uint or nil, before:uint or nil, limit:uint"),
+    "join": _command(
+        "request:uint, room:str, join:uint, position:position or nil, held:uint, create:bool", Target.MADE, Right.JOIN
+    ),
+    "leave": _command("request:uint, room:str, join:uint", Target.MEMBER),
+    "send": _command("request:uint, room:str, number:uint, bodies:bin", Target.MEMBER, Right.SEND),
+    "history": _command(
+        "request:uint, room:str, after:uint or nil, before:uint or nil, limit:uint", Target.ROOM, Right.READ
+    ),
     "rooms": _command("request:uint, after:str or nil, limit:uint"),
-    "credit": _command("room:str, join:uint, taken:uint", answered=False),
-    "typing": _command("room:str, active:bool", answered=False),
-    "mark": _command("request:uint, room:str, seq:uint"),
-    "members": _command("request:uint, room:str, after:str or nil, limit:uint"),
-    "stats": _command("request:uint"),
+    "credit": _command("room:str, join:uint, taken:uint", Target.MEMBER_IF_ANY, answered=False),
+    "typing": _command("room:str, active:bool", Target.MEMBER_IF_ANY, Right.SEND, answered=False),
+    "mark": _command("request:uint, room:str, seq:uint", Target.ROOM, Right.READ),
+    "members": _command("request:uint, room:str, after:str or nil, limit:uint", Target.ROOM, Right.MEMBERS),
+    "stats": _command("request:uint", right=Right.STATS),
     "seen": _command("number:uint", answered=False),
     "ping": _command("", answered=False),
     "bye": _command("request:uint"),
 }
+"""Every command by its word."""
 
 
-def decode_command(frame: bytes) -> list[Any]:
-    """Return a client's command as a list: its word, then its fields, checked by the table.
+class Command(NamedTuple):
+    """A command as it arrived: its word, its row in the table, the request's number (None: it isn't answered), and
+    the other fields in the table's order."""
 
-    Elements behind the last field are dropped: a later version may add some.
-
-    Raises:
-        Malformed: it is not one MessagePack array, no known command, or a field is wrong; the
-            error's `request` is the number to answer to, or None.
-    """
-    try:
-        command = unpack_hostile(frame)
-    except Exception as error:  # msgpack raises many kinds over hostile bytes; all mean the same
-        raise _malformed(f"not one MessagePack value: {reason(error)}") from error
-    if type(command) is not list or not command or type(command[0]) is not str:
-        raise _malformed("a frame is an array that begins with the name of a command")
-    spec = COMMANDS.get(command[0])
-    if spec is None:
-        raise _malformed(f"unknown command {ascii(command[0][:32])}")
-    request = command[1] if spec.answered and len(command) > 1 and is_uint(command[1]) else None
-    fields = spec.fields
-    if len(command) <= len(fields):
-        raise _malformed(f"{command[0]} has {len(fields)} fields, {len(command) - 1} came", request)
-    for index, field in enumerate(fields, 1):
-        if not KINDS[field.kind](command[index]):
-            raise _malformed(f"{command[0]}: {field.name} is not {field.kind}", request)
-    del command[len(fields) + 1 :]
-    return command
+    word: str
+    spec: CommandSpec
+    request: int | None
+    fields: list[Any]
 
 
 class MalformedCommand(Malformed):
-    """Carry the number of the request to answer to, None if it can't be told."""
+    """A frame is no command; `request` is the number to answer to, None if there is none."""
 
     request: int | None = None
 
 
-def _malformed(text: str, request: int | None = None) -> MalformedCommand:
+def encode_command(word: str, *fields: Any) -> bytes:
+    """Return a command's frame; `fields` are the table's, the request's number among them. Any thread."""
+    frame: bytes = pack((word, *fields))
+    return frame
+
+
+def decode_command(frame: bytes) -> Command:
+    """Return a client's command, checked by the table.
+
+    Elements after the last field are dropped: a later version may add some. Any thread.
+
+    Raises:
+        MalformedCommand: it is not one MessagePack array, no known command, or a field is wrong.
+    """
+    try:
+        fields = unpack_hostile(frame)
+    except Exception as error:  # msgpack raises many kinds over hostile bytes; all mean the same
+        raise malformed(f"not one MessagePack value: {reason(error)}") from error
+    if type(fields) is not list or not fields or type(word := fields.pop(0)) is not str:
+        raise malformed("a frame is an array that begins with the name of a command")
+    spec = COMMANDS.get(word)
+    if spec is None:
+        raise malformed(f"unknown command {ascii(word[:32])}")
+    wrong = spec.shape.wrong(fields)
+    if wrong is not None:
+        request = fields[0] if spec.answered and fields and is_uint(fields[0]) else None
+        if wrong >= len(fields):
+            raise malformed(f"{word} has {len(spec.fields)} fields, {len(fields)} came", request)
+        raise malformed(f"{word}: {spec.fields[wrong].name} is not {spec.fields[wrong].kind}", request)
+    del fields[len(spec.fields) :]
+    return Command(word, spec, fields.pop(0) if spec.answered else None, fields)
+
+
+def malformed(text: str, request: int | None = None) -> MalformedCommand:
+    """Return the error for a frame that is no command; `request`: as in `MalformedCommand`. Any thread."""
     error = MalformedCommand(f"malformed frame: {text}; see the protocol's description", code="malformed")
     error.request = request
     return error

@@ -1,74 +1,252 @@
-"""What a broker sends: replies and notifications."""
+"""What a broker sends without being asked for it in the same breath: notifications, state, ends; and the two frames
+that replies come in. Encoded by a broker and decoded by a client, in the shapes of docs/protocol.md, section *What
+the broker sends*.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
 
-from zchat.errors import ProtocolError
-from zchat.wire.values import KINDS, array_header, pack, unpack
+from zchat.errors import ProtocolError, Refused
+from zchat.wire.values import Shape, join_arrays, pack, unpack
 
 OK = "ok"
-
 ERROR = "error"
-
 PUSH = "push"
-
 GAP = "gap"
-
 STATE = "state"
-
 PONG = "pong"
-
 END = "end"
 
-NOTICE_SHAPES: dict[str, tuple[str, ...]] = {
-    OK: ("uint",),
-    ERROR: ("uint or nil", "str", "str", "bool", "uint or nil"),
-    PUSH: ("str", "uint", "uint", "uint", "array"),
-    GAP: ("str", "uint", "uint", "uint", "str"),
-    STATE: ("uint", "array", "array"),
-    PONG: ("uint",),
-    END: ("str", "str", "bool"),
+
+class Ok(NamedTuple):
+    """The answer to a request; `zchat.wire.replies` says what is in `result`."""
+
+    request: int
+    result: list[Any]
+
+
+class Error(NamedTuple):
+    """The refusal of a request, or of a frame that was none (`request` is None); the rest as in `errors.Refused`."""
+
+    request: int | None
+    code: str
+    text: str
+    retryable: bool
+    detail: int | None
+
+
+class Push(NamedTuple):
+    """A notification: the blocks of a room's log that lie after `after` up to `upto`, of one epoch.
+
+    `blocks` are the decoded arrays that `zchat.wire.blocks.run_of` takes.
+    """
+
+    room: str
+    epoch: int
+    after: int
+    upto: int
+    blocks: list[Any]
+
+
+class GapNotice(NamedTuple):
+    """A notification that nothing after `after` up to `upto` can be had; `reason` is one of `messages.GapReason`."""
+
+    room: str
+    epoch: int
+    after: int
+    upto: int
+    reason: str
+
+
+class PersonEntry(NamedTuple):
+    """What is true of a user in a room: here since when (microseconds since 1970, 0: not any more), typing, read up
+    to which seq."""
+
+    user: str
+    since: int
+    typing: bool
+    read_mark: int
+
+
+class RoomUpdate(NamedTuple):
+    """What brings a member's picture of a room up to date.
+
+    `whole`: it replaces what was known. `members`: how many users are here. `people`: those that have changed, or
+    everyone if `whole`; None in a crowd, which has counts alone: `typing` and `caught_up`.
+    """
+
+    room: str
+    whole: bool
+    members: int
+    people: list[PersonEntry] | None
+    typing: int
+    caught_up: int
+
+
+class Invitation(NamedTuple):
+    """Something was said in a direct room that the session has not joined: by whom, and the position to read after."""
+
+    room: str
+    user: str
+    epoch: int
+    seq: int
+
+
+class State(NamedTuple):
+    """A state frame: its number, which is to be answered by `seen`, the rooms' updates, and invitations."""
+
+    number: int
+    rooms: list[RoomUpdate]
+    invitations: list[Invitation]
+
+
+class Pong(NamedTuple):
+    """The answer to a ping: in how many milliseconds to ping again if nothing else is said."""
+
+    next_ms: int
+
+
+class End(NamedTuple):
+    """The end of the session, and why; the fields as in `errors.Refused`."""
+
+    code: str
+    text: str
+    retryable: bool
+
+
+Notice: TypeAlias = Ok | Error | Push | GapNotice | State | Pong | End
+
+SHAPES: dict[str, Shape] = {
+    OK: Shape("uint"),
+    ERROR: Shape("uint or nil", "str", "str", "bool", "uint or nil"),
+    PUSH: Shape("str", "uint", "uint", "uint", "array"),
+    GAP: Shape("str", "uint", "uint", "uint", "str"),
+    STATE: Shape("uint", "array", "array"),
+    PONG: Shape("uint"),
+    END: Shape("str", "str", "bool"),
+}
+"""The elements after the word, by the word."""
+
+_ROOM_UPDATE = Shape("str", "bool", "uint", "array or nil", "uint", "uint")
+_PERSON = Shape("str", "uint", "bool", "uint")
+_INVITATION = Shape("str", "str", "uint", "uint")
+
+
+def _state(fields: list[Any]) -> State:
+    number, rooms, invitations = fields
+    return State(number, list(map(_room_update, rooms)), list(map(_invitation, invitations)))
+
+
+def _room_update(fields: list[Any]) -> RoomUpdate:
+    update: RoomUpdate = row(RoomUpdate, _ROOM_UPDATE, fields)
+    if update.people is None:
+        return update
+    return update._replace(people=[person_entry(each) for each in update.people])
+
+
+def _invitation(fields: list[Any]) -> Invitation:
+    invitation: Invitation = row(Invitation, _INVITATION, fields)
+    return invitation
+
+
+def person_entry(fields: Any) -> PersonEntry:
+    """Return one decoded array as a user's entry; raises ProtocolError if it is none. Any thread."""
+    person: PersonEntry = row(PersonEntry, _PERSON, fields)
+    return person
+
+
+def row(kind: type[Any], shape: Shape, fields: Any) -> Any:
+    """Return a decoded array as the tuple `kind`; elements after its last are dropped. Any thread.
+
+    Raises:
+        ProtocolError: it is no array, or not of that shape.
+    """
+    if type(fields) is not list or shape.wrong(fields) is not None:
+        raise ProtocolError(f"the broker sent what is no {kind.__name__}")
+    return kind._make(fields[: len(shape)])
+
+
+_MADE: dict[str, Callable[[list[Any]], Any]] = {
+    ERROR: Error._make,
+    PUSH: partial(tuple.__new__, Push),  # as `_make`, without a call of Python's
+    GAP: GapNotice._make,
+    STATE: _state,
+    PONG: Pong._make,
+    END: End._make,
 }
 
 
-def decode_notice(frame: bytes) -> list[Any]:
-    """Return what a broker sent, a reply or a notification, as a list.
+def decode_notice(frame: bytes) -> Notice:
+    """Return what a broker sent. Any thread.
 
     Raises:
         ProtocolError: it is not one MessagePack array of a known shape.
     """
     try:
-        notice: list[Any] = unpack(frame)
-        shape = NOTICE_SHAPES[notice[0]]
-        right = len(notice) > len(shape) and all(
-            KINDS[kind](value) for kind, value in zip(shape, notice[1:], strict=False)
-        )
-    except Exception as error:  # as above: whatever it is, the frame is not a notice
+        fields: list[Any] = unpack(frame)
+        word = fields.pop(0)
+        shape = SHAPES[word]
+        wrong = shape.wrong(fields)
+    except Exception as error:  # msgpack raises many kinds over bytes that are no frame; all mean the same
         raise ProtocolError(f"the broker sent what is no frame of this protocol: {error}") from error
-    if not right:
-        raise ProtocolError(f"the broker sent a malformed {notice[0]} frame")
+    if wrong is not None:
+        raise ProtocolError(f"the broker sent a malformed {word} frame")
+    if word == OK:
+        return Ok(fields[0], fields[1:])
+    notice: Notice = _MADE[word](fields[: len(shape)])
     return notice
 
 
 def encode_push(room: str, epoch: int, after: int, upto: int, blocks: list[bytes]) -> bytes:
     """Return a notification: the blocks, as they came, that lie after `after` up to `upto`."""
-    return _with_blocks((PUSH, room, epoch, after, upto), blocks)
+    return join_arrays((PUSH, room, epoch, after, upto), blocks)
 
 
-def encode_page(request: int, head: tuple[Any, ...], blocks: list[bytes]) -> bytes:
-    """Return the reply to a history request: `head`, then the blocks."""
-    return _with_blocks((OK, request, *head), blocks)
+def encode_gap(gap: GapNotice) -> bytes:
+    """Return the notification of a gap."""
+    frame: bytes = pack((GAP, *gap))
+    return frame
+
+
+def encode_update(update: RoomUpdate) -> bytes:
+    """Return a room's update, one element of a state frame."""
+    packed: bytes = pack(update)
+    return packed
+
+
+def encode_invitation(invitation: Invitation) -> bytes:
+    """Return an invitation, one element of a state frame."""
+    packed: bytes = pack(invitation)
+    return packed
 
 
 def encode_state(number: int, rooms: list[bytes], invitations: list[bytes]) -> bytes:
     """Return a state frame: packed updates of rooms, and packed invitations."""
-    head = array_header(4), _STATE, pack(number)
-    return b"".join((*head, array_header(len(rooms)), *rooms, array_header(len(invitations)), *invitations))
+    return join_arrays((STATE, number), rooms, invitations)
 
 
-def _with_blocks(head: tuple[Any, ...], blocks: list[bytes]) -> bytes:
-    return b"".join((array_header(len(head) + 1), pack(head)[1:], array_header(len(blocks)), *blocks))
+def encode_pong(next_ms: int) -> bytes:
+    """Return the answer to a ping: in how many milliseconds to ping again."""
+    frame: bytes = pack((PONG, next_ms))
+    return frame
 
 
-_STATE: bytes = pack(STATE)
+def encode_end(error: Refused) -> bytes:
+    """Return the end of a session, with its reason."""
+    frame: bytes = pack((END, error.code, error.text, error.retryable))
+    return frame
+
+
+def encode_error(request: int | None, error: Refused) -> bytes:
+    """Return the refusal of a request; None: of a frame that was none."""
+    frame: bytes = pack((ERROR, request, error.code, error.text, error.retryable, error.detail))
+    return frame
+
+
+def encode_ok(request: int | None, result: Sequence[Any]) -> bytes:
+    """Return the answer to a request: one of `zchat.wire.replies`."""
+    frame: bytes = pack((OK, request, *result))
+    return frame

@@ -1,9 +1,10 @@
-"""MessagePack, and the kinds of values that fields have."""
+"""MessagePack, and the kinds of values that frames have."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgpack
 
@@ -22,19 +23,62 @@ def is_uint(value: object) -> bool:
     return type(value) is int and 0 <= value <= MAX_INT
 
 
-KINDS: dict[str, Any] = {
-    "uint": is_uint,
-    "uint or nil": lambda value: value is None or is_uint(value),
-    "str": lambda value: type(value) is str,
-    "str or nil": lambda value: value is None or type(value) is str,
-    "bool": lambda value: type(value) is bool,
-    "bin": lambda value: type(value) is bytes,
-    "array": lambda value: type(value) is list,
-    "id": lambda value: type(value) is bytes and len(value) == ID_BYTES,
-    "position or nil": lambda value: (
-        value is None or (type(value) is list and len(value) == 2 and all(map(is_uint, value)))
+class Kind(NamedTuple):
+    """What one element of a frame may be: one of `types`, numbers from 0 to `MAX_INT` alone, and `right` if there is
+    more to say."""
+
+    types: frozenset[type]
+    right: Callable[[Any], bool] | None = None
+
+
+_NIL = type(None)
+
+KINDS: dict[str, Kind] = {
+    "uint": Kind(frozenset({int})),
+    "uint or nil": Kind(frozenset({int, _NIL})),
+    "str": Kind(frozenset({str})),
+    "str or nil": Kind(frozenset({str, _NIL})),
+    "bool": Kind(frozenset({bool})),
+    "bin": Kind(frozenset({bytes})),
+    "array": Kind(frozenset({list})),
+    "array or nil": Kind(frozenset({list, _NIL})),
+    "map": Kind(frozenset({dict})),
+    "id": Kind(frozenset({bytes}), lambda value: len(value) == ID_BYTES),
+    "position or nil": Kind(
+        frozenset({list, _NIL}), lambda value: value is None or (len(value) == 2 and all(map(is_uint, value)))
     ),
 }
+"""The kinds of elements, by the words that docs/protocol.md has for them."""
+
+
+class Shape:
+    """The kinds of a frame's elements, in order: what is checked before any of them is used.
+
+    `kinds` are keys of `KINDS`.
+    """
+
+    __slots__ = ("_checks", "kinds")
+
+    def __init__(self, *kinds: str) -> None:
+        self.kinds = kinds
+        self._checks = tuple(KINDS[kind] for kind in kinds)
+
+    def __len__(self) -> int:
+        return len(self.kinds)
+
+    def wrong(self, values: Sequence[Any]) -> int | None:
+        """Return the index of the first value that is missing or of another kind, None if all are right.
+
+        Values after the last of the shape are not looked at: a later version may add some. Any thread.
+        """
+        if len(values) < len(self._checks):
+            return len(values)
+        for index, (types, right) in enumerate(self._checks):  # once a frame: no calls but where there is more to say
+            value = values[index]
+            kind = type(value)
+            if kind not in types or (kind is int and not 0 <= value <= MAX_INT) or (right and not right(value)):
+                return index
+        return None
 
 
 def array_header(count: int) -> bytes:
@@ -44,3 +88,12 @@ def array_header(count: int) -> bytes:
     if count < 1 << 16:
         return b"\xdc" + count.to_bytes(2, "big")
     return b"\xdd" + count.to_bytes(4, "big")
+
+
+def join_arrays(head: Sequence[Any], *arrays: list[bytes]) -> bytes:
+    """Return one array: the elements of `head`, then each of `arrays` as an array of values packed already."""
+    parts = [array_header(len(head) + len(arrays)), pack(head)[1:]]
+    for packed in arrays:
+        parts.append(array_header(len(packed)))
+        parts += packed
+    return b"".join(parts)

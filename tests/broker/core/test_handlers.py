@@ -7,13 +7,14 @@ from types import SimpleNamespace
 import pytest
 
 from tests.broker.driver import LateStore, Peer, World
+from tests.frames import decode_notice
 from zchat import names
 from zchat.broker import limits
 from zchat.broker.settings import Settings
 from zchat.broker.store.contract import Failed, Full, RoomLog
 from zchat.broker.store.epochs import Epoch
 from zchat.messages import GapReason
-from zchat.wire.notices import ERROR, OK, STATE, decode_notice
+from zchat.wire.notices import ERROR, OK, STATE
 
 # -- rooms -----------------------------------------------------------------------------------------
 

@@ -7,11 +7,12 @@ from math import inf
 import pytest
 
 from tests.broker.driver import LateStore, Peer, World
+from tests.frames import decode_notice
 from zchat.broker.core import handlers
 from zchat.broker.limits import EXPIRE_AFTER, EXPIRE_EVERY, MAX_REQUESTS, RETRY_MAX, STALL, STRANGER_BYTES
 from zchat.wire.blocks import messages_of
 from zchat.wire.limits import MAX_FRAME
-from zchat.wire.notices import ERROR, OK, PUSH, decode_notice
+from zchat.wire.notices import ERROR, OK, PUSH
 from zchat.wire.values import pack, unpack
 
 # -- greeting --------------------------------------------------------------------------------------

@@ -9,11 +9,12 @@ import pytest
 
 from tests.broker.delivery.driver import pair
 from tests.broker.driver import Peer, World
+from tests.frames import decode_notice
 from zchat.broker.limits import (
     RETRY_FIRST,
     RETRY_MAX,
 )
-from zchat.wire.notices import OK, PUSH, decode_notice
+from zchat.wire.notices import OK, PUSH
 
 # -- full pipes and vanished peers -----------------------------------------------------------------
 

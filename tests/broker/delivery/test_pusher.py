@@ -6,13 +6,14 @@ import pytest
 
 from tests.broker.delivery.driver import pair, say
 from tests.broker.driver import Peer, World
+from tests.frames import decode_notice
 from zchat.broker.delivery import pusher
 from zchat.broker.limits import (
     NOTIFICATION_BYTES,
 )
 from zchat.broker.settings import Settings
 from zchat.broker.store.memory import MemoryStore
-from zchat.wire.notices import PUSH, decode_notice
+from zchat.wire.notices import PUSH
 from zchat.wire.values import pack
 
 MARKS = pytest.mark.parametrize("mark", [1, 2, 10])

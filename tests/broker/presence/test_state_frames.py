@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.broker.driver import Peer, Picture, World, picture_of
+from tests.frames import decode_notice
 from zchat.broker.limits import (
     MAX_NAMES,
     NAMES,
@@ -19,7 +20,7 @@ from zchat.broker.limits import (
 )
 from zchat.broker.presence import roster, state_frames
 from zchat.broker.settings import Settings
-from zchat.wire.notices import OK, STATE, decode_notice
+from zchat.wire.notices import OK, STATE
 from zchat.wire.values import pack
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from tests.broker.driver import Peer, World
+from tests.frames import decode_notice
 from zchat.broker import limits
 from zchat.broker.limits import STATE_BYTES, STATE_EVERY
 from zchat.broker.presence import state_frames
 from zchat.broker.settings import Settings
 from zchat.names import direct_name
-from zchat.wire.notices import OK, STATE, decode_notice
+from zchat.wire.notices import OK, STATE
 from zchat.wire.values import pack
 
 ROOM = direct_name("alice", "bob")

@@ -17,11 +17,12 @@ import zmq
 from click.testing import CliRunner
 
 import zchat as library
+from tests.frames import decode_notice
 from tests.running import DEADLINE, Running, Start, Zchat, eventually
 from zchat.broker import Broker
 from zchat.cli.commands import broker as command
 from zchat.cli.main import program
-from zchat.wire.notices import STATE, decode_notice
+from zchat.wire.notices import STATE
 from zchat.wire.values import pack
 
 DAY = 86_400_000_000

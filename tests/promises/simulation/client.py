@@ -17,7 +17,7 @@ from zchat.messages import Position
 from zchat.names import fold
 from zchat.protocol.core import ClientCore
 from zchat.protocol.membership import Membership
-from zchat.protocol.port import Welcome
+from zchat.wire.replies import Welcome
 from zchat.wire.values import unpack
 
 
@@ -73,7 +73,7 @@ class Client:
 
     def opened(self, welcome: Welcome) -> None:
         """See `zchat.protocol.port.Port`."""
-        self.mark_now = welcome.mark
+        self.mark_now = welcome.window
         self.moved_at = self.world.now
         self.greeted_at = self.world.clock()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tests.promises.simulation.checks import require
 from tests.promises.simulation.state import Told
@@ -15,6 +15,7 @@ from zchat.events import Gap
 from zchat.messages import Position
 from zchat.protocol.membership import Membership, Person
 from zchat.protocol.roster import Picture
+from zchat.wire.notices import GapNotice, Push
 
 if TYPE_CHECKING:
     from tests.promises.simulation.client import Client
@@ -45,17 +46,17 @@ class _Feed(Reading):
         super().__init__(arrived, client.credit, client.store_mark)
         self._client = client
         self.picture: Picture = _Picture(lambda: arrived(self), told)
-        self.heads: deque[list[Any]] = deque()
+        self.heads: deque[Push | GapNotice] = deque()
         self.since = 0
 
     def begin(self, membership: Membership) -> None:
         self.since = len(self._client.truth.acknowledged)
         super().begin(membership)
 
-    def push(self, notice: list[Any]) -> None:
-        if notice[0] == "push":
+    def push(self, notice: Push | GapNotice) -> None:
+        if isinstance(notice, Push):
             producer = self._client.producer
-            require(all(block[3] != producer for block in notice[5]), "a session was sent its own message")
+            require(all(block[3] != producer for block in notice.blocks), "a session was sent its own message")
         self.heads.append(notice)
         require(len(self.heads) <= self._client.mark_now, f"{len(self.heads)} notifications are held, over the mark")
         super().push(notice)
@@ -134,7 +135,9 @@ class Joined:
         if chunk is None:
             return False
         if isinstance(chunk, Gap):
-            _, _, epoch, after, upto, reason, *_ = feed.heads.popleft()
+            head = feed.heads.popleft()
+            assert isinstance(head, GapNotice)
+            _, epoch, after, upto, reason = head
             require((chunk.after, chunk.upto, chunk.reason) == (after, upto, reason), "a gap is another one")
             self.client.world.note(f"{self.client.name} gap {self.name} {after} {upto} {reason}")
             stream.skipped(epoch, after, upto, reason)
@@ -146,7 +149,7 @@ class Joined:
             if not many and random.random() < 0.2:
                 break
         if not chunk.left:
-            _, _, epoch, after, upto, *_ = feed.heads.popleft()
+            _, epoch, after, upto, *_ = feed.heads.popleft()
             self.client.world.delivered += len(self._taken)
             stream.took(epoch, after, upto, self._taken)
             self._taken = []

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.frames import decode_notice
 from tests.promises.simulation.checks import require
 from tests.promises.simulation.network import Dealer, Network
 from tests.promises.simulation.truth import Stream, Truth, producer_of
@@ -14,7 +15,7 @@ from tests.promises.simulation.world import World
 from zchat.messages import Position
 from zchat.wire.blocks import messages_of
 from zchat.wire.limits import VERSION
-from zchat.wire.notices import END, ERROR, GAP, OK, PUSH, STATE, decode_notice
+from zchat.wire.notices import END, ERROR, GAP, OK, PUSH, STATE
 from zchat.wire.values import pack
 
 EVERY = 0.15

@@ -13,7 +13,7 @@ fences the old one); `bye`, silence or a broken bound ends it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from zchat import errors
@@ -44,10 +44,10 @@ from zchat.broker.rooms.session import Session
 from zchat.broker.settings import Settings
 from zchat.broker.store.contract import Commit, RoomLog, Store
 from zchat.names import fold
-from zchat.wire.commands import COMMANDS, MalformedCommand, decode_command
+from zchat.wire.commands import MalformedCommand, decode_command, malformed
 from zchat.wire.limits import MAX_FRAME
-from zchat.wire.notices import END, ERROR, OK
-from zchat.wire.values import pack
+from zchat.wire.notices import encode_end, encode_error, encode_ok
+from zchat.wire.replies import Stored
 
 
 class Core:
@@ -84,7 +84,7 @@ class Core:
         self.users: dict[str, dict[Session, None]] = {}
         self.tokens: dict[bytes, Session] = {}
         self.fenced: dict[bytes, None] = {}
-        self.answers: list[tuple[Ticket, tuple[int, int, int] | errors.Refused]] = []
+        self.answers: list[tuple[Ticket, Stored | errors.Refused]] = []
         self.pending = 0
         self.closing = False
         self.now = now
@@ -115,23 +115,19 @@ class Core:
         ticket = Ticket(session, routing_id, None)
         try:
             if len(frames) != 1 or len(frames[0]) > MAX_FRAME:
-                text = f"malformed message: it is one frame of {MAX_FRAME} bytes at most"
-                raise MalformedCommand(text, code="malformed")
+                raise malformed(f"a message is one frame of {MAX_FRAME} bytes at most")
             if session is None and len(frames[0]) > STRANGER_BYTES:
                 raise _no_session()
             command = decode_command(frames[0])
-            spec = COMMANDS[command[0]]
-            if command[0] == "ping":
+            if command.word == "ping":
                 self._pinged = True
             else:
                 self._spoken = now
-            fields = command[1:]
-            if spec.answered:
-                ticket = Ticket(session, routing_id, fields.pop(0))
-            if session is None and spec.needs_session:
+            ticket = Ticket(session, routing_id, command.request)
+            if session is None and command.spec.needs_session:
                 raise _no_session()
             if (session is not None and self._accept(session, ticket)) or session is None:
-                HANDLERS[command[0]](self, ticket, *fields)
+                HANDLERS[command.word](self, ticket, *command.fields)
         except MalformedCommand as error:
             ticket = Ticket(session, routing_id, error.request)
             if session is None or self._accept(session, ticket):
@@ -196,8 +192,8 @@ class Core:
         if self.answers:
             answers, self.answers = self.answers, []
             for ticket, result in answers:
-                if isinstance(result, tuple):
-                    self.answer(ticket, *result)
+                if isinstance(result, Stored):
+                    self.answer(ticket, result)
                 else:
                     self.refuse(ticket, result)
         self.updates.turn(now)
@@ -232,9 +228,9 @@ class Core:
 
     # -- what goes out ---------------------------------------------------------------------------
 
-    def answer(self, ticket: Ticket, *result: Any) -> None:
-        """Answer a request, unless its connection is no longer its session's."""
-        self.answer_frame(ticket, pack((OK, ticket.request, *result)))
+    def answer(self, ticket: Ticket, reply: Sequence[Any]) -> None:
+        """Answer a request with one of `zchat.wire.replies`, unless its connection is no longer its session's."""
+        self.answer_frame(ticket, encode_ok(ticket.request, reply))
 
     def answer_frame(self, ticket: Ticket, frame: bytes) -> None:
         """Answer a request with a frame that is made already."""
@@ -245,7 +241,7 @@ class Core:
     def refuse(self, ticket: Ticket, error: errors.Refused) -> None:
         """Answer with an error; one that no request asked for is dropped if the pipe is full."""
         self.counters.refused[error.code] += 1
-        frame: bytes = pack((ERROR, ticket.request, error.code, error.text, error.retryable, error.detail))
+        frame = encode_error(ticket.request, error)
         if ticket.session is None or ticket.request is None:
             self.pipes.tell(ticket.routing_id, frame)
         else:
@@ -267,7 +263,9 @@ class Core:
     def fence(self, session: Session) -> None:
         """Take a session off its connection, whose late frames are dropped from now on; its user stays present."""
         self._take_out(session)
-        self.pipes.tell(session.routing_id, _end(errors.Superseded("this session goes on over another connection")))
+        self.pipes.tell(
+            session.routing_id, encode_end(errors.Superseded("this session goes on over another connection"))
+        )
         self.pipes.drop_replies(session)
         self.fenced[session.routing_id] = None
         if len(self.fenced) > FENCED:
@@ -280,7 +278,7 @@ class Core:
             self.counters.refused[error.code] += 1
             self.pipes.drop_replies(session)
             if not session.gone:
-                self.pipes.tell(session.routing_id, _end(error))
+                self.pipes.tell(session.routing_id, encode_end(error))
             if not self.closing:
                 text = f"the session of {session.user} was ended: {error.code}: {error.text}"
                 self.notes.add("session_ended", text, user=session.user, code=error.code, reason=error.text)
@@ -306,8 +304,3 @@ class Core:
 
 def _no_session() -> errors.NoSession:
     return errors.NoSession("no session here: greet with hello first, over a fresh connection")
-
-
-def _end(error: errors.Refused) -> bytes:
-    packed: bytes = pack((END, error.code, error.text, error.retryable))
-    return packed

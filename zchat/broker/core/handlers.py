@@ -25,8 +25,18 @@ from zchat.messages import GapReason, Position
 from zchat.names import check_name, fold
 from zchat.wire.blocks import check_bodies
 from zchat.wire.limits import ID_BYTES, MAX_BLOCK_BYTES, MAX_BLOCK_MESSAGES, VERSION
-from zchat.wire.notices import PONG, encode_page
-from zchat.wire.values import pack
+from zchat.wire.notices import encode_pong
+from zchat.wire.replies import (
+    Goodbye,
+    HistoryPage,
+    Joined,
+    Left,
+    RoomRow,
+    RoomsPage,
+    Stored,
+    Welcome,
+    encode_history,
+)
 
 if TYPE_CHECKING:
     from zchat.broker.core.core import Core
@@ -72,19 +82,19 @@ def hello(
     core.enter(session)
     core.presence.back(session, core.now)
     session.unanswered += 1
-    core.answer(
-        ticket._replace(session=session),
-        VERSION,
-        user,
-        mark,
-        core.settings.max_message,
-        MAX_BLOCK_BYTES,
-        MAX_BLOCK_MESSAGES,
-        limits.MAX_REQUESTS,
-        int(limits.PING_AFTER * 1000),
-        int(limits.LOST_AFTER * 1000),
-        int(limits.EXPIRE_AFTER * 1000),
+    welcome = Welcome(
+        version=VERSION,
+        user=user,
+        window=mark,
+        max_message=core.settings.max_message,
+        max_block_bytes=MAX_BLOCK_BYTES,
+        max_block_messages=MAX_BLOCK_MESSAGES,
+        max_requests=limits.MAX_REQUESTS,
+        ping_ms=int(limits.PING_AFTER * 1000),
+        lost_ms=int(limits.LOST_AFTER * 1000),
+        expire_ms=int(limits.EXPIRE_AFTER * 1000),
     )
+    core.answer(ticket._replace(session=session), welcome)
     core.updates.greeted(session, core.directory.directs_of(session.folded))
 
 
@@ -113,7 +123,7 @@ def join(
     session.members[room] = member
     room.add(member)
     core.presence.arrive(session, room)
-    core.answer(ticket, room.name, start.epoch, start.seq, room.first, room.last, session.mark, gap is not None)
+    core.answer(ticket, Joined(room.name, start.epoch, start.seq, room.first, room.last, session.mark, gap is not None))
     core.pusher.joined(member)
     core.updates.joined(member)
 
@@ -135,7 +145,7 @@ def leave(core: Core, ticket: Ticket, name: str, number: int) -> None:
         core.pusher.left(member)
         del member.session.members[member.room]
         core.presence.depart(member.session, member.room)
-    core.answer(ticket)
+    core.answer(ticket, Left())
 
 
 def send(core: Core, ticket: Ticket, name: str, number: int, bodies: bytes) -> None:
@@ -158,7 +168,7 @@ def send(core: Core, ticket: Ticket, name: str, number: int, bodies: bytes) -> N
 def _appended(core: Core, ticket: Ticket, room: Room, number: int, outcome: contract.Appended) -> None:
     core.pending -= 1
     room.pending -= 1
-    answer: tuple[int, int, int] | errors.Refused
+    answer: Stored | errors.Refused
     match outcome:
         case contract.Stored(block, epoch):
             core.notes.well("storing")
@@ -169,10 +179,10 @@ def _appended(core: Core, ticket: Ticket, room: Room, number: int, outcome: cont
             core.presence.grew(room, session_of(ticket).folded)
             if room.direct:
                 core.updates.grew(room)
-            answer = block.first, block.timestamp, epoch
+            answer = Stored(block.first, block.timestamp, epoch)
         case contract.Duplicate(first, _, timestamp):
             core.counters.duplicates += 1
-            answer = first, timestamp, room.epochs.at(first)
+            answer = Stored(first, timestamp, room.epochs.at(first))
         case contract.OutOfSequence(expected):
             answer = errors.OutOfOrder(f"block {number} is out of order: go back to {expected}", detail=expected)
         case contract.ForgottenProducer():
@@ -196,7 +206,7 @@ def history(core: Core, ticket: Ticket, name: str, after: int | None, before: in
     after = max(after, room.first - 1)
     upto = min(end, after + min(limit, limits.HISTORY_MESSAGES))
     if upto <= after:
-        core.answer_frame(ticket, encode_page(ticket.request or 0, (room.name, 0, after, after, False), []))
+        core.answer_frame(ticket, encode_history(ticket.request, HistoryPage(room.name, 0, after, after, False, [])))
         return
     core.pending += 1
     core.store.read(
@@ -229,8 +239,9 @@ def _page(
                 after = max(after, blocks[0].first - 1)
                 upto = max(after, min(upto, blocks[-1].last, after + limit))
             more = upto < end and upto - after < limit and bool(blocks)
-            head = (room.name, room.epochs.at(upto), after, upto, more)
-            core.answer_frame(ticket, encode_page(ticket.request or 0, head, [block.data for block in blocks]))
+            found = [block.data for block in blocks]
+            page_found = HistoryPage(room.name, room.epochs.at(upto), after, upto, more, found)
+            core.answer_frame(ticket, encode_history(ticket.request, page_found))
         case contract.Full(reason):
             core.refuse(ticket, errors.Busy(f"{reason}; try again later"))
         case contract.Failed(reason):
@@ -244,7 +255,8 @@ def rooms(core: Core, ticket: Ticket, after: str | None, limit: int) -> None:
     user = session_of(ticket).folded
     behind = None if after is None else fold(after)
     found, more = core.directory.page(user, behind, max(1, min(limit, limits.ROOMS_PAGE)))
-    core.answer(ticket, [(room.name, room.users, room.first, room.last, room.marks.get(user)) for room in found], more)
+    rows = [RoomRow(room.name, room.users, room.first, room.last, room.marks.get(user)) for room in found]
+    core.answer(ticket, RoomsPage(rows, more))
 
 
 def credit(core: Core, ticket: Ticket, name: str, number: int, taken: int) -> None:
@@ -269,13 +281,13 @@ def ping(core: Core, ticket: Ticket) -> None:
     wait = -core.now % every
     while wait < limits.PING_AFTER / 2:
         wait += every
-    core.pipes.tell(ticket.routing_id, pack((PONG, int(wait * 1000))))
+    core.pipes.tell(ticket.routing_id, encode_pong(int(wait * 1000)))
 
 
 def bye(core: Core, ticket: Ticket) -> None:
     """End the session; its producer is forgotten."""
     session = session_of(ticket)
-    core.answer(ticket)
+    core.answer(ticket, Goodbye())
     core.end(session, None)
     core.store.forget(session.producer)
 

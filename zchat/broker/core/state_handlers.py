@@ -11,6 +11,7 @@ from zchat.broker.core.replies import Ticket, refuse_if_overloaded, session_of
 from zchat.broker.rooms.room import Room
 from zchat.broker.store import contract
 from zchat.names import fold
+from zchat.wire.replies import Marked, MembersPage
 
 if TYPE_CHECKING:
     from zchat.broker.core.core import Core
@@ -31,7 +32,7 @@ def mark(core: Core, ticket: Ticket, name: str, seq: int) -> None:
     seq = min(seq, room.last)
     stands = room.marks.get(user, 0)
     if seq <= stands:
-        core.answer(ticket, stands)
+        core.answer(ticket, Marked(stands))
         return
     core.pending += 1
     core.store.mark(room.name, user, seq, partial(_marked, core, ticket, room, user))
@@ -46,7 +47,7 @@ def _marked(
             core.notes.well("storing read marks")
             core.counters.marks += 1
             core.presence.marked(room, user, seq)
-            core.answer(ticket, seq)
+            core.answer(ticket, Marked(seq))
         case contract.Full(reason):
             core.refuse(ticket, errors.Busy(f"{reason}; try again later"))
         case contract.Failed(reason):
@@ -60,9 +61,9 @@ def members(core: Core, ticket: Ticket, name: str, after: str | None, limit: int
     room = core.directory.find(name, session_of(ticket).folded)
     behind = None if after is None else fold(after)
     if room.roster is None:
-        core.answer(ticket, [], False)
+        core.answer(ticket, MembersPage([], False))
     else:
-        core.answer(ticket, *room.roster.page(behind, max(1, min(limit, limits.MEMBERS_PAGE))))
+        core.answer(ticket, MembersPage(*room.roster.page(behind, max(1, min(limit, limits.MEMBERS_PAGE)))))
 
 
 def seen(core: Core, ticket: Ticket, number: int) -> None:

@@ -33,8 +33,7 @@ from zchat.broker.store.contract import Failed, Full, Page, Store
 from zchat.errors import Refused, StoreFailed
 from zchat.events import Gap
 from zchat.messages import GapReason
-from zchat.wire.notices import GAP, encode_push
-from zchat.wire.values import pack
+from zchat.wire.notices import GapNotice, encode_gap, encode_push
 
 
 class Pusher:
@@ -251,7 +250,8 @@ class Pusher:
         member.session.held.append(member)
 
     def _send_gap(self, member: Member, gap: Gap) -> int:
-        frame: bytes = pack((GAP, gap.room, member.room.epochs.at(gap.upto), gap.after, gap.upto, gap.reason))
+        epoch = member.room.epochs.at(gap.upto)
+        frame = encode_gap(GapNotice(gap.room, epoch, gap.after, gap.upto, gap.reason))
         size = self._send(member, frame, gap.upto, 0)
         if size:
             member.gap = None

@@ -64,4 +64,4 @@ def stats(core: Core, ticket: Ticket) -> None:
     """Answer with the figures."""
     refuse_if_overloaded(core)
     session_of(ticket)
-    core.answer(ticket, *figures(core))
+    core.answer(ticket, figures(core))

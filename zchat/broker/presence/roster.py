@@ -12,7 +12,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from zchat.broker.limits import SHARED_UPDATES, TOMBSTONES
-from zchat.wire.values import pack
+from zchat.wire.notices import PersonEntry, RoomUpdate, encode_update
 
 if TYPE_CHECKING:
     from zchat.broker.rooms.room import Room
@@ -170,27 +170,26 @@ class Roster:
 
     def _make(self, pictured: int) -> bytes:
         name, count = self._room.name, len(self.people)
-        packed: bytes
         if self.crowd:
-            packed = pack((name, True, count, None, self.typing, self.caught_up))
+            update = RoomUpdate(name, True, count, None, self.typing, self.caught_up)
         elif pictured:
             changed = []
             for user, version in reversed(self._changes.items()):
                 if version <= pictured:
                     break
                 changed.append(user)
-            packed = pack((name, False, count, [self._entry(user) for user in reversed(changed)], 0, 0))
+            update = RoomUpdate(name, False, count, [self._entry(user) for user in reversed(changed)], 0, 0)
         else:
-            packed = pack((name, True, count, [self._entry(user) for user in self._order], 0, 0))
-        return packed
+            update = RoomUpdate(name, True, count, [self._entry(user) for user in self._order], 0, 0)
+        return encode_update(update)
 
-    def _entry(self, user: str) -> tuple[str, int, bool, int]:
+    def _entry(self, user: str) -> PersonEntry:
         person = self.people.get(user)
         if person is None:
-            return self._gone[user], 0, False, 0
-        return person.name, person.since, person.typing, person.mark
+            return PersonEntry(self._gone[user], 0, False, 0)
+        return PersonEntry(person.name, person.since, person.typing, person.mark)
 
-    def page(self, after: str | None, limit: int) -> tuple[list[tuple[str, int, bool, int]], bool]:
+    def page(self, after: str | None, limit: int) -> tuple[list[PersonEntry], bool]:
         """Return the entries of up to `limit` users behind the folded name `after`, and whether more follow."""
         start = 0 if after is None else bisect_right(self._order, after)
         return [self._entry(user) for user in self._order[start : start + limit]], start + limit < len(self._order)

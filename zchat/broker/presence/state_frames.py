@@ -28,8 +28,7 @@ from zchat.broker.limits import (
 )
 from zchat.broker.rooms.room import Member, Room
 from zchat.broker.rooms.session import Session
-from zchat.wire.notices import encode_state
-from zchat.wire.values import pack
+from zchat.wire.notices import Invitation, encode_invitation, encode_state
 
 
 class Updates:
@@ -162,7 +161,8 @@ class Updates:
                 break
             mark = room.marks.get(session.folded, 0)
             if room not in session.members and mark < room.last:
-                invitation = pack((room.name, room.other(session.folded), room.epochs.at(mark) if mark else 0, mark))
+                epoch = room.epochs.at(mark) if mark else 0
+                invitation = encode_invitation(Invitation(room.name, room.other(session.folded), epoch, mark))
                 invitations.append(invitation)
                 size += len(invitation)
             invited.append(room)

@@ -1,0 +1,174 @@
+"""The answers to commands: one tuple with names a command, encoded by a broker and decoded by a client.
+
+The shapes are those of docs/protocol.md, section *Commands*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+
+from zchat.wire.notices import OK, PersonEntry, person_entry, row
+from zchat.wire.values import Shape, join_arrays
+
+
+class Welcome(NamedTuple):
+    """The answer to the greeting: what is agreed. Sizes in bytes, times in milliseconds."""
+
+    version: int
+    user: str
+    window: int
+    max_message: int
+    max_block_bytes: int
+    max_block_messages: int
+    max_requests: int
+    ping_ms: int
+    lost_ms: int
+    expire_ms: int
+
+
+class Joined(NamedTuple):
+    """The answer to `join`: the room as the broker writes it, the position where the membership begins, the first and
+    last seq of the log, the window, and whether a gap comes first."""
+
+    room: str
+    epoch: int
+    seq: int
+    first: int
+    last: int
+    window: int
+    gap: bool
+
+
+class Left(NamedTuple):
+    """The answer to `leave`."""
+
+
+class Stored(NamedTuple):
+    """The answer to `send`: the seq of the block's first message, when it was stored (microseconds since 1970), and
+    the epoch that it lies in."""
+
+    seq: int
+    timestamp: int
+    epoch: int
+
+
+class HistoryPage(NamedTuple):
+    """The answer to `history`: the blocks after `after` up to `upto`, and whether more was asked for.
+
+    `blocks` are the decoded arrays that `zchat.wire.blocks.run_of` takes.
+    """
+
+    room: str
+    epoch: int
+    after: int
+    upto: int
+    more: bool
+    blocks: list[Any]
+
+
+class RoomRow(NamedTuple):
+    """One room of a list: the users in it, the first and last seq of its log, and the own user's read mark (None: the
+    user has marked nothing there)."""
+
+    name: str
+    members: int
+    first: int
+    last: int
+    read_mark: int | None
+
+
+class RoomsPage(NamedTuple):
+    """The answer to `rooms`: some rooms by name, and whether more follow."""
+
+    rooms: list[RoomRow]
+    more: bool
+
+
+class Marked(NamedTuple):
+    """The answer to `mark`: the read mark that stands."""
+
+    seq: int
+
+
+class MembersPage(NamedTuple):
+    """The answer to `members`: some users of a room by name, and whether more follow."""
+
+    people: list[PersonEntry]
+    more: bool
+
+
+class Figures(NamedTuple):
+    """The answer to `stats`: all that a broker reports of itself.
+
+    `counts` and `refused`: numbers by name. `lagging`: arrays of room, user and number of messages. `times`: by name
+    the buckets' upper bounds, the counts in them, and the sum. `busiest`: arrays of room, members, messages and
+    deliveries. A broker of an older version has no times and no busiest rooms: they are empty.
+    """
+
+    counts: dict[str, int]
+    refused: dict[str, int]
+    lagging: list[Any]
+    times: dict[str, Any]
+    busiest: list[Any]
+
+
+class Goodbye(NamedTuple):
+    """The answer to `bye`."""
+
+
+Reply: TypeAlias = Welcome | Joined | Left | Stored | HistoryPage | RoomsPage | Marked | MembersPage | Figures | Goodbye
+
+_ROOM_ROW = Shape("str", "uint", "uint", "uint", "uint or nil")
+_FIGURES = Shape("map", "map", "array", "map", "array")
+
+SHAPES: dict[str, tuple[type[Any], Shape]] = {
+    "hello": (Welcome, Shape("uint", "str", *["uint"] * 8)),
+    "join": (Joined, Shape("str", *["uint"] * 5, "bool")),
+    "leave": (Left, Shape()),
+    "send": (Stored, Shape("uint", "uint", "uint")),
+    "history": (HistoryPage, Shape("str", "uint", "uint", "uint", "bool", "array")),
+    "rooms": (RoomsPage, Shape("array", "bool")),
+    "mark": (Marked, Shape("uint")),
+    "members": (MembersPage, Shape("array", "bool")),
+    "stats": (Figures, _FIGURES),
+    "bye": (Goodbye, Shape()),
+}
+"""Each answered command's reply, and the kinds of its elements."""
+
+
+def _rooms(result: list[Any]) -> RoomsPage:
+    page: RoomsPage = row(RoomsPage, SHAPES["rooms"][1], result)
+    return page._replace(rooms=[row(RoomRow, _ROOM_ROW, each) for each in page.rooms])
+
+
+def _members(result: list[Any]) -> MembersPage:
+    page: MembersPage = row(MembersPage, SHAPES["members"][1], result)
+    return page._replace(people=list(map(person_entry, page.people)))
+
+
+def _figures(result: list[Any]) -> Figures:
+    missing: list[Any] = [{}, [], {}, []]
+    figures: Figures = row(Figures, _FIGURES, [*result, *missing[len(result) - 1 :]] if len(result) < 5 else result)
+    return figures
+
+
+_DECODED: dict[str, Callable[[list[Any]], Any]] = {"rooms": _rooms, "members": _members, "stats": _figures}
+
+
+def decode_reply(word: str, result: list[Any]) -> Any:
+    """Return the answer to a command of that word, one of `Reply`. Any thread.
+
+    `result` is that of `zchat.wire.notices.Ok`. Elements after the last of a shape are dropped: a later version may
+    add some.
+
+    Raises:
+        ProtocolError: it is not what the protocol says.
+    """
+    decoded = _DECODED.get(word)
+    return row(*SHAPES[word], result) if decoded is None else decoded(result)
+
+
+def encode_history(request: int | None, page: HistoryPage) -> bytes:
+    """Return the answer to `history`, whose blocks are packed already."""
+    return join_arrays((OK, request, *page[:-1]), page.blocks)
