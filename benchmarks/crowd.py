@@ -20,7 +20,7 @@ import zmq
 from _contenders import ROOM
 from _run import DEADLINE, Failed, Pipe, in_turn, options, report, run, store_url, workers
 from zchat.broker import Broker
-from zchat.client.inbox import Reading
+from zchat.client.inbox import Inbox
 from zchat.messages import Position
 from zchat.protocol.core import ClientCore
 from zchat.protocol.membership import Membership
@@ -44,7 +44,7 @@ class User:
         self.greeted = False
         self.frames = 0
         self.why: object = None
-        self.reading = Reading(lambda reading: None, lambda membership, taken: None)
+        self.reading = Inbox(lambda reading: None, lambda membership, taken: None)
         producer, token = os.urandom(16), os.urandom(16)
         self.core = ClientCore(self, f"user {number}", producer, token, 0, Random(number))
         self.core.start(time.monotonic())
@@ -122,7 +122,7 @@ class Crowd:
             self.turn(0.01)
 
     def right(self, members: int) -> bool:
-        return all(user.reading.picture.members == members for user in self.users)
+        return all(user.reading.roster.members == members for user in self.users)
 
 
 def serve(pipe: Pipe, store: str) -> None:

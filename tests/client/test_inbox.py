@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from zchat.client.inbox import Chunk, Reading
+from zchat.client.inbox import Chunk, Inbox
 from zchat.events import Gap
 from zchat.messages import Position
 from zchat.protocol.membership import Membership
@@ -16,7 +16,7 @@ class Joined:
 
     def __init__(self, position: Position) -> None:
         self.credit: list[int] = []
-        self.reading = Reading(lambda reading: None, lambda membership, taken: self.credit.append(taken))
+        self.reading = Inbox(lambda reading: None, lambda membership, taken: self.credit.append(taken))
         self.membership = Membership("General", 1, position, 10, self.reading, sure=True)
         self.reading.begin(self.membership)
 

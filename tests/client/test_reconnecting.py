@@ -17,7 +17,7 @@ from tests.mortal import Mortal
 from tests.running import DEADLINE, eventually
 from zchat.broker import Broker
 from zchat.events import MemberJoined, MemberLeft
-from zchat.protocol.core import State
+from zchat.protocol.core import ConnectionState
 from zchat.wire.replies import HistoryPage
 
 FLOWING = 1.0
@@ -302,7 +302,7 @@ def test_close_does_not_wait_for_messages_whose_senders_have_given_up(lasting: M
     client = zchat.Client(lasting.url, user="alice")
     room = client.join("General")
     lasting.kill()
-    eventually(lambda: client._receiver.core.state is not State.OPEN, "the loss is noticed")
+    eventually(lambda: client._receiver.core.state is not ConnectionState.OPEN, "the loss is noticed")
     with pytest.raises(zchat.DeadlineExceeded, match="could not be sent"):
         room.send("never", timeout=0.1)
     began = time.monotonic()

@@ -17,7 +17,7 @@ from zchat.broker.delivery.pipes import Sent
 from zchat.broker.settings import Settings
 from zchat.broker.store.contract import RoomLog
 from zchat.broker.store.memory import MemoryStore
-from zchat.client.inbox import Reading
+from zchat.client.inbox import Inbox
 from zchat.client.waiting import Answer, Deadline, Letter
 from zchat.errors import ZchatError
 from zchat.events import Gap
@@ -121,7 +121,7 @@ class Client:
         net.clients[self.id] = self
         self.core = ClientCore(self, f"user{number}", bytes([number]) * 16, bytes([number]) * 16, 0, Random(number))
         self.core.start(NOW)
-        self.reading = Reading(lambda reading: None, self._credit)
+        self.reading = Inbox(lambda reading: None, self._credit)
         self.joined = Answer()
         self.core.join("General", None, True, self.joined, self.reading)
 
@@ -308,20 +308,20 @@ def test_in_the_end_every_picture_is_the_brokers(acts: list[tuple[str, int, int]
             net.now += count * 0.05
             for each in clients:
                 each.core.tick(net.now)
-        client.reading.picture.take()
+        client.reading.roster.take()
     net.pass_time(clients, 10)
     roster = net.core.rooms["general"].roster
     assert roster is not None
     here = {user: (each.name, each.typing, each.mark) for user, each in roster.people.items()}
     assert len(here) == 3
     for client in clients:
-        picture = client.reading.picture
+        picture = client.reading.roster
         picture.take()
         assert client.error is None
         assert picture.members == 3
         assert not client.core._pending, "every mark was answered"
         if names == 200:
-            assert {user: (each.user, each.typing, each.mark) for user, each in picture._people.items()} == here
+            assert {user: (each.user, each.typing, each.read_mark) for user, each in picture._people.items()} == here
         else:
             assert picture._crowd is not None
             assert (picture._crowd.members, picture._crowd.typing, picture._crowd.caught_up) == (

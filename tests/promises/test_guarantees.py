@@ -239,7 +239,7 @@ def test_a_turn_of_the_client_takes_a_bounded_number_of_frames() -> None:
 
 
 def test_ranges_of_own_messages_are_bounded_and_cost_the_position_nothing_in_the_end() -> None:
-    feed = inbox.Reading(lambda reading: None, lambda membership, taken: None)
+    feed = inbox.Inbox(lambda reading: None, lambda membership, taken: None)
     feed.begin(Membership("General", 1, zchat.Position(7, 0), 10, feed, sure=True))
     for number in range(2, 3 * own.MAX_OWN_RANGES, 2):
         feed.own(7, number, number)

@@ -13,7 +13,7 @@ from zchat.broker.limits import MAX_REQUESTS
 from zchat.messages import Position
 from zchat.protocol.core import ClientCore
 from zchat.protocol.membership import Membership
-from zchat.protocol.roster import Picture
+from zchat.protocol.roster import Roster
 from zchat.wire.notices import GapNotice, Push
 from zchat.wire.replies import Welcome
 from zchat.wire.values import pack, unpack
@@ -93,7 +93,7 @@ class FakeFeed:
     def __init__(self) -> None:
         self.membership: Membership | None = None
         self.told = 0
-        self.picture = Picture(self.tell)
+        self.roster = Roster(self.tell)
         self.notices: list[Push | GapNotice] = []
         self.owns: list[tuple[int, int, int]] = []
         self.begun = 0

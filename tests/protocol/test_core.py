@@ -8,7 +8,7 @@ import pytest
 
 from tests.protocol.driver import FakeBatch, FakeCall, FakeFeed, Wire
 from zchat import errors
-from zchat.protocol.core import State
+from zchat.protocol.core import ConnectionState
 from zchat.protocol.send_queue import BLOCKS_IN_FLIGHT
 from zchat.wire.limits import MAX_BLOCK_MESSAGES
 from zchat.wire.values import pack
@@ -197,4 +197,4 @@ def test_states_go_one_way(wire: Wire) -> None:
     states.append(wire.core.state)
     wire.ok(wire.commands("bye")[0])
     states.append(wire.core.state)
-    assert states == [State.OPEN, State.CLOSING, State.ENDED]
+    assert states == [ConnectionState.OPEN, ConnectionState.CLOSING, ConnectionState.ENDED]

@@ -9,7 +9,7 @@ import pytest
 from tests.protocol.driver import FakeBatch, FakeCall, Wire
 from tests.protocol.test_send_queue import flying
 from zchat import errors
-from zchat.protocol.core import GREET_SECONDS, RETRY_FIRST, RETRY_MAX, STEADY, State
+from zchat.protocol.core import GREET_SECONDS, RETRY_FIRST, RETRY_MAX, STEADY, ConnectionState
 from zchat.protocol.heartbeat import STALL
 from zchat.wire.values import pack
 
@@ -21,7 +21,7 @@ def test_after_a_loss_it_greets_again_over_a_fresh_connection_with_the_same_toke
     assert str(wire.lost_with()) == "a cable was cut"
     assert RETRY_FIRST <= wire.connected_anew() <= RETRY_MAX
     assert wire.greet()[2:] == [1, 1, "alice", b"p" * 16, b"t" * 16, 0, 2]
-    assert wire.core.state is State.OPEN
+    assert wire.core.state is ConnectionState.OPEN
     assert wire.port.ends == []
 
 
@@ -92,7 +92,7 @@ def test_what_comes_between_two_connections_is_ignored(wire: Wire) -> None:
     wire.say("end", "superseded", "late", False)
     wire.say("nonsense")
     assert feed.notices == []
-    assert wire.core.state is State.LOST
+    assert wire.core.state is ConnectionState.LOST
 
 
 def test_nothing_is_sent_between_two_connections(wire: Wire) -> None:
@@ -125,7 +125,7 @@ def test_close_goes_on_trying_for_what_was_accepted(wire: Wire, lost: bool) -> N
     wire.greet()
     wire.rejoin()
     [send] = wire.commands()
-    assert wire.core.state is State.CLOSING
+    assert wire.core.state is ConnectionState.CLOSING
     wire.store(send)
     [bye] = wire.commands()
     wire.ok(bye)

@@ -84,7 +84,7 @@ def test_messages_whose_callers_have_gone_do_not_pile_up(wire: Wire) -> None:
         batch = FakeBatch("withdrawn")
         wire.core.offer("General", batch)
         batch.bodies.clear()
-    assert len(wire.core._sending.lanes["general"].batches) <= SWEEP
+    assert len(wire.core._queues.queues["general"].batches) <= SWEEP
     wire.connected_anew()
     wire.greet()
     [send] = wire.commands()

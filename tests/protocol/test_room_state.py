@@ -9,14 +9,14 @@ import pytest
 from tests.protocol.driver import FakeBatch, FakeCall, FakeFeed, Wire
 from zchat import errors
 from zchat.client.event_queue import Consumer
-from zchat.client.inbox import Reading
+from zchat.client.inbox import Inbox
 from zchat.events import MemberJoined, MemberLeft, Typing
 from zchat.messages import GapReason, Message, Position
-from zchat.protocol.membership import Membership, Person
+from zchat.protocol.membership import Membership
 from zchat.protocol.room_state import MARK_AGAIN
 from zchat.protocol.roster import RETURN_SECONDS
 from zchat.wire.limits import TYPING_EVERY
-from zchat.wire.notices import Push
+from zchat.wire.notices import PersonEntry, Push
 from zchat.wire.values import pack
 
 DIRECT = "@alice\nbob"
@@ -46,8 +46,8 @@ def test_state_frames_fill_the_pictures_of_their_rooms(wire: Wire) -> None:
     feeds = {room: wire.join(room)[0] for room in ("General", "Sports")}
     wire.say("state", 1, [named("General", ("alice", 5, False, 0)), ["Sports", True, 900, None, 3, 4]], [])
     wire.say("state", 2, [named("General", ("bob", 6, True, 2), whole=False)], [])
-    assert feeds["General"].picture.take()[0] == MemberJoined("General", "bob")
-    assert feeds["Sports"].picture.members == 900
+    assert feeds["General"].roster.take()[0] == MemberJoined("General", "bob")
+    assert feeds["Sports"].roster.members == 900
     assert feeds["General"].told == 1
 
 
@@ -55,7 +55,7 @@ def test_updates_of_rooms_that_were_left_are_dropped(wire: Wire) -> None:
     feed, membership = wire.join()
     wire.core.leave(membership, FakeCall())
     wire.say("state", 1, [named("General", ("bob", 6, True, 2))], [])
-    assert feed.picture.members == 0
+    assert feed.roster.members == 0
     assert wire.commands("seen") == [["seen", 1]]
 
 
@@ -79,9 +79,9 @@ def test_a_state_frame_that_is_malformed_ends_the_client(wire: Wire, rooms: list
 def test_who_does_not_come_back_after_a_loss_has_left_in_the_end(wire: Wire) -> None:
     feed, _ = wire.join()
     wire.say("state", 1, [named("General", ("alice", 5, False, 0), ("bob", 6, True, 0))], [])
-    feed.picture.take()
+    feed.roster.take()
     wire.come_back()
-    assert feed.picture.take() == [Typing("General", "bob", False)]
+    assert feed.roster.take() == [Typing("General", "bob", False)]
     wire.rejoin()
     wire.say("state", 1, [named("General", ("alice", 5, False, 0))], [])
     back = wire.now
@@ -91,7 +91,7 @@ def test_who_does_not_come_back_after_a_loss_has_left_in_the_end(wire: Wire) -> 
         wire.now = wire.core.tick(wire.now)
         wire.core.tick(wire.now)
     assert RETURN_SECONDS <= wire.now - back <= RETURN_SECONDS + 0.1
-    assert feed.picture.take() == [MemberLeft("General", "bob")]
+    assert feed.roster.take() == [MemberLeft("General", "bob")]
 
 
 # -- typing ----------------------------------------------------------------------------------------
@@ -213,7 +213,7 @@ def test_a_mark_that_the_broker_has_no_place_for_is_sent_again_later(wire: Wire)
         wire.core.tick(wire.now)
         again = wire.commands("mark")
     assert wire.now - start == pytest.approx(MARK_AGAIN)
-    assert feed.picture.refusal() is None
+    assert feed.roster.refusal() is None
     wire.ok(again[0], 3)
     assert not wire.core._pending
 
@@ -222,7 +222,7 @@ def test_a_mark_that_is_refused_for_good_is_told_and_not_sent_again(wire: Wire) 
     feed, membership = wire.join()
     wire.core.mark(membership, 3)
     wire.refuse(own_mark(wire), errors.NoSuchRoom("there is no General"))
-    assert isinstance(feed.picture.refusal(), errors.NoSuchRoom)
+    assert isinstance(feed.roster.refusal(), errors.NoSuchRoom)
     assert not wire.core._pending
     wire.core.mark(membership, 4)
     assert own_mark(wire)[3] == 4
@@ -246,7 +246,7 @@ def test_close_tries_a_mark_that_the_broker_had_no_place_for_once_more(wire: Wir
     wire.core.close(wire.now + 5)
     wire.refuse(own_mark(wire), errors.Busy("too many marks"))
     assert [command[0] for command in wire.commands()] == ["bye"]
-    assert isinstance(feed.picture.refusal(), errors.Busy)
+    assert isinstance(feed.roster.refusal(), errors.Busy)
 
 
 def test_a_room_that_was_left_is_marked_all_the_same(wire: Wire) -> None:
@@ -278,7 +278,7 @@ def test_a_direct_room_is_shown_under_the_other_users_name(wire: Wire) -> None:
     assert (membership.name, membership.shown) == (DIRECT, "@bob")
     wire.say("state", 1, [named(DIRECT, ("alice", 5, False, 0))], [])
     wire.say("state", 2, [named(DIRECT, ("bob", 5, False, 0), whole=False)], [])
-    assert feed.picture.take() == [MemberJoined("@bob", "bob")]
+    assert feed.roster.take() == [MemberJoined("@bob", "bob")]
 
 
 def test_what_goes_wrong_with_a_message_names_the_room_as_the_application_does(wire: Wire) -> None:
@@ -294,7 +294,7 @@ def test_what_goes_wrong_with_a_message_names_the_room_as_the_application_does(w
 def test_a_feed_learns_its_room_before_anything_comes() -> None:
     wire, feed = Wire(), FakeFeed()
     wire.join("General", feed)
-    assert feed.picture._room == "General"
+    assert feed.roster._room == "General"
 
 
 # -- through one loop ------------------------------------------------------------------------------
@@ -302,12 +302,12 @@ def test_a_feed_learns_its_room_before_anything_comes() -> None:
 
 def test_who_breaks_off_a_loop_at_a_change_of_the_picture_finds_the_messages_in_the_next() -> None:
     consumer = Consumer()
-    reading = Reading(consumer.arrived, lambda membership, taken: None)
+    reading = Inbox(consumer.arrived, lambda membership, taken: None)
     reading.begin(Membership("General", 1, Position(7, 0), 10, reading, sure=True))
-    reading.picture.begin("General", "alice")
-    reading.picture.named(True, 0, {}, 0.0)
+    reading.roster.begin("General", "alice")
+    reading.roster.named(True, 0, {}, 0.0)
     consumer.readings.append(reading)
-    reading.picture.named(False, 1, {"bob": Person("bob", 5, False, 0)}, 0.0)
+    reading.roster.named(False, 1, {"bob": PersonEntry("bob", 5, False, 0)}, 0.0)
     reading.push(Push("General", 7, 0, 1, [[1, 5, "bob", b"p" * 16, pack(["hi"])]]))
     assert next(consumer.events(0)) == MemberJoined("General", "bob")
     assert [event.body for event in consumer.events(0) if isinstance(event, Message)] == ["hi"]

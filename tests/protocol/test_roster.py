@@ -1,4 +1,4 @@
-"""A room's picture: the latest of who is here, and the difference to what the application was told."""
+"""A room's roster: the latest of who is here, and the difference to what the application was told."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from hypothesis import strategies as st
 
 from zchat.errors import Busy
 from zchat.events import Crowd, Invited, MemberJoined, MemberLeft, ReadMark, Typing
-from zchat.protocol.membership import Person
-from zchat.protocol.roster import RETURN_SECONDS, Picture
+from zchat.protocol.roster import RETURN_SECONDS, Roster
+from zchat.wire.notices import PersonEntry
 
 ROOM = "General"
 
 
-def person(name: str, *, typing: bool = False, mark: int = 0) -> Person:
-    return Person(name, 1_000, typing, mark)
+def person(name: str, *, typing: bool = False, mark: int = 0) -> PersonEntry:
+    return PersonEntry(name, 1_000, typing, mark)
 
 
-class Seen(Picture):
-    """A picture of alice's; `calls` counts how often it had something to tell."""
+class Seen(Roster):
+    """A roster of alice's; `calls` counts how often it had something to tell."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -31,10 +31,10 @@ class Seen(Picture):
     def _count(self) -> None:
         self.calls += 1
 
-    def whole(self, *people: Person, now: float = 0.0) -> None:
+    def whole(self, *people: PersonEntry, now: float = 0.0) -> None:
         self.named(True, len(people), {each.user.lower(): each for each in people}, now)
 
-    def change(self, now: float = 0.0, **people: Person | None) -> None:
+    def change(self, now: float = 0.0, **people: PersonEntry | None) -> None:
         self.named(False, len(people), people, now)
 
     def come_back(self) -> None:
@@ -43,179 +43,179 @@ class Seen(Picture):
 
 
 @pytest.fixture
-def picture() -> Seen:
-    picture = Seen()
-    picture.whole(person("alice"), person("bob"))
-    return picture
+def roster() -> Seen:
+    roster = Seen()
+    roster.whole(person("alice"), person("bob"))
+    return roster
 
 
-def test_the_first_names_tell_nothing(picture: Seen) -> None:
-    assert picture.take() == []
-    assert (picture.members, picture.calls) == (2, 0)
+def test_the_first_names_tell_nothing(roster: Seen) -> None:
+    assert roster.take() == []
+    assert (roster.members, roster.calls) == (2, 0)
 
 
-def test_coming_and_going_typing_and_reading_are_told(picture: Seen) -> None:
-    picture.change(carol=person("Carol"))
-    assert picture.take() == [MemberJoined(ROOM, "Carol")]
-    picture.change(bob=person("bob", typing=True))
-    assert picture.take() == [Typing(ROOM, "bob", True)]
-    picture.change(bob=person("bob", mark=7))
-    assert picture.take() == [Typing(ROOM, "bob", False), ReadMark(ROOM, "bob", 7)]
-    picture.change(bob=None)
-    assert picture.take() == [MemberLeft(ROOM, "bob")]
-    assert picture.take() == []
+def test_coming_and_going_typing_and_reading_are_told(roster: Seen) -> None:
+    roster.change(carol=person("Carol"))
+    assert roster.take() == [MemberJoined(ROOM, "Carol")]
+    roster.change(bob=person("bob", typing=True))
+    assert roster.take() == [Typing(ROOM, "bob", True)]
+    roster.change(bob=person("bob", mark=7))
+    assert roster.take() == [Typing(ROOM, "bob", False), ReadMark(ROOM, "bob", 7)]
+    roster.change(bob=None)
+    assert roster.take() == [MemberLeft(ROOM, "bob")]
+    assert roster.take() == []
 
 
-def test_what_is_undone_before_it_is_taken_is_not_told(picture: Seen) -> None:
-    picture.change(carol=person("carol"))
-    picture.change(bob=person("bob", typing=True))
-    picture.change(carol=None)
-    picture.change(bob=person("bob"))
-    assert not picture.waiting
-    assert picture.take() == []
+def test_what_is_undone_before_it_is_taken_is_not_told(roster: Seen) -> None:
+    roster.change(carol=person("carol"))
+    roster.change(bob=person("bob", typing=True))
+    roster.change(carol=None)
+    roster.change(bob=person("bob"))
+    assert not roster.waiting
+    assert roster.take() == []
 
 
-def test_only_the_latest_mark_is_told(picture: Seen) -> None:
+def test_only_the_latest_mark_is_told(roster: Seen) -> None:
     for mark in range(1, 100):
-        picture.change(bob=person("bob", mark=mark))
-    assert picture.take() == [ReadMark(ROOM, "bob", 99)]
+        roster.change(bob=person("bob", mark=mark))
+    assert roster.take() == [ReadMark(ROOM, "bob", 99)]
 
 
-def test_however_much_happens_there_is_no_more_to_tell_than_people_are_here_or_were_told(picture: Seen) -> None:
+def test_however_much_happens_there_is_no_more_to_tell_than_people_are_here_or_were_told(roster: Seen) -> None:
     for number in range(10_000):
         for now in (person(f"user{number}", typing=True), None):
-            picture.named(False, 2, {f"user{number}": now}, 0.0)
-    assert len(picture._before) <= 2
-    assert picture.take() == []
+            roster.named(False, 2, {f"user{number}": now}, 0.0)
+    assert len(roster._before) <= 2
+    assert roster.take() == []
 
 
-def test_who_leaves_while_typing_has_ended_that_first(picture: Seen) -> None:
-    picture.change(bob=person("bob", typing=True))
-    picture.take()
-    picture.change(bob=None)
-    assert picture.take() == [Typing(ROOM, "bob", False), MemberLeft(ROOM, "bob")]
+def test_who_leaves_while_typing_has_ended_that_first(roster: Seen) -> None:
+    roster.change(bob=person("bob", typing=True))
+    roster.take()
+    roster.change(bob=None)
+    assert roster.take() == [Typing(ROOM, "bob", False), MemberLeft(ROOM, "bob")]
 
 
-def test_of_the_own_user_only_a_mark_that_another_session_moved_is_told(picture: Seen) -> None:
-    picture.marked(5)
+def test_of_the_own_user_only_a_mark_that_another_session_moved_is_told(roster: Seen) -> None:
+    roster.marked(5)
     for own in (person("alice", typing=True), person("alice", mark=5), None, person("alice", mark=5)):
-        picture.change(alice=own)
-    assert (picture.take(), picture.calls) == ([], 0)
-    picture.change(alice=person("alice", mark=9))
-    assert picture.take() == [ReadMark(ROOM, "alice", 9)]
+        roster.change(alice=own)
+    assert (roster.take(), roster.calls) == ([], 0)
+    roster.change(alice=person("alice", mark=9))
+    assert roster.take() == [ReadMark(ROOM, "alice", 9)]
 
 
-def test_what_was_taken_and_put_back_is_told_once_and_before_what_comes_later(picture: Seen) -> None:
-    picture.change(bob=person("bob", typing=True), carol=person("carol"))
-    first, *others = picture.take()
-    picture.put_back(others)
-    picture.change(dave=person("dave"))
-    assert [first, *picture.take(), *picture.take()] == [
+def test_what_was_taken_and_put_back_is_told_once_and_before_what_comes_later(roster: Seen) -> None:
+    roster.change(bob=person("bob", typing=True), carol=person("carol"))
+    first, *others = roster.take()
+    roster.put_back(others)
+    roster.change(dave=person("dave"))
+    assert [first, *roster.take(), *roster.take()] == [
         Typing(ROOM, "bob", True),
         MemberJoined(ROOM, "carol"),
         MemberJoined(ROOM, "dave"),
     ]
 
 
-def test_an_invitation_is_told_before_anything_else(picture: Seen) -> None:
-    picture.change(carol=person("carol"))
-    picture.invited("bob")
-    assert picture.take() == [Invited(ROOM, "bob"), MemberJoined(ROOM, "carol")]
-    assert picture.take() == []
+def test_an_invitation_is_told_before_anything_else(roster: Seen) -> None:
+    roster.change(carol=person("carol"))
+    roster.invited("bob")
+    assert roster.take() == [Invited(ROOM, "bob"), MemberJoined(ROOM, "carol")]
+    assert roster.take() == []
 
 
 # -- a lost connection -----------------------------------------------------------------------------
 
 
-def test_a_lost_connection_ends_everybodys_typing(picture: Seen) -> None:
-    picture.change(bob=person("bob", typing=True))
-    picture.take()
-    picture.lost()
-    assert picture.take() == [Typing(ROOM, "bob", False)]
+def test_a_lost_connection_ends_everybodys_typing(roster: Seen) -> None:
+    roster.change(bob=person("bob", typing=True))
+    roster.take()
+    roster.lost()
+    assert roster.take() == [Typing(ROOM, "bob", False)]
 
 
-def test_what_changed_meanwhile_is_told_after_the_return(picture: Seen) -> None:
-    picture.come_back()
-    picture.whole(person("alice"), person("bob", mark=3), person("carol"))
-    assert picture.take() == [ReadMark(ROOM, "bob", 3), MemberJoined(ROOM, "carol")]
+def test_what_changed_meanwhile_is_told_after_the_return(roster: Seen) -> None:
+    roster.come_back()
+    roster.whole(person("alice"), person("bob", mark=3), person("carol"))
+    assert roster.take() == [ReadMark(ROOM, "bob", 3), MemberJoined(ROOM, "carol")]
 
 
-def test_who_is_missing_after_a_return_is_gone_once_the_time_to_come_back_is_over(picture: Seen) -> None:
-    picture.come_back()
-    picture.whole(person("alice"), now=10.0)
-    assert picture.members == 2
-    assert picture.expire(10.0) == 10.0 + RETURN_SECONDS
-    assert picture.take() == []
-    assert picture.expire(10.0 + RETURN_SECONDS) == float("inf")
-    assert picture.members == 1
-    assert picture.take() == [MemberLeft(ROOM, "bob")]
+def test_who_is_missing_after_a_return_is_gone_once_the_time_to_come_back_is_over(roster: Seen) -> None:
+    roster.come_back()
+    roster.whole(person("alice"), now=10.0)
+    assert roster.members == 2
+    assert roster.expire(10.0) == 10.0 + RETURN_SECONDS
+    assert roster.take() == []
+    assert roster.expire(10.0 + RETURN_SECONDS) == float("inf")
+    assert roster.members == 1
+    assert roster.take() == [MemberLeft(ROOM, "bob")]
 
 
-def test_who_comes_back_in_time_does_not_flap(picture: Seen) -> None:
-    picture.come_back()
-    picture.whole(person("alice"), now=10.0)
-    picture.named(False, 2, {"bob": person("bob")}, 11.0)
-    assert picture.members == 2
-    picture.expire(20.0)
-    assert (picture.take(), picture.members) == ([], 2)
+def test_who_comes_back_in_time_does_not_flap(roster: Seen) -> None:
+    roster.come_back()
+    roster.whole(person("alice"), now=10.0)
+    roster.named(False, 2, {"bob": person("bob")}, 11.0)
+    assert roster.members == 2
+    roster.expire(20.0)
+    assert (roster.take(), roster.members) == ([], 2)
 
 
-def test_a_second_loss_gives_the_time_to_come_back_anew(picture: Seen) -> None:
-    picture.come_back()
-    picture.whole(person("alice"), now=10.0)
-    picture.come_back()
-    assert picture.expire(20.0) == float("inf")
-    picture.whole(person("alice"), now=20.0)
-    assert picture.expire(20.0 + RETURN_SECONDS / 2) == 20.0 + RETURN_SECONDS
-    picture.expire(20.0 + RETURN_SECONDS)
-    assert picture.take() == [MemberLeft(ROOM, "bob")]
+def test_a_second_loss_gives_the_time_to_come_back_anew(roster: Seen) -> None:
+    roster.come_back()
+    roster.whole(person("alice"), now=10.0)
+    roster.come_back()
+    assert roster.expire(20.0) == float("inf")
+    roster.whole(person("alice"), now=20.0)
+    assert roster.expire(20.0 + RETURN_SECONDS / 2) == 20.0 + RETURN_SECONDS
+    roster.expire(20.0 + RETURN_SECONDS)
+    assert roster.take() == [MemberLeft(ROOM, "bob")]
 
 
-def test_later_whole_pictures_of_the_same_join_are_believed_at_once(picture: Seen) -> None:
-    picture.whole(person("alice"))
-    assert picture.take() == [MemberLeft(ROOM, "bob")]
+def test_later_whole_pictures_of_the_same_join_are_believed_at_once(roster: Seen) -> None:
+    roster.whole(person("alice"))
+    assert roster.take() == [MemberLeft(ROOM, "bob")]
 
 
 # -- crowds ----------------------------------------------------------------------------------------
 
 
-def test_a_crowd_is_counts_the_latest_only(picture: Seen) -> None:
-    picture.change(bob=person("bob", typing=True))
-    picture.take()
+def test_a_crowd_is_counts_the_latest_only(roster: Seen) -> None:
+    roster.change(bob=person("bob", typing=True))
+    roster.take()
     for members in range(201, 300):
-        picture.crowded(members, 1, 2)
-    assert picture.members == 299
-    assert picture.take() == [Typing(ROOM, "bob", False), Crowd(ROOM, 299, 1, 2)]
-    picture.crowded(299, 1, 2)
-    assert not picture.waiting
+        roster.crowded(members, 1, 2)
+    assert roster.members == 299
+    assert roster.take() == [Typing(ROOM, "bob", False), Crowd(ROOM, 299, 1, 2)]
+    roster.crowded(299, 1, 2)
+    assert not roster.waiting
 
 
 def test_a_crowd_that_is_joined_is_told_of_at_once() -> None:
-    picture = Seen()
-    picture.crowded(10_000, 0, 1)
-    assert picture.take() == [Crowd(ROOM, 10_000, 0, 1)]
+    roster = Seen()
+    roster.crowded(10_000, 0, 1)
+    assert roster.take() == [Crowd(ROOM, 10_000, 0, 1)]
 
 
-def test_when_a_crowd_has_names_again_the_difference_is_told(picture: Seen) -> None:
-    picture.crowded(300, 0, 0)
-    picture.take()
-    picture.whole(person("alice"), person("carol"))
-    assert sorted(picture.take(), key=str) == [MemberJoined(ROOM, "carol"), MemberLeft(ROOM, "bob")]
+def test_when_a_crowd_has_names_again_the_difference_is_told(roster: Seen) -> None:
+    roster.crowded(300, 0, 0)
+    roster.take()
+    roster.whole(person("alice"), person("carol"))
+    assert sorted(roster.take(), key=str) == [MemberJoined(ROOM, "carol"), MemberLeft(ROOM, "bob")]
 
 
 def test_the_first_names_after_a_crowd_was_joined_tell_nothing() -> None:
-    picture = Seen()
-    picture.crowded(300, 0, 0)
-    picture.take()
-    picture.whole(person("alice"), person("carol"))
-    assert picture.take() == []
+    roster = Seen()
+    roster.crowded(300, 0, 0)
+    roster.take()
+    roster.whole(person("alice"), person("carol"))
+    assert roster.take() == []
 
 
-def test_why_a_mark_was_not_stored_is_told_once(picture: Seen) -> None:
+def test_why_a_mark_was_not_stored_is_told_once(roster: Seen) -> None:
     error = Busy("too many marks")
-    picture.unmarked(error)
-    assert picture.refusal() is error
-    assert picture.refusal() is None
+    roster.unmarked(error)
+    assert roster.refusal() is error
+    assert roster.refusal() is None
 
 
 # -- whatever happens ------------------------------------------------------------------------------
@@ -235,8 +235,8 @@ _steps = st.lists(
 
 @given(_steps)
 def test_who_follows_the_events_knows_what_is_so(steps: list[tuple[str, dict[str, Any] | None]]) -> None:
-    picture = Seen()
-    picture.whole()
+    roster = Seen()
+    roster.whole()
     here: set[str] = set()
     typing: set[str] = set()
     marks: dict[str, int] = {}
@@ -267,46 +267,46 @@ def test_who_follows_the_events_knows_what_is_so(steps: list[tuple[str, dict[str
             for name, state in (people or {}).items()
         }
         if kind == "change":
-            picture.named(False, 0, entries, now)
+            roster.named(False, 0, entries, now)
         elif kind in ("whole", "return"):
             if kind == "return":
-                picture.come_back()
-            picture.named(True, 0, {name: each for name, each in entries.items() if each}, now)
+                roster.come_back()
+            roster.named(True, 0, {name: each for name, each in entries.items() if each}, now)
         elif kind == "crowd":
-            picture.crowded(300, 1, 1)
+            roster.crowded(300, 1, 1)
         elif kind == "lost":
-            picture.lost()
+            roster.lost()
         elif kind == "time":
-            picture.expire(now)
+            roster.expire(now)
         elif kind == "take":
-            follow(picture.take())
+            follow(roster.take())
         else:
-            events = picture.take()
+            events = roster.take()
             follow(events[:1])
-            picture.put_back(events[1:])
-    picture.expire(now + 100)
-    while picture.waiting:
-        follow(picture.take())
-    others = {name: each for name, each in picture._people.items() if name != "alice"}
+            roster.put_back(events[1:])
+    roster.expire(now + 100)
+    while roster.waiting:
+        follow(roster.take())
+    others = {name: each for name, each in roster._people.items() if name != "alice"}
     assert here == others.keys()
     assert typing == {name for name, each in others.items() if each.typing}
-    assert {name: marks[name] for name in others} == {name: each.mark for name, each in others.items()}
+    assert {name: marks[name] for name in others} == {name: each.read_mark for name, each in others.items()}
 
 
 def test_nobody_types_any_more_in_a_crowd_that_is_none_any_more() -> None:
-    picture = Seen()
-    picture.crowded(151, 2, 0)
-    assert picture.take() == [Crowd(ROOM, 151, 2, 0)]
-    picture.whole(person("alice"), person("bob"))
-    assert picture.take() == [Crowd(ROOM, 2, 0, 0)]
-    assert picture.take() == []
-    picture.crowded(151, 2, 0)
-    assert picture.take() == [Crowd(ROOM, 151, 2, 0)]
+    roster = Seen()
+    roster.crowded(151, 2, 0)
+    assert roster.take() == [Crowd(ROOM, 151, 2, 0)]
+    roster.whole(person("alice"), person("bob"))
+    assert roster.take() == [Crowd(ROOM, 2, 0, 0)]
+    assert roster.take() == []
+    roster.crowded(151, 2, 0)
+    assert roster.take() == [Crowd(ROOM, 151, 2, 0)]
 
 
 def test_nobody_types_in_a_crowd_while_the_connection_is_lost() -> None:
-    picture = Seen()
-    picture.crowded(300, 2, 1)
-    assert picture.take() == [Crowd(ROOM, 300, 2, 1)]
-    picture.lost()
-    assert picture.take() == [Crowd(ROOM, 300, 0, 1)]
+    roster = Seen()
+    roster.crowded(300, 2, 1)
+    assert roster.take() == [Crowd(ROOM, 300, 2, 1)]
+    roster.lost()
+    assert roster.take() == [Crowd(ROOM, 300, 0, 1)]

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from queue import Empty, SimpleQueue
 
-from zchat.client.inbox import End, Reading
+from zchat.client.inbox import End, Inbox
 from zchat.client.waiting import Deadline, fresh
 from zchat.errors import HandlerFailed, UsageError, ZchatError
 from zchat.events import Disconnected, Event, Gap, Reconnected
@@ -28,7 +28,7 @@ class _Link:
 
     __slots__ = ("_marks", "event")
 
-    def __init__(self, event: Disconnected | Reconnected, marks: list[tuple[Reading, int]]) -> None:
+    def __init__(self, event: Disconnected | Reconnected, marks: list[tuple[Inbox, int]]) -> None:
         self.event = event
         self._marks = marks
 
@@ -47,10 +47,10 @@ class Consumer:
 
     def __init__(self) -> None:
         self.way: str | None = None
-        self.readings: list[Reading] = []
+        self.readings: list[Inbox] = []
         self.closed = False
         self._lock = threading.Lock()
-        self._arrivals: SimpleQueue[Reading | End | deque[_Link]] = SimpleQueue()
+        self._arrivals: SimpleQueue[Inbox | End | deque[_Link]] = SimpleQueue()
         self._links: deque[_Link] = deque()
         self._link_told = False
         self._over = False
@@ -71,13 +71,13 @@ class Consumer:
 
     # -- what arrives: any thread ------------------------------------------------------------------
 
-    def arrived(self, reading: Reading) -> None:
+    def arrived(self, reading: Inbox) -> None:
         """Take note that a room has something to take."""
         if self.way != "messages" and not reading.queued and not reading.left:
             reading.queued = True  # one place a room, so that the queue is bounded whether it is read or not
             self._arrivals.put(reading)
 
-    def forget(self, reading: Reading) -> None:
+    def forget(self, reading: Inbox) -> None:
         """Drop a room's reading, also from the queue of those with something to take."""
         reading.left = True
         self.readings.remove(reading)
@@ -147,7 +147,7 @@ class Consumer:
                     deadline = Deadline(timeout)
                 continue
             arrival.queued = False  # first: what comes from here on puts it in its place again
-            if arrival.picture.waiting:
+            if arrival.roster.waiting:
                 yield from self._changes(arrival)
                 deadline = Deadline(timeout)
             chunk = arrival.take(0, among_others=True)
@@ -165,15 +165,15 @@ class Consumer:
                     self.arrived(arrival)
             deadline = Deadline(timeout)
 
-    def _changes(self, reading: Reading) -> Iterator[Event]:
+    def _changes(self, reading: Inbox) -> Iterator[Event]:
         """Yield what a room's state has to tell; what isn't taken of it is told the next time."""
-        changes = reading.picture.take()
+        changes = reading.roster.take()
         changes.reverse()
         try:
             while changes:
                 yield changes.pop()
         except GeneratorExit:  # broken off, maybe at the last one: its notifications wait for its place in the queue
-            reading.picture.put_back(changes[::-1])
+            reading.roster.put_back(changes[::-1])
             self.arrived(reading)
             raise
 

@@ -20,7 +20,7 @@ from zchat.events import Gap
 from zchat.messages import GapReason, Message, Position
 from zchat.protocol.membership import Membership
 from zchat.protocol.own import OwnRanges
-from zchat.protocol.roster import Picture
+from zchat.protocol.roster import Roster
 from zchat.wire.blocks import Run, run_of
 from zchat.wire.notices import GapNotice, Push
 
@@ -65,11 +65,11 @@ class End:
         self.everywhere = everywhere
 
 
-class Reading:
+class Inbox:
     """Hand a room's messages to the application; to the core it is the membership's feed.
 
     `credit` is called with the membership and the running count of notifications taken, when
-    some should be returned; `arrived` for each notification and when `picture`, the room's state,
+    some should be returned; `arrived` for each notification and when `roster`, the room's state,
     has something to tell, so that who waits for any room learns of it. `queued` is his: whether
     the reading stands in his queue. `pushed` and `taken` count notifications. `mark` is called
     with the membership and a seq when a room that `keeps_mark` is read so far.
@@ -77,11 +77,11 @@ class Reading:
 
     def __init__(
         self,
-        arrived: Callable[[Reading], None],
+        arrived: Callable[[Inbox], None],
         credit: Callable[[Membership, int], None],
         mark: Callable[[Membership, int], None] | None = None,
     ) -> None:
-        self.picture = Picture(lambda: arrived(self))
+        self.roster = Roster(lambda: arrived(self))
         self.keeps_mark = False
         self._mark = mark
         self.room = ""

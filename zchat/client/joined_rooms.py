@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zchat.client.event_queue import Consumer
-from zchat.client.inbox import Reading
+from zchat.client.inbox import Inbox
 from zchat.client.room import Room
 from zchat.client.waiting import Answer, Deadline, acquire
 from zchat.errors import DeadlineExceeded, UsageError
@@ -182,13 +182,13 @@ class Rooms:
             self._coming[key] = threading.Event()
             return True
 
-    def _reading(self, receiver: Receiver, *, invited: bool) -> Reading:
-        reading = Reading(self._consumer.arrived, _in(receiver, "credit"), _in(receiver, "mark"))
+    def _reading(self, receiver: Receiver, *, invited: bool) -> Inbox:
+        reading = Inbox(self._consumer.arrived, _in(receiver, "credit"), _in(receiver, "mark"))
         reading.keeps_mark = invited
         self._consumer.readings.append(reading)
         return reading
 
-    def _joined(self, key: str, membership: Membership, reading: Reading) -> Room:
+    def _joined(self, key: str, membership: Membership, reading: Inbox) -> Room:
         with self._lock:
             room = self._rooms[key] = Room(self._client, membership, reading)
             return room
@@ -203,7 +203,7 @@ class _Guest:
 
     withdrawn = False
 
-    def __init__(self, rooms: Rooms, key: str, user: str, reading: Reading) -> None:
+    def __init__(self, rooms: Rooms, key: str, user: str, reading: Inbox) -> None:
         self._rooms = rooms
         self._key = key
         self._user = user
@@ -213,7 +213,7 @@ class _Guest:
         """Have the room, and tell the application of it before its first message."""
         self._rooms._joined(self._key, result, self._reading)
         self._rooms._end(self._key)
-        self._reading.picture.invited(self._user)
+        self._reading.roster.invited(self._user)
         return True
 
     def fail(self, error: Exception) -> None:

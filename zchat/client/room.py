@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgpack
 
-from zchat.client.inbox import Reading
+from zchat.client.inbox import Inbox
 from zchat.client.progress import Progress
 from zchat.client.waiting import Deadline, Letter, Stream, check_timeout, fresh
 from zchat.errors import DeadlineExceeded, MessageTooLarge, NotAMember, OutcomeUnknown, UsageError, ZchatError
@@ -33,7 +33,7 @@ WAITING_COST = 1024
 class Room:
     """Send to and read from one room. Made by `Client.join`; any thread may call."""
 
-    def __init__(self, client: Client, membership: Membership, reading: Reading) -> None:
+    def __init__(self, client: Client, membership: Membership, reading: Inbox) -> None:
         self._client = client
         self._membership = membership
         self._reading = reading
@@ -49,7 +49,7 @@ class Room:
     @property
     def member_count(self) -> int:
         """Return how many users are here, as the broker told last; 0 until it has, moments after the join."""
-        return self._reading.picture.members
+        return self._reading.roster.members
 
     @property
     def position(self) -> Position:
@@ -223,7 +223,7 @@ class Room:
             seq = self.position.seq
         elif type(seq) is not int or not 0 <= seq <= MAX_INT:
             raise UsageError(f"seq is a number from 0 to {MAX_INT}, not {seq!r}")
-        refused = self._reading.picture.refusal()
+        refused = self._reading.roster.refusal()
         if refused is not None:
             raise fresh(refused)
         if seq > 0:

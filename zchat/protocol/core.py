@@ -8,9 +8,9 @@ thread (`zchat.transport.receiver`) owns it. States:
     the first GREETING --loss, any refusal--> ENDED
     any of them --a refusal for good, a broken protocol, the deadline of close--> ENDED
 
-Calls end through their `resolve` or `fail`, once. Messages wait in lanes, one a room, from which
+Calls end through their `resolve` or `fail`, once. Messages wait in queues, one a room, from which
 blocks are made when there is a place for one in flight: under load blocks grow, at rest a
-message goes out at once. After a loss the rooms are joined again where they were, and each lane
+message goes out at once. After a loss the rooms are joined again where they were, and each queue
 goes on once its room's join is answered: what was in flight first, as it was.
 """
 
@@ -22,18 +22,17 @@ from typing import Any
 
 from zchat import errors
 from zchat.messages import Position
-from zchat.protocol.heartbeat import Pulse
+from zchat.protocol.heartbeat import Heartbeat
 from zchat.protocol.membership import Feed, Membership
 from zchat.protocol.memberships import Memberships
 from zchat.protocol.port import Call, Chance, Port
 from zchat.protocol.requests import Done, Nobody, Request, Requests, Special
 from zchat.protocol.room_state import RoomStates
-from zchat.protocol.send_queue import Batch, Block, Lane
-from zchat.protocol.send_queues import Sending
+from zchat.protocol.send_queue import Batch, OutgoingBlock, SendQueue
+from zchat.protocol.send_queues import SendQueues
 from zchat.wire.commands import encode_command
 from zchat.wire.limits import VERSION
-from zchat.wire.notices import End, Error, GapNotice, Ok, Pong, Push, decode_notice
-from zchat.wire.notices import State as StateFrame
+from zchat.wire.notices import End, Error, GapNotice, Ok, Pong, Push, State, decode_notice
 from zchat.wire.replies import Stored, Welcome, decode_reply
 
 GREET_SECONDS = 1.0
@@ -52,7 +51,7 @@ IDLE = 1.0
 """Seconds until the next tick while nothing is due."""
 
 
-class State(Enum):
+class ConnectionState(Enum):
     """Say where the client stands; the module's table has the transitions."""
 
     NEW = "new"
@@ -78,12 +77,12 @@ class ClientCore:
         self._token = token
         self._mark = mark
         self._random = random
-        self.state = State.NEW
+        self.state = ConnectionState.NEW
         self.welcome: Welcome | None = None
         self._requests = Requests(self._send)
-        self._sending = Sending(user, self._transmit, self._has_place)
-        self._pulse = Pulse()
-        self._rooms = Memberships(user, self._send, self._requests, self._sending, self._lose)
+        self._queues = SendQueues(user, self._transmit, self._has_place)
+        self._heartbeat = Heartbeat()
+        self._rooms = Memberships(user, self._send, self._requests, self._queues, self._lose)
         self._states = RoomStates(self._rooms.rooms, self._send, self._ask, port.invited)
         self._rooms.states = self._states
         self.connections = 0
@@ -104,34 +103,34 @@ class ClientCore:
     @property
     def over(self) -> bool:
         """Tell whether it is all over."""
-        return self.state is State.ENDED
+        return self.state is ConnectionState.ENDED
 
     @property
     def connected(self) -> bool:
         """Tell whether the broker has answered the greeting of this connection."""
-        return self.state is State.OPEN or self.state is State.CLOSING
+        return self.state is ConnectionState.OPEN or self.state is ConnectionState.CLOSING
 
     def start(self, now: float) -> None:
         """Greet the broker over a fresh connection."""
         self._now = now
         self._quiet_until = 0.0
-        self._pulse.start(now)
+        self._heartbeat.start(now)
         self._greet_by = now + GREET_SECONDS
-        self.state = State.GREETING
+        self.state = ConnectionState.GREETING
         self.connections += 1
         fields = (VERSION, VERSION, self._user, self._producer, self._token, self._mark, self.connections)
         self._requests.issue(Request("hello", fields, None, special=self._welcomed))
 
     def close(self, deadline: float) -> None:
         """Send and answer what was accepted, until `deadline`, then say goodbye."""
-        if self.state is State.ENDED or self._closing:
+        if self.state is ConnectionState.ENDED or self._closing:
             return
         self._closing = True
         self._deadline = deadline
         self._quiet_until = 0.0
         self._states.close()
         if self.connected:
-            self.state = State.CLOSING
+            self.state = ConnectionState.CLOSING
             self._pump()
             self._leave_if_done()
         elif self.welcome is None or not self._pending:
@@ -146,31 +145,31 @@ class ClientCore:
         self._now = now
         if now < self._quiet_until:
             return self._quiet_until
-        self._pulse.look(now)
+        self._heartbeat.look(now)
         if self._deadline is not None and now >= self._deadline:
             self._end(None)
-        if self.state is State.LOST and now >= self._retry_at:
+        if self.state is ConnectionState.LOST and now >= self._retry_at:
             self._port.connect()
             self.start(now)
-        elif self.state is State.GREETING and self.welcome and now >= self._give_up_at:
+        elif self.state is ConnectionState.GREETING and self.welcome and now >= self._give_up_at:
             self._lose(errors.ConnectionLost(f"no broker answered within {GREET_SECONDS:g} s"))
         elif self.connected:
             self._beat(now)
             if self._resume_at is not None and now >= self._resume_at:
                 self._resume()
             self._states.tick(now)
-        self._quiet_until = self._pulse.until(self._next(now))
+        self._quiet_until = self._heartbeat.until(self._next(now))
         return self._quiet_until
 
     def _next(self, now: float) -> float:
         """Return when something is due."""
         if self.connected:
-            due = min(self._pulse.due, self._states.due)
+            due = min(self._heartbeat.due, self._states.due)
             if self._resume_at is not None:
                 due = min(due, self._resume_at)
-        elif self.state is State.LOST:
+        elif self.state is ConnectionState.LOST:
             due = self._retry_at
-        elif self.state is State.GREETING and self.welcome:
+        elif self.state is ConnectionState.GREETING and self.welcome:
             due = self._give_up_at
         else:
             due = now + IDLE
@@ -178,14 +177,14 @@ class ClientCore:
 
     @property
     def _give_up_at(self) -> float:
-        return max(self._greet_by, self._pulse.judge_from)
+        return max(self._greet_by, self._heartbeat.judge_from)
 
     def _beat(self, now: float) -> None:
         """Ping if it has been silent, judge the broker's silence."""
-        pulse = self._pulse
-        if now >= pulse.lost_at:
-            self._lose(errors.ConnectionLost(f"nothing was heard from the broker for {now - pulse.heard:.1f} s"))
-        elif pulse.ping(now):
+        heartbeat = self._heartbeat
+        if now >= heartbeat.lost_at:
+            self._lose(errors.ConnectionLost(f"nothing was heard from the broker for {now - heartbeat.heard:.1f} s"))
+        elif heartbeat.ping(now):
             self._send(_PING)
 
     def lost(self, reason: str) -> None:
@@ -200,7 +199,7 @@ class ClientCore:
 
     def _lose(self, error: errors.ZchatError) -> None:
         """Give the connection up, and try another after a wait; the first one is not tried again."""
-        if self.state is State.ENDED or self.state is State.LOST:
+        if self.state is ConnectionState.ENDED or self.state is ConnectionState.LOST:
             return
         self._quiet_until = 0.0
         if self.welcome is None:
@@ -213,7 +212,7 @@ class ClientCore:
             self._retry_most = RETRY_FIRST
         self._retry_most = min(2 * self._retry_most, RETRY_MAX)
         self._retry_at = self._now + self._random.uniform(RETRY_FIRST, self._retry_most)
-        self.state = State.LOST
+        self.state = ConnectionState.LOST
         self._resume_at = None
         self._requests.put_back()
         self._rooms.lost()
@@ -224,17 +223,17 @@ class ClientCore:
     @property
     def _pending(self) -> bool:
         """Tell whether something that was accepted has no answer yet."""
-        return self._requests.pending or self._sending.pending or self._states.pending
+        return self._requests.pending or self._queues.pending or self._states.pending
 
     def _end(self, error: errors.ZchatError | None) -> None:
         """End: everything that waits fails, then the port is told."""
-        if self.state is State.ENDED:
+        if self.state is ConnectionState.ENDED:
             return
-        self.state = State.ENDED
+        self.state = ConnectionState.ENDED
         self._why = error
         why = error or errors.ConnectionLost("the client was closed before this was answered")
         self._requests.fail(why)
-        self._sending.fail(why)
+        self._queues.fail(why)
         self._port.ended(error)
 
     def _too_late(self) -> errors.ConnectionLost:
@@ -245,7 +244,7 @@ class ClientCore:
 
     def ask(self, word: str, fields: tuple[Any, ...], call: Call, done: Done | None = None) -> None:
         """Send a request as soon as there is a place for one; `done` turns its answer into the call's result."""
-        if self.state is State.ENDED or self._bye:
+        if self.state is ConnectionState.ENDED or self._bye:
             call.fail(self._too_late())
             return
         self._requests.add(Request(word, fields, call, done))
@@ -269,8 +268,8 @@ class ClientCore:
             call.resolve(None)
 
     def offer(self, name: str, batch: Batch) -> None:
-        """Put a batch in its room's lane: its messages are sent as blocks, in the order of the offers."""
-        if self.state is State.ENDED or self._bye:
+        """Put a batch in its room's queue: its messages are sent as blocks, in the order of the offers."""
+        if self.state is ConnectionState.ENDED or self._bye:
             batch.fail(self._too_late())
             return
         if batch.failed:
@@ -279,7 +278,7 @@ class ClientCore:
         if room is not None:
             room.typing = False  # a message ends it, here and at the broker
         shut = room is not None and not room.live
-        self._sending.offer(name, batch, shut=shut)
+        self._queues.offer(name, batch, shut=shut)
         self._pump()
 
     def typing(self, membership: Membership, active: bool, now: float) -> None:
@@ -288,7 +287,7 @@ class ClientCore:
 
     def mark(self, membership: Membership, seq: int) -> None:
         """Have the broker store how far a room is read; it is tried until it is stored."""
-        if self.state is not State.ENDED and not self._bye:
+        if self.state is not ConnectionState.ENDED and not self._bye:
             self._states.mark(membership, seq)
 
     def credit(self, membership: Membership, taken: int) -> None:
@@ -298,7 +297,7 @@ class ClientCore:
     # -- what goes out ---------------------------------------------------------------------------
 
     def _send(self, frame: bytes) -> None:
-        self._pulse.said = self._now
+        self._heartbeat.said = self._now
         self._port.send(frame)
 
     def _has_place(self) -> bool:
@@ -306,25 +305,25 @@ class ClientCore:
         return len(self._requests) < self.welcome.max_requests
 
     def _pump(self) -> None:
-        """Send what there is a place for: rooms to join again first, then questions, then blocks, lane by lane."""
+        """Send what there is a place for: rooms to join again first, then questions, then blocks, queue by queue."""
         if not self.connected or self.welcome is None:
             return
         self._rooms.pump(self._has_place, self.welcome.window)
         self._requests.pump(self.welcome.max_requests)
-        self._sending.pump()
+        self._queues.pump()
 
-    def _transmit(self, lane: Lane, block: Block) -> None:
-        number = self._requests.enter(Request("send", (), None, special=partial(self._settled, lane, block)))
-        self._send(encode_command("send", number, lane.name, block.number, block.pack()))
+    def _transmit(self, queue: SendQueue, block: OutgoingBlock) -> None:
+        number = self._requests.enter(Request("send", (), None, special=partial(self._settled, queue, block)))
+        self._send(encode_command("send", number, queue.name, block.number, block.pack()))
 
     def _resume(self) -> None:
         """Send again what the broker had put off."""
         self._resume_at = None
-        self._sending.resume()
+        self._queues.resume()
         self._pump()
 
     def _leave_if_done(self) -> None:
-        if self.state is State.CLOSING and not self._bye and not self._pending:
+        if self.state is ConnectionState.CLOSING and not self._bye and not self._pending:
             self._bye = True
             self._requests.issue(Request("bye", (), None, special=lambda *_: self._end(None)))
 
@@ -333,9 +332,9 @@ class ClientCore:
     def receive(self, frame: bytes, now: float) -> None:
         """Take one frame of the broker's; what breaks the protocol ends the client with that error."""
         self._now = now
-        if self.state is State.ENDED or self.state is State.LOST:
+        if self.state is ConnectionState.ENDED or self.state is ConnectionState.LOST:
             return
-        self._pulse.heard = now
+        self._heartbeat.heard = now
         try:
             notice = decode_notice(frame)
             if isinstance(notice, (Push, GapNotice)):
@@ -348,10 +347,10 @@ class ClientCore:
                 self._refused(notice)
             elif isinstance(notice, End):
                 self._dismissed(errors.refusal(notice.code, notice.text, notice.retryable))
-            elif isinstance(notice, StateFrame):
+            elif isinstance(notice, State):
                 self._states.receive(notice, now)
             elif isinstance(notice, Pong):
-                self._pulse.ponged(now, notice.next_ms / 1000)
+                self._heartbeat.ponged(now, notice.next_ms / 1000)
         except errors.ProtocolError as error:
             self._end(error)
         except errors.BadName as error:
@@ -408,26 +407,28 @@ class ClientCore:
             self._end(error)
         elif welcome is not None:
             self.welcome = welcome
-            self.state = State.CLOSING if self._closing else State.OPEN
+            self.state = ConnectionState.CLOSING if self._closing else ConnectionState.OPEN
             self._opened_at = self._now
-            self._pulse.opened(self._now, welcome.ping_ms / 1000, welcome.lost_ms / 1000)
-            self._sending.opened()
+            self._heartbeat.opened(self._now, welcome.ping_ms / 1000, welcome.lost_ms / 1000)
+            self._queues.opened()
             self._rooms.opened()
             self._port.opened(welcome)
 
-    def _settled(self, lane: Lane, block: Block, stored: Stored | None, error: errors.Refused | None) -> None:
+    def _settled(
+        self, queue: SendQueue, block: OutgoingBlock, stored: Stored | None, error: errors.Refused | None
+    ) -> None:
         """Take the answer to a block: blocks are stored in their order, a refusal may overtake them."""
         if stored is not None:
-            if lane.overtakes(block):
-                raise errors.ProtocolError(f"{lane.name}: block {block.number} was stored before an earlier one")
+            if queue.overtakes(block):
+                raise errors.ProtocolError(f"{queue.name}: block {block.number} was stored before an earlier one")
             last = stored.seq + block.count - 1
-            self._rooms.own(lane.name, stored.epoch, stored.seq, last)  # first: the sender's position is after it
-            lane.stored(block, stored.seq, stored.timestamp)
+            self._rooms.own(queue.name, stored.epoch, stored.seq, last)  # first: the sender's position is after it
+            queue.stored(block, stored.seq, stored.timestamp)
         elif error is not None:
-            lane.refused(block, error)
-        if lane.stalled and self._resume_at is None:
+            queue.refused(block, error)
+        if queue.stalled and self._resume_at is None:
             self._resume_at = self._now + RETRY_MAX
-        self._sending.line_up(lane)
+        self._queues.line_up(queue)
 
 
 _PING = encode_command("ping")

@@ -1,4 +1,4 @@
-"""The pulse of a connection: when to ping, and whether the broker's silence means that it is lost."""
+"""The heartbeat of a connection: when to ping, and whether the broker's silence means that it is lost."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ STALL = 1.0
 """Seconds that a tick may be late before it means that this process stood still: silence doesn't count then."""
 
 
-class Pulse:
+class Heartbeat:
     """Keep when something was heard and said; times in seconds, as they are given.
 
     `judge_from`: silence is judged from then on, because this process stood still.

@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 from math import inf
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from zchat.errors import Refused, ZchatError
 from zchat.messages import Position
 from zchat.protocol.own import OwnRanges
-from zchat.wire.notices import GapNotice, Push
-
-
-class Person(NamedTuple):
-    """Hold what is true of a user in a room: here since when (microseconds since 1970), typing, read up to."""
-
-    user: str
-    since: int
-    typing: bool
-    mark: int
+from zchat.wire.notices import GapNotice, PersonEntry, Push
 
 
 class View(Protocol):
@@ -26,7 +17,7 @@ class View(Protocol):
     def begin(self, room: str, user: str) -> None:
         """Take note that `user` has joined the room, or joined it again: the next update is the first of a join."""
 
-    def named(self, whole: bool, members: int, people: dict[str, Person | None], now: float) -> None:
+    def named(self, whole: bool, members: int, people: dict[str, PersonEntry | None], now: float) -> None:
         """Take who is here, by folded names: all of them if `whole`, else what has changed (None: gone)."""
 
     def crowded(self, members: int, typing: int, caught_up: int) -> None:
@@ -49,7 +40,7 @@ class Feed(Protocol):
     """Take what a room's membership is sent."""
 
     @property
-    def picture(self) -> View:
+    def roster(self) -> View:
         """Return what takes the room's state."""
 
     def begin(self, membership: Membership) -> None:

@@ -13,7 +13,7 @@ from zchat.messages import GapReason, Position
 from zchat.protocol.membership import Feed, Membership
 from zchat.protocol.requests import Done, Request, Requests
 from zchat.protocol.room_state import RoomStates
-from zchat.protocol.send_queues import Sending
+from zchat.protocol.send_queues import SendQueues
 from zchat.wire.commands import encode_command
 from zchat.wire.notices import GapNotice, Push
 from zchat.wire.replies import Joined
@@ -30,13 +30,13 @@ class Memberships:
         user: str,
         send: Callable[[bytes], None],
         requests: Requests,
-        sending: Sending,
+        queues: SendQueues,
         lose: Callable[[errors.ZchatError], None],
     ) -> None:
         self._user = user
         self._send = send
         self._requests = requests
-        self._sending = sending
+        self._queues = queues
         self._lose = lose
         self.rooms: dict[str, Membership] = {}
         self.states: RoomStates
@@ -100,7 +100,7 @@ class Memberships:
         self._again.clear()
         for room in self.rooms.values():
             room.live = False
-        self._sending.lost(self.rooms)
+        self._queues.lost(self.rooms)
         self.states.lost()
 
     def pump(self, free: Callable[[], bool], mark: int) -> None:
@@ -126,28 +126,28 @@ class Memberships:
         return room
 
     def _rejoined(self, room: Membership, answer: Joined | None, error: errors.Refused | None) -> None:
-        """Go on with a room: its notifications, its credit, its lane; or end it if it can't be joined any more."""
+        """Go on with a room: its notifications, its credit, its queue; or end it if it can't be joined any more."""
         if self.rooms.get(room.name) is not room:
             return  # left meanwhile
         if error is not None and error.retryable:
             self._lose(error)
         elif error is not None:
-            lane = self._sending.lane(room.name)
+            queue = self._queues.queue(room.name)
             self._forget(room)
-            if lane is not None:
-                lane.fail(error)
+            if queue is not None:
+                queue.fail(error)
             room.feed.end(error)
         elif answer is not None:
             name = answer.room
             if name != room.name:  # another broker spells it in its own way
                 self.rooms[name] = self.rooms.pop(room.name)
-                if (lane := self._sending.lane(name)) is not None:
-                    lane.name = name
+                if (queue := self._queues.queue(name)) is not None:
+                    queue.name = name
             room.rejoined(name, answer.window, sure=not answer.gap)
             room.shown = shown_name(self._user, name)
             room.feed.begin(room)
             self._return_credit(room)
-            self._sending.open(name)
+            self._queues.open(name)
             self.states.joined(room, self._user)
 
     def _forget(self, room: Membership) -> None:
@@ -156,7 +156,7 @@ class Memberships:
             del self.rooms[room.name]
         if room in self._again:
             self._again.remove(room)
-        self._sending.open(room.name)
+        self._queues.open(room.name)
         self.states.left(room)
 
     def _return_credit(self, room: Membership) -> None:

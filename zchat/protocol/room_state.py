@@ -1,7 +1,7 @@
 """The state of the rooms, without I/O: who is here, who types, how far each has read, invitations.
 
 Latest values only. The broker has one state frame out until it is answered, which happens at
-once, whatever the application does; pictures (`zchat.protocol.roster`) keep what it said. Marks wait here
+once, whatever the application does; rosters (`zchat.protocol.roster`) keep what it said. Marks wait here
 until the broker has stored them: the highest of each room, one request at a time.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 from zchat.errors import Closing, Refused
 from zchat.messages import Position
 from zchat.names import fold
-from zchat.protocol.membership import Membership, Person
+from zchat.protocol.membership import Membership
 from zchat.wire.commands import encode_command
 from zchat.wire.limits import TYPING_EVERY
 from zchat.wire.notices import PersonEntry, State
@@ -87,7 +87,7 @@ class RoomStates:
             mark = self._marks[fold(room.name)] = _Mark(room, seq)
         mark.room = room
         mark.wanted = max(mark.wanted, seq)
-        room.feed.picture.marked(mark.wanted)
+        room.feed.roster.marked(mark.wanted)
         self._request(mark)
 
     def _request(self, mark: _Mark) -> None:
@@ -106,11 +106,11 @@ class RoomStates:
             self._request(mark)
         else:
             self._marks.pop(fold(mark.room.name), None)
-            picture = mark.room.feed.picture
+            roster = mark.room.feed.roster
             if error is not None:
-                picture.unmarked(error)
+                roster.unmarked(error)
             elif answer is not None:
-                picture.marked(min(asked, answer.seq))
+                roster.marked(min(asked, answer.seq))
 
     # -- what the broker says ----------------------------------------------------------------------
 
@@ -121,12 +121,12 @@ class RoomStates:
             room = self._rooms.get(update.room)
             if room is None or not room.live:
                 continue  # left meanwhile
-            picture = room.feed.picture
+            roster = room.feed.roster
             if update.people is None:
-                picture.crowded(update.members, update.typing, update.caught_up)
+                roster.crowded(update.members, update.typing, update.caught_up)
             else:
-                picture.named(update.whole, update.members, dict(map(_person, update.people)), now)
-                self.due = min(self.due, picture.expire(now))
+                roster.named(update.whole, update.members, dict(map(_person, update.people)), now)
+                self.due = min(self.due, roster.expire(now))
         for invitation in state.invitations:
             if invitation.room not in self._rooms:
                 self._invited(invitation.room, invitation.user, Position(invitation.epoch, invitation.seq))
@@ -146,7 +146,7 @@ class RoomStates:
 
     def joined(self, room: Membership, user: str) -> None:
         """Take note that `user` has joined a room, or joined it again; a mark waits for the gap, if one comes first."""
-        room.feed.picture.begin(room.shown, user)
+        room.feed.roster.begin(room.shown, user)
         mark = self._marks.get(fold(room.name))
         if mark is not None:
             self._request(mark)
@@ -154,7 +154,7 @@ class RoomStates:
     def settled(self, room: Membership, *, another_log: bool) -> None:
         """Take note of the gap that a join began with, which says whether the log is another one than before."""
         if another_log:
-            room.feed.picture.marked(0)
+            room.feed.roster.marked(0)
             self._marks.pop(fold(room.name), None)  # its number is of a log that is no more
         elif (mark := self._marks.get(fold(room.name))) is not None:
             self._request(mark)
@@ -180,7 +180,7 @@ class RoomStates:
         self.due = inf
         for room in self._rooms.values():
             room.typing = False
-            room.feed.picture.lost()
+            room.feed.roster.lost()
         for mark in self._marks.values():
             mark.out = False
             mark.again_at = 0.0
@@ -198,9 +198,8 @@ class RoomStates:
             elif mark.again_at:
                 self.due = min(self.due, mark.again_at)
         for room in self._rooms.values():
-            self.due = min(self.due, room.feed.picture.expire(now))
+            self.due = min(self.due, room.feed.roster.expire(now))
 
 
-def _person(entry: PersonEntry) -> tuple[str, Person | None]:
-    user, since, typing, mark = entry
-    return fold(user), Person(user, since, typing, mark) if since else None
+def _person(entry: PersonEntry) -> tuple[str, PersonEntry | None]:
+    return fold(entry.user), entry if entry.since else None

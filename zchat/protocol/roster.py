@@ -15,7 +15,7 @@ from math import inf
 from zchat.errors import Refused
 from zchat.events import Crowd, Event, Invited, MemberJoined, MemberLeft, ReadMark, Typing
 from zchat.names import fold
-from zchat.protocol.membership import Person
+from zchat.wire.notices import PersonEntry
 
 log = logging.getLogger("zchat.client")
 
@@ -24,7 +24,7 @@ RETURN_SECONDS = 3.0
 started again takes some time to see its members come back."""
 
 
-class Picture:
+class Roster:
     """Hold a room's state; `changed` is called when there is something to tell. Any thread may call.
 
     `members` is how many users are here, 0 until the broker has told.
@@ -39,8 +39,8 @@ class Picture:
         self._first = True
         self._begun = False
         self.members = 0
-        self._people: dict[str, Person] = {}
-        self._before: dict[str, Person | None] = {}  # of those who have changed: what the application knows
+        self._people: dict[str, PersonEntry] = {}
+        self._before: dict[str, PersonEntry | None] = {}  # of those who have changed: what the application knows
         self._missing: set[str] = set()
         self._missing_until = inf
         self._crowd: Crowd | None = None
@@ -59,7 +59,7 @@ class Picture:
             self._own = fold(user)
             self._first = True
 
-    def named(self, whole: bool, members: int, people: dict[str, Person | None], now: float) -> None:
+    def named(self, whole: bool, members: int, people: dict[str, PersonEntry | None], now: float) -> None:
         """See `zchat.protocol.membership.View`. The first names tell nothing: that is how the room was found."""
         with self._lock:
             if self._crowd_told is not None and self._crowd_told.typing:
@@ -168,7 +168,7 @@ class Picture:
 
     # -- under the lock ----------------------------------------------------------------------------
 
-    def _change(self, key: str, person: Person | None) -> None:
+    def _change(self, key: str, person: PersonEntry | None) -> None:
         was = self._people.get(key)
         if person == was:
             return
@@ -183,9 +183,9 @@ class Picture:
         else:
             self._people[key] = person
 
-    def _moved_elsewhere(self, was: Person | None, now: Person | None) -> bool:
+    def _moved_elsewhere(self, was: PersonEntry | None, now: PersonEntry | None) -> bool:
         """Tell whether the own user's mark was moved by another session."""
-        return was is not None and now is not None and now.mark > max(was.mark, self._own_mark)
+        return was is not None and now is not None and now.read_mark > max(was.read_mark, self._own_mark)
 
     def _stop_typing(self) -> None:
         for key, person in self._people.items():
@@ -194,10 +194,10 @@ class Picture:
         if self._crowd is not None and self._crowd.typing:
             self._crowd = replace(self._crowd, typing=0)
 
-    def _difference(self, key: str, was: Person | None, now: Person | None, events: list[Event]) -> None:
+    def _difference(self, key: str, was: PersonEntry | None, now: PersonEntry | None, events: list[Event]) -> None:
         if key == self._own:
             if now is not None and self._moved_elsewhere(was, now):
-                events.append(ReadMark(self._room, now.user, now.mark))
+                events.append(ReadMark(self._room, now.user, now.read_mark))
             return
         if was is not None and was.typing and not (now is not None and now.typing):
             events.append(Typing(self._room, was.user, False))
@@ -206,8 +206,8 @@ class Picture:
         elif was is not None and now is None:
             events.append(MemberLeft(self._room, was.user))
         if now is not None:
-            if now.mark != (was.mark if was else 0):
-                events.append(ReadMark(self._room, now.user, now.mark))
+            if now.read_mark != (was.read_mark if was else 0):
+                events.append(ReadMark(self._room, now.user, now.read_mark))
             if now.typing and not (was is not None and was.typing):
                 events.append(Typing(self._room, now.user, True))
 

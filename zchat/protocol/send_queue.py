@@ -1,4 +1,4 @@
-"""A lane: what waits to be sent to one room, and the blocks in flight.
+"""A queue: what waits to be sent to one room, and the blocks in flight.
 
 Blocks appear by themselves: whatever waits when there is a place for one goes into it. A block
 keeps its number and its bytes while its fate is unknown: after a lost connection it is sent again
@@ -30,7 +30,7 @@ class Batch(Protocol):
     """Hold packed messages that a caller hands over, oldest first, and hear what became of them.
 
     Whoever takes a body out of `bodies` decides its fate: once the core has it, it has a number.
-    `queued` tells that the batch stands in its lane. `out`, which only the core changes, counts the
+    `queued` tells that the batch stands in its queue. `out`, which only the core changes, counts the
     bodies that it has and of which nobody knows yet, or ever, whether they are stored. It counts them
     before it takes them: who has emptied `bodies` finds each body stored, or counted, or never sent.
     """
@@ -47,7 +47,7 @@ class Batch(Protocol):
         """Take the reason why the rest will not be stored, or nobody knows whether it is."""
 
 
-class Block:
+class OutgoingBlock:
     """Keep a numbered block in flight: whose messages it is made of, in order.
 
     `out`: its answer is awaited on this connection. `old`: it was sent over an earlier one and not
@@ -95,7 +95,7 @@ class Block:
             batch.fail(error)
 
 
-class Lane:
+class SendQueue:
     """Keep what waits to be sent to a room, and the blocks in flight.
 
     `shut`: its room is yet to be joined again. `stalled`: the broker has put off blocks that may be
@@ -128,8 +128,8 @@ class Lane:
         self.stalled = False
         self.back: int | None = None
         self.batches: deque[Batch] = deque()
-        self.flight: deque[Block] = deque()
-        self.resend: deque[Block] = deque()
+        self.flight: deque[OutgoingBlock] = deque()
+        self.resend: deque[OutgoingBlock] = deque()
         self.again: deque[tuple[Batch, list[bytes]]] = deque()
         self._put_off = False
         self._sweep_at = SWEEP
@@ -141,7 +141,7 @@ class Lane:
 
     @property
     def pending(self) -> bool:
-        """Tell whether somebody waits for what is in the lane, or it may be stored."""
+        """Tell whether somebody waits for what is in the queue, or it may be stored."""
         return bool(
             self.flight
             or any(not batch.failed for batch, _ in self.again)
@@ -150,7 +150,7 @@ class Lane:
 
     @property
     def blocked(self) -> bool:
-        """Tell whether nothing at all can be sent for now; what ends that brings the lane back."""
+        """Tell whether nothing at all can be sent for now; what ends that brings the queue back."""
         return self.shut or self.stalled or self.back is not None or self._put_off
 
     def add(self, batch: Batch) -> None:
@@ -165,7 +165,7 @@ class Lane:
             self._sweep_at = max(SWEEP, 2 * len(self.batches))
         self.batches.append(batch)
 
-    def next(self) -> Block | None:
+    def next(self) -> OutgoingBlock | None:
         """Return the next block to send: one that is to be sent again, or a new one; None if there is none."""
         if self.blocked:
             return None
@@ -177,7 +177,7 @@ class Lane:
             parts = self._take()
             if not parts:
                 return None
-            block = Block(self.number, parts)
+            block = OutgoingBlock(self.number, parts)
             self.number += 1
             self.flight.append(block)
         block.out = True
@@ -236,17 +236,17 @@ class Lane:
 
     # -- answers ---------------------------------------------------------------------------------
 
-    def overtakes(self, block: Block) -> bool:
+    def overtakes(self, block: OutgoingBlock) -> bool:
         """Tell whether the answer to an earlier block is still awaited."""
         return self.flight[0] is not block and any(other.out for other in self.flight if other.number < block.number)
 
-    def stored(self, block: Block, seq: int, timestamp: int) -> None:
+    def stored(self, block: OutgoingBlock, seq: int, timestamp: int) -> None:
         """Take note that a block is stored, from `seq` on."""
         self.flight.remove(block)
         block.stored(seq, timestamp)
         self._settle()
 
-    def refused(self, block: Block, error: Refused) -> None:
+    def refused(self, block: OutgoingBlock, error: Refused) -> None:
         """Take the refusal of a block, and find out what it says of the block's fate."""
         block.out = False
         if isinstance(error, OutOfOrder):
@@ -279,7 +279,7 @@ class Lane:
             block.fail_unknown(self.shown, error)
         self._settle()
 
-    def _release(self, block: Block, due: int) -> None:
+    def _release(self, block: OutgoingBlock, due: int) -> None:
         block.free = True
         self._go_back(due)
 

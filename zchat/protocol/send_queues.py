@@ -1,4 +1,4 @@
-"""The lanes of all rooms, and whose turn it is to send."""
+"""The queues of all rooms, and whose turn it is to send."""
 
 from __future__ import annotations
 
@@ -8,94 +8,96 @@ from collections.abc import Callable, Iterable
 from zchat.direct import shown_name
 from zchat.errors import ZchatError
 from zchat.names import fold
-from zchat.protocol.send_queue import Batch, Block, Lane
+from zchat.protocol.send_queue import Batch, OutgoingBlock, SendQueue
 
 
-class Sending:
-    """Keep a lane for each room that something is sent to, and send blocks while there are places.
+class SendQueues:
+    """Keep a queue for each room that something is sent to, and send blocks while there are places.
 
-    `user` is whose they are. `transmit` is called with each block to send, and its lane; `free`
+    `user` is whose they are. `transmit` is called with each block to send, and its queue; `free`
     tells whether there is a place for one.
     """
 
-    def __init__(self, user: str, transmit: Callable[[Lane, Block], None], free: Callable[[], bool]) -> None:
+    def __init__(
+        self, user: str, transmit: Callable[[SendQueue, OutgoingBlock], None], free: Callable[[], bool]
+    ) -> None:
         self._user = user
         self._transmit = transmit
         self._free = free
-        self.lanes: dict[str, Lane] = {}
-        self._ready: deque[Lane] = deque()
+        self.queues: dict[str, SendQueue] = {}
+        self._ready: deque[SendQueue] = deque()
 
     @property
     def pending(self) -> bool:
         """Tell whether something waits to be sent or answered."""
-        return any(lane.pending for lane in self.lanes.values())
+        return any(queue.pending for queue in self.queues.values())
 
-    def lane(self, name: str) -> Lane | None:
-        """Return the lane of a room, None if nothing was ever sent to it."""
-        return self.lanes.get(fold(name))
+    def queue(self, name: str) -> SendQueue | None:
+        """Return the queue of a room, None if nothing was ever sent to it."""
+        return self.queues.get(fold(name))
 
     def offer(self, name: str, batch: Batch, *, shut: bool) -> None:
-        """Put a batch in its room's lane; `shut` if the room is yet to be joined again."""
-        lane = self.lanes.get(fold(name))
-        if lane is None:
-            lane = self.lanes[fold(name)] = Lane(name, shown_name(self._user, name))
-            lane.shut = shut
-        lane.add(batch)
-        self.line_up(lane)
+        """Put a batch in its room's queue; `shut` if the room is yet to be joined again."""
+        queue = self.queues.get(fold(name))
+        if queue is None:
+            queue = self.queues[fold(name)] = SendQueue(name, shown_name(self._user, name))
+            queue.shut = shut
+        queue.add(batch)
+        self.line_up(queue)
 
-    def line_up(self, lane: Lane) -> None:
-        """Have a lane sent from at the next `pump`, if it has something to send."""
-        if lane.waiting and not lane.ready:
-            lane.ready = True
-            self._ready.append(lane)
+    def line_up(self, queue: SendQueue) -> None:
+        """Have a queue sent from at the next `pump`, if it has something to send."""
+        if queue.waiting and not queue.ready:
+            queue.ready = True
+            self._ready.append(queue)
 
     def pump(self) -> None:
-        """Send what there is a place for, lane by lane."""
+        """Send what there is a place for, queue by queue."""
         for _ in range(len(self._ready)):
             if not self._free():
                 break
-            lane = self._ready.popleft()
-            lane.ready = False
-            if self._fill(lane):
-                self.line_up(lane)
+            queue = self._ready.popleft()
+            queue.ready = False
+            if self._fill(queue):
+                self.line_up(queue)
 
-    def _fill(self, lane: Lane) -> bool:
-        """Send a lane's blocks while there are places; True if something is left to send at once."""
+    def _fill(self, queue: SendQueue) -> bool:
+        """Send a queue's blocks while there are places; True if something is left to send at once."""
         while self._free():
-            block = lane.next()
+            block = queue.next()
             if block is None:
                 return False  # an answer brings it here again
-            self._transmit(lane, block)
-        return lane.waiting
+            self._transmit(queue, block)
+        return queue.waiting
 
     def open(self, name: str) -> None:
-        """Let a room's lane flow again."""
-        lane = self.lane(name)
-        if lane is not None and lane.shut:
-            lane.shut = False
-            lane.name = name
-            self.line_up(lane)
+        """Let a room's queue flow again."""
+        queue = self.queue(name)
+        if queue is not None and queue.shut:
+            queue.shut = False
+            queue.name = name
+            self.line_up(queue)
 
     def resume(self) -> None:
         """Send again what the broker had put off."""
-        for lane in self.lanes.values():
-            lane.resume()
-            self.line_up(lane)
+        for queue in self.queues.values():
+            queue.resume()
+            self.line_up(queue)
 
     def opened(self) -> None:
         """Take note that there is a connection again."""
-        for lane in self.lanes.values():
-            self.line_up(lane)
+        for queue in self.queues.values():
+            self.line_up(queue)
 
     def lost(self, rooms: Iterable[str]) -> None:
-        """Take note that the connection is lost; the lanes of `rooms` are shut until these are joined again."""
-        for lane in self.lanes.values():
-            lane.lost()
+        """Take note that the connection is lost; the queues of `rooms` are shut until these are joined again."""
+        for queue in self.queues.values():
+            queue.lost()
         for name in rooms:
-            if (shut := self.lane(name)) is not None:
+            if (shut := self.queue(name)) is not None:
                 shut.shut = True
 
     def fail(self, error: ZchatError) -> None:
-        """Fail everything in all lanes."""
-        for lane in self.lanes.values():
-            lane.fail(error)
+        """Fail everything in all queues."""
+        for queue in self.queues.values():
+            queue.fail(error)

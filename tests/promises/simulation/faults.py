@@ -203,7 +203,7 @@ def a_day_passes(sim: Simulation) -> bool:
     busy = any(connection.up.frames for connection in sim.network.connections.values())
     if busy or sim.broker.process is None or sim.broker.process.inbox:
         return False
-    lanes = [lane for client in sim.clients for lane in client.core._sending.lanes.values()]
+    lanes = [lane for client in sim.clients for lane in client.core._queues.queues.values()]
     if any(block.number == 1 for lane in lanes for block in lane.flight):
         return False  # a first block that is sent again a day later is taken for a new producer's
     sim.world.shift_us += DAY_US

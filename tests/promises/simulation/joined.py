@@ -10,42 +10,42 @@ from tests.promises.simulation.checks import require
 from tests.promises.simulation.state import Told
 from tests.promises.simulation.truth import Stream
 from tests.promises.simulation.world import Violation
-from zchat.client.inbox import Chunk, Reading
+from zchat.client.inbox import Chunk, Inbox
 from zchat.events import Gap
 from zchat.messages import Position
-from zchat.protocol.membership import Membership, Person
-from zchat.protocol.roster import Picture
-from zchat.wire.notices import GapNotice, Push
+from zchat.protocol.membership import Membership
+from zchat.protocol.roster import Roster
+from zchat.wire.notices import GapNotice, PersonEntry, Push
 
 if TYPE_CHECKING:
     from tests.promises.simulation.client import Client
 
 
-class _Picture(Picture):
+class _Roster(Roster):
     """Be a picture that shows what it knew first, which is told as no event."""
 
     def __init__(self, changed: Callable[[], None], told: Told) -> None:
         super().__init__(changed)
         self._told = told
 
-    def named(self, whole: bool, members: int, people: dict[str, Person | None], now: float) -> None:
+    def named(self, whole: bool, members: int, people: dict[str, PersonEntry | None], now: float) -> None:
         begun = self._begun
         super().named(whole, members, people, now)
         if not begun:
             self._told.first(self._people)
 
 
-class _Feed(Reading):
+class _Feed(Inbox):
     """Be a reading that looks at what it is pushed.
 
     `since`: how many messages had been acknowledged when the room was joined, or joined again: it isn't told
     the places of its own among them any more.
     """
 
-    def __init__(self, client: Client, told: Told, arrived: Callable[[Reading], None]) -> None:
+    def __init__(self, client: Client, told: Told, arrived: Callable[[Inbox], None]) -> None:
         super().__init__(arrived, client.credit, client.store_mark)
         self._client = client
-        self.picture: Picture = _Picture(lambda: arrived(self), told)
+        self.roster: Roster = _Roster(lambda: arrived(self), told)
         self.heads: deque[Push | GapNotice] = deque()
         self.since = 0
 
@@ -90,7 +90,7 @@ class Joined:
             require(position == self.asked, f"{self.name}: joined at {position}, not at {self.asked}")
         self.stream = Stream(client.truth, self.name, *position, client.producer, client.name)
         if self.inviter is not None:
-            self.feed.picture.invited(self.inviter)
+            self.feed.roster.invited(self.inviter)
 
     def arrived(self) -> None:
         """Take what came, soon."""
@@ -118,7 +118,7 @@ class Joined:
 
     def take_changes(self) -> None:
         """Take what is new of the room's state; now and then the application breaks off before it has seen it."""
-        picture = self.feed.picture
+        picture = self.feed.roster
         if picture.waiting:
             changes = picture.take()
             if changes and self.client.world.random.random() < 0.1:

@@ -50,7 +50,7 @@ MUTATIONS: dict[str, list[Change]] = {
     ],
     "resend under a new number": [
         Change(
-            "zchat.protocol.send_queue.Lane",
+            "zchat.protocol.send_queue.SendQueue",
             "lost",
             "    self._send_again()",
             "    self.again.extendleft(reversed([part for block in self.flight for part in block.parts]))\n"
@@ -113,7 +113,7 @@ MUTATIONS: dict[str, list[Change]] = {
         )
     ],
     "position not moved over own messages": [
-        Change("zchat.client.inbox.Reading", "own", "    with self._lock:", "    if False:")
+        Change("zchat.client.inbox.Inbox", "own", "    with self._lock:", "    if False:")
     ],
     "trim under a reader": [
         Change(
@@ -283,7 +283,7 @@ MUTATIONS: dict[str, list[Change]] = {
         Change("zchat.broker.presence.state_frames.Updates", "_flush", "    if room.grew:\n", "    if False:\n")
     ],
     "who left while the connection was lost shown for ever": [
-        Change("zchat.protocol.roster.Picture", "expire", "if now >= self._missing_until:", "if False:")
+        Change("zchat.protocol.roster.Roster", "expire", "if now >= self._missing_until:", "if False:")
     ],
     "names kept from before a crowd": [
         Change("zchat.broker.presence.roster.Roster", "leave", "self._whole_before = self.version", "pass")

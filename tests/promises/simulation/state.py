@@ -10,7 +10,7 @@ from tests.promises.simulation.world import Violation
 from zchat.broker.core.core import Core
 from zchat.events import Crowd, Event, Invited, MemberJoined, MemberLeft, ReadMark, Typing
 from zchat.names import fold
-from zchat.protocol.membership import Person
+from zchat.wire.notices import PersonEntry
 from zchat.wire.values import unpack
 
 if TYPE_CHECKING:
@@ -39,14 +39,14 @@ class Told:
         self.comings = 0
         self.own_mark = 0
 
-    def first(self, people: dict[str, Person]) -> None:
+    def first(self, people: dict[str, PersonEntry]) -> None:
         """Take the first names."""
         for key, person in people.items():
             if key == self._own:
-                self.own_mark = person.mark
+                self.own_mark = person.read_mark
             else:
                 self.here[key] = person.user
-                self._read(key, person.mark)
+                self._read(key, person.read_mark)
                 if person.typing:
                     self.typing.add(key)
 
@@ -98,17 +98,17 @@ class Told:
         if key != self._own:
             self.marks[key] = seq
 
-    def check(self, people: dict[str, Person], read: int) -> None:
+    def check(self, people: dict[str, PersonEntry], read: int) -> None:
         """Check that this is what the picture shows; the application itself has marked the room up to `read`."""
         own = people.get(self._own)
         if own is not None and not self._truth.losses:
             known = max(read, self.own_mark)
-            self._require(own.mark <= known, f"the own mark is {own.mark}, and known is {known}")
+            self._require(own.read_mark <= known, f"the own mark is {own.read_mark}, and known is {known}")
         others = {key: each for key, each in people.items() if key != self._own}
         self._require(self.here.keys() == others.keys(), f"here were told {list(self.here)}, and are {list(others)}")
         typing = {key for key, each in others.items() if each.typing}
         self._require(self.typing == typing, f"typing were told {self.typing}, and are {typing}")
-        marks = {key: each.mark for key, each in others.items()}
+        marks = {key: each.read_mark for key, each in others.items()}
         self._require(self.marks == marks, f"read was told to be {self.marks}, and is {marks}")
 
     def _require(self, condition: bool, what: str) -> None:
@@ -129,7 +129,7 @@ def check_pictures(core: Core, clients: Iterable[Client]) -> None:
 
 
 def _check_picture(core: Core, joined: Joined, who: str) -> None:
-    picture = joined.feed.picture
+    picture = joined.feed.roster
     roster = core.rooms[fold(joined.name)].roster
     where = f"{who}: {joined.name}"
     assert roster is not None
@@ -145,7 +145,8 @@ def _check_picture(core: Core, joined: Joined, who: str) -> None:
         if shown != counts or crowd != told:
             raise Violation(f"{where}: it should be {counts}, shown is {crowd} and told {told}")
     else:
-        people = {key: Person(each.name, each.since, each.typing, each.mark) for key, each in roster.people.items()}
+        here = roster.people.items()
+        people = {key: PersonEntry(each.name, each.since, each.typing, each.mark) for key, each in here}
         if crowd is not None or picture._people != people:
             raise Violation(f"{where}: it should be {people}, and shown is {crowd or picture._people}")
     joined.told.check(picture._people, joined.client.read.get(joined.name, 0))
