@@ -44,7 +44,7 @@ class User:
         self.greeted = False
         self.frames = 0
         self.why: object = None
-        self.reading = Inbox(lambda reading: None, lambda membership, taken: None)
+        self.reading = Inbox(lambda reading: None, lambda membership: None)
         producer, token = os.urandom(16), os.urandom(16)
         self.core = ClientCore(self, f"user {number}", producer, token, 0, Random(number))
         self.core.start(time.monotonic())

@@ -22,6 +22,7 @@ WITHOUT_IO = [
     "zchat/direct.py",
     "zchat/errors.py",
     "zchat/events.py",
+    "zchat/protocol/cursor.py",
     "zchat/protocol/send_queue.py",
     "zchat/protocol/membership.py",
     "zchat/protocol/memberships.py",

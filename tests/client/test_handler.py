@@ -107,7 +107,7 @@ def test_what_came_before_a_fault_is_given_before_its_reason(connect: Connect, n
         seen.append(event)
 
     def has_come(number: int) -> bool:
-        return heard._reading.pushed > number
+        return heard._reading.cursor.received > number
 
     bob = connect("bob", on_event=handler) if way == "handler" else connect("bob")
     bob.join(f"{name} idle")

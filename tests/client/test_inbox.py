@@ -16,30 +16,31 @@ class Joined:
 
     def __init__(self, position: Position) -> None:
         self.credit: list[int] = []
-        self.reading = Inbox(lambda reading: None, lambda membership, taken: self.credit.append(taken))
-        self.membership = Membership("General", 1, position, 10, self.reading, sure=True)
-        self.reading.begin(self.membership)
+        self.reading = Inbox(lambda reading: None, lambda membership: self.credit.append(membership.cursor.credit()))
+        self.cursor = self.reading.cursor
+        self.cursor.begin(position, 10, gap=False)
+        self.reading.begin(Membership("General", "General", 1, self.reading))
 
     def own(self, epoch: int, first: int, last: int) -> None:
-        for each in (self.membership, self.reading):
-            each.own(epoch, first, last)
+        self.cursor.own(epoch, first, last)
 
     def notify(self, word: str, *fields: Any) -> None:
         notice = Push(*fields) if word == PUSH else GapNotice(*fields)
-        self.membership.notified(notice.epoch, notice.upto)
+        self.cursor.receive(notice.epoch, notice.upto)
         self.reading.push(notice)
 
-    def rejoin(self, *, sure: bool, mark: int = 10) -> None:
-        self.membership.rejoin(2, mark)
-        self.membership.rejoined("General", mark, sure=sure)
-        self.reading.begin(self.membership)
+    def rejoin(self, *, gap: bool, window: int = 10) -> int:
+        """Join again; returns how many notifications are said to be held."""
+        held = self.cursor.rejoin(window)
+        self.cursor.rejoined(window, gap=gap)
+        return held
 
 
 def test_own_messages_of_the_next_log_do_not_move_a_position_past_the_gap_between_them() -> None:
     joined = Joined(Position(77, 0))
     joined.own(77, 1, 43)
     assert joined.reading.position == (77, 43)
-    joined.rejoin(sure=False)
+    joined.rejoin(gap=True)
     joined.own(99, 12, 160)
     assert joined.reading.position == (77, 43)
     joined.notify("gap", "General", 0, 43, 0, "reset")
@@ -57,7 +58,7 @@ def test_own_messages_that_the_next_join_begins_behind_are_passed_once_all_befor
     joined = Joined(Position(77, 0))
     joined.notify("push", "General", 77, 0, 5, [])
     joined.own(77, 6, 9)
-    joined.rejoin(sure=True)
+    joined.rejoin(gap=False)
     chunk = joined.reading.take(0)
     assert chunk is not None
     assert not isinstance(chunk, Gap)
@@ -74,7 +75,7 @@ def test_own_messages_that_were_trimmed_do_not_move_a_position_back() -> None:
     assert joined.reading.position == (77, 9)
 
 
-def test_what_was_taken_is_returned_when_the_next_window_is_smaller() -> None:
+def test_what_was_taken_is_not_held_in_the_next_window() -> None:
     joined = Joined(Position(77, 0))
     for number in range(4):
         joined.notify("push", "General", 77, number, number + 1, [])
@@ -83,24 +84,23 @@ def test_what_was_taken_is_returned_when_the_next_window_is_smaller() -> None:
         assert not isinstance(chunk, Gap)
         joined.reading.put_back(chunk)
     assert joined.credit == []
-    joined.rejoin(sure=True, mark=2)
-    assert joined.credit == [4]
+    assert joined.rejoin(gap=False, window=2) == 0
 
 
 def test_own_messages_that_are_acknowledged_out_of_order_are_all_passed() -> None:
     joined = Joined(Position(77, 4))
     joined.own(99, 6, 8)
     joined.own(88, 5, 5)
-    assert joined.membership.position == (99, 8)
+    assert joined.cursor.received_position == (99, 8)
     assert joined.reading.position == (99, 8)
 
 
 def test_a_gap_that_never_came_holds_the_position_up_no_longer_than_to_the_next_join_without_one() -> None:
     joined = Joined(Position(77, 4))
-    joined.rejoin(sure=False)
-    joined.rejoin(sure=True)
+    joined.rejoin(gap=True)
+    joined.rejoin(gap=False)
     joined.own(77, 5, 7)
-    assert joined.membership.position == (77, 7)
+    assert joined.cursor.received_position == (77, 7)
     assert joined.reading.position == (77, 7)
 
 
@@ -112,7 +112,7 @@ def test_a_room_is_joined_again_where_its_reader_stands_though_own_messages_lie_
     chunk = joined.reading.take(0)
     assert isinstance(chunk, Chunk)
     joined.reading.put_back(chunk)
-    assert joined.reading.position == joined.membership.position == (2, 9)
+    assert joined.reading.position == joined.cursor.received_position == (2, 9)
 
 
 def test_a_room_is_joined_again_where_its_reader_stands_though_a_block_is_answered_late() -> None:
@@ -123,4 +123,4 @@ def test_a_room_is_joined_again_where_its_reader_stands_though_a_block_is_answer
     chunk = joined.reading.take(0)
     assert isinstance(chunk, Chunk)
     joined.reading.put_back(chunk)
-    assert joined.reading.position == joined.membership.position == (1, 9)
+    assert joined.reading.position == joined.cursor.received_position == (1, 9)

@@ -331,7 +331,7 @@ def test_a_loss_is_told_behind_all_that_came_before_and_before_the_return(start:
             room = alice.join("General")
             for number in range(3):
                 room.send(number)
-            eventually(lambda: heard._reading.pushed == 3 and seen == [0], "one is in hand, two wait")
+            eventually(lambda: heard._reading.cursor.received == 3 and seen == [0], "one is in hand, two wait")
         mortal.kill()
         eventually(lambda: not bob._receiver.core.connected, "the loss is noticed")
         mortal.start()

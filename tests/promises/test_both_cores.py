@@ -121,7 +121,7 @@ class Client:
         net.clients[self.id] = self
         self.core = ClientCore(self, f"user{number}", bytes([number]) * 16, bytes([number]) * 16, 0, Random(number))
         self.core.start(NOW)
-        self.reading = Inbox(lambda reading: None, self._credit)
+        self.reading = Inbox(lambda reading: None, self.core.credit)
         self.joined = Answer()
         self.core.join("General", None, True, self.joined, self.reading)
 
@@ -145,9 +145,6 @@ class Client:
 
     def ended(self, error: ZchatError | None) -> None:
         self.error = error
-
-    def _credit(self, membership: Membership, taken: int) -> None:
-        self.core.credit(membership, taken)
 
     def say(self, text: str) -> None:
         letter = Letter(pack(text))

@@ -29,8 +29,7 @@ from zchat.broker.store import contract, memory, open_store
 from zchat.broker.store.sqlite import schema
 from zchat.broker.store.sqlite.store import SqliteStore
 from zchat.client import client, inbox, room
-from zchat.protocol import own
-from zchat.protocol.membership import Membership
+from zchat.protocol import cursor
 from zchat.transport import dealer, receiver
 from zchat.wire import limits as wire_limits
 from zchat.wire import notices, values
@@ -239,17 +238,18 @@ def test_a_turn_of_the_client_takes_a_bounded_number_of_frames() -> None:
 
 
 def test_ranges_of_own_messages_are_bounded_and_cost_the_position_nothing_in_the_end() -> None:
-    feed = inbox.Inbox(lambda reading: None, lambda membership, taken: None)
-    feed.begin(Membership("General", 1, zchat.Position(7, 0), 10, feed, sure=True))
-    for number in range(2, 3 * own.MAX_OWN_RANGES, 2):
-        feed.own(7, number, number)
-    assert len(feed._own._ranges) == own.MAX_OWN_RANGES
-    last = 3 * own.MAX_OWN_RANGES
+    feed = inbox.Inbox(lambda reading: None, lambda membership: None)
+    feed.cursor.begin(zchat.Position(7, 0), 10, gap=False)
+    for number in range(2, 3 * cursor.MAX_OWN_RANGES, 2):
+        feed.cursor.own(7, number, number)
+    assert len(feed.cursor._own) == cursor.MAX_OWN_RANGES
+    last = 3 * cursor.MAX_OWN_RANGES
+    feed.cursor.receive(7, last)
     feed.push(notices.Push("General", 7, 0, last, []))
     chunk = feed.take(0)
     assert isinstance(chunk, inbox.Chunk)
     feed.put_back(chunk)
-    assert feed.position == (7, last)
+    assert feed.position == feed.cursor.received_position == (7, last)
 
 
 def test_a_broker_whose_store_never_opens_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

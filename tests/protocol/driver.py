@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import nullcontext
 from random import Random
 from typing import Any
 
@@ -12,6 +13,7 @@ from zchat import errors
 from zchat.broker.limits import MAX_REQUESTS
 from zchat.messages import Position
 from zchat.protocol.core import ClientCore
+from zchat.protocol.cursor import Cursor
 from zchat.protocol.membership import Membership
 from zchat.protocol.roster import Roster
 from zchat.wire.notices import GapNotice, Push
@@ -95,8 +97,9 @@ class FakeFeed:
         self.told = 0
         self.roster = Roster(self.tell)
         self.notices: list[Push | GapNotice] = []
-        self.owns: list[tuple[int, int, int]] = []
+        self.cursor = Cursor(nullcontext())
         self.begun = 0
+        self.moves = 0
         self.ends: list[errors.ZchatError | None] = []
 
     def tell(self) -> None:
@@ -110,8 +113,8 @@ class FakeFeed:
         assert self.membership is not None
         self.notices.append(notice)
 
-    def own(self, epoch: int, first: int, last: int) -> None:
-        self.owns.append((epoch, first, last))
+    def moved(self) -> None:
+        self.moves += 1
 
     def end(self, error: errors.ZchatError | None) -> None:
         self.ends.append(error)
@@ -190,6 +193,11 @@ class Wire:
         assert call.result is feed.membership
         assert feed.membership is not None
         return feed, feed.membership
+
+    def take(self, membership: Membership, taken: int) -> None:
+        """Return credit once so many notifications were taken since the first join."""
+        membership.cursor.taken = taken
+        self.core.credit(membership)
 
     def texts(self, command: list[Any]) -> list[str]:
         texts: list[str] = unpack(command[4])

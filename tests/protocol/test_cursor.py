@@ -2,9 +2,28 @@
 
 from __future__ import annotations
 
+from collections import deque
+from contextlib import nullcontext
+from random import Random
+
 from tests.protocol.driver import FakeBatch, Wire
 from zchat import errors
+from zchat.messages import Position
+from zchat.protocol.cursor import MAX_OWN_RANGES, Cursor
 from zchat.wire.notices import GapNotice
+
+
+class Part:
+    """One notification on its way to the application."""
+
+    another_log = False
+    last_taken = None
+
+    def __init__(self, epoch: int = 77, upto: int = 0) -> None:
+        self.epoch = epoch
+        self.upto = upto
+        self.taken = False
+
 
 # -- rooms -----------------------------------------------------------------------------------------
 
@@ -13,12 +32,12 @@ def test_credit_after_a_rejoin_counts_from_what_was_held(wire: Wire) -> None:
     _, membership = wire.join()
     for number in range(4):
         wire.say("push", "General", 77, number, number + 1, [])
-    wire.core.credit(membership, 1)
+    wire.take(membership, 1)
     wire.come_back()
     wire.rejoin()
     wire.say("push", "General", 77, 4, 5, [])
     for taken in (1, 3, 5):
-        wire.core.credit(membership, taken)
+        wire.take(membership, taken)
     assert wire.commands() == [["credit", "General", 2, 2], ["credit", "General", 2, 4]]
 
 
@@ -28,7 +47,7 @@ def test_credit_given_before_the_rejoin_is_answered_goes_out_behind_it(wire: Wir
         wire.say("push", "General", 77, number, number + 1, [])
     wire.come_back()
     [join] = wire.commands("join")
-    wire.core.credit(membership, 3)
+    wire.take(membership, 3)
     assert wire.commands() == []
     wire.ok(join, "General", 77, 4, 1, 4, 10, False)
     assert wire.commands() == [["credit", "General", 2, 3]]
@@ -39,12 +58,12 @@ def test_credit_given_between_connections_leaves_less_held(wire: Wire) -> None:
     for number in range(4):
         wire.say("push", "General", 77, number, number + 1, [])
     wire.core.lost("cut")
-    wire.core.credit(membership, 3)
+    wire.take(membership, 3)
     wire.connected_anew()
     wire.greet()
     assert wire.rejoin()[5] == 1
     assert wire.commands() == []
-    wire.core.credit(membership, 4)
+    wire.take(membership, 4)
     assert wire.commands() == [["credit", "General", 2, 1]]
 
 
@@ -55,7 +74,7 @@ def test_no_more_is_held_than_a_smaller_window_has(wire: Wire) -> None:
     wire.come_back(mark=3)
     assert wire.rejoin(mark=3)[5] == 3
     for taken in (5, 6):
-        wire.core.credit(membership, taken)
+        wire.take(membership, taken)
     assert wire.commands() == [["credit", "General", 2, 1]], "the five that came first are no longer counted"
 
 
@@ -133,6 +152,73 @@ def test_a_first_notification_that_does_not_follow_the_position_asked_for_ends_i
 
 def test_credit_is_a_running_count_of_the_join_and_never_goes_back(wire: Wire) -> None:
     _, membership = wire.join()
-    for taken in (3, 5, 4, 5):
-        wire.core.credit(membership, taken)
+    for taken in (3, 5, 5):
+        wire.take(membership, taken)
     assert wire.commands() == [["credit", "General", 1, 3], ["credit", "General", 1, 5]]
+
+
+def test_what_is_taken_while_a_join_is_under_way_is_returned_once_it_is_answered(wire: Wire) -> None:
+    _, membership = wire.join()
+    for number in range(4):
+        wire.say("push", "General", 77, number, number + 1, [])
+    wire.come_back(mark=2)
+    [join] = wire.commands("join")
+    assert join[5] == 2, "as many as the smaller window has"
+    membership.cursor.taken = 4
+    wire.ok(join, "General", 77, 4, 1, 4, 2, False)
+    assert wire.commands() == [["credit", "General", 2, 2]]
+
+
+def test_credit_is_due_for_half_a_window_together() -> None:
+    cursor, part = Cursor(nullcontext()), Part()
+    cursor.begin(Position(77, 0), 6, gap=False)
+    due = []
+    for number in range(1, 8):
+        cursor.receive(77, number)
+        cursor.open(part)
+        due.append(cursor.finish(part))
+    assert due == [False, False, True, False, False, True, False]
+
+
+def test_what_is_received_is_never_behind_what_is_taken() -> None:
+    random = Random(7)
+    for _ in range(300):
+        cursor = Cursor(nullcontext())
+        cursor.begin(Position(1, 0), random.choice((1, 3, 10)), gap=False)
+        end = 0
+        waiting: deque[Part] = deque()
+        for _ in range(60):
+            act = random.random()
+            if act < 0.3:
+                first, end = end + 1, end + random.randint(1, 4)
+                cursor.own(1, first, end)
+            elif act < 0.6:
+                end += random.randint(0, 3)
+                if end > cursor.upto:
+                    cursor.receive(1, end)
+                    waiting.append(Part(1, end))
+            elif act < 0.9 and waiting:
+                part = waiting.popleft()
+                cursor.open(part)
+                cursor.finish(part)
+            elif act > 0.97:
+                cursor.rejoin(10)
+                cursor.rejoined(10, gap=False)
+                end = cursor.received_position.seq
+            assert cursor.position.seq <= cursor.received_position.seq <= end
+        while waiting:
+            part = waiting.popleft()
+            cursor.open(part)
+            cursor.finish(part)
+        assert cursor.position == cursor.received_position
+
+
+def test_own_messages_beyond_the_bound_cost_what_is_received_nothing() -> None:
+    cursor = Cursor(nullcontext())
+    cursor.begin(Position(1, 0), 10, gap=False)
+    seq = 0
+    for _ in range(MAX_OWN_RANGES + 50):  # nothing is taken meanwhile
+        cursor.receive(1, seq + 1)
+        cursor.own(1, seq + 2, seq + 2)
+        seq += 2
+    assert cursor.received_position == (1, seq)

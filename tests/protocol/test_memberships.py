@@ -16,7 +16,7 @@ def test_rooms_are_joined_again_where_they_were_with_what_is_held(wire: Wire) ->
     feed, membership = wire.join()
     for number in range(4):
         wire.say("push", "General", 77, number, number + 1, [])
-    wire.core.credit(membership, 1)
+    wire.take(membership, 1)
     wire.come_back()
     join = wire.rejoin()
     assert join[2:] == ["General", 2, [77, 4], 3, True]
@@ -79,7 +79,8 @@ def test_another_broker_may_spell_a_room_in_its_own_way(wire: Wire) -> None:
     assert membership.name == "GENERAL"
     wire.store(wire.commands("send")[0])
     assert batch.seqs == [1]
-    assert feed.owns == [(77, 1, 1)]
+    assert feed.moves == 1
+    assert feed.cursor.position == (77, 1)
     wire.say("push", "GENERAL", 77, 0, 3, [])
     assert len(feed.notices) == 1
 
@@ -89,14 +90,15 @@ def test_notifications_go_to_their_rooms_feed_in_order(wire: Wire) -> None:
     wire.say("push", "General", 77, 0, 3, [])
     wire.say("gap", "General", 77, 3, 5, "trimmed")
     assert [type(notice) for notice in feed.notices] == [Push, GapNotice]
-    assert (membership.epoch, membership.upto) == (77, 5)
+    assert (membership.cursor.received_position, membership.cursor.upto) == ((77, 5), 5)
 
 
 def test_own_messages_are_told_to_the_feed(wire: Wire) -> None:
     feed, _ = wire.join()
     wire.core.offer("General", FakeBatch("a", "b"))
     wire.store(wire.commands("send")[0])
-    assert feed.owns == [(77, 1, 2)]
+    assert feed.moves == 1
+    assert feed.cursor.position == (77, 2)
 
 
 def test_a_join_that_nobody_waits_for_any_more_leaves_again(wire: Wire) -> None:
@@ -139,7 +141,7 @@ def test_what_is_under_way_from_a_room_that_was_left_is_dropped(wire: Wire) -> N
     call = FakeCall()
     wire.core.leave(membership, call)
     wire.say("push", "General", 77, 0, 3, [])
-    wire.core.credit(membership, 1)
+    wire.take(membership, 1)
     assert [command[0] for command in wire.commands()] == ["leave"]
     assert feed.notices == []
     again, second = wire.join()

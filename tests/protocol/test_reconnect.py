@@ -99,7 +99,7 @@ def test_nothing_is_sent_between_two_connections(wire: Wire) -> None:
     _, membership = wire.join()
     wire.say("push", "General", 77, 0, 3, [])
     wire.core.lost("cut")
-    wire.core.credit(membership, 1)
+    wire.take(membership, 1)
     wire.core.offer("General", FakeBatch("x"))
     wire.core.ask("rooms", (None, 5), FakeCall())
     assert wire.commands() == []

@@ -11,7 +11,7 @@ from zchat import errors
 from zchat.client.event_queue import Consumer
 from zchat.client.inbox import Inbox
 from zchat.events import MemberJoined, MemberLeft, Typing
-from zchat.messages import GapReason, Message, Position
+from zchat.messages import GapReason, Message
 from zchat.protocol.membership import Membership
 from zchat.protocol.room_state import MARK_AGAIN
 from zchat.protocol.roster import RETURN_SECONDS
@@ -302,8 +302,7 @@ def test_a_feed_learns_its_room_before_anything_comes() -> None:
 
 def test_who_breaks_off_a_loop_at_a_change_of_the_picture_finds_the_messages_in_the_next() -> None:
     consumer = Consumer()
-    reading = Inbox(consumer.arrived, lambda membership, taken: None)
-    reading.begin(Membership("General", 1, Position(7, 0), 10, reading, sure=True))
+    reading = Inbox(consumer.arrived, lambda membership: None)
     reading.roster.begin("General", "alice")
     reading.roster.named(True, 0, {}, 0.0)
     consumer.readings.append(reading)

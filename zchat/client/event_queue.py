@@ -35,7 +35,7 @@ class _Link:
     @property
     def early(self) -> bool:
         """Tell whether something that came before still stands in the queue."""
-        return any(reading.queued and not reading.left and reading.taken < mark for reading, mark in self._marks)
+        return any(reading.queued and not reading.left and reading.cursor.taken < mark for reading, mark in self._marks)
 
 
 class Consumer:
@@ -98,7 +98,8 @@ class Consumer:
             if isinstance(event, Disconnected):
                 self._link_told = len(self._links) < LINK_EVENTS
             if self._link_told:
-                marks = [(reading, reading.pushed) for reading in self.readings if reading.taken < reading.pushed]
+                cursors = [(reading, reading.cursor) for reading in self.readings]
+                marks = [(reading, cursor.received) for reading, cursor in cursors if cursor.taken < cursor.received]
                 self._links.append(_Link(event, marks))
                 self._arrivals.put(self._links)  # one place each, for whichever is first then: they keep their order
 

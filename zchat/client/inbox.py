@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from operator import length_hint
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -17,9 +18,9 @@ from typing import Any
 from zchat.client.waiting import Deadline, fresh
 from zchat.errors import GapError, ZchatError
 from zchat.events import Gap
-from zchat.messages import GapReason, Message, Position
+from zchat.messages import START, GapReason, Message, Position
+from zchat.protocol.cursor import Cursor
 from zchat.protocol.membership import Membership
-from zchat.protocol.own import OwnRanges
 from zchat.protocol.roster import Roster
 from zchat.wire.blocks import Run, run_of
 from zchat.wire.notices import GapNotice, Push
@@ -66,86 +67,47 @@ class End:
 
 
 class Inbox:
-    """Hand a room's messages to the application; to the core it is the membership's feed.
-
-    `credit` is called with the membership and the running count of notifications taken, when
-    some should be returned; `arrived` for each notification and when `roster`, the room's state,
-    has something to tell, so that who waits for any room learns of it. `queued` is his: whether
-    the reading stands in his queue. `pushed` and `taken` count notifications. `mark` is called
-    with the membership and a seq when a room that `keeps_mark` is read so far.
-    """
+    """The notifications of one room that the application has yet to take; to the core it is the membership's feed."""
 
     def __init__(
         self,
         arrived: Callable[[Inbox], None],
-        credit: Callable[[Membership, int], None],
+        credit: Callable[[Membership], None],
         mark: Callable[[Membership, int], None] | None = None,
     ) -> None:
+        self._arrived = arrived  # called for each notification, and when the roster has something to tell
+        self._credit = credit  # called when credit is due
+        self._mark = mark  # called with the seq up to which a room that keeps its mark by itself is read
+        self.cursor = Cursor(threading.Lock())
         self.roster = Roster(lambda: arrived(self))
-        self.keeps_mark = False
-        self._mark = mark
-        self.room = ""
-        self.left = False
-        self.queued = False
+        self.room = ""  # what the application calls it
+        self.keeps_mark = False  # mark the room as read by itself
+        self.left = False  # the application has left the room
+        self.queued = False  # it stands in the queue of the rooms that have something: that queue's
         self._membership: Membership | None = None
-        self._arrived = arrived
-        self._credit = credit
         self._queue: SimpleQueue[Push | GapNotice | End] = SimpleQueue()
-        self._lock = threading.Lock()
-        self._begun: deque[Chunk] = deque()
         self._set_aside: deque[Chunk] = deque()
-        self._own = OwnRanges()
-        self._position = Position(0, 0)
-        self.pushed = 0
-        self._pushed_upto = 0
-        self._sure_after = -1
-        self.taken = 0
-        self._returned = 0
-        self._every = 1
-        self._marked = Position(0, 0)
+        self._marked = START
 
     # -- the receive thread ------------------------------------------------------------------------
 
     def begin(self, membership: Membership) -> None:
-        """Start behind the position where the membership does, with its window; or go on with a new window."""
-        with self._lock:
-            position = membership.position
-            if self._membership is None:
-                self._position = position
-                self._pushed_upto = position.seq
-            self._own.clear()  # the log may have lost them; what the join begins behind it has
-            if membership.sure and self._pushed_upto < position.seq:
-                self._own.add(position.epoch, self._pushed_upto + 1, position.seq)
-            self.room = membership.shown
-            self._membership = membership
-            self._every = max(1, membership.mark // 2)
-            if not membership.sure:
-                self._sure_after = self.pushed
-            elif self._sure_after == self.pushed:  # the gap that an earlier join began with never came
-                self._sure_after = -1
-                self._advance()
-            due = self.taken > self._returned
-            self._returned = self.taken
-        if due:  # a smaller window than before may have no place for what is yet to be returned
-            self._credit(membership, self._returned)
+        """Begin, or go on after a join that was made again."""
+        self.room = membership.shown
+        self._membership = membership
 
     def push(self, notice: Push | GapNotice) -> None:
         """Take a notification."""
-        self.pushed += 1
-        self._pushed_upto = notice.upto
         self._queue.put(notice)
         self._arrived(self)
 
-    def own(self, epoch: int, first: int, last: int) -> None:
-        """Take note that own messages are stored there: the position moves over them once it gets there."""
-        with self._lock:
-            self._own.add(epoch, first, last)
-            self._advance()
+    def moved(self) -> None:
+        """Mark the room as read where the position has moved over own messages."""
         if self.keeps_mark and not self.waiting:
             self.mark_read()
 
     def end(self, error: ZchatError | None, *, everywhere: bool = False) -> None:
-        """Take note that nothing more comes; `everywhere`: in no room."""
+        """Record that nothing more comes; `everywhere`: in no room."""
         self._queue.put(End(error, everywhere=everywhere))
         self._arrived(self)
 
@@ -154,13 +116,7 @@ class Inbox:
     @property
     def position(self) -> Position:
         """Return how far messages were taken, one by one."""
-        with self._lock:
-            if self._begun:
-                chunk = self._begun[0]
-                last = chunk.last_taken
-                if last is not None:
-                    return Position(chunk.epoch, last)
-            return self._position
+        return self.cursor.position
 
     @property
     def waiting(self) -> bool:
@@ -190,8 +146,8 @@ class Inbox:
         """
         deadline = Deadline(timeout)
         while True:
-            with self._lock:
-                if self._set_aside:
+            if self._set_aside:
+                with suppress(IndexError):  # another thread was faster
                     return self._set_aside.popleft()
             try:
                 left = deadline.left
@@ -206,7 +162,7 @@ class Inbox:
             if self.left:
                 continue
             if isinstance(notice, GapNotice):
-                self._skip(notice)
+                self._skip(Chunk(_NOTHING, notice.epoch, notice.upto, another_log=notice.reason != GapReason.TRIMMED))
                 return Gap(self.room, notice.after, notice.upto, notice.reason)
             _, epoch, after, upto, blocks = notice  # by position, once a notification: the readers' hot path
             return self._open(self.room, epoch, after, upto, blocks)
@@ -214,8 +170,7 @@ class Inbox:
     def put_back(self, chunk: Chunk) -> None:
         """Keep what is left of a chunk for the next reader, or count it as taken."""
         if chunk.left:
-            with self._lock:
-                self._set_aside.append(chunk)
+            self._set_aside.append(chunk)
         else:
             self._finish(chunk)
 
@@ -225,31 +180,17 @@ class Inbox:
         except ZchatError:
             self._finish(Chunk(_NOTHING, epoch, upto))
             raise
-        with self._lock:
-            self._begun.append(chunk)
+        self.cursor.open(chunk)
         return chunk
 
-    def _skip(self, gap: GapNotice) -> None:
-        chunk = Chunk(_NOTHING, gap.epoch, gap.upto, another_log=gap.reason != GapReason.TRIMMED)
-        with self._lock:
-            self._begun.append(chunk)
+    def _skip(self, chunk: Chunk) -> None:
+        self.cursor.open(chunk)
         self._finish(chunk)
 
     def _finish(self, chunk: Chunk) -> None:
-        """Move the position over what is taken to its end, and return credit when half a window is."""
-        with self._lock:
-            chunk.taken = True
-            while self._begun and self._begun[0].taken:
-                done = self._begun.popleft()
-                if done.another_log or done.upto > self._position.seq:  # else own messages were trimmed
-                    self._position = Position(done.epoch, done.upto)
-            self.taken += 1
-            self._advance()
-            due = self.taken - self._returned >= self._every
-            if due:
-                self._returned = self.taken
+        due = self.cursor.finish(chunk)
         if due and self._membership is not None:
-            self._credit(self._membership, self._returned)
+            self._credit(self._membership)
         if self.keeps_mark and (due or not self.waiting):
             self.mark_read()
 
@@ -259,11 +200,3 @@ class Inbox:
         if self.keeps_mark and self._mark is not None and self._membership is not None and position != self._marked:
             self._marked = position
             self._mark(self._membership, position.seq)
-
-    def _advance(self) -> None:
-        """Move the position over own messages that follow it at once.
-
-        Until a gap that a join began with is taken, the log may be another one than the position's.
-        """
-        if self.taken > self._sure_after:
-            self._position = self._own.pass_over(self._position)

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zchat.client.event_queue import Consumer
@@ -107,7 +108,6 @@ class Rooms:
                 del self._rooms[key]
             self._guest_in.discard(key)
             answer = Answer()
-            membership.left = True
             reading.left = True
             reading.end(None)
             self._consumer.forget(reading)
@@ -224,7 +224,6 @@ class _Guest:
         self._rooms._end(self._key)
 
 
-def _in(receiver: Receiver, name: str) -> Callable[[Membership, int], None]:
+def _in(receiver: Receiver, name: str) -> Callable[..., None]:
     """Return a function that has a method of the core called in the receive thread."""
-    method = getattr(receiver.core, name)
-    return lambda membership, number: receiver.do(method, membership, number)
+    return partial(receiver.do, getattr(receiver.core, name))

@@ -140,7 +140,7 @@ class Room:
                 if not stream.queued:  # as is one that failed
                     if stream.failed:
                         return
-                    if membership.left:
+                    if self._left:
                         raise self._has_been_left()
                     stream.queued = True
                     receiver.do(receiver.core.offer, membership.name, stream)
@@ -246,9 +246,14 @@ class Room:
         packed = encode_body(body)
         if len(packed) > self._client.max_message:
             raise _too_large(len(packed), self._client.max_message)
-        if self._membership.left:
+        if self._left:
             raise self._has_been_left()
         return packed
+
+    @property
+    def _left(self) -> bool:
+        """Return whether the application has left it, or the broker would not have it joined again."""
+        return self._reading.left or self._membership.left
 
     def _has_been_left(self) -> NotAMember:
         return NotAMember(f"you are not in {self.name} any more: join it again")

@@ -290,9 +290,9 @@ class ClientCore:
         if self.state is not ConnectionState.ENDED and not self._bye:
             self._states.mark(membership, seq)
 
-    def credit(self, membership: Membership, taken: int) -> None:
-        """Tell the broker how many notifications the application has taken since the first join."""
-        self._rooms.credit(membership, taken)
+    def credit(self, membership: Membership) -> None:
+        """Return credit for the notifications that the application has taken."""
+        self._rooms.credit(membership)
 
     # -- what goes out ---------------------------------------------------------------------------
 

@@ -6,8 +6,7 @@ from math import inf
 from typing import Protocol
 
 from zchat.errors import Refused, ZchatError
-from zchat.messages import Position
-from zchat.protocol.own import OwnRanges
+from zchat.protocol.cursor import Cursor
 from zchat.wire.notices import GapNotice, PersonEntry, Push
 
 
@@ -37,104 +36,41 @@ class View(Protocol):
 
 
 class Feed(Protocol):
-    """Take what a room's membership is sent."""
+    """What a room's membership is sent, on its way to the application."""
+
+    @property
+    def cursor(self) -> Cursor:
+        """Return how far the room is read."""
 
     @property
     def roster(self) -> View:
         """Return what takes the room's state."""
 
     def begin(self, membership: Membership) -> None:
-        """Take note that the room is joined, or joined again; comes before what it is sent."""
+        """Record that the room is joined, or joined again; comes before what it is sent."""
 
     def push(self, notice: Push | GapNotice) -> None:
-        """Take a notification."""
+        """Take a notification; the cursor has counted it."""
 
-    def own(self, epoch: int, first: int, last: int) -> None:
-        """Take note that own messages are stored there."""
+    def moved(self) -> None:
+        """Record that own messages are stored, over which the cursor has moved, or will."""
 
     def end(self, error: ZchatError | None) -> None:
-        """Take note that nothing more comes, and why."""
+        """Record that nothing more comes, and why."""
 
 
 class Membership:
-    """Keep one joined room: how far it has been sent, in which join, and what was taken.
+    """One joined room. The core alone changes it; other threads may read it."""
 
-    `upto` is where the last notification ended, `position` how far the log has been received:
-    own messages, which aren't sent, move it too. `received` and `taken` count notifications since
-    the first join, `base` those that were taken when the latest one was made. `live`: the latest
-    join is answered. `sure`: no gap that a join began with is yet to come. `left`: it is over.
-    `shown` is what the application calls the room. `typing`: the others were told that the user
-    types, at `typed_at` for the last time.
-    """
+    __slots__ = ("cursor", "feed", "join", "left", "live", "name", "shown", "typed_at", "typing")
 
-    __slots__ = (
-        "_own",
-        "base",
-        "feed",
-        "join",
-        "left",
-        "live",
-        "mark",
-        "name",
-        "position",
-        "received",
-        "shown",
-        "sure",
-        "taken",
-        "typed_at",
-        "typing",
-        "upto",
-    )
-
-    def __init__(self, name: str, join: int, position: Position, mark: int, feed: Feed, *, sure: bool) -> None:
-        self.name = self.shown = name
-        self.join = join
-        self.position = position
-        self.upto = position.seq
-        self.mark = mark
+    def __init__(self, name: str, shown: str, join: int, feed: Feed) -> None:
+        self.name = name  # as the broker writes it
+        self.shown = shown  # what the application calls the room
+        self.join = join  # the number of the latest join
         self.feed = feed
-        self.sure = sure
-        self.live = True
-        self.left = False
-        self.received = self.taken = self.base = 0
-        self.typing = False
-        self.typed_at = -inf
-        self._own = OwnRanges()
-
-    @property
-    def epoch(self) -> int:
-        """Return the epoch of the position."""
-        return self.position.epoch
-
-    def rejoin(self, join: int, mark: int) -> int:
-        """Begin a join again with a window of `mark`; returns how many notifications are still held."""
-        held = min(mark, self.received - self.taken)
-        self.base = self.received - held
-        self.join = join
-        return held
-
-    def rejoined(self, name: str, mark: int, *, sure: bool) -> None:
-        """Take note that the join was answered."""
-        self.name = name
-        self.mark = mark
-        self.upto = self.position.seq
-        self.live = True
-        self.sure = sure
-        self._own.clear()  # they are of the log as it was
-
-    def notified(self, epoch: int, upto: int) -> None:
-        """Move over a notification."""
-        self.received += 1
-        self.upto = upto
-        self.position = Position(epoch, upto)
-        self.sure = True
-        self._advance()
-
-    def own(self, epoch: int, first: int, last: int) -> None:
-        """Move over own messages once everything before them has come."""
-        self._own.add(epoch, first, last)
-        self._advance()
-
-    def _advance(self) -> None:
-        if self.sure:  # while a gap is on its way this log may be another one than the position's
-            self.position = self._own.pass_over(self.position)
+        self.cursor = feed.cursor
+        self.live = True  # the latest join is answered, over the connection that there is
+        self.left = False  # it is over: left, or not to be joined again
+        self.typing = False  # the others were told that the user types
+        self.typed_at = -inf  # when, for the last time

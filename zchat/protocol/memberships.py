@@ -58,11 +58,10 @@ class Memberships:
         self._forget(room)
         return told
 
-    def credit(self, room: Membership, taken: int) -> None:
-        """Take note that so many notifications were taken since the first join, and tell the broker."""
-        if not room.left and taken > room.taken:
-            room.taken = taken
-            self._return_credit(room)
+    def credit(self, room: Membership) -> None:
+        """Return credit for the notifications that were taken."""
+        if room.live and not room.left and (credit := room.cursor.credit()):
+            self._send(encode_command("credit", room.name, room.join, credit))
 
     # -- what comes in -----------------------------------------------------------------------------
 
@@ -71,20 +70,20 @@ class Memberships:
         room = self.rooms.get(notice.room)
         if room is None or not room.live:
             return  # left meanwhile
-        if notice.after != room.upto:
-            raise errors.ProtocolError(f"{room.name}: a notification after {notice.after}, not after {room.upto}")
-        began = not room.sure
-        room.notified(notice.epoch, notice.upto)
+        cursor = room.cursor
+        if notice.after != cursor.upto:
+            raise errors.ProtocolError(f"{room.name}: a notification after {notice.after}, not after {cursor.upto}")
+        gap_came = cursor.receive(notice.epoch, notice.upto)
         room.feed.push(notice)
-        if began:
+        if gap_came:
             self.states.settled(room, another_log=isinstance(notice, GapNotice) and notice.reason != GapReason.TRIMMED)
 
     def own(self, name: str, epoch: int, first: int, last: int) -> None:
         """Take note that own messages are stored there."""
         room = self.rooms.get(name)
         if room is not None:
-            room.own(epoch, first, last)
-            room.feed.own(epoch, first, last)
+            room.cursor.own(epoch, first, last)
+            room.feed.moved()
 
     # -- the connection ----------------------------------------------------------------------------
 
@@ -103,24 +102,23 @@ class Memberships:
         self._queues.lost(self.rooms)
         self.states.lost()
 
-    def pump(self, free: Callable[[], bool], mark: int) -> None:
-        """Join rooms again while there are places for requests, with windows of `mark`."""
+    def pump(self, free: Callable[[], bool], window: int) -> None:
+        """Join rooms again while there are places for requests, with windows of `window`."""
         while self._again and free():
             room = self._again.popleft()
             self._joins += 1
-            held = room.rejoin(self._joins, mark)
+            room.join = self._joins
+            held = room.cursor.rejoin(window)
             # A room that the broker has forgotten meanwhile, as nobody was in it, is made again.
-            fields = (room.name, room.join, tuple(room.position), held, True)
+            fields = (room.name, room.join, tuple(room.cursor.received_position), held, True)
             self._requests.issue(Request("join", fields, None, special=partial(self._rejoined, room)))
 
     # -- within ------------------------------------------------------------------------------------
 
     def _joined(self, number: int, feed: Feed, answer: Joined) -> Membership:
         name = answer.room
-        position = Position(answer.epoch, answer.seq)
-        room = Membership(name, number, position, answer.window, feed, sure=not answer.gap)
-        room.shown = shown_name(self._user, name)
-        self.rooms[name] = room
+        feed.cursor.begin(Position(answer.epoch, answer.seq), answer.window, gap=answer.gap)
+        room = self.rooms[name] = Membership(name, shown_name(self._user, name), number, feed)
         feed.begin(room)
         self.states.joined(room, self._user)
         return room
@@ -143,10 +141,12 @@ class Memberships:
                 self.rooms[name] = self.rooms.pop(room.name)
                 if (queue := self._queues.queue(name)) is not None:
                     queue.name = name
-            room.rejoined(name, answer.window, sure=not answer.gap)
+            room.name = name
             room.shown = shown_name(self._user, name)
+            room.cursor.rejoined(answer.window, gap=answer.gap)
+            room.live = True
             room.feed.begin(room)
-            self._return_credit(room)
+            self.credit(room)
             self._queues.open(name)
             self.states.joined(room, self._user)
 
@@ -158,7 +158,3 @@ class Memberships:
             self._again.remove(room)
         self._queues.open(room.name)
         self.states.left(room)
-
-    def _return_credit(self, room: Membership) -> None:
-        if self._connected and room.live and room.taken > room.base:
-            self._send(encode_command("credit", room.name, room.join, room.taken - room.base))

@@ -80,7 +80,7 @@ class RoomStates:
 
     def mark(self, room: Membership, seq: int) -> None:
         """Have the broker store that a room is read up to `seq`, now or as soon as there is a connection."""
-        if room.left and not room.sure:
+        if room.left and not room.cursor.sure:
             return  # as in `left`
         mark = self._marks.get(fold(room.name))
         if mark is None:
@@ -92,7 +92,7 @@ class RoomStates:
 
     def _request(self, mark: _Mark) -> None:
         room = mark.room
-        if self._connected and not mark.out and not mark.again_at and room.sure and (room.live or room.left):
+        if self._connected and not mark.out and not mark.again_at and room.cursor.sure and (room.live or room.left):
             mark.out = True
             self._ask("mark", (room.name, mark.wanted), partial(self._marked, mark, mark.wanted))
 
@@ -164,7 +164,7 @@ class RoomStates:
         mark = self._marks.get(fold(room.name))
         if mark is not None:
             self._request(mark)
-            if not room.sure:  # its number may be of a log that is no more
+            if not room.cursor.sure:  # its number may be of a log that is no more
                 del self._marks[fold(room.name)]
 
     def close(self) -> None:

@@ -162,10 +162,10 @@ class Client:
         """Tell whether the process can't do anything now."""
         return not self.alive or self.stopped_until > self.world.now
 
-    def credit(self, membership: Membership, taken: int) -> None:
+    def credit(self, membership: Membership) -> None:
         """Return credit, as a reading does through the receive thread."""
         if self.alive:
-            self.core.credit(membership, taken)
+            self.core.credit(membership)
             self.turn()
 
     def join(self, room: str, position: Position | None) -> None:
@@ -199,7 +199,7 @@ class Client:
         joined = self.joins.pop(room)
         position = joined.position()
         assert joined.membership is not None
-        if not joined.membership.sure:
+        if not joined.feed.cursor.sure:
             self.read.pop(room, None)  # it may be of another log
         joined.leaving = joined.feed.left = True
         self.core.leave(joined.membership, Question(self, gone, gone))

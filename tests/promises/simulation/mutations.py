@@ -98,10 +98,10 @@ MUTATIONS: dict[str, list[Change]] = {
     ],
     "credit returned twice": [
         Change(
-            "zchat.protocol.membership.Membership",
+            "zchat.protocol.cursor.Cursor",
             "rejoin",
-            "self.base = self.received - held",
-            "self.base = self.base",
+            "self.base = self._credited = self.received - held",
+            "self.base = self._credited = self.base",
         )
     ],
     "epoch ignored": [
@@ -113,7 +113,7 @@ MUTATIONS: dict[str, list[Change]] = {
         )
     ],
     "position not moved over own messages": [
-        Change("zchat.client.inbox.Inbox", "own", "    with self._lock:", "    if False:")
+        Change("zchat.protocol.cursor.Cursor", "_advance_taken", "if self.taken > self._gap_after:", "if False:")
     ],
     "trim under a reader": [
         Change(
@@ -151,7 +151,7 @@ MUTATIONS: dict[str, list[Change]] = {
         )
     ],
     "what is held forgotten at a join": [
-        Change("zchat.protocol.membership.Membership", "rejoin", "    return held", "    return 0")
+        Change("zchat.protocol.cursor.Cursor", "rejoin", "    return held", "    return 0")
     ],
     "a member not woken by credit": [
         Change("zchat.broker.delivery.pusher.Pusher", "credited", "if member.state is State.STARVED:", "if False:")

@@ -257,7 +257,7 @@ class Simulation:
             for joined in client.joins.values():
                 if joined.stream is None or joined.membership is None or joined.feed.heads:
                     return f"{client.name} has not taken all of {joined.name}"
-                expected = joined.stream.expected_position(joined.membership.sure, joined.feed.since)
+                expected = joined.stream.expected_position(joined.feed.cursor.sure, joined.feed.since)
                 position = joined.position()
                 if position is None or position.seq < expected:
                     return f"{client.name} is at {position} of {joined.name}, not at {expected}"
