@@ -12,6 +12,7 @@ import zchat
 from tests.client.driver import Connect
 from tests.mortal import Mortal
 from tests.running import DEADLINE, eventually
+from zchat.client.waiting import Stream
 
 # -- reading ---------------------------------------------------------------------------------------
 
@@ -72,3 +73,21 @@ def test_a_question_that_is_not_answered_in_time_says_so() -> None:
         patient.join(DEADLINE)
         assert client.join("General").send("goes on", timeout=DEADLINE).seq == 1
         assert {room.name: room.members for room in client.rooms()}["Movies"] == 1
+
+
+# -- the last answer and the wait for it -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("timeout", [0.5, None])
+def test_the_last_answer_may_come_just_before_one_waits_for_it(
+    connect: Connect, name: str, monkeypatch: pytest.MonkeyPatch, timeout: float | None
+) -> None:
+    room = connect().join(name)
+    wait = Stream.wait
+
+    def late(stream: Stream, seen: int, seconds: float | None) -> None:
+        eventually(lambda: stream.stored_count == stream.handed, "all is answered before the wait begins")
+        wait(stream, seen, seconds)
+
+    monkeypatch.setattr(Stream, "wait", late)
+    assert room.send_many(["one", "two", "three"], timeout=timeout) == 3

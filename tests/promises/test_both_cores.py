@@ -18,7 +18,7 @@ from zchat.broker.settings import Settings
 from zchat.broker.store.contract import RoomLog
 from zchat.broker.store.memory import MemoryStore
 from zchat.client.inbox import Inbox
-from zchat.client.waiting import Answer, Deadline, Letter
+from zchat.client.waiting import Answer, Letter
 from zchat.errors import ZchatError
 from zchat.events import Gap
 from zchat.messages import Message, Position
@@ -147,7 +147,7 @@ class Client:
         self.error = error
 
     def say(self, text: str) -> None:
-        letter = Letter(pack(text))
+        letter = Letter(pack(text), 0)
         self.letters.append((text, letter))
         self.core.offer("General", letter)
 
@@ -177,7 +177,7 @@ class Client:
     def owned(self) -> dict[int, str]:
         found = {}
         for text, letter in self.letters:
-            letter.wait(Deadline(0), "General")
+            letter.wait("General")
             found[letter.seq] = text
         return found
 

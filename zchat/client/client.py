@@ -14,16 +14,26 @@ from typing import Any
 from zchat.client.event_queue import Consumer
 from zchat.client.joined_rooms import Rooms
 from zchat.client.room import Room
-from zchat.client.waiting import Answer, Deadline, check_timeout, fresh
+from zchat.client.waiting import Answer, Deadline
 from zchat.defaults import DEFAULT_URL
-from zchat.direct import shown_name, wire_name
+from zchat.direct import shown_name
 from zchat.errors import ConnectionLost, HandlerFailed, ProtocolError, Refused, UsageError, ZchatError
 from zchat.events import Event
 from zchat.messages import BusyRoom, Histogram, Member, Message, Position, RoomInfo, Stats
-from zchat.names import DIRECT, check_name
+from zchat.protocol.arguments import (
+    check_finite_timeout,
+    check_number,
+    check_position,
+    check_room,
+    check_timeout,
+    check_urls,
+    check_user,
+    direct_room,
+)
+from zchat.protocol.outcomes import fresh
 from zchat.transport.receiver import Receiver
 from zchat.wire.blocks import messages_of
-from zchat.wire.limits import ID_BYTES, MAX_INT
+from zchat.wire.limits import ID_BYTES
 from zchat.wire.replies import Figures, HistoryPage, Marked, MembersPage, RoomRow, RoomsPage
 
 ASK_TIMEOUT = 5.0
@@ -74,13 +84,10 @@ class Client:
         high_water_mark: int = 0,
         invitations: bool = True,
     ) -> None:
-        urls = [url] if isinstance(url, str) else list(url)
-        if not urls:
-            raise UsageError("a client needs the address of at least one broker")
-        self.user = _check_name("user", _login() if user is None else user)
-        if (seconds := check_timeout(timeout)) is None:
-            raise UsageError(f"connecting has a timeout in seconds, {timeout!r} is none")
-        _check_number("high_water_mark", high_water_mark)
+        urls = check_urls(url)
+        self.user = check_user(_login() if user is None else user)
+        seconds = check_finite_timeout("connecting", timeout)
+        check_number("high_water_mark", high_water_mark)
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._closed = False
@@ -136,11 +143,8 @@ class Client:
         receiver = self._connection()
         deadline = Deadline(timeout)
         if after is not None:
-            if not isinstance(after, tuple) or len(after) != 2:
-                raise UsageError(f"join: after is a Position, as Room.position gives it, not {after!r}")
-            _check_number("the position's epoch", after[0])
-            _check_number("the position's seq", after[1])
-        return self._rooms.join(receiver, self._wire_name(name), name, after, create, deadline)
+            check_position(after)
+        return self._rooms.join(receiver, check_room(self.user, name), name, after, create, deadline)
 
     def direct(self, user: str, *, timeout: float | None = ASK_TIMEOUT) -> Room:
         """Return the direct room with another user, which is open and visible to the two alone.
@@ -153,9 +157,7 @@ class Client:
             BadName: the name breaks the rules, or is the own one.
             LimitReached, UsageError, DeadlineExceeded, ConnectionLost: as in `join`.
         """
-        if not isinstance(user, str):
-            raise UsageError(f"the name of a user is text, not {user!r}")
-        return self.join(DIRECT + user, timeout=timeout)
+        return self.join(direct_room(user), timeout=timeout)
 
     def leave(self, room: Room, *, timeout: float | None = ASK_TIMEOUT) -> None:
         """Leave a room; as `Room.leave`."""
@@ -192,7 +194,7 @@ class Client:
             DeadlineExceeded, ConnectionLost: no answer.
         """
         deadline = Deadline(timeout)
-        room = self._wire_name(name)
+        room = check_room(self.user, name)
         found: list[Member] = []
         while True:
             last = found[-1].user if found else None
@@ -227,8 +229,8 @@ class Client:
             DeadlineExceeded, ConnectionLost: no answer.
         """
         deadline = Deadline(timeout)
-        _check_number("seq", seq)
-        stands: int = self._ask("mark", (self._wire_name(name), seq), _mark, deadline, f"marking {name} as read")
+        check_number("seq", seq)
+        stands: int = self._ask("mark", (check_room(self.user, name), seq), _mark, deadline, f"marking {name} as read")
         return stands
 
     def history(
@@ -252,10 +254,11 @@ class Client:
             UsageError: an argument is wrong, or the client is closed.
             DeadlineExceeded, ConnectionLost: no answer.
         """
-        wire = self._wire_name(name)
-        for bound, value in (("after", after), ("before", before), ("limit", limit)):
-            if value is not None or bound == "limit":
-                _check_number(bound, value)
+        wire = check_room(self.user, name)
+        for bound, value in (("after", after), ("before", before)):
+            if value is not None:
+                check_number(bound, value)
+        check_number("limit", limit)
         deadline = Deadline(timeout)
         found: list[Message] = []
         begin, connection = after, 0
@@ -303,10 +306,10 @@ class Client:
             HandlerFailed: `on_event` raised, and no other call has told of it.
             UsageError: the timeout is wrong.
         """
-        timeout = check_timeout(timeout)
+        deadline = Deadline(timeout)
         if os.getpid() != self._pid:
             raise UsageError("this client was made before a fork: make one in the child")
-        ended = self._ended.wait(timeout)
+        ended = self._ended.wait(deadline.left)
         if ended and self._receiver.error is not None:
             raise fresh(self._receiver.error)
         self._consumer.tell_of_the_handler()
@@ -325,8 +328,7 @@ class Client:
                 closed. Never in the handler's own thread.
             UsageError: the timeout is below 0 or no number; the client stays open.
         """
-        if (seconds := check_timeout(timeout)) is None:
-            raise UsageError(f"closing has a timeout in seconds, {timeout!r} is none")
+        seconds = check_finite_timeout("closing", timeout)
         with self._lock:
             closed, self._closed = self._closed, True
         self._consumer.closed = True
@@ -356,12 +358,6 @@ class Client:
         self._consumer.settle(way)
         if way != "messages":
             self._rooms.accept(receiver)
-
-    def _wire_name(self, name: str) -> str:
-        """Return what the protocol calls a room; raises UsageError or BadName."""
-        if not isinstance(name, str):
-            raise UsageError(f"the name of a room is text, not {name!r}")
-        return wire_name(self.user, name)
 
     def _ask(
         self, word: str, fields: tuple[Any, ...], done: Callable[[Any], Any], deadline: Deadline, what: str
@@ -442,17 +438,6 @@ def _numbers(counted: dict[str, int]) -> dict[str, int]:
 
 def _mark(answer: Marked) -> int:
     return answer.seq
-
-
-def _check_name(kind: str, name: str) -> str:
-    if not isinstance(name, str):
-        raise UsageError(f"the name of a {kind} is text, not {name!r}")
-    return check_name(kind, name)
-
-
-def _check_number(what: str, value: int | None) -> None:
-    if type(value) is not int or not 0 <= value <= MAX_INT:
-        raise UsageError(f"{what} is a number from 0 to {MAX_INT}, not {value!r}")
 
 
 def _login() -> str:

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 from queue import Empty, SimpleQueue
 
 from zchat.client.inbox import End, Inbox
-from zchat.client.waiting import Deadline, fresh
+from zchat.client.waiting import Deadline
 from zchat.errors import HandlerFailed, UsageError, ZchatError
 from zchat.events import Disconnected, Event, Gap, Reconnected
+from zchat.protocol.outcomes import fresh
 
 log = logging.getLogger("zchat.client")
 

@@ -15,12 +15,13 @@ from operator import length_hint
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from zchat.client.waiting import Deadline, fresh
+from zchat.client.waiting import Deadline
 from zchat.errors import GapError, ZchatError
 from zchat.events import Gap
 from zchat.messages import START, GapReason, Message, Position
 from zchat.protocol.cursor import Cursor
 from zchat.protocol.membership import Membership
+from zchat.protocol.outcomes import fresh
 from zchat.protocol.roster import Roster
 from zchat.wire.blocks import Run, run_of
 from zchat.wire.notices import GapNotice, Push

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zchat.client.waiting import Stream, check_timeout
+from zchat.client.waiting import Stream
 
 
 class Progress:
@@ -41,7 +41,7 @@ class Progress:
         Raises:
             UsageError: the timeout is wrong.
         """
-        return self._stream.settle(check_timeout(timeout))
+        return self._stream.settle(timeout)
 
     def _follow(self, stream: Stream) -> None:
         self._stream = stream

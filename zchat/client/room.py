@@ -10,12 +10,13 @@ import msgpack
 
 from zchat.client.inbox import Inbox
 from zchat.client.progress import Progress
-from zchat.client.waiting import Deadline, Letter, Stream, check_timeout, fresh
+from zchat.client.waiting import Letter, Stream
 from zchat.errors import DeadlineExceeded, MessageTooLarge, NotAMember, OutcomeUnknown, UsageError, ZchatError
 from zchat.messages import Member, Message, Position
+from zchat.protocol.arguments import check_number, check_timeout
 from zchat.protocol.membership import Membership
+from zchat.protocol.outcomes import fresh
 from zchat.wire.blocks import encode_body
-from zchat.wire.limits import MAX_INT
 
 if TYPE_CHECKING:
     from zchat.client.client import Client
@@ -74,11 +75,10 @@ class Room:
             ConnectionLost: there is no connection any more.
             Refused: the broker said no; `retryable` tells whether trying again can help.
         """
-        deadline = Deadline(timeout)
         receiver = self._client._connection()
-        letter = Letter(self._encode(body))
+        letter = Letter(self._encode(body), timeout)
         receiver.do(receiver.core.offer, self._membership.name, letter)
-        letter.wait(deadline, self.name)
+        letter.wait(self.name)
         return Message(self.name, letter.seq, letter.timestamp, self._client.user, body)
 
     def send_many(
@@ -106,8 +106,10 @@ class Room:
                 self._feed(stream, bodies, timeout)
             except (UsageError, MessageTooLarge) as error:  # those before it are on their way
                 broken = error
-            while stream.stored_count < stream.handed and not stream.failed:
-                stream.progress(timeout)
+            seen = stream.stored_count  # first: an answer between the two ends the wait
+            while stream.unanswered:
+                stream.wait(seen, timeout)
+                seen = stream.stored_count
             if stream.error is not None:
                 raise fresh(stream.error)
             if broken is not None:
@@ -147,8 +149,10 @@ class Room:
                 if cost >= MAX_WAITING_BYTES:
                     cost = 0
                     enough = len(waiting) // 2
+                    seen = stream.stored_count
                     while len(waiting) > enough and not stream.failed:
-                        stream.progress(timeout)
+                        stream.wait(seen, timeout)
+                        seen = stream.stored_count
         except UnicodeError as error:
             raise UsageError(f"message {count + 1} is no text that UTF-8 can hold: {error}") from error
         finally:
@@ -221,8 +225,8 @@ class Room:
         receiver = self._client._connection()
         if seq is None:
             seq = self.position.seq
-        elif type(seq) is not int or not 0 <= seq <= MAX_INT:
-            raise UsageError(f"seq is a number from 0 to {MAX_INT}, not {seq!r}")
+        else:
+            check_number("seq", seq)
         refused = self._reading.roster.refusal()
         if refused is not None:
             raise fresh(refused)

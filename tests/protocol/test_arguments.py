@@ -1,0 +1,69 @@
+"""What an application may pass to a call, and what it is told otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+from typing import Any
+
+import pytest
+
+from zchat.errors import BadName, UsageError
+from zchat.messages import Position
+from zchat.protocol import arguments
+from zchat.wire.limits import MAX_INT
+
+
+@pytest.mark.parametrize("wrong", [-1, MAX_INT + 1, 1.0, True, "1", None])
+def test_a_number_is_whole_and_in_range_and_the_error_names_it(wrong: Any) -> None:
+    with pytest.raises(UsageError, match="limit is a number from 0"):
+        arguments.check_number("limit", wrong)
+
+
+@pytest.mark.parametrize("seconds", [0, 0.5, 5, 1e300])
+def test_a_timeout_is_a_number_of_seconds(seconds: float) -> None:
+    assert arguments.check_timeout(seconds) == seconds
+    assert arguments.check_finite_timeout("closing", seconds) == seconds
+
+
+@pytest.mark.parametrize("endless", [None, inf])
+def test_no_timeout_and_infinity_are_the_same_and_not_always_allowed(endless: Any) -> None:
+    assert arguments.check_timeout(endless) is None
+    with pytest.raises(UsageError, match="closing has a timeout"):
+        arguments.check_finite_timeout("closing", endless)
+
+
+@pytest.mark.parametrize("wrong", [-1, float("nan"), "1", True, []])
+def test_anything_else_is_no_timeout(wrong: Any) -> None:
+    with pytest.raises(UsageError, match="a timeout is seconds"):
+        arguments.check_timeout(wrong)
+
+
+@pytest.mark.parametrize("wrong", [5, (1,), [1, 2], "ab", (1, -1), (1.5, 2)])
+def test_a_position_is_a_pair_of_numbers(wrong: Any) -> None:
+    arguments.check_position(Position(7, 3))
+    with pytest.raises(UsageError):
+        arguments.check_position(wrong)
+
+
+@pytest.mark.parametrize(
+    "check", [arguments.check_user, arguments.direct_room, lambda name: arguments.check_room("bob", name)]
+)
+@pytest.mark.parametrize("wrong", [None, b"alice", 5])
+def test_names_are_text(check: Callable[[Any], str], wrong: Any) -> None:
+    with pytest.raises(UsageError, match="is text, not"):
+        check(wrong)
+
+
+def test_a_direct_room_is_named_by_the_other_user() -> None:
+    assert arguments.check_room("bob", arguments.direct_room("alice")) == "@alice\nbob"
+    assert arguments.check_room("bob", "General") == "General"
+    with pytest.raises(BadName):
+        arguments.check_room("bob", "@bob")
+
+
+def test_a_client_is_given_one_address_or_several() -> None:
+    assert arguments.check_urls("tcp://a:1") == ["tcp://a:1"]
+    assert arguments.check_urls(("tcp://a:1", "tcp://b:1")) == ["tcp://a:1", "tcp://b:1"]
+    with pytest.raises(UsageError, match="at least one broker"):
+        arguments.check_urls([])
