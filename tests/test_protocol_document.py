@@ -12,7 +12,7 @@ from tests.vectors.load import frame_of, value_of, vectors
 from zchat import names
 from zchat.broker import limits
 from zchat.broker.core.core import Core
-from zchat.broker.delivery.pipes import Sent
+from zchat.broker.port import Sent
 from zchat.broker.presence.roster import Roster
 from zchat.broker.rooms.room import Room
 from zchat.broker.settings import Settings

@@ -9,9 +9,10 @@ from typing import Any
 
 from tests.frames import decode_notice
 from zchat.broker.core.core import Core
-from zchat.broker.delivery.pipes import Sent
 from zchat.broker.limits import SHARED_NOTIFICATIONS, SHARED_UPDATES, TOMBSTONES
-from zchat.broker.rooms.room import Room, State
+from zchat.broker.port import Sent
+from zchat.broker.rooms.member import State
+from zchat.broker.rooms.room import Room
 from zchat.broker.settings import Settings
 from zchat.broker.store.contract import Append, Appended, Failed, Full, Marked, Page, RoomLog, Store
 from zchat.broker.store.memory import MemoryStore

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from zchat.broker.core.core import Core
 from zchat.broker.delivery import pusher
-from zchat.broker.delivery.pipes import Sent
+from zchat.broker.port import Sent
 from zchat.broker.settings import Settings
 from zchat.broker.store.contract import RoomLog
 from zchat.broker.store.memory import MemoryStore

@@ -20,7 +20,6 @@ import zmq
 
 from zchat.address import check_address, is_ipv6
 from zchat.broker.core.core import Core
-from zchat.broker.delivery.pipes import Sent
 from zchat.broker.limits import (
     CLOSE_SECONDS,
     LINGER_SECONDS,
@@ -30,6 +29,7 @@ from zchat.broker.limits import (
     TURN_FRAMES,
     TURN_SECONDS,
 )
+from zchat.broker.port import Sent
 from zchat.broker.settings import Settings
 from zchat.broker.store.contract import Store
 from zchat.broker.store.ledger import now as microseconds

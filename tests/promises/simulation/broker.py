@@ -11,8 +11,8 @@ from tests.promises.simulation.store import Disk, DurableStore, VolatileStore
 from tests.promises.simulation.truth import Truth
 from tests.promises.simulation.world import World
 from zchat.broker.core.core import Core
-from zchat.broker.delivery.pipes import Sent
 from zchat.broker.limits import STOP_SECONDS, TURN_FRAMES
+from zchat.broker.port import Sent
 from zchat.broker.settings import Settings
 from zchat.broker.store.contract import Append
 

@@ -9,7 +9,8 @@ from zchat.broker.core.core import Core
 from zchat.broker.delivery import pusher as delivery
 from zchat.broker.limits import FENCED, MAX_MEMBERSHIPS, MAX_REQUESTS
 from zchat.broker.presence import roster
-from zchat.broker.rooms.room import Room, State
+from zchat.broker.rooms.member import State
+from zchat.broker.rooms.room import Room
 
 
 def require(condition: Any, what: str) -> None:

@@ -251,12 +251,12 @@ MUTATIONS: dict[str, list[Change]] = {
         )
     ],
     "a mark that goes back accepted": [
-        Change("zchat.broker.core.state_handlers", "mark", "if seq <= stands:", "if False:"),
+        Change("zchat.broker.core.handlers", "mark", "if seq <= stands:", "if False:"),
         Change("zchat.broker.store.ledger.Ledger", "mark", "seq > stands:", "seq != stands:"),
     ],
     "a mark answered before it is safe": [
         Change(
-            "zchat.broker.core.state_handlers",
+            "zchat.broker.core.handlers",
             "mark",
             "    core.pending += 1\n",
             "    core.presence.marked(room, user, seq)\n    core.answer(ticket, seq)\n    return\n",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from tests.promises.simulation.world import World
-from zchat.broker.delivery.pipes import Sent
+from zchat.broker.port import Sent
 
 RETRY = 0.05
 """Seconds between two of libzmq's tries to reach a broker that doesn't listen."""

@@ -19,7 +19,6 @@ from typing import Any
 from zchat import errors
 from zchat.broker.core.handlers import HANDLERS
 from zchat.broker.core.replies import Ticket
-from zchat.broker.delivery.pipes import Port
 from zchat.broker.delivery.pusher import Pusher
 from zchat.broker.figures.busiest import Busiest
 from zchat.broker.figures.counters import Counters
@@ -36,6 +35,7 @@ from zchat.broker.limits import (
     STRANGER_BYTES,
     TURN_ENDS,
 )
+from zchat.broker.port import Port
 from zchat.broker.presence.presence import Presence
 from zchat.broker.presence.state_frames import Updates
 from zchat.broker.rooms.directory import Directory

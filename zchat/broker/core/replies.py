@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from zchat import errors
-from zchat.broker.rooms.room import Member
+from zchat.broker.rooms.member import Member
 from zchat.broker.rooms.session import Session
 
 if TYPE_CHECKING:

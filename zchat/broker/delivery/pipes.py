@@ -6,28 +6,13 @@ import heapq
 from collections.abc import Callable
 from itertools import count
 from math import inf
-from typing import Protocol
 
 from zchat.broker.figures.counters import Counters
 from zchat.broker.figures.log_lines import Notes
 from zchat.broker.limits import FAILED_NOTED_EVERY, REPLIES_BYTES, RETRY_MAX
-from zchat.broker.rooms.room import Member, State
+from zchat.broker.port import Port, Sent
+from zchat.broker.rooms.member import Member, State
 from zchat.broker.rooms.session import Session
-
-
-class Sent:
-    """Say what became of a frame: SENT, FULL (the pipe had no room), GONE (no such peer)."""
-
-    SENT = 0
-    FULL = 1
-    GONE = 2
-
-
-class Port(Protocol):
-    """Send frames for the core; implemented by the loop, and by the simulation."""
-
-    def send(self, routing_id: bytes, frame: bytes) -> int:
-        """Send one frame to one peer without blocking; returns one of `Sent`."""
 
 
 class Pipes:

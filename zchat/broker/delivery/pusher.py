@@ -9,7 +9,7 @@ from functools import partial
 from itertools import count
 from math import inf
 
-from zchat.broker.delivery.pipes import Pipes, Port, Sent
+from zchat.broker.delivery.pipes import Pipes
 from zchat.broker.figures.counters import Counters
 from zchat.broker.figures.log_lines import Notes
 from zchat.broker.limits import (
@@ -26,7 +26,9 @@ from zchat.broker.limits import (
     TURN_BYTES,
     TURN_SENDS,
 )
-from zchat.broker.rooms.room import Member, Room, Shared, State
+from zchat.broker.port import Port, Sent
+from zchat.broker.rooms.member import Member, State
+from zchat.broker.rooms.room import Room, Shared
 from zchat.broker.rooms.session import Session
 from zchat.broker.store.blocks import Block
 from zchat.broker.store.contract import Failed, Full, Page, Store

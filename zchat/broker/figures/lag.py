@@ -6,7 +6,7 @@ import heapq
 from typing import TYPE_CHECKING, NamedTuple
 
 from zchat.broker.limits import LAG_EVERY, LAG_NOTED, LAG_SHOWN
-from zchat.broker.rooms.room import Member
+from zchat.broker.rooms.member import Member
 
 if TYPE_CHECKING:
     from zchat.broker.core.core import Core

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from itertools import count
 from math import inf
 
-from zchat.broker.delivery.pipes import Pipes, Port, Sent
+from zchat.broker.delivery.pipes import Pipes
 from zchat.broker.figures.counters import Counters
 from zchat.broker.limits import (
     MAX_MEMBERSHIPS,
@@ -26,7 +26,9 @@ from zchat.broker.limits import (
     TURN_STATE_BYTES,
     TURN_STATES,
 )
-from zchat.broker.rooms.room import Member, Room
+from zchat.broker.port import Port, Sent
+from zchat.broker.rooms.member import Member
+from zchat.broker.rooms.room import Room
 from zchat.broker.rooms.session import Session
 from zchat.wire.notices import Invitation, encode_invitation, encode_state
 

@@ -10,7 +10,8 @@ from zchat.broker.limits import RETRY_FIRST
 from zchat.names import fold
 
 if TYPE_CHECKING:
-    from zchat.broker.rooms.room import Member, Room
+    from zchat.broker.rooms.member import Member
+    from zchat.broker.rooms.room import Room
 
 
 class Session:
