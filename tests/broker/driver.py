@@ -14,7 +14,8 @@ from zchat.broker.port import Sent
 from zchat.broker.rooms.member import State
 from zchat.broker.rooms.room import Room
 from zchat.broker.settings import Settings
-from zchat.broker.store.contract import Append, Appended, Failed, Full, Marked, Page, RoomLog, Store
+from zchat.broker.store.blocks import Block
+from zchat.broker.store.contract import Append, Appended, Commit, Failed, Full, Marked, Page, RoomLog, Store, Watcher
 from zchat.broker.store.memory import MemoryStore
 from zchat.messages import Message
 from zchat.wire.blocks import join_bodies, messages_of
@@ -97,20 +98,27 @@ class FakePort:
 
 
 class LateStore(MemoryStore):
-    """Answer reads, appends and marks when `poll` is called, and not while `holding`; fail them on order."""
+    """Answer reads when `poll` is called too, and nothing while `holding`; fail them, appends and marks on order.
+
+    While `behind`, it must ask before it has located a room's end. It reports `commits` that were never
+    made, and blocks that were stored `elsewhere`.
+    """
 
     def __init__(self, clock: Callable[[], int]) -> None:
         super().__init__(clock)
         self.holding = False
         self.failing: Failed | Full | None = None
+        self.behind = False
+        self.commits: list[Commit] = []
+        self.elsewhere: list[tuple[str, Block, int, str]] = []
+        self.followed: list[tuple[str, bool]] = []
         self._waiting: list[Callable[[], None]] = []
 
     def append(self, append: Append, done: Callable[[Appended], None]) -> None:
         if self.failing is not None:
-            failed = self.failing
-            self._waiting.append(lambda: done(failed))
+            self._answers.append((done, self.failing, append))
         else:
-            super().append(append, lambda outcome: self._waiting.append(lambda: done(outcome)))
+            super().append(append, done)
 
     def read(
         self, room: str, after: int, upto: int, max_bytes: int, done: Callable[[Page | Full | Failed], None]
@@ -125,17 +133,30 @@ class LateStore(MemoryStore):
 
     def mark(self, room: str, user: str, seq: int, done: Callable[[Marked | Full | Failed], None]) -> None:
         if self.failing is not None:
-            failed = self.failing
-            self._waiting.append(lambda: done(failed))
+            self._answers.append((done, self.failing, None))
         else:
-            super().mark(room, user, seq, lambda outcome: self._waiting.append(lambda: done(outcome)))
+            super().mark(room, user, seq, done)
+
+    def locate(self, room: str, done: Callable[[], None]) -> None:
+        if self.behind:
+            self._waiting.append(done)
+        else:
+            super().locate(room, done)
+
+    def follow(self, room: str, wanted: bool) -> None:
+        self.followed.append((room, wanted))
 
     @property
     def busy(self) -> bool:
-        return bool(self._waiting) and not self.holding
+        return bool(self._waiting or self._answers) and not self.holding
 
-    def poll(self) -> None:
+    def poll(self, watcher: Watcher) -> None:
         if not self.holding:
+            super().poll(watcher)
+            while self.commits:
+                watcher.committed(self.commits.pop())
+            while self.elsewhere:
+                watcher.grew(*self.elsewhere.pop(0))
             waiting, self._waiting = self._waiting, []
             for done in waiting:
                 done()
@@ -164,11 +185,15 @@ class World:
     def receive(self, routing_id: bytes, *frames: bytes) -> None:
         self.core.receive(routing_id, list(frames), self.now)
 
+    def turn(self, drained: bool = True) -> None:
+        """Do what the loop does in a turn, once it has received."""
+        self.core.tick(self.now, drained)
+        self.core.turn(self.now)
+
     def run(self, drained: bool = True) -> None:
         """Go through turns, without time passing, until there is nothing to do and all peers have read."""
         for _ in range(TURNS):
-            self.core.tick(self.now, drained)
-            self.core.turn(self.now)
+            self.turn(drained)
             if not self.core.busy and not (isinstance(self.store, LateStore) and self.store.busy):
                 for peer in self.peers:
                     peer.read()

@@ -11,10 +11,13 @@ from tests.frames import decode_notice
 from zchat import names
 from zchat.broker import limits
 from zchat.broker.settings import Settings
+from zchat.broker.store.blocks import Block
 from zchat.broker.store.contract import Failed, Full, RoomLog
 from zchat.broker.store.epochs import Epoch
 from zchat.messages import GapReason
+from zchat.wire.blocks import encode_block, join_bodies
 from zchat.wire.notices import ERROR, OK, STATE
+from zchat.wire.values import pack
 
 # -- rooms -----------------------------------------------------------------------------------------
 
@@ -316,6 +319,81 @@ def test_a_member_that_joined_an_empty_room_may_resume_from_its_beginning(world:
     bob.join("General", (0, 0))
     assert bob.texts() == ["first", "first"]
     assert "General" not in bob.gaps
+
+
+# -- a store that other brokers share --------------------------------------------------------------
+
+
+def ahead() -> tuple[World, LateStore, Peer]:
+    """Give a peer in General, whose log is at 40, and a store that has yet to locate its end."""
+    store = LateStore(lambda: 1)
+    world = World(store=store, logs=[LOG])
+    store.behind = store.holding = True
+    return world, store, Peer(world, "alice")
+
+
+@pytest.mark.parametrize(
+    ("position", "gap", "texts"),
+    [
+        ((10, 41), None, ["two"]),
+        ((10, 42), None, []),
+        ((9, 41), (41, 40, GapReason.TAIL_LOST), ["one", "two"]),
+        ((11, 41), (41, 42, GapReason.RESET), []),
+    ],
+)
+def test_a_position_after_what_is_known_is_judged_once_the_store_has_located_the_rooms_end(
+    position: tuple[int, int], gap: tuple[int, int, str] | None, texts: list[str]
+) -> None:
+    world, store, alice = ahead()
+    request = alice.ask("join", "General", 1, list(position), 0, True)
+    world.run()
+    assert request not in alice.replies
+    assert not world.core.settled
+    bodies = join_bodies([pack("one"), pack("two")])
+    data = encode_block(41, 1, "carol", b"carol's producer", bodies)
+    store.elsewhere.append(("General", Block(41, 42, 1, b"carol's producer", data), 10, "carol"))
+    alice.joins["General"], alice.covered["General"], alice.notified["General"] = 1, position[1], 0
+    store.holding = False
+    world.run()
+    assert alice.replies[request][5:7] == [11, 42]
+    assert [tuple(each[3:]) for each in alice.gaps.get("General", [])] == ([gap] if gap else [])
+    assert alice.texts() == texts
+    assert world.core.settled
+
+
+def test_a_join_whose_connection_was_lost_while_the_store_located_the_rooms_end_is_dropped() -> None:
+    world, store, alice = ahead()
+    alice.ask("join", "New", 1, [10, 41], 0, True)
+    store.holding = store.behind = False
+    alice.connections += 1
+    alice.id, alice._read = world.new_id(), 0
+    world.receive(alice.id, pack(("hello", 99, 1, 1, "alice", alice.producer, alice.token, 0, alice.connections)))
+    world.run()
+    assert not world.core.sessions[alice.id].members
+    assert "new" not in world.core.rooms
+
+
+def test_a_join_that_is_refused_once_the_rooms_end_is_located_is_told_so() -> None:
+    world, store, alice = ahead()
+    request = alice.ask("join", "General", 1, [10, 41], 0, True)
+    alice.ask("join", "General", 2, None, 0, True)
+    store.holding = False
+    world.run()
+    assert alice.replies[request][2] == "malformed"
+    assert world.core.sessions[alice.id].members[world.core.rooms["general"]].join == 2
+
+
+def test_the_store_is_told_when_a_room_gets_its_first_member_and_when_the_last_one_goes() -> None:
+    store = LateStore(lambda: 1)
+    world = World(store=store)
+    alice, bob = Peer(world, "alice"), Peer(world, "bob")
+    alice.join("General")
+    alice.join("General")
+    bob.join("General")
+    assert store.followed == [("General", True)]
+    alice.leave("General")
+    bob.do("bye")
+    assert store.followed == [("General", True), ("General", False)]
 
 
 # -- settings --------------------------------------------------------------------------------------

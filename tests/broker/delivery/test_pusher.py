@@ -258,6 +258,7 @@ def test_a_turn_is_bounded_in_sends_goes_on_where_it_stopped_and_serves_all_in_t
     speaker.join("General")
     world.receive(speaker.id, _send(1))
     served: list[bytes] = []
+    world.core.tick(world.now, True)
     while world.core.pusher.busy:
         before = len(world.port.tries)
         world.core.turn(world.now)
@@ -277,7 +278,7 @@ def test_a_turn_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
         Peer(world, f"user{number}").join("General")
     world.receive(speaker.id, _send(1, b"\x91\xdb" + NOTIFICATION_BYTES.to_bytes(4, "big") + b"x" * NOTIFICATION_BYTES))
     before = world.core.counters.pushes
-    world.core.turn(world.now)
+    world.turn()
     assert world.core.counters.pushes - before == 2
     assert world.core.pusher.busy
     world.run()

@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import fields
 
-import pytest
-
-from tests.broker.driver import Peer, World
+from tests.broker.driver import LateStore, Peer, World
 from tests.running import ROOT
 from zchat.broker.figures.counters import Counters
 from zchat.broker.figures.stats import COUNTS
@@ -142,13 +140,10 @@ def test_frames_that_are_refused_are_counted_by_reason() -> None:
     assert alice.do("stats")[3] == {"malformed": 3, "no_session": 1, "bad_name": 1}
 
 
-def test_a_commit_is_counted_with_its_time_and_its_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World()
-    commits = [Commit(50, 256), Commit(51, 257), Commit(10_000_000, 1 << 30)]
-    monkeypatch.setattr(world.core.store, "commits", lambda: [commits.pop()] if commits else [])
-    alice = Peer(world, "alice")
-    for _ in range(4):
-        world.pass_time(0.1)
+def test_a_commit_is_counted_with_its_time_and_its_bytes() -> None:
+    store = LateStore(lambda: 1)
+    store.commits += [Commit(50, 256), Commit(51, 257), Commit(10_000_000, 1 << 30)]
+    alice = Peer(World(store=store), "alice")
     counts, _, _, times, _ = alice.do("stats")[2:]
     assert (counts["commits"], counts["commit_bytes"]) == (3, 256 + 257 + (1 << 30))
     bounds, numbers, total = times["commit"]

@@ -362,6 +362,15 @@ def test_a_mark_is_answered_and_told_once_it_is_stored() -> None:
     assert mark_of(alice, "bob") == 5
 
 
+def test_a_mark_that_follows_its_message_at_once_is_as_good_as_one_that_waits(world: World) -> None:
+    alice = Peer(world, "alice")
+    alice.join("General")
+    assert alice.do("mark", "General", 1)[2] == 0
+    alice.tell("send", 98, "General", 1, b"\x91\x01")
+    assert alice.do("mark", "General", 9)[2] == 1
+    assert world.core.rooms["general"].marks == {"alice": 1}
+
+
 def test_a_mark_that_cant_be_stored_is_refused_and_told_nobody() -> None:
     store = LateStore(lambda: 1)
     world = World(store=store)

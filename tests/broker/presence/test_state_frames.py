@@ -313,7 +313,7 @@ def test_the_log_goes_first_in_a_turn(world: World) -> None:
     world.receive(alice.id, pack(("typing", "General", True)))
     world.receive(alice.id, pack(("send", 99, "General", 1, b"\x91\x01")))
     world.receive(alice.id, pack(("mark", 100, "General", 1)))
-    world.core.turn(world.now)
+    world.turn()
     assert [decode_notice(frame)[0] for frame in world.port.frames[bob.id][before:]] == ["push", STATE]
 
 

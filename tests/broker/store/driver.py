@@ -8,7 +8,20 @@ from threading import Event
 from typing import Any
 
 from zchat.broker.store.blocks import Block
-from zchat.broker.store.contract import Append, Appended, Failed, Full, Marked, Page, RoomLog, Store, Stored, Trimmed
+from zchat.broker.store.contract import (
+    Append,
+    Appended,
+    Commit,
+    Duplicate,
+    Failed,
+    Full,
+    Marked,
+    Page,
+    RoomLog,
+    Store,
+    Stored,
+    Trimmed,
+)
 from zchat.messages import Message
 from zchat.wire.blocks import encode_body, join_bodies, messages_of
 from zchat.wire.values import unpack
@@ -31,6 +44,29 @@ class Clock:
         return self.now
 
 
+class Reports:
+    """Note what a store reports, in order."""
+
+    def __init__(self) -> None:
+        self.all: list[tuple[Any, ...]] = []
+
+    def grew(self, room: str, block: Block, epoch: int, user: str) -> None:
+        self.all.append(("grew", room, block, epoch, user))
+
+    def trimmed(self, room: str, first: int) -> None:
+        self.all.append(("trimmed", room, first))
+
+    def marked(self, room: str, user: str, seq: int) -> None:
+        self.all.append(("marked", room, user, seq))
+
+    def committed(self, commit: Commit) -> None:
+        self.all.append(("committed", commit))
+
+    def of(self, kind: str) -> list[tuple[Any, ...]]:
+        """Return the reports of one kind, without the word."""
+        return [report[1:] for report in self.all if report[0] == kind]
+
+
 class Driver:
     """Drive the stores that `make` makes, one after the other, as if they were one."""
 
@@ -39,6 +75,7 @@ class Driver:
         self.keeps = keeps
         self._make = make
         self._woken = Event()
+        self.reports = Reports()
         self.open()
 
     def open(self) -> list[RoomLog]:
@@ -54,7 +91,7 @@ class Driver:
         end = time.monotonic() + DEADLINE
         while True:
             self._woken.clear()
-            self.store.poll()
+            self.store.poll(self.reports)
             if until():
                 return
             assert self._woken.wait(max(0.0, end - time.monotonic())), "the store did not answer"
@@ -115,6 +152,12 @@ class Driver:
         return answer
 
 
+def duplicate(stored: Stored) -> Duplicate:
+    """Return what a block that was stored is answered with when it comes again."""
+    block = stored.block
+    return Duplicate(block.first, block.last - block.first + 1, block.timestamp, stored.epoch)
+
+
 def block(number: int, *texts: str, room: str = "General", producer: bytes = ALICE, user: str = "alice") -> Append:
     """Return what asks to store texts."""
-    return Append(room, producer, number, user, join_bodies([encode_body(text) for text in texts]), len(texts))
+    return Append(room, producer, number, user, join_bodies([encode_body(text) for text in texts]), len(texts), 1)

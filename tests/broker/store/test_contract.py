@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.broker.store.driver import ALICE, BOB, EVERYTHING, Clock, Driver, block
+from tests.broker.store.driver import ALICE, BOB, EVERYTHING, Clock, Driver, block, duplicate
 from zchat.broker.store import open_store
 from zchat.broker.store.contract import (
     PRODUCER_DAY,
@@ -114,18 +114,17 @@ def test_whoever_is_answered_may_ask_again_at_once(store: Driver) -> None:
 
 
 def test_a_block_that_comes_twice_is_stored_once(store: Driver) -> None:
-    stored = store.stored(1, "a", "b").block
+    stored = store.stored(1, "a", "b")
     store.clock.now += 1
-    assert store.append(1, "a", "b") == Duplicate(stored.first, 2, stored.timestamp)
+    assert store.append(1, "a", "b") == duplicate(stored)
     assert store.texts() == ["a", "b"]
 
 
 def test_as_many_blocks_as_may_be_unanswered_are_known_again(store: Driver) -> None:
-    for number in range(1, RESULTS + 2):
-        store.stored(number, f"{number}")
+    stored = [store.stored(number, f"{number}") for number in range(1, RESULTS + 2)]
     assert store.append(1, "1") == OutOfSequence(RESULTS + 2)
     for number in range(2, RESULTS + 2):
-        assert store.append(number, f"{number}") == Duplicate(number, 1, store.clock.now)
+        assert store.append(number, f"{number}") == duplicate(stored[number - 1])
 
 
 def test_a_number_too_far_ahead_is_told_to_go_back_and_uses_up_nothing(store: Driver) -> None:
@@ -143,12 +142,11 @@ def test_a_producer_that_goes_on_but_is_not_known_is_told_so(store: Driver) -> N
 
 
 def test_a_producer_is_known_after_a_reopening(store: Driver) -> None:
-    for number in range(1, 20):
-        store.stored(number, f"{number}")
+    stored = [store.stored(number, f"{number}") for number in range(1, 20)]
     store.reopen()
     if store.keeps:
-        assert store.append(19, "19") == Duplicate(19, 1, store.clock.now)
-        assert store.append(4, "4") == Duplicate(4, 1, store.clock.now)
+        assert store.append(19, "19") == duplicate(stored[18])
+        assert store.append(4, "4") == duplicate(stored[3])
         assert store.append(3, "3") == OutOfSequence(20)
         assert store.stored(20, "20").block.first == 20
     else:
@@ -173,10 +171,11 @@ def test_a_forgotten_producer_begins_again_at_1(store: Driver) -> None:
     store.stored(1, "a")
     store.stored(2, "b")
     store.store.forget(ALICE)
-    assert store.stored(1, "c").block.first == 3
+    stored = store.stored(1, "c")
+    assert stored.block.first == 3
     if store.keeps:
         store.reopen()
-    assert store.append(1, "c") == Duplicate(3, 1, store.clock.now)
+    assert store.append(1, "c") == duplicate(stored)
 
 
 def test_a_producer_is_remembered_for_a_day_after_its_last_block(store: Driver) -> None:
@@ -200,7 +199,7 @@ def test_a_producer_that_comes_back_after_more_than_a_day_is_remembered_anew(sto
     again = store.stored(1, "b")
     if store.keeps:
         store.reopen()
-    assert store.append(1, "b") == Duplicate(again.block.first, 1, again.block.timestamp)
+    assert store.append(1, "b") == duplicate(again)
 
 
 def test_no_young_producer_makes_room_for_a_new_one(store: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,10 +212,10 @@ def test_no_young_producer_makes_room_for_a_new_one(store: Driver, monkeypatch: 
 
 
 def test_results_outlive_the_trimming_of_their_blocks(store: Driver) -> None:
-    stored = store.stored(1, "a").block
+    stored = store.stored(1, "a")
     store.stored(2, "b")
     assert store.trim(keep=1) == Trimmed(2, False)
-    assert store.append(1, "a") == Duplicate(stored.first, 1, stored.timestamp)
+    assert store.append(1, "a") == duplicate(stored)
     assert store.texts() == ["b"]
 
 
@@ -429,14 +428,15 @@ def test_no_mark_makes_room_for_a_new_one_and_those_there_still_move(
 
 def test_nothing_is_trimmed_unasked(store: Driver) -> None:
     store.say("a", "b")
-    assert store.store.trimmed() == []
+    store.wait(lambda: True)
+    assert store.reports.of("trimmed") == []
 
 
 def test_closing_twice_is_no_fault(store: Driver) -> None:
     store.stored(1, "a")
     store.store.close()
     store.store.close()
-    store.store.poll()
+    store.store.poll(store.reports)
 
 
 def test_a_store_is_named_by_its_url(tmp_path: Path) -> None:
@@ -453,10 +453,98 @@ def test_a_url_that_names_no_store_is_told_those_there_are(url: str) -> None:
 
 
 def test_commits_are_told_of_once_by_a_store_that_makes_them(store: Driver) -> None:
-    store.wait(lambda: True)
-    store.store.commits()
     store.say("hello", "again")
-    told = store.store.commits()
-    assert bool(told) == store.keeps
-    assert all(commit.microseconds > 0 and commit.size > 0 for commit in told)
-    assert store.store.commits() == []
+    commits = [commit for (commit,) in store.reports.of("committed")]
+    assert bool(commits) == store.keeps
+    assert all(commit.microseconds > 0 and commit.size > 0 for commit in commits)
+    store.wait(lambda: True)
+    assert len(store.reports.of("committed")) == len(commits)
+
+
+# -- what is reported ------------------------------------------------------------------------------
+
+
+def test_a_block_that_was_stored_is_reported_just_before_its_answer(store: Driver) -> None:
+    answers: list[Appended] = []
+
+    def answered(answer: Appended) -> None:
+        answers.append(answer)
+        assert len(store.reports.of("grew")) == len(answers)
+
+    for number, text in enumerate("ab", 1):
+        store.store.append(block(number, text), answered)
+    store.wait(lambda: len(answers) == 2)
+    assert store.reports.of("grew") == [
+        ("General", answer.block, answer.epoch, "alice") for answer in answers if isinstance(answer, Stored)
+    ]
+
+
+def test_a_block_that_was_not_stored_is_not_reported(store: Driver) -> None:
+    store.stored(1, "a")
+    for number in (1, 3):
+        store.append(number, "a")
+    store.append(2, "b", producer=BOB)
+    assert len(store.reports.of("grew")) == 1
+
+
+def test_reports_of_a_room_follow_each_other_without_a_hole(store: Driver) -> None:
+    store.say("a", "b")
+    store.trim(keep=1)
+    store.say("c")
+    blocks = [block for _, block, _, _ in store.reports.of("grew")]
+    assert [(each.first, each.last) for each in blocks] == [(1, 1), (2, 2), (3, 3)]
+
+
+def test_a_duplicate_says_the_epoch_that_its_block_was_stored_in(store: Driver) -> None:
+    before = store.stored(1, "a")
+    store.reopen()
+    after = store.append(2, "b")
+    if store.keeps:
+        assert isinstance(after, Stored)
+        assert after.epoch != before.epoch
+        assert store.append(1, "a") == duplicate(before)
+        assert store.append(2, "b") == duplicate(after)
+        store.reopen()
+        assert store.append(1, "a") == duplicate(before)
+    else:
+        assert after == ForgottenProducer()
+
+
+def test_a_mark_that_moves_is_reported_just_before_its_answer_and_one_that_stands_is_not(store: Driver) -> None:
+    store.stored(1, "a", "b")
+    assert store.mark(1) == Marked(1)
+    assert store.reports.of("marked") == [("General", "bob", 1)]
+    store.mark(1)
+    store.mark(0)
+    store.mark(9)
+    store.mark(1, room="Other")
+    assert store.reports.of("marked") == [("General", "bob", 1), ("General", "bob", 2)]
+
+
+def test_a_trim_is_reported_just_before_its_answer(store: Driver) -> None:
+    store.say("a", "b", "c")
+    answers: list[object] = []
+
+    def answered(answer: object) -> None:
+        assert store.reports.all[-1] == ("trimmed", "General", 3)
+        answers.append(answer)
+
+    store.store.trim("General", 1, 0, answered)
+    store.wait(lambda: answers)
+    assert answers == [Trimmed(3, False)]
+
+
+def test_closing_answers_and_reports_no_more(store: Driver) -> None:
+    answers: list[object] = []
+    store.store.append(block(1, "a"), answers.append)
+    store.store.close()
+    assert len(answers) == 1
+    assert store.reports.all == []
+
+
+def test_a_store_of_one_broker_has_reported_all_there_is(store: Driver) -> None:
+    located: list[bool] = []
+    store.store.follow("General", True)
+    store.store.locate("General", lambda: located.append(True))
+    assert located
+    store.store.follow("General", False)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tests.broker.store.driver import ALICE, BOB, Clock, block
 from zchat.broker.store import ledger as module
 from zchat.broker.store.contract import PRODUCER_DAY, RESULTS, Duplicate, ForgottenProducer, Full, OutOfSequence, Stored
+from zchat.broker.store.epochs import Epoch
 from zchat.broker.store.ledger import MAX_EPOCH, MAX_ROOMS, MAX_SEQ, Ledger, Producer, Room, is_old, random_epoch
 from zchat.wire.values import unpack
 
@@ -61,9 +62,9 @@ def test_epochs_are_random_and_fit_into_every_languages_numbers() -> None:
 
 def test_a_restored_ledger_goes_on_where_it_was(clock: Clock) -> None:
     ledger = Ledger(clock)
-    ledger.restore_room(Room(7, "General", 5, 9, clock.now + 10))
+    ledger.restore_room(Room(7, "General", 5, 9, clock.now + 10, [Epoch(11, 1), Epoch(33, 8), Epoch(55, 9)]))
     ledger.restore_producer((ALICE, "General"), Producer(3, [8, 2, 5], clock.now))
-    assert ledger.append(block(3, "a", "b")) == Duplicate(8, 2, 5)
+    assert ledger.append(block(3, "a", "b")) == Duplicate(8, 2, 5, 33)
     assert ledger.append(block(2, "a")) == OutOfSequence(4)
     answer = stored(ledger, 4, "c").block
     assert (answer.first, answer.timestamp) == (10, clock.now + 10)
@@ -138,7 +139,7 @@ def test_whatever_comes_every_block_is_in_the_log_once_and_in_its_producers_orde
             assert answer == ForgottenProducer()
         elif max(0, len(had) - RESULTS) < number <= len(had):
             first, last, timestamp, *_ = had[number - 1].block
-            assert answer == Duplicate(first, last - first + 1, timestamp)
+            assert answer == Duplicate(first, last - first + 1, timestamp, had[number - 1].epoch)
         else:
             assert answer == OutOfSequence(len(had) + 1)
     for log in logs.values():

@@ -3,9 +3,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.broker.store.driver import Clock, Driver
+from tests.broker.store.driver import Clock, Driver, Reports, block
 from zchat.broker.store import memory
 from zchat.broker.store.blocks import BLOCK_COST
+from zchat.broker.store.contract import Marked, Stored, Trimmed
 from zchat.broker.store.memory import MemoryStore
 
 
@@ -19,24 +20,29 @@ def cost(text: str = "x") -> int:
     return store.stored(1, text).block.cost
 
 
-def test_every_call_completes_before_it_returns() -> None:
+def test_reads_are_answered_at_once_and_all_else_by_the_next_poll_without_a_wake() -> None:
     store = MemoryStore(Clock())
     answers: list[object] = []
     store.open(lambda: answers.append("woken"))
-    store.trim("General", 1, 0, answers.append)
     store.read("General", 0, 1, 1, answers.append)
+    assert len(answers) == 1
+    store.append(block(1, "a"), answers.append)
+    store.trim("General", 1, 0, answers.append)
     store.mark("General", "bob", 1, answers.append)
-    assert len(answers) == 3
+    assert len(answers) == 1
+    store.poll(Reports())
+    assert [type(answer) for answer in answers[1:]] == [Stored, Trimmed, Marked]
 
 
 def test_a_room_keeps_its_newest_messages_in_whole_blocks() -> None:
     store = driver(max_room_messages=4)
     store.stored(1, "a", "b")
     store.stored(2, "c", "d")
-    assert store.store.trimmed() == []
+    assert store.reports.of("trimmed") == []
     store.stored(3, "e")
-    assert store.store.trimmed() == [("General", 3)]
-    assert store.store.trimmed() == []
+    assert store.reports.of("trimmed") == [("General", 3)]
+    store.wait(lambda: True)
+    assert store.reports.of("trimmed") == [("General", 3)]
     assert store.texts() == ["c", "d", "e"]
 
 
@@ -46,7 +52,7 @@ def test_the_newest_block_is_kept_however_large() -> None:
     assert store.texts() == ["a", "b", "c"]
     store.stored(2, "d", "e")
     assert store.texts() == ["d", "e"]
-    assert store.store.trimmed() == [("General", 4)]
+    assert store.reports.of("trimmed") == [("General", 4)]
 
 
 def test_bytes_are_bounded_over_all_rooms_and_the_oldest_goes_first() -> None:
@@ -54,7 +60,7 @@ def test_bytes_are_bounded_over_all_rooms_and_the_oldest_goes_first() -> None:
     for room, text in [("A", "1"), ("B", "2"), ("A", "3"), ("B", "4"), ("B", "5")]:
         store.say(text, room=room)
     assert (store.texts("A"), store.texts("B")) == (["3"], ["4", "5"])
-    assert sorted(store.store.trimmed()) == [("A", 2), ("B", 2)]
+    assert sorted(store.reports.of("trimmed")) == [("A", 2), ("B", 2)]
 
 
 def test_a_room_may_lose_all_it_has_to_others() -> None:
@@ -73,7 +79,7 @@ def test_what_was_trimmed_before_does_not_stand_for_what_is_there() -> None:
     store.say("3", room="B")
     store.say("4", "5", room="A")
     assert (store.texts("A"), store.texts("B")) == (["4", "5"], ["3"])
-    assert store.store.trimmed() == [("A", 3)]
+    assert store.reports.of("trimmed") == [("A", 2), ("A", 3)]
 
 
 def test_a_block_is_counted_with_what_python_needs_around_it() -> None:
@@ -125,4 +131,4 @@ def test_the_oldest_go_whatever_came_before(
         memory.STALE_PLACES = previous
     for room in "ABC":
         assert [message.seq for message in store.messages(room)] == [seq for each, seq, _ in model if each == room]
-    assert all(firsts[room] >= first for room, first in store.store.trimmed())
+    assert all(firsts.get(room, 1) >= first for room, first in store.reports.of("trimmed"))

@@ -44,8 +44,8 @@ MUTATIONS: dict[str, list[Change]] = {
         Change(
             "zchat.broker.store.sqlite.store.SqliteStore",
             "append",
-            "    self._writing.append((done, decided, size))",
-            "    done(decided)\n    self._writing.append((lambda answer: None, decided, size))",
+            "    self._writing.append((done, decided, size, append))",
+            "    done(decided)\n    self._writing.append((lambda answer: None, decided, size, append))",
         )
     ],
     "resend under a new number": [
@@ -69,9 +69,10 @@ MUTATIONS: dict[str, list[Change]] = {
         Change(
             "zchat.broker.store.ledger.Ledger",
             "append",
-            "    elif append.number != producer.last + 1:\n        return producer.answer(append.number)",
-            "    elif append.number <= producer.last:\n        return producer.answer(append.number)\n"
-            "    else:\n        producer.last = append.number - 1",
+            "    elif append.number != producer.last + 1:\n",
+            "    elif append.number <= producer.last:\n"
+            "        return producer.answer(append.number, self.rooms[append.room].epochs)\n"
+            "    else:\n        producer.last = append.number - 1\n    if False:\n",
         )
     ],
     "cursor moved on a failed push": [
@@ -157,7 +158,7 @@ MUTATIONS: dict[str, list[Change]] = {
         Change("zchat.broker.delivery.pusher.Pusher", "credited", "if member.state is State.STARVED:", "if False:")
     ],
     "bytes of who left still counted": [
-        Change("zchat.broker.delivery.pusher.Pusher", "left", "    self.in_flight -= sum(member.out)\n", "")
+        Change("zchat.broker.delivery.pusher.Pusher", "_forget", "    self.in_flight -= sum(member.out)\n", "")
     ],
     "a room kept that nobody needs": [
         Change("zchat.broker.presence.presence.Presence", "depart", "        self._empty(room)\n", "        pass\n")
@@ -251,7 +252,7 @@ MUTATIONS: dict[str, list[Change]] = {
         )
     ],
     "a mark that goes back accepted": [
-        Change("zchat.broker.core.handlers", "mark", "if seq <= stands:", "if False:"),
+        Change("zchat.broker.core.handlers", "mark", "if seq <= stands or", "if"),
         Change("zchat.broker.store.ledger.Ledger", "mark", "seq > stands:", "seq != stands:"),
     ],
     "a mark answered before it is safe": [

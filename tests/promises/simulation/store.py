@@ -14,7 +14,7 @@ from typing import Any
 from tests.promises.simulation.truth import Truth
 from tests.promises.simulation.world import World
 from zchat.broker.store.blocks import Block
-from zchat.broker.store.contract import Append, Appended, Failed, Full, Marked, Page, RoomLog, Stored, Trimmed
+from zchat.broker.store.contract import Commit, Failed, Page, RoomLog, Trimmed, Watcher
 from zchat.broker.store.epochs import Epoch
 from zchat.broker.store.ledger import MAX_EPOCH, Ledger, Producer, Room, is_old
 from zchat.broker.store.memory import MemoryStore
@@ -306,7 +306,30 @@ class DurableStore(SqliteStore):
         self._simulated.drain()
         self._reading_thread.dead = True
         self._open = False
-        self._deliver()
+        self._deliver(None)
+
+
+class _Witness:
+    """Tell the truth what a store reports, before the broker is."""
+
+    def __init__(self, truth: Truth, watcher: Watcher) -> None:
+        self._truth = truth
+        self._watcher = watcher
+
+    def grew(self, room: str, block: Block, epoch: int, user: str) -> None:
+        self._truth.stored(room, epoch, block)
+        self._watcher.grew(room, block, epoch, user)
+
+    def trimmed(self, room: str, first: int) -> None:
+        self._truth.trimmed(room, first)
+        self._watcher.trimmed(room, first)
+
+    def marked(self, room: str, user: str, seq: int) -> None:
+        self._truth.marked(room, user, seq)
+        self._watcher.marked(room, user, seq)
+
+    def committed(self, commit: Commit) -> None:
+        self._watcher.committed(commit)
 
 
 class VolatileStore(MemoryStore):
@@ -317,35 +340,8 @@ class VolatileStore(MemoryStore):
         self._truth = truth
         self._ledger = Ledger(world.clock, lambda: world.random.randint(1, MAX_EPOCH))
 
-    def append(self, append: Append, done: Callable[[Appended], None]) -> None:
-        def tell(answer: Appended) -> None:
-            if isinstance(answer, Stored):
-                self._truth.stored(append.room, answer.epoch, answer.block)
-            done(answer)
-
-        super().append(append, tell)
-
-    def mark(self, room: str, user: str, seq: int, done: Callable[[Marked | Full | Failed], None]) -> None:
-        def tell(answer: Marked | Full | Failed) -> None:
-            if isinstance(answer, Marked):
-                self._truth.marked(room, user, answer.seq)
-            done(answer)
-
-        super().mark(room, user, seq, tell)
-
-    def trim(self, room: str, keep: int, before: int, done: Callable[[Trimmed | Failed], None]) -> None:
-        def tell(outcome: Trimmed | Failed) -> None:
-            if isinstance(outcome, Trimmed):
-                self._truth.trimmed(room, outcome.first)
-            done(outcome)
-
-        super().trim(room, keep, before, tell)
-
-    def trimmed(self) -> list[tuple[str, int]]:
-        trimmed = super().trimmed()
-        for room, first in trimmed:
-            self._truth.trimmed(room, first)
-        return trimmed
+    def poll(self, watcher: Watcher) -> None:
+        super().poll(_Witness(self._truth, watcher))
 
     def crash(self) -> None:
         """Lose everything."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.broker.store.driver import block
+from tests.broker.store.driver import Reports, block
 from tests.promises.simulation.store import Disk, DurableStore
 from tests.promises.simulation.truth import Truth
 from tests.promises.simulation.world import Violation, World
@@ -35,7 +35,7 @@ class Bench:
     def run(self) -> list[object]:
         """Let every commit that was asked for happen, and return the answers since the last call."""
         self.world.run(self.world.now + 1)
-        self.store.poll()
+        self.store.poll(Reports())
         answers, self.answers = self.answers, []
         return answers
 

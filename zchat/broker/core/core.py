@@ -19,6 +19,7 @@ from typing import Any
 from zchat import errors
 from zchat.broker.core.handlers import HANDLERS
 from zchat.broker.core.replies import Ticket
+from zchat.broker.core.store_reports import StoreReports
 from zchat.broker.delivery.pusher import Pusher
 from zchat.broker.figures.busiest import Busiest
 from zchat.broker.figures.counters import Counters
@@ -42,7 +43,7 @@ from zchat.broker.rooms.directory import Directory
 from zchat.broker.rooms.retention import Retention
 from zchat.broker.rooms.session import Session
 from zchat.broker.settings import Settings
-from zchat.broker.store.contract import Commit, RoomLog, Store
+from zchat.broker.store.contract import RoomLog, Store
 from zchat.names import fold
 from zchat.wire.commands import MalformedCommand, decode_command, malformed
 from zchat.wire.limits import MAX_FRAME
@@ -78,6 +79,7 @@ class Core:
         self.rooms = self.directory.rooms
         self.updates = Updates(port, self.pipes, self.counters, self.sessions_of)
         self.presence = Presence(settings.names, clock, self.counters, self.updates.changed, self.directory.vacate)
+        self._reports = StoreReports(self.rooms, self.pusher, self.presence, self.updates, self.counters, self.times)
         self.lagging = Lagging(self)
         self.busiest = Busiest(self)
         self.sessions: dict[bytes, Session] = {}
@@ -154,26 +156,15 @@ class Core:
             self._judge_from = now + STALL
         self.now = self._ticked = now
         self.counters.turns += 1
-        self.store.poll()
-        for commit in self.store.commits():
-            self._committed(commit)
-        for name, first in self.store.trimmed():
-            if room := self.rooms.get(fold(name)):
-                self.pusher.trimmed(room, first)
+        self.retention.tick(now)  # before the store is polled, as are all who ask it
+        self.store.poll(self._reports)
         if now >= self._expiry_due and drained:
             self._expiry_due = now + EXPIRE_EVERY
             if now >= self._judge_from and not (self._expire(now) and self.presence.settle(now)):
                 self._expiry_due = now
         self.presence.tick(now)
-        self.retention.tick(now)
         if self.lagging.tick(now):
             self.busiest.look(now)
-
-    def _committed(self, commit: Commit) -> None:
-        self.counters.commits += 1
-        self.counters.commit_bytes += commit.size
-        self.times.commit.add(commit.microseconds)
-        self.times.commit_bytes.add(commit.size)
 
     def _expire(self, now: float) -> bool:
         """End the silent sessions, as many as a turn has time for; True if those were all."""
@@ -231,6 +222,11 @@ class Core:
     def answer(self, ticket: Ticket, reply: Sequence[Any]) -> None:
         """Answer a request with one of `zchat.wire.replies`, unless its connection is no longer its session's."""
         self.answer_frame(ticket, encode_ok(ticket.request, reply))
+
+    def holds(self, ticket: Ticket) -> bool:
+        """Tell whether the connection that a request came over is still its session's."""
+        session = ticket.session
+        return session is not None and not session.ended and session.routing_id == ticket.routing_id
 
     def answer_frame(self, ticket: Ticket, frame: bytes) -> None:
         """Answer a request with a frame that is made already."""

@@ -109,24 +109,45 @@ def join(
         raise errors.Malformed(f"join: {held} notifications held, the mark is {session.mark}")
     directory = core.directory
     room = directory.make(name, session.folded) if create else directory.find(name, session.folded)
+    start = None if position is None else Position(*position)
+    if start is None or room.reaches(start):
+        _enter(core, ticket, room, number, start, held)
+        return
+    core.pending += 1
+    room.pending += 1
+    core.store.locate(room.name, partial(_located, core, ticket, room, number, start, held))
+
+
+def _located(core: Core, ticket: Ticket, room: Room, number: int, start: Position, held: int) -> None:
+    """Go on with a join once everything about the room's log is known."""
+    core.pending -= 1
+    room.pending -= 1
+    if core.holds(ticket):
+        try:
+            _enter(core, ticket, room, number, start, held)
+        except errors.Refused as error:
+            core.refuse(ticket, error)
+    core.directory.vacate(room)
+
+
+def _enter(core: Core, ticket: Ticket, room: Room, number: int, start: Position | None, held: int) -> None:
+    session = session_of(ticket)
     old = session.members.get(room)
     if old is None and len(session.members) >= limits.MAX_MEMBERSHIPS:
         core.directory.vacate(room)
         raise errors.LimitReached(f"a session is in {limits.MAX_MEMBERSHIPS} rooms at most; leave one")
-    if old is not None:
-        if number <= old.join:
-            raise errors.Malformed(f"join: number {number} is not above {old.join}, that of the join before")
-        core.pusher.left(old)
-    start = Position(room.epochs.at(room.last), room.last) if position is None else Position(*position)
+    if old is not None and number <= old.join:
+        raise errors.Malformed(f"join: number {number} is not above {old.join}, that of the join before")
+    if start is None:
+        start = Position(room.epochs.at(room.last), room.last)
     gap = _gap(room, start)
     member = Member(session, room, number, start.seq if gap is None else gap.upto, held)
     member.covered = start.seq
     member.gap = gap
     session.members[room] = member
-    room.add(member)
+    core.pusher.joined(member, old)
     core.presence.arrive(session, room)
     core.answer(ticket, Joined(room.name, start.epoch, start.seq, room.first, room.last, session.mark, gap is not None))
-    core.pusher.joined(member)
     core.updates.joined(member)
 
 
@@ -162,7 +183,7 @@ def send(core: Core, ticket: Ticket, name: str, number: int, bodies: bytes) -> N
     core.pending += 1
     room.pending += 1
     core.store.append(
-        contract.Append(room.name, session.producer, number, session.user, bodies, count),
+        contract.Append(room.name, session.producer, number, session.user, bodies, count, session.connection),
         partial(_appended, core, ticket, room, number),
     )
 
@@ -176,15 +197,10 @@ def _appended(core: Core, ticket: Ticket, room: Room, number: int, outcome: cont
             core.notes.well("storing")
             core.counters.blocks += 1
             core.counters.messages += block.last - block.first + 1
-            room.grow(block, epoch)
-            core.pusher.grew(room, block)
-            core.presence.grew(room, session_of(ticket).folded)
-            if room.direct:
-                core.updates.grew(room)
             answer = Stored(block.first, block.timestamp, epoch)
-        case contract.Duplicate(first, _, timestamp):
+        case contract.Duplicate(first, _, timestamp, epoch):
             core.counters.duplicates += 1
-            answer = Stored(first, timestamp, room.epochs.at(first))
+            answer = Stored(first, timestamp, epoch)
         case contract.OutOfSequence(expected):
             answer = errors.OutOfOrder(f"block {number} is out of order: go back to {expected}", detail=expected)
         case contract.ForgottenProducer():
@@ -284,24 +300,20 @@ def mark(core: Core, ticket: Ticket, name: str, seq: int) -> None:
     """Store how far the user has read a room; answers with the mark that stands."""
     user = session_of(ticket).folded
     room = core.directory.find(name, user)
-    seq = min(seq, room.last)
     stands = room.marks.get(user, 0)
-    if seq <= stands:
+    if seq <= stands or not (room.last or room.pending):
         core.answer(ticket, Marked(stands))
         return
     core.pending += 1
-    core.store.mark(room.name, user, seq, partial(_marked, core, ticket, room, user))
+    core.store.mark(room.name, user, seq, partial(_marked, core, ticket))
 
 
-def _marked(
-    core: Core, ticket: Ticket, room: Room, user: str, outcome: contract.Marked | contract.Full | contract.Failed
-) -> None:
+def _marked(core: Core, ticket: Ticket, outcome: contract.Marked | contract.Full | contract.Failed) -> None:
     core.pending -= 1
     match outcome:
         case contract.Marked(seq):
             core.notes.well("storing read marks")
             core.counters.marks += 1
-            core.presence.marked(room, user, seq)
             core.answer(ticket, Marked(seq))
         case contract.Full(reason):
             core.refuse(ticket, errors.Busy(f"{reason}; try again later"))

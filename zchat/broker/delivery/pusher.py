@@ -99,10 +99,16 @@ class Pusher:
         """Take note that retention removed a room's messages before `first`."""
         self._tail_bytes -= room.trim(first)
 
-    def joined(self, member: Member) -> None:
-        """Serve a new member from its cursor on."""
+    def joined(self, member: Member, old: Member | None) -> None:
+        """Serve a new member from its cursor on; `old` is the membership that it takes the place of."""
+        room = member.room
+        if old is not None:
+            self._forget(old)
+        elif not room.members:
+            self._store.follow(room.name, True)
+        room.add(member)
         if member.behind:
-            member.room.caught_up.pop(member, None)
+            room.caught_up.pop(member, None)
             self._wake(member)
 
     def credited(self, member: Member, taken: int) -> bool:
@@ -121,6 +127,11 @@ class Pusher:
 
     def left(self, member: Member) -> None:
         """Forget a member that left its room."""
+        self._forget(member)
+        if not member.room.members:
+            self._store.follow(member.room.name, False)
+
+    def _forget(self, member: Member) -> None:
         member.room.remove(member)
         self.in_flight -= sum(member.out)
         member.out.clear()

@@ -16,6 +16,7 @@ from zchat.broker.limits import MAX_MEMBERSHIPS, REJOIN_SECONDS, TURN_ENDS
 from zchat.broker.presence.roster import Person, Roster
 from zchat.broker.rooms.room import Room
 from zchat.broker.rooms.session import Session
+from zchat.names import fold
 from zchat.wire.limits import TYPING_EVERY, TYPING_FOR
 
 
@@ -121,14 +122,14 @@ class Presence:
             self._changed(room)
 
     def grew(self, room: Room, user: str) -> None:
-        """Take note that a room's log has grown by a block of a user, by folded name, who types no more."""
+        """Take note that a room's log has grown by a block of a user, as the block spells it, who types no more."""
         roster = room.roster
         if roster is None or not (roster.typing or roster.caught_up):
             return
         if roster.grew():
             self._changed(room)
         if roster.typing:
-            self._end_typing(room, user)
+            self._end_typing(room, fold(user))
 
     def marked(self, room: Room, user: str, seq: int) -> None:
         """Take note of how far a user, by folded name, has read a room."""

@@ -55,7 +55,6 @@ class Retention:
             self._core.notes.trouble("retention", outcome.reason)
         else:
             self._core.notes.well("retention")
-            self._core.pusher.trimmed(room, outcome.first)
             if outcome.more:
                 self._rooms.appendleft(room)
         self.due = 0.0 if self._rooms else self._now + RETAIN_EVERY

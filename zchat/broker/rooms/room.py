@@ -10,6 +10,7 @@ from zchat.broker.rooms.member import Member, State
 from zchat.broker.store.blocks import Block, Blocks
 from zchat.broker.store.contract import RoomLog
 from zchat.broker.store.epochs import Epochs
+from zchat.messages import Position
 from zchat.names import DIRECT, fold
 
 Shared: TypeAlias = tuple[bytes, int, int, frozenset[bytes]]
@@ -113,6 +114,10 @@ class Room:
         while (oldest := self.tail.oldest) is not None and oldest.last < self.first:
             freed += self.tail.drop().cost
         return freed
+
+    def reaches(self, position: Position) -> bool:
+        """Tell whether a position lies within what is known of the log, so that it can be judged."""
+        return position.seq <= self.last and (not position.epoch or self.epochs.knows(position.epoch))
 
     def at_hand(self, seq: int) -> bool:
         """Tell whether the message after `seq` is among the newest blocks."""

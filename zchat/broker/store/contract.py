@@ -1,17 +1,27 @@
 """What a store is: the contract that every implementation keeps.
 
 A store holds the rooms' logs. The loop thread calls it; no call blocks on a disk or a network.
-`append`, `mark`, `read`, `trim` and `forget` are carried out in the order of their calls, each kind
-for itself, and end by calling their `done` once, in the loop thread: at once, within the call, or
-later within `poll`. When something waits for `poll`, the store calls the `wake` that it was
-opened with (from any thread).
+
+**Answers.** Each of `append`, `mark`, `read`, `trim` and `locate` ends by calling its `done` once, in the
+loop thread: within the call, or later within `poll`. The calls about a room are carried out in their
+order, each kind for itself, and so are their answers given; only a `Full` may overtake the answers
+to earlier calls. Between rooms there is no order.
+
+**Reports.** All that becomes of a log, a store reports within `poll`, to the `Watcher` that `poll` is
+given: that is the one way in which a broker learns that a log has grown, whether the block was its
+own or, where several brokers share a store, another's. What an own call has brought about is
+reported just before its `done`, so that `done` finds the room as the answer says.
+
+**Waking.** The loop calls `poll` once it has handed over what it received, and before it sleeps: what
+the loop thread itself asked for needs no more. For what is ready later a store calls the `wake` that
+it was opened with, from any thread.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from zchat.broker.store.blocks import Block
 from zchat.broker.store.epochs import Epoch
@@ -36,7 +46,11 @@ TRIM_BLOCKS = 64
 
 
 class Append(NamedTuple):
-    """Ask to store one block: its producer's number for the room, who sends, and the checked bodies."""
+    """One block to be stored: its producer's number for the room, its sender, and the checked bodies.
+
+    `connection` is the number that the producer's client gave the connection that the block came over. Where
+    several brokers share a store, a block of an earlier connection than the producer's last one comes too late.
+    """
 
     room: str
     producer: bytes
@@ -44,6 +58,7 @@ class Append(NamedTuple):
     user: str
     bodies: bytes
     count: int  # type: ignore[assignment]  # a tuple has a method of that name
+    connection: int
 
 
 class Stored(NamedTuple):
@@ -54,11 +69,12 @@ class Stored(NamedTuple):
 
 
 class Duplicate(NamedTuple):
-    """Answer that the producer's block of that number is stored already, and where."""
+    """Answer that the producer's block of that number is stored already, and where; `epoch` is that of `first`."""
 
     first: int
     count: int  # type: ignore[assignment]  # a tuple has a method of that name
     timestamp: int
+    epoch: int
 
 
 class OutOfSequence(NamedTuple):
@@ -121,6 +137,29 @@ class RoomLog(NamedTuple):
 Appended: TypeAlias = Stored | Duplicate | OutOfSequence | ForgottenProducer | Full | Failed
 
 
+class Watcher(Protocol):
+    """What a store reports to, within `poll`, in the loop thread.
+
+    Rooms are named as the store has them, users by folded names unless it says otherwise. A store that several
+    brokers share will report more, of the others and of itself; another kind of report is another method here.
+    """
+
+    def grew(self, room: str, block: Block, epoch: int, user: str) -> None:
+        """A block was stored and is safe: the one that follows the last reported of its room.
+
+        `user` is its sender, spelt as in the block.
+        """
+
+    def trimmed(self, room: str, first: int) -> None:
+        """A room's messages before `first` were removed: by `trim`, or by a bound of the store."""
+
+    def marked(self, room: str, user: str, seq: int) -> None:
+        """A user's read mark in a room has moved, is safe, and stands at `seq`."""
+
+    def committed(self, commit: Commit) -> None:
+        """A commit was made; stores that make none report none."""
+
+
 class Store(ABC):
     """Keep the logs of rooms. Every method belongs to the loop thread."""
 
@@ -145,7 +184,8 @@ class Store(ABC):
         number. The first block of a room since the opening, or since a failure, begins an epoch,
         a random number.
         `Stored` comes when the block is as safe as the store makes it, and not before can it
-        be read. After a failure everything that was waiting behind it fails too, in order.
+        be read: `Watcher.grew` is called, then `done`. After a failure everything that was waiting
+        behind it fails too, in order.
         """
 
     @abstractmethod
@@ -155,7 +195,8 @@ class Store(ABC):
         A mark never goes back: a lower `seq` is answered with the mark that stands; and never
         beyond the room's last seq, which a higher one becomes. The room's trimming doesn't move it.
         `Marked` comes when the mark is as safe as the store makes it, and after every block
-        that was appended before. `Failed`: the room has no log, or as with `append`.
+        of the room that was appended before; if the mark has moved, after `Watcher.marked`.
+        `Failed`: the room has no log, or as with `append`.
         """
 
     @abstractmethod
@@ -177,7 +218,8 @@ class Store(ABC):
         """Remove a room's oldest whole blocks, a bounded number in one call.
 
         A block goes if at least `keep` messages follow it (0: no such rule), or if it was
-        stored before `before`, in microseconds since 1970 (0: no such rule).
+        stored before `before`, in microseconds since 1970 (0: no such rule). `Watcher.trimmed`
+        is called before `Trimmed` comes.
         """
 
     @abstractmethod
@@ -185,21 +227,31 @@ class Store(ABC):
         """Forget the numbers and results of a producer that said goodbye."""
 
     @abstractmethod
-    def poll(self) -> None:
-        """Call what is done, in the loop thread; returns soon, and calls `wake` if more waits for another call.
+    def poll(self, watcher: Watcher) -> None:
+        """Report what has happened, and call what is done; return soon, and call `wake` if more waits for another call.
 
         Raises:
             StoreError: the store has failed for good and will answer no more; close it.
         """
 
-    @abstractmethod
-    def trimmed(self) -> list[tuple[str, int]]:
-        """Return rooms that the store trimmed by itself since the last call, with their new first seq."""
+    def follow(self, room: str, wanted: bool) -> None:  # noqa: B027  # that nothing is done is what most stores do
+        """Say whether the broker has members in a room: True with the first that comes, False with the last that goes.
 
-    def commits(self) -> list[Commit]:
-        """Return the commits that were told of since the last call, in order; a store that makes none has none."""
-        return []
+        Where several brokers share a store, only of such rooms the blocks of others are handed over. A store
+        with one broker hands over its own blocks all the same, and does nothing here.
+        """
+
+    def locate(self, room: str, done: Callable[[], None]) -> None:
+        """Call `done` once all that a room's log holds at the time of this call is reported.
+
+        It is asked for a position after what was reported: where several brokers share a store, this one may be
+        late. A store with one broker has reported all there is, and calls `done` at once.
+        """
+        done()
 
     @abstractmethod
     def close(self, seconds: float = CLOSE_SECONDS) -> None:
-        """Finish what was appended, call what is done, and let go of everything; may block for `seconds`."""
+        """Finish what was appended, call what is done, and let go of everything; may block for `seconds`.
+
+        Nothing is reported any more: there is nobody left to serve.
+        """

@@ -40,6 +40,10 @@ class Epochs:
             self._epochs.append(Epoch(epoch, first))
             del self._epochs[:-MAX_EPOCHS]
 
+    def knows(self, epoch: int) -> bool:
+        """Tell whether an epoch is one of these."""
+        return any(each.epoch == epoch for each in self._epochs)
+
     def at(self, seq: int) -> int:
         """Return the epoch that `seq` lies in: 0 before the first, the newest behind the last."""
         for epoch, first in reversed(self._epochs):

@@ -106,11 +106,12 @@ class Producer:
         self.results.extend((first, count, timestamp))
         del self.results[: -3 * RESULTS]
 
-    def answer(self, number: int) -> Duplicate | OutOfSequence:
-        """Answer a number that is not the next one."""
+    def answer(self, number: int, epochs: Epochs) -> Duplicate | OutOfSequence:
+        """Answer a number that is not the next one; `epochs` are those of the room."""
         start = len(self.results) - 3 * (self.last - number + 1)
         if 0 <= start < len(self.results):
-            return Duplicate(*self.results[start : start + 3])
+            first, count, timestamp = self.results[start : start + 3]
+            return Duplicate(first, count, timestamp, epochs.at(first))
         return OutOfSequence(self.last + 1)
 
 
@@ -172,7 +173,7 @@ class Ledger:
                 return Full(f"{MAX_PRODUCERS} producers are remembered, and there is no place for another")
             producer = Producer()
         elif append.number != producer.last + 1:
-            return producer.answer(append.number)
+            return producer.answer(append.number, self.rooms[append.room].epochs)
         room = self.rooms.get(append.room) or Room(self.last_id + 1, append.room)
         first = room.last + 1
         last = room.last + append.count

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 from zchat.broker.store.blocks import Blocks
 from zchat.broker.store.contract import (
@@ -19,6 +20,7 @@ from zchat.broker.store.contract import (
     Store,
     Stored,
     Trimmed,
+    Watcher,
 )
 from zchat.broker.store.ledger import Ledger, Room, is_old, now
 
@@ -44,7 +46,7 @@ class _Log:
 
 
 class MemoryStore(Store):
-    """Keep logs in memory; every call completes before it returns.
+    """Keep logs in memory. Reads are answered at once, all else by the next `poll`.
 
     Beyond `max_room_messages` (in a room) and `max_bytes` (over all rooms, in the order of
     their appends) the oldest blocks go, though never the newest of all. `clock` tells the
@@ -64,7 +66,10 @@ class MemoryStore(Store):
         self._order: deque[_Log] = deque()  # one place a block, in the order of appends over all rooms
         self._stale = 0
         self._cost = 0
+        self._answers: deque[tuple[Callable[[Any], None], Any, Any]] = deque()
+        """What `poll` has yet to call, with the answer, and what that is about: an `Append`, or a room and user."""
         self._trimmed: dict[str, int] = {}
+        """Rooms that a bound was reached in since the last `poll`, with their new first seq."""
 
     def open(self, wake: Callable[[], None]) -> list[RoomLog]:
         """See `Store.open`; there is never a room yet, and `wake` is never called."""
@@ -82,11 +87,14 @@ class MemoryStore(Store):
             self._order.append(log)
             self._cost += answer.block.cost
             self._keep_bounds(log)
-        done(answer)
+        self._answers.append((done, answer, append))
 
     def mark(self, room: str, user: str, seq: int, done: Callable[[Marked | Full | Failed], None]) -> None:
         """See `Store.mark`."""
-        done(self._ledger.mark(room, user, seq))
+        stood = self._ledger.marks.get((room, user))
+        answer = self._ledger.mark(room, user, seq)
+        moved = type(answer) is Marked and answer.seq != stood
+        self._answers.append((done, answer, (room, user) if moved else None))
 
     def marks(self) -> list[tuple[str, str, int]]:
         """See `Store.marks`."""
@@ -103,29 +111,42 @@ class MemoryStore(Store):
         """See `Store.trim`."""
         log = self._logs.get(room)
         if log is None:
-            done(Trimmed(1, False))
+            self._answers.append((done, Trimmed(1, False), room))
             return
         for _ in range(TRIM_BLOCKS):
             if not self._is_old(log, keep, before):
                 break
             self._drop_in_place(log)
-        done(Trimmed(log.room.first, self._is_old(log, keep, before)))
+        self._answers.append((done, Trimmed(log.room.first, self._is_old(log, keep, before)), room))
 
     def forget(self, producer: bytes) -> None:
         """See `Store.forget`."""
         self._ledger.forget(producer)
 
-    def poll(self) -> None:
-        """See `Store.poll`; there is never anything to do."""
-
-    def trimmed(self) -> list[tuple[str, int]]:
-        """See `Store.trimmed`."""
-        trimmed = list(self._trimmed.items())
-        self._trimmed.clear()
-        return trimmed
+    def poll(self, watcher: Watcher) -> None:
+        """See `Store.poll`."""
+        answers = self._answers
+        while answers:
+            done, answer, about = answers.popleft()
+            kind = type(answer)
+            if kind is Stored:
+                watcher.grew(about.room, answer.block, answer.epoch, about.user)
+            elif kind is Trimmed:
+                watcher.trimmed(about, answer.first)
+            elif kind is Marked and about:
+                room, user = about
+                watcher.marked(room, user, answer.seq)
+            done(answer)
+        if self._trimmed:
+            for room, first in self._trimmed.items():
+                watcher.trimmed(room, first)
+            self._trimmed.clear()
 
     def close(self, seconds: float = CLOSE_SECONDS) -> None:
-        """See `Store.close`; there is nothing to finish."""
+        """See `Store.close`."""
+        while self._answers:
+            done, answer, _ = self._answers.popleft()
+            done(answer)
 
     def _is_old(self, log: _Log, keep: int, before: int) -> bool:
         oldest = log.blocks.oldest

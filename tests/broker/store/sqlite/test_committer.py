@@ -11,11 +11,10 @@ from typing import Any
 
 import pytest
 
-from tests.broker.store.driver import ALICE, DEADLINE, Clock, Driver, block
+from tests.broker.store.driver import ALICE, DEADLINE, Clock, Driver, block, duplicate
 from tests.broker.store.sqlite.driver import Gate, fill, rows
 from zchat.broker.store.contract import (
     Appended,
-    Duplicate,
     Failed,
     ForgottenProducer,
     Full,
@@ -53,7 +52,7 @@ def test_a_block_that_failed_uses_up_no_number_and_is_stored_when_there_is_room(
     assert full.trim(keep=2) == Trimmed(before - 1, False)
     again = full.stored(number, "x" * 20_000)
     assert again.block.first == before + 1
-    assert full.append(number, "x" * 20_000) == Duplicate(before + 1, 1, full.clock.now)
+    assert full.append(number, "x" * 20_000) == duplicate(again)
     assert [message.seq for message in full.messages()] == [before - 1, before, before + 1]
 
 
@@ -322,7 +321,7 @@ def test_marks_wait_for_their_commit_and_the_last_of_those_in_it_stands(store: D
     assert gate.reached.wait(DEADLINE)
     for seq, user in ((2, "bob"), (1, "carol"), (4, "bob"), (3, "bob"), (4, "bob")):
         store.store.mark("General", user, seq, answers.append)
-    store.store.poll()
+    store.store.poll(store.reports)
     assert answers == []
     gate.open.set()
     store.wait(lambda: len(answers) == 6)

@@ -183,7 +183,7 @@ def test_a_file_of_the_first_version_keeps_its_messages_and_takes_marks(
     assert rows(path, "SELECT name FROM sqlite_master WHERE name = 'marks'") == []
     store = opened()
     assert (store.texts(), store.store.marks()) == (["a", "b"], [])
-    assert store.append(1, "a", "b") == Duplicate(1, 2, timestamp)
+    assert store.append(1, "a", "b") == Duplicate(1, 2, timestamp, stored.epoch)
     assert store.mark(1) == Marked(1)
     assert store.marks() == [("General", "bob", 1)]
     assert rows(path, "PRAGMA user_version") == [(2,)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from threading import Event
 
-from tests.broker.store.driver import block
+from tests.broker.store.driver import Reports, block
 from zchat.broker.store.contract import Appended, Failed, Full, Marked, Stored
 from zchat.broker.store.sqlite.store import SqliteStore
 
@@ -37,7 +37,7 @@ def main(path: str) -> None:
         ask()
     while woken.wait(20):
         woken.clear()
-        store.poll()
+        store.poll(Reports())
 
 
 if __name__ == "__main__":

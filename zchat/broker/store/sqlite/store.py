@@ -14,7 +14,6 @@ from zchat.broker.store.contract import (
     CLOSE_SECONDS,
     Append,
     Appended,
-    Commit,
     Failed,
     Full,
     Marked,
@@ -23,6 +22,7 @@ from zchat.broker.store.contract import (
     Store,
     Stored,
     Trimmed,
+    Watcher,
 )
 from zchat.broker.store.ledger import MAX_SEQ, Decided, Ledger, MarkDecided, now
 from zchat.broker.store.sqlite import schema
@@ -80,13 +80,14 @@ class SqliteStore(Store):
         self._ledger = Ledger(self._clock)
         self._generation = 0
         self._sound = True  # not when a failure has spoilt the ledger, and the file can't be read either
-        # Who waits for a commit, with what was decided and the block's size (None: it is a mark).
-        self._writing: deque[tuple[Callable[[Any], None], Decided | MarkDecided, int | None]] = deque()
-        self._marking = 0  # of these
+        self._writing: deque[tuple[Callable[[Any], None], Decided | MarkDecided, int | None, Any]] = deque()
+        """What waits for a commit: `done`, what was decided, the block's size (None: it is a mark), and the `Append`,
+        or the room and user of a mark that moves."""
+        self._marking = 0
+        """How many of these are marks."""
         self._appending_bytes = 0
         self._reading: deque[Callable[[Page | Full | Failed], None]] = deque()
         self._trimming: deque[tuple[Callable[[Trimmed | Failed], None], str]] = deque()
-        self._committed: list[Commit] = []
         self._open = False
 
     def open(self, wake: Callable[[], None]) -> list[RoomLog]:
@@ -150,7 +151,7 @@ class SqliteStore(Store):
         else:
             done(decided)
             return
-        self._writing.append((done, decided, size))
+        self._writing.append((done, decided, size, append))
         self._appending_bytes += size
 
     def mark(self, room: str, user: str, seq: int, done: Callable[[Marked | Full | Failed], None]) -> None:
@@ -164,14 +165,16 @@ class SqliteStore(Store):
         ledger = self._ledger
         stood = ledger.marks.get((room, user))
         decided = ledger.mark(room, user, seq)
+        about = None
         if type(decided) is Marked and decided.seq != stood:
+            about = room, user
             self._commits.put(Mark(self._generation, ledger.rooms[room].id, user, decided.seq))
         elif self._writing or not self._sound:
             self._commits.put(Answer(self._generation))
         else:
             done(decided)
             return
-        self._writing.append((done, decided, None))
+        self._writing.append((done, decided, None, about))
         self._marking += 1
 
     def marks(self) -> list[tuple[str, str, int]]:
@@ -211,11 +214,11 @@ class SqliteStore(Store):
             if pairs:
                 self._commits.put(Forget(pairs_of(pairs, self._ledger.rooms)))
 
-    def poll(self) -> None:
+    def poll(self, watcher: Watcher) -> None:
         """See `Store.poll`."""
         if not self._open:
             return
-        self._deliver()
+        self._deliver(watcher)
         for _ in range(POLL_PAGES):
             page = self._reads.take()
             if page is None:
@@ -227,15 +230,6 @@ class SqliteStore(Store):
         if failure:
             raise StoreError(f"{self._path}: a thread of the store has failed: {failure!r}") from failure
 
-    def commits(self) -> list[Commit]:
-        """See `Store.commits`."""
-        commits, self._committed = self._committed, []
-        return commits
-
-    def trimmed(self) -> list[tuple[str, int]]:
-        """See `Store.trimmed`; a file has no bounds of its own."""
-        return []
-
     def close(self, seconds: float = CLOSE_SECONDS) -> None:
         """See `Store.close`; a thread that hangs in the disk is left behind, with the lock."""
         if not self._open:
@@ -245,8 +239,8 @@ class SqliteStore(Store):
         self._commits.stop()
         ended = self._commits.join(seconds) and self._reads.join(max(0.0, deadline - time.monotonic()))
         self._open = False
-        self._deliver()
-        for write_done, _, _ in self._writing:
+        self._deliver(None)
+        for write_done, *_ in self._writing:
             write_done(Failed("the disk did not answer before the store was closed"))
         for read_done in self._reading:
             read_done(Failed(CLOSED))
@@ -261,18 +255,22 @@ class SqliteStore(Store):
     def _load(self, connection: sqlite3.Connection) -> Ledger:
         return schema.load(connection, self._clock)
 
-    def _deliver(self) -> None:
+    def _deliver(self, watcher: Watcher | None) -> None:
+        """Report and answer what the commit thread has done; `watcher` is None once the store closes."""
         for _ in range(len(self._commits.reports)):
             report = self._commits.reports.popleft()
             if isinstance(report, Outcome):
-                self._answer(report)
+                self._answer(report, watcher)
             else:
                 done, room = self._trimming.popleft()
-                if type(report) is Trimmed and room in self._ledger.rooms:
-                    self._ledger.rooms[room].first = report.first
+                if type(report) is Trimmed:
+                    if room in self._ledger.rooms:
+                        self._ledger.rooms[room].first = report.first
+                    if watcher is not None:
+                        watcher.trimmed(room, report.first)
                 done(report)
 
-    def _answer(self, outcome: Outcome) -> None:
+    def _answer(self, outcome: Outcome, watcher: Watcher | None) -> None:
         if outcome.ledger:  # before anyone is told, so that what they ask for then is decided on it
             # A number is never used again: what still waits to be read would be another room's.
             outcome.ledger.last_id = max(outcome.ledger.last_id, self._ledger.last_id)
@@ -283,15 +281,21 @@ class SqliteStore(Store):
                 self._commits.put(Forget(pairs_of(forgotten, self._ledger.rooms)))
             self._generation = outcome.generation
         self._sound = self._generation == outcome.generation
-        if outcome.commit is not None:
-            self._committed.append(outcome.commit)
+        if outcome.commit is not None and watcher is not None:
+            watcher.committed(outcome.commit)
         failed = None if outcome.reason is None else Failed(outcome.reason)
         for _ in range(outcome.count):
-            done, decided, size = self._writing.popleft()
+            done, decided, size, about = self._writing.popleft()
             if size is None:
                 self._marking -= 1
             else:
                 self._appending_bytes -= size
+            if failed is None and watcher is not None:
+                if type(decided) is Stored:
+                    watcher.grew(about.room, decided.block, decided.epoch, about.user)
+                elif type(decided) is Marked and about:
+                    room, user = about
+                    watcher.marked(room, user, decided.seq)
             done(failed or decided)
 
 

@@ -1,0 +1,60 @@
+"""What follows from the store's reports: rooms grow and shrink, members are served, marks move."""
+
+from __future__ import annotations
+
+from zchat.broker.delivery.pusher import Pusher
+from zchat.broker.figures.counters import Counters
+from zchat.broker.figures.histograms import Times
+from zchat.broker.presence.presence import Presence
+from zchat.broker.presence.state_frames import Updates
+from zchat.broker.rooms.room import Room
+from zchat.broker.store.blocks import Block
+from zchat.broker.store.contract import Commit
+from zchat.names import fold
+
+
+class StoreReports:
+    """The broker's `Watcher`: it keeps the rooms what their logs are.
+
+    `rooms` are all rooms by folded name. Answering a sender is another thing, and done where the request is known.
+    """
+
+    def __init__(
+        self,
+        rooms: dict[str, Room],
+        pusher: Pusher,
+        presence: Presence,
+        updates: Updates,
+        counters: Counters,
+        times: Times,
+    ) -> None:
+        self._rooms = rooms
+        self._pusher = pusher
+        self._presence = presence
+        self._updates = updates
+        self._counters = counters
+        self._times = times
+
+    def grew(self, room: str, block: Block, epoch: int, user: str) -> None:
+        """Have a room's members served with a block, and its sender type no more."""
+        grown = self._rooms[fold(room)]
+        grown.grow(block, epoch)
+        self._pusher.grew(grown, block)
+        self._presence.grew(grown, user)
+        if grown.direct:
+            self._updates.grew(grown)
+
+    def trimmed(self, room: str, first: int) -> None:
+        """Let go of a room's messages before `first`."""
+        self._pusher.trimmed(self._rooms[fold(room)], first)
+
+    def marked(self, room: str, user: str, seq: int) -> None:
+        """Move a user's read mark."""
+        self._presence.marked(self._rooms[fold(room)], user, seq)
+
+    def committed(self, commit: Commit) -> None:
+        """Count a commit."""
+        self._counters.commits += 1
+        self._counters.commit_bytes += commit.size
+        self._times.commit.add(commit.microseconds)
+        self._times.commit_bytes.add(commit.size)
