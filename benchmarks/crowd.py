@@ -70,7 +70,7 @@ class User:
     def invited(self, room: str, user: str, position: Position) -> None:
         raise Failed(f"{user} wrote to somebody in {room}")
 
-    def lost(self, error: Exception) -> None:
+    def lost(self, error: Exception, was_open: bool) -> None:
         raise Failed(f"a connection was lost: {error}")
 
     def connect(self) -> None:

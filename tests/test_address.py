@@ -10,7 +10,8 @@ import zchat
 from tests.running import DEADLINE
 from zchat.address import check_address, host_and_port
 from zchat.broker import Broker
-from zchat.transport.dealer import Dealer, context_of_this_process
+from zchat.transport.context import context_of_this_process
+from zchat.transport.dealer import Dealer
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ class Client:
     def opened(self, welcome: Welcome) -> None:
         pass
 
-    def lost(self, error: ZchatError) -> None:
+    def lost(self, error: ZchatError, was_open: bool) -> None:
         del self.net.clients[self.id]
         self.inbox.clear()
         self.outbox.clear()

@@ -30,6 +30,7 @@ from zchat.broker.store.sqlite import schema
 from zchat.broker.store.sqlite.store import SqliteStore
 from zchat.client import client, inbox, room
 from zchat.protocol import cursor
+from zchat.transport import context as transport_context
 from zchat.transport import dealer, receiver
 from zchat.wire import limits as wire_limits
 from zchat.wire import notices, values
@@ -78,7 +79,6 @@ def test_a_bound_has_the_value_that_the_page_tells(module: str, name: str, text:
 
 NO_BOUNDS = {
     "address.MAX_PORT",
-    "broker.loop.MAX_SOCKETS",
     "broker.loop.MAX_WAIT",
     "broker.figures.metrics.LOOK",
     "broker.store.contract.CLOSE_SECONDS",
@@ -208,8 +208,8 @@ def test_the_clients_socket_has_its_bounds() -> None:
 
 
 def test_the_clients_context_has_its_bounds() -> None:
-    context = dealer.context_of_this_process()
-    assert context.get(zmq.MAX_SOCKETS) == min(dealer.MAX_SOCKETS, context.get(zmq.SOCKET_LIMIT))
+    context = transport_context.context_of_this_process()
+    assert context.get(zmq.MAX_SOCKETS) == min(transport_context.MAX_SOCKETS, context.get(zmq.SOCKET_LIMIT))
 
 
 def test_a_turn_of_the_client_takes_a_bounded_number_of_frames() -> None:

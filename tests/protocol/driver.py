@@ -41,7 +41,7 @@ class FakePort:
     def invited(self, room: str, user: str, position: Position) -> None:
         self.invitations.append((room, user, position))
 
-    def lost(self, error: errors.ZchatError) -> None:
+    def lost(self, error: errors.ZchatError, was_open: bool) -> None:
         self.losses.append(error)
 
     def connect(self) -> None:

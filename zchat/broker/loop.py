@@ -36,6 +36,7 @@ from zchat.broker.store.ledger import now as microseconds
 from zchat.defaults import DEFAULT_URL
 from zchat.errors import AddressError
 from zchat.transport.alarm import Alarm
+from zchat.transport.context import new_context
 from zchat.wire.limits import MAX_FRAME
 
 log = logging.getLogger("zchat.broker")
@@ -57,9 +58,6 @@ ZAP_DOMAIN = b"zchat"
 
 MAX_WAIT = 1.0
 """Seconds that the loop sleeps at most."""
-
-MAX_SOCKETS = 65_536
-"""Sockets that the context may hold: the system's limit on open files is the one that counts."""
 
 FIELDS = "fields"
 """The attribute of the broker's log records that holds what a line is about, for programs that read the log."""
@@ -92,8 +90,7 @@ class Loop:
 
     def run(self, ready: Callable[[], None]) -> None:
         """Open everything, say so by calling `ready`, run until stopped, close everything."""
-        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        context.set(zmq.MAX_SOCKETS, min(MAX_SOCKETS, context.get(zmq.SOCKET_LIMIT)))
+        context = new_context()
         try:
             self._alarm = Alarm(context)
             self._router = _router(context, self._settings)

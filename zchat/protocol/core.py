@@ -210,13 +210,14 @@ class ClientCore:
             return
         if self.connected and self._now - self._opened_at >= STEADY:
             self._retry_most = RETRY_FIRST
+        was_open = self.connected
         self._retry_most = min(2 * self._retry_most, RETRY_MAX)
         self._retry_at = self._now + self._random.uniform(RETRY_FIRST, self._retry_most)
         self.state = ConnectionState.LOST
         self._resume_at = None
         self._requests.put_back()
         self._rooms.lost()
-        self._port.lost(error)
+        self._port.lost(error, was_open)
         if self._closing and not self._pending:
             self._end(None)
 

@@ -33,8 +33,11 @@ class Port(Protocol):
     def invited(self, room: str, user: str, position: Position) -> None:
         """Take note that `user` has written in a direct room that isn't joined, to be read behind `position`."""
 
-    def lost(self, error: ZchatError) -> None:
-        """Take note that the connection is given up: nothing is sent until the next, nothing heard."""
+    def lost(self, error: ZchatError, was_open: bool) -> None:
+        """Record that the connection is given up: nothing is sent until the next, nothing heard.
+
+        `was_open`: its greeting had been answered.
+        """
 
     def connect(self) -> None:
         """Open a fresh connection in place of the one given up; the greeting is sent next."""

@@ -1,10 +1,8 @@
-"""A connection's sockets: the DEALER, and what watches its TCP connection. The receive thread's."""
+"""A connection's sockets: the DEALER, and the monitor of its TCP connection. One thread's."""
 
 from __future__ import annotations
 
-import os
 import sys
-import threading
 
 import zmq
 
@@ -17,16 +15,13 @@ LINGER_MS = 200
 """How long a closing socket goes on sending what it was given: a credit, a goodbye."""
 
 SEND_MARK = 1_000
-"""Frames that may wait in the DEALER: 16 requests, a credit a room; one more means that nobody reads."""
+"""Frames that may wait in the DEALER: 16 requests, a credit a room; one more means that nothing reads."""
 
 RECEIVE_MARK = 1_000
 """Frames that libzmq reads ahead: credit bounds what can come long before."""
 
 MAX_REPLY_BYTES = 2 * (MAX_BLOCK_BYTES + FRAME_OVERHEAD)
 """The largest frame that is taken from a broker: a notification of one block, with room for more."""
-
-MAX_SOCKETS = 65_536
-"""Sockets in the context that a process's clients share, five each; the limit on open files comes first."""
 
 NEVER_MS = 2**31 - 1
 """Wait until libzmq connects again by itself: the client's own tries come long before, over fresh sockets."""
@@ -38,25 +33,11 @@ BREAKS = {
     zmq.Event.HANDSHAKE_FAILED_PROTOCOL: "what answers there is no broker",
     zmq.Event.HANDSHAKE_FAILED_AUTH: "the broker there refused the connection",
 }
-"""What libzmq tells of a connection that can't go on, in words."""
-
-_contexts: dict[int, zmq.Context[zmq.Socket[bytes]]] = {}
-_contexts_lock = threading.Lock()
-
-
-def context_of_this_process() -> zmq.Context[zmq.Socket[bytes]]:
-    """Return this process's context: one, shared by its clients; a forked child gets its own. Any thread."""
-    with _contexts_lock:
-        context = _contexts.get(os.getpid())
-        if context is None:
-            context = zmq.Context()
-            context.set(zmq.MAX_SOCKETS, min(MAX_SOCKETS, context.get(zmq.SOCKET_LIMIT)))
-            _contexts[os.getpid()] = context
-        return context
+"""What libzmq reports of a connection that can't go on, in words."""
 
 
 class Dealer:
-    """Hold one connection to a broker; `patient` lets libzmq try until somebody listens there.
+    """One connection to a broker; `patient` lets libzmq try until something listens there.
 
     Raises:
         AddressError: `url` is no address.

@@ -83,7 +83,7 @@ class Client:
             self.world.note(f"{self.name} invited by {user}")
             self._join(room, position, user)
 
-    def lost(self, error: errors.ZchatError) -> None:
+    def lost(self, error: errors.ZchatError, was_open: bool) -> None:
         """See `zchat.protocol.port.Port`."""
         self.losses += 1
         self.moved_at = self.world.now

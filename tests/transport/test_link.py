@@ -1,0 +1,107 @@
+"""The connections of a client, one after the other, driven by hand."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+import zmq
+
+from tests.running import DEADLINE
+from zchat.broker import Broker
+from zchat.errors import ConnectionLost, ZchatError
+from zchat.events import Disconnected, Reconnected
+from zchat.transport.dealer import Dealer
+from zchat.transport.link import Link
+
+
+class Driven(Link):
+    """A link whose turns are the test's; `watched` are the DEALERs that are waited for."""
+
+    def __init__(self, *urls: str) -> None:
+        self.watched: list[Dealer] = []
+        self.opened_so_far = 0
+        self.told: list[type[Disconnected | Reconnected]] = []
+        self.greetings = 0
+        self.ends: list[ZchatError | None] = []
+        super().__init__(
+            urls, "alice", b"p" * 16, b"t" * 16, 0,
+            lambda event: self.told.append(type(event)), lambda *invitation: None, self._count, self.ends.append,
+        )  # fmt: skip
+
+    def _count(self) -> None:
+        self.greetings += 1
+
+    def _watch(self, dealer: Dealer) -> None:
+        self.watched.append(dealer)
+        self.opened_so_far += 1
+
+    def _unwatch(self, dealer: Dealer) -> None:
+        assert not dealer.socket.closed, "a loop needs its descriptor"
+        self.watched.remove(dealer)
+
+    def run(self, until: Callable[[], object]) -> None:
+        """Have turns until something is true."""
+        deadline = time.monotonic() + DEADLINE
+        if self.core.connections == 0:
+            self.core.start(time.monotonic())
+        while not until():
+            assert time.monotonic() < deadline
+            for dealer in list(self.watched):
+                if int(dealer.socket.get(zmq.EVENTS)) & zmq.POLLIN:
+                    self._receive(time.monotonic(), 4)
+                if self._dealer is dealer:
+                    self._broken(dealer, 4)
+            if self._fault:
+                fault, self._fault = self._fault, ""
+                self.core.lost(fault)
+            self.core.tick(time.monotonic())
+            time.sleep(0.001)
+
+    def close(self) -> None:
+        self.core.close(time.monotonic() + 1)
+        self.run(lambda: self.core.over)
+        self._close(lingering=True)
+
+
+@pytest.fixture
+def broker() -> Iterator[Broker]:
+    with Broker("tcp://127.0.0.1:*") as broker:
+        yield broker
+
+
+def test_it_watches_each_connection_until_it_is_closed(broker: Broker) -> None:
+    link = Driven(broker.url)
+    link.run(lambda: link.greetings)
+    assert (len(link.watched), link.url) == (1, broker.url)
+    link.core.lost("cut")
+    assert link.watched == []
+    link.run(lambda: link.core.connected)
+    assert (link.opened_so_far, link.told, link.greetings) == (2, [Disconnected, Reconnected], 1)
+    link.close()
+    assert (link.watched, link.ends, link.error) == ([], [None], None)
+
+
+def test_after_a_loss_the_same_address_is_tried_once_more_then_the_others_in_turn(broker: Broker) -> None:
+    with Broker("tcp://127.0.0.1:*") as second:
+        link = Driven(broker.url, second.url)
+        link.run(lambda: link.greetings)
+        link.core.lost("cut")
+        link.run(lambda: link.core.connected)
+        assert link.url == broker.url
+        broker.stop()
+        link.run(lambda: link.told.count(Disconnected) == 2 and link.core.connected)
+        assert link.url == second.url
+        assert link.told == [Disconnected, Reconnected] * 2, "a try that came to nothing is no loss"
+        link.close()
+
+
+def test_a_first_greeting_that_is_given_up_counts_as_answered() -> None:
+    link = Driven("tcp://127.0.0.1:1")
+    link.core.start(time.monotonic())
+    link.core.fail("enough")
+    assert link.greetings == 1
+    assert isinstance(link.error, ConnectionLost)
+    assert link.ends == [link.error]
+    link._close()

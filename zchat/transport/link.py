@@ -1,0 +1,145 @@
+"""A client's connections to brokers, one after the other: what every receiver shares, whatever drives it."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Any
+
+import zmq
+
+from zchat.address import check_address
+from zchat.errors import ZchatError
+from zchat.events import Disconnected, Reconnected
+from zchat.messages import Position
+from zchat.protocol.core import ClientCore
+from zchat.transport.context import context_of_this_process
+from zchat.transport.dealer import Dealer
+from zchat.wire.replies import Welcome
+
+_POLLIN = int(zmq.POLLIN)  # a plain number: an enum's `&` is three calls
+
+
+class Link:
+    """The core's port: a DEALER at a time, to one of several addresses.
+
+    The first connection goes to the first of `urls`. After a loss the same is tried once more, then the others in turn.
+    `on_link` is called when a connection is lost and when there is one again, `on_invited` with this link and each
+    invitation to a direct room, `on_greeted` once when the first greeting is answered, or never will be, `on_end` once
+    when all is over: with None if that was asked for, else with the reason. One thread owns all of it, and calls these.
+
+    Raises:
+        AddressError: one of `urls` is no address.
+    """
+
+    def __init__(
+        self, urls: Sequence[str], user: str, producer: bytes, token: bytes, window: int,
+        on_link: Callable[[Disconnected | Reconnected], None],
+        on_invited: Callable[[Any, str, str, Position], None],
+        on_greeted: Callable[[], None],
+        on_end: Callable[[ZchatError | None], None],
+    ) -> None:  # fmt: skip
+        for url in urls:
+            check_address(url)
+        self.core = ClientCore(self, user, producer, token, window, Random())
+        self.url = urls[0]  # the address that answered last
+        self.error: ZchatError | None = None  # why it has ended
+        self._urls = deque(urls)  # the one in use, or to be tried, first
+        self._on_link = on_link
+        self._on_invited = on_invited
+        self._on_greeted = on_greeted
+        self._on_end = on_end
+        self._greeted = False
+        self._fault = ""  # what the core is yet to be told of the connection: never while it calls
+        self._dealer: Dealer | None = None
+        self._open(patient=True)
+
+    # -- the core's port ---------------------------------------------------------------------------
+
+    def send(self, frame: bytes) -> None:
+        """Send one frame to the broker."""
+        if self._dealer is not None and not self._dealer.send(frame):
+            self._fault = f"{self.url} reads nothing of what is sent to it"
+
+    def opened(self, welcome: Welcome) -> None:
+        """Report that the first greeting is answered, or that there is a connection again."""
+        self.url = self._urls[0]
+        if self._greeted:
+            self._on_link(Reconnected())
+        else:
+            self._greeted = True
+            self._on_greeted()
+
+    def invited(self, room: str, user: str, position: Position) -> None:
+        """Pass an invitation on."""
+        self._on_invited(self, room, user, position)
+
+    def lost(self, error: ZchatError, was_open: bool) -> None:
+        """Close the DEALER: a later connection has a fresh one, without stale frames."""
+        self._close()
+        if was_open:
+            self._on_link(Disconnected(str(error)))
+        else:
+            self._urls.rotate(-1)
+
+    def connect(self) -> None:
+        """Open a fresh DEALER."""
+        self._close()
+        try:
+            self._open(patient=False)
+        except (ZchatError, zmq.ZMQError) as error:  # no file descriptor left, say
+            self._fault = f"no connection to {self._urls[0]} can be made: {error}"
+
+    def ended(self, error: ZchatError | None) -> None:
+        """Report that all is over, and why."""
+        self.error = error
+        if not self._greeted:
+            self._greeted = True
+            self._on_greeted()
+        self._on_end(error)
+
+    # -- the DEALER --------------------------------------------------------------------------------
+
+    def _watch(self, dealer: Dealer) -> None:
+        """Begin to wait for what arrives at a DEALER and its monitor: each receiver's own."""
+        raise NotImplementedError
+
+    def _unwatch(self, dealer: Dealer) -> None:
+        """Wait for them no longer; they are closed next."""
+        raise NotImplementedError
+
+    def _open(self, *, patient: bool) -> None:
+        dealer = self._dealer = Dealer(context_of_this_process(), self._urls[0], patient=patient)
+        self._watch(dealer)
+
+    def _close(self, *, lingering: bool = False) -> None:
+        dealer, self._dealer = self._dealer, None
+        if dealer is not None:
+            self._unwatch(dealer)
+            dealer.close(lingering)
+
+    def _receive(self, now: float, most: int) -> bool:
+        """Hand what has arrived to the core, `most` frames, at least one; True if something may be left."""
+        dealer, core = self._dealer, self.core
+        if dealer is None:
+            return False
+        socket = dealer.socket
+        for _ in range(most):
+            core.receive(socket.recv(zmq.NOBLOCK), now)
+            if self._dealer is not dealer or not int(socket.get(zmq.EVENTS)) & _POLLIN:
+                return False
+        return True
+
+    def _broken(self, dealer: Dealer, most: int) -> bool:
+        """Return whether the connection is broken, once all that came over it is received; the first may take time."""
+        broken = dealer.broken()
+        if not broken or not self._greeted:
+            return False
+        now = time.monotonic()
+        while self._dealer is dealer and int(dealer.socket.get(zmq.EVENTS)) & _POLLIN:
+            self._receive(now, most)
+        if self._dealer is dealer:
+            self._fault = f"{self._urls[0]}: {broken}"
+        return True
