@@ -61,11 +61,12 @@ def test_the_broker_offers_these_names() -> None:
 
 
 def surface(kind: type) -> dict[str, str]:
-    """Return a class's public methods with their parameters, "property" for properties."""
+    """Return a class's public methods with their parameters, "property" for properties; of a base class too."""
+    found = {name: each for base in reversed(kind.__mro__[:-1]) for name, each in vars(base).items()}
     return {
         name: "property" if isinstance(each, property) else parameters(each)
-        for name, each in vars(kind).items()
-        if not name.startswith("_") or name == "__init__"
+        for name, each in found.items()
+        if not name.startswith("_") or (name == "__init__" and kind not in MADE_BY_OTHERS)
     }
 
 
@@ -74,6 +75,9 @@ def parameters(function: Callable[..., object]) -> str:
     bare = [each.replace(annotation=each.empty) for each in signature.parameters.values() if each.name != "self"]
     return str(signature.replace(parameters=bare, return_annotation=signature.empty))
 
+
+MADE_BY_OTHERS = {zchat.Room}
+"""Classes that programs don't make: what their constructors take isn't promised."""
 
 METHODS = {
     zchat.Client: {
@@ -94,7 +98,6 @@ METHODS = {
         "close": "(timeout=5.0)",
     },
     zchat.Room: {
-        "__init__": "(client, membership, reading)",
         "name": "property",
         "position": "property",
         "member_count": "property",

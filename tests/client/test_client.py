@@ -36,7 +36,7 @@ def test_rooms_tells_who_is_where_and_what_can_be_read(connect: Connect, name: s
 
 
 def test_the_list_of_rooms_is_whole_also_when_it_is_long(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zchat.client.client.ROOMS_PAGE", 2)
+    monkeypatch.setattr("zchat.protocol.steps.ROOMS_PAGE", 2)
     found = [room.name for room in connect().rooms()]
     assert len(found) == len(set(found)) >= 5
 
@@ -114,7 +114,7 @@ def test_closing_ends_loops_over_messages(broker: Broker, name: str) -> None:
 
 def take_over(client: zchat.Client) -> None:
     """Greet in a client's place, as another process that knows its token would."""
-    core = client._receiver.core
+    core = client._link.core
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     with context, context.socket(zmq.DEALER) as dealer:
         dealer.connect(client.url)
@@ -180,7 +180,7 @@ def test_a_fault_of_the_receive_thread_is_logged_and_is_the_cause_of_what_caller
     def faulty() -> None:
         raise fault
 
-    client._receiver.do(faulty)
+    client._link.do(faulty)
     with pytest.raises(zchat.ConnectionLost, match="a fault") as failed:
         client.wait(DEADLINE)
     assert failed.value.__cause__ is fault

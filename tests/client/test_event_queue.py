@@ -40,7 +40,7 @@ def test_all_events_that_came_are_given_before_the_loss_of_the_connection() -> N
         for number in range(3):
             for room in rooms:
                 alice.join(room.name).send(number)
-        eventually(lambda: all(room._reading._queue.qsize() == 3 for room in rooms), "all is there")
+        eventually(lambda: all(room._inbox._queue.qsize() == 3 for room in rooms), "all is there")
         next(bob.events(timeout=DEADLINE))
     heard: list[zchat.Event] = []
     for event in bob.events(timeout=DEADLINE):

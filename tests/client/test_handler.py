@@ -90,7 +90,7 @@ def test_a_handler_that_raises_is_heard_by_close_and_by_wait_once(broker: Broker
         bob.join(name)
         heard.clear()
         alice.send("go")
-        eventually(partial(getattr, bob._consumer, "_failed"), "it has failed")
+        eventually(partial(getattr, bob._handler, "_failed"), "it has failed")
         with pytest.raises(zchat.HandlerFailed):
             tell(bob, timeout=0)
         bob.close()
@@ -107,7 +107,7 @@ def test_what_came_before_a_fault_is_given_before_its_reason(connect: Connect, n
         seen.append(event)
 
     def has_come(number: int) -> bool:
-        return heard._reading.cursor.received > number
+        return heard._inbox.cursor.received > number
 
     bob = connect("bob", on_event=handler) if way == "handler" else connect("bob")
     bob.join(f"{name} idle")
@@ -116,15 +116,15 @@ def test_what_came_before_a_fault_is_given_before_its_reason(connect: Connect, n
     for number in range(many):
         room.send(number)
         eventually(partial(has_come, number), "it has come")
-    bob._receiver.do(bob._receiver.core.fail, "a fault")
-    eventually(bob._ended.is_set, "it has ended")
+    bob._link.do(bob._link.core.fail, "a fault")
+    eventually(bob._link.ended.is_set, "it has ended")
     go_on.set()
     if way == "events":
         with pytest.raises(zchat.ConnectionLost, match="a fault"):
             seen.extend(bob.events(timeout=DEADLINE))
     else:
-        assert bob._consumer._handler is not None
-        bob._consumer._handler.join(DEADLINE)
+        assert bob._handler is not None
+        bob._handler.thread.join(DEADLINE)
     assert [event.body for event in seen if isinstance(event, zchat.Message)] == list(range(many))
 
 
@@ -146,9 +146,9 @@ def test_a_handler_is_not_called_any_more_once_close_has_returned(
     assert begun.wait(DEADLINE)
     bob.close(timeout=0.05)
     go_on.set()
-    assert bob._consumer._handler
-    bob._consumer._handler.join(DEADLINE)
-    assert not bob._consumer._handler.is_alive()
+    assert bob._handler
+    bob._handler.thread.join(DEADLINE)
+    assert not bob._handler.thread.is_alive()
     assert (len(heard), room.position.seq) == (1, 1)
 
 
@@ -167,7 +167,7 @@ def test_close_lets_the_handler_have_what_has_come(broker: Broker, connect: Conn
     assert begun.wait(DEADLINE)
     closing = Thread(target=bob.close, args=(DEADLINE,))
     closing.start()
-    eventually(lambda: bob._closed, "it is being closed")
+    eventually(lambda: bob._link.closed, "it is being closed")
     go_on.set()
     closing.join(DEADLINE)
     assert len(heard) == 100
@@ -184,6 +184,6 @@ def test_a_handler_may_close_its_client_and_gets_nothing_more(broker: Broker, co
     bob.join(name)
     connect("alice").join(name).send_many(range(10))
     assert bob.wait(DEADLINE)
-    assert bob._consumer._handler
-    bob._consumer._handler.join(DEADLINE)
+    assert bob._handler
+    bob._handler.thread.join(DEADLINE)
     assert len(heard) == 1

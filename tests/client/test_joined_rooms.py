@@ -53,10 +53,10 @@ def test_coming_and_going_leaves_nothing_behind_in_the_client(connect: Connect, 
     for number in range(20):
         room = bob.join(name)
         alice.send(number)
-        eventually(partial(getattr, room._reading, "waiting"), "the message is there")
+        eventually(partial(getattr, room._inbox, "waiting"), "the message is there")
         room.leave()
-    assert bob._consumer._arrivals.qsize() <= 1
-    assert bob._consumer.readings == []
+    assert bob._link.events.arrivals.qsize() <= 1
+    assert bob._link.events.inboxes == []
 
 
 def test_a_room_is_not_made_if_it_is_not_to_be(connect: Connect, name: str) -> None:
@@ -95,7 +95,7 @@ def test_a_join_that_is_interrupted_leaves_nothing_behind(
         patch.setattr(Answer, "wait", interrupted)
         with pytest.raises(KeyboardInterrupt):
             client.join(name)
-    assert client._consumer.readings == []
+    assert client._link.events.inboxes == []
     found = {room.name: room.members for room in client.rooms()}
     assert found.get(name, 0) == 0
     client.join(name).send("x")

@@ -17,7 +17,8 @@ from tests.mortal import Mortal
 from tests.running import DEADLINE, eventually
 from zchat.broker import Broker
 from zchat.events import MemberJoined, MemberLeft
-from zchat.protocol.core import ConnectionState
+from zchat.protocol import steps
+from zchat.protocol.core import ClientCore, ConnectionState
 from zchat.wire.replies import HistoryPage
 
 FLOWING = 1.0
@@ -148,8 +149,8 @@ def test_a_handler_is_told_of_the_loss_and_the_return(lasting: Mortal) -> None:
 def test_losses_that_nobody_takes_do_not_pile_up() -> None:
     with Broker("tcp://127.0.0.1:*") as broker, zchat.Client(broker.url, user="bob") as bob:
         for _ in range(500):
-            bob._consumer.link(zchat.Disconnected("again"))
-            bob._consumer.link(zchat.Reconnected())
+            bob._link.events.link(zchat.Disconnected("again"))
+            bob._link.events.link(zchat.Reconnected())
         kinds = [type(event) for event in bob.events(timeout=0)]
     assert kinds == [zchat.Disconnected, zchat.Reconnected] * (len(kinds) // 2)
     assert len(kinds) == 100
@@ -189,7 +190,7 @@ def test_a_broker_that_stands_still_for_a_while_costs_nothing(lasting: Mortal) -
         sent: list[zchat.Message] = []
         sender = Thread(target=lambda: sent.append(said.send("meanwhile", timeout=DEADLINE)))
         sender.start()
-        eventually(lambda: not alice._receiver.core.connected, "its silence is taken for a lost connection")
+        eventually(lambda: not alice._link.core.connected, "its silence is taken for a lost connection")
         lasting.thaw()
         sender.join(DEADLINE)
         assert [message.seq for message in sent] == [1]
@@ -290,7 +291,7 @@ def test_close_waits_for_the_broker_until_its_deadline(lasting: Mortal) -> None:
 
     sender = Thread(target=send)
     sender.start()
-    eventually(lambda: client._receiver.core._pending, "it waits")
+    eventually(lambda: client._link.core._pending, "it waits")
     began = time.monotonic()
     client.close(timeout=0.5)
     assert 0.4 < time.monotonic() - began < 3
@@ -302,7 +303,7 @@ def test_close_does_not_wait_for_messages_whose_senders_have_given_up(lasting: M
     client = zchat.Client(lasting.url, user="alice")
     room = client.join("General")
     lasting.kill()
-    eventually(lambda: client._receiver.core.state is not ConnectionState.OPEN, "the loss is noticed")
+    eventually(lambda: client._link.core.state is not ConnectionState.OPEN, "the loss is noticed")
     with pytest.raises(zchat.DeadlineExceeded, match="could not be sent"):
         room.send("never", timeout=0.1)
     began = time.monotonic()
@@ -325,15 +326,15 @@ def test_a_loss_is_told_behind_all_that_came_before_and_before_the_return(start:
         heard = bob.join("General")
 
         def is_back() -> bool:
-            return bob._receiver.core.connections > 1 and bob._receiver.core.connected
+            return bob._link.core.connections > 1 and bob._link.core.connected
 
         with zchat.Client(mortal.url, user="alice") as alice:
             room = alice.join("General")
             for number in range(3):
                 room.send(number)
-            eventually(lambda: heard._reading.cursor.received == 3 and seen == [0], "one is in hand, two wait")
+            eventually(lambda: heard._inbox.cursor.received == 3 and seen == [0], "one is in hand, two wait")
         mortal.kill()
-        eventually(lambda: not bob._receiver.core.connected, "the loss is noticed")
+        eventually(lambda: not bob._link.core.connected, "the loss is noticed")
         mortal.start()
         eventually(is_back, "it is connected again")
         go_on.set()
@@ -358,18 +359,18 @@ def test_a_history_is_of_one_log_though_the_broker_is_another_one_between_two_pa
     with zchat.Client(mortal.url, user="reader") as client:
         with zchat.Client(mortal.url, user="writer") as writer:
             writer.join("General").send_many(["old"] * 3000)
-        pages = client._over
+        paged = steps._with_connection
 
-        def replaced(answer: HistoryPage) -> Any:
+        def replaced(core: ClientCore, page: HistoryPage) -> tuple[int, HistoryPage]:
             monkeypatch.undo()
-            page = pages(answer)
+            answer = paged(core, page)
             mortal.kill()
             mortal.start()
             with zchat.Client(mortal.url, user="writer") as writer:
                 writer.join("General").send_many(["new"] * 2500)
-            return page
+            return answer
 
-        monkeypatch.setattr(client, "_over", replaced)
+        monkeypatch.setattr(steps, "_with_connection", replaced)
         found = client.history("General", after=0, limit=5000, timeout=DEADLINE)
     assert {message.body for message in found} == {"new"}
     assert [message.seq for message in found] == list(range(1, 2501))

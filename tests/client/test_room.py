@@ -155,8 +155,9 @@ def test_the_same_users_other_session_hears_it_too(connect: Connect, name: str) 
 # -- rooms -----------------------------------------------------------------------------------------
 
 
-def test_a_room_that_was_left_is_silent_and_cannot_be_sent_to(pair: tuple[zchat.Room, zchat.Room], name: str) -> None:
-    alice, bob = pair
+def test_a_room_that_was_left_is_silent_and_cannot_be_sent_to(connect: Connect, name: str) -> None:
+    alice, client = connect("alice").join(name), connect("bob")
+    bob = client.join(name)
     bob.leave()
     bob.leave()
     alice.send("unheard")
@@ -165,7 +166,7 @@ def test_a_room_that_was_left_is_silent_and_cannot_be_sent_to(pair: tuple[zchat.
         bob.send("x")
     with pytest.raises(zchat.NotAMember):
         bob.send_many(["x"])
-    again = bob._client.join(name)
+    again = client.join(name)
     assert again is not bob
     alice.send("heard")
     assert take(again, 1) == ["heard"]
@@ -210,12 +211,13 @@ def test_the_position_moves_with_every_message_and_over_own_ones(pair: tuple[zch
     assert bob.position.seq == 13
 
 
-def test_join_after_a_position_resumes_there(pair: tuple[zchat.Room, zchat.Room], connect: Connect, name: str) -> None:
-    alice, bob = pair
+def test_join_after_a_position_resumes_there(connect: Connect, name: str) -> None:
+    alice, client = connect("alice").join(name), connect("bob")
+    bob = client.join(name)
     alice.send_many(range(3000))
     take(bob, 1234)
     kept = bob.position
-    bob._client.close()
+    client.close()
     alice.send("later")
     room = connect("bob").join(name, after=kept)
     assert room.position == kept

@@ -15,7 +15,7 @@ import zchat
 from tests.mortal import Mortal
 from tests.running import DEADLINE, eventually
 from zchat.broker import Broker
-from zchat.client import joined_rooms
+from zchat.protocol import invitations
 
 Connect = Callable[..., "Watched"]
 
@@ -102,7 +102,7 @@ def test_a_user_with_two_sessions_joins_once_and_leaves_with_the_last(connect: C
 
 
 def test_members_are_asked_for_in_pages(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zchat.client.client.MEMBERS_PAGE", 2)
+    monkeypatch.setattr("zchat.protocol.steps.MEMBERS_PAGE", 2)
     names = [f"user{number}" for number in range(5)]
     clients = [connect(name).client for name in names]
     general, *_ = [client.join("General") for client in clients]
@@ -132,7 +132,7 @@ def test_clients_that_take_messages_keep_no_events_and_know_the_count(broker: Br
         bob.join("General").send("x")
         assert next(general.messages(timeout=DEADLINE)).body == "x"
         eventually(lambda: general.member_count == 2, "bob is here")
-        assert alice._consumer._arrivals.empty()
+        assert alice._link.events.arrivals.empty()
 
 
 def test_a_broker_that_is_started_again_makes_nobody_leave_and_come(tmp_path: Path) -> None:
@@ -336,13 +336,13 @@ def test_however_they_come_together_there_is_one_room(connect: Connect, number: 
     direct.send("again")
     eventually(lambda: "again" in bob.bodies("@alice"), "it is read")
     assert bob.bodies("@alice") in (["hi", "again"], ["again"]), "from the invitation on, or from the join on"
-    assert len(bob.client._consumer.readings) == len(bob.client._rooms._rooms) == 1
+    assert len(bob.client._link.events.inboxes) == len(bob.client._rooms._rooms) == 1
 
 
 def test_who_takes_messages_reads_on_where_the_invitation_says(broker: Broker) -> None:
     with zchat.Client(broker.url, user="alice") as alice, zchat.Client(broker.url, user="bob") as bob:
         alice.direct("bob").send("unread")
-        eventually(lambda: bob._rooms._invitations, "the invitation is there")
+        eventually(lambda: bob._rooms.invitations.waiting, "the invitation is there")
         assert bob._rooms._rooms == {}, "and nobody is in a room in which he does not read"
         room = bob.direct("alice")
         assert next(room.messages(timeout=DEADLINE)).body == "unread"
@@ -351,7 +351,7 @@ def test_who_takes_messages_reads_on_where_the_invitation_says(broker: Broker) -
 def test_invitations_are_taken_up_when_the_application_begins_to_take_events(broker: Broker) -> None:
     with zchat.Client(broker.url, user="alice") as alice, zchat.Client(broker.url, user="bob") as bob:
         stored = alice.direct("bob").send("hi")
-        eventually(lambda: bob._rooms._invitations, "the invitation is there")
+        eventually(lambda: bob._rooms.invitations.waiting, "the invitation is there")
         events = bob.events(timeout=DEADLINE)
         assert next(events) == zchat.Invited("@alice", "alice")
         assert next(event for event in events if isinstance(event, zchat.Message)) == stored._replace(room="@alice")
@@ -364,24 +364,24 @@ def test_invitations_can_be_switched_off(connect: Connect) -> None:
     alice.client.join("General").send("the broker has told all that it has to tell")
     bob.hears("General", "the broker has told all that it has to tell")
     assert bob.bodies("@alice") == []
-    assert bob.client._rooms._invitations == {}
+    assert bob.client._rooms.invitations.waiting == {}
 
 
 def test_invitations_that_nobody_takes_up_are_bounded(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(joined_rooms, "MAX_INVITATIONS", 2)
+    monkeypatch.setattr(invitations, "MAX_INVITATIONS", 2)
     with zchat.Client(broker.url, user="bob") as bob:
         for name in ("alice", "carol", "dave"):
             with zchat.Client(broker.url, user=name) as other:
                 other.direct("bob").send("hi")
-        eventually(lambda: len(bob._rooms._invitations) == 2, "two are kept")
+        eventually(lambda: len(bob._rooms.invitations.waiting) == 2, "two are kept")
         assert [info.name for info in bob.rooms() if info.name[0] == "@"] == ["@alice", "@carol", "@dave"]
-        assert len(bob._rooms._invitations) == 2
+        assert len(bob._rooms.invitations.waiting) == 2
 
 
 def test_whoever_writes_leaves_places_for_the_rooms_that_the_application_joins(
     broker: Broker, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(joined_rooms, "MAX_INVITED", 2)
+    monkeypatch.setattr(invitations, "MAX_INVITED", 2)
     bob = connect("bob")
 
     def invited() -> list[str]:
@@ -390,7 +390,7 @@ def test_whoever_writes_leaves_places_for_the_rooms_that_the_application_joins(
     def knows(name: str) -> bool:
         return name in [*invited(), *(invitation.user for invitation in list(waiting.values()))]
 
-    waiting = bob.client._rooms._invitations
+    waiting = bob.client._rooms.invitations.waiting
     for name in ("alice", "carol", "dave", "erin"):
         with zchat.Client(broker.url, user=name) as other:
             other.direct("bob").send("hi")

@@ -10,7 +10,7 @@ import pytest
 from tests.running import eventually
 from zchat import BusyRoom, Client, Histogram, Stats
 from zchat.broker import Broker
-from zchat.client.client import _stats
+from zchat.protocol.steps import stats_of
 from zchat.wire.replies import decode_reply
 
 
@@ -51,7 +51,7 @@ def test_the_time_that_the_broker_sleeps_is_no_part_of_its_turns() -> None:
 
 
 def told(result: list[Any]) -> Stats:
-    return _stats(decode_reply("stats", result))
+    return stats_of(decode_reply("stats", result))
 
 
 def test_an_older_broker_tells_no_times_and_no_busiest_rooms() -> None:

@@ -65,7 +65,7 @@ def test_a_question_that_is_not_answered_in_time_says_so() -> None:
                 ask()
         patient = Thread(target=client.join, args=("Movies",), kwargs={"timeout": None})
         patient.start()
-        eventually(client._rooms.turns.locked, "a join waits for ever")
+        eventually(lambda: client._rooms._coming, "a join waits for ever")
         for ask in (lambda: client.join("Crypto", timeout=0.05), lambda: room.leave(timeout=0.05)):
             with pytest.raises(zchat.DeadlineExceeded, match="another"):
                 ask()

@@ -29,7 +29,7 @@ from zchat.broker.store import contract, memory, open_store
 from zchat.broker.store.sqlite import schema
 from zchat.broker.store.sqlite.store import SqliteStore
 from zchat.client import client, inbox, room
-from zchat.protocol import cursor
+from zchat.protocol import cursor, face
 from zchat.transport import context as transport_context
 from zchat.transport import dealer, receiver
 from zchat.wire import limits as wire_limits
@@ -92,13 +92,13 @@ NO_BOUNDS = {
     "broker.store.sqlite.schema.CACHE_KIB",
     "broker.store.sqlite.schema.PAGE_BYTES",
     "client.waiting.SETTLING",
-    "client.client.MEMBERS_PAGE",
-    "client.client.ROOMS_PAGE",
+    "protocol.steps.MEMBERS_PAGE",
+    "protocol.steps.ROOMS_PAGE",
     "transport.dealer.MAX_REPLY_BYTES",
     "transport.dealer.NEVER_MS",
     "protocol.send_queue.NOT_COUNTED",
     "protocol.core.IDLE",
-    "client.room.WAITING_COST",
+    "protocol.face.WAITING_COST",
     "wire.hostile.HEADER",
     "wire.limits.FRAME_OVERHEAD",
     "wire.limits.ID_BYTES",
@@ -316,7 +316,7 @@ def test_waits_have_the_defaults_of_this_page() -> None:
 
 
 def test_send_many_takes_no_more_from_its_source_than_may_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "MAX_WAITING_BYTES", 100 * room.WAITING_COST)
+    monkeypatch.setattr(face, "MAX_WAITING_BYTES", 100 * face.WAITING_COST)
     taken = 0
 
     def source() -> Iterator[str]:
@@ -327,7 +327,7 @@ def test_send_many_takes_no_more_from_its_source_than_may_wait(monkeypatch: pyte
 
     with Broker("tcp://127.0.0.1:*") as broker, zchat.Client(broker.url, user="bob") as bob:
         general = bob.join("General")
-        monkeypatch.setattr(general._client._receiver.core, "offer", lambda name, batch: None)  # nothing goes out
+        monkeypatch.setattr(general._link.core, "offer", lambda name, batch: None)  # nothing goes out
         with pytest.raises(zchat.DeadlineExceeded):
             general.send_many(source(), timeout=0.1)
     assert taken == 100

@@ -8,7 +8,8 @@ import pytest
 
 from tests.protocol.driver import FakeBatch, FakeCall, FakeFeed, Wire
 from zchat import errors
-from zchat.client.event_queue import Consumer
+from zchat.client.event_queue import EventQueue
+from zchat.client.handler import events_of
 from zchat.client.inbox import Inbox
 from zchat.events import MemberJoined, MemberLeft, Typing
 from zchat.messages import GapReason, Message
@@ -301,12 +302,12 @@ def test_a_feed_learns_its_room_before_anything_comes() -> None:
 
 
 def test_who_breaks_off_a_loop_at_a_change_of_the_picture_finds_the_messages_in_the_next() -> None:
-    consumer = Consumer()
-    reading = Inbox(consumer.arrived, lambda membership: None)
+    queue = EventQueue()
+    reading = Inbox(queue.arrived, lambda membership: None)
     reading.roster.begin("General", "alice")
     reading.roster.named(True, 0, {}, 0.0)
-    consumer.readings.append(reading)
+    queue.inboxes.append(reading)
     reading.roster.named(False, 1, {"bob": PersonEntry("bob", 5, False, 0)}, 0.0)
     reading.push(Push("General", 7, 0, 1, [[1, 5, "bob", b"p" * 16, pack(["hi"])]]))
-    assert next(consumer.events(0)) == MemberJoined("General", "bob")
-    assert [event.body for event in consumer.events(0) if isinstance(event, Message)] == ["hi"]
+    assert next(events_of(queue, 0)) == MemberJoined("General", "bob")
+    assert [event.body for event in events_of(queue, 0) if isinstance(event, Message)] == ["hi"]

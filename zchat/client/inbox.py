@@ -145,13 +145,13 @@ class Inbox:
         Raises:
             ConnectionLost, Refused, ProtocolError: why the connection has ended.
         """
-        deadline = Deadline(timeout)
+        deadline = Deadline(timeout) if timeout else None
         while True:
             if self._set_aside:
                 with suppress(IndexError):  # another thread was faster
                     return self._set_aside.popleft()
             try:
-                left = deadline.left
+                left = deadline.left if deadline is not None else timeout
                 notice = self._queue.get(left != 0, left or None)
             except Empty:
                 return None

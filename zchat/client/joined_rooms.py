@@ -4,226 +4,168 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
-from zchat.client.event_queue import Consumer
 from zchat.client.inbox import Inbox
-from zchat.client.room import Room
-from zchat.client.waiting import Answer, Deadline, acquire
-from zchat.errors import DeadlineExceeded, UsageError
-from zchat.messages import Position
-from zchat.names import fold
+from zchat.client.link import ClientLink
+from zchat.client.waiting import Coming
+from zchat.protocol.invitations import Invitations
 from zchat.protocol.membership import Membership
-from zchat.transport.receiver import Receiver
-
-if TYPE_CHECKING:
-    from zchat.client.client import Client
 
 log = logging.getLogger("zchat.client")
 
-MAX_INVITATIONS = 1_000
-"""Invitations kept until the application takes events or joins: a session may be in no more rooms."""
-
-MAX_INVITED = 500
-"""Direct rooms that a client is in by itself: half of what a session may join is the application's, whoever writes."""
+R = TypeVar("R")
 
 
-class Invitation(NamedTuple):
-    """Hold what the broker said: a direct room, who has written there, where to begin to read."""
-
-    room: str
-    user: str
-    position: Position
+class _Joined(NamedTuple, Generic[R]):
+    room: R
+    membership: Membership
+    inbox: Inbox
 
 
-class Rooms:
-    """Keep a client's rooms, one `Room` each, whoever joins it first.
+class JoinedRooms(Generic[R]):
+    """A client's rooms, one object each, whichever thread joins it first. See `zchat.protocol.steps.JoinedRooms`.
 
-    Joins and leaves of the application take turns under `turns`. What else touches the rooms does
-    so under a lock that nobody holds while he waits: the receive thread joins invited rooms.
+    `make` makes a room of this table, a membership and an inbox. Joins and leaves of the
+    application take turns. What else touches the table does so under a lock that is never held
+    while anything waits: the receive thread joins the rooms of invitations.
     """
 
-    def __init__(self, client: Client, consumer: Consumer, *, invitations: bool) -> None:
-        self.turns = threading.Lock()
-        self._client = client
-        self._consumer = consumer
-        self._wanted = invitations
-        self._accepting = False
+    def __init__(
+        self,
+        link: ClientLink,
+        invitations: Invitations,
+        make: Callable[[JoinedRooms[R], Membership, Inbox], R],
+    ) -> None:
+        self.link = link
+        self.invitations = invitations
+        self.turn = link.waits.turns()
+        self._make = make
         self._lock = threading.Lock()
-        self._rooms: dict[str, Room] = {}
-        self._coming: dict[str, threading.Event] = {}
-        self._invitations: dict[str, Invitation] = {}
-        self._guest_in: set[str] = set()  # where the client is, or is about to be, by itself
+        self._rooms: dict[str, _Joined[R]] = {}
+        self._coming: dict[str, Coming] = {}
+
+    # -- what the steps of a join or leave use: any thread -------------------------------------------
+
+    def begin(self, key: str) -> bool:
+        """Begin to join a room; False if it is joined, or another thread is joining it."""
+        with self._lock:
+            joined = self._rooms.get(key)
+            if key in self._coming or (joined is not None and not joined.membership.left):
+                return False
+            if joined is not None:  # a broker refused to have it joined again
+                self.link.events.inboxes.remove(joined.inbox)
+                del self._rooms[key]
+                self.invitations.left(key)
+            self._coming[key] = self.link.waits.coming()
+            return True
+
+    def end(self, key: str) -> None:
+        """End what `begin` began, whether the room is joined or not."""
+        with self._lock:
+            self._coming.pop(key).end()
+
+    def get(self, key: str) -> R | None:
+        """Return a room that is joined, None if it isn't."""
+        joined = self._rooms.get(key)
+        return None if joined is None else joined.room
+
+    def coming(self, key: str) -> Coming | None:
+        """Return the end of the join that another thread has begun, None if it has ended."""
+        return self._coming.get(key)
+
+    def inbox(self, *, invited: bool) -> Inbox:
+        """Return what takes a room's notifications; `invited`: it keeps the room's read mark by itself."""
+        do, core = self.link.do, self.link.core
+        inbox = Inbox(self.link.events.arrived, partial(do, core.credit), partial(do, core.mark))
+        inbox.keeps_mark = invited
+        self.link.events.inboxes.append(inbox)
+        return inbox
+
+    def joined(self, key: str, membership: Membership, inbox: Inbox) -> R:
+        """Return the room of a membership, and keep it."""
+        room = self._make(self, membership, inbox)
+        with self._lock:
+            self._rooms[key] = _Joined(room, membership, inbox)
+        return room
+
+    def abandon(self, key: str, inbox: Inbox) -> None:
+        """Forget a room that could not be joined."""
+        with self._lock:
+            self._rooms.pop(key, None)
+        self.link.events.forget(inbox)
+        self.invitations.left(key)
+
+    def remove(self, room: R) -> Membership | None:
+        """Forget a room that is left, and return its membership; None if it was left before."""
+        with self._lock:
+            found = [(key, joined) for key, joined in self._rooms.items() if joined.room is room]
+            for key, _ in found:
+                del self._rooms[key]
+        for key, (_, membership, inbox) in found:
+            self.invitations.left(key)
+            inbox.left = True
+            inbox.end(None)
+            self.link.events.forget(inbox)
+            return membership
+        return None
 
     # -- the application's threads -----------------------------------------------------------------
 
-    def join(
-        self, receiver: Receiver, name: str, shown: str, after: Position | None, create: bool, deadline: Deadline
-    ) -> Room:
-        """Join a room; as `Client.join`. `name` is the protocol's, `shown` the application's."""
-        key = fold(name)
-        with self._turn(deadline, f"joining {shown}"):
-            while not self._begin(key):
-                room = self._rooms.get(key)
-                if room is not None:
-                    if after is not None:
-                        raise UsageError(f"you are in {room.name} already: leave it before you join at a position")
-                    return room
-                other = self._coming.get(key)
-                if other is not None and not other.wait(deadline.left):
-                    raise DeadlineExceeded(f"joining {shown}: the broker did not answer within {deadline.seconds:g} s")
-            invitation = None if after is not None else self._invitations.pop(key, None)
-            reading = self._reading(receiver, invited=invitation is not None)
-            position = after if invitation is None else invitation.position
-            answer = Answer()
-            try:
-                receiver.do(receiver.core.join, name, position, create, answer, reading)
-                membership: Membership = answer.wait(deadline, f"joining {shown}")
-                return self._joined(key, membership, reading)
-            except BaseException:  # Ctrl-C too: nobody would have the room
-                with self._lock:
-                    self._rooms.pop(key, None)
-                self._consumer.forget(reading)
-                if not answer.withdraw() and answer.result is not None:
-                    receiver.do(receiver.core.leave, answer.result, Answer())
-                if invitation is not None:
-                    self._invitations.setdefault(key, invitation)
-                raise
-            finally:
-                self._end(key)
-                if self._invitations:
-                    receiver.do(self._accept, receiver)
-
-    def leave(self, receiver: Receiver, room: Room, deadline: Deadline) -> None:
-        """Leave a room; as `Client.leave`."""
-        membership, reading = room._membership, room._reading
-        key = fold(membership.name)
-        with self._turn(deadline, f"leaving {room.name}"):
-            with self._lock:
-                if self._rooms.get(key) is not room:
-                    return  # left before, and perhaps joined again since
-                del self._rooms[key]
-            self._guest_in.discard(key)
-            answer = Answer()
-            reading.left = True
-            reading.end(None)
-            self._consumer.forget(reading)
-            receiver.do(receiver.core.leave, membership, answer)
-            answer.wait(deadline, f"leaving {room.name}")
-        if self._invitations:  # one of those that wait has room now
-            receiver.do(self._accept, receiver)
-
-    def accept(self, receiver: Receiver) -> None:
+    def begin_to_accept(self) -> None:
         """From now on join the rooms of invitations, also of those that have come already."""
-        if not self._accepting:
-            self._accepting = True
-            receiver.do(self._accept, receiver)
+        if self.invitations.begin(self._accept):
+            self.accept()
+
+    def accept(self) -> None:
+        """Have the invitations that are due taken up."""
+        if self.invitations.waiting:
+            self.link.do(self._accept)
 
     def mark_read(self) -> None:
         """Have those rooms marked that keep their mark by themselves."""
-        for reading in list(self._consumer.readings):
-            reading.mark_read()
-
-    @contextmanager
-    def _turn(self, deadline: Deadline, what: str) -> Iterator[None]:
-        """Hold off other joins and leaves; raises DeadlineExceeded if another takes too long."""
-        if not acquire(self.turns, deadline):
-            raise DeadlineExceeded(f"{what}: another join or leave took more than {deadline.seconds:g} s")
-        try:
-            yield
-        finally:
-            self.turns.release()
+        for inbox in list(self.link.events.inboxes):
+            inbox.mark_read()
 
     # -- the receive thread ------------------------------------------------------------------------
 
-    def invited(self, receiver: Receiver, room: str, user: str, position: Position) -> None:
-        """Take an invitation: join the room if the application takes events, else keep it."""
-        key = fold(room)
-        if self._wanted and (key in self._invitations or len(self._invitations) < MAX_INVITATIONS):
-            self._invitations[key] = Invitation(room, user, position)
-            if self._accepting:
-                self._accept(receiver)
-
-    def _accept(self, receiver: Receiver) -> None:
-        if not self._accepting:
-            return
-        for key in list(self._invitations):
-            if not self._begin(key):
+    def _accept(self) -> None:
+        for key in self.invitations.due:
+            if not self.begin(key):
                 if key in self._rooms:
-                    self._invitations.pop(key, None)
-                continue  # it is being joined
-            if len(self._guest_in) >= MAX_INVITED:
-                self._end(key)
-                return
-            invitation = self._invitations.pop(key, None)
-            if invitation is None:  # the application has joined and left meanwhile
-                self._end(key)
+                    self.invitations.take(key)
+                continue  # else it is being joined
+            invitation = self.invitations.take_up(key)
+            if invitation is None:
+                self.end(key)
                 continue
-            self._guest_in.add(key)
-            reading = self._reading(receiver, invited=True)
-            guest = _Guest(self, key, invitation.user, reading)
-            receiver.core.join(invitation.room, invitation.position, True, guest, reading)
-
-    # -- both --------------------------------------------------------------------------------------
-
-    def _begin(self, key: str) -> bool:
-        """Take a room for joining; False if it is joined, or somebody else is at it."""
-        with self._lock:
-            room = self._rooms.get(key)
-            if key in self._coming or (room is not None and not room._membership.left):
-                return False
-            if room is not None:  # a broker refused to have it joined again
-                self._consumer.readings.remove(room._reading)
-                del self._rooms[key]
-                self._guest_in.discard(key)
-            self._coming[key] = threading.Event()
-            return True
-
-    def _reading(self, receiver: Receiver, *, invited: bool) -> Inbox:
-        reading = Inbox(self._consumer.arrived, _in(receiver, "credit"), _in(receiver, "mark"))
-        reading.keeps_mark = invited
-        self._consumer.readings.append(reading)
-        return reading
-
-    def _joined(self, key: str, membership: Membership, reading: Inbox) -> Room:
-        with self._lock:
-            room = self._rooms[key] = Room(self._client, membership, reading)
-            return room
-
-    def _end(self, key: str) -> None:
-        with self._lock:
-            self._coming.pop(key).set()
+            inbox = self.inbox(invited=True)
+            guest = _Guest(self, key, invitation.user, inbox)
+            self.link.core.join(invitation.room, invitation.position, True, guest, inbox)
 
 
-class _Guest:
-    """Wait for the join of an invited room. A call, as `zchat.protocol.port.Call` says, of nobody."""
+class _Guest(Generic[R]):
+    """The join of an invited room, for which no caller waits. A call, as `zchat.protocol.port.Call` says."""
 
     withdrawn = False
 
-    def __init__(self, rooms: Rooms, key: str, user: str, reading: Inbox) -> None:
+    def __init__(self, rooms: JoinedRooms[R], key: str, user: str, inbox: Inbox) -> None:
         self._rooms = rooms
         self._key = key
         self._user = user
-        self._reading = reading
+        self._inbox = inbox
 
     def resolve(self, result: Any) -> bool:
-        """Have the room, and tell the application of it before its first message."""
-        self._rooms._joined(self._key, result, self._reading)
-        self._rooms._end(self._key)
-        self._reading.roster.invited(self._user)
+        """Keep the room, and report it to the application before its first message."""
+        self._rooms.joined(self._key, result, self._inbox)
+        self._rooms.end(self._key)
+        self._inbox.roster.invited(self._user)
         return True
 
     def fail(self, error: Exception) -> None:
         """Give the invitation up: the next message in the room brings another."""
         log.info("the direct room with %s can't be joined: %s", self._user, error)
-        self._rooms._consumer.forget(self._reading)
-        self._rooms._guest_in.discard(self._key)
-        self._rooms._end(self._key)
-
-
-def _in(receiver: Receiver, name: str) -> Callable[..., None]:
-    """Return a function that has a method of the core called in the receive thread."""
-    return partial(receiver.do, getattr(receiver.core, name))
+        self._rooms.abandon(self._key, self._inbox)
+        self._rooms.end(self._key)

@@ -43,5 +43,7 @@ class Progress:
         """
         return self._stream.settle(timeout)
 
-    def _follow(self, stream: Stream) -> None:
-        self._stream = stream
+
+def follow(progress: Progress, stream: Stream) -> None:
+    """Have a `Progress` follow the `send_many` that begins with `stream`."""
+    progress._stream = stream

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from math import inf
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from zchat.protocol.arguments import check_timeout
-from zchat.protocol.outcomes import (
-    BaseAnswer,
-    BaseLetter,
-    BaseStream,
-    Limit,
-    unacknowledged,
-)
+from zchat.protocol.outcomes import BaseAnswer, BaseLetter, BaseStream, Limit, no_turn, unacknowledged, unanswered
+from zchat.protocol.steps import Steps
+
+T = TypeVar("T")
 
 SETTLING = 0.05
 """Seconds between two samples of what is on its way, once nothing more is handed over."""
@@ -124,3 +123,75 @@ class Stream(BaseStream):
             if self.out:  # it falls without a call of `wake`, too, when the core finds nothing to take
                 self._changed.wait(SETTLING if left is None else min(left, SETTLING))
         return self.out == 0
+
+
+class Turn:
+    """The turn of one join or leave. See `zchat.protocol.face.Turn`."""
+
+    __slots__ = ("_lock", "_taken")
+
+    def __init__(self, lock: threading.Lock) -> None:
+        self._lock = lock
+        self._taken = False
+
+    def take(self, limit: Limit, what: str) -> None:
+        """See `zchat.protocol.face.Turn`."""
+        self._taken = acquire(self._lock, limit)
+        if not self._taken:
+            raise no_turn(what, limit)
+
+    def end(self) -> None:
+        """See `zchat.protocol.face.Turn`."""
+        if self._taken:
+            self._taken = False
+            self._lock.release()
+
+
+class Coming:
+    """The end of a join that another thread has begun. See `zchat.protocol.face.Coming`."""
+
+    __slots__ = ("_ended",)
+
+    def __init__(self) -> None:
+        self._ended = threading.Event()
+
+    def wait(self, limit: Limit, what: str) -> None:
+        """See `zchat.protocol.face.Coming`."""
+        if not self._ended.wait(limit.left):
+            raise unanswered(what, limit)
+
+    def end(self) -> None:
+        """See `zchat.protocol.face.Coming`."""
+        self._ended.set()
+
+
+class ThreadWaits:
+    """What threads wait by. See `zchat.protocol.face.Waits`."""
+
+    answer = Answer
+    letter = Letter
+    stream = Stream
+    coming = Coming
+
+    @staticmethod
+    def turns() -> Callable[[], Turn]:
+        """See `zchat.protocol.face.Waits`."""
+        return partial(Turn, threading.Lock())
+
+
+def finish(steps: Steps[T]) -> T:
+    """Carry out steps in this thread, and return what they return. Each wait blocks it."""
+    try:
+        wait = next(steps)
+        while True:
+            try:
+                result = wait()
+            except BaseException as error:  # also Ctrl-C: the steps clean up
+                wait = steps.throw(error)
+            else:
+                wait = steps.send(result)
+    except StopIteration as end:
+        returned: T = end.value
+        return returned
+    finally:
+        steps.close()  # an exception from a signal may come between two steps, too

@@ -6,7 +6,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from random import Random
-from typing import Any
 
 import zmq
 
@@ -26,8 +25,8 @@ class Link:
     """The core's port: a DEALER at a time, to one of several addresses.
 
     The first connection goes to the first of `urls`. After a loss the same is tried once more, then the others in turn.
-    `on_link` is called when a connection is lost and when there is one again, `on_invited` with this link and each
-    invitation to a direct room, `on_greeted` once when the first greeting is answered, or never will be, `on_end` once
+    `on_link` is called when a connection is lost and when there is one again, `on_invited` with each invitation to
+    a direct room, `on_greeted` once when the first greeting is answered, or never will be, `on_end` once
     when all is over: with None if that was asked for, else with the reason. One thread owns all of it, and calls these.
 
     Raises:
@@ -37,7 +36,7 @@ class Link:
     def __init__(
         self, urls: Sequence[str], user: str, producer: bytes, token: bytes, window: int,
         on_link: Callable[[Disconnected | Reconnected], None],
-        on_invited: Callable[[Any, str, str, Position], None],
+        on_invited: Callable[[str, str, Position], None],
         on_greeted: Callable[[], None],
         on_end: Callable[[ZchatError | None], None],
     ) -> None:  # fmt: skip
@@ -74,7 +73,7 @@ class Link:
 
     def invited(self, room: str, user: str, position: Position) -> None:
         """Pass an invitation on."""
-        self._on_invited(self, room, user, position)
+        self._on_invited(room, user, position)
 
     def lost(self, error: ZchatError, was_open: bool) -> None:
         """Close the DEALER: a later connection has a fresh one, without stale frames."""

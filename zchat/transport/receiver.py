@@ -36,7 +36,7 @@ class Receiver(Link):
     def __init__(
         self, urls: Sequence[str], user: str, producer: bytes, token: bytes, window: int,
         on_link: Callable[[Disconnected | Reconnected], None],
-        on_invited: Callable[[Receiver, str, str, Position], None],
+        on_invited: Callable[[str, str, Position], None],
         on_end: Callable[[ZchatError | None], None],
     ) -> None:  # fmt: skip
         self.greeted = threading.Event()  # the first greeting is answered, or never will be

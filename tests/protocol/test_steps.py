@@ -1,0 +1,321 @@
+"""What takes several waits, carried out without threads: what is asked, what is returned, and what an end leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+
+from tests.protocol.driver import FakeFeed, Wire
+from tests.protocol.face_driver import LIMIT, HandLink, HandRoom, HandRooms, HandStream, carry_out, nothing
+from zchat.errors import Busy, DeadlineExceeded, NotAMember, OutcomeUnknown, UsageError
+from zchat.messages import START, Member, Position, RoomInfo
+from zchat.protocol import face, steps
+from zchat.protocol.face import Feeding
+from zchat.wire.blocks import encode_block, join_bodies
+from zchat.wire.values import pack, unpack
+
+
+class Interrupted(BaseException):
+    """What a signal may raise at any moment."""
+
+
+@pytest.fixture
+def link(wire: Wire) -> HandLink:
+    return HandLink(wire)
+
+
+@pytest.fixture
+def rooms(link: HandLink) -> HandRooms:
+    return HandRooms(link)
+
+
+def answered(wire: Wire, word: str, *result: Any) -> Callable[[], None]:
+    """Return what answers the one command of this name that has come."""
+
+    def answer() -> None:
+        [command] = wire.commands(word)
+        wire.ok(command, *result)
+
+    return answer
+
+
+def interrupted() -> None:
+    raise Interrupted
+
+
+# -- questions ---------------------------------------------------------------------------------------
+
+
+def test_rooms_are_asked_for_page_by_page(wire: Wire, link: HandLink) -> None:
+    first = answered(wire, "rooms", [["General", 2, 1, 10, 4]], True)
+    second = answered(wire, "rooms", [["@alice\nbob", 1, 6, 9, None]], False)
+    assert carry_out(steps.rooms(link, LIMIT), first, second) == [
+        RoomInfo("General", 2, 1, 10, 6),
+        RoomInfo("@bob", 1, 6, 9, None),
+    ]
+
+
+def test_members_are_asked_for_after_the_last_of_the_page_before(wire: Wire, link: HandLink) -> None:
+    asked: list[Any] = []
+
+    def page(people: list[Any], more: bool) -> None:
+        [command] = wire.commands("members")
+        asked.append(command[3])
+        wire.ok(command, people, more)
+
+    found = carry_out(
+        steps.members(link, "General", LIMIT),
+        partial(page, [["alice", 5, False, 0]], True),
+        partial(page, [["bob", 6, True, 3]], False),
+    )
+    assert asked == [None, "alice"]
+    assert found == [Member("alice", 5, 0, False), Member("bob", 6, 3, True)]
+
+
+def block(first: int, *texts: str) -> list[Any]:
+    found: list[Any] = unpack(encode_block(first, 1_000, "bob", b"b" * 16, join_bodies([pack(text) for text in texts])))
+    return found
+
+
+def test_a_history_begins_anew_if_the_connection_is_another_one_between_two_pages(wire: Wire, link: HandLink) -> None:
+    one = answered(wire, "history", "General", 77, 0, 1, True, [block(1, "old")])
+
+    def two() -> None:
+        wire.come_back()
+        answered(wire, "history", "General", 78, 1, 2, True, [block(2, "of another log")])()
+
+    three = answered(wire, "history", "General", 78, 0, 2, False, [block(1, "new", "newer")])
+    found = carry_out(steps.history(link, "General", 0, None, 5, LIMIT), one, two, three)
+    assert [message.body for message in found] == ["new", "newer"]
+
+
+def test_no_history_is_asked_for_if_none_of_it_is_wanted(wire: Wire, link: HandLink) -> None:
+    assert carry_out(steps.history(link, "General", None, None, 0, LIMIT)) == []
+    assert wire.commands() == []
+
+
+def test_a_question_that_is_interrupted_is_given_up(wire: Wire, link: HandLink) -> None:
+    with pytest.raises(Interrupted):
+        carry_out(steps.mark_read(link, "General", 5, LIMIT), interrupted)
+    [command] = wire.commands("mark")
+    wire.ok(command, 5)
+    assert not wire.core.over
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda link: steps.rooms(link, LIMIT),
+        lambda link: steps.members(link, "General", LIMIT),
+        lambda link: steps.stats(link, LIMIT),
+        lambda link: steps.mark_read(link, "General", 5, LIMIT),
+        lambda link: steps.history(link, "General", None, None, 5, LIMIT),
+        lambda link: steps.join(link, HandRooms(link), "General", None, True, LIMIT),
+    ],
+)
+def test_a_question_without_an_answer_says_what_was_asked_and_a_closed_client_asks_nothing(
+    wire: Wire, link: HandLink, ask: Callable[[HandLink], steps.Steps[Any]]
+) -> None:
+    with pytest.raises(DeadlineExceeded, match=r"(rooms|General|figures).*: the broker did not answer within 5 s"):
+        carry_out(ask(link))
+    wire.commands()
+    link.closed = True
+    with pytest.raises(UsageError, match="closed"):
+        carry_out(ask(link))
+    assert wire.commands() == []
+
+
+# -- rooms -------------------------------------------------------------------------------------------
+
+
+def join(wire: Wire, link: HandLink, rooms: HandRooms, after: Position | None = None) -> HandRoom:
+    return carry_out(
+        steps.join(link, rooms, "General", after, True, LIMIT),
+        nothing,
+        answered(wire, "join", "General", 77, 0, 1, 0, 10, False),
+    )
+
+
+def test_a_room_is_joined_once(wire: Wire, link: HandLink, rooms: HandRooms) -> None:
+    room = join(wire, link, rooms)
+    assert carry_out(steps.join(link, rooms, "GENERAL", None, True, LIMIT)) is room
+    with pytest.raises(UsageError, match="you are in General already"):
+        carry_out(steps.join(link, rooms, "General", START, True, LIMIT))
+    assert wire.commands() == []
+    assert (rooms.begun, rooms.accepted) == ({}, 1)
+
+
+def test_a_join_waits_for_another_one_of_the_room_and_returns_its_room(
+    wire: Wire, link: HandLink, rooms: HandRooms
+) -> None:
+    assert rooms.begin("general")
+    feed, membership = wire.join()
+
+    def other() -> None:
+        rooms.joined("general", membership, feed)
+        rooms.end("general")
+
+    room = carry_out(steps.join(link, rooms, "General", None, True, LIMIT), nothing, other)
+    assert room.membership is membership
+
+
+@pytest.mark.parametrize("moment", ["waiting for a turn", "before the answer", "after the answer"])
+def test_of_a_join_that_is_interrupted_nothing_is_left(
+    wire: Wire, link: HandLink, rooms: HandRooms, moment: str
+) -> None:
+    def late() -> None:
+        answered(wire, "join", "General", 77, 0, 1, 0, 10, False)()
+        raise Interrupted
+
+    before = {
+        "waiting for a turn": [interrupted],
+        "before the answer": [nothing, interrupted],
+        "after the answer": [nothing, late],
+    }[moment]
+    with pytest.raises(Interrupted):
+        carry_out(steps.join(link, rooms, "General", None, True, LIMIT), *before)
+    if moment == "before the answer":
+        answered(wire, "join", "General", 77, 0, 1, 0, 10, False)()
+    assert [command[0] for command in wire.commands()] == ([] if moment == "waiting for a turn" else ["leave"])
+    assert (rooms.rooms, rooms.begun) == ({}, {})
+    assert join(wire, link, rooms), "and it may be joined after that"
+
+
+def test_an_invitation_that_could_not_be_taken_up_is_kept(wire: Wire, link: HandLink, rooms: HandRooms) -> None:
+    rooms.invitations.receive("@alice\nbob", "bob", Position(77, 3))
+
+    def refused() -> None:
+        [command] = wire.commands("join")
+        assert command[4] == [77, 3]
+        wire.refuse(command, Busy("later"))
+
+    with pytest.raises(Busy):
+        carry_out(steps.join(link, rooms, "@bob", None, True, LIMIT), nothing, refused)
+    assert list(rooms.invitations.waiting) == ["@alice\nbob"]
+
+
+def test_a_room_is_left_once_and_then_is_no_more(wire: Wire, link: HandLink, rooms: HandRooms) -> None:
+    room = join(wire, link, rooms)
+    carry_out(steps.leave(link, rooms, room, "General", LIMIT), nothing, answered(wire, "leave"))
+    carry_out(steps.leave(link, rooms, room, "General", LIMIT))
+    assert wire.commands() == []
+    assert rooms.rooms == {}
+
+
+def test_joins_and_leaves_take_turns(wire: Wire, link: HandLink, rooms: HandRooms) -> None:
+    room = join(wire, link, rooms)
+    rooms.turn().take(LIMIT, "another")
+    for call in (
+        steps.join(link, rooms, "Sports", None, True, LIMIT),
+        steps.leave(link, rooms, room, "General", LIMIT),
+    ):
+        with pytest.raises(DeadlineExceeded, match="another join or leave took more than 5 s"):
+            carry_out(call)
+    assert list(rooms.rooms) == ["general"]
+
+
+# -- sending many ------------------------------------------------------------------------------------
+
+
+class Sending:
+    """A `send_many` into a room that is joined."""
+
+    def __init__(self, wire: Wire, link: HandLink, bodies: Any) -> None:
+        self.wire = wire
+        self.stream = HandStream()
+        self.inbox, self.membership = wire.join()
+        self.feeding = Feeding(link, self.membership, Inboxed(), self.stream, bodies)
+        self.steps = steps.send_many(self.feeding, 5.0)
+
+    def store(self) -> None:
+        """Answer what has come."""
+        for command in self.wire.commands("send"):
+            self.wire.store(command)
+
+
+class Inboxed:
+    """What a room has for the application: nothing."""
+
+    left = False
+    position = START
+    roster = FakeFeed().roster
+
+
+def test_many_messages_are_sent_and_counted(wire: Wire, link: HandLink) -> None:
+    sending = Sending(wire, link, map(str, range(2_500)))
+    assert carry_out(sending.steps, *[sending.store] * 2) == 2_500
+
+
+def test_what_is_stored_just_before_the_wait_ends_it(wire: Wire, link: HandLink) -> None:
+    sending = Sending(wire, link, ["one", "two"])
+    wait = next(sending.steps)
+    sending.store()
+    with pytest.raises(StopIteration) as end:
+        sending.steps.send(wait())
+    assert end.value.value == 2
+
+
+def test_what_is_stored_just_when_time_is_up_is_no_error(wire: Wire, link: HandLink) -> None:
+    sending = Sending(wire, link, ["one", "two"])
+
+    def too_late() -> None:
+        sending.store()
+        raise DeadlineExceeded("no message was acknowledged for 5 s")
+
+    assert carry_out(sending.steps, too_late) == 2
+
+
+def test_of_what_is_on_its_way_when_time_is_up_the_outcome_is_unknown(wire: Wire, link: HandLink) -> None:
+    sending = Sending(wire, link, ["one", "two"])
+    with pytest.raises(OutcomeUnknown, match="messages to General may or may not be stored") as failed:
+        carry_out(sending.steps)
+    assert failed.value.stored == 0
+
+
+def test_no_more_is_taken_from_the_source_than_may_wait(
+    wire: Wire, link: HandLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(face, "MAX_WAITING_BYTES", 100 * face.WAITING_COST)
+    taken = 0
+
+    def source() -> Any:
+        nonlocal taken
+        for number in range(1_000):
+            taken += 1
+            yield number
+
+    wire.core.offer = lambda name, batch: None  # type: ignore[method-assign]  # nothing goes out
+    sending = Sending(wire, link, source())
+    with pytest.raises(DeadlineExceeded):
+        carry_out(sending.steps)
+    assert taken == 100
+    assert not sending.stream.bodies, "and what waits never is sent"
+
+
+def test_a_body_that_cannot_be_sent_ends_it_once_those_before_are_stored(wire: Wire, link: HandLink) -> None:
+    sending = Sending(wire, link, ["one", object(), "three"])
+    with pytest.raises(UsageError, match="object") as failed:
+        carry_out(sending.steps, sending.store)
+    assert failed.value.stored == 1
+
+
+def test_what_the_source_raises_comes_through_and_the_rest_is_withdrawn(wire: Wire, link: HandLink) -> None:
+    def source() -> Any:
+        yield "one"
+        raise Interrupted
+
+    sending = Sending(wire, link, source())
+    with pytest.raises(Interrupted):
+        carry_out(sending.steps)
+    assert sending.stream.failed
+
+
+def test_nothing_is_sent_to_a_room_that_was_left(wire: Wire, link: HandLink) -> None:
+    sending = Sending(wire, link, ["one"])
+    sending.membership.left = True
+    with pytest.raises(NotAMember, match="you are not in General any more"):
+        carry_out(sending.steps)
+    assert wire.commands() == []

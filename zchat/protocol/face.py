@@ -1,0 +1,334 @@
+"""What a face needs to provide, and what never waits and is the same in every face.
+
+A face is what a program holds: `zchat.client` is the one with threads. It provides a `FaceLink` and
+what to wait by, and carries out `zchat.protocol.steps`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+import msgpack
+
+from zchat.errors import DeadlineExceeded, MessageTooLarge, NotAMember, OutcomeUnknown, Refused, UsageError, ZchatError
+from zchat.messages import Position
+from zchat.protocol.arguments import check_number
+from zchat.protocol.core import ClientCore
+from zchat.protocol.membership import Membership
+from zchat.protocol.outcomes import BaseAnswer, BaseLetter, BaseStream, Limit, fresh
+from zchat.wire.blocks import encode_body
+
+MAX_WAITING_BYTES = 8 << 20
+"""Bytes of one `send_many` handed over before it waits until half of what waits has gone out."""
+
+WAITING_COST = 1024
+"""Bytes that a message counts for there beside its own, so that no more than 8,000 small ones wait."""
+
+
+# -- what a face provides --------------------------------------------------------------------------------
+
+
+class Turn(Protocol):
+    """The turn of one join or leave, one at a time."""
+
+    def take(self, limit: Limit, what: str) -> Any:
+        """Wait until nothing else has it; raises DeadlineExceeded if that takes too long."""
+
+    def end(self) -> None:
+        """Let the next one have it. Does nothing if it wasn't taken."""
+
+
+class Coming(Protocol):
+    """The end of a join that somebody else has begun."""
+
+    def wait(self, limit: Limit, what: str) -> Any:
+        """Wait for it; raises DeadlineExceeded."""
+
+    def end(self) -> None:
+        """Let those go on that wait for it."""
+
+
+class Waits(Protocol):
+    """What a face waits by, made when there is something to wait for."""
+
+    def answer(self) -> BaseAnswer:
+        """Return the answer to one request, yet to come."""
+
+    def letter(self, packed: bytes, timeout: float | None) -> BaseLetter:
+        """Return one message, yet to be sent, which may take `timeout` seconds from now, None for any time."""
+
+    def stream(self) -> BaseStream:
+        """Return the messages of a `send_many`, yet to be handed over."""
+
+    def turns(self) -> Callable[[], Turn]:
+        """Return what makes turns, of which one at a time is taken."""
+
+    def coming(self) -> Coming:
+        """Return the end of a join, yet to come."""
+
+
+class FaceLink(Protocol):
+    """What a client, its rooms and their steps hold in common: the connection, as a face keeps it."""
+
+    @property
+    def user(self) -> str:
+        """The user's name."""
+
+    @property
+    def url(self) -> str:
+        """The address of the broker that the client is, or was last, connected to."""
+
+    @property
+    def core(self) -> ClientCore:
+        """The client's core. It is called through `do` alone; `welcome` may be read at any time."""
+
+    @property
+    def do(self) -> Callable[..., None]:
+        """What has `work[0](*work[1:])` called in the core's thread, once the client is closed too."""
+
+    @property
+    def waits(self) -> Waits:
+        """What steps wait by."""
+
+    def check(self) -> None:
+        """Raise UsageError if there can be no new call: the client is closed, or another process's."""
+
+    def now(self) -> float:
+        """Return the seconds on the clock that the core goes by."""
+
+
+class RoomRoster(Protocol):
+    """Who is in a room; `zchat.protocol.roster` has more."""
+
+    members: int
+
+    def refusal(self) -> Refused | None:
+        """Return, once, why the broker would not store a read mark."""
+
+
+class RoomInbox(Protocol):
+    """What a room has for the application."""
+
+    left: bool
+
+    @property
+    def position(self) -> Position:
+        """How far messages were taken, one by one."""
+
+    @property
+    def roster(self) -> RoomRoster:
+        """Who is in the room."""
+
+
+# -- what every face has ---------------------------------------------------------------------------------
+
+
+class BaseClient:
+    """What a client has in every face without waiting."""
+
+    def __init__(self, link: FaceLink) -> None:
+        self.user = link.user
+        """The name that others see."""
+        self._link: FaceLink = link
+
+    @property
+    def url(self) -> str:
+        """Return the address of the broker that the client is, or was last, connected to."""
+        return self._link.url
+
+    @property
+    def max_message(self) -> int:
+        """Return the broker's limit of one message, in bytes of MessagePack."""
+        return max_message(self._link)
+
+
+class BaseRoom:
+    """What a room has in every face without waiting."""
+
+    def __init__(self, link: FaceLink, membership: Membership, inbox: RoomInbox) -> None:
+        self._link: FaceLink = link
+        self._membership = membership
+        self._inbox: RoomInbox = inbox
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}>"
+
+    @property
+    def name(self) -> str:
+        """Return the room's name, as the broker writes it; a direct room's is `@` and the other user."""
+        return self._membership.shown
+
+    @property
+    def member_count(self) -> int:
+        """Return how many users are here, by the broker's latest report; 0 until the first, moments after the join."""
+        return self._inbox.roster.members
+
+    @property
+    def position(self) -> Position:
+        """Return how far the room has been read: keep it, and `join(name, after=position)` resumes.
+
+        It moves with every message taken from `messages()` (or handed to the handler), and over
+        own messages as soon as everything before them was taken.
+        """
+        return self._inbox.position
+
+    def typing(self, active: bool = True) -> None:
+        """Show the others that the user types here, or (False) no longer does.
+
+        Call it at each key: one in 3 seconds goes out. It ends by itself 6 seconds after the last
+        one, and with the next message. It returns at once, and has no effect without a connection
+        or once the room has been left. Any thread.
+
+        Raises:
+            UsageError: the client is closed.
+        """
+        link = self._link
+        link.check()
+        link.do(link.core.typing, self._membership, active, link.now())
+
+    def mark_read(self, seq: int | None = None) -> None:
+        """Mark the room as read up to `seq`, None for the position; the user's unread counts follow from it.
+
+        It returns at once. The highest mark is kept until the broker has stored it, over lost
+        connections too, and `Client.close` waits for it. A mark never goes back. Any thread.
+
+        Raises:
+            Refused: the broker would not store an earlier mark of this room; raised once.
+            UsageError: `seq` is no number, or the client is closed.
+        """
+        link = self._link
+        link.check()
+        if seq is None:
+            seq = self.position.seq
+        else:
+            check_number("seq", seq)
+        refused = self._inbox.roster.refusal()
+        if refused is not None:
+            raise fresh(refused)
+        if seq > 0:
+            link.do(link.core.mark, self._membership, seq)
+
+    def _encode(self, body: Any) -> bytes:
+        """Return a body as it is sent; raises UsageError, MessageTooLarge or NotAMember."""
+        packed = encode_body(body)
+        welcome = self._link.core.welcome
+        if welcome is not None and len(packed) > welcome.max_message:
+            raise too_large(len(packed), welcome.max_message)
+        if self._membership.left or self._inbox.left:
+            raise has_been_left(self._membership)
+        return packed
+
+    def _feeding(self, stream: BaseStream, bodies: Iterable[Any]) -> Feeding:
+        """Return what hands the bodies of a `send_many` over."""
+        return Feeding(self._link, self._membership, self._inbox, stream, bodies)
+
+
+class Feeding:
+    """The bodies of one `send_many`, on their way from the application to the core."""
+
+    def __init__(
+        self, link: FaceLink, membership: Membership, inbox: RoomInbox, stream: BaseStream, bodies: Iterable[Any]
+    ) -> None:
+        self.stream = stream
+        self._link = link
+        self._membership = membership
+        self._inbox = inbox
+        self._bodies = iter(bodies)
+        self._enough = 0
+        self._exhausted = False
+        self._broken: ZchatError | None = None
+
+    def fill(self) -> bool:
+        """Hand over body after body; True if one has to wait until it isn't `full`, False once there are no more.
+
+        What `bodies` itself raises comes through. This runs once a message, so it is written flat.
+
+        Raises:
+            NotAMember: the room has been left.
+        """
+        link, stream = self._link, self.stream
+        do, offer, limit = link.do, link.core.offer, max_message(link)
+        membership, inbox = self._membership, self._inbox
+        pack = msgpack.Packer(autoreset=True).pack
+        waiting = stream.bodies
+        append = waiting.append
+        count, cost = stream.handed, 0
+        try:
+            for body in self._bodies:
+                packed = pack(body) if type(body) is str else encode_body(body)
+                length = len(packed)
+                if length > limit:
+                    raise too_large(length, limit)
+                append(packed)
+                count += 1
+                cost += length + WAITING_COST
+                if not stream.queued:  # as is one that failed
+                    if stream.failed:
+                        return False
+                    if membership.left or inbox.left:
+                        raise has_been_left(membership)
+                    stream.queued = True
+                    do(offer, membership.name, stream)
+                if cost >= MAX_WAITING_BYTES:
+                    self._enough = len(waiting) // 2
+                    return True
+            self._exhausted = True
+        except UnicodeError as error:
+            self._broken = UsageError(f"message {count + 1} is no text that UTF-8 can hold: {error}")
+            self._broken.__cause__ = error
+        except (UsageError, MessageTooLarge) as error:
+            self._broken = error
+        finally:
+            stream.handed = count
+        return False
+
+    @property
+    def full(self) -> bool:
+        """True while more than half of what waited after `fill` still waits."""
+        return len(self.stream.bodies) > self._enough and not self.stream.failed
+
+    @property
+    def complete(self) -> bool:
+        """True if everything that there was is stored."""
+        return self._exhausted and self.stream.stored_count >= self.stream.handed
+
+    def verdict(self) -> None:
+        """Return if all is stored.
+
+        Raises:
+            ZchatError: why the first message that isn't stored is not.
+        """
+        if not self.complete:
+            if self.stream.error is not None:
+                raise fresh(self.stream.error)
+            if self._broken is not None:
+                raise self._broken
+
+    def undelivered(self, error: ZchatError) -> ZchatError:
+        """Return the error of a `send_many` that failed, which says what became of its messages."""
+        on_the_way = self.stream.out
+        if type(error) is DeadlineExceeded and on_the_way:
+            error = OutcomeUnknown(
+                f"{error}; {on_the_way} messages to {self._membership.shown} may or may not be stored: "
+                "look in the room's history before you send them again"
+            )
+        error.stored = self.stream.stored_count
+        return error
+
+
+def max_message(link: FaceLink) -> int:
+    """Return the broker's limit of one message, in bytes of MessagePack."""
+    welcome = link.core.welcome
+    assert welcome is not None, "there is a client only once there was a welcome"
+    return welcome.max_message
+
+
+def too_large(length: int, limit: int) -> MessageTooLarge:
+    """Return the error of a message of so many bytes."""
+    return MessageTooLarge(f"a message has {limit} bytes at most, this has {length}; send it in parts")
+
+
+def has_been_left(membership: Membership) -> NotAMember:
+    """Return the error of a call to a room that has been left."""
+    return NotAMember(f"you are not in {membership.shown} any more: join it again")
