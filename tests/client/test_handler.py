@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from asyncio import CancelledError
 from collections.abc import Callable
 from functools import partial
 from threading import Event, Thread
@@ -62,18 +62,21 @@ def test_a_handler_that_raises_is_heard_where_the_block_is_left(broker: Broker, 
     assert failed.value.__cause__.args == ("one",)
 
 
-def test_a_handler_that_calls_exit_is_heard_and_goes_on(broker: Broker, connect: Connect, name: str) -> None:
+@pytest.mark.parametrize("raised", [SystemExit, CancelledError, KeyboardInterrupt])
+def test_a_handler_that_raises_what_ends_a_thread_or_a_task_is_heard_and_goes_on(
+    broker: Broker, connect: Connect, name: str, raised: type[BaseException]
+) -> None:
     heard: list[Any] = []
 
     def leaving(event: zchat.Event) -> None:
         heard.append(event)
-        sys.exit("enough")
+        raise raised("enough")
 
     bob = zchat.Client(broker.url, user="bob", on_event=leaving)
     bob.join(name)
     connect("alice").join(name).send_many(["one", "two"])
     eventually(lambda: len(heard) >= 2, "the handler goes on")
-    with pytest.raises(zchat.HandlerFailed, match="SystemExit"), bob:
+    with pytest.raises(zchat.HandlerFailed, match=raised.__name__), bob:
         pass
 
 

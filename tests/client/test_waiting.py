@@ -12,7 +12,8 @@ import zchat
 from tests.client.driver import Connect
 from tests.mortal import Mortal
 from tests.running import DEADLINE, eventually
-from zchat.client.waiting import Stream
+from zchat.client.waiting import Deadline, Stream, ThreadWaits, finish
+from zchat.protocol.steps import Steps
 
 # -- reading ---------------------------------------------------------------------------------------
 
@@ -91,3 +92,44 @@ def test_the_last_answer_may_come_just_before_one_waits_for_it(
 
     monkeypatch.setattr(Stream, "wait", late)
     assert room.send_many(["one", "two", "three"], timeout=timeout) == 3
+
+
+# -- steps -----------------------------------------------------------------------------------------
+
+
+def test_steps_are_carried_out_in_order_and_return_what_they_return() -> None:
+    def steps() -> Steps[list[str]]:
+        return [(yield lambda: "one"), (yield lambda: "two")]
+
+    assert finish(steps()) == ["one", "two"]
+
+
+@pytest.mark.parametrize("raised", [zchat.DeadlineExceeded("late"), KeyboardInterrupt()])
+def test_what_ends_a_wait_is_raised_in_the_steps_and_then_by_the_call(raised: BaseException) -> None:
+    cleaned: list[BaseException] = []
+
+    def wait() -> None:
+        raise raised
+
+    def steps() -> Steps[None]:
+        try:
+            yield wait
+        except BaseException as error:
+            cleaned.append(error)
+            raise
+
+    with pytest.raises(type(raised)):
+        finish(steps())
+    assert cleaned == [raised]
+
+
+def test_of_threads_that_take_turns_the_next_goes_on_when_one_ends() -> None:
+    turns = ThreadWaits.turns()
+    first, second = turns(), turns()
+    first.take(Deadline(0), "joining")
+    with pytest.raises(zchat.DeadlineExceeded, match="joining: another join or leave took more than 0 s"):
+        second.take(Deadline(0), "joining")
+    second.end()
+    first.end()
+    second.take(Deadline(0), "joining")
+    second.end()

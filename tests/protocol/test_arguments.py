@@ -67,3 +67,24 @@ def test_a_client_is_given_one_address_or_several() -> None:
     assert arguments.check_urls(("tcp://a:1", "tcp://b:1")) == ["tcp://a:1", "tcp://b:1"]
     with pytest.raises(UsageError, match="at least one broker"):
         arguments.check_urls([])
+
+
+@pytest.mark.parametrize("wrong", [None, b"tcp://a:1", 5, [b"tcp://a:1"], ["tcp://a:1", None]])
+def test_an_address_is_text(wrong: Any) -> None:
+    with pytest.raises(UsageError, match="address"):
+        arguments.check_urls(wrong)
+
+
+def test_a_handler_can_be_called() -> None:
+    arguments.check_handler(print)
+    with pytest.raises(UsageError, match="on_event is a function"):
+        arguments.check_handler(5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("wrong", ["hello", b"hello", None, 5])
+def test_one_text_is_not_many_messages(wrong: Any) -> None:
+    several: list[Any] = [[], (), {"a": 1}, iter("hello"), range(3)]
+    for bodies in several:
+        arguments.check_bodies(bodies)
+    with pytest.raises(UsageError, match=r"send_many is given a list of bodies.* not one"):
+        arguments.check_bodies(wrong)

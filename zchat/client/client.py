@@ -19,6 +19,7 @@ from zchat.messages import Member, Message, Position, RoomInfo, Stats
 from zchat.protocol import steps
 from zchat.protocol.arguments import (
     check_finite_timeout,
+    check_handler,
     check_number,
     check_timeout,
     check_urls,
@@ -73,6 +74,8 @@ class Client(BaseClient):
         user = check_user(_login() if user is None else user)
         seconds = check_finite_timeout("connecting", timeout)
         check_number("high_water_mark", high_water_mark)
+        if on_event is not None:
+            check_handler(on_event)
         kept = Invitations(wanted=invitations)
         link = ClientLink(urls, user, seconds, high_water_mark, EventQueue(), kept.receive)
         super().__init__(link)

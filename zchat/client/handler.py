@@ -89,7 +89,7 @@ class Handler:
                 return
             try:
                 self._on_event(event)
-            except (Exception, SystemExit) as error:  # which would end this thread without a word
+            except BaseException as error:  # SystemExit or CancelledError would end this thread without a word
                 if self._link.closed and isinstance(error, UsageError):
                     log.info("no more events: %s", error)  # it uses the client, which is closed
                     return

@@ -6,7 +6,7 @@ from zchat.client.waiting import Stream
 
 
 class Progress:
-    """Follow a `Room.send_many` that it is given to, the latest of several. Any thread may look."""
+    """Follow a `Room.send_many` that it is given to, the latest of several. Any thread may ask."""
 
     def __init__(self) -> None:
         self._stream = Stream()
@@ -36,7 +36,7 @@ class Progress:
     def settle(self, timeout: float | None) -> bool:
         """Wait, after `send_many` has ended, for the answers that it left behind; True if all have come.
 
-        `timeout` is in seconds, 0 for a look, None for ever. It returns at once when they can't come any more.
+        `timeout` is in seconds, 0 to return at once, None for no limit. It returns at once when none can come any more.
 
         Raises:
             UsageError: the timeout is wrong.

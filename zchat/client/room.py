@@ -12,7 +12,7 @@ from zchat.client.progress import Progress, follow
 from zchat.client.waiting import Deadline, Letter, Stream, finish
 from zchat.messages import Member, Message
 from zchat.protocol import steps
-from zchat.protocol.arguments import check_timeout
+from zchat.protocol.arguments import check_bodies, check_timeout
 from zchat.protocol.face import BaseRoom
 from zchat.protocol.membership import Membership
 
@@ -67,6 +67,7 @@ class Room(BaseRoom):
             the others never will be.
         """
         timeout = check_timeout(timeout)
+        check_bodies(bodies)
         self._link.check()
         stream = Stream()
         if progress is not None:

@@ -1,12 +1,14 @@
-"""Checks of what an application passes to a call: names, numbers, positions, timeouts, addresses."""
+"""Checks of what an application passes to a call: names, numbers, positions, timeouts, addresses, bodies, handlers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import inf
+from typing import Any
 
 from zchat.direct import wire_name
 from zchat.errors import UsageError
+from zchat.events import Event
 from zchat.messages import Position
 from zchat.names import DIRECT, check_name
 from zchat.wire.limits import MAX_INT
@@ -98,9 +100,34 @@ def check_urls(url: str | Sequence[str]) -> list[str]:
     """Return the addresses of the brokers that a client may connect to, in turn. Any thread.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is none, or one is no text.
     """
+    given: object = url
+    if isinstance(given, bytes | bytearray) or not isinstance(given, Iterable):
+        raise UsageError(f"a client is given the address of a broker, or several, not {given!r}")
     urls = [url] if isinstance(url, str) else list(url)
     if not urls:
         raise UsageError("a client needs the address of at least one broker")
+    if wrong := [each for each in urls if not isinstance(each, str)]:
+        raise UsageError(f"a broker's address is text, not {wrong[0]!r}")
     return urls
+
+
+def check_handler(on_event: Callable[[Event], object]) -> None:
+    """Check what is to be called with events. Any thread.
+
+    Raises:
+        UsageError: it can't be called.
+    """
+    if not callable(on_event):
+        raise UsageError(f"on_event is a function that is called with each event, not {on_event!r}")
+
+
+def check_bodies(bodies: Iterable[Any]) -> None:
+    """Check what is to be sent as many messages. Any thread.
+
+    Raises:
+        UsageError: it is one text, whose characters would be the messages, or nothing that can be gone through.
+    """
+    if isinstance(bodies, str | bytes | bytearray) or not isinstance(bodies, Iterable):
+        raise UsageError(f"send_many is given a list of bodies, or another iterable, not one {type(bodies).__name__}")
