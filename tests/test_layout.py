@@ -37,6 +37,8 @@ WITHOUT_IO = [
     "zchat/protocol/core.py",
     "zchat/protocol/heartbeat.py",
     "zchat/protocol/requests.py",
+    "zchat/protocol/reconnect.py",
+    "zchat/protocol/roster.py",
     "zchat/protocol/send_queues.py",
     "zchat/protocol/room_state.py",
     "zchat/wire/limits.py",

@@ -291,7 +291,7 @@ def test_in_the_end_every_picture_is_the_brokers(acts: list[tuple[str, int, int]
         elif kind == "type":
             client.core.typing(client.membership, bool(count), net.now)
         elif kind == "mark":
-            client.core.mark(client.membership, count)
+            client.core.mark_read(client.membership, count)
             marks[index] = max(marks[index], count)
         elif kind == "broker":
             net.broker(count)

@@ -233,7 +233,7 @@ def test_a_turn_of_the_client_takes_a_bounded_number_of_frames() -> None:
 
     turns: Any = receiver.Receiver.__new__(receiver.Receiver)
     turns._dealer, turns.core = Connection(), Core()
-    assert turns._receive(0.0, receiver.TURN_FRAMES)
+    assert turns._receive(0.0)
     assert turns.core.taken == receiver.TURN_FRAMES
 
 

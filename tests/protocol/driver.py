@@ -95,7 +95,7 @@ class FakeFeed:
     def __init__(self) -> None:
         self.membership: Membership | None = None
         self.told = 0
-        self.roster = Roster(self.tell)
+        self.roster = Roster(self.tell, nullcontext())
         self.notices: list[Push | GapNotice] = []
         self.cursor = Cursor(nullcontext())
         self.begun = 0

@@ -65,7 +65,7 @@ def test_a_read_mark_is_a_number(joined: Joined, wrong: Any) -> None:
 
 
 def test_a_read_mark_that_was_refused_is_reported_by_the_next_call_once(joined: Joined) -> None:
-    joined.inbox.roster.unmarked(Busy("later"))
+    joined.inbox.roster.mark_refused(Busy("later"))
     with pytest.raises(Busy):
         joined.room.mark_read(3)
     joined.room.mark_read(3)

@@ -14,7 +14,7 @@ from zchat.client.inbox import Inbox
 from zchat.events import MemberJoined, MemberLeft, Typing
 from zchat.messages import GapReason, Message
 from zchat.protocol.membership import Membership
-from zchat.protocol.room_state import MARK_AGAIN
+from zchat.protocol.room_state import READ_MARK_AGAIN
 from zchat.protocol.roster import RETURN_SECONDS
 from zchat.wire.limits import TYPING_EVERY
 from zchat.wire.notices import PersonEntry, Push
@@ -142,7 +142,7 @@ def test_typing_without_a_connection_or_in_a_room_that_was_left_comes_to_nothing
 def test_marks_are_conflated_while_one_is_on_its_way(wire: Wire) -> None:
     _, membership = wire.join()
     for seq in (3, 5, 4, 9, 8):
-        wire.core.mark(membership, seq)
+        wire.core.mark_read(membership, seq)
     first = own_mark(wire)
     assert first[2:] == ["General", 3]
     wire.ok(first, 3)
@@ -155,9 +155,9 @@ def test_marks_are_conflated_while_one_is_on_its_way(wire: Wire) -> None:
 
 def test_a_mark_without_an_answer_is_sent_again_once_the_room_is_joined_again(wire: Wire) -> None:
     _, membership = wire.join()
-    wire.core.mark(membership, 3)
+    wire.core.mark_read(membership, 3)
     wire.come_back()
-    wire.core.mark(membership, 5)
+    wire.core.mark_read(membership, 5)
     assert wire.commands("mark") == []
     return_to(wire, membership)
     assert own_mark(wire)[2:] == ["General", 5]
@@ -173,7 +173,7 @@ def return_to(wire: Wire, membership: Membership, *, gap: bool = False) -> None:
 @pytest.mark.parametrize("reason", [GapReason.RESET, GapReason.TAIL_LOST])
 def test_a_mark_of_a_log_that_is_no_more_is_dropped(wire: Wire, reason: str) -> None:
     _, membership = wire.join()
-    wire.core.mark(membership, 3)
+    wire.core.mark_read(membership, 3)
     wire.come_back()
     return_to(wire, membership, gap=True)
     wire.say("gap", "General", 78, 0, 9, reason)
@@ -183,7 +183,7 @@ def test_a_mark_of_a_log_that_is_no_more_is_dropped(wire: Wire, reason: str) -> 
 
 def test_a_mark_waits_until_it_is_known_that_messages_were_only_trimmed(wire: Wire) -> None:
     _, membership = wire.join()
-    wire.core.mark(membership, 3)
+    wire.core.mark_read(membership, 3)
     wire.come_back()
     return_to(wire, membership, gap=True)
     assert wire.commands("mark") == []
@@ -193,7 +193,7 @@ def test_a_mark_waits_until_it_is_known_that_messages_were_only_trimmed(wire: Wi
 
 def test_a_mark_in_a_room_that_is_left_before_its_log_is_known_is_dropped(wire: Wire) -> None:
     _, membership = wire.join()
-    wire.core.mark(membership, 3)
+    wire.core.mark_read(membership, 3)
     wire.come_back()
     return_to(wire, membership, gap=True)
     wire.core.leave(membership, FakeCall())
@@ -203,7 +203,7 @@ def test_a_mark_in_a_room_that_is_left_before_its_log_is_known_is_dropped(wire: 
 
 def test_a_mark_that_the_broker_has_no_place_for_is_sent_again_later(wire: Wire) -> None:
     feed, membership = wire.join()
-    wire.core.mark(membership, 3)
+    wire.core.mark_read(membership, 3)
     wire.core.tick(wire.now)
     wire.refuse(own_mark(wire), errors.Busy("too many marks"))
     start = wire.now
@@ -213,7 +213,7 @@ def test_a_mark_that_the_broker_has_no_place_for_is_sent_again_later(wire: Wire)
         wire.say("pong", 1000)
         wire.core.tick(wire.now)
         again = wire.commands("mark")
-    assert wire.now - start == pytest.approx(MARK_AGAIN)
+    assert wire.now - start == pytest.approx(READ_MARK_AGAIN)
     assert feed.roster.refusal() is None
     wire.ok(again[0], 3)
     assert not wire.core._pending
@@ -221,18 +221,18 @@ def test_a_mark_that_the_broker_has_no_place_for_is_sent_again_later(wire: Wire)
 
 def test_a_mark_that_is_refused_for_good_is_told_and_not_sent_again(wire: Wire) -> None:
     feed, membership = wire.join()
-    wire.core.mark(membership, 3)
+    wire.core.mark_read(membership, 3)
     wire.refuse(own_mark(wire), errors.NoSuchRoom("there is no General"))
     assert isinstance(feed.roster.refusal(), errors.NoSuchRoom)
     assert not wire.core._pending
-    wire.core.mark(membership, 4)
+    wire.core.mark_read(membership, 4)
     assert own_mark(wire)[3] == 4
 
 
 def test_close_waits_for_a_mark(wire: Wire) -> None:
     _, membership = wire.join()
-    wire.core.mark(membership, 3)
-    wire.core.mark(membership, 4)
+    wire.core.mark_read(membership, 3)
+    wire.core.mark_read(membership, 4)
     wire.core.close(wire.now + 5)
     wire.ok(own_mark(wire), 3)
     assert wire.core.state.value == "closing"
@@ -242,7 +242,7 @@ def test_close_waits_for_a_mark(wire: Wire) -> None:
 
 def test_close_tries_a_mark_that_the_broker_had_no_place_for_once_more(wire: Wire) -> None:
     feed, membership = wire.join()
-    wire.core.mark(membership, 3)
+    wire.core.mark_read(membership, 3)
     wire.refuse(own_mark(wire), errors.Busy("too many marks"))
     wire.core.close(wire.now + 5)
     wire.refuse(own_mark(wire), errors.Busy("too many marks"))
@@ -253,7 +253,7 @@ def test_close_tries_a_mark_that_the_broker_had_no_place_for_once_more(wire: Wir
 def test_a_room_that_was_left_is_marked_all_the_same(wire: Wire) -> None:
     _, membership = wire.join()
     wire.core.leave(membership, FakeCall())
-    wire.core.mark(membership, 3)
+    wire.core.mark_read(membership, 3)
     wire.come_back()
     assert own_mark(wire)[2:] == ["General", 3]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -25,7 +26,7 @@ class Seen(Roster):
 
     def __init__(self) -> None:
         self.calls = 0
-        super().__init__(self._count)
+        super().__init__(self._count, nullcontext())
         self.begin(ROOM, "alice")
 
     def _count(self) -> None:
@@ -97,7 +98,7 @@ def test_who_leaves_while_typing_has_ended_that_first(roster: Seen) -> None:
 
 
 def test_of_the_own_user_only_a_mark_that_another_session_moved_is_told(roster: Seen) -> None:
-    roster.marked(5)
+    roster.marked_read(5)
     for own in (person("alice", typing=True), person("alice", mark=5), None, person("alice", mark=5)):
         roster.change(alice=own)
     assert (roster.take(), roster.calls) == ([], 0)
@@ -213,7 +214,7 @@ def test_the_first_names_after_a_crowd_was_joined_tell_nothing() -> None:
 
 def test_why_a_mark_was_not_stored_is_told_once(roster: Seen) -> None:
     error = Busy("too many marks")
-    roster.unmarked(error)
+    roster.mark_refused(error)
     assert roster.refusal() is error
     assert roster.refusal() is None
 

@@ -8,8 +8,8 @@ import pytest
 
 from tests.protocol.driver import FakeBatch, Wire
 from zchat import errors
-from zchat.protocol.core import RETRY_MAX
 from zchat.protocol.send_queue import BLOCKS_IN_FLIGHT
+from zchat.protocol.send_queues import RESUME_AFTER
 from zchat.wire.blocks import check_bodies
 from zchat.wire.limits import MAX_BLOCK_BYTES, MAX_BLOCK_MESSAGES, MAX_NESTED
 from zchat.wire.values import array_header
@@ -161,7 +161,7 @@ def test_a_block_sent_again_that_is_put_off_is_sent_once_more_as_it_was(wire: Wi
     wire.core.offer("General", FakeBatch("later"))
     assert wire.commands() == [], "it waits a while"
     due = wire.core.tick(wire.now)
-    assert due <= wire.now + RETRY_MAX
+    assert due <= wire.now + RESUME_AFTER
     wire.now = due
     wire.core.tick(wire.now)
     again = wire.commands()
@@ -315,11 +315,11 @@ def test_a_refused_block_uses_up_no_number_and_those_behind_it_go_out_again_in_o
 
 def test_what_the_broker_puts_off_is_sent_again_in_time_whatever_was_due_before(wire: Wire) -> None:
     wire.join()
-    assert wire.core.tick(wire.now) > wire.now + RETRY_MAX, "a ping comes later"
+    assert wire.core.tick(wire.now) > wire.now + RESUME_AFTER, "a ping comes later"
     wire.core.offer("General", FakeBatch("one"))
     [send] = wire.commands("send")
     wire.refuse(send, errors.Closing("the broker is about to stop"))
-    assert wire.pass_time(lambda: bool(wire.commands("send"))) <= RETRY_MAX + 0.01
+    assert wire.pass_time(lambda: bool(wire.commands("send"))) <= RESUME_AFTER + 0.01
 
 
 def test_what_was_in_flight_behind_a_refused_part_of_the_same_batch_is_not_sent_again(wire: Wire) -> None:

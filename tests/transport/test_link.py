@@ -49,10 +49,10 @@ class Driven(Link):
         while not until():
             assert time.monotonic() < deadline
             for dealer in list(self.watched):
-                if int(dealer.socket.get(zmq.EVENTS)) & zmq.POLLIN:
-                    self._receive(time.monotonic(), 4)
-                if self._dealer is dealer:
-                    self._broken(dealer, 4)
+                while self._dealer is dealer and int(dealer.socket.get(zmq.EVENTS)) & zmq.POLLIN:
+                    self.core.receive(dealer.socket.recv(zmq.NOBLOCK), time.monotonic())
+                if self._dealer is dealer and self.greetings:
+                    self._fault = dealer.broken()
             if self._fault:
                 fault, self._fault = self._fault, ""
                 self.core.lost(fault)

@@ -79,8 +79,9 @@ class Inbox:
         self._arrived = arrived  # called for each notification, and when the roster has something to tell
         self._credit = credit  # called when credit is due
         self._mark = mark  # called with the seq up to which a room that keeps its mark by itself is read
-        self.cursor = Cursor(threading.Lock())
-        self.roster = Roster(lambda: arrived(self))
+        lock = threading.Lock()
+        self.cursor = Cursor(lock)
+        self.roster = Roster(lambda: arrived(self), lock)
         self.room = ""  # what the application calls it
         self.keeps_mark = False  # mark the room as read by itself
         self.left = False  # the application has left the room

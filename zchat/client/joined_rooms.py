@@ -79,7 +79,7 @@ class JoinedRooms(Generic[R]):
     def inbox(self, *, invited: bool) -> Inbox:
         """Return what takes a room's notifications; `invited`: it keeps the room's read mark by itself."""
         do, core = self.link.do, self.link.core
-        inbox = Inbox(self.link.events.arrived, partial(do, core.credit), partial(do, core.mark))
+        inbox = Inbox(self.link.events.arrived, partial(do, core.credit), partial(do, core.mark_read))
         inbox.keeps_mark = invited
         self.link.events.inboxes.append(inbox)
         return inbox

@@ -207,7 +207,7 @@ class BaseRoom:
         if refused is not None:
             raise fresh(refused)
         if seq > 0:
-            link.do(link.core.mark, self._membership, seq)
+            link.do(link.core.mark_read, self._membership, seq)
 
     def _encode(self, body: Any) -> bytes:
         """Return a body as it is sent; raises UsageError, MessageTooLarge or NotAMember."""

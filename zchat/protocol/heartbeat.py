@@ -7,23 +7,25 @@ STALL = 1.0
 
 
 class Heartbeat:
-    """Keep when something was heard and said; times in seconds, as they are given.
-
-    `judge_from`: silence is judged from then on, because this process stood still.
-    """
+    """When something was heard and said over a connection. Times are in seconds, as they are given."""
 
     __slots__ = ("_due", "_every", "_ping_at", "_silence", "heard", "judge_from", "said")
 
     def __init__(self) -> None:
-        self.heard = self.said = self.judge_from = 0.0
-        self._due = self._ping_at = self._every = self._silence = 0.0
+        self.heard = 0.0  # when the broker was heard last
+        self.said = 0.0  # when something was sent last
+        self.judge_from = 0.0  # silence is judged from then on, because this process stood still
+        self._due = 0.0  # when the next tick was due
+        self._ping_at = 0.0
+        self._every = 0.0  # seconds without a word of either side after which to ping
+        self._silence = 0.0  # seconds of silence that end a connection
 
     def start(self, now: float) -> None:
         """Begin with a fresh connection."""
         self.heard = self._due = now
 
     def opened(self, now: float, every: float, silence: float) -> None:
-        """Ping when nothing was heard or said for `every` seconds, and stand no silence of `silence` seconds."""
+        """Ping if nothing was heard or said for `every` seconds; `silence` seconds end the connection."""
         self.said = now
         self._every = every
         self._silence = silence
@@ -33,13 +35,13 @@ class Heartbeat:
         """Ping again when the broker asks for it: silent clients ping together, which is cheaper for it."""
         self._ping_at = now + seconds
 
-    def look(self, now: float) -> None:
-        """Take note of the time; if that is late, nobody's silence counts for a while."""
+    def tick(self, now: float) -> None:
+        """Record the time; if that is late, nobody's silence counts for a while."""
         if now > self._due + STALL:
             self.judge_from = now + STALL
 
-    def until(self, due: float) -> float:
-        """Take note that the next look is due at `due`, and return it."""
+    def due_at(self, due: float) -> float:
+        """Record when the next tick is due, and return it."""
         self._due = due
         return due
 
@@ -50,11 +52,11 @@ class Heartbeat:
 
     @property
     def due(self) -> float:
-        """Return when to look again."""
+        """Return when to ping or to judge silence."""
         return min(self._ping_at, self.lost_at)
 
     def ping(self, now: float) -> bool:
-        """Tell whether to ping now."""
+        """Return whether to ping now."""
         if now < self._ping_at:
             return False
         silent_since = min(self.heard, self.said)

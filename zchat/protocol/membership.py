@@ -5,34 +5,10 @@ from __future__ import annotations
 from math import inf
 from typing import Protocol
 
-from zchat.errors import Refused, ZchatError
+from zchat.errors import ZchatError
 from zchat.protocol.cursor import Cursor
-from zchat.wire.notices import GapNotice, PersonEntry, Push
-
-
-class View(Protocol):
-    """Hold a room's state as the application sees it."""
-
-    def begin(self, room: str, user: str) -> None:
-        """Take note that `user` has joined the room, or joined it again: the next update is the first of a join."""
-
-    def named(self, whole: bool, members: int, people: dict[str, PersonEntry | None], now: float) -> None:
-        """Take who is here, by folded names: all of them if `whole`, else what has changed (None: gone)."""
-
-    def crowded(self, members: int, typing: int, caught_up: int) -> None:
-        """Take the counts of a room with too many members to name."""
-
-    def marked(self, seq: int) -> None:
-        """Take note that this session is who marks the room as read up to there."""
-
-    def unmarked(self, error: Refused) -> None:
-        """Take note that the broker will not store a mark, and why."""
-
-    def expire(self, now: float) -> float:
-        """Have those gone who did not come back in time; returns when to call again, infinity for never."""
-
-    def lost(self) -> None:
-        """Take note that the connection is lost."""
+from zchat.protocol.roster import Roster
+from zchat.wire.notices import GapNotice, Push
 
 
 class Feed(Protocol):
@@ -43,8 +19,8 @@ class Feed(Protocol):
         """Return how far the room is read."""
 
     @property
-    def roster(self) -> View:
-        """Return what takes the room's state."""
+    def roster(self) -> Roster:
+        """Return who is here."""
 
     def begin(self, membership: Membership) -> None:
         """Record that the room is joined, or joined again; comes before what it is sent."""

@@ -1,4 +1,4 @@
-"""What the client's core meets at its edges: what it needs from outside, and who waits for it there."""
+"""The edges of the client's core: what it needs from outside, and the calls that wait for it there."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from zchat.wire.replies import Welcome
 
 
 class Call(Protocol):
-    """Wait for an answer, somewhere outside the core."""
+    """A caller that waits for an answer, somewhere outside the core."""
 
-    withdrawn: bool
+    withdrawn: bool  # it waits no longer
 
     def resolve(self, result: Any) -> bool:
-        """Take the answer; False if nobody waits for it any more."""
+        """Take the answer; False if the caller waits no longer."""
 
     def fail(self, error: Exception) -> None:
         """Take the reason why there is none."""
@@ -28,10 +28,10 @@ class Port(Protocol):
         """Send one frame over the connection that there is."""
 
     def opened(self, welcome: Welcome) -> None:
-        """Take note that the broker has answered the greeting, the first or a later one."""
+        """Record that the broker has answered the greeting, the first or a later one."""
 
     def invited(self, room: str, user: str, position: Position) -> None:
-        """Take note that `user` has written in a direct room that isn't joined, to be read behind `position`."""
+        """Record that `user` has written in a direct room that isn't joined, to be read after `position`."""
 
     def lost(self, error: ZchatError, was_open: bool) -> None:
         """Record that the connection is given up: nothing is sent until the next, nothing heard.
@@ -43,11 +43,11 @@ class Port(Protocol):
         """Open a fresh connection in place of the one given up; the greeting is sent next."""
 
     def ended(self, error: ZchatError | None) -> None:
-        """Take note that it is all over: as asked (None), or why."""
+        """Record that it is all over: as asked (None), or why."""
 
 
 class Chance(Protocol):
-    """Give random numbers: a `random.Random`."""
+    """A source of random numbers: a `random.Random`."""
 
     def uniform(self, a: float, b: float, /) -> float:
         """Return a number from `a` to `b`."""

@@ -1,4 +1,4 @@
-"""The requests of the client's core: those that wait for a place, and those without an answer yet."""
+"""The numbered questions of the client's core: those that wait for a place, and those without an answer yet."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ Special: TypeAlias = Callable[[Any, errors.Refused | None], None]
 
 
 class Request(NamedTuple):
-    """Hold a question: `done` makes the call's result of its answer, `special` takes it for the core itself."""
+    """A question to the broker.
+
+    `done` makes the call's result of the reply; `special` takes the reply, or the refusal, for the core itself.
+    """
 
     word: str
     fields: tuple[Any, ...]
@@ -26,40 +29,36 @@ class Request(NamedTuple):
 
     @property
     def withdrawn(self) -> bool:
-        """Tell whether nobody waits for the answer any more."""
+        """Return whether the caller has given up."""
         return self.call is not None and self.call.withdrawn
 
 
 class Nobody:
-    """Stand for a caller that has gone. A call, as `zchat.protocol.port.Call` says."""
+    """A caller that has gone. A call, as `zchat.protocol.port.Call` says."""
 
     withdrawn = False
 
     def resolve(self, result: Any) -> bool:
-        """Take the answer."""
+        """Drop the answer."""
         return True
 
     def fail(self, error: Exception) -> None:
-        """Take the reason why there is none."""
+        """Drop the reason why there is none."""
 
 
 class Requests:
-    """Number requests, and keep them until they are answered."""
+    """The requests of one client, numbered and kept until they are answered."""
 
-    def __init__(self, send: Callable[[bytes], None]) -> None:
-        self._send = send
-        self._out: dict[int, Request] = {}
+    def __init__(self) -> None:
+        self.waiting: deque[Request] = deque()  # for a place
+        self.out: dict[int, Request] = {}  # sent and not answered, by their numbers
         self._number = 0
         self._sweep_at = SWEEP
-        self.waiting: deque[Request] = deque()
-
-    def __len__(self) -> int:
-        return len(self._out)
 
     @property
     def pending(self) -> bool:
-        """Tell whether an answer is awaited by somebody."""
-        return bool(self._out) or any(not request.withdrawn for request in self.waiting)
+        """Return whether an answer is awaited by somebody."""
+        return bool(self.out) or any(not request.withdrawn for request in self.waiting)
 
     def add(self, request: Request) -> None:
         """Have a request wait for a place."""
@@ -68,31 +67,32 @@ class Requests:
             self._sweep_at = max(SWEEP, 2 * len(self.waiting))
         self.waiting.append(request)
 
-    def pump(self, places: int) -> None:
-        """Send what waits, until so many have no answer."""
-        while self.waiting and len(self._out) < places:
+    def next(self) -> bytes | None:
+        """Return the frame of the next request that waits, which is sent now; None if there is none."""
+        while self.waiting:
             request = self.waiting.popleft()
             if not request.withdrawn:
-                self.issue(request)
+                return self.frame(request)
+        return None
 
-    def issue(self, request: Request) -> None:
-        """Send a request at once."""
-        self._send(encode_command(request.word, self.enter(request), *request.fields))
+    def frame(self, request: Request) -> bytes:
+        """Return the frame of a request, which is sent now."""
+        return encode_command(request.word, self.enter(request), *request.fields)
 
     def enter(self, request: Request) -> int:
-        """Return the number under which a request's answer is awaited; the caller sends it."""
+        """Return the number under which a request's answer is awaited; it is sent now."""
         self._number += 1
-        self._out[self._number] = request
+        self.out[self._number] = request
         return self._number
 
     def answered(self, number: int) -> Request | None:
         """Return the request that an answer is to, None if it is awaited no more."""
-        return self._out.pop(number, None)
+        return self.out.pop(number, None)
 
     def put_back(self) -> None:
         """Have calls without an answer asked again; to leave is done by having lost the connection."""
-        again = [request for request in (*self._out.values(), *self.waiting) if request.call is not None]
-        self._out.clear()
+        again = [request for request in (*self.out.values(), *self.waiting) if request.call is not None]
+        self.out.clear()
         self.waiting.clear()
         for request in again:
             assert request.call is not None
@@ -103,8 +103,8 @@ class Requests:
 
     def fail(self, error: errors.ZchatError) -> None:
         """Fail all of them."""
-        failed = [*self._out.values(), *self.waiting]
-        self._out.clear()
+        failed = [*self.out.values(), *self.waiting]
+        self.out.clear()
         self.waiting.clear()
         for request in failed:
             if request.call is not None:

@@ -1,16 +1,17 @@
-"""A room's state as the client knows it: the latest values, and what the application was told of them.
+"""Who is in a room as the client knows it: the latest values, and which of them the application knows.
 
-The application is told the difference between the two when it takes events: however much has
-happened meanwhile, there is no more of it than the room has people.
+Events are the difference between the two, made when they are taken: however much has happened
+meanwhile, there are no more of them than the room has people.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from math import inf
+from typing import Any
 
 from zchat.errors import Refused
 from zchat.events import Crowd, Event, Invited, MemberJoined, MemberLeft, ReadMark, Typing
@@ -20,47 +21,51 @@ from zchat.wire.notices import PersonEntry
 log = logging.getLogger("zchat.client")
 
 RETURN_SECONDS = 3.0
-"""Seconds that who was here before a lost connection still counts as here after it: a broker that was
+"""Seconds that a user who was here before a lost connection still counts as here after it: a broker that was
 started again takes some time to see its members come back."""
 
 
 class Roster:
-    """Hold a room's state; `changed` is called when there is something to tell. Any thread may call.
+    """Who is in a room, who is typing and how far each has read; and what was told of it.
 
-    `members` is how many users are here, 0 until the broker has told.
+    `changed` is called when there is something to tell. `lock` guards everything: the face gives one, or nothing that
+    locks if all of this is called in one thread.
     """
 
-    def __init__(self, changed: Callable[[], None]) -> None:
+    def __init__(self, changed: Callable[[], None], lock: AbstractContextManager[Any]) -> None:
         self._changed = changed
-        self._lock = threading.Lock()
-        self._room = ""
-        self._own = ""
-        self._own_mark = 0
-        self._first = True
-        self._begun = False
-        self.members = 0
-        self._people: dict[str, PersonEntry] = {}
+        self._lock = lock
+        self._room = ""  # what the application calls it
+        self._own = ""  # the own user, folded
+        self._own_read_mark = 0  # up to where this session has marked the room as read
+        self._first = True  # the next update is the first of a join
+        self._begun = False  # there were names once
+        self.members = 0  # how many users are here, 0 until the broker has told
+        self._people: dict[str, PersonEntry] = {}  # by their folded names
         self._before: dict[str, PersonEntry | None] = {}  # of those who have changed: what the application knows
-        self._missing: set[str] = set()
+        self._missing: set[str] = set()  # here before a lost connection, and not back yet
         self._missing_until = inf
-        self._crowd: Crowd | None = None
+        self._crowd: Crowd | None = None  # in place of names: too many are here
         self._crowd_told: Crowd | None = None
         self._crowd_over: Crowd | None = None  # what ends the typing of a crowd that is none any more
         self._invited: Invited | None = None
         self._untaken: list[Event] = []
         self._refused: Refused | None = None
 
-    # -- the receive thread ------------------------------------------------------------------------
+    # -- what drives the core ----------------------------------------------------------------------
 
     def begin(self, room: str, user: str) -> None:
-        """See `zchat.protocol.membership.View`."""
+        """Record that `user` has joined the room, or joined it again: the next update is the first of a join."""
         with self._lock:
             self._room = room
             self._own = fold(user)
             self._first = True
 
     def named(self, whole: bool, members: int, people: dict[str, PersonEntry | None], now: float) -> None:
-        """See `zchat.protocol.membership.View`. The first names tell nothing: that is how the room was found."""
+        """Take who is here, by folded names: all of them if `whole`, else what has changed (None: gone).
+
+        The first names make no events: that is how the room was found.
+        """
         with self._lock:
             if self._crowd_told is not None and self._crowd_told.typing:
                 self._crowd_over = replace(self._crowd_told, members=members, typing=0)
@@ -82,7 +87,7 @@ class Roster:
         self._tell()
 
     def crowded(self, members: int, typing: int, caught_up: int) -> None:
-        """See `zchat.protocol.membership.View`. Whoever was named stays as he was, until there are names again."""
+        """Take the counts of a room with too many members to name; names stay until there are new ones."""
         with self._lock:
             self._stop_typing()
             self._missing.clear()
@@ -93,18 +98,18 @@ class Roster:
             self.members = members
         self._tell()
 
-    def marked(self, seq: int) -> None:
-        """See `zchat.protocol.membership.View`."""
+    def marked_read(self, seq: int) -> None:
+        """Record that it is this session which marks the room as read up to there."""
         with self._lock:
-            self._own_mark = seq
+            self._own_read_mark = seq
 
-    def unmarked(self, error: Refused) -> None:
-        """See `zchat.protocol.membership.View`."""
+    def mark_refused(self, error: Refused) -> None:
+        """Record that the broker will not store a read mark, and why."""
         log.warning("%s could not be marked as read: %s", self._room, error)
         self._refused = error
 
     def expire(self, now: float) -> float:
-        """See `zchat.protocol.membership.View`."""
+        """Have those gone who did not come back in time; returns when to call again, infinity for never."""
         if now >= self._missing_until:
             with self._lock:
                 self.members -= len(self._missing)
@@ -116,14 +121,14 @@ class Roster:
         return self._missing_until
 
     def lost(self) -> None:
-        """See `zchat.protocol.membership.View`."""
+        """Record that the connection is lost: nobody is typing."""
         with self._lock:
             self._stop_typing()
             self._missing_until = inf
         self._tell()
 
     def invited(self, user: str) -> None:
-        """Tell, before anything else, that the room was joined because `user` has written there."""
+        """Report, before anything else, that the room was joined because `user` has written there."""
         with self._lock:
             self._invited = Invited(self._room, user)
         self._tell()
@@ -132,13 +137,13 @@ class Roster:
 
     @property
     def waiting(self) -> bool:
-        """Tell whether `take` may find something."""
+        """Return whether `take` may find something."""
         return bool(
             self._untaken or self._invited or self._before or self._crowd_over or self._crowd != self._crowd_told
         )
 
     def take(self) -> list[Event]:
-        """Return what the application hasn't been told, and count it as told."""
+        """Return what the application doesn't know yet, and count it as known."""
         with self._lock:
             if self._untaken:
                 events, self._untaken = self._untaken, []
@@ -157,12 +162,12 @@ class Roster:
             return events
 
     def put_back(self, events: list[Event]) -> None:
-        """Keep what was taken and not told after all."""
+        """Keep what was taken and not used after all."""
         with self._lock:
             self._untaken = events
 
     def refusal(self) -> Refused | None:
-        """Return, once, why the broker would not store a mark."""
+        """Return, once, why the broker would not store a read mark."""
         refused, self._refused = self._refused, None
         return refused
 
@@ -184,8 +189,8 @@ class Roster:
             self._people[key] = person
 
     def _moved_elsewhere(self, was: PersonEntry | None, now: PersonEntry | None) -> bool:
-        """Tell whether the own user's mark was moved by another session."""
-        return was is not None and now is not None and now.read_mark > max(was.read_mark, self._own_mark)
+        """Return whether the own user's read mark was moved by another session."""
+        return was is not None and now is not None and now.read_mark > max(was.read_mark, self._own_read_mark)
 
     def _stop_typing(self) -> None:
         for key, person in self._people.items():

@@ -1,4 +1,4 @@
-"""A queue: what waits to be sent to one room, and the blocks in flight.
+"""What waits to be sent to one room, and its blocks in flight.
 
 Blocks appear by themselves: whatever waits when there is a place for one goes into it. A block
 keeps its number and its bytes while its fate is unknown: after a lost connection it is sent again
@@ -27,41 +27,37 @@ SWEEP = 64
 
 
 class Batch(Protocol):
-    """Hold packed messages that a caller hands over, oldest first, and hear what became of them.
+    """Packed messages that a caller hands over, oldest first.
 
-    Whoever takes a body out of `bodies` decides its fate: once the core has it, it has a number.
-    `queued` tells that the batch stands in its queue. `out`, which only the core changes, counts the
-    bodies that it has and of which nobody knows yet, or ever, whether they are stored. It counts them
-    before it takes them: who has emptied `bodies` finds each body stored, or counted, or never sent.
+    Whichever side removes a body from `bodies` owns its outcome. If the core removed it, it has a number, and a caller
+    that gives up gets `OutcomeUnknown`. If the caller removed it, it was never sent. `out`, which only the core
+    changes, counts the bodies that it has and of which it isn't known yet, or ever, whether they are stored. It counts
+    them before it takes them: a caller that empties `bodies` finds each body stored, or counted, or never sent.
     """
 
     bodies: deque[bytes]
     out: int
-    queued: bool
+    queued: bool  # it stands in its queue
     failed: bool
 
     def stored(self, count: int, first: int, timestamp: int) -> None:
-        """Take note that the next `count` messages are stored, from seq `first` on."""
+        """Record that the next `count` messages are stored, from seq `first` on."""
 
     def fail(self, error: Exception) -> None:
-        """Take the reason why the rest will not be stored, or nobody knows whether it is."""
+        """Record why the rest will not be stored, or why that can't be known."""
 
 
 class OutgoingBlock:
-    """Keep a numbered block in flight: whose messages it is made of, in order.
-
-    `out`: its answer is awaited on this connection. `old`: it was sent over an earlier one and not
-    answered, so it may be stored. `free`: the store has answered that nothing of it is in the log.
-    """
+    """A numbered block in flight."""
 
     __slots__ = ("free", "number", "old", "out", "parts")
 
     def __init__(self, number: int, parts: list[tuple[Batch, list[bytes]]]) -> None:
         self.number = number
-        self.parts = parts
-        self.out = False
-        self.old = False
-        self.free = False
+        self.parts = parts  # the messages that it is made of, in order, each with its batch
+        self.out = False  # its answer is awaited on this connection
+        self.old = False  # it was sent over an earlier one and not answered: it may be stored
+        self.free = False  # the store has answered that nothing of it is in the log
 
     @property
     def count(self) -> int:
@@ -74,20 +70,20 @@ class OutgoingBlock:
         return join_bodies(parts[0][1] if len(parts) == 1 else [body for _, part in parts for body in part])
 
     def stored(self, seq: int, timestamp: int) -> None:
-        """Tell its senders that it is stored, from `seq` on."""
+        """Report to its senders that it is stored, from `seq` on."""
         for batch, bodies in self.parts:
             batch.stored(len(bodies), seq, timestamp)
             batch.out -= len(bodies)
             seq += len(bodies)
 
     def fail(self, error: Exception) -> None:
-        """Tell its senders that it is not stored."""
+        """Report to its senders that it is not stored."""
         for batch, bodies in self.parts:
             batch.out -= len(bodies)
             batch.fail(error)
 
     def fail_unknown(self, room: str, why: ZchatError) -> None:
-        """Tell its senders that nobody knows whether it is stored."""
+        """Report to its senders that it may or may not be stored."""
         for batch, bodies in self.parts:
             messages, way = ("message", "was on its way") if len(bodies) == 1 else ("messages", "were on their way")
             error = OutcomeUnknown(f"{len(bodies)} {messages} to {room} {way} and may or may not be stored: {why}")
@@ -96,12 +92,7 @@ class OutgoingBlock:
 
 
 class SendQueue:
-    """Keep what waits to be sent to a room, and the blocks in flight.
-
-    `shut`: its room is yet to be joined again. `stalled`: the broker has put off blocks that may be
-    stored, or it is going down; whoever looks after the time ends it with `resume`. `back`: the number to go
-    back to once no answer is awaited. `shown`: what the application calls the room.
-    """
+    """The queue of one room's unsent messages, and its blocks in flight."""
 
     __slots__ = (
         "_put_off",
@@ -120,45 +111,35 @@ class SendQueue:
     )
 
     def __init__(self, name: str, shown: str) -> None:
-        self.name = name
-        self.shown = shown
-        self.number = 1
-        self.ready = False
-        self.shut = False
-        self.stalled = False
-        self.back: int | None = None
-        self.batches: deque[Batch] = deque()
-        self.flight: deque[OutgoingBlock] = deque()
-        self.resend: deque[OutgoingBlock] = deque()
-        self.again: deque[tuple[Batch, list[bytes]]] = deque()
-        self._put_off = False
+        self.name = name  # as the broker writes it
+        self.shown = shown  # what the application calls the room
+        self.number = 1  # of the next block
+        self.ready = False  # it waits for its turn: `SendQueues` has it
+        self.shut = False  # its room is yet to be joined again
+        self.stalled = False  # the broker has put off blocks that may be stored, or goes down: `resume` ends it
+        self.back: int | None = None  # the number to go back to once no answer is awaited
+        self.batches: deque[Batch] = deque()  # what isn't numbered yet
+        self.again: deque[tuple[Batch, list[bytes]]] = deque()  # before that: what is to be numbered anew
+        self.resend: deque[OutgoingBlock] = deque()  # before that: what is to be sent again as it was
+        self.flight: deque[OutgoingBlock] = deque()  # in the order of their numbers
+        self._put_off = False  # once no answer is awaited, blocks are sent again as they were
         self._sweep_at = SWEEP
 
     @property
-    def waiting(self) -> bool:
-        """Tell whether there is something to send."""
-        return bool(self.batches or self.again or self.resend)
-
-    @property
     def pending(self) -> bool:
-        """Tell whether somebody waits for what is in the queue, or it may be stored."""
+        """Return whether a caller waits for what is in the queue, or it may be stored."""
         return bool(
             self.flight
             or any(not batch.failed for batch, _ in self.again)
             or any(batch.bodies and not batch.failed for batch in self.batches)
         )
 
-    @property
-    def blocked(self) -> bool:
-        """Tell whether nothing at all can be sent for now; what ends that brings the queue back."""
-        return self.shut or self.stalled or self.back is not None or self._put_off
-
     def add(self, batch: Batch) -> None:
-        """Take a batch in, behind the others."""
+        """Take a batch in, after the others."""
         if len(self.batches) >= self._sweep_at:
             for _ in range(len(self.batches)):
                 other = self.batches.popleft()
-                other.queued = False  # say so, then look once more, as in `take`
+                other.queued = False  # say so, then check once more, as in `_take`
                 if other.bodies and not other.failed:
                     other.queued = True
                     self.batches.append(other)
@@ -166,8 +147,8 @@ class SendQueue:
         self.batches.append(batch)
 
     def next(self) -> OutgoingBlock | None:
-        """Return the next block to send: one that is to be sent again, or a new one; None if there is none."""
-        if self.blocked:
+        """Return the next block to send: one that is to be sent again, or a new one; None if there is none for now."""
+        if self.shut or self.stalled or self._put_off or self.back is not None:
             return None
         if self.resend:
             block = self.resend.popleft()
@@ -226,10 +207,10 @@ class SendQueue:
             batch.out -= wanted - len(taken)
             if taken:
                 parts.append((batch, taken))
-            batch.queued = False  # say so, then look once more: the caller appends, then looks at it
+            batch.queued = False  # say so, then check once more: the caller appends, then checks it
             if batch.bodies:
                 batch.queued = True
-                self.batches.append(batch)  # behind the others: nobody waits for a long one to end
+                self.batches.append(batch)  # after the others: none waits for a long one to end
                 if not taken:
                     break
         return parts
@@ -237,17 +218,17 @@ class SendQueue:
     # -- answers ---------------------------------------------------------------------------------
 
     def overtakes(self, block: OutgoingBlock) -> bool:
-        """Tell whether the answer to an earlier block is still awaited."""
+        """Return whether the answer to an earlier block is still awaited."""
         return self.flight[0] is not block and any(other.out for other in self.flight if other.number < block.number)
 
     def stored(self, block: OutgoingBlock, seq: int, timestamp: int) -> None:
-        """Take note that a block is stored, from `seq` on."""
+        """Record that a block is stored, from `seq` on."""
         self.flight.remove(block)
         block.stored(seq, timestamp)
         self._settle()
 
     def refused(self, block: OutgoingBlock, error: Refused) -> None:
-        """Take the refusal of a block, and find out what it says of the block's fate."""
+        """Take the refusal of a block, and find out what it says of the block's outcome."""
         block.out = False
         if isinstance(error, OutOfOrder):
             due = self.back if error.detail is None else error.detail
@@ -274,7 +255,7 @@ class SendQueue:
             block.fail(error)
             if not isinstance(error, StoreFailed):  # a disk that failed may hold it all the same: its number isn't safe
                 self._go_back(block.number)  # a refused block uses up no number
-        else:  # its number may be used up: what comes behind it finds out
+        else:  # its number may be used up: what comes after it finds out
             self.flight.remove(block)
             block.fail_unknown(self.shown, error)
         self._settle()
@@ -292,7 +273,7 @@ class SendQueue:
             return
         if self.flight and not self.flight[0].free:
             self.stalled = True
-        else:  # what stands behind a block that isn't in the log isn't there either
+        else:  # what comes after a block that isn't in the log isn't there either
             self.again.extendleft(reversed([part for block in self.flight for part in block.parts]))
             self.flight.clear()
             self.resend.clear()
@@ -307,7 +288,7 @@ class SendQueue:
             self._send_again()
 
     def lost(self) -> None:
-        """Take note that the connection is lost: what is in flight may be stored, and is to be sent again."""
+        """Record that the connection is lost: what is in flight may be stored, and is to be sent again."""
         self.back = None
         self.stalled = self._put_off = False
         for block in self.flight:
@@ -320,7 +301,7 @@ class SendQueue:
         self.resend = deque(self.flight)
 
     def fail(self, error: ZchatError) -> None:
-        """Fail everything: nobody knows what became of blocks in flight, the rest is not sent."""
+        """Fail everything: what became of blocks in flight is unknown, the rest is not sent."""
         for block in self.flight:
             if block.old or block.out:
                 block.fail_unknown(self.shown, error)

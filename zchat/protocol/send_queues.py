@@ -1,35 +1,36 @@
-"""The queues of all rooms, and whose turn it is to send."""
+"""The send queues of all rooms, and whose turn it is to send."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from math import inf
 
 from zchat.direct import shown_name
-from zchat.errors import ZchatError
+from zchat.errors import Refused, ZchatError
 from zchat.names import fold
 from zchat.protocol.send_queue import Batch, OutgoingBlock, SendQueue
+from zchat.wire.replies import Stored
+
+RESUME_AFTER = 0.5
+"""Seconds until blocks that the broker put off are sent again: a broker that went down is back by then, or gone."""
 
 
 class SendQueues:
-    """Keep a queue for each room that something is sent to, and send blocks while there are places.
+    """A send queue for each room that something is sent to; they take turns for the places that there are.
 
-    `user` is whose they are. `transmit` is called with each block to send, and its queue; `free`
-    tells whether there is a place for one.
+    `user` is the one whose messages they are.
     """
 
-    def __init__(
-        self, user: str, transmit: Callable[[SendQueue, OutgoingBlock], None], free: Callable[[], bool]
-    ) -> None:
+    def __init__(self, user: str) -> None:
         self._user = user
-        self._transmit = transmit
-        self._free = free
-        self.queues: dict[str, SendQueue] = {}
-        self._ready: deque[SendQueue] = deque()
+        self.queues: dict[str, SendQueue] = {}  # by the rooms' folded names
+        self.resume_at = inf  # when to send again what the broker has put off
+        self.ready: deque[SendQueue] = deque()  # those with something to send, in the order of their turns
 
     @property
     def pending(self) -> bool:
-        """Tell whether something waits to be sent or answered."""
+        """Return whether something waits to be sent or answered."""
         return any(queue.pending for queue in self.queues.values())
 
     def queue(self, name: str) -> SendQueue | None:
@@ -38,37 +39,46 @@ class SendQueues:
 
     def offer(self, name: str, batch: Batch, *, shut: bool) -> None:
         """Put a batch in its room's queue; `shut` if the room is yet to be joined again."""
-        queue = self.queues.get(fold(name))
+        key = fold(name)
+        queue = self.queues.get(key)
         if queue is None:
-            queue = self.queues[fold(name)] = SendQueue(name, shown_name(self._user, name))
+            queue = self.queues[key] = SendQueue(name, shown_name(self._user, name))
             queue.shut = shut
         queue.add(batch)
-        self.line_up(queue)
+        if not queue.ready:
+            queue.ready = True
+            self.ready.append(queue)
 
     def line_up(self, queue: SendQueue) -> None:
-        """Have a queue sent from at the next `pump`, if it has something to send."""
-        if queue.waiting and not queue.ready:
+        """Give a queue its turn, if it has something to send."""
+        if not queue.ready and (queue.resend or queue.again or queue.batches):
             queue.ready = True
-            self._ready.append(queue)
+            self.ready.append(queue)
 
-    def pump(self) -> None:
-        """Send what there is a place for, queue by queue."""
-        for _ in range(len(self._ready)):
-            if not self._free():
-                break
-            queue = self._ready.popleft()
-            queue.ready = False
-            if self._fill(queue):
-                self.line_up(queue)
-
-    def _fill(self, queue: SendQueue) -> bool:
-        """Send a queue's blocks while there are places; True if something is left to send at once."""
-        while self._free():
+    def next(self) -> tuple[SendQueue, OutgoingBlock] | None:
+        """Return the next block, which is sent now, and its queue; None if there is none for now."""
+        ready = self.ready
+        while ready:
+            queue = ready.popleft()
             block = queue.next()
-            if block is None:
-                return False  # an answer brings it here again
-            self._transmit(queue, block)
-        return queue.waiting
+            queue.ready = False
+            if block is not None:
+                self.line_up(queue)
+                return queue, block
+            # what it waits for, an answer for example, lines it up again
+        return None
+
+    def settled(
+        self, queue: SendQueue, block: OutgoingBlock, stored: Stored | None, error: Refused | None, now: float
+    ) -> None:
+        """Take the reply to a block: where it is stored, or why not."""
+        if stored is not None:
+            queue.stored(block, stored.seq, stored.timestamp)
+        elif error is not None:
+            queue.refused(block, error)
+        if queue.stalled:
+            self.resume_at = min(self.resume_at, now + RESUME_AFTER)
+        self.line_up(queue)
 
     def open(self, name: str) -> None:
         """Let a room's queue flow again."""
@@ -78,24 +88,38 @@ class SendQueues:
             queue.name = name
             self.line_up(queue)
 
+    def renamed(self, name: str) -> None:
+        """Send under the name that another broker gives a room."""
+        queue = self.queue(name)
+        if queue is not None:
+            queue.name = name
+
     def resume(self) -> None:
         """Send again what the broker had put off."""
+        self.resume_at = inf
         for queue in self.queues.values():
             queue.resume()
             self.line_up(queue)
 
     def opened(self) -> None:
-        """Take note that there is a connection again."""
+        """Record that there is a connection again."""
         for queue in self.queues.values():
             self.line_up(queue)
 
     def lost(self, rooms: Iterable[str]) -> None:
-        """Take note that the connection is lost; the queues of `rooms` are shut until these are joined again."""
+        """Record that the connection is lost; the queues of `rooms` are shut until these are joined again."""
+        self.resume_at = inf
         for queue in self.queues.values():
             queue.lost()
         for name in rooms:
             if (shut := self.queue(name)) is not None:
                 shut.shut = True
+
+    def end(self, name: str, error: ZchatError) -> None:
+        """Fail everything that waits for a room which can't be joined again."""
+        queue = self.queue(name)
+        if queue is not None:
+            queue.fail(error)
 
     def fail(self, error: ZchatError) -> None:
         """Fail everything in all queues."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from random import Random
@@ -17,8 +16,6 @@ from zchat.protocol.core import ClientCore
 from zchat.transport.context import context_of_this_process
 from zchat.transport.dealer import Dealer
 from zchat.wire.replies import Welcome
-
-_POLLIN = int(zmq.POLLIN)  # a plain number: an enum's `&` is three calls
 
 
 class Link:
@@ -118,27 +115,3 @@ class Link:
         if dealer is not None:
             self._unwatch(dealer)
             dealer.close(lingering)
-
-    def _receive(self, now: float, most: int) -> bool:
-        """Hand what has arrived to the core, `most` frames, at least one; True if something may be left."""
-        dealer, core = self._dealer, self.core
-        if dealer is None:
-            return False
-        socket = dealer.socket
-        for _ in range(most):
-            core.receive(socket.recv(zmq.NOBLOCK), now)
-            if self._dealer is not dealer or not int(socket.get(zmq.EVENTS)) & _POLLIN:
-                return False
-        return True
-
-    def _broken(self, dealer: Dealer, most: int) -> bool:
-        """Return whether the connection is broken, once all that came over it is received; the first may take time."""
-        broken = dealer.broken()
-        if not broken or not self._greeted:
-            return False
-        now = time.monotonic()
-        while self._dealer is dealer and int(dealer.socket.get(zmq.EVENTS)) & _POLLIN:
-            self._receive(now, most)
-        if self._dealer is dealer:
-            self._fault = f"{self._urls[0]}: {broken}"
-        return True

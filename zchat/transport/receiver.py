@@ -26,6 +26,8 @@ from zchat.transport.link import Link
 
 log = logging.getLogger("zchat.client")
 
+_POLLIN = int(zmq.POLLIN)  # a plain number: an enum's `&` is three calls
+
 TURN_FRAMES = 64
 """Frames taken from the socket before work from other threads is done."""
 
@@ -101,7 +103,7 @@ class Receiver(Link):
                 function, *arguments = work.popleft()
                 function(*arguments)
             if arrived:
-                arrived = self._receive(now, TURN_FRAMES)
+                arrived = self._receive(now)
             due = core.tick(now)
             if self._fault:
                 fault, self._fault = self._fault, ""
@@ -116,6 +118,30 @@ class Receiver(Link):
                 if dealer is not None and ready:
                     sockets = [socket for socket, _ in ready]
                     arrived = dealer.socket in sockets
-                    if dealer.monitor in sockets and self._broken(dealer, TURN_FRAMES):
+                    if dealer.monitor in sockets and self._broken(dealer):
                         arrived = False
             now = time.monotonic()
+
+    def _receive(self, now: float) -> bool:
+        """Hand what has arrived to the core, a turn's worth, at least one frame; True if something may be left."""
+        dealer, core = self._dealer, self.core
+        if dealer is None:
+            return False
+        socket = dealer.socket
+        for _ in range(TURN_FRAMES):
+            core.receive(socket.recv(zmq.NOBLOCK), now)
+            if self._dealer is not dealer or not int(socket.get(zmq.EVENTS)) & _POLLIN:
+                return False
+        return True
+
+    def _broken(self, dealer: Dealer) -> bool:
+        """Return whether the connection is broken, once all that came over it is received; the first may take time."""
+        broken = dealer.broken()
+        if not broken or not self.greeted.is_set():
+            return False
+        now = time.monotonic()
+        while self._dealer is dealer and int(dealer.socket.get(zmq.EVENTS)) & _POLLIN:
+            self._receive(now)
+        if self._dealer is dealer:
+            self._fault = f"{self._urls[0]}: {broken}"
+        return True

@@ -226,7 +226,7 @@ class Client:
             room = membership.name
             read = self.read.get(room, 0)
             self.read[room] = max(read, min(seq, len(self.truth.logs.get(room, ()))))
-            self.core.mark(membership, seq)
+            self.core.mark_read(membership, seq)
 
     def ask_mark(self, room: str, seq: int) -> None:
         """Have a room marked as read by a request of its own, whose answer is looked at."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from tests.promises.simulation.checks import require
@@ -25,7 +26,7 @@ class _Roster(Roster):
     """Be a picture that shows what it knew first, which is told as no event."""
 
     def __init__(self, changed: Callable[[], None], told: Told) -> None:
-        super().__init__(changed)
+        super().__init__(changed, nullcontext())
         self._told = told
 
     def named(self, whole: bool, members: int, people: dict[str, PersonEntry | None], now: float) -> None:
