@@ -11,6 +11,13 @@ import zchat
 from tests.client.driver import Connect
 from tests.running import DEADLINE, eventually
 from zchat.broker import Broker
+from zchat.client.event_queue import EventQueue
+from zchat.client.handler import events_of
+from zchat.client.inbox import Inbox
+from zchat.protocol.membership import Membership
+from zchat.wire.blocks import join_bodies
+from zchat.wire.notices import Push
+from zchat.wire.values import pack
 
 # -- events ----------------------------------------------------------------------------------------
 
@@ -74,3 +81,98 @@ def test_events_are_taken_in_one_way_only(connect: Connect, name: str) -> None:
     for wrong in wrong_ways:
         with pytest.raises(zchat.UsageError):
             wrong()
+
+
+# -- their order, without a connection ---------------------------------------------------------------
+
+
+class Arriving:
+    """An event queue, and the inboxes of rooms that are joined; `take` takes everything that is there."""
+
+    def __init__(self, *rooms: str) -> None:
+        self.queue = EventQueue()
+        self.inboxes = {room: self._join(room) for room in rooms}
+
+    def _join(self, room: str) -> Inbox:
+        inbox = Inbox(self.queue.arrived, lambda membership: None)
+        inbox.cursor.begin(zchat.Position(7, 0), 10, gap=False)
+        inbox.begin(Membership(room, room, 1, inbox))
+        inbox.roster.begin(room, "alice")
+        inbox.roster.named(True, 1, {}, 0.0)
+        self.queue.inboxes.append(inbox)
+        return inbox
+
+    def push(self, room: str, *texts: str) -> None:
+        """Have messages of bob's arrive."""
+        inbox = self.inboxes[room]
+        after = inbox.cursor.upto
+        inbox.cursor.receive(7, after + len(texts))
+        block = [after + 1, 5, "bob", b"p" * 16, join_bodies([pack(text) for text in texts])]
+        inbox.push(Push(room, 7, after, after + len(texts), [block]))
+
+    def take(self) -> list[Any]:
+        return [event.body if isinstance(event, zchat.Message) else event for event in events_of(self.queue, 0)]
+
+    def take_one(self) -> Any:
+        """Take one event and break off."""
+        for event in events_of(self.queue, 0):
+            return event.body if isinstance(event, zchat.Message) else event
+        return None
+
+
+LOST = zchat.Disconnected("gone")
+
+
+def test_an_event_of_the_connection_comes_between_what_came_before_and_after_it() -> None:
+    arriving = Arriving("General", "Sports")
+    arriving.push("General", "one")
+    arriving.push("Sports", "two")
+    arriving.push("General", "three")
+    arriving.queue.link(LOST)
+    arriving.queue.link(zchat.Reconnected())
+    assert arriving.take() == ["one", "two", "three", LOST, zchat.Reconnected()]
+
+
+def test_who_breaks_off_at_every_event_is_given_each_once_and_in_order() -> None:
+    arriving = Arriving("General")
+    arriving.push("General", "one", "two")
+    arriving.queue.link(LOST)
+    arriving.queue.link(zchat.Reconnected())
+    found = [arriving.take_one() for _ in range(5)]
+    assert found == ["one", "two", LOST, zchat.Reconnected(), None]
+
+
+def test_rooms_with_much_to_say_take_turns() -> None:
+    arriving = Arriving("General", "Sports")
+    for text in ("one", "two"):
+        arriving.push("General", f"general {text}")
+    arriving.push("Sports", "sports")
+    assert arriving.take() == ["general one", "sports", "general two"]
+
+
+def test_what_was_not_handed_over_is_put_back_in_front() -> None:
+    arriving = Arriving("General")
+    arriving.queue.link(LOST)
+    taken = arriving.queue.next(arriving.queue.arrivals.get_nowait())
+    assert isinstance(taken, tuple)
+    arriving.queue.link(zchat.Reconnected())
+    arriving.queue.put_back(taken)
+    assert arriving.take() == [LOST, zchat.Reconnected()]
+
+
+def test_a_room_that_was_left_is_given_no_turn() -> None:
+    arriving = Arriving("General", "Sports")
+    arriving.push("General", "one")
+    arriving.push("Sports", "two")
+    arriving.queue.forget(arriving.inboxes["General"])
+    assert arriving.take() == ["two"]
+
+
+def test_the_end_comes_after_everything_else_and_again_for_each_who_asks() -> None:
+    arriving = Arriving("General")
+    arriving.push("General", "one", "two")
+    arriving.queue.end(zchat.ConnectionLost("a fault"))
+    assert [arriving.take_one(), arriving.take_one()] == ["one", "two"]
+    for _ in range(2):
+        with pytest.raises(zchat.ConnectionLost, match="a fault"):
+            arriving.take()

@@ -6,7 +6,7 @@ from zchat.client.waiting import Stream
 
 
 class Progress:
-    """Follow a `Room.send_many` that it is given to, the latest of several. Any thread may ask."""
+    """How far a `Room.send_many` has come that this was given to, the latest of several. Any thread may ask."""
 
     def __init__(self) -> None:
         self._stream = Stream()

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from math import inf
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from zchat.protocol.arguments import check_timeout
 from zchat.protocol.outcomes import BaseAnswer, BaseLetter, BaseStream, Limit, no_turn, unacknowledged, unanswered
@@ -45,11 +45,7 @@ class Deadline:
         return inf if self._at is None else self._at
 
 
-class _Lock(Protocol):
-    def acquire(self, blocking: bool = ..., timeout: float = ...) -> bool: ...
-
-
-def acquire(lock: _Lock, limit: Limit) -> bool:
+def acquire(lock: threading.Lock, limit: Limit) -> bool:
     """Take a lock before a deadline; True if it was taken."""
     left = limit.left
     return lock.acquire() if left is None else lock.acquire(timeout=left)
