@@ -11,11 +11,11 @@ from tests.frames import decode_notice
 from zchat.broker.core.core import Core
 from zchat.broker.limits import SHARED_NOTIFICATIONS, SHARED_UPDATES, TOMBSTONES
 from zchat.broker.port import Sent
-from zchat.broker.rooms.member import State
+from zchat.broker.rooms.member import MemberState
 from zchat.broker.rooms.room import Room
 from zchat.broker.settings import Settings
 from zchat.broker.store.blocks import Block
-from zchat.broker.store.contract import Append, Appended, Commit, Failed, Full, Marked, Page, RoomLog, Store, Watcher
+from zchat.broker.store.contract import Append, Appended, Commit, Failed, Full, LogPage, Marked, RoomLog, Store, Watcher
 from zchat.broker.store.memory import MemoryStore
 from zchat.messages import Message
 from zchat.wire.blocks import join_bodies, messages_of
@@ -63,7 +63,9 @@ def picture_of(room: Room) -> Picture:
     assert roster is not None
     if roster.crowd:
         return Picture(None, room.users, roster.typing, roster.caught_up)
-    return Picture({each.name: (each.since, each.typing, each.mark) for each in roster.people.values()}, room.users)
+    return Picture(
+        {each.name: (each.since, each.typing, each.read_mark) for each in roster.people.values()}, room.users
+    )
 
 
 class Clock:
@@ -121,7 +123,7 @@ class LateStore(MemoryStore):
             super().append(append, done)
 
     def read(
-        self, room: str, after: int, upto: int, max_bytes: int, done: Callable[[Page | Full | Failed], None]
+        self, room: str, after: int, upto: int, max_bytes: int, done: Callable[[LogPage | Full | Failed], None]
     ) -> None:
         def carry_out() -> None:
             if self.failing is not None:
@@ -131,11 +133,11 @@ class LateStore(MemoryStore):
 
         self._waiting.append(carry_out)
 
-    def mark(self, room: str, user: str, seq: int, done: Callable[[Marked | Full | Failed], None]) -> None:
+    def set_read_mark(self, room: str, user: str, seq: int, done: Callable[[Marked | Full | Failed], None]) -> None:
         if self.failing is not None:
             self._answers.append((done, self.failing, None))
         else:
-            super().mark(room, user, seq, done)
+            super().set_read_mark(room, user, seq, done)
 
     def locate(self, room: str, done: Callable[[], None]) -> None:
         if self.behind:
@@ -223,10 +225,10 @@ class World:
                 assert member in room.members
                 assert member.session is session
                 assert len(member.out) == member.sent - member.taken
-                assert 0 <= member.sent - member.taken <= session.mark
+                assert 0 <= member.sent - member.taken <= session.window
                 in_flight += sum(member.out)
-                assert member.state not in (State.READY, State.LEFT), f"{member.state} at rest"
-                if member.state is State.CAUGHT_UP:
+                assert member.state not in (MemberState.READY, MemberState.LEFT), f"{member.state} at rest"
+                if member.state is MemberState.CAUGHT_UP:
                     assert not member.behind
                     assert member in room.caught_up
         assert in_flight == pusher.in_flight
@@ -258,8 +260,10 @@ class World:
         assert {user: person.sessions for user, person in roster.people.items()} == here
         assert roster._order == sorted(roster.people)
         assert roster.typing == sum(person.typing for person in roster.people.values())
-        assert roster.caught_up == sum(0 < person.mark == room.last for person in roster.people.values())
-        assert all(person.mark == room.marks.get(user, 0) <= room.last for user, person in roster.people.items())
+        assert roster.caught_up == sum(0 < person.read_mark == room.last for person in roster.people.values())
+        assert all(
+            person.read_mark == room.read_marks.get(user, 0) <= room.last for user, person in roster.people.items()
+        )
         assert len(roster._shared) <= SHARED_UPDATES
         assert len(roster._gone) <= TOMBSTONES
         assert not roster._gone.keys() & roster.people.keys()
@@ -273,7 +277,7 @@ class World:
         assert core.presence._returning.keys() <= set(core.sessions.values())
         deadlines = list(core.presence._returning.values())
         assert deadlines == sorted(deadlines)
-        assert not core.updates.busy
+        assert not core.state_frames.busy
         for session in core.sessions.values():
             assert session.present.keys() >= session.members.keys()
             assert all(room.roster for room in session.present)
@@ -291,10 +295,10 @@ class World:
 class Peer:
     """Speak for one client, over one connection at a time, and check what it is sent as it comes."""
 
-    def __init__(self, world: World, user: str, mark: int = 0, *, greet: bool = True) -> None:
+    def __init__(self, world: World, user: str, window: int = 0, *, greet: bool = True) -> None:
         self.world = world
         self.user = user
-        self.mark = mark
+        self.window = window
         self.id = world.new_id()
         self.connections = 0
         self.token = b"t" * 8 + self.id.rjust(8, b"\0")
@@ -337,7 +341,7 @@ class Peer:
 
     def greet(self, oldest: int = 1, newest: int = 1) -> Notice:
         self.connections += 1
-        return self.do("hello", oldest, newest, self.user, self.producer, self.token, self.mark, self.connections)
+        return self.do("hello", oldest, newest, self.user, self.producer, self.token, self.window, self.connections)
 
     def reconnect(self) -> bytes:
         """Greet with the same token over a fresh connection; returns the routing id of the old one."""

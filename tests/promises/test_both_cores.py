@@ -36,12 +36,12 @@ class Net:
     `clients` are by their routing ids: one that has lost its connection has none.
     """
 
-    def __init__(self, mark: int, room: int, names: int = 200) -> None:
+    def __init__(self, window: int, room: int, names: int = 200) -> None:
         self.names = names
         self.clients: dict[bytes, Client] = {}
         self.room = room
         self.now = NOW
-        self.mark = mark
+        self.window = window
         self.ids = 100
         self.store = KeptStore()
         self.restart()
@@ -50,7 +50,7 @@ class Net:
         """Kill the broker, and start another on the same log: every connection breaks."""
         for client in list(self.clients.values()):
             client.core.lost("the broker was killed")
-        settings = Settings(high_water_mark=self.mark, names=self.names)
+        settings = Settings(high_water_mark=self.window, names=self.names)
         self.core = Core(self, self.store, self.store.logs(), settings, self.now, lambda: 1)
 
     def new_id(self) -> bytes:
@@ -83,7 +83,7 @@ class Net:
             self.broker(1_000)
             moved = [client.receive(1_000) + client.take(1_000) for client in clients]
             waiting = any(client.outbox or not client.core.connected for client in clients)
-            due = min(self.core.pusher.due, self.core.updates.due)
+            due = min(self.core.pusher.due, self.core.state_frames.due)
             if not any(moved) and not waiting and not self.core.busy and due == inf:
                 return
         raise AssertionError("it never comes to rest")
@@ -195,7 +195,7 @@ _faults = st.one_of(
 )
 
 
-@pytest.mark.parametrize("mark", [1, 2, 10])
+@pytest.mark.parametrize("window", [1, 2, 10])
 @given(
     st.one_of(
         st.lists(_acts, min_size=5, max_size=80),
@@ -206,12 +206,12 @@ _faults = st.one_of(
 )
 @settings(max_examples=100)
 def test_every_member_gets_the_log_without_its_own_messages(
-    mark: int, acts: list[tuple[str, int, int]], room: int, crowded: bool
+    window: int, acts: list[tuple[str, int, int]], room: int, crowded: bool
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         if crowded:  # every byte in flight is too many
             patch.setattr(pusher, "IN_FLIGHT_BYTES", 1)
-        net = Net(mark, room)
+        net = Net(window, room)
         clients = [Client(net, number) for number in range(1, 4)]
         net.settle(clients)
         said = 0
@@ -250,10 +250,10 @@ def test_every_member_gets_the_log_without_its_own_messages(
     assert net.core.pusher.in_flight == sum(sum(m.out) for s in net.core.sessions.values() for m in s.members.values())
 
 
-@pytest.mark.parametrize("mark", [1, 2, 10])
-def test_a_full_house_goes_on_although_a_member_takes_nothing(mark: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("window", [1, 2, 10])
+def test_a_full_house_goes_on_although_a_member_takes_nothing(window: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pusher, "IN_FLIGHT_BYTES", 5)
-    net = Net(mark, 1_000)
+    net = Net(window, 1_000)
     speaker, reader, stuck = (Client(net, number) for number in (1, 2, 3))
     net.settle([speaker, reader, stuck])
     stuck.take = lambda count: 0  # type: ignore[method-assign]
@@ -309,7 +309,7 @@ def test_in_the_end_every_picture_is_the_brokers(acts: list[tuple[str, int, int]
     net.pass_time(clients, 10)
     roster = net.core.rooms["general"].roster
     assert roster is not None
-    here = {user: (each.name, each.typing, each.mark) for user, each in roster.people.items()}
+    here = {user: (each.name, each.typing, each.read_mark) for user, each in roster.people.items()}
     assert len(here) == 3
     for client in clients:
         picture = client.reading.roster

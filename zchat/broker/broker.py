@@ -96,7 +96,7 @@ class Broker:
         """Return who is furthest behind, ten members at most, as seen in the last five seconds. Any thread."""
         if self._loop is None or self._loop.core is None:
             raise UsageError("the broker is not running: use it within its `with` block")
-        return self._loop.core.lagging.furthest
+        return self._loop.core.lag.furthest
 
     @property
     def figures(self) -> Figures:

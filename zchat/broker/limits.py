@@ -146,7 +146,7 @@ TURN_STATES = 64
 TURN_STATE_BYTES = 1 << 20
 """The same in bytes."""
 
-TURN_MARKED = 1_000
+TURN_STALE = 1_000
 """Members marked as not up to date in one turn, or one room's: half a millisecond, of the largest room five."""
 
 REJOIN_SECONDS = 5.0

@@ -44,7 +44,7 @@ log = logging.getLogger("zchat.broker")
 BACKLOG = 1024
 """TCP connections that may wait for being accepted: a fleet that comes back at once."""
 
-RECEIVE_MARK = 2 * MAX_REQUESTS
+RECEIVE_HIGH_WATER_MARK = 2 * MAX_REQUESTS
 """Messages that libzmq reads ahead a peer: what a session may have unanswered, credit and pings beside it."""
 
 HANDSHAKE_MS = 5_000
@@ -141,14 +141,14 @@ class Loop:
         return max(0.0, self._end - kept - now)
 
     def _turns(self, core: Core) -> None:
-        spent = core.times.turn
+        spent = core.histograms.turn
         began = time.monotonic()
         while not self._stopping.is_set():
             drained = self._receive(core)
             now = time.monotonic()
             core.tick(now, drained)
             core.turn(now)
-            if core.notes:
+            if core.log_lines:
                 _log(core)
             end = time.monotonic()
             spent.add(int((end - began) * 1_000_000))
@@ -203,7 +203,7 @@ class Loop:
 
 
 def _log(core: Core) -> None:
-    for text, grave, fields in core.notes.take():
+    for text, grave, fields in core.log_lines.take():
         log.log(logging.ERROR if grave else logging.INFO, "%s", text, extra={FIELDS: fields})
 
 
@@ -222,7 +222,7 @@ def _router(context: zmq.Context[zmq.Socket[bytes]], settings: Settings) -> zmq.
     # Twice what a session may have unanswered in its busiest room, pushes, replies and a state frame:
     # libzmq hands room back in steps of half the mark.
     router.setsockopt(zmq.SNDHWM, 2 * (settings.high_water_mark + MAX_REQUESTS + 1))
-    router.setsockopt(zmq.RCVHWM, RECEIVE_MARK)
+    router.setsockopt(zmq.RCVHWM, RECEIVE_HIGH_WATER_MARK)
     router.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME)
     router.setsockopt(zmq.BACKLOG, BACKLOG)
     router.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)

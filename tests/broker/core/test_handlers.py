@@ -257,12 +257,12 @@ def test_what_the_store_cannot_take_is_refused_and_may_be_tried_again(failure: F
     answer = alice.send("General", "x", number=1)
     assert answer[2:5:2] == [code, True]
     assert failure.reason in answer[3]
-    assert [note.grave for note in world.core.notes.take()] == [True] * (code == "store_failed")
+    assert [note.grave for note in world.core.log_lines.take()] == [True] * (code == "store_failed")
     assert alice.do("history", "General", None, None, 5)[0] == OK
     alice.send("General", "x", number=1)
     store.failing = None
     assert alice.send("General", "x", number=1)[2] == 1
-    assert [note.text for note in world.core.notes.take()] == ["storing works again"] * (code == "store_failed")
+    assert [note.text for note in world.core.log_lines.take()] == ["storing works again"] * (code == "store_failed")
     world.check()
 
 

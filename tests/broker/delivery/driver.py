@@ -13,9 +13,9 @@ from zchat.broker.store.contract import Failed
 from zchat.wire.notices import OK
 
 
-def pair(world: World, mark: int = 0) -> tuple[Peer, Peer]:
+def pair(world: World, window: int = 0) -> tuple[Peer, Peer]:
     """Give a speaker and a listener in General."""
-    speaker, listener = Peer(world, "alice"), Peer(world, "bob", mark)
+    speaker, listener = Peer(world, "alice"), Peer(world, "bob", window)
     speaker.join("General")
     listener.join("General")
     return speaker, listener
@@ -41,7 +41,7 @@ def unreadable(monkeypatch: pytest.MonkeyPatch) -> tuple[World, LateStore, Peer]
     say(speaker, 3)
     reader = Peer(world, "carol")
     reader.join("Sports")
-    world.core.notes.take()
+    world.core.log_lines.take()
     store.failing = Failed("the disk is broken")
     reader.join("General", (0, 0))
     return world, store, reader

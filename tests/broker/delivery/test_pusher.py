@@ -16,34 +16,34 @@ from zchat.broker.store.memory import MemoryStore
 from zchat.wire.notices import PUSH
 from zchat.wire.values import pack
 
-MARKS = pytest.mark.parametrize("mark", [1, 2, 10])
+WINDOWS = pytest.mark.parametrize("window", [1, 2, 10])
 
 
-@MARKS
-def test_a_member_never_has_more_unanswered_than_its_mark_and_loses_nothing(mark: int) -> None:
-    world = World(Settings(high_water_mark=mark))
+@WINDOWS
+def test_a_member_never_has_more_unanswered_than_its_mark_and_loses_nothing(window: int) -> None:
+    world = World(Settings(high_water_mark=window))
     speaker, listener = pair(world)
     for number in range(1, 31):
         speaker.send("General", number)
-    assert listener.texts() == list(range(1, mark + 1))
+    assert listener.texts() == list(range(1, window + 1))
     assert world.core.counters.deferred == 1
     while len(listener.texts()) < 30:
         before = listener.notified["General"]
         listener.credit("General")
-        assert 1 <= listener.notified["General"] - before <= mark
+        assert 1 <= listener.notified["General"] - before <= window
     assert listener.texts() == list(range(1, 31))
     world.check()
 
 
-@MARKS
-def test_each_credit_lets_as_many_notifications_through(mark: int) -> None:
-    world = World(Settings(high_water_mark=mark))
+@WINDOWS
+def test_each_credit_lets_as_many_notifications_through(window: int) -> None:
+    world = World(Settings(high_water_mark=window))
     speaker, listener = pair(world)
     big = "x" * NOTIFICATION_BYTES  # fills a notification of its own
     for _ in range(25):
         speaker.send("General", big)
-    for taken in range(1, 25 - mark):
-        assert listener.notified["General"] == taken - 1 + mark
+    for taken in range(1, 25 - window):
+        assert listener.notified["General"] == taken - 1 + window
         listener.credit("General", taken)
     world.check()
 
@@ -308,17 +308,17 @@ def _send(number: int, bodies: bytes = b"\x91\xa2hi") -> bytes:
 # -- bytes in flight -------------------------------------------------------------------------------
 
 
-@MARKS
+@WINDOWS
 def test_beyond_the_bound_of_bytes_in_flight_each_member_has_half_a_window(
-    mark: int, monkeypatch: pytest.MonkeyPatch
+    window: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pusher, "IN_FLIGHT_BYTES", 1)
-    world = World(Settings(high_water_mark=mark))
+    world = World(Settings(high_water_mark=window))
     speaker, one = pair(world)
     two = Peer(world, "carol")
     two.join("General")
     say(speaker, 20)
-    half = max(1, mark // 2)
+    half = max(1, window // 2)
     assert one.notified["General"] <= half
     assert two.notified["General"] <= half
     held = two.seqs()

@@ -28,7 +28,7 @@ def read_all(reader: Peer) -> None:
 
 
 def notes(world: World) -> list[str]:
-    return [note.text for note in world.core.notes.take() if "behind" in note.text]
+    return [note.text for note in world.core.log_lines.take() if "behind" in note.text]
 
 
 def test_those_furthest_behind_are_told_with_how_far_they_are() -> None:
@@ -43,14 +43,14 @@ def test_those_furthest_behind_are_told_with_how_far_they_are() -> None:
     readers[0].join("Sports")
     speaker.send("Sports", *range(100))
     wait(world, LAG_EVERY)
-    assert world.core.lagging.furthest == tuple(
+    assert world.core.lag.furthest == tuple(
         Lag("General", f"user{number}", LAG_SHOWN + 1 - number) for number in range(LAG_SHOWN)
     )
     assert world.core.counters.lagging == LAG_SHOWN + 1, "who was sent all is not behind"
     for reader in readers:
         read_all(reader)
     wait(world, LAG_EVERY)
-    assert world.core.lagging.furthest == ()
+    assert world.core.lag.furthest == ()
     assert world.core.counters.lagging == 0
 
 

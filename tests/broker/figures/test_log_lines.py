@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from tests.broker.driver import Peer, World
-from zchat.broker.figures.log_lines import MAX_NOTES, Note, Notes
+from zchat.broker.figures.log_lines import MAX_LINES, LogLine, LogLines
 from zchat.broker.limits import FAILED_NOTED_EVERY
 
 
 def test_trouble_is_told_once_and_so_is_its_end() -> None:
-    notes = Notes()
+    notes = LogLines()
     notes.well("storing")
     assert not notes
     for _ in range(3):
@@ -18,17 +18,17 @@ def test_trouble_is_told_once_and_so_is_its_end() -> None:
     for _ in range(3):
         notes.well("storing")
     assert notes.take() == [
-        Note(
+        LogLine(
             "storing goes wrong: the disk is full",
             True,
             {"event": "trouble", "what": "storing", "reason": "the disk is full"},
         ),
-        Note(
+        LogLine(
             "retention goes wrong: the disk is full",
             True,
             {"event": "trouble", "what": "retention", "reason": "the disk is full"},
         ),
-        Note("storing works again", False, {"event": "well", "what": "storing"}),
+        LogLine("storing works again", False, {"event": "well", "what": "storing"}),
     ]
     notes.trouble("storing", "again")
     assert [note.text for note in notes.take()] == ["storing goes wrong: again"]
@@ -36,20 +36,20 @@ def test_trouble_is_told_once_and_so_is_its_end() -> None:
 
 
 def test_very_many_notes_are_counted() -> None:
-    notes = Notes()
-    for number in range(MAX_NOTES + 5):
+    notes = LogLines()
+    for number in range(MAX_LINES + 5):
         notes.add("counted", f"{number}", room="", count=number)
     taken = notes.take()
-    assert len(taken) == MAX_NOTES + 1
-    assert taken[0] == Note("0", False, {"event": "counted", "count": 0}), "without what is empty"
-    assert taken[-1] == Note("5 more notes in the same moment", False, {"event": "passed_over", "count": 5})
+    assert len(taken) == MAX_LINES + 1
+    assert taken[0] == LogLine("0", False, {"event": "counted", "count": 0}), "without what is empty"
+    assert taken[-1] == LogLine("5 more notes in the same moment", False, {"event": "passed_over", "count": 5})
     notes.add("well", "fine")
-    assert notes.take() == [Note("fine", False, {"event": "well"})]
+    assert notes.take() == [LogLine("fine", False, {"event": "well"})]
 
 
 def failures(world: World) -> list[dict[str, str | int]]:
     """Return the fields of the notes about what couldn't be sent, and forget all notes."""
-    return [note.fields for note in world.core.notes.take() if note.fields["event"] == "send_failed"]
+    return [note.fields for note in world.core.log_lines.take() if note.fields["event"] == "send_failed"]
 
 
 def test_a_notification_that_finds_its_reader_gone_is_told_with_room_user_and_reason() -> None:
@@ -59,7 +59,7 @@ def test_a_notification_that_finds_its_reader_gone_is_told_with_room_user_and_re
         peer.join("General")
     world.port.gone.add(bob.id)
     alice.send("General", "hi")
-    (note,) = world.core.notes.take()
+    (note,) = world.core.log_lines.take()
     assert note.text == "sending to bob in General failed: peer gone"
     assert not note.grave, "clients come and go"
     assert note.fields == {
@@ -88,7 +88,7 @@ def test_what_cant_be_sent_to_a_session_is_told_once_a_second_with_how_often_it_
     before = world.core.counters.retried
     bob.ask("rooms", None, 1)
     world.pass_time(FAILED_NOTED_EVERY / 2, 0.01)
-    world.core.notes.take()
+    world.core.log_lines.take()
     world.pass_time(FAILED_NOTED_EVERY / 4, 0.01)
     assert failures(world) == []
     world.pass_time(FAILED_NOTED_EVERY, 0.01)
@@ -97,7 +97,7 @@ def test_what_cant_be_sent_to_a_session_is_told_once_a_second_with_how_often_it_
     assert "room" not in told_of_bob, "it was an answer"
     world.port.full.clear()
     world.pass_time(FAILED_NOTED_EVERY, 0.01)
-    world.core.notes.take()
+    world.core.log_lines.take()
     assert world.core.counters.retried > before
     world.pass_time(FAILED_NOTED_EVERY, 0.01)
     assert failures(world) == [], "what works is not told"
@@ -114,7 +114,7 @@ def test_what_was_not_told_of_a_session_is_told_at_its_end() -> None:
     world.pass_time(FAILED_NOTED_EVERY / 2, 0.01)
     world.port.full.clear()
     world.pass_time(0.2, 0.01)
-    world.core.notes.take()
+    world.core.log_lines.take()
     missed = world.core.counters.retried - 1
     bob.do("bye")
     (told,) = failures(world)

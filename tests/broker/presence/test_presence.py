@@ -368,7 +368,7 @@ def test_a_mark_that_follows_its_message_at_once_is_as_good_as_one_that_waits(wo
     assert alice.do("mark", "General", 1)[2] == 0
     alice.tell("send", 98, "General", 1, b"\x91\x01")
     assert alice.do("mark", "General", 9)[2] == 1
-    assert world.core.rooms["general"].marks == {"alice": 1}
+    assert world.core.rooms["general"].read_marks == {"alice": 1}
 
 
 def test_a_mark_that_cant_be_stored_is_refused_and_told_nobody() -> None:
@@ -391,7 +391,7 @@ def test_marks_are_there_again_after_the_store_is_opened() -> None:
     class Kept(MemoryStore):
         """Say what it had before."""
 
-        def marks(self) -> list[tuple[str, str, int]]:
+        def read_marks(self) -> list[tuple[str, str, int]]:
             return [("GENERAL", "bob", 3), ("General", "carol", 9), ("Gone", "bob", 1)]
 
     world = World(store=Kept(lambda: 1), logs=[RoomLog("General", 1, 4, (Epoch(7, 1),))])

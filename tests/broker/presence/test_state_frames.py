@@ -15,7 +15,7 @@ from zchat.broker.limits import (
     STATE_BYTES,
     STATE_EVERY,
     STATE_FRAMES_A_SECOND,
-    TURN_MARKED,
+    TURN_STALE,
     TURN_STATES,
 )
 from zchat.broker.presence import roster, state_frames
@@ -287,20 +287,20 @@ def test_a_turn_sends_a_bounded_number_of_bytes_of_state(world: World, monkeypat
 
 
 def test_a_turn_marks_a_bounded_number_of_members_or_one_room(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert TURN_MARKED == 1_000
-    monkeypatch.setattr(state_frames, "TURN_MARKED", 10)
+    assert TURN_STALE == 1_000
+    monkeypatch.setattr(state_frames, "TURN_STALE", 10)
     alice = Peer(world, "alice")
     for name in ("A", "B", "C"):
         enter(world, 10, name)
     world.pass_time(5)
-    assert not world.core.updates._flushes
+    assert not world.core.state_frames._flushes
     for number, name in enumerate(("A", "B", "C")):
         alice.ask("join", name, number + 1, None, 0, True)
         alice.covered[name] = 0
     left = []
     for _ in range(3):
         world.core.turn(world.now)
-        left.append(len(world.core.updates._flushes))
+        left.append(len(world.core.state_frames._flushes))
     assert left == [2, 1, 0]
 
 

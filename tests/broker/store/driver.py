@@ -15,8 +15,8 @@ from zchat.broker.store.contract import (
     Duplicate,
     Failed,
     Full,
+    LogPage,
     Marked,
-    Page,
     RoomLog,
     Store,
     Stored,
@@ -121,19 +121,19 @@ class Driver:
             self.stored(1, text, room=room, producer=time.monotonic_ns().to_bytes(16, "big"))
 
     def mark(self, seq: int, user: str = "bob", room: str = "General") -> Marked | Full | Failed:
-        answer: Marked | Full | Failed = self.answer(self.store.mark, room, user, seq)
+        answer: Marked | Full | Failed = self.answer(self.store.set_read_mark, room, user, seq)
         return answer
 
     def marks(self) -> list[tuple[str, str, int]]:
         """Return the marks that a store opened now has."""
         self.reopen()
-        return sorted(self.store.marks())
+        return sorted(self.store.read_marks())
 
     def blocks(
         self, after: int = 0, upto: int = EVERYTHING, max_bytes: int = EVERYTHING, room: str = "General"
     ) -> list[Block]:
         page = self.answer(self.store.read, room, after, upto, max_bytes)
-        assert isinstance(page, Page), page
+        assert isinstance(page, LogPage), page
         return page.blocks
 
     def messages(self, room: str = "General", after: int = 0) -> list[Message]:

@@ -17,9 +17,9 @@ from zchat.broker.store.contract import (
     Failed,
     ForgottenProducer,
     Full,
+    LogPage,
     Marked,
     OutOfSequence,
-    Page,
     Store,
     Stored,
     Trimmed,
@@ -291,7 +291,7 @@ def test_reads_are_answered_in_the_order_of_the_calls(store: Driver) -> None:
         store.store.read("General", after, after + 1, 0, pages.append)
     store.store.read("Nowhere", 0, 1, 0, lambda page: None)
     store.wait(lambda: len(pages) == 5)
-    assert [page.blocks[0].first for page in pages if isinstance(page, Page)] == [1, 2, 3, 4, 5]
+    assert [page.blocks[0].first for page in pages if isinstance(page, LogPage)] == [1, 2, 3, 4, 5]
 
 
 def test_trimming_keeps_what_it_is_told_to_keep_in_whole_blocks(store: Driver) -> None:
@@ -390,7 +390,7 @@ def test_a_mark_stays_when_all_of_the_log_is_trimmed(store: Driver) -> None:
     if store.keeps:
         assert store.marks() == [("General", "bob", 2)]
     else:
-        assert store.store.marks() == [("General", "bob", 2)]
+        assert store.store.read_marks() == [("General", "bob", 2)]
     store.mark(3)
     assert store.mark(0) == Marked(3)
 
@@ -401,10 +401,10 @@ def test_marks_are_answered_in_the_order_of_their_calls_and_behind_the_blocks_th
     answers: list[object] = []
     store.store.append(block(1, "a", "b"), answers.append)
     for seq in (1, 2, 1):
-        store.store.mark("General", "bob", seq, answers.append)
+        store.store.set_read_mark("General", "bob", seq, answers.append)
     store.store.append(block(2, "c"), answers.append)
     for seq in (3, 0):
-        store.store.mark("General", "bob", seq, answers.append)
+        store.store.set_read_mark("General", "bob", seq, answers.append)
     store.wait(lambda: len(answers) == 7)
     assert [answer.block.last if isinstance(answer, Stored) else answer for answer in answers] == [
         2,
@@ -417,7 +417,7 @@ def test_marks_are_answered_in_the_order_of_their_calls_and_behind_the_blocks_th
 def test_no_mark_makes_room_for_a_new_one_and_those_there_still_move(
     store: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zchat.broker.store.ledger.MAX_MARKS", 2)
+    monkeypatch.setattr("zchat.broker.store.ledger.MAX_READ_MARKS", 2)
     store.stored(1, "a", "b")
     assert [store.mark(1, user) for user in ("alice", "bob")] == [Marked(1), Marked(1)]
     if store.keeps:

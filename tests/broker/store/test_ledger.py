@@ -10,7 +10,7 @@ from tests.broker.store.driver import ALICE, BOB, Clock, block
 from zchat.broker.store import ledger as module
 from zchat.broker.store.contract import PRODUCER_DAY, RESULTS, Duplicate, ForgottenProducer, Full, OutOfSequence, Stored
 from zchat.broker.store.epochs import Epoch
-from zchat.broker.store.ledger import MAX_EPOCH, MAX_ROOMS, MAX_SEQ, Ledger, Producer, Room, is_old, random_epoch
+from zchat.broker.store.ledger import MAX_EPOCH, MAX_ROOMS, MAX_SEQ, Ledger, LogEnds, Producer, is_old, random_epoch
 from zchat.wire.values import unpack
 
 
@@ -62,7 +62,7 @@ def test_epochs_are_random_and_fit_into_every_languages_numbers() -> None:
 
 def test_a_restored_ledger_goes_on_where_it_was(clock: Clock) -> None:
     ledger = Ledger(clock)
-    ledger.restore_room(Room(7, "General", 5, 9, clock.now + 10, [Epoch(11, 1), Epoch(33, 8), Epoch(55, 9)]))
+    ledger.restore_room(LogEnds(7, "General", 5, 9, clock.now + 10, [Epoch(11, 1), Epoch(33, 8), Epoch(55, 9)]))
     ledger.restore_producer((ALICE, "General"), Producer(3, [8, 2, 5], clock.now))
     assert ledger.append(block(3, "a", "b")) == Duplicate(8, 2, 5, 33)
     assert ledger.append(block(2, "a")) == OutOfSequence(4)
@@ -97,10 +97,10 @@ def test_many_old_producers_are_forgotten_a_few_at_a_time(
 
 
 def test_numbers_that_a_key_can_not_hold_are_never_given(ledger: Ledger) -> None:
-    ledger.restore_room(Room(1, "General", MAX_SEQ - 1, MAX_SEQ - 2))
+    ledger.restore_room(LogEnds(1, "General", MAX_SEQ - 1, MAX_SEQ - 2))
     assert isinstance(ledger.append(block(1, *"abc")), Full)
     assert stored(ledger, 1, "a", "b").block.last == MAX_SEQ
-    ledger.restore_room(Room(MAX_ROOMS, "Last"))
+    ledger.restore_room(LogEnds(MAX_ROOMS, "Last"))
     assert isinstance(ledger.append(block(1, "a", room="One more")), Full)
     assert "One more" not in ledger.rooms
 

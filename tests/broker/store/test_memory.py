@@ -28,7 +28,7 @@ def test_reads_are_answered_at_once_and_all_else_by_the_next_poll_without_a_wake
     assert len(answers) == 1
     store.append(block(1, "a"), answers.append)
     store.trim("General", 1, 0, answers.append)
-    store.mark("General", "bob", 1, answers.append)
+    store.set_read_mark("General", "bob", 1, answers.append)
     assert len(answers) == 1
     store.poll(Reports())
     assert [type(answer) for answer in answers[1:]] == [Stored, Trimmed, Marked]

@@ -9,7 +9,7 @@ from zchat.broker.core.core import Core
 from zchat.broker.delivery import pusher as delivery
 from zchat.broker.limits import FENCED, MAX_MEMBERSHIPS, MAX_REQUESTS
 from zchat.broker.presence import roster
-from zchat.broker.rooms.member import State
+from zchat.broker.rooms.member import MemberState
 from zchat.broker.rooms.room import Room
 
 
@@ -36,9 +36,9 @@ def check_core(core: Core) -> None:
             require(core.rooms.get(room.folded) is room, f"{room.name} has members and isn't kept")
             require(member in room.members and member.session is session, f"a member of {room.name} is lost")
             out = member.sent - member.taken
-            require(len(member.out) == out and 0 <= out <= session.mark, f"{out} notifications are out")
+            require(len(member.out) == out and 0 <= out <= session.window, f"{out} notifications are out")
             in_flight += sum(member.out)
-            if member.state is State.CAUGHT_UP:
+            if member.state is MemberState.CAUGHT_UP:
                 require(not member.behind and member in room.caught_up, f"{room.name}: {member.state} and behind")
     require(in_flight == pusher.in_flight, f"{pusher.in_flight} bytes are counted as out, and {in_flight} are")
     require(members == sum(len(room.members) for room in core.rooms.values()), "a room keeps a member that left")
@@ -84,10 +84,12 @@ def check_rosters(core: Core) -> None:
         require({user: each.sessions for user, each in people.items()} == here.get(room), f"{room.name}: the roster")
         require(book._order == sorted(people), f"{room.name}: the list of people is not the people")
         require(book.typing == sum(each.typing for each in people.values()), f"{room.name}: who types is miscounted")
-        at_end = sum(0 < each.mark == room.last for each in people.values())
+        at_end = sum(0 < each.read_mark == room.last for each in people.values())
         require(book.caught_up == at_end, f"{room.name}: {book.caught_up} are at the end, and {at_end} have read it")
-        require(all(each.mark == room.marks.get(user, 0) for user, each in people.items()), f"{room.name}: a mark")
-        require(all(seq <= room.last for seq in room.marks.values()), f"{room.name}: a mark is beyond the end")
+        require(
+            all(each.read_mark == room.read_marks.get(user, 0) for user, each in people.items()), f"{room.name}: a mark"
+        )
+        require(all(seq <= room.last for seq in room.read_marks.values()), f"{room.name}: a mark is beyond the end")
         least = book._names * 3 // 4 if book.crowd else 0
         require(least < len(people) <= (len(people) if book.crowd else book._names), f"{room.name}: names or counts")
         require(len(book._gone) <= bound and not (book._gone.keys() & people), f"{room.name}: who has gone")
@@ -105,7 +107,7 @@ def check_rosters(core: Core) -> None:
 
 def check_updates(core: Core) -> None:
     """Check that whoever is to be told something is on a list, or is waited for."""
-    updates = core.updates
+    updates = core.state_frames
     due = [id(room) for _, _, room in updates._flushes]
     require(len(due) == len(set(due)), "a room is scheduled twice")
     queued = list(map(id, updates._ready))
@@ -135,7 +137,7 @@ def check_empty(core: Core) -> None:
     require(not pusher._ready, "members are still on the list of those to serve")
     require(not core.pipes._retries, "full pipes are still tried again")
     require(not core.presence._typing and not core.presence._returning, "who left is waited for")
-    require(not core.updates._ready and not core.updates._flushes, "somebody is to be told who left")
+    require(not core.state_frames._ready and not core.state_frames._flushes, "somebody is to be told who left")
     require(not core.users, "users are left without sessions")
     for room in core.rooms.values():
         require(not room.members and not room.roster and not room.caught_up, f"{room.name} keeps who left")

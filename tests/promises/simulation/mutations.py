@@ -33,8 +33,8 @@ def planted(changes: list[Change]) -> Iterator[None]:
             assert source.count(old) == 1, f"{name} has changed: look for {old!r}"
             scope: dict[str, Any] = {}
             exec(compile(source.replace(old, new), f"<mutation of {name}>", "exec"), function.__globals__, scope)
-            if inspect.ismodule(owner) and name in handlers.HANDLERS:
-                stack.enter_context(patch.dict(handlers.HANDLERS, {name: scope[name]}))
+            words = [word for word, handler in handlers.HANDLERS.items() if handler is function]
+            stack.enter_context(patch.dict(handlers.HANDLERS, dict.fromkeys(words, scope[name])))
             stack.enter_context(patch.object(owner, name, scope[name]))
         yield
 
@@ -84,12 +84,12 @@ MUTATIONS: dict[str, list[Change]] = {
         )
     ],
     "push tried again only when credit comes": [
-        Change("zchat.broker.delivery.pipes.Pipes", "_retry", "if member.state is State.HELD:", "if False:"),
+        Change("zchat.broker.delivery.pipes.Pipes", "_retry", "if member.state is MemberState.HELD:", "if False:"),
         Change(
             "zchat.broker.delivery.pusher.Pusher",
             "credited",
-            "if member.state is State.STARVED:",
-            "if member.state in (State.STARVED, State.HELD):",
+            "if member.state is MemberState.STARVED:",
+            "if member.state in (MemberState.STARVED, MemberState.HELD):",
         ),
     ],
     "late credit of an earlier join counted": [
@@ -155,7 +155,9 @@ MUTATIONS: dict[str, list[Change]] = {
         Change("zchat.protocol.cursor.Cursor", "rejoin", "    return held", "    return 0")
     ],
     "a member not woken by credit": [
-        Change("zchat.broker.delivery.pusher.Pusher", "credited", "if member.state is State.STARVED:", "if False:")
+        Change(
+            "zchat.broker.delivery.pusher.Pusher", "credited", "if member.state is MemberState.STARVED:", "if False:"
+        )
     ],
     "bytes of who left still counted": [
         Change("zchat.broker.delivery.pusher.Pusher", "_forget", "    self.in_flight -= sum(member.out)\n", "")
@@ -192,17 +194,19 @@ MUTATIONS: dict[str, list[Change]] = {
     ],
     "an update lost when a pipe is full": [
         Change(
-            "zchat.broker.presence.state_frames.Updates",
+            "zchat.broker.presence.state_frames.StateFrames",
             "_serve",
             "        self._pipes.block(session)\n",
             "        self._pipes.block(session)\n            session.stale.clear()\n",
         )
     ],
     "a state frame sent before the last was seen": [
-        Change("zchat.broker.presence.state_frames.Updates", "_wake", " and not session.shown", ""),
+        Change("zchat.broker.presence.state_frames.StateFrames", "_wake", " and not session.shown", ""),
     ],
     "any number counted as seen": [
-        Change("zchat.broker.presence.state_frames.Updates", "seen", "number != session.shown or not number", "False")
+        Change(
+            "zchat.broker.presence.state_frames.StateFrames", "seen", "number != session.shown or not number", "False"
+        )
     ],
     "a fenced connection's late seen counted": [
         Change(
@@ -217,7 +221,7 @@ MUTATIONS: dict[str, list[Change]] = {
             "        self.counters.fenced += 1\n",
             "        if decode_command(frames[0])[0] == 'seen':\n"
             "            owner = self.fenced[routing_id]\n"
-            "            self.updates.seen(owner, owner.shown)\n",
+            "            self.state_frames.seen(owner, owner.shown)\n",
         ),
     ],
     "an answer over the lost connection waited for": [
@@ -243,7 +247,7 @@ MUTATIONS: dict[str, list[Change]] = {
     ],
     "no whole picture for a session that came back": [
         Change(
-            "zchat.broker.presence.state_frames.Updates",
+            "zchat.broker.presence.state_frames.StateFrames",
             "joined",
             "    member.session.stale[member] = None\n",
             "    if member.session.connection > 1:\n"
@@ -252,13 +256,13 @@ MUTATIONS: dict[str, list[Change]] = {
         )
     ],
     "a mark that goes back accepted": [
-        Change("zchat.broker.core.handlers", "mark", "if seq <= stands or", "if"),
-        Change("zchat.broker.store.ledger.Ledger", "mark", "seq > stands:", "seq != stands:"),
+        Change("zchat.broker.core.handlers", "set_read_mark", "if seq <= stands or", "if"),
+        Change("zchat.broker.store.ledger.Ledger", "set_read_mark", "seq > stands:", "seq != stands:"),
     ],
     "a mark answered before it is safe": [
         Change(
             "zchat.broker.core.handlers",
-            "mark",
+            "set_read_mark",
             "    core.pending += 1\n",
             "    core.presence.marked(room, user, seq)\n    core.answer(ticket, seq)\n    return\n",
         )
@@ -276,12 +280,12 @@ MUTATIONS: dict[str, list[Change]] = {
         Change(
             "zchat.broker.core.handlers",
             "hello",
-            "core.updates.greeted(session, core.directory.directs_of(session.folded))",
+            "core.state_frames.greeted(session, core.directory.directs_of(session.folded))",
             "pass",
         )
     ],
     "nobody invited who is connected": [
-        Change("zchat.broker.presence.state_frames.Updates", "_flush", "    if room.grew:\n", "    if False:\n")
+        Change("zchat.broker.presence.state_frames.StateFrames", "_flush", "    if room.grew:\n", "    if False:\n")
     ],
     "who left while the connection was lost shown for ever": [
         Change("zchat.protocol.roster.Roster", "expire", "if now >= self._missing_until:", "if False:")

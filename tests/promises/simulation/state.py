@@ -146,7 +146,7 @@ def _check_picture(core: Core, joined: Joined, who: str) -> None:
             raise Violation(f"{where}: it should be {counts}, shown is {crowd} and told {told}")
     else:
         here = roster.people.items()
-        people = {key: PersonEntry(each.name, each.since, each.typing, each.mark) for key, each in here}
+        people = {key: PersonEntry(each.name, each.since, each.typing, each.read_mark) for key, each in here}
         if crowd is not None or picture._people != people:
             raise Violation(f"{where}: it should be {people}, and shown is {crowd or picture._people}")
     joined.told.check(picture._people, joined.client.read.get(joined.name, 0))
@@ -168,7 +168,7 @@ def check_invited(core: Core, truth: Truth, clients: Iterable[Client]) -> None:
     for client in clients:
         user = fold(client.user)
         for room in core.directory.directs_of(user):
-            if room.name in client.joins or room.marks.get(user, 0) >= room.last:
+            if room.name in client.joins or room.read_marks.get(user, 0) >= room.last:
                 continue
             left = client.left_at.get(room.name, 0)
             if left <= max(client.greeted_at, truth.logs[room.name][-1].timestamp):
@@ -179,10 +179,10 @@ def check_marks(core: Core, truth: Truth, clients: Iterable[Client]) -> None:
     """Check that marks are what is safe, that no answered one is lost, nor one that a client was to have stored."""
     truth.check_marks()
     for (name, user), seq in truth.marks.items():
-        stands = core.rooms[fold(name)].marks.get(user, 0)
+        stands = core.rooms[fold(name)].read_marks.get(user, 0)
         if stands != seq:
             raise Violation(f"{name}: {user} has read {seq}, and the broker knows of {stands}")
-    stored = sum(len(room.marks) for room in core.rooms.values())
+    stored = sum(len(room.read_marks) for room in core.rooms.values())
     if stored != len(truth.marks):
         raise Violation(f"the broker knows {stored} marks, and {len(truth.marks)} are safe")
     for client in clients if not truth.losses else ():

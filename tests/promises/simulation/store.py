@@ -14,11 +14,11 @@ from typing import Any
 from tests.promises.simulation.truth import Truth
 from tests.promises.simulation.world import World
 from zchat.broker.store.blocks import Block
-from zchat.broker.store.contract import Commit, Failed, Page, RoomLog, Trimmed, Watcher
+from zchat.broker.store.contract import Commit, Failed, LogPage, RoomLog, Trimmed, Watcher
 from zchat.broker.store.epochs import Epoch
-from zchat.broker.store.ledger import MAX_EPOCH, Ledger, Producer, Room, is_old
+from zchat.broker.store.ledger import MAX_EPOCH, Ledger, LogEnds, Producer, is_old
 from zchat.broker.store.memory import MemoryStore
-from zchat.broker.store.sqlite.committer import Committer, Forget, Mark, Report, Task, Trim, Write
+from zchat.broker.store.sqlite.committer import Committer, Forget, Report, Task, Trim, Write, WriteReadMark
 from zchat.broker.store.sqlite.reader import READY_PAGES, Read, Reader
 from zchat.broker.store.sqlite.store import SqliteStore
 
@@ -92,16 +92,16 @@ class Disk:
         random = self.world.random
         ledger = Ledger(self.world.clock, lambda: random.randint(1, MAX_EPOCH))
         for number, log in self.file.rooms.items():
-            ledger.restore_room(Room(number, log.name, log.first, log.last, log.timestamp, log.epochs))
+            ledger.restore_room(LogEnds(number, log.name, log.first, log.last, log.timestamp, log.epochs))
         for (name, number), (last, results, seen) in self.file.producers.items():
             kept = array("q")
             kept.frombytes(results)
             ledger.restore_producer((name, self.file.rooms[number].name), Producer(last, kept, seen))
         for (number, user), seq in self.file.marks.items():
-            ledger.restore_mark(ledger.rooms[self.file.rooms[number].name], user, seq)
+            ledger.restore_read_mark(ledger.rooms[self.file.rooms[number].name], user, seq)
         return ledger
 
-    def commit(self, tasks: list[Write | Mark | Forget]) -> None:
+    def commit(self, tasks: list[Write | WriteReadMark | Forget]) -> None:
         """Write all of it, or nothing."""
         if self.failing:
             raise sqlite3.OperationalError("database or disk is full")
@@ -113,7 +113,7 @@ class Disk:
                 for pair in task.pairs:
                     file.producers.pop(pair, None)
                 continue
-            if isinstance(task, Mark):
+            if isinstance(task, WriteReadMark):
                 file.marks[task.room, task.user] = task.seq
                 self.truth.marked(file.rooms[task.room].name, task.user, task.seq)
                 continue
@@ -149,7 +149,7 @@ class Disk:
             self.truth.trimmed(log.name, log.first)
         return Trimmed(log.first, old > TRIM_BLOCKS)
 
-    def read(self, read: Read) -> Page | Failed:
+    def read(self, read: Read) -> LogPage | Failed:
         """Read whole blocks."""
         if self.unreadable:
             return Failed("disk I/O error")
@@ -163,7 +163,7 @@ class Disk:
             if (found and size > read.max_bytes) or block.first > read.upto:
                 break
             found.append(block)
-        return Page(found)
+        return LogPage(found)
 
     def go_back(self, copies: int) -> None:
         """Have the file as it was some copies ago: a backup restored, or the tail lost at a power cut."""
@@ -234,7 +234,8 @@ class _Commits(Committer):
         fresh = [
             task
             for task in tasks
-            if isinstance(task, Forget) or (isinstance(task, (Write, Mark)) and task.generation == self._generation)
+            if isinstance(task, Forget)
+            or (isinstance(task, (Write, WriteReadMark)) and task.generation == self._generation)
         ]
         try:
             self._disk.commit(fresh)
@@ -260,7 +261,7 @@ class _Reads(Reader):
         self.dead = False
         self._disk = disk
         self._wake = wake
-        self._pages: deque[Page | Failed] = deque()
+        self._pages: deque[LogPage | Failed] = deque()
         self._places = Semaphore(READY_PAGES)
         self._waiting: deque[Read] = deque()
 

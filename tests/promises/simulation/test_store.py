@@ -30,7 +30,7 @@ class Bench:
         self.store.append(block(number, *texts), self.answers.append)
 
     def mark(self, seq: int) -> None:
-        self.store.mark("General", "bob", seq, self.answers.append)
+        self.store.set_read_mark("General", "bob", seq, self.answers.append)
 
     def run(self) -> list[object]:
         """Let every commit that was asked for happen, and return the answers since the last call."""
@@ -56,12 +56,12 @@ def test_a_mark_survives_a_crash_only_if_it_was_committed(bench: Bench) -> None:
     assert isinstance(bench.run()[0], Stored)
     bench.mark(3)
     bench.crash()
-    assert bench.store.marks() == [("General", "bob", 1)]
+    assert bench.store.read_marks() == [("General", "bob", 1)]
     assert bench.truth.marks == {("General", "bob"): 1}
     bench.mark(2)
     assert bench.run() == [Marked(2)]
     bench.crash()
-    assert bench.store.marks() == [("General", "bob", 2)]
+    assert bench.store.read_marks() == [("General", "bob", 2)]
     assert bench.truth.marks == {("General", "bob"): 2}
 
 
@@ -73,7 +73,7 @@ def test_a_mark_that_met_a_full_disk_failed_and_is_not_there(bench: Bench) -> No
     bench.mark(2)
     assert isinstance(bench.run()[0], Failed)
     bench.disk.failing = False
-    assert bench.store.marks() == [("General", "bob", 1)]
+    assert bench.store.read_marks() == [("General", "bob", 1)]
     assert bench.truth.marks == {("General", "bob"): 1}
     bench.mark(2)
     assert bench.run() == [Marked(2)]
@@ -89,7 +89,7 @@ def test_a_backup_has_the_marks_of_its_time(bench: Bench) -> None:
     assert bench.run()[-1] == Marked(2)
     bench.disk.go_back(1)
     bench.crash()
-    assert bench.store.marks() == [("General", "bob", 1)]
+    assert bench.store.read_marks() == [("General", "bob", 1)]
     assert bench.truth.marks == {("General", "bob"): 1}
 
 

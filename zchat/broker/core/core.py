@@ -23,9 +23,9 @@ from zchat.broker.core.store_reports import StoreReports
 from zchat.broker.delivery.pusher import Pusher
 from zchat.broker.figures.busiest import Busiest
 from zchat.broker.figures.counters import Counters
-from zchat.broker.figures.histograms import Times
-from zchat.broker.figures.lag import Lagging
-from zchat.broker.figures.log_lines import Notes
+from zchat.broker.figures.histograms import Histograms
+from zchat.broker.figures.lag import LagSampler
+from zchat.broker.figures.log_lines import LogLines
 from zchat.broker.limits import (
     EXPIRE_AFTER,
     EXPIRE_EVERY,
@@ -38,7 +38,7 @@ from zchat.broker.limits import (
 )
 from zchat.broker.port import Port
 from zchat.broker.presence.presence import Presence
-from zchat.broker.presence.state_frames import Updates
+from zchat.broker.presence.state_frames import StateFrames
 from zchat.broker.rooms.directory import Directory
 from zchat.broker.rooms.retention import Retention
 from zchat.broker.rooms.session import Session
@@ -70,17 +70,19 @@ class Core:
         self.store = store
         self.settings = settings
         self.counters = Counters()
-        self.times = Times()
-        self.notes = Notes()
-        self.pusher = Pusher(port, store, self.counters, self.notes, self.end)
+        self.histograms = Histograms()
+        self.log_lines = LogLines()
+        self.pusher = Pusher(port, store, self.counters, self.log_lines, self.end)
         self.pipes = self.pusher.pipes
         self.retention = Retention(self, clock)
         self.directory = Directory(logs, settings.rooms, fixed=settings.fixed_rooms)
         self.rooms = self.directory.rooms
-        self.updates = Updates(port, self.pipes, self.counters, self.sessions_of)
-        self.presence = Presence(settings.names, clock, self.counters, self.updates.changed, self.directory.vacate)
-        self._reports = StoreReports(self.rooms, self.pusher, self.presence, self.updates, self.counters, self.times)
-        self.lagging = Lagging(self)
+        self.state_frames = StateFrames(port, self.pipes, self.counters, self.sessions_of)
+        self.presence = Presence(settings.names, clock, self.counters, self.state_frames.changed, self.directory.vacate)
+        self._reports = StoreReports(
+            self.rooms, self.pusher, self.presence, self.state_frames, self.counters, self.histograms
+        )
+        self.lag = LagSampler(self)
         self.busiest = Busiest(self)
         self.sessions: dict[bytes, Session] = {}
         self.users: dict[str, dict[Session, None]] = {}
@@ -97,9 +99,9 @@ class Core:
         self._expiry_due = now + EXPIRE_EVERY
         self._ticked = now
         self._judge_from = now
-        for name, user, seq in store.marks():
+        for name, user, seq in store.read_marks():
             if room := self.rooms.get(fold(name)):
-                room.marks[user] = min(seq, room.last)
+                room.read_marks[user] = min(seq, room.last)
 
     # -- what comes in ---------------------------------------------------------------------------
 
@@ -163,7 +165,7 @@ class Core:
             if now >= self._judge_from and not (self._expire(now) and self.presence.settle(now)):
                 self._expiry_due = now
         self.presence.tick(now)
-        if self.lagging.tick(now):
+        if self.lag.tick(now):
             self.busiest.look(now)
 
     def _expire(self, now: float) -> bool:
@@ -187,16 +189,16 @@ class Core:
                     self.answer(ticket, result)
                 else:
                     self.refuse(ticket, result)
-        self.updates.turn(now)
+        self.state_frames.turn(now)
 
     @property
     def busy(self) -> bool:
         """Tell whether a turn would send something: the loop must not sleep then."""
-        return self.pusher.busy or self.updates.busy
+        return self.pusher.busy or self.state_frames.busy
 
     def due(self) -> float:
         """Return when `tick` is next needed if nothing arrives."""
-        return min(self._expiry_due, self.retention.due, self.pusher.due, self.updates.due, self.presence.due)
+        return min(self._expiry_due, self.retention.due, self.pusher.due, self.state_frames.due, self.presence.due)
 
     def stop(self) -> None:
         """Take no more requests; what was accepted is still answered."""
@@ -277,7 +279,7 @@ class Core:
                 self.pipes.tell(session.routing_id, encode_end(error))
             if not self.closing:
                 text = f"the session of {session.user} was ended: {error.code}: {error.text}"
-                self.notes.add("session_ended", text, user=session.user, code=error.code, reason=error.text)
+                self.log_lines.add("session_ended", text, user=session.user, code=error.code, reason=error.text)
         self.pipes.ended(session)
         session.ended = True
         self._take_out(session)

@@ -52,7 +52,7 @@ def hello(
     user: str,
     producer: bytes,
     token: bytes,
-    mark: int,
+    window: int,
     connection: int,
 ) -> None:
     """Begin a session, or go on with one by its token; answers with what is agreed."""
@@ -65,7 +65,7 @@ def hello(
             f"this broker speaks version {VERSION} of the protocol, the client {oldest} to {newest}; update the older"
         )
     check_name("user", user)
-    mark = min(mark, core.settings.high_water_mark) or core.settings.high_water_mark
+    window = min(window, core.settings.high_water_mark) or core.settings.high_water_mark
     # Others see the producer in blocks: without the token none of them can number on in its name.
     producer = blake2b(producer + token, digest_size=ID_BYTES).digest()
     session = core.tokens.get(token)
@@ -76,18 +76,18 @@ def hello(
         if fold(user) != session.folded:
             core.presence.away(session)
         session.producer, session.user, session.folded = producer, user, fold(user)
-        session.connect(ticket.routing_id, connection, mark, core.now)
+        session.connect(ticket.routing_id, connection, window, core.now)
     elif len(core.sessions) >= limits.MAX_SESSIONS:
         raise errors.Busy(f"the broker has {limits.MAX_SESSIONS} sessions, as many as it may; try again later")
     else:
-        session = Session(ticket.routing_id, connection, user, producer, token, mark, core.now)
+        session = Session(ticket.routing_id, connection, user, producer, token, window, core.now)
     core.enter(session)
     core.presence.back(session, core.now)
     session.unanswered += 1
     welcome = Welcome(
         version=VERSION,
         user=user,
-        window=mark,
+        window=window,
         max_message=core.settings.max_message,
         max_block_bytes=MAX_BLOCK_BYTES,
         max_block_messages=MAX_BLOCK_MESSAGES,
@@ -97,7 +97,7 @@ def hello(
         expire_ms=int(limits.EXPIRE_AFTER * 1000),
     )
     core.answer(ticket._replace(session=session), welcome)
-    core.updates.greeted(session, core.directory.directs_of(session.folded))
+    core.state_frames.greeted(session, core.directory.directs_of(session.folded))
 
 
 def join(
@@ -105,8 +105,8 @@ def join(
 ) -> None:
     """Make the session a member of a room, from now on or from a position on."""
     session = session_of(ticket)
-    if held > session.mark:
-        raise errors.Malformed(f"join: {held} notifications held, the mark is {session.mark}")
+    if held > session.window:
+        raise errors.Malformed(f"join: {held} notifications held, the window is {session.window}")
     directory = core.directory
     room = directory.make(name, session.folded) if create else directory.find(name, session.folded)
     start = None if position is None else Position(*position)
@@ -147,8 +147,10 @@ def _enter(core: Core, ticket: Ticket, room: Room, number: int, start: Position 
     session.members[room] = member
     core.pusher.joined(member, old)
     core.presence.arrive(session, room)
-    core.answer(ticket, Joined(room.name, start.epoch, start.seq, room.first, room.last, session.mark, gap is not None))
-    core.updates.joined(member)
+    core.answer(
+        ticket, Joined(room.name, start.epoch, start.seq, room.first, room.last, session.window, gap is not None)
+    )
+    core.state_frames.joined(member)
 
 
 def _gap(room: Room, start: Position) -> Gap | None:
@@ -194,7 +196,7 @@ def _appended(core: Core, ticket: Ticket, room: Room, number: int, outcome: cont
     answer: Stored | errors.Refused
     match outcome:
         case contract.Stored(block, epoch):
-            core.notes.well("storing")
+            core.log_lines.well("storing")
             core.counters.blocks += 1
             core.counters.messages += block.last - block.first + 1
             answer = Stored(block.first, block.timestamp, epoch)
@@ -208,7 +210,7 @@ def _appended(core: Core, ticket: Ticket, room: Room, number: int, outcome: cont
         case contract.Full(reason):
             answer = errors.Busy(f"{reason}; try again later")
         case contract.Failed(reason):
-            core.notes.trouble("storing", reason)
+            core.log_lines.trouble("storing", reason)
             answer = errors.StoreFailed(f"the broker could not store it: {reason}; try again later")
     core.answers.append((ticket, answer))  # all of them, so that they go out in the order of the blocks
     core.directory.vacate(room)
@@ -240,14 +242,14 @@ def _page(
     upto: int,
     end: int,
     limit: int,
-    page: contract.Page | contract.Full | contract.Failed,
+    page: contract.LogPage | contract.Full | contract.Failed,
 ) -> None:
     core.pending -= 1
     if core.pipes.overloaded and not isinstance(page, contract.Failed):
         page = contract.Full("too many answers wait to be sent")
     match page:
-        case contract.Page(blocks):
-            core.notes.well("reading history")
+        case contract.LogPage(blocks):
+            core.log_lines.well("reading history")
             if not blocks and upto < end:  # trimmed meanwhile: what is kept begins further on
                 core.pending += 1
                 going_on = partial(_page, core, ticket, room, upto, end, end, limit)
@@ -263,7 +265,7 @@ def _page(
         case contract.Full(reason):
             core.refuse(ticket, errors.Busy(f"{reason}; try again later"))
         case contract.Failed(reason):
-            core.notes.trouble("reading history", reason)
+            core.log_lines.trouble("reading history", reason)
             core.refuse(ticket, errors.StoreFailed(f"the broker could not read it: {reason}; try again later"))
 
 
@@ -273,7 +275,7 @@ def rooms(core: Core, ticket: Ticket, after: str | None, limit: int) -> None:
     user = session_of(ticket).folded
     behind = None if after is None else fold(after)
     found, more = core.directory.page(user, behind, max(1, min(limit, limits.ROOMS_PAGE)))
-    rows = [RoomRow(room.name, room.users, room.first, room.last, room.marks.get(user)) for room in found]
+    rows = [RoomRow(room.name, room.users, room.first, room.last, room.read_marks.get(user)) for room in found]
     core.answer(ticket, RoomsPage(rows, more))
 
 
@@ -296,29 +298,29 @@ def typing(core: Core, ticket: Ticket, name: str, active: bool) -> None:
         core.presence.type(session, room, active, core.now)
 
 
-def mark(core: Core, ticket: Ticket, name: str, seq: int) -> None:
-    """Store how far the user has read a room; answers with the mark that stands."""
+def set_read_mark(core: Core, ticket: Ticket, name: str, seq: int) -> None:
+    """Store how far the user has read a room; answers with the read mark that stands."""
     user = session_of(ticket).folded
     room = core.directory.find(name, user)
-    stands = room.marks.get(user, 0)
+    stands = room.read_marks.get(user, 0)
     if seq <= stands or not (room.last or room.pending):
         core.answer(ticket, Marked(stands))
         return
     core.pending += 1
-    core.store.mark(room.name, user, seq, partial(_marked, core, ticket))
+    core.store.set_read_mark(room.name, user, seq, partial(_marked, core, ticket))
 
 
 def _marked(core: Core, ticket: Ticket, outcome: contract.Marked | contract.Full | contract.Failed) -> None:
     core.pending -= 1
     match outcome:
         case contract.Marked(seq):
-            core.notes.well("storing read marks")
+            core.log_lines.well("storing read marks")
             core.counters.marks += 1
             core.answer(ticket, Marked(seq))
         case contract.Full(reason):
             core.refuse(ticket, errors.Busy(f"{reason}; try again later"))
         case contract.Failed(reason):
-            core.notes.trouble("storing read marks", reason)
+            core.log_lines.trouble("storing read marks", reason)
             core.refuse(ticket, errors.StoreFailed(f"the broker could not store it: {reason}; try again later"))
 
 
@@ -335,7 +337,7 @@ def members(core: Core, ticket: Ticket, name: str, after: str | None, limit: int
 
 def seen(core: Core, ticket: Ticket, number: int) -> None:
     """Take note that the client has a state frame; another number than that of the one out changes nothing."""
-    core.updates.seen(session_of(ticket), number)
+    core.state_frames.seen(session_of(ticket), number)
 
 
 def ping(core: Core, ticket: Ticket) -> None:
@@ -369,7 +371,7 @@ HANDLERS: dict[str, Callable[..., Any]] = {
     "rooms": rooms,
     "credit": credit,
     "typing": typing,
-    "mark": mark,
+    "mark": set_read_mark,
     "members": members,
     "stats": stats,
     "seen": seen,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from zchat.broker.delivery.pusher import Pusher
 from zchat.broker.figures.counters import Counters
-from zchat.broker.figures.histograms import Times
+from zchat.broker.figures.histograms import Histograms
 from zchat.broker.presence.presence import Presence
-from zchat.broker.presence.state_frames import Updates
+from zchat.broker.presence.state_frames import StateFrames
 from zchat.broker.rooms.room import Room
 from zchat.broker.store.blocks import Block
 from zchat.broker.store.contract import Commit
@@ -24,16 +24,16 @@ class StoreReports:
         rooms: dict[str, Room],
         pusher: Pusher,
         presence: Presence,
-        updates: Updates,
+        state_frames: StateFrames,
         counters: Counters,
-        times: Times,
+        histograms: Histograms,
     ) -> None:
         self._rooms = rooms
         self._pusher = pusher
         self._presence = presence
-        self._updates = updates
+        self._state_frames = state_frames
         self._counters = counters
-        self._times = times
+        self._histograms = histograms
 
     def grew(self, room: str, block: Block, epoch: int, user: str) -> None:
         """Have a room's members served with a block, and its sender type no more."""
@@ -42,7 +42,7 @@ class StoreReports:
         self._pusher.grew(grown, block)
         self._presence.grew(grown, user)
         if grown.direct:
-            self._updates.grew(grown)
+            self._state_frames.grew(grown)
 
     def trimmed(self, room: str, first: int) -> None:
         """Let go of a room's messages before `first`."""
@@ -56,5 +56,5 @@ class StoreReports:
         """Count a commit."""
         self._counters.commits += 1
         self._counters.commit_bytes += commit.size
-        self._times.commit.add(commit.microseconds)
-        self._times.commit_bytes.add(commit.size)
+        self._histograms.commit.add(commit.microseconds)
+        self._histograms.commit_bytes.add(commit.size)

@@ -8,10 +8,10 @@ from itertools import count
 from math import inf
 
 from zchat.broker.figures.counters import Counters
-from zchat.broker.figures.log_lines import Notes
+from zchat.broker.figures.log_lines import LogLines
 from zchat.broker.limits import FAILED_NOTED_EVERY, REPLIES_BYTES, RETRY_MAX
 from zchat.broker.port import Port, Sent
-from zchat.broker.rooms.member import Member, State
+from zchat.broker.rooms.member import Member, MemberState
 from zchat.broker.rooms.session import Session
 
 
@@ -22,9 +22,9 @@ class Pipes:
     for each session whose pipe has room again. `waiting` counts the bytes of the answers that are kept.
     """
 
-    def __init__(self, port: Port, counters: Counters, notes: Notes, wake: Callable[[Member], None]) -> None:
+    def __init__(self, port: Port, counters: Counters, log_lines: LogLines, wake: Callable[[Member], None]) -> None:
         self._port = port
-        self._notes = notes
+        self._log_lines = log_lines
         self._counters = counters
         self._wake = wake
         self.opened: Callable[[Session], None] = lambda session: None
@@ -117,7 +117,7 @@ class Pipes:
         text = f"sending to {user}{room and f' in {room}'} failed: {reason}"
         if count > 1:
             text += f" ({count} times since this was last told)"
-        self._notes.add("send_failed", text, room=room, user=user, reason=reason, count=count)
+        self._log_lines.add("send_failed", text, room=room, user=user, reason=reason, count=count)
 
     def _retry(self, session: Session) -> None:
         session.blocked = False
@@ -138,6 +138,6 @@ class Pipes:
             self._answered(size)
         held, session.held = session.held, []
         for member in held:
-            if member.state is State.HELD:
+            if member.state is MemberState.HELD:
                 self._wake(member)
         self.opened(session)

@@ -11,7 +11,7 @@ from math import inf
 
 from zchat.broker.delivery.pipes import Pipes
 from zchat.broker.figures.counters import Counters
-from zchat.broker.figures.log_lines import Notes
+from zchat.broker.figures.log_lines import LogLines
 from zchat.broker.limits import (
     CROWDED_BYTES,
     IN_FLIGHT_BYTES,
@@ -27,11 +27,11 @@ from zchat.broker.limits import (
     TURN_SENDS,
 )
 from zchat.broker.port import Port, Sent
-from zchat.broker.rooms.member import Member, State
+from zchat.broker.rooms.member import Member, MemberState
 from zchat.broker.rooms.room import Room, Shared
 from zchat.broker.rooms.session import Session
 from zchat.broker.store.blocks import Block
-from zchat.broker.store.contract import Failed, Full, Page, Store
+from zchat.broker.store.contract import Failed, Full, LogPage, Store
 from zchat.errors import Refused, StoreFailed
 from zchat.events import Gap
 from zchat.messages import GapReason
@@ -45,14 +45,14 @@ class Pusher:
     """
 
     def __init__(
-        self, port: Port, store: Store, counters: Counters, notes: Notes, end: Callable[[Session, Refused], None]
+        self, port: Port, store: Store, counters: Counters, log_lines: LogLines, end: Callable[[Session, Refused], None]
     ) -> None:
         self._port = port
         self._store = store
         self._counters = counters
-        self._notes = notes
+        self._log_lines = log_lines
         self._end = end
-        self.pipes = Pipes(port, counters, notes, self._wake)
+        self.pipes = Pipes(port, counters, log_lines, self._wake)
         self._ready: deque[Member] = deque()
         self._unread: list[tuple[float, int, Member]] = []
         self._tie = count()
@@ -121,7 +121,7 @@ class Pusher:
         for _ in range(taken - member.taken):
             self.in_flight -= member.out.popleft()
         member.taken = taken
-        if member.state is State.STARVED:
+        if member.state is MemberState.STARVED:
             self._wake(member)
         return True
 
@@ -137,15 +137,15 @@ class Pusher:
         member.out.clear()
 
     def _wake(self, member: Member) -> None:
-        if self._window(member):
-            member.state = State.READY
+        if self._may_send(member):
+            member.state = MemberState.READY
             self._ready.append(member)
         else:
-            member.state = State.STARVED
+            member.state = MemberState.STARVED
             self._counters.deferred += 1
 
-    def _window(self, member: Member) -> bool:
-        return member.sent - member.taken < (max(1, member.mark // 2) if self._crowded else member.mark)
+    def _may_send(self, member: Member) -> bool:
+        return member.sent - member.taken < (max(1, member.window // 2) if self._crowded else member.window)
 
     @property
     def _most(self) -> int:
@@ -167,13 +167,13 @@ class Pusher:
         self.pipes.turn(now)
         while self._unread and self._unread[0][0] <= now:
             member = heapq.heappop(self._unread)[2]
-            if member.state is State.UNREAD:
+            if member.state is MemberState.UNREAD:
                 self._wake(member)
         sends = size = 0
         ready = self._ready
         while ready and sends < TURN_SENDS and size < TURN_BYTES:
             member = ready.popleft()
-            if member.state is State.READY:
+            if member.state is MemberState.READY:
                 sends += 1
                 size += self._serve(member)
 
@@ -188,11 +188,11 @@ class Pusher:
         if member.gap is not None:
             return self._send_gap(member, member.gap)
         if member.cursor >= room.last:
-            member.state = State.CAUGHT_UP
+            member.state = MemberState.CAUGHT_UP
             room.caught_up[member] = None
             return 0
         if not room.at_hand(member.cursor):
-            member.state = State.READING
+            member.state = MemberState.READING
             self._counters.reads += 1
             self._store.read(room.name, member.cursor, room.last, self._most, partial(self._page, member, room.last))
             return 0
@@ -221,16 +221,16 @@ class Pusher:
             messages -= max(0, member.cursor + 1 - others[0].first)  # a block is sent whole, whoever reads drops that
         return frame, upto, messages, frozenset(block.producer for block in blocks)
 
-    def _page(self, member: Member, end: int, page: Page | Full | Failed) -> None:
+    def _page(self, member: Member, end: int, page: LogPage | Full | Failed) -> None:
         """Go on with a member for whom the store has read, up to `end`."""
-        if member.state is not State.READING:
+        if member.state is not MemberState.READING:
             return  # left meanwhile
-        if not isinstance(page, Page):
+        if not isinstance(page, LogPage):
             self._unreadable(member, page)
             return
-        self._notes.well("reading for members")
+        self._log_lines.well("reading for members")
         member.tries = 0
-        member.state = State.READY
+        member.state = MemberState.READY
         room = member.room
         if not page.blocks or page.blocks[0].first > member.cursor + 1:
             first = page.blocks[0].first if page.blocks else end + 1
@@ -248,18 +248,18 @@ class Pusher:
         self._counters.unread += 1
         wait = READ_BUSY
         if isinstance(why, Failed):
-            self._notes.trouble("reading for members", why.reason)
+            self._log_lines.trouble("reading for members", why.reason)
             member.tries += 1
             if member.tries >= READ_TRIES:
                 text = f"{member.room.name} can't be read: {why.reason}; try again later"
                 self._end(member.session, StoreFailed(text))
                 return
             wait = min(READ_AGAIN_FIRST * 2 ** (member.tries - 1), READ_AGAIN_MAX)
-        member.state = State.UNREAD
+        member.state = MemberState.UNREAD
         heapq.heappush(self._unread, (self._now + wait, next(self._tie), member))
 
     def _hold(self, member: Member) -> None:
-        member.state = State.HELD
+        member.state = MemberState.HELD
         member.session.held.append(member)
 
     def _send_gap(self, member: Member, gap: Gap) -> int:
@@ -297,6 +297,6 @@ class Pusher:
         if upto < member.room.last:
             self._wake(member)
         else:
-            member.state = State.CAUGHT_UP
+            member.state = MemberState.CAUGHT_UP
             member.room.caught_up[member] = None
         return len(frame)

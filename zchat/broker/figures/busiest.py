@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from zchat.broker.core.core import Core
 
 
-class Busy(NamedTuple):
+class RoomTraffic(NamedTuple):
     """Say how many users are in a room, and how many messages were stored there and delivered in the last interval."""
 
     room: str
@@ -31,17 +31,17 @@ class Busiest:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._looked: float | None = None
-        self.rooms: tuple[Busy, ...] = ()
+        self.rooms: tuple[RoomTraffic, ...] = ()
         self.interval = 0
 
     def look(self, now: float) -> None:
         """Compare and begin the next interval."""
-        busy: list[Busy] = []
+        busy: list[RoomTraffic] = []
         for room in self._core.rooms.values():
             messages = room.last - room.looked
             if messages or room.delivered:
                 if messages and not room.direct:
-                    busy.append(Busy(room.name, room.users, messages, room.delivered))
+                    busy.append(RoomTraffic(room.name, room.users, messages, room.delivered))
                 room.looked = room.last
                 room.delivered = 0
         self.rooms = tuple(heapq.nlargest(BUSIEST_SHOWN, busy, key=lambda each: each.messages))

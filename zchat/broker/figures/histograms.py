@@ -30,7 +30,7 @@ class Tally:
         self.sum += value
 
 
-class Times:
+class Histograms:
     """Hold the tallies of the broker: `turn` and `commit` in microseconds, `commit_bytes` in bytes.
 
     A turn's time is what the loop was busy with between two sleeps, or between two looks at its socket.

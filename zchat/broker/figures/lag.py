@@ -20,7 +20,7 @@ class Lag(NamedTuple):
     messages: int
 
 
-class Lagging:
+class LagSampler:
     """Look every few seconds who is behind; `furthest` are those who are most, the first of all first.
 
     It is made anew at each look and never changed: any thread may read it.
@@ -58,7 +58,7 @@ class Lagging:
                 lag = member.room.last - member.cursor
                 user, name = member.session.user, member.room.name
                 text = f"{user} is {lag:,} messages behind in {name}"
-                self._core.notes.add("behind", text, room=name, user=user, count=lag)
+                self._core.log_lines.add("behind", text, room=name, user=user, count=lag)
             far[member] = member in self._far
         self._far = far
         return True

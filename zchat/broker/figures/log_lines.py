@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple, TypeAlias
 
-MAX_NOTES = 100
+MAX_LINES = 100
 """Notes kept between two turns: an outage can end thousands of sessions in one, and a log need not name each."""
 
 
 Field: TypeAlias = str | int
 
 
-class Note(NamedTuple):
+class LogLine(NamedTuple):
     """Hold one line for the log; `grave` if somebody should look after it.
 
     `fields` are for programs that read the log: `event` is what kind of line it is, the others are what it is about.
@@ -23,11 +23,11 @@ class Note(NamedTuple):
     fields: dict[str, Field]
 
 
-class Notes:
+class LogLines:
     """Gather notes in order; what is wrong is told once, and once more when it is well again."""
 
     def __init__(self) -> None:
-        self._kept: deque[Note] = deque()
+        self._kept: deque[LogLine] = deque()
         self._passed_over = 0
         self._troubles: set[str] = set()
 
@@ -36,10 +36,10 @@ class Notes:
 
     def add(self, event: str, text: str, *, grave: bool = False, **fields: Field) -> None:
         """Keep a line, with the fields that aren't empty; beyond a bound the lines are only counted."""
-        if len(self._kept) < MAX_NOTES:
+        if len(self._kept) < MAX_LINES:
             about: dict[str, Field] = {"event": event}
             about.update((name, value) for name, value in fields.items() if value != "")
-            self._kept.append(Note(text, grave, about))
+            self._kept.append(LogLine(text, grave, about))
         else:
             self._passed_over += 1
 
@@ -55,12 +55,12 @@ class Notes:
             self._troubles.remove(what)
             self.add("well", f"{what} works again", what=what)
 
-    def take(self) -> list[Note]:
+    def take(self) -> list[LogLine]:
         """Return what was gathered since the last time."""
         notes = list(self._kept)
         if self._passed_over:
             fields: dict[str, Field] = {"event": "passed_over", "count": self._passed_over}
-            notes.append(Note(f"{self._passed_over} more notes in the same moment", False, fields))
+            notes.append(LogLine(f"{self._passed_over} more notes in the same moment", False, fields))
         self._kept.clear()
         self._passed_over = 0
         return notes

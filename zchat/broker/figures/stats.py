@@ -6,7 +6,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, NamedTuple
 
 from zchat.broker.core.replies import Ticket, refuse_if_overloaded, session_of
-from zchat.broker.figures.busiest import Busy
+from zchat.broker.figures.busiest import RoomTraffic
 from zchat.broker.figures.counters import Counters
 from zchat.broker.figures.lag import Lag
 from zchat.names import DIRECT
@@ -28,7 +28,7 @@ class Figures(NamedTuple):
     refused: dict[str, int]
     lagging: list[Lag]
     times: dict[str, tuple[tuple[int, ...], list[int], int]]
-    busiest: tuple[Busy, ...]
+    busiest: tuple[RoomTraffic, ...]
 
 
 def figures(core: Core) -> Figures:
@@ -36,7 +36,7 @@ def figures(core: Core) -> Figures:
 
     Any thread: read by another than the loop's, counts may be of slightly different moments.
     """
-    counters, times = core.counters, core.times
+    counters, times = core.counters, core.histograms
     counts = {name: getattr(counters, name) for name in COUNTS}
     counts["sent_bytes"] = counters.push_bytes + counters.state_bytes + counters.answer_bytes
     counts["started"] = core.started
@@ -51,7 +51,7 @@ def figures(core: Core) -> Figures:
     return Figures(
         counts,
         dict(counters.refused),
-        [lag for lag in core.lagging.furthest if not lag.room.startswith(DIRECT)],
+        [lag for lag in core.lag.furthest if not lag.room.startswith(DIRECT)],
         {
             name: (tally.bounds, list(tally.counts), tally.sum)
             for name, tally in (("turn", times.turn), ("commit", times.commit), ("commit_bytes", times.commit_bytes))

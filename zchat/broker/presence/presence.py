@@ -13,7 +13,7 @@ from math import inf
 
 from zchat.broker.figures.counters import Counters
 from zchat.broker.limits import MAX_MEMBERSHIPS, REJOIN_SECONDS, TURN_ENDS
-from zchat.broker.presence.roster import Person, Roster
+from zchat.broker.presence.roster import Roster, RosterEntry
 from zchat.broker.rooms.room import Room
 from zchat.broker.rooms.session import Session
 from zchat.names import fold
@@ -40,7 +40,7 @@ class Presence:
         self._counters = counters
         self._changed = changed
         self._empty = empty
-        self._typing: OrderedDict[Person, tuple[float, Room, str]] = OrderedDict()
+        self._typing: OrderedDict[RosterEntry, tuple[float, Room, str]] = OrderedDict()
         self._returning: OrderedDict[Session, float] = OrderedDict()
 
     @property
@@ -133,8 +133,8 @@ class Presence:
 
     def marked(self, room: Room, user: str, seq: int) -> None:
         """Take note of how far a user, by folded name, has read a room."""
-        room.marks[user] = seq
-        if room.roster is not None and room.roster.mark(user, seq):
+        room.read_marks[user] = seq
+        if room.roster is not None and room.roster.set_read_mark(user, seq):
             self._changed(room)
 
     def _end_typing(self, room: Room, user: str) -> None:

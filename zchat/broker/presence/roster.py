@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from zchat.broker.rooms.room import Room
 
 
-class Person:
+class RosterEntry:
     """Keep one user who is in a room.
 
-    `since` is in microseconds since 1970, `mark` the seq that the room is read to, 0 for none.
+    `since` is in microseconds since 1970, `read_mark` the seq that the room is read to, 0 for none.
     `sessions` counts those of the user that are here. `typed` is when a word that the user is
     typing was last accepted.
     """
 
-    __slots__ = ("mark", "name", "sessions", "since", "typed", "typing")
+    __slots__ = ("name", "read_mark", "sessions", "since", "typed", "typing")
 
-    def __init__(self, name: str, since: int, mark: int) -> None:
+    def __init__(self, name: str, since: int, read_mark: int) -> None:
         self.name = name
         self.since = since
-        self.mark = mark
+        self.read_mark = read_mark
         self.sessions = 1
         self.typing = False
         self.typed = float("-inf")
@@ -62,7 +62,7 @@ class Roster:
     def __init__(self, room: Room, names: int) -> None:
         self._room = room
         self._names = names
-        self.people: dict[str, Person] = {}
+        self.people: dict[str, RosterEntry] = {}
         self.version = 0
         self.crowd = not names
         self.typing = 0
@@ -81,7 +81,7 @@ class Roster:
         if person is not None:
             person.sessions += 1
             return False
-        person = self.people[user] = Person(name, since, self._room.marks.get(user, 0))
+        person = self.people[user] = RosterEntry(name, since, self._room.read_marks.get(user, 0))
         insort(self._order, user)
         self.caught_up += self._at_end(person)
         self._gone.pop(user, None)
@@ -123,14 +123,14 @@ class Roster:
         self._changed(user)
         return True
 
-    def mark(self, user: str, seq: int) -> bool:
+    def set_read_mark(self, user: str, seq: int) -> bool:
         """Take note of how far a user has read; True if members are to be told."""
         person = self.people.get(user)
         if person is None:
             return False
         before = self.caught_up
         self.caught_up -= self._at_end(person)
-        person.mark = seq
+        person.read_mark = seq
         self.caught_up += self._at_end(person)
         if self.crowd and self.caught_up == before:
             return False
@@ -145,8 +145,8 @@ class Roster:
         self._changed("")
         return True
 
-    def _at_end(self, person: Person) -> bool:
-        return 0 < person.mark == self._room.last
+    def _at_end(self, person: RosterEntry) -> bool:
+        return 0 < person.read_mark == self._room.last
 
     def _changed(self, user: str) -> None:
         self.version += 1
@@ -187,7 +187,7 @@ class Roster:
         person = self.people.get(user)
         if person is None:
             return PersonEntry(self._gone[user], 0, False, 0)
-        return PersonEntry(person.name, person.since, person.typing, person.mark)
+        return PersonEntry(person.name, person.since, person.typing, person.read_mark)
 
     def page(self, after: str | None, limit: int) -> tuple[list[PersonEntry], bool]:
         """Return the entries of up to `limit` users behind the folded name `after`, and whether more follow."""

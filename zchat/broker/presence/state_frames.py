@@ -22,7 +22,7 @@ from zchat.broker.limits import (
     STATE_BYTES,
     STATE_EVERY,
     STATE_FRAMES_A_SECOND,
-    TURN_MARKED,
+    TURN_STALE,
     TURN_STATE_BYTES,
     TURN_STATES,
 )
@@ -33,7 +33,7 @@ from zchat.broker.rooms.session import Session
 from zchat.wire.notices import Invitation, encode_invitation, encode_state
 
 
-class Updates:
+class StateFrames:
     """Keep who is to be told what, and send it in turns.
 
     `sessions_of` returns a user's sessions, by folded name.
@@ -84,7 +84,7 @@ class Updates:
     def greeted(self, session: Session, rooms: Iterable[Room]) -> None:
         """Invite a session to those of its user's direct rooms in which something is unread."""
         for room in rooms:
-            if room.last > room.marks.get(session.folded, 0):
+            if room.last > room.read_marks.get(session.folded, 0):
                 self._invite(session, room)
 
     def seen(self, session: Session, number: int) -> None:
@@ -112,10 +112,10 @@ class Updates:
     def turn(self, now: float) -> None:
         """See whose rooms' changes are due, then send state frames, both within bounds."""
         self._now = now
-        marked = 0
-        while self._flushes and self._flushes[0][0] <= now and marked < TURN_MARKED:
+        stale = 0
+        while self._flushes and self._flushes[0][0] <= now and stale < TURN_STALE:
             room = heapq.heappop(self._flushes)[2]
-            marked += 1 + len(room.members)
+            stale += 1 + len(room.members)
             self._flush(room)
         sends = size = 0
         while self._ready and sends < TURN_STATES and size < TURN_STATE_BYTES:
@@ -161,10 +161,10 @@ class Updates:
         for room in session.invitations:
             if invitations and size > STATE_BYTES:
                 break
-            mark = room.marks.get(session.folded, 0)
-            if room not in session.members and mark < room.last:
-                epoch = room.epochs.at(mark) if mark else 0
-                invitation = encode_invitation(Invitation(room.name, room.other(session.folded), epoch, mark))
+            read_mark = room.read_marks.get(session.folded, 0)
+            if room not in session.members and read_mark < room.last:
+                epoch = room.epochs.at(read_mark) if read_mark else 0
+                invitation = encode_invitation(Invitation(room.name, room.other(session.folded), epoch, read_mark))
                 invitations.append(invitation)
                 size += len(invitation)
             invited.append(room)

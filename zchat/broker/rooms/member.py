@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from zchat.broker.rooms.session import Session
 
 
-class State(Enum):
+class MemberState(Enum):
     """Say where a member stands.
 
     CAUGHT_UP: has been sent all. READY: on the list of those to serve. STARVED: has something
@@ -45,7 +45,6 @@ class Member:
         "cursor",
         "gap",
         "join",
-        "mark",
         "out",
         "pictured",
         "producer",
@@ -55,6 +54,7 @@ class Member:
         "state",
         "taken",
         "tries",
+        "window",
     )
 
     def __init__(self, session: Session, room: Room, join: int, cursor: int, held: int) -> None:
@@ -62,14 +62,14 @@ class Member:
         self.room = room
         self.join = join
         self.producer = session.producer
-        self.mark = session.mark
+        self.window = session.window
         self.cursor = cursor
         self.covered = cursor
         self.sent = held
         self.taken = 0
         self.out: deque[int] = deque([0] * held)
         self.gap: Gap | None = None
-        self.state = State.CAUGHT_UP
+        self.state = MemberState.CAUGHT_UP
         self.tries = 0
         self.pictured = 0
 

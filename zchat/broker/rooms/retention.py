@@ -52,9 +52,9 @@ class Retention:
     def _trimmed(self, room: Room, outcome: Trimmed | Failed) -> None:
         if isinstance(outcome, Failed):
             self._core.counters.untrimmed += 1
-            self._core.notes.trouble("retention", outcome.reason)
+            self._core.log_lines.trouble("retention", outcome.reason)
         else:
-            self._core.notes.well("retention")
+            self._core.log_lines.well("retention")
             if outcome.more:
                 self._rooms.appendleft(room)
         self.due = 0.0 if self._rooms else self._now + RETAIN_EVERY

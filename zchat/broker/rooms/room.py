@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from zchat.broker.limits import SHARED_NOTIFICATIONS
 from zchat.broker.presence.roster import Roster
-from zchat.broker.rooms.member import Member, State
+from zchat.broker.rooms.member import Member, MemberState
 from zchat.broker.store.blocks import Block, Blocks
 from zchat.broker.store.contract import RoomLog
 from zchat.broker.store.epochs import Epochs
@@ -23,7 +23,7 @@ class Room:
     `pending` counts blocks that the store has yet to answer for. `shared` maps
     (covered, cursor) to the notification last made for members who stand there, for the last few.
     `members` and `caught_up` keep the order in which members came to be: they are served in it.
-    `roster` is there while anybody is; `marks` says how far a user, by folded name, has read.
+    `roster` is there while anybody is; `read_marks` says how far a user, by folded name, has read.
     `told` is when the members were last told of changes, `scheduled` that they are about to be.
     `looked` is the log's end at the last look at what was said, `delivered` the messages in notifications since.
     Of a direct room `direct` are the two users' folded names, `grew` says that they are to be invited.
@@ -40,10 +40,10 @@ class Room:
         "grew",
         "last",
         "looked",
-        "marks",
         "members",
         "name",
         "pending",
+        "read_marks",
         "roster",
         "scheduled",
         "shared",
@@ -66,7 +66,7 @@ class Room:
         self.caught_up: dict[Member, None] = {}
         self.shared: dict[tuple[int, int], Shared] = {}
         self.roster: Roster | None = None
-        self.marks: dict[str, int] = {}
+        self.read_marks: dict[str, int] = {}
         self.told = float("-inf")
         self.scheduled = False
         self.direct = tuple(self.folded[1:].split("\n")) if self.folded.startswith(DIRECT) else ()
@@ -97,7 +97,7 @@ class Room:
         self.members.pop(member, None)
         self.caught_up.pop(member, None)
         member.session.stale.pop(member, None)
-        member.state = State.LEFT
+        member.state = MemberState.LEFT
 
     def grow(self, block: Block, epoch: int) -> None:
         """Take note of a block that is stored and safe."""

@@ -42,7 +42,6 @@ class Session:
         "heard",
         "held",
         "invitations",
-        "mark",
         "members",
         "noted",
         "present",
@@ -56,10 +55,11 @@ class Session:
         "unanswered",
         "unnoted",
         "user",
+        "window",
     )
 
     def __init__(
-        self, routing_id: bytes, connection: int, user: str, producer: bytes, token: bytes, mark: int, now: float
+        self, routing_id: bytes, connection: int, user: str, producer: bytes, token: bytes, window: int, now: float
     ) -> None:
         self.routing_id = routing_id
         self.connection = connection
@@ -67,7 +67,7 @@ class Session:
         self.folded = fold(user)
         self.producer = producer
         self.token = token
-        self.mark = mark
+        self.window = window
         self.heard = now
         self.members: dict[Room, Member] = {}
         self.present: dict[Room, None] = {}
@@ -86,11 +86,11 @@ class Session:
         self.noted = -inf
         self.unnoted = 0
 
-    def connect(self, routing_id: bytes, connection: int, mark: int, now: float) -> None:
+    def connect(self, routing_id: bytes, connection: int, window: int, now: float) -> None:
         """Go on over a fresh connection: what the old one was owed is no longer owed, and dropped already."""
         self.routing_id = routing_id
         self.connection = connection
-        self.mark = mark
+        self.window = window
         self.heard = now
         self.unanswered = 0
         self.held.clear()

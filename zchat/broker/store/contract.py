@@ -2,7 +2,7 @@
 
 A store holds the rooms' logs. The loop thread calls it; no call blocks on a disk or a network.
 
-**Answers.** Each of `append`, `mark`, `read`, `trim` and `locate` ends by calling its `done` once, in the
+**Answers.** Each of `append`, `set_read_mark`, `read`, `trim` and `locate` ends by calling its `done` once, in the
 loop thread: within the call, or later within `poll`. The calls about a room are carried out in their
 order, each kind for itself, and so are their answers given; only a `Full` may overtake the answers
 to earlier calls. Between rooms there is no order.
@@ -35,7 +35,7 @@ MAX_PRODUCERS = 100_000
 PRODUCER_DAY = 86_400 * 1_000_000
 """Microseconds after its last block at which a producer is forgotten: longer than any outage."""
 
-MAX_MARKS = 100_000
+MAX_READ_MARKS = 100_000
 """Read marks kept, one a room and user: 25 MB, 0.3 s of an opening; a new one beyond it is refused, others move."""
 
 CLOSE_SECONDS = 1.5
@@ -105,7 +105,7 @@ class Failed(NamedTuple):
     reason: str
 
 
-class Page(NamedTuple):
+class LogPage(NamedTuple):
     """Answer a read: whole blocks in order; none if there is nothing behind the position."""
 
     blocks: list[Block]
@@ -189,7 +189,7 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def mark(self, room: str, user: str, seq: int, done: Callable[[Marked | Full | Failed], None]) -> None:
+    def set_read_mark(self, room: str, user: str, seq: int, done: Callable[[Marked | Full | Failed], None]) -> None:
         """Store how far `user`, a folded name, has read a room that has a log.
 
         A mark never goes back: a lower `seq` is answered with the mark that stands; and never
@@ -200,12 +200,12 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def marks(self) -> list[tuple[str, str, int]]:
+    def read_marks(self) -> list[tuple[str, str, int]]:
         """Return every mark: room, folded user, seq. To be asked once, right after `open`."""
 
     @abstractmethod
     def read(
-        self, room: str, after: int, upto: int, max_bytes: int, done: Callable[[Page | Full | Failed], None]
+        self, room: str, after: int, upto: int, max_bytes: int, done: Callable[[LogPage | Full | Failed], None]
     ) -> None:
         """Read whole blocks from the one that holds `after` + 1 (or the first kept behind it) on.
 

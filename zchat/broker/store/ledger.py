@@ -11,8 +11,8 @@ from typing import TypeAlias
 
 from zchat.broker.store.blocks import Block
 from zchat.broker.store.contract import (
-    MAX_MARKS,
     MAX_PRODUCERS,
+    MAX_READ_MARKS,
     PRODUCER_DAY,
     RESULTS,
     Append,
@@ -42,7 +42,7 @@ EXPIRED_AT_ONCE = 64
 
 Decided: TypeAlias = Stored | Duplicate | OutOfSequence | ForgottenProducer | Full
 
-MarkDecided: TypeAlias = Marked | Full | Failed
+ReadMarkDecided: TypeAlias = Marked | Full | Failed
 
 Pair: TypeAlias = tuple[bytes, str]
 """A producer and the name of a room."""
@@ -60,7 +60,7 @@ def random_epoch() -> int:
     return _random.randint(1, MAX_EPOCH)
 
 
-class Room:
+class LogEnds:
     """Hold the ends of a room's log: an empty one has `first == last + 1`.
 
     `epoch` is the epoch of this opening and `began` its first seq, both 0 before there is one.
@@ -119,14 +119,14 @@ class Ledger:
     """Decide appends and marks: pure bookkeeping without I/O, one step each.
 
     `clock` tells the microseconds since 1970. `rooms` are the rooms by their exact names,
-    `last_id` the greatest number of one, `marks` the seqs by room and folded user, and `expired`
+    `last_id` the greatest number of one, `read_marks` the seqs by room and folded user, and `expired`
     the pairs forgotten for their age, which whoever keeps a copy empties. Not thread-safe: it
     belongs to one thread at a time.
     """
 
     def __init__(self, clock: Callable[[], int] = now, new_epoch: Callable[[], int] = random_epoch) -> None:
-        self.rooms: dict[str, Room] = {}
-        self.marks: dict[tuple[str, str], int] = {}
+        self.rooms: dict[str, LogEnds] = {}
+        self.read_marks: dict[tuple[str, str], int] = {}
         self.expired: list[Pair] = []
         self._clock = clock
         self._new_epoch = new_epoch
@@ -134,7 +134,7 @@ class Ledger:
         self._producers: OrderedDict[Pair, Producer] = OrderedDict()  # the one idle for longest first
         self._rooms_of: dict[bytes, set[str]] = {}
 
-    def restore_room(self, room: Room) -> None:
+    def restore_room(self, room: LogEnds) -> None:
         """Take over a room that was kept."""
         self.rooms[room.name] = room
         self.last_id = max(self.last_id, room.id)
@@ -144,17 +144,17 @@ class Ledger:
         self._producers[pair] = producer
         self._rooms_of.setdefault(pair[0], set()).add(pair[1])
 
-    def restore_mark(self, room: Room, user: str, seq: int) -> None:
+    def restore_read_mark(self, room: LogEnds, user: str, seq: int) -> None:
         """Take over a mark that was kept, back to the room's last seq if its log has lost what was read."""
-        self.marks[room.name, user] = min(seq, room.last)
+        self.read_marks[room.name, user] = min(seq, room.last)
 
     def logs(self) -> list[RoomLog]:
         """Return what all rooms' logs are now."""
         return [room.log() for room in self.rooms.values()]
 
-    def all_marks(self) -> list[tuple[str, str, int]]:
+    def all_read_marks(self) -> list[tuple[str, str, int]]:
         """Return all marks: room, folded user, seq."""
-        return [(room, user, seq) for (room, user), seq in self.marks.items()]
+        return [(room, user, seq) for (room, user), seq in self.read_marks.items()]
 
     def producer(self, pair: Pair) -> Producer:
         """Return what is remembered of a producer; KeyError if nothing is."""
@@ -174,7 +174,7 @@ class Ledger:
             producer = Producer()
         elif append.number != producer.last + 1:
             return producer.answer(append.number, self.rooms[append.room].epochs)
-        room = self.rooms.get(append.room) or Room(self.last_id + 1, append.room)
+        room = self.rooms.get(append.room) or LogEnds(self.last_id + 1, append.room)
         first = room.last + 1
         last = room.last + append.count
         if last > MAX_SEQ or room.id > MAX_ROOMS:
@@ -193,16 +193,16 @@ class Ledger:
         data = encode_block(first, timestamp, append.user, append.producer, append.bodies)
         return Stored(Block(first, last, timestamp, append.producer, data), room.epoch)
 
-    def mark(self, name: str, user: str, seq: int) -> MarkDecided:
-        """Decide one mark as `Store.mark` says; it changes something if `marks` then has another seq."""
+    def set_read_mark(self, name: str, user: str, seq: int) -> ReadMarkDecided:
+        """Decide one mark as `Store.set_read_mark` says; it changes something if `read_marks` then has another seq."""
         room = self.rooms.get(name)
         if room is None:
             return Failed("the room has no log yet, so that nothing of it can have been read")
-        stands = self.marks.get((name, user))
-        if stands is None and len(self.marks) >= MAX_MARKS:
-            return Full(f"{MAX_MARKS} read marks are kept, and there is no place for another")
+        stands = self.read_marks.get((name, user))
+        if stands is None and len(self.read_marks) >= MAX_READ_MARKS:
+            return Full(f"{MAX_READ_MARKS} read marks are kept, and there is no place for another")
         if stands is None or seq > stands:
-            stands = self.marks[name, user] = min(seq, room.last)
+            stands = self.read_marks[name, user] = min(seq, room.last)
         return Marked(stands)
 
     def forget(self, producer: bytes) -> list[Pair]:

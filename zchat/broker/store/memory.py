@@ -14,15 +14,15 @@ from zchat.broker.store.contract import (
     Appended,
     Failed,
     Full,
+    LogPage,
     Marked,
-    Page,
     RoomLog,
     Store,
     Stored,
     Trimmed,
     Watcher,
 )
-from zchat.broker.store.ledger import Ledger, Room, is_old, now
+from zchat.broker.store.ledger import Ledger, LogEnds, is_old, now
 
 MAX_ROOM_MESSAGES = 1_000_000
 """Messages kept a room: days of a busy one."""
@@ -39,7 +39,7 @@ class _Log:
 
     __slots__ = ("blocks", "room", "stale")
 
-    def __init__(self, room: Room) -> None:
+    def __init__(self, room: LogEnds) -> None:
         self.room = room
         self.blocks = Blocks()
         self.stale = 0
@@ -89,23 +89,23 @@ class MemoryStore(Store):
             self._keep_bounds(log)
         self._answers.append((done, answer, append))
 
-    def mark(self, room: str, user: str, seq: int, done: Callable[[Marked | Full | Failed], None]) -> None:
-        """See `Store.mark`."""
-        stood = self._ledger.marks.get((room, user))
-        answer = self._ledger.mark(room, user, seq)
+    def set_read_mark(self, room: str, user: str, seq: int, done: Callable[[Marked | Full | Failed], None]) -> None:
+        """See `Store.set_read_mark`."""
+        stood = self._ledger.read_marks.get((room, user))
+        answer = self._ledger.set_read_mark(room, user, seq)
         moved = type(answer) is Marked and answer.seq != stood
         self._answers.append((done, answer, (room, user) if moved else None))
 
-    def marks(self) -> list[tuple[str, str, int]]:
-        """See `Store.marks`."""
-        return self._ledger.all_marks()
+    def read_marks(self) -> list[tuple[str, str, int]]:
+        """See `Store.read_marks`."""
+        return self._ledger.all_read_marks()
 
     def read(
-        self, room: str, after: int, upto: int, max_bytes: int, done: Callable[[Page | Full | Failed], None]
+        self, room: str, after: int, upto: int, max_bytes: int, done: Callable[[LogPage | Full | Failed], None]
     ) -> None:
         """See `Store.read`."""
         log = self._logs.get(room)
-        done(Page(log.blocks.after(after, max_bytes, upto) if log else []))
+        done(LogPage(log.blocks.after(after, max_bytes, upto) if log else []))
 
     def trim(self, room: str, keep: int, before: int, done: Callable[[Trimmed | Failed], None]) -> None:
         """See `Store.trim`."""

@@ -18,8 +18,8 @@ from zchat.broker.store.contract import (
     Failed,
     ForgottenProducer,
     Full,
+    LogPage,
     Marked,
-    Page,
     Stored,
     Trimmed,
 )
@@ -86,7 +86,7 @@ def test_a_room_that_begins_anew_after_a_failure_is_no_other_rooms_log(full: Dri
     full.store.trim("Lost", 1, 0, answers.append)
     gate.open.set()
     full.wait(lambda: len(answers) == 3)
-    assert {type(answer) for answer in answers} == {Failed, Page, Trimmed}
+    assert {type(answer) for answer in answers} == {Failed, LogPage, Trimmed}
     full.stored(1, "a", "b", room="Other")
     assert full.texts("Lost") == []
     full.stored(1, "c", room="Lost")
@@ -113,13 +113,13 @@ def test_marks_that_wait_behind_a_block_that_fails_fail_with_it_and_those_of_the
     answers: list[Any] = []
     full.store.append(block(5, "x" * 300_000), answers.append)
     for seq, user in ((3, "bob"), (2, "bob"), (4, "carol")):
-        full.store.mark("General", user, seq, answers.append)
-    full.store.mark("Nowhere", "bob", 1, answers.append)
+        full.store.set_read_mark("General", user, seq, answers.append)
+    full.store.set_read_mark("Nowhere", "bob", 1, answers.append)
     gate.open.set()
     full.wait(lambda: len(answers) == 5)
     assert {type(answer) for answer in answers} == {Failed}
     assert {answer.reason for answer in answers} == {answers[0].reason}
-    assert full.store.marks() == [("General", "bob", 1)]
+    assert full.store.read_marks() == [("General", "bob", 1)]
     assert (full.mark(2), full.mark(1, "carol")) == (Marked(2), Marked(1))
     assert full.marks() == [("General", "bob", 2), ("General", "carol", 1)]
 
@@ -128,7 +128,7 @@ def test_a_mark_that_failed_is_not_written_by_a_later_commit(full: Driver, gate:
     answers: list[Any] = []
     full.store.append(block(5, "x" * 300_000), answers.append)
     assert gate.reached.wait(DEADLINE)
-    full.store.mark("General", "bob", 3, answers.append)
+    full.store.set_read_mark("General", "bob", 3, answers.append)
     full.store.forget(ALICE)  # which is committed although what was decided before it failed
     gate.open.set()
     full.wait(lambda: len(answers) == 2)
@@ -142,10 +142,10 @@ def test_a_mark_asked_for_in_the_moment_of_the_failure_is_decided_on_what_the_fi
 
     def retry(answer: object) -> None:
         answers.append(answer)
-        full.store.mark("General", "bob", 2, answers.append)
+        full.store.set_read_mark("General", "bob", 2, answers.append)
 
     full.store.append(block(5, "x" * 300_000), answers.append)
-    full.store.mark("General", "bob", 3, retry)
+    full.store.set_read_mark("General", "bob", 3, retry)
     full.wait(lambda: len(answers) == 3)
     assert [type(answer) for answer in answers] == [Failed, Failed, Marked]
     assert answers[2] == Marked(2)
@@ -155,7 +155,7 @@ def test_a_mark_asked_for_in_the_moment_of_the_failure_is_decided_on_what_the_fi
 def test_a_mark_in_a_room_whose_first_block_fails_fails_and_is_no_other_rooms(full: Driver, gate: Gate) -> None:
     answers: list[Any] = []
     full.store.append(block(1, "x" * 300_000, room="Lost"), answers.append)
-    full.store.mark("Lost", "bob", 1, answers.append)
+    full.store.set_read_mark("Lost", "bob", 1, answers.append)
     gate.open.set()
     full.wait(lambda: len(answers) == 2)
     assert {type(answer) for answer in answers} == {Failed}
@@ -240,7 +240,7 @@ def test_a_file_that_another_program_has_locked_fails_what_waits_for_it(
         other.execute("BEGIN IMMEDIATE")
         assert store.mark(1) == Failed(f"{path}: database is locked")
         other.execute("COMMIT")
-    assert store.store.marks() == []
+    assert store.store.read_marks() == []
     assert store.mark(1) == Marked(1)
 
 
@@ -320,7 +320,7 @@ def test_marks_wait_for_their_commit_and_the_last_of_those_in_it_stands(store: D
     store.store.append(block(1, *"abcde"), answers.append)
     assert gate.reached.wait(DEADLINE)
     for seq, user in ((2, "bob"), (1, "carol"), (4, "bob"), (3, "bob"), (4, "bob")):
-        store.store.mark("General", user, seq, answers.append)
+        store.store.set_read_mark("General", user, seq, answers.append)
     store.store.poll(store.reports)
     assert answers == []
     gate.open.set()
@@ -332,12 +332,12 @@ def test_marks_wait_for_their_commit_and_the_last_of_those_in_it_stands(store: D
 def test_more_marks_than_may_wait_are_refused_at_once_and_blocks_are_not(
     store: Driver, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zchat.broker.store.sqlite.store.QUEUE_MARKS", 2)
+    monkeypatch.setattr("zchat.broker.store.sqlite.store.QUEUE_READ_MARKS", 2)
     monkeypatch.setattr("zchat.broker.store.sqlite.store.QUEUE_BLOCKS", 2)
     answers: list[Any] = []
     store.store.append(block(1, *"abc"), answers.append)
     for seq in (1, 2):
-        store.store.mark("General", "bob", seq, answers.append)
+        store.store.set_read_mark("General", "bob", seq, answers.append)
     assert isinstance(store.mark(3), Full)
     store.store.append(block(2, "d"), answers.append)
     assert isinstance(store.append(3, "e"), Full)

@@ -11,7 +11,7 @@ import pytest
 from tests.broker.store.driver import Driver
 from zchat.broker.store.contract import (
     Failed,
-    Page,
+    LogPage,
 )
 from zchat.broker.store.sqlite import reader
 
@@ -36,4 +36,4 @@ def test_more_pages_than_are_read_ahead_all_come(store: Driver, monkeypatch: pyt
     for _ in range(3 * reader.READY_PAGES):
         store.store.read("General", 0, 9, 9, pages.append)
     store.wait(lambda: len(pages) == 3 * reader.READY_PAGES)
-    assert all(isinstance(page, Page) and page.blocks for page in pages)
+    assert all(isinstance(page, LogPage) and page.blocks for page in pages)

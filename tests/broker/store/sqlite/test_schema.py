@@ -102,7 +102,7 @@ def test_a_mark_beyond_a_log_that_lost_its_tail_goes_back_to_its_end_and_does_no
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("INSERT INTO marks VALUES (1, 'bob', 7)")
     store.open()
-    assert store.store.marks() == [("General", "bob", 2)]
+    assert store.store.read_marks() == [("General", "bob", 2)]
     store.stored(1, *"cdefgh", producer=BOB)
     assert store.marks() == [("General", "bob", 2)]
 
@@ -182,7 +182,7 @@ def test_a_file_of_the_first_version_keeps_its_messages_and_takes_marks(
     assert rows(path, "PRAGMA user_version") == [(1,)]
     assert rows(path, "SELECT name FROM sqlite_master WHERE name = 'marks'") == []
     store = opened()
-    assert (store.texts(), store.store.marks()) == (["a", "b"], [])
+    assert (store.texts(), store.store.read_marks()) == (["a", "b"], [])
     assert store.append(1, "a", "b") == Duplicate(1, 2, timestamp, stored.epoch)
     assert store.mark(1) == Marked(1)
     assert store.marks() == [("General", "bob", 1)]

@@ -97,11 +97,11 @@ def test_closing_commits_and_answers_every_mark(store: Driver) -> None:
     store.stored(1, *"abc")
     answers: list[object] = []
     for number in range(100):
-        store.store.mark("General", f"user{number}", 1 + number % 3, answers.append)
+        store.store.set_read_mark("General", f"user{number}", 1 + number % 3, answers.append)
     store.store.close()
     assert answers == [Marked(1 + number % 3) for number in range(100)]
     store.open()
-    assert len(store.store.marks()) == 100
+    assert len(store.store.read_marks()) == 100
 
 
 def test_closing_answers_every_read_and_trim(store: Driver) -> None:
@@ -119,7 +119,7 @@ def test_closing_does_not_wait_for_a_disk_that_hangs(store: Driver, gate: Gate, 
     store.store.append(block(1, "a"), answers.append)
     store.store.read("General", 0, 9, 9, answers.append)
     store.store.trim("General", 1, 0, answers.append)
-    store.store.mark("General", "bob", 1, answers.append)
+    store.store.set_read_mark("General", "bob", 1, answers.append)
     assert gate.reached.wait(DEADLINE)
     store.store.close(0.01)
     assert [type(answer) for answer in answers] == [Failed] * 4
@@ -133,7 +133,7 @@ def test_a_closed_store_says_so(store: Driver) -> None:
     store.store.append(block(1, "a"), answers.append)
     store.store.read("General", 0, 9, 9, answers.append)
     store.store.trim("General", 1, 0, answers.append)
-    store.store.mark("General", "bob", 1, answers.append)
+    store.store.set_read_mark("General", "bob", 1, answers.append)
     store.store.forget(ALICE)
     assert answers == [Failed("the store is closed")] * 4
 
@@ -164,7 +164,7 @@ def test_everything_acknowledged_survives_a_kill(path: Path) -> None:
     acknowledged, marked = int(told["stored"]), int(told["marked"])
     driver = Driver(lambda clock: SqliteStore(path, clock), keeps=True)
     messages = driver.messages()
-    ((room, user, mark),) = driver.store.marks()
+    ((room, user, mark),) = driver.store.read_marks()
     again = driver.append(acknowledged // 3, "again")
     driver.store.close()
     assert len(messages) >= acknowledged >= 100

@@ -26,7 +26,7 @@ def main(path: str) -> None:
     def answered(answer: Appended) -> None:
         assert isinstance(answer, Stored), answer
         print("stored", answer.block.last, flush=True)
-        store.mark("General", "bob", answer.block.last, marked)
+        store.set_read_mark("General", "bob", answer.block.last, marked)
         ask()
 
     def marked(answer: Marked | Full | Failed) -> None:

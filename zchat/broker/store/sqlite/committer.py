@@ -13,7 +13,7 @@ from threading import Thread
 from typing import NamedTuple, TypeAlias
 
 from zchat.broker.store.contract import TRIM_BLOCKS, Commit, Failed, Stored, Trimmed
-from zchat.broker.store.ledger import Ledger, Pair, Producer, Room, is_old
+from zchat.broker.store.ledger import Ledger, LogEnds, Pair, Producer, is_old
 from zchat.broker.store.sqlite import schema
 from zchat.wire.values import pack
 
@@ -43,7 +43,7 @@ class Write(NamedTuple):
     seen: int
 
 
-class Mark(NamedTuple):
+class WriteReadMark(NamedTuple):
     """Carry one decided read mark: a row as the table has it."""
 
     generation: int
@@ -52,7 +52,7 @@ class Mark(NamedTuple):
     seq: int
 
 
-class Answer(NamedTuple):
+class InTurn(NamedTuple):
     """Stand for an answer that writes nothing, and waits its turn behind blocks that do."""
 
     generation: int
@@ -87,11 +87,11 @@ class Outcome(NamedTuple):
     commit: Commit | None = None
 
 
-Task: TypeAlias = Write | Mark | Answer | Forget | Trim
+Task: TypeAlias = Write | WriteReadMark | InTurn | Forget | Trim
 Report: TypeAlias = Outcome | Trimmed | Failed
 
 
-def write_of(stored: Stored, number: int, room: Room, producer: Producer, generation: int) -> Write:
+def write_of(stored: Stored, number: int, room: LogEnds, producer: Producer, generation: int) -> Write:
     """Return what is to be written for a block that was just decided."""
     block = stored.block
     first, last, timestamp, name, data = block
@@ -188,7 +188,7 @@ class Committer:
             ledger = self._recover()
             if ledger:
                 self._report(Outcome(0, None, self._generation, ledger))
-        ordered = [task for task in tasks if isinstance(task, (Write, Mark, Answer))]
+        ordered = [task for task in tasks if isinstance(task, (Write, WriteReadMark, InTurn))]
         fresh = [task for task in ordered if task.generation == self._generation]
         if len(fresh) < len(ordered):  # stale ones come before fresh ones
             self._report(Outcome(len(ordered) - len(fresh), self._reason, self._generation))
@@ -222,7 +222,7 @@ class Committer:
         epochs = []
         rooms: dict[int, tuple[int, str, int, int]] = {}
         producers: dict[tuple[bytes, int], Write | None] = {}
-        marks: dict[tuple[int, str], int] = {}
+        read_marks: dict[tuple[int, str], int] = {}
         for task in tasks:
             if type(task) is Write and task.generation == self._generation:
                 blocks.append(task.block)
@@ -230,8 +230,8 @@ class Committer:
                 producers[task.pair] = task
                 if task.epoch:
                     epochs.append(task.epoch)
-            elif type(task) is Mark and task.generation == self._generation:
-                marks[task.room, task.user] = task.seq
+            elif type(task) is WriteReadMark and task.generation == self._generation:
+                read_marks[task.room, task.user] = task.seq
             elif type(task) is Forget:
                 producers.update(dict.fromkeys(task.pairs))
         known = [
@@ -252,8 +252,8 @@ class Committer:
                 connection.executemany("INSERT OR REPLACE INTO producers VALUES (?, ?, ?, ?, ?)", known)
             if epochs:
                 connection.executemany("INSERT INTO epochs VALUES (?, ?, ?)", epochs)
-            if marks:
-                rows = [(*pair, seq) for pair, seq in marks.items()]
+            if read_marks:
+                rows = [(*pair, seq) for pair, seq in read_marks.items()]
                 connection.executemany("INSERT OR REPLACE INTO marks VALUES (?, ?, ?)", rows)
             if forgotten:
                 connection.executemany("DELETE FROM producers WHERE producer = ? AND room = ?", forgotten)
@@ -313,6 +313,6 @@ class Committer:
         return Trimmed(first, len(old) > TRIM_BLOCKS)
 
 
-def pairs_of(pairs: Iterable[Pair], rooms: dict[str, Room]) -> list[tuple[bytes, int]]:
+def pairs_of(pairs: Iterable[Pair], rooms: dict[str, LogEnds]) -> list[tuple[bytes, int]]:
     """Return pairs with the rooms' numbers in place of their names."""
     return [(producer, rooms[room].id) for producer, room in pairs]

@@ -11,7 +11,7 @@ from threading import Semaphore, Thread
 from typing import NamedTuple
 
 from zchat.broker.store.blocks import Block
-from zchat.broker.store.contract import Failed, Page
+from zchat.broker.store.contract import Failed, LogPage
 from zchat.broker.store.sqlite.schema import key
 
 READY_PAGES = 32
@@ -39,7 +39,7 @@ class Reader:
         self._connection = connection
         self._wake = wake
         self.failure: BaseException | None = None
-        self._pages: deque[Page | Failed] = deque()
+        self._pages: deque[LogPage | Failed] = deque()
         self._places = Semaphore(READY_PAGES)
         self._reads: SimpleQueue[Read | None] = SimpleQueue()
         self._stopped = False
@@ -50,7 +50,7 @@ class Reader:
         """Ask for one more page; the caller bounds them. The loop thread."""
         self._reads.put(read)
 
-    def take(self) -> Page | Failed | None:
+    def take(self) -> LogPage | Failed | None:
         """Return the next page, None if none is ready. The loop thread."""
         if not self._pages:
             return None
@@ -81,7 +81,7 @@ class Reader:
         finally:
             self._connection.close()
 
-    def _read(self, read: Read) -> Page | Failed:
+    def _read(self, read: Read) -> LogPage | Failed:
         blocks: list[Block] = []
         size = 0
         start = key(read.room, 0)
@@ -101,4 +101,4 @@ class Reader:
             rows.close()
         except (sqlite3.Error, MemoryError) as error:
             return Failed(f"{self._path}: {error}")
-        return Page(blocks)
+        return LogPage(blocks)

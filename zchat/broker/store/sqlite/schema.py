@@ -12,7 +12,7 @@ import msgpack
 
 from zchat.broker.store.contract import PRODUCER_DAY
 from zchat.broker.store.epochs import MAX_EPOCHS, Epoch
-from zchat.broker.store.ledger import Ledger, Producer, Room
+from zchat.broker.store.ledger import Ledger, LogEnds, Producer
 from zchat.errors import StoreError
 
 APPLICATION_ID = 0x7A636874
@@ -79,7 +79,7 @@ def _create(connection: sqlite3.Connection) -> None:
     )
 
 
-def _add_marks(connection: sqlite3.Connection) -> None:
+def _add_read_marks(connection: sqlite3.Connection) -> None:
     connection.execute(
         """CREATE TABLE marks (
             room INTEGER NOT NULL,
@@ -90,7 +90,7 @@ def _add_marks(connection: sqlite3.Connection) -> None:
     )
 
 
-UPGRADES: tuple[Callable[[sqlite3.Connection], None], ...] = (_create, _add_marks)
+UPGRADES: tuple[Callable[[sqlite3.Connection], None], ...] = (_create, _add_read_marks)
 """Steps from each schema version to the next, from the empty file's 0 on: a new version is a new step."""
 
 
@@ -188,7 +188,7 @@ def load(connection: sqlite3.Connection, clock: Callable[[], int]) -> Ledger:
         epochs.setdefault(room, deque(maxlen=MAX_EPOCHS)).append(Epoch(epoch, first))
     rooms = {}
     for id, name, first, last, timestamp in connection.execute("SELECT id, name, first, last, timestamp FROM rooms"):
-        rooms[id] = Room(id, name, first, last, timestamp, epochs.get(id, ()))
+        rooms[id] = LogEnds(id, name, first, last, timestamp, epochs.get(id, ()))
         ledger.restore_room(rooms[id])
     oldest = clock() - PRODUCER_DAY
     for producer, room, number, results, seen in connection.execute(
@@ -196,11 +196,11 @@ def load(connection: sqlite3.Connection, clock: Callable[[], int]) -> Ledger:
     ):
         ledger.restore_producer((producer, _named(rooms, room).name), Producer(number, msgpack.unpackb(results), seen))
     for room, user, seq in connection.execute("SELECT room, user, seq FROM marks"):
-        ledger.restore_mark(_named(rooms, room), user, seq)
+        ledger.restore_read_mark(_named(rooms, room), user, seq)
     return ledger
 
 
-def _named(rooms: dict[int, Room], number: int) -> Room:
+def _named(rooms: dict[int, LogEnds], number: int) -> LogEnds:
     if number not in rooms:
         raise StoreError(f"a room, number {number}, is missing: the file is damaged; restore a backup")
     return rooms[number]

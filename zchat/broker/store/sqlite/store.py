@@ -16,17 +16,26 @@ from zchat.broker.store.contract import (
     Appended,
     Failed,
     Full,
+    LogPage,
     Marked,
-    Page,
     RoomLog,
     Store,
     Stored,
     Trimmed,
     Watcher,
 )
-from zchat.broker.store.ledger import MAX_SEQ, Decided, Ledger, MarkDecided, now
+from zchat.broker.store.ledger import MAX_SEQ, Decided, Ledger, ReadMarkDecided, now
 from zchat.broker.store.sqlite import schema
-from zchat.broker.store.sqlite.committer import Answer, Committer, Forget, Mark, Outcome, Trim, pairs_of, write_of
+from zchat.broker.store.sqlite.committer import (
+    Committer,
+    Forget,
+    InTurn,
+    Outcome,
+    Trim,
+    WriteReadMark,
+    pairs_of,
+    write_of,
+)
 from zchat.broker.store.sqlite.lock import FileLock
 from zchat.broker.store.sqlite.reader import Read, Reader
 from zchat.errors import StoreError, UsageError
@@ -37,7 +46,7 @@ QUEUE_BLOCKS = 10_000
 QUEUE_BYTES = 64 << 20
 """Bytes of blocks that wait at most: a second of a slow disk."""
 
-QUEUE_MARKS = 10_000
+QUEUE_READ_MARKS = 10_000
 """Read marks that wait at most: 80 ms of commits, which blocks behind them wait too; one more is told to try later."""
 
 QUEUE_READS = 1000
@@ -80,13 +89,13 @@ class SqliteStore(Store):
         self._ledger = Ledger(self._clock)
         self._generation = 0
         self._sound = True  # not when a failure has spoilt the ledger, and the file can't be read either
-        self._writing: deque[tuple[Callable[[Any], None], Decided | MarkDecided, int | None, Any]] = deque()
+        self._writing: deque[tuple[Callable[[Any], None], Decided | ReadMarkDecided, int | None, Any]] = deque()
         """What waits for a commit: `done`, what was decided, the block's size (None: it is a mark), and the `Append`,
         or the room and user of a mark that moves."""
-        self._marking = 0
+        self._read_marks_writing = 0
         """How many of these are marks."""
         self._appending_bytes = 0
-        self._reading: deque[Callable[[Page | Full | Failed], None]] = deque()
+        self._reading: deque[Callable[[LogPage | Full | Failed], None]] = deque()
         self._trimming: deque[tuple[Callable[[Trimmed | Failed], None], str]] = deque()
         self._open = False
 
@@ -132,7 +141,7 @@ class SqliteStore(Store):
             done(Failed(CLOSED))
             return
         size = len(append.bodies)
-        blocks = len(self._writing) - self._marking
+        blocks = len(self._writing) - self._read_marks_writing
         if blocks and (blocks >= QUEUE_BLOCKS or self._appending_bytes + size > QUEUE_BYTES):
             done(Full("too many blocks wait for the disk"))
             return
@@ -147,42 +156,42 @@ class SqliteStore(Store):
             self._commits.put(write_of(decided, append.number, room, producer, self._generation))
         elif self._writing or not self._sound:
             size = 0
-            self._commits.put(Answer(self._generation))
+            self._commits.put(InTurn(self._generation))
         else:
             done(decided)
             return
         self._writing.append((done, decided, size, append))
         self._appending_bytes += size
 
-    def mark(self, room: str, user: str, seq: int, done: Callable[[Marked | Full | Failed], None]) -> None:
-        """See `Store.mark`; beyond what may wait the answer is `Full` at once."""
+    def set_read_mark(self, room: str, user: str, seq: int, done: Callable[[Marked | Full | Failed], None]) -> None:
+        """See `Store.set_read_mark`; beyond what may wait the answer is `Full` at once."""
         if not self._open:
             done(Failed(CLOSED))
             return
-        if self._marking >= QUEUE_MARKS:
+        if self._read_marks_writing >= QUEUE_READ_MARKS:
             done(Full("too many read marks wait for the disk"))
             return
         ledger = self._ledger
-        stood = ledger.marks.get((room, user))
-        decided = ledger.mark(room, user, seq)
+        stood = ledger.read_marks.get((room, user))
+        decided = ledger.set_read_mark(room, user, seq)
         about = None
         if type(decided) is Marked and decided.seq != stood:
             about = room, user
-            self._commits.put(Mark(self._generation, ledger.rooms[room].id, user, decided.seq))
+            self._commits.put(WriteReadMark(self._generation, ledger.rooms[room].id, user, decided.seq))
         elif self._writing or not self._sound:
-            self._commits.put(Answer(self._generation))
+            self._commits.put(InTurn(self._generation))
         else:
             done(decided)
             return
         self._writing.append((done, decided, None, about))
-        self._marking += 1
+        self._read_marks_writing += 1
 
-    def marks(self) -> list[tuple[str, str, int]]:
-        """See `Store.marks`."""
-        return self._ledger.all_marks()
+    def read_marks(self) -> list[tuple[str, str, int]]:
+        """See `Store.read_marks`."""
+        return self._ledger.all_read_marks()
 
     def read(
-        self, room: str, after: int, upto: int, max_bytes: int, done: Callable[[Page | Full | Failed], None]
+        self, room: str, after: int, upto: int, max_bytes: int, done: Callable[[LogPage | Full | Failed], None]
     ) -> None:
         """See `Store.read`; beyond what may wait the answer is `Full` at once."""
         if not self._open:
@@ -190,7 +199,7 @@ class SqliteStore(Store):
         elif len(self._reading) >= QUEUE_READS:
             done(Full("too many reads wait for the disk"))
         elif room not in self._ledger.rooms or after >= MAX_SEQ:
-            done(Page([]))
+            done(LogPage([]))
         else:
             self._reading.append(done)
             self._reads.put(Read(self._ledger.rooms[room].id, after, upto, max_bytes))
@@ -287,7 +296,7 @@ class SqliteStore(Store):
         for _ in range(outcome.count):
             done, decided, size, about = self._writing.popleft()
             if size is None:
-                self._marking -= 1
+                self._read_marks_writing -= 1
             else:
                 self._appending_bytes -= size
             if failed is None and watcher is not None:
