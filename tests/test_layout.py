@@ -66,7 +66,12 @@ WITHOUT_IO = [
     "zchat/broker/store/contract.py",
     "zchat/broker/store/blocks.py",
     "zchat/broker/store/epochs.py",
+    "zchat/broker/core/access.py",
+    "zchat/broker/core/context.py",
     "zchat/broker/core/replies.py",
+    "zchat/broker/core/sessions.py",
+    "zchat/broker/core/store_reports.py",
+    "zchat/broker/rooms/session_table.py",
     "zchat/broker/presence/state_frames.py",
 ]
 OUTSIDE_WORLD = {"asyncio", "os", "pathlib", "random", "secrets", "select", "selectors", "socket", "sqlite3"}

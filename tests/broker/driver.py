@@ -177,6 +177,8 @@ class World:
         opened = self.store.open(lambda: None)
         logs = opened if logs is None else logs
         self.core = Core(self.port, self.store, logs, settings or Settings(), self.now, self.clock)
+        self.rooms = self.core.context.directory.rooms
+        self.sessions = self.core.context.sessions.table.by_routing_id
         self.peers: list[Peer] = []
         self._ids = 0
 
@@ -212,16 +214,17 @@ class World:
 
     def check(self) -> None:
         """Assert what is true of a core at rest, whatever happened to it."""
-        core, pusher = self.core, self.core.pusher
-        assert all(core.sessions[session.routing_id] is session for session in core.sessions.values())
-        sessions = set(map(id, core.sessions.values()))
-        assert sessions == set(map(id, core.tokens.values()))
+        core = self.core.context
+        pusher, table = core.pusher, core.sessions.table
+        assert all(self.sessions[session.peer.routing_id] is session for session in self.sessions.values())
+        sessions = set(map(id, self.sessions.values()))
+        assert sessions == set(map(id, table.by_token.values()))
         in_flight = 0
-        for session in core.sessions.values():
+        for session in self.sessions.values():
             assert not session.ended
             assert 0 <= session.unanswered <= 16
             for room, member in session.members.items():
-                assert core.rooms[room.folded] is room
+                assert self.rooms[room.folded] is room
                 assert member in room.members
                 assert member.session is session
                 assert len(member.out) == member.sent - member.taken
@@ -232,28 +235,28 @@ class World:
                     assert not member.behind
                     assert member in room.caught_up
         assert in_flight == pusher.in_flight
-        members = sum(len(session.members) for session in core.sessions.values())
-        assert members == sum(len(room.members) for room in core.rooms.values())
-        for room in core.rooms.values():
+        members = sum(len(session.members) for session in self.sessions.values())
+        assert members == sum(len(room.members) for room in self.rooms.values())
+        for room in self.rooms.values():
             assert room.caught_up.keys() <= room.members.keys()
             assert len(room.shared) <= SHARED_NOTIFICATIONS
             assert not room.idle, f"{room.name} should have been forgotten"
             self._check_roster(room)
         self._check_state()
         owed = {id(session): session for _, _, session in core.pipes._retries} | {
-            id(session): session for session in core.sessions.values()
+            id(session): session for session in self.sessions.values()
         }
         assert core.pipes.waiting == sum(len(frame) for session in owed.values() for frame in session.replies)
         directory = core.directory
-        assert directory.order == sorted(folded for folded, room in core.rooms.items() if not room.direct)
-        directs = {(user, folded) for folded, room in core.rooms.items() for user in room.direct}
+        assert directory.order == sorted(folded for folded, room in self.rooms.items() if not room.direct)
+        directs = {(user, folded) for folded, room in self.rooms.items() for user in room.direct}
         assert {(user, folded) for user, names in directory.directs.items() for folded in names} == directs
         assert all(names == sorted(names) for names in directory.directs.values())
-        assert pusher._tail_bytes == sum(room.tail.cost for room in core.rooms.values())
+        assert pusher._tail_bytes == sum(room.tail.cost for room in self.rooms.values())
 
     def _check_roster(self, room: Room) -> None:
         roster = room.roster
-        here = Counter(each.folded for each in self.core.sessions.values() if room in each.present)
+        here = Counter(each.peer.user for each in self.sessions.values() if room in each.present)
         assert (roster is None) == (not here)
         if roster is None:
             return
@@ -270,15 +273,16 @@ class World:
         assert roster.crowd or roster._gone.keys() <= roster._changes.keys() <= roster.people.keys() | roster._gone
 
     def _check_state(self) -> None:
-        core = self.core
-        assert {session for sessions in core.users.values() for session in sessions} == set(core.sessions.values())
-        typing = [person for room in core.rooms.values() if room.roster for person in room.roster.people.values()]
+        core = self.core.context
+        users = core.sessions.table.by_user
+        assert {session for sessions in users.values() for session in sessions} == set(self.sessions.values())
+        typing = [person for room in self.rooms.values() if room.roster for person in room.roster.people.values()]
         assert set(core.presence._typing) == {person for person in typing if person.typing}
-        assert core.presence._returning.keys() <= set(core.sessions.values())
+        assert core.presence._returning.keys() <= set(self.sessions.values())
         deadlines = list(core.presence._returning.values())
         assert deadlines == sorted(deadlines)
         assert not core.state_frames.busy
-        for session in core.sessions.values():
+        for session in self.sessions.values():
             assert session.present.keys() >= session.members.keys()
             assert all(room.roster for room in session.present)
             assert session.stale.keys() <= set(session.members.values())
@@ -424,7 +428,7 @@ class Peer:
 
     def check_pictures(self) -> None:
         """Assert that this peer knows the state of its rooms, unless it was told that there is more to come."""
-        session = self.world.core.sessions.get(self.id)
+        session = self.world.sessions.get(self.id)
         if session is None or session.shown or session.blocked or session.gone:
             return
         for room in session.members:

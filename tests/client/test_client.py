@@ -222,8 +222,8 @@ def test_after_a_fork_the_child_is_told_to_make_its_own_client() -> None:
 
 @pytest.mark.parametrize("handler", ["history", "rooms"])
 def test_a_broker_that_answers_nonsense_is_a_protocol_error(handler: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def nonsense(core: Any, ticket: Any, *fields: Any) -> None:
-        core.answer(ticket, (7,))
+    def nonsense(context: Any, request: Any, *fields: Any) -> None:
+        context.replies.answer(request, (7,))
 
     monkeypatch.setitem(handlers.HANDLERS, handler, nonsense)
     with Broker("tcp://127.0.0.1:*") as broker, zchat.Client(broker.url, user="alice") as client:

@@ -83,7 +83,8 @@ class Net:
             self.broker(1_000)
             moved = [client.receive(1_000) + client.take(1_000) for client in clients]
             waiting = any(client.outbox or not client.core.connected for client in clients)
-            due = min(self.core.pusher.due, self.core.state_frames.due)
+            context = self.core.context
+            due = min(context.pipes.due, context.pusher.due, context.state_frames.due)
             if not any(moved) and not waiting and not self.core.busy and due == inf:
                 return
         raise AssertionError("it never comes to rest")
@@ -247,7 +248,8 @@ def test_every_member_gets_the_log_without_its_own_messages(
         assert {m.seq: m.body for m in client.got} == {seq: text for seq, text in log.items() if seq not in own}
         assert [m.seq for m in client.got] == sorted({m.seq for m in client.got}), "in the log's order, once"
         assert client.reading.position.seq == said
-    assert net.core.pusher.in_flight == sum(sum(m.out) for s in net.core.sessions.values() for m in s.members.values())
+    sessions = net.core.context.sessions.table.by_routing_id.values()
+    assert net.core.context.pusher.in_flight == sum(sum(m.out) for s in sessions for m in s.members.values())
 
 
 @pytest.mark.parametrize("window", [1, 2, 10])
@@ -307,7 +309,7 @@ def test_in_the_end_every_picture_is_the_brokers(acts: list[tuple[str, int, int]
                 each.core.tick(net.now)
         client.reading.roster.take()
     net.pass_time(clients, 10)
-    roster = net.core.rooms["general"].roster
+    roster = net.core.context.directory.rooms["general"].roster
     assert roster is not None
     here = {user: (each.name, each.typing, each.read_mark) for user, each in roster.people.items()}
     assert len(here) == 3

@@ -23,7 +23,7 @@ from tests.broker.driver import Peer, World
 from tests.frames import decode_notice
 from tests.running import DEADLINE, ROOT
 from zchat.broker import Broker, limits, loop
-from zchat.broker.core import core
+from zchat.broker.core import sessions
 from zchat.broker.settings import Settings
 from zchat.broker.store import contract, memory, open_store
 from zchat.broker.store.sqlite import schema
@@ -182,11 +182,11 @@ def test_a_turn_of_the_broker_takes_a_bounded_number_of_frames() -> None:
 
 
 def test_the_broker_remembers_a_bounded_number_of_replaced_connections(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(core, "FENCED", 3)
+    monkeypatch.setattr(sessions, "FENCED", 3)
     world = World()
     peer = Peer(world, "bob")
     oldest, *others = [peer.reconnect() for _ in range(4)]
-    assert list(world.core.fenced) == others
+    assert list(world.core.context.sessions.fenced) == others
     world.receive(others[0], values.pack(("leave", 1, "General", 1)))
     assert world.core.counters.fenced == 1
     world.receive(oldest, values.pack(("leave", 1, "General", 1)))

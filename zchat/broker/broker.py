@@ -9,13 +9,13 @@ from types import TracebackType
 
 from zchat.broker.figures.counters import Counters
 from zchat.broker.figures.lag import Lag
-from zchat.broker.figures.stats import Figures, figures
 from zchat.broker.limits import HIGH_WATER_MARK, MAX_MESSAGE, NAMES
 from zchat.broker.loop import FIELDS, Loop
 from zchat.broker.settings import DEFAULT_ROOMS, Settings
 from zchat.broker.store import open_store
 from zchat.defaults import DEFAULT_URL
 from zchat.errors import UsageError, ZchatError
+from zchat.wire.replies import Figures
 
 log = logging.getLogger("zchat.broker")
 
@@ -103,7 +103,7 @@ class Broker:
         """Return all that the broker tells of itself, as `Client.stats` is answered. Any thread."""
         if self._loop is None or self._loop.core is None:
             raise UsageError("the broker is not running: use it within its `with` block")
-        return figures(self._loop.core)
+        return self._loop.core.figures()
 
     def __enter__(self) -> Broker:
         if self._thread is not None:

@@ -110,7 +110,7 @@ class Watch:
                         assert update[1] or place in self._pictures, "the first is whole"
                         self._pictures.setdefault(place, Picture()).update(update)
                     for name, other, *_ in notice[3]:
-                        user = self._world.core.sessions[connection].user
+                        user = self._world.sessions[connection].user
                         assert sorted(map(str.lower, (user, other))) == name[1:].lower().split("\n")
             self._read[connection] = len(frames)
 
@@ -120,10 +120,10 @@ class Watch:
         world.port.full.clear()
         for _ in range(20):
             world.pass_time(0.05, 0.05)
-            for connection in world.core.sessions:
+            for connection in world.sessions:
                 world.receive(connection, pack(["seen", self._states[connection]]))
             self.look()
-        for connection, session in world.core.sessions.items():
+        for connection, session in world.sessions.items():
             for room in () if session.gone else session.members:
                 assert self._pictures[connection, room.name] == picture_of(room)
 
@@ -133,8 +133,8 @@ def trim(world: World, name: str, keep: int) -> None:
 
     def trimmed(outcome: Trimmed | Failed) -> None:
         assert isinstance(outcome, Trimmed)
-        if (room := world.core.rooms.get(name.lower())) is not None:
-            world.core.pusher.trimmed(room, outcome.first)
+        if (room := world.rooms.get(name.lower())) is not None:
+            world.core.context.pusher.trimmed(room, outcome.first)
 
     world.store.trim(name, keep, 0, trimmed)
 
@@ -158,14 +158,14 @@ def end(world: World, store: LateStore) -> None:
     world.pass_time(2 * EXPIRE_AFTER)
     world.check()
     core = world.core
-    assert not core.sessions
-    assert not core.tokens
-    assert core.pusher.in_flight == 0
-    assert core.pipes.waiting == 0
-    assert core.pusher.due == inf
-    assert not core.pusher._ready
-    assert core.pending == 0
-    for room in core.rooms.values():
+    assert not core.context.sessions.table.by_routing_id
+    assert not core.context.sessions.table.by_token
+    assert core.context.pusher.in_flight == 0
+    assert core.context.pipes.waiting == 0
+    assert core.context.pusher.due == inf
+    assert not core.context.pusher._ready
+    assert core.context.replies.owed == 0
+    for room in core.context.directory.rooms.values():
         assert not room.members
         assert not room.roster
         assert not room.caught_up
@@ -338,13 +338,13 @@ def _honest_run(acts: list[Any], mark: int) -> None:
     for peer in peers:
         assert peer.pictures.keys() >= peer.taken.keys()
         for room in peer.taken:
-            assert peer.pictures[room] == picture_of(world.core.rooms[room.lower()])
+            assert peer.pictures[room] == picture_of(world.rooms[room.lower()])
     for peer in peers:
         for room in peer.taken:
             while peer.notified[room] > peer.taken[room]:
                 peer.give(room, mark)
                 world.run()
-            last = world.core.rooms[room.lower()].last
+            last = world.rooms[room.lower()].last
             gaps = {seq for gap in peer.gaps.get(room, []) for seq in range(gap[3] + 1, gap[4] + 1)}
             own = {seq for seq, owner in owners[room].items() if owner is peer}
             expected = [s for s in range(peer.began[room] + 1, last + 1) if s not in gaps and s not in own]
@@ -354,5 +354,5 @@ def _honest_run(acts: list[Any], mark: int) -> None:
 
 def position(world: World, peer: Honest, room: str) -> tuple[int, int]:
     seq = peer.covered[room]
-    there = world.core.rooms.get(room.lower())  # the last member's leaving may have ended it
+    there = world.rooms.get(room.lower())  # the last member's leaving may have ended it
     return (there.epochs.at(seq), seq) if there is not None else (0, 0)

@@ -27,9 +27,9 @@ def test_a_room_with_nothing_said_and_nobody_in_it_is_forgotten(world: World) ->
     alice.join("New")
     bob.join("new")
     alice.do("leave", "NEW", alice.joins["New"])
-    assert "new" in world.core.rooms
+    assert "new" in world.rooms
     bob.do("bye")
-    assert "new" not in world.core.rooms
+    assert "new" not in world.rooms
     assert alice.do("rooms", "Movies", 100)[2] == [["Sports", 0, 1, 0, None], ["Technology", 0, 1, 0, None]]
     world.check()
 
@@ -40,7 +40,7 @@ def test_a_room_in_which_something_was_said_and_the_brokers_own_stay(world: Worl
     alice.send("New", "hi")
     alice.join("General")
     alice.do("bye")
-    assert {"new", "general"} <= world.core.rooms.keys()
+    assert {"new", "general"} <= world.rooms.keys()
 
 
 def test_a_room_stays_while_its_first_block_is_being_stored() -> None:
@@ -69,7 +69,7 @@ def test_a_room_whose_first_block_could_not_be_stored_is_forgotten_with_its_last
     store.holding = False
     world.run()
     world.check()
-    assert "new" not in world.core.rooms
+    assert "new" not in world.rooms
 
 
 def test_names_of_rooms_are_one_without_regard_to_case(world: World) -> None:
@@ -168,7 +168,7 @@ def test_a_leave_of_an_earlier_join_changes_nothing(world: World) -> None:
     first = alice.joins["General"]
     alice.join("General")
     assert alice.do("leave", "General", first)[0] == OK
-    assert len(world.core.rooms["general"].members) == 1
+    assert len(world.rooms["general"].members) == 1
     assert alice.do("leave", "General", alice.joins["General"])[0] == OK
     assert alice.do("leave", "General", alice.joins["General"])[2] == "not_a_member"
     world.check()
@@ -369,8 +369,8 @@ def test_a_join_whose_connection_was_lost_while_the_store_located_the_rooms_end_
     alice.id, alice._read = world.new_id(), 0
     world.receive(alice.id, pack(("hello", 99, 1, 1, "alice", alice.producer, alice.token, 0, alice.connections)))
     world.run()
-    assert not world.core.sessions[alice.id].members
-    assert "new" not in world.core.rooms
+    assert not world.sessions[alice.id].members
+    assert "new" not in world.rooms
 
 
 def test_a_join_that_is_refused_once_the_rooms_end_is_located_is_told_so() -> None:
@@ -380,7 +380,7 @@ def test_a_join_that_is_refused_once_the_rooms_end_is_located_is_told_so() -> No
     store.holding = False
     world.run()
     assert alice.replies[request][2] == "malformed"
-    assert world.core.sessions[alice.id].members[world.core.rooms["general"]].join == 2
+    assert world.sessions[alice.id].members[world.rooms["general"]].join == 2
 
 
 def test_the_store_is_told_when_a_room_gets_its_first_member_and_when_the_last_one_goes() -> None:

@@ -62,7 +62,7 @@ def test_a_page_of_history_is_bounded_in_bytes(told: Peer, monkeypatch: pytest.M
 def test_history_of_what_was_trimmed_begins_with_what_is_kept(world: World, told: Peer) -> None:
     world.store.trim("General", 8, 0, lambda outcome: None)
     assert texts(told.do("history", "General", 0, None, 3)) == ["13", "14", "15"], "the core knows of no trim yet"
-    world.core.pusher.trimmed(world.core.rooms["general"], 13)
+    world.core.context.pusher.trimmed(world.rooms["general"], 13)
     assert texts(told.do("history", "General", 0, None, 3)) == ["13", "14", "15"]
     assert texts(told.do("history", "General", None, 13, 3)) == []
 
@@ -92,14 +92,14 @@ def test_pages_are_refused_while_too_many_bytes_of_replies_wait_and_taken_again_
     for _ in range(10):
         stuck.ask("history", "General", None, None, 1)
     world.run()
-    assert 2_000 <= world.core.pipes.waiting < 4_000, "refusals wait as well, but they are small"
+    assert 2_000 <= world.core.context.pipes.waiting < 4_000, "refusals wait as well, but they are small"
     assert alice.do("history", "General", None, None, 1)[2:5:2] == ["busy", True]
     assert alice.do("rooms", None, 1)[2:5:2] == ["busy", True]
     assert alice.send("General", "small answers still come")[0] == OK
     world.check()
     world.port.full.clear()
     world.pass_time(limits.RETRY_MAX, limits.RETRY_MAX)
-    assert world.core.pipes.waiting == 0
+    assert world.core.context.pipes.waiting == 0
     assert alice.do("history", "General", None, None, 1)[0] == OK
     world.check()
 
@@ -115,7 +115,7 @@ def test_pages_that_the_store_reads_meanwhile_are_refused_as_well(monkeypatch: p
     for _ in range(10):
         alice.ask("history", "General", None, None, 1)
     world.run()
-    assert world.core.pipes.waiting < 4_000
+    assert world.core.context.pipes.waiting < 4_000
     assert world.core.counters.refused["busy"] == 7
     world.check()
 
@@ -125,7 +125,7 @@ def test_replies_that_nobody_waits_for_any_more_are_not_counted(world: World, wa
     stuck = Peer(world, "bob")
     world.port.full.add(stuck.id)
     stuck.ask("rooms", None, 10)
-    assert world.core.pipes.waiting > 0
+    assert world.core.context.pipes.waiting > 0
     if way == "reconnect":
         stuck.id, stuck._read = world.new_id(), 0
         stuck.ask("hello", 1, 1, "bob", stuck.producer, stuck.token, 0, 2)
@@ -137,5 +137,5 @@ def test_replies_that_nobody_waits_for_any_more_are_not_counted(world: World, wa
     else:
         stuck.ask("bye")
     world.pass_time(1, 0.01)
-    assert world.core.pipes.waiting == 0
+    assert world.core.context.pipes.waiting == 0
     world.check()

@@ -26,7 +26,7 @@ def test_broker_and_client_agree_on_a_version_or_part(world: World, oldest: int,
         assert answer[:3] == [OK, 1, 1]
     else:
         assert (answer[2], answer[4]) == ("version", False)
-        assert not world.core.sessions
+        assert not world.sessions
     world.check()
 
 
@@ -61,14 +61,14 @@ def test_a_message_of_several_frames_is_told_the_limit_of_one(world: World) -> N
 
 def test_a_connection_greets_once(world: World) -> None:
     assert Peer(world, "alice").greet()[2] == "malformed"
-    assert len(world.core.sessions) == 1
+    assert len(world.sessions) == 1
     world.check()
 
 
 @pytest.mark.parametrize("user", ["", " alice", "@alice", "a" * 65, "al\x07ice"])
 def test_a_user_with_a_bad_name_is_refused(world: World, user: str) -> None:
     assert Peer(world, user, greet=False).greet()[2] == "bad_name"
-    assert not world.core.sessions
+    assert not world.sessions
 
 
 @pytest.mark.parametrize("seen", ["as greeted", "as in blocks"])
@@ -80,7 +80,7 @@ def test_who_knows_anothers_producer_cant_go_on_in_his_place(world: World, seen:
     block = next(notice for notice in map(decode_notice, world.port.frames[bob.id]) if notice[0] == PUSH)[5][0]
     assert block[3] not in (alice.producer, alice.token)
     world.pass_time(EXPIRE_AFTER + 2)
-    assert not world.core.sessions
+    assert not world.sessions
     mallory = Peer(world, "mallory", greet=False)
     mallory.producer = alice.producer if seen == "as greeted" else block[3]
     assert mallory.greet()[0] == OK
@@ -122,12 +122,12 @@ def test_one_unanswered_request_too_many_ends_the_session_with_a_reason() -> Non
     assert peer.ended() is None
     peer.ask("rooms", None, 10)
     assert peer.ended() == "too_many_requests"
-    assert not world.core.sessions
-    assert not world.core.rooms["general"].members
+    assert not world.sessions
+    assert not world.rooms["general"].members
     store.holding = False
     world.run()
     assert world.core.settled
-    assert world.core.rooms["general"].last == MAX_REQUESTS, "what was accepted is stored"
+    assert world.rooms["general"].last == MAX_REQUESTS, "what was accepted is stored"
     world.check()
 
 
@@ -136,9 +136,9 @@ def test_requests_whose_replies_find_a_full_pipe_count_as_unanswered(world: Worl
     world.port.full.add(peer.id)
     for _ in range(MAX_REQUESTS):
         peer.ask("rooms", None, 1)
-    assert len(world.core.sessions) == 1
+    assert len(world.sessions) == 1
     peer.ask("rooms", None, 1)
-    assert not world.core.sessions
+    assert not world.sessions
     world.check()
 
 
@@ -176,14 +176,14 @@ def test_a_greeting_with_the_same_token_fences_the_old_connection(world: World) 
     alice.join("General")
     bob.join("General")
     old = alice.reconnect()
-    assert len(world.core.sessions) == 2
-    assert not any(member.session.user == "alice" for member in world.core.rooms["general"].members)
+    assert len(world.sessions) == 2
+    assert not any(member.session.user == "alice" for member in world.rooms["general"].members)
     before = len(world.port.frames[old])
     for frame in (pack(("send", 9, "General", 1, b"\x91\xa4late")), pack(("bye", 10)), b"garbage"):
         world.receive(old, frame)
     assert world.core.counters.fenced == 3
     assert len(world.port.frames[old]) == before
-    assert world.core.rooms["general"].last == 0
+    assert world.rooms["general"].last == 0
     assert alice.do("rooms", None, 1)[0] == OK, "the late goodbye ended nothing"
     world.check()
 
@@ -213,7 +213,7 @@ def test_a_resumed_session_is_answered_over_its_new_connection_only() -> None:
     again = alice.do("send", "General", 1, b"\x91\xa1x")
     assert (again[0], again[2]) == (OK, 1), "sent again, stored once"
     assert world.core.counters.duplicates == 1
-    assert world.core.rooms["general"].last == 1
+    assert world.rooms["general"].last == 1
     world.check()
 
 
@@ -276,7 +276,7 @@ def test_a_silent_session_ends_and_is_told_so(world: World) -> None:
 def test_silent_sessions_end_a_few_a_turn_and_the_others_in_the_next_ones(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zchat.broker.core.core.TURN_ENDS", 6)
+    monkeypatch.setattr("zchat.broker.core.sessions.TURN_ENDS", 6)
     peers = [Peer(world, f"user {number}") for number in range(10)]
     for peer in peers:
         peer.join("General")
@@ -288,11 +288,11 @@ def test_silent_sessions_end_a_few_a_turn_and_the_others_in_the_next_ones(
     for _ in range(int(EXPIRE_AFTER)):
         world.now += 1
         world.run()
-    left = [len(world.core.sessions)]
-    while world.core.sessions:
+    left = [len(world.sessions)]
+    while world.sessions:
         assert world.core.due() <= world.now
         world.run()
-        left.append(len(world.core.sessions))
+        left.append(len(world.sessions))
     assert left == [8, 6, 4, 2, 0], "each has two memberships, so that two fill a turn"
     assert [peer.ended() for peer in peers] == ["expired"] * 10
     assert world.core.counters.expired == 10
@@ -313,10 +313,10 @@ def test_a_room_of_many_is_forgotten_without_comparing_it_with_the_others(world:
 
     alice = Peer(world, "alice")
     alice.join("Zebras")
-    world.core.directory.order[:-1] = map(Counted, world.core.directory.order[:-1])
+    world.core.context.directory.order[:-1] = map(Counted, world.core.context.directory.order[:-1])
     alice.do("leave", "Zebras", alice.joins["Zebras"])
     assert compared == 0
-    assert world.core.directory.order == sorted(world.core.rooms)
+    assert world.core.context.directory.order == sorted(world.rooms)
 
 
 def test_silence_is_judged_only_when_everything_that_arrived_is_read(world: World) -> None:
@@ -357,8 +357,8 @@ def test_bye_ends_the_session_at_once_and_forgets_its_producer(world: World) -> 
     alice.join("General")
     alice.send("General", "hi")
     assert alice.do("bye")[0] == OK
-    assert not world.core.sessions
-    assert not world.core.tokens
+    assert not world.sessions
+    assert not world.core.context.sessions.table.by_token
     assert alice.do("rooms", None, 1)[2] == "no_session"
     again = Peer(world, "alice", greet=False)
     again.producer, again.token = alice.producer, alice.token
@@ -385,7 +385,7 @@ def test_a_client_that_says_goodbye_and_reads_no_more_is_not_tried_for_ever(worl
     world.port.full.add(alice.id)
     alice.ask("bye")
     world.pass_time(1, RETRY_MAX)
-    assert world.core.pusher.due == inf
+    assert world.core.context.pusher.due == inf
     assert 3 < world.port.tries.count(alice.id) < 12
 
 
@@ -400,7 +400,7 @@ def test_a_broker_that_goes_down_answers_what_it_accepted_and_takes_no_more() ->
     store.holding = True
     accepted = alice.ask("send", "General", 1, b"\x91\xa1x")
     world.core.stop()
-    assert world.core.pending == 1
+    assert world.core.context.replies.owed == 1
     assert alice.do("send", "General", 2, b"\x91\xa1x")[2:5:2] == ["closing", True]
     assert Peer(world, "bob", greet=False).greet()[2] == "closing"
     store.holding = False
@@ -409,7 +409,7 @@ def test_a_broker_that_goes_down_answers_what_it_accepted_and_takes_no_more() ->
     assert world.core.settled
     world.core.dismiss()
     assert alice.ended() == "closing"
-    assert not world.core.sessions
+    assert not world.sessions
     world.check()
 
 

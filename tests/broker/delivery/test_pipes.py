@@ -28,9 +28,9 @@ def test_a_full_pipe_is_tried_again_by_the_clock_without_any_credit() -> None:
     assert world.core.counters.retried == 1
     waits = []
     for _ in range(10):
-        due = world.core.pusher.due
+        due = world.core.context.pipes.due
         assert due < inf
-        assert not world.core.pusher.busy
+        assert not world.core.context.pusher.busy
         tries = world.port.tries.count(listener.id)
         waits.append(due - world.now)
         world.now = due - 1e-6
@@ -86,7 +86,7 @@ def test_a_vanished_peer_is_counted_and_does_not_fail_the_send() -> None:
         assert speaker.send("General", number)[0] == OK
     assert world.core.counters.failed == 1
     assert world.port.tries.count(listener.id) == 4, "its greeting, its join, the room's state, and no second try"
-    assert world.core.pusher.due == inf
+    assert world.core.context.pusher.due == inf
     world.check()
 
 

@@ -142,7 +142,7 @@ def test_a_room_keeps_few_notifications_however_many_places_its_readers_resume_f
         speaker.send("General", number)
     for after in range(40):
         reader = Peer(world, f"user{after}")
-        reader.join("General", (world.core.rooms["general"].epochs.current, after))
+        reader.join("General", (world.rooms["general"].epochs.current, after))
         assert reader.texts() == list(range(after, 40))
     world.check()
 
@@ -176,7 +176,7 @@ def test_the_room_that_grew_last_keeps_its_newest_blocks_for_longest(monkeypatch
         speaker.join(room)
         say(speaker, 1, room)
     say(speaker, 2)
-    assert [len(world.core.rooms[room].tail) for room in ("general", "sports")] == [3, 0]
+    assert [len(world.rooms[room].tail) for room in ("general", "sports")] == [3, 0]
     world.check()
 
 
@@ -221,7 +221,7 @@ def test_joining_again_begins_a_window_that_holds_what_the_client_still_holds() 
     for _ in range(10):
         speaker.send("General", big)
     old = listener.joins["General"]
-    epoch = world.core.rooms["general"].epochs.current
+    epoch = world.rooms["general"].epochs.current
     listener.join("General", (epoch, 3), held=2)
     assert listener.notified["General"] == 1  # two of three are held
     listener.tell("credit", "General", old, 3)
@@ -237,7 +237,7 @@ def test_a_join_that_claims_to_hold_more_than_the_mark_is_refused_and_makes_no_r
     world = World(Settings(high_water_mark=3))
     peer = Peer(world, "alice")
     assert peer.join("New", held=4)[2] == "malformed"
-    assert "new" not in world.core.rooms
+    assert "new" not in world.rooms
     peer.join("New", held=3)
     assert peer.do("join", "New", peer.joins["New"], None, 0, True)[2] == "malformed"
     world.check()
@@ -259,7 +259,7 @@ def test_a_turn_is_bounded_in_sends_goes_on_where_it_stopped_and_serves_all_in_t
     world.receive(speaker.id, _send(1))
     served: list[bytes] = []
     world.core.tick(world.now, True)
-    while world.core.pusher.busy:
+    while world.core.context.pusher.busy:
         before = len(world.port.tries)
         world.core.turn(world.now)
         sent = [id for id in world.port.tries[before:] if id != speaker.id]  # who is answered
@@ -280,7 +280,7 @@ def test_a_turn_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     before = world.core.counters.pushes
     world.turn()
     assert world.core.counters.pushes - before == 2
-    assert world.core.pusher.busy
+    assert world.core.context.pusher.busy
     world.run()
     assert world.core.counters.pushes - before == 7
 
@@ -357,6 +357,6 @@ def test_a_block_read_from_the_middle_is_sent_whole_and_cut_by_its_reader() -> N
     speaker.join("General")
     speaker.send("General", "a", "b", "c", "d")
     listener = Peer(world, "bob")
-    epoch = world.core.rooms["general"].epochs.current
+    epoch = world.rooms["general"].epochs.current
     listener.join("General", (epoch, 2))
     assert listener.texts() == ["c", "d"]

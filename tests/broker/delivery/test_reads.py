@@ -49,7 +49,7 @@ def test_the_tails_of_all_rooms_together_have_a_bound(monkeypatch: pytest.Monkey
         speaker.join(room)
         say(speaker, 4, room)
     say(speaker, 2, "General")
-    assert world.core.pusher._tail_bytes <= 5 * NOTIFICATION_BYTES
+    assert world.core.context.pusher._tail_bytes <= 5 * NOTIFICATION_BYTES
     late = Peer(world, "bob")
     for room in rooms:
         late.join(room, (0, 0))
@@ -63,7 +63,7 @@ def test_a_member_that_leaves_while_the_store_reads_for_it_is_not_sent_the_page(
     world = World(store=store)
     speaker, _ = pair(world)
     say(speaker, 1)
-    world.core.rooms["general"].tail.drop()
+    world.rooms["general"].tail.drop()
     late = Peer(world, "carol")
     store.holding = True
     late.join("General", (0, 0))
@@ -113,7 +113,7 @@ def test_reads_that_fail_are_tried_ever_more_rarely_and_then_end_the_session(mon
     world, _, reader = unreadable(monkeypatch)
     waits = []
     while reader.ended() is None:
-        due = world.core.pusher.due
+        due = world.core.context.pusher.due
         assert due < inf
         waits.append(due - world.now)
         world.now = due
@@ -172,7 +172,7 @@ def test_a_gap_after_own_messages_begins_where_the_last_notification_ended() -> 
     bob.send("General", "from bob")  # alice's window is full
     alice.send("General", "own")
     alice.credit("General")  # her cursor moves over her own message
-    assert (alice.covered["General"], world.core.rooms["general"].last) == (1, 2)
+    assert (alice.covered["General"], world.rooms["general"].last) == (1, 2)
     world.port.full.add(alice.id)
     bob.send("General", "lost")
     bob.send("General", "kept")

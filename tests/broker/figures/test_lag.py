@@ -21,7 +21,7 @@ def wait(world: World, seconds: float) -> None:
 
 def read_all(reader: Peer) -> None:
     """Have a reader take everything, a notification at a time."""
-    while reader.world.core.rooms["general"].last > reader.covered["General"]:
+    while reader.world.rooms["general"].last > reader.covered["General"]:
         before = reader.covered["General"]
         reader.credit("General")
         assert reader.covered["General"] > before

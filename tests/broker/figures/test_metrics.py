@@ -22,7 +22,7 @@ from zchat.broker import Broker, Lag
 from zchat.broker.figures import metrics, prometheus
 from zchat.broker.figures.metrics import Metrics
 from zchat.broker.figures.prometheus import COUNTED, ELSEWHERE, HELD, MEASURED, Families
-from zchat.broker.figures.stats import Figures
+from zchat.wire.replies import Figures
 
 PAGE = (ROOT / "docs" / "watching.md").read_text(encoding="utf-8")
 HOSTILE = 'a"} 1\\n{b="c'
@@ -106,7 +106,7 @@ def test_every_count_is_told_and_every_metric_is_in_the_manual(broker: Broker, s
 def figures(*lagging: Lag) -> Figures:
     """Return figures that a test can look through, with members that are behind."""
     counts = dict.fromkeys((*COUNTED, *HELD, *ELSEWHERE, "started"), 0)
-    return Figures(counts, {}, list(lagging), {name: ((1,), [0, 0], 0) for name in MEASURED}, ())
+    return Figures(counts, {}, list(lagging), {name: ((1,), [0, 0], 0) for name in MEASURED}, [])
 
 
 def lags(told: Families) -> dict[tuple[str, str], float]:

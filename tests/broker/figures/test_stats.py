@@ -41,7 +41,7 @@ def test_stats_tell_what_was_counted_and_what_is_held() -> None:
     counts, refused, lagging, _, _ = bob.do("stats")[2:]
     assert (counts["messages"], counts["blocks"], counts["greeted"]) == (2, 1, 2)
     assert (counts["sessions"], counts["memberships"]) == (2, 3)
-    assert counts["rooms"] == len(world.core.rooms)
+    assert counts["rooms"] == len(world.rooms)
     assert refused == {"no_such_room": 1}
     assert lagging == []
 

@@ -130,10 +130,10 @@ def test_a_session_that_comes_back_has_left_what_it_does_not_join_again_in_time(
     bob.do("rooms", None, 1)
     world.pass_time(REJOIN_SECONDS - 1)
     assert people(alice) == ["alice", "bob"]
-    assert "only bob's" in world.core.rooms
+    assert "only bob's" in world.rooms
     world.pass_time(2)
     assert people(alice) == ["alice"]
-    assert "only bob's" not in world.core.rooms, "with the last presence goes a room where nothing was said"
+    assert "only bob's" not in world.rooms, "with the last presence goes a room where nothing was said"
     world.check()
 
 
@@ -149,7 +149,7 @@ def test_who_came_back_and_joins_nothing_leaves_a_few_a_turn(world: World, monke
     for _ in range(3):
         assert world.core.due() <= world.now
         world.core.tick(world.now, True)
-        left.append(world.core.rooms["general"].users)
+        left.append(world.rooms["general"].users)
     assert left == [4, 2, 0]
     world.run()
     world.check()
@@ -165,8 +165,8 @@ def test_a_session_that_comes_back_over_and_over_is_present_in_a_bounded_number_
         alice.reconnect()
         for number in range(3):
             alice.join(f"{life}{number}")
-        assert len(world.core.sessions[alice.id].present) == 3
-    assert [name for name in world.core.rooms if len(name) == 2] == ["b0", "b1", "b2"]
+        assert len(world.sessions[alice.id].present) == 3
+    assert [name for name in world.rooms if len(name) == 2] == ["b0", "b1", "b2"]
     world.check()
 
 
@@ -368,7 +368,7 @@ def test_a_mark_that_follows_its_message_at_once_is_as_good_as_one_that_waits(wo
     assert alice.do("mark", "General", 1)[2] == 0
     alice.tell("send", 98, "General", 1, b"\x91\x01")
     assert alice.do("mark", "General", 9)[2] == 1
-    assert world.core.rooms["general"].read_marks == {"alice": 1}
+    assert world.rooms["general"].read_marks == {"alice": 1}
 
 
 def test_a_mark_that_cant_be_stored_is_refused_and_told_nobody() -> None:

@@ -56,7 +56,7 @@ def test_one_state_frame_is_out_until_it_is_seen_and_the_next_has_the_latest(wor
     slow.see()
     world.run()
     assert slow.states[slow.id] == 2
-    assert slow.pictures["General"] == picture_of(world.core.rooms["general"])
+    assert slow.pictures["General"] == picture_of(world.rooms["general"])
     world.pass_time(1)
     assert slow.states[slow.id] == 2
     world.check()
@@ -150,7 +150,7 @@ def test_a_pipe_that_only_state_finds_full_is_tried_again(world: World) -> None:
     world.port.full.clear()
     world.pass_time(RETRY_MAX)
     assert alice.pictures["General"].members == 2
-    assert world.core.sessions[alice.id].backoff == RETRY_FIRST
+    assert world.sessions[alice.id].backoff == RETRY_FIRST
     world.check()
 
 
@@ -261,7 +261,7 @@ def test_one_room_is_told_however_large_and_names_have_a_bound() -> None:
     peers[0].sees = True
     world.run()
     assert len(states(world, peers[0])[0]) > STATE_BYTES
-    assert peers[0].pictures["General"] == picture_of(world.core.rooms["general"])
+    assert peers[0].pictures["General"] == picture_of(world.rooms["general"])
     assert (peers[0].pictures["General"].members, len(states(world, peers[0]))) == (300, 1)
 
 
@@ -293,14 +293,14 @@ def test_a_turn_marks_a_bounded_number_of_members_or_one_room(world: World, monk
     for name in ("A", "B", "C"):
         enter(world, 10, name)
     world.pass_time(5)
-    assert not world.core.state_frames._flushes
+    assert not world.core.context.state_frames._flushes
     for number, name in enumerate(("A", "B", "C")):
         alice.ask("join", name, number + 1, None, 0, True)
         alice.covered[name] = 0
     left = []
     for _ in range(3):
         world.core.turn(world.now)
-        left.append(len(world.core.state_frames._flushes))
+        left.append(len(world.core.context.state_frames._flushes))
     assert left == [2, 1, 0]
 
 
@@ -391,7 +391,7 @@ def test_who_lags_behind_more_leavers_than_are_remembered_gets_everybody_anew(
         world.run()
         assert decode_notice(states(world, slow)[-1])[2][0][1] is whole
         assert list(slow.pictures["General"].people or ()) == ["user 0"]
-        assert len(world.core.rooms["general"].roster._gone) <= 4  # type: ignore[union-attr]
+        assert len(world.rooms["general"].roster._gone) <= 4  # type: ignore[union-attr]
         slow.see()
         world.run()
     world.check()
@@ -430,7 +430,7 @@ def test_a_room_keeps_few_updates_however_many_versions_its_members_were_sent(wo
     for peer in peers:
         peer.see()
     world.pass_time(1)
-    assert len(world.core.rooms["general"].roster._shared) == SHARED_UPDATES  # type: ignore[union-attr]
+    assert len(world.rooms["general"].roster._shared) == SHARED_UPDATES  # type: ignore[union-attr]
     assert all(peer.pictures["General"].members == len(peers) + 1 for peer in peers)
 
 

@@ -94,7 +94,7 @@ def test_it_is_forgotten_when_nothing_was_said_and_nobody_is_in_it(world: World)
     alice = Peer(world, "alice")
     alice.join(ROOM)
     alice.leave(ROOM)
-    assert not world.core.directory.directs
+    assert not world.core.context.directory.directs
     world.check()
 
 
@@ -206,7 +206,7 @@ def test_invitations_of_a_frame_are_bounded_in_bytes_and_come_with_updates(
         friend.send(direct_name(friend.user, "bob"), "hello")
         friend.join("General")
     world.pass_time(1)
-    while world.core.sessions[bob.id].invitations or world.core.sessions[bob.id].stale:
+    while world.sessions[bob.id].invitations or world.sessions[bob.id].stale:
         bob.see()
         world.run()
     frames = [frame for frame in world.port.frames[bob.id] if decode_notice(frame)[0] == STATE]
@@ -240,7 +240,7 @@ def test_an_invitation_that_waits_is_not_for_another_user_who_takes_the_session_
     alice.join(ROOM)
     alice.send(ROOM, "a secret")
     world.pass_time(1)
-    assert world.core.sessions[bob.id].invitations
+    assert world.sessions[bob.id].invitations
     bob.user, bob.sees = "carol", True
     bob.reconnect()
     world.pass_time(1)

@@ -15,7 +15,7 @@ DAY = 86_400_000_000
 
 
 def kept(world: World, room: str = "general") -> tuple[int, int]:
-    return world.core.rooms[room].first, world.core.rooms[room].last
+    return world.rooms[room].first, world.rooms[room].last
 
 
 def retaining(messages: int = 0, days: float = 0) -> tuple[World, Peer]:
@@ -32,7 +32,7 @@ def test_without_retention_nothing_is_removed_and_nothing_is_due() -> None:
     world.clock.time += 1000 * DAY
     world.pass_time(3 * RETAIN_EVERY, 1)
     assert kept(world) == (1, 20)
-    assert world.core.retention.due == float("inf")
+    assert world.core._retention.due == float("inf")
 
 
 def test_a_room_keeps_its_newest_messages() -> None:

@@ -534,6 +534,11 @@ def test_a_trim_is_reported_just_before_its_answer(store: Driver) -> None:
     assert answers == [Trimmed(3, False)]
 
 
+def test_a_trim_of_a_room_without_a_log_reports_nothing(store: Driver) -> None:
+    assert store.trim(keep=1, room="Nowhere") == Trimmed(1, False)
+    assert store.reports.all == []
+
+
 def test_closing_answers_and_reports_no_more(store: Driver) -> None:
     answers: list[object] = []
     store.store.append(block(1, "a"), answers.append)

@@ -21,19 +21,20 @@ def require(condition: Any, what: str) -> None:
 
 def check_core(core: Core) -> None:
     """Check what is true of a core between two turns: its bounds, and that its books agree."""
-    pusher = core.pusher
-    sessions = set(map(id, core.sessions.values()))
-    require(sessions == set(map(id, core.tokens.values())), "sessions and tokens are not of the same sessions")
-    require(len(core.sessions) == len(core.tokens), "a session is kept twice")
-    require(len(core.fenced) <= FENCED, "too many fenced connections are remembered")
+    context = core.context
+    pusher, table, rooms = context.pusher, context.sessions.table, context.directory.rooms
+    sessions = set(map(id, table.by_routing_id.values()))
+    require(sessions == set(map(id, table.by_token.values())), "sessions and tokens are not of the same sessions")
+    require(len(table.by_routing_id) == len(table.by_token), "a session is kept twice")
+    require(len(context.sessions.fenced) <= FENCED, "too many fenced connections are remembered")
     in_flight = members = 0
-    for routing_id, session in core.sessions.items():
-        require(session.routing_id == routing_id and not session.ended, "a session is kept that has ended")
+    for routing_id, session in table.by_routing_id.items():
+        require(session.peer.routing_id == routing_id and not session.ended, "a session is kept that has ended")
         require(0 <= session.unanswered <= MAX_REQUESTS, f"{session.unanswered} requests are unanswered")
         require(len(session.replies) <= session.unanswered, "more replies wait than were asked for")
         for room, member in session.members.items():
             members += 1
-            require(core.rooms.get(room.folded) is room, f"{room.name} has members and isn't kept")
+            require(rooms.get(room.folded) is room, f"{room.name} has members and isn't kept")
             require(member in room.members and member.session is session, f"a member of {room.name} is lost")
             out = member.sent - member.taken
             require(len(member.out) == out and 0 <= out <= session.window, f"{out} notifications are out")
@@ -41,15 +42,15 @@ def check_core(core: Core) -> None:
             if member.state is MemberState.CAUGHT_UP:
                 require(not member.behind and member in room.caught_up, f"{room.name}: {member.state} and behind")
     require(in_flight == pusher.in_flight, f"{pusher.in_flight} bytes are counted as out, and {in_flight} are")
-    require(members == sum(len(room.members) for room in core.rooms.values()), "a room keeps a member that left")
-    tails = sum(room.tail.cost for room in core.rooms.values())
+    require(members == sum(len(room.members) for room in rooms.values()), "a room keeps a member that left")
+    tails = sum(room.tail.cost for room in rooms.values())
     require(pusher._tail_bytes == tails, f"{pusher._tail_bytes} bytes are counted in tails, and {tails} are")
     bound = vars(delivery)["TAIL_BYTES"]  # as this seed has it
-    for room in core.rooms.values():
+    for room in rooms.values():
         require(room.tail.cost <= bound or len(room.tail) == 1, f"{room.name}: the tail is too long")
         require(not room.idle, f"{room.name} holds nothing and is kept")
     require(
-        core.directory.order == sorted(name for name, room in core.rooms.items() if not room.direct),
+        context.directory.order == sorted(name for name, room in rooms.items() if not room.direct),
         "the list of rooms is not the rooms",
     )
     check_rosters(core)
@@ -58,11 +59,12 @@ def check_core(core: Core) -> None:
 
 def check_rosters(core: Core) -> None:
     """Check that the books about who is here, who types and how far each has read agree."""
-    presence, directory = core.presence, core.directory
+    presence, directory, table = core.context.presence, core.context.directory, core.context.sessions.table
+    rooms = directory.rooms
     here: dict[Room, dict[str, int]] = {}
     users: dict[str, set[int]] = {}
-    for session in core.tokens.values():
-        users.setdefault(session.folded, set()).add(id(session))
+    for session in table.by_token.values():
+        users.setdefault(session.peer.user, set()).add(id(session))
         require(len(session.present) <= MAX_MEMBERSHIPS, f"{session.user} is in {len(session.present)} rooms")
         require(all(room in session.present for room in session.members), f"a member is not here: {session.user}")
         require(
@@ -70,12 +72,14 @@ def check_rosters(core: Core) -> None:
         )
         for room in session.present:
             counts = here.setdefault(room, {})
-            counts[session.folded] = counts.get(session.folded, 0) + 1
-    require({user: set(map(id, sessions)) for user, sessions in core.users.items()} == users, "users are not sessions'")
+            counts[session.peer.user] = counts.get(session.peer.user, 0) + 1
+    require(
+        {user: set(map(id, sessions)) for user, sessions in table.by_user.items()} == users, "users are not sessions'"
+    )
     require(all(not session.ended for session in presence._returning), "one who has left is waited for")
     bound = vars(roster)["TOMBSTONES"]
     typing = 0
-    for room in core.rooms.values():
+    for room in rooms.values():
         book = room.roster
         if book is None:
             require(room not in here, f"{room.name} has no roster, and somebody is here")
@@ -99,7 +103,7 @@ def check_rosters(core: Core) -> None:
                 require(presence._typing.get(each, (0, None, ""))[1:] == (room, user), f"{room.name}: {user} types on")
     require(len(presence._typing) == typing, "somebody types who isn't here")
     directs: dict[str, list[str]] = {}
-    for name, room in core.rooms.items():
+    for name, room in rooms.items():
         for user in room.direct:
             directs.setdefault(user, []).append(name)
     require({user: sorted(names) for user, names in directs.items()} == directory.directs, "direct rooms are lost")
@@ -107,12 +111,13 @@ def check_rosters(core: Core) -> None:
 
 def check_updates(core: Core) -> None:
     """Check that whoever is to be told something is on a list, or is waited for."""
-    updates = core.state_frames
+    updates, rooms = core.context.state_frames, core.context.directory.rooms
+    table = core.context.sessions.table
     due = [id(room) for _, _, room in updates._flushes]
     require(len(due) == len(set(due)), "a room is scheduled twice")
     queued = list(map(id, updates._ready))
     require(len(queued) == len(set(queued)), "a session is queued twice")
-    for session in core.sessions.values():
+    for session in table.by_routing_id.values():
         require(session.shown in (0, session.frames), f"{session.shown} is out of {session.frames}")
         require(session.queued == (id(session) in queued), "a session is queued, or not")
         require(len(session.invitations) <= MAX_MEMBERSHIPS, "too many invitations")
@@ -123,22 +128,23 @@ def check_updates(core: Core) -> None:
             assert room.roster is not None
             told = member.pictured == room.roster.version or room.scheduled or member in session.stale
             require(told, f"{session.user} has an old picture of {room.name} for ever")
-    for room in core.rooms.values():
+    for room in rooms.values():
         require(room.scheduled == (id(room) in due), f"{room.name} is scheduled, or not")
 
 
 def check_empty(core: Core) -> None:
     """Check that nothing is left of those who left."""
-    pusher = core.pusher
+    context = core.context
+    pusher, table, rooms = context.pusher, context.sessions.table, context.directory.rooms
     check_core(core)
-    require(not core.sessions, f"{len(core.sessions)} sessions are left")
-    require(not core.answers and not core.pending, "answers are left that nobody waits for")
+    require(not table.by_routing_id, f"{len(table.by_routing_id)} sessions are left")
+    require(context.replies.settled, "answers are left that nobody waits for")
     require(not pusher.in_flight, f"{pusher.in_flight} bytes are counted as out to nobody")
     require(not pusher._ready, "members are still on the list of those to serve")
-    require(not core.pipes._retries, "full pipes are still tried again")
-    require(not core.presence._typing and not core.presence._returning, "who left is waited for")
-    require(not core.state_frames._ready and not core.state_frames._flushes, "somebody is to be told who left")
-    require(not core.users, "users are left without sessions")
-    for room in core.rooms.values():
+    require(not context.pipes._retries, "full pipes are still tried again")
+    require(not context.presence._typing and not context.presence._returning, "who left is waited for")
+    require(not context.state_frames._ready and not context.state_frames._flushes, "somebody is to be told who left")
+    require(not table.by_user, "users are left without sessions")
+    for room in rooms.values():
         require(not room.members and not room.roster and not room.caught_up, f"{room.name} keeps who left")
         require(not room.pending, f"{room.name}: blocks are pending that were answered")

@@ -84,7 +84,7 @@ MUTATIONS: dict[str, list[Change]] = {
         )
     ],
     "push tried again only when credit comes": [
-        Change("zchat.broker.delivery.pipes.Pipes", "_retry", "if member.state is MemberState.HELD:", "if False:"),
+        Change("zchat.broker.delivery.pusher.Pusher", "opened", "if member.state is MemberState.HELD:", "if False:"),
         Change(
             "zchat.broker.delivery.pusher.Pusher",
             "credited",
@@ -126,21 +126,21 @@ MUTATIONS: dict[str, list[Change]] = {
     ],
     "a fenced connection's late leave obeyed": [
         Change(
-            "zchat.broker.core.core.Core",
+            "zchat.broker.core.sessions.Sessions",
             "fence",
-            "self.fenced[session.routing_id] = None",
-            "self.fenced[session.routing_id] = session",
+            "self.fenced[routing_id] = None",
+            "self.fenced[routing_id] = session",
         ),
         Change(
             "zchat.broker.core.core.Core",
             "receive",
-            "        self.counters.fenced += 1\n",
+            "        counters.fenced += 1\n",
             "        command = decode_command(frames[0])\n"
-            "        owner = self.fenced[routing_id]\n"
-            "        room = self.rooms.get(fold(command[2])) if command[0] == 'leave' else None\n"
+            "        owner = self._fenced[routing_id]\n"
+            "        room = self._rooms.get(fold(command.fields[0])) if command.word == 'leave' else None\n"
             "        if room in owner.members:\n"
-            "            self.pusher.left(owner.members.pop(room))\n"
-            "            self.presence.depart(owner, room)\n",
+            "            context.pusher.left(owner.members.pop(room))\n"
+            "            context.presence.depart(owner, room)\n",
         ),
     ],
     "a session sent its own messages": [
@@ -166,13 +166,13 @@ MUTATIONS: dict[str, list[Change]] = {
         Change("zchat.broker.presence.presence.Presence", "depart", "        self._empty(room)\n", "        pass\n")
     ],
     "a producer kept after its goodbye": [
-        Change("zchat.broker.core.handlers", "bye", "    core.store.forget(session.producer)\n", "")
+        Change("zchat.broker.core.handlers", "bye", "    context.store.forget(session.producer)\n", "")
     ],
     "what was decided kept although its commit failed": [
         Change("zchat.broker.store.sqlite.store.SqliteStore", "_answer", "self._ledger = outcome.ledger", "pass")
     ],
     "an answer given to the wrong connection": [
-        Change("zchat.broker.core.core.Core", "answer_frame", " and session.routing_id == ticket.routing_id", "")
+        Change("zchat.broker.core.replies.Replies", "answer_frame", " and session.peer is request.peer", "")
     ],
     "a late greeting obeyed": [
         Change("zchat.broker.core.handlers", "hello", "if connection <= session.connection:", "if False:")
@@ -210,18 +210,18 @@ MUTATIONS: dict[str, list[Change]] = {
     ],
     "a fenced connection's late seen counted": [
         Change(
-            "zchat.broker.core.core.Core",
+            "zchat.broker.core.sessions.Sessions",
             "fence",
-            "self.fenced[session.routing_id] = None",
-            "self.fenced[session.routing_id] = session",
+            "self.fenced[routing_id] = None",
+            "self.fenced[routing_id] = session",
         ),
         Change(
             "zchat.broker.core.core.Core",
             "receive",
-            "        self.counters.fenced += 1\n",
-            "        if decode_command(frames[0])[0] == 'seen':\n"
-            "            owner = self.fenced[routing_id]\n"
-            "            self.state_frames.seen(owner, owner.shown)\n",
+            "        counters.fenced += 1\n",
+            "        if decode_command(frames[0]).word == 'seen':\n"
+            "            owner = self._fenced[routing_id]\n"
+            "            context.state_frames.seen(owner, owner.shown)\n",
         ),
     ],
     "an answer over the lost connection waited for": [
@@ -231,12 +231,12 @@ MUTATIONS: dict[str, list[Change]] = {
         Change(
             "zchat.broker.presence.presence.Presence",
             "depart",
-            "    if not roster.leave(session.folded):\n        return\n",
-            "    left = [each for each in room.members if each.session.folded == session.folded]\n"
+            "    if not roster.leave(session.peer.user):\n        return\n",
+            "    left = [each for each in room.members if each.session.peer.user == session.peer.user]\n"
             "    for other in [session, *[each.session for each in left]]:\n"
             "        other.present.pop(room, None)\n"
             "        person.sessions = 1\n"
-            "    roster.leave(session.folded)\n",
+            "    roster.leave(session.peer.user)\n",
         )
     ],
     "typing not ended by a message": [
@@ -263,15 +263,18 @@ MUTATIONS: dict[str, list[Change]] = {
         Change(
             "zchat.broker.core.handlers",
             "set_read_mark",
-            "    core.pending += 1\n",
-            "    core.presence.marked(room, user, seq)\n    core.answer(ticket, seq)\n    return\n",
+            "    context.replies.owed += 1\n",
+            "    seq = min(seq, room.last)\n"
+            "    context.presence.marked(room, user, seq)\n"
+            "    context.replies.answer(request, Marked(seq))\n"
+            "    return\n",
         )
     ],
     "a mark not asked for again after a lost connection": [
         Change("zchat.protocol.room_state.RoomStates", "lost", "    mark.out = False\n", "    pass\n")
     ],
     "leaving and coming told of who came back in time": [
-        Change("zchat.broker.core.handlers", "hello", "if fold(user) != session.folded:", "if True:")
+        Change("zchat.broker.core.handlers", "hello", "if peer.user != session.peer.user:", "if True:")
     ],
     "who came back and joined no more kept for ever": [
         Change("zchat.broker.presence.presence.Presence", "back", "if session.present:", "if False:")
@@ -280,7 +283,7 @@ MUTATIONS: dict[str, list[Change]] = {
         Change(
             "zchat.broker.core.handlers",
             "hello",
-            "core.state_frames.greeted(session, core.directory.directs_of(session.folded))",
+            "context.state_frames.greeted(session, context.directory.directs_of(peer.user))",
             "pass",
         )
     ],

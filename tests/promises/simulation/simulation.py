@@ -306,7 +306,7 @@ class Simulation:
             require(not client.waiting, f"{client.name} was never answered")
             if client.dealer not in self.network.byes:
                 continue  # its connection was half open
-            kept = core.store._ledger._rooms_of  # type: ignore[attr-defined]
+            kept = core.context.store._ledger._rooms_of  # type: ignore[attr-defined]
             require(client.producer not in kept, f"{client.name} said goodbye, and its producer is remembered")
 
 

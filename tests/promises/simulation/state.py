@@ -118,7 +118,7 @@ class Told:
 
 def versions(core: Core) -> dict[str, int]:
     """Return what changes whenever a room's state does."""
-    return {name: room.roster.version for name, room in core.rooms.items() if room.roster is not None}
+    return {name: room.roster.version for name, room in core.context.directory.rooms.items() if room.roster is not None}
 
 
 def check_pictures(core: Core, clients: Iterable[Client]) -> None:
@@ -130,7 +130,7 @@ def check_pictures(core: Core, clients: Iterable[Client]) -> None:
 
 def _check_picture(core: Core, joined: Joined, who: str) -> None:
     picture = joined.feed.roster
-    roster = core.rooms[fold(joined.name)].roster
+    roster = core.context.directory.rooms[fold(joined.name)].roster
     where = f"{who}: {joined.name}"
     assert roster is not None
     while picture.waiting:
@@ -158,7 +158,9 @@ def check_presence(core: Core, clients: Iterable[Client], others: dict[str, set[
     for client in clients:
         for room in client.joins:
             here.setdefault(fold(room), set()).add(fold(client.user))
-    rosters = {name: set(room.roster.people) for name, room in core.rooms.items() if room.roster is not None}
+    rosters = {
+        name: set(room.roster.people) for name, room in core.context.directory.rooms.items() if room.roster is not None
+    }
     if rosters != here:
         raise Violation(f"here are {here}, and the rosters have {rosters}")
 
@@ -167,7 +169,7 @@ def check_invited(core: Core, truth: Truth, clients: Iterable[Client]) -> None:
     """Check that clients are in all direct rooms in which something is unread, but those that they left since."""
     for client in clients:
         user = fold(client.user)
-        for room in core.directory.directs_of(user):
+        for room in core.context.directory.directs_of(user):
             if room.name in client.joins or room.read_marks.get(user, 0) >= room.last:
                 continue
             left = client.left_at.get(room.name, 0)
@@ -179,10 +181,10 @@ def check_marks(core: Core, truth: Truth, clients: Iterable[Client]) -> None:
     """Check that marks are what is safe, that no answered one is lost, nor one that a client was to have stored."""
     truth.check_marks()
     for (name, user), seq in truth.marks.items():
-        stands = core.rooms[fold(name)].read_marks.get(user, 0)
+        stands = core.context.directory.rooms[fold(name)].read_marks.get(user, 0)
         if stands != seq:
             raise Violation(f"{name}: {user} has read {seq}, and the broker knows of {stands}")
-    stored = sum(len(room.read_marks) for room in core.rooms.values())
+    stored = sum(len(room.read_marks) for room in core.context.directory.rooms.values())
     if stored != len(truth.marks):
         raise Violation(f"the broker knows {stored} marks, and {len(truth.marks)} are safe")
     for client in clients if not truth.losses else ():

@@ -71,7 +71,7 @@ def _type(sim: Simulation, client: Client, room: str) -> None:
     def types() -> bool:
         core = sim.broker.core
         assert core is not None
-        roster = core.rooms[fold(room)].roster
+        roster = core.context.directory.rooms[fold(room)].roster
         assert roster is not None
         return roster.people[fold(client.user)].typing
 

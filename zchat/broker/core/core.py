@@ -4,58 +4,51 @@ It knows no socket, thread, clock or file, so that a simulation can run it. The 
 (`zchat.broker.loop`) owns one and calls it from its thread alone:
 
     receive(routing_id, frames, now)   for each message that the socket has
-    tick(now, drained)                 once a turn: the store's answers, expiry, retention
-    turn(now)                          once a turn: serve members
-
-Sessions: `hello` makes one (or goes on with one, by its token, over a fresh connection, which
-fences the old one); `bye`, silence or a broken bound ends it.
+    tick(now, drained)                 once a turn: the store's reports and answers, expiry, retention
+    turn(now)                          once a turn: serve members, answer blocks, send state
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from zchat import errors
+from zchat.broker.core import access
+from zchat.broker.core.context import Context
 from zchat.broker.core.handlers import HANDLERS
-from zchat.broker.core.replies import Ticket
+from zchat.broker.core.replies import Replies, Request
+from zchat.broker.core.sessions import Sessions
 from zchat.broker.core.store_reports import StoreReports
+from zchat.broker.delivery.pipes import Pipes
 from zchat.broker.delivery.pusher import Pusher
 from zchat.broker.figures.busiest import Busiest
 from zchat.broker.figures.counters import Counters
 from zchat.broker.figures.histograms import Histograms
 from zchat.broker.figures.lag import LagSampler
 from zchat.broker.figures.log_lines import LogLines
-from zchat.broker.limits import (
-    EXPIRE_AFTER,
-    EXPIRE_EVERY,
-    FENCED,
-    MAX_REQUESTS,
-    QUIET_AFTER,
-    STALL,
-    STRANGER_BYTES,
-    TURN_ENDS,
-)
-from zchat.broker.port import Port
+from zchat.broker.figures.stats import FigureReader
+from zchat.broker.limits import EXPIRE_EVERY, MAX_REQUESTS, QUIET_AFTER, STALL, STRANGER_BYTES
+from zchat.broker.port import Peer, Port
 from zchat.broker.presence.presence import Presence
 from zchat.broker.presence.state_frames import StateFrames
 from zchat.broker.rooms.directory import Directory
 from zchat.broker.rooms.retention import Retention
 from zchat.broker.rooms.session import Session
+from zchat.broker.rooms.session_table import SessionTable
 from zchat.broker.settings import Settings
 from zchat.broker.store.contract import RoomLog, Store
 from zchat.names import fold
-from zchat.wire.commands import MalformedCommand, decode_command, malformed
+from zchat.wire.commands import CommandSpec, MalformedCommand, Right, Target, decode_command, malformed
 from zchat.wire.limits import MAX_FRAME
-from zchat.wire.notices import encode_end, encode_error, encode_ok
-from zchat.wire.replies import Stored
+from zchat.wire.replies import Figures
 
 
 class Core:
-    """Decide what a broker does.
+    """All that a broker decides.
 
     `logs` are the rooms that the opened store has. `now` and all later times are seconds of a clock
-    that never goes back; `clock` tells the microseconds since 1970, as the store's does.
+    that never goes back; `clock` returns the microseconds since 1970, as the store's does.
     """
 
     def __init__(
@@ -67,237 +60,225 @@ class Core:
         now: float,
         clock: Callable[[], int],
     ) -> None:
-        self.store = store
-        self.settings = settings
         self.counters = Counters()
         self.histograms = Histograms()
         self.log_lines = LogLines()
-        self.pusher = Pusher(port, store, self.counters, self.log_lines, self.end)
-        self.pipes = self.pusher.pipes
-        self.retention = Retention(self, clock)
-        self.directory = Directory(logs, settings.rooms, fixed=settings.fixed_rooms)
-        self.rooms = self.directory.rooms
-        self.state_frames = StateFrames(port, self.pipes, self.counters, self.sessions_of)
-        self.presence = Presence(settings.names, clock, self.counters, self.state_frames.changed, self.directory.vacate)
-        self._reports = StoreReports(
-            self.rooms, self.pusher, self.presence, self.state_frames, self.counters, self.histograms
+        directory = Directory(logs, settings.rooms, fixed=settings.fixed_rooms)
+        table = SessionTable()
+        pipes = Pipes(port, self.counters, self.log_lines)
+        pusher = Pusher(port, store, pipes, self.counters, self.log_lines)
+        state_frames = StateFrames(port, pipes, self.counters, table.of)
+        presence = Presence(settings.names, clock, self.counters, state_frames.changed, directory.vacate)
+        sessions = Sessions(table, pusher, pipes, presence, self.counters, self.log_lines)
+        replies = Replies(pipes, self.counters)
+        self.lag = LagSampler(directory.rooms, self.counters, self.log_lines)
+        self._busiest = Busiest(directory.rooms)
+        figures = FigureReader(
+            self.counters,
+            self.histograms,
+            directory.rooms,
+            table,
+            pusher,
+            pipes,
+            self.lag,
+            self._busiest,
+            clock(),
+            now,
         )
-        self.lag = LagSampler(self)
-        self.busiest = Busiest(self)
-        self.sessions: dict[bytes, Session] = {}
-        self.users: dict[str, dict[Session, None]] = {}
-        self.tokens: dict[bytes, Session] = {}
-        self.fenced: dict[bytes, None] = {}
-        self.answers: list[tuple[Ticket, Stored | errors.Refused]] = []
-        self.pending = 0
-        self.closing = False
-        self.now = now
-        self.began = now
-        self.started = clock()
+        self.context = Context(
+            settings,
+            store,
+            directory,
+            sessions,
+            pusher,
+            pipes,
+            presence,
+            state_frames,
+            replies,
+            self.counters,
+            self.log_lines,
+            figures,
+            now,
+        )
+        self._reports = StoreReports(directory.rooms, pusher, presence, state_frames, self.counters, self.histograms)
+        self._retention = Retention(settings, store, directory.rooms, self.counters, self.log_lines, clock)
+        self._rooms = directory.rooms
+        self._sessions = table.by_routing_id
+        self._fenced = sessions.fenced
         self._spoken = now
         self._pinged = False
         self._expiry_due = now + EXPIRE_EVERY
         self._ticked = now
         self._judge_from = now
         for name, user, seq in store.read_marks():
-            if room := self.rooms.get(fold(name)):
+            if room := directory.rooms.get(fold(name)):
                 room.read_marks[user] = min(seq, room.last)
 
     # -- what comes in ---------------------------------------------------------------------------
 
     def receive(self, routing_id: bytes, frames: list[bytes], now: float) -> None:
         """Take one message of a peer: whatever it holds, it is obeyed, refused or ignored, and counted."""
-        self.now = now
-        self.counters.frames += 1
-        self.counters.received_bytes += len(frames[0]) if frames else 0
-        session = self.sessions.get(routing_id)
-        if session is None and routing_id in self.fenced:
-            self.counters.fenced += 1
-            return
+        context = self.context
+        context.now = now
+        counters = self.counters
+        counters.frames += 1
+        counters.received_bytes += len(frames[0]) if frames else 0
+        session = self._sessions.get(routing_id)
         if session is not None:
             session.heard = now
-        ticket = Ticket(session, routing_id, None)
+            peer = session.peer
+        elif routing_id in self._fenced:
+            counters.fenced += 1
+            return
+        else:
+            peer = Peer(routing_id, "")
+        number: int | None = None
         try:
             if len(frames) != 1 or len(frames[0]) > MAX_FRAME:
                 raise malformed(f"a message is one frame of {MAX_FRAME} bytes at most")
             if session is None and len(frames[0]) > STRANGER_BYTES:
                 raise _no_session()
-            command = decode_command(frames[0])
-            if command.word == "ping":
+            word, spec, number, fields = decode_command(frames[0])
+            if word == "ping":
                 self._pinged = True
             else:
                 self._spoken = now
-            ticket = Ticket(session, routing_id, command.request)
-            if session is None and command.spec.needs_session:
-                raise _no_session()
-            if (session is not None and self._accept(session, ticket)) or session is None:
-                HANDLERS[command.word](self, ticket, *command.fields)
+            if session is None:
+                if spec.needs_session:
+                    raise _no_session()
+            elif number is not None and not self._accept(session):
+                return
+            request = Request(peer, session, number)
+            if session is None or spec.target is Target.NOTHING:
+                if spec.right is not Right.NOTHING:
+                    access.check(peer, spec.right, None)
+                HANDLERS[word](context, request, *fields)
+            else:
+                HANDLERS[word](context, request, self._found(session, spec, fields), *fields)
         except MalformedCommand as error:
-            ticket = Ticket(session, routing_id, error.request)
-            if session is None or self._accept(session, ticket):
-                self.refuse(ticket, error)
+            if session is None or error.request is None or self._accept(session):
+                context.replies.refuse(Request(peer, session, error.request), error)
         except errors.Refused as error:
-            self.refuse(ticket, error)
+            context.replies.refuse(Request(peer, session, number), error)
 
-    def _accept(self, session: Session, ticket: Ticket) -> bool:
+    def _accept(self, session: Session) -> bool:
         """Count a request that is to be answered; False if it ends its session, being one too many."""
-        if ticket.request is None:
-            return True
         session.unanswered += 1
         if session.unanswered <= MAX_REQUESTS:
             return True
-        self.end(session, errors.TooManyRequests(f"more than {MAX_REQUESTS} requests unanswered; wait for replies"))
+        error = errors.TooManyRequests(f"more than {MAX_REQUESTS} requests unanswered; wait for replies")
+        self.context.sessions.end(session, error)
         return False
 
+    def _found(self, session: Session, spec: CommandSpec, fields: list[Any]) -> Any:
+        """Take the room's name out of a command's fields, where it is the first, and return what it stands for.
+
+        That is a room or a membership, as the table says of the command, once its user may have that.
+        """
+        name = fields.pop(0)
+        peer = session.peer
+        if spec.target is Target.MEMBER or spec.target is Target.MEMBER_IF_ANY:
+            room = self._rooms.get(fold(name))
+            member = None if room is None else session.members.get(room)
+            if member is None:
+                if spec.target is Target.MEMBER_IF_ANY:
+                    return None
+                room = self.context.directory.find(name, peer.user)
+                raise errors.NotAMember(f"you are not in {room.name}: join it first")
+            if spec.right is not Right.NOTHING:
+                access.check(peer, spec.right, room)
+            return member
+        directory = self.context.directory
+        if spec.target is Target.MADE and fields[-1]:  # the field `create`
+            room = directory.make(name, peer.user)
+        else:
+            room = directory.find(name, peer.user)
+        if spec.right is not Right.NOTHING:
+            try:
+                access.check(peer, spec.right, room)
+            except errors.Refused:
+                directory.vacate(room)
+                raise
+        return room
+
+    # -- turns -----------------------------------------------------------------------------------
+
     def tick(self, now: float, drained: bool) -> None:
-        """Carry out what time brings: the store's answers, silent sessions, retention.
+        """Carry out what time brings: the store's reports and answers, silent sessions, retention.
 
         `drained`: everything that had arrived by now has been received; only then is silence judged.
         """
+        context = self.context
         if now - self._ticked > STALL:  # this process stood still: what clients sent meanwhile is yet to be read
             self._judge_from = now + STALL
-        self.now = self._ticked = now
+        context.now = self._ticked = now
         self.counters.turns += 1
-        self.retention.tick(now)  # before the store is polled, as are all who ask it
-        self.store.poll(self._reports)
+        self._retention.tick(now)  # before the store is polled, as are all who ask it
+        context.store.poll(self._reports)
         if now >= self._expiry_due and drained:
             self._expiry_due = now + EXPIRE_EVERY
-            if now >= self._judge_from and not (self._expire(now) and self.presence.settle(now)):
+            if now >= self._judge_from and not (context.sessions.expire(now) and context.presence.settle(now)):
                 self._expiry_due = now
-        self.presence.tick(now)
+        context.presence.tick(now)
         if self.lag.tick(now):
-            self.busiest.look(now)
-
-    def _expire(self, now: float) -> bool:
-        """End the silent sessions, as many as a turn has time for; True if those were all."""
-        work = 0
-        for session in [each for each in self.sessions.values() if now - each.heard > EXPIRE_AFTER]:
-            if work >= TURN_ENDS:
-                return False
-            work += 1 + len(session.present)
-            self.counters.expired += 1
-            self.end(session, errors.Expired(f"nothing was heard from you for {EXPIRE_AFTER:g} s"))
-        return True
+            self._busiest.sample(now)
 
     def turn(self, now: float) -> None:
         """Serve members, within a turn's bounds, then answer blocks: readers come before the sender, state last."""
-        self.pusher.turn(now)
-        if self.answers:
-            answers, self.answers = self.answers, []
-            for ticket, result in answers:
-                if isinstance(result, Stored):
-                    self.answer(ticket, result)
-                else:
-                    self.refuse(ticket, result)
-        self.state_frames.turn(now)
+        context = self.context
+        pusher = context.pusher
+        for session in context.pipes.turn(now):
+            pusher.opened(session)
+            context.state_frames.opened(session)
+        pusher.turn(now)
+        if pusher.given_up:
+            for session, error in pusher.take_given_up():
+                if not session.ended:
+                    context.sessions.end(session, error)
+        context.replies.turn()
+        context.state_frames.turn(now)
 
     @property
     def busy(self) -> bool:
-        """Tell whether a turn would send something: the loop must not sleep then."""
-        return self.pusher.busy or self.state_frames.busy
+        """True if a turn would send something: the loop must not sleep then."""
+        return self.context.pusher.busy or self.context.state_frames.busy
 
     def due(self) -> float:
         """Return when `tick` is next needed if nothing arrives."""
-        return min(self._expiry_due, self.retention.due, self.pusher.due, self.state_frames.due, self.presence.due)
+        context = self.context
+        return min(
+            self._expiry_due,
+            self._retention.due,
+            context.pipes.due,
+            context.pusher.due,
+            context.state_frames.due,
+            context.presence.due,
+        )
+
+    def gathering(self) -> bool:
+        """Return, once after a ping, whether there was nothing else for a while: more pings follow at once."""
+        pinged, self._pinged = self._pinged, False
+        return pinged and self.context.now - self._spoken > QUIET_AFTER
+
+    def figures(self) -> Figures:
+        """Return all that the broker reports of itself. Any thread."""
+        return self.context.figures.read(self.context.now)
+
+    # -- the end ---------------------------------------------------------------------------------
 
     def stop(self) -> None:
         """Take no more requests; what was accepted is still answered."""
-        self.closing = True
-
-    def gathering(self) -> bool:
-        """Tell, once after a ping, whether there was nothing else for a while: more pings follow at once."""
-        pinged, self._pinged = self._pinged, False
-        return pinged and self.now - self._spoken > QUIET_AFTER
+        self.context.sessions.closing = True
 
     @property
     def settled(self) -> bool:
-        """Tell whether everything that was accepted is answered."""
-        return not (self.pending or self.answers) and not any(s.replies for s in self.sessions.values() if not s.gone)
+        """True if everything that was accepted is answered."""
+        waiting = any(session.replies for session in self._sessions.values() if not session.gone)
+        return self.context.replies.settled and not waiting
 
     def dismiss(self) -> None:
         """Tell every client that the broker is going down, and end its session."""
-        for session in list(self.sessions.values()):
-            self.end(session, errors.Closing("the broker is going down; it may be back soon"))
-
-    # -- what goes out ---------------------------------------------------------------------------
-
-    def answer(self, ticket: Ticket, reply: Sequence[Any]) -> None:
-        """Answer a request with one of `zchat.wire.replies`, unless its connection is no longer its session's."""
-        self.answer_frame(ticket, encode_ok(ticket.request, reply))
-
-    def holds(self, ticket: Ticket) -> bool:
-        """Tell whether the connection that a request came over is still its session's."""
-        session = ticket.session
-        return session is not None and not session.ended and session.routing_id == ticket.routing_id
-
-    def answer_frame(self, ticket: Ticket, frame: bytes) -> None:
-        """Answer a request with a frame that is made already."""
-        session = ticket.session
-        if session is not None and not session.ended and session.routing_id == ticket.routing_id:
-            self.pipes.reply(session, frame)
-
-    def refuse(self, ticket: Ticket, error: errors.Refused) -> None:
-        """Answer with an error; one that no request asked for is dropped if the pipe is full."""
-        self.counters.refused[error.code] += 1
-        frame = encode_error(ticket.request, error)
-        if ticket.session is None or ticket.request is None:
-            self.pipes.tell(ticket.routing_id, frame)
-        else:
-            self.answer_frame(ticket, frame)
-
-    # -- sessions --------------------------------------------------------------------------------
-
-    def enter(self, session: Session) -> None:
-        """Keep a session under its routing id and token."""
-        self.sessions[session.routing_id] = session
-        self.tokens[session.token] = session
-        self.users.setdefault(session.folded, {})[session] = None
-        self.counters.greeted += 1
-
-    def sessions_of(self, user: str) -> list[Session]:
-        """Return a user's sessions, by folded name."""
-        return list(self.users.get(user, ()))
-
-    def fence(self, session: Session) -> None:
-        """Take a session off its connection, whose late frames are dropped from now on; its user stays present."""
-        self._take_out(session)
-        self.pipes.tell(
-            session.routing_id, encode_end(errors.Superseded("this session goes on over another connection"))
-        )
-        self.pipes.drop_replies(session)
-        self.fenced[session.routing_id] = None
-        if len(self.fenced) > FENCED:
-            del self.fenced[next(iter(self.fenced))]
-        self.empty(session)
-
-    def end(self, session: Session, error: errors.Refused | None) -> None:
-        """End a session and its memberships; with an error the client is told it."""
-        if error is not None:
-            self.counters.refused[error.code] += 1
-            self.pipes.drop_replies(session)
-            if not session.gone:
-                self.pipes.tell(session.routing_id, encode_end(error))
-            if not self.closing:
-                text = f"the session of {session.user} was ended: {error.code}: {error.text}"
-                self.log_lines.add("session_ended", text, user=session.user, code=error.code, reason=error.text)
-        self.pipes.ended(session)
-        session.ended = True
-        self._take_out(session)
-        del self.tokens[session.token]
-        self.empty(session)
-        self.presence.away(session)
-
-    def _take_out(self, session: Session) -> None:
-        del self.sessions[session.routing_id]
-        del self.users[session.folded][session]
-        if not self.users[session.folded]:
-            del self.users[session.folded]
-
-    def empty(self, session: Session) -> None:
-        """End a session's memberships."""
-        for member in list(session.members.values()):
-            self.pusher.left(member)
-        session.members.clear()
+        self.context.sessions.dismiss()
 
 
 def _no_session() -> errors.NoSession:

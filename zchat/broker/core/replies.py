@@ -1,45 +1,87 @@
-"""A ticket: whom to answer, and what the handlers of commands ask of it."""
+"""Requests and their answers: whom to answer, what is owed, and what goes out in the order of the blocks."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from zchat import errors
-from zchat.broker.rooms.member import Member
+from zchat.broker.delivery.pipes import Pipes
+from zchat.broker.figures.counters import Counters
+from zchat.broker.port import Peer
 from zchat.broker.rooms.session import Session
+from zchat.wire.notices import encode_error, encode_ok
+from zchat.wire.replies import Reply
 
-if TYPE_CHECKING:
-    from zchat.broker.core.core import Core
 
+class Request(NamedTuple):
+    """Whom to answer: the peer that a command came from, its session then, and the command's number.
 
-class Ticket(NamedTuple):
-    """Say whom to answer: a session on the connection it had, and the request's number.
-
-    `session` is None for a stranger, `request` for what isn't answered.
+    `session` is None for a stranger, `number` for what isn't answered.
     """
 
+    peer: Peer
     session: Session | None
-    routing_id: bytes
-    request: int | None
+    number: int | None
 
 
-def session_of(ticket: Ticket) -> Session:
-    """Return the session, of a command that needs one."""
-    assert ticket.session is not None, "the table says that this command needs a session"
-    return ticket.session
+class Replies:
+    """Answer requests, unless their connection is no longer their session's."""
 
+    def __init__(self, pipes: Pipes, counters: Counters) -> None:
+        self.owed = 0
+        """Requests that wait for the store."""
+        self._pipes = pipes
+        self._counters = counters
+        self._later: list[tuple[Request, Reply | errors.Refused]] = []
 
-def member_of(core: Core, ticket: Ticket, name: str) -> Member:
-    """Return the session's membership of a room; raises NoSuchRoom or NotAMember."""
-    session = session_of(ticket)
-    room = core.directory.find(name, session.folded)
-    member = session.members.get(room)
-    if member is None:
-        raise errors.NotAMember(f"you are not in {room.name}: join it first")
-    return member
+    @property
+    def settled(self) -> bool:
+        """True if nothing waits for the store, or for the end of a turn."""
+        return not (self.owed or self._later)
 
+    def waits(self, request: Request) -> bool:
+        """Return whether a request can still be answered: its connection is its session's."""
+        session = request.session
+        return session is not None and not session.ended and session.peer is request.peer
 
-def refuse_if_overloaded(core: Core) -> None:
-    """Refuse what has a large answer while too many bytes of answers wait."""
-    if core.pipes.overloaded:
-        raise errors.Busy("too many answers wait to be sent; try again later")
+    def answer(self, request: Request, reply: Reply) -> None:
+        """Answer a request at once."""
+        self.answer_frame(request, encode_ok(request.number, reply))
+
+    def answer_frame(self, request: Request, frame: bytes) -> None:
+        """Answer a request at once, with a frame that is made already."""
+        session = request.session
+        if session is not None and not session.ended and session.peer is request.peer:
+            self._pipes.reply(session, frame)
+
+    def refuse(self, request: Request, error: errors.Refused) -> None:
+        """Answer with an error at once; one that no request asked for is dropped if the pipe is full."""
+        self._counters.refused[error.code] += 1
+        frame = encode_error(request.number, error)
+        if request.session is None or request.number is None:
+            self._pipes.tell(request.peer.routing_id, frame)
+        else:
+            self.answer_frame(request, frame)
+
+    def answer_later(self, request: Request, result: Reply | errors.Refused) -> None:
+        """Answer a block with what the store said, once members have been served.
+
+        All such answers go this way, errors too, so that they go out in the order of the blocks.
+        """
+        self._later.append((request, result))
+
+    def turn(self) -> None:
+        """Give the answers that were put off."""
+        if not self._later:
+            return
+        later, self._later = self._later, []
+        for request, result in later:
+            if isinstance(result, errors.Refused):
+                self.refuse(request, result)
+            else:
+                self.answer(request, result)
+
+    def refuse_if_overloaded(self) -> None:
+        """Raise `Busy` for what has a large answer while too many bytes of answers wait."""
+        if self._pipes.overloaded:
+            raise errors.Busy("too many answers wait to be sent; try again later")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
 from itertools import count
 from math import inf
 
@@ -11,23 +10,19 @@ from zchat.broker.figures.counters import Counters
 from zchat.broker.figures.log_lines import LogLines
 from zchat.broker.limits import FAILED_NOTED_EVERY, REPLIES_BYTES, RETRY_MAX
 from zchat.broker.port import Port, Sent
-from zchat.broker.rooms.member import Member, MemberState
 from zchat.broker.rooms.session import Session
 
 
 class Pipes:
     """Send answers, keep those that find a pipe full, and try full pipes again.
 
-    `wake` is called for a member whose notification had to wait for its session's pipe, `opened`
-    for each session whose pipe has room again. `waiting` counts the bytes of the answers that are kept.
+    `waiting` counts the bytes of the answers that are kept.
     """
 
-    def __init__(self, port: Port, counters: Counters, log_lines: LogLines, wake: Callable[[Member], None]) -> None:
+    def __init__(self, port: Port, counters: Counters, log_lines: LogLines) -> None:
         self._port = port
         self._log_lines = log_lines
         self._counters = counters
-        self._wake = wake
-        self.opened: Callable[[Session], None] = lambda session: None
         self._retries: list[tuple[float, int, Session]] = []
         self._tie = count()
         self._now = 0.0
@@ -38,11 +33,15 @@ class Pipes:
         """Return when the next full pipe is to be tried again, infinity if there is none."""
         return self._retries[0][0] if self._retries else inf
 
-    def turn(self, now: float) -> None:
-        """Try the full pipes again that are due."""
+    def turn(self, now: float) -> list[Session]:
+        """Try the full pipes again that are due; return the sessions whose pipe has room again."""
         self._now = now
+        opened: list[Session] = []
         while self._retries and self._retries[0][0] <= now:
-            self._retry(heapq.heappop(self._retries)[2])
+            session = heapq.heappop(self._retries)[2]
+            if self._retry(session):
+                opened.append(session)
+        return opened
 
     def tell(self, routing_id: bytes, frame: bytes) -> None:
         """Send what no session is owed: it is dropped if the pipe is full."""
@@ -56,7 +55,7 @@ class Pipes:
         if session.replies or session.blocked:
             self._keep(session, frame)
             return
-        outcome = self._port.send(session.routing_id, frame)
+        outcome = self._port.send(session.peer.routing_id, frame)
         if outcome == Sent.SENT:
             session.unanswered -= 1
             self._answered(len(frame))
@@ -119,25 +118,22 @@ class Pipes:
             text += f" ({count} times since this was last told)"
         self._log_lines.add("send_failed", text, room=room, user=user, reason=reason, count=count)
 
-    def _retry(self, session: Session) -> None:
+    def _retry(self, session: Session) -> bool:
+        """Send what waits for a session's pipe; True if nothing waits any more."""
         session.blocked = False
         while session.replies:
-            outcome = self._port.send(session.routing_id, session.replies[0])
+            outcome = self._port.send(session.peer.routing_id, session.replies[0])
             if outcome == Sent.FULL:
                 if not session.ended or session.backoff < RETRY_MAX:
                     self.block(session)
                 else:  # who said goodbye isn't waited for much longer
                     self.drop_replies(session)
-                return
+                return False
             if outcome == Sent.GONE:
                 self.lost(session)
-                return
+                return False
             size = len(session.replies.popleft())
             self.waiting -= size
             session.unanswered -= 1
             self._answered(size)
-        held, session.held = session.held, []
-        for member in held:
-            if member.state is MemberState.HELD:
-                self._wake(member)
-        self.opened(session)
+        return True

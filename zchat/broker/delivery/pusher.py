@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Callable
 from functools import partial
 from itertools import count
 from math import inf
@@ -41,18 +40,16 @@ from zchat.wire.notices import GapNotice, encode_gap, encode_push
 class Pusher:
     """Keep the members to serve, and serve them in turns.
 
-    `end` ends a session that can't be served any more.
+    `given_up` are sessions that can't be served any more, with the reason: they are to be ended.
     """
 
-    def __init__(
-        self, port: Port, store: Store, counters: Counters, log_lines: LogLines, end: Callable[[Session, Refused], None]
-    ) -> None:
+    def __init__(self, port: Port, store: Store, pipes: Pipes, counters: Counters, log_lines: LogLines) -> None:
         self._port = port
         self._store = store
         self._counters = counters
         self._log_lines = log_lines
-        self._end = end
-        self.pipes = Pipes(port, counters, log_lines, self._wake)
+        self._pipes = pipes
+        self.given_up: list[tuple[Session, Refused]] = []
         self._ready: deque[Member] = deque()
         self._unread: list[tuple[float, int, Member]] = []
         self._tie = count()
@@ -68,8 +65,8 @@ class Pusher:
 
     @property
     def due(self) -> float:
-        """Return when the next full pipe, or failed read, is to be tried again, infinity if there is none."""
-        return min(self.pipes.due, self._unread[0][0] if self._unread else inf)
+        """Return when the next failed read is to be tried again, infinity if there is none."""
+        return self._unread[0][0] if self._unread else inf
 
     # -- what happens to members ---------------------------------------------------------------
 
@@ -136,6 +133,18 @@ class Pusher:
         self.in_flight -= sum(member.out)
         member.out.clear()
 
+    def opened(self, session: Session) -> None:
+        """Serve the members whose notifications had to wait for their session's pipe, which has room again."""
+        held, session.held = session.held, []
+        for member in held:
+            if member.state is MemberState.HELD:
+                self._wake(member)
+
+    def take_given_up(self) -> list[tuple[Session, Refused]]:
+        """Return the sessions that can't be served any more, and forget them."""
+        given_up, self.given_up = self.given_up, []
+        return given_up
+
     def _wake(self, member: Member) -> None:
         if self._may_send(member):
             member.state = MemberState.READY
@@ -162,9 +171,8 @@ class Pusher:
     # -- a turn ----------------------------------------------------------------------------------
 
     def turn(self, now: float) -> None:
-        """Try full pipes and failed reads again that are due, then serve ready members in turn, within bounds."""
+        """Try failed reads again that are due, then serve ready members in turn, within bounds."""
         self._now = now
-        self.pipes.turn(now)
         while self._unread and self._unread[0][0] <= now:
             member = heapq.heappop(self._unread)[2]
             if member.state is MemberState.UNREAD:
@@ -244,7 +252,7 @@ class Pusher:
         self._send(member, frame, upto, messages)
 
     def _unreadable(self, member: Member, why: Full | Failed) -> None:
-        """Ask again later for this member alone, or end its session when that has failed too often."""
+        """Ask again later for this member alone, or give its session up when that has failed too often."""
         self._counters.unread += 1
         wait = READ_BUSY
         if isinstance(why, Failed):
@@ -252,7 +260,8 @@ class Pusher:
             member.tries += 1
             if member.tries >= READ_TRIES:
                 text = f"{member.room.name} can't be read: {why.reason}; try again later"
-                self._end(member.session, StoreFailed(text))
+                member.state = MemberState.UNREAD
+                self.given_up.append((member.session, StoreFailed(text)))
                 return
             wait = min(READ_AGAIN_FIRST * 2 ** (member.tries - 1), READ_AGAIN_MAX)
         member.state = MemberState.UNREAD
@@ -275,13 +284,13 @@ class Pusher:
         """Send one notification of so many messages and move the cursor, or leave everything as it was."""
         if frame:
             session = member.session
-            outcome = self._port.send(session.routing_id, frame)
+            outcome = self._port.send(session.peer.routing_id, frame)
             if outcome != Sent.SENT:
                 self._hold(member)
                 if outcome == Sent.FULL:
-                    self.pipes.block(session, member.room.name)
+                    self._pipes.block(session, member.room.name)
                 else:
-                    self.pipes.lost(session, member.room.name)
+                    self._pipes.lost(session, member.room.name)
                 return 0
             session.backoff = RETRY_FIRST
             member.sent += 1

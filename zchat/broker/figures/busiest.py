@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import heapq
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from zchat.broker.limits import BUSIEST_SHOWN
-
-if TYPE_CHECKING:
-    from zchat.broker.core.core import Core
+from zchat.broker.rooms.room import Room
 
 
 class RoomTraffic(NamedTuple):
@@ -28,22 +26,22 @@ class Busiest:
     second. Both are made anew at each look and never changed: any thread may read them.
     """
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
-        self._looked: float | None = None
+    def __init__(self, rooms: dict[str, Room]) -> None:
+        self._rooms = rooms
+        self._sampled: float | None = None
         self.rooms: tuple[RoomTraffic, ...] = ()
         self.interval = 0
 
-    def look(self, now: float) -> None:
+    def sample(self, now: float) -> None:
         """Compare and begin the next interval."""
         busy: list[RoomTraffic] = []
-        for room in self._core.rooms.values():
-            messages = room.last - room.looked
+        for room in self._rooms.values():
+            messages = room.last - room.sampled
             if messages or room.delivered:
                 if messages and not room.direct:
                     busy.append(RoomTraffic(room.name, room.users, messages, room.delivered))
-                room.looked = room.last
+                room.sampled = room.last
                 room.delivered = 0
         self.rooms = tuple(heapq.nlargest(BUSIEST_SHOWN, busy, key=lambda each: each.messages))
-        self.interval = 0 if self._looked is None else round((now - self._looked) * 1_000_000)
-        self._looked = now
+        self.interval = 0 if self._sampled is None else round((now - self._sampled) * 1_000_000)
+        self._sampled = now

@@ -43,3 +43,7 @@ class Histograms:
         self.turn = Tally(BOUNDS_US)
         self.commit = Tally(BOUNDS_US)
         self.commit_bytes = Tally(BOUNDS_BYTES)
+
+    def by_name(self) -> list[tuple[str, Tally]]:
+        """Return the tallies with their names in the figures."""
+        return [(name, getattr(self, name)) for name in ("turn", "commit", "commit_bytes")]

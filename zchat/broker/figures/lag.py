@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import heapq
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from zchat.broker.figures.counters import Counters
+from zchat.broker.figures.log_lines import LogLines
 from zchat.broker.limits import LAG_EVERY, LAG_NOTED, LAG_SHOWN
 from zchat.broker.rooms.member import Member
-
-if TYPE_CHECKING:
-    from zchat.broker.core.core import Core
+from zchat.broker.rooms.room import Room
 
 
 class Lag(NamedTuple):
@@ -26,8 +26,10 @@ class LagSampler:
     It is made anew at each look and never changed: any thread may read it.
     """
 
-    def __init__(self, core: Core) -> None:
-        self._core = core
+    def __init__(self, rooms: dict[str, Room], counters: Counters, log_lines: LogLines) -> None:
+        self._rooms = rooms
+        self._counters = counters
+        self._log_lines = log_lines
         self._due = 0.0
         self._far: dict[Member, bool] = {}  # whether that was noted
         self.furthest: tuple[Lag, ...] = ()
@@ -39,7 +41,7 @@ class LagSampler:
         self._due = now + LAG_EVERY
         lags: list[Lag] = []
         far: dict[Member, bool] = {}
-        for room in self._core.rooms.values():
+        for room in self._rooms.values():
             if len(room.caught_up) == len(room.members):
                 continue
             for member in room.members:
@@ -48,7 +50,7 @@ class LagSampler:
                     lags.append(Lag(room.name, member.session.user, messages))
                     if messages >= LAG_NOTED:
                         far[member] = False
-        counters = self._core.counters
+        counters = self._counters
         counters.lagging = len(lags)
         counters.behind = sum(lag.messages for lag in lags)
         self.furthest = tuple(heapq.nlargest(LAG_SHOWN, lags, key=lambda lag: lag.messages))
@@ -58,7 +60,7 @@ class LagSampler:
                 lag = member.room.last - member.cursor
                 user, name = member.session.user, member.room.name
                 text = f"{user} is {lag:,} messages behind in {name}"
-                self._core.log_lines.add("behind", text, room=name, user=user, count=lag)
+                self._log_lines.add("behind", text, room=name, user=user, count=lag)
             far[member] = member in self._far
         self._far = far
         return True

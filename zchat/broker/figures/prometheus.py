@@ -11,8 +11,8 @@ from prometheus_client.registry import Collector
 
 from zchat import __version__
 from zchat.broker.figures.lag import Lag
-from zchat.broker.figures.stats import Figures
 from zchat.errors import REFUSALS
+from zchat.wire.replies import Figures
 
 MAX_LAGGARDS = 1_000
 """Members whose lag is ever told by name: each is a series that Prometheus keeps for as long as it keeps data, and

@@ -74,7 +74,7 @@ class Presence:
         session.present[room] = None
         if room.roster is None:
             room.roster = Roster(room, self._names)
-        if room.roster.enter(session.folded, session.user, max(1, self._clock())):
+        if room.roster.enter(session.peer.user, session.user, max(1, self._clock())):
             self._changed(room)
 
     def depart(self, session: Session, room: Room) -> None:
@@ -82,8 +82,8 @@ class Presence:
         del session.present[room]
         roster = room.roster
         assert roster is not None, "who is present is on the roster"
-        person = roster.people[session.folded]
-        if not roster.leave(session.folded):
+        person = roster.people[session.peer.user]
+        if not roster.leave(session.peer.user):
             return
         self._typing.pop(person, None)
         if roster.people:
@@ -109,16 +109,16 @@ class Presence:
         roster = room.roster
         assert roster is not None, "members are on the roster"
         if not active:
-            self._end_typing(room, session.folded)
+            self._end_typing(room, session.peer.user)
             return
-        person = roster.people[session.folded]
+        person = roster.people[session.peer.user]
         if now < person.typed + TYPING_EVERY:
             self._counters.typing_dropped += 1
             return
         person.typed = now
         self._typing.pop(person, None)
-        self._typing[person] = (now + TYPING_FOR, room, session.folded)
-        if roster.type(session.folded, True):
+        self._typing[person] = (now + TYPING_FOR, room, session.peer.user)
+        if roster.type(session.peer.user, True):
             self._changed(room)
 
     def grew(self, room: Room, user: str) -> None:

@@ -50,7 +50,6 @@ class StateFrames:
         self._flushes: list[tuple[float, int, Room]] = []
         self._tie = count()
         self._now = -inf
-        pipes.opened = self._wake
 
     @property
     def busy(self) -> bool:
@@ -84,7 +83,7 @@ class StateFrames:
     def greeted(self, session: Session, rooms: Iterable[Room]) -> None:
         """Invite a session to those of its user's direct rooms in which something is unread."""
         for room in rooms:
-            if room.last > room.read_marks.get(session.folded, 0):
+            if room.last > room.read_marks.get(session.peer.user, 0):
                 self._invite(session, room)
 
     def seen(self, session: Session, number: int) -> None:
@@ -93,6 +92,10 @@ class StateFrames:
             self._counters.stale_seen += 1
             return
         session.shown = 0
+        self._wake(session)
+
+    def opened(self, session: Session) -> None:
+        """Go on with a session whose pipe has room again."""
         self._wake(session)
 
     def _wake(self, session: Session) -> None:
@@ -161,16 +164,16 @@ class StateFrames:
         for room in session.invitations:
             if invitations and size > STATE_BYTES:
                 break
-            read_mark = room.read_marks.get(session.folded, 0)
+            read_mark = room.read_marks.get(session.peer.user, 0)
             if room not in session.members and read_mark < room.last:
                 epoch = room.epochs.at(read_mark) if read_mark else 0
-                invitation = encode_invitation(Invitation(room.name, room.other(session.folded), epoch, read_mark))
+                invitation = encode_invitation(Invitation(room.name, room.other(session.peer.user), epoch, read_mark))
                 invitations.append(invitation)
                 size += len(invitation)
             invited.append(room)
         if updates or invitations:
             frame = encode_state(session.frames + 1, updates, invitations)
-            outcome = self._port.send(session.routing_id, frame)
+            outcome = self._port.send(session.peer.routing_id, frame)
             if outcome == Sent.FULL:
                 self._pipes.block(session)
                 return 0

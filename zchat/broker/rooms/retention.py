@@ -5,29 +5,39 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
 
+from zchat.broker.figures.counters import Counters
+from zchat.broker.figures.log_lines import LogLines
 from zchat.broker.limits import RETAIN_EVERY
 from zchat.broker.rooms.room import Room
-from zchat.broker.store.contract import Failed, Trimmed
-
-if TYPE_CHECKING:
-    from zchat.broker.core.core import Core
+from zchat.broker.settings import Settings
+from zchat.broker.store.contract import Failed, Store, Trimmed
 
 
 class Retention:
     """Go through the rooms every few seconds, one step of one room at a time.
 
-    `clock` tells the microseconds since 1970, as the store's does.
+    `rooms` are all rooms. `clock` returns the microseconds since 1970, as the store's does.
     """
 
-    def __init__(self, core: Core, clock: Callable[[], int]) -> None:
-        self._core = core
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        rooms: dict[str, Room],
+        counters: Counters,
+        log_lines: LogLines,
+        clock: Callable[[], int],
+    ) -> None:
+        self._store = store
+        self._all = rooms
+        self._counters = counters
+        self._log_lines = log_lines
         self._clock = clock
         self._rooms: deque[Room] = deque()
         self._now = 0.0
-        self._keep = core.settings.retain_messages
-        self._age = int(core.settings.retain_days * 86_400_000_000)
+        self._keep = settings.retain_messages
+        self._age = int(settings.retain_days * 86_400_000_000)
         self.due = 0.0 if self._keep or self._age else float("inf")
 
     def tick(self, now: float) -> None:
@@ -36,14 +46,14 @@ class Retention:
             return
         self._now = now
         if not self._rooms:
-            self._rooms.extend(room for room in self._core.rooms.values() if self._may_trim(room))
+            self._rooms.extend(room for room in self._all.values() if self._may_trim(room))
         if not self._rooms:
             self.due = now + RETAIN_EVERY
             return
         room = self._rooms.popleft()
         self.due = float("inf")  # until the store has answered
         before = self._clock() - self._age if self._age else 0
-        self._core.store.trim(room.name, self._keep, before, partial(self._trimmed, room))
+        self._store.trim(room.name, self._keep, before, partial(self._trimmed, room))
 
     def _may_trim(self, room: Room) -> bool:
         kept = room.last - room.first + 1
@@ -51,10 +61,10 @@ class Retention:
 
     def _trimmed(self, room: Room, outcome: Trimmed | Failed) -> None:
         if isinstance(outcome, Failed):
-            self._core.counters.untrimmed += 1
-            self._core.log_lines.trouble("retention", outcome.reason)
+            self._counters.untrimmed += 1
+            self._log_lines.trouble("retention", outcome.reason)
         else:
-            self._core.log_lines.well("retention")
+            self._log_lines.well("retention")
             if outcome.more:
                 self._rooms.appendleft(room)
         self.due = 0.0 if self._rooms else self._now + RETAIN_EVERY

@@ -25,7 +25,7 @@ class Room:
     `members` and `caught_up` keep the order in which members came to be: they are served in it.
     `roster` is there while anybody is; `read_marks` says how far a user, by folded name, has read.
     `told` is when the members were last told of changes, `scheduled` that they are about to be.
-    `looked` is the log's end at the last look at what was said, `delivered` the messages in notifications since.
+    `sampled` is the log's end at the last sample of what was said, `delivered` the messages in notifications since.
     Of a direct room `direct` are the two users' folded names, `grew` says that they are to be invited.
     """
 
@@ -39,12 +39,12 @@ class Room:
         "folded",
         "grew",
         "last",
-        "looked",
         "members",
         "name",
         "pending",
         "read_marks",
         "roster",
+        "sampled",
         "scheduled",
         "shared",
         "tail",
@@ -56,7 +56,7 @@ class Room:
         self.folded = fold(log.name)
         self.first = log.first
         self.last = log.last
-        self.looked = log.last
+        self.sampled = log.last
         self.delivered = 0
         self.epochs = Epochs(log.epochs)
         self.fixed = fixed

@@ -7,7 +7,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from zchat.broker.limits import RETRY_FIRST
-from zchat.names import fold
+from zchat.broker.port import Peer
 
 if TYPE_CHECKING:
     from zchat.broker.rooms.member import Member
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 class Session:
     """Keep one client's session: who it is, its connection, its memberships, its waiting replies.
 
+    `peer` is who is at the other end: with each connection another one, which the session's frames go to.
     `connection` is the number that the client gave its connection: a greeting that was overtaken
     by a later one has a lower number.
     `unanswered` counts requests whose reply has not gone into the pipe; `replies` are those
@@ -36,7 +37,6 @@ class Session:
         "blocked",
         "connection",
         "ended",
-        "folded",
         "frames",
         "gone",
         "heard",
@@ -44,11 +44,11 @@ class Session:
         "invitations",
         "members",
         "noted",
+        "peer",
         "present",
         "producer",
         "queued",
         "replies",
-        "routing_id",
         "shown",
         "stale",
         "token",
@@ -59,12 +59,11 @@ class Session:
     )
 
     def __init__(
-        self, routing_id: bytes, connection: int, user: str, producer: bytes, token: bytes, window: int, now: float
+        self, peer: Peer, connection: int, user: str, producer: bytes, token: bytes, window: int, now: float
     ) -> None:
-        self.routing_id = routing_id
+        self.peer = peer
         self.connection = connection
         self.user = user
-        self.folded = fold(user)
         self.producer = producer
         self.token = token
         self.window = window
@@ -86,9 +85,9 @@ class Session:
         self.noted = -inf
         self.unnoted = 0
 
-    def connect(self, routing_id: bytes, connection: int, window: int, now: float) -> None:
+    def connect(self, peer: Peer, connection: int, window: int, now: float) -> None:
         """Go on over a fresh connection: what the old one was owed is no longer owed, and dropped already."""
-        self.routing_id = routing_id
+        self.peer = peer
         self.connection = connection
         self.window = window
         self.heard = now

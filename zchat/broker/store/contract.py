@@ -219,7 +219,7 @@ class Store(ABC):
 
         A block goes if at least `keep` messages follow it (0: no such rule), or if it was
         stored before `before`, in microseconds since 1970 (0: no such rule). `Watcher.trimmed`
-        is called before `Trimmed` comes.
+        is called before `Trimmed` comes, if the room has a log.
         """
 
     @abstractmethod

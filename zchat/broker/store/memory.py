@@ -67,7 +67,8 @@ class MemoryStore(Store):
         self._stale = 0
         self._cost = 0
         self._answers: deque[tuple[Callable[[Any], None], Any, Any]] = deque()
-        """What `poll` has yet to call, with the answer, and what that is about: an `Append`, or a room and user."""
+        """What `poll` has yet to call, with the answer, and what that reports: an `Append`, a room, a room and user, or
+        nothing."""
         self._trimmed: dict[str, int] = {}
         """Rooms that a bound was reached in since the last `poll`, with their new first seq."""
 
@@ -111,7 +112,7 @@ class MemoryStore(Store):
         """See `Store.trim`."""
         log = self._logs.get(room)
         if log is None:
-            self._answers.append((done, Trimmed(1, False), room))
+            self._answers.append((done, Trimmed(1, False), None))
             return
         for _ in range(TRIM_BLOCKS):
             if not self._is_old(log, keep, before):
@@ -131,7 +132,7 @@ class MemoryStore(Store):
             kind = type(answer)
             if kind is Stored:
                 watcher.grew(about.room, answer.block, answer.epoch, about.user)
-            elif kind is Trimmed:
+            elif kind is Trimmed and about:
                 watcher.trimmed(about, answer.first)
             elif kind is Marked and about:
                 room, user = about

@@ -272,9 +272,8 @@ class SqliteStore(Store):
                 self._answer(report, watcher)
             else:
                 done, room = self._trimming.popleft()
-                if type(report) is Trimmed:
-                    if room in self._ledger.rooms:
-                        self._ledger.rooms[room].first = report.first
+                if type(report) is Trimmed and room in self._ledger.rooms:
+                    self._ledger.rooms[room].first = report.first
                     if watcher is not None:
                         watcher.trimmed(room, report.first)
                 done(report)

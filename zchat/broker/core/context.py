@@ -1,0 +1,38 @@
+"""What the handlers of commands may use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from zchat.broker.core.replies import Replies
+from zchat.broker.core.sessions import Sessions
+from zchat.broker.delivery.pipes import Pipes
+from zchat.broker.delivery.pusher import Pusher
+from zchat.broker.figures.counters import Counters
+from zchat.broker.figures.log_lines import LogLines
+from zchat.broker.figures.stats import FigureReader
+from zchat.broker.presence.presence import Presence
+from zchat.broker.presence.state_frames import StateFrames
+from zchat.broker.rooms.directory import Directory
+from zchat.broker.settings import Settings
+from zchat.broker.store.contract import Store
+
+
+@dataclass(slots=True, eq=False)
+class Context:
+    """The parts of a broker by name, and the time: all that a handler is given beside its command."""
+
+    settings: Settings
+    store: Store
+    directory: Directory
+    sessions: Sessions
+    pusher: Pusher
+    pipes: Pipes
+    presence: Presence
+    state_frames: StateFrames
+    replies: Replies
+    counters: Counters
+    log_lines: LogLines
+    figures: FigureReader
+    now: float
+    """Seconds of a clock that never goes back: when the present frame was received, or the present turn began."""

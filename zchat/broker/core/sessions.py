@@ -1,0 +1,96 @@
+"""The lives of sessions: how they begin, change their connection, and end."""
+
+from __future__ import annotations
+
+from zchat import errors
+from zchat.broker.delivery.pipes import Pipes
+from zchat.broker.delivery.pusher import Pusher
+from zchat.broker.figures.counters import Counters
+from zchat.broker.figures.log_lines import LogLines
+from zchat.broker.limits import EXPIRE_AFTER, FENCED, TURN_ENDS
+from zchat.broker.presence.presence import Presence
+from zchat.broker.rooms.session import Session
+from zchat.broker.rooms.session_table import SessionTable
+from zchat.wire.notices import encode_end
+
+
+class Sessions:
+    """Begin, fence and end sessions, with all that depends on them.
+
+    `hello` begins one, or goes on with one by its token over a fresh connection, which fences the old one; `bye`,
+    silence or a broken bound ends it.
+    """
+
+    def __init__(
+        self,
+        table: SessionTable,
+        pusher: Pusher,
+        pipes: Pipes,
+        presence: Presence,
+        counters: Counters,
+        log_lines: LogLines,
+    ) -> None:
+        self.table = table
+        self.fenced: dict[bytes, None] = {}
+        """Routing ids of connections whose session went on over a later one, the oldest first."""
+        self.closing = False
+        """True once the broker takes no more sessions and blocks."""
+        self._pusher = pusher
+        self._pipes = pipes
+        self._presence = presence
+        self._counters = counters
+        self._log_lines = log_lines
+
+    def enter(self, session: Session) -> None:
+        """Begin a session, or go on with one."""
+        self.table.add(session)
+        self._counters.greeted += 1
+
+    def fence(self, session: Session) -> None:
+        """Take a session off its connection, whose late frames are dropped from now on; its user stays present."""
+        routing_id = session.peer.routing_id
+        self.table.disconnect(session)
+        self._pipes.tell(routing_id, encode_end(errors.Superseded("this session goes on over another connection")))
+        self._pipes.drop_replies(session)
+        self.fenced[routing_id] = None
+        if len(self.fenced) > FENCED:
+            del self.fenced[next(iter(self.fenced))]
+        self._empty(session)
+
+    def end(self, session: Session, error: errors.Refused | None) -> None:
+        """End a session and its memberships; the client is told the error, if there is one."""
+        if error is not None:
+            self._counters.refused[error.code] += 1
+            self._pipes.drop_replies(session)
+            if not session.gone:
+                self._pipes.tell(session.peer.routing_id, encode_end(error))
+            if not self.closing:
+                text = f"the session of {session.user} was ended: {error.code}: {error.text}"
+                self._log_lines.add("session_ended", text, user=session.user, code=error.code, reason=error.text)
+        self._pipes.ended(session)
+        session.ended = True
+        self.table.remove(session)
+        self._empty(session)
+        self._presence.away(session)
+
+    def expire(self, now: float) -> bool:
+        """End the silent sessions, as many as a turn has time for; True if those were all."""
+        work = 0
+        for session in [each for each in self.table.by_routing_id.values() if now - each.heard > EXPIRE_AFTER]:
+            if work >= TURN_ENDS:
+                return False
+            work += 1 + len(session.present)
+            self._counters.expired += 1
+            self.end(session, errors.Expired(f"nothing was heard from you for {EXPIRE_AFTER:g} s"))
+        return True
+
+    def dismiss(self) -> None:
+        """Tell every client that the broker is going down, and end its session."""
+        for session in list(self.table.by_routing_id.values()):
+            self.end(session, errors.Closing("the broker is going down; it may be back soon"))
+
+    def _empty(self, session: Session) -> None:
+        """End a session's memberships."""
+        for member in list(session.members.values()):
+            self._pusher.left(member)
+        session.members.clear()
