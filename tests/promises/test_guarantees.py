@@ -37,6 +37,7 @@ from zchat.wire import notices, values
 
 PAGE = (ROOT / "docs" / "guarantees.md").read_text(encoding="utf-8")
 REFERENCE = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
+KEPT = re.compile(r"`([\w/]+\.py): ([\w, ]+)`")
 BOUND = re.compile(r"^\| `([\w.]+)\.(\w+)` \| ([^|]+) \|", re.MULTILINE)
 MODULES: dict[str, ModuleType] = {
     place.name.removeprefix("zchat."): importlib.import_module(place.name)
@@ -66,6 +67,19 @@ def test_every_test_that_is_named_is_there() -> None:
         tree = ast.parse((ROOT / place).read_text(encoding="utf-8"))
         there[place] = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
     assert not [f"{place}::{name}" for place, name in REFERENCE.findall(PAGE) if name not in there[place]]
+
+
+def test_every_promise_names_the_code_that_keeps_it() -> None:
+    rows = PAGE.split("| promise | kept in | held by |")[1].split("\n\n")[0].splitlines()[2:]
+    assert len(rows) > 20
+    for row in rows:
+        kept = KEPT.findall(row.split(" | ")[1])
+        assert kept, row
+        for file, there in kept:
+            tree = ast.parse((ROOT / "zchat" / file).read_text(encoding="utf-8"))
+            defined = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+            defined |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+            assert set(there.split(", ")) <= defined, (file, there)
 
 
 @pytest.mark.parametrize(("module", "name", "text"), BOUND.findall(PAGE))
