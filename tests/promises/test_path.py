@@ -27,11 +27,12 @@ DRIVING = {"transport/receiver.py", "broker/loop.py"}
 
 HANDED_OVER = "transport/receiver.py:do"
 SENT = "transport/dealer.py:send"
-STORED = "broker/store/memory.py:append"
+STORED_IN_MEMORY = "broker/store/memory.py:append"
+STORED_IN_A_FILE = "broker/store/sqlite/store.py:append"
 ROUTED = "broker/loop.py:send"
 ARRIVED = "client/inbox.py:push"
 TAKEN = "wire/blocks.py:run_of"
-WAYS_OUT = {HANDED_OVER, SENT, STORED, ROUTED, ARRIVED, TAKEN}
+WAYS_OUT = {HANDED_OVER, SENT, STORED_IN_MEMORY, STORED_IN_A_FILE, ROUTED, ARRIVED, TAKEN}
 
 
 class Tracer:
@@ -81,19 +82,21 @@ def traced(tracer: Tracer) -> Iterator[None]:
         threading.setprofile(before)
 
 
-@pytest.fixture(scope="module")
-def paths() -> Tracer:
-    """Give the paths of some messages from one client to another, and of their answers, once all have joined."""
+@pytest.fixture(scope="module", params=["memory", "sqlite"])
+def paths(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Tracer:
+    """Give the paths of some messages from one client to another, and of their answers, once both have joined."""
     tracer = Tracer()
+    store = "memory:" if request.param == "memory" else f"sqlite:{tmp_path_factory.mktemp('path') / 'log'}"
     with ExitStack() as stack:
         stack.enter_context(traced(tracer))
-        broker = stack.enter_context(Broker("tcp://127.0.0.1:*"))
+        broker = stack.enter_context(Broker("tcp://127.0.0.1:*", store=store))
         to, room = (stack.enter_context(zchat.Client(broker.url, user=user)).join("General") for user in ("a", "b"))
         eventually(lambda: to.member_count == room.member_count == 2, "both are here")
         tracer.clear()
         said = [to.send(f"message {number}").body for number in range(5)]
+        assert to.send_many(said) == len(said)
         heard = room.messages(timeout=DEADLINE)
-        assert [next(heard).body for _ in said] == said
+        assert [next(heard).body for _ in range(2 * len(said))] == 2 * said
     return tracer
 
 
@@ -122,8 +125,12 @@ def test_a_readers_thread_takes_a_message_without_turning_round(paths: Tracer) -
 
 
 def test_the_broker_stores_a_message_without_turning_round(paths: Tracer) -> None:
-    check(paths.through(STORED, "broker/loop.py"))
+    check(paths.through(STORED_IN_MEMORY, "broker/loop.py") + paths.through(STORED_IN_A_FILE, "broker/loop.py"))
 
 
 def test_the_broker_pushes_a_message_without_turning_round(paths: Tracer) -> None:
     check(paths.through(ROUTED, "delivery/pusher.py"))
+
+
+def test_the_broker_answers_a_sender_without_turning_round(paths: Tracer) -> None:
+    check([path for path in paths.paths[ROUTED] if not any(file.endswith("pusher.py") for file in path)])

@@ -1,8 +1,8 @@
 """From notifications to messages: what a room's membership was sent, until the application takes it.
 
 A notification crosses from the receive thread whole; its blocks are decoded where the messages
-are taken. Credit goes back as notifications are taken to their end, every half window or once
-none is left. There are never more of them here than the high-water mark.
+are taken. How far that has come, and when credit goes back, the cursor knows. There are never
+more notifications here than the window has.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _NOTHING = Run(iter(()), iter(()), ())
 
 
 class Chunk:
-    """Hold the messages of one notification while they are being taken, out of `messages`."""
+    """The messages of one notification while they are taken, out of `messages`. A portion, as the cursor says."""
 
     __slots__ = ("_run", "another_log", "epoch", "messages", "taken", "upto")
 
@@ -55,16 +55,13 @@ class Chunk:
 
 
 class End:
-    """Stand in a queue for the end of the connection: asked for (None), or why.
-
-    `everywhere`: all rooms end with it, not this one alone.
-    """
+    """The end of what comes, in its place in a queue."""
 
     __slots__ = ("error", "everywhere")
 
     def __init__(self, error: ZchatError | None, *, everywhere: bool = False) -> None:
-        self.error = error
-        self.everywhere = everywhere
+        self.error = error  # why, None if it was asked for
+        self.everywhere = everywhere  # all rooms end with it, not one alone
 
 
 class Inbox:
@@ -87,9 +84,9 @@ class Inbox:
         self.left = False  # the application has left the room
         self.queued = False  # it stands in the queue of the rooms that have something: that queue's
         self._membership: Membership | None = None
-        self._queue: SimpleQueue[Push | GapNotice | End] = SimpleQueue()
-        self._set_aside: deque[Chunk] = deque()
-        self._marked = START
+        self._queue: SimpleQueue[Push | GapNotice | End] = SimpleQueue()  # what isn't opened yet
+        self._set_aside: deque[Chunk] = deque()  # opened, and not taken to their end
+        self._marked = START  # up to where the room was marked as read by itself
 
     # -- the receive thread ------------------------------------------------------------------------
 
@@ -122,7 +119,7 @@ class Inbox:
 
     @property
     def waiting(self) -> bool:
-        """Tell whether `take` would find something at once."""
+        """Return whether `take` would find something at once."""
         return bool(self._set_aside) or not self._queue.empty()
 
     def messages(self, timeout: float | None) -> Iterator[Message]:
@@ -141,7 +138,7 @@ class Inbox:
     def take(self, timeout: float | None, *, among_others: bool = False) -> Chunk | Gap | None:
         """Return the next messages or gap; None after `timeout` seconds, or at an end that was asked for.
 
-        `among_others`: who takes from all rooms is told by himself why all have ended, once all is taken.
+        `among_others`: the caller takes from all rooms, and learns elsewhere why all of them have ended.
 
         Raises:
             ConnectionLost, Refused, ProtocolError: why the connection has ended.
@@ -157,7 +154,7 @@ class Inbox:
             except Empty:
                 return None
             if isinstance(notice, End):
-                self._queue.put(notice)  # for whoever else reads
+                self._queue.put(notice)  # for other threads that read
                 if notice.error is not None and not self.left and not (among_others and notice.everywhere):
                     raise fresh(notice.error)
                 return None

@@ -194,7 +194,7 @@ class ClientCore:
         return self._requests.pending or self._queues.pending or self._states.pending
 
     def _end(self, error: errors.ZchatError | None) -> None:
-        """End: everything that waits fails, then the port is told."""
+        """End: everything that waits fails, then the port is notified."""
         if self.state is _ENDED:
             return
         self._enter(_ENDED)
@@ -299,7 +299,7 @@ class ClientCore:
         self._pump()
 
     def typing(self, membership: Membership, active: bool, now: float) -> None:
-        """Tell a room's other members whether the user is typing; at most so often, and never kept."""
+        """Show a room's other members whether the user is typing; at most so often, and never kept."""
         frame = self._states.typing(membership, active, now)
         if frame is not None:
             self._send(frame)

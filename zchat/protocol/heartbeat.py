@@ -36,7 +36,7 @@ class Heartbeat:
         self._ping_at = now + seconds
 
     def tick(self, now: float) -> None:
-        """Record the time; if that is late, nobody's silence counts for a while."""
+        """Record the time; if that is late, silence doesn't count for a while."""
         if now > self._due + STALL:
             self.judge_from = now + STALL
 

@@ -48,5 +48,5 @@ class Membership:
         self.cursor = feed.cursor
         self.live = True  # the latest join is answered, over the connection that there is
         self.left = False  # it is over: left, or not to be joined again
-        self.typing = False  # the others were told that the user types
+        self.typing = False  # the others see that the user is typing
         self.typed_at = -inf  # when, for the last time

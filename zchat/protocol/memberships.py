@@ -96,7 +96,7 @@ class Memberships:
         self._joins += 1
         room.join = self._joins
         held = room.cursor.rejoin(window)
-        # A room that the broker has forgotten meanwhile, as nobody was in it, is made again.
+        # A room that was empty, and that the broker has forgotten meanwhile, is made again.
         return room, (room.name, room.join, tuple(room.cursor.received_position), held, True)
 
     def rejoined(self, room: Membership, answer: Joined) -> bytes | None:

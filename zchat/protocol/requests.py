@@ -57,7 +57,7 @@ class Requests:
 
     @property
     def pending(self) -> bool:
-        """Return whether an answer is awaited by somebody."""
+        """Return whether a caller, or the core itself, awaits an answer."""
         return bool(self.out) or any(not request.withdrawn for request in self.waiting)
 
     def add(self, request: Request) -> None:

@@ -54,7 +54,7 @@ class RoomStates:
     # -- what the application says -----------------------------------------------------------------
 
     def typing(self, room: Membership, active: bool, now: float) -> bytes | None:
-        """Return the frame that tells the others whether the user is typing.
+        """Return the frame that shows the others whether the user is typing.
 
         None, and it is dropped: too often, without a connection, or once the room is left.
         """

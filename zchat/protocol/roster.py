@@ -26,9 +26,9 @@ started again takes some time to see its members come back."""
 
 
 class Roster:
-    """Who is in a room, who is typing and how far each has read; and what was told of it.
+    """Who is in a room, who is typing and how far each has read; and what of it the application knows.
 
-    `changed` is called when there is something to tell. `lock` guards everything: the face gives one, or nothing that
+    `changed` is called when there is something to report. `lock` guards everything: the face gives one, or nothing that
     locks if all of this is called in one thread.
     """
 
@@ -40,7 +40,7 @@ class Roster:
         self._own_read_mark = 0  # up to where this session has marked the room as read
         self._first = True  # the next update is the first of a join
         self._begun = False  # there were names once
-        self.members = 0  # how many users are here, 0 until the broker has told
+        self.members = 0  # how many users are here, 0 until the broker's first report
         self._people: dict[str, PersonEntry] = {}  # by their folded names
         self._before: dict[str, PersonEntry | None] = {}  # of those who have changed: what the application knows
         self._missing: set[str] = set()  # here before a lost connection, and not back yet

@@ -23,7 +23,7 @@ NOT_COUNTED = -1
 """Bytes of bodies that hold others, as long as all bodies of a block are too few for it to matter."""
 
 SWEEP = 64
-"""Batches that wait before those whose callers have gone are looked for; then twice what is left."""
+"""Batches that wait before those whose callers have gone are removed; then twice what is left."""
 
 
 class Batch(Protocol):

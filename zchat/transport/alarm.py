@@ -10,7 +10,7 @@ from zchat.address import inproc_address
 
 
 class Alarm:
-    """Wake a thread that polls: an inproc PAIR, rung under a lock, without blocking."""
+    """What wakes a thread that polls: an inproc PAIR, rung under a lock, without blocking."""
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]]) -> None:
         self._lock = threading.Lock()
@@ -32,7 +32,7 @@ class Alarm:
                 self._bell.send(b"", zmq.NOBLOCK)
 
     def quiet(self) -> None:
-        """Take note of the ring. The owner's thread."""
+        """Record that it was heard. The owner's thread."""
         with self._lock:
             if self._rung:
                 self._rung = False

@@ -48,7 +48,7 @@ class Link:
         self._on_greeted = on_greeted
         self._on_end = on_end
         self._greeted = False
-        self._fault = ""  # what the core is yet to be told of the connection: never while it calls
+        self._fault = ""  # why the connection can't go on: the core is told once it has returned
         self._dealer: Dealer | None = None
         self._open(patient=True)
 

@@ -137,7 +137,7 @@ class Receiver(Link):
     def _broken(self, dealer: Dealer) -> bool:
         """Return whether the connection is broken, once all that came over it is received; the first may take time."""
         broken = dealer.broken()
-        if not broken or not self.greeted.is_set():
+        if not broken or not self._greeted:
             return False
         now = time.monotonic()
         while self._dealer is dealer and int(dealer.socket.get(zmq.EVENTS)) & _POLLIN:
