@@ -19,7 +19,8 @@ class Part:
     another_log = False
     last_taken = None
 
-    def __init__(self, epoch: int = 77, upto: int = 0) -> None:
+    def __init__(self, number: int, epoch: int = 77, upto: int = 0) -> None:
+        self.number = number
         self.epoch = epoch
         self.upto = upto
         self.taken = False
@@ -170,12 +171,12 @@ def test_what_is_taken_while_a_join_is_under_way_is_returned_once_it_is_answered
 
 
 def test_credit_is_due_for_half_a_window_together() -> None:
-    cursor, part = Cursor(nullcontext()), Part()
+    cursor = Cursor(nullcontext())
     cursor.begin(Position(77, 0), 6, gap=False)
     due = []
     for number in range(1, 8):
         cursor.receive(77, number)
-        cursor.open(part)
+        cursor.open(part := Part(number))
         due.append(cursor.finish(part))
     assert due == [False, False, True, False, False, True, False]
 
@@ -196,7 +197,7 @@ def test_what_is_received_is_never_behind_what_is_taken() -> None:
                 end += random.randint(0, 3)
                 if end > cursor.upto:
                     cursor.receive(1, end)
-                    waiting.append(Part(1, end))
+                    waiting.append(Part(cursor.received, 1, end))
             elif act < 0.9 and waiting:
                 part = waiting.popleft()
                 cursor.open(part)
@@ -222,3 +223,20 @@ def test_own_messages_beyond_the_bound_cost_what_is_received_nothing() -> None:
         cursor.own(1, seq + 2, seq + 2)
         seq += 2
     assert cursor.received_position == (1, seq)
+
+
+def test_of_two_threads_that_take_one_notification_each_the_later_one_waits_for_the_earlier() -> None:
+    cursor = Cursor(nullcontext())
+    cursor.begin(Position(77, 0), 10, gap=False)
+    one, two, three = (Part(number, 77, 5 * number) for number in (1, 2, 3))
+    for part in (one, two, three):
+        cursor.receive(77, part.upto)
+    cursor.open(two)
+    cursor.finish(two)
+    assert cursor.position == (77, 0), "the first is in a thread's hands, which has yet to open it"
+    cursor.open(one)
+    cursor.open(three)
+    cursor.finish(three)
+    assert cursor.position == (77, 0)
+    cursor.finish(one)
+    assert cursor.position == (77, 15)

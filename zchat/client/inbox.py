@@ -32,10 +32,11 @@ _NOTHING = Run(iter(()), iter(()), ())
 class Chunk:
     """The messages of one notification while they are taken, out of `messages`. A portion, as the cursor says."""
 
-    __slots__ = ("_run", "another_log", "epoch", "messages", "taken", "upto")
+    __slots__ = ("_run", "another_log", "epoch", "messages", "number", "taken", "upto")
 
-    def __init__(self, run: Run, epoch: int, upto: int, *, another_log: bool = False) -> None:
+    def __init__(self, run: Run, number: int, epoch: int, upto: int, *, another_log: bool = False) -> None:
         self._run = run
+        self.number = number
         self.another_log = another_log
         self.messages = run.messages
         self.epoch = epoch
@@ -84,7 +85,7 @@ class Inbox:
         self.left = False  # the application has left the room
         self.queued = False  # it stands in the queue of the rooms that have something: that queue's
         self._membership: Membership | None = None
-        self._queue: SimpleQueue[Push | GapNotice | End] = SimpleQueue()  # what isn't opened yet
+        self._queue: SimpleQueue[tuple[int, Push | GapNotice] | End] = SimpleQueue()  # what isn't opened yet, numbered
         self._set_aside: deque[Chunk] = deque()  # opened, and not taken to their end
         self._marked = START  # up to where the room was marked as read by itself
 
@@ -97,7 +98,7 @@ class Inbox:
 
     def push(self, notice: Push | GapNotice) -> None:
         """Take a notification."""
-        self._queue.put(notice)
+        self._queue.put((self.cursor.received, notice))
         self._arrived(self)
 
     def moved(self) -> None:
@@ -150,21 +151,23 @@ class Inbox:
                     return self._set_aside.popleft()
             try:
                 left = deadline.left if deadline is not None else timeout
-                notice = self._queue.get(left != 0, left or None)
+                item = self._queue.get(left != 0, left or None)
             except Empty:
                 return None
-            if isinstance(notice, End):
-                self._queue.put(notice)  # for other threads that read
-                if notice.error is not None and not self.left and not (among_others and notice.everywhere):
-                    raise fresh(notice.error)
+            if isinstance(item, End):
+                self._queue.put(item)  # for other threads that read
+                if item.error is not None and not self.left and not (among_others and item.everywhere):
+                    raise fresh(item.error)
                 return None
             if self.left:
                 continue
+            number, notice = item
             if isinstance(notice, GapNotice):
-                self._skip(Chunk(_NOTHING, notice.epoch, notice.upto, another_log=notice.reason != GapReason.TRIMMED))
+                another_log = notice.reason != GapReason.TRIMMED
+                self._skip(Chunk(_NOTHING, number, notice.epoch, notice.upto, another_log=another_log))
                 return Gap(self.room, notice.after, notice.upto, notice.reason)
             _, epoch, after, upto, blocks = notice  # by position, once a notification: the readers' hot path
-            return self._open(self.room, epoch, after, upto, blocks)
+            return self._open(self.room, number, epoch, after, upto, blocks)
 
     def put_back(self, chunk: Chunk) -> None:
         """Keep what is left of a chunk for the next reader, or count it as taken."""
@@ -173,11 +176,11 @@ class Inbox:
         else:
             self._finish(chunk)
 
-    def _open(self, room: str, epoch: int, after: int, upto: int, blocks: list[Any]) -> Chunk:
+    def _open(self, room: str, number: int, epoch: int, after: int, upto: int, blocks: list[Any]) -> Chunk:
         try:
-            chunk = Chunk(run_of(room, blocks, after, upto), epoch, upto)
+            chunk = Chunk(run_of(room, blocks, after, upto), number, epoch, upto)
         except ZchatError:
-            self._finish(Chunk(_NOTHING, epoch, upto))
+            self._skip(Chunk(_NOTHING, number, epoch, 0))  # the position doesn't move over what can't be read
             raise
         self.cursor.open(chunk)
         return chunk

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right, insort
 from collections import deque
 from contextlib import AbstractContextManager
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any, Protocol
 
 from zchat.messages import Position
@@ -14,11 +14,13 @@ MAX_OWN_RANGES = 1_000
 """Ranges of own messages remembered that are not taken yet; beyond, a position waits for a notification."""
 
 _first = itemgetter(1)
+_number = attrgetter("number")
 
 
 class Portion(Protocol):
     """The messages of one notification, or a gap, on their way to the application."""
 
+    number: int  # which notification it is, from 1 on since the first join
     epoch: int
     upto: int
     another_log: bool  # a gap after which reading goes on in another log
@@ -47,6 +49,7 @@ class Cursor:
         "_every",
         "_gap_after",
         "_lock",
+        "_moved_over",
         "_notified",
         "_own",
         "_returned",
@@ -70,7 +73,8 @@ class Cursor:
         self.received = 0  # notifications since the first join
         self.base = 0  # those of them that were taken when the latest join was made: its credit counts from here
         # Changed by what reads, under the lock.
-        self._begun: deque[Portion] = deque()  # opened and not all taken, oldest first
+        self._begun: deque[Portion] = deque()  # opened, and not moved over yet, by number
+        self._moved_over = 0  # the number of the last that the position has moved over
         self._taken_epoch = self._taken_seq = 0  # the position up to which all is taken
         self.taken = 0  # notifications since the first join
         # Changed by both, under the lock.
@@ -158,7 +162,7 @@ class Cursor:
     def position(self) -> Position:
         """Return how far messages were taken, one by one. Any thread."""
         with self._lock:
-            if self._begun:
+            if self._begun and self._begun[0].number == self._moved_over + 1:
                 portion = self._begun[0]
                 last = portion.last_taken
                 if last is not None:
@@ -166,17 +170,22 @@ class Cursor:
             return Position(self._taken_epoch, self._taken_seq)
 
     def open(self, portion: Portion) -> None:
-        """Begin to take the next portion."""
+        """Begin to take a portion. Of several threads that take one each, a later one may come first."""
         with self._lock:
-            self._begun.append(portion)
+            begun = self._begun
+            if begun and begun[-1].number > portion.number:
+                insort(begun, portion, key=_number)
+            else:
+                begun.append(portion)
 
     def finish(self, portion: Portion) -> bool:
         """Move the position over what is taken to its end; True if credit is due: for half a window, together."""
         with self._lock:
             portion.taken = True
             begun = self._begun
-            while begun and begun[0].taken:
+            while begun and begun[0].taken and begun[0].number == self._moved_over + 1:
                 done = begun.popleft()
+                self._moved_over += 1
                 if done.another_log or done.upto > self._taken_seq:  # else own messages were trimmed
                     self._taken_epoch, self._taken_seq = done.epoch, done.upto
             self.taken += 1
