@@ -45,7 +45,8 @@ from zchat.events import (
     Reconnected,
     Typing,
 )
-from zchat.messages import START, BusyRoom, GapReason, Histogram, Member, Message, Position, RoomInfo, Stats
+from zchat.messages import START, GapReason, Member, Message, Position, RoomInfo
+from zchat.stats import BusyRoom, Histogram, Stats
 
 __version__ = "0.1.0"
 

@@ -15,7 +15,7 @@ from zchat.client.waiting import Deadline, finish
 from zchat.defaults import DEFAULT_URL
 from zchat.errors import HandlerFailed, UsageError
 from zchat.events import Event
-from zchat.messages import Member, Message, Position, RoomInfo, Stats
+from zchat.messages import Member, Message, Position, RoomInfo
 from zchat.protocol import steps
 from zchat.protocol.arguments import (
     check_finite_timeout,
@@ -28,6 +28,7 @@ from zchat.protocol.arguments import (
 )
 from zchat.protocol.face import BaseClient
 from zchat.protocol.invitations import Invitations
+from zchat.stats import Stats
 
 ASK_TIMEOUT = 5.0
 """Seconds that a question to the broker may take."""

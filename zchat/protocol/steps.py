@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 
 from zchat.direct import shown_name
 from zchat.errors import ProtocolError, UsageError, ZchatError
-from zchat.messages import BusyRoom, Histogram, Member, Message, Position, RoomInfo, Stats
+from zchat.messages import Member, Message, Position, RoomInfo
 from zchat.names import fold
 from zchat.protocol.arguments import check_number, check_position, check_room
 from zchat.protocol.core import ClientCore
@@ -23,6 +23,7 @@ from zchat.protocol.invitations import Invitations
 from zchat.protocol.membership import Feed, Membership
 from zchat.protocol.outcomes import Limit
 from zchat.protocol.requests import Nobody
+from zchat.stats import BusyRoom, Histogram, Stats
 from zchat.wire.blocks import messages_of
 from zchat.wire.replies import Figures, HistoryPage, Marked, MembersPage, RoomRow, RoomsPage
 

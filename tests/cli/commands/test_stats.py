@@ -11,7 +11,7 @@ from tests.cli.driver import say
 from tests.running import Zchat
 from zchat.broker import Broker
 from zchat.cli.commands.stats import shown
-from zchat.messages import BusyRoom, Histogram, Stats
+from zchat.stats import BusyRoom, Histogram, Stats
 
 # -- stats -------------------------------------------------------------------------------------------
 

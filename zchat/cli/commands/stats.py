@@ -11,7 +11,7 @@ import click
 from zchat.cli.connection import connect
 from zchat.cli.options import connecting
 from zchat.cli.text.message_lines import cells, cut, harmless, json_line, local_time, table
-from zchat.messages import Histogram, Stats
+from zchat.stats import Histogram, Stats
 
 GAP = 2
 """Columns between two cells of a table."""
