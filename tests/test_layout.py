@@ -18,8 +18,6 @@ SOURCES = [*PACKAGE, *sorted((ROOT / "tests").rglob("*.py")), *sorted((ROOT / "b
 
 WITHOUT_IO = [
     "zchat/address.py",
-    "zchat/defaults.py",
-    "zchat/direct.py",
     "zchat/errors.py",
     "zchat/events.py",
     "zchat/protocol/arguments.py",

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from itertools import count
 
-from zchat.defaults import DEFAULT_URL
 from zchat.errors import AddressError
+
+DEFAULT_URL = "tcp://127.0.0.1:5555"
+"""Where a broker listens: on loopback, since without keys whoever reaches it can take any name."""
 
 MAX_PORT = 65_535
 """What TCP has; libzmq takes a greater number and uses another port."""

@@ -75,6 +75,23 @@ def direct_users(name: str) -> tuple[str, str]:
     return one, other
 
 
+def wire_name(user: str, name: str) -> str:
+    """Return what the protocol calls the room that `user` calls `name`. Any thread.
+
+    Raises:
+        BadName: `name` is neither a room's name nor `@` and another user's.
+    """
+    return direct_name(user, name[1:]) if name[:1] == DIRECT else check_name("room", name)
+
+
+def shown_name(user: str, name: str) -> str:
+    """Return what `user` calls the room that the protocol calls `name`. Any thread."""
+    if name[:1] != DIRECT:
+        return name
+    one, _, other = name[1:].partition("\n")
+    return DIRECT + (other if fold(one) == fold(user) else one)
+
+
 def fold(name: str) -> str:
     """Return what two names share if they are the same name: case does not count. Any thread.
 

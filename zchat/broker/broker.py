@@ -7,13 +7,13 @@ import os
 import threading
 from types import TracebackType
 
+from zchat.address import DEFAULT_URL
 from zchat.broker.figures.counters import Counters
 from zchat.broker.figures.lag import Lag
 from zchat.broker.limits import HIGH_WATER_MARK, MAX_MESSAGE, NAMES
 from zchat.broker.loop import FIELDS, Loop
 from zchat.broker.settings import DEFAULT_ROOMS, Settings
 from zchat.broker.store import open_store
-from zchat.defaults import DEFAULT_URL
 from zchat.errors import UsageError, ZchatError
 from zchat.wire.replies import Figures
 

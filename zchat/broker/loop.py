@@ -18,7 +18,7 @@ from contextlib import suppress
 
 import zmq
 
-from zchat.address import check_address, is_ipv6
+from zchat.address import DEFAULT_URL, check_address, is_ipv6
 from zchat.broker.core.core import Core
 from zchat.broker.limits import (
     CLOSE_SECONDS,
@@ -33,7 +33,6 @@ from zchat.broker.port import Sent
 from zchat.broker.settings import Settings
 from zchat.broker.store.contract import Store
 from zchat.broker.store.ledger import now as microseconds
-from zchat.defaults import DEFAULT_URL
 from zchat.errors import AddressError
 from zchat.transport.alarm import Alarm
 from zchat.transport.context import new_context

@@ -8,9 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
-from zchat.address import MAX_PORT
+from zchat.address import DEFAULT_URL, MAX_PORT
 from zchat.cli.logs import log_level
-from zchat.defaults import DEFAULT_URL
 from zchat.errors import BadName
 from zchat.names import DIRECT, check_name
 

@@ -6,13 +6,13 @@ import getpass
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 
+from zchat.address import DEFAULT_URL
 from zchat.client.event_queue import EventQueue
 from zchat.client.handler import Handler, events_of
 from zchat.client.joined_rooms import JoinedRooms
 from zchat.client.link import CLOSE_GRACE, ClientLink
 from zchat.client.room import Room
 from zchat.client.waiting import Deadline, finish
-from zchat.defaults import DEFAULT_URL
 from zchat.errors import HandlerFailed, UsageError
 from zchat.events import Event
 from zchat.messages import Member, Message, Position, RoomInfo

@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from math import inf
 from typing import Any
 
-from zchat.direct import wire_name
 from zchat.errors import UsageError
 from zchat.events import Event
 from zchat.messages import Position
-from zchat.names import DIRECT, check_name
+from zchat.names import DIRECT, check_name, wire_name
 from zchat.wire.limits import MAX_INT
 
 

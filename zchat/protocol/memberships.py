@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any
 
 from zchat import errors
-from zchat.direct import shown_name
 from zchat.messages import GapReason, Position
+from zchat.names import shown_name
 from zchat.protocol.membership import Feed, Membership
 from zchat.protocol.requests import Done
 from zchat.protocol.room_state import RoomStates

@@ -6,9 +6,8 @@ from collections import deque
 from collections.abc import Iterable
 from math import inf
 
-from zchat.direct import shown_name
 from zchat.errors import Refused, ZchatError
-from zchat.names import fold
+from zchat.names import fold, shown_name
 from zchat.protocol.send_queue import Batch, OutgoingBlock, SendQueue
 from zchat.wire.replies import Stored
 

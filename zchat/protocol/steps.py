@@ -12,10 +12,9 @@ from collections.abc import Callable, Generator
 from functools import partial
 from typing import Any, Protocol, TypeAlias, TypeVar
 
-from zchat.direct import shown_name
 from zchat.errors import ProtocolError, UsageError, ZchatError
 from zchat.messages import Member, Message, Position, RoomInfo
-from zchat.names import fold
+from zchat.names import fold, shown_name
 from zchat.protocol.arguments import check_number, check_position, check_room
 from zchat.protocol.core import ClientCore
 from zchat.protocol.face import Coming, FaceLink, Feeding, Turn

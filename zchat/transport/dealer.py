@@ -6,8 +6,7 @@ import sys
 
 import zmq
 
-from zchat.address import inproc_address, is_ipv6
-from zchat.defaults import DEFAULT_URL
+from zchat.address import DEFAULT_URL, inproc_address, is_ipv6
 from zchat.errors import AddressError
 from zchat.wire.limits import FRAME_OVERHEAD, MAX_BLOCK_BYTES
 

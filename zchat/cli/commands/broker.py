@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING
 import click
 from platformdirs import user_data_dir
 
-from zchat.address import host_and_port
+from zchat.address import DEFAULT_URL, host_and_port
 from zchat.broker import DEFAULT_ROOMS, Broker
 from zchat.broker.limits import HIGH_WATER_MARK, MAX_HIGH_WATER_MARK, MAX_MESSAGE, MAX_NAMES, MAX_SESSIONS, NAMES
 from zchat.cli.logs import log_format, log_level
 from zchat.cli.options import check_address, check_between, check_names
 from zchat.cli.text.message_lines import counted, harmless
-from zchat.defaults import DEFAULT_URL
 from zchat.errors import AddressError, StoreError
 from zchat.wire.limits import MAX_BLOCK_BYTES
 
