@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from zchat.version import __version__
+
 ROOT = Path(__file__).parent.parent
 TIMEOUT = 120
 
@@ -54,6 +56,7 @@ def test_the_wheel_brings_the_command_and_the_license(wheel: zipfile.ZipFile) ->
     information = {name.partition(".dist-info/")[2]: wheel.read(name).decode() for name in wheel.namelist()}
     assert "zchat = zchat.cli.main:main" in information["entry_points.txt"]
     assert "Requires-Python: >=3.11" in information["METADATA"]
+    assert f"\nVersion: {__version__}\n" in information["METADATA"]
     assert any(name.endswith("LICENSE") for name in information)
 
 

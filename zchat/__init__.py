@@ -47,8 +47,7 @@ from zchat.events import (
 )
 from zchat.messages import START, GapReason, Member, Message, Position, RoomInfo
 from zchat.stats import BusyRoom, Histogram, Stats
-
-__version__ = "0.1.0"
+from zchat.version import __version__ as __version__
 
 __all__ = [
     "START",

@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 
-from zchat import __version__
 from zchat.cli.commands.broker import broker
 from zchat.cli.commands.client import client
 from zchat.cli.commands.members import members
@@ -19,6 +18,7 @@ from zchat.cli.commands.tail import tail
 from zchat.cli.commands.top import top
 from zchat.cli.failures import WRONG_USAGE, Program
 from zchat.cli.logs import log_level
+from zchat.version import __version__
 
 
 @click.group(

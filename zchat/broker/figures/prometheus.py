@@ -9,9 +9,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from zchat import __version__
 from zchat.broker.figures.lag import Lag
 from zchat.errors import REFUSALS
+from zchat.version import __version__
 from zchat.wire.replies import Figures
 
 MAX_LAGGARDS = 1_000
