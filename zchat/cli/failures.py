@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import click
 
-from zchat.cli.text.message_lines import harmless
+from zchat.cli.text.safe import harmless
 from zchat.errors import AddressError, NoSuchRoom, UsageError, ZchatError
 
 FAILED = 1

@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from zchat.broker.loop import FIELDS
-from zchat.cli.text.message_lines import INDENT, harmless, json_line
+from zchat.cli.text.safe import INDENT, harmless
+from zchat.json_form import json_line
 
 LEVELS = ("debug", "info", "warning", "error")
 

@@ -12,7 +12,7 @@ from zchat import Client
 from zchat.broker import Broker
 from zchat.cli.chat import presence
 from zchat.cli.chat.presence import GATHER_SECONDS, Presence
-from zchat.cli.text.message_lines import cells
+from zchat.cli.text.columns import cells
 from zchat.events import Crowd, MemberJoined, MemberLeft, ReadMark, Typing
 
 

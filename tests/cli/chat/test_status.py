@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zchat.cli.chat.status import Status, status_line
-from zchat.cli.text.message_lines import cells, cut
+from zchat.cli.text.columns import cells, cut
 
 BUSY = Status(True, "General", 12, "bob is typing", (("Sports", 2), ("@carol", 1)))
 

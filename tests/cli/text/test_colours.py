@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zchat.cli.text.colours import COLOURS, LOUD, Painted, fragments, joined, mentions, name_style
-from zchat.cli.text.message_lines import INDENT, cells, harmless
+from zchat.cli.text.columns import cells
+from zchat.cli.text.safe import INDENT, harmless
 
 
 def light(colour: str) -> float:

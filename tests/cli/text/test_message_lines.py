@@ -11,18 +11,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from zchat.cli.text.message_lines import (
-    INDENT,
-    Display,
-    gap_text,
-    harmless,
-    harmless_lines,
-    json_line,
-    local_time,
-    plain,
-    table,
-)
+from zchat.cli.text.columns import table
+from zchat.cli.text.message_lines import Display
+from zchat.cli.text.phrases import gap_text, local_time
+from zchat.cli.text.safe import INDENT, harmless, harmless_lines
 from zchat.events import Gap
+from zchat.json_form import json_line, plain
 from zchat.messages import Message
 
 TODAY = date(2026, 3, 1)

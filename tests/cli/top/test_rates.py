@@ -10,7 +10,7 @@ import pytest
 
 from tests.cli.terminals import SCREENS
 from zchat import BusyRoom, Histogram, Stats
-from zchat.cli.text.message_lines import cells
+from zchat.cli.text.columns import cells
 from zchat.cli.top.figures import EXTRA, NOTHING, NUMBER, RATE, Line, age, lines, number, share, size, span, total
 from zchat.cli.top.rates import Rates
 

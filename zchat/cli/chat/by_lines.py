@@ -11,7 +11,7 @@ from zchat.cli.chat.conversation import Chat, Manners, ends
 from zchat.cli.chat.slash import goes_elsewhere
 from zchat.cli.connection import connect
 from zchat.cli.stdin import stdin_lines
-from zchat.cli.text.message_lines import counted
+from zchat.cli.text.phrases import counted
 from zchat.errors import ZchatError
 
 WAITING = 100

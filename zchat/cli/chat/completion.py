@@ -10,7 +10,7 @@ from prompt_toolkit.document import Document
 
 from zchat.cli.chat.conversation import Chat, quoted
 from zchat.cli.chat.slash import COMMANDS
-from zchat.cli.text.message_lines import harmless
+from zchat.cli.text.safe import harmless
 from zchat.errors import ZchatError
 
 

@@ -16,7 +16,10 @@ from zchat.cli.chat.slash import COMMANDS, Quit, goes_elsewhere
 from zchat.cli.chat.status import Status
 from zchat.cli.chat.unread import News
 from zchat.cli.text.colours import joined, painted
-from zchat.cli.text.message_lines import Display, cut, gap_text, harmless, link_text
+from zchat.cli.text.columns import cut
+from zchat.cli.text.message_lines import Display
+from zchat.cli.text.phrases import gap_text, link_text
+from zchat.cli.text.safe import harmless
 from zchat.errors import ConnectionLost, OutcomeUnknown, UsageError, ZchatError
 from zchat.events import Disconnected, Event, Gap, Invited, Reconnected
 from zchat.messages import Message

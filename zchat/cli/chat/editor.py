@@ -23,7 +23,10 @@ from zchat.cli.chat.status import ROOM_CELLS, status_line
 from zchat.cli.chat.typed_lines import Entered
 from zchat.cli.failures import INTERRUPTED
 from zchat.cli.text.colours import rows
-from zchat.cli.text.message_lines import INDENT, Display, counted, cut, harmless
+from zchat.cli.text.columns import cut
+from zchat.cli.text.message_lines import Display
+from zchat.cli.text.phrases import counted
+from zchat.cli.text.safe import INDENT, harmless
 from zchat.messages import Message
 
 LINES_WAITING = 100

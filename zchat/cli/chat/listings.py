@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import date
 
-from zchat.cli.text.message_lines import counted, harmless, local_time, table
+from zchat.cli.text.columns import table
+from zchat.cli.text.phrases import counted, local_time
+from zchat.cli.text.safe import harmless
 from zchat.messages import Member, RoomInfo
 from zchat.names import fold
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from threading import Lock, Timer
 
-from zchat.cli.text.message_lines import cells, harmless_name
+from zchat.cli.text.columns import cells
+from zchat.cli.text.safe import harmless_name
 from zchat.events import Crowd, Event, MemberJoined, MemberLeft, Typing
 from zchat.names import DIRECT, fold
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from zchat.cli.text.message_lines import table
+from zchat.cli.text.columns import table
 from zchat.errors import UsageError
 from zchat.names import DIRECT
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from zchat.cli.text.message_lines import counted, cut, harmless
+from zchat.cli.text.columns import cut
+from zchat.cli.text.phrases import counted
+from zchat.cli.text.safe import harmless
 
 SEPARATOR = " | "
 

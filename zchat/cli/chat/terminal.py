@@ -25,7 +25,7 @@ from zchat.cli.chat.editor import Editor
 from zchat.cli.connection import connect
 from zchat.cli.failures import Interrupted
 from zchat.cli.text.colours import fragments, rows
-from zchat.cli.text.message_lines import counted
+from zchat.cli.text.phrases import counted
 from zchat.errors import ZchatError
 
 WAITING = 1000

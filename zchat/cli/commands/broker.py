@@ -20,7 +20,8 @@ from zchat.broker import DEFAULT_ROOMS, Broker
 from zchat.broker.limits import HIGH_WATER_MARK, MAX_HIGH_WATER_MARK, MAX_MESSAGE, MAX_NAMES, MAX_SESSIONS, NAMES
 from zchat.cli.logs import log_format, log_level
 from zchat.cli.options import check_address, check_between, check_names
-from zchat.cli.text.message_lines import counted, harmless
+from zchat.cli.text.phrases import counted
+from zchat.cli.text.safe import harmless
 from zchat.errors import AddressError, StoreError
 from zchat.wire.limits import MAX_BLOCK_BYTES
 

@@ -7,7 +7,10 @@ import click
 from zchat.cli.connection import connect
 from zchat.cli.failures import room_named
 from zchat.cli.options import check_room, connecting
-from zchat.cli.text.message_lines import harmless, json_line, local_time, table
+from zchat.cli.text.columns import table
+from zchat.cli.text.phrases import local_time
+from zchat.cli.text.safe import harmless
+from zchat.json_form import json_line
 
 
 @click.command(short_help="List who is in a room.")

@@ -6,7 +6,9 @@ import click
 
 from zchat.cli.connection import connect
 from zchat.cli.options import connecting
-from zchat.cli.text.message_lines import harmless, json_line, table
+from zchat.cli.text.columns import table
+from zchat.cli.text.safe import harmless
+from zchat.json_form import json_line
 
 
 @click.command(short_help="List the rooms.")

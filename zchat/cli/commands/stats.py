@@ -10,7 +10,10 @@ import click
 
 from zchat.cli.connection import connect
 from zchat.cli.options import connecting
-from zchat.cli.text.message_lines import cells, cut, harmless, json_line, local_time, table
+from zchat.cli.text.columns import cells, cut, table
+from zchat.cli.text.phrases import local_time
+from zchat.cli.text.safe import harmless
+from zchat.json_form import json_line
 from zchat.stats import Histogram, Stats
 
 GAP = 2

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from zchat.cli.tail.resume import Resume
-from zchat.cli.text.message_lines import Display, json_line
+from zchat.cli.text.message_lines import Display
+from zchat.json_form import json_line
 from zchat.messages import Message, Position
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from zlib import crc32
 
-from zchat.cli.text.message_lines import INDENT, breaks, harmless
+from zchat.cli.text.columns import breaks
+from zchat.cli.text.safe import INDENT, harmless
 from zchat.names import fold
 
 COLOURS = (

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from typing import NamedTuple
 
-from zchat.cli.text.message_lines import cells, cut, harmless, padded
+from zchat.cli.text.columns import cells, cut, padded
+from zchat.cli.text.safe import harmless
 from zchat.cli.top.rates import Rates
 
 LABEL, RATE, EXTRA = 10, 12, 16

@@ -12,7 +12,7 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.layout import FormattedTextControl, Layout, Window
 
 from zchat import Client
-from zchat.cli.text.message_lines import padded
+from zchat.cli.text.columns import padded
 from zchat.cli.top.dashboard import Watched
 from zchat.cli.top.polling import looks
 from zchat.errors import ZchatError

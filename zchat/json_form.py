@@ -1,0 +1,42 @@
+"""Bodies as JSON, so that nothing of them is lost."""
+
+from __future__ import annotations
+
+import json
+import math
+from base64 import b64encode
+from collections.abc import Mapping
+from typing import Any
+
+import msgpack
+
+
+def plain(value: Any) -> Any:
+    """Return a body as JSON can hold it, so that nothing of it is lost.
+
+    What JSON doesn't have becomes an object with one key that begins with `$`: `$bytes`
+    (base64), `$float` (NaN, Infinity, -Infinity), `$timestamp` (nanoseconds since 1970),
+    `$ext` (type and base64), `$map` (pairs, for keys that aren't text or begin with `$`).
+    """
+    match value:
+        case bytes():
+            return {"$bytes": b64encode(value).decode()}
+        case float() if not math.isfinite(value):
+            return {"$float": json.dumps(value)}
+        case msgpack.Timestamp():
+            return {"$timestamp": value.to_unix_nano()}
+        case msgpack.ExtType(code=code, data=data):
+            return {"$ext": [code, b64encode(data).decode()]}
+        case list() | tuple():
+            return [plain(each) for each in value]
+        case dict():
+            if all(isinstance(key, str) and not key.startswith("$") for key in value):
+                return {key: plain(each) for key, each in value.items()}
+            return {"$map": [[plain(key), plain(each)] for key, each in value.items()]}
+        case _:
+            return value
+
+
+def json_line(fields: Mapping[str, Any]) -> str:
+    """Return an object as one line of JSON in ASCII, which no character can break out of."""
+    return json.dumps({key: plain(value) for key, value in fields.items()}, allow_nan=False)
