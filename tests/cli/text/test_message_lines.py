@@ -18,16 +18,17 @@ from zchat.cli.text.safe import INDENT, harmless, harmless_lines
 from zchat.events import Gap
 from zchat.json_form import json_line, plain
 from zchat.messages import Message
+from zchat.names import MAX_CHARACTERS
 
 TODAY = date(2026, 3, 1)
 NOON = int(datetime(2026, 3, 1, 12, 0, 0).timestamp() * 1e6)
 
-nasty = st.text(
-    st.one_of(
-        st.characters(),
-        st.sampled_from("\x1b\x9b\x07\x08\x7f\r\n\t\v\f\x85\u2028\u2029\u202e\u2066\ufeff\u00ad\u200b\u200d\u061c"),
-    )
+letters = st.one_of(
+    st.characters(),
+    st.sampled_from("\x1b\x9b\x07\x08\x7f\r\n\t\v\f\x85\u2028\u2029\u202e\u2066\ufeff\u00ad\u200b\u200d\u061c"),
 )
+nasty = st.text(letters)
+nasty_names = st.text(letters, max_size=MAX_CHARACTERS)
 values = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(-(1 << 63), (1 << 64) - 1), st.floats(), nasty, st.binary()),
     lambda inner: st.one_of(
@@ -45,7 +46,7 @@ def shown(body: object, user: str = "alice", room: str = "General", current: str
     return Display(TODAY).message(Message(room, 1, NOON, user, body), current)
 
 
-@given(values, nasty, nasty)
+@given(values, nasty_names, nasty_names)
 @example("\x9b2J\x07\x08\x1b[2J", "a", "b")
 @example("hi\n[12:00:00] bob: gotcha", "a", "b")
 @example("hi\r[12:00:00] bob: gotcha", "a", "b")
