@@ -45,7 +45,7 @@ def test_the_version_is_told() -> None:
         (["send"], "ROOM"),
         (["rooms", "--connect", "nowhere"], "tcp://127.0.0.1:5555"),
         (["rooms", "--connect", "inproc://broker"], "tcp://127.0.0.1:5555"),
-        (["rooms", "--connect", "tcp://:5555"], "names no host"),
+        (["rooms", "--connect", "tcp://:5555"], "is not an address: use tcp://HOST:PORT"),
         (["rooms", "--connect", "tcp://127.0.0.1:99999"], "ports are 1 to 65535"),
         (["rooms", "--connect", "tcp://127.0.0.1:0"], "ports are 1 to 65535"),
         (["rooms", "--connect", "tcp://127.0.0.1:*"], "ports are 1 to 65535"),

@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
 
-from zchat.address import DEFAULT_URL, MAX_PORT
+from zchat.address import DEFAULT_URL, check_address, host_and_port
 from zchat.cli.logs import log_level
-from zchat.errors import BadName
+from zchat.errors import AddressError, BadName
 from zchat.names import DIRECT, check_name
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def check_address(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
-    """Refuse an address that no broker can have (a click callback); only one to listen at may leave its port open."""
-    one = isinstance(value, str)
-    for address in (value,) if one else value:
-        if not re.fullmatch(r"(tcp|ipc)://\S+", address):
-            raise click.BadParameter(f"{address!a} is no address; write it like {DEFAULT_URL}")
-        if address.startswith("tcp:"):
-            host, _, port = address.removeprefix("tcp://").rpartition(":")
-            if not host:
-                raise click.BadParameter(f"{address!a} names no host or no port; write it like {DEFAULT_URL}")
-            if not (port == "*" and not one) and not (re.fullmatch("[0-9]{1,5}", port) and 1 <= int(port) <= MAX_PORT):
-                raise click.BadParameter(f"{address!a} has the port {port!a}: ports are 1 to {MAX_PORT}")
-    return value
+def check_url(context: click.Context, parameter: click.Parameter, url: str) -> str:
+    """Refuse what is no broker's address (a click callback)."""
+    with _bad_parameter():
+        check_address(url)
+    return url
+
+
+def check_urls(context: click.Context, parameter: click.Parameter, urls: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse what is no address to listen at, which may leave its port open (a click callback)."""
+    with _bad_parameter():
+        for url in urls:
+            check_address(url, listening=True)
+    return urls
+
+
+def check_place(context: click.Context, parameter: click.Parameter, place: str | None) -> str | None:
+    """Refuse what is not `HOST:PORT` (a click callback)."""
+    with _bad_parameter():
+        if place is not None:
+            host_and_port(place)
+    return place
 
 
 def check_room(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
@@ -43,11 +51,9 @@ def check_names(kind: str) -> Callable[[click.Context, click.Parameter, Any], An
     """Return a click callback that refuses what can't be the name of a "room" or "user", before anything is done."""
 
     def check(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
-        try:
+        with _bad_parameter():
             for name in (value,) if isinstance(value, str) else value or ():
                 check_name(kind, name)
-        except BadName as error:
-            raise click.BadParameter(str(error)) from error
         return value
 
     return check
@@ -83,6 +89,15 @@ def connecting(command: F) -> F:
         metavar="URL",
         default=DEFAULT_URL,
         show_default=True,
-        callback=check_address,
+        callback=check_url,
         help="The broker's address.",
     )(command)
+
+
+@contextmanager
+def _bad_parameter() -> Iterator[None]:
+    """Turn a refused address or name into click's error, which names the option."""
+    try:
+        yield
+    except (AddressError, BadName) as error:
+        raise click.BadParameter(str(error)) from error

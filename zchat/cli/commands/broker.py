@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 import click
 from platformdirs import user_data_dir
 
-from zchat.address import DEFAULT_URL, host_and_port
+from zchat.address import DEFAULT_URL
 from zchat.broker import DEFAULT_ROOMS, Broker
 from zchat.broker.limits import HIGH_WATER_MARK, MAX_HIGH_WATER_MARK, MAX_MESSAGE, MAX_NAMES, MAX_SESSIONS, NAMES
 from zchat.cli.logs import log_format, log_level
-from zchat.cli.options import check_address, check_between, check_names
+from zchat.cli.options import check_between, check_names, check_place, check_urls
 from zchat.cli.text.phrases import counted
 from zchat.cli.text.safe import harmless
-from zchat.errors import AddressError, StoreError
+from zchat.errors import StoreError
 from zchat.wire.limits import MAX_BLOCK_BYTES
 
 if TYPE_CHECKING:
@@ -41,15 +41,6 @@ MAX_DAYS = 36_500.0
 """Days that can be asked for: a hundred years; what isn't a number falls out too."""
 
 
-def _check_place(context: click.Context, parameter: click.Parameter, place: str | None) -> str | None:
-    try:
-        if place is not None:
-            host_and_port(place)
-    except AddressError as error:
-        raise click.BadParameter(str(error)) from error
-    return place
-
-
 @click.command(short_help="Run a broker.")
 @click.option(
     "--bind",
@@ -57,7 +48,7 @@ def _check_place(context: click.Context, parameter: click.Parameter, place: str 
     default=(DEFAULT_URL,),
     show_default=True,
     metavar="URL",
-    callback=check_address,
+    callback=check_urls,
     help="Where to listen; may be repeated. tcp://127.0.0.1:* takes any free port.",
 )
 @click.option("--store", metavar="URL", help="sqlite:PATH or memory:  [default: sqlite, in the user's data folder]")
@@ -113,7 +104,7 @@ def _check_place(context: click.Context, parameter: click.Parameter, place: str 
 @click.option(
     "--metrics",
     metavar="HOST:PORT",
-    callback=_check_place,
+    callback=check_place,
     help="Where Prometheus finds figures, over HTTP and open to whoever reaches it; the port * is any free one."
     "  [default: nowhere; wants zchat[metrics]]",
 )
