@@ -29,13 +29,18 @@ JOIN_SECONDS = 10.0
 class Broker:
     """Run a broker in a thread of this program, for as long as a `with` block lasts.
 
-    `bind`: the addresses to listen at, `tcp://HOST:PORT` (`*` as port: any free one) or
-    `ipc://PATH`; without one tcp://127.0.0.1:5555. `store`: `memory:` or `sqlite:PATH`.
-    `high_water_mark`: notifications that a member may have unanswered in a room, 1 to 10,000.
-    `rooms`: rooms that are always there. `fixed_rooms`: nobody can make others.
-    `retain_messages`: how many newest messages each room keeps at least, 0 for all.
-    `retain_days`: for how many days, 0 for ever. `max_message`: bytes of one message.
-    `names`: up to how many users of a room its members are told names, beyond it counts; 0 to 1,000.
+    Args:
+        bind: the addresses to listen on, `tcp://HOST:PORT` (`*` as port: any free one) or
+            `ipc://PATH`; none for tcp://127.0.0.1:5555.
+        store: `memory:` or `sqlite:PATH`.
+        high_water_mark: notifications of a room that a member may hold unread, 1 to 10,000.
+        rooms: rooms that always exist.
+        fixed_rooms: True if no others may be created.
+        retain_messages: number of newest messages that each room keeps at least; 0 for all.
+        retain_days: days that messages are kept; 0 for ever.
+        max_message: size of the largest message accepted, in bytes.
+        names: number of members up to which a room's members are named, 0 to 1,000; beyond it
+            they are counted.
 
     Entering returns once clients can connect. Leaving answers what was accepted, tells the
     clients, and raises what ended the loop if something did (if the block raises as well, its
@@ -62,7 +67,13 @@ class Broker:
         names: int = NAMES,
     ) -> None:
         self._settings = Settings(
-            high_water_mark, tuple(rooms), fixed_rooms, retain_messages, retain_days, max_message, names
+            high_water_mark=high_water_mark,
+            rooms=tuple(rooms),
+            fixed_rooms=fixed_rooms,
+            retain_messages=retain_messages,
+            retain_days=retain_days,
+            max_message=max_message,
+            names=names,
         )
         self._bind = bind or (DEFAULT_URL,)
         self._store = open_store(store)

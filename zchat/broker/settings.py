@@ -1,9 +1,10 @@
-"""What a broker can be told to do otherwise."""
+"""The settings of a broker: the one list from which its options, their checks, help and documentation follow."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import Field, dataclass, field, fields
+from typing import Any, NamedTuple
 
 from zchat.broker.limits import HIGH_WATER_MARK, MAX_HIGH_WATER_MARK, MAX_MESSAGE, MAX_NAMES, NAMES
 from zchat.errors import UsageError
@@ -11,38 +12,116 @@ from zchat.names import check_name
 from zchat.wire.limits import MAX_BLOCK_BYTES
 
 DEFAULT_ROOMS = ("General", "Technology", "Crypto", "Sports", "Movies")
-"""The rooms that a fresh broker has."""
+"""The rooms of a broker that is not given any."""
+
+MAX_RETAIN_MESSAGES = 1_000_000_000
+"""Messages that a room can be told to keep: more than a store on one machine holds."""
+
+MAX_RETAIN_DAYS = 36_500
+"""Days that messages can be told to be kept: a hundred years."""
+
+
+class Option(NamedTuple):
+    """The option of `zchat broker` for a setting, and the values that the setting takes."""
+
+    name: str
+    """The option as it is typed."""
+    help: str
+    """What the setting means, as one sentence."""
+    metavar: str = ""
+    """What the option's value is called; "" if it takes none."""
+    least: int = 0
+    """The lowest value of a number."""
+    most: int = 0
+    """The highest value of a number."""
+    unit: str = ""
+    """What a number counts."""
+    zero: str = ""
+    """What 0 means, if that is more than none."""
+
+
+def _option(name: str, help: str, metavar: str = "", **values: Any) -> dict[str, Option]:
+    return {"option": Option(name, help, metavar, **values)}
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Hold a broker's settings; `UsageError` for a value out of its range, `BadName` for a room's name.
+    """A broker's settings; the help text of each says what it means.
 
-    `retain_messages`: how many newest messages a room keeps at least (0: all). `retain_days`:
-    for how many days messages are kept (0: for ever). `max_message`: bytes of one message.
-    `names`: up to how many users of a room its members get names, beyond it counts (0: always counts).
+    Raises:
+        UsageError: a value is out of its range, or rooms are fixed and there are none.
+        BadName: a room's name breaks the rules.
     """
 
-    high_water_mark: int = HIGH_WATER_MARK
-    rooms: tuple[str, ...] = DEFAULT_ROOMS
-    fixed_rooms: bool = False
-    retain_messages: int = 0
-    retain_days: float = 0
-    max_message: int = MAX_MESSAGE
-    names: int = NAMES
+    high_water_mark: int = field(
+        default=HIGH_WATER_MARK,
+        metadata=_option(
+            "--high-water-mark",
+            "Notifications of a room that a member may hold unread before the broker waits for it.",
+            "N",
+            least=1,
+            most=MAX_HIGH_WATER_MARK,
+            unit="notifications",
+        ),
+    )
+    rooms: tuple[str, ...] = field(
+        default=DEFAULT_ROOMS, metadata=_option("--room", "A room that always exists; may be repeated.", "NAME")
+    )
+    fixed_rooms: bool = field(
+        default=False, metadata=_option("--fixed-rooms", "Don't create a room when another name is joined.")
+    )
+    retain_messages: int = field(
+        default=0,
+        metadata=_option(
+            "--retain-messages",
+            "Number of newest messages that each room keeps at least.",
+            "N",
+            most=MAX_RETAIN_MESSAGES,
+            unit="messages",
+            zero="all",
+        ),
+    )
+    retain_days: float = field(
+        default=0,
+        metadata=_option(
+            "--retain-days", "Days that messages are kept.", "D", most=MAX_RETAIN_DAYS, unit="days", zero="for ever"
+        ),
+    )
+    max_message: int = field(
+        default=MAX_MESSAGE,
+        metadata=_option(
+            "--max-message",
+            "Size of the largest message accepted.",
+            "BYTES",
+            least=1,
+            most=MAX_BLOCK_BYTES,
+            unit="bytes",
+        ),
+    )
+    names: int = field(
+        default=NAMES,
+        metadata=_option(
+            "--names",
+            "Number of members up to which a room's members are named; beyond it they are counted.",
+            "N",
+            most=MAX_NAMES,
+            unit="members",
+            zero="always counted",
+        ),
+    )
 
     def __post_init__(self) -> None:
-        if not 1 <= self.high_water_mark <= MAX_HIGH_WATER_MARK:
-            raise UsageError(
-                f"the high-water mark is 1 to {MAX_HIGH_WATER_MARK} notifications, not {self.high_water_mark}"
-            )
-        if self.retain_messages < 0 or self.retain_days < 0 or not math.isfinite(self.retain_days):
-            raise UsageError("retention is a number of messages or days, 0 for ever, never below 0 or without end")
-        if not 1 <= self.max_message <= MAX_BLOCK_BYTES:
-            raise UsageError(f"a message's limit is 1 to {MAX_BLOCK_BYTES} bytes, not {self.max_message}")
-        if not 0 <= self.names <= MAX_NAMES:
-            raise UsageError(f"a room tells 0 to {MAX_NAMES} names, not {self.names}")
+        for setting, option in options():
+            value = getattr(self, setting.name)
+            if option.unit and not option.least <= value <= option.most:
+                raise UsageError(f"{setting.name} is {option.least} to {option.most:,} {option.unit}, not {value}")
         if self.fixed_rooms and not self.rooms:
-            raise UsageError("fixed rooms need at least one room; name it")
+            raise UsageError("fixed_rooms requires at least one room")
         for room in self.rooms:
             check_name("room", room)
+
+
+def options() -> Iterator[tuple[Field[Any], Option]]:
+    """Yield each setting with its option, in the order of the help. Any thread."""
+    for setting in fields(Settings):
+        yield setting, setting.metadata["option"]

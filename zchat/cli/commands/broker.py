@@ -10,20 +10,20 @@ import sys
 from contextlib import nullcontext
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from platformdirs import user_data_dir
 
 from zchat.address import DEFAULT_URL
-from zchat.broker import DEFAULT_ROOMS, Broker
-from zchat.broker.limits import HIGH_WATER_MARK, MAX_HIGH_WATER_MARK, MAX_MESSAGE, MAX_NAMES, MAX_SESSIONS, NAMES
+from zchat.broker import Broker, Settings
+from zchat.broker.limits import MAX_SESSIONS
+from zchat.broker.settings import options
 from zchat.cli.logs import log_format, log_level
-from zchat.cli.options import check_between, check_names, check_place, check_urls
+from zchat.cli.options import F, check_between, check_names, check_place, check_urls
 from zchat.cli.text.phrases import counted
 from zchat.cli.text.safe import harmless
 from zchat.errors import StoreError
-from zchat.wire.limits import MAX_BLOCK_BYTES
 
 if TYPE_CHECKING:
     from zchat.broker.figures.metrics import Metrics
@@ -34,11 +34,31 @@ LOOK = 0.2
 OWN_FILES = 40
 """Open files that a broker needs for itself: libzmq's, the store's, the standard ones; about 20 were counted."""
 
-MAX_KEPT = 1_000_000_000
-"""Messages a room that can be asked for: more than a store on one machine holds."""
 
-MAX_DAYS = 36_500.0
-"""Days that can be asked for: a hundred years; what isn't a number falls out too."""
+def _settings(command: F) -> F:
+    """Add the options that the broker's settings have."""
+    for setting, option in reversed(list(options())):
+        kind: dict[str, Any]
+        match setting.type:
+            case "int":
+                kind = {"type": click.IntRange(option.least, option.most)}
+            case "float":
+                kind = {"type": float, "callback": check_between(option.least, option.most, option.unit)}
+            case "bool":
+                kind = {"is_flag": True}
+            case _:
+                kind = {"multiple": True, "callback": check_names("room")}
+        shown = f"{option.help} 0: {option.zero}." if option.zero else option.help
+        command = click.option(
+            option.name,
+            setting.name,
+            default=setting.default,
+            show_default=bool(option.metavar),
+            metavar=option.metavar or None,
+            help=shown,
+            **kind,
+        )(command)
+    return command
 
 
 @click.command(short_help="Run a broker.")
@@ -52,55 +72,7 @@ MAX_DAYS = 36_500.0
     help="Where to listen; may be repeated. tcp://127.0.0.1:* takes any free port.",
 )
 @click.option("--store", metavar="URL", help="sqlite:PATH or memory:  [default: sqlite, in the user's data folder]")
-@click.option(
-    "--high-water-mark",
-    type=click.IntRange(1, MAX_HIGH_WATER_MARK),
-    default=HIGH_WATER_MARK,
-    show_default=True,
-    help="Notifications that a member may hold unread before the broker waits for it.",
-)
-@click.option(
-    "--room",
-    "rooms",
-    multiple=True,
-    metavar="NAME",
-    callback=check_names("room"),
-    help=f"A room to begin with; may be repeated.  [default: {', '.join(DEFAULT_ROOMS)}]",
-)
-@click.option("--fixed-rooms", is_flag=True, help="Joining another name doesn't make a room.")
-@click.option(
-    "--retain-messages",
-    type=click.IntRange(0, MAX_KEPT),
-    default=0,
-    metavar="N",
-    show_default=True,
-    help="Messages kept in a room, 0 for all.",
-)
-@click.option(
-    "--retain-days",
-    type=float,
-    callback=check_between(0, MAX_DAYS, "days"),
-    default=0.0,
-    metavar="D",
-    show_default=True,
-    help="Days that messages are kept, 0 for ever.",
-)
-@click.option(
-    "--max-message",
-    type=click.IntRange(1, MAX_BLOCK_BYTES),
-    default=MAX_MESSAGE,
-    metavar="BYTES",
-    show_default=True,
-    help="The largest message taken.",
-)
-@click.option(
-    "--names",
-    type=click.IntRange(0, MAX_NAMES),
-    default=NAMES,
-    metavar="N",
-    show_default=True,
-    help="Members up to which a room tells who they are; beyond it, how many. 0: always how many.",
-)
+@_settings
 @click.option(
     "--metrics",
     metavar="HOST:PORT",
@@ -110,18 +82,7 @@ MAX_DAYS = 36_500.0
 )
 @log_level
 @log_format
-def broker(
-    bind: tuple[str, ...],
-    store: str | None,
-    high_water_mark: int,
-    rooms: tuple[str, ...],
-    fixed_rooms: bool,
-    retain_messages: int,
-    retain_days: float,
-    max_message: int,
-    names: int,
-    metrics: str | None,
-) -> None:
+def broker(bind: tuple[str, ...], store: str | None, metrics: str | None, **settings: Any) -> None:
     """Run a broker until Ctrl-C (or SIGTERM): what it accepted is answered, then it ends.
 
     \b
@@ -143,20 +104,10 @@ def broker(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, note)
     store = _default_store() if store is None else store
-    running = Broker(
-        *bind,
-        store=store,
-        high_water_mark=high_water_mark,
-        rooms=rooms or DEFAULT_ROOMS,
-        fixed_rooms=fixed_rooms,
-        retain_messages=retain_messages,
-        retain_days=retain_days,
-        max_message=max_message,
-        names=names,
-    )
+    running = Broker(*bind, store=store, **settings)
     watched = nullcontext() if metrics is None else _metrics(running, metrics)
     with running, watched as served:
-        click.echo(_greeting(running, store, retain_messages, retain_days, served.url if served else ""))
+        click.echo(_greeting(running, store, Settings(**settings), served.url if served else ""))
         while not signals and not running.wait(LOOK):
             pass
 
@@ -180,11 +131,11 @@ def _default_store() -> str:
     return f"sqlite:{folder / 'zchat.db'}"
 
 
-def _greeting(running: Broker, store: str, retain_messages: int, retain_days: float, metrics: str) -> str:
+def _greeting(running: Broker, store: str, settings: Settings, metrics: str) -> str:
     url = running.url
     connect = "" if url == DEFAULT_URL else f" --connect {url}"
-    kept = [f"the last {counted(retain_messages, 'message')} of a room"] if retain_messages else []
-    kept += [f"{retain_days:g} days"] if retain_days else []
+    kept = [f"the last {counted(settings.retain_messages, 'message')} of a room"] if settings.retain_messages else []
+    kept += [f"{settings.retain_days:g} days"] if settings.retain_days else []
     lines = [f"zchat broker at {address}" for address in running.urls]
     lines.append(f"store: {store} (kept: {' and '.join(kept) or 'everything'})")
     if metrics:
