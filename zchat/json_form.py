@@ -1,4 +1,4 @@
-"""Bodies as JSON, so that nothing of them is lost."""
+"""Bodies of messages as JSON, without loss."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import msgpack
 
 
 def plain(value: Any) -> Any:
-    """Return a body as JSON can hold it, so that nothing of it is lost.
+    """Return a body in a form that JSON can hold without loss. Any thread.
 
-    What JSON doesn't have becomes an object with one key that begins with `$`: `$bytes`
+    What JSON lacks becomes an object with one key that begins with `$`: `$bytes`
     (base64), `$float` (NaN, Infinity, -Infinity), `$timestamp` (nanoseconds since 1970),
     `$ext` (type and base64), `$map` (pairs, for keys that aren't text or begin with `$`).
     """
@@ -38,5 +38,5 @@ def plain(value: Any) -> Any:
 
 
 def json_line(fields: Mapping[str, Any]) -> str:
-    """Return an object as one line of JSON in ASCII, which no character can break out of."""
+    """Return an object as one line of JSON in ASCII, which no character can break out of. Any thread."""
     return json.dumps({key: plain(value) for key, value in fields.items()}, allow_nan=False)

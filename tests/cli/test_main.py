@@ -99,4 +99,4 @@ def test_a_host_that_isnt_known_is_told_before_anything_is_waited_for(monkeypatc
     monkeypatch.setattr(connection, "Client", None)
     told = CliRunner().invoke(program, ["rooms", "--connect", "tcp://nowhere.example:5555"])
     assert told.exit_code == 1
-    assert re.fullmatch(r"zchat: the host 'nowhere.example' can't be found \(Name or .*\); .*--connect\n", told.stderr)
+    assert re.fullmatch(r"zchat: the host 'nowhere.example' was not found \(Name or .*\); .*--connect\n", told.stderr)

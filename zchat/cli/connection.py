@@ -1,33 +1,41 @@
-"""How a command connects: it tells soon what can't work."""
+"""How a command connects: what can't work is reported soon."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
 from threading import Thread
 
 from zchat import Client
-from zchat.errors import AddressError
-from zchat.events import Event
+from zchat.errors import AddressError, ConnectionLost, ZchatError
 
 TIMEOUT = 2.0
-"""Seconds for a broker to answer: one that is just starting is found, and whoever typed a wrong port soon knows."""
+"""Seconds for a broker to answer: one that is just starting is found, and a wrong port is soon reported."""
 
 
-def connect(url: str, user: str | None, on_event: Callable[[Event], object] | None = None) -> Client:
-    """Return a client; `user` None is the login name. One that shows events is in direct rooms as well.
+def connect(url: str, user: str | None, *, invitations: bool = False) -> Client:
+    """Return a client.
+
+    Args:
+        url: the broker's address.
+        user: the user's name; None for the login name.
+        invitations: True to join direct rooms by itself in which somebody writes to the user.
 
     Raises:
-        AddressError: the address names a host that isn't known.
+        AddressError: the address names an unknown host.
         ZchatError: as `Client`.
     """
     if url.startswith("tcp:"):
         _check_host(url.removeprefix("tcp://").rpartition(":")[0].strip("[]"))
-    return Client(url, user=user, timeout=TIMEOUT, on_event=on_event, invitations=on_event is not None)
+    return Client(url, user=user, timeout=TIMEOUT, invitations=invitations)
+
+
+def is_lost(error: ZchatError) -> bool:
+    """Return True if an error means that the client has ended, whatever else it means."""
+    return isinstance(error, ConnectionLost) or isinstance(error.__cause__, ConnectionLost)
 
 
 def _check_host(host: str) -> None:
-    """Raise AddressError if the host isn't known; a resolver that takes too long is left behind in its thread."""
+    """Raise AddressError if the host is unknown; a resolver that takes too long is abandoned in its thread."""
     failures: list[Exception] = []
 
     def resolve() -> None:
@@ -41,4 +49,4 @@ def _check_host(host: str) -> None:
     resolving.join(TIMEOUT)
     if failures:
         reason = getattr(failures[0], "strerror", None) or failures[0]
-        raise AddressError(f"the host {host!a} can't be found ({reason}); name another with --connect") from failures[0]
+        raise AddressError(f"the host {host!a} was not found ({reason}); name another with --connect") from failures[0]

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import click
 
-from zchat.cli.text.safe import harmless
+from zchat.cli.text.safe import safe
 from zchat.errors import AddressError, NoSuchRoom, UsageError, ZchatError
 
 FAILED = 1
@@ -56,7 +56,7 @@ def interruptible() -> Iterator[None]:
 def tell(text: str) -> None:
     """Write one line to standard error, if it is still there."""
     with suppress(OSError):
-        click.echo(harmless(f"zchat: {' '.join(text.splitlines())}"), err=True)
+        click.echo(safe(f"zchat: {' '.join(text.splitlines())}"), err=True)
 
 
 @contextmanager

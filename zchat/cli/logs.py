@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from zchat.broker.loop import FIELDS
-from zchat.cli.text.safe import INDENT, harmless
+from zchat.cli.text.safe import INDENT, safe
 from zchat.json_form import json_line
 
 LEVELS = ("debug", "info", "warning", "error")
@@ -32,11 +32,11 @@ class TextFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging's name)
         """Return an event as one line."""
-        return harmless(super().formatMessage(record))
+        return safe(super().formatMessage(record))
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 (logging's name)
         """Return a traceback in lines of its own."""
-        return "\n".join(INDENT + harmless(line) for line in super().formatException(ei).split("\n"))
+        return "\n".join(INDENT + safe(line) for line in super().formatException(ei).split("\n"))
 
 
 class JsonFormatter(logging.Formatter):

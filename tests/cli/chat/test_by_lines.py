@@ -8,11 +8,12 @@ from typing import NoReturn, cast
 import pytest
 
 import zchat as library
+from tests.cli.chat.driver import Chat
 from tests.cli.driver import bodies, masked, say
 from tests.mortal import Mortal, refusing
 from tests.running import DEADLINE, Start, Zchat, eventually
 from zchat.broker import Broker
-from zchat.cli.chat.conversation import Chat
+from zchat.cli.connection import is_lost
 
 # -- client, in a pipe -------------------------------------------------------------------------------
 
@@ -32,7 +33,7 @@ def test_the_client_sends_what_it_reads_and_shows_what_is_stored(zchat: Zchat, b
 
 def test_the_client_shows_what_others_say_at_once(start: Start, broker: Broker) -> None:
     running = start("client", "--quiet", "General", "Sports")
-    running.until("* you are in Sports as well\n")
+    running.until("* you are also in Sports\n")
     say(broker, "General", "hi alice", "a\n[12:00:00] alice: fake\x9b2J")
     running.until("fake<U+009B>2J\n")
     say(broker, "Sports", "goal", user="carol")
@@ -66,7 +67,7 @@ def test_messages_shows_what_was_missed_and_again_what_was_before_it(start: Star
         *("meanwhile", "and this"),
         *map(str, range(3, 12)), "before",
         *map(str, range(3)),
-        "* that is the beginning of General",
+        "* this is the beginning of General",
         "and this",
         *map(str, range(4, 12)), "before", "meanwhile",
     ]  # fmt: skip
@@ -89,41 +90,44 @@ def test_messages_shows_the_end_of_the_room_after_something_else_was_typed(start
 
 
 def test_messages_of_a_long_absence_are_the_newest_thousand_of_it(broker: Broker) -> None:
-    with library.Client(broker.url, user="bob") as bob:
-        alice = Chat((shown := list[str]()).append)
-        with library.Client(broker.url, user="alice", on_event=lambda event: None) as client:
-            alice.begin(client, ["General"])
-            alice.enter("/join Sports")
-            last = bob.join("General").send_many(map(str, range(1500)))
-            general = client.join("General")
-            eventually(lambda: general.position.seq == last, "all of it has come")
-            alice.enter("/join General")
-            bob.join("General").send("live")
-            shown.clear()
-            alice.enter("/messages")
-    assert shown[0] == "* the last 1000; zchat tail shows more"
-    lines = shown[1].splitlines()
+    with (
+        library.Client(broker.url, user="bob") as bob,
+        library.Client(broker.url, user="alice", on_event=lambda event: None) as client,
+    ):
+        alice = Chat(client, ["General"])
+        alice.do("/join Sports")
+        last = bob.join("General").send_many(map(str, range(1500)))
+        general = client.join("General")
+        eventually(lambda: general.position.seq == last, "all of it has come")
+        alice.do("/join General")
+        bob.join("General").send("live")
+        alice.shown.clear()
+        alice.do("/messages")
+    assert alice.shown[0] == "* the last 1,000 messages; zchat tail shows more"
+    lines = alice.shown[1].splitlines()
     assert (len(lines), lines[0].split()[-1], lines[-1].split()[-1]) == (1000, "500", "1499")
 
 
 def test_one_message_is_counted_as_one(zchat: Zchat, broker: Broker) -> None:
     say(broker, "Sports", "only")
-    assert re.search(r"Sports +0 in it +1 message$", zchat("client", stdin="/list").stdout, re.MULTILINE)
+    assert re.search(r"Sports +0 members +1 message$", zchat("client", stdin="/list").stdout, re.MULTILINE)
 
 
 def test_a_line_that_is_lost_with_the_broker_is_told_once_with_the_reason() -> None:
     class Lost:
-        """Be a room whose broker goes while it takes a message."""
+        """A room whose broker goes while it takes a message."""
+
+        name = "General"
 
         def send(self, text: str) -> NoReturn:
             raise library.OutcomeUnknown("1 message was on its way: it is gone") from library.ConnectionLost("gone")
 
-    shown: list[str] = []
-    chat = Chat(shown.append)
-    chat._current = cast(library.Room, Lost())
-    with pytest.raises(library.OutcomeUnknown):
-        chat.enter("hello")
-    assert shown == []
+    chat = Chat()
+    chat.rooms.go_to(cast(library.Room, Lost()))
+    with pytest.raises(library.OutcomeUnknown) as caught:
+        chat.do("hello")
+    assert is_lost(caught.value), "it ends the chat, which then reports it"
+    assert chat.shown == []
 
 
 def test_a_client_that_is_refused_for_good_ends(start: Start) -> None:
@@ -141,6 +145,6 @@ def test_a_client_that_is_refused_for_good_ends(start: Start) -> None:
 
 
 def test_a_gap_is_told_in_the_chat() -> None:
-    shown: list[str] = []
-    Chat(shown.append).on_event(library.Gap("General", 2, 7, "trimmed"))
-    assert shown == ["! General: messages 3 to 7 are no longer kept"]
+    chat = Chat()
+    chat.conversation.take(library.Gap("General", 2, 7, "trimmed"))
+    assert chat.shown == ["! General: messages 3 to 7 are no longer kept"]

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from threading import Event
 from typing import cast
 
 import pytest
 
-from tests.running import DEADLINE, eventually
+from tests.cli.driver import masked
+from tests.running import DEADLINE
 from zchat import Room, UsageError
 from zchat.cli.chat import outbox
-from zchat.cli.chat.conversation import Chat
-from zchat.cli.chat.outbox import Draft, Outbox
+from zchat.cli.chat.outbox import Outbox
+from zchat.cli.chat.rooms import Rooms
+from zchat.cli.chat.transcript import Transcript
 from zchat.errors import ConnectionLost, DeadlineExceeded, OutcomeUnknown, ZchatError
 from zchat.messages import Message
 
 
 class Slow:
-    """Be a room that stores a message when told to, or fails with the errors that are given, by text."""
+    """A room that stores a message when the test says so, or fails with the errors that are given, by text."""
 
     name = "General"
 
@@ -29,14 +32,18 @@ class Slow:
         assert self.go.wait(DEADLINE)
         if text in self._failures:
             raise self._failures[text]
-        return Message("General", 1, 0, "alice", text)
+        return Message("General", 1, time.time_ns() // 1000, "alice", text)
+
+
+def made() -> tuple[list[str], Outbox]:
+    """Return the texts that are shown, and an outbox that shows them."""
+    shown: list[str] = []
+    return shown, Outbox(Transcript(shown.append, Rooms()), lambda: None)
 
 
 def test_what_waits_is_seen_until_it_is_stored_in_order() -> None:
     room = Slow(two=DeadlineExceeded("no answer"))
-    stored: list[str] = []
-    failed: list[tuple[str, str]] = []
-    box = Outbox(lambda message: stored.append(message.body), lambda draft, why: failed.append((draft.text, str(why))))
+    shown, box = made()
     for text in ("one", "two", "three"):
         box.put(cast(Room, room), text)
     assert [draft.text for draft in box.waiting] == ["one", "two", "three"]
@@ -44,7 +51,12 @@ def test_what_waits_is_seen_until_it_is_stored_in_order() -> None:
     assert len(box.waiting) == 3
     room.go.set()
     box.drain(DEADLINE)
-    assert (stored, failed, box.waiting) == (["one", "three"], [("two", "no answer")], [])
+    assert [masked(text) for text in shown] == [
+        "[12:00:00] #General alice: one",
+        "! not stored: two (no answer)",
+        "[12:00:00] #General alice: three",
+    ]
+    assert (box.unsent, box.waiting) == (1, [])
     box.end(DEADLINE)
     assert not box._thread.is_alive()
 
@@ -52,10 +64,10 @@ def test_what_waits_is_seen_until_it_is_stored_in_order() -> None:
 def test_no_more_than_a_bound_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outbox, "KEPT_SECONDS", 0.01)
     room = Slow()
-    box = Outbox(lambda message: None, lambda draft, why: None)
+    _, box = made()
     for number in range(outbox.WAITING):
         box.put(cast(Room, room), str(number))
-    with pytest.raises(DeadlineExceeded, match="wait to be stored already"):
+    with pytest.raises(DeadlineExceeded, match="are already waiting to be stored"):
         box.put(cast(Room, room), "one too many")
     room.go.set()
     box.put(cast(Room, room), "there is a place again")
@@ -65,26 +77,49 @@ def test_no_more_than_a_bound_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_still_waits_at_the_end_is_told() -> None:
     room = Slow(never=UsageError("the client is closed"))
-    failed: list[Draft] = []
-    box = Outbox(lambda message: None, lambda draft, why: failed.append(draft))
+    shown, box = made()
     box.put(cast(Room, room), "never")
     room.go.set()
     box.end(DEADLINE)
-    assert [draft.text for draft in failed] == ["never"]
+    assert shown == ["! not stored: never (the client is closed)"]
 
 
-def test_the_chat_tells_what_is_not_stored_and_why() -> None:
-    shown: list[str] = []
-    chat = Chat(shown.append, waits=False)
+def test_what_is_not_stored_is_told_with_the_reason_and_counted() -> None:
     room = Slow(lost=OutcomeUnknown("on its way when the connection ended"), gone=ConnectionLost("the broker is gone"))
     room.go.set()
-    chat._current = cast(Room, room)
-    chat.do("lost")
-    chat.do("gone")
-    eventually(lambda: len(shown) == 2, "both are told")
+    shown, box = made()
+    box.put(cast(Room, room), "lost")
+    box.put(cast(Room, room), "gone")
+    box.drain(DEADLINE)
     assert shown == [
-        "! perhaps not stored: lost (on its way when the connection ended)",
+        "! may not be stored: lost (on its way when the connection ended)",
         "! not stored: gone (the broker is gone)",
     ]
-    assert chat.outbox is not None
-    chat.outbox.end(DEADLINE)
+    assert box.unsent == 2
+    box.end(DEADLINE)
+
+
+def test_of_many_texts_that_are_not_sent_the_first_are_quoted() -> None:
+    shown, box = made()
+    box.refuse(["one", "two", "x" * 100, "four", "five"], "you were not in that room")
+    assert shown == [
+        "! not sent: one (you were not in that room)",
+        "! not sent: two (you were not in that room)",
+        f"! not sent: {'x' * 59}… (you were not in that room)",
+        "! not sent: 2 more",
+    ]
+    assert box.unsent == 5
+    box.end(DEADLINE)
+
+
+def test_what_is_not_being_sent_yet_when_the_user_leaves_is_told_as_not_sent() -> None:
+    room = Slow(one=ConnectionLost("closed"))
+    shown, box = made()
+    for text in ("one", "two"):
+        box.put(cast(Room, room), text)
+    box.leave(["/join Sports"])
+    assert shown == ["! not sent: two (you left before)", "! not sent: /join Sports (you left before)"]
+    room.go.set()
+    box.end(DEADLINE)
+    assert shown[2:] == ["! not stored: one (you left before the broker answered)"]
+    assert box.unsent == 3

@@ -17,7 +17,7 @@ from zchat.events import Crowd, MemberJoined, MemberLeft, ReadMark, Typing
 
 
 class Alarm:
-    """Be a timer that goes off when the test says so."""
+    """A timer that goes off when the test says so."""
 
     def __init__(self, seconds: float, function: Callable[[], None]) -> None:
         assert seconds == GATHER_SECONDS
@@ -48,7 +48,7 @@ def alarms(monkeypatch: pytest.MonkeyPatch) -> list[Alarm]:
 
 
 def test_many_who_come_and_go_at_once_make_a_line_a_room(alarms: list[Alarm]) -> None:
-    company = Presence((told := list[str]()).append)
+    company = Presence((told := list[str]()).append, lambda: None)
     for user in ("bob", "carol", "dave", "erin", "frank"):
         company.take(MemberJoined("General", user))
     for user in ("grace", "heidi", "ivan"):
@@ -59,18 +59,18 @@ def test_many_who_come_and_go_at_once_make_a_line_a_room(alarms: list[Alarm]) ->
     assert (told, len(alarms)) == ([], 1)
     alarms[0].go_off()
     assert told == [
-        "bob, carol and 3 others came to General",
+        "bob, carol and 3 others joined General",
         "grace, heidi and ivan left General",
-        "bob came to Sports",
+        "bob joined Sports",
         "carol and dave left Sports",
     ]
     company.take(MemberJoined("General", "judy"))
     alarms[1].go_off()
-    assert told[4:] == ["judy came to General"]
+    assert told[4:] == ["judy joined General"]
 
 
 def test_who_only_looked_in_is_not_told_and_delays_nobody(alarms: list[Alarm]) -> None:
-    company = Presence((told := list[str]()).append)
+    company = Presence((told := list[str]()).append, lambda: None)
     company.take(MemberJoined("General", "Bob"))
     company.take(MemberLeft("General", "bob"))
     assert not alarms[0].running
@@ -82,7 +82,7 @@ def test_who_only_looked_in_is_not_told_and_delays_nobody(alarms: list[Alarm]) -
 
 
 def test_nothing_is_told_of_direct_rooms_or_rooms_that_were_left_or_after_the_end(alarms: list[Alarm]) -> None:
-    company = Presence((told := list[str]()).append)
+    company = Presence((told := list[str]()).append, lambda: None)
     company.take(MemberJoined("@bob", "bob"))
     company.take(ReadMark("General", "bob", 7))
     assert not alarms
@@ -100,16 +100,15 @@ def test_nothing_is_told_of_direct_rooms_or_rooms_that_were_left_or_after_the_en
 
 
 def test_quiet_means_that_nothing_is_told(alarms: list[Alarm]) -> None:
-    company = Presence((told := list[str]()).append, quiet=True)
+    company = Presence((told := list[str]()).append, lambda: None, quiet=True)
     for event in (MemberJoined("General", "bob"), Typing("General", "bob", True), Crowd("General", 500, 3, 1)):
         company.take(event)
     assert (told, alarms, company.typing("General")) == ([], [], "")
 
 
 def test_who_types_is_said_in_few_words_until_they_stop() -> None:
-    company = Presence(lambda text: None)
     changes: list[str] = []
-    company.changed = lambda: changes.append(company.typing("general"))
+    company = Presence(lambda text: None, lambda: changes.append(company.typing("general")))
     for user in ("bob", "carol", "dave smith"):
         company.take(Typing("General", user, True))
     for user in ("dave smith", "carol", "BOB"):
@@ -124,7 +123,7 @@ def test_who_types_is_said_in_few_words_until_they_stop() -> None:
         "bob and carol are typing",
         "bob is typing",
         "",
-        "somebody is typing",
+        "someone is typing",
         "",
         f"{'宇' * 6} is typing",
     ]
@@ -133,16 +132,16 @@ def test_who_types_is_said_in_few_words_until_they_stop() -> None:
 
 
 def test_a_name_that_would_steer_the_terminal_is_harmless_where_it_types() -> None:
-    company = Presence(lambda text: None)
+    company = Presence(lambda text: None, lambda: None)
     company.take(Typing("General", "b\x1b[2J", True))
     assert company.typing("General") == "b␛[2J is typing"
 
 
 def test_a_crowd_is_told_once_and_how_many_type() -> None:
-    company = Presence((told := list[str]()).append)
+    company = Presence((told := list[str]()).append, lambda: None)
     company.take(Crowd("General", 250, 0, 1))
     company.take(Crowd("General", 251, 4, 1))
-    assert told == ["General is a crowd of 250: who comes and goes isn't told, /members lists them"]
+    assert told == ["General has 250 members: who comes and goes is not shown; /members lists them"]
     assert company.typing("General") == "4 people are typing"
     company.take(Typing("General", "bob", True))
     assert company.typing("General") == "bob is typing"
@@ -156,7 +155,7 @@ def test_comings_and_goings_are_lines_in_a_pipe_and_typing_is_not(start: Start, 
     chat.until("* you are in General\n")
     with Client(broker.url, user="bob smith") as bob:
         room = bob.join("General")
-        chat.until("* bob smith came to General\n")
+        chat.until("* bob smith joined General\n")
         room.typing()
         eventually(lambda: any(member.typing for member in room.members()), "the broker knows that bob types")
         chat.write("/members\n")
@@ -166,7 +165,7 @@ def test_comings_and_goings_are_lines_in_a_pipe_and_typing_is_not(start: Start, 
     chat.until("* bob smith left General\n")
     assert chat.end() == 0
     lines = masked(chat.text).splitlines()[2:]
-    assert lines[:2] == ["* bob smith came to General", "* 2 people are in General, 1 typing"]
+    assert lines[:2] == ["* bob smith joined General", "* General has 2 members, 1 typing"]
     assert [line.split("since")[0] for line in lines[2:4]] == ["  alice      ", "  bob smith  "]
     assert lines[3].endswith("  typing")
     assert lines[4:] == ["[12:00:00] bob smith: hello", "* bob smith left General"]
@@ -178,7 +177,7 @@ def test_a_quiet_chat_shows_what_is_said_alone(start: Start, broker: Broker) -> 
         chat.until("* you are in General\n")
     with Client(broker.url, user="bob") as bob:
         bob.join("General")
-        other.until("bob came to General\n")
+        other.until("bob joined General\n")
         bob.join("General").send("hello")
         quiet.until("bob: hello\n")
     other.until("bob left General\n")

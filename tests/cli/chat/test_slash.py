@@ -35,24 +35,24 @@ def test_every_slash_command_works(zchat: Zchat, broker: Broker) -> None:
     typed = ["/list", "/join sports", "/messages", "/messages", "/messages 1", "mine", "/join General", "/leave"]
     typed += ["/leave", "/leave", "lost", "/messages", "/list", "/help", "/quit", "never"]
     done = zchat("client", stdin="\n".join(typed))
-    assert (done.returncode, done.stderr) == (1, "zchat: 3 lines of the input could not be done, as told above\n")
+    assert (done.returncode, done.stderr) == (1, "zchat: 3 lines of the input failed, as reported above\n")
     lines = masked(done.stdout).splitlines()
     rooms = lines[2:7]
-    assert "  > General     1 in it  0 messages" in rooms
-    assert "    Sports      0 in it  2 messages" in rooms
+    assert "  > General     1 member   0 messages" in rooms
+    assert "    Sports      0 members  2 messages" in rooms
     assert lines[7:19] == [
         "* you are in Sports",
         "[12:00:00] bob: old one",
         "[12:00:00] bob: old two",
-        "* that is the beginning of Sports",
+        "* this is the beginning of Sports",
         "[12:00:00] bob: old two",
         "[12:00:00] alice: mine",
         "* you are in General",
-        "* you left General and are in Sports",
+        "* you left General and are now in Sports",
         "* you left Sports",
-        "! you are in no room; /join ROOM brings you into one",
-        "! you are in no room; /join ROOM brings you into one",
-        "! you are in no room; /join ROOM brings you into one",
+        "! you are not in a room: go to one with /join ROOM",
+        "! you are not in a room: go to one with /join ROOM",
+        "! you are not in a room: go to one with /join ROOM",
     ]
     assert all(any(line.startswith(f"* {word} ") for line in lines[24:]) for word in COMMANDS)
     assert bodies(broker, "General") == []
@@ -63,9 +63,9 @@ def test_wrong_commands_are_told_and_never_sent(zchat: Zchat, broker: Broker) ->
     typed += ["/nonsense text", "/messages x", "/leave now", "/ x", "x" * (2 << 20), "still here"]
     done = zchat("client", stdin="\n".join(typed))
     assert done.returncode == 1
-    assert done.stderr == f"zchat: {len(typed) - 1} lines of the input could not be done, as told above\n"
+    assert done.stderr == f"zchat: {len(typed) - 1} lines of the input failed, as reported above\n"
     lines = done.stdout.splitlines()[2:]
-    assert lines[3] == "! there is no /nonsense; /help lists the commands, //nonsense text says it"
+    assert lines[3] == "! unknown command /nonsense: see /help, or type //nonsense text to send it"
     assert all(line.startswith("! ") for line in lines[:-1])
     assert len(lines) == len(typed)
     assert bodies(broker, "General") == ["still here"]
@@ -75,5 +75,5 @@ def test_wrong_commands_are_told_and_never_sent(zchat: Zchat, broker: Broker) ->
 def test_nothing_is_said_in_another_room_than_the_one_meant(zchat: Zchat, broker: Broker, join: str) -> None:
     done = zchat("client", stdin=f"before\n{join}\nfor the other room")
     assert done.returncode == 1
-    assert re.fullmatch(rf"zchat: {join}: .*; the lines behind it are not sent\n", done.stderr)
+    assert re.fullmatch(rf"zchat: {join}: .*; the lines after it are not sent\n", done.stderr)
     assert bodies(broker, "General") == ["before"]

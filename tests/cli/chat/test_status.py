@@ -22,7 +22,7 @@ BUSY = Status(True, "General", 12, "bob is typing", (("Sports", 2), ("@carol", 1
         (BUSY, 26, "12 here | typing | 3 new"),
         (BUSY, 10, "12 here |…"),
         (BUSY._replace(connected=False, here=0, typing=""), 80,
-         "offline, trying again | General | new: Sports 2, @carol 1"),
+         "offline, reconnecting | General | new: Sports 2, @carol 1"),
         (BUSY._replace(connected=False, here=0, typing=""), 30, "offline | General | 3 new"),
         (Status(True, None, 0, "", ()), 80, "online | no room"),
         (BUSY._replace(room="r" * 30), 60, "rrrrrrrrrrrrrrrrrrr… | 12 here | bob is typing | 3 new"),

@@ -54,7 +54,7 @@ def test_two_people_chat_at_80_and_40_columns(tmux: Tmux, broker: Broker) -> Non
     alice.type("/list", "Enter")
     alice.until("Technology", "Sports>")
     alice.type("/nonsense", "Enter")
-    alice.until("there is no /nonsense", "Sports>")
+    alice.until("unknown command /nonsense", "Sports>")
     alice.type("//slash", "Enter")
     alice.until("alice: /slash\n", "Sports>")
     bob.type("/messages 2", "Enter")
@@ -73,10 +73,10 @@ def test_two_people_chat_at_80_and_40_columns(tmux: Tmux, broker: Broker) -> Non
 
 def test_the_status_line_says_who_is_here_who_types_and_what_is_new_elsewhere(tmux: Tmux, broker: Broker) -> None:
     alice = Terminal(tmux, "alice", 80, "General", "Sports")
-    alice.until("you are in Sports as well\n", "General>", status="online | General | 1 here")
+    alice.until("you are also in Sports\n", "General>", status="online | General | 1 here")
     bob = Terminal(tmux, "bob", 40)
     bob.until("you are in General\n", "General>", status="online | General | 2 here")
-    alice.until("* bob came to General\n", "General>", status="online | General | 2 here")
+    alice.until("* bob joined General\n", "General>", status="online | General | 2 here")
 
     alice.type("/members is a command")
     alice.until("General> /members is a command")
@@ -104,7 +104,7 @@ def test_the_status_line_says_who_is_here_who_types_and_what_is_new_elsewhere(tm
 
 
 def once(terminal: Terminal) -> bool:
-    texts = ("online", "General> a", "you are in General", "! there is no /nonsense")
+    texts = ("online", "General> a", "you are in General", "! unknown command /nonsense")
     shown = terminal.screen()
     return all(shown.count(text) == 1 for text in texts)
 
@@ -113,7 +113,7 @@ def test_the_foot_of_the_screen_survives_another_size(tmux: Tmux, broker: Broker
     alice = Terminal(tmux, "alice", 80)
     alice.until("you are in General\n", "General>", status="online | General | 1 here")
     alice.type("/nonsense that is longer than forty columns are wide", "Enter")
-    alice.until("says it\n", "General>")
+    alice.until("to send it\n", "General>")
     alice.type("a text that is longer than forty columns are wide")
     alice.until("are wide", status="online")
     for columns, rows, typed in (
@@ -156,7 +156,7 @@ def test_a_paste_of_many_lines_is_asked_about(tmux: Tmux, broker: Broker) -> Non
         alice.keys("Enter")
         alice.until("alice: one line\n", "General>")
         alice.paste("first\n\n/second\n")
-        alice.until("General>", status="2 lines pasted. Enter: one message, l: each by itself, Esc: none")
+        alice.until("General>", status="2 lines pasted. Enter: one message, l: one per line, Esc: discard")
         alice.keys("x")  # no answer
         alice.keys("Enter")
         alice.until("General> first\n\n    /second", status="online")
@@ -188,7 +188,7 @@ def test_messages_pages_back_by_what_fits_the_screen(tmux: Tmux, broker: Broker)
         alice.type("/messages", "Enter")
         alice.until(f"bob: line {first:02}\n", f"bob: line {last:02}\nGeneral>")
     alice.type("/messages", "Enter")
-    alice.until("* that is the beginning of General\n", "General>")
+    alice.until("* this is the beginning of General\n", "General>")
 
 
 def test_direct_messages_and_the_lists_at_80_and_40_columns(tmux: Tmux, broker: Broker) -> None:
@@ -196,7 +196,7 @@ def test_direct_messages_and_the_lists_at_80_and_40_columns(tmux: Tmux, broker: 
     alice.until("you are in General\n", "General>")
     bob = Terminal(tmux, "bob", 40)
     bob.until("you are in General\n", "General>")
-    alice.until("* bob came to General\n", "General>", status="2 here")
+    alice.until("* bob joined General\n", "General>", status="2 here")
     bob.keys("C-l")
     alice.keys("C-l")
     alice.type("/msg b")
@@ -205,7 +205,7 @@ def test_direct_messages_and_the_lists_at_80_and_40_columns(tmux: Tmux, broker: 
     alice.type("psst", "Enter")
     alice.until("#@bob alice: psst\n", "General>")
     bob.until(
-        "* alice writes to you; /msg alice TEXT\n    answers\n", "#@alice alice: psst\n", "General>", status="new"
+        "* alice wrote to you; reply with /msg\n    alice TEXT\n", "#@alice alice: psst\n", "General>", status="new"
     )
     bob.type("/msg alice", "Enter")
     bob.until("* you are in @alice\n", "@alice>")
@@ -270,17 +270,17 @@ def test_what_is_said_without_a_broker_waits_in_sight_until_it_is_stored(tmux: T
         alice.until("General> half a li")
         mortal.kill()
         alice.until(
-            "! disconnected: ", "trying again\n", "General> half a li", status="offline, trying again | General"
+            "! disconnected: ", "reconnecting\n", "General> half a li", status="offline, reconnecting | General"
         )
         alice.type("ne", "Enter")
         alice.until("\n… #General: half a line\nGeneral>", status="offline")
         for text in ("two", "three", "four"):
             alice.type(text, "Enter")
-        alice.until("… #General: three\n… and 1 more wait\nGeneral>", status="offline")
+        alice.until("… #General: three\n… and 1 more waiting\nGeneral>", status="offline")
         alice.type("I type on")
         mortal.start()
         said = "".join(f"[12:00:00] alice: {text}\n" for text in ("half a line", "two", "three", "four"))
-        alice.until("* connected again\n", said, "General> I type on", status="online | General | 1 here")
+        alice.until("* reconnected\n", said, "General> I type on", status="online | General | 1 here")
         assert "…" not in alice.screen()
         alice.keys("C-u")
         alice.type("/quit", "Enter")
@@ -299,11 +299,11 @@ def test_what_is_said_last_is_stored_before_one_leaves_and_else_told(tmux: Tmux,
         carol = Terminal(tmux, "carol", 80, "--connect", mortal.url)
         carol.until("you are in General\n", "General>")
         mortal.kill()
-        carol.until("trying again\n", "General>", status="offline")
+        carol.until("reconnecting\n", "General>", status="offline")
         carol.type("too late", "Enter")
         carol.until("… #General: too late\nGeneral>")
         carol.keys("C-d")
-        carol.until("* 1 message not stored yet: waiting 5 s", "zchat: 1 message of yours", "exit code 1")
+        carol.until("* 1 message is not stored yet: waiting 5 s", "zchat: 1 message could not be stored", "exit code 1")
         assert "! not stored: too late (you left before the broker answered)" in carol.screen()
 
 
@@ -325,14 +325,14 @@ def test_what_was_typed_for_a_room_one_could_not_reach_is_not_said_elsewhere(tmu
         alice = Terminal(tmux, "alice", 80, "--connect", mortal.url)
         alice.until("you are in General\n", "General>")
         mortal.kill()
-        alice.until("trying again\n", "General>", status="offline")
+        alice.until("reconnecting\n", "General>", status="offline")
         alice.type("/msg carol", "Enter")
         alice.type("a secret", "Enter")
         alice.until("… /msg carol\n… a secret\nGeneral>", status="offline")
-        told = "! not said: a secret (it was typed for where you could not go)\n"
+        told = "! not sent: a secret (you were not in that room)\n"
         alice.until("! joining @carol: the broker did not answer within 5 s\n", told, "General>")
         mortal.start()
-        alice.until("* connected again\n", "General>", status="online")
+        alice.until("* reconnected\n", "General>", status="online")
         alice.type("/list", "Enter", "C-c")
         alice.until("exit code 130")
         with zchat.Client(mortal.url, user="bob") as bob:

@@ -183,13 +183,13 @@ def test_commands_tell_of_a_lost_broker_and_go_on_when_it_is_back(start: Start, 
         mortal.kill()
         chat.until("! disconnected: ")
         mortal.start()
-        chat.until("* connected again")
-        chat.write("behind\n")
-        tail.until("alice: behind")
+        chat.until("* reconnected")
+        chat.write("after it\n")
+        tail.until("alice: after it")
         assert chat.end() == 0
         tail.process.send_signal(signal.SIGINT)
         assert tail.end() == 130
-    assert re.search(r"zchat: disconnected: .*; trying again\nzchat: connected again\n", tail.errors)
+    assert re.search(r"zchat: disconnected: .*; reconnecting\nzchat: reconnected\n", tail.errors)
 
 
 def test_send_waits_for_a_broker_that_is_started_again(start: Start, tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ def test_a_killed_broker_is_waited_for_and_the_position_holds(
         running.until('"seq": 2,')
         running.process.send_signal(signal.SIGINT)
         assert running.end() == 130
-        assert "connected again" in running.errors
+        assert "reconnected" in running.errors
         assert seqs(zchat(*tail, ZCHAT_URL=mortal.url)) == []
         say(mortal.url, "third")
         assert seqs(zchat(*tail, ZCHAT_URL=mortal.url)) == [3]
@@ -154,13 +154,13 @@ def test_another_log_is_told_as_a_gap_and_it_goes_on(zchat: Zchat, file: Path) -
     with Mortal("memory:") as mortal:
         say(mortal.url, *map(str, range(5)))
         assert seqs(zchat(*tail, ZCHAT_URL=mortal.url)) == [1, 2, 3, 4, 5]
-        for before in (2, 9):  # a log that ends before the position, and one that ends behind it
+        for before in (2, 9):  # a log that ends before the position, and one that ends after it
             mortal.kill()
             mortal.start()
             say(mortal.url, *map(str, range(before)))
             done = zchat(*tail, ZCHAT_URL=mortal.url)
             assert seqs(done) == []
-            told = f"zchat: General: its log is another one than before; it goes on behind message {before}\n"
+            told = f"zchat: General: the room's log was replaced; reading continues after message {before}\n"
             assert done.stderr == told
             say(mortal.url, "new")
             done = zchat(*tail, ZCHAT_URL=mortal.url)

@@ -1,13 +1,13 @@
-"""Names have steady colours, one's own is marked, and a painted line breaks where a plain one does."""
+"""Names have steady colours, one's own is marked, and a styled line breaks where a plain one does."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zchat.cli.text.colours import COLOURS, LOUD, Painted, fragments, joined, mentions, name_style
+from zchat.cli.text.colours import COLOURS, LOUD, StyledText, fragments, joined, mentions, name_style
 from zchat.cli.text.columns import cells
-from zchat.cli.text.safe import INDENT, harmless
+from zchat.cli.text.safe import INDENT, safe
 
 
 def light(colour: str) -> float:
@@ -39,13 +39,13 @@ def test_a_name_is_said_where_it_is_a_word_in_whatever_case() -> None:
 
 
 def test_texts_that_are_joined_keep_their_styles_where_they_are() -> None:
-    text = joined([Painted("one two", [(4, 7, "bold")]), Painted("three", [(0, 5, LOUD)])])
+    text = joined([StyledText("one two", [(4, 7, "bold")]), StyledText("three", [(0, 5, LOUD)])])
     assert [text[start:end] for start, end, _ in text.spans] == ["two", "three"]
     assert fragments(text, 80) == [("", "one "), ("bold", "two"), ("", "\n"), (LOUD, "three")]
 
 
 def test_a_style_goes_on_behind_a_break() -> None:
-    text = Painted("[12:00:00] bob smith: hello", [(11, 20, "bold")])
+    text = StyledText("[12:00:00] bob smith: hello", [(11, 20, "bold")])
     assert fragments(text, 16) == [
         ("", "[12:00:00] "), ("bold", "bob"), ("", f"\n{INDENT}"), ("bold", "smith"), ("", ": hello"),
     ]  # fmt: skip
@@ -56,14 +56,14 @@ def test_a_style_goes_on_behind_a_break() -> None:
     st.integers(9, 30),
     st.lists(st.integers(0, 40), max_size=6).map(sorted),
 )
-def test_a_painted_text_breaks_where_a_plain_one_does(text: str, width: int, places: list[int]) -> None:
+def test_a_styled_text_breaks_where_a_plain_one_does(text: str, width: int, places: list[int]) -> None:
     spans = [(start, end, "bold") for start, end in zip(places[::2], places[1::2], strict=False) if start < end]
-    assert wrapped(Painted(text, spans), width) == wrapped(text, width)
+    assert wrapped(StyledText(text, spans), width) == wrapped(text, width)
 
 
 @given(st.text(), st.integers(9, 100))
 def test_what_is_wrapped_is_indented_and_loses_nothing_but_blanks(text: str, width: int) -> None:
-    line = harmless(text)
+    line = safe(text)
     first, *others = wrapped(line, width).split("\n")
     assert all(each.startswith(INDENT) for each in others)
     assert all(cells(each) <= width for each in (first, *others))

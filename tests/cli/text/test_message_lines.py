@@ -12,9 +12,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from zchat.cli.text.columns import table
-from zchat.cli.text.message_lines import Display
+from zchat.cli.text.message_lines import MessageLines
 from zchat.cli.text.phrases import gap_text, local_time
-from zchat.cli.text.safe import INDENT, harmless, harmless_lines
+from zchat.cli.text.safe import INDENT, safe, safe_lines
 from zchat.events import Gap
 from zchat.json_form import json_line, plain
 from zchat.messages import Message
@@ -43,7 +43,7 @@ def steers(character: str) -> bool:
 
 
 def shown(body: object, user: str = "alice", room: str = "General", current: str | None = None) -> str:
-    return Display(TODAY).message(Message(room, 1, NOON, user, body), current)
+    return MessageLines(TODAY).message(Message(room, 1, NOON, user, body), current)
 
 
 @given(values, nasty_names, nasty_names)
@@ -58,27 +58,27 @@ def test_no_message_can_steer_the_terminal_or_pass_for_another(body: object, use
 
 
 def test_controls_are_shown_as_marks() -> None:
-    assert harmless("\x07\x08\x1b[2J\x7f") == "␇␈␛[2J␡"
-    assert harmless("\x9b2J\u202e\u2028\ufeff") == "<U+009B>2J<U+202E><U+2028><U+FEFF>"
-    assert harmless("a\tb") == "a    b"
-    assert harmless("a\nb") == "a␊b"
-    assert harmless_lines("a\r\nb\nc\rd") == f"a\n{INDENT}b\n{INDENT}c␍d"
+    assert safe("\x07\x08\x1b[2J\x7f") == "␇␈␛[2J␡"
+    assert safe("\x9b2J\u202e\u2028\ufeff") == "<U+009B>2J<U+202E><U+2028><U+FEFF>"
+    assert safe("a\tb") == "a    b"
+    assert safe("a\nb") == "a␊b"
+    assert safe_lines("a\r\nb\nc\rd") == f"a\n{INDENT}b\n{INDENT}c␍d"
 
 
 @pytest.mark.parametrize(
     "text", ["می‌خواهم", "👩‍👩‍👧", "❤️", "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f", "naïve 日本 ☃"]
 )
 def test_text_that_people_write_stays_as_it_is(text: str) -> None:
-    assert harmless(text) == text
-    assert harmless(text + "\x07") == text + "␇"
+    assert safe(text) == text
+    assert safe(text + "\x07") == text + "␇"
 
 
 def test_tags_stay_in_a_flag_and_nowhere_else() -> None:
     flag = "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f"
-    assert harmless(f"{flag}\x07{flag}") == f"{flag}␇{flag}"
-    assert harmless("go\U000e0067\U000e007f") == "go<U+E0067><U+E007F>"
-    assert harmless_lines(f"a\n{flag}\U000e0061") == f"a\n{INDENT}{flag}<U+E0061>"
-    assert "\U000e0061" not in harmless("\U0001f3f4" + "\U000e0061" * 40 + "\U000e007f")
+    assert safe(f"{flag}\x07{flag}") == f"{flag}␇{flag}"
+    assert safe("go\U000e0067\U000e007f") == "go<U+E0067><U+E007F>"
+    assert safe_lines(f"a\n{flag}\U000e0061") == f"a\n{INDENT}{flag}<U+E0061>"
+    assert "\U000e0061" not in safe("\U0001f3f4" + "\U000e0061" * 40 + "\U000e007f")
 
 
 def test_a_name_cant_pass_for_another_and_his_words() -> None:
@@ -101,14 +101,14 @@ def test_the_room_is_named_unless_it_is_the_current_one() -> None:
 
 
 def test_a_line_says_the_date_when_it_changes() -> None:
-    display = Display(date(2026, 2, 28))
+    display = MessageLines(date(2026, 2, 28))
     first, second = (display.message(Message("General", seq, NOON, "alice", "hi")) for seq in (1, 2))
     assert first == "--- 2026-03-01 ---\n[12:00:00] alice: hi"
     assert second == "[12:00:00] alice: hi"
 
 
 def test_a_time_that_no_calendar_has_is_no_error() -> None:
-    assert Display(TODAY).message(Message("General", 1, (1 << 63) - 1, "alice", "hi")) == "[--:--:--] alice: hi"
+    assert MessageLines(TODAY).message(Message("General", 1, (1 << 63) - 1, "alice", "hi")) == "[--:--:--] alice: hi"
 
 
 def test_a_body_that_is_no_text_is_shown_as_json() -> None:
@@ -140,9 +140,9 @@ def test_what_json_lacks_has_one_stable_form() -> None:
 
 def test_gaps_say_what_happened() -> None:
     assert gap_text(Gap("General", 2, 7, "trimmed")) == "General: messages 3 to 7 are no longer kept"
-    assert "another one" in gap_text(Gap("General", 9, 2, "reset"))
-    assert "lost its end" in gap_text(Gap("General", 9, 2, "tail_lost"))
-    assert gap_text(Gap("General", 2, 7, "odd\x9b")).endswith("can't be had (odd<U+009B>)")
+    assert "log was replaced; reading continues after message 2" in gap_text(Gap("General", 9, 2, "reset"))
+    assert "end of the room's log was lost; reading" in gap_text(Gap("General", 9, 2, "tail_lost"))
+    assert gap_text(Gap("General", 2, 7, "odd\x9b")).endswith("are not available (odd<U+009B>)")
 
 
 def test_columns_are_aligned_by_what_a_terminal_shows() -> None:

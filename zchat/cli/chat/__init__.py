@@ -1,1 +1,1 @@
-"""What `zchat client` is made of."""
+"""The chat of `zchat client`: on a terminal, or by lines."""

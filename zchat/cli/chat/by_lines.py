@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
-from contextlib import closing, suppress
+from contextlib import suppress
 from queue import Full, Queue
 from threading import Thread
 
-from zchat.cli.chat.conversation import Chat, Manners, ends
-from zchat.cli.chat.slash import goes_elsewhere
-from zchat.cli.connection import connect
+from zchat import Room
+from zchat.cli.chat.conversation import Conversation, Options
+from zchat.cli.chat.rooms import Rooms
+from zchat.cli.chat.slash import do
+from zchat.cli.chat.syntax import changes_room
+from zchat.cli.chat.transcript import Transcript
+from zchat.cli.connection import connect, is_lost
 from zchat.cli.stdin import stdin_lines
 from zchat.cli.text.phrases import counted
 from zchat.errors import ZchatError
@@ -17,21 +21,25 @@ from zchat.errors import ZchatError
 WAITING = 100
 """Lines read ahead of the one being sent: enough not to wait for the input, little to hold."""
 
+ENDING_SECONDS = 1.0
+"""Seconds that showing what has arrived may take at the end."""
 
-def run(url: str, user: str | None, rooms: tuple[str, ...], manners: Manners) -> None:
-    """Chat by standard input and output until the input ends or the broker refuses it for good.
+
+def run(url: str, user: str | None, names: tuple[str, ...], options: Options) -> None:
+    """Chat by standard input and output until the input ends or the broker refuses the client for good.
 
     Raises:
-        ZchatError: a `/join`, or a `/msg` without a text, failed, which ends it, or a line could not be done,
-            which is told as it happens.
+        ZchatError: a line that changes the room failed, which ends the chat, or another line failed,
+            which was reported when it happened.
     """
     lines: Queue[str | None] = Queue(WAITING)
     failures: list[Exception] = []
-    undone = 0
+    """What ended the chat from another thread."""
+    failed = 0
 
     def fail(error: Exception) -> None:
         failures.append(error)
-        with suppress(Full):  # else whoever takes the lines looks at the failures soon enough
+        with suppress(Full):  # else the main thread checks for failures after the next line
             lines.put_nowait(None)
 
     def show(text: str) -> bool:
@@ -51,29 +59,42 @@ def run(url: str, user: str | None, rooms: tuple[str, ...], manners: Manners) ->
         except OSError as error:
             fail(error)
 
-    def watch() -> None:
-        try:
-            client.wait()
-        except ZchatError as error:
-            fail(error)
+    with connect(url, user, invitations=True) as client:
+        rooms = Rooms()
+        transcript = Transcript(show, rooms, read_marks=options.read_marks)
 
-    chat = Chat(show, manners)
-    with closing(chat), connect(url, user, chat.on_event) as client:
-        chat.begin(client, rooms)
-        for work in (read, watch):
-            Thread(target=work, name=f"zchat-{work.__name__}", daemon=True).start()
-        while not failures and (line := lines.get()) is not None:
+        def send(room: Room, text: str) -> None:
+            transcript.messages([room.send(text)])
+
+        conversation = Conversation(client, rooms, transcript, send, options)
+
+        def follow() -> None:
             try:
-                if not chat.do(line):
-                    break
-            except ZchatError as error:
-                if ends(error):
-                    raise
-                if goes_elsewhere(line):  # or what follows would be said in the room before
-                    raise ZchatError(f"{line.rstrip()}: {error}; the lines behind it are not sent") from error
-                chat.complain(str(error))
-                undone += 1
-        if failures:
-            raise failures[0]
-    if undone:
-        raise ZchatError(f"{counted(undone, 'line')} of the input could not be done, as told above")
+                conversation.follow()
+            except Exception as error:
+                fail(error)
+
+        following = Thread(target=follow, name="zchat-follow", daemon=True)
+        following.start()
+        try:
+            conversation.begin(names)
+            Thread(target=read, name="zchat-read", daemon=True).start()
+            while not failures and (line := lines.get()) is not None:
+                try:
+                    if not do(conversation, line):
+                        break
+                except ZchatError as error:
+                    if is_lost(error):
+                        raise
+                    if changes_room(line):  # or what follows would be sent to the room before
+                        raise ZchatError(f"{line.rstrip()}: {error}; the lines after it are not sent") from error
+                    transcript.error(str(error))
+                    failed += 1
+            if failures:
+                raise failures[0]
+        finally:
+            client.close()
+            following.join(ENDING_SECONDS)
+            conversation.close()
+    if failed:
+        raise ZchatError(f"{counted(failed, 'line')} of the input failed, as reported above")

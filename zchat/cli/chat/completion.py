@@ -8,48 +8,66 @@ from collections.abc import Callable, Iterable
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 
-from zchat.cli.chat.conversation import Chat, quoted
+from zchat import Client
+from zchat.cli.chat.rooms import Rooms
 from zchat.cli.chat.slash import COMMANDS
-from zchat.cli.text.safe import harmless
+from zchat.cli.chat.syntax import is_command, quoted
+from zchat.cli.text.safe import safe
 from zchat.errors import ZchatError
+from zchat.names import fold
+
+ANSWER_SECONDS = 0.5
+"""Seconds that the broker has to list rooms or members: nothing that is typed shows meanwhile."""
 
 
 class ChatCompleter(Completer):
-    """Complete commands, the names of rooms behind `/join`, of people behind `/msg` and in what is said."""
+    """Completion of commands, of rooms after `/join`, and of the room's members after `/msg` and in text."""
 
-    def __init__(self, chat: Chat) -> None:
-        self._chat = chat
+    def __init__(self, client: Client, rooms: Rooms) -> None:
+        self._client = client
+        self._rooms = rooms
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
-        """Return what can follow what stands before the cursor."""
+        """Return what can follow the text before the cursor."""
         before = document.text_before_cursor
-        word, blank, rest = before.partition(" ")
-        if not blank and word.startswith("/") and not word.startswith("//"):
+        word, space, rest = before.partition(" ")
+        if not space and is_command(word):
             words = [f"{command.word} " if command.argument else command.word for command in COMMANDS.values()]
             return _beginning(words, word)
         if word == "/join":
-            return _beginning(self._known(self._chat.room_names), rest)
+            return _beginning(self._known(self._room_names), rest)
         found = []
         if word == "/msg":
-            found = _beginning([f"{quoted(name)} " for name in self._known(self._chat.user_names)], rest)
-        return found or self._people_named(before)
+            found = _beginning([f"{quoted(name)} " for name in self._known(self._user_names)], rest)
+        return found or self._mentions(before)
 
-    def _people_named(self, before: str) -> list[Completion]:
-        """Return the names that the last word can be: at the beginning of what is said they address somebody."""
+    def _mentions(self, before: str) -> list[Completion]:
+        """Return the users whose name the last word can begin; at the beginning of a text they are addressed."""
         start = re.split(r"\s", before)[-1]
         end = ": " if start == before else " "
-        names = self._known(self._chat.user_names) if start else []
+        names = self._known(self._user_names) if start else []
         return _beginning([f"{name}{end}" for name in names], start)
 
     def _known(self, names: Callable[[], list[str]]) -> list[str]:
         try:
-            return [name for name in names() if name == harmless(name)]
-        except ZchatError:  # the next command tells of it
+            return [name for name in names() if name == safe(name)]
+        except ZchatError:  # the next command reports it
             return []
+
+    def _room_names(self) -> list[str]:
+        return [room.name for room in self._client.rooms(timeout=ANSWER_SECONDS)]
+
+    def _user_names(self) -> list[str]:
+        """Return the names of the others in the current room."""
+        room = self._rooms.current
+        if room is None:
+            return []
+        own = fold(self._client.user)
+        return [member.user for member in room.members(timeout=ANSWER_SECONDS) if fold(member.user) != own]
 
 
 def _beginning(choices: Iterable[str], start: str) -> list[Completion]:
-    """Return those of the choices that begin with `start`, in whatever case; a quote before a name may be left out."""
+    """Return those of the choices that begin with `start`, in upper or lower case, with or without an opening quote."""
     begun = start.casefold()
     return [
         Completion(choice, start_position=-len(start))

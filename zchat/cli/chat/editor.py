@@ -1,4 +1,4 @@
-"""The foot of a chat's screen: what waits to be stored, the line being typed, the status line."""
+"""The foot of a chat's screen: what is not stored yet, the line being typed, the status line."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 
 from prompt_toolkit.application import Application
 from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.completion import Completer
 from prompt_toolkit.filters import Condition, has_focus
 from prompt_toolkit.history import InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
@@ -14,59 +15,67 @@ from prompt_toolkit.key_binding.bindings.completion import display_completions_l
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.layout import BufferControl, ConditionalContainer, FormattedTextControl, HSplit, Layout, Window
 from prompt_toolkit.layout.dimension import Dimension
+from prompt_toolkit.output import Output
 from prompt_toolkit.widgets import SearchToolbar
 
-from zchat.cli.chat.completion import ChatCompleter
-from zchat.cli.chat.conversation import Chat
+from zchat.cli.chat.conversation import Conversation
 from zchat.cli.chat.outbox import Outbox
 from zchat.cli.chat.status import ROOM_CELLS, status_line
-from zchat.cli.chat.typed_lines import Entered
+from zchat.cli.chat.typed_lines import TypedLines
 from zchat.cli.failures import INTERRUPTED
-from zchat.cli.text.colours import rows
 from zchat.cli.text.columns import cut
-from zchat.cli.text.message_lines import Display
 from zchat.cli.text.phrases import counted
-from zchat.cli.text.safe import INDENT, harmless
-from zchat.messages import Message
+from zchat.cli.text.safe import INDENT, safe
 
 LINES_WAITING = 100
 """Lines that may wait to be done before Enter takes no more: while a broker doesn't answer, say."""
 
 LINES_PASTED = 1_000
-"""Lines of a paste that are said each by itself at most; for more there is `zchat send`."""
+"""Lines of a paste that are sent as messages of their own at most; for more there is `zchat send`."""
 
 ROWS = 8
-"""Rows of the text being typed that are seen: most of a small screen stays for what others say."""
-
-FOOT = 3
-"""Rows that a page of history leaves: for the line being typed, the status, and one to know the place by."""
+"""Rows of the text being typed that are shown: most of a small screen stays for the messages."""
 
 WAITING_SHOWN = 3
-"""Messages shown that wait to be stored; of more how many they are."""
+"""Messages shown that are not stored yet; of more only the number is shown."""
 
 NOTICE_SECONDS = 4.0
-"""Seconds that a notice stands in for the status line: long enough to be read."""
+"""Seconds that a notice takes the place of the status line: long enough to be read."""
 
 REFRESH_SECONDS = 1.0
-"""Seconds after which the status line is drawn anew: how many are here isn't told by an event each time."""
+"""Seconds after which the status line is drawn again: not every change of who is here brings an event."""
+
+KEYS = (
+    ("Alt-Enter", "start a new line"),
+    ("Tab", "complete a command or a name"),
+    ("Up, Ctrl-R", "recall what you typed"),
+)
+"""Keys with what they do, for the list of commands."""
 
 
 class Editor:
-    """Take lines from the keyboard into `lines`. The event loop's thread.
+    """The foot of the screen. The event loop's thread.
 
-    `left` is what the program exits with, once Ctrl-C or a signal has ended the chat.
+    Args:
+        conversation: whose status is shown, and which is notified of typing.
+        outbox: whose drafts are shown.
+        completer: what Tab completes.
+        output: the terminal.
     """
 
-    def __init__(self, chat: Chat, outbox: Outbox) -> None:
-        self._chat = chat
+    def __init__(self, conversation: Conversation, outbox: Outbox, completer: Completer, output: Output) -> None:
+        self._conversation = conversation
         self._outbox = outbox
         self._pasted = ""
+        """Pasted lines that the user is being asked about."""
         self._notice = ""
         self._noticed_at = 0.0
-        self.lines = Entered()
+        self.lines = TypedLines()
+        """The lines that the user has typed."""
         self.left: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        """The code that the program exits with, once Ctrl-C or a signal has ended the chat."""
         self._buffer = Buffer(
-            completer=ChatCompleter(chat), history=InMemoryHistory(), multiline=True, on_text_changed=self._changed
+            completer=completer, history=InMemoryHistory(), multiline=True, on_text_changed=self._changed
         )
         search = SearchToolbar(text_if_not_searching="")
         waiting = Window(FormattedTextControl(self._waiting), dont_extend_height=True)
@@ -84,64 +93,51 @@ class Editor:
             key_bindings=self._keys(),
             erase_when_done=True,
             refresh_interval=REFRESH_SECONDS,
+            output=output,
         )
-        chat.changed = outbox.changed = self.app.invalidate
 
     @property
-    def width(self) -> int:
-        """Return the terminal's columns."""
+    def _width(self) -> int:
         return self.app.output.get_size().columns
 
-    def fits(self, messages: list[Message]) -> int:
-        """Return how many of the last messages fit above the foot of the screen, one at least. Any thread."""
-        left = self.app.output.get_size().rows - FOOT
-        display = Display()
-        count = 0
-        for message in reversed(messages):
-            left -= len(rows(display.message(message), self.width))
-            if left < 0:
-                break
-            count += 1
-        return max(1, count)
-
-    # -- what is seen ------------------------------------------------------------------------------
+    # -- what is shown ------------------------------------------------------------------------------
 
     def _waiting(self) -> str:
-        drafts, entered = self._outbox.waiting, self.lines.waiting
-        lines = [f"… #{harmless(draft.room.name)}: {harmless(draft.text)}" for draft in drafts[:WAITING_SHOWN]]
-        lines += [f"… {harmless(line)}" for line in entered[: WAITING_SHOWN - len(lines)]]
-        more = len(drafts) + len(entered) - len(lines)
+        drafts, typed = self._outbox.waiting, self.lines.waiting
+        lines = [f"… #{safe(draft.room.name)}: {safe(draft.text)}" for draft in drafts[:WAITING_SHOWN]]
+        lines += [f"… {safe(line)}" for line in typed[: WAITING_SHOWN - len(lines)]]
+        more = len(drafts) + len(typed) - len(lines)
         if more:
-            lines.append(f"… and {more:,} more wait")
-        return "\n".join(cut(line, self.width) for line in lines)
+            lines.append(f"… and {more:,} more waiting")
+        return "\n".join(cut(line, self._width) for line in lines)
 
     def _prefix(self, line: int, part: int) -> str:
         if line or part:
             return INDENT
-        return f"{cut(harmless(self._chat.current or 'no room'), ROOM_CELLS)}> "
+        return f"{cut(safe(self._conversation.status.room or 'no room'), ROOM_CELLS)}> "
 
     def _status(self) -> str:
         if self._pasted:
             return self._question()
-        status = self._chat.status
+        status = self._conversation.status
         if self._notice and status.connected and time.monotonic() - self._noticed_at < NOTICE_SECONDS:
-            return cut(self._notice, self.width)
-        return status_line(status, self.width)
+            return cut(self._notice, self._width)
+        return status_line(status, self._width)
 
-    def _note(self, text: str) -> None:
+    def _show_notice(self, text: str) -> None:
         self._notice = text
         self._noticed_at = time.monotonic()
 
     def _question(self) -> str:
         lines = counted(len(self._pasted_lines()), "line")
-        long = f"{lines} pasted. Enter: one message, l: each by itself, Esc: none"
-        return long if len(long) <= self.width else cut(f"{lines}: Enter one, l each, Esc none", self.width)
+        long = f"{lines} pasted. Enter: one message, l: one per line, Esc: discard"
+        return long if len(long) <= self._width else cut(f"{lines}: Enter one, l each, Esc none", self._width)
 
     # -- what is typed -----------------------------------------------------------------------------
 
     def _changed(self, buffer: Buffer) -> None:
         self._notice = ""
-        self._chat.typed(buffer.text)
+        self._conversation.typed(buffer.text)
 
     def _keys(self) -> KeyBindings:
         keys = KeyBindings()
@@ -174,7 +170,7 @@ class Editor:
         @keys.add("c-z", filter=writing)
         @keys.add("escape", "#", filter=writing)
         def _(event: KeyPressEvent) -> None:
-            """Do nothing: elsewhere these keys take the line away, or write themselves into it."""
+            """Do nothing: in other programs these keys remove the line, or insert themselves into it."""
 
         @keys.add(Keys.BracketedPaste, filter=writing)
         def _(event: KeyPressEvent) -> None:
@@ -187,7 +183,7 @@ class Editor:
 
         @keys.add("l", filter=asking)
         def _(event: KeyPressEvent) -> None:
-            self._say_each()
+            self._send_each()
 
         @keys.add("escape", filter=asking, eager=True)
         @keys.add("c-c", filter=asking)
@@ -208,25 +204,25 @@ class Editor:
             self.left.set_result(code)
 
     def _enter(self) -> None:
-        """Take the line, unless too many wait to be done."""
+        """Take the line, unless too many are waiting."""
         line = self._buffer.text
         if not line.strip():
             self._buffer.reset()
-        elif self._have_place(1):
+        elif self._has_place(1):
             self._buffer.append_to_history()
             self._buffer.reset()
             self.lines.put(line)
 
-    def _have_place(self, lines: int) -> bool:
+    def _has_place(self, lines: int) -> bool:
         waiting = len(self.lines.waiting)
         if waiting and waiting + lines > LINES_WAITING:
-            self._note(f"{counted(waiting, 'line')} of yours wait to be done: press Enter again later")
+            self._show_notice(f"{counted(waiting, 'line')} of yours still waiting: press Enter again later")
             return False
         self._notice = ""
         return True
 
     def _paste(self, text: str) -> None:
-        """Put what is pasted into the line; ask first if it is many."""
+        """Insert pasted text; ask first if it has several lines."""
         text = text.replace("\r\n", "\n").replace("\r", "\n").strip("\n")
         if "\n" in text:
             self._pasted = text
@@ -236,13 +232,13 @@ class Editor:
     def _pasted_lines(self) -> list[str]:
         return [line for line in self._pasted.split("\n") if line.strip()]
 
-    def _say_each(self) -> None:
-        """Say each line of a paste by itself; one that begins with / is no command."""
+    def _send_each(self) -> None:
+        """Send each line of a paste as a message of its own; one that begins with / is no command."""
         lines = self._pasted_lines()
         if len(lines) > LINES_PASTED:
             self._pasted = ""
-            self._note(f"more than {LINES_PASTED:,} lines: zchat send ROOM < FILE says them")
-        elif self._have_place(len(lines)):
+            self._show_notice(f"more than {LINES_PASTED:,} lines: use zchat send ROOM < FILE")
+        elif self._has_place(len(lines)):
             self._pasted = ""
             for line in lines:
                 self.lines.put(f"/{line}" if line.startswith("/") else line)

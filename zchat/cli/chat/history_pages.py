@@ -1,4 +1,4 @@
-"""What of a room's history one is shown next: what came while one was away, then page by page further back."""
+"""The part of a room's history that is shown next: what the user missed, then page by page further back."""
 
 from __future__ import annotations
 
@@ -12,44 +12,51 @@ from zchat.names import fold
 MAX_SHOWN = 1000
 """Messages shown at once at most: one request; for more there is `zchat tail`."""
 
-
 PAGE = 10
 """Messages of a page where the height of the screen isn't known: what fits a small one."""
 
 MAX_ROWS = 100
-"""Messages asked for to fill a screen: more rows than most have."""
+"""Messages requested to fill a screen: more rows than most have."""
 
 Fits = Callable[[list[Message]], int]
 """Return how many of the last of some messages fit the screen, one at least."""
 
+_CAPPED = f"the last {MAX_SHOWN:,} messages; zchat tail shows more"
+
 
 class Page(NamedTuple):
-    """Hold messages to show, and in `about` what is to be told of them first, "" for nothing."""
+    """Messages to show, and a line to show before them, "" for none."""
 
-    about: str
+    heading: str
     messages: list[Message]
 
 
-class Pages:
-    """Keep for each room what was missed there and how far back one has gone. One thread."""
+class HistoryPages:
+    """What the user missed in each room, and how far back each has been shown. One thread.
 
-    def __init__(self) -> None:
-        self._missed: dict[str, range] = {}  # of the rooms seen before: what was said while one was elsewhere
-        self._before: dict[str, int] = {}  # of the rooms one goes back in: the first message shown
+    `fits`: None if the height of the screen isn't known.
+    """
 
-    def left(self, room: Room) -> None:
-        """Take note that one looks away from a room."""
+    def __init__(self, fits: Fits | None) -> None:
+        self._fits = fits
+        self._missed: dict[str, range] = {}
+        """What came while the user was elsewhere, for rooms that were left for another."""
+        self._before: dict[str, int] = {}
+        """The first message shown, for rooms that are being paged back."""
+
+    def leave(self, room: Room) -> None:
+        """Record that the user goes elsewhere."""
         unseen = room.position.seq + 1
         self._missed[fold(room.name)] = range(unseen, unseen)
 
-    def entered(self, room: Room) -> None:
-        """Take note that one looks at a room."""
+    def enter(self, room: Room) -> None:
+        """Record that the user comes, perhaps back, to a room."""
         missed = self._missed.get(fold(room.name))
         if missed is not None:
             self._missed[fold(room.name)] = range(missed.start, room.position.seq + 1)
 
-    def stop(self) -> None:
-        """Begin at the end again the next time: something else was done meanwhile."""
+    def restart(self) -> None:
+        """Begin at the end of each room again the next time."""
         self._before.clear()
 
     def last(self, room: Room, count: int) -> Page:
@@ -61,22 +68,19 @@ class Pages:
         self._missed.pop(fold(room.name), None)
         return Page(_CAPPED if len(found) == MAX_SHOWN < count else "", found)
 
-    def next(self, room: Room, fits: Fits | None) -> Page:
-        """Return what was missed in a room, if one was away; else its last messages, then those before, as `fits`."""
+    def next(self, room: Room) -> Page:
+        """Return what the user missed, if anything; otherwise the last messages, then each time those before."""
         key = fold(room.name)
         before = self._before.get(key)
         missed = range(0) if before is not None else self._missed.pop(key, range(0))
         limit = min(MAX_SHOWN, len(missed))
         found = room.history(before=missed.stop, limit=limit) if limit else []
-        about = _CAPPED if len(found) == MAX_SHOWN and found[0].seq > missed.start else ""
+        heading = _CAPPED if len(found) == MAX_SHOWN and found[0].seq > missed.start else ""
         if not found and before != 1:
-            found = room.history(before=before, limit=PAGE if fits is None else MAX_ROWS)
-            found = found if fits is None else found[-fits(found) :]
+            found = room.history(before=before, limit=PAGE if self._fits is None else MAX_ROWS)
+            found = found if self._fits is None else found[-self._fits(found) :]
         if found:
             self._before[key] = found[0].seq
         else:
-            about = "no messages" if before is None else f"that is the beginning of {room.name}"
-        return Page(about, found)
-
-
-_CAPPED = f"the last {MAX_SHOWN}; zchat tail shows more"
+            heading = "no messages" if before is None else f"this is the beginning of {room.name}"
+        return Page(heading, found)

@@ -1,4 +1,4 @@
-"""The lists that a chat shows: rooms, and the people in one."""
+"""The lists that a chat shows: rooms, and the members of one."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from datetime import date
 
 from zchat.cli.text.columns import table
 from zchat.cli.text.phrases import counted, local_time
-from zchat.cli.text.safe import harmless
+from zchat.cli.text.safe import safe
 from zchat.messages import Member, RoomInfo
 from zchat.names import fold
 
 MEMBERS_SHOWN = 20
-"""People who are named at most: what fits a small screen."""
+"""Members who are named at most: what fits a small screen."""
 
 
-def room_lines(rooms: list[RoomInfo], within: Collection[str], current: str | None) -> list[str]:
-    """Return a line a room, with a mark at the `current` one and those one is `within`, by their folded names."""
+def room_lines(rooms: list[RoomInfo], joined: Collection[str], current: str) -> list[str]:
+    """Return a line for each room, with a mark at the `current` one and those that are `joined` (folded names)."""
     rows: list[tuple[str, ...]] = []
     for room in rooms:
         key = fold(room.name)
-        mark = ">" if key == fold(current or "") else "*" if key in within else " "
-        rows.append((f"{mark} {harmless(room.name)}", f"{room.members} in it", messages_in(room)))
+        mark = ">" if key == fold(current) else "*" if key in joined else " "
+        rows.append((f"{mark} {safe(room.name)}", counted(room.members, "member"), messages_in(room)))
     return _indented(rows) if rows else []
 
 
@@ -30,16 +30,16 @@ def member_lines(members: list[Member]) -> list[str]:
     today = date.today()
     return _indented(
         [
-            (harmless(each.user), f"since {local_time(each.since, today)}", "typing" if each.typing else "")
+            (safe(each.user), f"since {local_time(each.since, today)}", "typing" if each.typing else "")
             for each in members[:MEMBERS_SHOWN]
         ]
     )
 
 
 def messages_in(room: RoomInfo) -> str:
-    """Return how many messages a room has, and how many of them are new to the user if that is known."""
-    messages = counted(room.last - room.first + 1, "message")
-    return f"{room.unread} of {messages.partition(' ')[0]} unread" if room.unread else messages
+    """Return how many messages a room has, and how many of them are unread if any are."""
+    number = room.last - room.first + 1
+    return f"{room.unread:,} of {number:,} unread" if room.unread else counted(number, "message")
 
 
 def _indented(rows: list[tuple[str, ...]]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What one has said in a chat and is not stored yet: sent in order by a thread, while one types on."""
+"""The user's messages that are not stored yet, sent in order by a thread while the user types on."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from threading import Condition, Thread
 from typing import NamedTuple
 
 from zchat import Room
-from zchat.errors import DeadlineExceeded, ZchatError
-from zchat.messages import Message
+from zchat.cli.chat.transcript import Transcript
+from zchat.cli.text.columns import cut
+from zchat.cli.text.safe import safe
+from zchat.errors import DeadlineExceeded, OutcomeUnknown, ZchatError
 
 WAITING = 100
 """Messages that may wait to be stored: more than anybody types while a broker is restarted."""
@@ -17,66 +19,90 @@ WAITING = 100
 KEPT_SECONDS = 60.0
 """Seconds for which a message is tried: a broker that is restarted comes back well within them."""
 
+REPORTED = 3
+"""Texts that are quoted when several are not sent; of more only the number is reported."""
+
+QUOTED_CELLS = 60
+"""Columns shown of a text that was not sent: enough to recognize it, and Up brings all of it back."""
+
 
 class Draft(NamedTuple):
-    """Hold what is said in a room."""
+    """A text on its way to a room."""
 
     room: Room
     text: str
 
 
 class Outbox:
-    """Send what it is given, one after the other.
+    """The queue of the user's messages, which are sent one after the other.
 
-    `stored` is called with each message once it is stored, `failed` with each draft that isn't and
-    why, both in the outbox's thread; `changed`, in any, when what waits has changed.
+    Each is shown in the transcript once it is stored, or reported there with the reason why not.
+
+    Args:
+        transcript: where that is shown, by the outbox's thread.
+        changed: called, by any thread, when the drafts that wait have changed.
     """
 
-    def __init__(self, stored: Callable[[Message], None], failed: Callable[[Draft, ZchatError], None]) -> None:
-        self.changed: Callable[[], None] = lambda: None
-        self._stored = stored
-        self._failed = failed
+    def __init__(self, transcript: Transcript, changed: Callable[[], None]) -> None:
+        self.unsent = 0
+        """How many messages were not stored, or not even sent."""
+        self._transcript = transcript
+        self._changed = changed
         self._drafts: deque[Draft] = deque()
+        """What is not stored yet; the first is being sent."""
         self._moved = Condition()
+        self._leaving = False
         self._ended = False
         self._thread = Thread(target=self._run, name="zchat-outbox", daemon=True)
         self._thread.start()
 
     def put(self, room: Room, text: str) -> None:
-        """Take what is to be said; wait for a place while too much waits. Any thread but the outbox's.
+        """Send a text to a room; wait for a place while too many wait. Any thread but the outbox's.
 
         Raises:
-            DeadlineExceeded: there was none for as long as a message is tried.
+            DeadlineExceeded: there was no place for as long as a message is tried.
         """
         with self._moved:
             if not self._moved.wait_for(lambda: self._ended or len(self._drafts) < WAITING, KEPT_SECONDS):
-                raise DeadlineExceeded(f"{WAITING} messages wait to be stored already: say it again later")
+                raise DeadlineExceeded(f"{WAITING} messages are already waiting to be stored: send it again later")
             self._drafts.append(Draft(room, text))
             self._moved.notify_all()
-        self.changed()
+        self._changed()
 
     @property
     def waiting(self) -> list[Draft]:
-        """Return what is not stored yet, in order. Any thread."""
+        """Return the drafts that are not stored yet, in order. Any thread."""
         with self._moved:
             return list(self._drafts)
 
-    def withdraw(self) -> list[Draft]:
-        """Return what nobody has begun to send, and forget it. Any thread but the outbox's."""
+    def drain(self, seconds: float) -> None:
+        """Wait until everything is stored or has failed, `seconds` at most. Any thread but the outbox's."""
         with self._moved:
+            self._moved.wait_for(lambda: not self._drafts, seconds)
+
+    def refuse(self, texts: list[str], why: str) -> None:
+        """Report that texts are not sent. Any thread."""
+        self.unsent += len(texts)
+        for text in texts[:REPORTED]:
+            self._report("not sent", text, why)
+        if len(texts) > REPORTED:
+            self._transcript.error(f"not sent: {len(texts) - REPORTED:,} more")
+
+    def leave(self, lines: list[str]) -> None:
+        """Report what is not being sent yet, and `lines` that were to follow, as not sent because the user leaves.
+
+        Any thread but the outbox's.
+        """
+        with self._moved:
+            self._leaving = True
             drafts = list(self._drafts)[1:]
             for _ in drafts:
                 self._drafts.pop()
             self._moved.notify_all()
-        return drafts
-
-    def drain(self, seconds: float) -> None:
-        """Wait until everything is stored or has failed, so many seconds at most. Any thread but the outbox's."""
-        with self._moved:
-            self._moved.wait_for(lambda: not self._drafts, seconds)
+        self.refuse([draft.text for draft in drafts] + lines, "you left before")
 
     def end(self, seconds: float) -> None:
-        """End, once what waits has failed or is stored, or after so many seconds: the client is closed by now."""
+        """End the thread: the client is closed, so that what still waits is stored or fails, within `seconds`."""
         with self._moved:
             self._ended = True
             self._moved.notify_all()
@@ -94,8 +120,16 @@ class Outbox:
             except ZchatError as error:
                 self._failed(draft, error)
             else:
-                self._stored(message)
+                self._transcript.messages([message])
             with self._moved:  # only now: it is always seen, in one place or the other
                 self._drafts.popleft()
                 self._moved.notify_all()
-            self.changed()
+            self._changed()
+
+    def _failed(self, draft: Draft, error: ZchatError) -> None:
+        self.unsent += 1
+        outcome = "may not be stored" if isinstance(error, OutcomeUnknown) else "not stored"
+        self._report(outcome, draft.text, "you left before the broker answered" if self._leaving else str(error))
+
+    def _report(self, outcome: str, text: str, why: str) -> None:
+        self._transcript.error(f"{outcome}: {cut(safe(text), QUOTED_CELLS)} ({why})")

@@ -1,4 +1,4 @@
-"""Who comes, goes and types in the rooms one is in, told so that it disturbs nobody."""
+"""Who comes, goes and types in the rooms of a chat, shown without disturbing the reader."""
 
 from __future__ import annotations
 
@@ -6,40 +6,47 @@ from collections.abc import Callable
 from threading import Lock, Timer
 
 from zchat.cli.text.columns import cells
-from zchat.cli.text.safe import harmless_name
+from zchat.cli.text.safe import safe_name
 from zchat.events import Crowd, Event, MemberJoined, MemberLeft, Typing
 from zchat.names import DIRECT, fold
 
 GATHER_SECONDS = 1.0
-"""Seconds for which comings and goings are gathered to one line: who is only there to say something is not told."""
+"""Seconds of arrivals and departures that make one line: a user who only comes to send a message is not shown."""
 
 NAMED = 3
-"""People named in a line; of more the first ones, and how many others."""
+"""Users named in a line; of more the first ones, and how many others."""
 
 TYPING_CELLS = 24
 """Columns for who is typing: more than half of a narrow terminal stays for the rest of the status line."""
 
 
 class Presence:
-    """Tell of the others: `tell` is called with each line, `changed` when who types may have changed.
+    """The other users in the rooms of a chat. Any thread.
 
-    `quiet`: tell nothing. Any thread may call; both functions are called in several.
+    Args:
+        show: called with each line to show, in several threads.
+        changed: called, in several threads, when who is typing may have changed.
+        quiet: True to show nothing.
     """
 
-    def __init__(self, tell: Callable[[str], None], *, quiet: bool = False) -> None:
-        self.changed: Callable[[], None] = lambda: None
-        self._tell = tell
+    def __init__(self, show: Callable[[str], None], changed: Callable[[], None], *, quiet: bool = False) -> None:
+        self._show = show
+        self._changed = changed
         self._quiet = quiet
         self._lock = Lock()
-        self._telling = Lock()
-        self._moved: dict[str, dict[str, tuple[str, bool]]] = {}  # by room: who has come (True) or gone; none empty
+        self._showing = Lock()
+        """Held while a timer shows lines."""
+        self._moves: dict[str, dict[str, tuple[str, bool]]] = {}
+        """By room and folded name: the users who came (True) or left since the last lines. No room is empty."""
         self._typing: dict[str, dict[str, str]] = {}
+        """By room and folded name: the users who are typing."""
         self._crowds: dict[str, Crowd] = {}
+        """The counts of rooms that report no names."""
         self._timer: Timer | None = None
         self._ended = False
 
     def take(self, event: Event) -> None:
-        """Take an event of a room's state; others are nothing to it."""
+        """Take an event of a room's state; others are ignored."""
         if self._quiet:
             return
         match event:
@@ -55,79 +62,79 @@ class Presence:
                         typing[fold(user)] = user
                     else:
                         typing.pop(fold(user), None)
-                self.changed()
+                self._changed()
             case Crowd(room, members):
                 with self._lock:
                     known = self._crowds.get(fold(room))
                     self._crowds[fold(room)] = event
                 if known is None:
-                    self._tell(f"{room} is a crowd of {members}: who comes and goes isn't told, /members lists them")
-                self.changed()
+                    self._show(f"{room} has {members:,} members: who comes and goes is not shown; /members lists them")
+                self._changed()
 
     def forget(self, room: str) -> None:
-        """Forget a room that was left."""
+        """Forget a room that the user left."""
         with self._lock:
-            self._moved.pop(room, None)
+            self._moves.pop(room, None)
             self._typing.pop(fold(room), None)
             self._crowds.pop(fold(room), None)
 
     def typing(self, room: str) -> str:
-        """Return who is typing in a room, in few words; "" if nobody is."""
+        """Return a few words that say who is typing in a room; "" if nobody is."""
         with self._lock:
             crowd = self._crowds.get(fold(room))
-            names = [harmless_name(name) for name in self._typing.get(fold(room), {}).values()]
+            names = [safe_name(name) for name in self._typing.get(fold(room), {}).values()]
         count = crowd.typing if crowd else len(names)
         if not count:
             return ""
         text = f"{_listed(names)} {'is' if count == 1 else 'are'} typing"
         if crowd is None and cells(text) <= TYPING_CELLS:
             return text
-        return "somebody is typing" if count == 1 else f"{count} people are typing"
+        return "someone is typing" if count == 1 else f"{count:,} people are typing"
 
     def end(self) -> None:
-        """Tell nothing more; once it returns nothing is being told."""
+        """Show nothing more; nothing is being shown once this returns."""
         with self._lock:
             self._ended = True
             if self._timer is not None:
                 self._timer.cancel()
-        with self._telling:
+        with self._showing:
             pass
 
     def _move(self, room: str, user: str, *, came: bool) -> None:
-        if room.startswith(DIRECT):  # who writes there is there
+        if room.startswith(DIRECT):  # whoever writes there is there
             return
         with self._lock:
             self._crowds.pop(fold(room), None)  # there are names again
-            moved = self._moved.setdefault(room, {})
-            before = moved.pop(fold(user), None)
-            if before is None or before[1] == came:  # else he is where he was
-                moved[fold(user)] = user, came
-            elif not moved:
-                del self._moved[room]
-            if not self._moved and self._timer is not None:  # or who comes next would be told of too soon
+            moves = self._moves.setdefault(room, {})
+            before = moves.pop(fold(user), None)
+            if before is None or before[1] == came:  # else the two cancel out
+                moves[fold(user)] = user, came
+            elif not moves:
+                del self._moves[room]
+            if not self._moves and self._timer is not None:  # or the next move would be shown too soon
                 self._timer.cancel()
                 self._timer = None
-            elif self._moved and self._timer is None and not self._ended:
-                self._timer = Timer(GATHER_SECONDS, self._tell_gathered)
+            elif self._moves and self._timer is None and not self._ended:
+                self._timer = Timer(GATHER_SECONDS, self._show_moves)
                 self._timer.daemon = True
                 self._timer.start()
 
-    def _tell_gathered(self) -> None:
-        with self._telling:
+    def _show_moves(self) -> None:
+        with self._showing:
             with self._lock:
-                moved, self._moved = self._moved, {}
+                moves, self._moves = self._moves, {}
                 self._timer = None
                 if self._ended:
                     return
-            for room, users in moved.items():
-                for came, what in ((True, "came to"), (False, "left")):
-                    names = [harmless_name(user) for user, has_come in users.values() if has_come == came]
+            for room, users in moves.items():
+                for came, what in ((True, "joined"), (False, "left")):
+                    names = [safe_name(user) for user, has_come in users.values() if has_come == came]
                     if names:
-                        self._tell(f"{_listed(names)} {what} {room}")
+                        self._show(f"{_listed(names)} {what} {room}")
 
 
 def _listed(names: list[str]) -> str:
-    """Return names as a text has them, three at most."""
+    """Return names as an enumeration, three at most."""
     if len(names) > NAMED:
         return f"{', '.join(names[: NAMED - 1])} and {len(names) - NAMED + 1} others"
     return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))

@@ -1,4 +1,4 @@
-"""The lines that were entered in a chat and are not done yet."""
+"""The lines that were typed in a chat and are not done yet."""
 
 from __future__ import annotations
 
@@ -6,27 +6,28 @@ import asyncio
 from collections import deque
 
 
-class Entered:
-    """Keep lines in order, the one that is being done first. The event loop's thread."""
+class TypedLines:
+    """The queue of typed lines; the first is the one being done. The event loop's thread."""
 
     def __init__(self) -> None:
         self._lines: deque[str] = deque()
         self._begun = False
+        """True while the first line is being done."""
         self._ended = False
         self._moved = asyncio.Event()
 
     def put(self, line: str) -> None:
-        """Take a line."""
+        """Add a line."""
         self._lines.append(line)
         self._moved.set()
 
     def end(self) -> None:
-        """Take note that no more lines come."""
+        """Record that no more lines will be typed."""
         self._ended = True
         self._moved.set()
 
     async def next(self) -> str | None:
-        """Return the next line, once there is one; None behind the last. The one before it is done."""
+        """Return the next line, once there is one; None after the last. The line before it is done by then."""
         if self._begun:
             self._lines.popleft()
             self._begun = False
@@ -40,11 +41,11 @@ class Entered:
 
     @property
     def waiting(self) -> list[str]:
-        """Return the lines that are not done, that which is being done among them."""
+        """Return the lines that are not done, including the one being done."""
         return list(self._lines)
 
     def withdraw(self) -> list[str]:
-        """Return the lines that nobody has begun to do, and forget them."""
+        """Return the lines that are not being done yet, and forget them."""
         lines = list(self._lines)[self._begun :]
         for _ in lines:
             self._lines.pop()

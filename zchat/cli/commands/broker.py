@@ -22,7 +22,7 @@ from zchat.broker.settings import options
 from zchat.cli.logs import log_format, log_level
 from zchat.cli.options import F, check_between, check_names, check_place, check_urls
 from zchat.cli.text.phrases import counted
-from zchat.cli.text.safe import harmless
+from zchat.cli.text.safe import safe
 from zchat.errors import StoreError
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def _greeting(running: Broker, store: str, settings: Settings, metrics: str) -> 
     lines.append("names are claims: there are no keys, whoever reaches the address can take any name,")
     lines.append("  and has that name's direct rooms and read marks")
     lines.append(_room_for_clients())
-    return "\n".join(map(harmless, filter(None, lines)))
+    return "\n".join(map(safe, filter(None, lines)))
 
 
 def _program() -> str:

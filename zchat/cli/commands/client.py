@@ -8,15 +8,15 @@ import sys
 import click
 
 from zchat.cli.chat import by_lines
-from zchat.cli.chat.conversation import Manners
+from zchat.cli.chat.conversation import Options
 from zchat.cli.options import check_room, connecting
 
 
 @click.command(short_help="Chat, on a terminal or by lines.")
 @click.argument("room", nargs=-1, callback=check_room)
 @click.option("-q", "--quiet", is_flag=True, help="Don't show who comes, goes and types.")
-@click.option("--no-typing", is_flag=True, help="Don't tell the others that you are typing.")
-@click.option("--no-read-marks", is_flag=True, help="Don't mark as read what is shown.")
+@click.option("--no-typing", is_flag=True, help="Don't let the others see that you are typing.")
+@click.option("--no-read-marks", is_flag=True, help="Don't mark what is shown as read.")
 @connecting
 def client(
     url: str, user: str | None, room: tuple[str, ...], quiet: bool, no_typing: bool, no_read_marks: bool
@@ -32,26 +32,28 @@ def client(
 
     \b
     Lines that begin with / are commands:
-      /list               what rooms there are
-      /join ROOM          go to a room; what is said in the others is shown too
+      /list               list the rooms
+      /join ROOM          go to a room; the others are still shown
       /leave              leave the room
-      /members            who is in the room, since when, and who is typing
-      /msg USER [TEXT]    say TEXT to USER alone, or go there; "USER" if the name has blanks
-      /messages [N]       what you missed, else the last ones; again: those before; or the last N
-      /help               this list
-      /quit               leave the chat (so do Ctrl-D and Ctrl-C)
-      //TEXT              say a line that begins with /
+      /members            list the members, since when, and who is typing
+      /msg USER [TEXT]    send TEXT to USER only, or go to that direct room;
+                          "USER" in quotes if the name has spaces
+      /messages [N]       show what you missed, or the latest; again: earlier
+                          ones; or the last N
+      /help               show this list
+      /quit               leave the chat (also Ctrl-D and Ctrl-C)
+      //TEXT              send a line that begins with /
 
-    On a terminal it is a line editor: Up and Down bring back what you typed, Tab completes
-    commands and names, Alt-Enter begins a new line; below stands who is here and what is new
-    elsewhere. NO_COLOR is honoured. Otherwise it reads lines and prints lines, and leaves at
-    the end of its input once everything is stored.
+    On a terminal it is a line editor: Up and Down recall what you typed, Tab completes
+    commands and names, Alt-Enter starts a new line. The status line shows who is here and
+    what is new elsewhere. NO_COLOR is honoured. Otherwise it reads lines and prints lines,
+    and leaves at the end of its input once everything is stored.
     """
-    manners = Manners(quiet, not no_typing, not no_read_marks)
+    options = Options(quiet, not no_typing, not no_read_marks)
     on_terminal = sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
     if on_terminal:
         from zchat.cli.chat import terminal  # takes long to load, and no other command needs it
 
-        terminal.run(url, user, room or ("General",), manners)
+        terminal.run(url, user, room or ("General",), options)
     else:
-        by_lines.run(url, user, room or ("General",), manners)
+        by_lines.run(url, user, room or ("General",), options)

@@ -9,7 +9,7 @@ from zchat.cli.failures import room_named
 from zchat.cli.options import check_room, connecting
 from zchat.cli.text.columns import table
 from zchat.cli.text.phrases import local_time
-from zchat.cli.text.safe import harmless
+from zchat.cli.text.safe import safe
 from zchat.json_form import json_line
 
 
@@ -33,6 +33,6 @@ def members(url: str, user: str | None, room: str, as_json: bool) -> None:
     if as_json:
         lines = [json_line({"user": each.user, "since": each.since, "typing": each.typing}) for each in found]
     else:
-        rows = [(harmless(each.user), local_time(each.since)) for each in found]
+        rows = [(safe(each.user), local_time(each.since)) for each in found]
         lines = table([("USER", "SINCE"), *rows])
     click.echo("\n".join(lines), nl=bool(lines))

@@ -7,7 +7,7 @@ import click
 from zchat.cli.connection import connect
 from zchat.cli.options import connecting
 from zchat.cli.text.columns import table
-from zchat.cli.text.safe import harmless
+from zchat.cli.text.safe import safe
 from zchat.json_form import json_line
 
 
@@ -30,7 +30,7 @@ def rooms(url: str, user: str | None, as_json: bool) -> None:
         lines = [json_line(room._asdict()) for room in found]
     else:
         rows = [
-            (harmless(room.name), str(room.members), str(room.last - room.first + 1), str(room.unread or ""))
+            (safe(room.name), str(room.members), str(room.last - room.first + 1), str(room.unread or ""))
             for room in found
         ]
         lines = table([("ROOM", "MEMBERS", "MESSAGES", "UNREAD"), *rows])

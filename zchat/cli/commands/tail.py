@@ -15,7 +15,7 @@ from zchat.cli.failures import interruptible, room_named, tell
 from zchat.cli.options import check_room, connecting
 from zchat.cli.tail.output import Output
 from zchat.cli.tail.resume import Resume
-from zchat.cli.text.phrases import gap_text, link_text
+from zchat.cli.text.phrases import connection_text, gap_text
 from zchat.errors import DeadlineExceeded
 from zchat.events import Disconnected, Event, Gap, Reconnected
 from zchat.messages import GapReason, Message, Position
@@ -216,7 +216,7 @@ def _message(event: Event) -> Message | None:
     if isinstance(event, Gap):
         tell(gap_text(event))
     elif isinstance(event, (Disconnected, Reconnected)):
-        tell(link_text(event))
+        tell(connection_text(event))
     return None
 
 

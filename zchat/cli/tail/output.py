@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from zchat.cli.tail.resume import Resume
-from zchat.cli.text.message_lines import Display
+from zchat.cli.text.message_lines import MessageLines
 from zchat.json_form import json_line
 from zchat.messages import Message, Position
 
@@ -25,7 +25,7 @@ class Output:
 
     def __init__(self, as_json: bool) -> None:
         self._as_json = as_json
-        self._display = Display()
+        self._display = MessageLines()
         self._clean = True
         self._writing = False
         self._safe: Position | None = None

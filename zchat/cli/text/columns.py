@@ -1,4 +1,4 @@
-"""How many columns of a terminal text takes, and how it is broken, cut and aligned to fit."""
+"""How many columns of a terminal text takes, and how it is wrapped, cut and aligned to fit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from zchat.cli.text.safe import INDENT
 
 
 def cells(text: str) -> int:
-    """Return how many columns of a terminal harmless text takes; where terminals differ, the larger count."""
+    """Return how many columns of a terminal safe text takes; where terminals differ, the larger number."""
     if text.isascii():
         return len(text)
     return sum(_cells(character) for character in text)
@@ -32,31 +32,31 @@ def table(rows: Iterable[tuple[str, ...]]) -> list[str]:
 
 
 def breaks(line: str, width: int) -> list[tuple[int, int]]:
-    """Return where to break a line so that a terminal of `width` columns needn't break it itself.
+    """Return where to break a line so that a terminal of `width` columns does not break it itself.
 
-    What goes on is to be indented, as a message's further lines are: a terminal's own break would
-    let it begin at the left edge, where it could pass for another's message. Each part is given
-    by where it begins and ends; a blank at a break is left out.
+    What follows a break has to be indented, like a message's further lines: after a terminal's own
+    break it would begin at the left edge, where it could pass for another message. Each part is
+    given by its start and end; a space at a break is left out.
     """
     if cells(line) <= width or width <= 2 * len(INDENT):
         return [(0, len(line))]
     parts: list[tuple[int, int]] = []
     start = used = 0
-    blank = -1
+    space = -1
     for index, character in enumerate(line):
         if character == " ":
-            blank = index
+            space = index
         used += _cells(character)
         if used > width - (len(INDENT) if parts else 0):
-            at_blank = blank > start and not line[start:blank].isspace()
-            parts.append((start, blank if at_blank else index))
-            start = blank + 1 if at_blank else index
+            at_space = space > start and not line[start:space].isspace()
+            parts.append((start, space if at_space else index))
+            start = space + 1 if at_space else index
             used = cells(line[start : index + 1])
     return [*parts, (start, len(line))]
 
 
 def cut(text: str, width: int) -> str:
-    """Return the beginning of harmless text that fits into `width` columns, with an ellipsis if not all of it does."""
+    """Return the beginning of safe text that fits into `width` columns, with an ellipsis if some of it is left out."""
     if cells(text) <= width:
         return text
     used = 0
@@ -68,6 +68,6 @@ def cut(text: str, width: int) -> str:
 
 
 def padded(text: str, width: int) -> str:
-    """Return harmless text in exactly `width` columns: cut, or with blanks behind it."""
+    """Return safe text in exactly `width` columns: cut, or followed by spaces."""
     text = cut(text, width)
     return text + " " * (width - cells(text))

@@ -1,4 +1,4 @@
-"""The lines that stand for messages."""
+"""Messages as lines."""
 
 from __future__ import annotations
 
@@ -6,32 +6,33 @@ import json
 from datetime import date, datetime
 from typing import Any
 
-from zchat.cli.text.safe import harmless, harmless_lines, harmless_name
+from zchat.cli.text.safe import safe, safe_lines, safe_name
 from zchat.json_form import plain
 from zchat.messages import Message
 from zchat.names import fold
 
 
-class Display:
-    """Make the lines that stand for messages, with a line for the date whenever it changes.
+class MessageLines:
+    """The lines of messages shown one after the other, with a line for the date whenever it changes.
 
-    It begins with today's date, so what is said today begins without one. One thread at a time.
+    Today's messages need no such line at the beginning. One thread at a time.
     """
 
     def __init__(self, today: date | None = None) -> None:
         self._date = today or date.today()
+        """The date of the last message."""
 
     def message(self, message: Message, current: str | None = None) -> str:
         """Return a message's lines; its room is named unless it is `current` (None: never named)."""
         return "{}{}: {}".format(*self.parts(message, current))
 
     def parts(self, message: Message, current: str | None = None) -> tuple[str, str, str]:
-        """Return what stands before a message's name, the name, and its text; as `message`."""
+        """Return what stands before the user's name, the name, and the text, all as in `message`."""
         time = self._time(message.timestamp)
-        room = "" if current is None or fold(current) == fold(message.room) else f"#{harmless_name(message.room)} "
+        room = "" if current is None or fold(current) == fold(message.room) else f"#{safe_name(message.room)} "
         body = message.body
-        text = harmless_lines(body) if isinstance(body, str) else _compact(body)
-        return f"{time} {room}", harmless_name(message.user), text
+        text = safe_lines(body) if isinstance(body, str) else _compact(body)
+        return f"{time} {room}", safe_name(message.user), text
 
     def _time(self, timestamp: int) -> str:
         try:
@@ -46,4 +47,4 @@ class Display:
 
 
 def _compact(body: Any) -> str:
-    return harmless(json.dumps(plain(body), ensure_ascii=False))
+    return safe(json.dumps(plain(body), ensure_ascii=False))

@@ -1,4 +1,4 @@
-"""Text of strangers, made so that nothing in it can touch the terminal."""
+"""Text from others, made safe to show: nothing in it can touch the terminal or pass for another line."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 import unicodedata
 
 INDENT = "    "
-"""In front of what goes on below a message's first line: no line of a message begins with `[`."""
+"""In front of each further line of a message: no line of a message begins with `[`."""
 
 _KEPT = frozenset((0x200C, 0x200D))
 """Format characters that text needs: the joiners of Persian, Indic scripts and emoji."""
@@ -14,15 +14,15 @@ _KEPT = frozenset((0x200C, 0x200D))
 _FLAG = re.compile("\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{3,6}\U000e007f")
 """A region's flag, whose tags are format characters: anywhere else they could carry text that nobody sees."""
 
-_NOT_A_NAMES = re.compile(r":(?!\w)|^[»…]")
-"""What stands behind a name in front of its text, and, before it, that it says one's own name, or waits."""
+_NOT_IN_A_NAME = re.compile(r":(?!\w)|^[»…]")
+"""What ends a name in front of its text, and what marks a mention or an unsent message before it."""
 
 _MARKED = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
 """Categories that steer a terminal or hide: controls, formats (bidi among them), surrogates, line ends."""
 
 
 class _Marks(dict[int, str]):
-    """Map characters that could steer a terminal to marks, for `str.translate`."""
+    """The visible marks of characters that could steer a terminal, for `str.translate`."""
 
     def __missing__(self, code: int) -> str:
         if code in _KEPT or unicodedata.category(chr(code)) not in _MARKED:
@@ -36,10 +36,10 @@ _marks[0x7F] = "␡"
 _marks[ord("\t")] = INDENT
 
 
-def harmless(text: str) -> str:
-    """Return text as one line in which whatever could steer a terminal is a visible mark.
+def safe(text: str) -> str:
+    """Return text as one line in which each character that could steer a terminal is a visible mark.
 
-    C0 characters become control pictures (`␇`), others `<U+009B>`; a tab becomes blanks.
+    C0 characters become control pictures (`␇`), others `<U+009B>`; a tab becomes spaces.
     """
     return text if text.isprintable() else _marked(text)
 
@@ -53,13 +53,13 @@ def _marked(text: str) -> str:
     return "".join((*parts, text[end:].translate(_marks)))
 
 
-def harmless_name(name: str) -> str:
-    """Return a name like `harmless`, with marks for what could pass for its end or for what stands before one."""
-    return _NOT_A_NAMES.sub(lambda found: f"<U+{ord(found[0]):04X}>", harmless(name))
+def safe_name(name: str) -> str:
+    """Return a name like `safe`, with marks also for what could pass for its end or for a mark before it."""
+    return _NOT_IN_A_NAME.sub(lambda found: f"<U+{ord(found[0]):04X}>", safe(name))
 
 
-def harmless_lines(text: str) -> str:
-    r"""Return text like `harmless`, but broken at `\n` and `\r\n`, each further line indented."""
+def safe_lines(text: str) -> str:
+    r"""Return text like `safe`, but broken at `\n` and `\r\n`, each further line indented."""
     if text.isprintable():
         return text
     lines = text.replace("\r\n", "\n").split("\n")

@@ -7,7 +7,7 @@ from itertools import zip_longest
 from typing import NamedTuple
 
 from zchat.cli.text.columns import cells, cut, padded
-from zchat.cli.text.safe import harmless
+from zchat.cli.text.safe import safe
 from zchat.cli.top.rates import Rates
 
 LABEL, RATE, EXTRA = 10, 12, 16
@@ -39,9 +39,9 @@ def lines(url: str, rates: Rates | None, trouble: str, width: int, height: int |
     `rates` None: nothing was told yet. `trouble`: why nothing newer is there, else "".
     """
     if rates is None:
-        found = _sides(harmless(url), trouble or "asking", width)
+        found = _sides(safe(url), trouble or "asking", width)
     else:
-        found = _sides(harmless(url), trouble or f"up {age(rates.uptime)}", width)
+        found = _sides(safe(url), trouble or f"up {age(rates.uptime)}", width)
         found += map(Line, _flowing(_held(rates), width))
         found += _figures(rates, width)
         found += _tables(rates, width, None if height is None else height - len(found))
@@ -115,7 +115,7 @@ def _tables(rates: Rates, width: int, height: int | None) -> list[Line]:
 
 
 def _busiest(rates: Rates, width: int) -> list[Line]:
-    rows = [(harmless(room), [total(members, NUMBER), *map(number, each)]) for room, members, *each in rates.busiest]
+    rows = [(safe(room), [total(members, NUMBER), *map(number, each)]) for room, members, *each in rates.busiest]
     rows = [("busiest, a second", ["members", "messages", "deliveries"]), *rows]
     while NUMBER * len(rows[0][1]) > width - NAME and len(rows[0][1]) > 1:
         rows = [(name, numbers[1:]) for name, numbers in rows]
@@ -124,7 +124,7 @@ def _busiest(rates: Rates, width: int) -> list[Line]:
 
 
 def _furthest(rates: Rates, width: int) -> list[Line]:
-    rows = [(harmless(room), harmless(user), total(messages, NUMBER)) for room, user, messages in rates.stats.lagging]
+    rows = [(safe(room), safe(user), total(messages, NUMBER)) for room, user, messages in rates.stats.lagging]
     rows = [("behind in", "user", "messages"), *rows]
     place = width - NUMBER
     half = max(0, place // 2 - 2)

@@ -1,0 +1,54 @@
+"""A chat within the test's own process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from threading import Thread
+from typing import cast
+
+from tests.running import DEADLINE
+from zchat import Client, Room
+from zchat.cli.chat.conversation import OPTIONS, Conversation, Options
+from zchat.cli.chat.rooms import Rooms
+from zchat.cli.chat.slash import do
+from zchat.cli.chat.transcript import Transcript
+
+NO_CLIENT = cast(Client, None)
+"""The client of a chat that has no broker."""
+
+
+class Chat:
+    """A conversation, and the texts that it has shown; what is sent is stored before the next line is done."""
+
+    def __init__(
+        self,
+        client: Client = NO_CLIENT,
+        rooms: Iterable[str] = (),
+        options: Options = OPTIONS,
+        show: Callable[[str], bool | None] | None = None,
+    ) -> None:
+        self._client = client
+        self.shown: list[str] = []
+        self.rooms = Rooms()
+        self.transcript = Transcript(show or self.shown.append, self.rooms, read_marks=options.read_marks)
+        self.conversation = Conversation(client, self.rooms, self.transcript, self._send, options)
+        self._following = Thread(target=self.conversation.follow)
+        if rooms:
+            self.conversation.begin(rooms)
+
+    def _send(self, room: Room, text: str) -> None:
+        self.transcript.messages([room.send(text)])
+
+    def do(self, line: str) -> bool:
+        return do(self.conversation, line)
+
+    def __enter__(self) -> Chat:
+        """Show what arrives until the end, which closes the client."""
+        self._following.start()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._client.close()
+        self._following.join(DEADLINE)
+        self.conversation.close()
+        assert not self._following.is_alive()

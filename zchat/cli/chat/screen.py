@@ -1,0 +1,142 @@
+"""The screen of a chat: texts above the line that is being typed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+from functools import partial
+from threading import Condition, get_ident
+
+from prompt_toolkit.application import run_in_terminal
+from prompt_toolkit.data_structures import Size
+from prompt_toolkit.formatted_text import FormattedText
+from prompt_toolkit.output import Output
+from prompt_toolkit.renderer import print_formatted_text
+from prompt_toolkit.styles import Style
+
+from zchat.cli.text.colours import fragments, rows
+from zchat.cli.text.message_lines import MessageLines
+from zchat.messages import Message
+
+WAITING = 1000
+"""Texts that wait to be drawn before whoever brings more has to wait: a second of a busy room."""
+
+KEPT = 200
+"""Texts kept to be drawn again when the terminal changes its size: more than a large one shows."""
+
+FOOT = 2
+"""Rows at the foot of the screen that belong to the editor at least."""
+
+PAGE_FOOT = 3
+"""Rows that a page of history leaves: for the line being typed, the status, and one to know the place by."""
+
+_NO_STYLE = Style([])
+"""No style but what a text's own fragments say."""
+
+
+class Screen:
+    """The texts above the line that is being typed, in the order in which they come.
+
+    When the terminal changes its size the latest are drawn again: how it rewraps lines that were as
+    wide as itself is its own affair, and the editor can't know where its own lines went.
+    """
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._texts: list[str] = []
+        """What is not drawn yet."""
+        self._changed = Condition()
+        self._ended = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._drawer = 0
+        """The thread that draws; 0 before it begins."""
+        self._wake = asyncio.Event()
+        self._latest: deque[str] = deque(maxlen=KEPT)
+        self._size: Size | None = None
+        self._resized = False
+
+    @property
+    def width(self) -> int:
+        """Return the terminal's columns."""
+        return self._output.get_size().columns
+
+    def fits(self, messages: list[Message]) -> int:
+        """Return how many of the last messages fit above the foot of the screen, one at least. Any thread."""
+        size = self._output.get_size()
+        left = size.rows - PAGE_FOOT
+        lines = MessageLines()
+        count = 0
+        for message in reversed(messages):
+            left -= len(rows(lines.message(message), size.columns))
+            if left < 0:
+                break
+            count += 1
+        return max(1, count)
+
+    def show(self, text: str) -> None:
+        """Have a text drawn soon; wait while too many do. Any thread but the event loop's."""
+        assert get_ident() != self._drawer, "the drawing thread would wait for itself"
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended or len(self._texts) < WAITING)
+            if not self._ended:
+                self._texts.append(text)
+                self._rouse()
+
+    def end(self) -> None:
+        """Take no more texts; `draw` returns when those that have come are drawn. Any thread."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+            self._rouse()
+
+    def notice_size(self) -> None:
+        """Have the screen drawn again if the terminal's size has changed since the last call. The event loop's."""
+        size = self._output.get_size()
+        if self._size is not None and size != self._size:
+            self._resized = True
+            self._wake.set()
+        self._size = size
+
+    def _rouse(self) -> None:
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._wake.set)
+
+    async def draw(self) -> None:
+        """Draw until the end."""
+        self._loop = asyncio.get_running_loop()
+        self._drawer = get_ident()
+        ended = False
+        while not ended:
+            with self._changed:
+                texts, self._texts = self._texts, []
+                ended = self._ended
+                self._changed.notify_all()
+                self._wake.clear()
+            self._latest.extend(texts)
+            if self._resized:
+                self._resized = False
+                await run_in_terminal(self._draw_again)
+            elif texts:
+                await run_in_terminal(partial(self._write, texts))
+            elif not ended:
+                await self._wake.wait()
+
+    def _draw_again(self) -> None:
+        size = self._output.get_size()
+        left = size.rows - FOOT
+        texts: list[str] = []
+        for text in reversed(self._latest):
+            taken = rows(text, size.columns)
+            texts.append(text if len(taken) <= left else "\n".join(taken[len(taken) - left :]))
+            left -= len(taken)
+            if left <= 0:
+                break
+        self._output.erase_screen()
+        self._output.cursor_goto(0, 0)
+        self._write(texts[::-1])
+
+    def _write(self, texts: Iterable[str]) -> None:
+        width = self.width
+        styled = FormattedText(each for text in texts for each in (*fragments(text, width), ("", "\n")))
+        print_formatted_text(self._output, styled, _NO_STYLE)

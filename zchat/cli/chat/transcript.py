@@ -1,0 +1,67 @@
+"""What a chat shows: messages, and lines about the chat itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from threading import Lock
+
+from zchat.cli.chat.rooms import Rooms
+from zchat.cli.text.colours import joined, styled_message
+from zchat.cli.text.message_lines import MessageLines
+from zchat.cli.text.safe import safe
+from zchat.errors import ZchatError
+from zchat.messages import Message
+from zchat.names import DIRECT
+
+
+class Transcript:
+    """The running text of a chat. Any thread.
+
+    Args:
+        show: called with each text; it returns False if the text could not be shown.
+        rooms: the rooms of the chat. Messages of others than the current one are shown with their room.
+        own_name: the user's name, to be highlighted where others mention it; "" for never.
+        read_marks: True to mark messages as read that are shown.
+    """
+
+    def __init__(
+        self, show: Callable[[str], bool | None], rooms: Rooms, *, own_name: str = "", read_marks: bool = True
+    ) -> None:
+        self._show = show
+        self._rooms = rooms
+        self._own_name = own_name
+        self._read_marks = read_marks
+        self._lock = Lock()
+        """Held while messages are shown, so that a date stands above the messages of its day."""
+        self._lines = MessageLines()
+
+    def info(self, text: str) -> None:
+        """Show a line about the chat itself."""
+        self._show(f"* {safe(text)}")
+
+    def error(self, text: str) -> None:
+        """Show a line about something that went wrong."""
+        self._show(f"! {safe(text)}")
+
+    def listing(self, lines: list[str]) -> None:
+        """Show lines that are safe already."""
+        self._show("\n".join(lines))
+
+    def messages(self, messages: list[Message]) -> None:
+        """Show messages of one room.
+
+        If it is the current one or a direct one, it is marked as read up to the last of them.
+        """
+        current = self._rooms.current_name
+        with self._lock:
+            parts = [(self._lines.parts(each, current), each.user) for each in messages]
+            shown = self._show(joined(styled_message(*part, user, self._own_name) for part, user in parts))
+        if shown is not False and self._read_marks:
+            self._mark_read(messages[-1])
+
+    def _mark_read(self, message: Message) -> None:
+        room = self._rooms.get(message.room)
+        if room is not None and (self._rooms.is_current(message.room) or message.room.startswith(DIRECT)):
+            with suppress(ZchatError):  # closed meanwhile; or refused, which the client logs: unread counts stay as is
+                room.mark_read(message.seq)
