@@ -65,9 +65,18 @@ def test_the_version_is_told() -> None:
         (["broker", "--max-message", "1048577"], "max-message"),
         (["broker", "--retain-days", "nan"], "retain-days"),
         (["tail", "General", "--after", str(1 << 63)], "--after"),
-        (["tail", "General", "-n", "1", "--after", "1"], "leave all but one out. Try: zchat tail --help"),
-        (["tail", "General", "--unread", "--after", "1"], "leave all but one out. Try: zchat tail --help"),
-        (["tail", "General", "--unread", "-n", "1"], "leave all but one out. Try: zchat tail --help"),
+        (
+            ["tail", "General", "-n", "1", "--after", "1"],
+            "--after and --unread. Try: zchat tail --help",
+        ),
+        (
+            ["tail", "General", "--unread", "--after", "1"],
+            "--after and --unread. Try: zchat tail --help",
+        ),
+        (
+            ["tail", "General", "--unread", "-n", "1"],
+            "--after and --unread. Try: zchat tail --help",
+        ),
     ],
 )
 def test_wrong_usage_is_told_in_one_line_with_exit_code_2(arguments: list[str], what: str) -> None:

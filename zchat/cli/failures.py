@@ -1,4 +1,4 @@
-"""What a user is told when something goes wrong: one line, and an exit code."""
+"""How failures are reported: one line on standard error, and an exit code."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ FAILED = 1
 WRONG_USAGE = 2
 INTERRUPTED = 130
 TERMINATED = 143
-"""What a shell says of a program that SIGTERM ended, as 130 is what it says of Ctrl-C."""
+"""What a shell reports for a program that SIGTERM ended, as 130 is for Ctrl-C."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """Tell that Ctrl-C or SIGTERM came; `text`, if any, is what there is to tell the user."""
+    """An interruption by Ctrl-C or SIGTERM; `text` is what to report to the user, "" for nothing."""
 
     def __init__(self, code: int = INTERRUPTED, text: str = "") -> None:
         super().__init__(code, text)
@@ -30,13 +30,13 @@ class Interrupted(KeyboardInterrupt):
         self.text = text
 
     def with_text(self, text: str) -> Interrupted:
-        """Return the same with something to tell."""
+        """Return the same with something to report."""
         return Interrupted(self.code, text)
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Have Ctrl-C and SIGTERM raise `Interrupted` in the block, wherever it is; the main thread's."""
+    """Have Ctrl-C and SIGTERM raise `Interrupted` within the block. The main thread's."""
 
     def raise_it(number: int, frame: object) -> NoReturn:
         raise Interrupted(TERMINATED if number == signal.SIGTERM else INTERRUPTED)
@@ -53,21 +53,21 @@ def interruptible() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def tell(text: str) -> None:
+def report(text: str) -> None:
     """Write one line to standard error, if it is still there."""
     with suppress(OSError):
         click.echo(safe(f"zchat: {' '.join(text.splitlines())}"), err=True)
 
 
 @contextmanager
-def told_in_a_line() -> Iterator[None]:
-    """Turn what a user can cause into one line and an exit code; a closed pipe ends quietly."""
+def reported_in_one_line() -> Iterator[None]:
+    """Turn errors that a user can cause into one line and an exit code; a closed pipe ends quietly."""
     try:
         yield
         sys.stdout.flush()
     except Interrupted as interrupted:
         if interrupted.text:
-            tell(interrupted.text)
+            report(interrupted.text)
         _leave(interrupted.code)
     except KeyboardInterrupt:
         _leave(INTERRUPTED)
@@ -76,18 +76,18 @@ def told_in_a_line() -> Iterator[None]:
     except (ZchatError, OSError) as error:
         if isinstance(error, OSError) and error.strerror and not error.filename:  # files are named: it is a stream
             error.filename = "standard output"
-        tell(str(error) or type(error).__name__)
+        report(str(error) or type(error).__name__)
         wrong_usage = isinstance(error, UsageError) and not isinstance(error, AddressError)
         _leave(WRONG_USAGE if wrong_usage else FAILED)
 
 
 @contextmanager
 def room_named(name: str) -> Iterator[None]:
-    """Say of a room that isn't there how to see those that are."""
+    """Add to the error of a room that doesn't exist how to find those that do."""
     try:
         yield
     except NoSuchRoom as error:
-        raise NoSuchRoom(f"there is no room {name}; zchat rooms lists those that there are") from error
+        raise NoSuchRoom(f"there is no room {name}; zchat rooms lists the rooms that exist") from error
 
 
 def _leave(code: int) -> NoReturn:
@@ -99,7 +99,7 @@ def _leave(code: int) -> NoReturn:
 
 
 def _drop_output() -> None:
-    """Send to nowhere what is still buffered, or the interpreter complains about it when it ends."""
+    """Discard what is still buffered, or the interpreter complains about it when it ends."""
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
@@ -107,16 +107,16 @@ def _drop_output() -> None:
 
 
 class Program(click.Group):
-    """Run commands so that every error is one line."""
+    """The command with its subcommands; every error is one line."""
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
-        """Parse the arguments, and answer `--help` and `--version`."""
-        with told_in_a_line():
+        """Parse the arguments, and carry out `--help` and `--version`."""
+        with reported_in_one_line():
             return super().make_context(*args, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that was asked for."""
-        with told_in_a_line():
+        with reported_in_one_line():
             return super().invoke(ctx)
 
     def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
@@ -127,7 +127,7 @@ class Program(click.Group):
         try:
             code = run(*args, standalone_mode=False, **extra)
         except click.ClickException as error:
-            tell(f"{error.format_message()}{_hint(error)}")
+            report(f"{error.format_message()}{_hint(error)}")
             code = error.exit_code
         except click.Abort:
             code = INTERRUPTED

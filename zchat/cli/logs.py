@@ -1,4 +1,4 @@
-"""The log on standard error: one line an event, as text or as JSON."""
+"""The log on standard error: one line per event, as text or as JSON."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ LEVELS = ("debug", "info", "warning", "error")
 FORMATS = ("text", "json")
 
 DEFAULT_LEVEL = "info"
-"""Where a format is asked for and no level."""
+"""The level if only a format is given."""
 
 
 class TextFormatter(logging.Formatter):
-    """Keep what others sent from steering the terminal, or passing for a line, by way of a log record.
+    """The formatter for text, in which nothing that others sent can steer the terminal or pass for a line.
 
-    What follows an event's own line, a traceback, is indented.
+    A traceback after an event's line is indented.
     """
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """Write an event as one JSON object in ASCII: `time`, `level`, `logger`, `message`, then what it is about."""
+    """The formatter for JSON: one object in ASCII with `time`, `level`, `logger`, `message` and the event's fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the object."""
@@ -57,7 +57,7 @@ class JsonFormatter(logging.Formatter):
         return json_line(fields)
 
 
-_LEVEL, _FORMAT = "zchat.log_level", "zchat.log_format"  # a command's context and the program's share what is noted
+_LEVEL, _FORMAT = "zchat.log_level", "zchat.log_format"  # shared by the contexts of the program and a command
 
 
 def _choose(key: str) -> Callable[[click.Context, click.Parameter, str | None], None]:
@@ -80,7 +80,7 @@ log_level = click.option(
     type=click.Choice(LEVELS, case_sensitive=False),
     expose_value=False,
     callback=_choose(_LEVEL),
-    help="Log to standard error from this level on.  [default: no log]",
+    help="Log to standard error, from this level up.  [default: no log]",
 )
 
 log_format = click.option(
@@ -88,5 +88,5 @@ log_format = click.option(
     type=click.Choice(FORMATS, case_sensitive=False),
     expose_value=False,
     callback=_choose(_FORMAT),
-    help=f"A line of text or a JSON object for each event; without a level, log from {DEFAULT_LEVEL} on.",
+    help=f"Log each event as a line of text or a JSON object; without --log-level, from {DEFAULT_LEVEL} up.",
 )

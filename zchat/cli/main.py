@@ -30,23 +30,23 @@ from zchat.version import __version__
 @log_level
 @click.pass_context
 def program(context: click.Context) -> None:
-    """Let programs and people talk in rooms.
+    """Rooms for programs and people to talk in.
 
     \b
     Examples:
       zchat broker                        start a broker on this machine
       zchat client                        chat, from another terminal
-      zchat send General hello            say one thing
-      make 2>&1 | zchat send Builds       say every line
-      zchat tail -f General               watch a room
-      zchat rooms                         see what rooms there are
-      zchat members General               see who is in a room
-      zchat top                           watch what the broker does
+      zchat send General hello            send one message
+      make 2>&1 | zchat send Builds       send every line
+      zchat tail -f General               follow a room
+      zchat rooms                         list the rooms
+      zchat members General               list the members of a room
+      zchat top                           see a live view of the broker
 
     \b
-    ZCHAT_URL stands in for --connect, ZCHAT_USER for --user.
+    The variables ZCHAT_URL and ZCHAT_USER set --connect and --user.
     Completion in bash: eval "$(_ZCHAT_COMPLETE=bash_source zchat)"
-    (zsh_source and fish_source for the other shells)
+    (zsh_source and fish_source for those shells)
 
     \b
     Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted, 143 terminated.
@@ -63,9 +63,9 @@ for _command in (broker, client, send, tail, rooms, members, stats, top):
 def main(args: list[str] | None = None) -> Any:
     """Run the command with `args` (None: the process's own) and exit."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:  # closed by whoever started us
+        if getattr(sys, name) is None:  # closed by the parent process
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # what the terminal's encoding lacks is shown as an escape
+        if hasattr(stream, "reconfigure"):  # characters that the terminal's encoding lacks become escapes
             stream.reconfigure(errors="backslashreplace")
     return program.main(args, prog_name="zchat")

@@ -40,7 +40,7 @@ def check_place(context: click.Context, parameter: click.Parameter, place: str |
 
 
 def check_room(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
-    """Refuse what can be the name neither of a room nor, as `@USER`, of a direct one (a click callback)."""
+    """Refuse what is neither a room's name nor, as `@USER`, a direct room's (a click callback)."""
     for name in (value,) if isinstance(value, str) else value:
         kind = "user" if name.startswith(DIRECT) else "room"
         check_names(kind)(context, parameter, name.removeprefix(DIRECT))
@@ -48,7 +48,7 @@ def check_room(context: click.Context, parameter: click.Parameter, value: Any) -
 
 
 def check_names(kind: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
-    """Return a click callback that refuses what can't be the name of a "room" or "user", before anything is done."""
+    """Return a click callback that refuses what is not the name of a `kind`, "room" or "user"."""
 
     def check(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
         with _bad_parameter():
@@ -60,7 +60,7 @@ def check_names(kind: str) -> Callable[[click.Context, click.Parameter, Any], An
 
 
 def check_between(least: float, most: float, unit: str) -> Callable[[click.Context, click.Parameter, float], float]:
-    """Return a click callback that refuses a number of `unit` that isn't from `least` to `most`; NaN is none."""
+    """Return a click callback that refuses a number of `unit` outside `least` to `most`, NaN included."""
 
     def check(context: click.Context, parameter: click.Parameter, value: float) -> float:
         if not least <= value <= most:
@@ -71,7 +71,7 @@ def check_between(least: float, most: float, unit: str) -> Callable[[click.Conte
 
 
 def connecting(command: F) -> F:
-    """Add what every command that talks to a broker has: `--connect`, `--user`, `--log-level`."""
+    """Add the options of every command that connects to a broker: `--connect`, `--user`, `--log-level`."""
     command = log_level(command)
     command = click.option(
         "--user",
@@ -79,7 +79,7 @@ def connecting(command: F) -> F:
         show_envvar=True,
         metavar="NAME",
         callback=check_names("user"),
-        help="Who you are.  [default: your login name]",
+        help="Your name.  [default: your login name]",
     )(command)
     return click.option(
         "--connect",

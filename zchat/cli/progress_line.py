@@ -1,4 +1,4 @@
-"""What `zchat send` shows of its progress on a terminal: one line, written over and over, gone at the end."""
+"""The progress of `zchat send` on a terminal: one line, rewritten in place and removed at the end."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ BEGIN = 1.0
 """Seconds before anything is shown: what is done by then needs no progress."""
 
 STEP = 0.25
-"""Seconds between two looks: the figures can be read, and cost nothing."""
+"""Seconds between two samples: the figures can be read, and cost nothing."""
 
 SPAN = 8
-"""Looks back that the speed is measured over: two seconds, so that it is steady and a standstill soon shows."""
+"""Samples that the speed is measured over: two seconds, so that it is steady and a standstill soon shows."""
 
 NARROW = 40
-"""Columns that are assumed of a terminal that doesn't tell."""
+"""Columns assumed of a terminal that doesn't report its width."""
 
 
-class Meter:
-    """Show on standard error how many messages are stored, in a thread of its own, while its block runs."""
+class ProgressLine:
+    """The line on standard error that shows how many messages are stored while its `with` block runs."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._over = Event()
-        self._thread = Thread(target=self._run, name="zchat-meter", daemon=True)
+        self._thread = Thread(target=self._run, name="zchat-progress", daemon=True)
 
     def __enter__(self) -> None:
         self._thread.start()
@@ -43,15 +43,15 @@ class Meter:
         self._thread.join(STEP)  # it only waits for a terminal that takes nothing
 
     def _run(self) -> None:
-        looks = deque([(time.monotonic(), self._progress.stored)], SPAN)
+        samples = deque([(time.monotonic(), self._progress.stored)], SPAN)
         wait, width = BEGIN, 0
-        with suppress(OSError, ValueError):  # a terminal that has gone; the messages are what matters
+        with suppress(OSError, ValueError):  # the terminal is gone; the messages are what matters
             while not self._over.wait(wait):
                 wait = STEP
-                then, before = looks[0]
+                then, before = samples[0]
                 now, stored = time.monotonic(), self._progress.stored
-                looks.append((now, stored))
-                line = meter_line(stored, (stored - before) / (now - then), _columns())
+                samples.append((now, stored))
+                line = progress_text(stored, (stored - before) / (now - then), _columns())
                 self._write("\r" + line.ljust(width) + "\b" * max(0, width - len(line)))
                 width = len(line)
             if width:
@@ -62,10 +62,10 @@ class Meter:
         sys.stderr.flush()
 
 
-def meter_line(stored: int, speed: float, columns: int) -> str:
-    """Return how much is stored, and how many messages a second, in less than `columns` columns."""
+def progress_text(stored: int, speed: float, columns: int) -> str:
+    """Return how many messages are stored, and how many per second, in fewer than `columns` columns."""
     rate = f"{round(speed, -3 if speed >= 10_000 else 0):,.0f}"
-    for line in (f"{stored:,} messages stored, {rate} a second", f"{stored:,} stored, {rate}/s", f"{stored:,}"):
+    for line in (f"{stored:,} messages stored, {rate} per second", f"{stored:,} stored, {rate}/s", f"{stored:,}"):
         if len(line) < columns:
             return line
     return ""

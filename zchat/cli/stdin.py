@@ -16,11 +16,11 @@ READ = 1 << 16
 def stdin_lines() -> Iterator[str]:
     r"""Yield the lines of standard input, which end at `\n` and nowhere else.
 
-    Bytes that are no text become U+FFFD. Of a line with more characters than any message can
-    have, one too many is given and the rest left out, so that whoever sends it is told.
+    Bytes that are not text become U+FFFD. A line with more characters than any message can have is
+    cut after one too many, so that sending it fails.
 
-    It reads past Python's own buffer, whose lock a thread that waits for input would still
-    hold when the interpreter ends.
+    Python's own buffer is bypassed, because a thread that waits for input would still hold its lock
+    when the interpreter ends.
     """
     decoder = codecs.getincrementaldecoder(sys.stdin.encoding)(errors="replace")
     descriptor = sys.stdin.fileno()

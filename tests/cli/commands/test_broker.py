@@ -60,7 +60,7 @@ def test_the_broker_tells_where_it_is_and_how_to_chat(start: Start, tmp_path: Pa
     assert f"store: {store} (kept: everything)\n" in text
     assert re.search(rf"^chat with: (zchat|\S+ -m zchat) client --connect {re.escape(url[1])}$", text, re.MULTILINE)
     assert "names are claims: there are no keys" in text
-    assert "has that name's direct rooms and read marks" in text
+    assert "including its direct rooms and read marks" in text
     told = CliRunner().invoke(program, ["rooms", "--connect", url[1], "--user", "alice"])
     assert [line.split()[0] for line in told.stdout.splitlines()] == ["ROOM", "Only"]
     told = CliRunner().invoke(program, ["send", "--connect", url[1], "--user", "alice", "Other", "hi"])
@@ -74,7 +74,7 @@ def test_the_broker_tells_where_it_is_and_how_to_chat(start: Start, tmp_path: Pa
 def test_metrics_are_served_where_the_broker_says(start: Start) -> None:
     running = start("broker", "--bind", "tcp://127.0.0.1:*", "--store", "memory:", "--metrics", "127.0.0.1:*")
     found = re.search(
-        r"^metrics: (http://127\.0\.0\.1:\d+/metrics) \(open to .*\)$", running.until("clients: about"), re.M
+        r"^metrics: (http://127\.0\.0\.1:\d+/metrics) \(no access control; .*\)$", running.until("clients: about"), re.M
     )
     assert found
     with urlopen(found[1], timeout=DEADLINE) as answer:
@@ -188,7 +188,7 @@ def test_the_command_to_chat_with_is_one_that_the_shell_finds(monkeypatch: pytes
 def test_a_data_folder_that_cant_be_made_is_named_with_the_option_that_helps(zchat: Zchat, data: Path) -> None:
     done = zchat("broker", "--bind", "tcp://127.0.0.1:*", XDG_DATA_HOME=str(data))
     assert (done.returncode, done.stdout) == (1, "")
-    assert re.fullmatch(rf"zchat: {data}/zchat can't be made .*--store sqlite:PATH\n", done.stderr)
+    assert re.fullmatch(rf"zchat: the folder {data}/zchat can't be created .*--store sqlite:PATH\n", done.stderr)
 
 
 def test_a_store_that_is_no_ordinary_file_is_refused_and_nothing_is_left_beside_it(

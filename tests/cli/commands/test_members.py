@@ -34,7 +34,7 @@ def test_members_never_makes_a_room(zchat: Zchat) -> None:
     for name in ("Nowhere", "@bob"):
         done = zchat("members", name)
         assert (done.returncode, done.stdout) == (1, "")
-        assert done.stderr == f"zchat: there is no room {name}; zchat rooms lists those that there are\n"
+        assert done.stderr == f"zchat: there is no room {name}; zchat rooms lists the rooms that exist\n"
     assert "Nowhere" not in zchat("rooms").stdout
     assert zchat("members", "General").stdout == "USER  SINCE\n"
     assert zchat("members", "General", "--json").stdout == ""

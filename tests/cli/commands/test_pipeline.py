@@ -212,12 +212,12 @@ def test_send_waits_for_a_broker_that_is_started_again(start: Start, tmp_path: P
         (
             "zsh",
             {"COMP_WORDS": "zchat ta", "COMP_CWORD": "1"},
-            "plain\ntail\nShow the end of a room, and what comes.\n",
+            "plain\ntail\nShow the latest messages of a room, and follow it.\n",
         ),
         (
             "fish",
             {"COMP_WORDS": "zchat ta", "COMP_CWORD": "ta"},
-            "plain,tail\tShow the end of a room, and what comes.\n",
+            "plain,tail\tShow the latest messages of a room, and follow it.\n",
         ),
     ],
 )

@@ -22,11 +22,11 @@ from tests.cli.driver import bodies
 from tests.mortal import Mortal
 from tests.running import DEADLINE, ZCHAT, Start, Zchat, eventually
 from zchat.broker import Broker
-from zchat.cli.progress_line import meter_line
+from zchat.cli.progress_line import progress_text
 
 OUTCOME = re.compile(
     r"zchat: (?:interrupted: |.*; )([\d,]+) lines? stored \(up to seq ([\d,]+) in General\)"
-    r"(?:, the next ([\d,]+) sent without an answer \(.*\))?, the rest not\n"
+    r"(?:, the next ([\d,]+) sent but not acknowledged \(.*\))?, the rest not stored\n"
 )
 
 
@@ -185,10 +185,10 @@ def test_what_is_done_soon_or_wants_no_progress_shows_none(broker: Broker) -> No
 
 
 def test_the_line_of_progress_fits_a_terminal_of_any_width() -> None:
-    assert meter_line(1_234_567, 310_123.4, 80) == "1,234,567 messages stored, 310,000 a second"
-    assert meter_line(1_234_567, 310_123.4, 40) == "1,234,567 stored, 310,000/s"
-    assert meter_line(1_234_567, 9_876.4, 12) == "1,234,567"
-    assert all(len(meter_line(10**9, 123_456, columns)) < columns for columns in range(1, 100))
+    assert progress_text(1_234_567, 310_123.4, 80) == "1,234,567 messages stored, 310,000 per second"
+    assert progress_text(1_234_567, 310_123.4, 40) == "1,234,567 stored, 310,000/s"
+    assert progress_text(1_234_567, 9_876.4, 12) == "1,234,567"
+    assert all(len(progress_text(10**9, 123_456, columns)) < columns for columns in range(1, 100))
 
 
 # -- send --------------------------------------------------------------------------------------------
@@ -225,7 +225,7 @@ def test_send_tells_how_many_were_stored_when_it_fails(zchat: Zchat, broker: Bro
     done = zchat("send", "General", stdin="one\ntwo\n" + "x" * (3 << 20) + "\nfour\n")
     assert done.returncode == 1
     assert done.stderr.startswith("zchat: ")
-    assert done.stderr.endswith("; 2 lines stored (up to seq 2 in General), the rest not\n")
+    assert done.stderr.endswith("; 2 lines stored (up to seq 2 in General), the rest not stored\n")
     assert bodies(broker, "General") == ["one", "two"]
 
 

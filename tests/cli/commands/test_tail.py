@@ -13,7 +13,7 @@ import zchat as library
 from tests.cli.driver import masked, say
 from tests.running import Zchat, eventually
 from zchat.broker import Broker
-from zchat.cli.commands import tail
+from zchat.cli.tail.reading import arriving
 
 # -- tail --------------------------------------------------------------------------------------------
 
@@ -57,7 +57,7 @@ def test_tail_never_makes_a_room(zchat: Zchat) -> None:
     for arguments in (["tail", "Nowhere"], ["tail", "-f", "Nowhere"]):
         done = zchat(*arguments)
         assert (done.returncode, done.stdout) == (1, "")
-        assert done.stderr == "zchat: there is no room Nowhere; zchat rooms lists those that there are\n"
+        assert done.stderr == "zchat: there is no room Nowhere; zchat rooms lists the rooms that exist\n"
     assert "Nowhere" not in zchat("rooms").stdout
 
 
@@ -104,13 +104,13 @@ def test_tail_shows_all_pages_of_what_is_unread_in_a_direct_room(zchat: Zchat, b
 
 def test_tail_tells_a_gap_on_standard_error_and_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
     class Gappy:
-        """Be a client whose events begin with a gap."""
+        """A client whose events begin with a gap."""
 
         def events(self, timeout: float) -> Iterator[library.Event]:
             yield library.Gap("General", 2, 7, "trimmed")
             yield library.Message("General", 8, 0, "bob", "hi")
 
-    coming = tail._coming(cast(library.Client, Gappy()))
+    coming = arriving(cast(library.Client, Gappy()))
     assert next(coming) is None
     assert next(coming) == library.Message("General", 8, 0, "bob", "hi")
     assert capsys.readouterr().err == "zchat: General: messages 3 to 7 are no longer kept\n"

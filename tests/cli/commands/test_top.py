@@ -21,7 +21,7 @@ def test_without_a_terminal_looks_are_written_one_below_the_other(zchat: Zchat, 
     assert (done.returncode, done.stderr) == (0, "")
     first, second, end = done.stdout.split("\n\n")
     assert end == ""
-    assert "since start, a second" in first
+    assert "per second since start" in first
     assert "since start" not in second
     for text in (first, second):
         assert text.startswith(f"{broker.url} ")
@@ -40,7 +40,7 @@ def test_a_pace_out_of_bounds_is_refused(zchat: Zchat, every: str) -> None:
 def test_without_a_terminal_it_goes_on_until_ctrl_c(start: Start) -> None:
     running = start("top", "--every", "0.2")
     running.until("since start")
-    running.until("     a second")
+    running.until("     per second")
     running.process.send_signal(signal.SIGINT)
     assert running.end() == 130
     assert running.errors == ""
@@ -58,9 +58,9 @@ def test_a_broker_that_goes_away_is_told_and_looked_at_again_once_it_is_back(sta
         with library.Client(mortal.url, user="bob") as bob:
             bob.join("General").send_many(map(str, range(100)))
         running = start("top", "--every", "0.2", "--connect", mortal.url)
-        running.until("     a second")
+        running.until("     per second")
         mortal.kill()
-        text = running.until("lost; connecting again\n")
+        text = running.until("connection lost; reconnecting\n")
         assert re.search(r"^messages +\S+ +100 ", text, re.MULTILINE)
         mortal.start()
         again = ""
@@ -98,8 +98,8 @@ def test_the_screen_fits_80_and_40_columns_and_is_drawn_anew_when_they_change(tm
                 screen = terminal.screen()
                 return (
                     re.search(r"^messages +\S+", screen, re.MULTILINE) is not None
-                    and len(re.findall(" a second", screen)) == beside + (columns >= 40)
-                    and ("         in all" in screen) == (columns >= 40)
+                    and len(re.findall("per second", screen)) == (beside if columns >= 40 else 0)
+                    and ("         total" in screen) == (columns >= 40)
                     and (" 3\n" in screen or " 3 " in screen) == (columns >= 40)
                     and max(map(len, screen.splitlines())) <= columns
                 )
@@ -130,13 +130,13 @@ def test_of_a_counted_number_of_looks_the_last_stays_on_the_terminal(tmux: Tmux,
 def test_a_lost_broker_is_told_on_the_screen_which_goes_on_when_it_is_back(tmux: Tmux) -> None:
     with Mortal("memory:") as mortal:
         alice = Terminal(tmux, "alice", 80, "--every", "0.2", "--connect", mortal.url, command="top")
-        shows(alice, "     a second")
+        shows(alice, "     per second")
         mortal.kill()
-        shows(alice, "lost; connecting again\n", "     a second")
+        shows(alice, "connection lost; reconnecting\n", "     per second")
         mortal.start()
         shows(alice, "    up ")
         mortal.kill()
-        shows(alice, "lost; connecting again\n")
+        shows(alice, "connection lost; reconnecting\n")
         with refusing(mortal.url):
             shows(alice, "zchat: ", "exit code 1\n")
     assert "Traceback" not in alice.screen()

@@ -14,7 +14,7 @@ import zchat
 from tests.mortal import Mortal
 from tests.running import Start, Zchat, eventually
 from zchat.broker import Broker
-from zchat.cli.tail.resume import Resume, ResumeError
+from zchat.cli.tail.resume import ResumeError, ResumeFile
 from zchat.messages import Position
 
 
@@ -33,7 +33,7 @@ def kept(file: Path) -> int:
 
 
 class Resting:
-    """Tell whether a process's main thread has been asleep since the look before, not waiting for Python's lock."""
+    """True if a process's main thread has been asleep since the call before, not waiting for Python's lock."""
 
     def __init__(self, pid: int) -> None:
         self._status = Path(f"/proc/{pid}/status")
@@ -141,6 +141,7 @@ def test_a_killed_broker_is_waited_for_and_the_position_holds(
         mortal.start()
         say(mortal.url, "second")
         running.until('"seq": 2,')
+        eventually(Resting(running.process.pid), "it waits for more, all being written")
         running.process.send_signal(signal.SIGINT)
         assert running.end() == 130
         assert "reconnected" in running.errors
@@ -216,8 +217,8 @@ def test_a_damaged_file_is_refused_with_what_to_do(zchat: Zchat, file: Path, con
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr == (
-        f"zchat: {file} is damaged, or no file of zchat tail --resume: "
-        "delete it and say with -n or --after where to begin\n"
+        f"zchat: {file} is damaged or not a file of zchat tail --resume: "
+        "delete it, and set with -n or --after where to begin\n"
     )
     assert file.read_text(encoding="latin-1") == content, "it is left alone"
 
@@ -228,7 +229,7 @@ def test_a_file_of_another_room_is_refused(zchat: Zchat, broker: Broker, file: P
     assert zchat("tail", "--resume", str(file), "BUILDS").returncode == 0
     done = zchat("tail", "--resume", str(file), "General")
     assert done.returncode == 1
-    assert done.stderr == f"zchat: {file} is of the room 'Builds', not 'General'; name another file\n"
+    assert done.stderr == f"zchat: {file} belongs to the room 'Builds', not 'General'; name another file\n"
 
 
 def test_a_direct_room_is_another_one_for_everybody(zchat: Zchat, broker: Broker, file: Path) -> None:
@@ -237,7 +238,7 @@ def test_a_direct_room_is_another_one_for_everybody(zchat: Zchat, broker: Broker
     assert "psst" in zchat("tail", "--resume", str(file), "@bob").stdout
     done = zchat("tail", "--resume", str(file), "--user", "carol", "@bob")
     assert done.returncode == 1
-    assert done.stderr == f"zchat: {file} is of the direct room of 'alice', not of 'carol'; name another file\n"
+    assert done.stderr == f"zchat: {file} belongs to a direct room of 'alice', not of 'carol'; name another file\n"
 
 
 def test_two_at_once_with_one_file_are_refused(start: Start, zchat: Zchat, broker: Broker, file: Path) -> None:
@@ -256,7 +257,7 @@ def test_two_at_once_with_one_file_are_refused(start: Start, zchat: Zchat, broke
 def test_what_is_no_file_is_refused(zchat: Zchat, tmp_path: Path) -> None:
     done = zchat("tail", "--resume", "/dev/null", "General")
     assert done.returncode == 1
-    assert done.stderr == "zchat: /dev/null is no regular file; name another one with --resume\n"
+    assert done.stderr == "zchat: /dev/null is not a regular file; name another with --resume\n"
     assert zchat("tail", "--resume", str(tmp_path), "General").returncode == 1
     assert zchat("tail", "--resume", str(tmp_path / "no" / "folder"), "General").returncode == 1
 
@@ -266,19 +267,19 @@ def test_a_link_is_followed_and_the_files_permissions_stay(file: Path, tmp_path:
     target.touch()
     target.chmod(0o640)
     file.symlink_to(target)
-    with Resume(str(file), "General", "alice") as resume:
+    with ResumeFile(str(file), "General", "alice") as resume:
         resume.keep(Position(7, 8))
     assert file.is_symlink()
     assert target.stat().st_mode & 0o777 == 0o640
-    with Resume(str(file), "general", "bob") as resume:
+    with ResumeFile(str(file), "general", "bob") as resume:
         assert resume.position == Position(7, 8)
         with pytest.raises(ResumeError, match="in use"):
-            Resume(str(target), "General", "alice")
+            ResumeFile(str(target), "General", "alice")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["seen", "target"]
 
 
 def test_it_excludes_unread(zchat: Zchat, file: Path) -> None:
     done = zchat("tail", "--resume", str(file), "--unread", "General")
     assert done.returncode == 2
-    assert "exclude each other" in done.stderr
+    assert "use only one of --resume and --unread" in done.stderr
     assert not file.exists()

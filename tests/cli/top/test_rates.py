@@ -49,8 +49,8 @@ def test_the_first_look_tells_averages_since_the_start() -> None:
     rates = Rates(told(10, messages=250, times={"turn": Histogram([100], [10, 10], 2_000_000)}), None)
     assert rates.since_start
     assert rates.rate("messages") == 25
-    assert tuple(rates.took("turn")) == pytest.approx((2, 0.1, 0.2))
-    assert "since start, a second" in shown(rates)
+    assert tuple(rates.timing("turn")) == pytest.approx((2, 0.1, 0.2))
+    assert "per second since start" in shown(rates)
     assert Rates(told(0, messages=250), None).rate("messages") is None
 
 
@@ -63,13 +63,13 @@ def test_the_times_of_turns_and_commits_are_those_since_the_look_before() -> Non
         }
 
     rates = Rates(told(12, times=times(5)), told(10, times=times(4)))
-    assert tuple(rates.took("turn")) == pytest.approx((100, 0.005, 0.5))
-    assert tuple(rates.took("commit")) == pytest.approx((5, 0.0031, 0.0155))
+    assert tuple(rates.timing("turn")) == pytest.approx((100, 0.005, 0.5))
+    assert tuple(rates.timing("commit")) == pytest.approx((5, 0.0031, 0.0155))
     assert rates.commit_size == 12288
     assert re.search(r"commits +5\.0 +3\.1 ms, 12 KiB\n", shown(rates, 40))
     assert re.search(r"turns +100 +5 ms, 50 %\n", shown(rates, 40))
     idle = Rates(told(12, times=times(5)), told(10, times=times(5)))
-    assert idle.took("commit") == (0, None, 0)
+    assert idle.timing("commit") == (0, None, 0)
     assert idle.commit_size is None
 
 
@@ -87,7 +87,7 @@ def test_after_a_restart_rates_are_averages_since_then_and_never_negative(uptime
     rates = Rates(told(uptime, 2, messages=messages, times=times), before)
     assert rates.since_start
     assert rates.rate("messages") == messages / uptime
-    assert rates.took("turn").mean == pytest.approx(0.0005)
+    assert rates.timing("turn").mean == pytest.approx(0.0005)
 
 
 def test_what_an_older_broker_doesnt_tell_is_shown_as_nothing() -> None:
@@ -95,7 +95,7 @@ def test_what_an_older_broker_doesnt_tell_is_shown_as_nothing() -> None:
     rates = Rates(old, old)
     assert rates.total("messages") == 250
     assert rates.rate("messages") is None
-    assert rates.took("turn") == (None, None, None)
+    assert rates.timing("turn") == (None, None, None)
     assert f"up {NOTHING}\n" in shown(rates)
 
 
@@ -118,17 +118,17 @@ def test_no_more_lines_than_the_screen_has(height: int) -> None:
 
 
 def test_a_lost_broker_is_told_above_what_it_told_last() -> None:
-    text = shown(Rates(told(10, messages=250), None), trouble="lost; connecting again")
-    assert text.startswith(f"{URL}{'lost; connecting again':>60}\n")
+    text = shown(Rates(told(10, messages=250), None), trouble="connection lost; reconnecting")
+    assert text.startswith(f"{URL}{'connection lost; reconnecting':>60}\n")
     assert "250" in text
-    assert shown(None, trouble="lost; connecting again") == text[: text.index("\n") + 1]
-    assert shown(None, 30, trouble="lost; connecting again") == f"{URL}\nlost; connecting again\n"
+    assert shown(None, trouble="connection lost; reconnecting") == text[: text.index("\n") + 1]
+    assert shown(None, 30, trouble="connection lost; reconnecting") == f"{URL}\nconnection lost; reconnecting\n"
 
 
 def test_eighty_columns_hold_two_figures_beside_each_other_and_forty_one() -> None:
     rates = Rates(told(10, messages=250), None)
-    assert [line.text.count("in all") for line in lines(URL, rates, "", 80) if "in all" in line.text] == [2]
-    assert [line.text.count("in all") for line in lines(URL, rates, "", 40) if "in all" in line.text] == [1]
+    assert [line.text.count("total") for line in lines(URL, rates, "", 80) if "total" in line.text] == [2]
+    assert [line.text.count("total") for line in lines(URL, rates, "", 40) if "total" in line.text] == [1]
     assert Line("1,234 members", heading=False) in lines(URL, rates, "", 20)
 
 

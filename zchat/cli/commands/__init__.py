@@ -1,1 +1,1 @@
-"""The commands: one a file, each with its options."""
+"""The commands: one in each file, with its options."""

@@ -28,8 +28,8 @@ from zchat.errors import StoreError
 if TYPE_CHECKING:
     from zchat.broker.figures.metrics import Metrics
 
-LOOK = 0.2
-"""Seconds after which the main thread looks for a signal: well within the 2 s that stopping may take."""
+POLL_SECONDS = 0.2
+"""Seconds after which the main thread checks for a signal: well within the 2 s that stopping may take."""
 
 OWN_FILES = 40
 """Open files that a broker needs for itself: libzmq's, the store's, the standard ones; about 20 were counted."""
@@ -69,21 +69,25 @@ def _settings(command: F) -> F:
     show_default=True,
     metavar="URL",
     callback=check_urls,
-    help="Where to listen; may be repeated. tcp://127.0.0.1:* takes any free port.",
+    help="Address to listen on; may be repeated. tcp://127.0.0.1:* takes any free port.",
 )
-@click.option("--store", metavar="URL", help="sqlite:PATH or memory:  [default: sqlite, in the user's data folder]")
+@click.option(
+    "--store",
+    metavar="URL",
+    help="Where the rooms are kept: sqlite:PATH or memory:  [default: sqlite, in the user's data folder]",
+)
 @_settings
 @click.option(
     "--metrics",
     metavar="HOST:PORT",
     callback=check_place,
-    help="Where Prometheus finds figures, over HTTP and open to whoever reaches it; the port * is any free one."
-    "  [default: nowhere; wants zchat[metrics]]",
+    help="Where Prometheus fetches the broker's figures, over HTTP and without access control; the port * takes any "
+    "free one. Requires zchat[metrics].  [default: nowhere]",
 )
 @log_level
 @log_format
 def broker(bind: tuple[str, ...], store: str | None, metrics: str | None, **settings: Any) -> None:
-    """Run a broker until Ctrl-C (or SIGTERM): what it accepted is answered, then it ends.
+    """Run a broker until Ctrl-C or SIGTERM; it then answers what it has accepted, and ends.
 
     \b
     Examples:
@@ -93,27 +97,27 @@ def broker(bind: tuple[str, ...], store: str | None, metrics: str | None, **sett
       zchat broker --store sqlite:/var/lib/zchat/chat.db --retain-days 90
       zchat broker --metrics 127.0.0.1:9556
 
-    Names are claims, as there are no keys: whoever reaches the address can read every room and take any name,
-    and with the name its direct rooms and read marks.
+    Names are claims, because there are no keys: anyone who reaches the address can read every room and use any
+    name, including its direct rooms and read marks.
     """
     signals: list[int] = []
 
-    def note(number: int, frame: FrameType | None) -> None:
+    def record(number: int, frame: FrameType | None) -> None:
         signals.append(number)
 
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, note)
+        signal.signal(number, record)
     store = _default_store() if store is None else store
     running = Broker(*bind, store=store, **settings)
-    watched = nullcontext() if metrics is None else _metrics(running, metrics)
-    with running, watched as served:
+    serving = nullcontext() if metrics is None else _metrics(running, metrics)
+    with running, serving as served:
         click.echo(_greeting(running, store, Settings(**settings), served.url if served else ""))
-        while not signals and not running.wait(LOOK):
+        while not signals and not running.wait(POLL_SECONDS):
             pass
 
 
 def _metrics(running: Broker, place: str) -> Metrics:
-    from zchat.broker.figures.metrics import Metrics  # wants what is installed with zchat[metrics] alone
+    from zchat.broker.figures.metrics import Metrics  # requires what only zchat[metrics] installs
 
     return Metrics(running, place)
 
@@ -124,10 +128,13 @@ def _default_store() -> str:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(
-            f"{folder} can't be made for the store ({error.strerror}); name another place with --store sqlite:PATH"
+            f"the folder {folder} can't be created for the store ({error.strerror}); "
+            "name another place with --store sqlite:PATH"
         ) from error
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise StoreError(f"{folder} can't be written; name another place for the store with --store sqlite:PATH")
+        raise StoreError(
+            f"the folder {folder} is not writable for the store; name another place with --store sqlite:PATH"
+        )
     return f"sqlite:{folder / 'zchat.db'}"
 
 
@@ -139,16 +146,16 @@ def _greeting(running: Broker, store: str, settings: Settings, metrics: str) -> 
     lines = [f"zchat broker at {address}" for address in running.urls]
     lines.append(f"store: {store} (kept: {' and '.join(kept) or 'everything'})")
     if metrics:
-        lines.append(f"metrics: {metrics} (open to whoever reaches it, names of rooms and users among them)")
+        lines.append(f"metrics: {metrics} (no access control; they contain names of rooms and users)")
     lines.append(f"chat with: {_program()} client{connect}")
-    lines.append("names are claims: there are no keys, whoever reaches the address can take any name,")
-    lines.append("  and has that name's direct rooms and read marks")
+    lines.append("names are claims: there are no keys, so anyone who reaches the address can use any name,")
+    lines.append("  including its direct rooms and read marks")
     lines.append(_room_for_clients())
     return "\n".join(map(safe, filter(None, lines)))
 
 
 def _program() -> str:
-    """Return how this program is called: by its name if the shell finds that."""
+    """Return how to call this program: by its name if the shell finds it."""
     if shutil.which("zchat"):
         return "zchat"
     path = sys.argv[0]

@@ -1,4 +1,4 @@
-"""`zchat members`: who is in a room."""
+"""`zchat members`: the members of a room."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ from zchat.cli.text.safe import safe
 from zchat.json_form import json_line
 
 
-@click.command(short_help="List who is in a room.")
+@click.command(short_help="List the members of a room.")
 @click.argument("room", callback=check_room)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line: user, since, typing.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line: user, since, typing.")
 @connecting
 def members(url: str, user: str | None, room: str, as_json: bool) -> None:
-    """List who is in ROOM, which must exist, and since when. Asking doesn't make you a member.
+    """List the members of ROOM, which must exist, and since when each has been there.
+
+    Asking doesn't make you a member.
 
     \b
     Examples:
       zchat members General
-      zchat members @bob                    the direct room that you have with bob
+      zchat members @bob                    your direct room with bob
       zchat members General --json | jq -r .user
 
     Times are local; in JSON, since is in microseconds since 1970 (UTC), and typing is true or false.

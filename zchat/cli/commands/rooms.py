@@ -1,4 +1,4 @@
-"""`zchat rooms`: what rooms there are."""
+"""`zchat rooms`: the rooms of a broker."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from zchat.json_form import json_line
 
 
 @click.command(short_help="List the rooms.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line: name, members, first, last, unread.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line: name, members, first, last, unread.")
 @connecting
 def rooms(url: str, user: str | None, as_json: bool) -> None:
-    """List the rooms and your direct ones, how many people are in them, and how many messages can be read.
+    """List the rooms, your direct rooms among them, with the numbers of their members and messages.
 
-    UNREAD is how many of them are new to you, in rooms that you have read before.
+    UNREAD counts the messages that are new to you, in rooms that you have read before.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""`zchat stats`: what the broker counts."""
+"""`zchat stats`: the figures of a broker."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ HALF, MOST = 0.5, 0.99
 """Shares of the values of a histogram for which the bounds are shown."""
 
 
-@click.command(short_help="Show what the broker counts.")
+@click.command(short_help="Show the broker's figures.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: counts, refused, lagging, times, busiest.")
 @connecting
 def stats(url: str, user: str | None, as_json: bool) -> None:
-    """Show what the broker has counted since its start, how much it holds, what takes how long, and who is busy.
+    """Show the broker's figures: counts since its start, what it holds, timings, and the busiest rooms.
 
     \b
     Examples:
@@ -91,7 +91,7 @@ def _bound(name: str, histogram: Histogram, share: float) -> str:
 
 
 def _two_columns(rows: Iterable[tuple[str, str]], width: int) -> list[str]:
-    """Return names at the left and values at the right edge; a name is cut for its own value alone."""
+    """Return lines with names at the left and values at the right edge; a name is cut only for its own value."""
     rows = list(rows)
     whole = max(cells(name) for name, _ in rows) + GAP + max(len(value) for _, value in rows) if rows else 0
     edge = min(width or whole, whole)
@@ -117,5 +117,5 @@ def _busiest(found: Stats, width: int) -> list[str]:
 
 
 def _fitting(name: str, left: int, width: int) -> str:
-    """Return a name as it fits into the columns that are left; whole where no terminal's width is known (0)."""
+    """Return a name cut to the columns that are left; whole if the width isn't known (0)."""
     return cut(name, left) if width else name

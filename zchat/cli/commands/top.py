@@ -1,4 +1,4 @@
-"""`zchat top`: a broker's figures, again and again."""
+"""`zchat top`: a live view of the broker."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import click
 
 from zchat.cli.connection import connect
 from zchat.cli.options import check_between, connecting
-from zchat.cli.top.dashboard import Watched
-from zchat.cli.top.polling import looks
+from zchat.cli.top.dashboard import Dashboard
+from zchat.cli.top.polling import samples
 
 EVERY = 2.0
-"""Seconds between two looks: short enough to see a change, long enough to read it."""
+"""Seconds between two samples: short enough to see a change, long enough to read it."""
 
 MIN_EVERY = 0.2
-"""Seconds that can be asked for: at five looks a second nobody reads them any more, and each costs the broker."""
+"""The fewest seconds that can be asked for: nobody reads five samples a second, and each costs the broker."""
 
 MAX_EVERY = 3600.0
-"""Seconds that can be asked for: an hour; what isn't a number falls out too."""
+"""The most seconds that can be asked for: an hour."""
 
 WIDTH = 80
-"""Columns of what is written where there is no terminal."""
+"""Columns of the output where there is no terminal."""
 
 
-@click.command(short_help="Watch what the broker does.")
+@click.command(short_help="Show a live view of the broker.")
 @click.option(
     "--every",
     type=float,
@@ -33,12 +33,12 @@ WIDTH = 80
     callback=check_between(MIN_EVERY, MAX_EVERY, "seconds"),
     metavar="SECONDS",
     show_default=True,
-    help=f"Seconds between two looks, {MIN_EVERY:g} to {MAX_EVERY:g}.",
+    help=f"Seconds between two samples, {MIN_EVERY:g} to {MAX_EVERY:g}.",
 )
-@click.option("-n", "--count", type=click.IntRange(min=1), metavar="N", help="End after N looks.  [default: go on]")
+@click.option("-n", "--count", type=click.IntRange(min=1), metavar="N", help="End after N samples.  [default: never]")
 @connecting
 def top(url: str, user: str | None, every: float, count: int | None) -> None:
-    """Watch what a broker does: how much a second, in which rooms, and who is furthest behind.
+    """Show a live view of the broker: rates, the busiest rooms, and the members furthest behind.
 
     \b
     Examples:
@@ -46,28 +46,28 @@ def top(url: str, user: str | None, every: float, count: int | None) -> None:
       zchat top --every 10
       zchat top --every 60 -n 60 >>hour.txt
 
-    On a terminal it has a screen of its own; q or Ctrl-C ends it. Elsewhere it writes a
-    look below the other. The first one shows averages since the broker's start. Behind commits
-    stands what one took: its time and size; behind turns the time of one, and which
-    part of all time the broker's loop was at work.
+    On a terminal it takes the full screen; q or Ctrl-C ends it. Elsewhere it writes the samples
+    one below the other. The first sample shows averages since the broker's start. The line
+    commits ends with the mean time and size of a commit; the line turns with the mean time of
+    a turn and the share of time for which the broker's loop was busy.
     """
     with connect(url, user) as client:
-        watched = Watched(client.url)
+        dashboard = Dashboard(client.url)
         if sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
             from zchat.cli.top import screen  # takes long to load
 
-            screen.run(client, watched, every, count)
+            screen.run(client, dashboard, every, count)
             if count is not None:
                 columns, rows = os.get_terminal_size()
-                _write(watched, columns, rows - 1)  # the shell's prompt takes one
+                _write(dashboard, columns, rows - 1)  # the shell's prompt takes one
             return
-        for number, found in enumerate(looks(client, every), 1):
-            watched.take(found)
-            _write(watched, WIDTH, 1 if isinstance(found, str) else None)
+        for number, sample in enumerate(samples(client, every), 1):
+            dashboard.add(sample)
+            _write(dashboard, WIDTH, 1 if isinstance(sample, str) else None)
             click.echo()
             if number == count:
                 return
 
 
-def _write(watched: Watched, width: int, height: int | None = None) -> None:
-    click.echo("\n".join(line.text for line in watched.lines(width, height)))
+def _write(dashboard: Dashboard, width: int, height: int | None = None) -> None:
+    click.echo("\n".join(line.text for line in dashboard.lines(width, height)))

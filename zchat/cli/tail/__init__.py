@@ -1,1 +1,1 @@
-"""What `zchat tail` is made of."""
+"""What `zchat tail` consists of."""

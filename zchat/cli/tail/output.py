@@ -6,61 +6,95 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 
-from zchat.cli.tail.resume import Resume
+from zchat import Room
+from zchat.cli.tail.resume import ResumeFile
 from zchat.cli.text.message_lines import MessageLines
 from zchat.json_form import json_line
 from zchat.messages import Message, Position
 
 
 class Output:
-    """Write messages to standard output, whole batches at a time.
+    """The messages written to standard output, whole batches at a time.
 
-    `written` is called with the seq of the last message of each batch that was written. With `resume`,
-    `where` says which position stands behind what was written or told, between two messages.
+    Args:
+        as_json: True for one JSON object per message, False for lines to read.
+        written: called with the seq of the last message of each batch that was written.
     """
 
-    written: Callable[[int], object] | None = None
-    resume: Resume | None = None
-    where: Callable[[], Position]
-
-    def __init__(self, as_json: bool) -> None:
-        self._as_json = as_json
-        self._display = MessageLines()
-        self._clean = True
-        self._writing = False
-        self._safe: Position | None = None
+    def __init__(self, as_json: bool, written: Callable[[int], object] | None = None) -> None:
         self.last = 0
+        """The seq of the last message that was given to `write`."""
+        self._as_json = as_json
+        self._written = written
+        self._lines = MessageLines()
+        self._flushed = True
+        """False while messages wait for `flush`."""
+        self._writing = False
+        """True within a write or flush: what ends it there leaves open how much was written."""
 
     def write(self, message: Message) -> None:
-        """Write a message, or have it written by the next `flush`."""
-        line = json_line(message._asdict()) if self._as_json else self._display.message(message)
+        """Write a message, now or with the next `flush`."""
+        line = json_line(message._asdict()) if self._as_json else self._lines.message(message)
         self._writing = True
         sys.stdout.write(line + "\n")
-        self._clean = self._writing = False
+        self._flushed = self._writing = False
         self.last = message.seq
 
     def flush(self) -> None:
-        """Write out what was written, and keep the position behind it if it is time to; between two messages."""
-        if not self._clean:
+        """End a batch, between two messages: write what was not written yet."""
+        if not self._flushed:
             self._writing = True
             sys.stdout.flush()
-            self._clean = True
+            self._flushed = True
             self._writing = False
-            if self.written is not None:
-                self.written(self.last)
-        if self.resume is not None:
-            self._safe = self.where()
-            if self.resume.due:
-                self.resume.keep(self._safe)
+            if self._written is not None:
+                self._written(self.last)
+
+
+class ResumableOutput(Output):
+    """An output whose position is kept in a file.
+
+    Args:
+        as_json: as in `Output`.
+        resume: the file.
+        room: the room that is written, as it was joined.
+        last: the seq after which writing begins.
+    """
+
+    def __init__(self, as_json: bool, resume: ResumeFile, room: Room, last: int) -> None:
+        super().__init__(as_json)
+        self.last = last
+        self._resume = resume
+        self._room = room
+        self._epoch = room.position.epoch
+        self._following = False
+        """False while messages of the history are written, True while those that the room receives are."""
+        self._safe: Position | None = None
+        """The position after the last batch; None before the first."""
+
+    def follow(self) -> None:
+        """Record that what is written from now on is what the room receives."""
+        self._following = True
+        self.flush()
+
+    def flush(self) -> None:
+        """End a batch, and keep the position after it if that is due."""
+        super().flush()
+        self._safe = self._position()
+        if self._resume.due:
+            self._resume.keep(self._safe)
 
     def close(self) -> None:
-        """Keep how far was written, at whatever moment it ended: too little if that isn't sure, never too much."""
-        if self.resume is None or self._safe is None:
+        """Keep how far was written, wherever it ended: too little if that isn't certain, never too much."""
+        if self._safe is None:
             return
-        with suppress(OSError, ValueError):  # what nobody takes was not written
-            if not self._writing:  # else a signal, or a failure, came amid a write, and its lines may be lost
+        with suppress(OSError, ValueError):  # what nobody reads was not written
+            if not self._writing:  # else a signal or a failure came within a write, and its lines may be lost
                 sys.stdout.flush()
-            there = self.where()
+            there = self._position()
             if not self._writing and there.epoch == self._safe.epoch and self._safe.seq <= self.last <= there.seq:
-                self._safe = Position(there.epoch, self.last)  # one more may be taken, and not written
-        self.resume.keep(self._safe)
+                self._safe = Position(there.epoch, self.last)  # one more may have been taken, and not written
+        self._resume.keep(self._safe)
+
+    def _position(self) -> Position:
+        return self._room.position if self._following else Position(self._epoch, self.last)

@@ -1,4 +1,4 @@
-"""The file that `zchat tail --resume` keeps: how far a room was written out."""
+"""The file of `zchat tail --resume`: how far a room was written."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ from zchat.messages import Position
 from zchat.names import DIRECT, fold
 from zchat.wire.limits import MAX_INT
 
-if sys.platform != "win32":  # nothing keeps two tails from one file there
+if sys.platform != "win32":  # where nothing keeps two tails from using one file
     import fcntl
 
 EVERY = 1.0
-"""Seconds between two writes of the file while messages come: a crash repeats no more than that, and a flush costs."""
+"""Seconds between two writes of the file while messages arrive: a crash repeats no more, and a flush costs."""
 
 MOST = 4096
-"""Bytes of such a file at most: whatever is longer is something else."""
+"""Bytes of such a file at most: what is longer is something else."""
 
 
 class ResumeError(ZchatError):
-    """Tell that a file can't be resumed from: damaged, of another room, or in use."""
+    """A file can't be resumed from: it is damaged, belongs to another room, or is in use."""
 
 
-class Resume:
-    """Keep a position in a file, which nobody else may use meanwhile. One thread at a time.
+class ResumeFile:
+    """A position kept in a file, which no other process may use meanwhile. One thread at a time.
 
-    The file is replaced as a whole, flushed to disk before, so that a crash leaves the old one or
-    the new one. It is locked by flock, which ends with the process; the new file is locked before
-    it takes the place of the old one.
+    The file is replaced as a whole, after the new one was flushed to disk, so that a crash leaves one
+    or the other. It is locked with flock, which ends with the process; the new file is locked before
+    it replaces the old one.
 
     Args:
-        path: the file; made, empty, if there is none. A link is followed.
-        room: what the position is of, as the user wrote it.
-        user: who reads it; of a direct room it is kept, as that is another one for everybody.
+        path: the file, which is created empty if there is none. A link is followed.
+        room: the room that the position belongs to, as the user wrote it.
+        user: the reader; recorded for a direct room, whose name means another room to another user.
 
     Raises:
-        ResumeError: it is damaged, of another room, or in use.
+        ResumeError: the file is damaged, belongs to another room, or is in use.
         OSError: it can't be read or written.
     """
 
     position: Position | None
-    """How far the room was written out; None if the file is new."""
+    """How far the room was written; None if the file is new."""
 
     def __init__(self, path: str, room: str, user: str) -> None:
         self._path = os.path.realpath(path)
@@ -61,7 +61,7 @@ class Resume:
             os.close(self._file)
             raise
 
-    def __enter__(self) -> Resume:
+    def __enter__(self) -> ResumeFile:
         return self
 
     def __exit__(
@@ -71,11 +71,11 @@ class Resume:
 
     @property
     def due(self) -> bool:
-        """Tell whether a position should be kept now, rather than later."""
+        """Return True if a position should be kept now rather than later."""
         return time.monotonic() - self._written_at >= EVERY
 
     def keep(self, position: Position) -> None:
-        """Keep a position; nothing is written if it is the one that is kept."""
+        """Write a position to the file, unless it is there already."""
         if position == self.position:
             return
         fields = {"zchat": "position", "room": self._room}
@@ -100,12 +100,12 @@ class Resume:
         self._written_at = time.monotonic()
 
     def _open(self) -> int:
-        """Return the file, locked; looks again if it was replaced before the lock was had."""
+        """Return the file, opened and locked; opens it again if it was replaced before it was locked."""
         while True:
             file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0), 0o600)
             try:
                 if not stat.S_ISREG(os.fstat(file).st_mode):
-                    raise ResumeError(f"{self._shown} is no regular file; name another one with --resume")
+                    raise ResumeError(f"{self._shown} is not a regular file; name another with --resume")
                 if sys.platform != "win32":
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if _is(file, self._path):
@@ -131,21 +131,21 @@ class Resume:
             right = False
         if not right:
             raise ResumeError(
-                f"{self._shown} is damaged, or no file of zchat tail --resume: "
-                "delete it and say with -n or --after where to begin"
+                f"{self._shown} is damaged or not a file of zchat tail --resume: "
+                "delete it, and set with -n or --after where to begin"
             )
         owner = fields.get("user")
         if fold(room) != fold(self._room) or (owner is None) != (self._user is None):
-            raise ResumeError(f"{self._shown} is of the room {room!a}, not {self._room!a}; name another file")
+            raise ResumeError(f"{self._shown} belongs to the room {room!a}, not {self._room!a}; name another file")
         if self._user is not None and fold(str(owner)) != fold(self._user):
             raise ResumeError(
-                f"{self._shown} is of the direct room of {owner!a}, not of {self._user!a}; name another file"
+                f"{self._shown} belongs to a direct room of {owner!a}, not of {self._user!a}; name another file"
             )
         return Position(epoch, seq)
 
 
 def _is(file: int, path: str) -> bool:
-    """Tell whether an open file is the one at a path."""
+    """Return True if an open file is the one at a path."""
     try:
         return os.path.samestat(os.fstat(file), os.stat(path))
     except FileNotFoundError:

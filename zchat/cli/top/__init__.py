@@ -1,1 +1,1 @@
-"""What `zchat top` is made of."""
+"""What `zchat top` consists of."""

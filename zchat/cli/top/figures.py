@@ -1,4 +1,4 @@
-"""What `zchat top` shows: the lines of one screen, made of rates and of the place that there is."""
+"""The lines of `zchat top`: the figures of one screen, fitted to its size."""
 
 from __future__ import annotations
 
@@ -7,39 +7,41 @@ from itertools import zip_longest
 from typing import NamedTuple
 
 from zchat.cli.text.columns import cells, cut, padded
+from zchat.cli.text.phrases import counted
 from zchat.cli.text.safe import safe
 from zchat.cli.top.rates import Rates
 
 LABEL, RATE, EXTRA = 10, 12, 16
-"""Columns of a figure: what it is, how many a second, and how many in all or what one took."""
+"""Columns of a figure: what it is, how many per second, and how many in total or what one took."""
 
 GAP = 3
-"""Columns between two figures that stand beside each other: 80 columns hold two, and 40 one."""
+"""Columns between two figures side by side: 80 columns hold two, and 40 one."""
 
 NUMBER = 11
 """Columns of a number in a table."""
 
 NAME = 16
-"""Columns that a room's name has at least; where there are fewer a table goes without its first numbers."""
+"""Columns that a room's name has at least; where there are fewer, a table leaves out its first numbers."""
 
 NOTHING = "–"
-"""Where the broker doesn't tell a figure, or nothing happened that could be measured."""
+"""What stands for a figure that the broker doesn't report, or that nothing happened for."""
 
 
 class Line(NamedTuple):
-    """Hold a line, and whether it is the heading of what stands below it."""
+    """A line of the screen."""
 
     text: str
     heading: bool = False
+    """True if it is the heading of the lines below."""
 
 
 def lines(url: str, rates: Rates | None, trouble: str, width: int, height: int | None = None) -> list[Line]:
-    """Return what there is to show, each line of `width` columns at most, and `height` lines at most (None: all).
+    """Return the lines to show, each of `width` columns at most, and `height` lines at most (None: all).
 
-    `rates` None: nothing was told yet. `trouble`: why nothing newer is there, else "".
+    `rates`: None if there is no sample yet. `trouble`: why there is no newer one, "" for no reason.
     """
     if rates is None:
-        found = _sides(safe(url), trouble or "asking", width)
+        found = _sides(safe(url), trouble or "waiting for the broker", width)
     else:
         found = _sides(safe(url), trouble or f"up {age(rates.uptime)}", width)
         found += map(Line, _flowing(_held(rates), width))
@@ -49,14 +51,14 @@ def lines(url: str, rates: Rates | None, trouble: str, width: int, height: int |
 
 
 def _sides(left: str, right: str, width: int) -> list[Line]:
-    """Return a line with something at both its ends, or two where it is too narrow for that."""
-    blank = width - cells(left) - cells(right)
-    whole = [f"{left}{' ' * blank}{right}"] if blank >= GAP else [left, right]
+    """Return a line with texts at both ends, or two lines if it is too narrow for that."""
+    space = width - cells(left) - cells(right)
+    whole = [f"{left}{' ' * space}{right}"] if space >= GAP else [left, right]
     return [Line(text, heading=True) for text in whole]
 
 
 def _flowing(parts: list[str], width: int) -> list[str]:
-    """Return parts one after the other, on as few lines as hold them."""
+    """Return parts one after the other, on as few lines as possible."""
     found: list[str] = []
     for part in parts:
         if found and cells(found[-1]) + GAP + cells(part) <= width:
@@ -68,16 +70,16 @@ def _flowing(parts: list[str], width: int) -> list[str]:
 
 def _held(rates: Rates) -> list[str]:
     held = (("sessions", "session"), ("rooms", "room"), ("memberships", "member"))
-    told = [(rates.total(name), noun) for name, noun in held]
-    parts = [f"{number:,} {noun}{'' if number == 1 else 's'}" for number, noun in told if number is not None]
+    totals = [(rates.total(name), noun) for name, noun in held]
+    parts = [counted(number, noun) for number, noun in totals if number is not None]
     behind = rates.total("lagging")
     return [*parts, f"{behind:,} behind"] if behind is not None else parts
 
 
 def _figures(rates: Rates, width: int) -> list[Line]:
-    """Return the figures under their heading, in as many columns as fit, and filled one after the other."""
-    every = "since start, a second" if rates.since_start else "a second"
-    heading = f"{every:>{LABEL + RATE}}{'in all':>{EXTRA}}"
+    """Return the figures under their heading, in as many columns as fit, filled one after the other."""
+    every = "per second since start" if rates.since_start else "per second"
+    heading = f"{every:>{LABEL + RATE}}{'total':>{EXTRA}}"
     figures = [f"{label:<{LABEL}}{rate:>{RATE}}{extra:>{EXTRA}}" for label, rate, extra in _figure(rates)]
     columns = min(len(figures), max(1, (width + GAP) // (cells(heading) + GAP)))
     most = -(-len(figures) // columns)
@@ -97,14 +99,14 @@ def _figure(rates: Rates) -> Iterator[tuple[str, str, str]]:
         yield label, size(rates.rate(name)), size(rates.total(name))
     for name in ("deferred", "retried", "failed", "refused", "gaps"):
         yield name, number(rates.rate(name)), total(rates.total(name))
-    commits = rates.took("commit")
+    commits = rates.timing("commit")
     yield "commits", number(commits.rate), f"{span(commits.mean)}, {size(rates.commit_size)}"
-    turns = rates.took("turn")
+    turns = rates.timing("turn")
     yield "turns", number(turns.rate), f"{span(turns.mean)}, {share(turns.share)}"
 
 
 def _tables(rates: Rates, width: int, height: int | None) -> list[Line]:
-    """Return the busiest rooms and who is furthest behind, each with as many lines as it needs or half of them."""
+    """Return the busiest rooms and the members furthest behind, each with the lines that it needs, or half of all."""
     busiest = _busiest(rates, width)
     furthest = _furthest(rates, width)
     if height is None:
@@ -116,25 +118,25 @@ def _tables(rates: Rates, width: int, height: int | None) -> list[Line]:
 
 def _busiest(rates: Rates, width: int) -> list[Line]:
     rows = [(safe(room), [total(members, NUMBER), *map(number, each)]) for room, members, *each in rates.busiest]
-    rows = [("busiest, a second", ["members", "messages", "deliveries"]), *rows]
+    rows = [("busiest (per s)", ["members", "messages", "deliveries"]), *rows]
     while NUMBER * len(rows[0][1]) > width - NAME and len(rows[0][1]) > 1:
         rows = [(name, numbers[1:]) for name, numbers in rows]
-    place = width - NUMBER * len(rows[0][1])
-    return _headed([padded(name, place) + "".join(f"{each:>{NUMBER}}" for each in numbers) for name, numbers in rows])
+    left = width - NUMBER * len(rows[0][1])
+    return _headed([padded(name, left) + "".join(f"{each:>{NUMBER}}" for each in numbers) for name, numbers in rows])
 
 
 def _furthest(rates: Rates, width: int) -> list[Line]:
     rows = [(safe(room), safe(user), total(messages, NUMBER)) for room, user, messages in rates.stats.lagging]
     rows = [("behind in", "user", "messages"), *rows]
-    place = width - NUMBER
-    half = max(0, place // 2 - 2)
+    left = width - NUMBER
+    half = max(0, left // 2 - 2)
     return _headed(
-        [f"{padded(room, half)}  {padded(user, place - half - 2)}{each:>{NUMBER}}" for room, user, each in rows]
+        [f"{padded(room, half)}  {padded(user, left - half - 2)}{each:>{NUMBER}}" for room, user, each in rows]
     )
 
 
 def number(value: float | None) -> str:
-    """Return how many a second, with as many digits as matter."""
+    """Return a rate with as many digits as matter."""
     if value is None:
         return NOTHING
     if 0 < value < 0.05:
@@ -145,7 +147,7 @@ def number(value: float | None) -> str:
 
 
 def total(value: int | None, columns: int = EXTRA) -> str:
-    """Return how many in all, with a blank before it in so many columns."""
+    """Return a total in fewer than `columns` columns."""
     if value is None:
         return NOTHING
     text = f"{value:,}"
@@ -153,25 +155,25 @@ def total(value: int | None, columns: int = EXTRA) -> str:
 
 
 def _scaled(value: float, units: Sequence[tuple[float, str]]) -> str:
-    """Return a value in the unit (the smallest first) in which it has three digits at most."""
+    """Return a value in the unit, of those from the smallest on, in which it has three digits at most."""
     scale, unit = next((each for each in units if value < 999.5 * each[0]), units[-1])
     value /= scale
     return f"{value:,.0f} {unit}" if value >= 9.95 or value == int(value) else f"{value:.1f} {unit}"
 
 
 def size(value: float | None) -> str:
-    """Return bytes, in the unit that fits."""
+    """Return bytes in the unit that fits."""
     units = [(1024.0**power, unit) for power, unit in enumerate(("B", "KiB", "MiB", "GiB", "TiB", "PiB"))]
     return NOTHING if value is None else _scaled(value, units)
 
 
 def span(seconds: float | None) -> str:
-    """Return a short time, in the unit that fits."""
+    """Return a short time in the unit that fits."""
     return NOTHING if seconds is None else _scaled(seconds, ((1e-6, "µs"), (1e-3, "ms"), (1.0, "s")))
 
 
 def share(part: float | None) -> str:
-    """Return a part of the whole in percent."""
+    """Return a share in percent."""
     return NOTHING if part is None else f"{part:.0%}".replace("%", " %")
 
 

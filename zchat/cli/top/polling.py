@@ -1,27 +1,29 @@
-"""Looking at a broker again and again: what it tells, or why it tells nothing."""
+"""Polling a broker: what it reports at intervals, or why it reports nothing."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
 
-from zchat import Client, Stats
+from zchat import Client
 from zchat.errors import ConnectionLost, DeadlineExceeded, Refused
 from zchat.events import Disconnected, Reconnected
+from zchat.stats import Stats
 
-ANSWER = 2.0
-"""Seconds that a broker has for its answer before the screen says that there is none."""
+ANSWER_SECONDS = 2.0
+"""Seconds that a broker has to answer before the screen says that it doesn't."""
 
-LOST = "lost; connecting again"
+LOST = "connection lost; reconnecting"
 
 
-def looks(client: Client, every: float) -> Iterator[Stats | str]:
-    """Yield a look every so many seconds, or in a few words why there is none, until the client is closed.
+def samples(client: Client, every: float) -> Iterator[Stats | str]:
+    """Yield a sample every so many seconds, or a few words that say why there is none, until the client is closed.
 
-    A lost connection is told at once, and so is the first look over the next one. One thread at a time.
+    A lost connection is reported immediately, and the first sample after it is taken immediately.
+    One thread at a time.
 
     Raises:
-        Refused, ProtocolError: why the client has ended, or that the broker doesn't know the question.
+        Refused, ProtocolError: why the client has ended, or that the broker doesn't know the request.
     """
     due = time.monotonic()
     connected = True
@@ -34,15 +36,15 @@ def looks(client: Client, every: float) -> Iterator[Stats | str]:
             connected = True
             due = time.monotonic()
         elif event is None:  # it is time
-            yield _look(client) if connected else LOST
+            yield _sample(client) if connected else LOST
             due = max(due + every, time.monotonic())
 
 
-def _look(client: Client) -> Stats | str:
+def _sample(client: Client) -> Stats | str:
     try:
-        return client.stats(timeout=ANSWER)
+        return client.stats(timeout=ANSWER_SECONDS)
     except (DeadlineExceeded, ConnectionLost):
-        return f"no answer within {ANSWER:g} s"
+        return f"no answer within {ANSWER_SECONDS:g} s"
     except Refused as error:
         if not error.retryable:
             raise

@@ -1,42 +1,43 @@
-"""From what a broker told twice to what happened a second in between."""
+"""The rates at which things happened between two samples of a broker."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from zchat import Stats
+from zchat.stats import Stats
 
 MICRO = 1e-6
-"""Seconds of a microsecond, in which brokers tell times."""
+"""Seconds of a microsecond, the unit in which brokers report times."""
 
 
-class Took(NamedTuple):
-    """Hold how often a second something happened, its mean time in seconds, and its share of all time.
-
-    None: the broker doesn't tell it, or it did not happen.
-    """
+class Timing(NamedTuple):
+    """How often something happened and how long it took; None where the broker doesn't say, or it did not happen."""
 
     rate: float | None
+    """How many times per second."""
     mean: float | None
+    """Mean seconds that it took."""
     share: float | None
+    """Share of all time that it took, 0 to 1."""
 
 
 class Rates:
-    """Tell what happened a second between two answers of a broker; without an earlier one, since its start.
+    """The rates between two samples; without an earlier one, since the broker's start.
 
-    A broker that was started again meanwhile has counted anew: it is one without an earlier answer.
-    Times are those of the broker's own clock. What it doesn't tell is None everywhere.
-
-    `since_start`: whether it is since the start. `uptime`: of the broker, in seconds.
+    A broker that was restarted in between counts from 0 again, so that there is no earlier sample.
+    Times are those of the broker's clock. What the broker doesn't report is None everywhere.
     """
 
     def __init__(self, now: Stats, before: Stats | None) -> None:
         if before is not None and before.counts.get("started") != now.counts.get("started"):
             before = None
         self.stats = now
+        """The later sample."""
         self.since_start = before is None
+        """True if rates are averages since the broker's start."""
         uptime = now.counts.get("uptime")
         self.uptime = None if uptime is None else uptime * MICRO
+        """Seconds since the broker's start."""
         self._before = before
         earlier = 0 if before is None else before.counts.get("uptime", 0)
         self._seconds = 0.0 if uptime is None else (uptime - earlier) * MICRO
@@ -46,14 +47,14 @@ class Rates:
         return _count(self.stats, name)
 
     def rate(self, name: str) -> float | None:
-        """Return how much a count rose a second."""
-        return self._a_second(_rise(_count(self.stats, name), self._before and _count(self._before, name)))
+        """Return by how much a count rose per second."""
+        return self._per_second(_rise(_count(self.stats, name), self._before and _count(self._before, name)))
 
-    def took(self, name: str) -> Took:
-        """Return what each `turn` or `commit` took."""
+    def timing(self, name: str) -> Timing:
+        """Return the timing of each `turn` or `commit`."""
         times, spent = self._measured(name)
-        share = self._a_second(None if spent is None else spent * MICRO)
-        return Took(self._a_second(times), spent * MICRO / times if times and spent is not None else None, share)
+        share = self._per_second(None if spent is None else spent * MICRO)
+        return Timing(self._per_second(times), spent * MICRO / times if times and spent is not None else None, share)
 
     @property
     def commit_size(self) -> float | None:
@@ -63,7 +64,7 @@ class Rates:
 
     @property
     def busiest(self) -> list[tuple[str, int, float | None, float | None]]:
-        """Return the busiest rooms: name, members, messages and deliveries a second at the broker's last look."""
+        """Return the busiest rooms of the latest interval: name, members, messages and deliveries per second."""
         seconds = self.stats.counts.get("interval", 0) * MICRO
         return [
             (room, members, messages / seconds if seconds else None, deliveries / seconds if seconds else None)
@@ -78,7 +79,7 @@ class Rates:
             return None, None
         return _rise(now.total, before and before.total), _rise(now.sum, before and before.sum)
 
-    def _a_second(self, rise: float | None) -> float | None:
+    def _per_second(self, rise: float | None) -> float | None:
         return None if rise is None or self._seconds <= 0 else rise / self._seconds
 
 

@@ -1,4 +1,4 @@
-"""`zchat top` on a terminal: a screen of its own, drawn anew with each look and whenever its size changes."""
+"""`zchat top` on a terminal: a full screen, drawn again with each sample and whenever its size changes."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from prompt_toolkit.layout import FormattedTextControl, Layout, Window
 
 from zchat import Client
 from zchat.cli.text.columns import padded
-from zchat.cli.top.dashboard import Watched
-from zchat.cli.top.polling import looks
+from zchat.cli.top.dashboard import Dashboard
+from zchat.cli.top.polling import samples
 from zchat.errors import ZchatError
 
 
-def run(client: Client, watched: Watched, every: float, count: int | None) -> None:
-    """Show what a broker tells until `q` or Ctrl-C, or `count` times (None: for ever).
+def run(client: Client, dashboard: Dashboard, every: float, count: int | None) -> None:
+    """Show a broker's samples until `q` or Ctrl-C, or `count` of them (None: no limit).
 
     Raises:
         KeyboardInterrupt: it was Ctrl-C.
         Refused, ProtocolError: why the client has ended.
     """
-    os.environ.setdefault("PROMPT_TOOLKIT_NO_CPR", "1")  # a whole screen needn't ask where the cursor is
-    if asyncio.run(_watch(client, watched, every, count)):
+    os.environ.setdefault("PROMPT_TOOLKIT_NO_CPR", "1")  # a full screen needn't ask where the cursor is
+    if asyncio.run(_watch(client, dashboard, every, count)):
         raise KeyboardInterrupt
 
 
-async def _watch(client: Client, watched: Watched, every: float, count: int | None) -> bool:
-    """Return whether it was Ctrl-C that ended it."""
-    screen = _screen(watched)
-    looking: list[asyncio.Task[None]] = []
+async def _watch(client: Client, dashboard: Dashboard, every: float, count: int | None) -> bool:
+    """Return True if it was Ctrl-C that ended it."""
+    screen = _screen(dashboard)
+    polling: list[asyncio.Task[None]] = []
 
-    def look() -> None:
-        for number, found in enumerate(looks(client, every), 1):
-            watched.take(found)
+    def poll() -> None:
+        for number, sample in enumerate(samples(client, every), 1):
+            dashboard.add(sample)
             screen.invalidate()
             if number == count:
                 return
@@ -47,19 +47,19 @@ async def _watch(client: Client, watched: Watched, every: float, count: int | No
             screen.exit(result=False)
 
     def begin() -> None:
-        looking.append(asyncio.create_task(asyncio.to_thread(look)))
-        looking[0].add_done_callback(ended)
+        polling.append(asyncio.create_task(asyncio.to_thread(poll)))
+        polling[0].add_done_callback(ended)
 
     interrupted = await screen.run_async(pre_run=begin)
-    if looking[0].done():
-        await looking[0]  # raises what ended it, if something did
+    if polling[0].done():
+        await polling[0]  # raises what ended it, if something did
     await asyncio.to_thread(client.close, 0)
     with suppress(ZchatError):  # it is closed
-        await looking[0]
+        await polling[0]
     return interrupted
 
 
-def _screen(watched: Watched) -> Application[bool]:
+def _screen(dashboard: Dashboard) -> Application[bool]:
     keys = KeyBindings()
 
     @keys.add("q")
@@ -75,7 +75,7 @@ def _screen(watched: Watched) -> Application[bool]:
     def text() -> StyleAndTextTuples:
         size = get_app().output.get_size()
         found: StyleAndTextTuples = []
-        for line in watched.lines(size.columns, size.rows):
+        for line in dashboard.lines(size.columns, size.rows):
             style = "" if not line.heading else "bold" if found else "reverse"
             found.append((style, padded(line.text, size.columns) if style else line.text))
             found.append(("", "\n"))
