@@ -61,7 +61,7 @@ def test_an_error_says_what_it_was_given(kind: type[ZchatError]) -> None:
 def test_a_gap_says_where_it_is_and_why() -> None:
     error = GapError("General", 5, 9, "trimmed")
     assert (error.room, error.after, error.upto, error.reason) == ("General", 5, 9, "trimmed")
-    assert str(error) == "General: nothing between 5 and 9 can be had (trimmed)"
+    assert str(error) == "General: messages after 5 up to 9 are not available (trimmed)"
 
 
 @pytest.mark.parametrize("kind", REFUSALS.values(), ids=name)

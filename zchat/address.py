@@ -1,4 +1,4 @@
-"""The rules for addresses: what libzmq takes for one and zchat doesn't is refused in words."""
+"""The rules for addresses: what libzmq would accept and zchat doesn't is refused in words."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from itertools import count
 from zchat.errors import AddressError
 
 DEFAULT_URL = "tcp://127.0.0.1:5555"
-"""Where a broker listens: on loopback, since without keys whoever reaches it can take any name."""
+"""Where a broker listens by default: on loopback, because without keys anyone who reaches it can use any name."""
 
 MAX_PORT = 65_535
-"""What TCP has; libzmq takes a greater number and uses another port."""
+"""The highest port of TCP; given a higher number, libzmq uses another port."""
 
 
 def check_address(url: str, *, listening: bool = False) -> None:
-    """Refuse what is no broker's address; one that it is to listen at may have `*` for its port.
+    """Check a broker's address. Any thread.
 
-    Any thread.
+    Args:
+        url: the address.
+        listening: True if a broker is to listen on it; its port may then be `*`.
 
     Raises:
         AddressError: it is neither tcp://HOST:PORT nor ipc://PATH.
@@ -36,7 +38,7 @@ def host_and_port(place: str) -> tuple[str, int]:
     """Return the host and the port of `HOST:PORT`, 0 for the ports `*` and `0`: any free one. Any thread.
 
     Raises:
-        AddressError: it is no such thing.
+        AddressError: `place` has another form.
     """
     parts = re.fullmatch(r"(?:\[(\S+)\]|([^\s:\[\]/]+)):([^:]*)", place)
     if parts is None:
@@ -51,14 +53,14 @@ _counted = count()
 
 
 def inproc_address() -> str:
-    """Return an address within this process that was never given out before. Any thread.
+    """Return an address within this process that was never returned before. Any thread.
 
-    libzmq frees one some time after its socket is closed: the id of an object, which Python uses
-    again at once, is in use there for a while.
+    libzmq frees an address some time after its socket is closed, so that one made of an object's id,
+    which Python reuses immediately, would be in use for a while.
     """
     return f"inproc://zchat-{next(_counted)}"
 
 
 def is_ipv6(url: str) -> bool:
-    """Tell whether the address is one of IPv6, which libzmq has to be told. Any thread."""
+    """Return True if the address is one of IPv6, for which libzmq has an option. Any thread."""
     return "[" in url

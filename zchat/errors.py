@@ -1,15 +1,15 @@
-"""What can go wrong, as one tree.
+"""The errors of zchat, as one tree.
 
 ZchatError
-├── UsageError            called wrongly: bad arguments, closed client, mixed consumers, after a fork
+├── UsageError            a wrong call: bad arguments, closed client, events taken in two ways, after a fork
 │   └── AddressError      an address that is malformed, in use or not this machine's
 ├── ProtocolError         the peer broke the protocol
 ├── ConnectionLost        no broker, or gone for longer than the deadline
 ├── DeadlineExceeded      also a TimeoutError: not sent, not answered
 │   └── OutcomeUnknown    it may or may not be stored
 ├── StoreError            the broker's store can't be opened
-├── Refused               the broker said no: code, text, retryable
-│   └── one class a code, below
+├── Refused               the broker refused a request: code, text, retryable
+│   └── one class per code, below
 ├── HandlerFailed         the application's own handler raised
 └── GapError              after, upto, reason: raised once by Room.messages()
 """
@@ -18,85 +18,80 @@ from __future__ import annotations
 
 
 class ZchatError(Exception):
-    """Stand for everything that zchat raises on purpose.
-
-    `stored` is how many messages of a `send_many` are known to be stored before it failed.
-    """
+    """The base of every error that zchat raises on purpose."""
 
     stored: int = 0
+    """How many messages of a `send_many` are known to have been stored before it failed."""
 
 
 class UsageError(ZchatError):
-    """Tell that a call was wrong in itself; the same call will never work."""
+    """A call that is wrong in itself: the same call will never work."""
 
 
 class AddressError(UsageError):
-    """Tell that an address can't be used: malformed, in use, or not this machine's."""
+    """An address that can't be used: malformed, in use, or not this machine's."""
 
 
 class ProtocolError(ZchatError):
-    """Tell that the peer sent what the protocol doesn't allow."""
+    """A peer that sent something the protocol doesn't allow."""
 
 
 class ConnectionLost(ZchatError):
-    """Tell that there is no broker, or that it has gone silent."""
+    """A broker that could not be reached, or that fell silent."""
 
 
 class DeadlineExceeded(ZchatError, TimeoutError):
-    """Tell that a wait ended before its answer came; no message was sent, nor ever will be (`OutcomeUnknown` aside)."""
+    """A wait that ended before the answer came. The message was not sent and never will be, except `OutcomeUnknown`."""
 
 
 class OutcomeUnknown(DeadlineExceeded):
-    """Tell that a message was on its way when the wait ended: it may or may not be stored.
+    """A wait that ended while a message was on its way: it may or may not be stored.
 
-    Of the `DeadlineExceeded` that can be sent again without a second thought this is the exception:
-    catch it first.
+    After any other `DeadlineExceeded` the message can safely be sent again, so catch this one first.
     """
 
 
 class StoreError(ZchatError):
-    """Tell that a store can't be opened: its place, another program's file, a newer schema."""
+    """A store that can't be opened: a wrong place, another program's file, a newer schema."""
 
 
 class HandlerFailed(ZchatError):
-    """Tell that the function given as `on_event` raised; its error is the cause."""
+    """An exception in the function given as `on_event`, which is the cause."""
 
 
 class GapError(ZchatError):
-    """Tell that messages between two positions can't be had.
-
-    `after` is the last seq that the reader had, the next message comes behind `upto`,
-    and `reason` is one of the words in `zchat.messages.GapReason`.
-    """
+    """Messages between two positions that are not available."""
 
     def __init__(self, room: str, after: int, upto: int, reason: str) -> None:
         super().__init__(room, after, upto, reason)
         self.room = room
         self.after = after
+        """The last seq that the reader had."""
         self.upto = upto
+        """The seq after which reading continues."""
         self.reason = reason
+        """One of the words in `zchat.messages.GapReason`."""
 
     def __str__(self) -> str:
-        return f"{self.room}: nothing between {self.after} and {self.upto} can be had ({self.reason})"
+        return f"{self.room}: messages after {self.after} up to {self.upto} are not available ({self.reason})"
 
 
 class Refused(ZchatError):
-    """Tell that the broker said no.
-
-    `code` is the word that the protocol has for it, `text` says what was wrong and what to
-    do, `retryable` whether the same request can work later, `detail` a number that programs go
-    by: for `out_of_order` the one that is due, else None.
-    """
+    """A request, or a session, that the broker refused."""
 
     code = "refused"
+    """The protocol's word for the reason."""
     retryable = False
+    """True if the same request can work later."""
 
     def __init__(
         self, text: str, *, code: str | None = None, retryable: bool | None = None, detail: int | None = None
     ) -> None:
         super().__init__(text)
         self.text = text
+        """What was wrong, and what to do."""
         self.detail = detail
+        """A number for programs: the one that is due for `out_of_order`, else None."""
         if code is not None:
             self.code = code
         if retryable is not None:
@@ -107,106 +102,106 @@ class Refused(ZchatError):
 
 
 class NoSession(Refused):
-    """Tell that the connection has not greeted, or that its session has ended."""
+    """A connection without a session: it has not greeted, or the session has ended."""
 
     code = "no_session"
 
 
 class Malformed(Refused):
-    """Tell that a frame or a field is not what the protocol says."""
+    """A frame or field that is not as the protocol says."""
 
     code = "malformed"
 
 
 class VersionRefused(Refused):
-    """Tell that broker and client have no protocol version in common."""
+    """A broker and a client without a common protocol version."""
 
     code = "version"
 
 
 class BadName(Refused):
-    """Tell that a room or user name breaks the rules for names."""
+    """A room's or user's name that breaks the rules for names."""
 
     code = "bad_name"
 
 
 class NoSuchRoom(Refused):
-    """Tell that there is no room of that name."""
+    """A room that doesn't exist."""
 
     code = "no_such_room"
 
 
 class NotAMember(Refused):
-    """Tell that the session has not joined the room."""
+    """A room that the session has not joined."""
 
     code = "not_a_member"
 
 
 class MessageTooLarge(Refused):
-    """Tell that a message or a block is over the broker's limit."""
+    """A message or block that is over the broker's limit."""
 
     code = "message_too_large"
 
 
 class BadBlock(Refused):
-    """Tell that a block is not what it says: its count, its depth, its text."""
+    """A block whose content is not as it says: its count, its depth, its text."""
 
     code = "bad_block"
 
 
 class Busy(Refused):
-    """Tell that a bound of the broker is reached; it works again later."""
+    """A bound of the broker that is reached for now; the request works later."""
 
     code = "busy"
     retryable = True
 
 
 class TooManyRequests(Refused):
-    """Tell that a session had more requests unanswered than the greeting allowed."""
+    """More unanswered requests of a session than the greeting allowed."""
 
     code = "too_many_requests"
 
 
 class LimitReached(Refused):
-    """Tell that the broker has as many rooms, sessions or memberships as it may."""
+    """A limit on rooms, sessions or memberships that the broker has reached."""
 
     code = "limit_reached"
 
 
 class Superseded(Refused):
-    """Tell that the session goes on over another connection."""
+    """A connection whose session continues over a later one."""
 
     code = "superseded"
 
 
 class StoreFailed(Refused):
-    """Tell that the store could not write or read; for all that it knows nothing was stored."""
+    """A store that could not write or read; as far as it knows nothing was stored."""
 
     code = "store_failed"
     retryable = True
 
 
 class OutOfOrder(Refused):
-    """Tell that a block's number is not the next one of its producer."""
+    """A block whose number is not the next one of its producer."""
 
     code = "out_of_order"
 
 
 class Forgotten(Refused):
-    """Tell that the broker no longer knows the producer that goes on numbering."""
+    """A producer whose numbering the broker no longer knows."""
 
     code = "forgotten"
 
 
 class Closing(Refused):
-    """Tell that the broker is going down."""
+    """A broker that is shutting down."""
 
     code = "closing"
     retryable = True
 
 
 class Expired(Refused):
-    """Tell that the session was silent for too long."""
+    """A session that was silent for too long."""
 
     code = "expired"
     retryable = True
@@ -216,5 +211,5 @@ REFUSALS: dict[str, type[Refused]] = {kind.code: kind for kind in Refused.__subc
 
 
 def refusal(code: str, text: str, retryable: bool, detail: int | None = None) -> Refused:
-    """Make the error that an error reply stands for; an unknown code makes a plain `Refused`."""
+    """Return the error that an error reply stands for: a plain `Refused` if the code is unknown."""
     return REFUSALS.get(code, Refused)(text, code=code, retryable=retryable, detail=detail)

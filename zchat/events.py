@@ -1,4 +1,4 @@
-"""What a client tells the application, one small class a kind; `Event` is any of them, a message too."""
+"""The events that an application receives, one small class for each kind; `Event` is any of them or a message."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from zchat.messages import Message
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Tell that nothing after seq `after` up to seq `upto` can be had; reading goes on behind it."""
+    """Messages after seq `after` up to seq `upto` that are not available; reading continues after `upto`."""
 
     room: str
     after: int
@@ -20,19 +20,19 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Disconnected:
-    """Tell that the connection is lost, and why; the client goes on trying until `Reconnected`."""
+    """A lost connection, and why; the client keeps trying until `Reconnected`."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Reconnected:
-    """Tell that there is a connection again; every room goes on where it was, or tells of a gap."""
+    """A restored connection; every room continues where it was, or with a gap."""
 
 
 @dataclass(frozen=True, slots=True)
 class MemberJoined:
-    """Tell that another user has come into a room, with the first of their sessions."""
+    """Another user who joined a room, with the first of their sessions."""
 
     room: str
     user: str
@@ -40,7 +40,7 @@ class MemberJoined:
 
 @dataclass(frozen=True, slots=True)
 class MemberLeft:
-    """Tell that another user has left a room, with the last of their sessions."""
+    """Another user who left a room, with the last of their sessions."""
 
     room: str
     user: str
@@ -48,7 +48,7 @@ class MemberLeft:
 
 @dataclass(frozen=True, slots=True)
 class Typing:
-    """Tell that another user has begun to type in a room, or has ended."""
+    """Another user who started or stopped typing in a room."""
 
     room: str
     user: str
@@ -57,7 +57,7 @@ class Typing:
 
 @dataclass(frozen=True, slots=True)
 class ReadMark:
-    """Tell how far a user has read a room: up to `seq`. The user may be another session's of one's own."""
+    """How far a user has read a room: up to `seq`. It may be the client's own user, in another session."""
 
     room: str
     user: str
@@ -66,20 +66,20 @@ class ReadMark:
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """Tell the counts of a room that has too many members to name them.
-
-    `members` users are here, `typing` of them type, `caught_up` have read the room to its end.
-    """
+    """The counts of a room that has too many members for names."""
 
     room: str
     members: int
+    """Users in the room."""
     typing: int
+    """How many of them are typing."""
     caught_up: int
+    """How many of them have read the room to its end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Invited:
-    """Tell that something was said in the direct room with `user`, which is joined now; the messages follow."""
+    """A direct room that was joined because `user` wrote there; the messages follow."""
 
     room: str
     user: str

@@ -10,7 +10,7 @@ MAX_CHARACTERS = 64
 """Long enough for any name that a person reads, short enough for a prompt."""
 
 RESERVED = "/@#"
-"""First characters that stand for commands, people and rooms where names are typed."""
+"""First characters that mean commands, people and rooms where names are typed."""
 
 DIRECT = "@"
 """What the name of a direct room begins with."""
@@ -19,18 +19,20 @@ _FORBIDDEN = {"Cc": "a control character", "Cf": "an invisible format character"
 _FORBIDDEN |= {"Zl": "a line separator", "Zp": "a paragraph separator", "Cs": "half a surrogate pair"}
 
 _INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0")
-"""Letters, marks and a symbol that show nothing, whatever their category says: with them a name passes for another."""
+"""Letters, marks and a symbol that are invisible, whatever their category says: a name with them looks like another."""
 
 
 def check_name(kind: str, name: str) -> str:
-    """Return a room's or user's name if it keeps the rules.
+    """Return a room's or user's name if it complies with the rules. Any thread.
 
-    `kind` is "room" or "user", for the error's text. Any thread.
+    Args:
+        kind: "room" or "user", for the error's text.
+        name: the name.
 
     Raises:
         BadName: it is empty, longer than 64 characters, not in Unicode's composed form (NFC),
-            holds a control, format, line or invisible character, has a blank at an end, or
-            begins with one of `/`, `@`, `#`.
+            contains a control, format, line or invisible character, begins or ends with white
+            space, or begins with one of `/`, `@`, `#`.
     """
     shown = ascii(name[:MAX_CHARACTERS]) + ("" if len(name) <= MAX_CHARACTERS else "…")
     if not 1 <= len(name) <= MAX_CHARACTERS:
@@ -38,20 +40,20 @@ def check_name(kind: str, name: str) -> str:
     for character in name:
         wrong = "an invisible character" if character in _INVISIBLE else _FORBIDDEN.get(unicodedata.category(character))
         if wrong:
-            raise BadName(f"{kind} name {shown} holds {wrong} (U+{ord(character):04X}); leave it out")
+            raise BadName(f"{kind} name {shown} contains {wrong} (U+{ord(character):04X}); leave it out")
     if not unicodedata.is_normalized("NFC", name):
         raise BadName(f"{kind} name {shown} is not in composed form; normalize it to NFC")
     if name != name.strip():
-        raise BadName(f"{kind} name {shown} begins or ends with a blank; leave it out")
+        raise BadName(f"{kind} name {shown} begins or ends with white space; leave it out")
     if name[0] in RESERVED:
-        raise BadName(f"{kind} name {shown} begins with {name[0]}, which is reserved; begin with another")
+        raise BadName(f"{kind} name {shown} begins with {name[0]}, which is reserved; choose another first character")
     return name
 
 
 def direct_name(one: str, other: str) -> str:
-    """Return the name of the direct room of two users, whoever of them asks. Any thread.
+    """Return the name of the direct room of two users, in either order. Any thread.
 
-    No user's and no other room's name can pass for it: it begins with `@` and holds a line feed.
+    It begins with `@` and contains a line feed, so that it is no user's and no other room's name.
 
     Raises:
         BadName: one of them breaks the rules, or they are the same user.
@@ -59,24 +61,26 @@ def direct_name(one: str, other: str) -> str:
     check_name("user", one)
     check_name("user", other)
     if fold(one) == fold(other):
-        raise BadName(f"a direct room is of two users, and {one!r} is one; name somebody else")
+        raise BadName(f"a direct room has two users, and both are {one!r}; name another user")
     return DIRECT + "\n".join(sorted((one, other), key=fold))
 
 
 def direct_users(name: str) -> tuple[str, str]:
-    """Return the two users of the direct room of that name, as the name writes them. Any thread.
+    """Return the two users of the direct room of that name, as they are written there. Any thread.
 
     Raises:
-        BadName: it is no direct room's name.
+        BadName: it is not a direct room's name.
     """
     one, line_feed, other = name.removeprefix(DIRECT).partition("\n")
     if not line_feed or not name.startswith(DIRECT) or direct_name(one, other) != name:
-        raise BadName(f"room name {ascii(name[: 2 * MAX_CHARACTERS])} is no direct room's: @, two users in order")
+        raise BadName(
+            f"room name {ascii(name[: 2 * MAX_CHARACTERS])} is not a direct room's: @ and two users, in order"
+        )
     return one, other
 
 
 def wire_name(user: str, name: str) -> str:
-    """Return what the protocol calls the room that `user` calls `name`. Any thread.
+    """Return the protocol's name of the room that `user` calls `name`. Any thread.
 
     Raises:
         BadName: `name` is neither a room's name nor `@` and another user's.
@@ -85,7 +89,7 @@ def wire_name(user: str, name: str) -> str:
 
 
 def shown_name(user: str, name: str) -> str:
-    """Return what `user` calls the room that the protocol calls `name`. Any thread."""
+    """Return the name that `user` has for the room that the protocol calls `name`. Any thread."""
     if name[:1] != DIRECT:
         return name
     one, _, other = name[1:].partition("\n")
@@ -93,10 +97,10 @@ def shown_name(user: str, name: str) -> str:
 
 
 def fold(name: str) -> str:
-    """Return what two names share if they are the same name: case does not count. Any thread.
+    """Return a name in the form that is equal for equal names, whatever their case. Any thread.
 
     Raises:
-        BadName: it is longer than any name; what composes it takes time by the square of its length.
+        BadName: it is longer than any name; composing it would take time by the square of its length.
     """
     if name[:1] == DIRECT:
         return DIRECT + "\n".join(map(_fold, name[1:].split("\n", 1)))
@@ -105,5 +109,5 @@ def fold(name: str) -> str:
 
 def _fold(name: str) -> str:
     if len(name) > MAX_CHARACTERS:
-        raise BadName(f"a name has {MAX_CHARACTERS} characters at most, this has {len(name)}")
+        raise BadName(f"a name has at most {MAX_CHARACTERS} characters, this one has {len(name)}")
     return unicodedata.normalize("NFC", name.casefold())

@@ -1,4 +1,4 @@
-"""What a broker tells of itself: counts, histograms, busy rooms."""
+"""The figures of a broker: counts, histograms, busy rooms."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from typing import NamedTuple
 
 
 class Histogram(NamedTuple):
-    """Hold how often values of which size were counted.
-
-    `counts[i]` is how many were over `bounds[i - 1]` and not over `bounds[i]`; the last, of which
-    there is one more than bounds, how many were over them all. `sum` is that of the values.
-    """
+    """How often values of which size occurred."""
 
     bounds: list[int]
+    """The upper bounds of the intervals, ascending and inclusive."""
     counts: list[int]
+    """How many values fell into each interval, and last, how many were above all bounds."""
     sum: int
+    """The sum of all values."""
 
     @property
     def total(self) -> int:
@@ -25,9 +24,9 @@ class Histogram(NamedTuple):
         return sum(self.counts)
 
     def quantile(self, share: float) -> int | None:
-        """Return the lowest of the bounds that a share of the values, 0 to 1, doesn't pass.
+        """Return the lowest bound that a `share` of the values, 0 to 1, doesn't exceed.
 
-        None if nothing was counted, or so many values were over all bounds.
+        None if there are no values, or too many of them are above all bounds.
         """
         reached = list(accumulate(self.counts))
         if not reached or not reached[-1]:
@@ -37,29 +36,30 @@ class Histogram(NamedTuple):
 
 
 class BusyRoom(NamedTuple):
-    """Describe a busy room: distinct users in it, messages stored and messages delivered in the last interval."""
+    """A busy room, with its figures for the broker's latest interval."""
 
     name: str
     members: int
+    """How many distinct users are in it."""
     messages: int
+    """How many messages were stored."""
     deliveries: int
+    """How many messages were delivered to members."""
 
 
 class Stats(NamedTuple):
-    """Hold what a broker tells of itself.
-
-    `counts`: what it has counted since its start and what it holds, by name, as docs/command.md
-    lists them. `refused`: how many commands it refused, by code. `lagging`: the members that are
-    furthest behind the log, as room, user and number of messages, the furthest first. `times`:
-    how long its turns took ("turn") and its store's commits ("commit"), in microseconds, and how
-    many bytes these had ("commit_bytes"). `busiest`: the 20 rooms in which most was said between
-    its last two looks, `counts["interval"]` microseconds apart, the busiest first. It looks every
-    five seconds, and tells nothing of direct rooms in `lagging` and `busiest`. An older broker
-    tells no times and no busiest rooms: they are empty.
-    """
+    """The figures of a broker. Direct rooms are named in none of them."""
 
     counts: dict[str, int]
+    """What the broker has counted since its start, and what it holds, by the names in docs/command.md."""
     refused: dict[str, int]
+    """How many commands were refused, by the code of the error."""
     lagging: list[tuple[str, str, int]]
+    """The members furthest behind the log, as room, user and number of messages, the furthest first; polled every
+    five seconds."""
     times: dict[str, Histogram]
+    """How long turns of the loop ("turn") and commits of the store ("commit") took, in microseconds, and how many
+    bytes the commits had ("commit_bytes"). Empty if the broker is older."""
     busiest: list[BusyRoom]
+    """The 20 rooms with the most messages in the latest interval, of `counts["interval"]` microseconds, the busiest
+    first. Empty if the broker is older."""
