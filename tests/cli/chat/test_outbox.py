@@ -92,7 +92,7 @@ def test_what_is_not_stored_is_told_with_the_reason_and_counted() -> None:
     box.put(cast(Room, room), "gone")
     box.drain(DEADLINE)
     assert shown == [
-        "! may not be stored: lost (on its way when the connection ended)",
+        "! possibly not stored: lost (on its way when the connection ended)",
         "! not stored: gone (the broker is gone)",
     ]
     assert box.unsent == 2

@@ -128,7 +128,7 @@ class Outbox:
 
     def _failed(self, draft: Draft, error: ZchatError) -> None:
         self.unsent += 1
-        outcome = "may not be stored" if isinstance(error, OutcomeUnknown) else "not stored"
+        outcome = "possibly not stored" if isinstance(error, OutcomeUnknown) else "not stored"
         self._report(outcome, draft.text, "you left before the broker answered" if self._leaving else str(error))
 
     def _report(self, outcome: str, text: str, why: str) -> None:
