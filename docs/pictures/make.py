@@ -100,7 +100,7 @@ def chat() -> None:
         for user, text in lines[:12]:
             say(user, text)
         with Terminal("client", "--connect", broker.url, "--user", "alice", "General", "Sports") as terminal:
-            terminal.until("you are in Sports as well")
+            terminal.until("you are also in Sports")
             terminal.type("/messages 6", "Enter")
             for user, text in lines[12:]:
                 say(user, text)
