@@ -28,6 +28,12 @@ def unread(client: Client) -> dict[str, int | None]:
     return {room.name: room.unread for room in client.rooms()}
 
 
+def all_is_read(broker: Broker, user: str, room: str) -> None:
+    """Wait until the broker has stored that a user has read a room."""
+    with Client(broker.url, user=user) as looker:
+        eventually(lambda: unread(looker)[room] == 0, f"{room} is read")
+
+
 # -- /members ----------------------------------------------------------------------------------------
 
 
@@ -82,11 +88,15 @@ def test_two_people_speak_alone_and_their_other_text_goes_where_it_went(start: S
         chat.until("* you are in General\n")
     alice.write('/msg "bob smith" psst\n')
     bob.until("alice: psst\n")
-    bob.write("/msg alice what\nfor all\n/list\n")
-    bob.until("Technology")
+    bob.write("/msg alice what\nfor all\n")
     alice.until("bob smith: for all\n")
-    alice.write('/msg "bob smith"\nthis\n/leave\n/list\n')
+    all_is_read(broker, "bob smith", "@alice")
+    bob.write("/list\n")
+    bob.until("Technology")
+    alice.write('/msg "bob smith"\nthis\n/leave\n')
     bob.until("alice: this\n")
+    all_is_read(broker, "alice", "@bob smith")
+    alice.write("/list\n")
     alice.until("Technology")
     assert (alice.end(), bob.end()) == (0, 0)
     seen = masked(bob.text)
