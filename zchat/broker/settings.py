@@ -15,10 +15,10 @@ DEFAULT_ROOMS = ("General", "Technology", "Crypto", "Sports", "Movies")
 """The rooms of a broker that is not given any."""
 
 MAX_RETAIN_MESSAGES = 1_000_000_000
-"""Messages that a room can be told to keep: more than a store on one machine holds."""
+"""The most messages that a room can be set to keep: more than a store on one machine holds."""
 
 MAX_RETAIN_DAYS = 36_500
-"""Days that messages can be told to be kept: a hundred years."""
+"""The most days that messages can be set to be kept: a hundred years."""
 
 
 class Option(NamedTuple):

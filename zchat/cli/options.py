@@ -17,14 +17,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def check_url(context: click.Context, parameter: click.Parameter, url: str) -> str:
-    """Refuse what is no broker's address (a click callback)."""
+    """Check a broker's address (a click callback)."""
     with _bad_parameter():
         check_address(url)
     return url
 
 
 def check_urls(context: click.Context, parameter: click.Parameter, urls: tuple[str, ...]) -> tuple[str, ...]:
-    """Refuse what is no address to listen at, which may leave its port open (a click callback)."""
+    """Check addresses to listen on, whose port may be `*` (a click callback)."""
     with _bad_parameter():
         for url in urls:
             check_address(url, listening=True)
@@ -32,7 +32,7 @@ def check_urls(context: click.Context, parameter: click.Parameter, urls: tuple[s
 
 
 def check_place(context: click.Context, parameter: click.Parameter, place: str | None) -> str | None:
-    """Refuse what is not `HOST:PORT` (a click callback)."""
+    """Check a `HOST:PORT` (a click callback)."""
     with _bad_parameter():
         if place is not None:
             host_and_port(place)
@@ -40,7 +40,7 @@ def check_place(context: click.Context, parameter: click.Parameter, place: str |
 
 
 def check_room(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
-    """Refuse what is neither a room's name nor, as `@USER`, a direct room's (a click callback)."""
+    """Check names of rooms, `@USER` for a direct one (a click callback)."""
     for name in (value,) if isinstance(value, str) else value:
         kind = "user" if name.startswith(DIRECT) else "room"
         check_names(kind)(context, parameter, name.removeprefix(DIRECT))
@@ -48,7 +48,7 @@ def check_room(context: click.Context, parameter: click.Parameter, value: Any) -
 
 
 def check_names(kind: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
-    """Return a click callback that refuses what is not the name of a `kind`, "room" or "user"."""
+    """Return a click callback that checks names of a `kind`, "room" or "user"."""
 
     def check(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
         with _bad_parameter():

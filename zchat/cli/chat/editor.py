@@ -28,7 +28,7 @@ from zchat.cli.text.phrases import counted
 from zchat.cli.text.safe import INDENT, safe
 
 LINES_WAITING = 100
-"""Lines that may wait to be done before Enter takes no more: while a broker doesn't answer, say."""
+"""Lines that may wait to be done before Enter takes no more: for instance while a broker doesn't answer."""
 
 LINES_PASTED = 1_000
 """Lines of a paste that are sent as messages of their own at most; for more there is `zchat send`."""

@@ -101,7 +101,7 @@ class Presence:
             pass
 
     def _move(self, room: str, user: str, *, came: bool) -> None:
-        if room.startswith(DIRECT):  # whoever writes there is there
+        if room.startswith(DIRECT):  # a message there says as much
             return
         with self._lock:
             self._crowds.pop(fold(room), None)  # there are names again

@@ -20,7 +20,7 @@ from zchat.cli.text.message_lines import MessageLines
 from zchat.messages import Message
 
 WAITING = 1000
-"""Texts that wait to be drawn before whoever brings more has to wait: a second of a busy room."""
+"""Texts that wait to be drawn before `show` has to wait: a second of a busy room."""
 
 KEPT = 200
 """Texts kept to be drawn again when the terminal changes its size: more than a large one shows."""

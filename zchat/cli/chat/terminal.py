@@ -29,7 +29,7 @@ DRAIN_SECONDS = 5.0
 """Seconds that the last messages may take to be stored when the user leaves: as long as any other answer."""
 
 PROMPT_SECONDS = 0.3
-"""Seconds of that before the user is told: most answers come sooner."""
+"""Seconds of that before the user is notified: most answers come sooner."""
 
 HANG_SECONDS = 2.0
 """Seconds that drawing may take at the end: at a terminal that is gone prompt_toolkit can wait for ever."""

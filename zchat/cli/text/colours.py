@@ -21,7 +21,7 @@ LOUD = "bold reverse"
 """The style of the user's own name in messages of others."""
 
 MENTION = "» "
-"""What stands before the name of a user who mentions one's own."""
+"""What stands before the name of a user whose message mentions the user's own."""
 
 Span = tuple[int, int, str]
 """Where a style begins and ends in a text, and the style as prompt_toolkit writes it."""
