@@ -14,7 +14,8 @@ MAX_HIGH_WATER_MARK = 10_000
 """Above it a member could hold 640 MB in flight."""
 
 MAX_REQUESTS = 16
-"""Requests that a session may have unanswered: a few blocks in flight and some questions beside them."""
+"""Requests that a session may have unanswered: a few blocks in flight and some questions beside them. Of as many
+blocks a producer and room the results are remembered, so that each is known when it comes again."""
 
 MAX_SESSIONS = 10_000
 """Sessions at once: each costs about 4 kB here, a file descriptor and kernel buffers."""

@@ -20,8 +20,10 @@ import zchat
 from tests.running import DEADLINE, ROOT, eventually
 from zchat.broker import Broker, Lag
 from zchat.broker.figures import metrics, prometheus
+from zchat.broker.figures.counters import Kind
 from zchat.broker.figures.metrics import Metrics
-from zchat.broker.figures.prometheus import COUNTED, ELSEWHERE, HELD, MEASURED, Families
+from zchat.broker.figures.prometheus import MEASURED, Families
+from zchat.broker.figures.stats import METRICS
 from zchat.wire.replies import Figures
 
 PAGE = (ROOT / "docs" / "watching.md").read_text(encoding="utf-8")
@@ -74,8 +76,9 @@ def test_a_scrape_tells_what_clients_are_told(tmp_path: Path) -> None:
         _, samples, told = looks[-1]
     for name in ("messages", "blocks", "deliveries", "pushes", "greeted", "gaps", "marks"):
         assert value(samples, f"zchat_{name}_total") == told.counts[name]
-    for name, (metric, _) in HELD.items():
-        assert value(samples, f"zchat_{metric}") == told.counts[name] or name in ("waiting", "in_flight")
+    for name, metric in METRICS.items():
+        if metric.kind is Kind.GAUGE and name not in ("waiting", "in_flight"):
+            assert value(samples, f"zchat_{metric.name}") == told.counts[name]
     for name, size in (("messages", 3), ("deliveries", 3), ("commits", told.times["commit"].total)):
         assert told.counts[name] == size > 0
     assert value(samples, "zchat_sessions") == 1
@@ -85,18 +88,18 @@ def test_a_scrape_tells_what_clients_are_told(tmp_path: Path) -> None:
     assert value(samples, "zchat_start_time_seconds") == pytest.approx(time.time(), abs=DEADLINE)
     assert value(samples, "process_resident_memory_bytes") > 1_000_000
     for name in ("commit", "commit_bytes"):
-        metric, unit, _ = MEASURED[name]
+        histogram, unit, _ = MEASURED[name]
         bounds, counts, total = told.times[name]
-        assert value(samples, f"zchat_{metric}_count") == sum(counts) > 0
-        assert value(samples, f"zchat_{metric}_sum") == total / unit > 0
-        upto = {s.labels["le"]: s.value for s in samples if s.name == f"zchat_{metric}_bucket"}
+        assert value(samples, f"zchat_{histogram}_count") == sum(counts) > 0
+        assert value(samples, f"zchat_{histogram}_sum") == total / unit > 0
+        upto = {s.labels["le"]: s.value for s in samples if s.name == f"zchat_{histogram}_bucket"}
         assert [float(bound) * unit for bound in upto] == [*map(pytest.approx, bounds), float("inf")]
         assert list(upto.values()) == list(accumulate(counts))
 
 
 def test_every_count_is_told_and_every_metric_is_in_the_manual(broker: Broker, served: Metrics) -> None:
     samples = scrape(served)
-    assert set(broker.figures.counts) == {*COUNTED, *HELD, *ELSEWHERE, "started"}
+    assert set(broker.figures.counts) == set(METRICS)
     assert set(broker.figures.times) == set(MEASURED)
     told = {re.sub(r"_(bucket|sum|count)$", "", sample.name) for sample in samples} | {"zchat_lag_messages"}
     described = re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (`(?:zchat|process)_[^|]+) \|", PAGE, re.MULTILINE)))
@@ -105,7 +108,7 @@ def test_every_count_is_told_and_every_metric_is_in_the_manual(broker: Broker, s
 
 def figures(*lagging: Lag) -> Figures:
     """Return figures that a test can look through, with members that are behind."""
-    counts = dict.fromkeys((*COUNTED, *HELD, *ELSEWHERE, "started"), 0)
+    counts = dict.fromkeys(METRICS, 0)
     return Figures(counts, {}, list(lagging), {name: ((1,), [0, 0], 0) for name in MEASURED}, [])
 
 

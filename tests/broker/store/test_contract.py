@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.broker.store.driver import ALICE, BOB, EVERYTHING, Clock, Driver, block, duplicate
+from zchat.broker.limits import MAX_REQUESTS
 from zchat.broker.store import open_store
 from zchat.broker.store.contract import (
     PRODUCER_DAY,
-    RESULTS,
     Appended,
     Duplicate,
     Failed,
@@ -121,9 +121,9 @@ def test_a_block_that_comes_twice_is_stored_once(store: Driver) -> None:
 
 
 def test_as_many_blocks_as_may_be_unanswered_are_known_again(store: Driver) -> None:
-    stored = [store.stored(number, f"{number}") for number in range(1, RESULTS + 2)]
-    assert store.append(1, "1") == OutOfSequence(RESULTS + 2)
-    for number in range(2, RESULTS + 2):
+    stored = [store.stored(number, f"{number}") for number in range(1, MAX_REQUESTS + 2)]
+    assert store.append(1, "1") == OutOfSequence(MAX_REQUESTS + 2)
+    for number in range(2, MAX_REQUESTS + 2):
         assert store.append(number, f"{number}") == duplicate(stored[number - 1])
 
 

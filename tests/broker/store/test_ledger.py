@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.broker.store.driver import ALICE, BOB, Clock, block
+from zchat.broker.limits import MAX_REQUESTS
 from zchat.broker.store import ledger as module
-from zchat.broker.store.contract import PRODUCER_DAY, RESULTS, Duplicate, ForgottenProducer, Full, OutOfSequence, Stored
+from zchat.broker.store.contract import PRODUCER_DAY, Duplicate, ForgottenProducer, Full, OutOfSequence, Stored
 from zchat.broker.store.epochs import Epoch
 from zchat.broker.store.ledger import MAX_EPOCH, MAX_ROOMS, MAX_SEQ, Ledger, LogEnds, Producer, is_old, random_epoch
 from zchat.wire.values import unpack
@@ -137,7 +138,7 @@ def test_whatever_comes_every_block_is_in_the_log_once_and_in_its_producers_orde
             logs[room].append(answer)
         elif not had:
             assert answer == ForgottenProducer()
-        elif max(0, len(had) - RESULTS) < number <= len(had):
+        elif max(0, len(had) - MAX_REQUESTS) < number <= len(had):
             first, last, timestamp, *_ = had[number - 1].block
             assert answer == Duplicate(first, last - first + 1, timestamp, had[number - 1].epoch)
         else:

@@ -27,7 +27,7 @@ from zchat.broker.figures.counters import Counters
 from zchat.broker.figures.histograms import Histograms
 from zchat.broker.figures.lag import LagSampler
 from zchat.broker.figures.log_lines import LogLines
-from zchat.broker.figures.stats import FigureReader
+from zchat.broker.figures.stats import FigureReader, Sources
 from zchat.broker.limits import EXPIRE_EVERY, MAX_REQUESTS, QUIET_AFTER, STALL, STRANGER_BYTES
 from zchat.broker.port import Peer, Port
 from zchat.broker.presence.presence import Presence
@@ -73,7 +73,7 @@ class Core:
         replies = Replies(pipes, self.counters)
         self.lag = LagSampler(directory.rooms, self.counters, self.log_lines)
         self._busiest = Busiest(directory.rooms)
-        figures = FigureReader(
+        sources = Sources(
             self.counters,
             self.histograms,
             directory.rooms,
@@ -97,7 +97,7 @@ class Core:
             replies,
             self.counters,
             self.log_lines,
-            figures,
+            FigureReader(sources),
             now,
         )
         self._reports = StoreReports(directory.rooms, pusher, presence, state_frames, self.counters, self.histograms)

@@ -8,12 +8,12 @@ import socket
 import threading
 from socketserver import TCPServer
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from zchat.address import host_and_port
-from zchat.broker.broker import Broker
 from zchat.errors import AddressError, UsageError, ZchatError
+from zchat.wire.replies import Figures
 
 try:
     from prometheus_client import CollectorRegistry, ProcessCollector, make_wsgi_app
@@ -37,6 +37,14 @@ END_SECONDS = 0.4
 """How long closing waits for the thread: a look, and an answer that is on its way. What hangs is left behind."""
 
 
+class Source(Protocol):
+    """What has figures to show: a running `Broker`."""
+
+    @property
+    def figures(self) -> Figures:
+        """Return the figures of this moment. Any thread."""
+
+
 class Metrics:
     """Serve a running broker's figures to Prometheus for as long as a `with` block lasts, in a thread of its own.
 
@@ -50,7 +58,7 @@ class Metrics:
         AddressError: the place is malformed, in use, or not this machine's.
     """
 
-    def __init__(self, broker: Broker, place: str) -> None:
+    def __init__(self, broker: Source, place: str) -> None:
         self._broker = broker
         self._place = place
         self._host, self._port = host_and_port(place)

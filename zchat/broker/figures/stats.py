@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from collections.abc import Callable
+from typing import NamedTuple
 
 from zchat.broker.delivery.pipes import Pipes
 from zchat.broker.delivery.pusher import Pusher
 from zchat.broker.figures.busiest import Busiest
-from zchat.broker.figures.counters import Counters
+from zchat.broker.figures.counters import COUNTED, Counters, Kind, Metric
 from zchat.broker.figures.histograms import Histograms
 from zchat.broker.figures.lag import LagSampler
 from zchat.broker.rooms.room import Room
@@ -15,62 +16,84 @@ from zchat.broker.rooms.session_table import SessionTable
 from zchat.names import DIRECT
 from zchat.wire.replies import Figures
 
-COUNTS = tuple(field.name for field in fields(Counters) if field.name != "refused")
-"""The counters that are one number."""
+
+class Sources(NamedTuple):
+    """Where the figures come from."""
+
+    counters: Counters
+    histograms: Histograms
+    rooms: dict[str, Room]
+    sessions: SessionTable
+    pusher: Pusher
+    pipes: Pipes
+    lag: LagSampler
+    busiest: Busiest
+    started: int
+    """When the broker started, in microseconds since 1970."""
+    began: float
+    """The same in seconds of a clock that never goes back."""
+
+
+HELD: dict[str, tuple[Metric, Callable[[Sources, float], int]]] = {
+    "sent_bytes": (
+        Metric(Kind.COUNTER, "Bytes of the notifications, states and answers sent.", "sent_bytes"),
+        lambda of, now: of.counters.push_bytes + of.counters.state_bytes + of.counters.answer_bytes,
+    ),
+    "started": (
+        Metric(Kind.ELSEWHERE, "When the broker started, in microseconds since 1970.", "started"),
+        lambda of, now: of.started,
+    ),
+    "uptime": (
+        Metric(Kind.ELSEWHERE, "Microseconds since the broker started.", "uptime"),
+        lambda of, now: round((now - of.began) * 1_000_000),
+    ),
+    "interval": (
+        Metric(Kind.ELSEWHERE, "Microseconds that the busiest rooms are of.", "interval"),
+        lambda of, now: of.busiest.interval,
+    ),
+    "sessions": (
+        Metric(Kind.GAUGE, "Sessions that there are.", "sessions"),
+        lambda of, now: len(of.sessions.by_routing_id),
+    ),
+    "users": (Metric(Kind.GAUGE, "Users who have a session.", "users"), lambda of, now: len(of.sessions.by_user)),
+    "rooms": (Metric(Kind.GAUGE, "Rooms that there are.", "rooms"), lambda of, now: len(of.rooms)),
+    "memberships": (
+        Metric(Kind.GAUGE, "Memberships that there are: a session in a room.", "memberships"),
+        lambda of, now: sum(len(session.members) for session in list(of.sessions.by_routing_id.values())),
+    ),
+    "in_flight": (
+        Metric(Kind.GAUGE, "Bytes of notifications that members have not taken yet.", "in_flight_bytes"),
+        lambda of, now: of.pusher.in_flight,
+    ),
+    "waiting": (
+        Metric(Kind.GAUGE, "Bytes of answers that wait for full pipes.", "waiting_bytes"),
+        lambda of, now: of.pipes.waiting,
+    ),
+}
+"""What is not counted but added up or found when it is asked for: what it means, and how it is found."""
+
+METRICS: dict[str, Metric] = {**COUNTED, **{name: metric for name, (metric, _) in HELD.items()}}
+"""Every one of the counts in the figures, with what it means."""
 
 
 class FigureReader:
-    """All figures of a broker, read when they are asked for.
+    """All figures of a broker, read when they are asked for."""
 
-    `started`: when the broker started, in microseconds since 1970; `began`: the same in seconds of the clock of `read`.
-    """
-
-    def __init__(
-        self,
-        counters: Counters,
-        histograms: Histograms,
-        rooms: dict[str, Room],
-        sessions: SessionTable,
-        pusher: Pusher,
-        pipes: Pipes,
-        lag: LagSampler,
-        busiest: Busiest,
-        started: int,
-        began: float,
-    ) -> None:
-        self._counters = counters
-        self._histograms = histograms
-        self._rooms = rooms
-        self._sessions = sessions
-        self._pusher = pusher
-        self._pipes = pipes
-        self._lag = lag
-        self._busiest = busiest
-        self._started = started
-        self._began = began
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
 
     def read(self, now: float) -> Figures:
         """Return the figures of this moment; who lags and what is busy only of rooms open to all.
 
         Any thread: read by another than the loop's, counts may be of slightly different moments.
         """
-        counters = self._counters
-        sessions = list(self._sessions.by_routing_id.values())
-        counts = {name: getattr(counters, name) for name in COUNTS}
-        counts["sent_bytes"] = counters.push_bytes + counters.state_bytes + counters.answer_bytes
-        counts["started"] = self._started
-        counts["uptime"] = round((now - self._began) * 1_000_000)
-        counts["interval"] = self._busiest.interval
-        counts["sessions"] = len(sessions)
-        counts["users"] = len(self._sessions.by_user)
-        counts["rooms"] = len(self._rooms)
-        counts["memberships"] = sum(len(session.members) for session in sessions)
-        counts["in_flight"] = self._pusher.in_flight
-        counts["waiting"] = self._pipes.waiting
+        sources = self._sources
+        counts = {name: getattr(sources.counters, name) for name in COUNTED}
+        counts.update((name, find(sources, now)) for name, (_, find) in HELD.items())
         return Figures(
             counts,
-            dict(counters.refused),
-            [lag for lag in self._lag.furthest if not lag.room.startswith(DIRECT)],
-            {name: (tally.bounds, list(tally.counts), tally.sum) for name, tally in self._histograms.by_name()},
-            list(self._busiest.rooms),
+            dict(sources.counters.refused),
+            [lag for lag in sources.lag.furthest if not lag.room.startswith(DIRECT)],
+            {name: (tally.bounds, list(tally.counts), tally.sum) for name, tally in sources.histograms.by_name()},
+            list(sources.busiest.rooms),
         )

@@ -26,9 +26,6 @@ from typing import NamedTuple, Protocol, TypeAlias
 from zchat.broker.store.blocks import Block
 from zchat.broker.store.epochs import Epoch
 
-RESULTS = 16
-"""Results remembered a producer and room: as many blocks as a session may have unanswered."""
-
 MAX_PRODUCERS = 100_000
 """Pairs of producer and room remembered: 60 to 100 MB; a new one beyond it is told to try later."""
 

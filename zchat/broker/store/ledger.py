@@ -9,12 +9,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
+from zchat.broker.limits import MAX_REQUESTS
 from zchat.broker.store.blocks import Block
 from zchat.broker.store.contract import (
     MAX_PRODUCERS,
     MAX_READ_MARKS,
     PRODUCER_DAY,
-    RESULTS,
     Append,
     Duplicate,
     Failed,
@@ -104,7 +104,7 @@ class Producer:
         self.last += 1
         self.seen = seen
         self.results.extend((first, count, timestamp))
-        del self.results[: -3 * RESULTS]
+        del self.results[: -3 * MAX_REQUESTS]
 
     def answer(self, number: int, epochs: Epochs) -> Duplicate | OutOfSequence:
         """Answer a number that is not the next one; `epochs` are those of the room."""
