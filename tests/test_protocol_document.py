@@ -14,7 +14,6 @@ from zchat.broker import limits
 from zchat.broker.core.core import Core
 from zchat.broker.port import Sent
 from zchat.broker.presence.roster import Roster
-from zchat.broker.rooms.room import Room
 from zchat.broker.settings import Settings
 from zchat.broker.store import contract, epochs, ledger
 from zchat.broker.store.memory import MemoryStore
@@ -100,9 +99,9 @@ def test_an_update_has_the_elements_that_the_broker_packs() -> None:
     update, entry = ([(name, kind) for name, kind, _ in table] for table in tables(section("### state")))
     assert f"`[{', '.join(name for name, _ in update)}]`:" in section("### state")
     assert f"`[{', '.join(name for name, _ in entry)}]`:" in section("### state")
-    roster = Roster(Room(contract.RoomLog("General", 1, 0, ())), 1)
+    roster = Roster("General", 1)
     for user, crowd in (("alice", False), ("bob", True)):
-        roster.enter(user, user, 5)
+        roster.enter(user, user, 5, 0, False)
         made = values.unpack(roster.update(0))
         assert (made[3] is None) == crowd
         assert values.Shape(*(kind for _, kind in update)).wrong(made) is None

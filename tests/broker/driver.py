@@ -62,7 +62,7 @@ def picture_of(room: Room) -> Picture:
     roster = room.roster
     assert roster is not None
     if roster.crowd:
-        return Picture(None, room.users, roster.typing, roster.caught_up)
+        return Picture(None, room.users, roster.typing, len(roster.at_end))
     return Picture(
         {each.name: (each.since, each.typing, each.read_mark) for each in roster.people.values()}, room.users
     )
@@ -263,7 +263,7 @@ class World:
         assert {user: person.sessions for user, person in roster.people.items()} == here
         assert roster._order == sorted(roster.people)
         assert roster.typing == sum(person.typing for person in roster.people.values())
-        assert roster.caught_up == sum(0 < person.read_mark == room.last for person in roster.people.values())
+        assert roster.at_end == {user for user, person in roster.people.items() if 0 < person.read_mark == room.last}
         assert all(
             person.read_mark == room.read_marks.get(user, 0) <= room.last for user, person in roster.people.items()
         )

@@ -326,7 +326,7 @@ def test_in_the_end_every_picture_is_the_brokers(acts: list[tuple[str, int, int]
             assert (picture._crowd.members, picture._crowd.typing, picture._crowd.caught_up) == (
                 3,
                 roster.typing,
-                roster.caught_up,
+                len(roster.at_end),
             )
     for number, wanted in enumerate(marks, 1):
         assert here[f"user{number}"][2] <= min(wanted, said), "nobody is said to have read more than he has"

@@ -88,8 +88,8 @@ def check_rosters(core: Core) -> None:
         require({user: each.sessions for user, each in people.items()} == here.get(room), f"{room.name}: the roster")
         require(book._order == sorted(people), f"{room.name}: the list of people is not the people")
         require(book.typing == sum(each.typing for each in people.values()), f"{room.name}: who types is miscounted")
-        at_end = sum(0 < each.read_mark == room.last for each in people.values())
-        require(book.caught_up == at_end, f"{room.name}: {book.caught_up} are at the end, and {at_end} have read it")
+        at_end = {user for user, each in people.items() if 0 < each.read_mark == room.last}
+        require(book.at_end == at_end, f"{room.name}: {book.at_end} are at the end, and {at_end} have read it")
         require(
             all(each.read_mark == room.read_marks.get(user, 0) for user, each in people.items()), f"{room.name}: a mark"
         )

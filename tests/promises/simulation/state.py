@@ -139,7 +139,7 @@ def _check_picture(core: Core, joined: Joined, who: str) -> None:
         raise Violation(f"{where}: {picture.members} are shown, and {len(roster.people)} are here")
     crowd = picture._crowd
     if roster.crowd:
-        counts = Crowd(joined.name, len(roster.people), roster.typing, roster.caught_up)
+        counts = Crowd(joined.name, len(roster.people), roster.typing, len(roster.at_end))
         shown = None if crowd is None else Crowd(joined.name, crowd.members, crowd.typing, crowd.caught_up)
         told = joined.told.crowd
         if shown != counts or crowd != told:

@@ -73,8 +73,10 @@ class Presence:
             self.depart(session, next(left for left in session.present if left not in session.members))
         session.present[room] = None
         if room.roster is None:
-            room.roster = Roster(room, self._names)
-        if room.roster.enter(session.peer.user, session.user, max(1, self._clock())):
+            room.roster = Roster(room.name, self._names)
+        user = session.peer.user
+        read_mark = room.read_marks.get(user, 0)
+        if room.roster.enter(user, session.user, max(1, self._clock()), read_mark, 0 < read_mark == room.last):
             self._changed(room)
 
     def depart(self, session: Session, room: Room) -> None:
@@ -124,7 +126,7 @@ class Presence:
     def grew(self, room: Room, user: str) -> None:
         """Take note that a room's log has grown by a block of a user, as the block spells it, who types no more."""
         roster = room.roster
-        if roster is None or not (roster.typing or roster.caught_up):
+        if roster is None or not (roster.typing or roster.at_end):
             return
         if roster.grew():
             self._changed(room)
@@ -134,7 +136,7 @@ class Presence:
     def marked(self, room: Room, user: str, seq: int) -> None:
         """Take note of how far a user, by folded name, has read a room."""
         room.read_marks[user] = seq
-        if room.roster is not None and room.roster.set_read_mark(user, seq):
+        if room.roster is not None and room.roster.set_read_mark(user, seq, 0 < seq == room.last):
             self._changed(room)
 
     def _end_typing(self, room: Room, user: str) -> None:

@@ -9,13 +9,9 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections import OrderedDict
-from typing import TYPE_CHECKING
 
 from zchat.broker.limits import SHARED_UPDATES, TOMBSTONES
 from zchat.wire.notices import PersonEntry, RoomUpdate, encode_update
-
-if TYPE_CHECKING:
-    from zchat.broker.rooms.room import Room
 
 
 class RosterEntry:
@@ -40,8 +36,8 @@ class RosterEntry:
 class Roster:
     """Keep the users of one room, by folded name, and what members have yet to be told of them.
 
-    `names`: up to how many users members get names. `typing` and `caught_up` count the users who
-    type, and those whose mark is at the log's end.
+    `room`: the room's name. `names`: up to how many users members get names. `typing` counts the users who
+    type, `at_end` has those who have read the log to its end.
     """
 
     __slots__ = (
@@ -52,21 +48,21 @@ class Roster:
         "_room",
         "_shared",
         "_whole_before",
-        "caught_up",
+        "at_end",
         "crowd",
         "people",
         "typing",
         "version",
     )
 
-    def __init__(self, room: Room, names: int) -> None:
+    def __init__(self, room: str, names: int) -> None:
         self._room = room
         self._names = names
         self.people: dict[str, RosterEntry] = {}
         self.version = 0
         self.crowd = not names
         self.typing = 0
-        self.caught_up = 0
+        self.at_end: set[str] = set()
         self._order: list[str] = []
         self._changes: OrderedDict[str, int] = OrderedDict()
         self._gone: OrderedDict[str, str] = OrderedDict()
@@ -75,15 +71,19 @@ class Roster:
 
     # -- what happens ------------------------------------------------------------------------------
 
-    def enter(self, user: str, name: str, since: int) -> bool:
-        """Count another session of a user, spelt `name`; True if it is the first."""
+    def enter(self, user: str, name: str, since: int, read_mark: int, at_end: bool) -> bool:
+        """Count another session of a user, spelt `name`; True if it is the first.
+
+        `read_mark` is the user's, 0 for none; `at_end` says whether it is at the log's end.
+        """
         person = self.people.get(user)
         if person is not None:
             person.sessions += 1
             return False
-        person = self.people[user] = RosterEntry(name, since, self._room.read_marks.get(user, 0))
+        self.people[user] = RosterEntry(name, since, read_mark)
         insort(self._order, user)
-        self.caught_up += self._at_end(person)
+        if at_end:
+            self.at_end.add(user)
         self._gone.pop(user, None)
         if not self.crowd and len(self.people) > self._names:
             self.crowd = True
@@ -101,7 +101,7 @@ class Roster:
         del self.people[user]
         del self._order[bisect_left(self._order, user)]
         self.typing -= person.typing
-        self.caught_up -= self._at_end(person)
+        self.at_end.discard(user)
         if not self.crowd:
             self._gone[user] = person.name
         self._changed(user)
@@ -123,30 +123,31 @@ class Roster:
         self._changed(user)
         return True
 
-    def set_read_mark(self, user: str, seq: int) -> bool:
-        """Take note of how far a user has read; True if members are to be told."""
+    def set_read_mark(self, user: str, seq: int, at_end: bool) -> bool:
+        """Take note of how far a user has read, `at_end`: all of the log; True if members are to be told."""
         person = self.people.get(user)
         if person is None:
             return False
-        before = self.caught_up
-        self.caught_up -= self._at_end(person)
         person.read_mark = seq
-        self.caught_up += self._at_end(person)
-        if self.crowd and self.caught_up == before:
+        was_at_end = user in self.at_end
+        if at_end:
+            self.at_end.add(user)
+        else:
+            self.at_end.discard(user)
+        if self.crowd and at_end == was_at_end:
             return False
         self._changed(user)
         return True
 
     def grew(self) -> bool:
         """Take note that the log has grown: nobody has read it to its end now; True if members are to be told."""
-        before, self.caught_up = self.caught_up, 0
-        if not (self.crowd and before):
+        if not self.at_end:
+            return False
+        self.at_end.clear()
+        if not self.crowd:
             return False
         self._changed("")
         return True
-
-    def _at_end(self, person: RosterEntry) -> bool:
-        return 0 < person.read_mark == self._room.last
 
     def _changed(self, user: str) -> None:
         self.version += 1
@@ -169,9 +170,9 @@ class Roster:
         return made
 
     def _make(self, pictured: int) -> bytes:
-        name, count = self._room.name, len(self.people)
+        name, count = self._room, len(self.people)
         if self.crowd:
-            update = RoomUpdate(name, True, count, None, self.typing, self.caught_up)
+            update = RoomUpdate(name, True, count, None, self.typing, len(self.at_end))
         elif pictured:
             changed = []
             for user, version in reversed(self._changes.items()):
