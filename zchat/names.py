@@ -102,6 +102,8 @@ def fold(name: str) -> str:
     Raises:
         BadName: it is longer than any name; composing it would take time by the square of its length.
     """
+    if len(name) <= MAX_CHARACTERS and name.isascii():  # as below, for most names there are
+        return name.lower()
     if name[:1] == DIRECT:
         return DIRECT + "\n".join(map(_fold, name[1:].split("\n", 1)))
     return _fold(name)

@@ -7,7 +7,9 @@ follows docs/protocol.md, section *Commands*.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
+from functools import partial
 from typing import Any, NamedTuple
 
 from zchat.errors import Malformed
@@ -118,6 +120,9 @@ class Command(NamedTuple):
     fields: list[Any]
 
 
+_made: Callable[[tuple[Any, ...]], Command] = partial(tuple.__new__, Command)  # `_make`, without a call of Python's
+
+
 class MalformedCommand(Malformed):
     """A frame is no command; `request` is the number to answer to, None if there is none."""
 
@@ -153,8 +158,9 @@ def decode_command(frame: bytes) -> Command:
         if wrong >= len(fields):
             raise malformed(f"{word} has {len(spec.fields)} fields, {len(fields)} came", request)
         raise malformed(f"{word}: {spec.fields[wrong].name} is not {spec.fields[wrong].kind}", request)
-    del fields[len(spec.fields) :]
-    return Command(word, spec, fields.pop(0) if spec.answered else None, fields)
+    if len(fields) > len(spec.fields):
+        del fields[len(spec.fields) :]
+    return _made((word, spec, fields.pop(0) if spec.answered else None, fields))
 
 
 def malformed(text: str, request: int | None = None) -> MalformedCommand:

@@ -28,7 +28,8 @@ def unpack_hostile(packed: bytes) -> Any:
         fed(packed).skip()
     if len(packed) > MAX_NESTED:  # each takes a byte at least
         return _unpack_counted(packed)
-    return unpack(packed, object_pairs_hook=_values)
+    # Not `unpack`: once a frame, and a partial that adds to its words costs as much again as the decoding.
+    return msgpack.unpackb(packed, raw=False, strict_map_key=False, object_pairs_hook=_values)
 
 
 def _unpack_counted(packed: bytes) -> Any:

@@ -61,7 +61,8 @@ class Shape:
 
     def __init__(self, *kinds: str) -> None:
         self.kinds = kinds
-        self._checks = tuple(KINDS[kind] for kind in kinds)
+        found = enumerate(KINDS[kind] for kind in kinds)
+        self._checks = tuple((index, kind.types, kind.right) for index, kind in found)
 
     def __len__(self) -> int:
         return len(self.kinds)
@@ -71,12 +72,15 @@ class Shape:
 
         Values after the last of the shape are not looked at: a later version may add some. Any thread.
         """
-        if len(values) < len(self._checks):
+        checks = self._checks
+        if len(values) < len(checks):
             return len(values)
-        for index, (types, right) in enumerate(self._checks):  # once a frame: no calls but where there is more to say
+        for index, types, right in checks:  # once a frame: no calls but where there is more to say
             value = values[index]
             kind = type(value)
-            if kind not in types or (kind is int and not 0 <= value <= MAX_INT) or (right and not right(value)):
+            if kind not in types or (kind is int and not 0 <= value <= MAX_INT):
+                return index
+            if right is not None and not right(value):
                 return index
         return None
 

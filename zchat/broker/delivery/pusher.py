@@ -199,7 +199,7 @@ class Pusher:
             member.state = MemberState.CAUGHT_UP
             room.caught_up[member] = None
             return 0
-        if not room.at_hand(member.cursor):
+        if not room.tail.reach(member.cursor):
             member.state = MemberState.READING
             self._counters.reads += 1
             self._store.read(room.name, member.cursor, room.last, self._most, partial(self._page, member, room.last))
@@ -225,8 +225,10 @@ class Pusher:
         messages = 0
         if others:
             frame = encode_push(room.name, epoch, member.covered, upto, [block.data for block in others])
-            messages = sum(block.last - block.first + 1 for block in others)
-            messages -= max(0, member.cursor + 1 - others[0].first)  # a block is sent whole, whoever reads drops that
+            messages = upto - member.cursor
+            if len(others) < len(blocks):
+                messages = sum(block.last - block.first + 1 for block in others)
+                messages -= max(0, member.cursor + 1 - others[0].first)  # a block is sent whole: its reader drops that
         return frame, upto, messages, frozenset(block.producer for block in blocks)
 
     def _page(self, member: Member, end: int, page: LogPage | Full | Failed) -> None:

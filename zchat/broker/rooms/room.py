@@ -119,11 +119,6 @@ class Room:
         """Tell whether a position lies within what is known of the log, so that it can be judged."""
         return position.seq <= self.last and (not position.epoch or self.epochs.knows(position.epoch))
 
-    def at_hand(self, seq: int) -> bool:
-        """Tell whether the message after `seq` is among the newest blocks."""
-        oldest = self.tail.oldest
-        return oldest is not None and oldest.first <= seq + 1
-
     @property
     def idle(self) -> bool:
         """Tell whether the room holds nothing that must be kept."""

@@ -46,6 +46,11 @@ class Blocks:
         """Return the first block, None if there is none."""
         return self._blocks[self._start] if len(self) else None
 
+    def reach(self, seq: int) -> bool:
+        """Return whether a reader who has all up to `seq` can go on here."""
+        oldest = self._blocks[self._start] if len(self._blocks) > self._start else None
+        return oldest is not None and oldest.first <= seq + 1
+
     def append(self, block: Block) -> None:
         """Add the block that follows the last one."""
         self._blocks.append(block)

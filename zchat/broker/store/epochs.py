@@ -36,7 +36,7 @@ class Epochs:
 
     def begin(self, epoch: int, first: int) -> None:
         """Note that `epoch` begins at `first`; nothing happens if it is the newest already."""
-        if epoch != self.current:
+        if not self._epochs or epoch != self._epochs[-1].epoch:
             self._epochs.append(Epoch(epoch, first))
             del self._epochs[:-MAX_EPOCHS]
 
