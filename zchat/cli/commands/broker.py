@@ -26,7 +26,7 @@ from zchat.cli.text.safe import safe
 from zchat.errors import StoreError
 
 if TYPE_CHECKING:
-    from zchat.broker.figures.metrics import Metrics
+    from zchat.broker.metrics import Metrics
 
 POLL_SECONDS = 0.2
 """Seconds after which the main thread checks for a signal: well within the 2 s that stopping may take."""
@@ -117,7 +117,7 @@ def broker(bind: tuple[str, ...], store: str | None, metrics: str | None, **sett
 
 
 def _metrics(running: Broker, place: str) -> Metrics:
-    from zchat.broker.figures.metrics import Metrics  # requires what only zchat[metrics] installs
+    from zchat.broker.metrics import Metrics  # requires what only zchat[metrics] installs
 
     return Metrics(running, place)
 
