@@ -291,7 +291,7 @@ class World:
             assert not session.stale
             assert not session.invitations
             for room, member in session.members.items():
-                assert room.scheduled or (room.roster and member.pictured == room.roster.version)
+                assert room.scheduled or (room.roster and member.roster_version == room.roster.version)
         for peer in self.peers:
             peer.check_pictures()
 

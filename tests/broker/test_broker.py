@@ -228,10 +228,8 @@ def test_what_goes_wrong_stands_in_the_log(
             raw.say(pack(("history", request, "Talk", 0, None, 1)))
         eventually(lambda: broker.counters.refused["too_many_requests"] > 0, "its session is ended")
     lines = [(record.levelname, record.message) for record in caplog.records]
-    assert [level for level, text in lines if "storing goes wrong" in text and "the disk is broken" in text] == [
-        "ERROR"
-    ]
-    assert ("INFO", "storing works again") in lines
+    assert [level for level, text in lines if "storing fails" in text and "the disk is broken" in text] == ["ERROR"]
+    assert ("INFO", "storing has recovered") in lines
     assert any(level == "INFO" and "raw was ended: too_many_requests" in text for level, text in lines)
 
 

@@ -94,7 +94,7 @@ def test_a_bound_has_the_value_that_the_page_tells(module: str, name: str, text:
 NO_BOUNDS = {
     "address.MAX_PORT",
     "broker.loop.MAX_WAIT",
-    "broker.figures.metrics.LOOK",
+    "broker.figures.metrics.POLL_SECONDS",
     "broker.store.contract.CLOSE_SECONDS",
     "broker.store.blocks.BLOCK_COST",
     "broker.store.blocks.COMPACT",

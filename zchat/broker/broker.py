@@ -27,7 +27,7 @@ JOIN_SECONDS = 10.0
 
 
 class Broker:
-    """Run a broker in a thread of this program, for as long as a `with` block lasts.
+    """A broker in a thread of this program, for as long as a `with` block lasts.
 
     Args:
         bind: the addresses to listen on, `tcp://HOST:PORT` (`*` as port: any free one) or
@@ -42,7 +42,7 @@ class Broker:
         names: number of members up to which a room's members are named, 0 to 1,000; beyond it
             they are counted.
 
-    Entering returns once clients can connect. Leaving answers what was accepted, tells the
+    Entering returns once clients can connect. Leaving answers what was accepted, notifies the
     clients, and raises what ended the loop if something did (if the block raises as well, its
     error gets a note of that). Any thread may call; a forked child may not, and leaving the block
     there does nothing.
@@ -104,14 +104,14 @@ class Broker:
 
     @property
     def lagging(self) -> tuple[Lag, ...]:
-        """Return who is furthest behind, ten members at most, as seen in the last five seconds. Any thread."""
+        """Return the members furthest behind, ten at most, as sampled in the last five seconds. Any thread."""
         if self._loop is None or self._loop.core is None:
             raise UsageError("the broker is not running: use it within its `with` block")
         return self._loop.core.lag.furthest
 
     @property
     def figures(self) -> Figures:
-        """Return all that the broker tells of itself, as `Client.stats` is answered. Any thread."""
+        """Return all that the broker reports of itself, as `Client.stats` is answered. Any thread."""
         if self._loop is None or self._loop.core is None:
             raise UsageError("the broker is not running: use it within its `with` block")
         return self._loop.core.figures()
@@ -173,7 +173,7 @@ class Broker:
             self._loop.run(self._ready.set)
         except BaseException as error:
             self._error = error
-            if self._ready.is_set():  # else whoever waits for the start is told
+            if self._ready.is_set():  # else the thread that waits for the start raises it
                 log.exception("the broker has failed", extra={FIELDS: {"event": "failed"}})
         finally:
             self._ready.set()

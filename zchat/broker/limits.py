@@ -36,13 +36,13 @@ CROWDED_BYTES = 4 * 1024
 """Bytes of blocks joined in one notification (or one block) while that many are out."""
 
 TAIL_BYTES = 4 << 20
-"""Newest blocks that a room keeps at hand for its members; who is further behind reads from the store."""
+"""Newest blocks that a room keeps at hand for its members; a member further back reads from the store."""
 
 TAIL_TOTAL_BYTES = 64 << 20
 """The same for all rooms together."""
 
 SHARED_NOTIFICATIONS = 8
-"""Notifications that a room keeps for others who stand at the same place: readers stand at few, who resumes at any."""
+"""Notifications that a room keeps for other members at the same place: most readers are at few places."""
 
 TURN_FRAMES = 256
 """Frames taken from the socket before members are served again."""
@@ -78,13 +78,13 @@ READ_AGAIN_MAX = 1.0
 """What that wait grows to: a broken disk costs one try a second and member."""
 
 READ_TRIES = 10
-"""Failed reads in a row, over five seconds, after which a member's session ends: nobody hears nothing for ever."""
+"""Failed reads in a row, over five seconds, after which a member's session ends: none waits in silence for ever."""
 
 REPLIES_BYTES = 64 << 20
 """Bytes of replies that wait for full pipes, over all sessions, at which pages are refused."""
 
 PING_AFTER = 1.0
-"""Seconds of silence after which a client pings; told to it in the greeting."""
+"""Seconds of silence after which a client pings; the greeting's answer says so."""
 
 PING_EVERY = 1.5
 """Seconds between the pings of a session that stays silent: an answer then still has as long again."""
@@ -93,14 +93,14 @@ PINGS_A_MOMENT = 200
 """Sessions that are asked to ping in the same moment: waking up costs more than the pings it finds."""
 
 LOST_AFTER = 3.0
-"""Seconds without a word from the broker after which a client gives it up; told to it in the greeting."""
+"""Seconds without a frame from the broker after which a client gives it up; the greeting's answer says so."""
 
 EXPIRE_AFTER = 15.0
 """Seconds without a word from a client after which its session ends: one that was stopped for ten of them, and had
 pinged a little before, goes on as if nothing had been."""
 
 EXPIRE_EVERY = 1.0
-"""Seconds between two looks for silent sessions."""
+"""Seconds between two searches for silent sessions."""
 
 QUIET_AFTER = 1.0
 """Seconds without anything but pings after which a broker takes them in together."""
@@ -109,7 +109,7 @@ NAP = 0.01
 """Seconds that it then gives them to gather; what a first message may wait after a silence."""
 
 STALL = 2.0
-"""Seconds between two turns that mean the broker itself stood still: nobody's silence counts during it."""
+"""Seconds between two turns from which the broker counts as suspended: that time is no silence of its sessions."""
 
 HISTORY_MESSAGES = 1_000
 """Messages in one answer to a history request: one block's worth."""
@@ -121,22 +121,22 @@ ROOMS_PAGE = 500
 """Rooms in one answer to a room list request: about 40 kB."""
 
 NAMES = 200
-"""Users of a room up to which its members get names, not counts: a whole picture then has 6 kB, with long names 56."""
+"""Users of a room up to which its members get names, not counts: a whole roster then has 6 kB, with long names 56."""
 
 MAX_NAMES = 1_000
-"""What that can be set to: a picture of so many users has up to 280 kB, and is made anew for who comes."""
+"""What that can be set to: a whole roster of so many users has up to 280 kB, and is made anew for each that comes."""
 
 TOMBSTONES = 256
-"""Users who left a room, kept for members who have yet to be told; who lags behind more gets everybody anew."""
+"""Users who left a room, kept for members yet to be notified; one that is further back receives the whole roster."""
 
 SHARED_UPDATES = 8
 """Updates that a room keeps for others who were sent the same version: most were sent the last one, or none."""
 
 STATE_EVERY = 0.02
-"""Seconds between two times that a room's changes go out: nobody sees the difference, and a burst is one update."""
+"""Seconds between two times that a room's changes go out: no reader notices, and a burst is one update."""
 
 STATE_FRAMES_A_SECOND = 10_000
-"""State frames that one room's changes cause at most: a room of 10,000 sessions is told once a second."""
+"""State frames that one room's changes cause at most: a room of 10,000 sessions is updated once a second."""
 
 STATE_BYTES = 64 * 1024
 """Bytes of updates and invitations in one state frame, or one update: a room's names with room to spare."""
@@ -166,7 +166,7 @@ MAX_MESSAGE = MAX_BLOCK_BYTES
 """Default limit of one message's bytes."""
 
 STOP_SECONDS = 1.5
-"""Seconds from the word to stop until the broker has ended, whatever hangs: who stops it waits two."""
+"""Seconds from the request to stop until the broker has ended, whatever hangs: a supervisor waits two."""
 
 CLOSE_SECONDS = 0.5
 """Seconds of these that are kept for closing the store, the rest being for answers that are owed."""
@@ -175,16 +175,16 @@ LINGER_SECONDS = 0.3
 """Seconds of these that are kept for the sockets to send what they were given."""
 
 LAG_EVERY = 5.0
-"""Seconds between two looks at who is behind: often enough to see it grow, and next to nothing for many rooms."""
+"""Seconds between two samples of lag and the busiest rooms: often enough to see growth, and cheap with many rooms."""
 
 LAG_SHOWN = 10
-"""Members told as those furthest behind: what one looks at."""
+"""Members reported as those furthest behind: as many as are read."""
 
 FAILED_NOTED_EVERY = 1.0
 """Seconds between two lines in the log about frames that one session couldn't be sent: a full pipe is tried often."""
 
 BUSIEST_SHOWN = 20
-"""Rooms told as the busiest: a screenful."""
+"""Rooms reported as the busiest: a screenful."""
 
 LAG_NOTED = 10_000
-"""Messages behind from which a member is noted in the log, if the next look finds that too: more than a burst."""
+"""Messages behind from which a member is logged, if the next sample finds the same: more than a burst."""

@@ -1,7 +1,7 @@
 """The loop that owns the ROUTER.
 
 One thread makes, uses and closes the sockets. Others reach it by an inproc PAIR under a lock:
-the store when something is done, and whoever stops the broker.
+the store when something is done, and the thread that stops the broker.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ HANDSHAKE_MS = 5_000
 """How long a raw TCP connection may take to become a ZeroMQ peer."""
 
 TRANSPORT_HEARTBEAT_MS = 15_000
-"""How often libzmq itself looks whether a peer's TCP connection is alive: frees what is half open."""
+"""How often libzmq itself checks that a peer's TCP connection is alive: frees what is half open."""
 
 ZAP_DOMAIN = b"zchat"
 """The domain that libzmq would ask a ZAP handler about; none is bound, so that every ZMTP 3 peer is let in."""
@@ -65,7 +65,7 @@ _MORE = zmq.SNDMORE | zmq.NOBLOCK
 
 
 class Loop:
-    """Own the ROUTER: receive, tick, serve, sleep."""
+    """The loop of a broker: receive, tick, serve, sleep."""
 
     def __init__(self, bind: tuple[str, ...], store: Store, settings: Settings) -> None:
         self._bind = bind
@@ -88,7 +88,7 @@ class Loop:
             self._alarm.ring()
 
     def run(self, ready: Callable[[], None]) -> None:
-        """Open everything, say so by calling `ready`, run until stopped, close everything."""
+        """Open everything, call `ready`, run until stopped, close everything."""
         context = new_context()
         try:
             self._alarm = Alarm(context)
@@ -134,7 +134,7 @@ class Loop:
             raise
 
     def _left(self, kept: float = 0) -> float:
-        """Return the seconds left of the time for stopping, less `kept`; it begins now if nobody asked to stop."""
+        """Return the seconds left of the time for stopping, less `kept`; it begins now if no stop was requested."""
         now = time.monotonic()
         self._end = min(self._end, now + STOP_SECONDS)
         return max(0.0, self._end - kept - now)
@@ -159,7 +159,7 @@ class Loop:
             began = end
 
     def _receive(self, core: Core) -> bool:
-        """Hand what has arrived to the core, a turn's worth; True if nothing is left."""
+        """Hand what has arrived to the core, a turn's worth; return True if nothing is left."""
         router = self._router
         now = time.monotonic()
         end = now + TURN_SECONDS
@@ -173,9 +173,9 @@ class Loop:
             if self._dropping:
                 self._dropping = bool(router.getsockopt(zmq.RCVMORE))
                 continue
-            frames = [router.recv(zmq.NOBLOCK)]  # behind a routing id there is always a frame
+            frames = [router.recv(zmq.NOBLOCK)]  # after a routing id there is always a frame
             if router.getsockopt(zmq.RCVMORE):
-                frames.append(b"")  # refused: that there is another is enough to tell, none is kept
+                frames.append(b"")  # refused: that there is another frame is enough to know, none is kept
                 self._dropping = True
             core.receive(first, frames, now)
         return False
@@ -187,7 +187,7 @@ class Loop:
         self._alarm.quiet()
 
     def _farewell(self, core: Core) -> None:
-        """Answer what was accepted, tell the clients, within a bound of time."""
+        """Answer what was accepted, dismiss the clients, within a bound of time."""
         core.stop()
         deadline = time.monotonic() + self._left(CLOSE_SECONDS + LINGER_SECONDS)
         while not core.settled and (now := time.monotonic()) < deadline:

@@ -262,7 +262,7 @@ def test_what_the_store_cannot_take_is_refused_and_may_be_tried_again(failure: F
     alice.send("General", "x", number=1)
     store.failing = None
     assert alice.send("General", "x", number=1)[2] == 1
-    assert [note.text for note in world.core.log_lines.take()] == ["storing works again"] * (code == "store_failed")
+    assert [note.text for note in world.core.log_lines.take()] == ["storing has recovered"] * (code == "store_failed")
     world.check()
 
 

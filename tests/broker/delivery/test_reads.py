@@ -124,7 +124,7 @@ def test_reads_that_fail_are_tried_ever_more_rarely_and_then_end_the_session(mon
     assert waits[0] == pytest.approx(READ_AGAIN_FIRST)
     assert all(later == pytest.approx(min(2 * one, READ_AGAIN_MAX)) for one, later in pairwise(waits))
     told = [(note.grave, note.text) for note in world.core.log_lines.take()]
-    assert told[0] == (True, "reading for members goes wrong: the disk is broken")
+    assert told[0] == (True, "reading for members fails: the disk is broken")
     assert [text for grave, text in told[1:] if "carol" in text and "store_failed" in text] == [told[1][1]]
 
 

@@ -19,19 +19,19 @@ def test_trouble_is_told_once_and_so_is_its_end() -> None:
         notes.well("storing")
     assert notes.take() == [
         LogLine(
-            "storing goes wrong: the disk is full",
+            "storing fails: the disk is full",
             True,
             {"event": "trouble", "what": "storing", "reason": "the disk is full"},
         ),
         LogLine(
-            "retention goes wrong: the disk is full",
+            "retention fails: the disk is full",
             True,
             {"event": "trouble", "what": "retention", "reason": "the disk is full"},
         ),
-        LogLine("storing works again", False, {"event": "well", "what": "storing"}),
+        LogLine("storing has recovered", False, {"event": "well", "what": "storing"}),
     ]
     notes.trouble("storing", "again")
-    assert [note.text for note in notes.take()] == ["storing goes wrong: again"]
+    assert [note.text for note in notes.take()] == ["storing fails: again"]
     assert notes.take() == []
 
 
@@ -42,7 +42,7 @@ def test_very_many_notes_are_counted() -> None:
     taken = notes.take()
     assert len(taken) == MAX_LINES + 1
     assert taken[0] == LogLine("0", False, {"event": "counted", "count": 0}), "without what is empty"
-    assert taken[-1] == LogLine("5 more notes in the same moment", False, {"event": "passed_over", "count": 5})
+    assert taken[-1] == LogLine("5 more lines at the same moment", False, {"event": "passed_over", "count": 5})
     notes.add("well", "fine")
     assert notes.take() == [LogLine("fine", False, {"event": "well"})]
 

@@ -22,7 +22,7 @@ from zchat.broker import Broker, Lag
 from zchat.broker.figures import metrics, prometheus
 from zchat.broker.figures.counters import Kind
 from zchat.broker.figures.metrics import Metrics
-from zchat.broker.figures.prometheus import MEASURED, Families
+from zchat.broker.figures.prometheus import MEASURED, FigureCollector
 from zchat.broker.figures.stats import METRICS
 from zchat.wire.replies import Figures
 
@@ -112,7 +112,7 @@ def figures(*lagging: Lag) -> Figures:
     return Figures(counts, {}, list(lagging), {name: ((1,), [0, 0], 0) for name in MEASURED}, [])
 
 
-def lags(told: Families) -> dict[tuple[str, str], float]:
+def lags(told: FigureCollector) -> dict[tuple[str, str], float]:
     """Return who is told to be behind, and by how much."""
     text = generate_latest(told).decode()
     samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
@@ -121,18 +121,18 @@ def lags(told: Families) -> dict[tuple[str, str], float]:
 
 def test_a_user_with_several_sessions_behind_is_told_once() -> None:
     found = figures(Lag("General", "bob", 7), Lag("General", "bob", 9), Lag("General", "alice", 5))
-    assert lags(Families(lambda: found)) == {("General", "bob"): 9, ("General", "alice"): 5}
+    assert lags(FigureCollector(lambda: found)) == {("General", "bob"): 9, ("General", "alice"): 5}
 
 
 def test_names_cant_write_metrics_of_their_own() -> None:
     found = figures(Lag(HOSTILE, f"{HOSTILE}\n", 7))
-    assert lags(Families(lambda: found)) == {(HOSTILE, f"{HOSTILE}\n"): 7}
+    assert lags(FigureCollector(lambda: found)) == {(HOSTILE, f"{HOSTILE}\n"): 7}
 
 
 def test_names_without_end_make_no_series_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prometheus, "MAX_LAGGARDS", 2)
     found = figures(Lag("General", "alice", 3), Lag("General", "bob", 2), Lag("General", "carol", 1))
-    told = Families(lambda: found)
+    told = FigureCollector(lambda: found)
     assert set(lags(told)) == {("General", "alice"), ("General", "bob")}
     found = figures(Lag("General", "dave", 9), Lag("General", "bob", 2))
     assert set(lags(told)) == {("General", "bob")}

@@ -403,9 +403,9 @@ def test_an_update_is_made_once_for_all_members_who_were_sent_the_same(
     made: list[int] = []
     make = roster.Roster._make
 
-    def counted(self: roster.Roster, pictured: int) -> bytes:
-        made.append(pictured)
-        return make(self, pictured)
+    def counted(self: roster.Roster, since_version: int) -> bytes:
+        made.append(since_version)
+        return make(self, since_version)
 
     monkeypatch.setattr(roster.Roster, "_make", counted)
     peers = enter(world, 20)

@@ -91,7 +91,7 @@ def test_a_trim_that_fails_is_tried_again_in_the_next_round(monkeypatch: pytest.
     world.pass_time(2 * RETAIN_EVERY, 1)
     assert kept(world) == (1, 5)
     assert world.core.counters.untrimmed > 1
-    assert [note.text for note in world.core.log_lines.take()] == ["retention goes wrong: no"]
+    assert [note.text for note in world.core.log_lines.take()] == ["retention fails: no"]
     monkeypatch.setattr(MemoryStore, "trim", trim)
     world.pass_time(2 * RETAIN_EVERY, 1)
     assert kept(world) == (5, 5)

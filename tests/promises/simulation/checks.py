@@ -126,7 +126,7 @@ def check_updates(core: Core) -> None:
         require(waits or not (session.stale or session.invitations), f"{session.user} is never told")
         for room, member in session.members.items():
             assert room.roster is not None
-            told = member.pictured == room.roster.version or room.scheduled or member in session.stale
+            told = member.roster_version == room.roster.version or room.scheduled or member in session.stale
             require(told, f"{session.user} has an old picture of {room.name} for ever")
     for room in rooms.values():
         require(room.scheduled == (id(room) in due), f"{room.name} is scheduled, or not")

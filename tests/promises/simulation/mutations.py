@@ -263,7 +263,7 @@ MUTATIONS: dict[str, list[Change]] = {
             "joined",
             "    member.session.stale[member] = None\n",
             "    if member.session.connection > 1:\n"
-            "        member.pictured = member.room.roster.version\n"
+            "        member.roster_version = member.room.roster.version\n"
             "    member.session.stale[member] = None\n",
         )
     ],

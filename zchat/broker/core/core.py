@@ -213,7 +213,7 @@ class Core:
             self._judge_from = now + STALL
         context.now = self._ticked = now
         self.counters.turns += 1
-        self._retention.tick(now)  # before the store is polled, as are all who ask it
+        self._retention.tick(now)  # before the poll, which answers it
         context.store.poll(self._reports)
         if now >= self._expiry_due and drained:
             self._expiry_due = now + EXPIRE_EVERY
@@ -277,7 +277,7 @@ class Core:
         return self.context.replies.settled and not waiting
 
     def dismiss(self) -> None:
-        """Tell every client that the broker is going down, and end its session."""
+        """Notify every client that the broker is going down, and end its session."""
         self.context.sessions.dismiss()
 
 

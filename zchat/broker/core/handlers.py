@@ -274,11 +274,11 @@ def _page(
 
 
 def rooms(context: Context, request: Request, after: str | None, limit: int) -> None:
-    """List rooms by name, from the one behind `after` on."""
+    """List rooms by name, from the one after `after` on."""
     context.replies.refuse_if_overloaded()
     user = request.peer.user
-    behind = None if after is None else fold(after)
-    found, more = context.directory.page(user, behind, max(1, min(limit, limits.ROOMS_PAGE)))
+    folded = None if after is None else fold(after)
+    found, more = context.directory.page(user, folded, max(1, min(limit, limits.ROOMS_PAGE)))
     rows = [RoomRow(room.name, room.users, room.first, room.last, room.read_marks.get(user)) for room in found]
     context.replies.answer(request, RoomsPage(rows, more))
 
@@ -292,7 +292,7 @@ def credit(context: Context, request: Request, member: Member | None, number: in
 
 
 def typing(context: Context, request: Request, member: Member | None, active: bool) -> None:
-    """Tell the others of a room that the user is typing, or has ended; of another room it changes nothing."""
+    """Show the others of a room that the user is typing, or has ended; of another room it changes nothing."""
     if member is not None:
         context.presence.type(member.session, member.room, active, context.now)
 
@@ -323,13 +323,13 @@ def _marked(context: Context, request: Request, outcome: contract.Marked | contr
 
 
 def members(context: Context, request: Request, room: Room, after: str | None, limit: int) -> None:
-    """List the users who are in a room by name, from the one behind `after` on."""
+    """List the users in a room by name, from the one after `after` on."""
     context.replies.refuse_if_overloaded()
-    behind = None if after is None else fold(after)
+    folded = None if after is None else fold(after)
     if room.roster is None:
         context.replies.answer(request, MembersPage([], False))
     else:
-        context.replies.answer(request, MembersPage(*room.roster.page(behind, max(1, min(limit, limits.MEMBERS_PAGE)))))
+        context.replies.answer(request, MembersPage(*room.roster.page(folded, max(1, min(limit, limits.MEMBERS_PAGE)))))
 
 
 def stats(context: Context, request: Request) -> None:
@@ -339,7 +339,7 @@ def stats(context: Context, request: Request) -> None:
 
 
 def seen(context: Context, request: Request, number: int) -> None:
-    """Take note that the client has a state frame; another number than that of the one out changes nothing."""
+    """Record that the client has a state frame; another number than that of the one out changes nothing."""
     context.state_frames.seen(_session(request), number)
 
 
@@ -354,7 +354,7 @@ def ping(context: Context, request: Request) -> None:
     wait = -context.now % every
     while wait < limits.PING_AFTER / 2:
         wait += every
-    context.pipes.tell(request.peer.routing_id, encode_pong(int(wait * 1000)))
+    context.pipes.send_or_drop(request.peer.routing_id, encode_pong(int(wait * 1000)))
 
 
 def bye(context: Context, request: Request) -> None:

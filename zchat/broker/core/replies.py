@@ -25,7 +25,7 @@ class Request(NamedTuple):
 
 
 class Replies:
-    """Answer requests, unless their connection is no longer their session's."""
+    """The answers to requests; a request whose connection is no longer its session's gets none."""
 
     def __init__(self, pipes: Pipes, counters: Counters) -> None:
         self.owed = 0
@@ -59,7 +59,7 @@ class Replies:
         self._counters.refused[error.code] += 1
         frame = encode_error(request.number, error)
         if request.session is None or request.number is None:
-            self._pipes.tell(request.peer.routing_id, frame)
+            self._pipes.send_or_drop(request.peer.routing_id, frame)
         else:
             self.answer_frame(request, frame)
 

@@ -15,7 +15,7 @@ from zchat.wire.notices import encode_end
 
 
 class Sessions:
-    """Begin, fence and end sessions, with all that depends on them.
+    """How sessions begin, change their connection and end, with all that depends on them.
 
     `hello` begins one, or goes on with one by its token over a fresh connection, which fences the old one; `bye`,
     silence or a broken bound ends it.
@@ -50,7 +50,9 @@ class Sessions:
         """Take a session off its connection, whose late frames are dropped from now on; its user stays present."""
         routing_id = session.peer.routing_id
         self.table.disconnect(session)
-        self._pipes.tell(routing_id, encode_end(errors.Superseded("this session goes on over another connection")))
+        self._pipes.send_or_drop(
+            routing_id, encode_end(errors.Superseded("this session goes on over another connection"))
+        )
         self._pipes.drop_replies(session)
         self.fenced[routing_id] = None
         if len(self.fenced) > FENCED:
@@ -58,12 +60,12 @@ class Sessions:
         self._empty(session)
 
     def end(self, session: Session, error: errors.Refused | None) -> None:
-        """End a session and its memberships; the client is told the error, if there is one."""
+        """End a session and its memberships; the client is sent the error, if there is one."""
         if error is not None:
             self._counters.refused[error.code] += 1
             self._pipes.drop_replies(session)
             if not session.gone:
-                self._pipes.tell(session.peer.routing_id, encode_end(error))
+                self._pipes.send_or_drop(session.peer.routing_id, encode_end(error))
             if not self.closing:
                 text = f"the session of {session.user} was ended: {error.code}: {error.text}"
                 self._log_lines.add("session_ended", text, user=session.user, code=error.code, reason=error.text)
@@ -85,7 +87,7 @@ class Sessions:
         return True
 
     def dismiss(self) -> None:
-        """Tell every client that the broker is going down, and end its session."""
+        """Notify every client that the broker is going down, and end its session."""
         for session in list(self.table.by_routing_id.values()):
             self.end(session, errors.Closing("the broker is going down; it may be back soon"))
 

@@ -14,7 +14,7 @@ from zchat.broker.rooms.session import Session
 
 
 class Pipes:
-    """Send answers, keep those that find a pipe full, and try full pipes again.
+    """The pipes to all sessions: answers go out, wait while a pipe is full, and full pipes are tried again.
 
     `waiting` counts the bytes of the answers that are kept.
     """
@@ -43,7 +43,7 @@ class Pipes:
                 opened.append(session)
         return opened
 
-    def tell(self, routing_id: bytes, frame: bytes) -> None:
+    def send_or_drop(self, routing_id: bytes, frame: bytes) -> None:
         """Send what no session is owed: it is dropped if the pipe is full."""
         if self._port.send(routing_id, frame) == Sent.SENT:
             self._answered(len(frame))
@@ -71,7 +71,7 @@ class Pipes:
 
     @property
     def overloaded(self) -> bool:
-        """Tell whether so many bytes of replies wait that no more large ones are to be made."""
+        """True if so many bytes of replies wait that no more large ones are to be made."""
         return self.waiting >= REPLIES_BYTES
 
     def drop_replies(self, session: Session) -> None:
@@ -93,14 +93,14 @@ class Pipes:
             session.backoff = min(session.backoff * 2, RETRY_MAX)
 
     def lost(self, session: Session, room: str = "") -> None:
-        """Take note that a session's peer has vanished; `room`: as in `block`."""
+        """Record that a session's peer has vanished; `room`: as in `block`."""
         self._counters.failed += 1
         self._failed(session, room, "peer gone")
         session.gone = True
         self.drop_replies(session)
 
     def ended(self, session: Session) -> None:
-        """Take note that a session has ended: what the log was not told of failures is told now."""
+        """Record that a session has ended: failures not yet logged are logged now."""
         if session.unnoted:
             self._note(session, "", "seen before its session ended")
 
@@ -115,7 +115,7 @@ class Pipes:
         session.unnoted = 0
         text = f"sending to {user}{room and f' in {room}'} failed: {reason}"
         if count > 1:
-            text += f" ({count} times since this was last told)"
+            text += f" ({count} times since last logged)"
         self._log_lines.add("send_failed", text, room=room, user=user, reason=reason, count=count)
 
     def _retry(self, session: Session) -> bool:
@@ -126,7 +126,7 @@ class Pipes:
             if outcome == Sent.FULL:
                 if not session.ended or session.backoff < RETRY_MAX:
                     self.block(session)
-                else:  # who said goodbye isn't waited for much longer
+                else:  # a session that said goodbye isn't waited for much longer
                     self.drop_replies(session)
                 return False
             if outcome == Sent.GONE:

@@ -1,4 +1,4 @@
-"""Serving members: who has credit and something to read is sent the log from its cursor on."""
+"""Serving members: one that has credit and something to read is sent the log from its cursor on."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from zchat.wire.notices import GapNotice, encode_gap, encode_push
 
 
 class Pusher:
-    """Keep the members to serve, and serve them in turns.
+    """The members to serve, and how they are served in turns.
 
     `given_up` are sessions that can't be served any more, with the reason: they are to be ended.
     """
@@ -60,7 +60,7 @@ class Pusher:
 
     @property
     def busy(self) -> bool:
-        """Tell whether a turn would send something: the loop must not sleep then."""
+        """True if a turn would send something: the loop must not sleep then."""
         return bool(self._ready)
 
     @property
@@ -86,14 +86,14 @@ class Pusher:
                 self._tails[oldest] = None
         waiting, room.caught_up = room.caught_up, {}
         for member in waiting:
-            if member.producer == block.producer:  # nobody is sent his own: there is nothing to serve
+            if member.producer == block.producer:  # its own messages: there is nothing to serve
                 member.cursor = block.last
                 room.caught_up[member] = None
             else:
                 self._wake(member)
 
     def trimmed(self, room: Room, first: int) -> None:
-        """Take note that retention removed a room's messages before `first`."""
+        """Record that a room's messages before `first` were removed."""
         self._tail_bytes -= room.trim(first)
 
     def joined(self, member: Member, old: Member | None) -> None:
@@ -162,7 +162,7 @@ class Pusher:
 
     @property
     def _crowded(self) -> bool:
-        """Tell whether so many bytes are out that windows are halved and notifications small.
+        """True if so many bytes are out that windows are halved and notifications small.
 
         Half a window, not less: a client returns its credit when it has taken that much.
         """
@@ -217,7 +217,7 @@ class Pusher:
         room = member.room
         epochs = room.epochs
         epoch = epochs.at(blocks[0].first)
-        if epoch != epochs.current:  # who stops in the middle has a position of the one epoch that it says
+        if epoch != epochs.current:  # a reader that stops in the middle has a position in the one epoch that it names
             blocks = [block for block in blocks if epochs.at(block.first) == epoch]
         upto = blocks[-1].last
         others = [block for block in blocks if block.producer != member.producer]

@@ -1,4 +1,4 @@
-"""Which rooms are busiest: how much was said and delivered there lately."""
+"""The busiest rooms: how much was stored and delivered there lately."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from zchat.broker.rooms.room import Room
 
 
 class RoomTraffic(NamedTuple):
-    """Say how many users are in a room, and how many messages were stored there and delivered in the last interval."""
+    """The traffic of a room: the users in it, and the messages stored there and delivered in the last interval."""
 
     room: str
     members: int
@@ -19,11 +19,11 @@ class RoomTraffic(NamedTuple):
 
 
 class Busiest:
-    """Compare, at each look, what rooms have with what they had at the look before.
+    """What rooms have at each sample, compared with the sample before.
 
     `rooms` are those open to all in which most was stored, the first of all first; none in which
-    nothing was. `interval` is how many microseconds lie between the two looks, 0 before the
-    second. Both are made anew at each look and never changed: any thread may read them.
+    nothing was. `interval` is how many microseconds lie between the two samples, 0 before the
+    second. Both are made anew at each sample and never changed: any thread may read them.
     """
 
     def __init__(self, rooms: dict[str, Room]) -> None:

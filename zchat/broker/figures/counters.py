@@ -60,7 +60,7 @@ class Counters:
     deliveries: int = _counter("Messages in the notifications sent to members.")
     deferred: int = _counter("Pushes that found no credit.")
     retried: int = _counter("Pushes that found a full pipe.")
-    failed: int = _counter("Pushes and answers that found nobody.")
+    failed: int = _counter("Pushes and answers whose peer was gone.")
     gaps: int = _counter("Gaps that members were notified of.")
     fenced: int = _counter("Frames of connections whose session went on over a later one.")
     stale_credit: int = _counter("Credit of an earlier join, or credit repeated.")

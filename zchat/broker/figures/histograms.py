@@ -5,14 +5,14 @@ from __future__ import annotations
 from bisect import bisect_left
 
 BOUNDS_US = (50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000)
-"""Microseconds: from a turn that finds one frame to a disk that everybody notices."""
+"""Microseconds: from a turn that finds one frame to a disk that every user notices."""
 
 BOUNDS_BYTES = tuple(1 << power for power in range(8, 25, 2))
 """Bytes: from a line of text (256) to the largest commit (16 MiB)."""
 
 
 class Tally:
-    """Count values by the first of `bounds` that they do not pass, and sum them up; those above all bounds come last.
+    """Values counted by the first of `bounds` that they do not pass, and summed up; those above all bounds come last.
 
     Written by the loop thread. Another thread that reads it may find a value in `counts` and not yet in `sum`.
     """
@@ -31,10 +31,10 @@ class Tally:
 
 
 class Histograms:
-    """Hold the tallies of the broker: `turn` and `commit` in microseconds, `commit_bytes` in bytes.
+    """The tallies of the broker: `turn` and `commit` in microseconds, `commit_bytes` in bytes.
 
-    A turn's time is what the loop was busy with between two sleeps, or between two looks at its socket.
-    A commit's is that of the store's thread, from the first of its blocks that it looks at to the disk's word.
+    A turn's time is what the loop was busy with between two sleeps, or between two polls of its socket.
+    A commit's is that of the store's thread, from the first of its blocks that it takes to the disk's answer.
     """
 
     __slots__ = ("commit", "commit_bytes", "turn")

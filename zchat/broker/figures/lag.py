@@ -1,4 +1,4 @@
-"""Who lags: the members that are behind the log, and by how much."""
+"""Lag: the members that are behind the log, and by how much."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zchat.broker.rooms.room import Room
 
 
 class Lag(NamedTuple):
-    """Say how many messages of a room a user's session has yet to be sent."""
+    """The number of messages of a room that a user's session has yet to be sent."""
 
     room: str
     user: str
@@ -21,9 +21,9 @@ class Lag(NamedTuple):
 
 
 class LagSampler:
-    """Look every few seconds who is behind; `furthest` are those who are most, the first of all first.
+    """The members behind the log, sampled every few seconds; `furthest` are those furthest behind, the first first.
 
-    It is made anew at each look and never changed: any thread may read it.
+    It is made anew at each sample and never changed: any thread may read it.
     """
 
     def __init__(self, rooms: dict[str, Room], counters: Counters, log_lines: LogLines) -> None:
@@ -31,11 +31,11 @@ class LagSampler:
         self._counters = counters
         self._log_lines = log_lines
         self._due = 0.0
-        self._far: dict[Member, bool] = {}  # whether that was noted
+        self._far: dict[Member, bool] = {}  # whether that was logged
         self.furthest: tuple[Lag, ...] = ()
 
     def tick(self, now: float) -> bool:
-        """Look, if it is time to, and tell so; whoever is far behind at two looks in a row is noted, once."""
+        """Sample if it is time to, and return whether it was; a member far behind in two samples in a row is logged."""
         if now < self._due:
             return False
         self._due = now + LAG_EVERY
@@ -56,7 +56,7 @@ class LagSampler:
         self.furthest = tuple(heapq.nlargest(LAG_SHOWN, lags, key=lambda lag: lag.messages))
         counters.furthest = self.furthest[0].messages if lags else 0
         for member in far:
-            if self._far.get(member) is False:  # far behind at the last look already, and not noted
+            if self._far.get(member) is False:  # far behind in the last sample already, and not logged
                 lag = member.room.last - member.cursor
                 user, name = member.session.user, member.room.name
                 text = f"{user} is {lag:,} messages behind in {name}"

@@ -1,4 +1,4 @@
-"""What the core has to say to whoever runs the broker: kept until the loop logs it."""
+"""What the core has to report to the operator: kept until the loop logs it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections import deque
 from typing import NamedTuple, TypeAlias
 
 MAX_LINES = 100
-"""Notes kept between two turns: an outage can end thousands of sessions in one, and a log need not name each."""
+"""Lines kept between two turns: an outage can end thousands of sessions in one, and a log need not name each."""
 
 
 Field: TypeAlias = str | int
 
 
 class LogLine(NamedTuple):
-    """Hold one line for the log; `grave` if somebody should look after it.
+    """One line for the log; `grave` if it calls for action.
 
     `fields` are for programs that read the log: `event` is what kind of line it is, the others are what it is about.
     """
@@ -24,7 +24,7 @@ class LogLine(NamedTuple):
 
 
 class LogLines:
-    """Gather notes in order; what is wrong is told once, and once more when it is well again."""
+    """The lines for the log, in order; a trouble is reported when it begins and when it is over."""
 
     def __init__(self) -> None:
         self._kept: deque[LogLine] = deque()
@@ -44,23 +44,23 @@ class LogLines:
             self._passed_over += 1
 
     def trouble(self, what: str, reason: str) -> None:
-        """Tell that `what` goes wrong, unless that is known."""
+        """Report that `what` fails, unless that is known."""
         if what not in self._troubles:
             self._troubles.add(what)
-            self.add("trouble", f"{what} goes wrong: {reason}", grave=True, what=what, reason=reason)
+            self.add("trouble", f"{what} fails: {reason}", grave=True, what=what, reason=reason)
 
     def well(self, what: str) -> None:
-        """Tell that `what` works again, if it went wrong before."""
+        """Report that `what` has recovered, if it failed before."""
         if self._troubles and what in self._troubles:
             self._troubles.remove(what)
-            self.add("well", f"{what} works again", what=what)
+            self.add("well", f"{what} has recovered", what=what)
 
     def take(self) -> list[LogLine]:
         """Return what was gathered since the last time."""
         notes = list(self._kept)
         if self._passed_over:
             fields: dict[str, Field] = {"event": "passed_over", "count": self._passed_over}
-            notes.append(LogLine(f"{self._passed_over} more notes in the same moment", False, fields))
+            notes.append(LogLine(f"{self._passed_over} more lines at the same moment", False, fields))
         self._kept.clear()
         self._passed_over = 0
         return notes

@@ -1,4 +1,4 @@
-"""The broker's figures for Prometheus, over HTTP. It wants the extra `metrics`, so only who uses it imports it."""
+"""The broker's figures for Prometheus, over HTTP. It requires the extra `metrics`."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from zchat.wire.replies import Figures
 try:
     from prometheus_client import CollectorRegistry, ProcessCollector, make_wsgi_app
 
-    from zchat.broker.figures.prometheus import Families
+    from zchat.broker.figures.prometheus import FigureCollector
 except ImportError as error:
-    raise ZchatError("metrics want the package prometheus-client: pip install 'zchat[metrics]'") from error
+    raise ZchatError("metrics require the package prometheus-client: pip install 'zchat[metrics]'") from error
 
 log = logging.getLogger("zchat.broker")
 
@@ -30,11 +30,11 @@ SILENT_SECONDS = 2.0
 BACKLOG = 16
 """Connections that may wait for their turn: a few Prometheus servers and a curious person."""
 
-LOOK = 0.2
-"""Seconds after which the thread looks whether it is to end: well within the 2 s that stopping a broker may take."""
+POLL_SECONDS = 0.2
+"""Seconds after which the thread checks whether it is to end: well within the 2 s that stopping a broker may take."""
 
 END_SECONDS = 0.4
-"""How long closing waits for the thread: a look, and an answer that is on its way. What hangs is left behind."""
+"""How long closing waits for the thread: a check, and an answer that is on its way. What hangs is left behind."""
 
 
 class Source(Protocol):
@@ -46,10 +46,10 @@ class Source(Protocol):
 
 
 class Metrics:
-    """Serve a running broker's figures to Prometheus for as long as a `with` block lasts, in a thread of its own.
+    """The server of a broker's figures to Prometheus, in a thread of its own, for as long as a `with` block lasts.
 
     `place`: where to listen, `HOST:PORT` (the port `*` or 0: any free one). Any HTTP path answers.
-    There is no access control: whoever reaches the place can read the names of rooms and users in it.
+    There is no access control: all who reach the place can read the names of rooms and users.
 
     The figures are read when they are asked for; between two scrapes this costs the broker nothing.
     One request at a time is answered. Use it within the broker's own block. Any thread.
@@ -78,7 +78,7 @@ class Metrics:
         if self._server is not None:
             raise UsageError("metrics are served once: make others")
         registry = CollectorRegistry()
-        registry.register(Families(lambda: self._broker.figures))
+        registry.register(FigureCollector(lambda: self._broker.figures))
         ProcessCollector(registry=registry)
         self._server = _listen(self._place, self._host, self._port)
         self._server.set_app(make_wsgi_app(registry))
@@ -115,7 +115,7 @@ class _Handler(WSGIRequestHandler):
 
 class _Server(WSGIServer):
     request_queue_size = BACKLOG
-    timeout = LOOK
+    timeout = POLL_SECONDS
 
     def server_bind(self) -> None:
         """Bind without asking the name service who this is, as the base does: that can take long."""

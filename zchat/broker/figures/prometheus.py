@@ -1,4 +1,4 @@
-"""The families of metrics that Prometheus is told, made of a broker's figures when it asks for them."""
+"""The families of metrics for Prometheus, made of a broker's figures when it asks for them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from zchat.version import __version__
 from zchat.wire.replies import Figures
 
 MAX_LAGGARDS = 1_000
-"""Members whose lag is ever told by name: each is a series that Prometheus keeps for as long as it keeps data, and
-names cost whoever invents them nothing. From then on new ones are in `zchat_max_lag_messages` alone."""
+"""Members whose lag is ever reported by name: each is a series that Prometheus keeps for as long as it keeps data, and
+made-up names cost their maker nothing. From then on new ones are in `zchat_max_lag_messages` alone."""
 
 MEASURED = {
     "turn": ("turn_seconds", 1_000_000, "How long turns of the broker's loop took."),
@@ -28,8 +28,8 @@ MEASURED = {
 """What is measured: its metric, how many of the figures' units make one of the metric's, and what it is."""
 
 
-class Families(Collector):
-    """Tell a broker's figures as Prometheus names them. `figures` returns them. One thread at a time."""
+class FigureCollector(Collector):
+    """A broker's figures as Prometheus names them. `figures` returns them. One thread at a time."""
 
     def __init__(self, figures: Callable[[], Figures]) -> None:
         self._figures = figures
@@ -74,7 +74,7 @@ def _refused(refused: dict[str, int]) -> Metric:
 
 
 def _histogram(name: str, text: str, unit: int, bounds: tuple[int, ...], counts: list[int], total: int) -> Metric:
-    """Return a histogram, whose buckets are told as how many values they and those before them have."""
+    """Return a histogram, whose buckets have the values of those before them too."""
     upto = [*(repr(bound / unit) for bound in bounds), "+Inf"]
     buckets = list(zip(upto, map(float, accumulate(counts)), strict=True))
     return HistogramMetricFamily(name, text, buckets=buckets, sum_value=total / unit)

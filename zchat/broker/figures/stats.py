@@ -1,4 +1,4 @@
-"""What the broker reports of itself: its counters, how much it holds, who lags, how long things take, what is busy."""
+"""What the broker reports of itself: its counters, how much it holds, lag, times, the busiest rooms."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class FigureReader:
         self._sources = sources
 
     def read(self, now: float) -> Figures:
-        """Return the figures of this moment; who lags and what is busy only of rooms open to all.
+        """Return the figures of this moment; lag and the busiest rooms only of rooms open to all.
 
         Any thread: read by another than the loop's, counts may be of slightly different moments.
         """

@@ -1,1 +1,1 @@
-"""A room's state: who is here, who is typing, how far each has read."""
+"""A room's state: the users in it, which of them are typing, how far each has read."""

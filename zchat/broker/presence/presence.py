@@ -1,8 +1,8 @@
-"""Who is here and who is typing: by user, over all their sessions and connections.
+"""The users in each room, and which of them are typing: by user, over all their sessions and connections.
 
 A user is in a room while a session of theirs is. A session that loses its connection stays in its
-rooms until it expires; one that comes back has a while to join them again, so that nobody sees it
-leave and return.
+rooms until it expires; one that comes back has a while to join them again, so that no
+member sees it leave and return.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from zchat.wire.limits import TYPING_EVERY, TYPING_FOR
 
 
 class Presence:
-    """Keep the rooms' rosters.
+    """The rosters of all rooms.
 
-    `names`: as in `Roster`. `clock` tells the microseconds since 1970. `changed` is called with a
-    room whose members are to be told, `empty` with one that its last user has left.
+    `names`: as in `Roster`. `clock` returns the microseconds since 1970. `changed` is called with a
+    room whose members are to be sent its state, `empty` with one that its last user has left.
     """
 
     def __init__(
@@ -45,16 +45,16 @@ class Presence:
 
     @property
     def due(self) -> float:
-        """Return when somebody's typing ends by itself, infinity if nobody types."""
+        """When the next user's typing ends by itself, infinity if no user types."""
         return next(iter(self._typing.values()))[0] if self._typing else inf
 
     def tick(self, now: float) -> None:
-        """End the typing of those who have said no more."""
+        """End the typing of the users whose notice has expired."""
         while self._typing and (oldest := next(iter(self._typing.values())))[0] <= now:
             self._end_typing(oldest[1], oldest[2])
 
     def settle(self, now: float) -> bool:
-        """Have those leave who came back and didn't join again, as many as a turn has time for; True if all."""
+        """Take sessions that came back out of rooms not joined again, as many as a turn allows; return True if all."""
         work = 0
         while self._returning and next(iter(self._returning.values())) <= now:
             if work >= TURN_ENDS:
@@ -83,7 +83,7 @@ class Presence:
         """End that a session's user is in a room; it is left with the last of the user's sessions there."""
         del session.present[room]
         roster = room.roster
-        assert roster is not None, "who is present is on the roster"
+        assert roster is not None, "a present user is on the roster"
         person = roster.people[session.peer.user]
         if not roster.leave(session.peer.user):
             return
@@ -107,7 +107,7 @@ class Presence:
             self._returning[session] = now + REJOIN_SECONDS
 
     def type(self, session: Session, room: Room, active: bool, now: float) -> None:
-        """Take a session's word that its user, who is in the room, is typing or has ended."""
+        """Record that a session's user, who is in the room, is typing or has ended."""
         roster = room.roster
         assert roster is not None, "members are on the roster"
         if not active:
@@ -124,7 +124,7 @@ class Presence:
             self._changed(room)
 
     def grew(self, room: Room, user: str) -> None:
-        """Take note that a room's log has grown by a block of a user, as the block spells it, who types no more."""
+        """Record that a room's log has grown by a block of a user, spelt as there, who is not typing any more."""
         roster = room.roster
         if roster is None or not (roster.typing or roster.at_end):
             return
@@ -134,7 +134,7 @@ class Presence:
             self._end_typing(room, fold(user))
 
     def marked(self, room: Room, user: str, seq: int) -> None:
-        """Take note of how far a user, by folded name, has read a room."""
+        """Record how far a user, by folded name, has read a room."""
         room.read_marks[user] = seq
         if room.roster is not None and room.roster.set_read_mark(user, seq, 0 < seq == room.last):
             self._changed(room)

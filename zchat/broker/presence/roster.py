@@ -1,7 +1,7 @@
-"""A room's roster: who is here since when, who is typing, how far each has read; only the latest counts.
+"""A room's roster: its users, since when, which are typing, how far each has read; only the latest counts.
 
 Every change makes another version. A member is brought from the version that it was sent to the
-present one by an update: the changes between, or everybody anew where that can't be told any more.
+present one by an update: the changes between, or the whole roster where these are no longer known.
 A room of more users than the names limit is a crowd, whose updates are counts.
 """
 
@@ -15,29 +15,27 @@ from zchat.wire.notices import PersonEntry, RoomUpdate, encode_update
 
 
 class RosterEntry:
-    """Keep one user who is in a room.
-
-    `since` is in microseconds since 1970, `read_mark` the seq that the room is read to, 0 for none.
-    `sessions` counts those of the user that are here. `typed` is when a word that the user is
-    typing was last accepted.
-    """
+    """One user in a room."""
 
     __slots__ = ("name", "read_mark", "sessions", "since", "typed", "typing")
 
     def __init__(self, name: str, since: int, read_mark: int) -> None:
         self.name = name
         self.since = since
+        """In microseconds since 1970."""
         self.read_mark = read_mark
+        """The seq that the user has read the room to, 0 for none."""
         self.sessions = 1
+        """How many of the user's sessions are in the room."""
         self.typing = False
         self.typed = float("-inf")
+        """When a typing notice of the user was last accepted."""
 
 
 class Roster:
-    """Keep the users of one room, by folded name, and what members have yet to be told of them.
+    """The users of one room, and what members have yet to be sent of them. A `user` is a folded name.
 
-    `room`: the room's name. `names`: up to how many users members get names. `typing` counts the users who
-    type, `at_end` has those who have read the log to its end.
+    `room`: the room's name. `names`: the number of users up to which members are sent names.
     """
 
     __slots__ = (
@@ -60,9 +58,13 @@ class Roster:
         self._names = names
         self.people: dict[str, RosterEntry] = {}
         self.version = 0
+        """Counts the changes."""
         self.crowd = not names
+        """True while there are so many users that members are sent counts."""
         self.typing = 0
+        """How many users are typing."""
         self.at_end: set[str] = set()
+        """The users who have read the log to its end."""
         self._order: list[str] = []
         self._changes: OrderedDict[str, int] = OrderedDict()
         self._gone: OrderedDict[str, str] = OrderedDict()
@@ -72,7 +74,7 @@ class Roster:
     # -- what happens ------------------------------------------------------------------------------
 
     def enter(self, user: str, name: str, since: int, read_mark: int, at_end: bool) -> bool:
-        """Count another session of a user, spelt `name`; True if it is the first.
+        """Count another session of a user, spelt `name`; return True if it is the first.
 
         `read_mark` is the user's, 0 for none; `at_end` says whether it is at the log's end.
         """
@@ -93,7 +95,7 @@ class Roster:
         return True
 
     def leave(self, user: str) -> bool:
-        """Count a session of a user less; True if it was the last, and the user has left."""
+        """Count a session of a user less; return True if it was the last, and the user has left."""
         person = self.people[user]
         person.sessions -= 1
         if person.sessions:
@@ -114,7 +116,7 @@ class Roster:
         return True
 
     def type(self, user: str, active: bool) -> bool:
-        """Take note whether a user types; True if that is new."""
+        """Record whether a user is typing; return True if that is new."""
         person = self.people.get(user)
         if person is None or person.typing == active:
             return False
@@ -124,7 +126,7 @@ class Roster:
         return True
 
     def set_read_mark(self, user: str, seq: int, at_end: bool) -> bool:
-        """Take note of how far a user has read, `at_end`: all of the log; True if members are to be told."""
+        """Record how far a user has read, `at_end`: all of the log; return True if members are to be sent that."""
         person = self.people.get(user)
         if person is None:
             return False
@@ -140,7 +142,7 @@ class Roster:
         return True
 
     def grew(self) -> bool:
-        """Take note that the log has grown: nobody has read it to its end now; True if members are to be told."""
+        """Record that the log has grown, so that no user is at its end; return True if members are to be sent that."""
         if not self.at_end:
             return False
         self.at_end.clear()
@@ -156,27 +158,27 @@ class Roster:
             self._changes[user] = self.version
             self._changes.move_to_end(user)
 
-    # -- what is told ------------------------------------------------------------------------------
+    # -- what is sent ------------------------------------------------------------------------------
 
-    def update(self, pictured: int) -> bytes:
-        """Return what brings a member from the version `pictured`, 0 for none, to the present one, packed."""
-        if self.crowd or pictured < self._whole_before:
-            pictured = 0
-        made = self._shared.get(pictured)
+    def update(self, since_version: int) -> bytes:
+        """Return what brings a member from the version `since_version`, 0 for none, to the present one, packed."""
+        if self.crowd or since_version < self._whole_before:
+            since_version = 0
+        made = self._shared.get(since_version)
         if made is None:
             if len(self._shared) >= SHARED_UPDATES:
                 del self._shared[next(iter(self._shared))]
-            made = self._shared[pictured] = self._make(pictured)
+            made = self._shared[since_version] = self._make(since_version)
         return made
 
-    def _make(self, pictured: int) -> bytes:
+    def _make(self, since_version: int) -> bytes:
         name, count = self._room, len(self.people)
         if self.crowd:
             update = RoomUpdate(name, True, count, None, self.typing, len(self.at_end))
-        elif pictured:
+        elif since_version:
             changed = []
             for user, version in reversed(self._changes.items()):
-                if version <= pictured:
+                if version <= since_version:
                     break
                 changed.append(user)
             update = RoomUpdate(name, False, count, [self._entry(user) for user in reversed(changed)], 0, 0)
@@ -191,6 +193,6 @@ class Roster:
         return PersonEntry(person.name, person.since, person.typing, person.read_mark)
 
     def page(self, after: str | None, limit: int) -> tuple[list[PersonEntry], bool]:
-        """Return the entries of up to `limit` users behind the folded name `after`, and whether more follow."""
+        """Return the entries of up to `limit` users after the folded name `after`, and whether more follow."""
         start = 0 if after is None else bisect_right(self._order, after)
         return [self._entry(user) for user in self._order[start : start + limit]], start + limit < len(self._order)

@@ -1,4 +1,4 @@
-"""Telling members a room's state: only the latest, conflated, never queued.
+"""Sending members a room's state: only the latest, conflated, never queued.
 
 For each member nothing is kept but the version of the roster that it was sent. A session has one
 state frame out at most; the next, once the client has seen that, holds what is the latest then.
@@ -34,7 +34,7 @@ from zchat.wire.notices import Invitation, encode_invitation, encode_state
 
 
 class StateFrames:
-    """Keep who is to be told what, and send it in turns.
+    """The sessions to be sent state, and how they are sent it in turns.
 
     `sessions_of` returns a user's sessions, by folded name.
     """
@@ -53,21 +53,21 @@ class StateFrames:
 
     @property
     def busy(self) -> bool:
-        """Tell whether a turn would send something: the loop must not sleep then."""
+        """True if a turn would send something: the loop must not sleep then."""
         return bool(self._ready)
 
     @property
     def due(self) -> float:
-        """Return when the next room's changes are to go out, infinity if there are none."""
+        """When the next room's changes are to go out, infinity if there are none."""
         return self._flushes[0][0] if self._flushes else inf
 
     # -- what happens ------------------------------------------------------------------------------
 
     def changed(self, room: Room) -> None:
-        """Have a room's members told of its changes, as soon as its pace allows."""
+        """Have a room's members sent its changes, as soon as its pace allows."""
         if not room.scheduled:
             room.scheduled = True
-            due = room.told + max(STATE_EVERY, len(room.members) / STATE_FRAMES_A_SECOND)
+            due = room.updated + max(STATE_EVERY, len(room.members) / STATE_FRAMES_A_SECOND)
             heapq.heappush(self._flushes, (max(self._now, due), next(self._tie), room))
 
     def grew(self, room: Room) -> None:
@@ -76,7 +76,7 @@ class StateFrames:
         self.changed(room)
 
     def joined(self, member: Member) -> None:
-        """Give a new member its first picture."""
+        """Have a new member sent the whole roster."""
         member.session.stale[member] = None
         self._wake(member.session)
 
@@ -87,7 +87,7 @@ class StateFrames:
                 self._invite(session, room)
 
     def seen(self, session: Session, number: int) -> None:
-        """Take note that a client has a state frame: the next may go out."""
+        """Record that a client has a state frame: the next may go out."""
         if number != session.shown or not number:
             self._counters.stale_seen += 1
             return
@@ -130,10 +130,10 @@ class StateFrames:
 
     def _flush(self, room: Room) -> None:
         room.scheduled = False
-        room.told = self._now
+        room.updated = self._now
         version = room.roster.version if room.roster is not None else 0
         for member in room.members:
-            if member.pictured != version:
+            if member.roster_version != version:
                 session = member.session
                 session.stale[member] = None
                 self._wake(session)
@@ -146,19 +146,19 @@ class StateFrames:
 
     def _serve(self, session: Session) -> int:
         """Send a session what is the latest of its rooms, as much as fits; returns its bytes, 0 if none went out."""
-        told: list[Member] = []
+        done: list[Member] = []
         updates: list[bytes] = []
         size = 0
         for member in session.stale:
             roster = member.room.roster
             assert roster is not None, "members are on the roster"
-            if member.pictured != roster.version:
-                update = roster.update(member.pictured)
+            if member.roster_version != roster.version:
+                update = roster.update(member.roster_version)
                 if updates and size + len(update) > STATE_BYTES:
                     break
                 updates.append(update)
                 size += len(update)
-            told.append(member)
+            done.append(member)
         invited: list[Room] = []
         invitations: list[bytes] = []
         for room in session.invitations:
@@ -186,10 +186,10 @@ class StateFrames:
             session.backoff = RETRY_FIRST
             self._counters.states += 1
             self._counters.state_bytes += size
-        for member in told:
+        for member in done:
             del session.stale[member]
             assert member.room.roster is not None
-            member.pictured = member.room.roster.version
+            member.roster_version = member.room.roster.version
         for room in invited:
             del session.invitations[room]
         return size

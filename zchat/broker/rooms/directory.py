@@ -1,4 +1,4 @@
-"""The rooms of a broker by name, and who may see which: a direct room is there for its two users alone."""
+"""The rooms of a broker by name, and which of them a user sees: a direct room exists for its two users alone."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from zchat.names import DIRECT, check_name, direct_users, fold
 
 
 class Directory:
-    """Keep the rooms.
+    """The rooms of a broker. A `user` is a folded name.
 
-    `rooms` has all of them by folded name; `order` the folded names of those that everybody sees,
-    and `directs` those of each user's direct rooms, by the user's folded name, both in order.
-    `fixed`: nobody makes rooms, but for direct ones. A `user` is a folded name.
+    `logs` are the rooms that the store has, `names` those that always exist; `fixed`: only direct rooms are made.
     """
 
     def __init__(self, logs: list[RoomLog], names: tuple[str, ...], *, fixed: bool) -> None:
         self._fixed = fixed
         self.rooms: dict[str, Room] = {}
+        """All rooms by folded name."""
         self.order: list[str] = []
+        """The folded names of the rooms that every user sees, in order."""
         self.directs: dict[str, list[str]] = {}
+        """The folded names of each user's direct rooms, in order, by the user."""
         for log in logs:
             self._add(Room(log))
         for name in names:
@@ -31,7 +32,7 @@ class Directory:
             room.fixed = True
 
     def find(self, name: str, user: str) -> Room:
-        """Return the room of that name, whatever its case, that a user may see; raises NoSuchRoom or BadName."""
+        """Return the room of that name, whatever its case, that a user sees; raises NoSuchRoom or BadName."""
         found = self.rooms.get(fold(name))
         if found is not None and (not found.direct or user in found.direct):
             return found
@@ -58,7 +59,7 @@ class Directory:
         return self._add(Room(RoomLog(name, 1, 0, ())))
 
     def vacate(self, room: Room) -> None:
-        """Forget a room in which nobody is and nothing was said."""
+        """Forget a room that has no members and no log."""
         if not room.idle or self.rooms.get(room.folded) is not room:
             return
         del self.rooms[room.folded]
@@ -70,7 +71,7 @@ class Directory:
             _remove(self.order, room.folded)
 
     def page(self, user: str, after: str | None, limit: int) -> tuple[list[Room], bool]:
-        """Return up to `limit` rooms that a user may see, behind the folded name `after`, and whether more follow."""
+        """Return up to `limit` rooms that a user sees, after the folded name `after`, and whether more follow."""
         found: list[str] = []
         for names in (self.order, self.directs.get(user, [])):
             start = 0 if after is None else bisect_right(names, after)

@@ -14,30 +14,34 @@ if TYPE_CHECKING:
 
 
 class MemberState(Enum):
-    """Say where a member stands.
-
-    CAUGHT_UP: has been sent all. READY: on the list of those to serve. STARVED: has something
-    to read and no credit. READING: waits for a page from the store. UNREAD: the store could
-    not read, and is to be asked again. HELD: waits for its session's pipe. LEFT: no member any more.
-    """
+    """Where a member stands."""
 
     CAUGHT_UP = "caught up"
+    """It has been sent all."""
+
     READY = "ready"
+    """It is on the list of those to serve."""
+
     STARVED = "starved"
+    """It has something to read and no credit."""
+
     READING = "reading"
+    """It waits for a page from the store."""
+
     UNREAD = "unread"
+    """The store could not read for it, and is to be asked again."""
+
     HELD = "held"
+    """It waits for its session's pipe."""
+
     LEFT = "left"
+    """It is no member any more."""
 
 
 class Member:
-    """Keep one session's cursor and credit in one room.
+    """One session's cursor and credit in one room.
 
-    `cursor` is how far the log has been gone through for it, `covered` the `upto` of the last
-    notification it was sent: own messages move the cursor and are not sent. `sent` and `taken`
-    are running counts of notifications since the join; `out` holds the sizes of those between.
-    `tries` counts the reads that failed in a row. `pictured` is the version of the room's roster
-    that it was last sent, 0 for none.
+    `join` is the number of its join, `held` how many notifications of an earlier join the application still has.
     """
 
     __slots__ = (
@@ -46,9 +50,9 @@ class Member:
         "gap",
         "join",
         "out",
-        "pictured",
         "producer",
         "room",
+        "roster_version",
         "sent",
         "session",
         "state",
@@ -64,16 +68,24 @@ class Member:
         self.producer = session.producer
         self.window = session.window
         self.cursor = cursor
+        """How far the log has been gone through for it: its own messages move the cursor and are not sent."""
         self.covered = cursor
+        """The `upto` of the last notification that it was sent."""
         self.sent = held
+        """Notifications sent since the join, those held among them."""
         self.taken = 0
+        """Notifications that the client has taken since the join."""
         self.out: deque[int] = deque([0] * held)
+        """The sizes of the notifications between these."""
         self.gap: Gap | None = None
+        """The gap that comes next."""
         self.state = MemberState.CAUGHT_UP
         self.tries = 0
-        self.pictured = 0
+        """Reads that failed in a row."""
+        self.roster_version = 0
+        """The version of the room's roster that it was last sent, 0 for none."""
 
     @property
     def behind(self) -> bool:
-        """Tell whether there is something to send."""
+        """True if there is something to send."""
         return self.cursor < self.room.last or self.gap is not None

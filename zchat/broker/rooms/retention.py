@@ -15,7 +15,7 @@ from zchat.broker.store.contract import Failed, Store, Trimmed
 
 
 class Retention:
-    """Go through the rooms every few seconds, one step of one room at a time.
+    """The rounds through the rooms, every few seconds, one step of one room at a time.
 
     `rooms` are all rooms. `clock` returns the microseconds since 1970, as the store's does.
     """

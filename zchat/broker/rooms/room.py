@@ -14,19 +14,13 @@ from zchat.messages import Position
 from zchat.names import DIRECT, fold
 
 Shared: TypeAlias = tuple[bytes, int, int, frozenset[bytes]]
-"""A notification for whoever stands at its place: frame, `upto`, number of messages, producers of the blocks."""
+"""A notification for every member at its place: frame, `upto`, number of messages, producers of the blocks."""
 
 
 class Room:
-    """Keep one room: the ends of its log, the newest blocks at hand, its members, its users' state.
+    """One room: the ends of its log, the newest blocks at hand, its members, its users' state.
 
-    `pending` counts blocks that the store has yet to answer for. `shared` maps
-    (covered, cursor) to the notification last made for members who stand there, for the last few.
-    `members` and `caught_up` keep the order in which members came to be: they are served in it.
-    `roster` is there while anybody is; `read_marks` says how far a user, by folded name, has read.
-    `told` is when the members were last told of changes, `scheduled` that they are about to be.
-    `sampled` is the log's end at the last sample of what was said, `delivered` the messages in notifications since.
-    Of a direct room `direct` are the two users' folded names, `grew` says that they are to be invited.
+    The ends and the read marks are what the store has reported: this is the one place that keeps them.
     """
 
     __slots__ = (
@@ -48,33 +42,48 @@ class Room:
         "scheduled",
         "shared",
         "tail",
-        "told",
+        "updated",
     )
 
     def __init__(self, log: RoomLog, *, fixed: bool = False) -> None:
         self.name = log.name
         self.folded = fold(log.name)
         self.first = log.first
+        """The first seq that can be read; of an empty log `last` + 1."""
         self.last = log.last
-        self.sampled = log.last
-        self.delivered = 0
         self.epochs = Epochs(log.epochs)
         self.fixed = fixed
+        """True if the room always exists."""
         self.pending = 0
+        """Calls about the room that the store has yet to answer."""
         self.tail = Blocks()
+        """The newest blocks."""
         self.members: dict[Member, None] = {}
+        """The members, in the order in which they came."""
         self.caught_up: dict[Member, None] = {}
+        """Those of them that have been sent all, in the order in which they are served next."""
         self.shared: dict[tuple[int, int], Shared] = {}
+        """By (covered, cursor) the notification last made for members that stand there, for the last few places."""
         self.roster: Roster | None = None
+        """The users in the room; None while there are none."""
         self.read_marks: dict[str, int] = {}
-        self.told = float("-inf")
+        """By folded name how far each user has read."""
+        self.updated = float("-inf")
+        """When the members were last sent the room's state."""
         self.scheduled = False
+        """True while they are to be sent it."""
         self.direct = tuple(self.folded[1:].split("\n")) if self.folded.startswith(DIRECT) else ()
+        """Of a direct room the two users' folded names."""
         self.grew = False
+        """True if the users of this direct room are to be invited to what was said."""
+        self.sampled = log.last
+        """The log's end when the busiest rooms were last sampled."""
+        self.delivered = 0
+        """Messages in the notifications sent since."""
 
     @property
     def users(self) -> int:
-        """Return how many users are here."""
+        """The number of users in the room."""
         return len(self.roster.people) if self.roster is not None else 0
 
     def other(self, user: str) -> str:
@@ -82,7 +91,7 @@ class Room:
         return self.name[1:].split("\n")[self.direct.index(user) - 1]
 
     def share(self, place: tuple[int, int], made: Shared) -> None:
-        """Keep a notification for the next member who stands at `place`; the one kept for longest goes."""
+        """Keep a notification for the next member that stands at `place`; the one kept for longest goes."""
         if len(self.shared) >= SHARED_NOTIFICATIONS:
             del self.shared[next(iter(self.shared))]
         self.shared[place] = made
@@ -100,14 +109,14 @@ class Room:
         member.state = MemberState.LEFT
 
     def grow(self, block: Block, epoch: int) -> None:
-        """Take note of a block that is stored and safe."""
+        """Record a block that is stored and safe."""
         self.epochs.begin(epoch, block.first)
         self.last = block.last
         self.tail.append(block)
         self.shared.clear()
 
     def trim(self, first: int) -> int:
-        """Take note that the log now begins at `first`; returns the bytes let go of the tail."""
+        """Record that the log now begins at `first`; return the bytes let go of the tail."""
         self.first = max(self.first, first)
         freed = 0
         self.shared.clear()
@@ -116,10 +125,10 @@ class Room:
         return freed
 
     def reaches(self, position: Position) -> bool:
-        """Tell whether a position lies within what is known of the log, so that it can be judged."""
+        """Return whether a position lies within what is known of the log, so that it can be judged."""
         return position.seq <= self.last and (not position.epoch or self.epochs.knows(position.epoch))
 
     @property
     def idle(self) -> bool:
-        """Tell whether the room holds nothing that must be kept."""
+        """True if the room holds nothing that must be kept."""
         return not (self.fixed or self.roster or self.last or self.pending)

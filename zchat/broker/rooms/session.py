@@ -1,4 +1,4 @@
-"""A session: one greeted client, and what it is still owed."""
+"""A session: one greeted client, and what it is still to be sent."""
 
 from __future__ import annotations
 
@@ -15,22 +15,7 @@ if TYPE_CHECKING:
 
 
 class Session:
-    """Keep one client's session: who it is, its connection, its memberships, its waiting replies.
-
-    `peer` is who is at the other end: with each connection another one, which the session's frames go to.
-    `connection` is the number that the client gave its connection: a greeting that was overtaken
-    by a later one has a lower number.
-    `unanswered` counts requests whose reply has not gone into the pipe; `replies` are those
-    that found it full, `held` the members whose push has to wait for it. While `blocked` the
-    session has a retry pending. `gone` means that the peer has vanished: the session waits for
-    its client to come back, or expires.
-    `present` are the rooms that its user is here in by it: those it is a member of, and for a while
-    those of the connection before. `stale` are its members whose rooms have changed, `invitations`
-    the direct rooms that it is to be invited to; both are told in state frames. `frames` counts
-    those of this connection, `shown` is the one that is out (0: none), `queued` says that it is on
-    the list of those to send one.
-    `noted` is when the log was last told that frames could not be sent, `unnoted` counts those since.
-    """
+    """One client's session: its user, its connection, its memberships, its waiting replies."""
 
     __slots__ = (
         "backoff",
@@ -62,31 +47,51 @@ class Session:
         self, peer: Peer, connection: int, user: str, producer: bytes, token: bytes, window: int, now: float
     ) -> None:
         self.peer = peer
+        """The other end of the present connection: with each connection another one."""
         self.connection = connection
+        """The number that the client gave its connection: a greeting that was overtaken has a lower number."""
         self.user = user
+        """The user's name as it was spelt in the greeting."""
         self.producer = producer
         self.token = token
         self.window = window
+        """Notifications that each member of the session may have unanswered."""
         self.heard = now
+        """When the last frame came."""
         self.members: dict[Room, Member] = {}
         self.present: dict[Room, None] = {}
+        """The rooms that the user is in by this session: those it has joined, and for a while those of the
+        connection before."""
         self.stale: dict[Member, None] = {}
+        """The members whose rooms have changed since they were last sent the state."""
         self.invitations: dict[Room, None] = {}
+        """The direct rooms that the session is to be invited to."""
         self.frames = 0
+        """State frames sent over this connection."""
         self.shown = 0
+        """The number of the state frame that is out, 0 for none."""
         self.queued = False
+        """True while the session is on the list of those to send a state frame."""
         self.unanswered = 0
+        """Requests whose reply has not gone into the pipe."""
         self.replies: deque[bytes] = deque()
+        """Replies that found the pipe full."""
         self.held: list[Member] = []
+        """Members whose notification has to wait for the pipe."""
         self.blocked = False
+        """True while a retry of the pipe is pending."""
         self.backoff = RETRY_FIRST
+        """Seconds until the next retry."""
         self.gone = False
+        """True once the peer has vanished: the client comes back, or the session expires."""
         self.ended = False
         self.noted = -inf
+        """When it was last logged that frames could not be sent."""
         self.unnoted = 0
+        """Frames that could not be sent since."""
 
     def connect(self, peer: Peer, connection: int, window: int, now: float) -> None:
-        """Go on over a fresh connection: what the old one was owed is no longer owed, and dropped already."""
+        """Go on over a fresh connection: what the old one was yet to be sent is dropped already."""
         self.peer = peer
         self.connection = connection
         self.window = window

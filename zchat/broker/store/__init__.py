@@ -13,7 +13,7 @@ from zchat.errors import UsageError
 def open_store(url: str, clock: Callable[[], int] | None = None) -> Store:
     """Return the store that `memory:` or `sqlite:PATH` names; its `open` is still to be called.
 
-    `clock` tells the microseconds since 1970 (None: the system's). Any thread.
+    `clock` returns the microseconds since 1970 (None: the system's). Any thread.
 
     Raises:
         UsageError: it names no store.

@@ -13,7 +13,7 @@ BLOCK_COST = 300
 
 
 class Block(NamedTuple):
-    """Hold one block of a room's log: messages `first` to `last`, as `zchat.wire.blocks.encode_block` made it."""
+    """One block of a room's log: messages `first` to `last`, as `zchat.wire.blocks.encode_block` made it."""
 
     first: int
     last: int
@@ -28,7 +28,7 @@ class Block(NamedTuple):
 
 
 class Blocks:
-    """Keep blocks in their order: add at the end, drop at the front, read from a position."""
+    """A run of blocks in their order: added at the end, dropped at the front, read from a position."""
 
     __slots__ = ("_blocks", "_lasts", "_start", "cost")
 
@@ -74,7 +74,7 @@ class Blocks:
         """Return whole blocks from the one that holds seq + 1 on.
 
         The first is there however large; others as long as all together have at most
-        `max_bytes`, and none that begins behind `upto` (None: no such end).
+        `max_bytes`, and none that begins after `upto` (None: no such end).
         """
         found: list[Block] = []
         size = 0

@@ -27,7 +27,7 @@ from zchat.broker.store.blocks import Block
 from zchat.broker.store.epochs import Epoch
 
 MAX_PRODUCERS = 100_000
-"""Pairs of producer and room remembered: 60 to 100 MB; a new one beyond it is told to try later."""
+"""Pairs of producer and room remembered: 60 to 100 MB; a new one beyond it is refused until later."""
 
 PRODUCER_DAY = 86_400 * 1_000_000
 """Microseconds after its last block at which a producer is forgotten: longer than any outage."""
@@ -36,7 +36,7 @@ MAX_READ_MARKS = 100_000
 """Read marks kept, one a room and user: 25 MB, 0.3 s of an opening; a new one beyond it is refused, others move."""
 
 CLOSE_SECONDS = 1.5
-"""Seconds that closing may block unless told otherwise: several commits of a slow disk."""
+"""Seconds that closing may block by default: several commits of a slow disk."""
 
 TRIM_BLOCKS = 64
 """Blocks that one trim removes at most: 64 of 85 KB each take SQLite 10 to 20 ms, in which no commit runs."""
@@ -59,14 +59,14 @@ class Append(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """Answer that the block is stored and safe, in `epoch`."""
+    """The answer that the block is stored and safe, in `epoch`."""
 
     block: Block
     epoch: int
 
 
 class Duplicate(NamedTuple):
-    """Answer that the producer's block of that number is stored already, and where; `epoch` is that of `first`."""
+    """The answer that the producer's block of that number is stored already, and where; `epoch` is that of `first`."""
 
     first: int
     count: int  # type: ignore[assignment]  # a tuple has a method of that name
@@ -75,55 +75,55 @@ class Duplicate(NamedTuple):
 
 
 class OutOfSequence(NamedTuple):
-    """Answer that another number is due: go back to `expected`."""
+    """The answer that another number is due: go back to `expected`."""
 
     expected: int
 
 
 class ForgottenProducer(NamedTuple):
-    """Answer that the producer goes on numbering but isn't known (any more)."""
+    """The answer that the producer goes on numbering but isn't known (any more)."""
 
 
 class Marked(NamedTuple):
-    """Answer that a user's mark in a room is stored and safe, and where it now stands."""
+    """The answer that a user's read mark in a room is stored and safe, and where it now stands."""
 
     seq: int
 
 
 class Full(NamedTuple):
-    """Answer that a bound of the store is reached; `reason` says which."""
+    """The answer that a bound of the store is reached; `reason` says which."""
 
     reason: str
 
 
 class Failed(NamedTuple):
-    """Answer that the store could not do it; `reason` says why, in the words of the disk."""
+    """The answer that the store could not do it; `reason` says why, in the words of the disk."""
 
     reason: str
 
 
 class LogPage(NamedTuple):
-    """Answer a read: whole blocks in order; none if there is nothing behind the position."""
+    """The answer to a read: whole blocks in order; none if there is nothing after the position."""
 
     blocks: list[Block]
 
 
 class Trimmed(NamedTuple):
-    """Answer a trim: the first seq that the room now has, and whether more is to be trimmed."""
+    """The answer to a trim: the first seq that the room now has, and whether more is to be trimmed."""
 
     first: int
     more: bool
 
 
 class Commit(NamedTuple):
-    """Tell of one commit: how many microseconds it took, and how many bytes of blocks are in it."""
+    """One commit: how many microseconds it took, and how many bytes of blocks are in it."""
 
     microseconds: int
     size: int
 
 
 class RoomLog(NamedTuple):
-    """Describe a room's log at the opening of the store. An empty log has `first == last + 1`."""
+    """A room's log at the opening of the store. An empty log has `first == last + 1`."""
 
     name: str
     first: int
@@ -142,23 +142,23 @@ class Watcher(Protocol):
     """
 
     def grew(self, room: str, block: Block, epoch: int, user: str) -> None:
-        """A block was stored and is safe: the one that follows the last reported of its room.
+        """Follow a block that was stored and is safe: the one after the last reported of its room.
 
         `user` is its sender, spelt as in the block.
         """
 
     def trimmed(self, room: str, first: int) -> None:
-        """A room's messages before `first` were removed: by `trim`, or by a bound of the store."""
+        """Follow the removal of a room's messages before `first`, by `trim` or by a bound of the store."""
 
     def marked(self, room: str, user: str, seq: int) -> None:
-        """A user's read mark in a room has moved, is safe, and stands at `seq`."""
+        """Follow a user's read mark, which has moved, is safe, and stands at `seq`."""
 
     def committed(self, commit: Commit) -> None:
-        """A commit was made; stores that make none report none."""
+        """Follow a commit; a store that makes none reports none."""
 
 
 class Store(ABC):
-    """Keep the logs of rooms. Every method belongs to the loop thread."""
+    """The place where the logs of rooms are kept. Every method belongs to the loop thread."""
 
     @abstractmethod
     def open(self, wake: Callable[[], None]) -> list[RoomLog]:
@@ -182,14 +182,14 @@ class Store(ABC):
         a random number.
         `Stored` comes when the block is as safe as the store makes it, and not before can it
         be read: `Watcher.grew` is called, then `done`. After a failure everything that was waiting
-        behind it fails too, in order.
+        after it fails too, in order.
         """
 
     @abstractmethod
     def set_read_mark(self, room: str, user: str, seq: int, done: Callable[[Marked | Full | Failed], None]) -> None:
         """Store how far `user`, a folded name, has read a room that has a log.
 
-        A mark never goes back: a lower `seq` is answered with the mark that stands; and never
+        A read mark never goes back: a lower `seq` is answered with the one that stands; and never
         beyond the room's last seq, which a higher one becomes. The room's trimming doesn't move it.
         `Marked` comes when the mark is as safe as the store makes it, and after every block
         of the room that was appended before; if the mark has moved, after `Watcher.marked`.
@@ -198,16 +198,16 @@ class Store(ABC):
 
     @abstractmethod
     def read_marks(self) -> list[tuple[str, str, int]]:
-        """Return every mark: room, folded user, seq. To be asked once, right after `open`."""
+        """Return every read mark: room, folded user, seq. To be called once, right after `open`."""
 
     @abstractmethod
     def read(
         self, room: str, after: int, upto: int, max_bytes: int, done: Callable[[LogPage | Full | Failed], None]
     ) -> None:
-        """Read whole blocks from the one that holds `after` + 1 (or the first kept behind it) on.
+        """Read whole blocks from the one that holds `after` + 1 (or the first kept after it) on.
 
         The first comes however large, more as long as all have `max_bytes` at most, none that
-        begins behind `upto`. `Full`: too many reads are waiting.
+        begins after `upto`. `Full`: too many reads are waiting.
         """
 
     @abstractmethod
@@ -250,5 +250,5 @@ class Store(ABC):
     def close(self, seconds: float = CLOSE_SECONDS) -> None:
         """Finish what was appended, call what is done, and let go of everything; may block for `seconds`.
 
-        Nothing is reported any more: there is nobody left to serve.
+        Nothing is reported any more: no member is served any more.
         """

@@ -12,14 +12,14 @@ MAX_EPOCHS = 1000
 
 
 class Epoch(NamedTuple):
-    """Name an epoch and its first seq."""
+    """An epoch and its first seq."""
 
     epoch: int
     first: int
 
 
 class Epochs:
-    """Remember a room's epochs in their order, the newest last."""
+    """A room's epochs in their order, the newest last."""
 
     __slots__ = ("_epochs",)
 
@@ -41,21 +41,21 @@ class Epochs:
             del self._epochs[:-MAX_EPOCHS]
 
     def knows(self, epoch: int) -> bool:
-        """Tell whether an epoch is one of these."""
+        """Return whether an epoch is one of these."""
         return any(each.epoch == epoch for each in self._epochs)
 
     def at(self, seq: int) -> int:
-        """Return the epoch that `seq` lies in: 0 before the first, the newest behind the last."""
+        """Return the epoch that `seq` lies in: 0 before the first, the newest after the last."""
         for epoch, first in reversed(self._epochs):
             if first <= seq:
                 return epoch
         return 0
 
     def parted(self, position: Position, last: int) -> tuple[str, int] | None:
-        """Tell whether a position's past and this log's have parted.
+        """Judge whether a position's past and this log's have parted.
 
         `last` is the log's last seq. Returns None if they have not, else the gap's reason and
-        the seq behind which reading goes on: for a lost tail the end of the position's epoch,
+        the seq after which reading goes on: for a lost tail the end of the position's epoch,
         for another log its end, as nothing says what of it the reader has seen.
         """
         if position.epoch == 0 and position.seq == 0:

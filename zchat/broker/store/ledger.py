@@ -61,7 +61,7 @@ def random_epoch() -> int:
 
 
 class LogEnds:
-    """Hold the ends of a room's log: an empty one has `first == last + 1`.
+    """The ends of a room's log: an empty one has `first == last + 1`.
 
     `epoch` is the epoch of this opening and `began` its first seq, both 0 before there is one.
     """
@@ -86,7 +86,7 @@ class LogEnds:
 
 
 class Producer:
-    """Hold a producer's last number in one room, and where its last blocks went.
+    """A producer's last number in one room, and where its last blocks went.
 
     `results` are the last 16 blocks' first seq, count and timestamp one after the other, in
     one array: a third of what tuples take.
@@ -116,11 +116,11 @@ class Producer:
 
 
 class Ledger:
-    """Decide appends and marks: pure bookkeeping without I/O, one step each.
+    """The books of all logs, by which appends and read marks are decided, without I/O, one step each.
 
-    `clock` tells the microseconds since 1970. `rooms` are the rooms by their exact names,
+    `clock` returns the microseconds since 1970. `rooms` are the rooms by their exact names,
     `last_id` the greatest number of one, `read_marks` the seqs by room and folded user, and `expired`
-    the pairs forgotten for their age, which whoever keeps a copy empties. Not thread-safe: it
+    the pairs forgotten for their age, which the owner of a copy empties. Not thread-safe: it
     belongs to one thread at a time.
     """
 
@@ -236,5 +236,5 @@ class Ledger:
 
 
 def is_old(last: int, timestamp: int, end: int, keep: int, before: int) -> bool:
-    """Tell whether `Store.trim` removes a block: its last seq and time, and the room's last seq."""
+    """Return whether `Store.trim` removes a block: its last seq and time, and the room's last seq."""
     return timestamp < before or (keep > 0 and end - last >= keep)

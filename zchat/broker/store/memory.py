@@ -35,7 +35,7 @@ STALE_PLACES = 1024
 
 
 class _Log:
-    """Hold a room's blocks; `stale` of its oldest places in the order of appends are of dropped ones."""
+    """A room's blocks; `stale` of its oldest places in the order of appends are of dropped ones."""
 
     __slots__ = ("blocks", "room", "stale")
 
@@ -46,10 +46,10 @@ class _Log:
 
 
 class MemoryStore(Store):
-    """Keep logs in memory. Reads are answered at once, all else by the next `poll`.
+    """The store that keeps logs in memory. Reads are answered at once, all else by the next `poll`.
 
     Beyond `max_room_messages` (in a room) and `max_bytes` (over all rooms, in the order of
-    their appends) the oldest blocks go, though never the newest of all. `clock` tells the
+    their appends) the oldest blocks go, though never the newest of all. `clock` returns the
     microseconds since 1970 (None: the system's).
     """
 

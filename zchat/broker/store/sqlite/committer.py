@@ -31,7 +31,7 @@ COMMIT_OVERHEAD = 4 * schema.PAGE_BYTES
 
 
 class Write(NamedTuple):
-    """Carry one decided block: rows as the tables have them."""
+    """One decided block: rows as the tables have them."""
 
     generation: int
     block: tuple[int, int, int, bytes, int, bytes]
@@ -44,7 +44,7 @@ class Write(NamedTuple):
 
 
 class WriteReadMark(NamedTuple):
-    """Carry one decided read mark: a row as the table has it."""
+    """One decided read mark: a row as the table has it."""
 
     generation: int
     room: int
@@ -53,19 +53,19 @@ class WriteReadMark(NamedTuple):
 
 
 class InTurn(NamedTuple):
-    """Stand for an answer that writes nothing, and waits its turn behind blocks that do."""
+    """The place of an answer that writes nothing, and waits its turn after blocks that do."""
 
     generation: int
 
 
 class Forget(NamedTuple):
-    """Ask to forget producers in rooms."""
+    """A request to forget producers in rooms."""
 
     pairs: list[tuple[bytes, int]]
 
 
 class Trim(NamedTuple):
-    """Ask to trim the room of a number."""
+    """A request to trim the room of a number."""
 
     room: int
     keep: int
@@ -73,11 +73,11 @@ class Trim(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """Say of the next `count` blocks, marks and answers that they are safe (`reason` None), or why they failed.
+    """What became of the next `count` blocks, read marks and answers: safe (`reason` None), or why they failed.
 
     What is decided from now on belongs to `generation`. After a failure that is a new one, to be
     decided on `ledger`, what the file has; None if it can't be read, and comes with a later outcome.
-    `commit` tells of the commit that made them safe.
+    `commit` is the commit that made them safe.
     """
 
     count: int  # type: ignore[assignment]  # a tuple has a method of that name
@@ -108,7 +108,7 @@ def write_of(stored: Stored, number: int, room: LogEnds, producer: Producer, gen
 
 
 class Committer:
-    """Commit what it is given, in order, on a thread of its own.
+    """The thread that commits what it is given, in order.
 
     `connect` makes a connection that writes (again after a failure), `load` reads the ledger
     through one; `wake` is called, from that thread, when `reports` has grown. After a failure
@@ -147,7 +147,7 @@ class Committer:
         self._tasks.put(None)
 
     def join(self, timeout: float) -> bool:
-        """Wait `timeout` seconds at most for the end; tells whether it has come."""
+        """Wait `timeout` seconds at most for the end; return whether it has come."""
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
@@ -160,7 +160,7 @@ class Committer:
             if self._connection:
                 with suppress(sqlite3.Error):
                     self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        except BaseException as error:  # whoever waits for reports has to learn that none will come
+        except BaseException as error:  # the loop, which waits for reports, has to learn that none will come
             self.failure = error
             self._wake()
         finally:

@@ -21,7 +21,7 @@ else:
 
 
 class FileLock:
-    """Hold the lock on the file `path`, which is made if it is missing and stays when it is let go.
+    """The lock on the file `path`, which is made if it is missing and stays when it is let go.
 
     The system lets it go when the process ends, however it ends. (SQLite's own exclusive mode
     would lock out the store's second connection as well.)

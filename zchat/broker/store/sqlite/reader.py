@@ -19,7 +19,7 @@ READY_PAGES = 32
 
 
 class Read(NamedTuple):
-    """Ask for blocks of the room of a number, as `Store.read` says."""
+    """A request for blocks of the room of a number, as `Store.read` says."""
 
     room: int
     after: int
@@ -28,7 +28,7 @@ class Read(NamedTuple):
 
 
 class Reader:
-    """Read pages in the order in which they are asked for, on a thread of its own.
+    """The thread that reads pages, in the order in which they are requested.
 
     `wake` is called, from that thread, when there is one for `take`. `failure` is
     what ended the thread before its time.
@@ -65,7 +65,7 @@ class Reader:
         self._places.release()
 
     def join(self, timeout: float) -> bool:
-        """Wait `timeout` seconds at most for the end; tells whether it has come."""
+        """Wait `timeout` seconds at most for the end; return whether it has come."""
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
@@ -75,7 +75,7 @@ class Reader:
                 self._places.acquire()
                 self._pages.append(self._read(read))
                 self._wake()
-        except BaseException as error:  # whoever waits for pages has to learn that none will come
+        except BaseException as error:  # the loop, which waits for pages, has to learn that none will come
             self.failure = error
             self._wake()
         finally:

@@ -16,7 +16,7 @@ from zchat.broker.store.ledger import Ledger, LogEnds, Producer
 from zchat.errors import StoreError
 
 APPLICATION_ID = 0x7A636874
-"""What SQLite keeps in a file's header to tell whose it is: "zcht"."""
+"""What SQLite keeps in a file's header as a sign of its owner: "zcht"."""
 
 PAGE_BYTES = 8192
 """SQLite's page: a third less work than 4096 for blocks of 85 KB, half the writing of 16384 for small ones."""
@@ -67,7 +67,7 @@ def _create(connection: sqlite3.Connection) -> None:
             PRIMARY KEY (producer, room)
         ) WITHOUT ROWID"""
     )
-    connection.execute(  # the data last: what stands behind it would lie at the end of its overflow pages
+    connection.execute(  # the data last: what stands after it would lie at the end of its overflow pages
         """CREATE TABLE blocks (
             id INTEGER PRIMARY KEY,
             first INTEGER NOT NULL,

@@ -41,19 +41,19 @@ from zchat.broker.store.sqlite.reader import Read, Reader
 from zchat.errors import StoreError, UsageError
 
 QUEUE_BLOCKS = 10_000
-"""Appends that wait at most: ten commits' worth; one more is told to try later."""
+"""Appends that wait at most: ten commits' worth; one more is refused with `Full`."""
 
 QUEUE_BYTES = 64 << 20
 """Bytes of blocks that wait at most: a second of a slow disk."""
 
 QUEUE_READ_MARKS = 10_000
-"""Read marks that wait at most: 80 ms of commits, which blocks behind them wait too; one more is told to try later."""
+"""Read marks that wait at most: 80 ms of commits, which blocks after them wait too; one more is refused with `Full`."""
 
 QUEUE_READS = 1000
-"""Reads that wait at most: some 100 ms of them; one more is told to try later."""
+"""Reads that wait at most: some 100 ms of them; one more is refused with `Full`."""
 
 QUEUE_TRIMS = 1000
-"""Trims that wait at most: one a room is enough, and they come back with the next look at the room."""
+"""Trims that wait at most: one a room is enough, and they come back with the next round."""
 
 POLL_PAGES = 8
 """Pages handed over in one `poll`: 8 MiB of the largest at most, a turn's worth."""
@@ -62,9 +62,9 @@ CLOSED = "the store is closed"
 
 
 class SqliteStore(Store):
-    """Keep logs in the SQLite database `path`, under a lock on the file `path` + ".lock".
+    """The store that keeps logs in the SQLite database `path`, under a lock on the file `path` + ".lock".
 
-    `clock` tells the microseconds since 1970 (None: the system's). `synchronous` is SQLite's:
+    `clock` returns the microseconds since 1970 (None: the system's). `synchronous` is SQLite's:
     with "FULL" what is stored survives a power cut, with "NORMAL" a killed broker only.
     `max_pages` bounds the file in pages (0: only the disk does).
 
@@ -147,7 +147,7 @@ class SqliteStore(Store):
             return
         ledger = self._ledger
         decided = ledger.append(append)
-        if ledger.expired:  # first: who was forgotten just now may be remembered anew with this block
+        if ledger.expired:  # first: a producer forgotten just now may be remembered anew with this block
             self._commits.put(Forget(pairs_of(ledger.expired, ledger.rooms)))
             ledger.expired.clear()
         if type(decided) is Stored:
@@ -240,7 +240,7 @@ class SqliteStore(Store):
             raise StoreError(f"{self._path}: a thread of the store has failed: {failure!r}") from failure
 
     def close(self, seconds: float = CLOSE_SECONDS) -> None:
-        """See `Store.close`; a thread that hangs in the disk is left behind, with the lock."""
+        """See `Store.close`; a thread that hangs in the disk is abandoned, with the lock."""
         if not self._open:
             return
         deadline = time.monotonic() + seconds
@@ -279,10 +279,10 @@ class SqliteStore(Store):
                 done(report)
 
     def _answer(self, outcome: Outcome, watcher: Watcher | None) -> None:
-        if outcome.ledger:  # before anyone is told, so that what they ask for then is decided on it
+        if outcome.ledger:  # before any `done`, so that what that asks for is decided on it
             # A number is never used again: what still waits to be read would be another room's.
             outcome.ledger.last_id = max(outcome.ledger.last_id, self._ledger.last_id)
-            # The file may not have heard of who was forgotten, or hear of it after it was read.
+            # The file may not know which producers were forgotten, or come to know it after it was read.
             forgotten = outcome.ledger.forget_others(self._ledger)
             self._ledger = outcome.ledger
             if forgotten:
