@@ -13,7 +13,7 @@ from zchat import names
 from zchat.broker import limits
 from zchat.broker.core.core import Core
 from zchat.broker.port import Sent
-from zchat.broker.presence.roster import Roster
+from zchat.broker.rooms.roster import Roster
 from zchat.broker.settings import Settings
 from zchat.broker.store import contract, epochs, ledger
 from zchat.broker.store.memory import MemoryStore

@@ -18,7 +18,8 @@ from zchat.broker.limits import (
     TURN_STALE,
     TURN_STATES,
 )
-from zchat.broker.presence import roster, state_frames
+from zchat.broker.presence import state_frames
+from zchat.broker.rooms import roster
 from zchat.broker.settings import Settings
 from zchat.wire.notices import OK, STATE
 from zchat.wire.values import pack

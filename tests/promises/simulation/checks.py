@@ -8,7 +8,7 @@ from tests.promises.simulation.world import Violation
 from zchat.broker.core.core import Core
 from zchat.broker.delivery import pusher as delivery
 from zchat.broker.limits import FENCED, MAX_MEMBERSHIPS, MAX_REQUESTS
-from zchat.broker.presence import roster
+from zchat.broker.rooms import roster
 from zchat.broker.rooms.member import MemberState
 from zchat.broker.rooms.room import Room
 

@@ -306,7 +306,7 @@ MUTATIONS: dict[str, list[Change]] = {
         Change("zchat.protocol.roster.Roster", "expire", "if now >= self._missing_until:", "if False:")
     ],
     "names kept from before a crowd": [
-        Change("zchat.broker.presence.roster.Roster", "leave", "self._whole_before = self.version", "pass")
+        Change("zchat.broker.rooms.roster.Roster", "leave", "self._whole_before = self.version", "pass")
     ],
 }
 """What is planted, by its name."""

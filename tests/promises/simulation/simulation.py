@@ -91,8 +91,8 @@ class Simulation:
             "zchat.broker.presence.state_frames.STATE_BYTES": random.choice((60, 400, 64 * 1024)),
             "zchat.broker.presence.state_frames.TURN_STATES": random.choice((1, 4, 64)),
             "zchat.broker.presence.state_frames.TURN_STALE": random.choice((1, 1_000)),
-            "zchat.broker.presence.roster.TOMBSTONES": random.choice((1, 2, 256)),
-            "zchat.broker.presence.roster.SHARED_UPDATES": random.choice((1, 8)),
+            "zchat.broker.rooms.roster.TOMBSTONES": random.choice((1, 2, 256)),
+            "zchat.broker.rooms.roster.SHARED_UPDATES": random.choice((1, 8)),
             "zchat.broker.rooms.retention.RETAIN_EVERY": random.choice((0.2, 1.0, 5.0)),
             "zchat.broker.core.handlers.limits.HISTORY_BYTES": random.choice((500, 256 * 1024)),
         }

@@ -78,8 +78,8 @@ class Core:
             self.histograms,
             directory.rooms,
             table,
-            pusher,
-            pipes,
+            lambda: pusher.in_flight,
+            lambda: pipes.waiting,
             self.lag,
             self._busiest,
             clock(),
@@ -101,7 +101,7 @@ class Core:
             now,
         )
         self._reports = StoreReports(directory.rooms, pusher, presence, state_frames, self.counters, self.histograms)
-        self._retention = Retention(settings, store, directory.rooms, self.counters, self.log_lines, clock)
+        self._retention = Retention(settings, store, directory.rooms, clock, self._trimmed)
         self._rooms = directory.rooms
         self._sessions = table.by_routing_id
         self._fenced = sessions.fenced
@@ -237,6 +237,13 @@ class Core:
                     context.sessions.end(session, error)
         context.replies.turn()
         context.state_frames.turn(now)
+
+    def _trimmed(self, failed: str | None) -> None:
+        if failed is None:
+            self.log_lines.well("retention")
+        else:
+            self.counters.untrimmed += 1
+            self.log_lines.trouble("retention", failed)
 
     @property
     def busy(self) -> bool:

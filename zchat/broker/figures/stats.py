@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from zchat.broker.delivery.pipes import Pipes
-from zchat.broker.delivery.pusher import Pusher
 from zchat.broker.figures.busiest import Busiest
 from zchat.broker.figures.counters import COUNTED, Counters, Kind, Metric
 from zchat.broker.figures.histograms import Histograms
@@ -24,8 +22,10 @@ class Sources(NamedTuple):
     histograms: Histograms
     rooms: dict[str, Room]
     sessions: SessionTable
-    pusher: Pusher
-    pipes: Pipes
+    in_flight: Callable[[], int]
+    """Return the bytes of notifications that members have not taken yet."""
+    waiting: Callable[[], int]
+    """Return the bytes of answers that wait for full pipes."""
     lag: LagSampler
     busiest: Busiest
     started: int
@@ -63,11 +63,11 @@ HELD: dict[str, tuple[Metric, Callable[[Sources, float], int]]] = {
     ),
     "in_flight": (
         Metric(Kind.GAUGE, "Bytes of notifications that members have not taken yet.", "in_flight_bytes"),
-        lambda of, now: of.pusher.in_flight,
+        lambda of, now: of.in_flight(),
     ),
     "waiting": (
         Metric(Kind.GAUGE, "Bytes of answers that wait for full pipes.", "waiting_bytes"),
-        lambda of, now: of.pipes.waiting,
+        lambda of, now: of.waiting(),
     ),
 }
 """What is not counted but added up or found when it is asked for: what it means, and how it is found."""

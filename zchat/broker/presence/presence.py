@@ -13,8 +13,8 @@ from math import inf
 
 from zchat.broker.figures.counters import Counters
 from zchat.broker.limits import MAX_MEMBERSHIPS, REJOIN_SECONDS, TURN_ENDS
-from zchat.broker.presence.roster import Roster, RosterEntry
 from zchat.broker.rooms.room import Room
+from zchat.broker.rooms.roster import Roster, RosterEntry
 from zchat.broker.rooms.session import Session
 from zchat.names import fold
 from zchat.wire.limits import TYPING_EVERY, TYPING_FOR

@@ -6,8 +6,6 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 
-from zchat.broker.figures.counters import Counters
-from zchat.broker.figures.log_lines import LogLines
 from zchat.broker.limits import RETAIN_EVERY
 from zchat.broker.rooms.room import Room
 from zchat.broker.settings import Settings
@@ -17,7 +15,8 @@ from zchat.broker.store.contract import Failed, Store, Trimmed
 class Retention:
     """The rounds through the rooms, every few seconds, one step of one room at a time.
 
-    `rooms` are all rooms. `clock` returns the microseconds since 1970, as the store's does.
+    `rooms` are all rooms. `clock` returns the microseconds since 1970, as the store's does. `ended` is called after
+    each step with the reason why it failed, None if it didn't.
     """
 
     def __init__(
@@ -25,15 +24,13 @@ class Retention:
         settings: Settings,
         store: Store,
         rooms: dict[str, Room],
-        counters: Counters,
-        log_lines: LogLines,
         clock: Callable[[], int],
+        ended: Callable[[str | None], None],
     ) -> None:
         self._store = store
         self._all = rooms
-        self._counters = counters
-        self._log_lines = log_lines
         self._clock = clock
+        self._ended = ended
         self._rooms: deque[Room] = deque()
         self._now = 0.0
         self._keep = settings.retain_messages
@@ -61,10 +58,9 @@ class Retention:
 
     def _trimmed(self, room: Room, outcome: Trimmed | Failed) -> None:
         if isinstance(outcome, Failed):
-            self._counters.untrimmed += 1
-            self._log_lines.trouble("retention", outcome.reason)
+            self._ended(outcome.reason)
         else:
-            self._log_lines.well("retention")
+            self._ended(None)
             if outcome.more:
                 self._rooms.appendleft(room)
         self.due = 0.0 if self._rooms else self._now + RETAIN_EVERY

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from zchat.broker.limits import SHARED_NOTIFICATIONS
-from zchat.broker.presence.roster import Roster
 from zchat.broker.rooms.member import Member, MemberState
+from zchat.broker.rooms.roster import Roster
 from zchat.broker.store.blocks import Block, Blocks
 from zchat.broker.store.contract import RoomLog
 from zchat.broker.store.epochs import Epochs
