@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,62 +17,47 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = sorted((ROOT / "zchat").rglob("*.py"))
 SOURCES = [*PACKAGE, *sorted((ROOT / "tests").rglob("*.py")), *sorted((ROOT / "benchmarks").rglob("*.py"))]
 
-WITHOUT_IO = [
-    "zchat/address.py",
-    "zchat/errors.py",
-    "zchat/events.py",
-    "zchat/protocol/arguments.py",
-    "zchat/protocol/cursor.py",
-    "zchat/protocol/face.py",
-    "zchat/protocol/invitations.py",
-    "zchat/protocol/outcomes.py",
-    "zchat/protocol/steps.py",
-    "zchat/protocol/send_queue.py",
-    "zchat/protocol/membership.py",
-    "zchat/protocol/memberships.py",
-    "zchat/messages.py",
-    "zchat/names.py",
-    "zchat/protocol/port.py",
-    "zchat/protocol/core.py",
-    "zchat/protocol/heartbeat.py",
-    "zchat/protocol/requests.py",
-    "zchat/protocol/reconnect.py",
-    "zchat/protocol/roster.py",
-    "zchat/protocol/send_queues.py",
-    "zchat/protocol/room_state.py",
-    "zchat/wire/limits.py",
-    "zchat/wire/values.py",
-    "zchat/wire/hostile.py",
-    "zchat/wire/commands.py",
-    "zchat/wire/notices.py",
-    "zchat/wire/blocks.py",
-    "zchat/broker/core/handlers.py",
-    "zchat/broker/core/core.py",
-    "zchat/broker/figures/counters.py",
-    "zchat/broker/rooms/directory.py",
-    "zchat/broker/limits.py",
-    "zchat/broker/figures/log_lines.py",
-    "zchat/broker/delivery/pipes.py",
-    "zchat/broker/presence/presence.py",
-    "zchat/broker/delivery/pusher.py",
-    "zchat/broker/port.py",
-    "zchat/broker/rooms/member.py",
-    "zchat/broker/rooms/retention.py",
-    "zchat/broker/rooms/room.py",
-    "zchat/broker/presence/roster.py",
-    "zchat/broker/rooms/session.py",
-    "zchat/broker/settings.py",
-    "zchat/broker/store/contract.py",
-    "zchat/broker/store/blocks.py",
-    "zchat/broker/store/epochs.py",
-    "zchat/broker/core/access.py",
-    "zchat/broker/core/context.py",
-    "zchat/broker/core/replies.py",
-    "zchat/broker/core/sessions.py",
-    "zchat/broker/core/store_reports.py",
-    "zchat/broker/rooms/session_table.py",
-    "zchat/broker/presence/state_frames.py",
-]
+MAY_IMPORT: dict[str, str] = {
+    "": "",
+    "wire": "",
+    "protocol": "wire",
+    "transport": "wire protocol",
+    "client": "wire protocol transport",
+    "broker": "wire transport broker/core broker/delivery broker/figures broker/presence broker/rooms broker/store",
+    "broker/store": "wire broker/store/sqlite",
+    "broker/store/sqlite": "wire broker/store",
+    "broker/rooms": "wire broker/store",
+    "broker/figures": "wire broker/store broker/rooms",
+    "broker/delivery": "wire broker/store broker/rooms broker/figures",
+    "broker/presence": "wire broker/store broker/rooms broker/figures broker/delivery",
+    "broker/core": "wire broker/store broker/rooms broker/figures broker/delivery broker/presence",
+    "cli": "wire client broker cli/commands cli/text",
+    "cli/text": "",
+    "cli/tail": "wire client cli/text",
+    "cli/top": "client cli/text",
+    "cli/chat": "wire client cli/text",
+    "cli/commands": "wire client broker cli/chat cli/tail cli/text cli/top",
+}
+"""What the modules of a folder may import beside each other and beside those that stand free: which other folders.
+
+A module that stands beside folders, as `broker/limits.py` does, is free for those that may import all that it does.
+"""
+
+WITHOUT_IO = ["wire", "protocol", "broker/core", "broker/delivery", "broker/figures", "broker/presence", "broker/rooms"]
+"""The folders whose modules know no socket, thread, clock, file or chance, whatever they import."""
+
+AT_THE_EDGE = {"zchat.broker.figures.metrics"}
+"""Modules in them that are not of the core: this one serves HTTP."""
+
+CIRCLE = {"zchat.broker.rooms.member", "zchat.broker.rooms.room", "zchat.broker.rooms.session"}
+"""The modules that know each other: a member is a session's in a room."""
+
+MOST_LINES = 500
+"""A longer file holds two things."""
+
+MOST_MODULES = 17
+"""A folder of more is no longer taken in at a glance."""
+
 OUTSIDE_WORLD = {"asyncio", "os", "pathlib", "random", "secrets", "select", "selectors", "socket", "sqlite3"}
 OUTSIDE_WORLD |= {"subprocess", "tempfile", "threading", "time", "zmq"}
 
@@ -79,7 +65,7 @@ MACHINE_PATHS = re.compile(r"(?<![\w.])/(?:work|root|home|Users|mnt)/\w")
 
 
 def imports(path: Path) -> Iterator[str]:
-    """Yield the dotted names that a file imports, wherever in it."""
+    """Yield the dotted names that a file imports, wherever in it, for typing alone too."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -88,18 +74,28 @@ def imports(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def reached(path: Path) -> set[Path]:
-    """Return a file and those of the package that it imports, and they in turn; packages above them don't count."""
-    found = {path}
-    waiting = [path]
-    while waiting:
-        for name in imports(waiting.pop()):
-            place = ROOT.joinpath(*name.split("."))
-            for file in (place.with_suffix(".py"), place.parent.with_suffix(".py")):
-                if within(name, "zchat") and file.is_file() and file not in found:
-                    found.add(file)
-                    waiting.append(file)
-    return found
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {module_of(path): path for path in PACKAGE}
+
+
+def modules_imported(module: str) -> set[str]:
+    """Return the modules of the package that a module imports."""
+    found = set()
+    for name in imports(MODULES[module]):
+        while name and name not in MODULES:
+            name = name.rpartition(".")[0]
+        found.add(name)
+    return found - {"", module}
+
+
+GRAPH = {module: modules_imported(module) for module in MODULES}
+
+
+def folder_of(module: str) -> str:
+    return MODULES[module].parent.relative_to(ROOT / "zchat").as_posix().removeprefix(".")
 
 
 def within(name: str, package: str) -> bool:
@@ -110,16 +106,72 @@ def relative(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-@pytest.mark.parametrize("path", PACKAGE, ids=relative)
-def test_imports_run_one_way_from_cli_to_broker_to_the_rest(path: Path) -> None:
-    place = relative(path)
-    if place.startswith("zchat/cli/") or place == "zchat/__main__.py":
-        forbidden: list[str] = []
-    elif place.startswith("zchat/broker/"):
-        forbidden = ["zchat.cli"]
-    else:
-        forbidden = ["zchat.cli", "zchat.broker"]
-    assert not [name for name in imports(path) if any(within(name, package) for package in forbidden)]
+def may_import(module: str, other: str) -> bool:
+    home, place = folder_of(module), folder_of(other)
+    if home == place or place in MAY_IMPORT[home].split():
+        return True
+    above = f"{home}/".startswith(f"{place}/" if place else "")
+    return above and all(may_import(module, each) for each in GRAPH[other] if each != module)
+
+
+@pytest.mark.parametrize("module", sorted(set(MODULES) - {"zchat", "zchat.__main__"}))
+def test_a_folder_imports_what_its_rule_allows(module: str) -> None:
+    home = folder_of(module)
+    others = {other for other in GRAPH[module] if not (other == "zchat" and home.startswith("cli"))}
+    assert sorted(other for other in others if not may_import(module, other)) == []
+
+
+def test_every_folder_has_a_rule() -> None:
+    assert {folder_of(module) for module in MODULES} == set(MAY_IMPORT)
+
+
+def circles() -> list[set[str]]:
+    """Return the sets of modules that reach each other by their imports."""
+    reached = {module: reach(module) for module in GRAPH}
+    found = []
+    for module in GRAPH:
+        circle = {other for other in reached[module] if module in reached[other]}
+        if circle and circle not in found:
+            found.append(circle)
+    return found
+
+
+def reach(module: str) -> set[str]:
+    """Return the modules that a module imports, and they in turn."""
+    found: set[str] = set()
+    waiting = [module]
+    while waiting:
+        for other in GRAPH[waiting.pop()] - found:
+            found.add(other)
+            waiting.append(other)
+    return found
+
+
+def test_no_modules_import_each_other_but_room_member_and_session() -> None:
+    assert [circle for circle in circles() if not circle <= CIRCLE] == []
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if folder_of(module) in WITHOUT_IO])
+def test_cores_know_no_socket_thread_clock_file_or_chance(module: str) -> None:
+    if module in AT_THE_EDGE:
+        return
+    for each in {module, *reach(module)}:
+        assert not {name.split(".")[0] for name in imports(MODULES[each])} & OUTSIDE_WORLD, each
+
+
+def test_zeromq_is_used_by_the_transport_and_the_brokers_loop_alone() -> None:
+    users = {module for module in MODULES if any(within(name, "zmq") for name in imports(MODULES[module]))}
+    assert {module for module in users if folder_of(module) != "transport"} == {"zchat.broker.loop"}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=relative)
+def test_no_file_is_longer_than_one_thing_needs(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= MOST_LINES
+
+
+def test_no_folder_has_more_modules_than_one_takes_in_at_a_glance() -> None:
+    folders = Counter(folder_of(module) for module, path in MODULES.items() if path.name != "__init__.py")
+    assert [folder for folder, count in folders.items() if count > MOST_MODULES] == []
 
 
 def test_importing_zchat_brings_neither_the_broker_nor_the_command() -> None:
@@ -130,12 +182,6 @@ def test_importing_zchat_brings_neither_the_broker_nor_the_command() -> None:
     loaded = run.stdout.split()
     assert "zchat.client" in loaded
     assert not [name for name in loaded if within(name, "zchat.broker") or within(name, "zchat.cli")]
-
-
-@pytest.mark.parametrize("place", WITHOUT_IO)
-def test_cores_know_no_socket_thread_clock_file_or_chance(place: str) -> None:
-    for path in reached(ROOT / place):
-        assert not {name.split(".")[0] for name in imports(path)} & OUTSIDE_WORLD, relative(path)
 
 
 def test_nothing_imports_the_links_at_the_top() -> None:
