@@ -12,6 +12,7 @@ from tests.running import Zchat
 from zchat.broker import Broker
 from zchat.cli.chat.slash import COMMANDS
 from zchat.cli.main import program
+from zchat.cli.text.safe import safe
 
 # -- all of them -------------------------------------------------------------------------------------
 
@@ -60,7 +61,7 @@ def test_every_slash_command_works(zchat: Zchat, broker: Broker) -> None:
 
 def test_wrong_commands_are_told_and_never_sent(zchat: Zchat, broker: Broker) -> None:
     typed = ["/msg alice hi", "/msg #x hi", "/members now"]
-    typed += ["/nonsense text", "/messages x", "/leave now", "/ x", "x" * (2 << 20), "still here"]
+    typed += ["/nonsense text", "/messages x", "/list x", "/ x", "x" * (2 << 20), "still here"]
     done = zchat("client", stdin="\n".join(typed))
     assert done.returncode == 1
     assert done.stderr == f"zchat: {len(typed) - 1} lines of the input failed, as reported above\n"
@@ -71,9 +72,30 @@ def test_wrong_commands_are_told_and_never_sent(zchat: Zchat, broker: Broker) ->
     assert bodies(broker, "General") == ["still here"]
 
 
-@pytest.mark.parametrize("join", ["/join", "/join /bad", "/msg", "/msg #bad", '/msg "bob psst'])
+@pytest.mark.parametrize(
+    "join",
+    ["/join", "/join /bad", "/JOIN\t/bad", "/msg", "/Msg\u00a0#bad", '/msg "bob psst', "/leave now", "/quit now"],
+)
 def test_nothing_is_said_in_another_room_than_the_one_meant(zchat: Zchat, broker: Broker, join: str) -> None:
     done = zchat("client", stdin=f"before\n{join}\nfor the other room")
     assert done.returncode == 1
-    assert re.fullmatch(rf"zchat: {join}: .*; the lines after it are not sent\n", done.stderr)
+    assert re.fullmatch(rf"zchat: {safe(join)}: .*; the lines after it are not sent\n", done.stderr)
     assert bodies(broker, "General") == ["before"]
+
+
+def test_lines_that_end_as_in_a_file_of_windows_are_those_lines(zchat: Zchat, broker: Broker) -> None:
+    typed = "\ufeff/join Sports\r\nhello\r\n\r\n/messages 1\r\n//slash\r\n/msg bob psst\r\n/quit\r\nsaid to nobody\r\n"
+    done = zchat("client", stdin=typed)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert bodies(broker, "Sports") == ["hello", "/slash"]
+    assert bodies(broker, "General") == []
+    assert done.stdout.count("#@bob alice: psst") == 1
+
+
+@pytest.mark.parametrize("blank", [" ", "\t", "\u00a0", "\u3000", " \t "])
+def test_any_blank_separates_and_case_makes_no_difference(zchat: Zchat, broker: Broker, blank: str) -> None:
+    typed = [f"/Join{blank}Sports", "hello", f"/MSG{blank}bob{blank}a{blank}b", f"/Messages{blank}1", f"/List{blank}"]
+    done = zchat("client", stdin="\n".join([*typed, f"/QUIT{blank}", "never"]))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert bodies(broker, "Sports") == ["hello"]
+    assert bodies(broker, "General") == []

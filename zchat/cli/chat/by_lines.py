@@ -11,7 +11,7 @@ from zchat import Room
 from zchat.cli.chat.conversation import Conversation, Options
 from zchat.cli.chat.rooms import Rooms
 from zchat.cli.chat.slash import do
-from zchat.cli.chat.syntax import changes_room
+from zchat.cli.chat.syntax import if_it_fails
 from zchat.cli.chat.transcript import Transcript
 from zchat.cli.connection import connect, is_lost
 from zchat.cli.stdin import stdin_lines
@@ -20,6 +20,9 @@ from zchat.errors import ZchatError
 
 WAITING = 100
 """Lines read ahead of the one being sent: enough not to wait for the input, little to hold."""
+
+BYTE_ORDER_MARK = "\ufeff"
+"""What files of Windows may begin with."""
 
 ENDING_SECONDS = 1.0
 """Seconds that showing what has arrived may take at the end."""
@@ -53,8 +56,8 @@ def run(url: str, user: str | None, names: tuple[str, ...], options: Options) ->
 
     def read() -> None:
         try:
-            for line in stdin_lines():
-                lines.put(line)
+            for number, line in enumerate(stdin_lines()):
+                lines.put(line if number else line.removeprefix(BYTE_ORDER_MARK))
             lines.put(None)
         except OSError as error:
             fail(error)
@@ -86,7 +89,7 @@ def run(url: str, user: str | None, names: tuple[str, ...], options: Options) ->
                 except ZchatError as error:
                     if is_lost(error):
                         raise
-                    if changes_room(line):  # or what follows would be sent to the room before
+                    if if_it_fails(line) and rooms.current is not None:  # or what follows would be sent there
                         raise ZchatError(f"{line.rstrip()}: {error}; the lines after it are not sent") from error
                     transcript.error(str(error))
                     failed += 1

@@ -30,10 +30,11 @@ class ChatCompleter(Completer):
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
         """Return what can follow the text before the cursor."""
         before = document.text_before_cursor
-        word, space, rest = before.partition(" ")
+        word, space, rest = re.fullmatch(r"(?s)(\S*)(\s*)(.*)", before).groups()  # type: ignore[union-attr]
         if not space and is_command(word):
             words = [f"{command.word} " if command.argument else command.word for command in COMMANDS.values()]
             return _beginning(words, word)
+        word = word.lower()
         if word == "/join":
             return _beginning(self._known(self._room_names), rest)
         found = []

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from zchat.cli.chat.conversation import Conversation
-from zchat.cli.chat.syntax import addressee, is_command
+from zchat.cli.chat.syntax import addressee, command_of, is_command
 from zchat.cli.text.columns import table
 from zchat.errors import UsageError
 from zchat.names import DIRECT
@@ -31,15 +31,16 @@ def do(conversation: Conversation, line: str) -> bool:
     Raises:
         ZchatError: the command failed or the text could not be sent.
     """
-    word, _, argument = line.partition(" ")
+    line = line.removesuffix("\r")
+    word, argument = command_of(line)
     if not is_command(line) or word != "/messages":
         conversation.pages.restart()
     try:
         if is_command(line):
             command = COMMANDS.get(word)
             if command is None:
-                raise UsageError(f"unknown command {word}: see /help, or type //{line[1:]} to send it")
-            command.run(conversation, argument.strip())
+                raise UsageError(f"unknown command {line.split()[0]}: see /help, or type //{line[1:]} to send it")
+            command.run(conversation, argument)
         elif line.strip():
             conversation.say(line.removeprefix("/") if line.startswith("//") else line)
     except Quit:

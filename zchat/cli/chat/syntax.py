@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 
 from zchat.errors import UsageError
 from zchat.names import DIRECT
@@ -13,15 +14,28 @@ def is_command(line: str) -> bool:
     return line.startswith("/") and not line.startswith("//")
 
 
-def changes_room(line: str) -> bool:
-    """Return True if the lines that follow are meant for another room than those before."""
-    word, _, argument = line.rstrip().partition(" ")
-    if word != "/msg":
-        return word == "/join"
-    try:
-        return not addressee(argument.strip())[1]
-    except UsageError:  # it may have been meant to
-        return True
+def command_of(line: str) -> tuple[str, str]:
+    """Return the word of a command in lower case, and its argument.
+
+    Any blank separates the two, and blanks around them don't count: a line may come from a file with CR LF.
+    """
+    word, *argument = line.split(maxsplit=1) or [""]
+    return word.lower(), argument[0].rstrip() if argument else ""
+
+
+def if_it_fails(line: str) -> str:
+    """Return why the lines after a line must not be sent if it fails; "" if they may be.
+
+    They are meant for another room than those before, or not to be said at all.
+    """
+    word, argument = command_of(line)
+    if word in ("/leave", "/quit"):
+        return f"{word} failed before"
+    if word == "/msg":
+        with suppress(UsageError):  # else it may have been meant to change the room
+            if addressee(argument)[1]:
+                return ""
+    return "you were not in that room" if word in ("/join", "/msg") else ""
 
 
 def addressee(argument: str) -> tuple[str, str]:
@@ -35,7 +49,7 @@ def addressee(argument: str) -> tuple[str, str]:
     """
     argument = argument.removeprefix(DIRECT)
     quotes = argument.startswith('"')
-    found = re.fullmatch(r'"((?:[^"]|"")+)"(?:\s+(.*))?' if quotes else r"(\S+)(?:\s+(.*))?", argument)
+    found = re.fullmatch(r'(?s)"((?:[^"]|"")+)"(?:\s+(.*))?' if quotes else r"(?s)(\S+)(?:\s+(.*))?", argument)
     if found is None and argument:
         raise UsageError('the closing quote is missing: /msg "USER" TEXT')
     if found is None:

@@ -18,7 +18,7 @@ from zchat.cli.chat.outbox import Outbox
 from zchat.cli.chat.rooms import Rooms
 from zchat.cli.chat.screen import Screen
 from zchat.cli.chat.slash import do
-from zchat.cli.chat.syntax import changes_room
+from zchat.cli.chat.syntax import if_it_fails
 from zchat.cli.chat.transcript import Transcript
 from zchat.cli.connection import connect, is_lost
 from zchat.cli.failures import Interrupted
@@ -84,8 +84,8 @@ async def _chat(client: Client, names: tuple[str, ...], options: Options) -> tup
                 if is_lost(error):
                     raise
                 await asyncio.to_thread(transcript.error, str(error))
-                if changes_room(line) and (texts := editor.lines.withdraw()):
-                    await asyncio.to_thread(outbox.refuse, texts, "you were not in that room")
+                if (why := if_it_fails(line)) and (texts := editor.lines.withdraw()):
+                    await asyncio.to_thread(outbox.refuse, texts, why)
 
     async def first(*tasks: asyncio.Future[Any]) -> None:
         await asyncio.wait((*tasks, editor.left, following, drawing), return_when=asyncio.FIRST_COMPLETED)
