@@ -438,6 +438,20 @@ def test_a_url_that_names_no_store_is_told_those_there_are(url: str) -> None:
         open_store(url)
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["sqlite::memory:", "sqlite::MEMORY:", "sqlite:file:z.db?mode=memory", "sqlite:///z.db", "sqlite:///:memory:"],
+)
+def test_what_is_a_store_in_memory_elsewhere_makes_no_file_of_that_name(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=r"PATH being a file: use memory: to keep nothing, or an ordinary path"):
+        open_store(url)
+    assert isinstance(open_store("sqlite:./:memory:"), SqliteStore)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_commits_are_told_of_once_by_a_store_that_makes_them(store: Driver) -> None:
     store.say("hello", "again")
     commits = [commit for (commit,) in store.reports.of("committed")]

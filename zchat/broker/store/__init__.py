@@ -9,6 +9,9 @@ from zchat.broker.store.memory import MemoryStore
 from zchat.broker.store.sqlite.store import SqliteStore
 from zchat.errors import UsageError
 
+ELSEWHERE = (":", "file:", "//")
+"""How a PATH begins that means something else to others: SQLite's `:memory:` and its URIs, SQLAlchemy's `sqlite:///`."""
+
 
 def open_store(url: str, clock: Callable[[], int] | None = None) -> Store:
     """Return the store that `memory:` or `sqlite:PATH` names; its `open` is still to be called.
@@ -21,6 +24,7 @@ def open_store(url: str, clock: Callable[[], int] | None = None) -> Store:
     scheme, colon, path = url.partition(":")
     if scheme == "memory" and colon and not path:
         return MemoryStore(clock)
-    if scheme == "sqlite" and path:
+    if scheme == "sqlite" and path and not path.casefold().startswith(ELSEWHERE):
         return SqliteStore(path, clock)
-    raise UsageError(f"{url!a} names no store: there are memory: and sqlite:PATH, PATH being a file")
+    hint = "" if scheme != "sqlite" or not path else ": use memory: to keep nothing, or an ordinary path (./:NAME)"
+    raise UsageError(f"{url!a} names no store: there are memory: and sqlite:PATH, PATH being a file{hint}")
