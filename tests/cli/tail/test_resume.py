@@ -6,6 +6,7 @@ import json
 import re
 import signal
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -276,6 +277,53 @@ def test_a_link_is_followed_and_the_files_permissions_stay(file: Path, tmp_path:
         with pytest.raises(ResumeError, match="in use"):
             ResumeFile(str(target), "General", "alice")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["seen", "target"]
+
+
+def test_no_file_beside_it_is_overwritten_and_nothing_is_left_there(
+    zchat: Zchat, broker: Broker, file: Path, tmp_path: Path
+) -> None:
+    mine = {f"seen{end}": f"mine {end}" for end in (".new", ".tmp", "~", ".zchat-0123456789abcdeg")}
+    for name, content in mine.items():
+        (tmp_path / name).write_text(content)
+    leftover = tmp_path / ".seen.zchat-0123456789abcdef"
+    leftover.write_text("of a process that was killed")
+    for number in (1, 2):
+        say(broker.url, str(number))
+        assert seqs(zchat("tail", "--json", "--resume", str(file), "General")) == [number]
+    assert {name: (tmp_path / name).read_text() for name in mine} == mine
+    assert {path.name for path in tmp_path.iterdir() if path.is_file()} == {*mine, "seen"}
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_file_that_cant_be_replaced_is_refused_before_anything_is_shown(
+    start: Start, broker: Broker, tmp_path: Path, needs: Callable[[str], str]
+) -> None:
+    needs("unshare")
+    say(broker.url, "one")
+    folder = tmp_path / "readonly"
+    folder.mkdir()
+    (folder / "seen").touch()
+    tail = f'"$@" tail --resume {folder / "seen"} General'
+    mount = f"mount -t tmpfs none {folder} && touch {folder}/seen && mount -o remount,ro {folder}"
+    running = start(shell=f"""unshare -Urm bash -c '{mount} && {tail}' bash "$@" """)
+    assert running.end() == 1
+    assert running.text == ""
+    assert re.fullmatch(
+        r"zchat: \S+/readonly/seen can't be read and replaced \(Read-only file system\); .*\n", running.errors
+    )
+
+
+def test_a_link_that_leads_nowhere_is_refused(zchat: Zchat, broker: Broker, file: Path, tmp_path: Path) -> None:
+    say(broker.url, "one")
+    file.symlink_to(file)
+    done = zchat("tail", "--resume", str(file), "General")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(rf"zchat: {file} can't be read and replaced \(.*\); name another with --resume\n", done.stderr)
+    file.unlink()
+    file.symlink_to(tmp_path / "no" / "folder")
+    done = zchat("tail", "--resume", str(file), "General")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(rf"zchat: {file} can't be read and replaced \(No such.*\); .*\n", done.stderr)
 
 
 def test_it_excludes_unread(zchat: Zchat, file: Path) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import secrets
 import stat
+import string
 import sys
 import time
+from contextlib import suppress
 from types import TracebackType
 
 from zchat.errors import ZchatError
@@ -23,6 +27,9 @@ EVERY = 1.0
 MOST = 4096
 """Bytes of such a file at most: what is longer is something else."""
 
+DIGITS = 16
+"""Random digits in the name of a new file."""
+
 
 class ResumeError(ZchatError):
     """A file can't be resumed from: it is damaged, belongs to another room, or is in use."""
@@ -33,7 +40,11 @@ class ResumeFile:
 
     The file is replaced as a whole, after the new one was flushed to disk, so that a crash leaves one
     or the other. It is locked with flock, which ends with the process; the new file is locked before
-    it replaces the old one.
+    it replaces the old one. It is replaced once at the start, so that a folder or a disk that takes no
+    new file is noticed before anything is read.
+
+    A new file has a random name in the same folder, `.NAME.zchat-` and 16 hexadecimal digits, and is
+    only ever created, so that it overwrites nobody's. What a killed process left of that name is removed.
 
     Args:
         path: the file, which is created empty if there is none. A link is followed.
@@ -41,8 +52,7 @@ class ResumeFile:
         user: the reader; recorded for a direct room, whose name means another room to another user.
 
     Raises:
-        ResumeError: the file is damaged, belongs to another room, or is in use.
-        OSError: it can't be read or written.
+        ResumeError: the file is damaged, belongs to another room, is in use, or can't be read or replaced.
     """
 
     position: Position | None
@@ -50,15 +60,26 @@ class ResumeFile:
 
     def __init__(self, path: str, room: str, user: str) -> None:
         self._path = os.path.realpath(path)
+        self._folder, name = os.path.split(self._path)
+        self._fresh = f".{name}.zchat-"
+        """How the names of new files begin."""
         self._shown = path
         self._room = room
         self._user = user if room.startswith(DIRECT) else None
         self._written_at = -EVERY
-        self._file = self._open()
+        self._file = -1
         try:
-            self.position = self._read()
+            self._file = self._open()
+            content = os.read(self._file, MOST + 1)
+            self.position = self._parse(content)
+            self._remove_leftovers()
+            self._replace(content)
+        except OSError as error:
+            self.close()
+            reason = error.strerror or str(error)
+            raise ResumeError(f"{path} can't be read and replaced ({reason}); name another with --resume") from error
         except BaseException:
-            os.close(self._file)
+            self.close()
             raise
 
     def __enter__(self) -> ResumeFile:
@@ -67,7 +88,13 @@ class ResumeFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        os.close(self._file)
+        self.close()
+
+    def close(self) -> None:
+        """Close the file, which another process may use from now on."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
 
     @property
     def due(self) -> bool:
@@ -82,22 +109,35 @@ class ResumeFile:
         if self._user is not None:
             fields["user"] = self._user
         line = json.dumps(fields | {"epoch": position.epoch, "seq": position.seq}) + "\n"
-        fresh = f"{self._path}.new"
-        file = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        self._replace(line.encode())
+        self.position = position
+        self._written_at = time.monotonic()
+
+    def _replace(self, content: bytes) -> None:
+        fresh = os.path.join(self._folder, self._fresh + secrets.token_hex(DIGITS // 2))
+        file = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             os.fchmod(file, stat.S_IMODE(os.fstat(self._file).st_mode))
             if sys.platform != "win32":
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.write(file, line.encode())
+            if os.write(file, content) < len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._shown)
             os.fsync(file)
             os.replace(fresh, self._path)
         except BaseException:
             os.close(file)
+            with suppress(OSError):
+                os.unlink(fresh)
             raise
-        os.close(self._file)
+        self.close()
         self._file = file
-        self.position = position
-        self._written_at = time.monotonic()
+
+    def _remove_leftovers(self) -> None:
+        """Remove new files that a process didn't live to put in place; no other has any, because this one is locked."""
+        for name in os.listdir(self._folder):
+            digits = name.removeprefix(self._fresh)
+            if name != digits and len(digits) == DIGITS and not digits.strip(string.hexdigits):
+                os.unlink(os.path.join(self._folder, name))
 
     def _open(self) -> int:
         """Return the file, opened and locked; opens it again if it was replaced before it was locked."""
@@ -118,8 +158,7 @@ class ResumeFile:
                 raise
             os.close(file)
 
-    def _read(self) -> Position | None:
-        content = os.read(self._file, MOST + 1)
+    def _parse(self, content: bytes) -> Position | None:
         if not content:
             return None
         try:
