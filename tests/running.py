@@ -64,9 +64,9 @@ class Running:
 Start = Callable[..., Running]
 
 
-def eventually(true: Callable[[], object], what: str) -> None:
-    """Wait until something is true."""
+def eventually(true: Callable[[], object], what: str | Callable[[], str]) -> None:
+    """Wait until something is true; `what` it is, or a function that says so once it has failed."""
     deadline = time.monotonic() + DEADLINE
     while not true():
-        assert time.monotonic() < deadline, what
+        assert time.monotonic() < deadline, what if isinstance(what, str) else what()
         time.sleep(0.01)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import zchat as library
-from tests.running import ROOT
+from tests.running import ROOT, eventually
 from zchat.broker import Broker
 
 MANUAL = (ROOT / "docs" / "command.md").read_text(encoding="utf-8")
@@ -23,3 +23,10 @@ def say(broker: Broker, room: str, *texts: object, user: str = "bob") -> None:
 
 def masked(text: str) -> str:
     return re.sub(r"\[\d\d:\d\d:\d\d]", "[12:00:00]", text)
+
+
+def settled(broker: Broker) -> None:
+    """Wait until a broker has told everyone who is in a room: of who comes from then on they are told."""
+    with library.Client(broker.url, user="looker") as client:
+        room = client.join("Technology")
+        eventually(lambda: room.member_count, "the broker tells who is in a room")

@@ -10,6 +10,7 @@ import os
 import re
 import shlex
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 from tests.running import DEADLINE, ROOT, ZCHAT, eventually
@@ -95,8 +96,11 @@ class Terminal:
             raise AssertionError(f"{self.name} doesn't show {texts} over {status} but\n{latest}") from None
 
     def compare(self, name: str) -> None:
-        """Compare what it shows with a screen that was looked at."""
+        """Wait until it shows a screen that was looked at."""
         file = SCREENS / f"{name}.txt"
         if os.environ.get("ZCHAT_WRITE_SCREENS") == "1":
             file.write_text(self.screen(), encoding="utf-8")
-        assert self.screen() == file.read_text(encoding="utf-8")
+        expected = file.read_text(encoding="utf-8")
+        with suppress(AssertionError):
+            eventually(lambda: self.screen() == expected, "")
+        assert self.screen() == expected

@@ -27,6 +27,12 @@ class Watched:
         self.told: list[zchat.Event] = []
         self.client = zchat.Client(url, user=user, on_event=self.told.append, **options)
 
+    def join(self, name: str) -> zchat.Room:
+        """Join a room and wait until the broker has told who is here: of who comes from then on there are events."""
+        room = self.client.join(name)
+        eventually(lambda: room.member_count, f"{self.client.user} knows who is in {name}")
+        return room
+
     def heard(self, *events: zchat.Event) -> None:
         """Wait until it was told of all of these, in this order, others between them or not."""
 
@@ -73,7 +79,7 @@ def unread(client: zchat.Client) -> dict[str, int | None]:
 
 def test_who_comes_and_goes_is_told_to_the_others(connect: Connect) -> None:
     alice, bob = connect("alice"), connect("bob")
-    general = alice.client.join("General")
+    general = alice.join("General")
     bobs = bob.client.join("General")
     alice.heard(zchat.MemberJoined("General", "bob"))
     eventually(lambda: general.member_count == bobs.member_count == 2, "both are here")
@@ -86,7 +92,7 @@ def test_who_comes_and_goes_is_told_to_the_others(connect: Connect) -> None:
 
 def test_a_user_with_two_sessions_joins_once_and_leaves_with_the_last(connect: Connect) -> None:
     alice = connect("alice")
-    alice.client.join("General")
+    alice.join("General")
     sessions = [connect("bob").client for _ in range(2)]
     for session in sessions:
         session.join("General")
@@ -117,7 +123,7 @@ def test_a_large_room_tells_counts_and_gives_names_to_those_who_ask() -> None:
     with Broker("tcp://127.0.0.1:*", names=2) as broker, ExitStack() as stack:
         alice = Watched(broker.url, "alice")
         stack.enter_context(alice.client)
-        general = alice.client.join("General")
+        general = alice.join("General")
         for name in ("bob", "carol"):
             stack.enter_context(zchat.Client(broker.url, user=name)).join("General")
         alice.heard(zchat.Crowd("General", 3, 0, 0))
@@ -138,7 +144,9 @@ def test_clients_that_take_messages_keep_no_events_and_know_the_count(broker: Br
 def test_a_broker_that_is_started_again_makes_nobody_leave_and_come(tmp_path: Path) -> None:
     with Mortal(f"sqlite:{tmp_path / 'z.db'}") as mortal, ExitStack() as stack:
         watched = [Watched(mortal.url, name) for name in ("alice", "bob")]
-        rooms = [stack.enter_context(each.client).join("General") for each in watched]
+        for each in watched:
+            stack.enter_context(each.client)
+        rooms = [each.join("General") for each in watched]
         watched[0].heard(zchat.MemberJoined("General", "bob"))
         eventually(lambda: all(room.member_count == 2 for room in rooms), "both are here")
         for each in watched:
@@ -157,7 +165,7 @@ def test_a_broker_that_is_started_again_makes_nobody_leave_and_come(tmp_path: Pa
 
 def test_typing_is_told_to_the_others_and_ends_with_the_message(connect: Connect) -> None:
     alice, bob = connect("alice"), connect("bob")
-    alice.client.join("General")
+    alice.join("General")
     general = bob.client.join("General")
     for _ in range(50):
         general.typing()
@@ -170,7 +178,7 @@ def test_typing_is_told_to_the_others_and_ends_with_the_message(connect: Connect
 
 def test_typing_can_be_ended_without_a_message(connect: Connect) -> None:
     alice, bob = connect("alice"), connect("bob")
-    alice.client.join("General")
+    alice.join("General")
     general = bob.client.join("General")
     general.typing()
     alice.heard(zchat.Typing("General", "bob", True))
@@ -183,7 +191,7 @@ def test_typing_can_be_ended_without_a_message(connect: Connect) -> None:
 
 def test_read_marks_are_told_to_the_others_and_give_unread_counts(connect: Connect) -> None:
     alice, bob = connect("alice"), connect("bob")
-    said = alice.client.join("General")
+    said = alice.join("General")
     room = bob.client.join("General")
     said.send_many(range(10))
     bob.hears("General", *range(10))
@@ -202,7 +210,7 @@ def test_read_marks_are_told_to_the_others_and_give_unread_counts(connect: Conne
 def test_a_mark_that_another_session_of_the_user_moves_is_told(connect: Connect) -> None:
     first, second = connect("alice"), connect("alice")
     room = first.client.join("General")
-    second.client.join("General")
+    second.join("General")
     room.send_many(range(3))
     room.mark_read()
     second.heard(zchat.ReadMark("General", "alice", 3))

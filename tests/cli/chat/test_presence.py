@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.cli.driver import masked
+from tests.cli.driver import masked, settled
 from tests.running import Start, eventually
 from zchat import Client
 from zchat.broker import Broker
@@ -153,6 +153,7 @@ def test_a_crowd_is_told_once_and_how_many_type() -> None:
 def test_comings_and_goings_are_lines_in_a_pipe_and_typing_is_not(start: Start, broker: Broker) -> None:
     chat = start("client", "General")
     chat.until("* you are in General\n")
+    settled(broker)
     with Client(broker.url, user="bob smith") as bob:
         room = bob.join("General")
         chat.until("* bob smith joined General\n")
@@ -175,6 +176,7 @@ def test_a_quiet_chat_shows_what_is_said_alone(start: Start, broker: Broker) -> 
     quiet, other = start("client", "-q", "General"), start("client", "--user", "carol", "General")
     for chat in (quiet, other):
         chat.until("* you are in General\n")
+    settled(broker)
     with Client(broker.url, user="bob") as bob:
         bob.join("General")
         other.until("bob joined General\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+from functools import partial
 
 import pytest
 
@@ -79,7 +80,14 @@ def test_a_broker_that_goes_away_is_told_and_looked_at_again_once_it_is_back(sta
 
 def shows(terminal: Terminal, *texts: str) -> None:
     """Wait until a terminal shows texts, all at once."""
-    eventually(lambda: all(text in terminal.screen() for text in texts), f"{texts}, but\n{terminal.screen()}")
+    eventually(
+        lambda: (screen := terminal.screen()) and all(text in screen for text in texts),
+        lambda: f"{terminal.name} shows not {texts} but\n{terminal.screen()}",
+    )
+
+
+def described(terminal: Terminal, columns: int) -> str:
+    return f"{terminal.name} at {columns}:\n{terminal.screen()}"
 
 
 def test_the_screen_fits_80_and_40_columns_and_is_drawn_anew_when_they_change(tmux: Tmux, broker: Broker) -> None:
@@ -104,7 +112,7 @@ def test_the_screen_fits_80_and_40_columns_and_is_drawn_anew_when_they_change(tm
                     and max(map(len, screen.splitlines())) <= columns
                 )
 
-            eventually(fits, f"{terminal.name} at {columns}:\n{terminal.screen()}")
+            eventually(fits, partial(described, terminal, columns))
 
 
 def test_the_terminal_is_left_as_it_was(tmux: Tmux, broker: Broker) -> None:
