@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -14,19 +15,21 @@ from pathlib import Path
 import msgpack
 import pytest
 
-from tests.broker.store.driver import ALICE, BOB, DEADLINE, Clock, Driver, block
+from tests.broker.store.driver import ALICE, BOB, Clock, Driver, block
 from tests.broker.store.sqlite.driver import refused, rows
-from tests.running import ROOT
+from tests.running import DEADLINE, ROOT
 from zchat.broker.store.contract import (
     Duplicate,
     Marked,
+    RoomLog,
     Stored,
 )
-from zchat.broker.store.epochs import MAX_EPOCHS
+from zchat.broker.store.epochs import MAX_EPOCHS, Epoch
 from zchat.broker.store.ledger import Ledger
 from zchat.broker.store.sqlite import schema
 from zchat.broker.store.sqlite.store import SqliteStore
 from zchat.errors import StoreError
+from zchat.messages import Message
 
 # What is in the file
 
@@ -189,6 +192,68 @@ def test_a_file_of_the_first_version_keeps_its_messages_and_takes_marks(
     assert rows(path, "PRAGMA user_version") == [(2,)]
 
 
+# A file as zchat 0.1.0 left it
+
+RELEASED = ROOT / "tests" / "data" / "store-0.1.0.db"
+LINES = [f"line {number}" for number in range(40)]
+DAVE = bytes.fromhex("cf5dcd778023c3a6c68c82dbca26c764")
+DIRECT = "@Alice\nbob"
+
+
+@pytest.fixture
+def released(path: Path, opened: Callable[..., Driver]) -> Driver:
+    """Give a store on a copy of the file, on the day on which it was written."""
+    shutil.copyfile(RELEASED, path)
+    driver = opened()
+    driver.clock.now = 1_795_688_445_000_000
+    driver.reopen()
+    return driver
+
+
+def test_a_file_of_zchat_0_1_0_has_its_rooms_and_epochs(released: Driver) -> None:
+    assert sorted(released.logs) == [
+        RoomLog(DIRECT, 1, 1, (Epoch(4377404961867554, 1),)),
+        RoomLog("Café", 1, 1, (Epoch(7731723742206768, 1),)),
+        RoomLog("General", 4, 46, (Epoch(2617078137296279, 1), Epoch(7919239156723437, 46))),
+        RoomLog("Made", 1, 2, (Epoch(4778658663644254, 1), Epoch(6075325524694981, 2))),
+    ]
+
+
+def test_a_file_of_zchat_0_1_0_has_its_messages_with_their_senders_and_times(released: Driver) -> None:
+    assert released.messages() == [
+        Message("General", 4, 1795688443071646, "Alice", "text 4"),
+        Message("General", 5, 1795688443072960, "bob", {"kind": "job", "number": 7, "done": True, "raw": b"\0\1"}),
+        *(Message("General", seq, 1795688443078074, "Alice", line) for seq, line in enumerate(LINES, 6)),
+        Message("General", 46, 1795688443123890, "carol", "in a second epoch"),
+    ]
+    assert released.messages("Café") == [Message("Café", 1, 1795688443082715, "bob", "grüße")]
+    assert released.messages(DIRECT) == [Message(DIRECT, 1, 1795688443089944, "Alice", "between us")]
+    assert released.messages("Made") == [
+        Message("Made", 1, 1795688443148980, "carol", "here"),
+        Message("Made", 2, 1795688444988955, "dave", "and gone"),
+    ]
+
+
+def test_a_file_of_zchat_0_1_0_has_its_marks_and_knows_who_sent_what(released: Driver) -> None:
+    assert released.marks() == [(DIRECT, "bob", 1), ("General", "alice", 44), ("General", "bob", 4)]
+    assert released.append(1, "and gone", room="Made", producer=DAVE) == Duplicate(
+        2, 1, 1795688444988955, 6075325524694981
+    )
+
+
+def test_a_file_of_zchat_0_1_0_is_written_to_and_then_read_as_before(released: Driver, path: Path) -> None:
+    before = released.messages()
+    assert released.stored(2, "back again", room="Made", producer=DAVE).block.first == 3
+    assert released.stored(1, "said now").block.first == 47
+    assert released.mark(47) == Marked(47)
+    released.reopen()
+    assert released.messages()[:-1] == before
+    assert released.texts()[-1] == "said now"
+    assert released.texts("Made") == ["here", "and gone", "back again"]
+    assert sorted(released.store.read_marks()) == [(DIRECT, "bob", 1), ("General", "alice", 44), ("General", "bob", 47)]
+    assert rows(path, "PRAGMA integrity_check") == [("ok",)]
+
+
 def test_an_upgrade_that_fails_leaves_the_file_as_it_was(
     store: Driver, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -225,6 +290,7 @@ OPENS = """
 import os, sys
 from zchat.broker.store.sqlite.store import POLL_PAGES, SqliteStore
 from zchat.errors import StoreError
+from zchat.messages import Message
 
 if os.geteuid() == 0:  # who may write everywhere
     os.setgroups([])
