@@ -7,6 +7,7 @@ from collections.abc import Callable
 from threading import Event
 from typing import Any
 
+from tests.running import DEADLINE
 from zchat.broker.store.blocks import Block
 from zchat.broker.store.contract import (
     Append,
@@ -25,9 +26,6 @@ from zchat.broker.store.contract import (
 from zchat.messages import Message
 from zchat.wire.blocks import encode_body, join_bodies, messages_of
 from zchat.wire.values import unpack
-
-DEADLINE = 20.0
-"""Seconds after which a wait has failed: long for a busy machine, and never reached by a good run."""
 
 ALICE = b"alice's producer"
 BOB = b"bob's producer.."

@@ -20,6 +20,7 @@ def test_members_lists_who_is_in_a_room_and_since_when(zchat: Zchat, broker: Bro
         room.typing()
         eventually(lambda: any(each.typing for each in room.members()), "bob types")
         lines = zchat("members", "General").stdout.splitlines()
+        room.typing()
         listed = [json.loads(line) for line in zchat("members", "general", "--json").stdout.splitlines()]
         assert [each.user for each in room.members()] == ["bob smith", "carol"]  # and nobody who asked
     assert re.fullmatch(r"USER +SINCE", lines[0])

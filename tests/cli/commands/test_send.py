@@ -7,6 +7,7 @@ import fcntl
 import os
 import pty
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -140,8 +141,8 @@ def test_one_message_that_fails_is_told_to_be_not_stored(zchat: Zchat) -> None:
     assert re.fullmatch(r"zchat: a message has .* bytes at most.*; the message is not stored\n", done.stderr)
 
 
-def on_a_terminal(broker: Broker, *options: str, seconds: float) -> str:
-    """Return what `send` writes on a terminal while lines come for some seconds."""
+def on_a_terminal(broker: Broker, *options: str, seconds: float, until: bytes = b"") -> str:
+    """Return what `send` writes on a terminal while lines come for some seconds, and until it has written something."""
     terminal, its = pty.openpty()
     try:
         environment = os.environ | {"ZCHAT_URL": broker.url, "ZCHAT_USER": "alice"}
@@ -150,13 +151,16 @@ def on_a_terminal(broker: Broker, *options: str, seconds: float) -> str:
         )
         os.close(its)
         assert process.stdin
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
+        begun = time.monotonic()
+        told = b""
+        while time.monotonic() < begun + seconds or until not in told:
+            assert time.monotonic() < begun + DEADLINE, told
             process.stdin.write(b"line\n" * 1000)
             process.stdin.flush()
+            if select.select([terminal], [], [], 0)[0]:
+                told += os.read(terminal, 1 << 16)
         process.stdin.close()
         assert process.wait(DEADLINE) == 0
-        told = b""
         try:
             while data := os.read(terminal, 1 << 16):
                 told += data
@@ -169,8 +173,8 @@ def on_a_terminal(broker: Broker, *options: str, seconds: float) -> str:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="terminals differ at their end")
 def test_progress_is_one_line_on_a_terminal_and_gone_in_the_end(broker: Broker) -> None:
-    shown = on_a_terminal(broker, seconds=2)
-    lines = re.findall(r"\r([\d,]+ stored, [\d,]+/s)", shown)
+    shown = on_a_terminal(broker, seconds=2, until=b" stored, ")
+    lines = re.findall(r"\r([\d,]+ (?:stored, [\d,]+/s|messages stored, [\d,]+ a second))", shown)
     assert 1 <= len(lines) <= 20, shown
     assert "\n" not in shown
     width = max(map(len, re.split(r"[\r\b]", shown)))

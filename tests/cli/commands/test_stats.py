@@ -28,7 +28,8 @@ def test_stats_shows_what_the_broker_counts(zchat: Zchat, broker: Broker) -> Non
     assert found["counts"]["messages"] == 2
     assert found["counts"]["sessions"] == 1
     assert found["refused"] == {"no_such_room": 1}
-    assert found["lagging"] == found["busiest"] == []
+    assert found["lagging"] == []
+    assert {room["room"] for room in found["busiest"]} <= {"Movies"}  # once it has compared two samples
     assert found["times"].keys() == {"turn", "commit", "commit_bytes"}
     turn = found["times"]["turn"]
     assert turn.keys() == {"bounds", "counts", "sum"}

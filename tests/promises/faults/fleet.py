@@ -12,8 +12,9 @@ from types import TracebackType
 
 import zchat
 from tests.promises.faults.audit import Stream, Verdict, audit_log
-from tests.promises.faults.processes import DEADLINE, Served, Worker
+from tests.promises.faults.processes import Served, Worker
 from tests.promises.faults.workers import ROOM, pester, publish, pulse, read
+from tests.running import DEADLINE
 
 SIZE = 80
 """Characters of a message."""

@@ -16,10 +16,7 @@ from pathlib import Path
 from threading import Condition, Thread
 from typing import Any
 
-from tests.running import ROOT, ZCHAT, Running
-
-DEADLINE = 30.0
-"""Seconds after which a wait has failed: several times what a busy machine needs."""
+from tests.running import DEADLINE, ROOT, ZCHAT, Running
 
 ENDING = 5.0
 """Seconds that a worker has to end by itself when it is no longer listened to."""

@@ -11,14 +11,13 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import TypeVar
 
+from tests.running import DEADLINE
+
 READ = 1 << 16
 """Bytes taken from a connection at a time."""
 
 BUFFER = 1 << 16
 """Bytes that wait in a connection before no more is read from its other end: a proxy is no queue."""
-
-DEADLINE = 10.0
-"""Seconds that an order to the proxy may take."""
 
 T = TypeVar("T")
 

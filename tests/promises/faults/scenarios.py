@@ -10,8 +10,9 @@ from pathlib import Path
 
 from tests.promises.faults.audit import Verdict
 from tests.promises.faults.fleet import Fleet, check_file
-from tests.promises.faults.processes import DEADLINE, Memory, Served, resume, suspend
+from tests.promises.faults.processes import Memory, Served, resume, suspend
 from tests.promises.faults.proxy import Proxy
+from tests.running import DEADLINE
 
 BETWEEN = 20_000
 """Messages that flow between two faults at least."""

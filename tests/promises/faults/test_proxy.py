@@ -10,8 +10,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.promises.faults.proxy import Proxy
-
-DEADLINE = 10.0
+from tests.running import DEADLINE
 
 Pair = tuple[socket.socket, socket.socket]
 

@@ -14,7 +14,8 @@ import zmq
 
 import zchat
 from tests.promises.faults.audit import Stream, text_of
-from tests.promises.faults.processes import DEADLINE, Pipe
+from tests.promises.faults.processes import Pipe
+from tests.running import DEADLINE
 
 ROOM = "General"
 

@@ -13,13 +13,10 @@ from pathlib import Path
 import pytest
 
 from tests.promises.replay.log import Come, Go, Say, acts
-from tests.running import ROOT, ZCHAT, Running
+from tests.running import DEADLINE, ROOT, ZCHAT, Running
 from zchat import Client, Message, Position
 from zchat.broker import Broker
 from zchat.names import fold
-
-DEADLINE = 20.0
-"""Seconds in which what is awaited comes, on a machine as busy as it may be."""
 
 OPEN_FILES = 4096
 """Descriptors for a few hundred clients and their broker in one process: each takes five."""

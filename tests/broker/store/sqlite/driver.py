@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.broker.store.driver import DEADLINE, Driver, block
+from tests.broker.store.driver import Driver, block
+from tests.running import DEADLINE
 from zchat.broker.store.contract import (
     Appended,
 )

@@ -10,9 +10,9 @@ from typing import Any, NoReturn
 
 import pytest
 
-from tests.broker.store.driver import ALICE, DEADLINE, Driver, block
+from tests.broker.store.driver import ALICE, Driver, block
 from tests.broker.store.sqlite.driver import Gate, rows
-from tests.running import ROOT
+from tests.running import DEADLINE, ROOT
 from zchat.broker.store.contract import (
     Appended,
     Duplicate,
