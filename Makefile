@@ -3,20 +3,25 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+WORKERS ?= 4
 BENCHMARKS := $(filter-out benchmarks/yardstick.py,$(sort $(wildcard benchmarks/[a-z]*.py)))
 
-.PHONY: help run test check simulate soak format bench pictures clean
+# More at a time than there are cores: many tests wait. Who has nothing left to run takes over from the others.
+PARALLEL = -n $(WORKERS) --dist worksteal
+
+.PHONY: help run test test-fast check lint cover promises simulate soak format bench pictures clean
 
 help:
-	@echo 'make run      install into $(VENV) and start a broker'
-	@echo 'make test     install into $(VENV) and run the tests'
-	@echo 'make check    all that must pass: lint, format, strict types, tests with branch coverage'
-	@echo 'make simulate run SEEDS=100 or SECONDS=60 of the simulation, from FIRST=n, or SEED=n again'
-	@echo 'make soak     put real processes under fault for MINUTES=10'
-	@echo 'make format   format the code and mend what the linter can mend'
-	@echo 'make pictures make the pictures of the README from real runs (needs tmux; some minutes)'
-	@echo 'make bench    run all benchmarks (many minutes)'
-	@echo 'make clean    remove everything that was made, $(VENV) too'
+	@echo 'make run        install into $(VENV) and start a broker'
+	@echo 'make test       install into $(VENV) and run the tests (TESTS=folder: those of one), WORKERS=4 at a time'
+	@echo 'make test-fast  run the tests of the cores: no sockets, no processes, half a minute'
+	@echo 'make check      all that must pass: lint, format, strict types, tests with branch coverage'
+	@echo 'make simulate   run SEEDS=100 or SECONDS=60 of the simulation, from FIRST=n, or SEED=n again'
+	@echo 'make soak       put real processes under fault for MINUTES=10'
+	@echo 'make format     format the code and mend what the linter can mend'
+	@echo 'make pictures   make the pictures of the README from real runs (needs tmux; some minutes)'
+	@echo 'make bench      run all benchmarks (many minutes)'
+	@echo 'make clean      remove everything that was made, $(VENV) too'
 	@echo
 	@echo 'PYTHON=python3.12 picks the Python (3.11 or newer) that $(VENV) is made with.'
 
@@ -24,16 +29,27 @@ run: $(VENV)/installed
 	@exec $(BIN)/zchat broker
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL) $(TESTS)
 
-check: $(VENV)/installed-dev
+test-fast: $(VENV)/installed-dev
+	@$(BIN)/python -m tests.cores
+
+check: lint cover promises
+
+lint: $(VENV)/installed-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+# The tests of promises find what no other test enters, faults; they run no line of their own, and long if it is traced.
+cover: $(VENV)/installed-dev
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest $(PARALLEL) --ignore=tests/promises
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+promises: $(VENV)/installed-dev
+	$(BIN)/python -m pytest $(PARALLEL) tests/promises
 
 simulate: $(VENV)/installed-dev
 	@$(BIN)/python -m tests.promises.simulation.run $(if $(FIRST),--first $(FIRST)) $(if $(SEED),--seed $(SEED),$(if $(SECONDS),--seconds $(SECONDS),--seeds $(or $(SEEDS),100)))

@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+pytest_plugins = ["tests.cores"]
+
 ROOT = Path(__file__).parent.parent
 
 # A busy machine makes an example slow, never wrong.
 settings.register_profile("zchat", deadline=None)
+settings.register_profile("fast", deadline=None, max_examples=25)
 settings.load_profile("zchat")
 
 

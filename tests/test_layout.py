@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -64,8 +65,13 @@ OUTSIDE_WORLD |= {"subprocess", "tempfile", "threading", "time", "zmq"}
 MACHINE_PATHS = re.compile(r"(?<![\w.])/(?:work|root|home|Users|mnt)/\w")
 
 
-def imports(path: Path) -> Iterator[str]:
-    """Yield the dotted names that a file imports, wherever in it, for typing alone too."""
+@cache
+def imports(path: Path) -> frozenset[str]:
+    """Return the dotted names that a file imports, wherever in it, for typing alone too."""
+    return frozenset(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

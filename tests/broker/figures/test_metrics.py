@@ -12,22 +12,21 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
-from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 import zchat
 from tests.running import DEADLINE, ROOT, eventually
-from zchat.broker import Broker, Lag
-from zchat.broker.figures import metrics, prometheus
+from zchat.broker import Broker
+from zchat.broker.figures import metrics
 from zchat.broker.figures.counters import Kind
 from zchat.broker.figures.metrics import Metrics
-from zchat.broker.figures.prometheus import MEASURED, FigureCollector
+from zchat.broker.figures.prometheus import MEASURED
 from zchat.broker.figures.stats import METRICS
-from zchat.wire.replies import Figures
+
+pytestmark = pytest.mark.real
 
 PAGE = (ROOT / "docs" / "watching.md").read_text(encoding="utf-8")
-HOSTILE = 'a"} 1\\n{b="c'
 
 
 @pytest.fixture
@@ -104,38 +103,6 @@ def test_every_count_is_told_and_every_metric_is_in_the_manual(broker: Broker, s
     told = {re.sub(r"_(bucket|sum|count)$", "", sample.name) for sample in samples} | {"zchat_lag_messages"}
     described = re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (`(?:zchat|process)_[^|]+) \|", PAGE, re.MULTILINE)))
     assert sorted(described) == sorted(told)
-
-
-def figures(*lagging: Lag) -> Figures:
-    """Return figures that a test can look through, with members that are behind."""
-    counts = dict.fromkeys(METRICS, 0)
-    return Figures(counts, {}, list(lagging), {name: ((1,), [0, 0], 0) for name in MEASURED}, [])
-
-
-def lags(told: FigureCollector) -> dict[tuple[str, str], float]:
-    """Return who is told to be behind, and by how much."""
-    text = generate_latest(told).decode()
-    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
-    return {(s.labels["room"], s.labels["user"]): s.value for s in samples if s.name == "zchat_lag_messages"}
-
-
-def test_a_user_with_several_sessions_behind_is_told_once() -> None:
-    found = figures(Lag("General", "bob", 7), Lag("General", "bob", 9), Lag("General", "alice", 5))
-    assert lags(FigureCollector(lambda: found)) == {("General", "bob"): 9, ("General", "alice"): 5}
-
-
-def test_names_cant_write_metrics_of_their_own() -> None:
-    found = figures(Lag(HOSTILE, f"{HOSTILE}\n", 7))
-    assert lags(FigureCollector(lambda: found)) == {(HOSTILE, f"{HOSTILE}\n"): 7}
-
-
-def test_names_without_end_make_no_series_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prometheus, "MAX_LAGGARDS", 2)
-    found = figures(Lag("General", "alice", 3), Lag("General", "bob", 2), Lag("General", "carol", 1))
-    told = FigureCollector(lambda: found)
-    assert set(lags(told)) == {("General", "alice"), ("General", "bob")}
-    found = figures(Lag("General", "dave", 9), Lag("General", "bob", 2))
-    assert set(lags(told)) == {("General", "bob")}
 
 
 def test_a_place_that_is_in_use_or_elsewhere_or_none_is_told_of(broker: Broker, served: Metrics) -> None:

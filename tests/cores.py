@@ -1,0 +1,100 @@
+"""The tests of the cores: which they are, and that nothing in them reaches for the world outside.
+
+`make test-fast` runs these alone. A core knows no socket, thread, clock or database, and so its tests need none:
+one that opens or starts something, or sleeps, fails, in whatever run. What in these places is about the world
+outside all the same is marked `real`, and is none of them.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zmq
+
+FOLDER = Path(__file__).parent
+PLACES = (
+    "broker/core",
+    "broker/delivery",
+    "broker/figures",
+    "broker/presence",
+    "broker/rooms",
+    "broker/store/test_blocks.py",
+    "broker/store/test_epochs.py",
+    "broker/store/test_ledger.py",
+    "broker/store/test_memory.py",
+    "broker/test_settings.py",
+    "cli/chat/test_status.py",
+    "cli/text",
+    "cli/top",
+    "promises/test_both_cores.py",
+    "protocol",
+    "test_api.py",
+    "test_errors.py",
+    "test_layout.py",
+    "test_names.py",
+    "wire",
+)
+"""Where the tests of the cores lie."""
+
+OUTSIDE = (
+    "os.exec", "os.fork", "os.posix_spawn", "os.system",
+    "_thread.start_", "socket.", "sqlite3.connect", "subprocess.", "time.sleep",
+)  # fmt: skip
+"""How the names of events begin by which Python tells of a way out."""
+
+_guarded = False
+
+
+def is_core(item: pytest.Item) -> bool:
+    """Tell whether a test is one of a core's."""
+    place = item.path.relative_to(FOLDER)
+    return any(place.is_relative_to(each) for each in PLACES) and item.get_closest_marker("real") is None
+
+
+def _check(event: str, arguments: object = ()) -> None:
+    if _guarded and event.startswith(OUTSIDE):
+        pytest.fail(f"a core's test reaches outside ({event}): mark it `real`, or move it")
+
+
+def _watched(event: str, function: Any) -> Any:
+    def watched(*arguments: Any, **options: Any) -> Any:
+        _check(event)
+        return function(*arguments, **options)
+
+    return watched
+
+
+@pytest.hookimpl
+def pytest_configure(config: pytest.Config) -> None:
+    sys.addaudithook(_check)
+    for owner, name, event in ((zmq.Context, "socket", "socket.zmq"), (threading.Thread, "start", "_thread.start_")):
+        setattr(owner, name, _watched(event, getattr(owner, name)))  # which Python tells nothing of
+
+
+@pytest.hookimpl
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if is_core(item):
+        item.add_marker("core")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    global _guarded
+    _guarded = item.get_closest_marker("core") is not None
+    try:
+        return (yield)
+    finally:
+        _guarded = False
+
+
+if __name__ == "__main__":
+    sys.exit(
+        pytest.main(
+            ["-m", "core", "--hypothesis-profile=fast", *(str(FOLDER / place) for place in PLACES), *sys.argv[1:]]
+        )
+    )
