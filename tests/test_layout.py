@@ -180,6 +180,7 @@ def test_no_folder_has_more_modules_than_one_takes_in_at_a_glance() -> None:
     assert [folder for folder, count in folders.items() if count > MOST_MODULES] == []
 
 
+@pytest.mark.real
 def test_importing_zchat_brings_neither_the_broker_nor_the_command() -> None:
     program = "import sys, zchat; print(*sys.modules)"
     run = subprocess.run(
@@ -205,6 +206,7 @@ def test_the_links_at_the_top_lead_into_the_package_wherever_it_is(name: str) ->
     assert link.resolve() == (ROOT / "zchat" / name).resolve()
 
 
+@pytest.mark.real
 def test_no_file_tells_of_the_machine_it_was_written_on(tracked: list[str]) -> None:
     read = [place for place in tracked if (ROOT / place).is_file() and not place.startswith("tests/data/")]
     assert {".ci/run", "Makefile", "docs/design.md"} <= set(read)
