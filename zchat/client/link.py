@@ -1,4 +1,7 @@
-"""What a client, its rooms and the table of them hold in common: the connection, and the events that come over it."""
+"""What a client, its rooms and the table of them hold in common: the receiver, and the events that come over it.
+
+The sockets and the thread that owns them are `zchat.transport.receiver`'s.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What follows from the store's reports: rooms grow and shrink, members are served, marks move."""
+"""What follows from the store's reports: rooms grow and shrink, members are served, read marks move.
+
+The sender of a block is answered elsewhere, in `zchat.broker.core.handlers`, by the outcome of its own request.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from zchat.names import fold
 class StoreReports:
     """The broker's `Watcher`: it keeps the rooms what their logs are.
 
-    `rooms` are all rooms by folded name. Answering a sender is another thing, and done where the request is known.
+    `rooms` are all rooms by folded name.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """The users in each room, and which of them are typing: by user, over all their sessions and connections.
 
 A user is in a room while a session of theirs is. A session that loses its connection stays in its
-rooms until it expires; one that comes back has a while to join them again, so that no
+rooms until it expires (`zchat.broker.core.sessions` ends it then); one that comes back has a while to join them again, so that no
 member sees it leave and return.
 """
 
