@@ -19,7 +19,7 @@ from zchat.broker.core.context import Context
 from zchat.broker.core.handlers import HANDLERS
 from zchat.broker.core.replies import Replies, Request
 from zchat.broker.core.sessions import Sessions
-from zchat.broker.core.store_reports import StoreReports
+from zchat.broker.core.store_watcher import StoreWatcher
 from zchat.broker.delivery.pipes import Pipes
 from zchat.broker.delivery.pusher import Pusher
 from zchat.broker.figures.busiest import Busiest
@@ -100,7 +100,7 @@ class Core:
             FigureReader(sources),
             now,
         )
-        self._reports = StoreReports(directory.rooms, pusher, presence, state_frames, self.counters, self.histograms)
+        self._reports = StoreWatcher(directory.rooms, pusher, presence, state_frames, self.counters, self.histograms)
         self._retention = Retention(settings, store, directory.rooms, clock, self._trimmed)
         self._rooms = directory.rooms
         self._sessions = table.by_routing_id

@@ -1,8 +1,8 @@
 """The users in each room, and which of them are typing: by user, over all their sessions and connections.
 
 A user is in a room while a session of theirs is. A session that loses its connection stays in its
-rooms until it expires (`zchat.broker.core.sessions` ends it then); one that comes back has a while to join them again, so that no
-member sees it leave and return.
+rooms until it expires (`zchat.broker.core.sessions` ends it then); one that comes back has a while
+to join them again, so that no member sees it leave and return.
 """
 
 from __future__ import annotations

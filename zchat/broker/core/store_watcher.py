@@ -16,7 +16,7 @@ from zchat.broker.store.contract import Commit
 from zchat.names import fold
 
 
-class StoreReports:
+class StoreWatcher:
     """The broker's `Watcher`: it keeps the rooms what their logs are.
 
     `rooms` are all rooms by folded name.
