@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import re
 import sqlite3
 import subprocess
 import sys
@@ -343,3 +344,13 @@ def test_only_the_owner_can_read_what_is_made(tmp_path: Path) -> None:
     assert made.pop("new") == made.pop("folder") == 0o700
     assert set(made) == {"z.db", "z.db-wal", "z.db-shm", "z.db.lock"}
     assert set(made.values()) == {0o600}
+
+
+# How it is asked
+
+
+def test_no_statement_numbers_its_placeholders() -> None:
+    """Python 3.12.0 to 3.12.3 warn of `?1` with a sequence, which ends a broker whose warnings are errors."""
+    folder = Path(schema.__file__).parent
+    numbered = [path.name for path in folder.glob("*.py") if re.search(r"\?\d", path.read_text(encoding="utf-8"))]
+    assert numbered == []

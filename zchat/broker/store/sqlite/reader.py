@@ -87,9 +87,9 @@ class Reader:
         start = key(read.room, 0)
         try:
             rows = self._connection.execute(
-                "SELECT first, id - ?1, timestamp, producer, data FROM blocks "
-                "WHERE id > ?1 + ?2 AND id < ?3 ORDER BY id",
-                (start, read.after, key(read.room + 1, 0)),
+                "SELECT first, id - :start, timestamp, producer, data FROM blocks "
+                "WHERE id > :start + :after AND id < :end ORDER BY id",
+                {"start": start, "after": read.after, "end": key(read.room + 1, 0)},
             )
             for block in map(Block._make, rows):
                 size += len(block.data)

@@ -221,7 +221,7 @@ def remove_old(connection: sqlite3.Connection, clock: Callable[[], int]) -> None
         many = "SELECT room FROM epochs GROUP BY room HAVING count(*) > ?"
         for (room,) in connection.execute(many, (MAX_EPOCHS,)).fetchall():
             connection.execute(
-                "DELETE FROM epochs WHERE room = ?1 AND first < "
-                "(SELECT first FROM epochs WHERE room = ?1 ORDER BY first DESC LIMIT 1 OFFSET ?2)",
-                (room, MAX_EPOCHS - 1),
+                "DELETE FROM epochs WHERE room = :room AND first < "
+                "(SELECT first FROM epochs WHERE room = :room ORDER BY first DESC LIMIT 1 OFFSET :kept)",
+                {"room": room, "kept": MAX_EPOCHS - 1},
             )
