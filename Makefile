@@ -69,7 +69,7 @@ pictures: $(VENV)/installed-dev
 	$(BIN)/python docs/pictures/make.py
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-* build dist *.egg-info .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find zchat tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An interrupted or failed step leaves no file behind, and is done again by the next call.

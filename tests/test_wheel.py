@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,12 @@ from zchat.version import __version__
 
 ROOT = Path(__file__).parent.parent
 TIMEOUT = 120
+
+COMMAND_THAT_INSTALLS = re.compile(
+    r"\b(?:pip3?|pipx|uv|uvx|poetry|pdm|conda)\b[^\n`|;&]*\b(?:install|add|download|run)\b([^\n`|;&]*)"
+)
+WITH_EXTRA = re.compile(r"(?<![\w.-])zchat\[[a-z]")
+WITH_VERSION = re.compile(r"(?<![\w.-])zchat *(?:[=~>]=|@) *[\w:]")
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +61,8 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile, tr
 
 def test_the_wheel_brings_the_command_and_the_license(wheel: zipfile.ZipFile) -> None:
     information = {name.partition(".dist-info/")[2]: wheel.read(name).decode() for name in wheel.namelist()}
+    assert "\nName: zchat-zmq\n" in information["METADATA"]
+    assert "\nProvides-Extra: metrics\n" in information["METADATA"]
     assert "zchat = zchat.cli.main:main" in information["entry_points.txt"]
     assert "Requires-Python: >=3.11" in information["METADATA"]
     assert f"\nVersion: {__version__}\n" in information["METADATA"]
@@ -70,6 +79,28 @@ def test_the_source_archive_holds_everything_that_make_check_needs(
         packed = {name.partition("/")[2] for name in archive.getnames()}
     left_out = {".gitignore", "broker", "cli"}
     assert set(tracked) - left_out <= packed
+
+
+def installs_another(text: str) -> list[str]:
+    """Return where a text names the distribution `zchat`, which on PyPI is another project's."""
+    words = [word.strip("'\"") for command in COMMAND_THAT_INSTALLS.findall(text) for word in command.split()]
+    return [word for word in words if word == "zchat"] + WITH_EXTRA.findall(text) + WITH_VERSION.findall(text)
+
+
+def test_nothing_tells_anyone_to_install_the_zchat_of_others(tracked: list[str]) -> None:
+    read = [place for place in tracked if (ROOT / place).is_file() and not place.startswith("tests/data/")]
+    assert {"README.md", "Makefile", "setup.cfg", "docs/watching.md", "zchat/broker/figures/metrics.py"} <= set(read)
+    assert [place for place in read if installs_another((ROOT / place).read_text(encoding="utf-8"))] == []
+
+
+@pytest.mark.parametrize("extra", ["", "[metrics]"])
+def test_a_name_that_pip_would_take_for_another_project_is_found(extra: str) -> None:
+    name, ours = "zchat" + extra, "zchat-zmq" + extra
+    assert installs_another(f"    pip install '{name}'\n")
+    assert installs_another(f"`python -m pip install --upgrade {name}`")
+    assert installs_another(f"requires = [{name} >= 0.1]")
+    assert not installs_another(f"pip install {ours}; then zchat broker")
+    assert not installs_another("`pip install .` brings the command zchat")
 
 
 def test_tracked_links_are_relative(tracked: list[str]) -> None:

@@ -90,7 +90,7 @@ def test_without_prometheus_client_metrics_say_what_to_install(start: Start) -> 
     running = start(shell=f'"$1" -c "{program}" {options} --metrics 127.0.0.1:0')
     assert running.end() == 1
     assert running.text == ""
-    assert running.errors == "zchat: metrics require the package prometheus-client: pip install 'zchat[metrics]'\n"
+    assert running.errors == "zchat: metrics require the package prometheus-client: pip install 'zchat-zmq[metrics]'\n"
     running = start(shell=f'exec "$1" -c "{program}" {options}')
     running.until("clients: about")
     running.process.terminate()

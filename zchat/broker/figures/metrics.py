@@ -20,7 +20,7 @@ try:
 
     from zchat.broker.figures.prometheus import FigureCollector
 except ImportError as error:
-    raise ZchatError("metrics require the package prometheus-client: pip install 'zchat[metrics]'") from error
+    raise ZchatError("metrics require the package prometheus-client: pip install 'zchat-zmq[metrics]'") from error
 
 log = logging.getLogger("zchat.broker")
 

@@ -82,7 +82,7 @@ def _settings(command: F) -> F:
     metavar="HOST:PORT",
     callback=check_place,
     help="Where Prometheus fetches the broker's figures, over HTTP and without access control; the port * takes any "
-    "free one. Requires zchat[metrics].  [default: nowhere]",
+    "free one. Requires zchat-zmq[metrics].  [default: nowhere]",
 )
 @log_level
 @log_format
@@ -117,7 +117,7 @@ def broker(bind: tuple[str, ...], store: str | None, metrics: str | None, **sett
 
 
 def _metrics(running: Broker, place: str) -> Metrics:
-    from zchat.broker.metrics import Metrics  # requires what only zchat[metrics] installs
+    from zchat.broker.metrics import Metrics  # requires what only zchat-zmq[metrics] installs
 
     return Metrics(running, place)
 
