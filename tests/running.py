@@ -12,6 +12,9 @@ from typing import IO
 
 ROOT = Path(__file__).parent.parent
 ZCHAT = [sys.executable, "-m", "zchat"]
+FORKING = ["-W", "ignore:This process:DeprecationWarning"]
+"""How Python is called for a program that forks: from 3.12 on it warns of each fork while there are threads."""
+
 DEADLINE = 60.0
 """Seconds after which a wait has failed: long for a busy machine that measures coverage; no good run comes near."""
 

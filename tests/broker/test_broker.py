@@ -16,7 +16,7 @@ import pytest
 
 import zchat
 from tests.broker.raw import ANY, BIG, Dial, Talk
-from tests.running import DEADLINE, ROOT, eventually
+from tests.running import DEADLINE, FORKING, ROOT, eventually
 from zchat.broker import Broker
 from zchat.broker.core.core import Core
 from zchat.broker.store.sqlite.committer import Committer
@@ -199,7 +199,7 @@ with Broker("tcp://127.0.0.1:*") as broker:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_forked_child_that_leaves_the_block_does_not_touch_the_broker() -> None:
     run = subprocess.run(
-        [sys.executable, "-W", "error::RuntimeWarning", "-c", FORKS],
+        [sys.executable, "-W", "error::RuntimeWarning", *FORKING, "-c", FORKS],
         cwd=ROOT,
         capture_output=True,
         text=True,

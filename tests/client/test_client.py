@@ -16,7 +16,7 @@ import zmq
 import zchat
 from tests.client.driver import Connect
 from tests.mortal import Mortal
-from tests.running import DEADLINE, ROOT, eventually
+from tests.running import DEADLINE, FORKING, ROOT, eventually
 from zchat.broker import Broker
 from zchat.broker.core import handlers
 from zchat.wire.values import pack
@@ -216,7 +216,7 @@ with Broker("tcp://127.0.0.1:*") as broker:
 
 
 def test_after_a_fork_the_child_is_told_to_make_its_own_client() -> None:
-    ran = subprocess.run([sys.executable, "-c", FORK], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    ran = subprocess.run([sys.executable, *FORKING, "-c", FORK], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert (ran.returncode, ran.stderr) == (0, "")
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -289,6 +289,7 @@ def test_places_that_can_not_hold_a_store_are_refused_with_a_reason(tmp_path: Pa
 
 OPENS = """
 import os, sys
+import urllib.parse  # pathlib imports it where it is needed, and another user may not be able to read it
 from zchat.broker.store.sqlite.store import POLL_PAGES, SqliteStore
 from zchat.errors import StoreError
 from zchat.messages import Message
