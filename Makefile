@@ -9,19 +9,21 @@ BENCHMARKS := $(filter-out benchmarks/yardstick.py,$(sort $(wildcard benchmarks/
 # More at a time than there are cores: many tests wait. Who has nothing left to run takes over from the others.
 PARALLEL = -n $(WORKERS) --dist worksteal
 
-.PHONY: help run test test-fast check lint cover promises simulate soak format bench pictures clean
+.PHONY: help run test test-fast test-pythons release-check check lint cover promises simulate soak format bench pictures clean
 
 help:
-	@echo 'make run        install into $(VENV) and start a broker'
-	@echo 'make test       install into $(VENV) and run the tests (TESTS=folder: those of one), WORKERS=4 at a time'
-	@echo 'make test-fast  run the tests of the cores: no sockets, no processes, half a minute'
-	@echo 'make check      all that must pass: lint, format, strict types, tests with branch coverage'
-	@echo 'make simulate   run SEEDS=100 or SECONDS=60 of the simulation, from FIRST=n, or SEED=n again'
-	@echo 'make soak       put real processes under fault for MINUTES=10'
-	@echo 'make format     format the code and mend what the linter can mend'
-	@echo 'make pictures   make the pictures of the README from real runs (needs tmux; some minutes)'
-	@echo 'make bench      run all benchmarks (many minutes)'
-	@echo 'make clean      remove everything that was made, $(VENV) too'
+	@echo 'make run           install into $(VENV) and start a broker'
+	@echo 'make test          install into $(VENV) and run the tests (TESTS=folder: those of one), WORKERS=4 at a time'
+	@echo 'make test-fast     run the tests of the cores: no sockets, no processes, half a minute'
+	@echo 'make test-pythons  run the tests on each Python from 3.11 to 3.14 that this machine has'
+	@echo 'make check         all that must pass: lint, format, strict types, tests with branch coverage'
+	@echo 'make simulate      run SEEDS=100 or SECONDS=60 of the simulation, from FIRST=n, or SEED=n again'
+	@echo 'make soak          put real processes under fault for MINUTES=10'
+	@echo 'make format        format the code and mend what the linter can mend'
+	@echo 'make pictures      make the pictures of the README from real runs (needs tmux; some minutes)'
+	@echo 'make release-check build what would be released, install it elsewhere and chat with it; put it into dist'
+	@echo 'make bench         run all benchmarks (many minutes)'
+	@echo 'make clean         remove everything that was made, $(VENV) too'
 	@echo
 	@echo 'PYTHON=python3.12 picks the Python (3.11 or newer) that $(VENV) is made with.'
 
@@ -33,6 +35,10 @@ test: $(VENV)/installed-dev
 
 test-fast: $(VENV)/installed-dev
 	@$(BIN)/python -m tests.cores
+
+# Each has a virtual environment of its own, .venv-3.12 and so on.
+test-pythons:
+	@$(PYTHON) -m tests.pythons --workers $(WORKERS) $(TESTS)
 
 check: lint cover promises
 
@@ -60,6 +66,9 @@ soak: $(VENV)/installed-dev
 format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+release-check: $(VENV)/made
+	@$(BIN)/python -m tests.release
 
 bench: $(VENV)/installed
 	@for script in $(BENCHMARKS); do echo "$$script:"; $(BIN)/python "$$script" || exit 1; done

@@ -198,8 +198,10 @@ def test_nothing_imports_the_links_at_the_top() -> None:
     assert wrong == []
 
 
+@pytest.mark.real  # asks git
 @pytest.mark.parametrize("name", ["broker", "cli"])
-def test_the_links_at_the_top_lead_into_the_package_wherever_it_is(name: str) -> None:
+def test_the_links_at_the_top_lead_into_the_package_wherever_it_is(name: str, tracked: list[str]) -> None:
+    assert name in tracked  # a source archive has no links, and skips this
     link = ROOT / name
     assert link.is_symlink()
     assert os.readlink(link) == f"zchat/{name}"

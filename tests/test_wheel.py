@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.release import NOT_PACKED
 from zchat.version import __version__
 
 ROOT = Path(__file__).parent.parent
@@ -77,8 +78,7 @@ def test_the_source_archive_holds_everything_that_make_check_needs(
     (built,) = tmp_path.glob("*.tar.gz")
     with tarfile.open(built) as archive:
         packed = {name.partition("/")[2] for name in archive.getnames()}
-    left_out = {".gitignore", "broker", "cli"}
-    assert set(tracked) - left_out <= packed
+    assert set(tracked) - NOT_PACKED <= packed
 
 
 def installs_another(text: str) -> list[str]:
