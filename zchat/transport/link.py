@@ -24,7 +24,8 @@ class Link:
     The first connection goes to the first of `urls`. After a loss the same is tried once more, then the others in turn.
     `on_link` is called when a connection is lost and when there is one again, `on_invited` with each invitation to
     a direct room, `on_greeted` once when the first greeting is answered, or never will be, `on_end` once
-    when all is over: with None if that was asked for, else with the reason. One thread owns all of it, and calls these.
+    when all is over: with None if that was asked for, else with the reason. Whichever thread or loop drives it
+    owns all of it, and calls these: `zchat.transport.receiver` has the thread.
 
     Raises:
         AddressError: one of `urls` is no address.

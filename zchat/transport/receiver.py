@@ -1,4 +1,4 @@
-"""The receive thread: it makes, uses and closes the DEALER, and runs the client's core.
+"""The receive thread: from its start on it alone makes, uses and closes the client's sockets, and runs its core.
 
 Other threads hand it work through a deque and ring an alarm if it may be asleep. It says that
 it is going to sleep, checks the deque once more, then polls; a caller appends, then checks

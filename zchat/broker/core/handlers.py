@@ -15,6 +15,7 @@ from typing import Any
 
 from zchat import errors
 from zchat.broker import limits
+from zchat.broker.core.acknowledging import refused_as_busy, refused_as_failed, send
 from zchat.broker.core.context import Context
 from zchat.broker.core.replies import Request
 from zchat.broker.rooms.member import Member
@@ -24,7 +25,6 @@ from zchat.broker.store import contract
 from zchat.events import Gap
 from zchat.messages import GapReason, Position
 from zchat.names import check_name, fold
-from zchat.wire.blocks import check_bodies
 from zchat.wire.limits import ID_BYTES, MAX_BLOCK_BYTES, MAX_BLOCK_MESSAGES, VERSION
 from zchat.wire.notices import encode_pong
 from zchat.wire.replies import (
@@ -36,7 +36,6 @@ from zchat.wire.replies import (
     MembersPage,
     RoomRow,
     RoomsPage,
-    Stored,
     Welcome,
     encode_history,
 )
@@ -177,48 +176,6 @@ def leave(context: Context, request: Request, member: Member, number: int) -> No
     context.replies.answer(request, Left())
 
 
-def send(context: Context, request: Request, member: Member, number: int, bodies: bytes) -> None:
-    """Store a block; the answer goes out when it is safe, after the members have been served."""
-    if context.sessions.closing:
-        raise errors.Closing("the broker is going down; try again later")
-    count = check_bodies(bodies, context.settings.max_message)
-    if not number:
-        raise errors.Malformed("send: blocks are numbered from 1")
-    session, room = member.session, member.room
-    context.replies.owed += 1
-    room.pending += 1
-    context.store.append(
-        contract.Append(room.name, session.producer, number, session.user, bodies, count, session.connection),
-        partial(_appended, context, request, room, number),
-    )
-
-
-def _appended(context: Context, request: Request, room: Room, number: int, outcome: contract.Appended) -> None:
-    context.replies.owed -= 1
-    room.pending -= 1
-    answer: Stored | errors.Refused
-    match outcome:
-        case contract.Stored(block, epoch):
-            context.log_lines.well("storing")
-            context.counters.blocks += 1
-            context.counters.messages += block.last - block.first + 1
-            answer = Stored(block.first, block.timestamp, epoch)
-        case contract.Duplicate(first, _, timestamp, epoch):
-            context.counters.duplicates += 1
-            answer = Stored(first, timestamp, epoch)
-        case contract.OutOfSequence(expected):
-            answer = errors.OutOfOrder(f"block {number} is out of order: go back to {expected}", detail=expected)
-        case contract.ForgottenProducer():
-            answer = errors.Forgotten(f"block {number} is of a producer not known here: begin again at 1")
-        case contract.Full(reason):
-            answer = _busy(reason)
-        case contract.Failed(reason):
-            context.log_lines.trouble("storing", reason)
-            answer = _store_failed("store", reason)
-    context.replies.answer_later(request, answer)
-    context.directory.vacate(room)
-
-
 def history(context: Context, request: Request, room: Room, after: int | None, before: int | None, limit: int) -> None:
     """Read a part of a room's log: the oldest after `after`, else the newest before `before`."""
     context.replies.refuse_if_overloaded()
@@ -267,10 +224,10 @@ def _page(
             page_found = HistoryPage(room.name, room.epochs.at(upto), after, upto, more, found)
             context.replies.answer_frame(request, encode_history(request.number, page_found))
         case contract.Full(reason):
-            context.replies.refuse(request, _busy(reason))
+            context.replies.refuse(request, refused_as_busy(reason))
         case contract.Failed(reason):
             context.log_lines.trouble("reading history", reason)
-            context.replies.refuse(request, _store_failed("read", reason))
+            context.replies.refuse(request, refused_as_failed("read", reason))
 
 
 def rooms(context: Context, request: Request, after: str | None, limit: int) -> None:
@@ -316,10 +273,10 @@ def _marked(context: Context, request: Request, outcome: contract.Marked | contr
             context.counters.marks += 1
             context.replies.answer(request, Marked(seq))
         case contract.Full(reason):
-            context.replies.refuse(request, _busy(reason))
+            context.replies.refuse(request, refused_as_busy(reason))
         case contract.Failed(reason):
             context.log_lines.trouble("storing read marks", reason)
-            context.replies.refuse(request, _store_failed("store", reason))
+            context.replies.refuse(request, refused_as_failed("store", reason))
 
 
 def members(context: Context, request: Request, room: Room, after: str | None, limit: int) -> None:
@@ -363,14 +320,6 @@ def bye(context: Context, request: Request) -> None:
     context.replies.answer(request, Goodbye())
     context.sessions.end(session, None)
     context.store.forget(session.producer)
-
-
-def _busy(reason: str) -> errors.Busy:
-    return errors.Busy(f"{reason}; try again later")
-
-
-def _store_failed(what: str, reason: str) -> errors.StoreFailed:
-    return errors.StoreFailed(f"the broker could not {what} it: {reason}; try again later")
 
 
 def _session(request: Request) -> Session:

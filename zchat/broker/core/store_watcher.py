@@ -1,6 +1,6 @@
 """What follows from the store's reports: rooms grow and shrink, members are served, read marks move.
 
-The sender of a block is answered elsewhere, in `zchat.broker.core.handlers`, by the outcome of its own request.
+The sender of a block is answered elsewhere, in `zchat.broker.core.acknowledging`, by the outcome of its own request.
 """
 
 from __future__ import annotations
