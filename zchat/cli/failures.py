@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import click
 
+from zchat.cli.text.columns import terminal_width, wrapped
 from zchat.cli.text.safe import safe
 from zchat.errors import AddressError, NoSuchRoom, UsageError, ZchatError
 
@@ -56,7 +57,8 @@ def interruptible() -> Iterator[None]:
 def report(text: str) -> None:
     """Write one line to standard error, if it is still there."""
     with suppress(OSError):
-        click.echo(safe(f"zchat: {' '.join(text.splitlines())}"), err=True)
+        line = safe(f"zchat: {' '.join(text.splitlines())}")
+        click.echo("\n".join(wrapped([line], terminal_width(sys.stderr))), err=True)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import click
 
 from zchat.broker.loop import FIELDS
+from zchat.cli.text.columns import terminal_width, wrapped
 from zchat.cli.text.safe import INDENT, safe
 from zchat.json_form import json_line
 
@@ -32,11 +34,12 @@ class TextFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging's name)
         """Return an event as one line."""
-        return safe(super().formatMessage(record))
+        return "\n".join(wrapped([safe(super().formatMessage(record))], terminal_width(sys.stderr)))
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 (logging's name)
         """Return a traceback in lines of its own."""
-        return "\n".join(INDENT + safe(line) for line in super().formatException(ei).split("\n"))
+        lines = [INDENT + safe(line) for line in super().formatException(ei).split("\n")]
+        return "\n".join(wrapped(lines, terminal_width(sys.stderr)))
 
 
 class JsonFormatter(logging.Formatter):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections import deque
@@ -11,6 +10,7 @@ from threading import Event, Thread
 from types import TracebackType
 
 from zchat import Progress
+from zchat.cli.text.columns import terminal_width
 
 BEGIN = 1.0
 """Seconds before anything is shown: what is done by then needs no progress."""
@@ -22,7 +22,7 @@ SPAN = 8
 """Samples that the speed is measured over: two seconds, so that it is steady and a standstill soon shows."""
 
 NARROW = 40
-"""Columns assumed of a terminal that doesn't report its width."""
+"""Columns assumed of a terminal that is gone."""
 
 
 class ProgressLine:
@@ -51,7 +51,7 @@ class ProgressLine:
                 then, before = samples[0]
                 now, stored = time.monotonic(), self._progress.stored
                 samples.append((now, stored))
-                line = progress_text(stored, (stored - before) / (now - then), _columns())
+                line = progress_text(stored, (stored - before) / (now - then), terminal_width(sys.stderr) or NARROW)
                 self._write("\r" + line.ljust(width) + "\b" * max(0, width - len(line)))
                 width = len(line)
             if width:
@@ -69,10 +69,3 @@ def progress_text(stored: int, speed: float, columns: int) -> str:
         if len(line) < columns:
             return line
     return ""
-
-
-def _columns() -> int:
-    try:
-        return os.get_terminal_size(sys.stderr.fileno()).columns or NARROW
-    except OSError:
-        return NARROW

@@ -15,6 +15,8 @@ from zchat.cli.chat.syntax import if_it_fails
 from zchat.cli.chat.transcript import Transcript
 from zchat.cli.connection import connect, is_lost
 from zchat.cli.stdin import stdin_lines
+from zchat.cli.text.colours import rows
+from zchat.cli.text.columns import terminal_width
 from zchat.cli.text.phrases import counted
 from zchat.errors import ZchatError
 
@@ -46,8 +48,9 @@ def run(url: str, user: str | None, names: tuple[str, ...], options: Options) ->
             lines.put_nowait(None)
 
     def show(text: str) -> bool:
+        width = terminal_width(sys.stdout)
         try:
-            sys.stdout.write(text + "\n")
+            sys.stdout.write((text if width is None else "\n".join(rows(text, width))) + "\n")
             sys.stdout.flush()
         except OSError as error:
             fail(error)
@@ -64,7 +67,8 @@ def run(url: str, user: str | None, names: tuple[str, ...], options: Options) ->
 
     with connect(url, user, invitations=True) as client:
         rooms = Rooms()
-        transcript = Transcript(show, rooms, read_marks=options.read_marks)
+        on_terminal = terminal_width(sys.stdout) is not None
+        transcript = Transcript(show, rooms, read_marks=options.read_marks, on_terminal=on_terminal)
 
         def send(room: Room, text: str) -> None:
             transcript.messages([room.send(text)])

@@ -213,6 +213,14 @@ class Conversation:
         if page.messages:
             self.transcript.messages(page.messages)
 
+    def show(self, seq: int, name: str) -> None:
+        """Show a message that was shown cut; `name`: its room, "" for the current one."""
+        room = name or self._current().name
+        found = self._client.history(room, after=seq - 1, before=seq + 1, limit=1) if seq else []
+        if not found:
+            raise UsageError(f"there is no message {seq} in {room}")
+        self.transcript.long_message(found[0])
+
     def _current(self) -> Room:
         room = self._rooms.current
         if room is None:

@@ -23,7 +23,7 @@ from zchat.cli.chat.outbox import Outbox
 from zchat.cli.chat.status import ROOM_CELLS, status_line
 from zchat.cli.chat.typed_lines import TypedLines
 from zchat.cli.failures import INTERRUPTED
-from zchat.cli.text.columns import cut
+from zchat.cli.text.columns import EMOJI_STYLE, beginning, cut
 from zchat.cli.text.phrases import counted
 from zchat.cli.text.safe import INDENT, safe
 
@@ -104,17 +104,18 @@ class Editor:
 
     def _waiting(self) -> str:
         drafts, typed = self._outbox.waiting, self.lines.waiting
-        lines = [f"… #{safe(draft.room.name)}: {safe(draft.text)}" for draft in drafts[:WAITING_SHOWN]]
-        lines += [f"… {safe(line)}" for line in typed[: WAITING_SHOWN - len(lines)]]
+        width = self._width
+        lines = [f"… #{draft.room.name}: {beginning(draft.text, width)}" for draft in drafts[:WAITING_SHOWN]]
+        lines += [f"… {beginning(line, width)}" for line in typed[: WAITING_SHOWN - len(lines)]]
         more = len(drafts) + len(typed) - len(lines)
         if more:
             lines.append(f"… and {more:,} more waiting")
-        return "\n".join(cut(line, self._width) for line in lines)
+        return "\n".join(_steady(cut(safe(line), width)) for line in lines)
 
     def _prefix(self, line: int, part: int) -> str:
         if line or part:
             return INDENT
-        return f"{cut(safe(self._conversation.status.room or 'no room'), ROOM_CELLS)}> "
+        return _steady(f"{cut(safe(self._conversation.status.room or 'no room'), ROOM_CELLS)}> ")
 
     def _status(self) -> str:
         if self._pasted:
@@ -122,7 +123,7 @@ class Editor:
         status = self._conversation.status
         if self._notice and status.connected and time.monotonic() - self._noticed_at < NOTICE_SECONDS:
             return cut(self._notice, self._width)
-        return status_line(status, self._width)
+        return _steady(status_line(status, self._width))
 
     def _show_notice(self, text: str) -> None:
         self._notice = text
@@ -242,3 +243,11 @@ class Editor:
             self._pasted = ""
             for line in lines:
                 self.lines.put(f"/{line}" if line.startswith("/") else line)
+
+
+def _steady(text: str) -> str:
+    """Return safe text without the selectors that some terminals widen a symbol for: prompt_toolkit doesn't know them.
+
+    A line of as many columns as it thinks there are would be broken by the terminal.
+    """
+    return text.replace(EMOJI_STYLE, "")

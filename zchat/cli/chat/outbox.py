@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from zchat import Room
 from zchat.cli.chat.transcript import Transcript
-from zchat.cli.text.columns import cut
+from zchat.cli.text.columns import beginning, cut
 from zchat.cli.text.safe import safe
 from zchat.errors import DeadlineExceeded, OutcomeUnknown, ZchatError
 
@@ -132,4 +132,4 @@ class Outbox:
         self._report(outcome, draft.text, "you left before the broker answered" if self._leaving else str(error))
 
     def _report(self, outcome: str, text: str, why: str) -> None:
-        self._transcript.error(f"{outcome}: {cut(safe(text), QUOTED_CELLS)} ({why})")
+        self._transcript.error(f"{outcome}: {cut(safe(beginning(text, QUOTED_CELLS)), QUOTED_CELLS)} ({why})")

@@ -15,8 +15,8 @@ from prompt_toolkit.output import Output
 from prompt_toolkit.renderer import print_formatted_text
 from prompt_toolkit.styles import Style
 
-from zchat.cli.text.colours import fragments, rows
-from zchat.cli.text.message_lines import MessageLines
+from zchat.cli.text.colours import fragments, rows, styled_message
+from zchat.cli.text.message_lines import MessageLines, cut_with
 from zchat.messages import Message
 
 WAITING = 1000
@@ -68,7 +68,8 @@ class Screen:
         lines = MessageLines()
         count = 0
         for message in reversed(messages):
-            left -= len(rows(lines.message(message), size.columns))
+            shown = styled_message(lines.parts(message, cut=cut_with("")), message.user, "")
+            left -= len(rows(shown, size.columns))
             if left < 0:
                 break
             count += 1

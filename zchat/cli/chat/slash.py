@@ -11,6 +11,9 @@ from zchat.cli.text.columns import table
 from zchat.errors import UsageError
 from zchat.names import DIRECT
 
+DIGITS = 15
+"""Digits of a number at most: a room has fewer messages."""
+
 
 class Quit(Exception):
     """The user's wish to leave the chat."""
@@ -78,9 +81,20 @@ def _msg(conversation: Conversation, argument: str) -> None:
 
 
 def _messages(conversation: Conversation, argument: str) -> None:
-    if argument and not (argument.isascii() and argument.isdigit() and len(argument) < 10):
+    if argument and not _is_number(argument):
         raise UsageError(f"/messages takes a number, not {argument}")
     conversation.messages(int(argument) if argument else None)
+
+
+def _show(conversation: Conversation, argument: str) -> None:
+    seq, _, room = argument.partition(" ")
+    if not _is_number(seq):
+        raise UsageError("/show requires the number of a message: /show SEQ, or /show SEQ ROOM")
+    conversation.show(int(seq), room.strip())
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= DIGITS
 
 
 def _help(conversation: Conversation, argument: str) -> None:
@@ -110,6 +124,7 @@ COMMANDS: dict[str, Command] = {
         Command("/members", "", "list the members", _members),
         Command("/msg", "USER [TEXT]", "send TEXT to USER only, or go to that direct room", _msg),
         Command("/messages", "[N]", "show what you missed, or the latest; again: earlier ones", _messages),
+        Command("/show", "SEQ [ROOM]", "show more of a message that was cut", _show),
         Command("/help", "", "show this list", _help),
         Command("/quit", "", "leave the chat", _quit),
     )

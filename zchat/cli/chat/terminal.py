@@ -61,7 +61,7 @@ async def _chat(client: Client, names: tuple[str, ...], options: Options) -> tup
     output = get_app_session().output
     screen = Screen(output)
     rooms = Rooms()
-    transcript = Transcript(screen.show, rooms, own_name=client.user, read_marks=options.read_marks)
+    transcript = Transcript(screen.show, rooms, own_name=client.user, read_marks=options.read_marks, on_terminal=True)
     outbox = Outbox(transcript, changed)
     conversation = Conversation(
         client, rooms, transcript, outbox.put, options, keys=KEYS, fits=screen.fits, changed=changed

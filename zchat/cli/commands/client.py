@@ -40,6 +40,7 @@ def client(
                           "USER" in quotes if the name has spaces
       /messages [N]       show what you missed, or the latest; again: earlier
                           ones; or the last N
+      /show SEQ [ROOM]    show more of a message that was cut
       /help               show this list
       /quit               leave the chat (also Ctrl-D and Ctrl-C)
       //TEXT              send a line that begins with /

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from zchat.cli.connection import connect
 from zchat.cli.failures import room_named
 from zchat.cli.options import check_room, connecting
-from zchat.cli.text.columns import table
+from zchat.cli.text.columns import table, terminal_width
 from zchat.cli.text.phrases import local_time
 from zchat.cli.text.safe import safe
 from zchat.json_form import json_line
@@ -36,5 +38,5 @@ def members(url: str, user: str | None, room: str, as_json: bool) -> None:
         lines = [json_line({"user": each.user, "since": each.since, "typing": each.typing}) for each in found]
     else:
         rows = [(safe(each.user), local_time(each.since)) for each in found]
-        lines = table([("USER", "SINCE"), *rows])
+        lines = table([("USER", "SINCE"), *rows], terminal_width(sys.stdout))
     click.echo("\n".join(lines), nl=bool(lines))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from zchat.cli.connection import connect
 from zchat.cli.options import connecting
-from zchat.cli.text.columns import table
+from zchat.cli.text.columns import table, terminal_width
 from zchat.cli.text.safe import safe
 from zchat.json_form import json_line
 
@@ -33,5 +35,5 @@ def rooms(url: str, user: str | None, as_json: bool) -> None:
             (safe(room.name), str(room.members), str(room.last - room.first + 1), str(room.unread or ""))
             for room in found
         ]
-        lines = table([("ROOM", "MEMBERS", "MESSAGES", "UNREAD"), *rows])
+        lines = table([("ROOM", "MEMBERS", "MESSAGES", "UNREAD"), *rows], terminal_width(sys.stdout))
     click.echo("\n".join(lines), nl=bool(lines))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Iterable
 
@@ -10,7 +9,7 @@ import click
 
 from zchat.cli.connection import connect
 from zchat.cli.options import connecting
-from zchat.cli.text.columns import cells, cut, table
+from zchat.cli.text.columns import cells, cut, table, terminal_width, wrapped
 from zchat.cli.text.phrases import local_time
 from zchat.cli.text.safe import safe
 from zchat.json_form import json_line
@@ -39,14 +38,13 @@ def stats(url: str, user: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json_line(_fields(found)))
         return
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
-    click.echo("\n".join(shown(found, width)))
+    click.echo("\n".join(shown(found, terminal_width(sys.stdout) or 0)))
 
 
 def shown(found: Stats, width: int) -> list[str]:
     """Return the figures as lines of `width` columns at most; 0: as long as they are."""
     lines = _two_columns(_rows(found), width)
-    return [*lines, "", *_busiest(found, width)] if found.busiest else lines
+    return wrapped([*lines, "", *_busiest(found, width)] if found.busiest else lines, width or None)
 
 
 def _fields(found: Stats) -> dict[str, object]:

@@ -9,6 +9,7 @@ import click
 
 from zchat.cli.connection import connect
 from zchat.cli.options import check_between, connecting
+from zchat.cli.text.columns import terminal_width
 from zchat.cli.top.dashboard import Dashboard
 from zchat.cli.top.polling import samples
 
@@ -63,7 +64,7 @@ def top(url: str, user: str | None, every: float, count: int | None) -> None:
             return
         for number, sample in enumerate(samples(client, every), 1):
             dashboard.add(sample)
-            _write(dashboard, WIDTH, 1 if isinstance(sample, str) else None)
+            _write(dashboard, terminal_width(sys.stdout) or WIDTH, 1 if isinstance(sample, str) else None)
             click.echo()
             if number == count:
                 return

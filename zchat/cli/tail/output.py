@@ -8,9 +8,14 @@ from contextlib import suppress
 
 from zchat import Room
 from zchat.cli.tail.resume import ResumeFile
-from zchat.cli.text.message_lines import MessageLines
+from zchat.cli.text.colours import rows, styled_message
+from zchat.cli.text.columns import terminal_width
+from zchat.cli.text.message_lines import MessageLines, cut_with
 from zchat.json_form import json_line
 from zchat.messages import Message, Position
+
+CUT = cut_with("with --json, or in a pipe, all are shown")
+"""How a long message is shown on a terminal."""
 
 
 class Output:
@@ -34,11 +39,17 @@ class Output:
 
     def write(self, message: Message) -> None:
         """Write a message, now or with the next `flush`."""
-        line = json_line(message._asdict()) if self._as_json else self._lines.message(message)
+        line = json_line(message._asdict()) if self._as_json else self._line(message)
         self._writing = True
         sys.stdout.write(line + "\n")
         self._flushed = self._writing = False
         self.last = message.seq
+
+    def _line(self, message: Message) -> str:
+        width = terminal_width(sys.stdout)
+        if width is None:
+            return self._lines.message(message)
+        return "\n".join(rows(styled_message(self._lines.parts(message, cut=CUT), message.user, ""), width))
 
     def flush(self) -> None:
         """End a batch, between two messages: write what was not written yet."""

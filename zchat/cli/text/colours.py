@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from itertools import islice
+from typing import NamedTuple
 from zlib import crc32
 
-from zchat.cli.text.columns import breaks
-from zchat.cli.text.safe import INDENT, safe
+from zchat.cli.text.columns import text_rows
+from zchat.cli.text.message_lines import Parts
+from zchat.cli.text.safe import safe
 from zchat.names import fold
 
 COLOURS = (
@@ -23,6 +26,9 @@ LOUD = "bold reverse"
 MENTION = "» "
 """What stands before the name of a user whose message mentions the user's own."""
 
+MENTIONS = 100
+"""Mentions that stand out in one message: of a text full of the name the first ones say enough."""
+
 Span = tuple[int, int, str]
 """Where a style begins and ends in a text, and the style as prompt_toolkit writes it."""
 
@@ -30,16 +36,33 @@ Fragments = list[tuple[str, str]]
 """Styles with the text that has them, as prompt_toolkit prints it."""
 
 
+class Part(NamedTuple):
+    """A part of a text that is shown cut: a message."""
+
+    end: int
+    """Where it ends in the text."""
+    rows: int
+    """Rows that are shown of it."""
+    rest: str
+    """What is shown in place of the others."""
+    whole: bool
+    """False if the text lacks the message's end."""
+
+
 class StyledText(str):
     """A text that may have styles. It is the plain text wherever styles can't be shown."""
 
     spans: tuple[Span, ...]
-    """The styles, in the order of the text."""
+    """The styles, in the order of the text; none begins before the one before it has ended."""
 
-    def __new__(cls, text: str, spans: Iterable[Span] = ()) -> StyledText:
-        """Return the text with its spans."""
+    parts: tuple[Part, ...]
+    """The messages that it consists of; none if it is no message."""
+
+    def __new__(cls, text: str, spans: Iterable[Span] = (), parts: Iterable[Part] = ()) -> StyledText:
+        """Return the text with its spans and parts."""
         styled = super().__new__(cls, text)
         styled.spans = tuple(spans)
+        styled.parts = tuple(parts)
         return styled
 
 
@@ -47,51 +70,80 @@ def joined(texts: Iterable[StyledText]) -> StyledText:
     """Return texts as one, each on lines of its own."""
     texts = list(texts)
     spans: list[Span] = []
+    parts: list[Part] = []
     start = 0
     for text in texts:
         spans += ((start + first, start + end, style) for first, end, style in text.spans)
+        parts += (part._replace(end=start + part.end) for part in text.parts)
         start += len(text) + 1
-    return StyledText("\n".join(texts), spans)
+    return StyledText("\n".join(texts), spans, parts)
 
 
 def fragments(text: str, width: int) -> Fragments:
     """Return a text, styled or not, as fragments with line breaks for a terminal of `width` columns."""
-    spans = list(text.spans) if isinstance(text, StyledText) else []
+    spans, parts = (list(text.spans), text.parts) if isinstance(text, StyledText) else ([], ())
+    spans.reverse()
     found: Fragments = []
-    start = 0
-    for number, line in enumerate(text.split("\n")):
-        for part, (first, end) in enumerate(breaks(line, width)):
-            found.append(("", ("\n" if number or part else "") + (INDENT if part else "")))
-            found += _styled(text, start + first, start + end, spans)
-        start += len(line) + 1
-    return [fragment for fragment in found if fragment[1]]
+    for indent, row, start, end in _rows(text, parts, width):
+        found.append(("", "\n" + indent))
+        found += _styled(row, start, end, spans if row is text else [])
+    first = found[0][1].removeprefix("\n")
+    return [fragment for fragment in (("", first), *found[1:]) if fragment[1]]
 
 
 def rows(text: str, width: int) -> list[str]:
     """Return the rows that a text takes on a terminal of `width` columns, without styles."""
-    return "".join(part for _, part in fragments(text, width)).split("\n")
+    parts = text.parts if isinstance(text, StyledText) else ()
+    return [indent + row[start:end] for indent, row, start, end in _rows(text, parts, width)]
+
+
+def _rows(text: str, parts: tuple[Part, ...], width: int) -> Iterator[tuple[str, str, int, int]]:
+    """Yield each row of a text as its indent, the text that it is of, and where it begins and ends there."""
+    start = 0
+    if not parts:
+        for row in text_rows(text, width):
+            yield row.indent, text, row.start, row.end
+    for part in parts:
+        whole = part.whole
+        for number, row in enumerate(text_rows(text, width, start, part.end)):
+            if number == part.rows:
+                whole = False
+                break
+            yield row.indent, text, row.start, row.end
+        if not whole:
+            for row in text_rows(part.rest, width):
+                yield row.indent, part.rest, row.start, row.end
+        start = part.end + 1
 
 
 def _styled(text: str, start: int, end: int, spans: list[Span]) -> Iterator[tuple[str, str]]:
-    for first, last, style in spans:
-        if first < end and last > start:
+    """Yield a row's fragments; `spans`, the next one last, lose those that the row has gone past."""
+    while spans and spans[-1][0] < end:
+        first, last, style = spans[-1]
+        if last > start:
             yield "", text[start : max(first, start)]
             yield style, text[max(first, start) : min(last, end)]
             start = min(last, end)
+        if last > end:
+            break
+        spans.pop()
     yield "", text[start:end]
 
 
-def styled_message(before: str, name: str, text: str, user: str, own: str) -> StyledText:
-    """Return a message, in the parts that `MessageLines.parts` returns, with its styles.
+def styled_message(parts: Parts, user: str, own: str) -> StyledText:
+    """Return a message with its styles.
 
     The name has its user's colour. Where another user's text mentions the `own` name, the message
     is marked; "" for `own`: never.
     """
+    before, name, text, whole, cut = parts
     mentioned = mentions(text, safe(own)) if own and fold(user) != fold(own) else []
     before += MENTION if mentioned else ""
     start = len(before) + len(name) + 2
     loud = [(start + first, start + end, LOUD) for first, end in mentioned]
-    return StyledText(f"{before}{name}: {text}", [(len(before), start - 2, name_style(user)), *loud])
+    line = f"{before}{name}: {text}"
+    part = [Part(len(line), cut.rows, cut.rest, whole)] if cut else []
+    return StyledText(line, [(len(before), start - 2, name_style(user)), *loud], part)
 
 
 def name_style(name: str) -> str:
@@ -100,8 +152,8 @@ def name_style(name: str) -> str:
 
 
 def mentions(text: str, name: str) -> list[tuple[int, int]]:
-    """Return the starts and ends of a name in a text: as a word of its own, in upper or lower case."""
-    return [match.span() for match in _mention(name).finditer(text)]
+    """Return the starts and ends of a name in a text, as a word in upper or lower case; of `MENTIONS` at most."""
+    return [match.span() for match in islice(_mention(name).finditer(text), MENTIONS)]
 
 
 @lru_cache(maxsize=8)

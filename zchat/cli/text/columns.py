@@ -1,70 +1,206 @@
-"""How many columns of a terminal text takes, and how it is wrapped, cut and aligned to fit."""
+"""How many columns of a terminal text takes, and how it is broken, cut and aligned to fit.
+
+No line that the command writes is broken by the terminal: what follows a terminal's own break stands at
+the left edge, where it could pass for another line. So lines are broken here, and what follows a break
+is indented. That requires to know how wide a text is at most: where terminals differ, the larger number.
+"""
 
 from __future__ import annotations
 
+import os
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import IO, NamedTuple
+
+from wcwidth import wcwidth
 
 from zchat.cli.text.safe import INDENT
+
+PER_COLUMN = 4
+"""Characters for each column of a row, at most: text has three marks on a letter, a flood of marks has no end."""
+
+UNKNOWN_WIDTH = 80
+"""Columns assumed of a terminal that doesn't report its width."""
+
+EMOJI_STYLE = "\ufe0f"
+"""The selector that makes a symbol an emoji, which one terminal shows in two columns, another in one."""
+
+JOINER = "\u200d"
+
+WIDTHS_KEPT = 10_000
+"""Widths remembered, by character: those of all scripts that one conversation uses."""
+
+
+class _Widths(dict[str, int]):
+    """The columns that each character takes at most."""
+
+    def __missing__(self, character: str) -> int:
+        if len(self) >= WIDTHS_KEPT:
+            self.clear()
+        width = self[character] = _width(character)
+        return width
+
+
+def _width(character: str) -> int:
+    """Return the larger of what terminals count for a character.
+
+    They differ in whether an emoji's parts are shown as one (the sum is larger), in how many columns half a flag
+    takes, and in how new a Unicode they know: unassigned characters may be wide.
+    """
+    if character == EMOJI_STYLE:  # after a symbol that takes one column otherwise
+        return 1
+    category = unicodedata.category(character)
+    if category in ("Mn", "Me", "Cf"):
+        return 0
+    if category == "Cn" or "\U0001f1e6" <= character <= "\U0001f1ff":
+        return 2
+    if unicodedata.east_asian_width(character) in "WF":
+        return 2
+    return max(1, wcwidth(character))
+
+
+_widths = _Widths()
 
 
 def cells(text: str) -> int:
     """Return how many columns of a terminal safe text takes; where terminals differ, the larger number."""
     if text.isascii():
         return len(text)
-    return sum(_cells(character) for character in text)
+    return sum(map(_widths.__getitem__, text))
 
 
-def _cells(character: str) -> int:
-    if unicodedata.category(character) in ("Mn", "Me", "Cf"):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+def terminal_width(stream: IO[str]) -> int | None:
+    """Return the columns of the terminal that a stream writes to; None if it is none."""
+    try:
+        if not stream.isatty():
+            return None
+        return os.get_terminal_size(stream.fileno()).columns or UNKNOWN_WIDTH
+    except (OSError, ValueError):
+        return None
 
 
-def table(rows: Iterable[tuple[str, ...]]) -> list[str]:
-    """Return rows as lines with aligned columns."""
+class Row(NamedTuple):
+    """A row of a text: what stands before it, and where in the text it begins and ends."""
+
+    indent: str
+    start: int
+    end: int
+
+
+def text_rows(text: str, width: int, start: int = 0, end: int | None = None) -> Iterator[Row]:
+    """Yield the rows of a text, or of its part from `start` to `end`, on a terminal of `width` columns.
+
+    A line ends at a line feed, and is broken where the terminal would break it: at a space, which is left
+    out, or where a word is too long for a row. What follows a break is indented. Only the rows that are
+    taken are worked out.
+    """
+    end = len(text) if end is None else end
+    while True:
+        line_end = text.find("\n", start, end)
+        stop = end if line_end < 0 else line_end
+        yield from _line_rows(text, width, start, stop)
+        if line_end < 0:
+            return
+        start = line_end + 1
+
+
+def _line_rows(text: str, width: int, start: int, end: int) -> Iterator[Row]:
+    indent = INDENT if width > 2 * len(INDENT) else INDENT[:1]
+    if width <= 2:  # nothing fits there
+        yield Row("", start, end)
+        return
+    before = ""
+    while True:
+        stop, follows = _row_end(text, width - len(before), start, end)
+        yield Row(before, start, stop)
+        if follows >= end and stop >= end:
+            return
+        start, before = follows, indent
+
+
+def _row_end(text: str, width: int, start: int, end: int) -> tuple[int, int]:
+    """Return where the row that begins at `start` ends, and where the next begins."""
+    used = 0
+    space = -1
+    whole = start
+    """Where the last character begins that can be parted from the one before."""
+    last = min(end, start + PER_COLUMN * width)
+    flag = False
+    previous = ""
+    for index in range(start, last):
+        character = text[index]
+        columns = _widths[character]
+        used += columns
+        if character == " ":
+            space = index
+        if "\U0001f1e6" <= character <= "\U0001f1ff":
+            flag = not flag
+            joined = not flag
+        else:
+            flag = False
+            joined = previous == JOINER or columns == 0 or _continues(character)
+        if not joined:
+            whole = index
+        if used > width:
+            break
+        previous = character
+    else:
+        if last == end:
+            return end, end
+        whole = last
+    if space > start and not text[start:space].isspace():
+        return space, space + 1
+    if whole > start:
+        return whole, whole
+    return max(index, start + 1), max(index, start + 1)  # one emoji of more columns than there are
+
+
+def _continues(character: str) -> bool:
+    """Return True for what belongs to the character before it: a selector, or a tone of skin."""
+    return character == EMOJI_STYLE or "\U0001f3fb" <= character <= "\U0001f3ff"
+
+
+def wrapped(lines: Iterable[str], width: int | None) -> list[str]:
+    """Return safe lines as rows for a terminal of `width` columns; None: there is none, they stay as they are."""
+    if width is None:
+        return list(lines)
+    return [row.indent + line[row.start : row.end] for line in lines for row in text_rows(line, width)]
+
+
+def table(rows: Iterable[tuple[str, ...]], width: int | None = None) -> list[str]:
+    """Return rows as lines with aligned columns.
+
+    For a terminal of `width` columns the first column is cut to what the others leave of it; what is wider
+    all the same is broken.
+    """
     rows = list(rows)
     widths = [max(map(cells, column)) for column in zip(*rows, strict=True)]
-    return [
+    if width is not None and rows:
+        left = width - sum(widths[1:]) - 2 * (len(widths) - 1)
+        widths[0] = min(widths[0], max(left, cells(rows[0][0])))
+        rows = [(cut(first, widths[0]), *others) for first, *others in rows]
+    lines = [
         "  ".join(cell + " " * (width - cells(cell)) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
-
-
-def breaks(line: str, width: int) -> list[tuple[int, int]]:
-    """Return where to break a line so that a terminal of `width` columns does not break it itself.
-
-    What follows a break has to be indented, like a message's further lines: after a terminal's own
-    break it would begin at the left edge, where it could pass for another message. Each part is
-    given by its start and end; a space at a break is left out.
-    """
-    if cells(line) <= width or width <= 2 * len(INDENT):
-        return [(0, len(line))]
-    parts: list[tuple[int, int]] = []
-    start = used = 0
-    space = -1
-    for index, character in enumerate(line):
-        if character == " ":
-            space = index
-        used += _cells(character)
-        if used > width - (len(INDENT) if parts else 0):
-            at_space = space > start and not line[start:space].isspace()
-            parts.append((start, space if at_space else index))
-            start = space + 1 if at_space else index
-            used = cells(line[start : index + 1])
-    return [*parts, (start, len(line))]
+    return wrapped(lines, width)
 
 
 def cut(text: str, width: int) -> str:
     """Return the beginning of safe text that fits into `width` columns, with an ellipsis if some of it is left out."""
-    if cells(text) <= width:
-        return text
-    used = 0
+    used = end = 0
     for index, character in enumerate(text):
-        used += _cells(character)
-        if used >= width:
-            return text[:index] + "…" if width > 0 else ""
+        used += _widths[character]
+        if used > width or index >= PER_COLUMN * width:
+            return text[:end] + "…" if width > 0 else ""
+        if used < width:
+            end = index + 1
     return text
+
+
+def beginning(text: str, width: int) -> str:
+    """Return as much of any text as `cut` has to be given, so that a long one costs no more than a short one."""
+    return text[: PER_COLUMN * max(width, 0) + 1]
 
 
 def padded(text: str, width: int) -> str:

@@ -4,12 +4,48 @@ from __future__ import annotations
 
 import json
 from datetime import date, datetime
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 
-from zchat.cli.text.safe import safe, safe_lines, safe_name
+from zchat.cli.text.safe import INDENT, safe, safe_lines, safe_name
 from zchat.json_form import plain
 from zchat.messages import Message
 from zchat.names import fold
+
+ROWS = 40
+"""Rows of a message that a terminal shows: a traceback fits, and what was said before stays near."""
+
+CHARACTERS = 10_000
+"""Characters of a message that are looked at for a terminal: what `ROWS` rows of 250 columns have."""
+
+NODE = 2
+"""Characters that each value within a body takes as JSON at least: two brackets, or a digit and a comma."""
+
+
+class Cut(NamedTuple):
+    """How much of a message is shown on a terminal, and what is said in place of the rest."""
+
+    rows: int
+    characters: int
+    rest: str
+
+
+def cut_with(hint: str, rows: int = ROWS) -> Cut:
+    """Return the cut of a message that is shown by `rows` at most; `hint`: how to see all of it."""
+    return Cut(rows, CHARACTERS // ROWS * rows, f"{INDENT}… cut here; {hint}")
+
+
+class Parts(NamedTuple):
+    """The parts of a message's lines."""
+
+    before: str
+    """What stands before the user's name."""
+    name: str
+    text: str
+    whole: bool
+    """False if the text lacks its end."""
+    cut: Cut | None
+    """How it is to be shown; None: whole."""
 
 
 class MessageLines:
@@ -24,15 +60,27 @@ class MessageLines:
 
     def message(self, message: Message, current: str | None = None) -> str:
         """Return a message's lines; its room is named unless it is `current` (None: never named)."""
-        return "{}{}: {}".format(*self.parts(message, current))
+        return "{}{}: {}".format(*self.parts(message, current)[:3])
 
-    def parts(self, message: Message, current: str | None = None) -> tuple[str, str, str]:
-        """Return what stands before the user's name, the name, and the text, all as in `message`."""
+    def parts(self, message: Message, current: str | None = None, cut: Cut | None = None) -> Parts:
+        """Return the parts of a message's lines, as in `message`; `cut`: how it is to be shown, None for whole.
+
+        A long text costs no more than what is shown of it.
+        """
         time = self._time(message.timestamp)
         room = "" if current is None or fold(current) == fold(message.room) else f"#{safe_name(message.room)} "
         body = message.body
-        text = safe_lines(body) if isinstance(body, str) else _compact(body)
-        return f"{time} {room}", safe_name(message.user), text
+        whole = True
+        if isinstance(body, str):
+            if cut and len(body) > cut.characters:
+                body, whole = body[: cut.characters], False
+            text = safe_lines(body)
+        else:
+            text = json.dumps(plain(body if cut is None else _beginning(body, cut.characters)), ensure_ascii=False)
+            if cut and len(text) > cut.characters:
+                text, whole = text[: cut.characters], False
+            text = safe(text)
+        return Parts(f"{time} {room}", safe_name(message.user), text, whole, cut)
 
     def _time(self, timestamp: int) -> str:
         try:
@@ -46,5 +94,21 @@ class MessageLines:
         return f"--- {when:%Y-%m-%d} ---\n{stamp}"
 
 
-def _compact(body: Any) -> str:
-    return safe(json.dumps(plain(body), ensure_ascii=False))
+def _beginning(body: Any, characters: int) -> Any:
+    """Return as much of a body as the first `characters` of its JSON need, and a little more."""
+    left = characters // NODE + 1
+
+    def some(value: Any) -> Any:
+        nonlocal left
+        left -= 1
+        match value:
+            case str():
+                return value[: characters + 1]
+            case list():
+                return [some(each) for each in value if left > 0]
+            case dict():
+                return {key: some(each) for key, each in islice(value.items(), max(0, left))}
+            case _:
+                return value
+
+    return some(body)

@@ -1,18 +1,59 @@
-"""Text from others, made safe to show: nothing in it can touch the terminal or pass for another line."""
+"""Text from others, made safe to show: nothing in it can touch the terminal, hide, or pass for another line."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 
+from zchat.names import EMOJI_BASES, IGNORABLE
+
 INDENT = "    "
 """In front of each further line of a message: no line of a message begins with `[`."""
 
-_KEPT = frozenset((0x200C, 0x200D))
-"""Format characters that text needs: the joiners of Persian, Indic scripts and emoji."""
+_BLANK = "\u2800\ufffc\U00013441\U00013442\U00016fe4\U0001d159"
+"""Symbols and letters that are blank by design, which no property of Unicode has."""
 
-_FLAG = re.compile("\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{3,6}\U000e007f")
-"""A region's flag, whose tags are format characters: anywhere else they could carry text that nobody sees."""
+_NONCHARACTERS = "\ufdd0-\ufdef" + "".join(chr(plane << 16 | 0xFFFE) + chr(plane << 16 | 0xFFFF) for plane in range(17))
+"""What will never be a character."""
+
+_UNSEEN = re.compile(f"[{IGNORABLE}{_BLANK}{_NONCHARACTERS}]")
+"""What shows nothing, whatever its category."""
+
+_PICTURES = EMOJI_BASES + "\U0001f000-\U0001faff"
+"""What may be followed by a selector or be joined to another: all pictures, also those of a newer Unicode."""
+
+_IDEOGRAPHS = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003fffd"
+
+_VARIED = (
+    "\u1000-\u109f\u2205\u2229\u222a\u2268-\u2295\u2297\u229c\u22da\u22db\u2a3c\u2a3d\u2a9d-\u2acc"
+    "\u210b\u2110\u2112\u211b\u212c\u2130-\u2133\u3001\u3002\ua856-\ua860\uff01\uff0c\uff0e\uff1a\uff1b\uff1f"
+    "\U00013000-\U0001342f\U0001d49c-\U0001d4b5"
+)
+"""Where the letters, signs and hieroglyphs lie that have variants, after Unicode's StandardizedVariants."""
+
+_JOINING = (
+    "\u0600-\u08ff\u0900-\u109f\u1700-\u18aa\u1a20-\u1aad\u1b00-\u1c4f\ua800-\uabff\ufb50-\ufdcf\ufdf0-\ufdff\ufe70-\ufefc"
+    "\U00010a00-\U00011fff\U0001e900-\U0001e95f"
+)
+"""The blocks of scripts whose letters join or stack: there the joiners are spelling."""
+
+_KEPT = re.compile(
+    "|".join(
+        (
+            # The flags of England, Scotland and Wales. Any other tags could carry text that nobody sees.
+            "\U0001f3f4\U000e0067\U000e0062(?:\U000e0065\U000e006e\U000e0067|\U000e0073\U000e0063\U000e0074"
+            "|\U000e0077\U000e006c\U000e0073)\U000e007f",
+            f"(?<=[{_PICTURES}])[\ufe0e\ufe0f]",
+            "(?<=[#*0-9])\ufe0f(?=\u20e3)",  # a keycap
+            f"(?<=[{_PICTURES}\ufe0f])\u200d(?=[{_PICTURES}])",
+            f"(?<=[{_IDEOGRAPHS}])[\ufe00-\ufe02\U000e0100-\U000e01ef]",
+            f"(?<=[{_VARIED}])[\ufe00-\ufe02]",
+            "(?<=[\u1820-\u1842\u1844-\u18aa])[\u180b-\u180d\u180f]",
+            f"(?<=[{_JOINING}])[\u200c\u200d]",
+        )
+    )
+)
+"""What shows nothing by itself and is spelling where it stands: one of it, after what takes it."""
 
 _NOT_IN_A_NAME = re.compile(r":(?!\w)|^[»…]")
 """What ends a name in front of its text, and what marks a mention or an unsent message before it."""
@@ -22,10 +63,11 @@ _MARKED = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
 
 
 class _Marks(dict[int, str]):
-    """The visible marks of characters that could steer a terminal, for `str.translate`."""
+    """The visible marks of characters that could steer a terminal or hide, for `str.translate`."""
 
     def __missing__(self, code: int) -> str:
-        if code in _KEPT or unicodedata.category(chr(code)) not in _MARKED:
+        character = chr(code)
+        if unicodedata.category(character) not in _MARKED and not _UNSEEN.match(character):
             raise LookupError  # left as it is
         mark = self[code] = f"<U+{code:04X}>"
         return mark
@@ -37,19 +79,24 @@ _marks[ord("\t")] = INDENT
 
 
 def safe(text: str) -> str:
-    """Return text as one line in which each character that could steer a terminal is a visible mark.
+    """Return text as one line in which each character that could steer a terminal, or hide, is a visible mark.
 
-    C0 characters become control pictures (`␇`), others `<U+009B>`; a tab becomes spaces.
+    C0 characters become control pictures (`␇`), others `<U+009B>`; a tab becomes spaces. A selector of a
+    variant stays, and a joiner, where it belongs to what stands before it.
     """
-    return text if text.isprintable() else _marked(text)
+    return text if _is_safe(text) else _marked(text)
+
+
+def _is_safe(text: str) -> bool:
+    return text.isprintable() and (text.isascii() or not _UNSEEN.search(text))
 
 
 def _marked(text: str) -> str:
     parts: list[str] = []
     end = 0
-    for flag in _FLAG.finditer(text):
-        parts += text[end : flag.start()].translate(_marks), flag[0]
-        end = flag.end()
+    for kept in _KEPT.finditer(text):
+        parts += text[end : kept.start()].translate(_marks), kept[0]
+        end = kept.end()
     return "".join((*parts, text[end:].translate(_marks)))
 
 
@@ -60,7 +107,7 @@ def safe_name(name: str) -> str:
 
 def safe_lines(text: str) -> str:
     r"""Return text like `safe`, but broken at `\n` and `\r\n`, each further line indented."""
-    if text.isprintable():
+    if _is_safe(text):
         return text
     lines = text.replace("\r\n", "\n").split("\n")
     return f"\n{INDENT}".join(map(_marked, lines))

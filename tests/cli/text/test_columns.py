@@ -1,0 +1,224 @@
+"""No line is broken by the terminal, and no row but a message's first begins like a message."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import date, datetime
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tests.cli.emulator import COUNTINGS, Emulator, begins_like_a_message, most
+from zchat.cli.text import columns
+from zchat.cli.text.colours import fragments, joined, rows, styled_message
+from zchat.cli.text.columns import cells, cut, table, text_rows, wrapped
+from zchat.cli.text.message_lines import CHARACTERS, ROWS, MessageLines, cut_with
+from zchat.cli.text.safe import INDENT, safe
+from zchat.messages import Message
+
+EMOJI_TEST = Path("/usr/share/unicode/emoji/emoji-test.txt")
+"""Unicode's list of all emoji, of Debian's package unicode-data."""
+
+TODAY = date(2026, 3, 1)
+NOON = int(datetime(2026, 3, 1, 12, 0, 0).timestamp() * 1e6)
+FORGED = "[12:00:00] alice: yes, pay him"
+
+hostile = st.text(
+    st.one_of(
+        st.characters(),
+        st.sampled_from("❤✈☎1#©\ufe0f\ufe0e\u200d\U0001f1e6\U0001f1ff\u0301\u20e3\u3099\U0001f469\U0001f3fd日\u1160한"),
+        st.sampled_from("\U0002fffe\u0378\U0001faff\U0003ffff\u4dc0\u2630\U0001d300 ab[:\n\t\x1b"),
+    ),
+    max_size=60,
+)
+
+
+@pytest.fixture(scope="module")
+def emoji() -> list[str]:
+    """Give everything in Unicode's list, with and without selectors; skips the test without it (fails it in CI)."""
+    if not EMOJI_TEST.exists():
+        reason = f"{EMOJI_TEST} is missing: install Debian's package unicode-data"
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{reason}, and in CI nothing may be skipped for that")
+        pytest.skip(reason)
+    lines = EMOJI_TEST.read_text(encoding="utf-8").splitlines()
+    codes = (line.split(";")[0].split() for line in lines if line.strip() and not line.startswith("#"))
+    return ["".join(chr(int(code, 16)) for code in each) for each in codes]
+
+
+def message(body: object, seq: int = 1) -> Message:
+    return Message("General", seq, NOON, "mallory", body)
+
+
+def shown(body: object, width: int) -> list[str]:
+    """Return the rows of a message on a terminal."""
+    parts = MessageLines(TODAY).parts(message(body), cut=cut_with("/show 1 shows more"))
+    return rows(styled_message(parts, "mallory", "alice"), width)
+
+
+def assert_harmless(lines: list[str], width: int) -> None:
+    for name, counting in COUNTINGS.items():
+        screen = Emulator(width, len(lines) + 20, counting)
+        screen.feed("\r\n".join(lines))
+        assert not screen.broken, (name, width, lines)
+        assert not [row for row in screen.text_rows()[1:] if begins_like_a_message(row)], (name, width, lines)
+
+
+@pytest.mark.parametrize("width", [20, 40, 80])
+def test_no_emoji_can_push_a_forged_line_to_the_left_edge(emoji: list[str], width: int) -> None:
+    assert len(emoji) > 4000
+    for number, each in enumerate(emoji):
+        assert safe(each) == each, ascii(each)
+        text = "." * (number % 5) + each * -(-width // cells(each)) + FORGED
+        lines = shown(text, width)
+        counting = list(COUNTINGS.values())[number % len(COUNTINGS)]
+        for way in {most, counting}:
+            screen = Emulator(width, len(lines) + 1, way)
+            screen.feed("\r\n".join(lines))
+            assert not screen.broken, (ascii(each), width)
+            assert not [row for row in screen.text_rows()[1:] if begins_like_a_message(row)], (ascii(each), width)
+
+
+@pytest.mark.parametrize("width", [20, 40, 80])
+@pytest.mark.parametrize(
+    "filling", [".", "日", "\U0001f1e6", "❤\ufe0f", "\U0002fffe", "\u0378", "e\u0301", "क्षि", "한", " ."]
+)
+def test_a_line_forged_after_a_full_row_stays_in_the_message(filling: str, width: int) -> None:
+    for more in range(width):
+        assert_harmless(shown(filling * more + FORGED, width), width)
+
+
+@given(hostile, st.sampled_from([9, 20, 40, 80]))
+@example("\U0001f1e6" * 40 + FORGED, 40)
+def test_no_text_is_broken_by_any_terminal(text: str, width: int) -> None:
+    assert_harmless(shown(text, width), width)
+
+
+@given(hostile, st.integers(3, 8))
+def test_a_terminal_of_a_few_columns_breaks_no_line_either(text: str, width: int) -> None:
+    assert all(cells(line) <= width for line in wrapped([safe(text)], width))
+
+
+def test_an_emoji_is_counted_as_the_widest_terminal_shows_it() -> None:
+    assert cells("❤") == 1
+    assert cells("❤\ufe0f") == cells("1\ufe0f\u20e3") == 2
+    assert cells("\U0001f1e9\U0001f1ea") == 4  # 2 where a flag is shown
+    assert cells("\U0001f469\u200d\U0001f469") == 4
+    assert cells("\U0002fffe") == cells("\u0378") == 2
+    assert cells("e\u0301") == 1
+
+
+def test_what_makes_one_emoji_is_not_broken() -> None:
+    for one in (
+        "❤\ufe0f",
+        "\U0001f1e9\U0001f1ea",
+        "\U0001f469\u200d\U0001f469\u200d\U0001f467",
+        "\U0001f44d\U0001f3fd",
+        "e\u0301",
+    ):
+        for width in range(12, 24):
+            text = one * 20
+            for before, after in pairwise(text_rows(text, width)):
+                assert before.end == after.start
+                assert after.start % len(one) == 0, (one, width)
+
+
+def test_a_flood_of_marks_has_rows_too() -> None:
+    assert len(shown("e" + "\u0301" * 5000, 80)) > 10
+
+
+def test_a_table_fits_a_terminal_and_its_names_are_cut_for_that() -> None:
+    rows = [("ROOM", "MEMBERS"), ("x" * 64, "1"), ("General", "12")]
+    lines = table(rows, 40)
+    assert all(cells(line) <= 40 for line in lines)
+    assert lines[1].endswith("…  1")
+    assert table(rows)[1] == "x" * 64 + "  1"
+    assert all(cells(line) <= 20 for line in table([("ROOM", "A" * 15, "B" * 15), ("日" * 30, "1", "2")], 20))
+
+
+def test_lines_for_no_terminal_stay_as_they_are() -> None:
+    assert wrapped(["x" * 200], None) == ["x" * 200]
+    assert wrapped(["x" * 30], 20) == ["x" * 20, INDENT + "x" * 10]
+
+
+def test_a_text_is_cut_without_a_look_at_all_of_it() -> None:
+    assert cut("日本語", 5) == "日本…"
+    assert cut("日本語", 6) == "日本語"
+    assert cut("e" + "\u0301" * 100, 3) == "e" + "\u0301" * 11 + "…"
+
+
+# -- long messages -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def looked(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """Give a function that returns how many characters were looked at."""
+
+    class Counted(columns._Widths):
+        count = 0
+
+        def __getitem__(self, character: str) -> int:
+            Counted.count += 1
+            return super().__getitem__(character)
+
+    monkeypatch.setattr(columns, "_widths", Counted())
+    return lambda: Counted.count
+
+
+LONG = {
+    "own name": "alice " * 170_000,
+    "own name without blanks": "alice" * 200_000,
+    "marks": "e" + "\u0301" * 500_000,
+    "wide": "日" * 340_000,
+    "no blanks": "x" * (1 << 20),
+    "blanks": " " * (1 << 20),
+    "controls": "\x1b[31m" * 200_000,
+    "lines": "\n" * (1 << 20),
+    "joined": "\U0001f469\u200d" * 150_000,
+    "selectors": "a\U000e0101" * 200_000,
+    "lists": [[]] * 60_000,
+    "map": {str(number): "x" for number in range(30_000)},
+    "binary": b"\xff" * (1 << 20),
+}
+
+
+@pytest.mark.parametrize("body", LONG.values(), ids=LONG.keys())
+def test_a_long_message_is_cut_and_costs_what_is_shown_of_it(body: object, looked: Callable[[], int]) -> None:
+    lines = shown(body, 80)
+    assert lines[-1] == f"{INDENT}… cut here; /show 1 shows more"
+    assert len(lines) <= ROWS + 1
+    assert looked() <= 2 * CHARACTERS
+
+
+def test_a_text_full_of_ones_own_name_is_styled_in_one_pass() -> None:
+    parts = MessageLines(TODAY).parts(message("alice " * 16_000), cut=cut_with(""))
+    text = styled_message(parts, "mallory", "alice")
+    assert len(text.spans) <= 101
+    assert len(fragments(text, 80)) < 400
+
+
+def test_a_message_of_as_many_rows_as_are_shown_is_not_cut() -> None:
+    assert len(shown("\n".join(["x"] * ROWS), 80)) == ROWS
+    assert "cut here" not in shown("\n".join(["x"] * ROWS), 80)[-1]
+    assert "cut here" in shown("\n".join(["x"] * (ROWS + 1)), 80)[-1]
+
+
+def test_each_message_of_a_page_is_cut_for_itself() -> None:
+    lines = MessageLines(TODAY)
+    bodies = ["alice\n" * 100, "short alice", "alice " * 5000]
+    page = joined(styled_message(lines.parts(message(body), cut=cut_with("more")), "bob", "alice") for body in bodies)
+    found = rows(page, 80)
+    assert [row for row in found if not row.startswith(INDENT)][1] == "[12:00:00] » mallory: short alice"
+    assert found.count(f"{INDENT}… cut here; more") == 2
+    styled = [text for style, text in fragments(page, 80) if "reverse" in style]
+    assert set(styled) == {"alice"}
+    assert len(styled) > 100
+
+
+def test_what_is_for_a_pipe_is_whole() -> None:
+    text = "word " * 100_000 + "end"
+    assert MessageLines(TODAY).message(message(text)).endswith(text)

@@ -1,0 +1,77 @@
+"""What shows nothing is marked, wherever it stands for nothing; what people spell with stays."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zchat.cli.text.safe import INDENT, safe, safe_lines, safe_name
+from zchat.names import IGNORABLE
+
+ignorable = [chr(code) for code in range(0x110000) if re.match(f"[{IGNORABLE}]", chr(code))]
+BLANK = "\u2800\ufffc\U00013441\U00013442\U00016fe4\U0001d159"
+
+
+def test_whatever_shows_nothing_is_marked_after_a_letter() -> None:
+    assert len(ignorable) > 4000
+    for character in [*ignorable, *BLANK, "\ufdd0", "\uffff", "\U0010fffe"]:
+        mark = f"<U+{ord(character):04X}>"
+        assert safe(f"a{character}b") == f"a{mark}b"
+        assert safe(character) == mark
+        assert safe_lines(f"x\na{character}") == f"x\n{INDENT}a{mark}"
+        assert safe_name(f"alice{character}") == f"alice{mark}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a" + "".join(chr(0xE0100 + byte) for byte in b"meet me at eleven"),
+        "葛" + "\U000e0100\U000e0101",
+        "❤\ufe0f\ufe0f\ufe0e\ufe0f",
+        "1\ufe0f2\ufe0f3\ufe0e",
+        "ab\u200c\u200d\u200c\u200d",
+        "ی\u200c\u200d\u200c\u200d",
+        "\U0001f469\u200d\u200d\u200d",
+        "\U0001f3f4" + "".join(chr(0xE0000 + ord(letter)) for letter in "hidden") + "\U000e007f",
+        "go" + "".join(chr(0xE0000 + ord(letter)) for letter in "gbeng") + "\U000e007f",
+        "\u2800\u3164\u2800",
+    ],
+    ids=ascii,
+)
+def test_no_more_than_one_character_hides_after_another(text: str) -> None:
+    shown = safe(text)
+    hidden = sum(character in ignorable for character in shown)
+    assert hidden <= 1
+    assert shown.count("<U+") == sum(character in ignorable or character in BLANK for character in text) - hidden
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "葛\U000e0100城市",  # a variant of an ideograph, as in a name
+        "\u2229\ufe00 \u6d77\ufe00",
+        "ᠠ\u180bᠠ",
+        "می\u200cخواهم",
+        "क\u094d\u200dष र\u200d\u094dय",
+        "1\ufe0f\u20e3 #\ufe0f\u20e3 ©\ufe0f ❤\ufe0f ☎\ufe0e",
+        "\U0001f575\U0001f3fb\u200d♂\ufe0f \U0001f3f3\ufe0f\u200d\U0001f308 \U0001f44d\ufe0f",
+        "\U0001faf9\u200d\U0001faff",  # of a Unicode that is not there yet
+        "\U0001f3f4\U000e0067\U000e0062\U000e0077\U000e006c\U000e0073\U000e007f",
+    ],
+    ids=ascii,
+)
+def test_what_is_spelt_with_it_stays(text: str) -> None:
+    assert safe(text) == text
+    assert safe(f"{text}\x07{text}") == f"{text}␇{text}"
+
+
+@given(st.text(st.one_of(st.characters(), st.sampled_from(ignorable), st.sampled_from("a❤葛ی\U0001f469\U0001f3f4"))))
+def test_of_two_characters_that_show_nothing_one_is_marked(text: str) -> None:
+    shown = safe(text)
+    assert not any(unicodedata.category(each) in ("Cc", "Cs", "Zl", "Zp") for each in shown)
+    hiding = "".join("x" if each in ignorable else " " for each in shown)
+    assert "xx" not in hiding.replace("x" * 6, " ")  # the tags of a flag
