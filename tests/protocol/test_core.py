@@ -172,6 +172,17 @@ def test_close_finishes_what_was_accepted_then_says_goodbye(wire: Wire) -> None:
     assert wire.port.sent[-1][0] == "bye"
 
 
+def test_nothing_is_said_after_the_goodbye(wire: Wire) -> None:
+    _, membership = wire.join()
+    wire.say("push", "General", 77, 0, 3, [])
+    wire.core.close(wire.now + 5)
+    assert [command[0] for command in wire.commands()] == ["bye"]
+    wire.say("state", 1, [], [])
+    wire.core.typing(membership, True, wire.now)
+    wire.core.credit(membership)
+    assert wire.commands() == []
+
+
 def test_close_gives_up_at_its_deadline(wire: Wire) -> None:
     wire.core.offer("General", batch := FakeBatch("x"))
     wire.core.close(wire.now + 2)

@@ -319,8 +319,9 @@ class ClientCore:
     # -- what goes out -----------------------------------------------------------------------------
 
     def _send(self, frame: bytes) -> None:
-        self._heartbeat.said = self._now
-        self._port.send(frame)
+        if not self._bye:  # the session has ended there: what comes after its goodbye would be a stranger's
+            self._heartbeat.said = self._now
+            self._port.send(frame)
 
     def _pump(self) -> None:
         """Send what there is a place for: rooms to join again first, then questions, then blocks, room by room."""
@@ -347,8 +348,8 @@ class ClientCore:
 
     def _leave_if_done(self) -> None:
         if not self._bye and not self._pending:
-            self._bye = True
             self._send(self._requests.frame(Request("bye", (), None, special=lambda *_: self._end(None))))
+            self._bye = True
 
     # -- what comes in -----------------------------------------------------------------------------
 
