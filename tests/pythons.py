@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -134,6 +135,8 @@ def main() -> int:
     parser.add_argument("--all", action="store_true", help=f"run {', '.join(SLOW)} too")
     parser.add_argument("tests", nargs="*", help="files or folders; else all but the slow ones")
     options = parser.parse_args()
+    # A shell has what it starts in the background ignore Ctrl-C, which the tests send.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     results: dict[str, Outcome | str] = {}
     ran = []
     for minor in WANTED:
