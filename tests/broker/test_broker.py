@@ -22,8 +22,6 @@ from zchat.broker.core.core import Core
 from zchat.broker.store.sqlite.committer import Committer
 from zchat.wire.values import pack
 
-# -- starting and stopping -------------------------------------------------------------------------
-
 
 def test_a_broker_runs_for_as_long_as_its_block(tmp_path: Path) -> None:
     broker = Broker(ANY, ANY, f"ipc://{tmp_path}/z")

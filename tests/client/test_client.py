@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +14,7 @@ import zmq
 import zchat
 from tests.client.driver import Connect
 from tests.mortal import Mortal
-from tests.running import DEADLINE, FORKING, ROOT, eventually
+from tests.running import DEADLINE, eventually
 from zchat.broker import Broker
 from zchat.broker.core import handlers
 from zchat.wire.values import pack
@@ -39,9 +37,6 @@ def test_the_list_of_rooms_is_whole_also_when_it_is_long(connect: Connect, monke
     monkeypatch.setattr("zchat.protocol.steps.ROOMS_PAGE", 2)
     found = [room.name for room in connect().rooms()]
     assert len(found) == len(set(found)) >= 5
-
-
-# -- reading ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("bad", [5, None, b"General", ["General"]])
@@ -187,39 +182,6 @@ def test_a_fault_of_the_receive_thread_is_logged_and_is_the_cause_of_what_caller
     assert "the receive thread failed" in caplog.text
 
 
-FORK = """
-import os, sys, zchat
-from zchat.broker import Broker
-with Broker("tcp://127.0.0.1:*") as broker:
-    client = zchat.Client(broker.url, user="alice")
-    room = client.join("General")
-    child = os.fork()
-    if not child:
-        try:
-            for call in (lambda: room.send("x"), client.rooms, lambda: next(room.messages()), lambda: client.join("a")):
-                try:
-                    call()
-                    os._exit(3)
-                except zchat.UsageError as error:
-                    assert "fork" in str(error)
-            client.close()
-            with zchat.Client(broker.url, user="bob") as own:
-                own.join("General").send("from the child")
-            os._exit(0)
-        except BaseException as error:
-            print(repr(error), file=sys.stderr)
-        os._exit(4)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert next(room.messages(timeout=20)).body == "from the child"
-    client.close()
-"""
-
-
-def test_after_a_fork_the_child_is_told_to_make_its_own_client() -> None:
-    ran = subprocess.run([sys.executable, *FORKING, "-c", FORK], cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert (ran.returncode, ran.stderr) == (0, "")
-
-
 @pytest.mark.parametrize("handler", ["history", "rooms"])
 def test_a_broker_that_answers_nonsense_is_a_protocol_error(handler: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def nonsense(context: Any, request: Any, *fields: Any) -> None:
@@ -233,41 +195,6 @@ def test_a_broker_that_answers_nonsense_is_a_protocol_error(handler: str, monkey
 
 
 # -- connecting ------------------------------------------------------------------------------------
-
-
-def free_port() -> str:
-    """Return an address at which nobody listens."""
-    with Broker("tcp://127.0.0.1:*") as gone:
-        return gone.url
-
-
-def test_without_a_broker_the_client_says_so_in_time() -> None:
-    began = time.monotonic()
-    with pytest.raises(zchat.ConnectionLost, match="no broker answered at tcp://127"):
-        zchat.Client(free_port(), user="alice", timeout=0.2)
-    assert 0.2 <= time.monotonic() - began < 5
-
-
-@pytest.mark.parametrize("url", ["", "nonsense", "tcp://", "tcp://127.0.0.1", "tcp://127.0.0.1:x", "http://a:1"])
-def test_a_malformed_address_is_told(url: str) -> None:
-    with pytest.raises(zchat.AddressError):
-        zchat.Client(url, user="alice", timeout=0.2)
-
-
-def test_several_brokers_are_tried_in_turn(broker: Broker) -> None:
-    with zchat.Client([free_port(), broker.url], user="alice", timeout=2) as client:
-        assert client.url == broker.url
-        assert client.join("General")
-        assert [*client.events(timeout=0)] == []
-    with pytest.raises(zchat.UsageError):
-        zchat.Client([], user="alice")
-
-
-def test_a_broker_that_says_no_is_heard() -> None:
-    with pytest.MonkeyPatch.context() as patch, Broker("tcp://127.0.0.1:*") as full:
-        patch.setattr("zchat.broker.limits.MAX_SESSIONS", 0)
-        with pytest.raises(zchat.Busy, match="sessions"):
-            zchat.Client(full.url, user="alice", timeout=DEADLINE)
 
 
 def test_a_wrong_mark_is_a_usage_error(broker: Broker) -> None:

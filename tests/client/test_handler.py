@@ -21,9 +21,6 @@ def said(handler: Callable[[zchat.Message], object]) -> Callable[[zchat.Event], 
     return lambda event: handler(event) if isinstance(event, zchat.Message) else None
 
 
-# -- events ----------------------------------------------------------------------------------------
-
-
 def test_a_handler_is_given_every_event_in_order(connect: Connect, name: str) -> None:
     heard: list[Any] = []
     bob = connect("bob", on_event=said(lambda message: heard.append(message.body)))

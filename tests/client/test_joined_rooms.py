@@ -11,8 +11,6 @@ from tests.client.driver import Connect
 from tests.running import eventually
 from zchat.client.waiting import Answer, Deadline
 
-# -- rooms -----------------------------------------------------------------------------------------
-
 
 def test_joining_twice_gives_the_same_room_whatever_its_case(connect: Connect, name: str) -> None:
     client = connect()
@@ -76,9 +74,6 @@ def test_a_bad_name_is_refused(connect: Connect, bad: str) -> None:
     with pytest.raises(zchat.BadName):
         connect(bad)
     client.rooms()
-
-
-# -- the end ---------------------------------------------------------------------------------------
 
 
 def test_a_join_that_is_interrupted_leaves_nothing_behind(

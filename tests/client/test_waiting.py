@@ -15,7 +15,7 @@ from tests.running import DEADLINE, eventually
 from zchat.client.waiting import Deadline, Stream, ThreadWaits, finish
 from zchat.protocol.steps import Steps
 
-# -- reading ---------------------------------------------------------------------------------------
+# -- timeouts --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("wrong", [-1, float("nan"), "1", True, []])
@@ -47,9 +47,6 @@ def test_connecting_and_closing_need_a_timeout_and_elsewhere_infinity_is_none(co
     assert alice.send("x", timeout=float("inf")).seq == 1
     assert alice.send_many(["y"], timeout=1e300) == 1
     assert [next(room.messages(timeout=each)).body for each in (float("inf"), 1e300)] == ["x", "y"]
-
-
-# -- the end ---------------------------------------------------------------------------------------
 
 
 def test_a_question_that_is_not_answered_in_time_says_so() -> None:

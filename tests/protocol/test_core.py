@@ -199,7 +199,7 @@ def test_close_while_greeting_ends_at_once() -> None:
     assert wire.failed_with() is None
 
 
-# -- time ------------------------------------------------------------------------------------------
+# -- states ----------------------------------------------------------------------------------------
 
 
 def test_states_go_one_way(wire: Wire) -> None:

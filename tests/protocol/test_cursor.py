@@ -26,9 +26,6 @@ class Part:
         self.taken = False
 
 
-# -- rooms -----------------------------------------------------------------------------------------
-
-
 def test_credit_after_a_rejoin_counts_from_what_was_held(wire: Wire) -> None:
     _, membership = wire.join()
     for number in range(4):

@@ -6,8 +6,6 @@ from tests.protocol.driver import FakeCall, Wire
 from zchat import errors
 from zchat.protocol.heartbeat import STALL
 
-# -- time ------------------------------------------------------------------------------------------
-
 
 def beat(wire: Wire, seconds: float, step: float = 0.1) -> None:
     """Let time pass as the receive thread sees it."""

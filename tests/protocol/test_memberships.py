@@ -9,8 +9,6 @@ from zchat.messages import Position
 from zchat.protocol.membership import Membership
 from zchat.wire.notices import GapNotice, Push
 
-# -- rooms -----------------------------------------------------------------------------------------
-
 
 def test_rooms_are_joined_again_where_they_were_with_what_is_held(wire: Wire) -> None:
     feed, membership = wire.join()

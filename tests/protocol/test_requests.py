@@ -8,8 +8,6 @@ from zchat.messages import Position
 from zchat.protocol.send_queue import SWEEP
 from zchat.wire.replies import RoomsPage
 
-# -- questions -------------------------------------------------------------------------------------
-
 
 def test_unanswered_questions_are_asked_again_and_withdrawn_ones_are_not(wire: Wire) -> None:
     calls = [FakeCall() for _ in range(3)]
@@ -91,9 +89,6 @@ def test_messages_whose_callers_have_gone_do_not_pile_up(wire: Wire) -> None:
     wire.store(send)
     assert wire.texts(send) == ["stays"]
     assert stays.seqs == [1]
-
-
-# -- requests --------------------------------------------------------------------------------------
 
 
 def test_requests_beyond_what_the_broker_allows_wait_for_answers() -> None:

@@ -14,8 +14,6 @@ from zchat.wire.blocks import check_bodies
 from zchat.wire.limits import MAX_BLOCK_BYTES, MAX_BLOCK_MESSAGES, MAX_NESTED
 from zchat.wire.values import array_header
 
-# -- blocks ----------------------------------------------------------------------------------------
-
 
 def flying(wire: Wire, count: int = 3) -> tuple[list[FakeBatch], list[list[Any]]]:
     """Have some blocks in flight in a joined room."""
@@ -357,9 +355,6 @@ def test_a_message_withdrawn_while_it_waited_is_not_sent(wire: Wire) -> None:
     gone.bodies.clear()
     wire.store(sent[0])
     assert [wire.texts(send) for send in wire.commands()] == [["stays"]]
-
-
-# -- time ------------------------------------------------------------------------------------------
 
 
 def test_a_refusal_may_overtake_the_answer_to_an_earlier_block(wire: Wire) -> None:

@@ -6,8 +6,6 @@ from tests.protocol.driver import FakeBatch, Wire
 from tests.protocol.test_send_queue import back
 from zchat.protocol.send_queue import BLOCKS_IN_FLIGHT
 
-# -- blocks ----------------------------------------------------------------------------------------
-
 
 def test_one_room_waits_for_its_join_while_another_flows(wire: Wire) -> None:
     wire.join()

@@ -9,9 +9,6 @@ from tests.wire.driver import MIB, MULTIPLE, peak
 from zchat.errors import BadBlock
 from zchat.wire import blocks, commands
 
-# -- memory ----------------------------------------------------------------------------------------
-
-
 FALSE_HEADERS = [
     b"\xdc\xff\xff",
     b"\xdd\x00\x0f\xff\xff",

@@ -6,8 +6,6 @@ import pytest
 
 from zchat.wire import blocks, values
 
-# -- headers ---------------------------------------------------------------------------------------
-
 
 @pytest.mark.parametrize(
     ("count", "header"),

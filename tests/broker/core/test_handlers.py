@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 
 from tests.broker.driver import LateStore, Peer, World
 from tests.frames import decode_notice
-from zchat import names
-from zchat.broker import limits
 from zchat.broker.settings import Settings
 from zchat.broker.store.blocks import Block
 from zchat.broker.store.contract import Failed, Full, RoomLog
@@ -20,146 +16,6 @@ from zchat.wire.notices import ERROR, OK, STATE
 from zchat.wire.values import pack
 
 # -- rooms -----------------------------------------------------------------------------------------
-
-
-def test_a_room_with_nothing_said_and_nobody_in_it_is_forgotten(world: World) -> None:
-    alice, bob = Peer(world, "alice"), Peer(world, "bob")
-    alice.join("New")
-    bob.join("new")
-    alice.do("leave", "NEW", alice.joins["New"])
-    assert "new" in world.rooms
-    bob.do("bye")
-    assert "new" not in world.rooms
-    assert alice.do("rooms", "Movies", 100)[2] == [["Sports", 0, 1, 0, None], ["Technology", 0, 1, 0, None]]
-    world.check()
-
-
-def test_a_room_in_which_something_was_said_and_the_brokers_own_stay(world: World) -> None:
-    alice = Peer(world, "alice")
-    alice.join("New")
-    alice.send("New", "hi")
-    alice.join("General")
-    alice.do("bye")
-    assert {"new", "general"} <= world.rooms.keys()
-
-
-def test_a_room_stays_while_its_first_block_is_being_stored() -> None:
-    store = LateStore(lambda: 1)
-    world = World(store=store)
-    alice, bob = Peer(world, "alice"), Peer(world, "bob")
-    alice.join("New")
-    store.holding = True
-    alice.ask("send", "New", 1, b"\x91\xa2hi")
-    alice.do("leave", "New", alice.joins["New"])
-    store.holding = False
-    bob.join("New", (0, 0))
-    assert bob.texts("New") == ["hi"]
-    world.check()
-
-
-def test_a_room_whose_first_block_could_not_be_stored_is_forgotten_with_its_last_member() -> None:
-    store = LateStore(lambda: 1)
-    world = World(store=store)
-    alice = Peer(world, "alice")
-    alice.join("New")
-    store.failing = Failed("the disk is full")
-    store.holding = True
-    alice.ask("send", "New", 1, b"\x91\xa2hi")
-    alice.do("bye")
-    store.holding = False
-    world.run()
-    world.check()
-    assert "new" not in world.rooms
-
-
-def test_names_of_rooms_are_one_without_regard_to_case(world: World) -> None:
-    alice, bob = Peer(world, "alice"), Peer(world, "bob")
-    assert alice.join("Straße")[2] == "Straße"
-    assert bob.join("STRASSE")[2] == "Straße"
-
-
-@pytest.mark.parametrize("name", ["", " a", "a ", "#a", "/a", "a\nb", "a" * 65, "e\u0301"])
-def test_a_bad_name_is_refused_and_makes_nothing(world: World, name: str) -> None:
-    alice = Peer(world, "alice")
-    for fields in (("join", name, 1, None, 0, True), ("history", name, None, None, 1), ("send", name, 1, b"\x91\x01")):
-        assert alice.do(*fields)[2] == "bad_name"
-    world.check()
-
-
-def test_a_name_of_a_mebibyte_is_refused_before_anything_is_made_of_it(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    alice = Peer(world, "alice")
-    composed: list[int] = []
-
-    def count(text: str) -> int:
-        composed.append(len(text))
-        return len(text)
-
-    monkeypatch.setattr(names, "unicodedata", SimpleNamespace(normalize=lambda form, text: count(text) and text))
-    name = "a" + "\u0315\u0300" * 250_000
-    for fields in (
-        ("join", name, 1, None, 0, True),
-        ("join", name, 1, None, 0, False),
-        ("leave", name, 1),
-        ("send", name, 1, b"\x91\x01"),
-        ("history", name, None, None, 1),
-        ("rooms", name, 1),
-    ):
-        assert alice.do(*fields)[2] == "bad_name"
-    alice.tell("credit", name, 1, 1)
-    assert alice.other[-1][:3] == [ERROR, None, "bad_name"]
-    assert Peer(world, name[:300], greet=False).greet()[2] == "bad_name"
-    assert all(length <= names.MAX_CHARACTERS for length in composed)
-
-
-def test_fixed_rooms_are_all_there_are() -> None:
-    world = World(Settings(rooms=("One",), fixed_rooms=True))
-    alice = Peer(world, "alice")
-    assert alice.join("Two")[2] == "no_such_room"
-    assert alice.join("one")[2] == "One"
-    assert alice.do("rooms", None, 10)[2:] == [[["One", 1, 1, 0, None]], False]
-    world.check()
-
-
-def test_a_room_that_is_not_to_be_made_is_not_there(world: World) -> None:
-    assert Peer(world, "alice").join("New", create=False)[2] == "no_such_room"
-    world.check()
-
-
-def test_rooms_and_memberships_have_bounds(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "MAX_MEMBERSHIPS", 3)
-    monkeypatch.setattr("zchat.broker.rooms.directory.MAX_ROOMS", 6)
-    alice, bob = Peer(world, "alice"), Peer(world, "bob")
-    assert alice.join("Sixth")[0] == OK
-    assert bob.join("Seventh")[2] == "limit_reached"
-    alice.join("General")
-    alice.join("Sports")
-    assert alice.join("Movies")[2] == "limit_reached"
-    assert alice.join("Sports")[0] == OK, "joining again takes no place"
-    alice.do("leave", "Sixth", alice.joins["Sixth"])
-    assert alice.join("Movies")[0] == OK
-    world.check()
-
-
-def test_the_list_of_rooms_comes_in_pages_by_name(world: World) -> None:
-    alice, twin, bob = Peer(world, "alice"), Peer(world, "Alice"), Peer(world, "bob")
-    for each in (alice, twin, bob):
-        each.join("General")
-    alice.send("General", "a", "b")
-    names: list[str] = []
-    more, last = True, None
-    while more:
-        rows, more = alice.do("rooms", last, 2)[2:]
-        assert len(rows) <= 2
-        names += [row[0] for row in rows]
-        last = names[-1]
-    assert names == ["Crypto", "General", "Movies", "Sports", "Technology"]
-    assert alice.do("rooms", "crypto", 1)[2:] == [[["General", 2, 1, 2, None]], True], (
-        "people are counted, not sessions"
-    )
-    assert len(alice.do("rooms", None, 0)[2]) == 1
-    assert alice.do("rooms", "zzz", 10)[2:] == [[], False]
 
 
 def test_a_leave_of_an_earlier_join_changes_nothing(world: World) -> None:
@@ -396,7 +252,7 @@ def test_the_store_is_told_when_a_room_gets_its_first_member_and_when_the_last_o
     assert store.followed == [("General", True), ("General", False)]
 
 
-# -- settings --------------------------------------------------------------------------------------
+# -- errors ----------------------------------------------------------------------------------------
 
 
 def test_errors_carry_whether_trying_again_can_help(world: World) -> None:

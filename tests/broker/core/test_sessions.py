@@ -131,25 +131,6 @@ def test_one_unanswered_request_too_many_ends_the_session_with_a_reason() -> Non
     world.check()
 
 
-def test_requests_whose_replies_find_a_full_pipe_count_as_unanswered(world: World) -> None:
-    peer = Peer(world, "alice")
-    world.port.full.add(peer.id)
-    for _ in range(MAX_REQUESTS):
-        peer.ask("rooms", None, 1)
-    assert len(world.sessions) == 1
-    peer.ask("rooms", None, 1)
-    assert not world.sessions
-    world.check()
-
-
-def test_a_malformed_request_is_answered_with_its_number(world: World) -> None:
-    peer = Peer(world, "alice")
-    for _ in range(2 * MAX_REQUESTS):
-        assert peer.do("rooms", 5, "x")[2] == "malformed"
-    assert world.core.counters.refused["malformed"] == 2 * MAX_REQUESTS
-    assert peer.ended() is None
-
-
 def test_malformed_frames_are_refused_and_counted_and_the_session_goes_on(world: World) -> None:
     peer = Peer(world, "alice")
     for frames in ([b"\xc1"], [b""], [], [b"a", b"b"], [b"x" * (3 << 20)], [pack(["nonsense", 1])], [pack(7)]):

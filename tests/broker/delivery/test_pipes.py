@@ -16,8 +16,6 @@ from zchat.broker.limits import (
 )
 from zchat.wire.notices import OK, PUSH
 
-# -- full pipes and vanished peers -----------------------------------------------------------------
-
 
 def test_a_full_pipe_is_tried_again_by_the_clock_without_any_credit() -> None:
     world = World()

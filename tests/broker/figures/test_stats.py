@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import fields
 
-from tests.broker.driver import LateStore, Peer, World
+from tests.broker.driver import Peer, World
 from tests.running import ROOT
 from zchat.broker.figures.counters import COUNTED, Counters
 from zchat.broker.figures.stats import METRICS
-from zchat.broker.limits import BUSIEST_SHOWN, LAG_EVERY
+from zchat.broker.limits import LAG_EVERY
 from zchat.broker.settings import Settings
-from zchat.broker.store.contract import Commit
 from zchat.wire.blocks import join_bodies
 from zchat.wire.values import pack
 
@@ -63,46 +62,6 @@ def test_every_counter_says_what_it_counts() -> None:
     assert len({metric.name for metric in METRICS.values()}) == len(METRICS)
 
 
-def look(world: World, *peers: Peer) -> None:
-    """Let time pass until the broker has looked, with peers that stay."""
-    for _ in range(int(LAG_EVERY) + 1):
-        world.pass_time(1)
-        for peer in peers:
-            peer.tell("ping")
-
-
-def test_the_busiest_rooms_are_told_with_what_was_said_and_delivered_since_the_last_look() -> None:
-    world = World()
-    alice, bob, carol = (Peer(world, name) for name in ("alice", "bob", "carol"))
-    for room in ("General", "Sports", "Movies", "@alice\nbob"):
-        for peer in (alice, bob):
-            peer.join(room)
-    carol.join("General")
-    look(world, alice, bob, carol)
-    assert alice.do("stats")[6] == []
-    alice.send("Sports", "one")
-    alice.send("General", "one", "two")
-    bob.send("General", "three")
-    alice.send("@alice\nbob", *range(10))
-    look(world, alice, bob, carol)
-    counts, _, _, _, busiest = alice.do("stats")[2:]
-    assert busiest == [["General", 3, 3, 6], ["Sports", 2, 1, 1]]
-    assert LAG_EVERY <= counts["interval"] / 1_000_000 <= LAG_EVERY + 1
-    assert counts["deliveries"] == 17, "those in direct rooms are counted, in which room isn't told"
-    look(world, alice, bob, carol)
-    assert alice.do("stats")[6] == []
-
-
-def test_at_most_twenty_rooms_are_told_as_the_busiest() -> None:
-    world = World()
-    alice = Peer(world, "alice")
-    for number in range(BUSIEST_SHOWN + 2):
-        alice.join(f"room {number}")
-        alice.send(f"room {number}", *range(number + 1))
-    look(world, alice)
-    assert [row[2] for row in alice.do("stats")[6]] == list(range(BUSIEST_SHOWN + 2, 2, -1))
-
-
 def test_what_was_received_sent_and_delivered_is_counted_to_the_byte() -> None:
     world = World()
     alice, bob = Peer(world, "alice"), Peer(world, "bob")
@@ -131,18 +90,6 @@ def test_frames_that_are_refused_are_counted_by_reason() -> None:
     world.receive(b"stranger", pack(("rooms", 1, None, 1)))
     alice.ask("join", "/", 1, None, 0, True)
     assert alice.do("stats")[3] == {"malformed": 3, "no_session": 1, "bad_name": 1}
-
-
-def test_a_commit_is_counted_with_its_time_and_its_bytes() -> None:
-    store = LateStore(lambda: 1)
-    store.commits += [Commit(50, 256), Commit(51, 257), Commit(10_000_000, 1 << 30)]
-    alice = Peer(World(store=store), "alice")
-    counts, _, _, times, _ = alice.do("stats")[2:]
-    assert (counts["commits"], counts["commit_bytes"]) == (3, 256 + 257 + (1 << 30))
-    bounds, numbers, total = times["commit"]
-    assert (numbers[:2], sum(numbers), numbers[-1], total) == ([1, 1], 3, 1, 10_000_101)
-    assert len(numbers) == len(bounds) + 1
-    assert times["commit_bytes"][1][:2] == [1, 1]
 
 
 def test_how_long_the_broker_has_run_and_since_when_is_told() -> None:

@@ -7,19 +7,13 @@ from collections.abc import Iterator
 from typing import cast
 
 import pytest
-from prompt_toolkit.completion import CompleteEvent
-from prompt_toolkit.document import Document
 
 from tests.cli.chat.driver import Chat
 from tests.cli.driver import bodies, masked, say
 from tests.running import Start, Zchat, eventually
-from zchat import Client, RoomInfo
+from zchat import Client
 from zchat.broker import Broker
-from zchat.cli.chat.completion import ChatCompleter
 from zchat.cli.chat.conversation import Options
-from zchat.cli.chat.listings import MEMBERS_SHOWN, messages_in
-from zchat.cli.chat.rooms import Rooms
-from zchat.cli.chat.syntax import addressee, quoted
 from zchat.errors import NoSuchRoom, VersionRefused, ZchatError
 from zchat.events import Event, Gap
 
@@ -34,52 +28,7 @@ def all_is_read(broker: Broker, user: str, room: str) -> None:
         eventually(lambda: unread(looker)[room] == 0, f"{room} is read")
 
 
-# -- /members ----------------------------------------------------------------------------------------
-
-
-def test_members_of_a_crowd_are_counted_and_the_first_of_them_shown() -> None:
-    with Broker("tcp://127.0.0.1:*", store="memory:", names=2) as small:
-        others = [Client(small.url, user=f"user {number:02}") for number in range(MEMBERS_SHOWN + 4)]
-        for other in others:
-            other.join("General")
-        with Chat(Client(small.url, user="alice"), ["General"]) as chat:
-            eventually(lambda: any("is not shown" in text for text in chat.shown), "it is told to be a crowd")
-            others[0].join("General").typing()
-            eventually(lambda: "typing" in chat.conversation.status.typing, "somebody types")
-            chat.shown.clear()
-            chat.do("/members")
-        for other in others:
-            other.close()
-    count, listed, more = chat.shown[-3:]
-    assert count == f"* General has {MEMBERS_SHOWN + 5} members, 1 typing"
-    assert listed.count("\n") == MEMBERS_SHOWN - 1
-    assert re.search(r"^  user 00  since \d\d:\d\d:\d\d  typing$", listed, re.MULTILINE)
-    assert more == "* and 5 more; zchat members lists all"
-
-
 # -- /msg --------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("argument", "user", "text"),
-    [
-        ("bob hello there", "bob", "hello there"),
-        ("bob", "bob", ""),
-        ("@bob  hello", "bob", "hello"),
-        ('"bob smith" hello "you"', "bob smith", 'hello "you"'),
-        ('"bob smith"', "bob smith", ""),
-        ('"""" hi', '"', "hi"),
-        ('"a"" b" hi', 'a" b', "hi"),
-        ('bob "quoted"', "bob", '"quoted"'),
-    ],
-)
-def test_whom_msg_names(argument: str, user: str, text: str) -> None:
-    assert addressee(argument) == (user, text)
-
-
-@pytest.mark.parametrize("name", ["bob", "bob smith", '"bob', 'b"ob', 'bob" b', 'a "b" c', "宇 宙", "宇\u3000宙"])
-def test_a_name_as_completion_writes_it_is_the_one_that_msg_reads(name: str) -> None:
-    assert addressee(f"{quoted(name)} hi") == (name, "hi")
 
 
 def test_two_people_speak_alone_and_their_other_text_goes_where_it_went(start: Start, broker: Broker) -> None:
@@ -184,35 +133,6 @@ def test_typing_is_told_while_a_line_holds_text_that_is_no_command(broker: Broke
         chat.typed("")
         eventually(lambda: not types(), "alice types no more")
     chat.typed("too late")
-
-
-def test_tab_completes_the_names_of_people_behind_msg_and_in_what_is_said(broker: Broker) -> None:
-    with Client(broker.url, user="alice") as alice, Client(broker.url, user="Bob Smith") as bob:
-        rooms = Rooms()
-
-        def completed(text: str) -> list[str]:
-            found = ChatCompleter(alice, rooms).get_completions(Document(text), CompleteEvent())
-            return [completion.text for completion in found]
-
-        assert completed("/msg ") == []
-        rooms.go_to(alice.join("General"))
-        bob.join("General")
-        with Client(broker.url, user="bert") as bert:
-            bert.join("General")
-            assert completed("/msg ") == ["bert ", '"Bob Smith" ']
-            assert completed("/msg bo") == completed('/msg "BOB s') == ['"Bob Smith" ']
-            assert completed("/msg bert h") == completed("/msg x") == []
-            assert completed("/ms") == ["/msg "]
-            assert completed("be") == ["bert: "]
-            assert completed("hello BE") == completed("hello\nbe") == completed("//be be") == ["bert "]
-            assert completed("") == completed("hello ") == completed("x") == []
-    assert completed("/msg ") == []
-
-
-def test_rooms_count_what_is_unread_in_the_place_of_what_there_is() -> None:
-    assert messages_in(RoomInfo("General", 1, 1, 12, 3)) == "3 of 12 unread"
-    assert messages_in(RoomInfo("General", 1, 1, 12, 0)) == "12 messages"
-    assert messages_in(RoomInfo("General", 1, 1, 1, None)) == "1 message"
 
 
 def test_what_one_said_oneself_elsewhere_is_not_told_as_the_others_writing(broker: Broker) -> None:

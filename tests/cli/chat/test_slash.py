@@ -14,8 +14,6 @@ from zchat.cli.chat.slash import COMMANDS
 from zchat.cli.main import program
 from zchat.cli.text.safe import safe
 
-# -- all of them -------------------------------------------------------------------------------------
-
 
 def test_the_manual_has_every_slash_command_and_no_other() -> None:
     described = re.findall(r"^\| `(/\w+)( [^`]+)?` \|", MANUAL, re.MULTILINE)
@@ -26,9 +24,6 @@ def test_the_manual_has_every_slash_command_and_no_other() -> None:
     assert all(
         re.search(rf"  {re.escape(f'{each.word} {each.argument}'.strip())} ", helped) for each in COMMANDS.values()
     )
-
-
-# -- client, in a pipe -------------------------------------------------------------------------------
 
 
 def test_every_slash_command_works(zchat: Zchat, broker: Broker) -> None:

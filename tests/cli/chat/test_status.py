@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zchat.cli.chat.status import Status, status_line
-from zchat.cli.text.columns import cells, cut
+from zchat.cli.text.columns import cells
 
 BUSY = Status(True, "General", 12, "bob is typing", (("Sports", 2), ("@carol", 1)))
 
@@ -49,11 +49,3 @@ def test_the_line_never_needs_another_row(status: Status, width: int) -> None:
     line = status_line(status, width)
     assert cells(line) <= width
     assert "\n" not in line
-
-
-def test_a_text_is_cut_by_the_columns_that_it_takes() -> None:
-    assert cut("short", 5) == "short"
-    assert cut("longer", 5) == "long…"
-    assert cut("日本語", 5) == "日本…"
-    assert cut("日本語", 4) == "日…"
-    assert cut("x", 0) == ""

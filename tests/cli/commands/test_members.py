@@ -10,8 +10,6 @@ from tests.cli.driver import masked
 from tests.running import Zchat, eventually
 from zchat.broker import Broker
 
-# -- members -----------------------------------------------------------------------------------------
-
 
 def test_members_lists_who_is_in_a_room_and_since_when(zchat: Zchat, broker: Broker) -> None:
     with library.Client(broker.url, user="bob smith") as bob, library.Client(broker.url, user="carol") as carol:

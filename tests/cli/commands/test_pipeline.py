@@ -11,14 +11,10 @@ from threading import Thread
 import pytest
 
 import zchat
+from tests.cli.driver import say
 from tests.mortal import Mortal
 from tests.running import DEADLINE, Start, Zchat, eventually
 from zchat.broker import Broker
-
-
-def say(broker: Broker, room: str, *texts: str) -> None:
-    with zchat.Client(broker.url, user="bob") as client:
-        client.join(room).send_many(texts)
 
 
 def said(broker: Broker, room: str) -> list[object]:
@@ -109,45 +105,6 @@ def test_what_could_not_be_written_stays_unread(start: Start, broker: Broker) ->
     say(broker, "Builds", "first")
     assert start(shell='"$@" tail --unread Builds >/dev/full').end() == 1
     assert unread(broker, "Builds") is None
-
-
-# -- the other end of a pipe -------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        '"$@" tail --after 0 Long | head -n 1 >/dev/null',
-        '"$@" tail -f -n 1 Long | head -n 1 >/dev/null',
-        'yes | head -n 2000 | "$@" client | head -n 1 >/dev/null',
-        '"$@" --help | true',
-        '"$@" rooms >&-',
-        '"$@" send Long <&-',
-        '"$@" rooms 2>&- >/dev/null',
-    ],
-)
-def test_a_closed_pipe_is_a_quiet_end(start: Start, broker: Broker, line: str) -> None:
-    say(broker, "Long", *(f"a line of some length, number {number}" for number in range(20_000)))
-    running = start(shell=f"{line}; echo ${{PIPESTATUS[@]}} >&2")
-    assert running.end() == 0
-    *pipeline, code = re.fullmatch(r"([\d ]+)\n", running.errors)[1].split()  # type: ignore[index]
-    assert set(pipeline) | {code} <= {"0", "141"}  # 141: what `yes` has when nobody reads
-    assert running.text == ""
-
-
-def test_a_full_disk_is_told_in_one_line(start: Start) -> None:
-    running = start(shell='"$@" rooms >/dev/full')
-    assert running.end() == 1
-    assert re.fullmatch(r"zchat: .*No space.*standard output.*\n", running.errors)
-
-
-def test_an_input_that_cant_be_read_is_told_in_one_line(start: Start) -> None:
-    running = start(shell='"$@" send General 0>/dev/null')
-    assert running.end() == 1
-    assert re.fullmatch(r"zchat: .*standard input.*\n", running.errors)
-
-
-# -- signals -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("arguments", [["client"], ["tail", "-f", "General"]], ids=" ".join)

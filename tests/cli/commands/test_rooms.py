@@ -10,8 +10,6 @@ from tests.cli.driver import say
 from tests.running import Zchat
 from zchat.broker import Broker
 
-# -- rooms -------------------------------------------------------------------------------------------
-
 
 def test_rooms_lists_rooms_members_and_messages(zchat: Zchat, broker: Broker) -> None:
     say(broker, "Movies", "one", "two")

@@ -5,14 +5,9 @@ from __future__ import annotations
 import array
 import fcntl
 import os
-import pty
 import re
-import select
 import signal
-import subprocess
-import sys
 import termios
-import time
 from pathlib import Path
 
 import pytest
@@ -21,9 +16,8 @@ import zchat
 import zchat as library
 from tests.cli.driver import bodies
 from tests.mortal import Mortal
-from tests.running import DEADLINE, ZCHAT, Start, Zchat, eventually
+from tests.running import DEADLINE, Start, Zchat, eventually
 from zchat.broker import Broker
-from zchat.cli.progress_line import progress_text
 
 OUTCOME = re.compile(
     r"zchat: (?:interrupted: |.*; )([\d,]+) lines? stored \(up to seq ([\d,]+) in General\)"
@@ -141,63 +135,6 @@ def test_one_message_that_fails_is_told_to_be_not_stored(zchat: Zchat) -> None:
     assert re.fullmatch(r"zchat: a message has .* bytes at most.*; the message is not stored\n", done.stderr)
 
 
-def on_a_terminal(broker: Broker, *options: str, seconds: float, until: bytes = b"") -> str:
-    """Return what `send` writes on a terminal while lines come for some seconds, and until it has written something."""
-    terminal, its = pty.openpty()
-    try:
-        environment = os.environ | {"ZCHAT_URL": broker.url, "ZCHAT_USER": "alice"}
-        process = subprocess.Popen(
-            [*ZCHAT, "send", *options, "General"], stdin=subprocess.PIPE, stderr=its, env=environment
-        )
-        os.close(its)
-        assert process.stdin
-        begun = time.monotonic()
-        told = b""
-        while time.monotonic() < begun + seconds or until not in told:
-            assert time.monotonic() < begun + DEADLINE, told
-            process.stdin.write(b"line\n" * 1000)
-            process.stdin.flush()
-            if select.select([terminal], [], [], 0)[0]:
-                told += os.read(terminal, 1 << 16)
-        process.stdin.close()
-        assert process.wait(DEADLINE) == 0
-        try:
-            while data := os.read(terminal, 1 << 16):
-                told += data
-        except OSError:  # the other side is closed
-            pass
-        return told.decode()
-    finally:
-        os.close(terminal)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="terminals differ at their end")
-def test_progress_is_one_line_on_a_terminal_and_gone_in_the_end(broker: Broker) -> None:
-    shown = on_a_terminal(broker, seconds=2, until=b" stored, ")
-    lines = re.findall(r"\r([\d,]+ (?:stored, [\d,]+/s|messages stored, [\d,]+ a second))", shown)
-    assert 1 <= len(lines) <= 20, shown
-    assert "\n" not in shown
-    width = max(map(len, re.split(r"[\r\b]", shown)))
-    assert width < 40
-    assert shown.endswith("\r" + " " * len(lines[-1]) + "\r")
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="terminals differ at their end")
-def test_what_is_done_soon_or_wants_no_progress_shows_none(broker: Broker) -> None:
-    assert on_a_terminal(broker, seconds=0) == ""
-    assert on_a_terminal(broker, "--no-progress", seconds=1.5) == ""
-
-
-def test_the_line_of_progress_fits_a_terminal_of_any_width() -> None:
-    assert progress_text(1_234_567, 310_123.4, 80) == "1,234,567 messages stored, 310,000 per second"
-    assert progress_text(1_234_567, 310_123.4, 40) == "1,234,567 stored, 310,000/s"
-    assert progress_text(1_234_567, 9_876.4, 12) == "1,234,567"
-    assert all(len(progress_text(10**9, 123_456, columns)) < columns for columns in range(1, 100))
-
-
-# -- send --------------------------------------------------------------------------------------------
-
-
 def test_send_joins_its_words_to_one_message_and_prints_nothing(zchat: Zchat, broker: Broker) -> None:
     done = zchat("send", "Kitchen", "tea", "is", "ready")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -208,11 +145,6 @@ def test_send_makes_every_line_of_its_input_a_message(zchat: Zchat, broker: Brok
     done = zchat("send", "General", stdin=b"one\n\ntwo\n\xff\xc3\xa9\nlast")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert bodies(broker, "General") == ["one", "", "two", "\ufffdé", "last"]
-
-
-def test_send_breaks_lines_at_the_newline_only(zchat: Zchat, broker: Broker) -> None:
-    zchat("send", "General", stdin="a\u2028b\x0cc\rd\x85e\r\nf")
-    assert bodies(broker, "General") == ["a\u2028b\x0cc\rd\x85e\r", "f"]
 
 
 def test_send_sends_many_lines_in_order(zchat: Zchat, broker: Broker) -> None:

@@ -13,8 +13,6 @@ from zchat.broker import Broker
 from zchat.cli.commands.stats import shown
 from zchat.stats import BusyRoom, Histogram, Stats
 
-# -- stats -------------------------------------------------------------------------------------------
-
 
 def test_stats_shows_what_the_broker_counts(zchat: Zchat, broker: Broker) -> None:
     say(broker, "Movies", "one", "two")

@@ -222,3 +222,15 @@ def test_each_message_of_a_page_is_cut_for_itself() -> None:
 def test_what_is_for_a_pipe_is_whole() -> None:
     text = "word " * 100_000 + "end"
     assert MessageLines(TODAY).message(message(text)).endswith(text)
+
+
+def test_columns_are_aligned_by_what_a_terminal_shows() -> None:
+    assert table([("日本", "1"), ("abcdef", "22")]) == ["日本    1", "abcdef  22"]
+
+
+def test_a_text_is_cut_by_the_columns_that_it_takes() -> None:
+    assert cut("short", 5) == "short"
+    assert cut("longer", 5) == "long…"
+    assert cut("日本語", 5) == "日本…"
+    assert cut("日本語", 4) == "日…"
+    assert cut("x", 0) == ""

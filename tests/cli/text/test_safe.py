@@ -75,3 +75,27 @@ def test_of_two_characters_that_show_nothing_one_is_marked(text: str) -> None:
     assert not any(unicodedata.category(each) in ("Cc", "Cs", "Zl", "Zp") for each in shown)
     hiding = "".join("x" if each in ignorable else " " for each in shown)
     assert "xx" not in hiding.replace("x" * 6, " ")  # the tags of a flag
+
+
+def test_controls_are_shown_as_marks() -> None:
+    assert safe("\x07\x08\x1b[2J\x7f") == "␇␈␛[2J␡"
+    assert safe("\x9b2J\u202e\u2028\ufeff") == "<U+009B>2J<U+202E><U+2028><U+FEFF>"
+    assert safe("a\tb") == "a    b"
+    assert safe("a\nb") == "a␊b"
+    assert safe_lines("a\r\nb\nc\rd") == f"a\n{INDENT}b\n{INDENT}c␍d"
+
+
+@pytest.mark.parametrize(
+    "text", ["می‌خواهم", "👩‍👩‍👧", "❤️", "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f", "naïve 日本 ☃"]
+)
+def test_text_that_people_write_stays_as_it_is(text: str) -> None:
+    assert safe(text) == text
+    assert safe(text + "\x07") == text + "␇"
+
+
+def test_tags_stay_in_a_flag_and_nowhere_else() -> None:
+    flag = "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f"
+    assert safe(f"{flag}\x07{flag}") == f"{flag}␇{flag}"
+    assert safe("go\U000e0067\U000e007f") == "go<U+E0067><U+E007F>"
+    assert safe_lines(f"a\n{flag}\U000e0061") == f"a\n{INDENT}{flag}<U+E0061>"
+    assert "\U000e0061" not in safe("\U0001f3f4" + "\U000e0061" * 40 + "\U000e007f")

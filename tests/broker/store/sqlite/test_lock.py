@@ -11,8 +11,6 @@ from tests.broker.store.sqlite.driver import refused
 from zchat.broker.store.sqlite.store import SqliteStore
 from zchat.errors import StoreError
 
-# What can't be opened
-
 
 def test_two_brokers_can_not_have_one_file(store: Driver, path: Path) -> None:
     text = refused(path)

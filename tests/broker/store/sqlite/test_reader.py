@@ -15,8 +15,6 @@ from zchat.broker.store.contract import (
 )
 from zchat.broker.store.sqlite import reader
 
-# A disk that is full
-
 
 def test_a_read_that_fails_says_why(store: Driver, path: Path) -> None:
     store.say("a")
@@ -25,9 +23,6 @@ def test_a_read_that_fails_says_why(store: Driver, path: Path) -> None:
         assert store.answer(store.store.read, "General", 0, 9, 9) == Failed(f"{path}: no such table: blocks")
         other.execute("ALTER TABLE hidden RENAME TO blocks")
     assert store.texts() == ["a"]
-
-
-# Commits, queues, closing
 
 
 def test_more_pages_than_are_read_ahead_all_come(store: Driver, monkeypatch: pytest.MonkeyPatch) -> None:

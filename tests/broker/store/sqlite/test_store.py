@@ -25,8 +25,6 @@ from zchat.broker.store.sqlite import committer, reader
 from zchat.broker.store.sqlite.store import POLL_PAGES, SqliteStore
 from zchat.errors import StoreError, UsageError
 
-# A disk that is full
-
 
 @pytest.mark.parametrize(("thread", "step"), [(committer.Committer, "_trim"), (reader.Reader, "_read")])
 def test_a_thread_that_dies_is_told_of_and_the_store_still_closes(
@@ -48,9 +46,6 @@ def test_a_thread_that_dies_is_told_of_and_the_store_still_closes(
     assert len(answers) == 2
     store.open()
     assert store.texts()[-1] == "b"
-
-
-# Commits, queues, closing
 
 
 def test_more_reads_or_trims_than_may_wait_are_refused_at_once(
@@ -144,9 +139,6 @@ def test_a_closed_store_is_one_file_and_a_lock(store: Driver, path: Path) -> Non
     assert sorted(each.name for each in path.parent.iterdir()) == ["z.db", "z.db.lock"]
 
 
-# What is in the file
-
-
 def test_everything_acknowledged_survives_a_kill(path: Path) -> None:
     writer = subprocess.Popen(
         [sys.executable, "-m", "tests.broker.store.sqlite.writer", str(path)],
@@ -176,9 +168,6 @@ def test_everything_acknowledged_survives_a_kill(path: Path) -> None:
     assert isinstance(again, Duplicate)
     assert driver.logs[0].last == len(messages)
     assert rows(path, "PRAGMA integrity_check") == [("ok",)]
-
-
-# What can't be opened
 
 
 def test_a_name_with_marks_of_a_url_is_just_a_name(tmp_path: Path) -> None:

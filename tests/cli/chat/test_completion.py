@@ -1,0 +1,34 @@
+"""What Tab completes in a chat."""
+
+from __future__ import annotations
+
+from prompt_toolkit.completion import CompleteEvent
+from prompt_toolkit.document import Document
+
+from zchat import Client
+from zchat.broker import Broker
+from zchat.cli.chat.completion import ChatCompleter
+from zchat.cli.chat.rooms import Rooms
+
+
+def test_tab_completes_the_names_of_people_behind_msg_and_in_what_is_said(broker: Broker) -> None:
+    with Client(broker.url, user="alice") as alice, Client(broker.url, user="Bob Smith") as bob:
+        rooms = Rooms()
+
+        def completed(text: str) -> list[str]:
+            found = ChatCompleter(alice, rooms).get_completions(Document(text), CompleteEvent())
+            return [completion.text for completion in found]
+
+        assert completed("/msg ") == []
+        rooms.go_to(alice.join("General"))
+        bob.join("General")
+        with Client(broker.url, user="bert") as bert:
+            bert.join("General")
+            assert completed("/msg ") == ["bert ", '"Bob Smith" ']
+            assert completed("/msg bo") == completed('/msg "BOB s') == ['"Bob Smith" ']
+            assert completed("/msg bert h") == completed("/msg x") == []
+            assert completed("/ms") == ["/msg "]
+            assert completed("be") == ["bert: "]
+            assert completed("hello BE") == completed("hello\nbe") == completed("//be be") == ["bert "]
+            assert completed("") == completed("hello ") == completed("x") == []
+    assert completed("/msg ") == []

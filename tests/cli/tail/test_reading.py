@@ -1,0 +1,58 @@
+"""How `zchat tail` reads: page by page, and gaps are told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import cast
+
+import pytest
+
+import zchat as library
+from tests.cli.driver import masked, say
+from tests.running import Zchat, eventually
+from zchat.broker import Broker
+from zchat.cli.tail.reading import arriving
+
+
+def test_tail_reads_a_long_history_page_by_page(zchat: Zchat, broker: Broker) -> None:
+    say(broker, "Long", *range(2_500))
+    lines = zchat("tail", "--after", "0", "--json", "Long").stdout.splitlines()
+    assert [json.loads(line)["body"] for line in lines] == list(range(2_500))
+
+
+def test_tail_tells_of_what_is_no_longer_kept(zchat: Zchat, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zchat.broker.rooms.retention.RETAIN_EVERY", 0.05)
+    with Broker("tcp://127.0.0.1:*", store="memory:", retain_messages=10) as small:
+        with library.Client(small.url, user="bob") as client:
+            room = client.join("General")
+            for number in range(1, 41):
+                room.send(str(number))
+            general = (each for _ in iter(int, 1) for each in client.rooms() if each.name == "General")
+            eventually(lambda: next(general).first == 31, "retention trims the room")
+        done = zchat("tail", "--after", "0", "General", ZCHAT_URL=small.url)
+        assert done.stderr == "zchat: General: messages 1 to 30 are no longer kept\n"
+        assert masked(done.stdout) == "".join(f"[12:00:00] bob: {n}\n" for n in range(31, 41))
+        assert zchat("tail", "-n", "99", "General", ZCHAT_URL=small.url).stderr == ""
+
+
+def test_tail_shows_all_pages_of_what_is_unread_in_a_direct_room(zchat: Zchat, broker: Broker) -> None:
+    with library.Client(broker.url, user="bob") as bob:
+        bob.direct("alice").send_many(map(str, range(1500)))
+    lines = zchat("tail", "--unread", "--json", "@bob").stdout.splitlines()
+    assert [json.loads(line)["body"] for line in lines] == list(map(str, range(1500)))
+    assert zchat("tail", "--unread", "@bob").stdout == ""
+
+
+def test_tail_tells_a_gap_on_standard_error_and_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    class Gappy:
+        """A client whose events begin with a gap."""
+
+        def events(self, timeout: float) -> Iterator[library.Event]:
+            yield library.Gap("General", 2, 7, "trimmed")
+            yield library.Message("General", 8, 0, "bob", "hi")
+
+    coming = arriving(cast(library.Client, Gappy()))
+    assert next(coming) is None
+    assert next(coming) == library.Message("General", 8, 0, "bob", "hi")
+    assert capsys.readouterr().err == "zchat: General: messages 3 to 7 are no longer kept\n"

@@ -1,0 +1,36 @@
+"""What can't work is told soon."""
+
+from __future__ import annotations
+
+import re
+import socket
+from typing import NoReturn
+
+import pytest
+from click.testing import CliRunner
+
+from zchat.cli import connection
+from zchat.cli.main import program
+
+
+def test_without_a_broker_it_says_so_in_one_line_with_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "TIMEOUT", 0.3)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
+        told = CliRunner().invoke(program, ["rooms", "--connect", url])
+    assert told.exit_code == 1
+    assert told.stderr.startswith("zchat: ")
+    assert told.stderr.count("\n") == 1
+    assert url in told.stderr
+
+
+def test_a_host_that_isnt_known_is_told_before_anything_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def getaddrinfo(*arguments: object, **extra: object) -> NoReturn:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr("socket.getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(connection, "Client", None)
+    told = CliRunner().invoke(program, ["rooms", "--connect", "tcp://nowhere.example:5555"])
+    assert told.exit_code == 1
+    assert re.fullmatch(r"zchat: the host 'nowhere.example' was not found \(Name or .*\); .*--connect\n", told.stderr)

@@ -1,0 +1,59 @@
+"""What is wrong with a command's options is told in one line."""
+
+from __future__ import annotations
+
+import pytest
+from click.testing import CliRunner
+
+from zchat.cli.main import program
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (["send", "--frobnicate"], "--frobnicate"),
+        (["nonsense"], "nonsense"),
+        (["send"], "ROOM"),
+        (["rooms", "--connect", "nowhere"], "tcp://127.0.0.1:5555"),
+        (["rooms", "--connect", "inproc://broker"], "tcp://127.0.0.1:5555"),
+        (["rooms", "--connect", "tcp://:5555"], "is not an address: use tcp://HOST:PORT"),
+        (["rooms", "--connect", "tcp://127.0.0.1:99999"], "ports are 1 to 65535"),
+        (["rooms", "--connect", "tcp://127.0.0.1:0"], "ports are 1 to 65535"),
+        (["rooms", "--connect", "tcp://127.0.0.1:*"], "ports are 1 to 65535"),
+        (["broker", "--bind", "tcp://127.0.0.1:99999"], "ports are 1 to 65535"),
+        (["broker", "--store", ""], "names no store"),
+        (["broker", "--room", "#Ops"], "reserved"),
+        (["rooms", "--user", "@alice"], "reserved"),
+        (["send", "/etc", "hi"], "'/etc' begins with /, which is reserved"),
+        (["tail", "x" * 65], "has 65"),
+        (["members", "@"], "has 0"),
+        (["members"], "ROOM"),
+        (["client", "General", "a\tb"], "control character"),
+        (["broker", "--bind", "nowhere"], "tcp://127.0.0.1:5555"),
+        (["broker", "--high-water-mark", "0"], "high-water-mark"),
+        (["broker", "--high-water-mark", "10001"], "high-water-mark"),
+        (["broker", "--store", "papyrus:scroll"], "papyrus"),
+        (["broker", "--max-message", "1048577"], "max-message"),
+        (["broker", "--retain-days", "nan"], "retain-days"),
+        (["tail", "General", "--after", str(1 << 63)], "--after"),
+        (
+            ["tail", "General", "-n", "1", "--after", "1"],
+            "--after and --unread. Try: zchat tail --help",
+        ),
+        (
+            ["tail", "General", "--unread", "--after", "1"],
+            "--after and --unread. Try: zchat tail --help",
+        ),
+        (
+            ["tail", "General", "--unread", "-n", "1"],
+            "--after and --unread. Try: zchat tail --help",
+        ),
+    ],
+)
+def test_wrong_usage_is_told_in_one_line_with_exit_code_2(arguments: list[str], what: str) -> None:
+    told = CliRunner().invoke(program, arguments, prog_name="zchat")
+    assert told.exit_code == 2
+    assert told.stderr.startswith("zchat: ")
+    assert told.stderr.count("\n") == 1
+    assert what in told.stderr
+    assert told.stdout == ""

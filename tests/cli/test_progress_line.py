@@ -1,0 +1,71 @@
+"""The progress of `zchat send`: one line, on a terminal alone, and gone at the end."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.running import DEADLINE, ZCHAT
+from zchat.broker import Broker
+from zchat.cli.progress_line import progress_text
+
+
+def on_a_terminal(broker: Broker, *options: str, seconds: float, until: bytes = b"") -> str:
+    """Return what `send` writes on a terminal while lines come for some seconds, and until it has written something."""
+    terminal, its = pty.openpty()
+    try:
+        environment = os.environ | {"ZCHAT_URL": broker.url, "ZCHAT_USER": "alice"}
+        process = subprocess.Popen(
+            [*ZCHAT, "send", *options, "General"], stdin=subprocess.PIPE, stderr=its, env=environment
+        )
+        os.close(its)
+        assert process.stdin
+        begun = time.monotonic()
+        told = b""
+        while time.monotonic() < begun + seconds or until not in told:
+            assert time.monotonic() < begun + DEADLINE, told
+            process.stdin.write(b"line\n" * 1000)
+            process.stdin.flush()
+            if select.select([terminal], [], [], 0)[0]:
+                told += os.read(terminal, 1 << 16)
+        process.stdin.close()
+        assert process.wait(DEADLINE) == 0
+        try:
+            while data := os.read(terminal, 1 << 16):
+                told += data
+        except OSError:  # the other side is closed
+            pass
+        return told.decode()
+    finally:
+        os.close(terminal)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="terminals differ at their end")
+def test_progress_is_one_line_on_a_terminal_and_gone_in_the_end(broker: Broker) -> None:
+    shown = on_a_terminal(broker, seconds=2, until=b" stored, ")
+    lines = re.findall(r"\r([\d,]+ (?:stored, [\d,]+/s|messages stored, [\d,]+ a second))", shown)
+    assert 1 <= len(lines) <= 20, shown
+    assert "\n" not in shown
+    width = max(map(len, re.split(r"[\r\b]", shown)))
+    assert width < 40
+    assert shown.endswith("\r" + " " * len(lines[-1]) + "\r")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="terminals differ at their end")
+def test_what_is_done_soon_or_wants_no_progress_shows_none(broker: Broker) -> None:
+    assert on_a_terminal(broker, seconds=0) == ""
+    assert on_a_terminal(broker, "--no-progress", seconds=1.5) == ""
+
+
+def test_the_line_of_progress_fits_a_terminal_of_any_width() -> None:
+    assert progress_text(1_234_567, 310_123.4, 80) == "1,234,567 messages stored, 310,000 per second"
+    assert progress_text(1_234_567, 310_123.4, 40) == "1,234,567 stored, 310,000/s"
+    assert progress_text(1_234_567, 9_876.4, 12) == "1,234,567"
+    assert all(len(progress_text(10**9, 123_456, columns)) < columns for columns in range(1, 100))
