@@ -320,7 +320,7 @@ class Peer:
         self.states: Counter[bytes] = Counter()
         self.sees = True
         self.other: list[Notice] = []
-        self._read = 0
+        self.frames_read = 0
         world.peers.append(self)
         if greet:
             assert self.greet()[0] == OK
@@ -349,7 +349,7 @@ class Peer:
 
     def reconnect(self) -> bytes:
         """Greet with the same token over a fresh connection; returns the routing id of the old one."""
-        old, self.id, self._read = self.id, self.world.new_id(), 0
+        old, self.id, self.frames_read = self.id, self.world.new_id(), 0
         self.pictures.clear()
         assert self.greet()[0] == OK
         return old
@@ -389,8 +389,8 @@ class Peer:
     def read(self) -> list[Notice]:
         """Take note of what came since the last time, and return it."""
         frames = self.world.port.frames.get(self.id, [])
-        new = [decode_notice(frame) for frame in frames[self._read :]]
-        self._read = len(frames)
+        new = [decode_notice(frame) for frame in frames[self.frames_read :]]
+        self.frames_read = len(frames)
         for notice in new:
             if notice[0] in (PUSH, GAP):
                 _, room, _, after, upto, *rest = notice

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import zchat
-from tests.running import DEADLINE
+from tests.running import DEADLINE, eventually
 
 Connect = Callable[..., zchat.Client]
+
+
+def handlers_end() -> None:
+    """Wait until no client's handler runs any more."""
+    eventually(lambda: "zchat-events" not in [thread.name for thread in threading.enumerate()], "no handler runs")
 
 
 def take(room: zchat.Room, count: int) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -107,26 +108,33 @@ def test_closing_ends_loops_over_messages(broker: Broker, name: str) -> None:
     assert not reader.is_alive()
 
 
-def take_over(client: zchat.Client) -> None:
+def take_over(client: zchat.Client, producer: bytes, token: bytes) -> None:
     """Greet in a client's place, as another process that knows its token would."""
-    core = client._link.core
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     with context, context.socket(zmq.DEALER) as dealer:
         dealer.connect(client.url)
-        dealer.send(pack(("hello", 1, 1, 1, "thief", core._producer, core._token, 0, 10)))
+        dealer.send(pack(("hello", 1, 1, 1, "thief", producer, token, 0, 10)))
         assert dealer.poll(int(DEADLINE * 1000))
         dealer.linger = 0
 
 
-def test_a_client_that_is_refused_for_good_says_so_in_every_call() -> None:
+def test_a_client_that_is_refused_for_good_says_so_in_every_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[bytes] = []
+    token_bytes = secrets.token_bytes
+
+    def recorded(count: int) -> bytes:
+        drawn.append(token_bytes(count))
+        return drawn[-1]
+
+    monkeypatch.setattr(secrets, "token_bytes", recorded)
     with Broker("tcp://127.0.0.1:*") as broker:
         client = zchat.Client(broker.url, user="alice")
         room = client.join("General")
         room.send("x")
         other = zchat.Client(broker.url, user="bob", on_event=print)
         other.join("General")
-        for each in (client, other):
-            take_over(each)
+        for each, ids in ((client, drawn[:2]), (other, drawn[2:4])):
+            take_over(each, *ids)
             with pytest.raises(zchat.Superseded):
                 each.wait(DEADLINE)
         for call in calls(client, room):

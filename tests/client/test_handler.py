@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import zchat
-from tests.client.driver import Connect, take
+from tests.client.driver import Connect, handlers_end, take
 from tests.running import DEADLINE, eventually
 from zchat.broker import Broker
 
@@ -123,8 +123,7 @@ def test_what_came_before_a_fault_is_given_before_its_reason(connect: Connect, n
         with pytest.raises(zchat.ConnectionLost, match="a fault"):
             seen.extend(bob.events(timeout=DEADLINE))
     else:
-        assert bob._handler is not None
-        bob._handler.thread.join(DEADLINE)
+        handlers_end()
     assert [event.body for event in seen if isinstance(event, zchat.Message)] == list(range(many))
 
 
@@ -146,9 +145,7 @@ def test_a_handler_is_not_called_any_more_once_close_has_returned(
     assert begun.wait(DEADLINE)
     bob.close(timeout=0.05)
     go_on.set()
-    assert bob._handler
-    bob._handler.thread.join(DEADLINE)
-    assert not bob._handler.thread.is_alive()
+    handlers_end()
     assert (len(heard), room.position.seq) == (1, 1)
 
 
@@ -184,6 +181,5 @@ def test_a_handler_may_close_its_client_and_gets_nothing_more(broker: Broker, co
     bob.join(name)
     connect("alice").join(name).send_many(range(10))
     assert bob.wait(DEADLINE)
-    assert bob._handler
-    bob._handler.thread.join(DEADLINE)
+    handlers_end()
     assert len(heard) == 1

@@ -222,7 +222,7 @@ def test_a_join_whose_connection_was_lost_while_the_store_located_the_rooms_end_
     alice.ask("join", "New", 1, [10, 41], 0, True)
     store.holding = store.behind = False
     alice.connections += 1
-    alice.id, alice._read = world.new_id(), 0
+    alice.id, alice.frames_read = world.new_id(), 0
     world.receive(alice.id, pack(("hello", 99, 1, 1, "alice", alice.producer, alice.token, 0, alice.connections)))
     world.run()
     assert not world.sessions[alice.id].members

@@ -56,7 +56,7 @@ def test_replies_that_nobody_waits_for_any_more_are_not_counted(world: World, wa
     stuck.ask("rooms", None, 10)
     assert world.core.context.pipes.waiting > 0
     if way == "reconnect":
-        stuck.id, stuck._read = world.new_id(), 0
+        stuck.id, stuck.frames_read = world.new_id(), 0
         stuck.ask("hello", 1, 1, "bob", stuck.producer, stuck.token, 0, 2)
     elif way == "expire":
         world.pass_time(limits.EXPIRE_AFTER + 2)

@@ -172,7 +172,7 @@ def test_a_greeting_with_the_same_token_fences_the_old_connection(world: World) 
 def test_the_old_connection_is_told_that_it_is_superseded(world: World) -> None:
     alice = Peer(world, "alice")
     old = Peer(world, "alice", greet=False)
-    old.id, old._read = alice.id, 1
+    old.id, old.frames_read = alice.id, 1
     alice.reconnect()
     world.run()
     assert old.ended() == "superseded"
@@ -206,7 +206,7 @@ def test_a_session_resumes_on_a_connection_though_the_old_one_was_full(world: Wo
     for _ in range(5):
         alice.ask("rooms", None, 1)
     bob.send("General", "hello")
-    alice.id, alice._read = world.new_id(), 0
+    alice.id, alice.frames_read = world.new_id(), 0
     request = alice.ask("hello", 1, 1, "alice", alice.producer, alice.token, 0, 2)
     world.pass_time(RETRY_MAX, RETRY_MAX)
     assert alice.replies[request][0] == OK

@@ -72,13 +72,13 @@ class Driver:
         self.clock = Clock()
         self.keeps = keeps
         self._make = make
-        self._woken = Event()
+        self.woken = Event()
         self.reports = Reports()
         self.open()
 
     def open(self) -> list[RoomLog]:
         self.store = self._make(self.clock)
-        self.logs = self.store.open(self._woken.set)
+        self.logs = self.store.open(self.woken.set)
         return self.logs
 
     def reopen(self) -> list[RoomLog]:
@@ -88,11 +88,11 @@ class Driver:
     def wait(self, until: Callable[[], object]) -> None:
         end = time.monotonic() + DEADLINE
         while True:
-            self._woken.clear()
+            self.woken.clear()
             self.store.poll(self.reports)
             if until():
                 return
-            assert self._woken.wait(max(0.0, end - time.monotonic())), "the store did not answer"
+            assert self.woken.wait(max(0.0, end - time.monotonic())), "the store did not answer"
 
     def answer(self, ask: Callable[..., None], *arguments: object) -> Any:
         answers: list[Any] = []

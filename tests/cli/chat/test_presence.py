@@ -21,7 +21,7 @@ class Alarm:
 
     def __init__(self, seconds: float, function: Callable[[], None]) -> None:
         assert seconds == GATHER_SECONDS
-        self._function = function
+        self.function = function
         self.running = False
         _alarms.append(self)
 
@@ -34,7 +34,7 @@ class Alarm:
     def go_off(self) -> None:
         assert self.running
         self.running = False
-        self._function()
+        self.function()
 
 
 _alarms: list[Alarm] = []
@@ -95,7 +95,7 @@ def test_nothing_is_told_of_direct_rooms_or_rooms_that_were_left_or_after_the_en
     company.end()
     assert not alarms[1].running
     company.take(MemberJoined("Crypto", "bob"))
-    alarms[1]._function()  # it was going off just then
+    alarms[1].function()  # it was going off just then
     assert (told, len(alarms)) == ([], 2)
 
 

@@ -167,7 +167,7 @@ def test_a_mark_in_a_room_whose_first_block_fails_fails_and_is_no_other_rooms(fu
 
 
 def test_marks_fail_while_the_file_can_not_be_read_and_are_taken_when_it_can(
-    full: Driver, monkeypatch: pytest.MonkeyPatch
+    full: Driver, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     full.mark(1)
     load = schema.load
@@ -181,7 +181,7 @@ def test_marks_fail_while_the_file_can_not_be_read_and_are_taken_when_it_can(
     monkeypatch.setattr(schema, "load", fails_for_a_while)
     assert isinstance(full.append(5, "x" * 300_000), Failed)
     for seq in (1, 2):  # which a spoilt ledger would answer at once, and write
-        assert full.mark(seq) == Failed(f"{full.store._path}: disk I/O error")  # type: ignore[attr-defined]
+        assert full.mark(seq) == Failed(f"{path}: disk I/O error")
     assert full.mark(2) == Marked(2)
     assert full.marks() == [("General", "bob", 2)]
 
@@ -196,7 +196,7 @@ def test_an_epoch_begins_after_a_failure(full: Driver) -> None:
 
 
 def test_a_file_that_can_not_be_read_again_is_tried_again_with_what_comes_next(
-    full: Driver, monkeypatch: pytest.MonkeyPatch
+    full: Driver, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load = schema.load
     broken = itertools.count()
@@ -208,9 +208,9 @@ def test_a_file_that_can_not_be_read_again_is_tried_again_with_what_comes_next(
 
     monkeypatch.setattr(schema, "load", fails_for_a_while)
     assert isinstance(full.append(5, "x" * 300_000), Failed)
-    assert full.trim(keep=1) == Failed(f"{full.store._path}: disk I/O error")  # type: ignore[attr-defined]
+    assert full.trim(keep=1) == Failed(f"{path}: disk I/O error")
     for number in (5, 7, 6):  # which a spoilt ledger would take for the same again, too far ahead, and the next
-        assert full.append(number, "small") == Failed(f"{full.store._path}: disk I/O error")  # type: ignore[attr-defined]
+        assert full.append(number, "small") == Failed(f"{path}: disk I/O error")
     assert full.stored(5, "small").block.first == 5
 
 

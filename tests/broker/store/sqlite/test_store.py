@@ -71,10 +71,10 @@ def test_one_poll_hands_over_a_bounded_number_of_pages_and_asks_for_another(stor
     end = time.monotonic() + DEADLINE
     while len(store.store._reads._pages) < 2 * POLL_PAGES:  # type: ignore[attr-defined]
         assert time.monotonic() < end
-    store._woken.clear()
+    store.woken.clear()
     store.store.poll(store.reports)
     assert len(pages) == POLL_PAGES
-    assert store._woken.is_set()
+    assert store.woken.is_set()
     store.wait(lambda: len(pages) == 2 * POLL_PAGES)
 
 
