@@ -1,0 +1,100 @@
+"""A block is acknowledged once it is safe, and refused with its reason; the order of answers is that of the blocks."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.broker.driver import LateStore, Peer, World
+from tests.frames import decode_notice
+from zchat.broker.settings import Settings
+from zchat.broker.store.contract import Failed, Full
+from zchat.wire.notices import OK, STATE
+
+
+def test_a_block_is_answered_with_its_first_seq_its_time_and_its_epoch(world: World) -> None:
+    alice = Peer(world, "alice")
+    alice.join("General")
+    epoch = alice.send("General", "a", "b")[4]
+    assert alice.send("General", "c")[2:] == [3, world.clock.time, epoch]
+    assert epoch > 0
+    assert world.core.counters.messages == 3
+
+
+def test_a_block_that_comes_twice_is_stored_and_pushed_once(world: World) -> None:
+    alice, bob = Peer(world, "alice"), Peer(world, "bob")
+    alice.join("General")
+    bob.join("General")
+    first = alice.send("General", "a", number=1)
+    assert alice.send("General", "a", number=1)[2:] == first[2:]
+    assert bob.texts() == ["a"]
+
+
+def test_numbers_are_taken_in_order_only(world: World) -> None:
+    alice = Peer(world, "alice")
+    alice.join("General")
+    assert alice.send("General", "x", number=2)[2] == "forgotten"
+    assert alice.send("General", "x", number=0)[2] == "malformed"
+    assert alice.send("General", "a", number=1)[0] == OK
+    assert alice.send("General", "c", number=3)[2:5:2] == ["out_of_order", False]
+    assert alice.send("General", "b", number=2)[0] == OK
+
+
+def test_blocks_are_answered_in_the_order_in_which_they_were_sent_whatever_the_answers(world: World) -> None:
+    alice = Peer(world, "alice")
+    alice.join("General")
+    asked = [alice.ask("send", "General", number, b"\x91\x01") for number in (7, 1, 1, 2, 9, 2, 3)]
+    world.run()
+    notices = map(decode_notice, world.port.frames[alice.id][2:])
+    answered = [notice[:3] for notice in notices if notice[0] != STATE]
+    assert [each[1] for each in answered] == asked
+    assert [each[2] for each in answered] == ["forgotten", 1, 1, 2, "out_of_order", 2, 3]
+    world.check()
+
+
+@pytest.mark.parametrize(
+    ("bodies", "code"),
+    [
+        (b"", "bad_block"),
+        (b"\x90", "bad_block"),
+        (b"\x92\x01", "bad_block"),
+        (b"\x91\x01\x01", "bad_block"),
+        (b"\x91\xa1\xff", "bad_block"),
+        (b"\xdd\xff\xff\xff\xff", "bad_block"),
+        (b"\x91" * 10_000 + b"\x01", "bad_block"),
+        (b"\x91\xc6\x00\x00\x01\x00" + b"x" * 256, "message_too_large"),
+    ],
+)
+def test_a_bad_block_is_refused_and_uses_up_no_number(bodies: bytes, code: str) -> None:
+    world = World(Settings(max_message=200))
+    alice = Peer(world, "alice")
+    alice.join("General")
+    assert alice.do("send", "General", 1, bodies)[2:5:2] == [code, False]
+    assert alice.send("General", "good", number=1)[0] == OK
+    world.check()
+
+
+def test_only_members_send(world: World) -> None:
+    alice = Peer(world, "alice")
+    assert alice.send("General", "x")[2] == "not_a_member"
+    assert alice.send("Nowhere", "x")[2] == "no_such_room"
+
+
+@pytest.mark.parametrize(
+    ("failure", "code"), [(Failed("the disk is full"), "store_failed"), (Full("100000 producers"), "busy")]
+)
+def test_what_the_store_cannot_take_is_refused_and_may_be_tried_again(failure: Failed | Full, code: str) -> None:
+    store = LateStore(lambda: 1)
+    world = World(store=store)
+    alice = Peer(world, "alice")
+    alice.join("General")
+    store.failing = failure
+    answer = alice.send("General", "x", number=1)
+    assert answer[2:5:2] == [code, True]
+    assert failure.reason in answer[3]
+    assert [note.grave for note in world.core.log_lines.take()] == [True] * (code == "store_failed")
+    assert alice.do("history", "General", None, None, 5)[0] == OK
+    alice.send("General", "x", number=1)
+    store.failing = None
+    assert alice.send("General", "x", number=1)[2] == 1
+    assert [note.text for note in world.core.log_lines.take()] == ["storing has recovered"] * (code == "store_failed")
+    world.check()
