@@ -34,7 +34,7 @@ test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest $(PARALLEL) $(TESTS)
 
 test-fast: $(VENV)/installed-dev
-	@$(BIN)/python -m tests.cores
+	@$(BIN)/python -m tests.cores -n 2
 
 # Each has a virtual environment of its own, .venv-3.12 and so on.
 test-pythons:

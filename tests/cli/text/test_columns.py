@@ -68,6 +68,7 @@ def assert_harmless(lines: list[str], width: int) -> None:
         assert not [row for row in screen.text_rows()[1:] if begins_like_a_message(row)], (name, width, lines)
 
 
+@pytest.mark.real  # the list is a file of the system's
 @pytest.mark.parametrize("width", [20, 40, 80])
 def test_no_emoji_can_push_a_forged_line_to_the_left_edge(emoji: list[str], width: int) -> None:
     assert len(emoji) > 4000
