@@ -55,7 +55,7 @@ class Stats(NamedTuple):
     refused: dict[str, int]
     """How many commands were refused, by the code of the error."""
     lagging: list[tuple[str, str, int]]
-    """The members furthest behind the log, as room, user and number of messages, the furthest first; polled every
+    """The members furthest behind the log, as room, user and number of messages, the furthest first; sampled every
     five seconds."""
     times: dict[str, Histogram]
     """How long turns of the loop ("turn") and commits of the store ("commit") took, in microseconds, and how many

@@ -29,13 +29,13 @@ def test_a_timeout_is_a_number_of_seconds(seconds: float) -> None:
 @pytest.mark.parametrize("endless", [None, inf])
 def test_no_timeout_and_infinity_are_the_same_and_not_always_allowed(endless: Any) -> None:
     assert arguments.check_timeout(endless) is None
-    with pytest.raises(UsageError, match="closing has a timeout"):
+    with pytest.raises(UsageError, match="closing takes a timeout in seconds"):
         arguments.check_finite_timeout("closing", endless)
 
 
 @pytest.mark.parametrize("wrong", [-1, float("nan"), "1", True, []])
 def test_anything_else_is_no_timeout(wrong: Any) -> None:
-    with pytest.raises(UsageError, match="a timeout is seconds"):
+    with pytest.raises(UsageError, match="a timeout is a number of seconds"):
         arguments.check_timeout(wrong)
 
 

@@ -44,14 +44,14 @@ class Broker:
 
     Entering returns once clients can connect. Leaving answers what was accepted, notifies the
     clients, and raises what ended the loop if something did (if the block raises as well, its
-    error gets a note of that). Any thread may call; a forked child may not, and leaving the block
+    error carries a note of it). Any thread may call; a forked child may not, and leaving the block
     there does nothing.
 
     Raises:
         UsageError: an argument is wrong; BadName: a room's name is.
         AddressError: an address is malformed, in use, or not this machine's.
         StoreError: the store can't be opened, or failed for good.
-        ZchatError: the broker does not start, or end, in its time.
+        ZchatError: the broker does not start, or end, in time.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class Broker:
 
     @property
     def figures(self) -> Figures:
-        """Return all that the broker reports of itself, as `Client.stats` is answered. Any thread."""
+        """Return the broker's figures, as in the answer to `Client.stats`. Any thread."""
         if self._loop is None or self._loop.core is None:
             raise UsageError("the broker is not running: use it within its `with` block")
         return self._loop.core.figures()
@@ -165,7 +165,7 @@ class Broker:
         assert self._thread is not None
         self._thread.join(JOIN_SECONDS)
         if self._thread.is_alive():
-            raise ZchatError(f"the broker did not end within {JOIN_SECONDS:g} s; it goes on until the program ends")
+            raise ZchatError(f"the broker did not end within {JOIN_SECONDS:g} s; it continues until the program ends")
 
     def _run(self) -> None:
         assert self._loop is not None

@@ -31,14 +31,14 @@ from zchat.protocol.invitations import Invitations
 from zchat.stats import Stats
 
 ASK_TIMEOUT = 5.0
-"""Seconds that a question to the broker may take."""
+"""Seconds that a request to the broker may take."""
 
 
 class Client(BaseClient):
     """A connection to a broker, and the rooms joined over it. Any number of threads may call.
 
     It connects when it is made. When the connection is lost it makes another one by itself, until
-    it is closed: rooms go on where they were, unanswered messages are sent again and stored once;
+    it is closed: rooms continue where they were, unanswered messages are sent again and stored once;
     calls wait for it up to their own deadlines. A broker that refuses it for good ends it.
 
     `url`: the broker's address, or several that are tried in turn. `user`: the name that others
@@ -46,8 +46,8 @@ class Client(BaseClient):
     must have answered, for all addresses together. `on_event`: called with every event of every
     joined room, in order, in a thread of its own, instead of `events()` or `messages()`; what it
     raises is logged, it goes on, and `wait`, `close` or the end of the `with` block raises the
-    first such failure. `high_water_mark`: notifications that a room may have unanswered, 0 for
-    the broker's own number. `invitations`: join direct rooms by itself in which somebody has
+    first such failure. `high_water_mark`: notifications that a room may have unacknowledged, 0 for
+    the broker's own number. `invitations`: join by itself the direct rooms in which somebody has
     written, if the application takes `events()` or has a handler.
 
     Attributes: `user`, the name in use, and `url`, the address that answered.
@@ -56,7 +56,7 @@ class Client(BaseClient):
         ConnectionLost: no broker answered.
         UsageError: an argument is wrong; AddressError: `url` is no address.
         BadName: the user's name breaks the rules; VersionRefused: the broker is too old or new.
-        Busy: the broker is full; Closing: it is going down. Both may pass.
+        Busy: the broker is full; Closing: it is shutting down. Both are temporary.
     """
 
     _link: ClientLink
@@ -105,8 +105,8 @@ class Client(BaseClient):
     ) -> Room:
         """Join a room and return it; joining twice returns the same room.
 
-        Messages come from now on, or those after the position `after`. `create`: make the room
-        if there is none. `timeout`: seconds for all of it, None for no limit; joins and leaves
+        Messages come from now on, or those after the position `after`. `create`: create the room
+        if it doesn't exist. `timeout`: seconds for all of it, None for no limit; joins and leaves
         take turns. Any thread.
 
         Raises:
@@ -163,7 +163,7 @@ class Client(BaseClient):
         `timeout`: as in `rooms`. Any thread.
 
         Raises:
-            Refused: the broker is older and doesn't know the question, or too busy.
+            Refused: the broker is older and doesn't know this request, or is too busy.
             UsageError: the timeout is wrong, or the client is closed.
             DeadlineExceeded, ConnectionLost: no answer.
         """
@@ -210,9 +210,9 @@ class Client(BaseClient):
     def events(self, timeout: float | None = None) -> Iterator[Event]:
         """Yield every event of every joined room, in order, until `timeout` seconds of silence.
 
-        None waits until the client is closed, 0 takes what is there. A gap is an event here, and
-        so are a lost connection and the next one, and who comes, goes, types and reads: of these
-        the difference to what was reported last. `zchat.events` has them all. Any thread.
+        None waits until the client is closed, 0 takes what is there. Gaps are events here, and so are
+        lost and restored connections, and users who come, go, type and read: of these, the
+        difference from what was last reported. `zchat.events` has them all. Any thread.
 
         Raises:
             Refused, ProtocolError, ConnectionLost (a fault of this side): why the client, or one of
@@ -243,7 +243,7 @@ class Client(BaseClient):
 
         What is not done by then fails, and `on_event` is given what has come until then; it isn't
         called again after this returns, only a call that hangs may go on. New calls raise
-        UsageError. Any thread, also the handler's, which then gets nothing more. Closing twice
+        UsageError. Any thread, also the handler's, which then receives nothing more. Closing twice
         does nothing.
 
         Raises:

@@ -6,7 +6,7 @@ from zchat.client.waiting import Stream
 
 
 class Progress:
-    """How far a `Room.send_many` has come that this was given to, the latest of several. Any thread may ask."""
+    """The progress of the `Room.send_many` that it was given to, the latest of several. Any thread may ask."""
 
     def __init__(self) -> None:
         self._stream = Stream()
@@ -34,7 +34,7 @@ class Progress:
         return self._stream.out
 
     def settle(self, timeout: float | None) -> bool:
-        """Wait, after `send_many` has ended, for the answers that it left behind; True if all have come.
+        """Wait, after `send_many` has ended, for the outstanding answers; True if all have come.
 
         `timeout` is in seconds, 0 to return at once, None for no limit. It returns at once when none can come any more.
 

@@ -17,7 +17,7 @@ from zchat.protocol.face import BaseRoom
 from zchat.protocol.membership import Membership
 
 SEND_TIMEOUT = 5.0
-"""Seconds that a send waits unless told otherwise: a broker that is restarted is back by then."""
+"""Seconds that a send waits by default: a broker that is restarted is back by then."""
 
 
 class Room(BaseRoom):
@@ -40,7 +40,7 @@ class Room(BaseRoom):
             MessageTooLarge: it is over the broker's limit.
             NotAMember: the room has been left.
             DeadlineExceeded: it could not be sent in time, and never will be.
-            OutcomeUnknown: it was sent and not acknowledged in time, or before the connection ended.
+            OutcomeUnknown: it was sent but not acknowledged in time, or before the connection ended.
             ConnectionLost: there is no connection any more.
             Refused: the broker refused it; `retryable` says whether trying again can help.
         """
@@ -57,7 +57,7 @@ class Room(BaseRoom):
         """Send many messages, in order, without waiting for each; returns how many are stored: all.
 
         A message goes out as soon as `bodies` gives it. `timeout`: seconds that may pass without
-        any of them being acknowledged, None for no limit. `progress`, if given, says how far it
+        any of them being acknowledged, None for no limit. `progress`, if given, shows how far it
         has come, while it runs and after it failed. Any thread.
 
         Raises:
@@ -78,10 +78,10 @@ class Room(BaseRoom):
         """Yield what others say in the room, in order; ends after `timeout` seconds of silence.
 
         None waits for as long as the client is connected, 0 takes what is there. Leaving the
-        loop loses nothing: the next call goes on after the last message taken. Any thread.
+        loop loses nothing: the next call continues after the last message taken. Any thread.
 
         Raises:
-            GapError: messages can't be had; call again to go on after the gap.
+            GapError: messages are not available; call again to continue after the gap.
             ConnectionLost, Refused, ProtocolError: why the connection has ended, after all that came.
             UsageError: the timeout is wrong, the client is closed, or its events are taken in another way.
         """

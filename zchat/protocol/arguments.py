@@ -79,7 +79,7 @@ def check_timeout(seconds: float | None) -> float | None:
     if seconds is None or seconds == inf:
         return None
     if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not seconds >= 0:
-        raise UsageError(f"a timeout is seconds from 0 on, or None for ever, not {seconds!r}")
+        raise UsageError(f"a timeout is a number of seconds from 0, or None for ever, not {seconds!r}")
     return seconds
 
 
@@ -91,7 +91,7 @@ def check_finite_timeout(doing: str, seconds: float) -> float:
     """
     checked = check_timeout(seconds)
     if checked is None:
-        raise UsageError(f"{doing} has a timeout in seconds, {seconds!r} is none")
+        raise UsageError(f"{doing} takes a timeout in seconds, not {seconds!r}")
     return checked
 
 

@@ -256,7 +256,7 @@ class ClientCore:
         """Ping if it has been silent, judge the broker's silence."""
         heartbeat = self._heartbeat
         if now >= heartbeat.lost_at:
-            self._lose(errors.ConnectionLost(f"nothing was heard from the broker for {now - heartbeat.heard:.1f} s"))
+            self._lose(errors.ConnectionLost(f"nothing was received from the broker for {now - heartbeat.heard:.1f} s"))
         elif heartbeat.ping(now):
             self._send(_PING)
 
@@ -365,7 +365,7 @@ class ClientCore:
         except errors.ProtocolError as error:
             self._end(error)
         except errors.BadName as error:
-            self._end(errors.ProtocolError(f"the broker sent a name that is none: {error}"))
+            self._end(errors.ProtocolError(f"the broker sent an invalid name: {error}"))
 
     def _notified(self, notice: Push | GapNotice) -> None:
         if self._memberships.notified(notice):

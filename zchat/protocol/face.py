@@ -275,7 +275,7 @@ class Feeding:
                     return True
             self._exhausted = True
         except UnicodeError as error:
-            self._broken = UsageError(f"message {count + 1} is no text that UTF-8 can hold: {error}")
+            self._broken = UsageError(f"message {count + 1} is not text that UTF-8 can encode: {error}")
             self._broken.__cause__ = error
         except (UsageError, MessageTooLarge) as error:
             self._broken = error

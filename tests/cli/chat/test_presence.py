@@ -141,7 +141,7 @@ def test_a_crowd_is_told_once_and_how_many_type() -> None:
     company = Presence((told := list[str]()).append, lambda: None)
     company.take(Crowd("General", 250, 0, 1))
     company.take(Crowd("General", 251, 4, 1))
-    assert told == ["General has 250 members: who comes and goes is not shown; /members lists them"]
+    assert told == ["General has 250 members: arrivals and departures are hidden; /members lists them"]
     assert company.typing("General") == "4 people are typing"
     company.take(Typing("General", "bob", True))
     assert company.typing("General") == "bob is typing"

@@ -198,7 +198,7 @@ def test_a_store_that_is_no_ordinary_file_is_refused_and_nothing_is_left_beside_
     os.mkfifo(pipe)
     done = zchat("broker", "--bind", "tcp://127.0.0.1:*", "--store", f"sqlite:{pipe}")
     assert (done.returncode, done.stdout) == (1, "")
-    assert re.fullmatch(rf"zchat: {pipe} is no ordinary file.*\n", done.stderr)
+    assert re.fullmatch(rf"zchat: {pipe} is not a regular file.*\n", done.stderr)
     assert list(tmp_path.iterdir()) == [pipe]
 
 

@@ -49,7 +49,7 @@ def _appended(context: Context, request: Request, room: Room, number: int, outco
         case contract.OutOfSequence(expected):
             answer = errors.OutOfOrder(f"block {number} is out of order: go back to {expected}", detail=expected)
         case contract.ForgottenProducer():
-            answer = errors.Forgotten(f"block {number} is of a producer not known here: begin again at 1")
+            answer = errors.Forgotten(f"the producer of block {number} is not known here: begin again at 1")
         case contract.Full(reason):
             answer = refused_as_busy(reason)
         case contract.Failed(reason):

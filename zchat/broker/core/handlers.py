@@ -78,7 +78,7 @@ def hello(
         session.producer, session.user = producer, user
         session.connect(peer, connection, window, context.now)
     elif len(sessions.table.by_routing_id) >= limits.MAX_SESSIONS:
-        raise errors.Busy(f"the broker has {limits.MAX_SESSIONS} sessions, as many as it may; try again later")
+        raise errors.Busy(f"the broker has {limits.MAX_SESSIONS} sessions, the most it may have; try again later")
     else:
         session = Session(peer, connection, user, producer, token, window, context.now)
     sessions.enter(session)

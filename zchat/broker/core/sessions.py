@@ -83,7 +83,7 @@ class Sessions:
                 return False
             work += 1 + len(session.present)
             self._counters.expired += 1
-            self.end(session, errors.Expired(f"nothing was heard from you for {EXPIRE_AFTER:g} s"))
+            self.end(session, errors.Expired(f"nothing was received from you for {EXPIRE_AFTER:g} s"))
         return True
 
     def dismiss(self) -> None:

@@ -55,7 +55,9 @@ class Directory:
         if self._fixed and not direct:
             raise self._none(name)
         if len(self.rooms) >= MAX_ROOMS:
-            raise errors.LimitReached(f"the broker has {MAX_ROOMS} rooms, as many as it may; use one of them")
+            raise errors.LimitReached(
+                f"the broker already has {MAX_ROOMS} rooms, the most it may have; use one of them"
+            )
         return self._add(Room(RoomLog(name, 1, 0, ())))
 
     def vacate(self, room: Room) -> None:

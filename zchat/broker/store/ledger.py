@@ -197,7 +197,7 @@ class Ledger:
         """Decide one mark as `Store.set_read_mark` says; it changes something if `read_marks` then has another seq."""
         room = self.rooms.get(name)
         if room is None:
-            return Failed("the room has no log yet, so that nothing of it can have been read")
+            return Failed("the room has no log yet, so there is nothing to mark as read")
         stands = self.read_marks.get((name, user))
         if stands is None and len(self.read_marks) >= MAX_READ_MARKS:
             return Full(f"{MAX_READ_MARKS} read marks are kept, and there is no place for another")

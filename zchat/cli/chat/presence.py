@@ -68,7 +68,9 @@ class Presence:
                     known = self._crowds.get(fold(room))
                     self._crowds[fold(room)] = event
                 if known is None:
-                    self._show(f"{room} has {members:,} members: who comes and goes is not shown; /members lists them")
+                    self._show(
+                        f"{room} has {members:,} members: arrivals and departures are hidden; /members lists them"
+                    )
                 self._changed()
 
     def forget(self, room: str) -> None:

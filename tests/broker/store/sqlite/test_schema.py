@@ -281,10 +281,10 @@ def test_an_empty_file_becomes_a_store(path: Path, opened: Callable[..., Driver]
 def test_places_that_can_not_hold_a_store_are_refused_with_a_reason(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert "is a folder; name a file in it" in refused(tmp_path)
-    assert "mend that, or name another file" in refused(tmp_path / "file" / "z.db")
-    assert "mend that, or name another file" in refused(tmp_path / "file" / "folder" / "z.db")
-    assert "mend that, or name another file" in refused(tmp_path / ("x" * 300))
-    assert "mend that, or name another file" in refused(tmp_path / "nul\0.db")
+    assert "fix that, or name another file" in refused(tmp_path / "file" / "z.db")
+    assert "fix that, or name another file" in refused(tmp_path / "file" / "folder" / "z.db")
+    assert "fix that, or name another file" in refused(tmp_path / ("x" * 300))
+    assert "fix that, or name another file" in refused(tmp_path / "nul\0.db")
 
 
 OPENS = """

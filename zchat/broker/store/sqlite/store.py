@@ -106,7 +106,7 @@ class SqliteStore(Store):
             if self._path.is_dir():
                 raise StoreError(f"{self._path} is a folder; name a file in it, {self._path / 'zchat.db'} for example")
             if self._path.exists() and not self._path.is_file():
-                raise StoreError(f"{self._path} is no ordinary file; name one, or one that is still to be made")
+                raise StoreError(f"{self._path} is not a regular file; name one that is, or one that doesn't exist yet")
             schema.make_folder(self._path.parent)
             self._lock = FileLock(self._path.with_name(self._path.name + ".lock"))
         except (OSError, RuntimeError, ValueError) as error:
@@ -309,4 +309,4 @@ class SqliteStore(Store):
 
 def _unusable(path: Path, error: Exception) -> StoreError:
     reason = getattr(error, "strerror", None) or error
-    return StoreError(f"{path} can't be used as a store: {reason}; mend that, or name another file")
+    return StoreError(f"{path} can't be used as a store: {reason}; fix that, or name another file")
