@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import sys
+import time
+from pathlib import Path
 
 import pytest
+import zmq
 
-from tests.running import Start
-from zchat.cli.logs import JsonFormatter, TextFormatter
+import zchat as library
+from tests.broker.raw import Raw
+from tests.cli.outside import command, pipes
+from tests.running import DEADLINE, Start, eventually
+from zchat.cli.logs import JsonFormatter, QueueHandler, TextFormatter
 
 HOSTILE = "bob\x1b[2J\x9b\n2026-01-01 00:00:00,000 ERROR zchat.broker: all is lost\r\u202e\x7f"
 
@@ -84,3 +91,68 @@ def test_a_format_asked_for_behind_the_command_keeps_the_level_asked_for_before(
     running.process.terminate()
     assert running.end() == 0
     assert running.errors == ""
+
+
+# -- nobody reads it -----------------------------------------------------------------------------------
+
+
+def test_a_log_that_nobody_reads_stops_nobody_and_says_later_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pipes(1) as (errors,), os.fdopen(os.dup(errors.into), "w") as stream:
+        monkeypatch.setattr("sys.stderr", stream)
+        handler = QueueHandler()
+        handler.setFormatter(JsonFormatter())
+        count = 12_000
+        for number in range(count):
+            handler.handle(record(f"event {number}", event="behind"))
+        assert 0 < handler.dropped < count
+        lines: list[dict[str, object]] = []
+        rest = b""
+
+        def complete() -> bool:
+            nonlocal rest
+            *whole, rest = (rest + errors.read()).split(b"\n")
+            lines.extend(map(json.loads, whole))
+            return any(line["event"] == "log_dropped" for line in lines)
+
+        eventually(complete, "it says so")
+        handler.handle(record("the last", event="behind"))
+        eventually(lambda: complete() and any(line["message"] == "the last" for line in lines), "it goes on")
+        missing = [line["count"] for line in lines if line["event"] == "log_dropped"]
+        assert missing == [handler.dropped]
+        told = [line["message"] for line in lines if line["event"] == "behind"]
+        assert told == [f"event {number}" for number in range(count - handler.dropped)] + ["the last"]
+
+
+@pytest.mark.parametrize("options", [[], ["--log-level", "debug"], ["--log-format", "json"]], ids=" ".join)
+def test_a_broker_whose_log_nobody_reads_serves_and_stops_in_time(
+    environment: dict[str, str], tmp_path: Path, options: list[str]
+) -> None:
+    url = f"ipc://{tmp_path / 'zchat'}"
+    arguments = ("broker", "--bind", url, "--store", "memory:", *options)
+    with pipes(2) as (out, errors), zmq.Context() as context:
+        errors.fill()
+        with command(*arguments, environment=environment, stdout=out.into, stderr=errors.into) as process:
+            eventually(lambda: b"clients: about" in out.read(), "it runs")
+            with library.Client(url, user="bob") as bob:
+                room = bob.join("General")
+                for number in range(1, 200):
+                    raw = Raw(context, url, 10)
+                    with raw.socket:
+                        raw.greet(number)
+                        raw.say(b"no frame of ours")
+                        assert raw.hear()[0] == "error"
+                    room.send(number, timeout=2)
+                assert bob.stats().counts["log_dropped"] == 0, "all of it waits"
+            began = time.monotonic()
+            process.terminate()
+            assert process.wait(DEADLINE) == 0
+            assert time.monotonic() - began < 2
+
+
+def test_what_is_missing_in_the_log_is_counted_in_the_figures(environment: dict[str, str], tmp_path: Path) -> None:
+    url = f"ipc://{tmp_path / 'zchat'}"
+    arguments = ("broker", "--bind", url, "--store", "memory:", "--log-level", "info")
+    with pipes(1) as (out,), open("/dev/full", "w") as full:
+        running = command(*arguments, environment=environment, stdout=out.into, stderr=full.fileno())
+        with running, library.Client(url, user="bob") as bob:
+            eventually(lambda: bob.stats().counts["log_dropped"] == 1, "the event of its start is missing")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,6 +9,7 @@ from typing import Any, NoReturn
 
 import click
 
+from zchat.cli import ending
 from zchat.cli.text.columns import terminal_width, wrapped
 from zchat.cli.text.safe import safe
 from zchat.errors import AddressError, NoSuchRoom, UsageError, ZchatError
@@ -18,40 +17,16 @@ from zchat.errors import AddressError, NoSuchRoom, UsageError, ZchatError
 FAILED = 1
 WRONG_USAGE = 2
 INTERRUPTED = 130
-TERMINATED = 143
-"""What a shell reports for a program that SIGTERM ended, as 130 is for Ctrl-C."""
+"""What a shell reports for a program that Ctrl-C ended."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """An interruption by Ctrl-C or SIGTERM; `text` is what to report to the user, "" for nothing."""
+    """The end of a command that a key or a signal asked for; `text` is what to report to the user, "" for nothing."""
 
     def __init__(self, code: int = INTERRUPTED, text: str = "") -> None:
         super().__init__(code, text)
         self.code = code
         self.text = text
-
-    def with_text(self, text: str) -> Interrupted:
-        """Return the same with something to report."""
-        return Interrupted(self.code, text)
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Have Ctrl-C and SIGTERM raise `Interrupted` within the block. The main thread's."""
-
-    def raise_it(number: int, frame: object) -> NoReturn:
-        raise Interrupted(TERMINATED if number == signal.SIGTERM else INTERRUPTED)
-
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.getsignal(number) for number in numbers}
-    try:
-        for number in numbers:
-            if before[number] is not signal.SIG_IGN:  # nohup and shells' background jobs mean it
-                signal.signal(number, raise_it)
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def report(text: str) -> None:
@@ -63,10 +38,15 @@ def report(text: str) -> None:
 
 @contextmanager
 def reported_in_one_line() -> Iterator[None]:
-    """Turn errors that a user can cause into one line and an exit code; a closed pipe ends quietly."""
+    """Turn errors that a user can cause into one line and an exit code; a closed pipe ends quietly.
+
+    A command that a signal has asked to end exits with the signal's code, in whatever way it ended.
+    """
     try:
         yield
         sys.stdout.flush()
+        if ending.exit_code():
+            _leave(0)
     except Interrupted as interrupted:
         if interrupted.text:
             report(interrupted.text)
@@ -76,8 +56,8 @@ def reported_in_one_line() -> Iterator[None]:
     except BrokenPipeError:
         _leave(0)
     except (ZchatError, OSError) as error:
-        if isinstance(error, OSError) and error.strerror and not error.filename:  # files are named: it is a stream
-            error.filename = "standard output"
+        if ending.exit_code():  # what the end has caused: a client is closed, a stream given up
+            _leave(0)
         report(str(error) or type(error).__name__)
         wrong_usage = isinstance(error, UsageError) and not isinstance(error, AddressError)
         _leave(WRONG_USAGE if wrong_usage else FAILED)
@@ -93,19 +73,9 @@ def room_named(name: str) -> Iterator[None]:
 
 
 def _leave(code: int) -> NoReturn:
-    try:
-        sys.stdout.flush()
-    except (OSError, ValueError):
-        _drop_output()
-    raise click.exceptions.Exit(code)
-
-
-def _drop_output() -> None:
-    """Discard what is still buffered, or the interpreter complains about it when it ends."""
     with suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+        sys.stdout.flush()
+    raise click.exceptions.Exit(ending.exit_code() or code)
 
 
 class Program(click.Group):

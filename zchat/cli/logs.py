@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
+from threading import Condition, Lock, Thread
 from typing import Any
 
 import click
 
 from zchat.broker.loop import FIELDS
+from zchat.cli.streams import Writing
 from zchat.cli.text.columns import terminal_width, wrapped
 from zchat.cli.text.safe import INDENT, safe
 from zchat.json_form import json_line
@@ -21,6 +24,15 @@ FORMATS = ("text", "json")
 
 DEFAULT_LEVEL = "info"
 """The level if only a format is given."""
+
+UNASKED_LEVEL = "warning"
+"""The level if nothing is asked for: what somebody should look after."""
+
+QUEUE_SIZE = 1 << 20
+"""Characters of lines that may wait to be written: the events of some minutes."""
+
+FLUSH_SECONDS = 0.3
+"""Seconds that the end of the command waits for the next line to be taken."""
 
 
 class TextFormatter(logging.Formatter):
@@ -67,15 +79,98 @@ def _choose(key: str) -> Callable[[click.Context, click.Parameter, str | None], 
     def callback(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
         if value is not None:
             context.meta[key] = value
-            _begin(context.meta.get(_LEVEL, DEFAULT_LEVEL), context.meta.get(_FORMAT, "text"))
+            begin(context.meta.get(_LEVEL, DEFAULT_LEVEL), context.meta.get(_FORMAT, "text"))
 
     return callback
 
 
-def _begin(level: str, form: str) -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+class QueueHandler(logging.Handler):
+    """The handler that writes to standard error in a thread of its own, so that a thread that logs never waits.
+
+    Lines that find the queue full, or that can't be written, are dropped and counted; how many they are is
+    an event of its own once lines are taken again.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dropped = 0
+        """How many lines were dropped."""
+        self._reported = 0
+        """How many of these the log has reported."""
+        self._lines: deque[str] = deque()
+        self._size = 0
+        """How many characters wait, the line that is being written included."""
+        self._changed = Condition(Lock())
+        """Held to change the queue, never while a line is written."""
+        Thread(target=self._run, name="zchat-log", daemon=True).start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Have a record written soon."""
+        line = self.format(record) + "\n"
+        with self._changed:
+            if self._size + len(line) > QUEUE_SIZE:
+                self.dropped += 1
+                return
+            self._size += len(line)
+            self._lines.append(line)
+            self._changed.notify_all()
+
+    def flush(self) -> None:
+        """Wait until all is written, for as long as lines are taken."""
+        with self._changed:
+            before = -1
+            while self._size not in (0, before):
+                before = self._size
+                self._changed.wait(FLUSH_SECONDS)
+
+    def _run(self) -> None:
+        try:
+            sink = Writing(sys.stderr.fileno(), "standard error")
+        except (OSError, ValueError):  # it is no file
+            sink = Writing(2, "standard error")
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._lines)
+                line = self._lines.popleft()
+            taken = self._write(sink, line)
+            with self._changed:
+                self._size -= len(line)
+                self.dropped += not taken
+                missing = self.dropped - self._reported if taken and self._size < QUEUE_SIZE // 2 else 0
+                self._changed.notify_all()
+            if missing and self._write(sink, self._missing(missing)):
+                self._reported += missing
+
+    def _write(self, sink: Writing, text: str) -> bool:
+        try:
+            sink.write(text.encode(sys.stderr.encoding, "backslashreplace"))
+        except OSError:
+            return False
+        return True
+
+    def _missing(self, count: int) -> str:
+        text = "%d lines of the log were dropped because standard error did not take them"
+        record = logging.LogRecord("zchat.broker", logging.WARNING, __file__, 0, text, (count,), None)
+        setattr(record, FIELDS, {"event": "log_dropped", "count": count})
+        return self.format(record) + "\n"
+
+
+_handlers: list[QueueHandler] = []
+"""The handler of this process, once it logs."""
+
+
+def begin(level: str = UNASKED_LEVEL, form: str = "text") -> None:
+    """Log to standard error from a level up, in one of the `FORMATS`, as asked for the last time."""
+    if not _handlers:
+        _handlers.append(QueueHandler())
+        logging.getLogger().addHandler(_handlers[0])
+    _handlers[0].setFormatter(JsonFormatter() if form == "json" else TextFormatter())
+    logging.getLogger().setLevel(level.upper())
+
+
+def dropped() -> int:
+    """Return how many lines of the log were dropped."""
+    return sum(handler.dropped for handler in _handlers)
 
 
 log_level = click.option(
@@ -83,7 +178,7 @@ log_level = click.option(
     type=click.Choice(LEVELS, case_sensitive=False),
     expose_value=False,
     callback=_choose(_LEVEL),
-    help="Log to standard error, from this level up.  [default: no log]",
+    help="Log to standard error, from this level up.  [default: warnings and errors]",
 )
 
 log_format = click.option(

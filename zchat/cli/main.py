@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import Any
 
 import click
 
+from zchat.cli import ending, logs, streams
 from zchat.cli.commands.broker import broker
 from zchat.cli.commands.client import client
 from zchat.cli.commands.members import members
@@ -49,7 +48,7 @@ def program(context: click.Context) -> None:
     (zsh_source and fish_source for those shells)
 
     \b
-    Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted, 143 terminated.
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted, 143 terminated, 129 hung up.
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help(), err=True)
@@ -62,10 +61,7 @@ for _command in (broker, client, send, tail, rooms, members, stats, top):
 
 def main(args: list[str] | None = None) -> Any:
     """Run the command with `args` (None: the process's own) and exit."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:  # closed by the parent process
-            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # characters that the terminal's encoding lacks become escapes
-            stream.reconfigure(errors="backslashreplace")
+    ending.install()
+    streams.prepare()
+    logs.begin()
     return program.main(args, prog_name="zchat")

@@ -73,6 +73,7 @@ class Counters:
     typing_dropped: int = _counter("Typing notices that came too early.")
     marks: int = _counter("Read marks stored.")
     uninvited: int = _counter("Invitations beyond what a session can have waiting.")
+    log_dropped: int = _counter("Lines of the log dropped because standard error did not take them.")
     commits: int = _elsewhere("Commits of the store.")
     commit_bytes: int = _elsewhere("Bytes of the blocks in the commits of the store.")
     lagging: int = _gauge("lagging_members", "Members behind the log at the last sample, every five seconds.")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 from queue import Full, Queue
-from threading import Thread
+from threading import Lock, Thread
 
 from zchat import Room
+from zchat.cli import ending
 from zchat.cli.chat.conversation import Conversation, Options
 from zchat.cli.chat.rooms import Rooms
 from zchat.cli.chat.slash import do
@@ -27,19 +28,21 @@ BYTE_ORDER_MARK = "\ufeff"
 """What files of Windows may begin with."""
 
 ENDING_SECONDS = 1.0
-"""Seconds that showing what has arrived may take at the end."""
+"""Seconds that showing what has arrived may take at the end, and the message on its way after a signal."""
 
 
 def run(url: str, user: str | None, names: tuple[str, ...], options: Options) -> None:
     """Chat by standard input and output until the input ends or the broker refuses the client for good.
 
     Raises:
+        Ended: a signal has come.
         ZchatError: a line that changes the room failed, which ends the chat, or another line failed,
             which was reported when it happened.
     """
     lines: Queue[str | None] = Queue(WAITING)
     failures: list[Exception] = []
     """What ended the chat from another thread."""
+    showing = Lock()
     failed = 0
 
     def fail(error: Exception) -> None:
@@ -50,8 +53,9 @@ def run(url: str, user: str | None, names: tuple[str, ...], options: Options) ->
     def show(text: str) -> bool:
         width = terminal_width(sys.stdout)
         try:
-            sys.stdout.write((text if width is None else "\n".join(rows(text, width))) + "\n")
-            sys.stdout.flush()
+            with showing:
+                sys.stdout.write((text if width is None else "\n".join(rows(text, width))) + "\n")
+                sys.stdout.flush()
         except OSError as error:
             fail(error)
             return False
@@ -65,7 +69,10 @@ def run(url: str, user: str | None, names: tuple[str, ...], options: Options) ->
         except OSError as error:
             fail(error)
 
-    with connect(url, user, invitations=True) as client:
+    with (
+        ending.calling(lambda: fail(ending.Ended())),
+        connect(url, user, invitations=True, closing=ENDING_SECONDS) as client,
+    ):
         rooms = Rooms()
         on_terminal = terminal_width(sys.stdout) is not None
         transcript = Transcript(show, rooms, read_marks=options.read_marks, on_terminal=on_terminal)
@@ -91,7 +98,7 @@ def run(url: str, user: str | None, names: tuple[str, ...], options: Options) ->
                     if not do(conversation, line):
                         break
                 except ZchatError as error:
-                    if is_lost(error):
+                    if is_lost(error) or ending.asked():
                         raise
                     if if_it_fails(line) and rooms.current is not None:  # or what follows would be sent there
                         raise ZchatError(f"{line.rstrip()}: {error}; the lines after it are not sent") from error

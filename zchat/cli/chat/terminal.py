@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 from contextlib import suppress
 from typing import Any
 
 from prompt_toolkit.application import get_app_session
 
 from zchat import Client
+from zchat.cli import ending
 from zchat.cli.chat.completion import ChatCompleter
 from zchat.cli.chat.conversation import Conversation, Options
 from zchat.cli.chat.editor import KEYS, Editor
@@ -41,7 +41,8 @@ HUNG_UP = 129
 def run(url: str, user: str | None, names: tuple[str, ...], options: Options) -> None:
     """Chat on the terminal until `/quit`, Ctrl-D, or the broker refuses the client for good."""
     os.environ.setdefault("PROMPT_TOOLKIT_NO_CPR", "1")  # asking where the cursor is delays every message
-    with connect(url, user, invitations=True) as client:
+    ending.take_screen()
+    with connect(url, user, invitations=True, closing=None) as client:
         code, unsent = asyncio.run(_chat(client, names, options))
     if code is not None:  # not from within: a KeyboardInterrupt in a task would tear the event loop down
         raise Interrupted(code)
@@ -69,9 +70,12 @@ async def _chat(client: Client, names: tuple[str, ...], options: Options) -> tup
     editor = Editor(conversation, outbox, ChatCompleter(client, rooms), output)
     app = editor.app
     app.after_render += lambda app: screen.notice_size()
-    with suppress(NotImplementedError):  # Windows has none
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            asyncio.get_running_loop().add_signal_handler(number, editor.leave, 128 + number)
+    loop = asyncio.get_running_loop()
+
+    def leave() -> None:
+        with suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(lambda: editor.leave(ending.asked()))
+
     drawing = asyncio.create_task(screen.draw())
     following = asyncio.create_task(asyncio.to_thread(conversation.follow))
 
@@ -94,7 +98,7 @@ async def _chat(client: Client, names: tuple[str, ...], options: Options) -> tup
         with app.input.raw_mode():  # from the beginning, or what is typed before the editor is there is echoed
             await asyncio.to_thread(conversation.begin, names)
             started = asyncio.Event()
-            editing = asyncio.create_task(app.run_async(pre_run=started.set))
+            editing = asyncio.create_task(app.run_async(pre_run=started.set, handle_sigint=False))
             await first(editing, asyncio.create_task(started.wait()))
             doing = asyncio.create_task(do_lines())
             await first(editing, doing)
@@ -114,8 +118,9 @@ async def _chat(client: Client, names: tuple[str, ...], options: Options) -> tup
 
     talking = asyncio.create_task(talk())
     try:
-        await first(talking)
-        await asyncio.wait((talking,), timeout=None if not editor.left.done() else HANG_SECONDS)
+        with ending.calling(leave):
+            await first(talking)
+            await asyncio.wait((talking,), timeout=None if not editor.left.done() else HANG_SECONDS)
     finally:
         await asyncio.to_thread(outbox.leave, editor.lines.withdraw())
         await asyncio.to_thread(client.close)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 import shutil
-import signal
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from types import FrameType
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,7 +18,9 @@ from platformdirs import user_data_dir
 from zchat.address import DEFAULT_URL
 from zchat.broker import Broker, Settings
 from zchat.broker.limits import MAX_SESSIONS
+from zchat.broker.loop import FIELDS
 from zchat.broker.settings import options
+from zchat.cli import ending, logs
 from zchat.cli.logs import log_format, log_level
 from zchat.cli.options import F, check_between, check_names, check_place, check_urls
 from zchat.cli.text.phrases import counted
@@ -28,8 +30,10 @@ from zchat.errors import StoreError
 if TYPE_CHECKING:
     from zchat.broker.metrics import Metrics
 
+log = logging.getLogger("zchat.broker")
+
 POLL_SECONDS = 0.2
-"""Seconds after which the main thread checks for a signal: well within the 2 s that stopping may take."""
+"""Seconds after which the main thread checks whether the broker has ended by itself."""
 
 OWN_FILES = 40
 """Open files that a broker needs for itself: libzmq's, the store's, the standard ones; about 20 were counted."""
@@ -100,20 +104,23 @@ def broker(bind: tuple[str, ...], store: str | None, metrics: str | None, **sett
     Names are claims, because there are no keys: anyone who reaches the address can read every room and use any
     name, including its direct rooms and read marks.
     """
-    signals: list[int] = []
-
-    def record(number: int, frame: FrameType | None) -> None:
-        signals.append(number)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, record)
+    stopping = Event()
     store = _default_store() if store is None else store
     running = Broker(*bind, store=store, **settings)
     serving = nullcontext() if metrics is None else _metrics(running, metrics)
-    with running, serving as served:
-        click.echo(_greeting(running, store, Settings(**settings), served.url if served else ""))
-        while not signals and not running.wait(POLL_SECONDS):
-            pass
+    with ending.calling(stopping.set), ending.surviving_hangup(_note_hangup), running, serving as served:
+        try:
+            click.echo(_greeting(running, store, Settings(**settings), served.url if served else ""))
+        except OSError as error:  # it serves all the same
+            log.warning("the greeting can't be written: %s", error, extra={FIELDS: {"event": "greeting_failed"}})
+        while not stopping.wait(POLL_SECONDS) and not running.wait(0):
+            running.counters.log_dropped = logs.dropped()
+    ending.forgive()
+
+
+def _note_hangup() -> None:
+    text = "SIGHUP: there is nothing to read again; the broker goes on"
+    log.info(text, extra={FIELDS: {"event": "hangup"}})
 
 
 def _metrics(running: Broker, place: str) -> Metrics:

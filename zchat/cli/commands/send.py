@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterable
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
+from functools import partial
 
 import click
 
 from zchat import Client, Progress
 from zchat.cli.connection import connect
-from zchat.cli.failures import Interrupted, interruptible
+from zchat.cli.ending import Work, asked, asked_times
+from zchat.cli.failures import Interrupted
 from zchat.cli.options import check_room, connecting
 from zchat.cli.progress_line import ProgressLine
 from zchat.cli.stdin import stdin_lines
@@ -19,6 +22,9 @@ from zchat.errors import ConnectionLost, DeadlineExceeded, OutcomeUnknown, Zchat
 
 GRACE = 2.0
 """Seconds that an interrupted `send` waits for outstanding answers; a second Ctrl-C ends the wait."""
+
+STEP = 0.05
+"""Seconds between two checks for that."""
 
 
 @click.command(short_help="Send one message, or every line of the input.")
@@ -46,19 +52,19 @@ def send(url: str, user: str | None, room: str, text: tuple[str, ...], no_progre
     progress = Progress()
     lines: Iterable[str] = [_clean(" ".join(text))] if text else stdin_lines()
     shown = not (text or no_progress or sys.stdin.isatty()) and sys.stderr.isatty()
-    with connect(url, user) as client:
-        target = client.join(room)
-        with interruptible():
-            try:
-                with ProgressLine(progress) if shown else nullcontext():
-                    target.send_many(lines, progress=progress)
-            except (Interrupted, ZchatError, OSError) as error:
-                if not isinstance(error, DeadlineExceeded | ConnectionLost):  # these have waited already
-                    _settle(client, progress)
-                outcome = _outcome(progress) if text else _outcome_of_lines(target.name, progress)
-                if isinstance(error, Interrupted):
-                    raise error.with_text(f"interrupted: {outcome}") from None
-                raise _CutShort(error, outcome) from error
+    with connect(url, user, closing=None) as client:
+        target = Work(partial(client.join, room)).result()
+        sending = Work(partial(target.send_many, lines, progress=progress))
+        try:
+            with ProgressLine(progress) if shown else nullcontext():
+                sending.result()
+        except (ZchatError, OSError) as error:
+            if not isinstance(error, DeadlineExceeded | ConnectionLost):  # these have waited already
+                _settle(client, progress, sending)
+            outcome = _outcome(progress) if text else _outcome_of_lines(target.name, progress)
+            if asked():
+                raise Interrupted(text=f"interrupted: {outcome}") from None
+            raise _CutShort(error, outcome) from error
 
 
 class _CutShort(ZchatError):
@@ -76,11 +82,15 @@ class _CutShort(ZchatError):
         return f"{reason}; {self.outcome}"
 
 
-def _settle(client: Client, progress: Progress) -> None:
+def _settle(client: Client, progress: Progress, sending: Work[int]) -> None:
     """Wait a moment for outstanding answers, then for nothing more."""
-    with suppress(KeyboardInterrupt):
-        progress.settle(GRACE)
+    end = time.monotonic() + GRACE
+    while time.monotonic() < end and asked_times() < 2:
+        sending.thread.join(STEP)
+        if not sending.thread.is_alive() and progress.settle(STEP):
+            break
     client.close(0)
+    sending.thread.join(GRACE)
 
 
 def _outcome_of_lines(room: str, progress: Progress) -> str:

@@ -8,7 +8,7 @@ import click
 
 from zchat import Client
 from zchat.cli.connection import connect
-from zchat.cli.failures import interruptible, room_named
+from zchat.cli.failures import room_named
 from zchat.cli.options import check_room, connecting
 from zchat.cli.tail.output import Output, ResumableOutput
 from zchat.cli.tail.reading import catch_up, follow, write_history
@@ -111,7 +111,7 @@ def _resume(
     as_json: bool,
 ) -> None:
     """Go on after the position that a file keeps; if it keeps none yet, begin like `_show`."""
-    with connect(url, user) as client, ResumeFile(path, room, client.user) as resume, interruptible():
+    with connect(url, user) as client, ResumeFile(path, room, client.user) as resume:
         kept = resume.position
         with room_named(room):
             joined = client.join(room, after=kept, create=False)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from zchat import Room
+from zchat.cli.streams import written
 from zchat.cli.tail.resume import ResumeFile
 from zchat.cli.text.colours import rows, styled_message
 from zchat.cli.text.columns import terminal_width
@@ -14,12 +15,15 @@ from zchat.cli.text.message_lines import MessageLines, cut_with
 from zchat.json_form import json_line
 from zchat.messages import Message, Position
 
+BATCH_BYTES = 1 << 16
+"""Bytes that are gathered before they are written: what a pipe holds."""
+
 CUT = cut_with("with --json, or in a pipe, all are shown")
 """How a long message is shown on a terminal."""
 
 
 class Output:
-    """The messages written to standard output, whole batches at a time.
+    """The messages written to standard output, whole batches at a time, and which of them really were.
 
     Args:
         as_json: True for one JSON object per message, False for lines to read.
@@ -28,22 +32,26 @@ class Output:
 
     def __init__(self, as_json: bool, written: Callable[[int], object] | None = None) -> None:
         self.last = 0
-        """The seq of the last message that was given to `write`."""
+        """The seq of the last message that was written whole."""
         self._as_json = as_json
         self._written = written
         self._lines = MessageLines()
-        self._flushed = True
-        """False while messages wait for `flush`."""
-        self._writing = False
-        """True within a write or flush: what ends it there leaves open how much was written."""
+        self._waiting: list[bytes] = []
+        """Lines that wait to be written."""
+        self._ends: list[tuple[int, int]] = []
+        """Where each of these ends, in bytes, and the seq of its message."""
+        self._bytes = 0
+        """How many bytes they are."""
 
     def write(self, message: Message) -> None:
         """Write a message, now or with the next `flush`."""
         line = json_line(message._asdict()) if self._as_json else self._line(message)
-        self._writing = True
-        sys.stdout.write(line + "\n")
-        self._flushed = self._writing = False
-        self.last = message.seq
+        data = f"{line}\n".encode(sys.stdout.encoding, sys.stdout.errors or "strict")
+        self._waiting.append(data)
+        self._bytes += len(data)
+        self._ends.append((self._bytes, message.seq))
+        if self._bytes >= BATCH_BYTES:
+            self._write()
 
     def _line(self, message: Message) -> str:
         width = terminal_width(sys.stdout)
@@ -53,13 +61,23 @@ class Output:
 
     def flush(self) -> None:
         """End a batch, between two messages: write what was not written yet."""
-        if not self._flushed:
-            self._writing = True
-            sys.stdout.flush()
-            self._flushed = True
-            self._writing = False
-            if self._written is not None:
-                self._written(self.last)
+        if self._waiting:
+            self._write()
+
+    def _write(self) -> None:
+        data, ends = b"".join(self._waiting), self._ends
+        self._waiting, self._ends, self._bytes = [], [], 0
+        before = written()
+        try:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+            self.last = ends[-1][1]
+        except OSError:
+            done = written() - before
+            self.last = max((seq for end, seq in ends if end <= done), default=self.last)
+            raise
+        if self._written is not None:
+            self._written(self.last)
 
 
 class ResumableOutput(Output):
@@ -74,7 +92,7 @@ class ResumableOutput(Output):
 
     def __init__(self, as_json: bool, resume: ResumeFile, room: Room, last: int) -> None:
         super().__init__(as_json)
-        self.last = last
+        self.last = self._start = last
         self._resume = resume
         self._room = room
         self._epoch = room.position.epoch
@@ -97,14 +115,15 @@ class ResumableOutput(Output):
 
     def close(self) -> None:
         """Keep how far was written, wherever it ended: too little if that isn't certain, never too much."""
+        with suppress(OSError):  # what nobody reads was not written
+            super().flush()
         if self._safe is None:
-            return
-        with suppress(OSError, ValueError):  # what nobody reads was not written
-            if not self._writing:  # else a signal or a failure came within a write, and its lines may be lost
-                sys.stdout.flush()
-            there = self._position()
-            if not self._writing and there.epoch == self._safe.epoch and self._safe.seq <= self.last <= there.seq:
-                self._safe = Position(there.epoch, self.last)  # one more may have been taken, and not written
+            if self.last == self._start:
+                return
+            self._safe = Position(self._epoch, self._start)
+        there = self._position()
+        if there.epoch == self._safe.epoch and self._safe.seq <= self.last <= there.seq:
+            self._safe = Position(there.epoch, self.last)  # more may have been taken than was written
         self._resume.keep(self._safe)
 
     def _position(self) -> Position:

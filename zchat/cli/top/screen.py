@@ -12,6 +12,7 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.layout import FormattedTextControl, Layout, Window
 
 from zchat import Client
+from zchat.cli import ending
 from zchat.cli.text.columns import padded
 from zchat.cli.top.dashboard import Dashboard
 from zchat.cli.top.polling import samples
@@ -25,6 +26,7 @@ def run(client: Client, dashboard: Dashboard, every: float, count: int | None) -
         KeyboardInterrupt: it was Ctrl-C.
         Refused, ProtocolError: why the client has ended.
     """
+    ending.take_screen()
     os.environ.setdefault("PROMPT_TOOLKIT_NO_CPR", "1")  # a full screen needn't ask where the cursor is
     if asyncio.run(_watch(client, dashboard, every, count)):
         raise KeyboardInterrupt
@@ -50,7 +52,7 @@ async def _watch(client: Client, dashboard: Dashboard, every: float, count: int 
         polling.append(asyncio.create_task(asyncio.to_thread(poll)))
         polling[0].add_done_callback(ended)
 
-    interrupted = await screen.run_async(pre_run=begin)
+    interrupted = await screen.run_async(pre_run=begin, handle_sigint=False)
     if polling[0].done():
         await polling[0]  # raises what ended it, if something did
     await asyncio.to_thread(client.close, 0)

@@ -1,0 +1,239 @@
+"""How commands end when a signal asks them to: in a pipe, on a terminal, as the first process of a container."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+import zchat as library
+from tests.cli.driver import say
+from tests.cli.outside import command, members, pipes, until_full
+from tests.cli.terminals import Tmux
+from tests.mortal import Mortal
+from tests.running import DEADLINE, ZCHAT, Start, eventually
+from zchat.broker import Broker
+
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+
+STAYING = ["client", "tail -f General", "tail -f --resume {}/seen General", "top", "top --every 0.2", "send General"]
+
+SECONDS = 2.0
+"""Seconds that an end may take."""
+
+READY = {"client": "you are in General", "top": "per second since start"}
+"""What commands show once they stay; the others show nothing, and are then members of the room."""
+
+
+@pytest.fixture
+def alone(needs: Callable[[str], str]) -> tuple[str, ...]:
+    """Give what runs a command as process 1 of a namespace of its own."""
+    before = (needs("unshare"), "--user", "--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc")
+    if subprocess.run([*before, "true"], capture_output=True, timeout=DEADLINE, check=False).returncode:
+        pytest.skip("namespaces are not permitted here")
+    return before
+
+
+def child(pid: int) -> int:
+    """Return the process that another has started, once it has."""
+    found: list[int] = []
+
+    def started() -> bool:
+        found[:] = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+        return bool(found)
+
+    eventually(started, "it has started")
+    return found[0]
+
+
+@contextmanager
+def quick() -> Iterator[None]:
+    """Assert that the block takes no longer than an end may."""
+    began = time.monotonic()
+    yield
+    assert time.monotonic() - began < SECONDS
+
+
+@pytest.mark.parametrize("number", list(CODES), ids=lambda number: number.name)
+@pytest.mark.parametrize("line", STAYING)
+def test_as_process_1_a_command_that_stays_leaves_and_ends_with_the_signals_code(
+    broker: Broker, environment: dict[str, str], alone: tuple[str, ...], tmp_path: Path, line: str, number: int
+) -> None:
+    arguments = line.format(tmp_path).split()
+    with (
+        pipes(3) as (into, out, errors),
+        command(
+            *arguments, environment=environment, before=alone, stdin=into.out, stdout=out.into, stderr=errors.into
+        ) as process,
+    ):
+        shown = b""
+
+        def stays() -> bool:
+            nonlocal shown
+            shown += out.read()
+            return READY.get(arguments[0], "").encode() in shown and (arguments[0] == "top" or members(broker) == 1)
+
+        eventually(stays, "it stays")
+        with quick():
+            os.kill(child(process.pid), number)
+            assert process.wait(DEADLINE) == CODES[signal.Signals(number)]
+        eventually(lambda: members(broker) == 0, "it has left")
+        told = errors.read()
+        assert re.fullmatch(rb"(zchat: interrupted: no line stored\n)?", told), told
+
+
+@pytest.mark.parametrize("store", ["memory:", "sqlite:{}/chat.db"])
+def test_as_process_1_a_broker_ends_with_0(
+    environment: dict[str, str], alone: tuple[str, ...], tmp_path: Path, store: str
+) -> None:
+    arguments = ("broker", "--bind", "tcp://127.0.0.1:*", "--store", store.format(tmp_path))
+    with pipes(1) as (out,), command(*arguments, environment=environment, before=alone, stdout=out.into) as process:
+        eventually(lambda: b"clients: about" in out.read(), "it runs")
+        with quick():
+            os.kill(child(process.pid), signal.SIGTERM)
+            assert process.wait(DEADLINE) == 0
+
+
+@pytest.mark.parametrize("number", list(CODES), ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "line", ["tail -f --after 0 Long", "tail --after 0 Long", "client Long", "top --every 0.2", "broker", "stats"]
+)
+def test_a_command_whose_output_nobody_reads_ends_all_the_same(
+    broker: Broker, environment: dict[str, str], tmp_path: Path, line: str, number: int
+) -> None:
+    say(broker, "Long", *("a line of some length" * 10 for _ in range(3_000)))
+    options = ("--bind", f"ipc://{tmp_path}/zchat", "--store", "memory:") if line == "broker" else ()
+    code = 0 if line == "broker" else CODES[signal.Signals(number)]
+    if line == "broker" and number == signal.SIGHUP:
+        pytest.skip("it doesn't end a broker")
+    with pipes(2) as (into, out):
+        if not line.startswith("tail"):
+            out.fill()
+        with command(
+            *line.split(), *options, environment=environment, stdin=into.out, stdout=out.into, stderr=out.into
+        ) as process:
+            until_full(out)
+            eventually(lambda: caught(process.pid) == 3, "it has begun")
+            time.sleep(1)  # nothing shows that it waits
+            with quick():
+                process.send_signal(number)
+                assert process.wait(DEADLINE) == code
+
+
+def caught(pid: int) -> int:
+    """Return how many of the three signals a process has handlers for."""
+    return masked_signals(pid, "SigCgt")
+
+
+def masked_signals(pid: int, field: str) -> int:
+    """Return how many of the three signals are in a field of a process's status."""
+    found = re.search(rf"^{field}:\t(\w+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    mask = int(found[1], 16) if found else 0
+    return sum(bool(mask >> (number - 1) & 1) for number in CODES)
+
+
+def test_a_signal_before_the_broker_answers_ends_a_command_at_once(start: Start) -> None:
+    with Mortal() as mortal:
+        mortal.freeze()
+        for number, code in CODES.items():
+            running = start("rooms", ZCHAT_URL=mortal.url)
+            eventually(lambda running=running: caught(running.process.pid) == 3, "it has begun")  # type: ignore[misc]
+            with quick():
+                running.process.send_signal(number)
+                assert running.process.wait(DEADLINE) == code
+            assert running.errors == ""
+        mortal.thaw()
+
+
+@pytest.mark.parametrize("line", ["rooms", "members General", "stats", "tail General", "send General hello"])
+def test_a_signal_while_the_broker_stands_still_ends_a_command_soon(start: Start, line: str) -> None:
+    with Mortal() as mortal:
+        with library.Client(mortal.url, user="bob") as bob:
+            bob.join("General").send("hi")
+        program = (
+            "import os, signal, sys, threading; from zchat.cli import connection; before = connection.Client\n"
+            "def Client(*a, **k):\n c = before(*a, **k); os.kill(int(os.environ['BROKER']), signal.SIGSTOP)\n"
+            " print('ready', flush=True); return c\n"
+            "connection.Client = Client\nfrom zchat.cli.main import main; main(sys.argv[1:])"
+        )
+        variables = {"ZCHAT_URL": mortal.url, "BROKER": str(mortal.process.pid), "PROGRAM": program}
+        running = start(shell=f'exec "$1" -c "$PROGRAM" {line}', **variables)
+        running.until("ready")
+        with quick():
+            running.process.send_signal(signal.SIGTERM)
+            code = running.process.wait(DEADLINE)
+        mortal.thaw()
+        assert code == 143
+
+
+@pytest.mark.parametrize("line", ["client", "tail -f General", "broker --store memory: --bind tcp://127.0.0.1:*"])
+def test_a_signal_that_was_ignored_at_the_start_stays_ignored(start: Start, broker: Broker, line: str) -> None:
+    running = start(shell=f"trap '' INT HUP; exec \"$@\" {line}")
+    eventually(lambda: caught(running.process.pid) == 1, "it has begun")
+    assert masked_signals(running.process.pid, "SigIgn") == 2
+    running.process.send_signal(signal.SIGINT)
+    running.process.send_signal(signal.SIGHUP)
+    eventually(lambda: members(broker) == 1 or "clients: about" in running.text, "it goes on")
+    running.process.terminate()
+    assert running.process.wait(DEADLINE) == (0 if line.startswith("broker") else 143)
+
+
+def test_a_broker_takes_a_hangup_as_an_event_and_goes_on(start: Start) -> None:
+    running = start("broker", "--bind", "tcp://127.0.0.1:*", "--store", "memory:", "--log-format", "json")
+    running.until("clients: about")
+    for count in (1, 2):
+        running.process.send_signal(signal.SIGHUP)
+        eventually(lambda count=count: running.errors.count('"hangup"') == count, "it is in the log")  # type: ignore[misc]
+    url = re.search(r"tcp://\S+", running.text)
+    assert url
+    with library.Client(url[0], user="bob") as bob:
+        bob.join("General").send("it serves")
+    running.process.terminate()
+    assert running.end() == 0
+    assert '"stopped"' in running.errors.splitlines()[-1]
+
+
+@pytest.mark.parametrize("number", list(CODES), ids=lambda number: number.name)
+def test_a_chat_in_pipes_has_stored_what_it_was_told_before_the_signal(
+    start: Start, broker: Broker, number: int
+) -> None:
+    running = start("client")
+    running.until("you are in General")
+    running.write("hello\n")
+    running.until("alice: hello")
+    running.process.send_signal(number)
+    assert running.process.wait(DEADLINE) == CODES[signal.Signals(number)]
+    eventually(lambda: members(broker) == 0, "it has left")
+    assert running.errors == ""
+
+
+@pytest.mark.parametrize("name", ["INT", "TERM", "HUP"])
+@pytest.mark.parametrize("line", ["top", "client"])
+def test_a_terminal_is_as_it_was_before_after_a_signal(
+    tmux: Tmux, broker: Broker, tmp_path: Path, line: str, name: str
+) -> None:
+    before, after, pid = (tmp_path / each for each in ("before", "after", "pid"))
+    zchat = shlex.join([*ZCHAT, line, "--user", "alice"])
+    script = f"stty -g >{before}; sh -c 'echo $$ >{pid}; exec {zchat}'; echo exit code $?; stty -g >{after}; exec cat"
+    tmux("new-session", "-d", "-s", "alice", "-x", "80", "-y", "24", script)
+
+    def shows(text: str) -> None:
+        eventually(lambda: text in tmux("capture-pane", "-p", "-t", "alice"), text)
+
+    shows("General>" if line == "client" else "per second")
+    with quick():
+        os.kill(int(pid.read_text()), getattr(signal, f"SIG{name}"))
+        shows(f"exit code {CODES[getattr(signal, f'SIG{name}')]}")
+    eventually(lambda: after.exists() and after.read_text(), "the shell goes on")
+    assert after.read_text() == before.read_text()
+    state = "#{alternate_on} #{cursor_flag}"
+    assert tmux("display-message", "-p", "-t", "alice", state).split() == ["0", "1"]
+    assert members(broker) == 0

@@ -1,0 +1,193 @@
+"""Standard streams as others leave them: in non-blocking mode, closed, full, with a reader or writer who is late."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.driver import bodies, say
+from tests.cli.outside import command, members, pipes, read_all, until_full
+from tests.running import DEADLINE, Start, Zchat, eventually
+from zchat.broker import Broker
+
+COUNT = 3_000
+"""Messages: more than a pipe holds."""
+
+
+@pytest.fixture
+def long(broker: Broker) -> Broker:
+    say(broker, "Long", *(f"a line of some length, number {number}" for number in range(COUNT)))
+    return broker
+
+
+def seqs(data: bytes) -> list[int]:
+    """Return the seqs of the lines that are whole."""
+    return [json.loads(line)["seq"] for line in data.split(b"\n")[:-1]]
+
+
+@pytest.mark.parametrize("after", [["--after", "0"], ["-f", "--after", "0"]], ids=" ".join)
+def test_a_late_reader_of_a_pipe_that_does_not_block_gets_everything(
+    long: Broker, environment: dict[str, str], tmp_path: Path, after: list[str]
+) -> None:
+    resume = tmp_path / "seen"
+    arguments = ("tail", *after, "--json", "--resume", str(resume), "Long")
+    with pipes(1) as (out,), command(*arguments, environment=environment, stdout=out.into) as process:
+        until_full(out)
+        data = b""
+
+        def complete() -> bool:
+            nonlocal data
+            data += out.read()
+            return data.count(b"\n") == COUNT
+
+        eventually(complete, "all has come")
+        if "-f" in after:
+            process.terminate()
+        assert process.wait(DEADLINE) == (143 if "-f" in after else 0)
+        assert seqs(data) == list(range(1, COUNT + 1))
+        assert json.loads(resume.read_text())["seq"] == COUNT
+
+
+def test_what_a_reader_left_in_the_pipe_is_written_and_no_more_is_recorded(
+    long: Broker, environment: dict[str, str], zchat: Zchat, tmp_path: Path
+) -> None:
+    resume = tmp_path / "seen"
+    arguments = ("tail", "--after", "0", "--json", "--resume", str(resume), "Long")
+    with pipes(1) as (out,), command(*arguments, "-f", environment=environment, stdout=out.into) as process:
+        until_full(out)
+        process.terminate()
+        assert process.wait(DEADLINE) == 143
+        written = seqs(out.read())
+    assert 0 < len(written) < COUNT
+    assert json.loads(resume.read_text())["seq"] == len(written)
+    rest = zchat(*arguments)
+    assert written + seqs(rest.stdout.encode()) == list(range(1, COUNT + 1))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["tail", "--after", "0", "Long"],
+        ["rooms"],
+        ["members", "Long"],
+        ["stats"],
+        ["stats", "--json"],
+        ["top", "-n", "1"],
+        ["tail", "--help"],
+        ["--version"],
+        ["rooms", "--nonsense"],
+        ["tail", "Nowhere"],
+    ],
+    ids=" ".join,
+)
+def test_whatever_a_command_writes_comes_whole_through_pipes_that_are_full_and_do_not_block(
+    long: Broker, environment: dict[str, str], zchat: Zchat, arguments: list[str]
+) -> None:
+    expected = zchat(*arguments)
+    lines = [expected.stdout.count("\n"), expected.stderr.count("\n")]
+    with pipes(2) as (out, errors):
+        filled = [out.fill(), errors.fill()]
+        with command(*arguments, environment=environment, stdout=out.into, stderr=errors.into) as process:
+            with pytest.raises(Exception, match="timed out"):
+                process.wait(1)
+            found, told = read_all(out, process, errors)
+            assert process.returncode == expected.returncode
+        assert [found.count(b"\n"), told.count(b"\n")] == lines
+        assert [found[: filled[0]].strip(b"x"), told[: filled[1]].strip(b"x")] == [b"", b""]
+
+
+@pytest.mark.parametrize("arguments", [["send", "General"], ["client"]], ids=" ".join)
+def test_a_late_writer_to_a_pipe_that_does_not_block_is_waited_for(
+    broker: Broker, environment: dict[str, str], arguments: list[str]
+) -> None:
+    with (
+        pipes(2) as (into, out),
+        command(*arguments, environment=environment, stdin=into.out, stdout=out.into) as process,
+    ):
+        eventually(lambda: members(broker) == 1, "it is in the room")
+        for text in ("late", "later"):
+            time.sleep(0.2)  # nothing shows that it waits
+            os.write(into.into, f"{text}\n".encode())
+            eventually(lambda text=text: text in bodies(broker, "General"), "it is stored")  # type: ignore[misc]
+        into.close_into()
+        assert process.wait(DEADLINE) == 0
+        assert bodies(broker, "General") == ["late", "later"]
+
+
+@pytest.mark.parametrize("arguments", [["tail", "--after", "0", "Long"], ["client", "Long"]], ids=" ".join)
+def test_a_terminal_that_does_not_block_loses_nothing(
+    long: Broker, environment: dict[str, str], arguments: list[str]
+) -> None:
+    master, slave = pty.openpty()
+    for end in (master, slave):
+        os.set_blocking(end, False)
+    variables = environment | {"TERM": "dumb"}
+    try:
+        with command(*arguments, environment=variables, stdin=slave, stdout=slave, stderr=slave) as process:
+            data = b""
+
+            def shown(text: bytes) -> bool:
+                nonlocal data
+                try:
+                    data += os.read(master, 1 << 16)
+                except BlockingIOError:
+                    return text in data
+                return False
+
+            if arguments[0] == "client":
+                eventually(lambda: shown(b"you are in Long"), "it has joined")
+                os.write(master, b"/messages 1000\n")
+            time.sleep(1)
+            eventually(lambda: shown(b"number 2999"), "all has come")
+            first = COUNT - 1000 if arguments[0] == "client" else 0
+            assert re.findall(rb"number (\d+)\r\n", data) == [b"%d" % number for number in range(first, COUNT)]
+            process.send_signal(signal.SIGHUP)
+            process.wait(DEADLINE)
+        assert not os.get_blocking(slave), "it is left as it was"
+    finally:
+        os.close(master)
+        os.close(slave)
+
+
+# -- what can't be written -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", [">&-", ">/dev/full"])
+@pytest.mark.parametrize(
+    "arguments", ["tail Long", "rooms", "members Long", "stats", "top -n 1", "client", "tail --json --after 0 -f Long"]
+)
+def test_an_output_that_takes_nothing_is_named_and_nothing_counts_as_shown(
+    start: Start, long: Broker, arguments: str, where: str, tmp_path: Path
+) -> None:
+    resume = f"--resume {tmp_path / 'seen'}" if arguments.startswith("tail") else ""
+    running = start(shell=f'echo hello | "$@" {arguments} {resume} {where}')
+    assert running.end() == 1
+    assert re.fullmatch(r"zchat: .*(No space left|Bad file).*standard output.*\n", running.errors)
+    if resume:
+        assert (tmp_path / "seen").read_text() == ""
+
+
+@pytest.mark.parametrize("where", ["2>&-", "2>/dev/full"])
+@pytest.mark.parametrize(
+    ("arguments", "code"), [("rooms", 0), ("tail Nowhere", 1), ("rooms --nonsense", 2), ("send Long hi", 0)]
+)
+def test_a_standard_error_that_takes_nothing_changes_no_exit_code(
+    start: Start, long: Broker, arguments: str, code: int, where: str
+) -> None:
+    assert start(shell=f'"$@" --log-level debug {arguments} {where}').end() == code
+
+
+def test_a_broker_serves_though_its_greeting_can_not_be_written(start: Start, zchat: Zchat, tmp_path: Path) -> None:
+    url = f"ipc://{tmp_path / 'zchat'}"
+    running = start(shell=f'exec "$@" broker --bind {url} --store memory: >&-')
+    eventually(lambda: zchat("rooms", "--connect", url).returncode == 0, "it answers")
+    running.process.terminate()
+    assert running.end() == 0
+    assert re.search(r"WARNING zchat\.broker: the greeting can't be written: .*standard output", running.errors)

@@ -1,0 +1,245 @@
+"""How every command ends when a signal asks it to.
+
+A signal's handler sets a flag and writes one byte into a pipe, and does nothing else; the byte is written even if
+the main thread is just going to wait for a lock, where Python's part of the handler would wait too. A thread of its
+own, the ending thread, reads the pipe and calls what the command gave it to be ended by: its client is closed, its
+loop woken. So nothing is raised amid a command's work, and waits end by themselves: those of the library because the
+client is closed, those for standard streams because they wait for `end_descriptor` too.
+
+The handlers are there for every command and from the start: as the first process of a container a command has no
+others. A signal that was ignored when the command was started, as by `nohup`, stays ignored.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from queue import SimpleQueue
+from threading import Lock, Thread
+from types import FrameType
+from typing import Any, Generic, TypeVar
+
+if sys.platform != "win32":
+    import termios
+
+T = TypeVar("T")
+
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""The signals that ask a command to end."""
+
+LAST_SECONDS = 8.0
+"""Seconds after which a command that was asked to end is ended by force: Docker kills after ten."""
+
+CALL_SECONDS = 2.0
+"""Seconds to wait at the end for what a signal caused: for a client to be closed, for instance."""
+
+SCREEN_SEQUENCES = b"\x1b[?1049l\x1b[?2004l\x1b[?25h\x1b[0m"
+"""What a full screen takes to be left: the alternate screen, marked pastes, the cursor, colours."""
+
+
+class Ended(OSError):
+    """What a wait raises that was given up because a signal has asked the command to end."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.ECANCELED, "ended by a signal")
+
+
+class _State:
+    """What is known of signals in this process."""
+
+    def __init__(self) -> None:
+        self.code = 0
+        """What the first signal that asked the command to end makes its exit code; 0 before it."""
+        self.at = 0.0
+        """When that came."""
+        self.times = 0
+        """How many have come."""
+        self.forgiven = False
+        """True if the command has done as it was asked to."""
+        self.calls: list[Callable[[], object]] = []
+        """What each is to call."""
+        self.hangup: Callable[[], object] | None = None
+        """What SIGHUP is to call if it is not to end the command."""
+        self.descriptor = -1
+        """What can be read from once one has come."""
+        self.full_screen = False
+        """True once the command has taken a full screen."""
+        self.terminal: Any = None
+        """How the terminal was at the start; None without one."""
+
+
+_state = _State()
+
+
+def asked() -> int:
+    """Return the exit code of a command that a signal has asked to end, as shells report it; 0 if none has."""
+    return _state.code
+
+
+def exit_code() -> int:
+    """Return the same, but 0 for a command that has said that it ends as it was asked to."""
+    return 0 if _state.forgiven else _state.code
+
+
+def asked_times() -> int:
+    """Return how many such signals have come."""
+    return _state.times
+
+
+def asked_at() -> float:
+    """Return when the first has come, by the monotonic clock."""
+    return _state.at
+
+
+def end_descriptor() -> int:
+    """Return a descriptor that can be read from once a signal has come, for waits; -1 if there is none."""
+    return _state.descriptor
+
+
+def install() -> None:
+    """Have signals end the command from now on. The main thread's, once."""
+    numbers, into = os.pipe()
+    _state.descriptor, asked_for = os.pipe()
+    if sys.platform != "win32":
+        os.set_blocking(into, False)
+
+    def note(number: int, frame: FrameType | None) -> None:
+        _ask(number)
+        before = signal.set_wakeup_fd(into, warn_on_full_buffer=False)
+        if before != into:  # taken by asyncio, so that nothing was written
+            if before >= 0:
+                signal.set_wakeup_fd(before)
+            with suppress(BlockingIOError):  # full of others
+                os.write(into, bytes([number]))
+
+    def run() -> None:
+        while True:
+            for number in os.read(numbers, 64):
+                hangup = _state.hangup
+                if number not in SIGNALS:  # SIGWINCH, for instance
+                    continue
+                if hangup is not None and _is_hangup(number):
+                    hangup()
+                    continue
+                _ask(number)
+                if not _state.times:
+                    os.write(asked_for, b"!")
+                    Thread(target=_force, name="zchat-last", daemon=True).start()
+                _state.times += 1
+                for call in _state.calls[::-1]:
+                    call()
+
+    if sys.platform != "win32":
+        with suppress(termios.error):
+            _state.terminal = termios.tcgetattr(0)
+    Thread(target=run, name="zchat-ending", daemon=True).start()
+    signal.set_wakeup_fd(into, warn_on_full_buffer=False)
+    for number in SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, note)
+
+
+@contextmanager
+def calling(call: Callable[[], object]) -> Iterator[None]:
+    """Have each signal call `call` while the block runs, in a thread of its own; one that has come already does.
+
+    It may be called twice for one signal. The end of the block waits for it.
+    """
+    threads: list[Thread] = []
+    lock = Lock()
+
+    def begin() -> None:
+        with lock:
+            thread = Thread(target=call, name="zchat-end", daemon=True)
+            thread.start()
+            threads.append(thread)
+
+    _state.calls.append(begin)
+    try:
+        if asked():
+            begin()
+        yield
+    finally:
+        _state.calls.remove(begin)
+        with lock:
+            begun = threads[:]
+        for thread in begun:
+            thread.join(CALL_SECONDS)
+
+
+@contextmanager
+def surviving_hangup(call: Callable[[], object]) -> Iterator[None]:
+    """Have SIGHUP call `call`, in the ending thread, and end nothing while the block runs."""
+    _state.hangup = call
+    try:
+        yield
+    finally:
+        _state.hangup = None
+
+
+def forgive() -> None:
+    """Record that the command has done what the signal asked for, and ends with 0."""
+    _state.forgiven = True
+
+
+def take_screen() -> None:
+    """Record that the command has a full screen, to be left even if the command is ended by force."""
+    _state.full_screen = True
+
+
+class Work(Generic[T]):
+    """A call in a thread of its own, which the caller need not wait for once a signal has come."""
+
+    def __init__(self, function: Callable[[], T]) -> None:
+        self._outcome: SimpleQueue[tuple[T | None, BaseException | None]] = SimpleQueue()
+
+        def run() -> None:
+            try:
+                self._outcome.put((function(), None))
+            except BaseException as error:
+                self._outcome.put((None, error))
+
+        self.thread = Thread(target=run, name="zchat-work", daemon=True)
+        self.thread.start()
+
+    def result(self) -> T:
+        """Return what the call returns, or raise what it raises.
+
+        Raises:
+            Ended: a signal has come; the call goes on.
+        """
+        with calling(lambda: self._outcome.put((None, Ended()))):
+            found, error = self._outcome.get()
+        if error is not None:
+            raise error
+        result: Any = found
+        return result  # type: ignore[no-any-return]
+
+
+def _ask(number: int) -> None:
+    """Record that a signal has asked the command to end, unless one has before."""
+    if not _state.code and not _is_hangup(number):
+        _state.code, _state.at = 128 + number, time.monotonic()
+
+
+def _is_hangup(number: int) -> bool:
+    return _state.hangup is not None and number == getattr(signal, "SIGHUP", 0)
+
+
+def _force() -> None:
+    """End the process when its time is over, and leave the terminal as it was."""
+    time.sleep(LAST_SECONDS)
+    if _state.full_screen:
+        with suppress(OSError):
+            if select.select([], [1], [], 0)[1]:
+                os.write(1, SCREEN_SEQUENCES)
+    if _state.terminal is not None and sys.platform != "win32":
+        with suppress(termios.error):
+            termios.tcsetattr(0, termios.TCSANOW, _state.terminal)
+    os._exit(exit_code() or _state.code)

@@ -1,0 +1,167 @@
+"""Standard input, output and error: the one place where they are read and written.
+
+Whoever shares a pipe or terminal with a command may have set it to non-blocking: node does, and so does a program
+that crashed. Then reading fails where it should wait, and writing takes a part of what it was given, or nothing, and
+Python's own streams lose the rest. What is here waits until the descriptor is ready, however it is set and without
+changing that; a signal that asks the command to end also ends the wait.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import select
+import stat
+import sys
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from zchat.cli import ending
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+GRACE = 0.5
+"""Seconds after a signal for which writing still waits: a reader that is just slow gets its line whole."""
+
+PAUSE = 0.01
+"""Seconds to wait when a descriptor takes nothing although it is said to."""
+
+TERMINAL_BYTES = 256
+"""Bytes written at once to a terminal, which takes as many without waiting if it takes any."""
+
+FILE_BYTES = 1 << 20
+"""Bytes written at once to a file."""
+
+
+class Writing(io.BufferedIOBase):
+    """The bytes of standard output or error. Nothing is buffered, so that what wasn't written is never written later.
+
+    Args:
+        descriptor: where to write.
+        name: what it is called in errors.
+    """
+
+    def __init__(self, descriptor: int, name: str) -> None:
+        self.name = name
+        self.written = 0
+        """How many bytes were written, also of a write that failed."""
+        self._descriptor = descriptor
+        self._most = _most(descriptor)
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        return self._descriptor
+
+    def isatty(self) -> bool:
+        """Return True if it is a terminal."""
+        return os.isatty(self._descriptor)
+
+    def writable(self) -> bool:
+        """Return True."""
+        return True
+
+    def write(self, data: ReadableBuffer) -> int:
+        """Write all of `data`, and return how many bytes that are.
+
+        Raises:
+            OSError: not all of it could be written; `written` says how much was.
+            Ended: the same, because a signal has come and the reader doesn't read.
+        """
+        left = memoryview(data).cast("B")
+        count = len(left)
+        while left:
+            try:
+                wait(self._descriptor, select.POLLOUT, GRACE)
+                done = os.write(self._descriptor, left[: self._most])
+            except BlockingIOError:
+                time.sleep(PAUSE)
+                continue
+            except OSError as error:
+                error.filename = self.name
+                raise
+            self.written += done
+            left = left[done:]
+        return count
+
+
+def prepare() -> None:
+    """Make standard output and error wait, escape what their encoding lacks, and fail if they are closed."""
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull)  # noqa: SIM115
+    for name, shown in (("stdout", "standard output"), ("stderr", "standard error")):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by the parent: no other file takes its number, and writing to it fails
+            descriptor = os.open(os.devnull, os.O_RDONLY)
+            stream = io.TextIOWrapper(Writing(descriptor, shown), encoding="utf-8", write_through=True)
+        elif isinstance(stream, io.TextIOWrapper) and hasattr(select, "poll"):
+            stream = io.TextIOWrapper(
+                Writing(stream.fileno(), shown),
+                encoding=stream.encoding,
+                line_buffering=stream.line_buffering,
+                write_through=stream.write_through,
+            )
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+        setattr(sys, name, stream)
+
+
+def read_stdin(count: int) -> bytes:
+    """Return what standard input has, `count` bytes at most, once it has something; nothing at its end.
+
+    Python's own buffer is bypassed: a thread that waits for input would still hold its lock when the interpreter ends.
+
+    Raises:
+        OSError: it can't be read.
+        Ended: a signal has come.
+    """
+    descriptor = sys.stdin.fileno()
+    while True:
+        try:
+            wait(descriptor, select.POLLIN, 0.0)
+            return os.read(descriptor, count)
+        except BlockingIOError:
+            time.sleep(PAUSE)
+        except OSError as error:
+            error.filename = "standard input"
+            raise
+
+
+def written() -> int:
+    """Return how many bytes were written to standard output."""
+    sink = sys.stdout.buffer
+    return sink.written if isinstance(sink, Writing) else 0
+
+
+def wait(descriptor: int, event: int, grace: float) -> None:
+    """Wait until a descriptor is ready for an event of `select.poll`, or has failed.
+
+    Raises:
+        Ended: a signal has asked the command to end, more than `grace` seconds ago.
+    """
+    if not hasattr(select, "poll"):
+        return
+    if ending.asked() and not grace:
+        raise ending.Ended
+    poll = select.poll()
+    poll.register(descriptor, event)
+    end = ending.end_descriptor()
+    if not ending.asked():
+        if end >= 0:
+            poll.register(end, select.POLLIN)
+        if any(ready == descriptor for ready, _ in poll.poll()):
+            return
+        poll.unregister(end)
+    if not poll.poll(max(0.0, ending.asked_at() + grace - time.monotonic()) * 1000):
+        raise ending.Ended
+
+
+def _most(descriptor: int) -> int:
+    """Return how many bytes can be written at once to a descriptor that is ready, without waiting."""
+    with suppress(OSError):
+        if os.isatty(descriptor):
+            return TERMINAL_BYTES
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return FILE_BYTES
+    return getattr(select, "PIPE_BUF", 512)
