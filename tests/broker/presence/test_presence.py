@@ -123,6 +123,22 @@ def test_a_session_that_comes_back_and_joins_again_does_not_flap(world: World) -
     world.check()
 
 
+def test_a_session_that_is_lost_again_before_it_could_join_does_not_flap(world: World) -> None:
+    alice, bob = pair(world)
+    frames = alice.states[alice.id]
+    bob.reconnect()  # and the connection is gone before its joins arrive
+    for _ in range(int(EXPIRE_AFTER) - 2):
+        alice.tell("ping")
+        world.pass_time(1)
+    assert people(alice) == ["alice", "bob"]
+    bob.reconnect()
+    bob.join("General")
+    idle(world, 2 * EXPIRE_AFTER)
+    assert people(alice) == people(bob) == ["alice", "bob"]
+    assert alice.states[alice.id] == frames, "nothing has changed for the others"
+    world.check()
+
+
 def test_a_session_that_comes_back_has_left_what_it_does_not_join_again_in_time(world: World) -> None:
     alice, bob = pair(world)
     bob.join("Only bob's")
@@ -131,7 +147,7 @@ def test_a_session_that_comes_back_has_left_what_it_does_not_join_again_in_time(
     world.pass_time(REJOIN_SECONDS - 1)
     assert people(alice) == ["alice", "bob"]
     assert "only bob's" in world.rooms
-    world.pass_time(2)
+    idle(world, 2)
     assert people(alice) == ["alice"]
     assert "only bob's" not in world.rooms, "with the last presence goes a room where nothing was said"
     world.check()
@@ -144,6 +160,8 @@ def test_who_came_back_and_joins_nothing_leaves_a_few_a_turn(world: World, monke
         peer.join("General")
         peer.reconnect()
     world.pass_time(REJOIN_SECONDS - 0.5)
+    for peer in peers:
+        peer.tell("ping")
     world.now += 1.5
     left: list[int] = []
     for _ in range(3):

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from math import inf
 
 from zchat.broker.figures.counters import Counters
-from zchat.broker.limits import MAX_MEMBERSHIPS, REJOIN_SECONDS, TURN_ENDS
+from zchat.broker.limits import LOST_AFTER, MAX_MEMBERSHIPS, REJOIN_SECONDS, TURN_ENDS
 from zchat.broker.rooms.room import Room
 from zchat.broker.rooms.roster import Roster, RosterEntry
 from zchat.broker.rooms.session import Session
@@ -54,13 +54,19 @@ class Presence:
             self._end_typing(oldest[1], oldest[2])
 
     def settle(self, now: float) -> bool:
-        """Take sessions that came back out of rooms not joined again, as many as a turn allows; return True if all."""
+        """Take sessions that came back out of rooms not joined again, as many as a turn allows; return True if all.
+
+        One that has been silent since has lost its connection again, and keeps its rooms until it expires.
+        """
         work = 0
         while self._returning and next(iter(self._returning.values())) <= now:
             if work >= TURN_ENDS:
                 return False
             session, _ = self._returning.popitem(last=False)
             work += 1 + len(session.present)
+            if now - session.heard > LOST_AFTER:  # lost again before it could join: it comes back, or expires
+                self._returning[session] = now + REJOIN_SECONDS
+                continue
             for room in [room for room in session.present if room not in session.members]:
                 self.depart(session, room)
         return True
