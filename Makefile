@@ -9,7 +9,7 @@ BENCHMARKS := $(filter-out benchmarks/yardstick.py,$(sort $(wildcard benchmarks/
 # More at a time than there are cores: many tests wait. Who has nothing left to run takes over from the others.
 PARALLEL = -n $(WORKERS) --dist worksteal
 
-.PHONY: help run test test-fast test-pythons release-check check lint cover promises simulate soak format bench pictures clean
+.PHONY: help run test test-fast test-pythons release-check check lint cover promises simulate interrupt soak format bench pictures clean
 
 help:
 	@echo 'make run           install into $(VENV) and start a broker'
@@ -18,6 +18,7 @@ help:
 	@echo 'make test-pythons  run the tests on each Python from 3.11 to 3.14 that this machine has'
 	@echo 'make check         all that must pass: lint, format, strict types, tests with branch coverage'
 	@echo 'make simulate      run SEEDS=100 or SECONDS=60 of the simulation, from FIRST=n, or SEED=n again'
+	@echo 'make interrupt     break calls off at COUNT=10000 moments, and compare what was taken with the log'
 	@echo 'make soak          put real processes under fault for MINUTES=10'
 	@echo 'make format        format the code and mend what the linter can mend'
 	@echo 'make pictures      make the pictures of the README from real runs (needs tmux; some minutes)'
@@ -59,6 +60,9 @@ promises: $(VENV)/installed-dev
 
 simulate: $(VENV)/installed-dev
 	@$(BIN)/python -m tests.promises.simulation.run $(if $(FIRST),--first $(FIRST)) $(if $(SEED),--seed $(SEED),$(if $(SECONDS),--seconds $(SECONDS),--seeds $(or $(SEEDS),100)))
+
+interrupt: $(VENV)/installed-dev
+	@$(BIN)/python -m tests.promises.interruptions --count $(or $(COUNT),10000)
 
 soak: $(VENV)/installed-dev
 	@$(BIN)/python -m tests.promises.faults.soak --minutes $(or $(MINUTES),10)

@@ -13,7 +13,8 @@ from tests.running import DEADLINE, eventually
 from zchat.broker import Broker
 from zchat.client.event_queue import EventQueue
 from zchat.client.handler import events_of
-from zchat.client.inbox import Inbox
+from zchat.client.inbox import End, Inbox
+from zchat.client.waiting import Deadline
 from zchat.protocol.membership import Membership
 from zchat.wire.blocks import join_bodies
 from zchat.wire.notices import Push
@@ -47,7 +48,7 @@ def test_all_events_that_came_are_given_before_the_loss_of_the_connection() -> N
         for number in range(3):
             for room in rooms:
                 alice.join(room.name).send(number)
-        eventually(lambda: all(room._inbox._queue.qsize() == 3 for room in rooms), "all is there")
+        eventually(lambda: all(room._inbox.cursor.received == 3 for room in rooms), "all is there")
         next(bob.events(timeout=DEADLINE))
     heard: list[zchat.Event] = []
     for event in bob.events(timeout=DEADLINE):
@@ -150,13 +151,15 @@ def test_rooms_with_much_to_say_take_turns() -> None:
     assert arriving.take() == ["general one", "sports", "general two"]
 
 
-def test_what_was_not_handed_over_is_put_back_in_front() -> None:
+def test_what_was_not_handed_over_comes_first_the_next_time() -> None:
     arriving = Arriving("General")
     arriving.queue.link(LOST)
-    taken = arriving.queue.next(arriving.queue.arrivals.get_nowait())
-    assert isinstance(taken, tuple)
+    place = arriving.queue.first(Deadline(0))
+    assert place is not None
+    assert not isinstance(place, End)
+    assert arriving.queue.visit(place) is not None
     arriving.queue.link(zchat.Reconnected())
-    arriving.queue.put_back(taken)
+    arriving.queue.leave(place)
     assert arriving.take() == [LOST, zchat.Reconnected()]
 
 
@@ -164,6 +167,7 @@ def test_a_room_that_was_left_is_given_no_turn() -> None:
     arriving = Arriving("General", "Sports")
     arriving.push("General", "one")
     arriving.push("Sports", "two")
+    arriving.inboxes["General"].leave()
     arriving.queue.forget(arriving.inboxes["General"])
     assert arriving.take() == ["two"]
 

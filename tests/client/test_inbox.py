@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from zchat.client.inbox import Chunk, Inbox
+from zchat.client.inbox import Inbox
 from zchat.events import Gap
 from zchat.messages import Position
 from zchat.protocol.membership import Membership
@@ -14,11 +14,11 @@ from zchat.wire.notices import PUSH, GapNotice, Push
 class Joined:
     """Hold a reading and its membership; `credit` is what was returned."""
 
-    def __init__(self, position: Position) -> None:
+    def __init__(self, position: Position, window: int = 10) -> None:
         self.credit: list[int] = []
         self.reading = Inbox(lambda reading: None, lambda membership: self.credit.append(membership.cursor.credit()))
         self.cursor = self.reading.cursor
-        self.cursor.begin(position, 10, gap=False)
+        self.cursor.begin(position, window, gap=False)
         self.reading.begin(Membership("General", "General", 1, self.reading))
 
     def own(self, epoch: int, first: int, last: int) -> None:
@@ -28,6 +28,14 @@ class Joined:
         notice = Push(*fields) if word == PUSH else GapNotice(*fields)
         self.cursor.receive(notice.epoch, notice.upto)
         self.reading.push(notice)
+
+    def taken(self) -> list[Any]:
+        """Take the next notification, which is there, to its end."""
+        chunk = self.reading.take(0)
+        assert chunk is not None
+        taken = list(chunk.messages)
+        self.reading.finish(chunk)
+        return taken
 
     def rejoin(self, *, gap: bool, window: int = 10) -> int:
         """Join again; returns how many notifications are said to be held."""
@@ -44,13 +52,10 @@ def test_own_messages_of_the_next_log_do_not_move_a_position_past_the_gap_betwee
     joined.own(99, 12, 160)
     assert joined.reading.position == (77, 43)
     joined.notify("gap", "General", 0, 43, 0, "reset")
-    assert isinstance(joined.reading.take(0), Gap)
+    assert [type(each) for each in joined.taken()] == [Gap]
     assert joined.reading.position == (0, 0), "1 to 11 are others' and not taken"
     joined.notify("push", "General", 99, 0, 11, [])
-    chunk = joined.reading.take(0)
-    assert chunk is not None
-    assert not isinstance(chunk, Gap)
-    joined.reading.put_back(chunk)
+    assert joined.taken() == []
     assert joined.reading.position == (99, 160)
 
 
@@ -59,11 +64,8 @@ def test_own_messages_that_the_next_join_begins_behind_are_passed_once_all_befor
     joined.notify("push", "General", 77, 0, 5, [])
     joined.own(77, 6, 9)
     joined.rejoin(gap=False)
-    chunk = joined.reading.take(0)
-    assert chunk is not None
-    assert not isinstance(chunk, Gap)
     assert joined.reading.position == (77, 0)
-    joined.reading.put_back(chunk)
+    assert joined.taken() == []
     assert joined.reading.position == (77, 9)
 
 
@@ -71,7 +73,7 @@ def test_own_messages_that_were_trimmed_do_not_move_a_position_back() -> None:
     joined = Joined(Position(77, 0))
     joined.own(77, 1, 9)
     joined.notify("gap", "General", 77, 0, 5, "trimmed")
-    assert isinstance(joined.reading.take(0), Gap)
+    assert [type(each) for each in joined.taken()] == [Gap]
     assert joined.reading.position == (77, 9)
 
 
@@ -79,10 +81,7 @@ def test_what_was_taken_is_not_held_in_the_next_window() -> None:
     joined = Joined(Position(77, 0))
     for number in range(4):
         joined.notify("push", "General", 77, number, number + 1, [])
-        chunk = joined.reading.take(0)
-        assert chunk is not None
-        assert not isinstance(chunk, Gap)
-        joined.reading.put_back(chunk)
+        assert joined.taken() == []
     assert joined.credit == []
     assert joined.rejoin(gap=False, window=2) == 0
 
@@ -109,9 +108,7 @@ def test_a_room_is_joined_again_where_its_reader_stands_though_own_messages_lie_
     joined.own(1, 3, 5)
     joined.own(2, 6, 9)  # the broker's store was opened anew between them
     joined.notify("push", "General", 1, 0, 2, [])
-    chunk = joined.reading.take(0)
-    assert isinstance(chunk, Chunk)
-    joined.reading.put_back(chunk)
+    assert joined.taken() == []
     assert joined.reading.position == joined.cursor.received_position == (2, 9)
 
 
@@ -120,7 +117,16 @@ def test_a_room_is_joined_again_where_its_reader_stands_though_a_block_is_answer
     joined.own(1, 8, 9)
     joined.own(1, 3, 5)  # put off, and yet in front of the other
     joined.notify("push", "General", 1, 0, 7, [])
-    chunk = joined.reading.take(0)
-    assert isinstance(chunk, Chunk)
-    joined.reading.put_back(chunk)
+    assert joined.taken() == []
     assert joined.reading.position == joined.cursor.received_position == (1, 9)
+
+
+def test_credit_is_due_for_half_a_window_together() -> None:
+    joined = Joined(Position(77, 0), window=6)
+    due = []
+    for number in range(7):
+        joined.notify("push", "General", 77, number, number + 1, [])
+        before = len(joined.credit)
+        joined.taken()
+        due.append(len(joined.credit) > before)
+    assert due == [False, False, True, False, False, True, False]

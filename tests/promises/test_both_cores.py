@@ -307,7 +307,7 @@ def test_in_the_end_every_picture_is_the_brokers(acts: list[tuple[str, int, int]
             net.now += count * 0.05
             for each in clients:
                 each.core.tick(net.now)
-        client.reading.roster.take()
+        list(client.reading.roster.take())
     net.pass_time(clients, 10)
     roster = net.core.context.directory.rooms["general"].roster
     assert roster is not None
@@ -315,7 +315,7 @@ def test_in_the_end_every_picture_is_the_brokers(acts: list[tuple[str, int, int]
     assert len(here) == 3
     for client in clients:
         picture = client.reading.roster
-        picture.take()
+        list(picture.take())
         assert client.error is None
         assert picture.members == 3
         assert not client.core._pending, "every mark was answered"

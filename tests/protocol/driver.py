@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from contextlib import nullcontext
 from random import Random
 from typing import Any
 
@@ -95,9 +94,9 @@ class FakeFeed:
     def __init__(self) -> None:
         self.membership: Membership | None = None
         self.told = 0
-        self.roster = Roster(self.tell, nullcontext())
+        self.roster = Roster(self.tell)
         self.notices: list[Push | GapNotice] = []
-        self.cursor = Cursor(nullcontext())
+        self.cursor = Cursor()
         self.begun = 0
         self.moves = 0
         self.ends: list[errors.ZchatError | None] = []

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-from tests.protocol.driver import FakeFeed, Wire
+from tests.protocol.driver import Wire
+from zchat.client.event_queue import EventQueue
+from zchat.client.inbox import Inbox
+from zchat.client.joined_rooms import JoinedRooms
+from zchat.client.link import ClientLink
 from zchat.errors import UsageError
 from zchat.protocol.core import ClientCore
-from zchat.protocol.face import Coming
 from zchat.protocol.invitations import Invitations
 from zchat.protocol.membership import Membership
-from zchat.protocol.outcomes import BaseAnswer, BaseLetter, BaseStream, Limit, no_turn, unacknowledged, unanswered
+from zchat.protocol.outcomes import BaseAnswer, BaseLetter, BaseStream, Limit, unacknowledged
 from zchat.protocol.steps import Steps
 
 T = TypeVar("T")
@@ -68,36 +70,6 @@ class HandStream(BaseStream):
             raise unacknowledged(Seconds(seconds))
 
 
-class HandTurn:
-    """A turn that is free when it is taken, or never; `taken` holds the one that is taken."""
-
-    def __init__(self, taken: list[HandTurn]) -> None:
-        self._taken = taken
-
-    def take(self, limit: Limit, what: str) -> None:
-        if self._taken:
-            raise no_turn(what, limit)
-        self._taken.append(self)
-
-    def end(self) -> None:
-        if self in self._taken:
-            self._taken.remove(self)
-
-
-class HandComing:
-    """The end of a join, which has come when it is waited for, or never comes."""
-
-    def __init__(self) -> None:
-        self.ended = False
-
-    def wait(self, limit: Limit, what: str) -> None:
-        if not self.ended:
-            raise unanswered(what, limit)
-
-    def end(self) -> None:
-        self.ended = True
-
-
 class HandWaits:
     """What is waited by."""
 
@@ -110,12 +82,6 @@ class HandWaits:
     def stream(self) -> HandStream:
         return HandStream()
 
-    def turns(self) -> Callable[[], HandTurn]:
-        return partial(HandTurn, [])
-
-    def coming(self) -> HandComing:
-        return HandComing()
-
 
 class HandLink:
     """The link of a client whose core is called at once; `closed` says that there are no new calls."""
@@ -125,6 +91,7 @@ class HandLink:
         self.user = "alice"
         self.url = "tcp://127.0.0.1:5555"
         self.waits = HandWaits()
+        self.events = EventQueue()
         self.closed = False
 
     @property
@@ -138,6 +105,9 @@ class HandLink:
         if self.closed:
             raise UsageError("this client is closed: make another one")
 
+    def check_process(self) -> None:
+        """This is the process that made it."""
+
     def now(self) -> float:
         return self.wire.now
 
@@ -145,57 +115,21 @@ class HandLink:
 class HandRoom:
     """A room, which is its membership and what takes its notifications."""
 
-    def __init__(self, membership: Membership, inbox: FakeFeed) -> None:
+    def __init__(self, rooms: JoinedRooms[HandRoom], membership: Membership, inbox: Inbox) -> None:
         self.membership = membership
         self.inbox = inbox
 
 
-class HandRooms:
-    """The rooms that a client is in; `begun` has those that are being joined, by somebody else too."""
+class HandRooms(JoinedRooms[HandRoom]):
+    """The rooms that a client is in."""
 
     def __init__(self, link: HandLink) -> None:
-        self.link = link
-        self.invitations = Invitations(wanted=True)
-        self.turn = link.waits.turns()
-        self.rooms: dict[str, HandRoom] = {}
-        self.begun: dict[str, HandComing] = {}
-        self.abandoned: list[str] = []
-        self.accepted = 0
+        super().__init__(cast(ClientLink, link), Invitations(wanted=True), HandRoom)
 
-    def begin(self, key: str) -> bool:
-        if key in self.begun or key in self.rooms:
-            return False
-        self.begun[key] = HandComing()
-        return True
-
-    def end(self, key: str) -> None:
-        self.begun.pop(key).end()
-
-    def get(self, key: str) -> HandRoom | None:
-        return self.rooms.get(key)
-
-    def coming(self, key: str) -> Coming | None:
-        return self.begun.get(key)
-
-    def inbox(self, *, invited: bool) -> FakeFeed:
-        return FakeFeed()
-
-    def joined(self, key: str, membership: Membership, inbox: FakeFeed) -> HandRoom:
-        room = self.rooms[key] = HandRoom(membership, inbox)
-        return room
-
-    def abandon(self, key: str, inbox: FakeFeed) -> None:
-        self.abandoned.append(key)
-
-    def remove(self, room: HandRoom) -> Membership | None:
-        for key, each in list(self.rooms.items()):
-            if each is room:
-                del self.rooms[key]
-                return room.membership
-        return None
-
-    def accept(self) -> None:
-        self.accepted += 1
+    @property
+    def names(self) -> list[str]:
+        """Return those that are joined or being joined."""
+        return [*self._rooms, *self._coming]
 
 
 def carry_out(steps: Steps[T], *before: Callable[[], object]) -> T:

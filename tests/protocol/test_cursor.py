@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from contextlib import nullcontext
+from collections.abc import Iterator
 from random import Random
 
 from tests.protocol.driver import FakeBatch, Wire
 from zchat import errors
 from zchat.messages import Position
-from zchat.protocol.cursor import MAX_OWN_RANGES, Cursor
+from zchat.protocol.cursor import MAX_OWN_RANGES, Cursor, Portion
 from zchat.wire.notices import GapNotice
 
 
@@ -23,7 +23,27 @@ class Part:
         self.number = number
         self.epoch = epoch
         self.upto = upto
-        self.taken = False
+        self.rest: Iterator[object] = iter((None,))
+        self.next: Portion | None = None
+
+    def take(self) -> None:
+        next(self.rest, None)
+
+
+class Chain:
+    """A cursor, and the notifications that it has received."""
+
+    def __init__(self, position: Position, window: int) -> None:
+        self.cursor = Cursor()
+        self.cursor.begin(position, window, gap=False)
+        self._last: Portion = self.cursor.beginning
+
+    def receive(self, epoch: int, upto: int) -> Part:
+        self.cursor.receive(epoch, upto)
+        part = Part(self.cursor.received, epoch, upto)
+        self._last.next = part
+        self._last = part
+        return part
 
 
 def test_credit_after_a_rejoin_counts_from_what_was_held(wire: Wire) -> None:
@@ -167,22 +187,11 @@ def test_what_is_taken_while_a_join_is_under_way_is_returned_once_it_is_answered
     assert wire.commands() == [["credit", "General", 2, 2]]
 
 
-def test_credit_is_due_for_half_a_window_together() -> None:
-    cursor = Cursor(nullcontext())
-    cursor.begin(Position(77, 0), 6, gap=False)
-    due = []
-    for number in range(1, 8):
-        cursor.receive(77, number)
-        cursor.open(part := Part(number))
-        due.append(cursor.finish(part))
-    assert due == [False, False, True, False, False, True, False]
-
-
 def test_what_is_received_is_never_behind_what_is_taken() -> None:
     random = Random(7)
     for _ in range(300):
-        cursor = Cursor(nullcontext())
-        cursor.begin(Position(1, 0), random.choice((1, 3, 10)), gap=False)
+        chain = Chain(Position(1, 0), random.choice((1, 3, 10)))
+        cursor = chain.cursor
         end = 0
         waiting: deque[Part] = deque()
         for _ in range(60):
@@ -193,26 +202,21 @@ def test_what_is_received_is_never_behind_what_is_taken() -> None:
             elif act < 0.6:
                 end += random.randint(0, 3)
                 if end > cursor.upto:
-                    cursor.receive(1, end)
-                    waiting.append(Part(cursor.received, 1, end))
+                    waiting.append(chain.receive(1, end))
             elif act < 0.9 and waiting:
-                part = waiting.popleft()
-                cursor.open(part)
-                cursor.finish(part)
+                waiting.popleft().take()
             elif act > 0.97:
                 cursor.rejoin(10)
                 cursor.rejoined(10, gap=False)
                 end = cursor.received_position.seq
             assert cursor.position.seq <= cursor.received_position.seq <= end
         while waiting:
-            part = waiting.popleft()
-            cursor.open(part)
-            cursor.finish(part)
+            waiting.popleft().take()
         assert cursor.position == cursor.received_position
 
 
 def test_own_messages_beyond_the_bound_cost_what_is_received_nothing() -> None:
-    cursor = Cursor(nullcontext())
+    cursor = Cursor()
     cursor.begin(Position(1, 0), 10, gap=False)
     seq = 0
     for _ in range(MAX_OWN_RANGES + 50):  # nothing is taken meanwhile
@@ -222,18 +226,22 @@ def test_own_messages_beyond_the_bound_cost_what_is_received_nothing() -> None:
     assert cursor.received_position == (1, seq)
 
 
-def test_of_two_threads_that_take_one_notification_each_the_later_one_waits_for_the_earlier() -> None:
-    cursor = Cursor(nullcontext())
-    cursor.begin(Position(77, 0), 10, gap=False)
-    one, two, three = (Part(number, 77, 5 * number) for number in (1, 2, 3))
-    for part in (one, two, three):
-        cursor.receive(77, part.upto)
-    cursor.open(two)
-    cursor.finish(two)
-    assert cursor.position == (77, 0), "the first is in a thread's hands, which has yet to open it"
-    cursor.open(one)
-    cursor.open(three)
-    cursor.finish(three)
-    assert cursor.position == (77, 0)
-    cursor.finish(one)
-    assert cursor.position == (77, 15)
+def test_a_position_moves_over_notifications_in_their_order_alone() -> None:
+    chain = Chain(Position(77, 0), 10)
+    one, two, three = (chain.receive(77, 5 * number) for number in (1, 2, 3))
+    two.take()
+    assert chain.cursor.position == (77, 0), "the first is not taken"
+    three.take()
+    assert (chain.cursor.position, chain.cursor.taken_now) == ((77, 0), 0)
+    one.take()
+    assert (chain.cursor.position, chain.cursor.taken_now) == ((77, 15), 3)
+
+
+def test_where_it_is_read_is_the_same_whether_what_receives_has_counted_it_or_not() -> None:
+    chain = Chain(Position(77, 0), 10)
+    cursor = chain.cursor
+    cursor.own(77, 6, 9)
+    chain.receive(77, 5).take()
+    assert cursor.position == (77, 9)
+    assert cursor.rejoin(10) == 0
+    assert cursor.position == (77, 9)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.protocol.driver import FakeFeed, Wire
-from tests.protocol.face_driver import LIMIT, HandLink, HandRoom, HandRooms, HandStream, carry_out, nothing
+from tests.protocol.face_driver import LIMIT, HandLink, HandRoom, HandRooms, HandStream, carry_out
 from zchat.errors import Busy, DeadlineExceeded, NotAMember, OutcomeUnknown, UsageError
 from zchat.messages import START, Member, Position, RoomInfo
 from zchat.protocol import face, steps
@@ -131,12 +131,11 @@ def test_a_question_without_an_answer_says_what_was_asked_and_a_closed_client_as
 # -- rooms -------------------------------------------------------------------------------------------
 
 
+JOINED = ("General", 77, 0, 1, 0, 10, False)
+
+
 def join(wire: Wire, link: HandLink, rooms: HandRooms, after: Position | None = None) -> HandRoom:
-    return carry_out(
-        steps.join(link, rooms, "General", after, True, LIMIT),
-        nothing,
-        answered(wire, "join", "General", 77, 0, 1, 0, 10, False),
-    )
+    return carry_out(steps.join(link, rooms, "General", after, True, LIMIT), answered(wire, "join", *JOINED))
 
 
 def test_a_room_is_joined_once(wire: Wire, link: HandLink, rooms: HandRooms) -> None:
@@ -145,43 +144,90 @@ def test_a_room_is_joined_once(wire: Wire, link: HandLink, rooms: HandRooms) -> 
     with pytest.raises(UsageError, match="you are in General already"):
         carry_out(steps.join(link, rooms, "General", START, True, LIMIT))
     assert wire.commands() == []
-    assert (rooms.begun, rooms.accepted) == ({}, 1)
+
+
+def test_a_join_at_a_position_may_be_repeated_until_something_is_taken(
+    wire: Wire, link: HandLink, rooms: HandRooms
+) -> None:
+    room = join(wire, link, rooms, START)
+    assert join_again(link, rooms, START) is room, "whoever was interrupted at the last moment may join again"
+    wire.say("push", "General", 77, 0, 1, [block(1, "one")])
+    assert len([*room.inbox.messages(0)]) == 1
+    with pytest.raises(UsageError, match="you are in General already"):
+        join_again(link, rooms, START)
+
+
+def join_again(link: HandLink, rooms: HandRooms, after: Position) -> HandRoom:
+    return carry_out(steps.join(link, rooms, "General", after, True, LIMIT))
 
 
 def test_a_join_waits_for_another_one_of_the_room_and_returns_its_room(
     wire: Wire, link: HandLink, rooms: HandRooms
 ) -> None:
-    assert rooms.begin("general")
-    feed, membership = wire.join()
-
-    def other() -> None:
-        rooms.joined("general", membership, feed)
-        rooms.end("general")
-
-    room = carry_out(steps.join(link, rooms, "General", None, True, LIMIT), nothing, other)
-    assert room.membership is membership
+    first = steps.join(link, rooms, "General", None, True, LIMIT)
+    wait = next(first)
+    room = carry_out(steps.join(link, rooms, "general", None, True, LIMIT), answered(wire, "join", *JOINED))
+    with pytest.raises(StopIteration) as end:
+        first.send(wait())
+    assert end.value.value is room
 
 
-@pytest.mark.parametrize("moment", ["waiting for a turn", "before the answer", "after the answer"])
+@pytest.mark.parametrize("moment", ["before the answer", "after the answer"])
 def test_of_a_join_that_is_interrupted_nothing_is_left(
     wire: Wire, link: HandLink, rooms: HandRooms, moment: str
 ) -> None:
     def late() -> None:
-        answered(wire, "join", "General", 77, 0, 1, 0, 10, False)()
+        answered(wire, "join", *JOINED)()
         raise Interrupted
 
-    before = {
-        "waiting for a turn": [interrupted],
-        "before the answer": [nothing, interrupted],
-        "after the answer": [nothing, late],
-    }[moment]
     with pytest.raises(Interrupted):
-        carry_out(steps.join(link, rooms, "General", None, True, LIMIT), *before)
+        carry_out(
+            steps.join(link, rooms, "General", None, True, LIMIT),
+            interrupted if moment == "before the answer" else late,
+        )
     if moment == "before the answer":
-        answered(wire, "join", "General", 77, 0, 1, 0, 10, False)()
-    assert [command[0] for command in wire.commands()] == ([] if moment == "waiting for a turn" else ["leave"])
-    assert (rooms.rooms, rooms.begun) == ({}, {})
+        answered(wire, "join", *JOINED)()
+    assert [command[0] for command in wire.commands()] == ["leave"]
+    assert rooms.names == []
+    assert link.events.inboxes == []
     assert join(wire, link, rooms), "and it may be joined after that"
+
+
+@pytest.mark.parametrize("moment", ["before the answer", "after the answer"])
+def test_a_join_that_is_interrupted_leaves_the_room_to_another_that_waits_for_it(
+    wire: Wire, link: HandLink, rooms: HandRooms, moment: str
+) -> None:
+    first, second = (steps.join(link, rooms, "General", None, True, LIMIT) for _ in range(2))
+    next(first)
+    wait = next(second)
+    if moment == "before the answer":
+        with pytest.raises(Interrupted):
+            first.throw(Interrupted())
+    answered(wire, "join", *JOINED)()
+    if moment == "after the answer":
+        with pytest.raises(Interrupted):
+            first.throw(Interrupted())
+    with pytest.raises(StopIteration) as end:
+        second.send(wait())
+    assert isinstance(end.value.value, HandRoom)
+    assert wire.commands() == []
+    assert rooms.names == ["general"]
+
+
+def test_a_join_that_was_given_up_before_it_was_sent_holds_up_no_later_one(
+    wire: Wire, link: HandLink, rooms: HandRooms
+) -> None:
+    wire.core.lost("cut")
+    with pytest.raises(Interrupted):
+        carry_out(steps.join(link, rooms, "General", None, True, LIMIT), interrupted)
+    again = steps.join(link, rooms, "General", None, True, LIMIT)
+    wait = next(again)
+    wire.connected_anew()
+    wire.greet()
+    answered(wire, "join", *JOINED)()
+    with pytest.raises(StopIteration):
+        again.send(wait())
+    assert rooms.names == ["general"]
 
 
 def test_an_invitation_that_could_not_be_taken_up_is_kept(wire: Wire, link: HandLink, rooms: HandRooms) -> None:
@@ -193,28 +239,25 @@ def test_an_invitation_that_could_not_be_taken_up_is_kept(wire: Wire, link: Hand
         wire.refuse(command, Busy("later"))
 
     with pytest.raises(Busy):
-        carry_out(steps.join(link, rooms, "@bob", None, True, LIMIT), nothing, refused)
+        carry_out(steps.join(link, rooms, "@bob", None, True, LIMIT), refused)
     assert list(rooms.invitations.waiting) == ["@alice\nbob"]
 
 
 def test_a_room_is_left_once_and_then_is_no_more(wire: Wire, link: HandLink, rooms: HandRooms) -> None:
     room = join(wire, link, rooms)
-    carry_out(steps.leave(link, rooms, room, "General", LIMIT), nothing, answered(wire, "leave"))
+    carry_out(steps.leave(link, rooms, room, "General", LIMIT), answered(wire, "leave"))
     carry_out(steps.leave(link, rooms, room, "General", LIMIT))
     assert wire.commands() == []
-    assert rooms.rooms == {}
+    assert rooms.names == []
 
 
-def test_joins_and_leaves_take_turns(wire: Wire, link: HandLink, rooms: HandRooms) -> None:
+def test_a_leave_that_is_interrupted_has_left_the_room(wire: Wire, link: HandLink, rooms: HandRooms) -> None:
     room = join(wire, link, rooms)
-    rooms.turn().take(LIMIT, "another")
-    for call in (
-        steps.join(link, rooms, "Sports", None, True, LIMIT),
-        steps.leave(link, rooms, room, "General", LIMIT),
-    ):
-        with pytest.raises(DeadlineExceeded, match="another join or leave took more than 5 s"):
-            carry_out(call)
-    assert list(rooms.rooms) == ["general"]
+    with pytest.raises(Interrupted):
+        carry_out(steps.leave(link, rooms, room, "General", LIMIT), interrupted)
+    assert rooms.names == []
+    answered(wire, "leave")()
+    assert join(wire, link, rooms) is not room
 
 
 # -- sending many ------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ class Driven(Link):
             urls, "alice", b"p" * 16, b"t" * 16, 0,
             lambda event: self.told.append(type(event)), lambda *invitation: None, self._count, self.ends.append,
         )  # fmt: skip
+        self.open()
 
     def _count(self) -> None:
         self.greetings += 1

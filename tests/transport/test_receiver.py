@@ -36,6 +36,7 @@ def receiver(ended: Ended) -> Iterator[Receiver]:
         receiver = Receiver(
             [broker.url], "alice", b"p" * 16, b"t" * 16, 0, lambda event: None, lambda *invitation: None, ended
         )
+        receiver.start()
         assert receiver.greeted.wait(DEADLINE)
         yield receiver
         receiver.do(receiver.core.close, 0.0)

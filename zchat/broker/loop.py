@@ -1,6 +1,6 @@
 """The loop that owns the ROUTER.
 
-One thread makes, uses and closes the sockets. Others reach it by an inproc PAIR under a lock:
+One thread makes, uses and closes the sockets. Others reach it by an alarm:
 the store when something is done, and the thread that stops the broker.
 """
 
@@ -91,7 +91,7 @@ class Loop:
         """Open everything, call `ready`, run until stopped, close everything."""
         context = new_context()
         try:
-            self._alarm = Alarm(context)
+            self._alarm = Alarm()
             self._router = _router(context, self._settings)
             try:
                 logs = self._store.open(self._alarm.ring)
@@ -183,8 +183,9 @@ class Loop:
     def _sleep(self, seconds: float) -> None:
         assert self._alarm is not None
         wait = max(0, int(min(seconds, MAX_WAIT) * 1000) + 1)
-        zmq.zmq_poll([(self._router, zmq.POLLIN), (self._alarm.socket, zmq.POLLIN)], wait)
-        self._alarm.quiet()
+        ready = zmq.zmq_poll([(self._router, zmq.POLLIN), (self._alarm.fd, zmq.POLLIN)], wait)
+        if ready and ready[-1][0] == self._alarm.fd:
+            self._alarm.quiet()
 
     def _farewell(self, core: Core) -> None:
         """Answer what was accepted, dismiss the clients, within a bound of time."""

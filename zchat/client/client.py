@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from types import TracebackType
+from weakref import ref
 
 from zchat.address import DEFAULT_URL
 from zchat.client.event_queue import EventQueue
 from zchat.client.handler import Handler, events_of
 from zchat.client.joined_rooms import JoinedRooms
-from zchat.client.link import CLOSE_GRACE, ClientLink
+from zchat.client.link import CLOSE_GRACE, ClientLink, Lease
 from zchat.client.room import Room
 from zchat.client.waiting import Deadline, finish
 from zchat.errors import HandlerFailed, UsageError
@@ -78,9 +80,10 @@ class Client(BaseClient):
         if on_event is not None:
             check_handler(on_event)
         kept = Invitations(wanted=invitations)
-        link = ClientLink(urls, user, seconds, high_water_mark, EventQueue(), kept.receive)
+        self._lease = lease = Lease(user)
+        link = lease.link = ClientLink(urls, user, seconds, high_water_mark, EventQueue(), kept.receive, lease)
         super().__init__(link)
-        self._rooms = JoinedRooms(link, kept, Room)
+        self._rooms = JoinedRooms(link, kept, partial(Room, ref(lease)))
         self._handler: Handler | None = None
         if on_event is not None:
             self._take_events("on_event")
@@ -115,7 +118,8 @@ class Client(BaseClient):
                 or the client is closed.
             DeadlineExceeded, ConnectionLost: no answer.
         """
-        return finish(steps.join(self._link, self._rooms, name, after, create, Deadline(timeout)))
+        room: Room = finish(steps.join(self._link, self._rooms, name, after, create, Deadline(timeout)))
+        return room
 
     def direct(self, user: str, *, timeout: float | None = ASK_TIMEOUT) -> Room:
         """Return the direct room with another user, which is open and visible to the two alone.
@@ -221,7 +225,7 @@ class Client(BaseClient):
         """
         timeout = check_timeout(timeout)
         self._take_events("events")
-        return events_of(self._link.events, timeout)
+        return events_of(self._link.events, timeout, self._link.check_process, self._lease)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the client is closed or refused for good; True if it has ended.
@@ -253,8 +257,8 @@ class Client(BaseClient):
         """
         deadline = Deadline(check_finite_timeout("closing", timeout))
         if self._link.begin_close():
-            self._rooms.mark_read()
-            self._link.close(deadline)
+            self._link.do(self._rooms.close, deadline.at)
+            self._link.join(deadline)
             if self._handler is not None:
                 self._handler.silence(deadline, CLOSE_GRACE)
         if self._handler is not None:

@@ -1,24 +1,25 @@
-"""The events of all rooms in their order, as they are taken; nothing here waits."""
+"""The events of all rooms in their order, as they are taken.
+
+A reader takes nothing out but single events, each with one call of an iterator that everyone can reach. A place leaves
+the queue once what it stands for is taken, or has another place: whatever ends a reader, nothing is forgotten.
+"""
 
 from __future__ import annotations
 
-import threading
 from collections import deque
-from collections.abc import Iterator
-from queue import Empty, SimpleQueue
+from collections.abc import Callable, Iterator
+from operator import length_hint
 from typing import TypeAlias
 
-from zchat.client.inbox import Chunk, End, Inbox
+from zchat.client.inbox import End, Inbox
+from zchat.client.waiting import Deadline
 from zchat.errors import UsageError, ZchatError
-from zchat.events import Disconnected, Event, Gap, Reconnected
+from zchat.events import Disconnected, Event, Reconnected
 from zchat.protocol.outcomes import fresh
+from zchat.transport.threads import Bell
 
 LINK_EVENTS = 100
 """Events of lost connections that wait to be taken; what comes beyond them is the same again and left out."""
-
-Taken: TypeAlias = tuple[Iterator[Event], Inbox | None, Chunk | None]
-"""Events to be handed over one by one; the inbox that they are from, None for those of the connection; the chunk
-that they are, None for anything but messages."""
 
 
 class _LinkEvent:
@@ -28,38 +29,49 @@ class _LinkEvent:
     came before is taken.
     """
 
-    __slots__ = ("_before", "event")
+    __slots__ = ("_before", "events")
 
     def __init__(self, event: Event, before: list[tuple[Inbox, int]]) -> None:
-        self.event = event
+        self.events = iter((event,))
         self._before = before
 
     @property
     def early(self) -> bool:
-        """True if something that came before still stands in the queue."""
-        return any(inbox.queued and not inbox.left and inbox.cursor.taken < upto for inbox, upto in self._before)
+        """True if something that came before is still to be taken."""
+        return any(not inbox.left and inbox.cursor.taken_now < upto for inbox, upto in self._before)
 
 
-Arrival: TypeAlias = Inbox | End | deque[_LinkEvent]
+class _Place:
+    """The place of an inbox in the queue, or (None) of whichever event of the connection is the first then."""
+
+    __slots__ = ("inbox", "visited")
+
+    def __init__(self, inbox: Inbox | None) -> None:
+        self.inbox = inbox
+        self.visited = False  # it doesn't stand for what comes from now on
+
+
+Place: TypeAlias = _Place | End
 
 
 class EventQueue:
     """Which rooms have something to take, in which order.
 
-    Whichever thread takes events waits at `arrivals`, gives what it gets from there to `next`, and
-    what comes of that back to `put_back`, however it ended.
+    A thread that takes events waits for the first place, takes from what `visit` returns for it, and calls `leave`.
+    Until the place leaves the queue, other threads take from the same.
     """
 
     def __init__(self) -> None:
         self.way: str | None = None
         """How the application takes events: "events", "messages" or "on_event", None until it begins."""
         self.inboxes: list[Inbox] = []
-        """Those of all rooms that are joined, or being joined."""
+        """Those of all rooms that are joined. The receive thread's."""
         self.over = False
         """True once the connection has ended."""
-        self.arrivals: SimpleQueue[Arrival] = SimpleQueue()
-        """What has something to take: inboxes, one place each; events of the connection; its end."""
-        self._lock = threading.Lock()
+        self.places: deque[Place] = deque()
+        """What has something to take: inboxes, a place each; events of the connection; its end."""
+        self._bell = Bell()
+        self._ways: dict[str, str] = {}
         self._link_events: deque[_LinkEvent] = deque()
         self._link_reported = False
 
@@ -69,103 +81,156 @@ class EventQueue:
         Raises:
             UsageError: it is another already.
         """
-        with self._lock:
-            if self.way not in (None, way):
-                raise UsageError(f"this client's events are taken by {self.way}: {way} can't be used beside it")
-            self.way = way
+        chosen = self._ways.setdefault("way", way)
+        if chosen != way:
+            raise UsageError(f"this client's events are taken by {chosen}: {way} can't be used beside it")
+        self.way = way
 
-    # -- what arrives: any thread ------------------------------------------------------------------
+    # -- what arrives: the receive thread ------------------------------------------------------------
 
     def arrived(self, inbox: Inbox) -> None:
-        """Record that a room has something to take."""
-        if self.way != "messages" and not inbox.queued and not inbox.left:
-            inbox.queued = True  # one place a room, so that the queue is bounded whether it is read or not
-            self.arrivals.put(inbox)
+        """Record that a room has something to take. Any thread."""
+        if self.way != "messages" and not inbox.left:
+            place = inbox.place
+            if not isinstance(place, _Place) or place.visited:
+                place = _Place(inbox)  # one that waits a room, so that the queue is bounded whether it is read or not
+                self.places.append(place)
+                inbox.place = place
+                if self._bell.waiting:
+                    self._bell.ring()
 
     def forget(self, inbox: Inbox) -> None:
         """Drop a room's inbox, also from among those with something to take."""
-        inbox.left = True
-        self.inboxes.remove(inbox)
-        if inbox.queued:
-            for _ in range(self.arrivals.qsize()):
-                try:
-                    arrival = self.arrivals.get_nowait()
-                except Empty:
-                    return
-                if arrival is not inbox:
-                    self.arrivals.put(arrival)
+        if inbox in self.inboxes:
+            self.inboxes.remove(inbox)
+        for place in self.places.copy():
+            if isinstance(place, _Place) and place.inbox is inbox:
+                self._remove(place)
 
     def link(self, event: Disconnected | Reconnected) -> None:
         """Take an event of the connection."""
         if self.way == "messages":
             return
-        with self._lock:
-            if isinstance(event, Disconnected):
-                self._link_reported = len(self._link_events) < LINK_EVENTS
-            if self._link_reported:
-                cursors = [(inbox, inbox.cursor) for inbox in self.inboxes]
-                before = [(inbox, cursor.received) for inbox, cursor in cursors if cursor.taken < cursor.received]
-                self._link_events.append(_LinkEvent(event, before))
-                self.arrivals.put(self._link_events)  # a place each, for whichever is first then: they keep their order
+        if isinstance(event, Disconnected):
+            self._link_reported = len(self._link_events) < LINK_EVENTS
+        if self._link_reported:
+            cursors = [(inbox, inbox.cursor) for inbox in self.inboxes]
+            before = [(inbox, cursor.received) for inbox, cursor in cursors if cursor.taken_now < cursor.received]
+            self._link_events.append(_LinkEvent(event, before))
+            self.places.append(_Place(None))  # a place each, for whichever is first then: they keep their order
+            self._bell.ring()
 
     def end(self, error: ZchatError | None) -> None:
         """Record that the connection has ended: as asked (None), or why."""
         self.over = True
         for inbox in list(self.inboxes):
             inbox.end(error, everywhere=True)
-        self.arrivals.put(End(error))
-
-    def begin_anew(self) -> None:
-        """Forget the end of a connection that led to nothing."""
-        self.over = False
-        self.arrivals = SimpleQueue()
+        self.places.append(End(error))
+        self._bell.ring()
 
     # -- what is taken: the application's threads -----------------------------------------------------
 
-    def next(self, arrival: Arrival) -> Taken | End | None:
-        """Return what is to be taken of an arrival, None if that is nothing now, the end after everything else.
+    def first(self, deadline: Deadline, check: Callable[[], None] = lambda: None) -> Place | None:
+        """Return the first place, once there is one, None if the deadline comes before.
+
+        `check` is called before it waits, and raises if nothing can come.
+        """
+        while True:
+            try:
+                return self.places[0]
+            except IndexError:
+                pass
+            if deadline.left == 0:
+                return None
+            check()
+            if not self._bell.wait(lambda: self.places, deadline.left):
+                return None
+
+    def visit(self, place: Place) -> Iterator[Event] | None:
+        """Return the events of a place, to be taken one by one, None if there are none: then it is left.
 
         Raises:
-            Refused, ProtocolError, ConnectionLost: why the connection, or a room, has ended.
+            Refused, ProtocolError, ConnectionLost: why a room has ended.
         """
-        if isinstance(arrival, Inbox):
-            arrival.queued = False  # first: what comes from here on puts it in its place again
-            if arrival.roster.waiting:
-                return iter(arrival.roster.take()), arrival, None
-            chunk = arrival.take(0, among_others=True)
-            if chunk is None:
-                return None
-            if isinstance(chunk, Gap):
-                return iter((chunk,)), arrival, None
-            return chunk.messages, arrival, chunk
-        if isinstance(arrival, End):
-            early = not self.arrivals.empty()
-            self.arrivals.put(arrival)  # for other threads that take events
-            if early:
-                return None
-            if arrival.error is not None:
-                raise fresh(arrival.error)
-            return arrival
-        with self._lock:
-            link_event = None if arrival[0].early else arrival.popleft()
-        if link_event is None:
-            self.arrivals.put(arrival)
+        if isinstance(place, End):
             return None
-        return iter((link_event.event,)), None, None
-
-    def put_back(self, taken: Taken) -> None:
-        """Keep what was not handed over of what `next` returned, to be taken next."""
-        events, inbox, chunk = taken
+        inbox = place.inbox
         if inbox is None:
-            with self._lock:
-                for event in events:
-                    self._link_events.appendleft(_LinkEvent(event, []))
-                    self.arrivals.put(self._link_events)
+            return self._visit_link(place)
+        place.visited = True  # first: what comes from here on gets a place of its own
+        if inbox.roster.waiting:
+            return inbox.roster.take()
+        try:
+            chunk = inbox.take(0, among_others=True)
+        except ZchatError:
+            self.leave(place)
+            raise
+        if chunk is None:
+            self.leave(place)
+            return None
+        return chunk.messages
+
+    def verdict(self, end: End) -> bool:
+        """Return whether the end, which is the first place, is all that there is; else it goes behind the rest.
+
+        Raises:
+            Refused, ProtocolError, ConnectionLost: why the connection has ended.
+        """
+        if any(place is not end for place in self.places.copy()):
+            self.places.append(end)
+            self._remove(end)
+            return False
+        if end.error is not None:
+            raise fresh(end.error)
+        return True
+
+    def leave(self, place: _Place) -> None:
+        """Go on with the next place, unless something was begun in this one and is not taken to its end."""
+        inbox = place.inbox
+        if inbox is None:
+            first = self._first_link_event()
+            if first is None or len(self._link_events) < sum(self._is_link(other) for other in self.places.copy()):
+                self._remove(place)
             return
-        rest = None
-        if chunk is not None:
-            inbox.put_back(chunk)
-        elif (rest := [*events]) and not isinstance(rest[0], Gap):
-            inbox.roster.put_back(rest)
-        if rest or inbox.waiting:
-            self.arrived(inbox)
+        inbox.settle()
+        if inbox.begun or inbox.roster.begun:
+            return
+        if inbox.waiting or inbox.roster.waiting:
+            self.arrived(inbox)  # first: what is taken out has another place
+        self._remove(place)
+
+    # -- within ------------------------------------------------------------------------------------
+
+    def _visit_link(self, place: _Place) -> Iterator[Event] | None:
+        event = self._first_link_event()
+        if event is None:
+            self._remove(place)
+            return None
+        if event.early:
+            self.places.append(place)
+            self._remove(place)
+            return None
+        return event.events
+
+    def _first_link_event(self) -> _LinkEvent | None:
+        """Return the first event of the connection that isn't taken, None without one."""
+        while self._link_events:
+            event = self._link_events[0]
+            if length_hint(event.events):
+                return event
+            try:
+                self._link_events.remove(event)
+            except ValueError:
+                pass  # another thread was faster
+        return None
+
+    def _remove(self, place: Place) -> None:
+        """Remove a place, once if it stands there twice."""
+        try:
+            self.places.remove(place)
+        except ValueError:
+            pass  # another thread was faster
+
+    @staticmethod
+    def _is_link(place: Place) -> bool:
+        return isinstance(place, _Place) and place.inbox is None

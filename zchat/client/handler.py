@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import logging
-import threading
+import os
+import sys
+import traceback
+from collections import deque
 from collections.abc import Callable, Iterator
-from queue import Empty
+from contextlib import suppress
+from typing import NoReturn
 
 from zchat.client.event_queue import EventQueue
 from zchat.client.inbox import End
@@ -13,32 +17,37 @@ from zchat.client.link import ClientLink
 from zchat.client.waiting import Deadline
 from zchat.errors import HandlerFailed, UsageError, ZchatError
 from zchat.events import Event
+from zchat.transport.threads import get_ident, new_thread
 
 log = logging.getLogger("zchat.client")
 
 
-def events_of(queue: EventQueue, timeout: float | None) -> Iterator[Event]:
+def events_of(
+    queue: EventQueue, timeout: float | None, check: Callable[[], None] = lambda: None, holder: object = None
+) -> Iterator[Event]:
     """Yield events until there was none for `timeout` seconds, None for no limit, or the connection ends.
+
+    `check` is called before it waits, and raises if nothing can come. `holder` is kept alive meanwhile.
 
     Raises:
         Refused, ProtocolError, ConnectionLost: why the connection, or a room, has ended.
     """
     deadline = Deadline(timeout)
     while True:
-        left = deadline.left
-        try:
-            arrival = queue.arrivals.get(left != 0, left or None)
-        except Empty:
+        place = queue.first(deadline, check)
+        if place is None:
             return
-        taken = queue.next(arrival)
-        if taken is None:
+        if isinstance(place, End):
+            if queue.verdict(place):
+                return
             continue
-        if isinstance(taken, End):
-            return
+        events = queue.visit(place)
+        if events is None:
+            continue
         try:
-            yield from taken[0]
+            yield from events
         finally:
-            queue.put_back(taken)
+            queue.leave(place)
         deadline = Deadline(timeout)
 
 
@@ -48,32 +57,34 @@ class Handler:
     def __init__(self, link: ClientLink, on_event: Callable[[Event], object]) -> None:
         self._link = link
         self._on_event = on_event
-        self._lock = threading.Lock()
-        self._silent = threading.Event()
-        self._failed: HandlerFailed | None = None
-        self.thread = threading.Thread(target=self._run, name="zchat-events", daemon=True)
+        self._pid = os.getpid()
+        self._silent = False
+        self._failed: deque[HandlerFailed] = deque()  # the first failure, until it is reported
+        self._has_failed = False
+        self.thread = new_thread(self._run, "zchat-events")
         self.thread.start()
 
     def silence(self, deadline: Deadline, grace: float) -> None:
         """Wait for the handler until the deadline, then give it nothing more, and `grace` seconds to return."""
-        if self.thread is threading.current_thread():
-            self._silent.set()
+        if self.thread.ident == get_ident():
+            self._silent = True
         else:
             self.thread.join(deadline.left)
-            self._silent.set()
+            self._silent = True
             self.thread.join(grace)
 
     def check(self) -> None:
         """Raise the handler's first failure, HandlerFailed, once, and never in the handler's own thread."""
-        if self.thread is not threading.current_thread():
-            with self._lock:
-                failed, self._failed = self._failed, None
-            if failed is not None:
-                raise failed
+        if self._failed and self.thread.ident != get_ident():
+            try:
+                failed = self._failed.popleft()
+            except IndexError:
+                return  # another thread was faster
+            raise failed
 
     def _run(self) -> None:
         events = events_of(self._link.events, None)
-        while not self._silent.is_set():  # before an event is taken: the position doesn't move over one not handled
+        while not self._silent:  # before an event is taken: the position doesn't move over one not handled
             try:
                 event = next(events)
             except StopIteration:
@@ -85,18 +96,46 @@ class Handler:
                 self._remember(HandlerFailed(f"a room has ended: {error}"), error)
                 events = events_of(self._link.events, None)
                 continue
-            if self._silent.is_set():
+            if self._is_silent():
                 return
             try:
                 self._on_event(event)
             except BaseException as error:  # SystemExit or CancelledError would end this thread without a word
+                if os.getpid() != self._pid:
+                    _end_child(error)
                 if self._link.closed and isinstance(error, UsageError):
                     log.info("no more events: %s", error)  # it uses the client, which is closed
                     return
                 log.exception("the handler raised over %r", event)
                 self._remember(HandlerFailed(f"the event handler raised {error!r}"), error)
+            if os.getpid() != self._pid:
+                _end_child(None)
+
+    def _is_silent(self) -> bool:
+        return self._silent
 
     def _remember(self, failed: HandlerFailed, cause: BaseException) -> None:
-        if self._failed is None:
+        if not self._has_failed:
+            self._has_failed = True
             failed.__cause__ = cause
-            self._failed = failed
+            self._failed.append(failed)
+
+
+def _end_child(error: BaseException | None) -> NoReturn:
+    """End a child that the handler has forked, as its program would end: this is the only thread that it has.
+
+    Nothing comes in it, and the handler isn't called any more.
+    """
+    code: object = 0
+    if isinstance(error, SystemExit):
+        code = error.code
+        if code is not None and not isinstance(code, int):
+            print(code, file=sys.stderr)  # noqa: T201
+            code = 1
+    elif error is not None:
+        traceback.print_exception(error)
+        code = 1
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()
+    os._exit(code if isinstance(code, int) else 0)

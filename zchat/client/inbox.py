@@ -3,56 +3,109 @@
 A notification crosses from the receive thread whole; its blocks are decoded where the messages
 are taken. How far that has come, and when credit goes back, the cursor knows. There are never
 more notifications here than the window has.
+
+A reader takes nothing out but single messages, each with one call of an iterator that everyone can reach: what it
+hasn't taken when an exception ends it, from a signal for example, is there for the next one.
 """
 
 from __future__ import annotations
 
-import threading
-from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from itertools import repeat
 from operator import length_hint
-from queue import Empty, SimpleQueue
-from typing import Any
+from os import getpid
 
 from zchat.client.waiting import Deadline
 from zchat.errors import GapError, ZchatError
 from zchat.events import Gap
 from zchat.messages import START, GapReason, Message, Position
-from zchat.protocol.cursor import Cursor
+from zchat.protocol.cursor import Cursor, Portion
 from zchat.protocol.membership import Membership
 from zchat.protocol.outcomes import fresh
 from zchat.protocol.roster import Roster
+from zchat.transport.threads import Bell
 from zchat.wire.blocks import Run, run_of
 from zchat.wire.notices import GapNotice, Push
 
 _NOTHING = Run(iter(()), iter(()), ())
+_UNOPENED = repeat(None, 1)  # nothing is ever taken from it: something is left
 
 
 class Chunk:
     """The messages of one notification while they are taken, out of `messages`. A portion, as the cursor says."""
 
-    __slots__ = ("_run", "another_log", "epoch", "messages", "number", "taken", "upto")
+    __slots__ = ("_runs", "another_log", "epoch", "messages", "next", "number", "push", "rest", "upto")
 
-    def __init__(self, run: Run, number: int, epoch: int, upto: int, *, another_log: bool = False) -> None:
-        self._run = run
-        self.number = number
-        self.another_log = another_log
+    # What makes one sets all of it, without a call: the receive thread's hot path.
+    number: int
+    epoch: int
+    upto: int
+    another_log: bool
+    next: Portion | None
+    rest: Iterator[object]
+    push: Push | None
+    """What it is made of, until it is opened."""
+    messages: Iterator[Message]
+    _runs: list[Run]
+
+    def open(self, room: str) -> None:
+        """Decode its blocks, unless that is done. Of several threads that do it the first one counts.
+
+        Raises:
+            ProtocolError: a block is malformed; the chunk is skipped.
+        """
+        push = self.push
+        if push is None:
+            return
+        _, _, after, upto, blocks = push  # by position, once a notification: the readers' hot path
+        try:
+            run = run_of(room, blocks, after, upto)
+        except ZchatError:
+            self.upto = 0  # the position doesn't move over what can't be read
+            self._runs.append(_NOTHING)
+            self.messages, self.rest = iter(()), iter(())
+            self.push = None
+            raise
+        self._runs.append(run)
+        run = self._runs[0]
         self.messages = run.messages
-        self.epoch = epoch
-        self.upto = upto
-        self.taken = False
+        self.rest = run.bodies
+        self.push = None
 
     @property
-    def left(self) -> int:
-        """Return how many messages are left."""
-        return length_hint(self._run.bodies)
+    def begun(self) -> bool:
+        """Return whether some of its messages are taken, and some are not."""
+        return bool(length_hint(self.rest)) and self.last_taken is not None
 
     @property
     def last_taken(self) -> int | None:
         """Return the seq of the last message that was taken, None before the first."""
-        index = len(self._run.seqs) - self.left
-        return self._run.seqs[index - 1] if index else None
+        if not self._runs:
+            return None
+        run = self._runs[0]
+        index = len(run.seqs) - length_hint(run.bodies)
+        return run.seqs[index - 1] if index else None
+
+
+class GapChunk:
+    """A gap until it is taken, out of `messages`. A portion, as the cursor says."""
+
+    __slots__ = ("another_log", "epoch", "messages", "next", "number", "rest", "upto")
+
+    begun = False
+    last_taken = None
+
+    def __init__(self, number: int, room: str, notice: GapNotice) -> None:
+        self.number = number
+        self.another_log = notice.reason != GapReason.TRIMMED
+        self.messages = iter((Gap(room, notice.after, notice.upto, notice.reason),))
+        self.rest: Iterator[object] = self.messages
+        self.epoch = notice.epoch
+        self.upto = notice.upto
+        self.next: Portion | None = None
+
+    def open(self, room: str) -> None:
+        """Do nothing: there is nothing to decode."""
 
 
 class End:
@@ -73,20 +126,26 @@ class Inbox:
         arrived: Callable[[Inbox], None],
         credit: Callable[[Membership], None],
         mark: Callable[[Membership, int], None] | None = None,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         self._arrived = arrived  # called for each notification, and when the roster has something to tell
         self._credit = credit  # called when credit is due
         self._mark = mark  # called with the seq up to which a room that keeps its mark by itself is read
-        lock = threading.Lock()
-        self.cursor = Cursor(lock)
-        self.roster = Roster(lambda: arrived(self), lock)
+        self._check = check  # raises UsageError in a forked child, in which nothing comes
+        self.cursor = Cursor()
+        self.roster = Roster(lambda: arrived(self))
         self.room = ""  # what the application calls it
         self.keeps_mark = False  # mark the room as read by itself
         self.left = False  # the application has left the room
-        self.queued = False  # it stands in the queue of the rooms that have something: that queue's
+        self.place: object = None  # the latest in the queue of the rooms that have something: that queue's
         self._membership: Membership | None = None
-        self._queue: SimpleQueue[tuple[int, Push | GapNotice] | End] = SimpleQueue()  # what isn't opened yet, numbered
-        self._set_aside: deque[Chunk] = deque()  # opened, and not taken to their end
+        self._last: Portion = self.cursor.beginning  # what came last
+        self._front: Portion = self.cursor.beginning  # none before it has something left
+        self._end: End | None = None
+        self._end_untold = False  # this room alone has ended, and nobody who takes from all rooms knows
+        self._bell = Bell()  # for those that wait in `take`
+        self._finished = 0  # the number of the latest for which all was done that is due
+        self._pid = getpid()
         self._marked = START  # up to where the room was marked as read by itself
 
     # -- the receive thread ------------------------------------------------------------------------
@@ -98,7 +157,21 @@ class Inbox:
 
     def push(self, notice: Push | GapNotice) -> None:
         """Take a notification."""
-        self._queue.put((self.cursor.received, notice))
+        if isinstance(notice, Push):
+            chunk = Chunk()
+            chunk.number = self.cursor.received
+            _, chunk.epoch, _, chunk.upto, _ = chunk.push = notice
+            chunk.another_log = False
+            chunk.next = None
+            chunk.rest = _UNOPENED
+            chunk._runs = []
+            latest: Portion = chunk
+        else:
+            latest = GapChunk(self.cursor.received, self.room, notice)
+        self._last.next = latest
+        self._last = latest
+        if self._bell.waiting:
+            self._bell.ring()
         self._arrived(self)
 
     def moved(self) -> None:
@@ -108,8 +181,16 @@ class Inbox:
 
     def end(self, error: ZchatError | None, *, everywhere: bool = False) -> None:
         """Record that nothing more comes; `everywhere`: in no room."""
-        self._queue.put(End(error, everywhere=everywhere))
+        if self._end is None:
+            self._end = End(error, everywhere=everywhere)
+            self._end_untold = error is not None and not everywhere
+        self._bell.ring()
         self._arrived(self)
+
+    def leave(self) -> None:
+        """Record that the application has left the room."""
+        self.left = True
+        self.end(None)
 
     # -- the application's threads -----------------------------------------------------------------
 
@@ -121,84 +202,107 @@ class Inbox:
     @property
     def waiting(self) -> bool:
         """Return whether `take` would find something at once."""
-        return bool(self._set_aside) or not self._queue.empty()
+        front = self._front
+        return bool(length_hint(front.rest)) or front.next is not None or self._end_untold
 
-    def messages(self, timeout: float | None) -> Iterator[Message]:
-        """Yield messages until nothing came for `timeout` seconds (None: until the connection ends)."""
+    @property
+    def untouched(self) -> bool:
+        """Return whether nothing was taken yet."""
+        return not self.begun and not self.cursor.taken_now
+
+    @property
+    def begun(self) -> bool:
+        """Return whether a notification is partly taken."""
+        front = self._front
+        return isinstance(front, Chunk) and front.begun
+
+    def messages(self, timeout: float | None, holder: object = None) -> Iterator[Message]:
+        """Yield messages until nothing came for `timeout` seconds (None: until the connection ends).
+
+        `holder` is kept alive meanwhile.
+        """
         while True:
             chunk = self.take(timeout)
             if chunk is None:
                 return
-            if isinstance(chunk, Gap):
-                raise GapError(chunk.room, chunk.after, chunk.upto, chunk.reason)
+            if isinstance(chunk, GapChunk):
+                gap = next(chunk.messages, None)
+                self.finish(chunk)
+                if gap is not None:
+                    raise GapError(gap.room, gap.after, gap.upto, gap.reason)
+                continue
             try:
                 yield from chunk.messages
             finally:
-                self.put_back(chunk)
+                self.finish(chunk)
 
-    def take(self, timeout: float | None, *, among_others: bool = False) -> Chunk | Gap | None:
-        """Return the next messages or gap; None after `timeout` seconds, or at an end that was asked for.
+    def take(self, timeout: float | None, *, among_others: bool = False) -> Chunk | GapChunk | None:
+        """Return what has the next messages, or a gap; None after `timeout` seconds, or at an end that was asked for.
 
-        `among_others`: the caller takes from all rooms, and learns elsewhere why all of them have ended.
+        It stays here until all of it is taken. `among_others`: the caller takes from all rooms, and learns elsewhere
+        why all of them have ended.
 
         Raises:
             ConnectionLost, Refused, ProtocolError: why the connection has ended.
         """
-        deadline = Deadline(timeout) if timeout else None
+        deadline: Deadline | None = None
         while True:
-            if self._set_aside:
-                with suppress(IndexError):  # another thread was faster
-                    return self._set_aside.popleft()
-            try:
-                left = deadline.left if deadline is not None else timeout
-                item = self._queue.get(left != 0, left or None)
-            except Empty:
-                return None
-            if isinstance(item, End):
-                self._queue.put(item)  # for other threads that read
-                if item.error is not None and not self.left and not (among_others and item.everywhere):
-                    raise fresh(item.error)
-                return None
+            chunk = self._front
+            while not length_hint(chunk.rest) and (following := chunk.next) is not None:
+                self._front = chunk = following
             if self.left:
+                return None
+            if length_hint(chunk.rest):
+                assert isinstance(chunk, (Chunk, GapChunk))
+                chunk.open(self.room)
+                return chunk
+            if chunk.number != self._finished:  # the reader that took the last of it was interrupted
+                self.finish(chunk)
+            end = self._end
+            if chunk.next is not None:
                 continue
-            number, notice = item
-            if isinstance(notice, GapNotice):
-                another_log = notice.reason != GapReason.TRIMMED
-                self._skip(Chunk(_NOTHING, number, notice.epoch, notice.upto, another_log=another_log))
-                return Gap(self.room, notice.after, notice.upto, notice.reason)
-            _, epoch, after, upto, blocks = notice  # by position, once a notification: the readers' hot path
-            return self._open(self.room, number, epoch, after, upto, blocks)
+            if end is not None:
+                if end.error is not None and not (among_others and end.everywhere):
+                    self._end_untold = False
+                    raise fresh(end.error)
+                return None
+            if timeout == 0:
+                return None
+            if getpid() != self._pid:
+                self._check()
+            deadline = deadline or Deadline(timeout)
+            left = deadline.left
+            lock = self._bell.enter()
+            rung = False
+            try:
+                if chunk.next is None and self._end is None:
+                    rung = lock.acquire() if left is None else lock.acquire(True, left)
+                    if not rung:
+                        return None
+            finally:
+                if not rung:  # else the ring has taken it out
+                    self._bell.leave(lock)
 
-    def put_back(self, chunk: Chunk) -> None:
-        """Keep what is left of a chunk for the next reader, or count it as taken."""
-        if chunk.left:
-            self._set_aside.append(chunk)
-        else:
-            self._finish(chunk)
+    def settle(self) -> None:
+        """Ask for what is due once all of a notification is taken. Any thread."""
+        self.finish(self._front)
 
-    def _open(self, room: str, number: int, epoch: int, after: int, upto: int, blocks: list[Any]) -> Chunk:
-        try:
-            chunk = Chunk(run_of(room, blocks, after, upto), number, epoch, upto)
-        except ZchatError:
-            self._skip(Chunk(_NOTHING, number, epoch, 0))  # the position doesn't move over what can't be read
-            raise
-        self.cursor.open(chunk)
-        return chunk
-
-    def _skip(self, chunk: Chunk) -> None:
-        self.cursor.open(chunk)
-        self._finish(chunk)
-
-    def _finish(self, chunk: Chunk) -> None:
-        due = self.cursor.finish(chunk)
-        if due and self._membership is not None:
-            self._credit(self._membership)
+    def finish(self, chunk: Portion) -> None:
+        """Ask for credit if it is due, and have the room marked as read, once all of a chunk is taken."""
+        if length_hint(chunk.rest) or not chunk.number:
+            return
+        cursor, membership = self.cursor, self._membership
+        due = chunk.number - cursor.returned >= cursor.every
+        if due and membership is not None:
+            self._credit(membership)  # first: credit that is asked for twice does no harm, credit that isn't asked for
+            cursor.returned = chunk.number  # is never returned
         if self.keeps_mark and (due or not self.waiting):
             self.mark_read()
+        self._finished = chunk.number
 
     def mark_read(self) -> None:
         """Have the room marked as read up to the position, if it keeps its mark by itself."""
         position = self.position
         if self.keeps_mark and self._mark is not None and self._membership is not None and position != self._marked:
-            self._marked = position
             self._mark(self._membership, position.seq)
+            self._marked = position

@@ -3,34 +3,49 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
+from weakref import ref
 
 from zchat.client.inbox import Inbox
 from zchat.client.link import ClientLink
-from zchat.client.waiting import Coming
-from zchat.protocol.invitations import Invitations
+from zchat.errors import UsageError
+from zchat.messages import Position
+from zchat.names import fold
+from zchat.protocol.invitations import Invitation, Invitations
 from zchat.protocol.membership import Membership
+from zchat.protocol.outcomes import BaseAnswer
+from zchat.protocol.port import Call
+from zchat.protocol.requests import Nobody
 
 log = logging.getLogger("zchat.client")
 
 R = TypeVar("R")
 
 
-class _Joined(NamedTuple, Generic[R]):
-    room: R
-    membership: Membership
-    inbox: Inbox
+class Joined(Generic[R]):
+    """A room that is joined; `room` is what the application has of it, as long as it holds it."""
+
+    __slots__ = ("after", "holders", "inbox", "invitation", "membership", "room")
+
+    def __init__(
+        self, membership: Membership, inbox: Inbox, after: Position | None, invitation: Invitation | None
+    ) -> None:
+        self.membership = membership
+        self.inbox = inbox
+        self.after = after  # where the application asked to begin
+        self.invitation = invitation  # that it was joined at
+        self.holders = 0  # calls that were given it
+        self.room: Callable[[], R | None] = lambda: None
 
 
 class JoinedRooms(Generic[R]):
     """A client's rooms, one object each, whichever thread joins it first. See `zchat.protocol.steps.JoinedRooms`.
 
-    `make` makes a room of this table, a membership and an inbox. Joins and leaves of the
-    application take turns. What else touches the table does so under a lock that is never held
-    while anything waits: the receive thread joins the rooms of invitations.
+    `make` makes a room of this table, a membership and an inbox. The receive thread alone uses the table, which other
+    threads ask to do what they want: a call that is interrupted has asked, or it hasn't. The table doesn't keep what
+    the application drops, so that a client may be dropped.
     """
 
     def __init__(
@@ -41,131 +56,180 @@ class JoinedRooms(Generic[R]):
     ) -> None:
         self.link = link
         self.invitations = invitations
-        self.turn = link.waits.turns()
         self._make = make
-        self._lock = threading.Lock()
-        self._rooms: dict[str, _Joined[R]] = {}
-        self._coming: dict[str, Coming] = {}
+        self._rooms: dict[str, Joined[R]] = {}
+        self._coming: dict[str, list[Callable[[], None]]] = {}  # being joined: what is done then
 
-    # -- what the steps of a join or leave use: any thread -------------------------------------------
+    # -- the receive thread: what the steps of a join or leave ask for -------------------------------
 
-    def begin(self, key: str) -> bool:
-        """Begin to join a room; False if it is joined, or another thread is joining it."""
-        with self._lock:
-            joined = self._rooms.get(key)
-            if key in self._coming or (joined is not None and not joined.membership.left):
-                return False
-            if joined is not None:  # a broker refused to have it joined again
-                self.link.events.inboxes.remove(joined.inbox)
-                del self._rooms[key]
-                self.invitations.left(key)
-            self._coming[key] = self.link.waits.coming()
-            return True
-
-    def end(self, key: str) -> None:
-        """End what `begin` began, whether the room is joined or not."""
-        with self._lock:
-            self._coming.pop(key).end()
-
-    def get(self, key: str) -> R | None:
-        """Return a room that is joined, None if it isn't."""
+    def join(self, wire: str, shown: str, after: Position | None, create: bool, answer: BaseAnswer) -> None:
+        """Join a room; the answer is the room, and what `give_back` takes."""
+        if answer.withdrawn:
+            return
+        key = fold(wire)
         joined = self._rooms.get(key)
-        return None if joined is None else joined.room
+        if joined is not None and joined.membership.left:  # a broker refused to have it joined again
+            self._forget(key, joined)
+            joined = None
+        if joined is not None:
+            if after is not None and not (after == joined.after and joined.inbox.untouched):
+                answer.fail(UsageError(f"you are in {shown} already: leave it before you join at a position"))
+            else:
+                self._give(joined, answer)
+        elif key in self._coming:
+            self._coming[key].append(partial(self.join, wire, shown, after, create, answer))
+        else:
+            invitation = None if after is not None else self.invitations.take(key)
+            position = after if invitation is None else invitation.position
+            self._begin(_Join(self, key, self._inbox(invitation), answer, after, invitation), wire, position, create)
 
-    def coming(self, key: str) -> Coming | None:
-        """Return the end of the join that another thread has begun, None if it has ended."""
-        return self._coming.get(key)
+    def give_back(self, joined: Joined[R]) -> None:
+        """Leave a room whose only caller was interrupted before it had it."""
+        joined.holders -= 1
+        if not joined.holders:
+            for key, each in list(self._rooms.items()):
+                if each is joined:
+                    self._leave(key, joined, Nobody())
 
-    def inbox(self, *, invited: bool) -> Inbox:
-        """Return what takes a room's notifications; `invited`: it keeps the room's read mark by itself."""
-        do, core = self.link.do, self.link.core
-        inbox = Inbox(self.link.events.arrived, partial(do, core.credit), partial(do, core.mark_read))
-        inbox.keeps_mark = invited
-        self.link.events.inboxes.append(inbox)
-        return inbox
-
-    def joined(self, key: str, membership: Membership, inbox: Inbox) -> R:
-        """Return the room of a membership, and keep it."""
-        room = self._make(self, membership, inbox)
-        with self._lock:
-            self._rooms[key] = _Joined(room, membership, inbox)
-        return room
-
-    def abandon(self, key: str, inbox: Inbox) -> None:
-        """Forget a room that could not be joined."""
-        with self._lock:
-            self._rooms.pop(key, None)
-        self.link.events.forget(inbox)
-        self.invitations.left(key)
-
-    def remove(self, room: R) -> Membership | None:
-        """Forget a room that is left, and return its membership; None if it was left before."""
-        with self._lock:
-            found = [(key, joined) for key, joined in self._rooms.items() if joined.room is room]
-            for key, _ in found:
-                del self._rooms[key]
-        for key, (_, membership, inbox) in found:
-            self.invitations.left(key)
-            inbox.left = True
-            inbox.end(None)
-            self.link.events.forget(inbox)
-            return membership
-        return None
+    def leave(self, room: R, answer: Call) -> None:
+        """Leave a room, which nobody is in any more if it was left before."""
+        for key, joined in list(self._rooms.items()):
+            if joined.room() is room:
+                self._leave(key, joined, answer)
+                self.link.do(self._accept)  # an invitation that waits has a place now
+                return
+        answer.resolve(None)
 
     # -- the application's threads -----------------------------------------------------------------
 
     def begin_to_accept(self) -> None:
         """From now on join the rooms of invitations, also of those that have come already."""
-        if self.invitations.begin(self._accept):
-            self.accept()
-
-    def accept(self) -> None:
-        """Have the invitations that are due taken up."""
-        if self.invitations.waiting:
-            self.link.do(self._accept)
-
-    def mark_read(self) -> None:
-        """Have those rooms marked that keep their mark by themselves."""
-        for inbox in list(self.link.events.inboxes):
-            inbox.mark_read()
+        if not self.invitations.begun:
+            self.link.do(self._begin_to_accept)
 
     # -- the receive thread ------------------------------------------------------------------------
 
+    def close(self, at: float) -> None:
+        """Have those rooms marked that keep their mark by themselves, then close the core by the moment `at`."""
+        for joined in self._rooms.values():
+            joined.inbox.mark_read()
+        self.link.do(self.link.core.close, at)
+
+    def _begin_to_accept(self) -> None:
+        self.invitations.begin(self._accept)
+        self._accept()
+
     def _accept(self) -> None:
         for key in self.invitations.due:
-            if not self.begin(key):
-                if key in self._rooms:
-                    self.invitations.take(key)
-                continue  # else it is being joined
-            invitation = self.invitations.take_up(key)
-            if invitation is None:
-                self.end(key)
-                continue
-            inbox = self.inbox(invited=True)
-            guest = _Guest(self, key, invitation.user, inbox)
-            self.link.core.join(invitation.room, invitation.position, True, guest, inbox)
+            if key in self._rooms:
+                self.invitations.take(key)
+            elif key not in self._coming and (invitation := self.invitations.take_up(key)) is not None:
+                join = _Join(self, key, self._inbox(invitation), None, None, invitation)
+                self._begin(join, invitation.room, invitation.position, True)
+
+    def _inbox(self, invitation: Invitation | None) -> Inbox:
+        link = self.link
+        do, core = link.do, link.core
+        inbox = Inbox(link.events.arrived, partial(do, core.credit), partial(do, core.mark_read), link.check_process)
+        inbox.keeps_mark = invitation is not None
+        return inbox
+
+    def _begin(self, join: _Join[R], wire: str, position: Position | None, create: bool) -> None:
+        self._coming[join.key] = []
+        self.link.events.inboxes.append(join.inbox)
+        self.link.core.join(wire, position, create, join, join.inbox)
+
+    def keep(self, key: str, joined: Joined[R]) -> None:
+        """Keep a room that is joined now."""
+        self._rooms[key] = joined
+
+    def _give(self, joined: Joined[R], answer: BaseAnswer) -> bool:
+        room = joined.room()
+        if room is None:
+            room = self._make(self, joined.membership, joined.inbox)
+            joined.room = ref(room)
+        joined.holders += 1
+        if answer.resolve((room, joined)):
+            return True
+        joined.holders -= 1
+        return False
+
+    def given(self, joined: Joined[R], answer: BaseAnswer) -> bool:
+        """Give a room to the call that joined it; False if that waits no longer."""
+        return self._give(joined, answer)
+
+    def ended(self, key: str) -> None:
+        """End a join, and have done what waited for that."""
+        for then in self._coming.pop(key):
+            self.link.do(then)
+        if self.invitations.waiting:
+            self.link.do(self._accept)
+
+    def awaited(self, key: str) -> bool:
+        """Return whether other calls wait for a room that is being joined."""
+        return bool(self._coming[key])
+
+    def _forget(self, key: str, joined: Joined[R]) -> None:
+        self._rooms.pop(key, None)
+        self.abandon(key, joined.inbox)
+
+    def abandon(self, key: str, inbox: Inbox) -> None:
+        """Forget a room that could not be joined."""
+        inbox.left = True
+        self.link.events.forget(inbox)
+        self.invitations.left(key)
+
+    def _leave(self, key: str, joined: Joined[R], answer: Call) -> None:
+        self._forget(key, joined)
+        joined.inbox.leave()
+        self.link.core.leave(joined.membership, answer)
 
 
-class _Guest(Generic[R]):
-    """The join of an invited room, for which no caller waits. A call, as `zchat.protocol.port.Call` says."""
+class _Join(Generic[R]):
+    """The join of a room. A call, as `zchat.protocol.port.Call` says; `answer` is None for that of an invited room."""
 
-    withdrawn = False
-
-    def __init__(self, rooms: JoinedRooms[R], key: str, user: str, inbox: Inbox) -> None:
+    def __init__(
+        self, rooms: JoinedRooms[R], key: str, inbox: Inbox, answer: BaseAnswer | None, after: Position | None,
+        invitation: Invitation | None,
+    ) -> None:  # fmt: skip
         self._rooms = rooms
-        self._key = key
-        self._user = user
-        self._inbox = inbox
+        self.key = key
+        self.inbox = inbox
+        self._answer = answer
+        self._after = after
+        self._invitation = invitation
+
+    @property
+    def withdrawn(self) -> bool:
+        """Return whether nobody waits for it."""
+        return self._answer is not None and self._answer.withdrawn and not self._rooms.awaited(self.key)
 
     def resolve(self, result: Any) -> bool:
-        """Keep the room, and report it to the application before its first message."""
-        self._rooms.joined(self._key, result, self._inbox)
-        self._rooms.end(self._key)
-        self._inbox.roster.invited(self._user)
+        """Keep the room, and report an invited one to the application before its first message."""
+        rooms, answer, invitation = self._rooms, self._answer, self._invitation
+        joined: Joined[R] = Joined(result, self.inbox, self._after, invitation)
+        rooms.keep(self.key, joined)
+        if answer is None:
+            assert invitation is not None
+            self.inbox.roster.invited(invitation.user)
+        elif not rooms.given(joined, answer) and not rooms.awaited(self.key):
+            joined.holders = 1
+            rooms.give_back(joined)
+            self._restore()
+        rooms.ended(self.key)
         return True
 
     def fail(self, error: Exception) -> None:
-        """Give the invitation up: the next message in the room brings another."""
-        log.info("the direct room with %s can't be joined: %s", self._user, error)
-        self._rooms.abandon(self._key, self._inbox)
-        self._rooms.end(self._key)
+        """Give an invitation up: the next message in the room brings another."""
+        if self._answer is not None:
+            self._answer.fail(error)
+        elif self._invitation is not None:
+            log.info("the direct room with %s can't be joined: %s", self._invitation.user, error)
+        self._rooms.abandon(self.key, self.inbox)
+        if self._answer is not None:
+            self._restore()
+        self._rooms.ended(self.key)
+
+    def _restore(self) -> None:
+        if self._invitation is not None:
+            self._rooms.invitations.put_back(self.key, self._invitation)

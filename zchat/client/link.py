@@ -9,7 +9,10 @@ import os
 import secrets
 import threading
 import time
+import warnings
+import weakref
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from zchat.client.event_queue import EventQueue
 from zchat.client.waiting import Deadline, ThreadWaits
@@ -17,6 +20,7 @@ from zchat.errors import ConnectionLost, Refused, UsageError, ZchatError
 from zchat.messages import Position
 from zchat.protocol.outcomes import fresh
 from zchat.transport.receiver import Receiver
+from zchat.transport.threads import Flag
 from zchat.wire.limits import ID_BYTES
 
 CLOSE_GRACE = 1.0
@@ -29,7 +33,7 @@ class ClientLink:
     It connects when it is made: `timeout` is how many seconds a broker has to answer, for all
     addresses together; `window` is how many notifications a room may have unanswered, 0 for the
     broker's own number. `invited` is called in the receive thread with each invitation: a room,
-    who has written there, the position to read after.
+    who has written there, the position to read after. The connection ends once nobody holds `lease`.
 
     Raises:
         ConnectionLost: no broker answered; Refused: one did, and said no.
@@ -44,6 +48,7 @@ class ClientLink:
         window: int,
         events: EventQueue,
         invited: Callable[[str, str, Position], None],
+        lease: Lease,
     ) -> None:
         self.user = user
         self.events = events
@@ -51,12 +56,12 @@ class ClientLink:
         self.waits = ThreadWaits()
         self.closed = False
         """True once closing has begun: there are no new calls."""
-        self.ended = threading.Event()
+        self.ended = Flag()
         """Set when it is all over, as asked or for good."""
         self._pid = os.getpid()
-        self._lock = threading.Lock()
+        self._attempts = 0
         self._invited = invited
-        self.receiver = self._connect(urls, timeout, window)
+        self.receiver = self._connect(urls, timeout, window, lease)
         """The connection that answered; it goes on to the next address by itself."""
         self.core = self.receiver.core
         self.do = self.receiver.do
@@ -71,7 +76,12 @@ class ClientLink:
         if self.closed:
             raise UsageError("this client is closed: make another one")
         if os.getpid() != self._pid:
-            raise _forked()
+            self.check_process()
+
+    def check_process(self) -> None:
+        """Raise UsageError in a process that was forked from the one that made the link."""
+        if os.getpid() != self._pid:
+            raise UsageError("this client was made before a fork: make one in the child")
 
     def now(self) -> float:
         """See `zchat.protocol.face.FaceLink`."""
@@ -92,55 +102,80 @@ class ClientLink:
         Raises:
             ZchatError: why it has ended, if that wasn't asked for.
         """
-        if os.getpid() != self._pid:
-            raise _forked()
+        self.check_process()
         ended = self.ended.wait(deadline.left)
         if ended and self.receiver.error is not None:
             raise fresh(self.receiver.error)
         return ended
 
     def begin_close(self) -> bool:
-        """Refuse new calls from now on; True for the first caller, in the process that made the link."""
-        with self._lock:
-            closed, self.closed = self.closed, True
-        return not closed and os.getpid() == self._pid
+        """Refuse new calls from now on; True in the process that made the link."""
+        self.closed = True
+        return os.getpid() == self._pid
 
-    def close(self, deadline: Deadline) -> None:
-        """Have what was accepted sent and answered until the deadline, and wait for the receive thread to end."""
-        self.do(self.core.close, deadline.at)
+    def join(self, deadline: Deadline) -> None:
+        """Wait for the receive thread to end, until the deadline and CLOSE_GRACE."""
         left = deadline.left
         self.receiver.thread.join(None if left is None else min(left + CLOSE_GRACE, threading.TIMEOUT_MAX))
 
-    def _connect(self, urls: Sequence[str], timeout: float, window: int) -> Receiver:
+    def _connect(self, urls: Sequence[str], timeout: float, window: int, lease: Lease) -> Receiver:
         """Return a connection that was answered, of the first of `urls` that lets the client in."""
         deadline = Deadline(timeout)
         refused: ZchatError | None = None
+        held = weakref.ref(lease)
         for index in range(len(urls)):
             producer, token = secrets.token_bytes(ID_BYTES), secrets.token_bytes(ID_BYTES)
             in_turn = [*urls[index:], *urls[:index]]
-            notified = self.events.link, self._invited, self._on_end
+            self._attempts += 1
+            on_end = partial(self._on_end, self._attempts)
+            notified = self.events.link, self._invited, on_end, held
             receiver = Receiver(in_turn, self.user, producer, token, window, *notified)
-            left = (deadline.left or 0.0) / (len(urls) - index)
-            receiver.greeted.wait(left)
+            lease.receiver = receiver
+            try:
+                receiver.start()
+                left = (deadline.left or 0.0) / (len(urls) - index)
+                receiver.greeted.wait(left)
+            except BaseException:
+                receiver.do(receiver.core.close, 0.0)
+                raise
             if receiver.core.welcome is not None and receiver.error is None:
                 return receiver
             error = receiver.error
             receiver.do(receiver.core.close, 0.0)
             receiver.thread.join(CLOSE_GRACE)
-            if isinstance(error, Refused) and not error.retryable:
+            if error is not None and not isinstance(error, ConnectionLost) and not (
+                isinstance(error, Refused) and error.retryable
+            ):  # fmt: skip
                 raise error
-            self.events.begin_anew()
-            self.ended.clear()
+            self._attempts += 1  # an end that comes late is not this client's
+            self.events.places.clear()
+            self.events.over = False
             refused = error or refused
         if refused is not None:
             raise refused
         where = " or ".join(urls)
         raise ConnectionLost(f"no broker answered at {where} within {timeout:g} s; is one running there?")
 
-    def _on_end(self, error: ZchatError | None) -> None:
-        self.events.end(error)
-        self.ended.set()
+    def _on_end(self, attempt: int, error: ZchatError | None) -> None:
+        if attempt == self._attempts:
+            self.events.end(error)
+            self.ended.set()
 
 
-def _forked() -> UsageError:
-    return UsageError("this client was made before a fork: make one in the child")
+class Lease:
+    """What a client, its rooms and their loops hold: once nothing of them is held any more, the connection ends."""
+
+    def __init__(self, user: str) -> None:
+        self.receiver: Receiver | None = None
+        self.link: ClientLink | None = None
+        self._user = user
+        self._pid = os.getpid()
+
+    def __del__(self) -> None:
+        receiver, link = self.receiver, self.link
+        if receiver is None or os.getpid() != self._pid:
+            return
+        receiver.drop()
+        if link is not None and not link.closed and not link.ended.is_set():
+            text = f"a client of {self._user!r} at {receiver.url} was dropped without close()"
+            warnings.warn(text, ResourceWarning, stacklevel=2, source=self)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from zchat.client.inbox import Inbox
@@ -26,8 +26,11 @@ class Room(BaseRoom):
     _link: ClientLink
     _inbox: Inbox
 
-    def __init__(self, rooms: JoinedRooms[Room], membership: Membership, inbox: Inbox) -> None:
+    def __init__(
+        self, lease: Callable[[], object], rooms: JoinedRooms[Room], membership: Membership, inbox: Inbox
+    ) -> None:
         super().__init__(rooms.link, membership, inbox)
+        self._lease = lease()  # what keeps the connection, as long as the application holds the room
         self._rooms = rooms
 
     def send(self, body: Any, *, timeout: float | None = SEND_TIMEOUT) -> Message:
@@ -47,8 +50,12 @@ class Room(BaseRoom):
         link, membership = self._link, self._membership
         link.check()
         letter = Letter(self._encode(body), timeout)
-        link.do(link.core.offer, membership.name, letter)
-        letter.wait(membership.shown)
+        try:
+            link.do(link.core.offer, membership.name, letter)
+            letter.wait(membership.shown)
+        except BaseException:  # Ctrl-C
+            letter.withdraw()
+            raise
         return Message(membership.shown, letter.seq, letter.timestamp, link.user, body)
 
     def send_many(
@@ -87,7 +94,7 @@ class Room(BaseRoom):
         """
         timeout = check_timeout(timeout)
         self._link.settle("messages")
-        return self._inbox.messages(timeout)
+        return self._inbox.messages(timeout, self)
 
     def history(
         self,

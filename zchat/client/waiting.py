@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from functools import partial
 from math import inf
 from typing import Any, TypeVar
 
 from zchat.protocol.arguments import check_timeout
-from zchat.protocol.outcomes import BaseAnswer, BaseLetter, BaseStream, Limit, no_turn, unacknowledged, unanswered
+from zchat.protocol.outcomes import BaseAnswer, BaseLetter, BaseStream, Limit, unacknowledged
 from zchat.protocol.steps import Steps
+from zchat.transport.threads import Bell, Lock, allocate_lock
 
 T = TypeVar("T")
 
@@ -45,7 +44,7 @@ class Deadline:
         return inf if self._at is None else self._at
 
 
-def acquire(lock: threading.Lock, limit: Limit) -> bool:
+def acquire(lock: Lock, limit: Limit) -> bool:
     """Take a lock before a deadline; True if it was taken."""
     left = limit.left
     return lock.acquire() if left is None else lock.acquire(timeout=left)
@@ -57,7 +56,7 @@ class Answer(BaseAnswer):
     __slots__ = ("_done",)
 
     def __init__(self) -> None:
-        self._done = done = threading.Lock()
+        self._done = done = allocate_lock()
         done.acquire()
         super().__init__(done.release)
 
@@ -73,18 +72,14 @@ class Letter(BaseLetter):
 
     def __init__(self, packed: bytes, timeout: float | None) -> None:
         self._limit = Deadline(timeout)
-        self._done = done = threading.Lock()
+        self._done = done = allocate_lock()
         done.acquire()
         super().__init__(packed, done.release)
 
     def wait(self, room: str) -> None:
         """See `zchat.protocol.outcomes.BaseLetter`."""
         left = self._limit.left
-        try:
-            done = self._done.acquire() if left is None else self._done.acquire(timeout=left)
-        except BaseException:  # Ctrl-C
-            self.withdraw()
-            raise
+        done = self._done.acquire() if left is None else self._done.acquire(True, left)
         return self.verdict() if done else self.late(self._limit, room)
 
 
@@ -94,16 +89,14 @@ class Stream(BaseStream):
     __slots__ = ("_changed",)
 
     def __init__(self) -> None:
-        self._changed = threading.Event()
-        super().__init__(self._changed.set)
+        self._changed = Bell()
+        super().__init__(self._changed.ring)
 
     def wait(self, seen: int, seconds: float | None) -> None:
         """See `zchat.protocol.outcomes.BaseStream`."""
         limit = Deadline(seconds)
-        while self.stored_count == seen and not self.failed:
-            self._changed.clear()
-            if self.stored_count == seen and not self.failed and not self._changed.wait(limit.left):
-                raise unacknowledged(limit)
+        if not self._changed.wait(lambda: self.stored_count != seen or self.failed, limit.left):
+            raise unacknowledged(limit)
 
     def settle(self, seconds: float | None) -> bool:
         """Wait until nothing is on its way; False if that is not so in time, or can't be known any more.
@@ -115,50 +108,9 @@ class Stream(BaseStream):
             left = limit.left
             if left == 0:
                 break
-            self._changed.clear()
-            if self.out:  # it falls without a call of `wake`, too, when the core finds nothing to take
-                self._changed.wait(SETTLING if left is None else min(left, SETTLING))
+            # It falls without a call of `wake`, too, when the core finds nothing to take.
+            self._changed.wait(lambda: not self.out, SETTLING if left is None else min(left, SETTLING))
         return self.out == 0
-
-
-class Turn:
-    """The turn of one join or leave. See `zchat.protocol.face.Turn`."""
-
-    __slots__ = ("_lock", "_taken")
-
-    def __init__(self, lock: threading.Lock) -> None:
-        self._lock = lock
-        self._taken = False
-
-    def take(self, limit: Limit, what: str) -> None:
-        """See `zchat.protocol.face.Turn`."""
-        self._taken = acquire(self._lock, limit)
-        if not self._taken:
-            raise no_turn(what, limit)
-
-    def end(self) -> None:
-        """See `zchat.protocol.face.Turn`."""
-        if self._taken:
-            self._taken = False
-            self._lock.release()
-
-
-class Coming:
-    """The end of a join that another thread has begun. See `zchat.protocol.face.Coming`."""
-
-    __slots__ = ("_ended",)
-
-    def __init__(self) -> None:
-        self._ended = threading.Event()
-
-    def wait(self, limit: Limit, what: str) -> None:
-        """See `zchat.protocol.face.Coming`."""
-        if not self._ended.wait(limit.left):
-            raise unanswered(what, limit)
-
-    def end(self) -> None:
-        """See `zchat.protocol.face.Coming`."""
-        self._ended.set()
 
 
 class ThreadWaits:
@@ -167,12 +119,6 @@ class ThreadWaits:
     answer = Answer
     letter = Letter
     stream = Stream
-    coming = Coming
-
-    @staticmethod
-    def turns() -> Callable[[], Turn]:
-        """See `zchat.protocol.face.Waits`."""
-        return partial(Turn, threading.Lock())
 
 
 def finish(steps: Steps[T]) -> T:

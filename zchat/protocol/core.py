@@ -147,7 +147,11 @@ class ClientCore:
 
     def close(self, deadline: float) -> None:
         """Send and answer what was accepted, until `deadline`, then say goodbye."""
-        if self.state is _ENDED or self._deadline is not None:
+        if self.state is _ENDED:
+            return
+        if self._deadline is not None:  # a call that was interrupted, and the next one
+            self._deadline = min(self._deadline, deadline)
+            self._quiet_until = 0.0
             return
         self._deadline = deadline
         self._quiet_until = 0.0
@@ -167,6 +171,10 @@ class ClientCore:
         """End for good, over a fault of this side, and the error behind it if there is one."""
         error = errors.ConnectionLost(reason)
         error.__cause__ = cause
+        self._end(error)
+
+    def refuse(self, error: errors.ZchatError) -> None:
+        """End for good, over what the caller has asked for."""
         self._end(error)
 
     def _lose(self, error: errors.ZchatError) -> None:

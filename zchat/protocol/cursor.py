@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_right, insort
-from collections import deque
-from contextlib import AbstractContextManager
-from operator import attrgetter, itemgetter
-from typing import Any, Protocol
+from collections.abc import Iterator
+from operator import itemgetter, length_hint
+from typing import Protocol, TypeAlias
 
 from zchat.messages import Position
 
@@ -14,21 +13,36 @@ MAX_OWN_RANGES = 1_000
 """Ranges of own messages remembered that are not taken yet; beyond, a position waits for a notification."""
 
 _first = itemgetter(1)
-_number = attrgetter("number")
+
+_Own: TypeAlias = tuple[int, int, int]
+"""A range of own messages: epoch, first, last."""
 
 
 class Portion(Protocol):
-    """The messages of one notification, or a gap, on their way to the application."""
+    """The messages of one notification, or a gap, on their way to the application; a link of a chain."""
 
     number: int  # which notification it is, from 1 on since the first join
     epoch: int
     upto: int
     another_log: bool  # a gap after which reading goes on in another log
-    taken: bool  # to its end
+    next: Portion | None
+    rest: Iterator[object]  # what isn't taken: its `length_hint` is 0 once all is, and not before
 
     @property
     def last_taken(self) -> int | None:
         """Return the seq of the last message that was taken, None before the first."""
+
+
+class _Beginning:
+    """What stands before the first portion: taken, and without a place of its own."""
+
+    number = epoch = upto = 0
+    another_log = False
+    last_taken = None
+
+    def __init__(self) -> None:
+        self.next: Portion | None = None
+        self.rest: Iterator[object] = iter(())
 
 
 class Cursor:
@@ -37,34 +51,33 @@ class Cursor:
     The broker doesn't send a session its own messages, so both positions move over these once everything before them
     has come. Received is never less than taken: a room is joined again after what was received.
 
-    What receives (the thread or the loop that runs the core) calls `begin`, `rejoin`, `rejoined`, `receive`, `own` and
-    `credit`; what reads, in any thread, calls `open` and `finish`; anything may ask for `position`. `lock` guards
-    what both sides change: the face gives one, or nothing that locks if all of this is called in one thread.
+    What receives (the thread or the loop that runs the core) alone changes it, and appends portions to the chain that
+    begins with `beginning`. What reads, in any thread, takes messages out of the portions and changes nothing else: how
+    far that has come is seen in the portions themselves. So it may be interrupted anywhere, and ask for the `position`
+    anywhere, and needs no lock.
     """
 
     __slots__ = (
-        "_begun",
+        "_at",
         "_credited",
         "_epoch",
-        "_every",
         "_gap_after",
-        "_lock",
-        "_moved_over",
         "_notified",
         "_own",
-        "_returned",
+        "_seen",
         "_seq",
         "_taken_epoch",
         "_taken_seq",
         "base",
+        "beginning",
+        "every",
         "received",
+        "returned",
         "taken",
         "upto",
     )
 
-    def __init__(self, lock: AbstractContextManager[Any]) -> None:
-        self._lock = lock
-        # Changed by what receives alone.
+    def __init__(self) -> None:
         self._epoch = self._seq = 0  # the position up to which the log is received
         self._notified = 0  # the seq at which the last notification ended
         self._gap_after = -1  # a gap comes after so many notifications, maybe of another log: a join began with it
@@ -72,15 +85,14 @@ class Cursor:
         self.upto = 0  # the seq after which the next notification begins
         self.received = 0  # notifications since the first join
         self.base = 0  # those of them that were taken when the latest join was made: its credit counts from here
-        # Changed by what reads, under the lock.
-        self._begun: deque[Portion] = deque()  # opened, and not moved over yet, by number
-        self._moved_over = 0  # the number of the last that the position has moved over
-        self._taken_epoch = self._taken_seq = 0  # the position up to which all is taken
+        self.beginning: Portion = _Beginning()
+        self._at: Portion = self.beginning  # the last portion that `taken` and the two below count
         self.taken = 0  # notifications since the first join
-        # Changed by both, under the lock.
-        self._own: deque[tuple[int, int, int]] = deque()  # own messages not taken yet: epoch, first, last, in order
-        self._returned = 0  # notifications for which credit was asked for, or that a join counts as taken
-        self._every = 1  # notifications for which credit is returned together
+        self._taken_epoch = self._taken_seq = 0  # the position up to which all is taken
+        self._own: list[_Own] = []  # own messages that neither of them counts yet, in order
+        self._seen: tuple[int, int, Portion, tuple[_Own, ...], int] = (0, 0, self._at, (), -1)  # these, for all threads
+        self.every = 1  # notifications for which credit is returned together
+        self.returned = 0  # notifications for which credit was asked for, or that a join counts as taken
 
     # -- what receives -----------------------------------------------------------------------------
 
@@ -98,11 +110,13 @@ class Cursor:
         """Begin to read after `position`, with at most `window` notifications untaken; `gap` if one comes first."""
         self._taken_epoch, self._taken_seq = self._epoch, self._seq = position
         self._notified = self.upto = self._seq
-        self._every = max(1, window // 2)
+        self.every = max(1, window // 2)
         self._gap_after = 0 if gap else -1
+        self._show()
 
     def rejoin(self, window: int) -> int:
         """Return how many notifications are held, received and not taken, as a join is made again."""
+        self._count_taken()
         held = min(window, self.received - self.taken)
         self.base = self._credited = self.received - held
         return held
@@ -110,18 +124,20 @@ class Cursor:
     def rejoined(self, window: int, *, gap: bool) -> None:
         """Go on after what was received; the arguments are those of `begin`."""
         self.upto = self._seq
-        with self._lock:
+        self._count_taken()
+        if self._own:
             self._own.clear()  # the log may have lost them; what the join begins after it has
-            if gap:
-                self._gap_after = self.received
-            else:
-                if self._notified < self._seq:
-                    self._own.append((self._epoch, self._notified + 1, self._seq))
-                if self._gap_after == self.received:  # the gap that an earlier join began with never came
-                    self._gap_after = -1
-                self._advance_taken()
-            self._every = max(1, window // 2)
-            self._returned = self.taken
+        if gap:
+            self._gap_after = self.received
+        else:
+            if self._notified < self._seq:
+                self._own.append((self._epoch, self._notified + 1, self._seq))
+            if self._gap_after == self.received:  # the gap that an earlier join began with never came
+                self._gap_after = -1
+            self._advance_taken()
+        self._show()
+        self.every = max(1, window // 2)
+        self.returned = self.taken
 
     def receive(self, epoch: int, upto: int) -> bool:
         """Count a notification that ends at `upto`; True if it is the gap that a join began with."""
@@ -130,26 +146,28 @@ class Cursor:
         self.upto = self._notified = self._seq = upto
         self._epoch = epoch
         if self._own:
-            with self._lock:
-                self._advance_received()
+            self._advance_received()
         return first
 
     def own(self, epoch: int, first: int, last: int) -> None:
         """Record that own messages are stored from `first` to `last`, the last of them in `epoch`."""
-        with self._lock:
-            own = self._own
-            if own and own[-1][2] + 1 == first:
-                own[-1] = (epoch, own[-1][1], last)
-            else:
-                if len(own) >= MAX_OWN_RANGES and own[0][2] <= self._seq:
-                    own.popleft()
-                if len(own) < MAX_OWN_RANGES:  # a block that was put off is answered after later ones
-                    insort(own, (epoch, first, last), key=_first)
-            self._advance_received()
-            self._advance_taken()
+        own = self._own
+        if own and own[-1][2] + 1 == first:
+            own[-1] = (epoch, own[-1][1], last)
+        else:
+            if len(own) >= MAX_OWN_RANGES and own[0][2] <= self._seq:
+                del own[0]
+            if len(own) < MAX_OWN_RANGES:  # a block that was put off is answered after later ones
+                insort(own, (epoch, first, last), key=_first)
+        self._advance_received()
+        if self._at.next is not None:
+            self._count_taken()
+        self._advance_taken()
+        self._show()
 
     def credit(self) -> int:
         """Return the credit of the latest join, a running total, to be sent now; 0 if it hasn't grown."""
+        self._count_taken()
         taken = self.taken
         if taken <= self._credited:
             return 0
@@ -160,43 +178,50 @@ class Cursor:
 
     @property
     def position(self) -> Position:
-        """Return how far messages were taken, one by one. Any thread."""
-        with self._lock:
-            if self._begun and self._begun[0].number == self._moved_over + 1:
-                portion = self._begun[0]
-                last = portion.last_taken
+        """Return how far messages were taken, one by one. Any thread, wherever it was interrupted."""
+        return self._seen_position()
+
+    def _seen_position(self) -> Position:
+        epoch, seq, portion, own, gap_after = self._seen
+        while (following := portion.next) is not None:
+            if length_hint(following.rest):
+                last = following.last_taken
                 if last is not None:
-                    return Position(portion.epoch, last)
-            return Position(self._taken_epoch, self._taken_seq)
+                    return Position(following.epoch, last)
+                break
+            portion = following
+            if portion.another_log or portion.upto > seq:  # else own messages were trimmed
+                epoch, seq = portion.epoch, portion.upto
+        if portion.number > gap_after:
+            for own_epoch, first, last in own:
+                if first > seq + 1:
+                    break
+                if last > seq:
+                    epoch, seq = own_epoch, last
+        return Position(epoch, seq)
 
-    def open(self, portion: Portion) -> None:
-        """Begin to take a portion. Of several threads that take one each, a later one may come first."""
-        with self._lock:
-            begun = self._begun
-            if begun and begun[-1].number > portion.number:
-                insort(begun, portion, key=_number)
-            else:
-                begun.append(portion)
+    @property
+    def taken_now(self) -> int:
+        """Return how many notifications were taken to their end. Any thread."""
+        portion = self._seen[2]
+        while (following := portion.next) is not None and not length_hint(following.rest):
+            portion = following
+        return portion.number
 
-    def finish(self, portion: Portion) -> bool:
-        """Move the position over what is taken to its end; True if credit is due: for half a window, together."""
-        with self._lock:
-            portion.taken = True
-            begun = self._begun
-            while begun and begun[0].taken and begun[0].number == self._moved_over + 1:
-                done = begun.popleft()
-                self._moved_over += 1
-                if done.another_log or done.upto > self._taken_seq:  # else own messages were trimmed
-                    self._taken_epoch, self._taken_seq = done.epoch, done.upto
-            self.taken += 1
-            if self._own:
-                self._advance_taken()
-            due = self.taken - self._returned >= self._every
-            if due:
-                self._returned = self.taken
-            return due
+    # -- within ------------------------------------------------------------------------------------
 
-    # -- under the lock ----------------------------------------------------------------------------
+    def _count_taken(self) -> None:
+        """Move over the portions that were taken to their end, and over the own messages that follow."""
+        portion: Portion = self._at
+        while (following := portion.next) is not None and not length_hint(following.rest):
+            portion = following
+            if portion.another_log or portion.upto > self._taken_seq:  # else own messages were trimmed
+                self._taken_epoch, self._taken_seq = portion.epoch, portion.upto
+        if portion is not self._at:
+            self._at = portion
+            self.taken = portion.number
+            self._advance_taken()
+            self._show()
 
     def _advance_received(self) -> None:
         """Move over own messages that follow at once, unless a gap is yet to come: they may be of another log."""
@@ -215,6 +240,10 @@ class Cursor:
         if self.taken > self._gap_after:
             own = self._own
             while own and own[0][1] <= self._taken_seq + 1:
-                epoch, _, last = own.popleft()
+                epoch, _, last = own.pop(0)
                 if last > self._taken_seq:
                     self._taken_epoch, self._taken_seq = epoch, last
+
+    def _show(self) -> None:
+        """Let all threads see it, in one step."""
+        self._seen = (self._taken_epoch, self._taken_seq, self._at, tuple(self._own), self._gap_after)

@@ -16,7 +16,7 @@ from zchat.messages import Position
 from zchat.protocol.arguments import check_number
 from zchat.protocol.core import ClientCore
 from zchat.protocol.membership import Membership
-from zchat.protocol.outcomes import BaseAnswer, BaseLetter, BaseStream, Limit, fresh
+from zchat.protocol.outcomes import BaseAnswer, BaseLetter, BaseStream, fresh
 from zchat.wire.blocks import encode_body
 
 MAX_WAITING_BYTES = 8 << 20
@@ -27,26 +27,6 @@ WAITING_COST = 1024
 
 
 # -- what a face provides --------------------------------------------------------------------------------
-
-
-class Turn(Protocol):
-    """The turn of one join or leave, one at a time."""
-
-    def take(self, limit: Limit, what: str) -> Any:
-        """Wait until nothing else has it; raises DeadlineExceeded if that takes too long."""
-
-    def end(self) -> None:
-        """Let the next one have it. Does nothing if it wasn't taken."""
-
-
-class Coming(Protocol):
-    """The end of a join that somebody else has begun."""
-
-    def wait(self, limit: Limit, what: str) -> Any:
-        """Wait for it; raises DeadlineExceeded."""
-
-    def end(self) -> None:
-        """Let those go on that wait for it."""
 
 
 class Waits(Protocol):
@@ -60,12 +40,6 @@ class Waits(Protocol):
 
     def stream(self) -> BaseStream:
         """Return the messages of a `send_many`, yet to be handed over."""
-
-    def turns(self) -> Callable[[], Turn]:
-        """Return what makes turns, of which one at a time is taken."""
-
-    def coming(self) -> Coming:
-        """Return the end of a join, yet to come."""
 
 
 class FaceLink(Protocol):

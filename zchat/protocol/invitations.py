@@ -49,12 +49,14 @@ class Invitations:
 
     # -- any thread --------------------------------------------------------------------------------
 
-    def begin(self, accept: Callable[[], None]) -> bool:
-        """From now on have `accept` called, in the core's thread, with each invitation; False if that has begun."""
-        if self._accept is not None:
-            return False
+    @property
+    def begun(self) -> bool:
+        """Return whether `begin` was called."""
+        return self._accept is not None
+
+    def begin(self, accept: Callable[[], None]) -> None:
+        """From now on have `accept` called, in the core's thread, with each invitation."""
         self._accept = accept
-        return True
 
     @property
     def due(self) -> list[str]:

@@ -231,11 +231,6 @@ def unanswered(what: str, limit: Limit) -> DeadlineExceeded:
     return DeadlineExceeded(f"{what}: the broker did not answer within {limit.seconds:g} s")
 
 
-def no_turn(what: str, limit: Limit) -> DeadlineExceeded:
-    """Return the error of a join or leave for which others left no time."""
-    return DeadlineExceeded(f"{what}: another join or leave took more than {limit.seconds:g} s")
-
-
 def unacknowledged(limit: Limit) -> DeadlineExceeded:
     """Return the error of a `send_many` of which nothing more was acknowledged in time."""
     return DeadlineExceeded(f"no message was acknowledged for {limit.seconds:g} s")

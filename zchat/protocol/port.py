@@ -12,7 +12,9 @@ from zchat.wire.replies import Welcome
 class Call(Protocol):
     """A caller that waits for an answer, somewhere outside the core."""
 
-    withdrawn: bool  # it waits no longer
+    @property
+    def withdrawn(self) -> bool:
+        """Return whether it waits no longer."""
 
     def resolve(self, result: Any) -> bool:
         """Take the answer; False if the caller waits no longer."""

@@ -63,7 +63,8 @@ class Requests:
     def add(self, request: Request) -> None:
         """Have a request wait for a place."""
         if len(self.waiting) >= self._sweep_at:
-            self.waiting = deque(each for each in self.waiting if not each.withdrawn)
+            waiting, self.waiting = self.waiting, deque()
+            self.waiting.extend(each for each in waiting if not self._given_up(each))
             self._sweep_at = max(SWEEP, 2 * len(self.waiting))
         self.waiting.append(request)
 
@@ -71,9 +72,16 @@ class Requests:
         """Return the frame of the next request that waits, which is sent now; None if there is none."""
         while self.waiting:
             request = self.waiting.popleft()
-            if not request.withdrawn:
+            if not self._given_up(request):
                 return self.frame(request)
         return None
+
+    def _given_up(self, request: Request) -> bool:
+        """Return whether the caller has given up, and then end the call: it isn't sent."""
+        if request.call is None or not request.call.withdrawn:
+            return False
+        request.call.fail(errors.ConnectionLost("the caller has given up"))
+        return True
 
     def frame(self, request: Request) -> bytes:
         """Return the frame of a request, which is sent now."""
@@ -98,7 +106,7 @@ class Requests:
             assert request.call is not None
             if request.word == "leave":
                 request.call.resolve(None)
-            elif not request.call.withdrawn:
+            elif not self._given_up(request):
                 self.waiting.append(request)
 
     def fail(self, error: errors.ZchatError) -> None:

@@ -7,11 +7,12 @@ meanwhile, there are no more of them than the room has people.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from math import inf
-from typing import Any
+from operator import length_hint
 
 from zchat.errors import Refused
 from zchat.events import Crowd, Event, Invited, MemberJoined, MemberLeft, ReadMark, Typing
@@ -25,16 +26,37 @@ RETURN_SECONDS = 3.0
 started again takes some time to see its members come back."""
 
 
+class _News:
+    """What has changed since the application took something last, as it was at one moment; nothing in it changes.
+
+    Either the application takes it, or it is merged into the next one: whichever sets `owner` decides, and what was
+    made of it is found there.
+    """
+
+    __slots__ = ("before", "crowd", "crowd_over", "crowd_told", "invited", "now", "owner")
+
+    def __init__(
+        self, before: dict[str, PersonEntry | None], now: dict[str, PersonEntry | None], crowd: Crowd | None,
+        crowd_told: Crowd | None, crowd_over: Crowd | None, invited: Invited | None,
+    ) -> None:  # fmt: skip
+        self.before = before
+        self.now = now
+        self.crowd = crowd
+        self.crowd_told = crowd_told
+        self.crowd_over = crowd_over
+        self.invited = invited
+        self.owner: dict[None, Iterator[Event] | None] = {}  # its events as they are taken, None if it was merged
+
+
 class Roster:
     """Who is in a room, who is typing and how far each has read; and what of it the application knows.
 
-    `changed` is called when there is something to report. `lock` guards everything: the face gives one, or nothing that
-    locks if all of this is called in one thread.
+    `changed` is called when there is something to report. What drives the core changes it; the application takes its
+    events in any thread, may be interrupted anywhere, and needs no lock.
     """
 
-    def __init__(self, changed: Callable[[], None], lock: AbstractContextManager[Any]) -> None:
+    def __init__(self, changed: Callable[[], None]) -> None:
         self._changed = changed
-        self._lock = lock
         self._room = ""  # what the application calls it
         self._own = ""  # the own user, folded
         self._own_read_mark = 0  # up to where this session has marked the room as read
@@ -49,59 +71,58 @@ class Roster:
         self._crowd_told: Crowd | None = None
         self._crowd_over: Crowd | None = None  # what ends the typing of a crowd that is none any more
         self._invited: Invited | None = None
-        self._untaken: list[Event] = []
+        self._latest: _News | None = None  # what was made of the changes
+        self._news: deque[_News] = deque()  # it, after one that is being taken
         self._refused: Refused | None = None
 
     # -- what drives the core ----------------------------------------------------------------------
 
     def begin(self, room: str, user: str) -> None:
         """Record that `user` has joined the room, or joined it again: the next update is the first of a join."""
-        with self._lock:
-            self._room = room
-            self._own = fold(user)
-            self._first = True
+        self._room = room
+        self._own = fold(user)
+        self._first = True
 
     def named(self, whole: bool, members: int, people: dict[str, PersonEntry | None], now: float) -> None:
         """Take who is here, by folded names: all of them if `whole`, else what has changed (None: gone).
 
         The first names make no events: that is how the room was found.
         """
-        with self._lock:
-            if self._crowd_told is not None and self._crowd_told.typing:
-                self._crowd_over = replace(self._crowd_told, members=members, typing=0)
-            self._crowd = self._crowd_told = None
-            if whole:
-                gone = self._people.keys() - people.keys()
-                if self._first and gone:
-                    self._missing, self._missing_until = gone, now + RETURN_SECONDS
-                for key in gone - self._missing:
-                    self._change(key, None)
-            for key, person in people.items():
-                self._missing.discard(key)
-                self._change(key, person)
-            if not self._begun:
-                self._before.clear()
-            self._begun = True
-            self._first = False
-            self.members = members + len(self._missing)
+        self._take_back()
+        if self._crowd_told is not None and self._crowd_told.typing:
+            self._crowd_over = replace(self._crowd_told, members=members, typing=0)
+        self._crowd = self._crowd_told = None
+        if whole:
+            gone = self._people.keys() - people.keys()
+            if self._first and gone:
+                self._missing, self._missing_until = gone, now + RETURN_SECONDS
+            for key in gone - self._missing:
+                self._change(key, None)
+        for key, person in people.items():
+            self._missing.discard(key)
+            self._change(key, person)
+        if not self._begun:
+            self._before.clear()
+        self._begun = True
+        self._first = False
+        self.members = members + len(self._missing)
         self._tell()
 
     def crowded(self, members: int, typing: int, caught_up: int) -> None:
         """Take the counts of a room with too many members to name; names stay until there are new ones."""
-        with self._lock:
-            self._stop_typing()
-            self._missing.clear()
-            self._missing_until = inf
-            self._crowd_over = None
-            self._crowd = Crowd(self._room, members, typing, caught_up)
-            self._first = False
-            self.members = members
+        self._take_back()
+        self._stop_typing()
+        self._missing.clear()
+        self._missing_until = inf
+        self._crowd_over = None
+        self._crowd = Crowd(self._room, members, typing, caught_up)
+        self._first = False
+        self.members = members
         self._tell()
 
     def marked_read(self, seq: int) -> None:
         """Record that it is this session which marks the room as read up to there."""
-        with self._lock:
-            self._own_read_mark = seq
+        self._own_read_mark = seq
 
     def mark_refused(self, error: Refused) -> None:
         """Record that the broker will not store a read mark, and why."""
@@ -111,26 +132,26 @@ class Roster:
     def expire(self, now: float) -> float:
         """Have those gone who did not come back in time; returns when to call again, infinity for never."""
         if now >= self._missing_until:
-            with self._lock:
-                self.members -= len(self._missing)
-                for key in self._missing:
-                    self._change(key, None)
-                self._missing = set()
-                self._missing_until = inf
+            self._take_back()
+            self.members -= len(self._missing)
+            for key in self._missing:
+                self._change(key, None)
+            self._missing = set()
+            self._missing_until = inf
             self._tell()
         return self._missing_until
 
     def lost(self) -> None:
         """Record that the connection is lost: nobody is typing."""
-        with self._lock:
-            self._stop_typing()
-            self._missing_until = inf
+        self._take_back()
+        self._stop_typing()
+        self._missing_until = inf
         self._tell()
 
     def invited(self, user: str) -> None:
         """Report, before anything else, that the room was joined because `user` has written there."""
-        with self._lock:
-            self._invited = Invited(self._room, user)
+        self._take_back()
+        self._invited = Invited(self._room, user)
         self._tell()
 
     # -- the application's threads -----------------------------------------------------------------
@@ -138,40 +159,50 @@ class Roster:
     @property
     def waiting(self) -> bool:
         """Return whether `take` may find something."""
-        return bool(
-            self._untaken or self._invited or self._before or self._crowd_over or self._crowd != self._crowd_told
-        )
+        return bool(self._news) and self._oldest() is not None
 
-    def take(self) -> list[Event]:
-        """Return what the application doesn't know yet, and count it as known."""
-        with self._lock:
-            if self._untaken:
-                events, self._untaken = self._untaken, []
+    @property
+    def begun(self) -> bool:
+        """Return whether a part of what was found is yet to be taken."""
+        news = self._oldest()
+        return news is not None and bool(news.owner)
+
+    def take(self) -> Iterator[Event]:
+        """Return what the application doesn't know yet, to be taken one by one. What isn't taken is found again."""
+        while (news := self._oldest()) is not None:
+            events = news.owner.setdefault(None, iter(self._events(news)))
+            if events is not None:
                 return events
-            events = [] if self._invited is None else [self._invited]
-            self._invited = None
-            if self._crowd_over is not None:
-                events.append(self._crowd_over)
-                self._crowd_over = None
-            before, self._before = self._before, {}
-            for key, was in before.items():
-                self._difference(key, was, self._people.get(key), events)
-            if self._crowd is not None and self._crowd != self._crowd_told:
-                events.append(self._crowd)
-            self._crowd_told = self._crowd
-            return events
+        return iter(())
 
-    def put_back(self, events: list[Event]) -> None:
-        """Keep what was taken and not used after all."""
-        with self._lock:
-            self._untaken = events
+    def _oldest(self) -> _News | None:
+        """Return the oldest news of which something may be left, None without any."""
+        while self._news:
+            try:
+                news = self._news[0]
+                if not news.owner or ((events := news.owner[None]) is not None and length_hint(events)):
+                    return news
+                self._news.remove(news)
+            except (IndexError, ValueError):
+                pass  # another thread was faster
+        return None
+
+    def _events(self, news: _News) -> list[Event]:
+        events: list[Event] = [] if news.invited is None else [news.invited]
+        if news.crowd_over is not None:
+            events.append(news.crowd_over)
+        for key, was in news.before.items():
+            self._difference(key, was, news.now[key], events)
+        if news.crowd is not None and news.crowd != news.crowd_told:
+            events.append(news.crowd)
+        return events
 
     def refusal(self) -> Refused | None:
         """Return, once, why the broker would not store a read mark."""
         refused, self._refused = self._refused, None
         return refused
 
-    # -- under the lock ----------------------------------------------------------------------------
+    # -- within --------------------------------------------------------------------------------------
 
     def _change(self, key: str, person: PersonEntry | None) -> None:
         was = self._people.get(key)
@@ -216,6 +247,23 @@ class Roster:
             if now.typing and not (was is not None and was.typing):
                 events.append(Typing(self._room, now.user, True))
 
+    def _take_back(self) -> None:
+        """Go on from what the application knows: nothing of what it takes meanwhile is reported twice."""
+        news, self._latest = self._latest, None
+        if news is None:
+            return
+        if news.owner.setdefault(None, None) is None:
+            with suppress(ValueError):  # the application has seen already that it is merged
+                self._news.remove(news)
+        else:
+            self._before = {}
+            self._invited = self._crowd_over = None
+            self._crowd_told = news.crowd
+
     def _tell(self) -> None:
-        if self.waiting:
+        if self._invited or self._before or self._crowd_over or self._crowd != self._crowd_told:
+            now = {key: self._people.get(key) for key in self._before}
+            news = (self._before.copy(), now, self._crowd, self._crowd_told, self._crowd_over, self._invited)
+            self._latest = _News(*news)
+            self._news.append(self._latest)
             self._changed()

@@ -12,23 +12,22 @@ from collections.abc import Callable, Generator
 from functools import partial
 from typing import Any, Protocol, TypeAlias, TypeVar
 
-from zchat.errors import ProtocolError, UsageError, ZchatError
+from zchat.errors import ProtocolError, ZchatError
 from zchat.messages import Member, Message, Position, RoomInfo
-from zchat.names import fold, shown_name
+from zchat.names import shown_name
 from zchat.protocol.arguments import check_number, check_position, check_room
 from zchat.protocol.core import ClientCore
-from zchat.protocol.face import Coming, FaceLink, Feeding, Turn
-from zchat.protocol.invitations import Invitations
-from zchat.protocol.membership import Feed, Membership
-from zchat.protocol.outcomes import Limit
-from zchat.protocol.requests import Nobody
+from zchat.protocol.face import FaceLink, Feeding
+from zchat.protocol.outcomes import BaseAnswer, Limit
+from zchat.protocol.port import Call
 from zchat.stats import BusyRoom, Histogram, Stats
 from zchat.wire.blocks import messages_of
 from zchat.wire.replies import Figures, HistoryPage, Marked, MembersPage, RoomRow, RoomsPage
 
 T = TypeVar("T")
 R = TypeVar("R")
-F = TypeVar("F", bound=Feed)
+S = TypeVar("S", contravariant=True)
+J = TypeVar("J", contravariant=True)
 
 Steps: TypeAlias = Generator[Callable[[], Any], Any, T]
 
@@ -163,112 +162,47 @@ def _numbers(counted: dict[str, int]) -> dict[str, int]:
 # -- rooms ---------------------------------------------------------------------------------------------
 
 
-class JoinedRooms(Protocol[R, F]):
-    """The rooms that a client is in, as a face keeps them; they go by their folded names."""
+class JoinedRooms(Protocol[S, J]):
+    """The rooms that a client is in, as a face keeps them. All of it is called in the core's thread, through `do`."""
 
-    @property
-    def invitations(self) -> Invitations:
-        """The invitations that wait."""
+    def join(self, wire: str, shown: str, after: Position | None, create: bool, answer: BaseAnswer) -> None:
+        """Join a room, or wait for somebody else's join of it; the answer is the room, and what `give_back` takes."""
 
-    @property
-    def turn(self) -> Callable[[], Turn]:
-        """What makes a turn among the application's joins and leaves, yet to be taken."""
+    def give_back(self, joined: J) -> None:
+        """Leave a room whose caller was interrupted before it had it, unless another one has it."""
 
-    def begin(self, key: str) -> bool:
-        """Begin to join a room; False if it is joined, or somebody else is joining it."""
-
-    def end(self, key: str) -> None:
-        """End what `begin` began, whether the room is joined or not."""
-
-    def get(self, key: str) -> R | None:
-        """Return a room that is joined."""
-
-    def coming(self, key: str) -> Coming | None:
-        """Return the end of the join that somebody else has begun, None if it has ended."""
-
-    def inbox(self, *, invited: bool) -> F:
-        """Return what takes a room's notifications; `invited`: it keeps the room's read mark by itself."""
-
-    def joined(self, key: str, membership: Membership, inbox: F) -> R:
-        """Return the room of a membership, and keep it."""
-
-    def abandon(self, key: str, inbox: F) -> None:
-        """Forget a room that could not be joined."""
-
-    def remove(self, room: R) -> Membership | None:
-        """Forget a room that is left, and return its membership; None if it was left before."""
-
-    def accept(self) -> None:
-        """Have the invitations that are due taken up."""
+    def leave(self, room: S, answer: Call) -> None:
+        """Leave a room, at once; the answer comes when the broker knows."""
 
 
 def join(
-    link: FaceLink, joined: JoinedRooms[R, F], name: str, after: Position | None, create: bool, limit: Limit
+    link: FaceLink, rooms: JoinedRooms[R, J], name: str, after: Position | None, create: bool, limit: Limit
 ) -> Steps[R]:
-    """Join a room and return it, the one that there is if it is joined already."""
+    """Join a room and return it, the one that there is if it is joined already.
+
+    Of what is interrupted nothing is left: nobody would have the room.
+    """
     link.check()
     if after is not None:
         check_position(after)
     wire = check_room(link.user, name)
-    what = f"joining {name}"
-    key = fold(wire)
-    turn = joined.turn()
-    try:
-        yield partial(turn.take, limit, what)
-        while not joined.begin(key):
-            room = joined.get(key)
-            if room is not None:
-                if after is not None:
-                    raise UsageError(f"you are in {name} already: leave it before you join at a position")
-                return room
-            coming = joined.coming(key)
-            if coming is not None:
-                yield partial(coming.wait, limit, what)
-        return (yield from _join(link, joined, key, wire, after, create, limit, what))
-    finally:
-        turn.end()
-
-
-def _join(
-    link: FaceLink, joined: JoinedRooms[R, F], key: str, wire: str, after: Position | None, create: bool, limit: Limit,
-    what: str,
-) -> Steps[R]:  # fmt: skip
-    """Join a room that was begun to be joined. Of what is interrupted nothing is left: nobody would have the room."""
-    invitation = None if after is not None else joined.invitations.take(key)
-    inbox = joined.inbox(invited=invitation is not None)
-    position = after if invitation is None else invitation.position
     answer = link.waits.answer()
     try:
-        link.do(link.core.join, wire, position, create, answer, inbox)
-        membership: Membership = yield partial(answer.wait, limit, what)
-        return joined.joined(key, membership, inbox)
+        link.do(rooms.join, wire, name, after, create, answer)
+        found: tuple[R, J] = yield partial(answer.wait, limit, f"joining {name}")
+        return found[0]
     except BaseException:
-        joined.abandon(key, inbox)
         if not answer.withdraw() and answer.result is not None:
-            link.do(link.core.leave, answer.result, Nobody())
-        if invitation is not None:
-            joined.invitations.put_back(key, invitation)
+            link.do(rooms.give_back, answer.result[1])
         raise
-    finally:
-        joined.end(key)
-        joined.accept()
 
 
-def leave(link: FaceLink, joined: JoinedRooms[R, F], room: R, name: str, limit: Limit) -> Steps[None]:
+def leave(link: FaceLink, rooms: JoinedRooms[R, J], room: R, name: str, limit: Limit) -> Steps[None]:
     """Leave a room; it is left all the same if the broker doesn't confirm it in time."""
     link.check()
-    what = f"leaving {name}"
-    turn = joined.turn()
-    try:
-        yield partial(turn.take, limit, what)
-        membership = joined.remove(room)
-        if membership is not None:
-            answer = link.waits.answer()
-            link.do(link.core.leave, membership, answer)
-            yield partial(answer.wait, limit, what)
-    finally:
-        turn.end()
-        joined.accept()  # an invitation that waits has a place now
+    answer = link.waits.answer()
+    link.do(rooms.leave, room, answer)
+    yield partial(answer.wait, limit, f"leaving {name}")
 
 
 # -- sending many --------------------------------------------------------------------------------------

@@ -2,45 +2,62 @@
 
 from __future__ import annotations
 
-import threading
+import _socket
+import socket
+from typing import Any
 
-import zmq
+_make_pair: Any = getattr(_socket, "socketpair", socket.socketpair)  # not gevent's, which belong to a loop
 
-from zchat.address import inproc_address
+
+class _Ends:
+    """Two connected sockets, which are closed once nobody holds them."""
+
+    __slots__ = ("bell", "ear")
+
+    def __init__(self) -> None:
+        self.ear, self.bell = _make_pair()
+        self.ear.setblocking(False)
+        self.bell.setblocking(False)
+
+    def __del__(self) -> None:
+        for end in ("ear", "bell"):
+            if hasattr(self, end):
+                getattr(self, end).close()
 
 
 class Alarm:
-    """What wakes a thread that polls: an inproc PAIR, rung under a lock, without blocking."""
+    """Wake a thread that polls: a pair of sockets, one of which it polls.
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]]) -> None:
-        self._lock = threading.Lock()
-        self._rung = False
-        self._closed = False
-        self.socket = context.socket(zmq.PAIR)
-        self.socket.linger = 0
-        address = inproc_address()
-        self.socket.bind(address)
-        self._bell = context.socket(zmq.PAIR)
-        self._bell.linger = 0
-        self._bell.connect(address)
+    To ring is one call without a lock, so that it may be interrupted anywhere, and be called by a signal handler
+    that has interrupted it. There is no record of having rung: a sleeper is woken by what is in the socket.
+
+    Raises:
+        OSError: there is no file descriptor left.
+    """
+
+    def __init__(self) -> None:
+        self._ends: _Ends | None = _Ends()
+        self.fd: int = self._ends.ear.fileno()
+        """What the owner polls."""
 
     def ring(self) -> None:
         """Wake the owner. Any thread."""
-        with self._lock:
-            if not self._rung and not self._closed:
-                self._rung = True
-                self._bell.send(b"", zmq.NOBLOCK)
+        ends = self._ends  # held until it has rung, so that nothing else has its descriptor meanwhile
+        if ends is not None:
+            try:
+                ends.bell.send(b"!")
+            except BlockingIOError:
+                pass  # it is full of rings
 
     def quiet(self) -> None:
-        """Record that it was heard. The owner's thread."""
-        with self._lock:
-            if self._rung:
-                self._rung = False
-                self.socket.recv(zmq.NOBLOCK)
+        """Record that it has rung. The owner's thread."""
+        ends = self._ends
+        if ends is not None:
+            try:
+                ends.ear.recv(4096)
+            except BlockingIOError:
+                pass  # it was something else that woke the owner
 
     def close(self) -> None:
-        """Close both ends. The owner's thread."""
-        with self._lock:
-            self._closed = True
-            self._bell.close()
-        self.socket.close()
+        """Close both ends, as soon as nobody rings any more. The owner's thread."""
+        self._ends = None

@@ -3,28 +3,49 @@
 from __future__ import annotations
 
 import os
-import threading
 
 import zmq
+
+from zchat.errors import ZchatError
 
 MAX_SOCKETS = 65_536
 """Sockets that a context may hold: the system's limit on open files is the one that counts."""
 
 _contexts: dict[int, zmq.Context[zmq.Socket[bytes]]] = {}
-_contexts_lock = threading.Lock()
 
 
 def new_context() -> zmq.Context[zmq.Socket[bytes]]:
-    """Return a context of the caller's own, which the caller terminates. Any thread."""
-    context = zmq.Context()
-    context.set(zmq.MAX_SOCKETS, min(MAX_SOCKETS, context.get(zmq.SOCKET_LIMIT)))
+    """Return a context of the caller's own, which the caller terminates. Any thread.
+
+    Raises:
+        ZchatError: there is no file descriptor left.
+    """
+    try:
+        context = zmq.Context()
+        context.set(zmq.MAX_SOCKETS, min(MAX_SOCKETS, context.get(zmq.SOCKET_LIMIT)))
+    except zmq.ZMQError as error:
+        raise no_sockets(error) from error
     return context
 
 
 def context_of_this_process() -> zmq.Context[zmq.Socket[bytes]]:
-    """Return the context that this process's clients share; a forked child gets another. Any thread."""
-    with _contexts_lock:
-        context = _contexts.get(os.getpid())
-        if context is None:
-            context = _contexts[os.getpid()] = new_context()
-        return context
+    """Return the context that this process's clients share; a forked child gets another. Any thread.
+
+    Raises:
+        ZchatError: there is no file descriptor left.
+    """
+    context = _contexts.get(os.getpid())
+    if context is None:
+        made = new_context()
+        context = _contexts.setdefault(os.getpid(), made)  # without a lock, which a fork could leave taken
+        if context is not made:
+            made.term()
+    return context
+
+
+def no_sockets(error: OSError | zmq.ZMQError) -> ZchatError:
+    """Return the error of a program for which the system has no more sockets."""
+    return ZchatError(
+        f"there is no socket to be had ({error.strerror}): close clients that aren't used, "
+        "or raise the limit on open files (ulimit -n)"
+    )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 
 import zmq
 
 from zchat.address import DEFAULT_URL, inproc_address, is_ipv6
 from zchat.errors import AddressError
+from zchat.transport.context import no_sockets
 from zchat.wire.limits import FRAME_OVERHEAD, MAX_BLOCK_BYTES
 
 LINGER_MS = 200
@@ -40,15 +42,19 @@ class Dealer:
 
     Raises:
         AddressError: `url` is no address.
+        ZchatError: there is no file descriptor left.
     """
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], url: str, *, patient: bool) -> None:
-        self.socket = context.socket(zmq.DEALER)
+        try:
+            self.socket = context.socket(zmq.DEALER)
+        except zmq.ZMQError as error:
+            raise no_sockets(error) from error
         try:
             self.monitor = context.socket(zmq.PAIR)
-        except zmq.ZMQError:
+        except zmq.ZMQError as error:
             self.socket.close(0)
-            raise
+            raise no_sockets(error) from error
         try:
             self.socket.setsockopt(zmq.SNDHWM, SEND_MARK)
             self.socket.setsockopt(zmq.RCVHWM, RECEIVE_MARK)
@@ -62,6 +68,8 @@ class Dealer:
             self.socket.connect(url)
         except zmq.ZMQError as error:
             self.close()
+            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS):
+                raise no_sockets(error) from error
             raise AddressError(
                 f"{url!r} is not a broker's address ({error.strerror}): use tcp://HOST:PORT, for instance {DEFAULT_URL}"
             ) from error

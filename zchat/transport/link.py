@@ -6,8 +6,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from random import Random
 
-import zmq
-
 from zchat.address import check_address
 from zchat.errors import ZchatError
 from zchat.events import Disconnected, Reconnected
@@ -51,7 +49,6 @@ class Link:
         self._greeted = False
         self._fault = ""  # why the connection can't go on: the core is told once it has returned
         self._dealer: Dealer | None = None
-        self._open(patient=True)
 
     # -- the core's port ---------------------------------------------------------------------------
 
@@ -86,7 +83,7 @@ class Link:
         self._close()
         try:
             self._open(patient=False)
-        except (ZchatError, zmq.ZMQError) as error:  # no file descriptor left, say
+        except ZchatError as error:  # no file descriptor left, say
             self._fault = f"no connection to {self._urls[0]} can be made: {error}"
 
     def ended(self, error: ZchatError | None) -> None:
@@ -106,6 +103,10 @@ class Link:
     def _unwatch(self, dealer: Dealer) -> None:
         """Wait for them no longer; they are closed next."""
         raise NotImplementedError
+
+    def open(self) -> None:
+        """Open the first DEALER; raises ZchatError if it can't be."""
+        self._open(patient=True)
 
     def _open(self, *, patient: bool) -> None:
         dealer = self._dealer = Dealer(context_of_this_process(), self._urls[0], patient=patient)

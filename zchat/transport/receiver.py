@@ -8,7 +8,6 @@ whether it sleeps. It never runs the user's code and never waits for anything bu
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -20,49 +19,65 @@ from zchat.errors import ZchatError
 from zchat.events import Disconnected, Reconnected
 from zchat.messages import Position
 from zchat.transport.alarm import Alarm
-from zchat.transport.context import context_of_this_process
+from zchat.transport.context import no_sockets
 from zchat.transport.dealer import Dealer
 from zchat.transport.link import Link
+from zchat.transport.threads import Flag, new_thread
 
 log = logging.getLogger("zchat.client")
 
 _POLLIN = int(zmq.POLLIN)  # a plain number: an enum's `&` is three calls
+
+DROPPED_SECONDS = 5.0
+"""Seconds that a client which was dropped without `close` has to send what was accepted, as in `close`."""
 
 TURN_FRAMES = 64
 """Frames taken from the socket before work from other threads is done."""
 
 
 class Receiver(Link):
-    """A link that is run by a thread of its own, the receive thread: the callbacks are called there."""
+    """A link that is run by a thread of its own, the receive thread: the callbacks are called there.
+
+    `held` returns None once nobody holds the client any more; then the thread ends by itself. It begins with `start`.
+    """
 
     def __init__(
         self, urls: Sequence[str], user: str, producer: bytes, token: bytes, window: int,
         on_link: Callable[[Disconnected | Reconnected], None],
         on_invited: Callable[[str, str, Position], None],
         on_end: Callable[[ZchatError | None], None],
+        held: Callable[[], object] = lambda: True,
     ) -> None:  # fmt: skip
-        self.greeted = threading.Event()  # the first greeting is answered, or never will be
+        self.greeted = Flag()  # the first greeting is answered, or never will be
+        self._held = held
         self._work: deque[tuple[Any, ...]] = deque()
         self._asleep = False
         self._over = False
-        self._alarm = Alarm(context_of_this_process())
-        self._rung = (self._alarm.socket, zmq.POLLIN)
-        self._polled = [self._rung]
-        try:
-            super().__init__(urls, user, producer, token, window, on_link, on_invited, self.greeted.set, on_end)
-        except BaseException:
-            self._alarm.close()
-            raise
-        self.thread = threading.Thread(target=self._run, name=f"zchat-receive {self.url}", daemon=True)
-        self.thread.start()  # the sockets are this thread's from here on: starting it is a full fence
+        self._alarm: Alarm | None = None
+        self._rung = (-1, _POLLIN)
+        self._polled: list[tuple[Any, int]] = []
+        super().__init__(urls, user, producer, token, window, on_link, on_invited, self.greeted.set, on_end)
+        self.thread = new_thread(self._run, f"zchat-receive {self.url}")
+
+    def start(self) -> None:
+        """Start the thread, which makes the sockets. Once."""
+        self.thread.start()
 
     def do(self, *work: Any) -> None:
-        """Have `work[0](*work[1:])` called in the receive thread. Any thread."""
+        """Have `work[0](*work[1:])` called in the receive thread. Any thread, wherever it was interrupted."""
         self._work.append(work)
         if self._over:
-            self._drain()
-        elif self._asleep:
-            self._alarm.ring()
+            try:
+                self._work.remove(work)
+            except ValueError:
+                return  # the thread did it at its end
+            work[0](*work[1:])
+        elif self._asleep and (alarm := self._alarm) is not None:
+            alarm.ring()
+
+    def drop(self) -> None:
+        """End the connection soon: nobody holds the client any more. Any thread, a finalizer's too."""
+        self.do(self.core.close, time.monotonic() + DROPPED_SECONDS)
 
     def _watch(self, dealer: Dealer) -> None:
         self._polled = [*dealer.polled, self._rung]
@@ -74,18 +89,31 @@ class Receiver(Link):
 
     def _run(self) -> None:
         try:
+            self._open_all()
             self._turns()
         except Exception as error:  # a fault of zchat: callers that wait get it, and don't wait for ever
             log.exception("the receive thread failed")
             self.core.fail(f"the receive thread failed: {error!r}", error)
         finally:
-            self._alarm.close()
             self._close(lingering=True)
             self._over = True
             self._drain()
+            if self._alarm is not None:
+                self._alarm.close()
+
+    def _open_all(self) -> None:
+        """Make the sockets; without them the core ends, with the reason."""
+        try:
+            self._alarm = Alarm()
+            self._rung = (self._alarm.fd, _POLLIN)
+            self.open()
+        except OSError as error:
+            self.core.refuse(no_sockets(error))
+        except ZchatError as error:
+            self.core.refuse(error)
 
     def _drain(self) -> None:
-        """Have what came in too late answered too: the core has ended, so all of it fails. Any thread."""
+        """Have what came in too late answered too: the core has ended, so all of it fails."""
         while True:
             try:
                 function, *arguments = self._work.popleft()
@@ -94,14 +122,18 @@ class Receiver(Link):
             function(*arguments)
 
     def _turns(self) -> None:
-        core, work = self.core, self._work
+        core, work, alarm = self.core, self._work, self._alarm
+        if alarm is None:
+            return
         now = time.monotonic()
-        core.start(now)
+        if not core.over:
+            core.start(now)
         arrived = False
         while not core.over:
             for _ in range(len(work)):
                 function, *arguments = work.popleft()
                 function(*arguments)
+                function, arguments = None, []  # what a caller was given is held by the caller alone
             if arrived:
                 arrived = self._receive(now)
             due = core.tick(now)
@@ -114,9 +146,13 @@ class Receiver(Link):
                 wait = 0 if work or core.over else max(1, int((due - now) * 1000) + 1)
                 ready = zmq.zmq_poll(self._polled, wait)
                 self._asleep = False
-                self._alarm.quiet()
-                if dealer is not None and ready:
+                if self._held() is None:
+                    core.close(time.monotonic() + DROPPED_SECONDS)
+                if ready:
                     sockets = [socket for socket, _ in ready]
+                    if alarm.fd in sockets:
+                        alarm.quiet()
+                if dealer is not None and ready:
                     arrived = dealer.socket in sockets
                     if dealer.monitor in sockets and self._broken(dealer):
                         arrived = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import repeat
 from typing import Any, NamedTuple
@@ -74,14 +74,30 @@ def encode_body(body: Any) -> bytes:
         UsageError: MessagePack can't hold it, or a broker would refuse it.
     """
     try:
-        packed: bytes = pack(body)
-        if type(body) is not str:
-            check_bodies(b"\x91" + packed, MAX_INT)
+        return _checked(body) if type(body) is not str else pack(body)
     except (BadBlock, MessageTooLarge) as error:
+        if not _fails(_checked, body):
+            raise (error.__cause__ or error) from None  # as below
         raise UsageError(f"this body of type {type(body).__name__} can't be sent: {error}") from error
     except Exception as error:
+        if not _fails(_checked, body):
+            raise  # it came from elsewhere, from a signal's handler for example
         raise UsageError(f"MessagePack can't hold a body of type {type(body).__name__}: {reason(error)}") from error
+
+
+def _checked(body: Any) -> bytes:
+    packed: bytes = pack(body)
+    check_bodies(b"\x91" + packed, MAX_INT)
     return packed
+
+
+def _fails(function: Callable[..., object], *arguments: object, **options: object) -> bool:
+    """Return whether a call that has failed fails again."""
+    try:
+        function(*arguments, **options)
+    except Exception:
+        return True
+    return False
 
 
 def join_bodies(bodies: list[bytes]) -> bytes:
@@ -111,10 +127,10 @@ class Run(NamedTuple):
     seqs: Sequence[int]
 
 
-def run_of(room: str, blocks: list[list[Any]], after: int, upto: int) -> Run:
+def run_of(room: str, blocks: list[list[Any]], after: int, upto: int, *, again: bool = False) -> Run:
     """Return the messages of decoded blocks that lie after `after` up to `upto`, in order.
 
-    Everything is decoded before it returns. Any thread.
+    Everything is decoded before it returns. Any thread. `again`: it is the second try.
 
     Raises:
         ProtocolError: a block is not what docs/protocol.md says.
@@ -148,6 +164,8 @@ def run_of(room: str, blocks: list[list[Any]], after: int, upto: int) -> Run:
                 users += repeat(user, count)
                 bodies += values
     except Exception as error:  # as above
+        if not again and not _fails(run_of, room, blocks, after, upto, again=True):
+            raise  # it came from elsewhere, from a signal's handler for example
         raise ProtocolError(f"{room}: a block between {after} and {upto} can't be decoded: {error}") from error
     rest = iter(bodies)
     return Run(_made(repeat(room), seqs, timestamps, users, rest), rest, seqs)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from contextlib import nullcontext
+from operator import length_hint
 from typing import TYPE_CHECKING
 
 from tests.promises.simulation.checks import require
 from tests.promises.simulation.state import Told
 from tests.promises.simulation.truth import Stream
 from tests.promises.simulation.world import Violation
-from zchat.client.inbox import Chunk, Inbox
-from zchat.events import Gap
+from zchat.client.inbox import Chunk, GapChunk, Inbox
 from zchat.messages import Position
 from zchat.protocol.membership import Membership
 from zchat.protocol.roster import Roster
@@ -26,7 +25,7 @@ class _Roster(Roster):
     """Be a picture that shows what it knew first, which is told as no event."""
 
     def __init__(self, changed: Callable[[], None], told: Told) -> None:
-        super().__init__(changed, nullcontext())
+        super().__init__(changed)
         self._told = told
 
     def named(self, whole: bool, members: int, people: dict[str, PersonEntry | None], now: float) -> None:
@@ -122,11 +121,10 @@ class Joined:
         picture = self.feed.roster
         if picture.waiting:
             changes = picture.take()
-            if changes and self.client.world.random.random() < 0.1:
-                picture.put_back(changes)
+            if length_hint(changes) and self.client.world.random.random() < 0.1:
                 self.arrived()
             else:
-                self.told.took(changes)
+                self.told.took(list(changes))
 
     def take(self) -> bool:
         """Take a part of a notification, or all of it; False if there is none."""
@@ -135,11 +133,13 @@ class Joined:
         chunk = feed.take(0)
         if chunk is None:
             return False
-        if isinstance(chunk, Gap):
+        if isinstance(chunk, GapChunk):
+            [gap] = chunk.messages
+            feed.finish(chunk)
             head = feed.heads.popleft()
             assert isinstance(head, GapNotice)
             _, epoch, after, upto, reason = head
-            require((chunk.after, chunk.upto, chunk.reason) == (after, upto, reason), "a gap is another one")
+            require((gap.after, gap.upto, gap.reason) == (after, upto, reason), "a gap is another one")
             self.client.world.note(f"{self.client.name} gap {self.name} {after} {upto} {reason}")
             stream.skipped(epoch, after, upto, reason)
             return True
@@ -149,12 +149,12 @@ class Joined:
             self._taken.append((message.seq, message.user, message.body.rstrip(), message.timestamp))
             if not many and random.random() < 0.2:
                 break
-        if not chunk.left:
+        if not length_hint(chunk.rest):
             _, epoch, after, upto, *_ = feed.heads.popleft()
             self.client.world.delivered += len(self._taken)
             stream.took(epoch, after, upto, self._taken)
             self._taken = []
-        feed.put_back(chunk)
+        feed.finish(chunk)
         return True
 
     def position(self) -> Position | None:

@@ -114,13 +114,15 @@ MUTATIONS: dict[str, list[Change]] = {
         )
     ],
     "position not moved over own messages": [
-        Change("zchat.protocol.cursor.Cursor", "_advance_taken", "if self.taken > self._gap_after:", "if False:")
+        Change("zchat.protocol.cursor.Cursor", "_advance_taken", "if self.taken > self._gap_after:", "if False:"),
+        Change("zchat.protocol.cursor.Cursor", "_seen_position", "if portion.number > gap_after:", "if False:"),
     ],
     "what is received moved over own messages before the gap": [
         Change("zchat.protocol.cursor.Cursor", "_advance_received", " or self.received <= self._gap_after", "")
     ],
     "what is taken moved over own messages before the gap": [
-        Change("zchat.protocol.cursor.Cursor", "_advance_taken", "if self.taken > self._gap_after:", "if True:")
+        Change("zchat.protocol.cursor.Cursor", "_advance_taken", "if self.taken > self._gap_after:", "if True:"),
+        Change("zchat.protocol.cursor.Cursor", "_seen_position", "if portion.number > gap_after:", "if True:"),
     ],
     "what was taken while a join was under way not returned": [
         Change("zchat.protocol.memberships.Memberships", "rejoined", "return self.credit(room)", "return None")

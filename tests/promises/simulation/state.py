@@ -134,7 +134,7 @@ def _check_picture(core: Core, joined: Joined, who: str) -> None:
     where = f"{who}: {joined.name}"
     assert roster is not None
     while picture.waiting:
-        joined.told.took(picture.take())
+        joined.told.took(list(picture.take()))
     if picture.members != len(roster.people):
         raise Violation(f"{where}: {picture.members} are shown, and {len(roster.people)} are here")
     crowd = picture._crowd

@@ -1,0 +1,179 @@
+"""Real threads and locks, and waiting by them.
+
+gevent and eventlet replace what `threading` and `_thread` offer by what runs in one thread. The receive thread
+waits in libzmq, which knows nothing of that: it has to be a real one, and so have the locks that callers wait by.
+
+A stdlib Event, Condition or Queue is Python code, which an exception from a signal leaves half done. What is
+here is made of locks and deques, each operation of which is one call into C.
+"""
+
+from __future__ import annotations
+
+import _thread
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from importlib.machinery import BuiltinImporter
+from importlib.util import module_from_spec
+from types import BuiltinFunctionType, ModuleType
+from typing import Protocol
+
+
+class Lock(Protocol):
+    """What `_thread.allocate_lock` returns."""
+
+    def acquire(self, blocking: bool = ..., timeout: float = ...) -> bool:
+        """Take it; False if that was not possible in time."""
+
+    def release(self) -> None:
+        """Let it go; RuntimeError if nobody has it."""
+
+    def locked(self) -> bool:
+        """Return whether somebody has it."""
+
+
+def _as_the_interpreter_has_it() -> ModuleType:
+    if isinstance(_thread.start_new_thread, BuiltinFunctionType):
+        return _thread
+    spec = BuiltinImporter.find_spec("_thread")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+_real = _as_the_interpreter_has_it()
+
+allocate_lock: Callable[[], Lock] = _real.allocate_lock
+get_ident: Callable[[], int] = _real.get_ident
+
+
+class Bell:
+    """Wakes the threads that wait for a change. It hands nothing over: a thread that was woken checks for itself.
+
+    A thread calls `enter`, checks once more that it has to wait, waits for the lock that it was given, and calls
+    `leave` unless it got that. What changes something changes it first, then rings.
+    """
+
+    __slots__ = ("waiting",)
+
+    def __init__(self) -> None:
+        self.waiting: deque[Lock] = deque()
+        """The locks of the threads that wait; a thread that was interrupted may leave its own to the next ring."""
+
+    def ring(self) -> None:
+        """Wake all threads that wait. Any thread."""
+        waiting = self.waiting
+        while waiting:
+            try:
+                lock = waiting[0]
+                if lock.locked():
+                    lock.release()  # first: what is taken out of the deque without having been woken sleeps on
+                waiting.remove(lock)
+            except (IndexError, ValueError, RuntimeError):
+                pass  # another thread rings, too
+
+    def enter(self) -> Lock:
+        """Return a lock that this thread can take once the bell has rung."""
+        lock = allocate_lock()
+        lock.acquire()
+        self.waiting.append(lock)
+        return lock
+
+    def leave(self, lock: Lock) -> None:
+        """Wait no longer."""
+        try:
+            self.waiting.remove(lock)
+        except ValueError:
+            pass  # it has rung
+
+    def wait(self, ready: Callable[[], object], seconds: float | None) -> bool:
+        """Wait until `ready` returns something true; False if it doesn't within `seconds`, None for no limit."""
+        until = None if seconds is None else time.monotonic() + seconds
+        while not ready():
+            lock = self.enter()
+            try:
+                if not ready():
+                    left = -1 if until is None else min(until - time.monotonic(), threading.TIMEOUT_MAX)
+                    if left <= 0 and until is not None:
+                        return False
+                    lock.acquire(True, left)
+            finally:
+                self.leave(lock)
+        return True
+
+
+class Flag:
+    """Something that becomes true once, for which threads wait."""
+
+    __slots__ = ("_bell", "_set")
+
+    def __init__(self) -> None:
+        self._bell = Bell()
+        self._set = False
+
+    def set(self) -> None:
+        """Make it true. Any thread."""
+        self._set = True
+        self._bell.ring()
+
+    def is_set(self) -> bool:
+        """Return whether it is true."""
+        return self._set
+
+    def wait(self, seconds: float | None) -> bool:
+        """Wait until it is true; False if it isn't within `seconds`, None for no limit. Any thread."""
+        return self._bell.wait(self.is_set, seconds)
+
+
+class _RawThread:
+    """A real thread where `threading` makes none."""
+
+    def __init__(self, run: Callable[[], None]) -> None:
+        self._function = run
+        self._over = Flag()
+        self._begun = False
+        self.ident: int | None = None
+
+    def start(self) -> None:
+        _real.start_new_thread(self._run, ())
+        self._begun = True
+
+    def join(self, timeout: float | None = None) -> None:
+        self._over.wait(timeout)
+
+    def is_alive(self) -> bool:
+        return self._begun and not self._over.is_set()
+
+    def _run(self) -> None:
+        self.ident = get_ident()
+        try:
+            self._function()
+        finally:
+            self._over.set()
+
+
+class RealThread(Protocol):
+    """A thread of zchat's own, which doesn't keep the program from ending."""
+
+    @property
+    def ident(self) -> int | None:
+        """Return its number, None before it runs."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait for its end."""
+
+    def is_alive(self) -> bool:
+        """Return whether it runs."""
+
+
+def new_thread(run: Callable[[], None], name: str) -> RealThread:
+    """Return a real thread, yet to be started, which ends with the program."""
+    if _real is _thread:
+        return threading.Thread(target=run, name=name, daemon=True)
+    return _RawThread(run)
