@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -366,9 +367,14 @@ def test_a_history_is_of_one_log_though_the_broker_is_another_one_between_two_pa
             answer = paged(core, page)
             mortal.kill()
             mortal.start()
+            begun_anew = threading.Thread(target=write)  # this is the receive thread, which may not wait for a client
+            begun_anew.start()
+            begun_anew.join()
+            return answer
+
+        def write() -> None:
             with zchat.Client(mortal.url, user="writer") as writer:
                 writer.join("General").send_many(["new"] * 2500)
-            return answer
 
         monkeypatch.setattr(steps, "_with_connection", replaced)
         found = client.history("General", after=0, limit=5000, timeout=DEADLINE)

@@ -17,7 +17,7 @@ from zchat.client.link import ClientLink
 from zchat.client.waiting import Deadline
 from zchat.errors import HandlerFailed, UsageError, ZchatError
 from zchat.events import Event
-from zchat.transport.threads import get_ident, new_thread
+from zchat.transport.threads import get_ident, new_thread, receiving
 
 log = logging.getLogger("zchat.client")
 
@@ -65,8 +65,12 @@ class Handler:
         self.thread.start()
 
     def silence(self, deadline: Deadline, grace: float) -> None:
-        """Wait for the handler until the deadline, then give it nothing more, and `grace` seconds to return."""
-        if self.thread.ident == get_ident():
+        """Wait for the handler until the deadline, then give it nothing more, and `grace` seconds to return.
+
+        In the handler's own thread, and where nothing may wait, it is given nothing more at once.
+        """
+        caller = get_ident()
+        if caller == self.thread.ident or caller in receiving:
             self._silent = True
         else:
             self.thread.join(deadline.left)

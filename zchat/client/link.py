@@ -20,7 +20,7 @@ from zchat.errors import ConnectionLost, Refused, UsageError, ZchatError
 from zchat.messages import Position
 from zchat.protocol.outcomes import fresh
 from zchat.transport.receiver import Receiver
-from zchat.transport.threads import Flag
+from zchat.transport.threads import Flag, get_ident, receiving
 from zchat.wire.limits import ID_BYTES
 
 CLOSE_GRACE = 1.0
@@ -114,7 +114,9 @@ class ClientLink:
         return os.getpid() == self._pid
 
     def join(self, deadline: Deadline) -> None:
-        """Wait for the receive thread to end, until the deadline and CLOSE_GRACE."""
+        """Wait for the receive thread to end, until the deadline and CLOSE_GRACE; not in such a thread."""
+        if get_ident() in receiving:
+            return
         left = deadline.left
         self.receiver.thread.join(None if left is None else min(left + CLOSE_GRACE, threading.TIMEOUT_MAX))
 
@@ -165,9 +167,11 @@ class ClientLink:
 class Lease:
     """What a client, its rooms and their loops hold: once nothing of them is held any more, the connection ends."""
 
+    receiver: Receiver | None = None
+    link: ClientLink | None = None
+    _pid = 0  # defaults of the class: one that was interrupted while it was made is finalized, too
+
     def __init__(self, user: str) -> None:
-        self.receiver: Receiver | None = None
-        self.link: ClientLink | None = None
         self._user = user
         self._pid = os.getpid()
 
@@ -175,7 +179,8 @@ class Lease:
         receiver, link = self.receiver, self.link
         if receiver is None or os.getpid() != self._pid:
             return
+        forgotten = link is not None and not link.closed and not link.ended.is_set()
         receiver.drop()
-        if link is not None and not link.closed and not link.ended.is_set():
+        if forgotten:
             text = f"a client of {self._user!r} at {receiver.url} was dropped without close()"
             warnings.warn(text, ResourceWarning, stacklevel=2, source=self)

@@ -22,7 +22,7 @@ from zchat.transport.alarm import Alarm
 from zchat.transport.context import no_sockets
 from zchat.transport.dealer import Dealer
 from zchat.transport.link import Link
-from zchat.transport.threads import Flag, new_thread
+from zchat.transport.threads import Flag, get_ident, new_thread, receiving
 
 log = logging.getLogger("zchat.client")
 
@@ -88,6 +88,7 @@ class Receiver(Link):
     # -- the thread ----------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        receiving.add(get_ident())
         try:
             self._open_all()
             self._turns()
@@ -100,6 +101,7 @@ class Receiver(Link):
             self._drain()
             if self._alarm is not None:
                 self._alarm.close()
+            receiving.discard(get_ident())
 
     def _open_all(self) -> None:
         """Make the sockets; without them the core ends, with the reason."""

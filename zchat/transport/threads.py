@@ -19,6 +19,8 @@ from importlib.util import module_from_spec
 from types import BuiltinFunctionType, ModuleType
 from typing import Protocol
 
+from zchat.errors import UsageError
+
 
 class Lock(Protocol):
     """What `_thread.allocate_lock` returns."""
@@ -48,6 +50,18 @@ _real = _as_the_interpreter_has_it()
 
 allocate_lock: Callable[[], Lock] = _real.allocate_lock
 get_ident: Callable[[], int] = _real.get_ident
+_start_new_thread: Callable[[Callable[[], None], tuple[()]], int] = _real.start_new_thread  # replaced later, maybe
+
+receiving: set[int] = set()
+"""The receive threads, by their numbers: callers wait for them, so that they never may wait for anything themselves."""
+
+
+def refuse_to_wait() -> UsageError:
+    """Return the error of a call that would wait in a receive thread."""
+    return UsageError(
+        "this would wait, and Python has called it in zchat's own thread, by a finalizer or a handler of log records: "
+        "do it in a thread of the program's"
+    )
 
 
 class Bell:
@@ -90,9 +104,15 @@ class Bell:
             pass  # it has rung
 
     def wait(self, ready: Callable[[], object], seconds: float | None) -> bool:
-        """Wait until `ready` returns something true; False if it doesn't within `seconds`, None for no limit."""
+        """Wait until `ready` returns something true; False if it doesn't within `seconds`, None for no limit.
+
+        Raises:
+            UsageError: this is a receive thread.
+        """
         until = None if seconds is None else time.monotonic() + seconds
         while not ready():
+            if get_ident() in receiving and seconds != 0:
+                raise refuse_to_wait()
             lock = self.enter()
             try:
                 if not ready():
@@ -138,7 +158,7 @@ class _RawThread:
         self.ident: int | None = None
 
     def start(self) -> None:
-        _real.start_new_thread(self._run, ())
+        _start_new_thread(self._run, ())
         self._begun = True
 
     def join(self, timeout: float | None = None) -> None:
@@ -174,6 +194,6 @@ class RealThread(Protocol):
 
 def new_thread(run: Callable[[], None], name: str) -> RealThread:
     """Return a real thread, yet to be started, which ends with the program."""
-    if _real is _thread:
+    if isinstance(_thread.start_new_thread, BuiltinFunctionType):  # still: it may be replaced at any time
         return threading.Thread(target=run, name=name, daemon=True)
     return _RawThread(run)

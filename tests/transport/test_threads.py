@@ -1,0 +1,128 @@
+"""Real threads, and waiting by locks."""
+
+from __future__ import annotations
+
+import _thread
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.running import DEADLINE, eventually
+from zchat.errors import UsageError
+from zchat.transport.threads import Bell, Flag, get_ident, new_thread, receiving
+
+
+def test_a_bell_wakes_all_that_wait() -> None:
+    bell = Bell()
+    rung: list[bool] = []
+    woken: list[bool] = []
+    threads = [threading.Thread(target=lambda: woken.append(bell.wait(lambda: rung, DEADLINE))) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    eventually(lambda: len(bell.waiting) == 5, "all wait")
+    rung.append(True)
+    bell.ring()
+    for thread in threads:
+        thread.join(DEADLINE)
+    assert woken == [True] * 5
+    assert not bell.waiting
+
+
+def test_a_thread_that_is_woken_for_nothing_waits_on() -> None:
+    bell = Bell()
+    rung: list[bool] = []
+    thread = threading.Thread(target=bell.wait, args=(lambda: rung, DEADLINE))
+    thread.start()
+    for _ in range(10):
+        eventually(lambda: len(bell.waiting) == 1, "it waits")
+        bell.ring()
+    eventually(lambda: len(bell.waiting) == 1, "it waits")
+    rung.append(True)
+    bell.ring()
+    thread.join(DEADLINE)
+    assert not thread.is_alive()
+
+
+def test_what_changes_while_a_thread_begins_to_wait_ends_the_wait() -> None:
+    bell, asked = Bell(), []
+
+    def ready() -> bool:
+        asked.append(True)
+        if len(asked) == 2:  # it is in the bell's list by now
+            bell.ring()
+        return len(asked) > 2
+
+    assert bell.wait(ready, DEADLINE)
+    assert len(asked) == 3
+
+
+def test_a_wait_ends_in_time_and_leaves_nothing_behind() -> None:
+    bell = Bell()
+    began = time.monotonic()
+    assert not bell.wait(lambda: False, 0.02)
+    assert not bell.wait(lambda: False, 0)
+    assert 0.02 <= time.monotonic() - began < DEADLINE
+    assert not bell.waiting
+
+
+def test_the_lock_of_a_thread_that_was_interrupted_goes_with_the_next_ring() -> None:
+    bell = Bell()
+    bell.enter()
+    bell.ring()
+    assert not bell.waiting
+
+
+def test_a_flag_is_set_once_and_for_all() -> None:
+    flag = Flag()
+    assert not flag.is_set()
+    assert not flag.wait(0)
+    threading.Timer(0.01, flag.set).start()
+    assert flag.wait(None)
+    assert flag.wait(0)
+    assert flag.is_set()
+
+
+def test_a_receive_thread_may_not_wait_but_may_see_what_is_true_already() -> None:
+    bell = Bell()
+    receiving.add(get_ident())
+    try:
+        with pytest.raises(UsageError, match="a thread of the program's"):
+            bell.wait(lambda: False, 1)
+        assert not bell.wait(lambda: False, 0)
+        assert bell.wait(lambda: True, 1)
+    finally:
+        receiving.discard(get_ident())
+
+
+@pytest.fixture(params=["threading", "replaced"])
+def replaced(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replace what starts threads, as gevent does, or leave it."""
+
+    def never(*arguments: Any) -> int:
+        raise AssertionError("no thread, but something that only looks like one")
+
+    if request.param == "replaced":
+        for module in (_thread, threading):
+            for name in ("start_new_thread", "_start_new_thread", "start_joinable_thread", "_start_joinable_thread"):
+                if hasattr(module, name):
+                    monkeypatch.setattr(module, name, never)
+
+
+@pytest.mark.usefixtures("replaced")
+def test_a_thread_is_a_real_one_whatever_replaces_those_of_the_library() -> None:
+    go_on, seen = Flag(), []
+    run: Callable[[], None] = lambda: seen.append((go_on.wait(DEADLINE), get_ident()))  # noqa: E731
+    thread = new_thread(run, "its name")
+    assert not thread.is_alive()
+    thread.start()
+    assert thread.is_alive()
+    thread.join(0.01)
+    assert thread.is_alive()
+    go_on.set()
+    thread.join()
+    assert not thread.is_alive()
+    assert seen == [(True, thread.ident)]
+    assert thread.ident != get_ident()
