@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.vectors.load import vectors
 from zchat.errors import BadName
-from zchat.names import MAX_CHARACTERS, check_name, direct_name, direct_users, fold
+from zchat.names import IGNORABLE, MAX_CHARACTERS, check_held_name, check_name, direct_name, direct_users, fold
 
 NAMES = vectors("names")
 
@@ -28,12 +29,45 @@ def test_the_bytes_of_a_vector_are_its_text(entry: dict[str, Any]) -> None:
 @pytest.mark.parametrize("kind", ["room", "user"])
 @pytest.mark.parametrize("entry", [entry for entry in NAMES if entry["good"]], ids=ids)
 def test_a_name_that_keeps_the_rules_is_returned_as_it_is(entry: dict[str, Any], kind: str) -> None:
-    assert check_name(kind, entry["text"]) == entry["text"]
+    assert check_held_name(kind, entry["text"]) == entry["text"]
+    if entry.get("new", True):
+        assert check_name(kind, entry["text"]) == entry["text"]
+
+
+@pytest.mark.parametrize("kind", ["room", "user"])
+@pytest.mark.parametrize("entry", [entry for entry in NAMES if not entry.get("new", True)], ids=ids)
+def test_a_new_name_that_can_pass_for_another_is_refused_and_a_held_one_stays_valid(
+    entry: dict[str, Any], kind: str
+) -> None:
+    assert check_held_name(kind, entry["text"]) == entry["text"]
+    with pytest.raises(BadName) as caught:
+        check_name(kind, entry["text"])
+    assert str(caught.value).isascii()
+    assert f"{kind} name" in str(caught.value)
+
+
+def test_letters_that_python_has_no_names_of_are_letters_all_the_same() -> None:
+    assert check_name("user", "\U00017000") == "\U00017000"
+
+
+def test_whatever_can_be_ignored_is_refused_in_a_new_name_but_a_selector_after_an_emoji_that_takes_it() -> None:
+    selectors = []
+    for code in range(0x110000):
+        if re.match(f"[{IGNORABLE}]", character := chr(code)):
+            for before in ("a", "\U0001f642", "1", "❤", "葛"):
+                try:
+                    check_name("user", f"{before}{character}")
+                except BadName:
+                    continue
+                selectors.append((before, character))
+    assert selectors == [("❤", "\ufe0e"), ("❤", "\ufe0f")]
 
 
 @pytest.mark.parametrize("kind", ["room", "user"])
 @pytest.mark.parametrize("entry", [entry for entry in NAMES if not entry["good"]], ids=ids)
 def test_a_name_that_breaks_a_rule_is_refused_in_plain_ascii(entry: dict[str, Any], kind: str) -> None:
+    with pytest.raises(BadName):
+        check_held_name(kind, entry["text"])
     with pytest.raises(BadName) as caught:
         check_name(kind, entry["text"])
     assert str(caught.value).isascii() or "…" in str(caught.value)

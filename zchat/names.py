@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 from zchat.errors import BadName
@@ -50,15 +51,31 @@ EMOJI_BASES = (
 """The characters that take a selector for their style (emoji-variation-sequences.txt of Unicode 15.0), as a class of
 `re`; without the keycaps' digits, with which it shows nothing."""
 
+_UNSEEN = re.compile(f"[{IGNORABLE}\u2800\ufffc\U00013441\U00013442\U00016fe4\U0001d159]")
+"""Where a name shows nothing, whatever its category says; those that follow the property are blank by design."""
+
+_STYLED = re.compile(f"(?<=[{EMOJI_BASES}])[\ufe0e\ufe0f]")
+"""The one place of a selector in a name."""
+
 _FORBIDDEN = {"Cc": "a control character", "Cf": "an invisible format character"}
 _FORBIDDEN |= {"Zl": "a line separator", "Zp": "a paragraph separator", "Cs": "half a surrogate pair"}
 
+_FORBIDDEN_NOW = {"Cn": "an unassigned character", "Co": "a private character", "Me": "an enclosing mark"}
+
 _INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0")
-"""Letters, marks and a symbol that are invisible, whatever their category says: a name with them looks like another."""
+"""What shows nothing and was refused from the beginning."""
+
+MAX_MARKS = 4
+"""Combining marks in a row in a name: more than any language writes, less than what covers the lines around it."""
+
+_ALONE = frozenset(("CYRILLIC", "GREEK"))
+"""Scripts with letters that look like Latin ones, so that a name has one of the three."""
 
 
-def check_name(kind: str, name: str) -> str:
-    """Return a room's or user's name if it complies with the rules. Any thread.
+def check_held_name(kind: str, name: str) -> str:
+    """Return a room's or user's name if a store may hold it: by the rules of version 0.1.0. Any thread.
+
+    Whether a name is new is known to the broker alone, which checks new ones by `check_name`.
 
     Args:
         kind: "room" or "user", for the error's text.
@@ -69,13 +86,13 @@ def check_name(kind: str, name: str) -> str:
             contains a control, format, line or invisible character, begins or ends with white
             space, or begins with one of `/`, `@`, `#`.
     """
-    shown = ascii(name[:MAX_CHARACTERS]) + ("" if len(name) <= MAX_CHARACTERS else "…")
+    shown = _shown(name)
     if not 1 <= len(name) <= MAX_CHARACTERS:
         raise BadName(f"a {kind} name has 1 to {MAX_CHARACTERS} characters, {shown} has {len(name)}")
     for character in name:
         wrong = "an invisible character" if character in _INVISIBLE else _FORBIDDEN.get(unicodedata.category(character))
         if wrong:
-            raise BadName(f"{kind} name {shown} contains {wrong} (U+{ord(character):04X}); leave it out")
+            raise _contains(kind, name, character, wrong)
     if not unicodedata.is_normalized("NFC", name):
         raise BadName(f"{kind} name {shown} is not in composed form; normalize it to NFC")
     if name != name.strip():
@@ -83,6 +100,55 @@ def check_name(kind: str, name: str) -> str:
     if name[0] in RESERVED:
         raise BadName(f"{kind} name {shown} begins with {name[0]}, which is reserved; choose another first character")
     return name
+
+
+def check_name(kind: str, name: str) -> str:
+    """Return a room's or user's name if it complies with the rules for new names. Any thread.
+
+    They keep out names that look like others; see docs/design.md for what they don't keep out.
+
+    Args:
+        kind: "room" or "user", for the error's text.
+        name: the name.
+
+    Raises:
+        BadName: as `check_held_name`; or it contains a character that shows nothing (one U+FE0E or U+FE0F after an
+            emoji that takes it is allowed), one that is unassigned or private, an enclosing mark, more than 4
+            combining marks in a row, white space other than single spaces, a compatibility form (NFKC has
+            another for it), or letters of more than one of Latin, Cyrillic and Greek.
+    """
+    check_held_name(kind, name)
+    if name.isascii() and "  " not in name:
+        return name
+    marks = 0
+    for character in _STYLED.sub("", name):
+        category = unicodedata.category(character)
+        marks = marks + 1 if category[0] == "M" else 0
+        if _UNSEEN.match(character):
+            raise _contains(kind, name, character, "an invisible character")
+        if category in _FORBIDDEN_NOW:
+            raise _contains(kind, name, character, _FORBIDDEN_NOW[category])
+        if category == "Zs" and character != " ":
+            raise _contains(kind, name, character, "white space other than a space")
+        if marks > MAX_MARKS:
+            raise BadName(f"{kind} name {_shown(name)} has more than {MAX_MARKS} combining marks in a row")
+    if "  " in name:
+        raise BadName(f"{kind} name {_shown(name)} has spaces in a row; leave one")
+    if not unicodedata.is_normalized("NFKC", name):
+        plain = ascii(unicodedata.normalize("NFKC", name))
+        raise BadName(f"{kind} name {_shown(name)} has compatibility forms; write {plain}")
+    scripts = {unicodedata.name(character, "?").split()[0] for character in name if character.isalpha()}
+    if len(scripts & (_ALONE | {"LATIN"})) > 1:
+        raise BadName(f"{kind} name {_shown(name)} has letters of Latin and of Cyrillic or Greek; use one of them")
+    return name
+
+
+def _shown(name: str) -> str:
+    return ascii(name[:MAX_CHARACTERS]) + ("" if len(name) <= MAX_CHARACTERS else "…")
+
+
+def _contains(kind: str, name: str, character: str, wrong: str) -> BadName:
+    return BadName(f"{kind} name {_shown(name)} contains {wrong} (U+{ord(character):04X}); leave it out")
 
 
 def direct_name(one: str, other: str) -> str:
@@ -93,8 +159,8 @@ def direct_name(one: str, other: str) -> str:
     Raises:
         BadName: one of them breaks the rules, or they are the same user.
     """
-    check_name("user", one)
-    check_name("user", other)
+    check_held_name("user", one)
+    check_held_name("user", other)
     if fold(one) == fold(other):
         raise BadName(f"a direct room has two users, and both are {one!r}; name another user")
     return DIRECT + "\n".join(sorted((one, other), key=fold))
@@ -120,7 +186,7 @@ def wire_name(user: str, name: str) -> str:
     Raises:
         BadName: `name` is neither a room's name nor `@` and another user's.
     """
-    return direct_name(user, name[1:]) if name[:1] == DIRECT else check_name("room", name)
+    return direct_name(user, name[1:]) if name[:1] == DIRECT else check_held_name("room", name)
 
 
 def shown_name(user: str, name: str) -> str:

@@ -105,6 +105,7 @@ NO_BOUNDS = {
     "broker.store.sqlite.schema.APPLICATION_ID",
     "broker.store.sqlite.schema.CACHE_KIB",
     "broker.store.sqlite.schema.PAGE_BYTES",
+    "broker.store.sqlite.schema.SENDER_BYTES",
     "client.waiting.SETTLING",
     "protocol.steps.MEMBERS_PAGE",
     "protocol.steps.ROOMS_PAGE",

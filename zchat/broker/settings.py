@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from zchat.broker.limits import HIGH_WATER_MARK, MAX_HIGH_WATER_MARK, MAX_MESSAGE, MAX_NAMES, NAMES
 from zchat.errors import UsageError
-from zchat.names import check_name
+from zchat.names import check_held_name
 from zchat.wire.limits import MAX_BLOCK_BYTES
 
 DEFAULT_ROOMS = ("General", "Technology", "Crypto", "Sports", "Movies")
@@ -118,7 +118,7 @@ class Settings:
         if self.fixed_rooms and not self.rooms:
             raise UsageError("fixed_rooms requires at least one room")
         for room in self.rooms:
-            check_name("room", room)
+            check_held_name("room", room)
 
 
 def options() -> Iterator[tuple[Field[Any], Option]]:

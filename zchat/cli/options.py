@@ -11,7 +11,7 @@ import click
 from zchat.address import DEFAULT_URL, check_address, host_and_port
 from zchat.cli.logs import log_level
 from zchat.errors import AddressError, BadName
-from zchat.names import DIRECT, check_name
+from zchat.names import DIRECT, check_held_name
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -53,7 +53,7 @@ def check_names(kind: str) -> Callable[[click.Context, click.Parameter, Any], An
     def check(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
         with _bad_parameter():
             for name in (value,) if isinstance(value, str) else value or ():
-                check_name(kind, name)
+                check_held_name(kind, name)
         return value
 
     return check

@@ -9,7 +9,7 @@ from typing import Any
 from zchat.errors import UsageError
 from zchat.events import Event
 from zchat.messages import Position
-from zchat.names import DIRECT, check_name, wire_name
+from zchat.names import DIRECT, check_held_name, wire_name
 from zchat.wire.limits import MAX_INT
 
 
@@ -18,11 +18,11 @@ def check_user(user: str) -> str:
 
     Raises:
         UsageError: it is no text.
-        BadName: it breaks the rules of `zchat.names.check_name`.
+        BadName: it breaks the rules of `zchat.names.check_held_name`.
     """
     if not isinstance(user, str):
         raise UsageError(f"the name of a user is text, not {user!r}")
-    return check_name("user", user)
+    return check_held_name("user", user)
 
 
 def check_room(user: str, name: str) -> str:

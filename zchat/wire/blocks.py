@@ -111,6 +111,16 @@ def encode_block(first: int, timestamp: int, user: str, producer: bytes, bodies:
     return packed
 
 
+def sender(beginning: bytes) -> str:
+    """Return the sender of an encoded block; `beginning`: all up to the sender, or more. Any thread."""
+    unpacker = fed(beginning)
+    unpacker.read_array_header()
+    unpacker.skip()
+    unpacker.skip()
+    user: str = unpacker.unpack()
+    return user
+
+
 _new_message = partial(tuple.__new__, Message)
 
 

@@ -190,3 +190,17 @@ def test_a_client_that_has_ended_ends_what_arrives_with_the_reason() -> None:
     with pytest.raises(VersionRefused):
         chat.conversation.follow()
     assert len(chat.shown) == 1
+
+
+# -- names that look alike ---------------------------------------------------------------------------
+
+
+def test_who_looks_like_somebody_else_is_said_to_be_another(broker: Broker) -> None:
+    with Client(broker.url, user="coco") as one, Client(broker.url, user="сосо") as other:
+        one.join("General").send("it is me")
+        other.join("General").send("no, it is me")
+        with Chat(Client(broker.url, user="alice"), ["General"]) as chat:
+            chat.do("/messages")
+            chat.do("/messages 2")
+    warning = "! сосо (U+0441 U+043E U+0441 U+043E) is another user than coco, though the names look alike"
+    assert chat.shown.count(warning) == 1

@@ -63,7 +63,9 @@ class Core:
         self.counters = Counters()
         self.histograms = Histograms()
         self.log_lines = LogLines()
-        directory = Directory(logs, settings.rooms, fixed=settings.fixed_rooms)
+        read_marks = store.read_marks()
+        users = {user for _, user, _ in read_marks} | set(map(fold, store.old_senders()))
+        directory = Directory(logs, settings.rooms, fixed=settings.fixed_rooms, users=users)
         table = SessionTable()
         pipes = Pipes(port, self.counters, self.log_lines)
         pusher = Pusher(port, store, pipes, self.counters, self.log_lines)
@@ -110,7 +112,7 @@ class Core:
         self._expiry_due = now + EXPIRE_EVERY
         self._ticked = now
         self._judge_from = now
-        for name, user, seq in store.read_marks():
+        for name, user, seq in read_marks:
             if room := directory.rooms.get(fold(name)):
                 room.read_marks[user] = min(seq, room.last)
 

@@ -24,7 +24,7 @@ from zchat.broker.rooms.session import Session
 from zchat.broker.store import contract
 from zchat.events import Gap
 from zchat.messages import GapReason, Position
-from zchat.names import check_name, fold
+from zchat.names import fold
 from zchat.wire.limits import ID_BYTES, MAX_BLOCK_BYTES, MAX_BLOCK_MESSAGES, VERSION
 from zchat.wire.notices import encode_pong
 from zchat.wire.replies import (
@@ -63,7 +63,7 @@ def hello(
         raise errors.VersionRefused(
             f"this broker speaks version {VERSION} of the protocol, the client {oldest} to {newest}; update the older"
         )
-    check_name("user", user)
+    context.directory.check_user(user)
     window = min(window, settings.high_water_mark) or settings.high_water_mark
     # Others see the producer in blocks: without the token none of them can number on in its name.
     producer = blake2b(producer + token, digest_size=ID_BYTES).digest()

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterable
 
 from zchat import errors
 from zchat.broker.limits import MAX_ROOMS
 from zchat.broker.rooms.room import Room
 from zchat.broker.store.contract import RoomLog
-from zchat.names import DIRECT, check_name, direct_users, fold
+from zchat.names import DIRECT, check_held_name, check_name, direct_users, fold
 
 
 class Directory:
     """The rooms of a broker. A `user` is a folded name.
 
     `logs` are the rooms that the store has, `names` those that always exist; `fixed`: only direct rooms are made.
+    `users` are those that the store knows: their names stay valid, as those of its rooms do.
     """
 
-    def __init__(self, logs: list[RoomLog], names: tuple[str, ...], *, fixed: bool) -> None:
+    def __init__(self, logs: list[RoomLog], names: tuple[str, ...], *, fixed: bool, users: Iterable[str] = ()) -> None:
         self._fixed = fixed
         self.rooms: dict[str, Room] = {}
         """All rooms by folded name."""
@@ -27,8 +29,12 @@ class Directory:
         """The folded names of each user's direct rooms, in order, by the user."""
         for log in logs:
             self._add(Room(log))
+        self._held = {*users, *self.directs}
+        """The users that the store knew at the start: their names may break the rules for new ones."""
         for name in names:
-            room = self.rooms.get(fold(name)) or self._add(Room(RoomLog(name, 1, 0, ())))
+            room = self.rooms.get(fold(name))
+            if room is None:
+                room = self._add(Room(RoomLog(check_name("room", name), 1, 0, ())))
             room.fixed = True
 
     def find(self, name: str, user: str) -> Room:
@@ -39,26 +45,36 @@ class Directory:
         if name.startswith(DIRECT):
             direct_users(name)
         else:
-            check_name("room", name)
+            check_held_name("room", name)
         raise self._none(name)
 
     def make(self, name: str, user: str) -> Room:
         """Return the room of that name, made now if there is none and the user may make it."""
-        direct = name.startswith(DIRECT)
-        if direct:
-            if user not in map(fold, direct_users(name)):
-                raise self._none(name)
-        else:
-            check_name("room", name)
+        users = direct_users(name) if name.startswith(DIRECT) else ()
+        if not users:
+            check_held_name("room", name)
+        elif user not in map(fold, users):
+            raise self._none(name)
         if (found := self.rooms.get(fold(name))) is not None:
             return found
-        if self._fixed and not direct:
+        if self._fixed and not users:
             raise self._none(name)
+        for each in users:
+            self.check_user(each)
+        if not users:
+            check_name("room", name)
         if len(self.rooms) >= MAX_ROOMS:
             raise errors.LimitReached(
                 f"the broker already has {MAX_ROOMS} rooms, the most it may have; use one of them"
             )
         return self._add(Room(RoomLog(name, 1, 0, ())))
+
+    def check_user(self, user: str) -> None:
+        """Check the name of a user: a new one by the rules for new names; raises BadName."""
+        if fold(user) in self._held:
+            check_held_name("user", user)
+        else:
+            check_name("user", user)
 
     def vacate(self, room: Room) -> None:
         """Forget a room that has no members and no log."""

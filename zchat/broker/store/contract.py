@@ -200,6 +200,13 @@ class Store(ABC):
     def read_marks(self) -> list[tuple[str, str, int]]:
         """Return every read mark: room, folded user, seq. To be called once, right after `open`."""
 
+    def old_senders(self) -> list[str]:
+        """Return the users who have sent what was stored when names had fewer rules, and whose names break today's.
+
+        To be asked once, right after `open`. A store that was never there before the rules has none.
+        """
+        return []
+
     @abstractmethod
     def read(
         self, room: str, after: int, upto: int, max_bytes: int, done: Callable[[LogPage | Full | Failed], None]

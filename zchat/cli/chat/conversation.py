@@ -16,7 +16,7 @@ from zchat.cli.chat.syntax import is_command, quoted
 from zchat.cli.chat.transcript import Transcript
 from zchat.cli.text.phrases import connection_text, counted, gap_text
 from zchat.errors import UsageError, ZchatError
-from zchat.events import Disconnected, Event, Gap, Invited, Reconnected
+from zchat.events import Disconnected, Event, Gap, Invited, MemberJoined, Reconnected
 from zchat.messages import Message
 from zchat.names import fold
 
@@ -137,6 +137,8 @@ class Conversation:
             case Invited():
                 self._rooms.invited(event.room, event.user)
             case _:
+                if isinstance(event, MemberJoined):
+                    self.transcript.seen(event.user)
                 self._presence.take(event)
         self._changed()
 

@@ -8,6 +8,7 @@ from threading import Lock
 
 from zchat.cli.chat.rooms import Rooms
 from zchat.cli.text.colours import joined, styled_message
+from zchat.cli.text.lookalikes import LookAlikes
 from zchat.cli.text.message_lines import Cut, MessageLines, cut_with
 from zchat.cli.text.safe import safe
 from zchat.errors import ZchatError
@@ -18,6 +19,12 @@ LONG_ROWS = 400
 """Rows of a message that are shown if it is asked for."""
 
 PIPE_HINT = "zchat tail --json shows all"
+
+
+def code_points(name: str) -> str:
+    """Return a name with the code points of all that isn't ASCII after it."""
+    codes = " ".join(f"U+{ord(character):04X}" for character in name if not character.isascii())
+    return f"{name} ({codes})" if codes else name
 
 
 class Transcript:
@@ -48,6 +55,9 @@ class Transcript:
         self._lock = Lock()
         """Held while messages are shown, so that a date stands above the messages of its day."""
         self._lines = MessageLines()
+        self._look_alikes = LookAlikes()
+        if own_name:
+            self._look_alikes.add(own_name)
 
     def info(self, text: str) -> None:
         """Show a line about the chat itself."""
@@ -66,9 +76,18 @@ class Transcript:
 
         If it is the current one or a direct one, it is marked as read up to the last of them.
         """
+        for user in dict.fromkeys(each.user for each in messages):
+            self.seen(user)
         shown = self._show_messages([(each, self._cut(each)) for each in messages])
         if shown is not False and self._read_marks:
             self._mark_read(messages[-1])
+
+    def seen(self, user: str) -> None:
+        """Report a user whose name looks like that of another who was seen before."""
+        with self._lock:
+            other = self._look_alikes.add(user)
+        if other is not None:
+            self.error(f"{code_points(user)} is another user than {code_points(other)}, though the names look alike")
 
     def long_message(self, message: Message) -> None:
         """Show a message whose rows were left out, with `LONG_ROWS` at most."""

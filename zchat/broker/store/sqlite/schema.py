@@ -6,6 +6,7 @@ import os
 import sqlite3
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import msgpack
@@ -13,7 +14,9 @@ import msgpack
 from zchat.broker.store.contract import PRODUCER_DAY
 from zchat.broker.store.epochs import MAX_EPOCHS, Epoch
 from zchat.broker.store.ledger import Ledger, LogEnds, Producer
-from zchat.errors import StoreError
+from zchat.errors import BadName, StoreError
+from zchat.names import check_name
+from zchat.wire.blocks import sender
 
 APPLICATION_ID = 0x7A636874
 """What SQLite keeps in a file's header as a sign of its owner: "zcht"."""
@@ -32,6 +35,10 @@ JOURNAL_MODE = "wal"
 
 WAL_KEPT = 64 << 20
 """Bytes that the write-ahead log's file keeps after a long read made it grow."""
+
+
+SENDER_BYTES = 512
+"""Bytes of a block that have its sender: three numbers and a name of 64 characters at most."""
 
 
 def key(room: int, seq: int) -> int:
@@ -198,6 +205,38 @@ def load(connection: sqlite3.Connection, clock: Callable[[], int]) -> Ledger:
     for room, user, seq in connection.execute("SELECT room, user, seq FROM marks"):
         ledger.restore_read_mark(_named(rooms, room), user, seq)
     return ledger
+
+
+def old_senders(connection: sqlite3.Connection) -> list[str]:
+    """Return the senders whose names break the rules for new ones, from before there were these rules.
+
+    They are searched for once, and kept in a table of their own; zchat 0.1.0 passes over it.
+
+    Raises:
+        sqlite3.Error: the file can't be read.
+    """
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'old_senders'").fetchone():
+        return [user for (user,) in connection.execute("SELECT user FROM old_senders")]
+    users = _search_old_senders(connection)
+    with suppress(sqlite3.Error), connection:  # a full disk for example: they are searched for again
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("CREATE TABLE old_senders (user TEXT PRIMARY KEY) WITHOUT ROWID")
+        connection.executemany("INSERT INTO old_senders VALUES (?)", [(user,) for user in users])
+    return users
+
+
+def _search_old_senders(connection: sqlite3.Connection) -> list[str]:
+    senders = set()
+    for (id,) in connection.execute("SELECT min(id) FROM blocks GROUP BY producer"):  # a producer is of one user
+        with connection.blobopen("blocks", "data", id, readonly=True) as data:
+            senders.add(sender(data.read(SENDER_BYTES)))
+    found = []
+    for user in senders:
+        try:
+            check_name("user", user)
+        except BadName:
+            found.append(user)
+    return found
 
 
 def _named(rooms: dict[int, LogEnds], number: int) -> LogEnds:

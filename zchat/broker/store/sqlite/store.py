@@ -87,6 +87,7 @@ class SqliteStore(Store):
         self._synchronous = synchronous
         self._max_pages = max_pages
         self._ledger = Ledger(self._clock)
+        self._old_senders: list[str] = []
         self._generation = 0
         self._sound = True  # not when a failure has spoilt the ledger, and the file can't be read either
         self._writing: deque[tuple[Callable[[Any], None], Decided | ReadMarkDecided, int | None, Any]] = deque()
@@ -117,6 +118,7 @@ class SqliteStore(Store):
             try:
                 schema.set_up(writing, self._path)
                 self._ledger = schema.load(writing, self._clock)
+                self._old_senders = schema.old_senders(writing)
                 with suppress(sqlite3.Error):  # a full disk for example, with which reading goes on
                     schema.remove_old(writing, self._clock)
                 reading = schema.connect_to_read(self._path)
@@ -189,6 +191,10 @@ class SqliteStore(Store):
     def read_marks(self) -> list[tuple[str, str, int]]:
         """See `Store.read_marks`."""
         return self._ledger.all_read_marks()
+
+    def old_senders(self) -> list[str]:
+        """See `Store.old_senders`."""
+        return self._old_senders
 
     def read(
         self, room: str, after: int, upto: int, max_bytes: int, done: Callable[[LogPage | Full | Failed], None]
