@@ -24,7 +24,9 @@ MAY_IMPORT: dict[str, str] = {
     "protocol": "wire",
     "transport": "wire protocol",
     "client": "wire protocol transport",
-    "broker": "wire transport broker/core broker/delivery broker/figures broker/presence broker/rooms broker/store",
+    "broker": "wire transport broker/core broker/delivery broker/edge broker/figures broker/presence broker/rooms "
+    "broker/store",
+    "broker/edge": "transport",
     "broker/store": "wire broker/store/sqlite",
     "broker/store/sqlite": "wire broker/store",
     "broker/rooms": "wire broker/store",
@@ -165,9 +167,12 @@ def test_cores_know_no_socket_thread_clock_file_or_chance(module: str) -> None:
         assert not {name.split(".")[0] for name in imports(MODULES[each])} & OUTSIDE_WORLD, each
 
 
-def test_zeromq_is_used_by_the_transport_and_the_brokers_loop_alone() -> None:
+def test_zeromq_is_used_by_the_transport_the_brokers_loop_and_its_door_alone() -> None:
     users = {module for module in MODULES if any(within(name, "zmq") for name in imports(MODULES[module]))}
-    assert {module for module in users if folder_of(module) != "transport"} == {"zchat.broker.loop"}
+    assert {module for module in users if folder_of(module) != "transport"} == {
+        "zchat.broker.edge.door",
+        "zchat.broker.loop",
+    }
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=relative)

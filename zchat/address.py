@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
+from ipaddress import IPv6Address
 from itertools import count
 
 from zchat.errors import AddressError
@@ -13,25 +16,60 @@ DEFAULT_URL = "tcp://127.0.0.1:5555"
 MAX_PORT = 65_535
 """The highest port of TCP; given a higher number, libzmq uses another port."""
 
+IPC = "ipc://"
+"""What the addresses of sockets on this machine begin with."""
+
+ANY_IPC = "ipc://*"
+"""Where a broker listens in a new folder, as with the port `*` at a free port."""
+
+MAX_IPC_PATH = 107 if sys.platform == "linux" else 103
+"""Bytes of a socket's path: one less than the system has room for, for the zero at its end."""
+
 
 def check_address(url: str, *, listening: bool = False) -> None:
     """Check a broker's address. Any thread.
 
     Args:
         url: the address.
-        listening: True if a broker is to listen on it; its port may then be `*`.
+        listening: True if a broker is to listen on it; its port, or its path, may then be `*`.
 
     Raises:
         AddressError: it is neither tcp://HOST:PORT nor ipc://PATH.
     """
-    if re.fullmatch(r"ipc://.+", url):
+    if url.startswith(IPC) and len(url) > len(IPC):
+        if url == ANY_IPC and not listening:
+            raise AddressError(f"{url} is where a broker can listen: connect to the path that it reports")
+        check_ipc_path(url.removeprefix(IPC))
         return
     parts = re.fullmatch(r"tcp://(\S+):([^:]*)", url)
+    if parts is not None and _is_ipv6(parts[1]):
+        raise AddressError(f"{url!a} has an IPv6 address without its brackets: use tcp://[{parts[1]}]:{parts[2]}")
     if parts is None:
         raise AddressError(f"{url!a} is not an address: use tcp://HOST:PORT or ipc://PATH, for instance {DEFAULT_URL}")
-    port = parts[2]
+    host, port = parts[1], parts[2]
+    if host == "*" and not listening:
+        raise AddressError(f"{url!a} is where a broker can listen: connect to the name or address of its machine")
     if not (listening and port == "*") and not (re.fullmatch("[0-9]{1,5}", port) and 1 <= int(port) <= MAX_PORT):
-        raise AddressError(f"{url!a} has the port {port!a}: ports are 1 to {MAX_PORT}")
+        free = ", or * for any free one" if listening else ""
+        raise AddressError(f"{url!a} has the port {port!a}: ports are 1 to {MAX_PORT}{free}")
+
+
+def check_ipc_path(path: str) -> None:
+    """Check the path of a socket, or its name after an `@`. Any thread.
+
+    Raises:
+        AddressError: no socket can have it.
+    """
+    try:
+        size = len(os.fsencode(path))
+    except UnicodeEncodeError as error:
+        raise AddressError(f"{IPC + path!a} has characters that no path has") from error
+    if path == "@" or "\0" in path:
+        raise AddressError(
+            f"{IPC + path!a} is not an address: use ipc://PATH, or ipc://@NAME for a name without a file"
+        )
+    if size > MAX_IPC_PATH:
+        raise AddressError(f"{IPC + path!a} has {size} bytes after ipc://: a socket's path has {MAX_IPC_PATH} at most")
 
 
 def host_and_port(place: str) -> tuple[str, int]:
@@ -47,6 +85,14 @@ def host_and_port(place: str) -> tuple[str, int]:
     if not re.fullmatch("[0-9]{1,5}", port) or int(port) > MAX_PORT:
         raise AddressError(f"{place!a} has the port {port!a}: ports are 1 to {MAX_PORT}, or * for any free one")
     return parts[1] or parts[2], int(port)
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        IPv6Address(host)
+    except ValueError:
+        return False
+    return True
 
 
 _counted = count()

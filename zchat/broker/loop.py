@@ -18,8 +18,8 @@ from contextlib import suppress
 
 import zmq
 
-from zchat.address import DEFAULT_URL, check_address, is_ipv6
 from zchat.broker.core.core import Core
+from zchat.broker.edge.door import Door
 from zchat.broker.limits import (
     CLOSE_SECONDS,
     LINGER_SECONDS,
@@ -33,15 +33,11 @@ from zchat.broker.port import Sent
 from zchat.broker.settings import Settings
 from zchat.broker.store.contract import Store
 from zchat.broker.store.ledger import now as microseconds
-from zchat.errors import AddressError
 from zchat.transport.alarm import Alarm
 from zchat.transport.context import new_context
 from zchat.wire.limits import MAX_FRAME
 
 log = logging.getLogger("zchat.broker")
-
-BACKLOG = 1024
-"""TCP connections that may wait for being accepted: a fleet that comes back at once."""
 
 RECEIVE_HIGH_WATER_MARK = 2 * MAX_REQUESTS
 """Messages that libzmq reads ahead a peer: what a session may have unanswered, credit and pings beside it."""
@@ -93,10 +89,11 @@ class Loop:
         try:
             self._alarm = Alarm()
             self._router = _router(context, self._settings)
+            door = Door(self._router)
             try:
                 logs = self._store.open(self._alarm.ring)
                 try:
-                    urls = [_bind(self._router, url) for url in self._bind]
+                    urls = [door.open(url) for url in self._bind]
                     self.core = Core(self, self._store, logs, self._settings, time.monotonic(), microseconds)
                     self.urls = urls
                     log.info("listening at %s", ", ".join(urls), extra={FIELDS: {"event": "listening", "urls": urls}})
@@ -105,6 +102,7 @@ class Loop:
                 finally:
                     self._store.close(self._left(LINGER_SECONDS))
             finally:
+                door.close()
                 self._router.close(int(min(LINGER_SECONDS, self._left()) * 1000))
                 self._alarm.close()
         finally:
@@ -224,24 +222,7 @@ def _router(context: zmq.Context[zmq.Socket[bytes]], settings: Settings) -> zmq.
     router.setsockopt(zmq.SNDHWM, 2 * (settings.high_water_mark + MAX_REQUESTS + 1))
     router.setsockopt(zmq.RCVHWM, RECEIVE_HIGH_WATER_MARK)
     router.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME)
-    router.setsockopt(zmq.BACKLOG, BACKLOG)
     router.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
     router.setsockopt(zmq.HEARTBEAT_IVL, TRANSPORT_HEARTBEAT_MS)
     router.setsockopt(zmq.HEARTBEAT_TIMEOUT, TRANSPORT_HEARTBEAT_MS)
     return router
-
-
-def _bind(router: zmq.Socket[bytes], url: str) -> str:
-    check_address(url, listening=True)
-    router.setsockopt(zmq.IPV6, is_ipv6(url))
-    try:
-        router.bind(url)
-    except zmq.ZMQError as error:
-        if error.errno == zmq.EADDRINUSE:
-            raise AddressError(f"{url} is in use: is a broker running there? choose another port") from error
-        if error.errno in (zmq.EINVAL, zmq.EPROTONOSUPPORT):
-            raise AddressError(f"{url!r} is not an address: use tcp://HOST:PORT, for instance {DEFAULT_URL}") from error
-        raise AddressError(f"can't listen at {url}: {error.strerror}; use an address of this machine") from error
-    endpoint = router.getsockopt(zmq.LAST_ENDPOINT)
-    assert isinstance(endpoint, bytes)
-    return endpoint.rstrip(b"\0").decode()

@@ -140,4 +140,6 @@ def _listen(place: str, host: str, port: int) -> _Server:
         if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
             raise AddressError(f"{place} is in use, so metrics can't be served there; choose another port") from error
         reason = getattr(error, "strerror", None) or error
+        if isinstance(error, PermissionError):
+            raise AddressError(f"metrics can't be served at {place} ({reason}); choose a port above 1023") from error
         raise AddressError(f"metrics can't be served at {place} ({reason}); use an address of this machine") from error
