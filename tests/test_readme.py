@@ -26,7 +26,7 @@ def test_the_embedding_example_prints_what_the_readme_says(tmp_path: Path) -> No
 
 def test_it_says_what_pip_installs_and_that_another_project_has_the_shorter_name() -> None:
     installing = README.partition("## Installing\n")[2].partition("\n## ")[0]
-    assert "`zchat` on PyPI is another one" in " ".join(installing.split())
+    assert "`zchat` on PyPI is a different project" in " ".join(installing.split())
     assert {"pip install .", "pip install ./zchat_zmq-*.whl", "pip install zchat-zmq"} <= {
         line.partition("  #")[0].strip() for line in installing.splitlines()
     }

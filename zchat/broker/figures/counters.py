@@ -45,12 +45,12 @@ def _elsewhere(help: str) -> Any:
 class Counters:
     """What happened since the start; written by the loop thread, read by any.
 
-    Another counter is one more line here, and one in the manual, which a test demands.
+    Another counter is one more line here, and one in the reference, which a test demands.
     """
 
     frames: int = _counter("Frames received, whatever they held; of a message of several frames the first.")
     received_bytes: int = _counter("Bytes of the frames received.")
-    answers: int = _counter("Answers and other frames sent, beside notifications and state.")
+    answers: int = _counter("Answers and other frames sent, except notifications and state.")
     answer_bytes: int = _counter("Bytes of the answers and other frames sent.")
     messages: int = _counter("Messages stored.")
     blocks: int = _counter("Blocks stored.")
@@ -62,25 +62,23 @@ class Counters:
     retried: int = _counter("Pushes that found a full pipe.")
     failed: int = _counter("Pushes and answers whose peer was gone.")
     gaps: int = _counter("Gaps that members were notified of.")
-    fenced: int = _counter("Frames of connections whose session went on over a later one.")
+    fenced: int = _counter("Frames of connections whose session continued over a later one.")
     stale_credit: int = _counter("Credit of an earlier join, or credit repeated.")
     reads: int = _counter("Pages requested from the store for members far behind.")
     unread: int = _counter("Pages that the store could not read.")
     untrimmed: int = _counter("Steps of retention that failed.")
     states: int = _counter("Frames with the state of rooms sent.")
     state_bytes: int = _counter("Bytes of the frames with the state of rooms.")
-    stale_seen: int = _counter("Acknowledgements of state frames that were not out.")
+    stale_seen: int = _counter("Acknowledgements of state that no longer mattered.")
     typing_dropped: int = _counter("Typing notices that came too early.")
     marks: int = _counter("Read marks stored.")
     uninvited: int = _counter("Invitations beyond what a session can have waiting.")
     log_dropped: int = _counter("Lines of the log dropped because standard error did not take them.")
     commits: int = _elsewhere("Commits of the store.")
     commit_bytes: int = _elsewhere("Bytes of the blocks in the commits of the store.")
-    lagging: int = _gauge("lagging_members", "Members behind the log at the last sample, every five seconds.")
-    behind: int = _gauge("behind_messages", "Messages that all members together had yet to be sent at the last sample.")
-    furthest: int = _gauge(
-        "max_lag_messages", "Messages that the member furthest behind had yet to be sent at the last sample."
-    )
+    lagging: int = _gauge("lagging_members", "Members behind the log in the latest sample, every five seconds.")
+    behind: int = _gauge("behind_messages", "Messages by which all members together were behind in the latest sample.")
+    furthest: int = _gauge("max_lag_messages", "Messages by which the furthest member was behind in the latest sample.")
     expired: int = _counter("Sessions that fell silent.")
     greeted: int = _counter("Greetings accepted.")
     turns: int = _elsewhere("Turns of the loop.")

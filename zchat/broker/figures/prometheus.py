@@ -57,7 +57,7 @@ class FigureCollector(Collector):
             if name in self._named or len(self._named) < MAX_LAGGARDS:
                 self._named.add(name)
                 behind[name] = max(messages, behind.get(name, 0))
-        text = "Messages that one of the members furthest behind had yet to be sent, in rooms open to all."
+        text = "Messages by which each of the furthest members was behind, in rooms open to all."
         family = GaugeMetricFamily("zchat_lag_messages", text, labels=["room", "user"])
         for name, messages in behind.items():
             family.add_metric(name, messages)

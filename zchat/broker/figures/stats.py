@@ -48,17 +48,17 @@ HELD: dict[str, tuple[Metric, Callable[[Sources, float], int]]] = {
         lambda of, now: round((now - of.began) * 1_000_000),
     ),
     "interval": (
-        Metric(Kind.ELSEWHERE, "Microseconds that the busiest rooms are of.", "interval"),
+        Metric(Kind.ELSEWHERE, "Microseconds between the last two samples.", "interval"),
         lambda of, now: of.busiest.interval,
     ),
     "sessions": (
-        Metric(Kind.GAUGE, "Sessions that there are.", "sessions"),
+        Metric(Kind.GAUGE, "Sessions that exist.", "sessions"),
         lambda of, now: len(of.sessions.by_routing_id),
     ),
     "users": (Metric(Kind.GAUGE, "Users who have a session.", "users"), lambda of, now: len(of.sessions.by_user)),
-    "rooms": (Metric(Kind.GAUGE, "Rooms that there are.", "rooms"), lambda of, now: len(of.rooms)),
+    "rooms": (Metric(Kind.GAUGE, "Rooms that exist.", "rooms"), lambda of, now: len(of.rooms)),
     "memberships": (
-        Metric(Kind.GAUGE, "Memberships that there are: a session in a room.", "memberships"),
+        Metric(Kind.GAUGE, "Memberships that exist: each is a session in a room.", "memberships"),
         lambda of, now: sum(len(session.members) for session in list(of.sessions.by_routing_id.values())),
     ),
     "in_flight": (
