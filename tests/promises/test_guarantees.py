@@ -32,7 +32,7 @@ from zchat.broker.store.sqlite.store import SqliteStore
 from zchat.client import client, inbox, room
 from zchat.protocol import cursor, face
 from zchat.transport import context as transport_context
-from zchat.transport import dealer, receiver
+from zchat.transport import dealer, receive_thread
 from zchat.wire import limits as wire_limits
 from zchat.wire import notices, values
 
@@ -250,10 +250,10 @@ def test_a_turn_of_the_client_takes_a_bounded_number_of_frames() -> None:
         def receive(self, frame: bytes, now: float) -> None:
             self.taken += 1
 
-    turns: Any = receiver.Receiver.__new__(receiver.Receiver)
+    turns: Any = receive_thread.ReceiveThread.__new__(receive_thread.ReceiveThread)
     turns._dealer, turns.core = Connection(), Core()
     assert turns._receive(0.0)
-    assert turns.core.taken == receiver.TURN_FRAMES
+    assert turns.core.taken == receive_thread.TURN_FRAMES
 
 
 def test_ranges_of_own_messages_are_bounded_and_cost_the_position_nothing_in_the_end() -> None:

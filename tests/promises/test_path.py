@@ -22,10 +22,10 @@ from tests.running import DEADLINE, eventually
 from zchat.broker import Broker
 
 PACKAGE = Path(zchat.__file__).parent.as_posix() + "/"
-DRIVING = {"transport/receiver.py", "broker/loop.py"}
+DRIVING = {"transport/receive_thread.py", "broker/loop.py"}
 """The loops that drive a thread."""
 
-HANDED_OVER = "transport/receiver.py:do"
+HANDED_OVER = "transport/receive_thread.py:do"
 SENT = "transport/dealer.py:send"
 STORED_IN_MEMORY = "broker/store/memory.py:append"
 STORED_IN_A_FILE = "broker/store/sqlite/store.py:append"

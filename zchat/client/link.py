@@ -1,6 +1,6 @@
 """What a client, its rooms and the table of them hold in common: the receiver, and the events that come over it.
 
-The sockets and the thread that owns them are `zchat.transport.receiver`'s.
+The sockets and the thread that owns them are `zchat.transport.receive_thread`'s.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from zchat.client.waiting import Deadline, ThreadWaits
 from zchat.errors import ConnectionLost, Refused, UsageError, ZchatError
 from zchat.messages import Position
 from zchat.protocol.outcomes import fresh
-from zchat.transport.receiver import Receiver
+from zchat.transport.receive_thread import ReceiveThread
 from zchat.transport.threads import Flag, get_ident, receiving
 from zchat.wire.limits import ID_BYTES
 
@@ -120,7 +120,7 @@ class ClientLink:
         left = deadline.left
         self.receiver.thread.join(None if left is None else min(left + CLOSE_GRACE, threading.TIMEOUT_MAX))
 
-    def _connect(self, urls: Sequence[str], timeout: float, window: int, lease: Lease) -> Receiver:
+    def _connect(self, urls: Sequence[str], timeout: float, window: int, lease: Lease) -> ReceiveThread:
         """Return a connection that was answered, of the first of `urls` that lets the client in."""
         deadline = Deadline(timeout)
         refused: ZchatError | None = None
@@ -131,7 +131,7 @@ class ClientLink:
             self._attempts += 1
             on_end = partial(self._on_end, self._attempts)
             notified = self.events.link, self._invited, on_end, held
-            receiver = Receiver(in_turn, self.user, producer, token, window, *notified)
+            receiver = ReceiveThread(in_turn, self.user, producer, token, window, *notified)
             lease.receiver = receiver
             try:
                 receiver.start()
@@ -167,7 +167,7 @@ class ClientLink:
 class Lease:
     """What a client, its rooms and their loops hold: once nothing of them is held any more, the connection ends."""
 
-    receiver: Receiver | None = None
+    receiver: ReceiveThread | None = None
     link: ClientLink | None = None
     _pid = 0  # defaults of the class: one that was interrupted while it was made is finalized, too
 

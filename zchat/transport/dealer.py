@@ -1,4 +1,4 @@
-"""A connection's sockets: the DEALER, and the monitor of its TCP connection. One thread's."""
+"""A connection's sockets: the DEALER, and the monitor of its TCP connection. One thread's: see `receive_thread`."""
 
 from __future__ import annotations
 

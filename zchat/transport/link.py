@@ -23,7 +23,7 @@ class Link:
     `on_link` is called when a connection is lost and when there is one again, `on_invited` with each invitation to
     a direct room, `on_greeted` once when the first greeting is answered, or never will be, `on_end` once
     when all is over: with None if that was asked for, else with the reason. Whichever thread or loop drives it
-    owns all of it, and calls these: `zchat.transport.receiver` has the thread.
+    owns all of it, and calls these: `zchat.transport.receive_thread` has the thread.
 
     Raises:
         AddressError: one of `urls` is no address.

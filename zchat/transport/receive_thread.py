@@ -35,7 +35,7 @@ TURN_FRAMES = 64
 """Frames taken from the socket before work from other threads is done."""
 
 
-class Receiver(Link):
+class ReceiveThread(Link):
     """A link that is run by a thread of its own, the receive thread: the callbacks are called there.
 
     `held` returns None once nobody holds the client any more; then the thread ends by itself. It begins with `start`.

@@ -10,7 +10,7 @@ import pytest
 from tests.running import DEADLINE
 from zchat.broker import Broker
 from zchat.errors import ConnectionLost, ZchatError
-from zchat.transport.receiver import Receiver
+from zchat.transport.receive_thread import ReceiveThread
 
 
 class Ended:
@@ -31,9 +31,9 @@ def ended() -> Ended:
 
 
 @pytest.fixture
-def receiver(ended: Ended) -> Iterator[Receiver]:
+def receiver(ended: Ended) -> Iterator[ReceiveThread]:
     with Broker("tcp://127.0.0.1:*") as broker:
-        receiver = Receiver(
+        receiver = ReceiveThread(
             [broker.url], "alice", b"p" * 16, b"t" * 16, 0, lambda event: None, lambda *invitation: None, ended
         )
         receiver.start()
@@ -44,7 +44,7 @@ def receiver(ended: Ended) -> Iterator[Receiver]:
         assert not receiver.thread.is_alive()
 
 
-def test_work_is_done_in_its_order_by_the_thread_though_it_sleeps(receiver: Receiver) -> None:
+def test_work_is_done_in_its_order_by_the_thread_though_it_sleeps(receiver: ReceiveThread) -> None:
     done: list[int] = []
     last = Event()
     for number in range(100):
@@ -55,7 +55,7 @@ def test_work_is_done_in_its_order_by_the_thread_though_it_sleeps(receiver: Rece
 
 
 def test_a_fault_ends_it_with_the_reason_and_what_comes_too_late_is_done_all_the_same(
-    receiver: Receiver, ended: Ended
+    receiver: ReceiveThread, ended: Ended
 ) -> None:
     receiver.do(int, "no number")
     assert ended.event.wait(DEADLINE)
