@@ -21,7 +21,7 @@ from zchat.cli.main import program
         (["rooms", "--connect", "tcp://127.0.0.1:0"], "ports are 1 to 65535"),
         (["rooms", "--connect", "tcp://127.0.0.1:*"], "ports are 1 to 65535"),
         (["broker", "--bind", "tcp://127.0.0.1:99999"], "ports are 1 to 65535"),
-        (["broker", "--store", ""], "names no store"),
+        (["broker", "--store", ""], "is not a store"),
         (["broker", "--room", "#Ops"], "reserved"),
         (["rooms", "--user", "@alice"], "reserved"),
         (["send", "/etc", "hi"], "'/etc' begins with /, which is reserved"),

@@ -190,4 +190,6 @@ def test_a_broker_serves_though_its_greeting_can_not_be_written(start: Start, zc
     eventually(lambda: zchat("rooms", "--connect", url).returncode == 0, "it answers")
     running.process.terminate()
     assert running.end() == 0
-    assert re.search(r"WARNING zchat\.broker: the greeting can't be written: .*standard output", running.errors)
+    assert re.search(
+        r"WARNING zchat\.broker: what is printed at the start can't be written: .*standard output", running.errors
+    )

@@ -30,8 +30,8 @@ NEVER_MS = 2**31 - 1
 BREAKS = {
     zmq.Event.DISCONNECTED: "the connection broke",
     zmq.Event.CONNECT_RETRIED: "no broker answers there",
-    zmq.Event.HANDSHAKE_FAILED_NO_DETAIL: "what answers there is no broker",
-    zmq.Event.HANDSHAKE_FAILED_PROTOCOL: "what answers there is no broker",
+    zmq.Event.HANDSHAKE_FAILED_NO_DETAIL: "a program that is not a broker answers there",
+    zmq.Event.HANDSHAKE_FAILED_PROTOCOL: "a program that is not a broker answers there",
     zmq.Event.HANDSHAKE_FAILED_AUTH: "the broker there refused the connection",
 }
 """What libzmq reports of a connection that can't go on, in words."""

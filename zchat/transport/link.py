@@ -55,7 +55,7 @@ class Link:
     def send(self, frame: bytes) -> None:
         """Send one frame to the broker."""
         if self._dealer is not None and not self._dealer.send(frame):
-            self._fault = f"{self.url} reads nothing of what is sent to it"
+            self._fault = f"{self.url} does not read what is sent to it"
 
     def opened(self, welcome: Welcome) -> None:
         """Report that the first greeting is answered, or that there is a connection again."""

@@ -165,7 +165,7 @@ def row(kind: type[Any], shape: Shape, fields: Any) -> Any:
         ProtocolError: it is no array, or not of that shape.
     """
     if type(fields) is not list or shape.wrong(fields) is not None:
-        raise ProtocolError(f"the broker sent what is no {kind.__name__}")
+        raise ProtocolError(f"the broker sent a malformed {kind.__name__}")
     return kind._make(fields[: len(shape)])
 
 
@@ -191,7 +191,7 @@ def decode_notice(frame: bytes) -> Notice:
         shape = SHAPES[word]
         wrong = shape.wrong(fields)
     except Exception as error:  # msgpack raises many kinds over bytes that are no frame; all mean the same
-        raise ProtocolError(f"the broker sent what is no frame of this protocol: {error}") from error
+        raise ProtocolError(f"the broker sent something other than a frame of this protocol: {error}") from error
     if wrong is not None:
         raise ProtocolError(f"the broker sent a malformed {word} frame")
     if word == OK:

@@ -42,7 +42,9 @@ def test_very_many_notes_are_counted() -> None:
     taken = notes.take()
     assert len(taken) == MAX_LINES + 1
     assert taken[0] == LogLine("0", False, {"event": "counted", "count": 0}), "without what is empty"
-    assert taken[-1] == LogLine("5 more lines at the same moment", False, {"event": "passed_over", "count": 5})
+    assert taken[-1] == LogLine(
+        "5 more lines at the same moment were not logged", False, {"event": "passed_over", "count": 5}
+    )
     notes.add("well", "fine")
     assert notes.take() == [LogLine("fine", False, {"event": "well"})]
 

@@ -434,7 +434,7 @@ def test_a_store_is_named_by_its_url(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("url", ["", "memory", "memory:big", "sqlite:", "sqlite", "redis://host", "/a/path", "z.db"])
 def test_a_url_that_names_no_store_is_told_those_there_are(url: str) -> None:
-    with pytest.raises(UsageError, match=r"names no store: there are memory: and sqlite:PATH"):
+    with pytest.raises(UsageError, match=r"is not a store: use memory: or sqlite:PATH"):
         open_store(url)
 
 

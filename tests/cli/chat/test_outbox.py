@@ -120,7 +120,10 @@ def test_what_is_not_being_sent_yet_when_the_user_leaves_is_told_as_not_sent() -
     for text in ("one", "two"):
         box.put(cast(Room, room), text)
     box.leave(["/join Sports"])
-    assert shown == ["! not sent: two (you left before)", "! not sent: /join Sports (you left before)"]
+    assert shown == [
+        "! not sent: two (you left before it was sent)",
+        "! not sent: /join Sports (you left before it was sent)",
+    ]
     room.go.set()
     box.end(DEADLINE)
     assert shown[2:] == ["! not stored: one (you left before the broker answered)"]

@@ -71,7 +71,7 @@ def hello(
     session = sessions.table.by_token.get(token)
     if session is not None:
         if connection <= session.connection:  # it was overtaken on its way
-            raise errors.Superseded("this session goes on over a later connection")
+            raise errors.Superseded("this session continues over a later connection")
         sessions.fence(session)
         if peer.user != session.peer.user:
             context.presence.away(session)

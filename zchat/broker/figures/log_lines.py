@@ -60,7 +60,7 @@ class LogLines:
         notes = list(self._kept)
         if self._passed_over:
             fields: dict[str, Field] = {"event": "passed_over", "count": self._passed_over}
-            notes.append(LogLine(f"{self._passed_over} more lines at the same moment", False, fields))
+            notes.append(LogLine(f"{self._passed_over} more lines at the same moment were not logged", False, fields))
         self._kept.clear()
         self._passed_over = 0
         return notes

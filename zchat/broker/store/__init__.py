@@ -19,7 +19,7 @@ def open_store(url: str, clock: Callable[[], int] | None = None) -> Store:
     `clock` returns the microseconds since 1970 (None: the system's). Any thread.
 
     Raises:
-        UsageError: it names no store.
+        UsageError: it is not the URL of a store.
     """
     scheme, colon, path = url.partition(":")
     if scheme == "memory" and colon and not path:
@@ -27,4 +27,4 @@ def open_store(url: str, clock: Callable[[], int] | None = None) -> Store:
     if scheme == "sqlite" and path and not path.casefold().startswith(ELSEWHERE):
         return SqliteStore(path, clock)
     hint = "" if scheme != "sqlite" or not path else ": use memory: to keep nothing, or an ordinary path (./:NAME)"
-    raise UsageError(f"{url!a} names no store: there are memory: and sqlite:PATH, PATH being a file{hint}")
+    raise UsageError(f"{url!a} is not a store: use memory: or sqlite:PATH, PATH being a file{hint}")

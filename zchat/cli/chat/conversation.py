@@ -28,7 +28,7 @@ class Options(NamedTuple):
     """What the user and the others are shown of each other."""
 
     quiet: bool = False
-    """True not to show who comes, goes and types."""
+    """True not to show who comes, who goes and who is typing."""
     typing: bool = True
     """True to let the others see that the user is typing."""
     read_marks: bool = True

@@ -99,7 +99,7 @@ class Outbox:
             for _ in drafts:
                 self._drafts.pop()
             self._moved.notify_all()
-        self.refuse([draft.text for draft in drafts] + lines, "you left before")
+        self.refuse([draft.text for draft in drafts] + lines, "you left before it was sent")
 
     def end(self, seconds: float) -> None:
         """End the thread: the client is closed, so that what still waits is stored or fails, within `seconds`."""

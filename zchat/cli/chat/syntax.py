@@ -30,7 +30,7 @@ def if_it_fails(line: str) -> str:
     """
     word, argument = command_of(line)
     if word in ("/leave", "/quit"):
-        return f"{word} failed before"
+        return f"an earlier {word} failed"
     if word == "/msg":
         with suppress(UsageError):  # else it may have been meant to change the room
             if addressee(argument)[1]:

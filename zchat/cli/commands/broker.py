@@ -112,14 +112,16 @@ def broker(bind: tuple[str, ...], store: str | None, metrics: str | None, **sett
         try:
             click.echo(_greeting(running, store, Settings(**settings), served.url if served else ""))
         except OSError as error:  # it serves all the same
-            log.warning("the greeting can't be written: %s", error, extra={FIELDS: {"event": "greeting_failed"}})
+            log.warning(
+                "what is printed at the start can't be written: %s", error, extra={FIELDS: {"event": "greeting_failed"}}
+            )
         while not stopping.wait(POLL_SECONDS) and not running.wait(0):
             running.counters.log_dropped = logs.dropped()
     ending.forgive()
 
 
 def _note_hangup() -> None:
-    text = "SIGHUP: there is nothing to read again; the broker goes on"
+    text = "SIGHUP: there is no configuration to reload; the broker continues"
     log.info(text, extra={FIELDS: {"event": "hangup"}})
 
 

@@ -14,7 +14,7 @@ from zchat.cli.options import check_room, connecting
 
 @click.command(short_help="Chat, on a terminal or by lines.")
 @click.argument("room", nargs=-1, callback=check_room)
-@click.option("-q", "--quiet", is_flag=True, help="Don't show who comes, goes and types.")
+@click.option("-q", "--quiet", is_flag=True, help="Don't show who comes, who goes and who is typing.")
 @click.option("--no-typing", is_flag=True, help="Don't let the others see that you are typing.")
 @click.option("--no-read-marks", is_flag=True, help="Don't mark what is shown as read.")
 @connecting
@@ -47,8 +47,8 @@ def client(
 
     On a terminal it is a line editor: Up and Down recall what you typed, Tab completes
     commands and names, Alt-Enter starts a new line. The status line shows who is here and
-    what is new elsewhere. NO_COLOR is honoured. Otherwise it reads lines and prints lines,
-    and leaves at the end of its input once everything is stored.
+    what is new elsewhere. NO_COLOR is honoured. Without a terminal it reads lines and prints
+    lines, and leaves at the end of its input once everything is stored.
     """
     options = Options(quiet, not no_typing, not no_read_marks)
     on_terminal = sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"

@@ -17,7 +17,7 @@ from zchat.json_form import json_line
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line: name, members, first, last, unread.")
 @connecting
 def rooms(url: str, user: str | None, as_json: bool) -> None:
-    """List the rooms, your direct rooms among them, with the numbers of their members and messages.
+    """List the rooms, including your direct rooms, with the numbers of their members and messages.
 
     UNREAD counts the messages that are new to you, in rooms that you have read before.
 

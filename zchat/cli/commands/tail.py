@@ -31,8 +31,8 @@ COUNT = 10
 )
 @click.option("--after", type=click.IntRange(0, MAX_INT), metavar="SEQ", help="Begin after message SEQ (0: the start).")
 @click.option("--unread", is_flag=True, help="Begin with your unread messages, and mark as read what is shown.")
-@click.option("--resume", metavar="FILE", help="Go on where the last run ended, as recorded in FILE.")
-@click.option("-f", "--follow", "following", is_flag=True, help="Go on with new messages, until Ctrl-C.")
+@click.option("--resume", metavar="FILE", help="Continue where the last run ended, as recorded in FILE.")
+@click.option("-f", "--follow", "following", is_flag=True, help="Continue with new messages, until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line: room, seq, timestamp, user, body.")
 @connecting
 def tail(
@@ -54,13 +54,13 @@ def tail(
       zchat tail -n 0 -f Builds | grep FAIL   new messages, filtered
       zchat tail --after 0 --json General     everything, for a program
       zchat tail --unread General             what you have not read yet
-      zchat tail -f --resume seen General     go on where the last run ended
+      zchat tail -f --resume seen General     continue where the last run ended
 
-    In JSON, timestamp is in microseconds since 1970 (UTC), and a body that is not text keeps
-    its form; what JSON lacks becomes {"$bytes": base64}, {"$float": "NaN"},
+    In JSON, timestamp is in microseconds since 1970 (UTC), and a body that is not text is
+    written as JSON; what JSON lacks becomes {"$bytes": base64}, {"$float": "NaN"},
     {"$timestamp": nanoseconds}, {"$ext": [type, base64]} or {"$map": [[key, value], ...]}.
     Messages that are no longer kept and a lost connection are reported on standard error;
-    -f goes on once the broker is back.
+    -f continues once the broker is back.
     """
     if (count is not None) + (after is not None) + unread > 1:
         raise click.UsageError("use only one of -n, --after and --unread")

@@ -48,7 +48,7 @@ def top(url: str, user: str | None, every: float, count: int | None) -> None:
       zchat top --every 60 -n 60 >>hour.txt
 
     On a terminal it takes the full screen; q or Ctrl-C ends it. Elsewhere it writes the samples
-    one below the other. The first sample shows averages since the broker's start. The line
+    one after another. The first sample shows averages since the broker's start. The line
     commits ends with the mean time and size of a commit; the line turns with the mean time of
     a turn and the share of time for which the broker's loop was busy.
     """

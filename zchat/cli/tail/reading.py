@@ -72,7 +72,7 @@ def catch_up(client: Client, room: Room, end: int, output: Output) -> None:
                 parted, end = False, max((each.seq for each in client.history(room.name, limit=1)), default=0)
             break
         else:
-            raise DeadlineExceeded(f"the broker sent nothing of {room.name} for {SILENCE:g} s; try again")
+            raise DeadlineExceeded(f"the broker sent nothing from {room.name} for {SILENCE:g} s; try again")
     for event in client.events(timeout=0):  # a gap without length
         message = _message(event)
         if message is not None:
