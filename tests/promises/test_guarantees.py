@@ -289,7 +289,6 @@ def test_a_broker_whose_store_never_opens_is_told_of(tmp_path: Path, monkeypatch
 
 def test_sqlite_keeps_no_long_log(tmp_path: Path) -> None:
     path = tmp_path / "z.db"
-    schema.make_file(path)
     connection = schema.connect(path, "FULL")
     try:
         assert connection.execute("PRAGMA journal_size_limit").fetchone() == (schema.WAL_KEPT,)

@@ -95,6 +95,10 @@ class Loop:
                 try:
                     urls = [door.open(url) for url in self._bind]
                     self.core = Core(self, self._store, logs, self._settings, time.monotonic(), microseconds)
+                except BaseException:
+                    self._store.undo_open()
+                    raise
+                try:
                     self.urls = urls
                     log.info("listening at %s", ", ".join(urls), extra={FIELDS: {"event": "listening", "urls": urls}})
                     ready()

@@ -60,6 +60,9 @@ class Reports:
     def committed(self, commit: Commit) -> None:
         self.all.append(("committed", commit))
 
+    def failed(self, reason: str) -> None:
+        self.all.append(("failed", reason))
+
     def of(self, kind: str) -> list[tuple[Any, ...]]:
         """Return the reports of one kind, without the word."""
         return [report[1:] for report in self.all if report[0] == kind]

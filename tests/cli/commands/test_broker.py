@@ -113,6 +113,14 @@ def test_a_place_where_metrics_cant_be_served_is_told_in_one_line(
     assert re.fullmatch(rf"zchat: .*{why}.*\n", done.stderr)
 
 
+def test_a_broker_that_can_not_serve_its_metrics_leaves_nothing_behind(zchat: Zchat, tmp_path: Path) -> None:
+    metrics = ("--metrics", "192.0.2.1:9556")
+    for options in (("--store", f"sqlite:{tmp_path}/new/z.db"), ()):  # the default place is in the user's data folder
+        done = zchat("broker", "--bind", "tcp://127.0.0.1:*", *options, *metrics, XDG_DATA_HOME=str(tmp_path / "data"))
+        assert (done.returncode, done.stdout) == (1, "")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_room_tells_names_up_to_the_number_asked_for(start: Start) -> None:
     url = address(start("broker", "--bind", "tcp://127.0.0.1:*", "--store", "memory:", "--names", "0"))
     told = None
@@ -188,7 +196,9 @@ def test_the_command_to_chat_with_is_one_that_the_shell_finds(monkeypatch: pytes
 def test_a_data_folder_that_cant_be_made_is_named_with_the_option_that_helps(zchat: Zchat, data: Path) -> None:
     done = zchat("broker", "--bind", "tcp://127.0.0.1:*", XDG_DATA_HOME=str(data))
     assert (done.returncode, done.stdout) == (1, "")
-    assert re.fullmatch(rf"zchat: the folder {data}/zchat can't be created .*--store sqlite:PATH\n", done.stderr)
+    assert re.fullmatch(
+        rf"zchat: {data}/zchat/zchat.db can't be used .* name another file \(--store sqlite:PATH\)\n", done.stderr
+    )
 
 
 def test_a_store_that_is_no_ordinary_file_is_refused_and_nothing_is_left_beside_it(

@@ -332,6 +332,9 @@ class _Witness:
     def committed(self, commit: Commit) -> None:
         self._watcher.committed(commit)
 
+    def failed(self, reason: str) -> None:
+        self._watcher.failed(reason)
+
 
 class VolatileStore(MemoryStore):
     """Be the store `memory:`, and tell the truth what it stores."""

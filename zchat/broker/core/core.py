@@ -102,7 +102,9 @@ class Core:
             FigureReader(sources),
             now,
         )
-        self._reports = StoreWatcher(directory.rooms, pusher, presence, state_frames, self.counters, self.histograms)
+        self._reports = StoreWatcher(
+            directory.rooms, pusher, presence, state_frames, self.counters, self.histograms, self.log_lines
+        )
         self._retention = Retention(settings, store, directory.rooms, clock, self._trimmed)
         self._rooms = directory.rooms
         self._sessions = table.by_routing_id

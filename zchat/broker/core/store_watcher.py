@@ -8,6 +8,7 @@ from __future__ import annotations
 from zchat.broker.delivery.pusher import Pusher
 from zchat.broker.figures.counters import Counters
 from zchat.broker.figures.histograms import Histograms
+from zchat.broker.figures.log_lines import LogLines
 from zchat.broker.presence.presence import Presence
 from zchat.broker.presence.state_frames import StateFrames
 from zchat.broker.rooms.room import Room
@@ -30,6 +31,7 @@ class StoreWatcher:
         state_frames: StateFrames,
         counters: Counters,
         histograms: Histograms,
+        log_lines: LogLines,
     ) -> None:
         self._rooms = rooms
         self._pusher = pusher
@@ -37,6 +39,7 @@ class StoreWatcher:
         self._state_frames = state_frames
         self._counters = counters
         self._histograms = histograms
+        self._log_lines = log_lines
 
     def grew(self, room: str, block: Block, epoch: int, user: str) -> None:
         """Have a room's members served with a block, and its sender type no more."""
@@ -61,3 +64,7 @@ class StoreWatcher:
         self._counters.commit_bytes += commit.size
         self._histograms.commit.add(commit.microseconds)
         self._histograms.commit_bytes.add(commit.size)
+
+    def failed(self, reason: str) -> None:
+        """Report that storing fails."""
+        self._log_lines.trouble("storing", reason)

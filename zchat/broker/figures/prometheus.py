@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 from zchat.broker.figures.counters import Kind
 from zchat.broker.figures.lag import Lag
 from zchat.broker.figures.stats import METRICS
-from zchat.errors import REFUSALS
+from zchat.errors import REFUSALS, UsageError
 from zchat.version import __version__
 from zchat.wire.replies import Figures
 
@@ -29,7 +29,10 @@ MEASURED = {
 
 
 class FigureCollector(Collector):
-    """A broker's figures as Prometheus names them. `figures` returns them. One thread at a time."""
+    """A broker's figures as Prometheus names them. One thread at a time.
+
+    `figures` returns them; a UsageError says that there are none yet, as the broker is just starting.
+    """
 
     def __init__(self, figures: Callable[[], Figures]) -> None:
         self._figures = figures
@@ -37,7 +40,10 @@ class FigureCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield all families."""
-        found = self._figures()
+        try:
+            found = self._figures()
+        except UsageError:
+            return
         yield InfoMetricFamily("zchat_build", "The version of zchat.", {"version": __version__})
         started = found.counts["started"] / 1_000_000
         yield GaugeMetricFamily("zchat_start_time_seconds", "When the broker started, in seconds since 1970.", started)

@@ -156,6 +156,9 @@ class Watcher(Protocol):
     def committed(self, commit: Commit) -> None:
         """Follow a commit; a store that makes none reports none."""
 
+    def failed(self, reason: str) -> None:
+        """Follow that storing fails from now on, noticed when nothing was to be stored; `reason` says why."""
+
 
 class Store(ABC):
     """The place where the logs of rooms are kept. Every method belongs to the loop thread."""
@@ -259,3 +262,7 @@ class Store(ABC):
 
         Nothing is reported any more: no member is served any more.
         """
+
+    def undo_open(self) -> None:
+        """Close, and remove what the opening made: the broker did not start after all, and nothing was appended."""
+        self.close()

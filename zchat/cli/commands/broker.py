@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 import shlex
 import shutil
 import sys
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -105,10 +105,19 @@ def broker(bind: tuple[str, ...], store: str | None, metrics: str | None, **sett
     name, including its direct rooms and read marks.
     """
     stopping = Event()
-    store = _default_store() if store is None else store
+    hint = ""
+    if store is None:
+        store = f"sqlite:{Path(user_data_dir('zchat', appauthor=False)) / 'zchat.db'}"
+        hint = " (--store sqlite:PATH)"
     running = Broker(*bind, store=store, **settings)
+    # Metrics first: a broker that starts makes its files, and one that can't serve its figures is not to start.
     serving = nullcontext() if metrics is None else _metrics(running, metrics)
-    with ending.calling(stopping.set), ending.surviving_hangup(_note_hangup), running, serving as served:
+    with (
+        ending.calling(stopping.set),
+        ending.surviving_hangup(_note_hangup),
+        serving as served,
+        _started(running, hint),
+    ):
         try:
             click.echo(_greeting(running, store, Settings(**settings), served.url if served else ""))
         except OSError as error:  # it serves all the same
@@ -131,20 +140,15 @@ def _metrics(running: Broker, place: str) -> Metrics:
     return Metrics(running, place)
 
 
-def _default_store() -> str:
-    folder = Path(user_data_dir("zchat", appauthor=False))
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(
-            f"the folder {folder} can't be created for the store ({error.strerror}); "
-            "name another place with --store sqlite:PATH"
-        ) from error
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise StoreError(
-            f"the folder {folder} is not writable for the store; name another place with --store sqlite:PATH"
-        )
-    return f"sqlite:{folder / 'zchat.db'}"
+@contextmanager
+def _started(running: Broker, hint: str) -> Iterator[Broker]:
+    """Run the broker for as long as the block lasts; `hint` is added to what is wrong with the store's place."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(running)
+        except StoreError as error:
+            raise StoreError(f"{error}{hint}") from error
+        yield running
 
 
 def _greeting(running: Broker, store: str, settings: Settings, metrics: str) -> str:

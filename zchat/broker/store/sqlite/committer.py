@@ -15,6 +15,8 @@ from typing import NamedTuple, TypeAlias
 from zchat.broker.store.contract import TRIM_BLOCKS, Commit, Failed, Stored, Trimmed
 from zchat.broker.store.ledger import Ledger, LogEnds, Pair, Producer, is_old
 from zchat.broker.store.sqlite import schema
+from zchat.broker.store.sqlite.files import StoreFiles
+from zchat.errors import StoreError
 from zchat.wire.values import pack
 
 COMMIT_BLOCKS = 1000
@@ -25,6 +27,9 @@ COMMIT_BYTES = 8 << 20
 
 CHECKPOINT_BYTES = 16 << 20
 """Written bytes after which the log is copied into the file: rarely enough to cost little, and the log stays small."""
+
+CHECK_SECONDS = 2.0
+"""How often the files are checked while nothing is committed: each commit checks them."""
 
 COMMIT_OVERHEAD = 4 * schema.PAGE_BYTES
 """Bytes that a commit writes beside its blocks, roughly: a page of each table."""
@@ -111,8 +116,8 @@ class Committer:
     """The thread that commits what it is given, in order.
 
     `connect` makes a connection that writes (again after a failure), `load` reads the ledger
-    through one; `wake` is called, from that thread, when `reports` has grown. After a failure
-    everything decided on the old ledger fails: it carries the generation of that ledger.
+    through one; `files` are checked at each commit; `wake` is called, from that thread, when `reports` has grown.
+    After a failure everything decided on the old ledger fails: it carries the generation of that ledger.
     `failure` is what ended the thread before its time.
     """
 
@@ -122,6 +127,7 @@ class Committer:
         connection: sqlite3.Connection,
         connect: Callable[[], sqlite3.Connection],
         load: Callable[[sqlite3.Connection], Ledger],
+        files: StoreFiles,
         wake: Callable[[], None],
     ) -> None:
         self.reports: deque[Report] = deque()
@@ -130,6 +136,7 @@ class Committer:
         self._connection: sqlite3.Connection | None = connection
         self._connect = connect
         self._load = load
+        self._files = files
         self._wake = wake
         self._tasks: SimpleQueue[Task | None] = SimpleQueue()
         self._generation = 0
@@ -170,7 +177,10 @@ class Committer:
     def _take(self) -> tuple[list[Task], bool]:
         tasks: list[Task] = []
         size = 0
-        task = self._tasks.get()
+        try:
+            task = self._tasks.get(timeout=CHECK_SECONDS)
+        except Empty:
+            return tasks, True
         while task is not None:
             tasks.append(task)
             if type(task) is Write:
@@ -204,6 +214,8 @@ class Committer:
             else:
                 commit = Commit((time.perf_counter_ns() - began) // 1000, size)
                 self._report(Outcome(len(fresh), None, self._generation, commit=commit))
+        elif self._connection and not tasks:
+            self._idle()
         for task in tasks:
             if type(task) is Trim:
                 self._report(self._trim(task))
@@ -212,12 +224,22 @@ class Committer:
             with suppress(sqlite3.Error):  # the log has it all; the next checkpoint tries again
                 self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
+    def _idle(self) -> None:
+        try:
+            self._files.check()
+        except Exception as error:  # as in a turn
+            self._fail(error)
+            self._report(Outcome(0, self._reason, self._generation))
+
     def _report(self, report: Report) -> None:
         self.reports.append(report)
         self._wake()
 
     def _commit(self, connection: sqlite3.Connection, tasks: Iterable[Task]) -> int:
-        """Write what is fresh; returns the bytes of the blocks."""
+        """Write what is fresh; returns the bytes of the blocks.
+
+        The files are checked before, and again after the commit: what went into a lost file is not acknowledged.
+        """
         blocks = []
         epochs = []
         rooms: dict[int, tuple[int, str, int, int]] = {}
@@ -240,6 +262,7 @@ class Committer:
             if write
         ]
         forgotten = [pair for pair, write in producers.items() if not write]
+        self._files.check_folder()
         with connection:
             connection.execute("BEGIN IMMEDIATE")
             if blocks:
@@ -257,6 +280,7 @@ class Committer:
                 connection.executemany("INSERT OR REPLACE INTO marks VALUES (?, ?, ?)", rows)
             if forgotten:
                 connection.executemany("DELETE FROM producers WHERE producer = ? AND room = ?", forgotten)
+        self._files.check_folder()
         size = sum(len(block[-1]) for block in blocks)
         self._written += COMMIT_OVERHEAD + size
         return size
@@ -265,6 +289,9 @@ class Committer:
         self._reason = f"{self._path}: {error}"
         self._generation += 1
         if self._connection:
+            with suppress(sqlite3.Error):
+                if isinstance(error, StoreError):  # if only the log is gone, what it held is kept this way
+                    self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             with suppress(sqlite3.Error):
                 self._connection.close()
         self._connection = None

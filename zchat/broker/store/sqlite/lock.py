@@ -1,12 +1,11 @@
-"""A lock between processes: one broker a file."""
+"""A lock between processes, on a file itself, whatever path leads to it."""
 
 from __future__ import annotations
 
 import os
 import sys
+import threading
 from pathlib import Path
-
-from zchat.errors import StoreError
 
 if sys.platform == "win32":
     import msvcrt
@@ -20,35 +19,60 @@ else:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-class FileLock:
-    """The lock on the file `path`, which is made if it is missing and stays when it is let go.
+Inode = tuple[int, int]
+"""What a file is, whatever its name: its device and its number there."""
 
-    The system lets it go when the process ends, however it ends. (SQLite's own exclusive mode
-    would lock out the store's second connection as well.)
+_locked: set[Inode] = set()
+"""The files that this process has locked."""
+
+_choosing = threading.Lock()
+
+
+class Locked(Exception):
+    """The file is locked already, by another process or by this one."""
+
+
+def inode(path: Path) -> Inode:
+    """Return what the file at `path` is now.
 
     Raises:
-        StoreError: another broker holds it.
-        OSError: the file can't be made.
+        OSError: there is none.
+    """
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
+
+
+class FileLock:
+    """The lock on the file `path`, which is made if it is missing (then `made` is True), for its owner alone.
+
+    The system releases it when the process ends, however it ends. SQLite's locks on the same file are of another kind,
+    but the process loses these when any of its descriptors of that file is closed: a file that this process has locked
+    is therefore not even opened, and a lock on a database is released after SQLite has closed it.
+
+    Raises:
+        Locked: another has the lock.
+        OSError: the file can't be made or opened.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._made = not path.exists()
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            _lock(self._file)
-        except OSError as error:
-            os.close(self._file)
-            raise StoreError(
-                f"another broker has {path.with_suffix('')} open (it holds {path}); stop it or use another file"
-            ) from error
+        with _choosing:
+            self.made = not path.exists()
+            if not self.made and inode(path) in _locked:
+                raise Locked
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                _lock(self._file)
+            except OSError as error:
+                os.close(self._file)
+                raise Locked from error
+            found = os.fstat(self._file)
+            self.inode: Inode = found.st_dev, found.st_ino
+            self.size = found.st_size
+            self.names = found.st_nlink
+            _locked.add(self.inode)
 
     def release(self) -> None:
-        """Let go of the lock."""
-        os.close(self._file)
-
-    def abandon(self) -> None:
-        """Let go of the lock, and leave no file behind that was not there before."""
-        self.release()
-        if self._made:
-            self._path.unlink(missing_ok=True)
+        """Release the lock; the file stays."""
+        with _choosing:
+            _locked.discard(self.inode)
+            os.close(self._file)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections import deque
 from collections.abc import Callable
@@ -101,26 +100,6 @@ UPGRADES: tuple[Callable[[sqlite3.Connection], None], ...] = (_create, _add_read
 """Steps from each schema version to the next, from the empty file's 0 on: a new version is a new step."""
 
 
-def make_folder(path: Path) -> None:
-    """Make the folder if it is missing, with those above it, for its owner alone.
-
-    Raises:
-        OSError: it can't be made.
-    """
-    for folder in (*reversed(path.parents), path):
-        if not folder.exists():
-            folder.mkdir(0o700, exist_ok=True)
-
-
-def make_file(path: Path) -> None:
-    """Make the file if it is missing, for its owner alone.
-
-    Raises:
-        OSError: it can't be made, or written.
-    """
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-
-
 def set_up(connection: sqlite3.Connection, path: Path) -> None:
     """Bring the file to this program's schema: a new one from nothing, an older one by its steps.
 
@@ -176,10 +155,21 @@ def connect(path: Path, synchronous: str, max_pages: int = 0) -> sqlite3.Connect
 
 
 def connect_to_read(path: Path) -> sqlite3.Connection:
-    """Return a connection that only reads. Any one thread at a time may use it."""
-    return sqlite3.connect(
-        f"{path.as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-    )
+    """Return a connection that only reads. Any one thread at a time may use it.
+
+    It has read once, so that the write-ahead log belongs to it too: until it is closed SQLite removes no such file.
+
+    Raises:
+        sqlite3.Error: the file can't be read.
+    """
+    uri = f"{path.as_uri()}?mode=ro"
+    connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA user_version").fetchone()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def load(connection: sqlite3.Connection, clock: Callable[[], int]) -> Ledger:

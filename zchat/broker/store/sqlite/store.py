@@ -36,7 +36,7 @@ from zchat.broker.store.sqlite.committer import (
     pairs_of,
     write_of,
 )
-from zchat.broker.store.sqlite.lock import FileLock
+from zchat.broker.store.sqlite.files import StoreFiles
 from zchat.broker.store.sqlite.reader import Read, Reader
 from zchat.errors import StoreError, UsageError
 
@@ -62,7 +62,7 @@ CLOSED = "the store is closed"
 
 
 class SqliteStore(Store):
-    """The store that keeps logs in the SQLite database `path`, under a lock on the file `path` + ".lock".
+    """The store that keeps logs in the SQLite database `path`, for one broker at a time.
 
     `clock` returns the microseconds since 1970 (None: the system's). `synchronous` is SQLite's:
     with "FULL" what is stored survives a power cut, with "NORMAL" a killed broker only.
@@ -108,12 +108,10 @@ class SqliteStore(Store):
                 raise StoreError(f"{self._path} is a folder; name a file in it, {self._path / 'zchat.db'} for example")
             if self._path.exists() and not self._path.is_file():
                 raise StoreError(f"{self._path} is not a regular file; name one that is, or one that doesn't exist yet")
-            schema.make_folder(self._path.parent)
-            self._lock = FileLock(self._path.with_name(self._path.name + ".lock"))
+            self._files = StoreFiles(self._path)
         except (OSError, RuntimeError, ValueError) as error:
             raise _unusable(self._path, error) from error
         try:
-            schema.make_file(self._path)
             writing = self._connect()
             try:
                 schema.set_up(writing, self._path)
@@ -122,17 +120,22 @@ class SqliteStore(Store):
                 with suppress(sqlite3.Error):  # a full disk for example, with which reading goes on
                     schema.remove_old(writing, self._clock)
                 reading = schema.connect_to_read(self._path)
+                try:
+                    self._files.watch()
+                except BaseException:
+                    reading.close()
+                    raise
             except BaseException:
                 writing.close()
                 raise
         except (OSError, sqlite3.Error) as error:
-            self._lock.abandon()
+            self._files.abandon()
             raise _unusable(self._path, error) from error
         except BaseException:
-            self._lock.abandon()
+            self._files.abandon()
             raise
         self._wake = wake
-        self._commits = Committer(self._path, writing, self._connect, self._load, wake)
+        self._commits = Committer(self._path, writing, self._connect, self._load, self._files, wake)
         self._reads = Reader(self._path, reading, wake)
         self._open = True
         return self._ledger.logs()
@@ -247,8 +250,16 @@ class SqliteStore(Store):
 
     def close(self, seconds: float = CLOSE_SECONDS) -> None:
         """See `Store.close`; a thread that hangs in the disk is abandoned, with the lock."""
-        if not self._open:
-            return
+        if self._open and self._end(seconds):
+            self._files.release()
+
+    def undo_open(self) -> None:
+        """See `Store.undo_open`."""
+        if self._open and self._end(CLOSE_SECONDS):
+            self._files.abandon()
+
+    def _end(self, seconds: float) -> bool:
+        """Close all but the files' locks; False if a thread hangs."""
         deadline = time.monotonic() + seconds
         self._reads.stop()
         self._commits.stop()
@@ -261,10 +272,10 @@ class SqliteStore(Store):
             read_done(Failed(CLOSED))
         for trim_done, _ in self._trimming:
             trim_done(Failed(CLOSED))
-        if ended:
-            self._lock.release()
+        return ended
 
     def _connect(self) -> sqlite3.Connection:
+        self._files.check()
         return schema.connect(self._path, self._synchronous, self._max_pages)
 
     def _load(self, connection: sqlite3.Connection) -> Ledger:
@@ -298,6 +309,8 @@ class SqliteStore(Store):
         if outcome.commit is not None and watcher is not None:
             watcher.committed(outcome.commit)
         failed = None if outcome.reason is None else Failed(outcome.reason)
+        if failed is not None and not outcome.count and watcher is not None:
+            watcher.failed(failed.reason)
         for _ in range(outcome.count):
             done, decided, size, about = self._writing.popleft()
             if size is None:

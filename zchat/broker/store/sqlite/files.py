@@ -1,0 +1,137 @@
+"""The files of the store `sqlite:PATH`: made, locked, and watched, as others may remove or replace them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from zchat.broker.store.sqlite.lock import FileLock, Inode, Locked, inode
+from zchat.errors import StoreError
+
+BESIDE = ("-wal", "-shm")
+"""What SQLite adds to the database's name for the files that belong to it while it is open."""
+
+
+class StoreFiles:
+    """The database `path`, what SQLite keeps beside it, and the locks of the broker that has it open.
+
+    Making one makes what is missing, folders too, for its owner alone, and locks it: `path` + ".lock" (which zchat
+    0.1.0 locks as well, and every system knows how to), and on Linux the database itself, so that no other path
+    leads another broker to it. Elsewhere such a lock could be in the way of SQLite's own.
+
+    Raises:
+        StoreError: another broker has the database, or its log lies beside another name of it.
+        OSError: a file can't be made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._folders: list[Path] = []
+        self._made: list[Path] = []
+        self._locks: list[FileLock] = []
+        self._inodes: dict[Path, Inode] = {}
+        self._parent = os.fspath(path.parent)
+        self._folder: tuple[int, int, int] | None = None
+        """The folder with the time of its last change, when the files were last checked."""
+        try:
+            for folder in (*reversed(path.parent.parents), path.parent):
+                if not folder.exists():
+                    folder.mkdir(0o700, exist_ok=True)
+                    self._folders.append(folder)
+            lock = self._lock(path.with_name(path.name + ".lock"))
+            if sys.platform == "linux":
+                database = self._lock(path)
+                if lock.made and database.names > 1 and database.size:
+                    raise StoreError(
+                        f"{path} is another name (a hard link) of a database that a broker has used: what SQLite keeps "
+                        "beside that name would be missed; use that name, or make a copy of the file"
+                    )
+            else:
+                if not path.exists():
+                    self._made.append(path)
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        except BaseException:
+            self.abandon()
+            raise
+
+    def watch(self) -> None:
+        """Remember which files these are, now that SQLite has them open.
+
+        Raises:
+            StoreError: the database isn't the one that was locked.
+            OSError: one of them is missing.
+        """
+        self._inodes = {path: inode(path) for path in (self._path, *self._beside())}
+        if sys.platform == "linux" and self._inodes[self._path] != self._locks[1].inode:
+            raise StoreError(f"{self._path} was replaced while it was opened; start the broker again")
+
+    def check_folder(self) -> None:
+        """Check the files if something has changed in their folder since the last time: with one call of the system.
+
+        Raises:
+            StoreError: as `check`.
+        """
+        try:
+            found = os.stat(self._parent)
+        except OSError as error:
+            raise StoreError(_gone(self._path, f"is missing ({error.strerror})")) from error
+        folder = found.st_dev, found.st_ino, found.st_mtime_ns
+        if folder != self._folder:
+            self.check()
+            self._folder = folder
+
+    def check(self) -> None:
+        """Check that the files are still where they were: what is stored in others is lost when the broker stops.
+
+        Raises:
+            StoreError: one was removed or replaced.
+        """
+        for path, opened in self._inodes.items():
+            try:
+                found = inode(path)
+            except OSError as error:
+                raise StoreError(_gone(path, f"is missing ({error.strerror})")) from error
+            if found != opened:
+                raise StoreError(_gone(path, "was replaced by another file"))
+
+    def release(self) -> None:
+        """Release the locks; SQLite has closed its files."""
+        for lock in self._locks:
+            lock.release()
+        self._locks.clear()
+
+    def abandon(self) -> None:
+        """Release the locks, and remove what was made; SQLite has closed its files."""
+        if self._path in self._made:
+            self._made += self._beside()
+        for path in self._made:
+            with suppress(OSError):
+                path.unlink()
+        for folder in reversed(self._folders):
+            with suppress(OSError):  # others have put something there
+                folder.rmdir()
+        self.release()
+
+    def _beside(self) -> list[Path]:
+        return [self._path.with_name(self._path.name + end) for end in BESIDE]
+
+    def _lock(self, path: Path) -> FileLock:
+        try:
+            lock = FileLock(path)
+        except Locked as error:
+            raise StoreError(
+                f"another broker has {self._path} open (it holds {path}); stop it or use another file"
+            ) from error
+        self._locks.append(lock)
+        if lock.made:
+            self._made.append(path)
+        return lock
+
+
+def _gone(path: Path, what: str) -> str:
+    return (
+        f"{path.name} {what} while the broker runs, so nothing is stored any more; put back the file that was there, "
+        "or start the broker again"
+    )
