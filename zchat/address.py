@@ -38,7 +38,7 @@ def check_address(url: str, *, listening: bool = False) -> None:
     """
     if url.startswith(IPC) and len(url) > len(IPC):
         if url == ANY_IPC and not listening:
-            raise AddressError(f"{url} is where a broker can listen: connect to the path that it reports")
+            raise AddressError(f"{url} is only for listening: connect to the path that the broker reports")
         check_ipc_path(url.removeprefix(IPC))
         return
     parts = re.fullmatch(r"tcp://(\S+):([^:]*)", url)
@@ -48,7 +48,7 @@ def check_address(url: str, *, listening: bool = False) -> None:
         raise AddressError(f"{url!a} is not an address: use tcp://HOST:PORT or ipc://PATH, for instance {DEFAULT_URL}")
     host, port = parts[1], parts[2]
     if host == "*" and not listening:
-        raise AddressError(f"{url!a} is where a broker can listen: connect to the name or address of its machine")
+        raise AddressError(f"{url!a} is only for listening: connect to the name or address of the broker's machine")
     if not (listening and port == "*") and not (re.fullmatch("[0-9]{1,5}", port) and 1 <= int(port) <= MAX_PORT):
         free = ", or * for any free one" if listening else ""
         raise AddressError(f"{url!a} has the port {port!a}: ports are 1 to {MAX_PORT}{free}")
@@ -63,7 +63,7 @@ def check_ipc_path(path: str) -> None:
     try:
         size = len(os.fsencode(path))
     except UnicodeEncodeError as error:
-        raise AddressError(f"{IPC + path!a} has characters that no path has") from error
+        raise AddressError(f"{IPC + path!a} has characters that a path can't have") from error
     if path == "@" or "\0" in path:
         raise AddressError(
             f"{IPC + path!a} is not an address: use ipc://PATH, or ipc://@NAME for a name without a file"

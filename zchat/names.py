@@ -131,15 +131,17 @@ def check_name(kind: str, name: str) -> str:
         if category == "Zs" and character != " ":
             raise _contains(kind, name, character, "white space other than a space")
         if marks > MAX_MARKS:
-            raise BadName(f"{kind} name {_shown(name)} has more than {MAX_MARKS} combining marks in a row")
+            raise BadName(
+                f"{kind} name {_shown(name)} has more than {MAX_MARKS} combining marks in a row; leave some out"
+            )
     if "  " in name:
-        raise BadName(f"{kind} name {_shown(name)} has spaces in a row; leave one")
+        raise BadName(f"{kind} name {_shown(name)} has several spaces in a row; leave one")
     if not unicodedata.is_normalized("NFKC", name):
         plain = ascii(unicodedata.normalize("NFKC", name))
         raise BadName(f"{kind} name {_shown(name)} has compatibility forms; write {plain}")
     scripts = {unicodedata.name(character, "?").split()[0] for character in name if character.isalpha()}
     if len(scripts & (_ALONE | {"LATIN"})) > 1:
-        raise BadName(f"{kind} name {_shown(name)} has letters of Latin and of Cyrillic or Greek; use one of them")
+        raise BadName(f"{kind} name {_shown(name)} mixes Latin, Cyrillic or Greek letters; use those of one script")
     return name
 
 

@@ -83,7 +83,7 @@ class EventQueue:
         """
         chosen = self._ways.setdefault("way", way)
         if chosen != way:
-            raise UsageError(f"this client's events are taken by {chosen}: {way} can't be used beside it")
+            raise UsageError(f"this client's events are taken by {chosen}: {way} can't be used as well")
         self.way = way
 
     # -- what arrives: the receive thread ------------------------------------------------------------

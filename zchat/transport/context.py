@@ -46,6 +46,6 @@ def context_of_this_process() -> zmq.Context[zmq.Socket[bytes]]:
 def no_sockets(error: OSError | zmq.ZMQError) -> ZchatError:
     """Return the error of a program for which the system has no more sockets."""
     return ZchatError(
-        f"there is no socket to be had ({error.strerror}): close clients that aren't used, "
+        f"no more sockets can be opened ({error.strerror}): close clients that aren't used, "
         "or raise the limit on open files (ulimit -n)"
     )

@@ -75,9 +75,9 @@ def link_to_a_file(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "why"),
     [
-        (text, "is a file and no socket, and is left as it is: choose another path"),
-        (link_to_a_file, "is a file and no socket, and is left as it is: choose another path"),
-        (os.mkfifo, "is a file and no socket, and is left as it is: choose another path"),
+        (text, "is a file, not a socket, and is left as it is: choose another path"),
+        (link_to_a_file, "is a file, not a socket, and is left as it is: choose another path"),
+        (os.mkfifo, "is a file, not a socket, and is left as it is: choose another path"),
         (Path.mkdir, r"is a folder: name a file in it, as in .*/z/zchat\.sock"),
     ],
 )
@@ -288,8 +288,8 @@ def test_a_name_without_a_file_leaves_none_alone_or_behind(folder: Path) -> None
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("no/z", "there is no folder .*/no; make it, or choose another path"),
-        ("letter/z", "letter is no folder; choose another path"),
+        ("no/z", "there is no folder .*/no; create it, or choose another path"),
+        ("letter/z", "letter is not a folder; choose another path"),
         ("x" * 107, r"has 1\d\d bytes after ipc://: a socket's path has \d+ at most"),
     ],
 )

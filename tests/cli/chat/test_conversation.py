@@ -202,5 +202,5 @@ def test_who_looks_like_somebody_else_is_said_to_be_another(broker: Broker) -> N
         with Chat(Client(broker.url, user="alice"), ["General"]) as chat:
             chat.do("/messages")
             chat.do("/messages 2")
-    warning = "! сосо (U+0441 U+043E U+0441 U+043E) is another user than coco, though the names look alike"
+    warning = "! сосо (U+0441 U+043E U+0441 U+043E) is not the same user as coco, though the names look alike"
     assert chat.shown.count(warning) == 1

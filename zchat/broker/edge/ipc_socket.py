@@ -116,7 +116,7 @@ def _clear(url: str, path: str) -> None:
     if stat.S_ISDIR(mode):
         raise AddressError(f"{url} is a folder: name a file in it, as in {url.rstrip('/')}/zchat.sock")
     if not stat.S_ISSOCK(mode):
-        raise AddressError(f"{url} is a file and no socket, and is left as it is: choose another path")
+        raise AddressError(f"{url} is a file, not a socket, and is left as it is: choose another path")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
         caller.setblocking(False)
         answer = caller.connect_ex(path)
@@ -146,14 +146,16 @@ def _refusal(url: str, error: OSError) -> AddressError:
         case errno.EADDRINUSE:
             return in_use(url)
         case errno.ENOENT if not os.path.isdir(folder):
-            return AddressError(f"can't listen at {url}: there is no folder {folder}; make it, or choose another path")
+            return AddressError(
+                f"can't listen at {url}: there is no folder {folder}; create it, or choose another path"
+            )
         case errno.ENOTDIR:
-            return AddressError(f"can't listen at {url}: {folder} is no folder; choose another path")
+            return AddressError(f"can't listen at {url}: {folder} is not a folder; choose another path")
         case errno.EACCES | errno.EPERM | errno.EROFS:
             return AddressError(
                 f"can't listen at {url}: this user may not write in {folder} ({error.strerror}); choose another path"
             )
-    return AddressError(f"can't listen at {url}: {folder} takes no socket ({error.strerror}); choose another path")
+    return AddressError(f"can't listen at {url}: {folder} can't hold a socket ({error.strerror}); choose another path")
 
 
 @contextmanager

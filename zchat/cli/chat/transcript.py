@@ -87,7 +87,7 @@ class Transcript:
         with self._lock:
             other = self._look_alikes.add(user)
         if other is not None:
-            self.error(f"{code_points(user)} is another user than {code_points(other)}, though the names look alike")
+            self.error(f"{code_points(user)} is not the same user as {code_points(other)}, though the names look alike")
 
     def long_message(self, message: Message) -> None:
         """Show a message whose rows were left out, with `LONG_ROWS` at most."""
