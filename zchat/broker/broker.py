@@ -15,6 +15,7 @@ from zchat.broker.loop import FIELDS, Loop
 from zchat.broker.settings import DEFAULT_ROOMS, Settings
 from zchat.broker.store import open_store
 from zchat.errors import UsageError, ZchatError
+from zchat.threads import awaited_by_callers
 from zchat.wire.replies import Figures
 
 log = logging.getLogger("zchat.broker")
@@ -167,6 +168,7 @@ class Broker:
         if self._thread.is_alive():
             raise ZchatError(f"the broker did not end within {JOIN_SECONDS:g} s; it continues until the program ends")
 
+    @awaited_by_callers()
     def _run(self) -> None:
         assert self._loop is not None
         try:

@@ -16,7 +16,7 @@ from zchat.client.waiting import Deadline
 from zchat.errors import UsageError, ZchatError
 from zchat.events import Disconnected, Event, Reconnected
 from zchat.protocol.outcomes import fresh
-from zchat.transport.threads import Bell
+from zchat.threads import Bell
 
 LINK_EVENTS = 100
 """Events of lost connections that wait to be taken; what comes beyond them is the same again and left out."""

@@ -17,7 +17,7 @@ from zchat.client.link import ClientLink
 from zchat.client.waiting import Deadline
 from zchat.errors import HandlerFailed, UsageError, ZchatError
 from zchat.events import Event
-from zchat.transport.threads import get_ident, new_thread, receiving
+from zchat.threads import awaited, get_ident, new_thread
 
 log = logging.getLogger("zchat.client")
 
@@ -70,7 +70,7 @@ class Handler:
         In the handler's own thread, and where nothing may wait, it is given nothing more at once.
         """
         caller = get_ident()
-        if caller == self.thread.ident or caller in receiving:
+        if caller == self.thread.ident or caller in awaited:
             self._silent = True
         else:
             self.thread.join(deadline.left)

@@ -23,7 +23,7 @@ from zchat.protocol.cursor import Cursor, Portion
 from zchat.protocol.membership import Membership
 from zchat.protocol.outcomes import fresh
 from zchat.protocol.roster import Roster
-from zchat.transport.threads import Bell, get_ident, receiving, refuse_to_wait
+from zchat.threads import Bell, awaited, get_ident, refuse_to_wait
 from zchat.wire.blocks import Run, run_of
 from zchat.wire.notices import GapNotice, Push
 
@@ -270,7 +270,7 @@ class Inbox:
                 return None
             if getpid() != self._pid:
                 self._check()
-            if get_ident() in receiving:
+            if get_ident() in awaited:
                 raise refuse_to_wait()
             deadline = deadline or Deadline(timeout)
             left = deadline.left

@@ -19,8 +19,8 @@ from zchat.client.waiting import Deadline, ThreadWaits
 from zchat.errors import ConnectionLost, Refused, UsageError, ZchatError
 from zchat.messages import Position
 from zchat.protocol.outcomes import fresh
+from zchat.threads import Flag, awaited, get_ident
 from zchat.transport.receive_thread import ReceiveThread
-from zchat.transport.threads import Flag, get_ident, receiving
 from zchat.wire.limits import ID_BYTES
 
 CLOSE_GRACE = 1.0
@@ -115,7 +115,7 @@ class ClientLink:
 
     def join(self, deadline: Deadline) -> None:
         """Wait for the receive thread to end, until the deadline and CLOSE_GRACE; not in such a thread."""
-        if get_ident() in receiving:
+        if get_ident() in awaited:
             return
         left = deadline.left
         self.receiver.thread.join(None if left is None else min(left + CLOSE_GRACE, threading.TIMEOUT_MAX))

@@ -15,7 +15,7 @@ from zchat.protocol import steps
 from zchat.protocol.arguments import check_bodies, check_timeout
 from zchat.protocol.face import BaseRoom
 from zchat.protocol.membership import Membership
-from zchat.transport.threads import get_ident, receiving, refuse_to_wait
+from zchat.threads import awaited, get_ident, refuse_to_wait
 
 SEND_TIMEOUT = 5.0
 """Seconds that a send waits by default: a broker that is restarted is back by then."""
@@ -77,7 +77,7 @@ class Room(BaseRoom):
         timeout = check_timeout(timeout)
         check_bodies(bodies)
         self._link.check()
-        if get_ident() in receiving:
+        if get_ident() in awaited:
             raise refuse_to_wait()
         stream = Stream()
         if progress is not None:

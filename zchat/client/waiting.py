@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from zchat.protocol.arguments import check_timeout
 from zchat.protocol.outcomes import BaseAnswer, BaseLetter, BaseStream, Limit, unacknowledged
 from zchat.protocol.steps import Steps
-from zchat.transport.threads import Bell, Lock, allocate_lock, get_ident, receiving, refuse_to_wait
+from zchat.threads import Bell, Lock, allocate_lock, awaited, get_ident, refuse_to_wait
 
 T = TypeVar("T")
 
@@ -56,7 +56,7 @@ class Answer(BaseAnswer):
     __slots__ = ("_done",)
 
     def __init__(self) -> None:
-        if get_ident() in receiving:
+        if get_ident() in awaited:
             raise refuse_to_wait()
         self._done = done = allocate_lock()
         done.acquire()
@@ -73,7 +73,7 @@ class Letter(BaseLetter):
     __slots__ = ("_done", "_limit")
 
     def __init__(self, packed: bytes, timeout: float | None) -> None:
-        if get_ident() in receiving:
+        if get_ident() in awaited:
             raise refuse_to_wait()
         self._limit = Deadline(timeout)
         self._done = done = allocate_lock()

@@ -18,11 +18,11 @@ import zmq
 from zchat.errors import ZchatError
 from zchat.events import Disconnected, Reconnected
 from zchat.messages import Position
+from zchat.threads import Flag, awaited_by_callers, new_thread
 from zchat.transport.alarm import Alarm
 from zchat.transport.context import no_sockets
 from zchat.transport.dealer import Dealer
 from zchat.transport.link import Link
-from zchat.transport.threads import Flag, get_ident, new_thread, receiving
 
 log = logging.getLogger("zchat.client")
 
@@ -87,8 +87,8 @@ class ReceiveThread(Link):
 
     # -- the thread ----------------------------------------------------------------------------------
 
+    @awaited_by_callers()
     def _run(self) -> None:
-        receiving.add(get_ident())
         try:
             self._open_all()
             self._turns()
@@ -101,7 +101,6 @@ class ReceiveThread(Link):
             self._drain()
             if self._alarm is not None:
                 self._alarm.close()
-            receiving.discard(get_ident())
 
     def _open_all(self) -> None:
         """Make the sockets; without them the core ends, with the reason."""

@@ -17,6 +17,7 @@ from zchat.broker.store.ledger import Ledger, LogEnds, Pair, Producer, is_old
 from zchat.broker.store.sqlite import schema
 from zchat.broker.store.sqlite.files import StoreFiles
 from zchat.errors import StoreError
+from zchat.threads import awaited_by_callers
 from zchat.wire.values import pack
 
 COMMIT_BLOCKS = 1000
@@ -158,6 +159,7 @@ class Committer:
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
+    @awaited_by_callers()
     def _run(self) -> None:
         try:
             more = True

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from zchat.broker.store.blocks import Block
 from zchat.broker.store.contract import Failed, LogPage
 from zchat.broker.store.sqlite.schema import key
+from zchat.threads import awaited_by_callers
 
 READY_PAGES = 32
 """Pages read ahead of `poll`: enough to keep the thread busy, 32 MiB of the largest at most."""
@@ -69,6 +70,7 @@ class Reader:
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
+    @awaited_by_callers()
     def _run(self) -> None:
         try:
             while (read := self._reads.get()) and not self._stopped:

@@ -13,7 +13,8 @@ import _thread
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.machinery import BuiltinImporter
 from importlib.util import module_from_spec
 from types import BuiltinFunctionType, ModuleType
@@ -52,12 +53,25 @@ allocate_lock: Callable[[], Lock] = _real.allocate_lock
 get_ident: Callable[[], int] = _real.get_ident
 _start_new_thread: Callable[[Callable[[], None], tuple[()]], int] = _real.start_new_thread  # replaced later, maybe
 
-receiving: set[int] = set()
-"""The receive threads, by their numbers: callers wait for them, so that they never may wait for anything themselves."""
+awaited: set[int] = set()
+"""The threads of zchat's own that callers wait for (a client's, a broker's, a store's), by their numbers.
+
+They never may wait for a call themselves.
+"""
+
+
+@contextmanager
+def awaited_by_callers() -> Iterator[None]:
+    """Count the calling thread among `awaited` in the block, which is all that it runs."""
+    awaited.add(get_ident())
+    try:
+        yield
+    finally:
+        awaited.discard(get_ident())
 
 
 def refuse_to_wait() -> UsageError:
-    """Return the error of a call that would wait in a receive thread."""
+    """Return the error of a call that would wait in such a thread."""
     return UsageError(
         "this would wait, and Python has called it in zchat's own thread, by a finalizer or a handler of log records: "
         "do it in a thread of the program's"
@@ -107,11 +121,11 @@ class Bell:
         """Wait until `ready` returns something true; False if it doesn't within `seconds`, None for no limit.
 
         Raises:
-            UsageError: this is a receive thread.
+            UsageError: this is one of the threads that callers wait for.
         """
         until = None if seconds is None else time.monotonic() + seconds
         while not ready():
-            if get_ident() in receiving and seconds != 0:
+            if get_ident() in awaited and seconds != 0:
                 raise refuse_to_wait()
             lock = self.enter()
             try:

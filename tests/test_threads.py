@@ -12,7 +12,7 @@ import pytest
 
 from tests.running import DEADLINE, eventually
 from zchat.errors import UsageError
-from zchat.transport.threads import Bell, Flag, get_ident, new_thread, receiving
+from zchat.threads import Bell, Flag, awaited_by_callers, get_ident, new_thread
 
 
 def test_a_bell_wakes_all_that_wait() -> None:
@@ -85,16 +85,14 @@ def test_a_flag_is_set_once_and_for_all() -> None:
     assert flag.is_set()
 
 
-def test_a_receive_thread_may_not_wait_but_may_see_what_is_true_already() -> None:
+def test_a_thread_that_callers_wait_for_may_not_wait_but_may_see_what_is_true_already() -> None:
     bell = Bell()
-    receiving.add(get_ident())
-    try:
+    with awaited_by_callers():
         with pytest.raises(UsageError, match="a thread of the program's"):
             bell.wait(lambda: False, 1)
         assert not bell.wait(lambda: False, 0)
         assert bell.wait(lambda: True, 1)
-    finally:
-        receiving.discard(get_ident())
+    assert not bell.wait(lambda: False, 0.01)
 
 
 @pytest.fixture(params=["threading", "replaced"])
