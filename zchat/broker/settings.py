@@ -74,7 +74,7 @@ class Settings:
         default=0,
         metadata=_option(
             "--retain-messages",
-            "Number of newest messages that each room keeps at least.",
+            "Number of newest messages that each room keeps.",
             "N",
             most=MAX_RETAIN_MESSAGES,
             unit="messages",

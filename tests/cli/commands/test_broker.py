@@ -234,6 +234,13 @@ def test_retain_messages_keeps_the_newest(start: Start, tmp_path: Path) -> None:
         assert [message.body for message in client.history("General")] == list(range(31, 41))
 
 
+def test_with_both_limits_it_says_that_each_of_them_ends_what_is_kept(start: Start) -> None:
+    limits = ("--retain-messages", "10", "--retain-days", "7")
+    running = start("broker", "--bind", "tcp://127.0.0.1:*", "--store", "memory:", *limits)
+    address(running)
+    assert "(kept: the last 10 messages of a room, and none for more than 7 days)\n" in running.text
+
+
 def test_retain_days_keeps_what_is_younger(start: Start, tmp_path: Path) -> None:
     path = tmp_path / "chat.db"
     store = f"sqlite:{path}"

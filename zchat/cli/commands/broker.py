@@ -157,7 +157,7 @@ def _greeting(running: Broker, store: str, settings: Settings, metrics: str) -> 
     kept = [f"the last {counted(settings.retain_messages, 'message')} of a room"] if settings.retain_messages else []
     kept += [f"{settings.retain_days:g} days"] if settings.retain_days else []
     lines = [f"zchat broker at {address}" for address in running.urls]
-    lines.append(f"store: {store} (kept: {' and '.join(kept) or 'everything'})")
+    lines.append(f"store: {store} (kept: {', and none for more than '.join(kept) or 'everything'})")
     if metrics:
         lines.append(f"metrics: {metrics} (no access control; they contain names of rooms and users)")
     lines.append(f"chat with: {_program()} client{connect}")

@@ -102,7 +102,7 @@ def _two_columns(rows: Iterable[tuple[str, str]], width: int) -> list[str]:
 
 def _busiest(found: Stats, width: int) -> list[str]:
     seconds = max(found.counts.get("interval", 0) / 1_000_000, 0.001)
-    rows = [("HERE", "STORED/S", "SENT/S")]
+    rows = [("MEMBERS", "STORED/S", "SENT/S")]
     rows += [
         (f"{room.members:,}", f"{room.messages / seconds:,.1f}", f"{room.deliveries / seconds:,.1f}")
         for room in found.busiest
