@@ -51,7 +51,7 @@ class Sessions:
         routing_id = session.peer.routing_id
         self.table.disconnect(session)
         self._pipes.send_or_drop(
-            routing_id, encode_end(errors.Superseded("this session continues over another connection"))
+            routing_id, encode_end(errors.Superseded("this session goes on over another connection"))
         )
         self._pipes.drop_replies(session)
         self.fenced[routing_id] = None
