@@ -13,7 +13,7 @@ import pytest
 from tests.running import ROOT
 from zchat.broker import Broker, Settings
 from zchat.broker.settings import Option, options
-from zchat.cli.main import program
+from zchat.cli.program import program
 from zchat.errors import BadName, UsageError
 
 ALL = list(options())

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from zchat.cli import connection
-from zchat.cli.main import program
+from zchat.cli.program import program
 
 
 def test_without_a_broker_it_says_so_in_one_line_with_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:

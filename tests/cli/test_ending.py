@@ -7,6 +7,7 @@ import re
 import shlex
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from tests.mortal import Mortal
 from tests.running import DEADLINE, ZCHAT, Start, eventually
 from zchat.broker import Broker
 
-CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGQUIT: 131}
 
 STAYING = ["client", "tail -f General", "tail -f --resume {}/seen General", "top", "top --every 0.2", "send General"]
 
@@ -121,7 +122,7 @@ def test_a_command_whose_output_nobody_reads_ends_all_the_same(
             *line.split(), *options, environment=environment, stdin=into.out, stdout=out.into, stderr=out.into
         ) as process:
             until_full(out)
-            eventually(lambda: caught(process.pid) == 3, "it has begun")
+            eventually(lambda: caught(process.pid) == len(CODES), "it has begun")
             time.sleep(1)  # nothing shows that it waits
             with quick():
                 process.send_signal(number)
@@ -129,12 +130,12 @@ def test_a_command_whose_output_nobody_reads_ends_all_the_same(
 
 
 def caught(pid: int) -> int:
-    """Return how many of the three signals a process has handlers for."""
+    """Return how many of the signals a process has handlers for."""
     return masked_signals(pid, "SigCgt")
 
 
 def masked_signals(pid: int, field: str) -> int:
-    """Return how many of the three signals are in a field of a process's status."""
+    """Return how many of the signals are in a field of a process's status."""
     found = re.search(rf"^{field}:\t(\w+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
     mask = int(found[1], 16) if found else 0
     return sum(bool(mask >> (number - 1) & 1) for number in CODES)
@@ -145,7 +146,8 @@ def test_a_signal_before_the_broker_answers_ends_a_command_at_once(start: Start)
         mortal.freeze()
         for number, code in CODES.items():
             running = start("rooms", ZCHAT_URL=mortal.url)
-            eventually(lambda running=running: caught(running.process.pid) == 3, "it has begun")  # type: ignore[misc]
+            pid = running.process.pid
+            eventually(lambda pid=pid: caught(pid) == len(CODES), "it has begun")  # type: ignore[misc]
             with quick():
                 running.process.send_signal(number)
                 assert running.process.wait(DEADLINE) == code
@@ -153,7 +155,10 @@ def test_a_signal_before_the_broker_answers_ends_a_command_at_once(start: Start)
         mortal.thaw()
 
 
-@pytest.mark.parametrize("line", ["rooms", "members General", "stats", "tail General", "send General hello"])
+@pytest.mark.parametrize(
+    "line",
+    ["rooms", "members General", "stats", "tail General", "tail -f General", "client", "top", "send General hello"],
+)
 def test_a_signal_while_the_broker_stands_still_ends_a_command_soon(start: Start, line: str) -> None:
     with Mortal() as mortal:
         with library.Client(mortal.url, user="bob") as bob:
@@ -174,10 +179,89 @@ def test_a_signal_while_the_broker_stands_still_ends_a_command_soon(start: Start
         assert code == 143
 
 
+def test_who_is_ended_while_the_broker_stands_still_has_left_once_it_goes_on(start: Start) -> None:
+    with Mortal() as mortal, library.Client(mortal.url, user="bob") as bob:
+        room = bob.join("General")
+        running = start("send", "General", ZCHAT_URL=mortal.url)
+        running.write("stored\n")
+        assert next(room.messages()).body == "stored"
+        mortal.freeze()
+        running.write("on its way\n")
+        time.sleep(0.3)  # nothing shows that it is sent
+        running.process.send_signal(signal.SIGTERM)
+        assert running.process.wait(DEADLINE) == 143
+        mortal.thaw()
+        began = time.monotonic()
+        eventually(lambda: [each.user for each in room.members()] == ["bob"], "alice has left")
+        assert time.monotonic() - began < SECONDS
+        assert next(room.messages()).body == "on its way"
+
+
+def test_a_second_signal_changes_no_exit_code(start: Start, broker: Broker) -> None:
+    program = (
+        "import os, signal, sys\n"
+        "class Last:\n def __del__(self, kill=os.kill, pid=os.getpid(), number=signal.SIGINT): kill(pid, number)\n"
+        "sys.last = Last()\nfrom zchat.cli.main import main; main(sys.argv[1:])"
+    )
+    say(broker, "General", "hi")
+    running = start(shell='exec "$1" -c "$PROGRAM" tail -f General', PROGRAM=program)
+    eventually(lambda: members(broker) == 1, "it is there")
+    running.process.terminate()
+    assert running.process.wait(DEADLINE) == 143
+
+
+# -- by force ------------------------------------------------------------------------------------------
+
+HANGING = (
+    "import sys, time; from zchat.cli import connection, ending; ending.LAST_SECONDS = 1.0\n"
+    "connection.Client.close = lambda *_: time.sleep(60)\n"
+    "from zchat.cli.main import main; main(sys.argv[1:])"
+)
+"""A command that doesn't end by itself."""
+
+
+@pytest.mark.parametrize("number", list(CODES), ids=lambda number: number.name)
+def test_a_command_that_does_not_end_is_ended_by_force(start: Start, broker: Broker, number: int) -> None:
+    running = start(shell='exec "$1" -c "$PROGRAM" client', PROGRAM=HANGING)
+    running.until("you are in General")
+    with quick():
+        running.process.send_signal(number)
+        assert running.process.wait(DEADLINE) == CODES[signal.Signals(number)]
+
+
+def test_a_broker_that_has_stopped_and_does_not_end_is_ended_by_force_with_0(start: Start) -> None:
+    program = (
+        "import atexit, sys, time; from zchat.cli import ending; ending.LAST_SECONDS = 1.0\n"
+        "atexit.register(time.sleep, 60)\nfrom zchat.cli.main import main; main(sys.argv[1:])"
+    )
+    running = start(shell='exec "$1" -c "$PROGRAM" broker --store memory: --bind tcp://127.0.0.1:*', PROGRAM=program)
+    running.until("clients: about")
+    with quick():
+        running.process.terminate()
+        assert running.process.wait(DEADLINE) == 0
+
+
+# -- a broker goes on ----------------------------------------------------------------------------------
+
+
+def test_a_hangup_while_a_broker_starts_is_taken_as_later(start: Start) -> None:
+    program = (
+        "import os, signal, sys; from zchat.cli.commands import broker; before = broker.Broker\n"
+        "def Broker(*a, **k): os.kill(os.getpid(), signal.SIGHUP); return before(*a, **k)\n"
+        "broker.Broker = Broker\nfrom zchat.cli.main import main; main(sys.argv[1:])"
+    )
+    line = "broker --store memory: --bind tcp://127.0.0.1:* --log-level info"
+    running = start(shell=f'exec "$1" -c "$PROGRAM" {line}', PROGRAM=program)
+    running.until("clients: about")
+    eventually(lambda: "SIGHUP" in running.errors, "it is in the log")
+    running.process.terminate()
+    assert running.process.wait(DEADLINE) == 0
+
+
 @pytest.mark.parametrize("line", ["client", "tail -f General", "broker --store memory: --bind tcp://127.0.0.1:*"])
 def test_a_signal_that_was_ignored_at_the_start_stays_ignored(start: Start, broker: Broker, line: str) -> None:
     running = start(shell=f"trap '' INT HUP; exec \"$@\" {line}")
-    eventually(lambda: caught(running.process.pid) == 1, "it has begun")
+    eventually(lambda: caught(running.process.pid) == len(CODES) - 2, "it has begun")
     assert masked_signals(running.process.pid, "SigIgn") == 2
     running.process.send_signal(signal.SIGINT)
     running.process.send_signal(signal.SIGHUP)
@@ -215,13 +299,28 @@ def test_a_chat_in_pipes_has_stored_what_it_was_told_before_the_signal(
     assert running.errors == ""
 
 
-@pytest.mark.parametrize("name", ["INT", "TERM", "HUP"])
+@pytest.mark.parametrize("name", ["INT", "TERM", "HUP", "QUIT"])
 @pytest.mark.parametrize("line", ["top", "client"])
 def test_a_terminal_is_as_it_was_before_after_a_signal(
     tmux: Tmux, broker: Broker, tmp_path: Path, line: str, name: str
 ) -> None:
+    ends_and_restores(tmux, tmp_path, ZCHAT, line, name)
+    assert members(broker) == 0
+
+
+@pytest.mark.parametrize("line", ["top", "client"])
+def test_a_command_that_hangs_is_ended_by_force_and_leaves_the_terminal_as_it_was(
+    tmux: Tmux, broker: Broker, tmp_path: Path, line: str
+) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(HANGING)
+    ends_and_restores(tmux, tmp_path, [sys.executable, str(program)], line, "TERM")
+
+
+def ends_and_restores(tmux: Tmux, tmp_path: Path, program: list[str], line: str, name: str) -> None:
+    """Assert that a command on a terminal ends soon after a signal, with its code, and leaves nothing on it."""
     before, after, pid = (tmp_path / each for each in ("before", "after", "pid"))
-    zchat = shlex.join([*ZCHAT, line, "--user", "alice"])
+    zchat = shlex.join([*program, line, "--user", "alice"])
     script = f"stty -g >{before}; sh -c 'echo $$ >{pid}; exec {zchat}'; echo exit code $?; stty -g >{after}; exec cat"
     tmux("new-session", "-d", "-s", "alice", "-x", "80", "-y", "24", script)
 
@@ -236,4 +335,3 @@ def test_a_terminal_is_as_it_was_before_after_a_signal(
     assert after.read_text() == before.read_text()
     state = "#{alternate_on} #{cursor_flag}"
     assert tmux("display-message", "-p", "-t", "alice", state).split() == ["0", "1"]
-    assert members(broker) == 0

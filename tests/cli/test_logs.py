@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -156,3 +157,34 @@ def test_what_is_missing_in_the_log_is_counted_in_the_figures(environment: dict[
         running = command(*arguments, environment=environment, stdout=out.into, stderr=full.fileno())
         with running, library.Client(url, user="bob") as bob:
             eventually(lambda: bob.stats().counts["log_dropped"] == 1, "the event of its start is missing")
+
+
+def test_a_line_that_was_taken_in_part_does_not_swallow_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+
+    def full_after_one(descriptor: int, data: bytes) -> int:
+        taken.append(written(descriptor, data) if len(taken) != 1 else 0)
+        if len(taken) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return taken[-1]
+
+    with pipes(1) as (errors,), os.fdopen(os.dup(errors.into), "w") as stream:
+        monkeypatch.setattr("sys.stderr", stream)
+        written = os.write
+        monkeypatch.setattr("zchat.cli.streams.os.write", full_after_one)
+        handler = QueueHandler()
+        handler.setFormatter(JsonFormatter())
+        handler.handle(record("x" * 8_000, event="behind"))
+        handler.handle(record("whole", event="behind"))
+        data = b""
+
+        def complete() -> bool:
+            nonlocal data
+            data += errors.read()
+            return b"log_dropped" in data
+
+        eventually(complete, "the next one is taken")
+        part, *others, rest = data.split(b"\n")
+        assert part.endswith(b"xxx")
+        assert [json.loads(line)["event"] for line in others] == ["behind", "log_dropped"]
+        assert rest == b""

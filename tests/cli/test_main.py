@@ -1,32 +1,33 @@
-"""The command as a whole: its help, its manual, wrong usage, and no broker."""
+"""How the command begins: it is ready for signals before it has loaded what it needs."""
 
 from __future__ import annotations
 
-import re
-
-import click
 import pytest
-from click.testing import CliRunner
 
-from tests.cli.driver import MANUAL
-from zchat.cli.main import program
+from tests.running import DEADLINE, Start
 
 
-@pytest.mark.parametrize("command", sorted(program.commands))
-def test_every_command_teaches_by_example_and_has_its_options_in_the_manual(command: str) -> None:
-    shown = CliRunner().invoke(program, [command, "--help"])
-    assert shown.exit_code == 0
-    assert f"Examples:\n    zchat {command}" in shown.output
-    for option in program.commands[command].params:
-        if isinstance(option, click.Option):
-            assert any(name in MANUAL for name in option.opts), option.opts
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129), ("SIGQUIT", 131)])
+def test_a_signal_while_it_loads_ends_it_without_a_traceback(start: Start, name: str, code: int) -> None:
+    program = (
+        "import os, signal, sys; from zchat.cli.main import main\n"
+        "class Loading:\n def find_spec(self, module, *_):\n"
+        f"  if module == 'zchat.cli.program': os.kill(os.getpid(), signal.{name})\n"
+        "sys.meta_path.insert(0, Loading())\nmain(sys.argv[1:])"
+    )
+    running = start(shell='exec "$1" -c "$PROGRAM" rooms', PROGRAM=program)
+    assert running.process.wait(DEADLINE) == code
+    assert running.end() == code
+    assert running.errors == ""
 
 
-def test_without_a_command_it_shows_its_help_and_fails() -> None:
-    shown = CliRunner().invoke(program, [])
-    assert shown.exit_code == 2
-    assert "Examples:" in shown.output
-
-
-def test_the_version_is_told() -> None:
-    assert re.match(r"zchat ", CliRunner().invoke(program, ["--version"]).output)
+def test_no_file_that_it_opens_takes_the_place_of_a_closed_stream(start: Start) -> None:
+    program = (
+        "import os, stat, sys; from zchat.cli import program\n"
+        "def rooms(*a, **k):\n"
+        " kinds = [stat.S_IFMT(os.fstat(number).st_mode) == stat.S_IFCHR for number in (1, 2)]\n"
+        " os._exit(7 if all(kinds) else 8)\n"
+        "program.program.main = rooms\nfrom zchat.cli.main import main; main(sys.argv[1:])"
+    )
+    running = start(shell='exec "$1" -c "$PROGRAM" rooms >&- 2>&-', PROGRAM=program)
+    assert running.process.wait(DEADLINE) == 7, "neither the pipe of signals nor a database"

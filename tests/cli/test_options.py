@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner
 
-from zchat.cli.main import program
+from zchat.cli.program import program
 
 
 @pytest.mark.parametrize(

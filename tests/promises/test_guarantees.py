@@ -44,8 +44,11 @@ MODULES: dict[str, ModuleType] = {
     place.name.removeprefix("zchat."): importlib.import_module(place.name)
     for place in pkgutil.walk_packages(zchat.__path__, "zchat.")
     if not place.name.startswith(("zchat.cli.", "zchat.__")) and place.name != "zchat.cli"
+} | {
+    name: importlib.import_module(f"zchat.{name}")
+    for name in ("cli.connection", "cli.ending", "cli.logs", "cli.streams")
 }
-"""The package's modules by their dotted names, as the page has them."""
+"""The package's modules by their dotted names, as the page has them; of the command those that bound anything."""
 
 UNITS = {"KiB": 1024.0, "MiB": 1048576.0, "s": 1.0, "ms": 0.001, "day": 86_400e6, "": 1.0}
 
@@ -109,6 +112,9 @@ NO_BOUNDS = {
     "broker.store.sqlite.schema.CACHE_KIB",
     "broker.store.sqlite.schema.PAGE_BYTES",
     "broker.store.sqlite.schema.SENDER_BYTES",
+    "cli.streams.FILE_BYTES",
+    "cli.streams.PAUSE",
+    "cli.streams.TERMINAL_BYTES",
     "client.waiting.SETTLING",
     "protocol.steps.MEMBERS_PAGE",
     "protocol.steps.ROOMS_PAGE",

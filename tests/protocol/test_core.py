@@ -191,6 +191,7 @@ def test_close_gives_up_at_its_deadline(wire: Wire) -> None:
     wire.core.tick(wire.now)
     assert wire.failed_with() is None
     assert isinstance(batch.errors[0], errors.OutcomeUnknown)
+    assert wire.port.sent[-1][0] == "bye", "the user leaves even so"
 
 
 def test_close_while_greeting_ends_at_once() -> None:

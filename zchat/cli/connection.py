@@ -16,8 +16,14 @@ TIMEOUT = 2.0
 """Seconds for a broker to answer: one that is just starting is found, and a wrong port is soon reported."""
 
 
+GOODBYE_SECONDS = 0.3
+"""Seconds after a signal for the broker to answer the goodbye: without one the user stays listed for a while."""
+
+
 @contextmanager
-def connect(url: str, user: str | None, *, invitations: bool = False, closing: float | None = 0.0) -> Iterator[Client]:
+def connect(
+    url: str, user: str | None, *, invitations: bool = False, closing: float | None = GOODBYE_SECONDS
+) -> Iterator[Client]:
     """Give a client, which is closed at the end of the block, or once a signal asks the command to end.
 
     Args:
@@ -40,7 +46,7 @@ def connect(url: str, user: str | None, *, invitations: bool = False, closing: f
             yield client
         finally:
             if ending.asked():
-                client.close(closing or 0.0)
+                client.close(closing or GOODBYE_SECONDS)
 
 
 def is_lost(error: ZchatError) -> bool:

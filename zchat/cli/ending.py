@@ -30,7 +30,7 @@ if sys.platform != "win32":
 
 T = TypeVar("T")
 
-SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name)]
 """The signals that ask a command to end."""
 
 LAST_SECONDS = 8.0
@@ -69,7 +69,9 @@ class _State:
         self.descriptor = -1
         """What can be read from once one has come."""
         self.full_screen = False
-        """True once the command has taken a full screen."""
+        """True while the command has a full screen."""
+        self.wakeup = -1
+        """Where the number of each signal is written, also by the machine itself."""
         self.terminal: Any = None
         """How the terminal was at the start; None without one."""
 
@@ -106,6 +108,7 @@ def install() -> None:
     """Have signals end the command from now on. The main thread's, once."""
     numbers, into = os.pipe()
     _state.descriptor, asked_for = os.pipe()
+    _state.wakeup = into
     if sys.platform != "win32":
         os.set_blocking(into, False)
 
@@ -188,9 +191,26 @@ def forgive() -> None:
     _state.forgiven = True
 
 
-def take_screen() -> None:
-    """Record that the command has a full screen, to be left even if the command is ended by force."""
+def settle() -> None:
+    """Ignore further signals if one has asked the command to end: all is done, and its exit code stands."""
+    if asked():
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+
+
+@contextmanager
+def full_screen() -> Iterator[None]:
+    """Record that the command has the whole screen and an event loop of asyncio while the block runs.
+
+    The screen is left even if the command is ended by force.
+    """
     _state.full_screen = True
+    try:
+        yield
+    finally:
+        _state.full_screen = False
+        if _state.wakeup >= 0:  # the loop has taken it
+            signal.set_wakeup_fd(_state.wakeup, warn_on_full_buffer=False)
 
 
 class Work(Generic[T]):
@@ -242,4 +262,4 @@ def _force() -> None:
     if _state.terminal is not None and sys.platform != "win32":
         with suppress(termios.error):
             termios.tcsetattr(0, termios.TCSANOW, _state.terminal)
-    os._exit(exit_code() or _state.code)
+    os._exit(exit_code())

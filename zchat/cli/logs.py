@@ -102,6 +102,8 @@ class QueueHandler(logging.Handler):
         """How many characters wait, the line that is being written included."""
         self._changed = Condition(Lock())
         """Held to change the queue, never while a line is written."""
+        self._cut = False
+        """True if only a part of the line before was taken."""
         Thread(target=self._run, name="zchat-log", daemon=True).start()
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -142,10 +144,14 @@ class QueueHandler(logging.Handler):
                 self._reported += missing
 
     def _write(self, sink: Writing, text: str) -> bool:
+        data = text.encode(sys.stderr.encoding, "backslashreplace")
+        before = sink.written
         try:
-            sink.write(text.encode(sys.stderr.encoding, "backslashreplace"))
+            sink.write(b"\n" + data if self._cut else data)
         except OSError:
+            self._cut = self._cut or sink.written > before
             return False
+        self._cut = False
         return True
 
     def _missing(self, count: int) -> str:

@@ -146,7 +146,7 @@ class ClientCore:
         self._send(self._requests.frame(Request("hello", fields, None, special=self._welcomed)))
 
     def close(self, deadline: float) -> None:
-        """Send and answer what was accepted, until `deadline`, then say goodbye."""
+        """Send and answer what was accepted, until `deadline`, then say goodbye, whatever is unanswered."""
         if self.state is _ENDED:
             return
         if self._deadline is not None:  # a call that was interrupted, and the next one
@@ -229,6 +229,8 @@ class ClientCore:
             return self._quiet_until
         self._heartbeat.tick(now)
         if self._deadline is not None and now >= self._deadline:
+            if self.connected:
+                self._say_goodbye()
             self._end(None)
         if self.state is _LOST and now >= self._reconnect.retry_at:
             self._port.connect()
@@ -355,7 +357,11 @@ class ClientCore:
             self._send(encode_command("send", number, queue.name, block.number, block.pack()))
 
     def _leave_if_done(self) -> None:
-        if not self._bye and not self._pending:
+        if not self._pending:
+            self._say_goodbye()
+
+    def _say_goodbye(self) -> None:
+        if not self._bye:
             self._send(self._requests.frame(Request("bye", (), None, special=lambda *_: self._end(None))))
             self._bye = True
 

@@ -11,7 +11,7 @@ from tests.cli.driver import MANUAL, bodies, masked, say
 from tests.running import Zchat
 from zchat.broker import Broker
 from zchat.cli.chat.slash import COMMANDS
-from zchat.cli.main import program
+from zchat.cli.program import program
 from zchat.cli.text.safe import safe
 
 

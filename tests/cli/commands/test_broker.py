@@ -21,7 +21,7 @@ from tests.frames import decode_notice
 from tests.running import DEADLINE, Running, Start, Zchat, eventually
 from zchat.broker import Broker
 from zchat.cli.commands import broker as command
-from zchat.cli.main import program
+from zchat.cli.program import program
 from zchat.wire.notices import STATE
 from zchat.wire.values import pack
 

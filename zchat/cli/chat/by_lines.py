@@ -27,6 +27,9 @@ WAITING = 100
 BYTE_ORDER_MARK = "\ufeff"
 """What files of Windows may begin with."""
 
+CLOSE_SECONDS = 5.0
+"""Seconds that what was sent may take to be stored when the input has ended: as long as any other answer."""
+
 ENDING_SECONDS = 1.0
 """Seconds that showing what has arrived may take at the end, and the message on its way after a signal."""
 
@@ -107,7 +110,7 @@ def run(url: str, user: str | None, names: tuple[str, ...], options: Options) ->
             if failures:
                 raise failures[0]
         finally:
-            client.close()
+            client.close(ENDING_SECONDS if ending.asked() else CLOSE_SECONDS)
             following.join(ENDING_SECONDS)
             conversation.close()
     if failed:

@@ -23,6 +23,7 @@ from zchat.cli.chat.outbox import Outbox
 from zchat.cli.chat.status import ROOM_CELLS, status_line
 from zchat.cli.chat.typed_lines import TypedLines
 from zchat.cli.failures import INTERRUPTED
+from zchat.cli.suspending import suspend
 from zchat.cli.text.columns import EMOJI_STYLE, beginning, cut
 from zchat.cli.text.phrases import counted
 from zchat.cli.text.safe import INDENT, safe
@@ -167,8 +168,11 @@ class Editor:
         def _(event: KeyPressEvent) -> None:
             self.lines.end()
 
+        @keys.add("c-z")
+        def _(event: KeyPressEvent) -> None:
+            suspend()
+
         @keys.add("c-o", filter=writing)
-        @keys.add("c-z", filter=writing)
         @keys.add("escape", "#", filter=writing)
         def _(event: KeyPressEvent) -> None:
             """Do nothing: in other programs these keys remove the line, or insert themselves into it."""

@@ -22,11 +22,15 @@ from zchat.cli.chat.syntax import if_it_fails
 from zchat.cli.chat.transcript import Transcript
 from zchat.cli.connection import connect, is_lost
 from zchat.cli.failures import Interrupted
+from zchat.cli.suspending import suspended_by_signal
 from zchat.cli.text.phrases import counted
 from zchat.errors import ZchatError
 
 DRAIN_SECONDS = 5.0
 """Seconds that the last messages may take to be stored when the user leaves: as long as any other answer."""
+
+ENDING_SECONDS = 1.0
+"""The same after a signal."""
 
 PROMPT_SECONDS = 0.3
 """Seconds of that before the user is notified: most answers come sooner."""
@@ -41,8 +45,7 @@ HUNG_UP = 129
 def run(url: str, user: str | None, names: tuple[str, ...], options: Options) -> None:
     """Chat on the terminal until `/quit`, Ctrl-D, or the broker refuses the client for good."""
     os.environ.setdefault("PROMPT_TOOLKIT_NO_CPR", "1")  # asking where the cursor is delays every message
-    ending.take_screen()
-    with connect(url, user, invitations=True, closing=None) as client:
+    with connect(url, user, invitations=True, closing=None) as client, ending.full_screen():
         code, unsent = asyncio.run(_chat(client, names, options))
     if code is not None:  # not from within: a KeyboardInterrupt in a task would tear the event loop down
         raise Interrupted(code)
@@ -95,7 +98,10 @@ async def _chat(client: Client, names: tuple[str, ...], options: Options) -> tup
         await asyncio.wait((*tasks, editor.left, following, drawing), return_when=asyncio.FIRST_COMPLETED)
 
     async def talk() -> None:
-        with app.input.raw_mode():  # from the beginning, or what is typed before the editor is there is echoed
+        with (
+            app.input.raw_mode(),
+            suspended_by_signal(),
+        ):  # from the beginning, or what is typed before the editor is there is echoed
             await asyncio.to_thread(conversation.begin, names)
             started = asyncio.Event()
             editing = asyncio.create_task(app.run_async(pre_run=started.set, handle_sigint=False))
@@ -123,8 +129,9 @@ async def _chat(client: Client, names: tuple[str, ...], options: Options) -> tup
             await asyncio.wait((talking,), timeout=None if not editor.left.done() else HANG_SECONDS)
     finally:
         await asyncio.to_thread(outbox.leave, editor.lines.withdraw())
-        await asyncio.to_thread(client.close)
-        await asyncio.to_thread(outbox.end, DRAIN_SECONDS)
+        closing = ENDING_SECONDS if ending.asked() else DRAIN_SECONDS
+        await asyncio.to_thread(client.close, closing)
+        await asyncio.to_thread(outbox.end, closing)
         await asyncio.wait((following,), timeout=HANG_SECONDS)
         screen.end()
         await asyncio.to_thread(conversation.close)

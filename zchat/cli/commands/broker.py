@@ -109,23 +109,18 @@ def broker(bind: tuple[str, ...], store: str | None, metrics: str | None, **sett
     if store is None:
         store = f"sqlite:{Path(user_data_dir('zchat', appauthor=False)) / 'zchat.db'}"
         hint = " (--store sqlite:PATH)"
-    running = Broker(*bind, store=store, **settings)
-    # Metrics first: a broker that starts makes its files, and one that can't serve its figures is not to start.
-    serving = nullcontext() if metrics is None else _metrics(running, metrics)
-    with (
-        ending.calling(stopping.set),
-        ending.surviving_hangup(_note_hangup),
-        serving as served,
-        _started(running, hint),
-    ):
-        try:
-            click.echo(_greeting(running, store, Settings(**settings), served.url if served else ""))
-        except OSError as error:  # it serves all the same
-            log.warning(
-                "what is printed at the start can't be written: %s", error, extra={FIELDS: {"event": "greeting_failed"}}
-            )
-        while not stopping.wait(POLL_SECONDS) and not running.wait(0):
-            running.counters.log_dropped = logs.dropped()
+    with ending.calling(stopping.set), ending.surviving_hangup(_note_hangup):
+        running = Broker(*bind, store=store, **settings)
+        # Metrics first: a broker that starts makes its files, and one that can't serve its figures is not to start.
+        serving = nullcontext() if metrics is None else _metrics(running, metrics)
+        with serving as served, _started(running, hint):
+            try:
+                click.echo(_greeting(running, store, Settings(**settings), served.url if served else ""))
+            except OSError as error:  # it serves all the same
+                text = "what is printed at the start can't be written: %s"
+                log.warning(text, error, extra={FIELDS: {"event": "greeting_failed"}})
+            while not stopping.wait(POLL_SECONDS) and not running.wait(0):
+                running.counters.log_dropped = logs.dropped()
     ending.forgive()
 
 

@@ -11,7 +11,7 @@ from functools import partial
 import click
 
 from zchat import Client, Progress
-from zchat.cli.connection import connect
+from zchat.cli.connection import GOODBYE_SECONDS, connect
 from zchat.cli.ending import Work, asked, asked_times
 from zchat.cli.failures import Interrupted
 from zchat.cli.options import check_room, connecting
@@ -89,7 +89,7 @@ def _settle(client: Client, progress: Progress, sending: Work[int]) -> None:
         sending.thread.join(STEP)
         if not sending.thread.is_alive() and progress.settle(STEP):
             break
-    client.close(0)
+    client.close(GOODBYE_SECONDS)
     sending.thread.join(GRACE)
 
 

@@ -13,6 +13,7 @@ from prompt_toolkit.layout import FormattedTextControl, Layout, Window
 
 from zchat import Client
 from zchat.cli import ending
+from zchat.cli.suspending import suspend, suspended_by_signal
 from zchat.cli.text.columns import padded
 from zchat.cli.top.dashboard import Dashboard
 from zchat.cli.top.polling import samples
@@ -26,9 +27,10 @@ def run(client: Client, dashboard: Dashboard, every: float, count: int | None) -
         KeyboardInterrupt: it was Ctrl-C.
         Refused, ProtocolError: why the client has ended.
     """
-    ending.take_screen()
     os.environ.setdefault("PROMPT_TOOLKIT_NO_CPR", "1")  # a full screen needn't ask where the cursor is
-    if asyncio.run(_watch(client, dashboard, every, count)):
+    with ending.full_screen():
+        interrupted = asyncio.run(_watch(client, dashboard, every, count))
+    if interrupted:
         raise KeyboardInterrupt
 
 
@@ -52,7 +54,8 @@ async def _watch(client: Client, dashboard: Dashboard, every: float, count: int 
         polling.append(asyncio.create_task(asyncio.to_thread(poll)))
         polling[0].add_done_callback(ended)
 
-    interrupted = await screen.run_async(pre_run=begin, handle_sigint=False)
+    with suspended_by_signal():
+        interrupted = await screen.run_async(pre_run=begin, handle_sigint=False)
     if polling[0].done():
         await polling[0]  # raises what ended it, if something did
     await asyncio.to_thread(client.close, 0)
@@ -73,6 +76,10 @@ def _screen(dashboard: Dashboard) -> Application[bool]:
     @keys.add("<sigint>")
     def interrupt(event: KeyPressEvent) -> None:
         event.app.exit(result=True)
+
+    @keys.add("c-z")
+    def stop(event: KeyPressEvent) -> None:
+        suspend()
 
     def text() -> StyleAndTextTuples:
         size = get_app().output.get_size()

@@ -1,0 +1,102 @@
+"""A chat or `top` that is suspended and goes on: by the key, by the signal, under a shell with and without jobs."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.cli.driver import say
+from tests.cli.terminals import Tmux
+from tests.running import ZCHAT, eventually
+from zchat.broker import Broker
+
+READY = {"client": "General>", "top": "per second"}
+
+
+class Shell:
+    """Hold a terminal with an interactive shell in it, in which a command runs."""
+
+    def __init__(self, tmux: Tmux, folder: Path, line: str) -> None:
+        self._tmux = tmux
+        self.pid = folder / "pid"
+        self.modes = folder / "modes"
+        tmux("new-session", "-d", "-s", "bob", "-x", "80", "-y", "24", "PS1='shell$ ' exec bash --norc --noprofile -i")
+        self.shows("shell$")
+        self.type(f"stty -g >{self.modes}; sh -c 'echo $$ >{self.pid}; exec {shlex.join([*ZCHAT, line])}'")
+
+    def type(self, text: str) -> None:
+        """Type text, then Enter."""
+        self._tmux("send-keys", "-t", "bob", "-l", text)
+        self._tmux("send-keys", "-t", "bob", "Enter")
+
+    def key(self, name: str) -> None:
+        """Press a key."""
+        self._tmux("send-keys", "-t", "bob", name)
+
+    def shows(self, text: str) -> None:
+        """Wait until the terminal shows a text."""
+        latest = ""
+
+        def there() -> bool:
+            nonlocal latest
+            latest = self._tmux("capture-pane", "-p", "-t", "bob")
+            return text in latest
+
+        eventually(there, lambda: f"{text} in\n{latest}")
+
+    def state(self) -> list[str]:
+        """Return whether the alternate screen is on, and the cursor."""
+        return self._tmux("display-message", "-p", "-t", "bob", "#{alternate_on} #{cursor_flag}").split()
+
+
+@pytest.mark.parametrize("how", ["key", "signal"])
+@pytest.mark.parametrize("line", ["client", "top"])
+def test_a_suspended_screen_gives_the_terminal_back_and_goes_on_where_it_was(
+    tmux: Tmux, broker: Broker, tmp_path: Path, line: str, how: str
+) -> None:
+    shell = Shell(tmux, tmp_path, line)
+    shell.shows(READY[line])
+    for _ in range(2):
+        if how == "key":
+            shell.key("C-z")
+        else:
+            os.kill(int(shell.pid.read_text()), signal.SIGTSTP)
+        shell.shows("Stopped")
+        assert shell.state() == ["0", "1"]
+        shell.type("clear; stty -g | cmp - " + str(shell.modes) + " && echo as it was")
+        shell.shows("as it was")
+        if line == "client":
+            say(broker, "General", "said meanwhile")
+        shell.type("clear; fg")
+        shell.shows("said meanwhile" if line == "client" else "per second")
+        shell.shows(READY[line])
+    if line == "client":
+        shell.type("still here")
+        shell.shows("alice: still here")
+        shell.type("/quit")
+    else:
+        shell.key("q")
+    shell.shows("shell$")
+    shell.type("echo code $?")
+    shell.shows("code 0")
+
+
+@pytest.mark.parametrize("line", ["client", "top"])
+def test_where_nothing_would_continue_it_it_is_not_suspended(
+    tmux: Tmux, broker: Broker, tmp_path: Path, line: str
+) -> None:
+    shell = Shell(tmux, tmp_path, line)
+    shell.shows(READY[line])
+    shell.key("C-c")
+    shell.shows("shell$")
+    shell.type("clear; trap '' TSTP; " + shlex.join([*ZCHAT, line]))
+    shell.shows(READY[line])
+    shell.key("C-z")
+    shell.key("q" if line == "top" else "C-c")
+    shell.shows("shell$")
+    shell.type("echo code $?")
+    shell.shows("code 0" if line == "top" else "code 130")
