@@ -143,7 +143,6 @@ def test_a_direct_room_is_the_same_whoever_names_it_and_in_whatever_case(one: st
         "@alice",
         "@\nalice",
         "@alice\n",
-        "@bob\nalice",
         "@Alice\nalice",
         "@a\nb\nc",
         "@ a\nb",

@@ -88,7 +88,16 @@ def test_the_table_of_commands_is_the_codes() -> None:
 def test_a_commands_fields_are_the_codes(name: str) -> None:
     found = tables(section(f"### {name}"))
     fields = [(field, kind) for field, kind, _ in found[0]] if found else []
-    assert fields == [tuple(field) for field in commands.COMMANDS[name].fields]
+    spec = commands.COMMANDS[name]
+    assert fields == [tuple(field) for field in spec.fields]
+    left_out = [field for field, _, what in found[0] if what.startswith("may be left out")] if found else []
+    assert left_out == [field.name for field in spec.fields[spec.shape.needed :]]
+
+
+def test_the_bits_of_a_joins_flags_are_the_codes() -> None:
+    bits = [(int(bit), int(value)) for bit, value, *_ in tables(section("### join"))[1]]
+    assert bits == [(0, wire_limits.LOG), (1, wire_limits.PRESENT), (2, wire_limits.OWN)]
+    assert f"may be left out: then they are {wire_limits.JOIN_FLAGS} |" in section("### join")
 
 
 def test_there_is_a_section_for_each_command_and_no_other() -> None:

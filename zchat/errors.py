@@ -114,9 +114,11 @@ class Malformed(Refused):
 
 
 class VersionRefused(Refused):
-    """A broker and a client without a common protocol version."""
+    """A broker and a client without a common protocol version, or a broker too old for what was asked."""
 
     code = "version"
+    versions: tuple[int, int] | None = None
+    """The oldest and the newest version that the broker speaks, None if it didn't say, or if it is not about that."""
 
 
 class BadName(Refused):

@@ -169,17 +169,15 @@ def direct_name(one: str, other: str) -> str:
 
 
 def direct_users(name: str) -> tuple[str, str]:
-    """Return the two users of the direct room of that name, as they are written there. Any thread.
+    """Return the two users of the direct room of that name, whatever their order there, in the room's own. Any thread.
 
     Raises:
         BadName: it is not a direct room's name.
     """
     one, line_feed, other = name.removeprefix(DIRECT).partition("\n")
-    if not line_feed or not name.startswith(DIRECT) or direct_name(one, other) != name:
-        raise BadName(
-            f"room name {ascii(name[: 2 * MAX_CHARACTERS])} is not a direct room's: @ and two users, in order"
-        )
-    return one, other
+    if not line_feed or not name.startswith(DIRECT):
+        raise BadName(f"room name {ascii(name[: 2 * MAX_CHARACTERS])} is not a direct room's: @ and two users")
+    return (one, other) if direct_name(one, other) == name else (other, one)
 
 
 def wire_name(user: str, name: str) -> str:
@@ -202,13 +200,18 @@ def shown_name(user: str, name: str) -> str:
 def fold(name: str) -> str:
     """Return a name in the form that is equal for equal names, whatever their case. Any thread.
 
+    A direct room's name may have its two users in either order.
+
     Raises:
         BadName: it is longer than any name; composing it would take time by the square of its length.
     """
     if len(name) <= MAX_CHARACTERS and name.isascii():  # as below, for most names there are
-        return name.lower()
+        folded = name.lower()
+        if folded[:1] != DIRECT:
+            return folded
+        return DIRECT + "\n".join(sorted(folded[1:].split("\n", 1)))
     if name[:1] == DIRECT:
-        return DIRECT + "\n".join(map(_fold, name[1:].split("\n", 1)))
+        return DIRECT + "\n".join(sorted(map(_fold, name[1:].split("\n", 1))))
     return _fold(name)
 
 

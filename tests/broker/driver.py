@@ -19,6 +19,7 @@ from zchat.broker.store.contract import Append, Appended, Commit, Failed, Full, 
 from zchat.broker.store.memory import MemoryStore
 from zchat.messages import Message
 from zchat.wire.blocks import join_bodies, messages_of
+from zchat.wire.limits import PRESENT
 from zchat.wire.notices import END, ERROR, GAP, OK, PUSH, STATE
 from zchat.wire.values import pack
 
@@ -231,6 +232,7 @@ class World:
                 assert 0 <= member.sent - member.taken <= session.window
                 in_flight += sum(member.out)
                 assert member.state not in (MemberState.READY, MemberState.LEFT), f"{member.state} at rest"
+                assert member.follows or member.state is not MemberState.CAUGHT_UP
                 if member.state is MemberState.CAUGHT_UP:
                     assert not member.behind
                     assert member in room.caught_up
@@ -257,7 +259,7 @@ class World:
     def _check_roster(self, room: Room) -> None:
         roster = room.roster
         here = Counter(each.peer.user for each in self.sessions.values() if room in each.present)
-        assert (roster is None) == (not here)
+        assert (roster is None) == (not here and not room.members)
         if roster is None:
             return
         assert {user: person.sessions for user, person in roster.people.items()} == here
@@ -283,7 +285,8 @@ class World:
         assert deadlines == sorted(deadlines)
         assert not core.state_frames.busy
         for session in self.sessions.values():
-            assert session.present.keys() >= session.members.keys()
+            for room, member in session.members.items():
+                assert (room in session.present) == bool(member.flags & PRESENT)
             assert all(room.roster for room in session.present)
             assert session.stale.keys() <= set(session.members.values())
             if session.shown or session.blocked or session.gone:
@@ -343,9 +346,10 @@ class Peer:
         self.world.run()
         return self.replies[number]
 
-    def greet(self, oldest: int = 1, newest: int = 1) -> Notice:
+    def greet(self, oldest: int = 1, newest: int = 1, *flags: int) -> Notice:
         self.connections += 1
-        return self.do("hello", oldest, newest, self.user, self.producer, self.token, self.window, self.connections)
+        fields = (oldest, newest, self.user, self.producer, self.token, self.window, self.connections, *flags)
+        return self.do("hello", *fields)
 
     def reconnect(self) -> bytes:
         """Greet with the same token over a fresh connection; returns the routing id of the old one."""
@@ -354,14 +358,22 @@ class Peer:
         assert self.greet()[0] == OK
         return old
 
-    def join(self, room: str, position: tuple[int, int] | None = None, held: int = 0, *, create: bool = True) -> Notice:
+    def join(
+        self,
+        room: str,
+        position: tuple[int, int] | None = None,
+        held: int = 0,
+        *,
+        create: bool = True,
+        flags: int | None = None,
+    ) -> Notice:
         number = max(self.joins.values(), default=0) + 1
-        request = self.ask("join", room, number, position, held, create)
+        request = self.ask("join", room, number, position, held, create, *([] if flags is None else [flags]))
         reply = self.replies.get(request)
         if reply is not None and reply[0] == OK:
             self.joins[room] = number
-            self.covered[room] = reply[4]
-            self.notified[room] = 0
+            self.covered[room] = self.covered[reply[2]] = reply[4]
+            self.notified[room] = self.notified[reply[2]] = 0
             self.pictures.pop(reply[2], None)
         self.world.run()
         return self.replies[request]

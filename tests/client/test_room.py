@@ -28,6 +28,32 @@ def test_what_one_says_the_other_hears(pair: tuple[zchat.Room, zchat.Room], name
     assert list(alice.messages(timeout=0)) == []
 
 
+def test_a_client_that_asks_for_it_hears_itself_in_the_order_of_the_room(connect: Connect, name: str) -> None:
+    alice, bob = connect("alice"), connect("bob")
+    hears, other = alice.join(name, echo=True), bob.join(name)
+    one = hears.send("one")
+    other.send("two")
+    hears.send_many(["three", "four"])
+    messages = hears.messages(timeout=DEADLINE)
+    heard = [next(messages) for _ in range(4)]
+    assert heard[0] == one
+    assert [(message.seq, message.body) for message in heard] == [(1, "one"), (2, "two"), (3, "three"), (4, "four")]
+    assert take(other, 3) == ["one", "three", "four"]
+    assert hears.position.seq == 4
+    assert alice.join(name) is hears is alice.join(name, echo=True)
+
+
+def test_a_room_that_is_joined_without_own_messages_is_not_joined_with_them(connect: Connect, name: str) -> None:
+    alice = connect("alice")
+    room = alice.join(name)
+    with pytest.raises(zchat.UsageError, match="leave it"):
+        alice.join(name, echo=True)
+    room.leave()
+    again = alice.join(name, echo=True)
+    again.send("hi")
+    assert take(again, 1) == ["hi"]
+
+
 @pytest.mark.parametrize(
     "body", ["", "é\u0301 \U0001f600 \x00", None, True, 1.5, -(2**63), b"\xff", [1, ["x"]], {"a": {1: None}}]
 )

@@ -124,13 +124,18 @@ NO_BOUNDS = {
     "protocol.core.IDLE",
     "protocol.face.WAITING_COST",
     "wire.hostile.HEADER",
+    "wire.limits.DIGEST",
     "wire.limits.FRAME_OVERHEAD",
     "wire.limits.ID_BYTES",
+    "wire.limits.JOIN_FLAGS",
+    "wire.limits.LOG",
     "wire.limits.MAX_FRAME",
     "wire.limits.MAX_INT",
+    "wire.limits.OWN",
+    "wire.limits.PRESENT",
     "wire.limits.VERSION",
 }
-"""Numbers that bound nothing a user can meet: paces, marks, sizes made of others."""
+"""Numbers that bound nothing a user can meet: paces, marks, flags, sizes made of others."""
 
 
 def test_every_bound_is_on_the_page() -> None:

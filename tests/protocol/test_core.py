@@ -29,6 +29,14 @@ def test_the_first_word_is_a_greeting_and_nothing_else_goes_out_before_its_answe
     assert wire.port.welcome.window == 10
 
 
+def test_a_refused_version_says_which_the_broker_speaks(wire: Wire) -> None:
+    wire = Wire(greet=False)
+    wire.say("error", wire.commands()[0][1], "version", "too old", False, None, 2, 5)
+    refused = wire.failed_with()
+    assert isinstance(refused, errors.VersionRefused)
+    assert refused.versions == (2, 5)
+
+
 @pytest.mark.parametrize("refusal", [errors.VersionRefused("too old"), errors.Busy("full")])
 def test_a_refused_greeting_ends_it_with_the_brokers_reason(refusal: errors.Refused) -> None:
     wire = Wire(greet=False)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.protocol.driver import FakeBatch, FakeCall, FakeFeed, Wire
 from zchat import errors
 from zchat.client.waiting import Answer, Deadline
 from zchat.messages import Position
 from zchat.protocol.membership import Membership
+from zchat.wire.limits import JOIN_FLAGS, OWN, PRESENT
 from zchat.wire.notices import GapNotice, Push
 
 
@@ -146,3 +149,77 @@ def test_what_is_under_way_from_a_room_that_was_left_is_dropped(wire: Wire) -> N
     assert second.join == 2
     wire.say("push", "General", 77, 0, 3, [])
     assert len(again.notices) == 1
+
+
+# -- what a join may ask for -----------------------------------------------------------------------
+
+ECHO = JOIN_FLAGS | OWN
+
+
+def asked(wire: Wire, flags: int = ECHO) -> tuple[FakeFeed, FakeCall, list[Any]]:
+    """Ask to join General with flags; return the join with its feed and call."""
+    feed, call = FakeFeed(), FakeCall()
+    wire.core.join("General", None, True, call, feed, flags)
+    [join] = wire.commands("join")
+    return feed, call, join
+
+
+def test_own_messages_that_come_with_the_log_move_the_position_when_they_come(wire: Wire) -> None:
+    feed, call, join = asked(wire)
+    assert join[7:] == [ECHO]
+    wire.ok(join, "General", 77, 0, 1, 0, 10, False, ECHO)
+    assert call.result is feed.membership
+    wire.core.offer("General", batch := FakeBatch("a", "b"))
+    wire.store(wire.commands("send")[0])
+    assert batch.seqs == [1, 2]
+    assert feed.cursor.position == feed.cursor.received_position == (77, 0)
+    wire.say("push", "General", 77, 0, 2, [])
+    assert feed.cursor.received_position == (77, 2)
+
+
+def test_a_room_is_joined_again_with_what_it_was_joined_with(wire: Wire) -> None:
+    feed, _, join = asked(wire)
+    wire.ok(join, "General", 77, 0, 1, 0, 10, False, ECHO)
+    wire.say("push", "General", 77, 0, 2, [])
+    wire.come_back()
+    [again] = wire.commands("join")
+    assert again[2:] == ["General", 2, [77, 2], 1, True, ECHO]
+    wire.ok(again, "General", 77, 2, 1, 4, 10, False, ECHO)
+    wire.say("push", "General", 77, 2, 4, [])
+    assert [notice.upto for notice in feed.notices] == [2, 4]
+
+
+def test_who_is_not_sent_the_log_stays_at_the_position_of_the_join(wire: Wire) -> None:
+    feed, _, join = asked(wire, PRESENT)
+    wire.ok(join, "General", 77, 3, 1, 3, 10, False, PRESENT)
+    wire.seq = 3
+    wire.core.offer("General", FakeBatch("a"))
+    wire.store(wire.commands("send")[0])
+    assert feed.cursor.position == (77, 3)
+    assert feed.cursor.sure
+
+
+def test_an_older_broker_that_does_not_honour_a_join_is_noticed_and_the_room_left(wire: Wire) -> None:
+    feed, call, join = asked(wire)
+    wire.ok(join, "General", 77, 0, 1, 0, 10, False)
+    assert isinstance(call.error, errors.VersionRefused)
+    assert [command[2:] for command in wire.commands("leave")] == [["General", 1]]
+    wire.say("push", "General", 77, 0, 1, [])
+    assert not feed.notices
+    assert wire.core.connected
+    wire.join()
+
+
+def test_an_older_broker_that_took_the_place_of_another_ends_the_room_alone(wire: Wire) -> None:
+    feed, _, join = asked(wire)
+    wire.ok(join, "General", 77, 0, 1, 0, 10, False, ECHO)
+    sports, _ = wire.join("Sports")
+    wire.come_back()
+    first, second = wire.commands("join")
+    wire.ok(first, "General", 77, 0, 1, 0, 10, False)
+    wire.ok(second, "Sports", 77, 0, 1, 0, 10, False)
+    assert [type(error) for error in feed.ends] == [errors.VersionRefused]
+    assert [command[2:] for command in wire.commands("leave")] == [["General", 3]]
+    assert not sports.ends
+    wire.say("push", "Sports", 77, 0, 1, [])
+    assert len(sports.notices) == 1

@@ -104,21 +104,29 @@ class Client(BaseClient):
     # -- rooms -----------------------------------------------------------------------------------
 
     def join(
-        self, name: str, *, after: Position | None = None, create: bool = True, timeout: float | None = ASK_TIMEOUT
+        self,
+        name: str,
+        *,
+        after: Position | None = None,
+        create: bool = True,
+        echo: bool = False,
+        timeout: float | None = ASK_TIMEOUT,
     ) -> Room:
         """Join a room and return it; joining twice returns the same room.
 
         Messages come from now on, or those after the position `after`. `create`: create the room
-        if it doesn't exist. `timeout`: seconds for all of it, None for no limit; joins and leaves
-        take turns. Any thread.
+        if it doesn't exist. `echo`: the messages of this client come too, in their place among the
+        others, as a program wants that shares one client among many. `timeout`: seconds for all of
+        it, None for no limit; joins and leaves take turns. Any thread.
 
         Raises:
             BadName, NoSuchRoom, LimitReached: the broker's reasons.
-            UsageError: an argument is wrong, `after` is given for a room that is joined already,
-                or the client is closed.
+            UsageError: an argument is wrong, `after` or `echo` is given for a room that is joined
+                otherwise already, or the client is closed.
+            VersionRefused: `echo` is given, and the broker is too old for it.
             DeadlineExceeded, ConnectionLost: no answer.
         """
-        room: Room = finish(steps.join(self._link, self._rooms, name, after, create, Deadline(timeout)))
+        room: Room = finish(steps.join(self._link, self._rooms, name, after, create, Deadline(timeout), echo=echo))
         return room
 
     def direct(self, user: str, *, timeout: float | None = ASK_TIMEOUT) -> Room:

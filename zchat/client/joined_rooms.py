@@ -18,6 +18,7 @@ from zchat.protocol.membership import Membership
 from zchat.protocol.outcomes import BaseAnswer
 from zchat.protocol.port import Call
 from zchat.protocol.requests import Nobody
+from zchat.wire.limits import JOIN_FLAGS, OWN
 
 log = logging.getLogger("zchat.client")
 
@@ -62,7 +63,9 @@ class JoinedRooms(Generic[R]):
 
     # -- the receive thread: what the steps of a join or leave ask for -------------------------------
 
-    def join(self, wire: str, shown: str, after: Position | None, create: bool, answer: BaseAnswer) -> None:
+    def join(
+        self, wire: str, shown: str, after: Position | None, create: bool, answer: BaseAnswer, echo: bool = False
+    ) -> None:
         """Join a room; the answer is the room, and what `give_back` takes."""
         if answer.withdrawn:
             return
@@ -74,14 +77,19 @@ class JoinedRooms(Generic[R]):
         if joined is not None:
             if after is not None and not (after == joined.after and joined.inbox.untouched):
                 answer.fail(UsageError(f"you are in {shown} already: leave it before you join at a position"))
+            elif echo and not joined.membership.flags & OWN:
+                answer.fail(
+                    UsageError(f"you are in {shown} without your own messages: leave it before you join with them")
+                )
             else:
                 self._give(joined, answer)
         elif key in self._coming:
-            self._coming[key].append(partial(self.join, wire, shown, after, create, answer))
+            self._coming[key].append(partial(self.join, wire, shown, after, create, answer, echo))
         else:
             invitation = None if after is not None else self.invitations.take(key)
             position = after if invitation is None else invitation.position
-            self._begin(_Join(self, key, self._inbox(invitation), answer, after, invitation), wire, position, create)
+            join = _Join(self, key, self._inbox(invitation), answer, after, invitation)
+            self._begin(join, wire, position, create, JOIN_FLAGS | OWN if echo else JOIN_FLAGS)
 
     def give_back(self, joined: Joined[R]) -> None:
         """Leave a room whose only caller was interrupted before it had it."""
@@ -125,7 +133,7 @@ class JoinedRooms(Generic[R]):
                 self.invitations.take(key)
             elif key not in self._coming and (invitation := self.invitations.take_up(key)) is not None:
                 join = _Join(self, key, self._inbox(invitation), None, None, invitation)
-                self._begin(join, invitation.room, invitation.position, True)
+                self._begin(join, invitation.room, invitation.position, True, JOIN_FLAGS)
 
     def _inbox(self, invitation: Invitation | None) -> Inbox:
         link = self.link
@@ -134,10 +142,10 @@ class JoinedRooms(Generic[R]):
         inbox.keeps_mark = invitation is not None
         return inbox
 
-    def _begin(self, join: _Join[R], wire: str, position: Position | None, create: bool) -> None:
+    def _begin(self, join: _Join[R], wire: str, position: Position | None, create: bool, flags: int) -> None:
         self._coming[join.key] = []
         self.link.events.inboxes.append(join.inbox)
-        self.link.core.join(wire, position, create, join, join.inbox)
+        self.link.core.join(wire, position, create, join, join.inbox, flags)
 
     def keep(self, key: str, joined: Joined[R]) -> None:
         """Keep a room that is joined now."""

@@ -22,7 +22,7 @@ from zchat import errors
 from zchat.messages import Position
 from zchat.protocol.heartbeat import Heartbeat
 from zchat.protocol.membership import Feed, Membership
-from zchat.protocol.memberships import Memberships
+from zchat.protocol.memberships import Memberships, unfit
 from zchat.protocol.port import Call, Chance, Port
 from zchat.protocol.reconnect import GREET_SECONDS, Reconnect
 from zchat.protocol.requests import Done, Nobody, Request, Requests
@@ -30,7 +30,7 @@ from zchat.protocol.room_state import RoomStates
 from zchat.protocol.send_queue import Batch, OutgoingBlock, SendQueue
 from zchat.protocol.send_queues import SendQueues
 from zchat.wire.commands import encode_command
-from zchat.wire.limits import VERSION
+from zchat.wire.limits import JOIN_FLAGS, VERSION
 from zchat.wire.notices import End, Error, GapNotice, Ok, Pong, Push, State, decode_notice
 from zchat.wire.replies import Joined, Stored, Welcome, decode_reply
 
@@ -280,9 +280,11 @@ class ClientCore:
         self._requests.add(Request(word, fields, call, done))
         self._pump()
 
-    def join(self, name: str, position: Position | None, create: bool, call: Call, feed: Feed) -> None:
-        """Join a room; the call's result is the `Membership`."""
-        fields, done = self._memberships.join(name, position, create, feed)
+    def join(
+        self, name: str, position: Position | None, create: bool, call: Call, feed: Feed, flags: int = JOIN_FLAGS
+    ) -> None:
+        """Join a room; the call's result is the `Membership`. `flags`: as in `zchat.wire.limits`."""
+        fields, done = self._memberships.join(name, position, create, feed, flags)
         self.ask("join", fields, call, done)
 
     def leave(self, membership: Membership, call: Call) -> None:
@@ -400,6 +402,11 @@ class ClientCore:
             if request.call is not None:
                 request.call.fail(error)
             raise
+        except errors.VersionRefused as error:  # the broker does not know what a join asked for
+            assert request.call is not None
+            request.call.fail(error)
+            self.ask("leave", request.fields[:2], Nobody())
+            return
         if request.word != "send":
             self._quiet_until = 0.0
         if request.call is not None and not request.call.resolve(result) and isinstance(result, Membership):
@@ -411,6 +418,8 @@ class ClientCore:
     def _refused(self, answer: Error) -> None:
         self._quiet_until = 0.0
         error = errors.refusal(answer.code, answer.text, answer.retryable, answer.detail)
+        if isinstance(error, errors.VersionRefused) and answer.oldest is not None and answer.newest is not None:
+            error.versions = answer.oldest, answer.newest
         if answer.request is None or isinstance(error, errors.NoSession):
             self._dismissed(error)
             return
@@ -466,14 +475,18 @@ class ClientCore:
     def _rejoined(self, room: Membership, answer: Joined | None, error: errors.Refused | None) -> None:
         if self._memberships.rooms.get(room.name) is not room:
             return  # left meanwhile
-        if answer is not None:
+        error = error or (None if answer is None else unfit(room.flags, answer))
+        if error is None:
+            assert answer is not None
             frame = self._memberships.rejoined(room, answer)
             if frame is not None:
                 self._send(frame)
-        elif error is not None and error.retryable:
+        elif error.retryable:
             self._lose(error)
-        elif error is not None:
+        else:
             self._memberships.refused(room, error)
+            if answer is not None:
+                self.ask("leave", (room.name, room.join), Nobody())
 
     def _settled(
         self, queue: SendQueue, block: OutgoingBlock, stored: Stored | None, error: errors.Refused | None

@@ -8,6 +8,7 @@ from typing import Protocol
 from zchat.errors import ZchatError
 from zchat.protocol.cursor import Cursor
 from zchat.protocol.roster import Roster
+from zchat.wire.limits import JOIN_FLAGS
 from zchat.wire.notices import GapNotice, Push
 
 
@@ -38,13 +39,14 @@ class Feed(Protocol):
 class Membership:
     """One joined room. The core alone changes it; other threads may read it."""
 
-    __slots__ = ("cursor", "feed", "join", "left", "live", "name", "shown", "typed_at", "typing")
+    __slots__ = ("cursor", "feed", "flags", "join", "left", "live", "name", "shown", "typed_at", "typing")
 
-    def __init__(self, name: str, shown: str, join: int, feed: Feed) -> None:
+    def __init__(self, name: str, shown: str, join: int, feed: Feed, flags: int = JOIN_FLAGS) -> None:
         self.name = name  # as the broker writes it
         self.shown = shown  # what the application calls the room
         self.join = join  # the number of the latest join
         self.feed = feed
+        self.flags = flags  # what it is sent, and whether it counts as here, as in `zchat.wire.limits`
         self.cursor = feed.cursor
         self.live = True  # the latest join is answered, over the connection that there is
         self.left = False  # it is over: left, or not to be joined again

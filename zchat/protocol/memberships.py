@@ -14,6 +14,7 @@ from zchat.protocol.requests import Done
 from zchat.protocol.room_state import RoomStates
 from zchat.protocol.send_queues import SendQueues
 from zchat.wire.commands import encode_command
+from zchat.wire.limits import JOIN_FLAGS, LOG, OWN
 from zchat.wire.notices import GapNotice, Push
 from zchat.wire.replies import Joined
 
@@ -31,11 +32,13 @@ class Memberships:
 
     # -- calls -------------------------------------------------------------------------------------
 
-    def join(self, name: str, position: Position | None, create: bool, feed: Feed) -> tuple[tuple[Any, ...], Done]:
+    def join(
+        self, name: str, position: Position | None, create: bool, feed: Feed, flags: int
+    ) -> tuple[tuple[Any, ...], Done]:
         """Return the fields of a request to join a room, and what makes the `Membership` of its reply."""
         self._joins += 1
-        fields = (name, self._joins, None if position is None else tuple(position), 0, create)
-        return fields, partial(self._joined, self._joins, feed)
+        fields = (name, self._joins, None if position is None else tuple(position), 0, create, *_asked(flags))
+        return fields, partial(self._joined, self._joins, feed, flags)
 
     def leave(self, room: Membership) -> bool:
         """Forget a room; True unless the broker of this connection has yet to learn that it was joined."""
@@ -70,9 +73,9 @@ class Memberships:
         return gap_came
 
     def stored(self, name: str, epoch: int, first: int, last: int) -> None:
-        """Record that own messages are stored in a room."""
+        """Record that own messages are stored in a room; where the log comes with them, that says it all."""
         room = self.rooms.get(name)
-        if room is not None:
+        if room is not None and room.flags & (LOG | OWN) == LOG:
             room.cursor.own(epoch, first, last)
             room.feed.moved()
 
@@ -97,7 +100,7 @@ class Memberships:
         room.join = self._joins
         held = room.cursor.rejoin(window)
         # A room that was empty, and that the broker has forgotten meanwhile, is made again.
-        return room, (room.name, room.join, tuple(room.cursor.received_position), held, True)
+        return room, (room.name, room.join, tuple(room.cursor.received_position), held, True, *_asked(room.flags))
 
     def rejoined(self, room: Membership, answer: Joined) -> bytes | None:
         """Go on with a room: its notifications, its queue, its state; returns the frame of its credit, if any."""
@@ -122,10 +125,12 @@ class Memberships:
 
     # -- within ------------------------------------------------------------------------------------
 
-    def _joined(self, number: int, feed: Feed, answer: Joined) -> Membership:
+    def _joined(self, number: int, feed: Feed, flags: int, answer: Joined) -> Membership:
         name = answer.room
+        if error := unfit(flags, answer):
+            raise error
         feed.cursor.begin(Position(answer.epoch, answer.seq), answer.window, gap=answer.gap)
-        room = self.rooms[name] = Membership(name, shown_name(self._user, name), number, feed)
+        room = self.rooms[name] = Membership(name, shown_name(self._user, name), number, feed, flags)
         feed.begin(room)
         self._states.joined(room, self._user)
         return room
@@ -138,3 +143,18 @@ class Memberships:
             self.again.remove(room)
         self._queues.open(room.name)
         self._states.left(room)
+
+
+def unfit(flags: int, answer: Joined) -> errors.VersionRefused | None:
+    """Return the error if a broker has not honoured a join's flags: an older version doesn't know them."""
+    if flags == JOIN_FLAGS or answer.flags == flags:
+        return None
+    return errors.VersionRefused(
+        f"the broker is of an older version and can't have {answer.room} joined in this way (flags {flags}); "
+        "update it, or join as usual"
+    )
+
+
+def _asked(flags: int) -> tuple[int, ...]:
+    """Return the last fields of a join: none but for what an older version can't do."""
+    return () if flags == JOIN_FLAGS else (flags,)

@@ -165,7 +165,9 @@ def _numbers(counted: dict[str, int]) -> dict[str, int]:
 class JoinedRooms(Protocol[S, J]):
     """The rooms that a client is in, as a face keeps them. All of it is called in the core's thread, through `do`."""
 
-    def join(self, wire: str, shown: str, after: Position | None, create: bool, answer: BaseAnswer) -> None:
+    def join(
+        self, wire: str, shown: str, after: Position | None, create: bool, answer: BaseAnswer, echo: bool = False
+    ) -> None:
         """Join a room, or wait for somebody else's join of it; the answer is the room, and what `give_back` takes."""
 
     def give_back(self, joined: J) -> None:
@@ -176,9 +178,10 @@ class JoinedRooms(Protocol[S, J]):
 
 
 def join(
-    link: FaceLink, rooms: JoinedRooms[R, J], name: str, after: Position | None, create: bool, limit: Limit
-) -> Steps[R]:
-    """Join a room and return it, the one that there is if it is joined already.
+    link: FaceLink, rooms: JoinedRooms[R, J], name: str, after: Position | None, create: bool, limit: Limit,
+    *, echo: bool = False,
+) -> Steps[R]:  # fmt: skip
+    """Join a room and return it, the one that there is if it is joined already; `echo`: own messages come too.
 
     Of what is interrupted nothing is left: nobody would have the room.
     """
@@ -188,7 +191,7 @@ def join(
     wire = check_room(link.user, name)
     answer = link.waits.answer()
     try:
-        link.do(rooms.join, wire, name, after, create, answer)
+        link.do(rooms.join, wire, name, after, create, answer, echo)
         found: tuple[R, J] = yield partial(answer.wait, limit, f"joining {name}")
         return found[0]
     except BaseException:

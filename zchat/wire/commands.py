@@ -57,7 +57,8 @@ class Right(Enum):
 class CommandSpec(NamedTuple):
     """One row of the table of commands.
 
-    `fields`: its elements, in order. `answered`: it has a request's number as its first field, and a reply.
+    `fields`: its elements, in order; those that `shape` doesn't need may be left out. `answered`: it has a request's
+    number as its first field, and a reply.
     `needs_session`: it is refused before a greeting. `target`: what its field `room` stands for. `right`: what
     its user must be allowed.
     """
@@ -75,22 +76,29 @@ def _command(
     target: Target = Target.NOTHING,
     right: Right = Right.NOTHING,
     *,
+    additions: str = "",
     answered: bool = True,
     needs_session: bool = True,
 ) -> CommandSpec:
-    pairs = [field.split(":") for field in fields.split(", ") if field]
-    shape = Shape(*(kind for _, kind in pairs))
-    return CommandSpec(tuple(Field(*pair) for pair in pairs), shape, answered, needs_session, target, right)
+    listed = [Field(*field.split(":")) for field in (*fields.split(", "), *additions.split(", ")) if field]
+    kinds = tuple(field.kind for field in listed)
+    needed = sum(map(bool, fields.split(", ")))
+    shape = Shape(*kinds[:needed], additions=kinds[needed:])
+    return CommandSpec(tuple(listed), shape, answered, needs_session, target, right)
 
 
 COMMANDS: dict[str, CommandSpec] = {
     "hello": _command(
         "request:uint, min version:uint, max version:uint, user:str, producer:id, token:id, window:uint, "
         "connection:uint",
+        additions="flags:uint",
         needs_session=False,
     ),
     "join": _command(
-        "request:uint, room:str, join:uint, position:position or nil, held:uint, create:bool", Target.MADE, Right.JOIN
+        "request:uint, room:str, join:uint, position:position or nil, held:uint, create:bool",
+        Target.MADE,
+        Right.JOIN,
+        additions="flags:uint",
     ),
     "leave": _command("request:uint, room:str, join:uint", Target.MEMBER),
     "send": _command("request:uint, room:str, number:uint, bodies:bin", Target.MEMBER, Right.SEND),
@@ -156,7 +164,7 @@ def decode_command(frame: bytes) -> Command:
     if wrong is not None:
         request = fields[0] if spec.answered and fields and is_uint(fields[0]) else None
         if wrong >= len(fields):
-            raise malformed(f"{word} has {len(spec.fields)} fields, {len(fields)} came", request)
+            raise malformed(f"{word} has {spec.shape.needed} fields, {len(fields)} came", request)
         raise malformed(f"{word}: {spec.fields[wrong].name} is not {spec.fields[wrong].kind}", request)
     if len(fields) > len(spec.fields):
         del fields[len(spec.fields) :]

@@ -33,6 +33,21 @@ ID_BYTES = 16
 
 MAX_INT = (1 << 63) - 1
 
+DIGEST = 1
+"""In `hello`'s flags: the welcome is to end with the digest of the producer."""
+
+LOG = 1
+"""In `join`'s flags: the member is to be sent the log."""
+
+PRESENT = 2
+"""In `join`'s flags: the user is to be counted among those who are in the room."""
+
+OWN = 4
+"""In `join`'s flags: the member is to be sent its session's own messages too."""
+
+JOIN_FLAGS = LOG | PRESENT
+"""What a join asks for that has no flags."""
+
 TYPING_EVERY = 3.0
 """Seconds between two words of a user that they are typing in a room: what IRCv3's typing tag asks for."""
 

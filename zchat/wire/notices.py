@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
-from zchat.errors import ProtocolError, Refused
+from zchat.errors import ProtocolError, Refused, VersionRefused
 from zchat.wire.values import Shape, join_arrays, pack, unpack
 
 OK = "ok"
@@ -29,13 +29,18 @@ class Ok(NamedTuple):
 
 
 class Error(NamedTuple):
-    """The refusal of a request, or of a frame that was none (`request` is None); the rest as in `errors.Refused`."""
+    """The refusal of a request, or of a frame that was none (`request` is None); the rest as in `errors.Refused`.
+
+    `oldest` and `newest`: the versions of the protocol that the broker speaks, where that was refused.
+    """
 
     request: int | None
     code: str
     text: str
     retryable: bool
     detail: int | None
+    oldest: int | None = None
+    newest: int | None = None
 
 
 class Push(NamedTuple):
@@ -121,7 +126,7 @@ Notice: TypeAlias = Ok | Error | Push | GapNotice | State | Pong | End
 
 SHAPES: dict[str, Shape] = {
     OK: Shape("uint"),
-    ERROR: Shape("uint or nil", "str", "str", "bool", "uint or nil"),
+    ERROR: Shape("uint or nil", "str", "str", "bool", "uint or nil", additions=("uint or nil", "uint or nil")),
     PUSH: Shape("str", "uint", "uint", "uint", "array"),
     GAP: Shape("str", "uint", "uint", "uint", "str"),
     STATE: Shape("uint", "array", "array"),
@@ -159,18 +164,18 @@ def person_entry(fields: Any) -> PersonEntry:
 
 
 def row(kind: type[Any], shape: Shape, fields: Any) -> Any:
-    """Return a decoded array as the tuple `kind`; elements after its last are dropped. Any thread.
+    """Return a decoded array as the tuple `kind`; elements after the shape's last are dropped. Any thread.
 
     Raises:
         ProtocolError: it is no array, or not of that shape.
     """
     if type(fields) is not list or shape.wrong(fields) is not None:
         raise ProtocolError(f"the broker sent a malformed {kind.__name__}")
-    return kind._make(fields[: len(shape)])
+    return kind(*fields[: len(shape)])
 
 
 _MADE: dict[str, Callable[[list[Any]], Any]] = {
-    ERROR: Error._make,
+    ERROR: lambda fields: Error(*fields),
     PUSH: partial(tuple.__new__, Push),  # as `_make`, without a call of Python's
     GAP: GapNotice._make,
     STATE: _state,
@@ -242,7 +247,8 @@ def encode_end(error: Refused) -> bytes:
 
 def encode_error(request: int | None, error: Refused) -> bytes:
     """Return the refusal of a request; None: of a frame that was none."""
-    frame: bytes = pack((ERROR, request, error.code, error.text, error.retryable, error.detail))
+    versions = (error.versions or ()) if isinstance(error, VersionRefused) else ()
+    frame: bytes = pack((ERROR, request, error.code, error.text, error.retryable, error.detail, *versions))
     return frame
 
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
-from zchat.wire.notices import OK, PersonEntry, person_entry, row
-from zchat.wire.values import Shape, join_arrays
+from zchat.wire.notices import OK, PersonEntry, encode_ok, person_entry, row
+from zchat.wire.values import Shape, is_uint, join_arrays
 
 
 class Welcome(NamedTuple):
-    """The answer to the greeting: what is agreed. Sizes in bytes, times in milliseconds."""
+    """The answer to the greeting: what is agreed. Sizes in bytes, times in milliseconds.
+
+    `digest`: the producer as others see it in blocks; None: it wasn't asked for, or the broker is of an older version.
+    """
 
     version: int
     user: str
@@ -25,11 +28,15 @@ class Welcome(NamedTuple):
     ping_ms: int
     lost_ms: int
     expire_ms: int
+    digest: bytes | None = None
 
 
 class Joined(NamedTuple):
     """The answer to `join`: the room as the broker writes it, the position where the membership begins, the first and
-    last seq of the log, the window, and whether a gap comes first."""
+    last seq of the log, the window, whether a gap comes first, and the flags that were honoured.
+
+    `flags` is None if the join had none, or the broker is of an older version.
+    """
 
     room: str
     epoch: int
@@ -38,6 +45,7 @@ class Joined(NamedTuple):
     last: int
     window: int
     gap: bool
+    flags: int | None = None
 
 
 class Left(NamedTuple):
@@ -134,7 +142,19 @@ SHAPES: dict[str, tuple[type[Any], Shape]] = {
     "stats": (Figures, _FIGURES),
     "bye": (Goodbye, Shape()),
 }
-"""Each answered command's reply, and the kinds of its elements."""
+"""Each answered command's reply, and the kinds of its elements, without the additions that a client may ask for."""
+
+
+def _welcome(result: list[Any]) -> Welcome:
+    welcome: Welcome = row(*SHAPES["hello"], result)
+    digest = result[10] if len(result) > 10 else None  # of any kind, if it wasn't asked for
+    return welcome._replace(digest=digest) if type(digest) is bytes else welcome
+
+
+def _joined(result: list[Any]) -> Joined:
+    joined: Joined = row(*SHAPES["join"], result)
+    flags = result[7] if len(result) > 7 else None
+    return joined._replace(flags=flags) if is_uint(flags) else joined
 
 
 def _rooms(result: list[Any]) -> RoomsPage:
@@ -153,7 +173,13 @@ def _figures(result: list[Any]) -> Figures:
     return figures
 
 
-_DECODED: dict[str, Callable[[list[Any]], Any]] = {"rooms": _rooms, "members": _members, "stats": _figures}
+_DECODED: dict[str, Callable[[list[Any]], Any]] = {
+    "hello": _welcome,
+    "join": _joined,
+    "rooms": _rooms,
+    "members": _members,
+    "stats": _figures,
+}
 
 
 def decode_reply(word: str, result: list[Any]) -> Any:
@@ -167,6 +193,16 @@ def decode_reply(word: str, result: list[Any]) -> Any:
     """
     decoded = _DECODED.get(word)
     return row(*SHAPES[word], result) if decoded is None else decoded(result)
+
+
+def encode_welcome(request: int | None, welcome: Welcome) -> bytes:
+    """Return the answer to `hello`, which ends before the digest if that is None."""
+    return encode_ok(request, welcome if welcome.digest is not None else welcome[:-1])
+
+
+def encode_joined(request: int | None, joined: Joined) -> bytes:
+    """Return the answer to `join`, which ends before the flags if they are None."""
+    return encode_ok(request, joined if joined.flags is not None else joined[:-1])
 
 
 def encode_history(request: int | None, page: HistoryPage) -> bytes:

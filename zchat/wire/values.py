@@ -54,14 +54,15 @@ KINDS: dict[str, Kind] = {
 class Shape:
     """The kinds of a frame's elements, in order: what is checked before any of them is used.
 
-    `kinds` are keys of `KINDS`.
+    `kinds` are keys of `KINDS`; those in `additions` follow, and may be missing: an older version ends before them.
     """
 
-    __slots__ = ("_checks", "kinds")
+    __slots__ = ("_checks", "kinds", "needed")
 
-    def __init__(self, *kinds: str) -> None:
-        self.kinds = kinds
-        found = enumerate(KINDS[kind] for kind in kinds)
+    def __init__(self, *kinds: str, additions: tuple[str, ...] = ()) -> None:
+        self.kinds = kinds + additions
+        self.needed = len(kinds)
+        found = enumerate(KINDS[kind] for kind in self.kinds)
         self._checks = tuple((index, kind.types, kind.right) for index, kind in found)
 
     def __len__(self) -> int:
@@ -74,7 +75,9 @@ class Shape:
         """
         checks = self._checks
         if len(values) < len(checks):
-            return len(values)
+            if len(values) < self.needed:
+                return len(values)
+            checks = checks[: len(values)]
         for index, types, right in checks:  # once a frame: no calls but where there is more to say
             value = values[index]
             kind = type(value)

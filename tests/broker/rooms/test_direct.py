@@ -68,9 +68,7 @@ def test_for_anybody_else_it_does_not_exist(there: bool, world: World) -> None:
     assert not carol.other
 
 
-@pytest.mark.parametrize(
-    "name", ["@", "@alice", "@alice\n", "@bob\nalice", "@alice\nALICE", "@alice\nbob\ncarol", "@@"]
-)
+@pytest.mark.parametrize("name", ["@", "@alice", "@alice\n", "@alice\nALICE", "@alice\nbob\ncarol", "@@"])
 def test_a_name_that_is_no_direct_rooms_is_refused(name: str, world: World) -> None:
     alice = Peer(world, "alice")
     assert alice.join(name)[2] == "bad_name"

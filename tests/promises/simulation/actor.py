@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING
 from tests.promises.simulation.client import Client
 from zchat.messages import Position
 from zchat.names import direct_name
+from zchat.wire.limits import JOIN_FLAGS, LOG, OWN, PRESENT
 
 if TYPE_CHECKING:
     from tests.promises.simulation.simulation import Simulation
 
 USERS = 4
 """Users, of whom some have several sessions."""
+
+ASKED = (JOIN_FLAGS, JOIN_FLAGS, JOIN_FLAGS | OWN, JOIN_FLAGS | OWN, LOG, LOG | OWN, PRESENT, 0)
+"""What clients may ask for: each in all of its joins."""
 
 GREET = 5.0
 """Seconds after which an application takes a first greeting without an answer for failed, and makes another client."""
@@ -39,7 +43,7 @@ class Actor:
         self.runs += 1
         sim = self.sim
         name = f"c{self.number}.{self.runs}"
-        self.client = client = Client(sim.world, sim.network, sim.truth, name, self.user, positions)
+        self.client = client = Client(sim.world, sim.network, sim.truth, name, self.user, positions, sim.flags(*ASKED))
         sim.clients.append(client)
         sim.world.after(GREET, self._greeted, client)
 

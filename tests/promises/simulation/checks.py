@@ -11,6 +11,7 @@ from zchat.broker.limits import FENCED, MAX_MEMBERSHIPS, MAX_REQUESTS
 from zchat.broker.rooms import roster
 from zchat.broker.rooms.member import MemberState
 from zchat.broker.rooms.room import Room
+from zchat.wire.limits import PRESENT
 
 
 def require(condition: Any, what: str) -> None:
@@ -39,6 +40,7 @@ def check_core(core: Core) -> None:
             out = member.sent - member.taken
             require(len(member.out) == out and 0 <= out <= session.window, f"{out} notifications are out")
             in_flight += sum(member.out)
+            require(member.follows or member.state is not MemberState.CAUGHT_UP, f"{room.name}: told all of the log")
             if member.state is MemberState.CAUGHT_UP:
                 require(not member.behind and member in room.caught_up, f"{room.name}: {member.state} and behind")
     require(in_flight == pusher.in_flight, f"{pusher.in_flight} bytes are counted as out, and {in_flight} are")
@@ -66,10 +68,11 @@ def check_rosters(core: Core) -> None:
     for session in table.by_token.values():
         users.setdefault(session.peer.user, set()).add(id(session))
         require(len(session.present) <= MAX_MEMBERSHIPS, f"{session.user} is in {len(session.present)} rooms")
-        require(all(room in session.present for room in session.members), f"a member is not here: {session.user}")
-        require(
-            session.present.keys() == session.members.keys() or session in presence._returning, "who is gone is here"
-        )
+        seen = {room for room, member in session.members.items() if member.flags & PRESENT}
+        unseen = session.members.keys() - seen
+        require(seen <= session.present.keys(), f"a member is not here: {session.user}")
+        require(not unseen & session.present.keys(), f"a member is here who isn't to be: {session.user}")
+        require(session.present.keys() == seen or session in presence._returning, "who is gone is here")
         for room in session.present:
             counts = here.setdefault(room, {})
             counts[session.peer.user] = counts.get(session.peer.user, 0) + 1
@@ -85,7 +88,9 @@ def check_rosters(core: Core) -> None:
             require(room not in here, f"{room.name} has no roster, and somebody is here")
             continue
         people = book.people
-        require({user: each.sessions for user, each in people.items()} == here.get(room), f"{room.name}: the roster")
+        sessions_here = {user: each.sessions for user, each in people.items()}
+        require(sessions_here == here.get(room, {}), f"{room.name}: the roster")
+        require(people or room.members, f"{room.name}: a roster that nobody is on and nobody is told")
         require(book._order == sorted(people), f"{room.name}: the list of people is not the people")
         require(book.typing == sum(each.typing for each in people.values()), f"{room.name}: who types is miscounted")
         at_end = {user for user, each in people.items() if 0 < each.read_mark == room.last}
@@ -94,7 +99,7 @@ def check_rosters(core: Core) -> None:
             all(each.read_mark == room.read_marks.get(user, 0) for user, each in people.items()), f"{room.name}: a mark"
         )
         require(all(seq <= room.last for seq in room.read_marks.values()), f"{room.name}: a mark is beyond the end")
-        least = book._names * 3 // 4 if book.crowd else 0
+        least = book._names * 3 // 4 if book.crowd else -1
         require(least < len(people) <= (len(people) if book.crowd else book._names), f"{room.name}: names or counts")
         require(len(book._gone) <= bound and not (book._gone.keys() & people), f"{room.name}: who has gone")
         for user, each in people.items():

@@ -17,6 +17,7 @@ from zchat.messages import Position
 from zchat.names import fold
 from zchat.protocol.core import ClientCore
 from zchat.protocol.membership import Membership
+from zchat.wire.limits import JOIN_FLAGS
 from zchat.wire.replies import Welcome
 from zchat.wire.values import unpack
 
@@ -25,14 +26,16 @@ class Client:
     """Be one run of a client's program, from its start to its end."""
 
     def __init__(
-        self, world: World, network: Network, truth: Truth, name: str, user: str, positions: dict[str, Position | None]
-    ) -> None:
+        self, world: World, network: Network, truth: Truth, name: str, user: str, positions: dict[str, Position | None],
+        flags: int = JOIN_FLAGS,
+    ) -> None:  # fmt: skip
         random = world.random
         self.world = world
         self.network = network
         self.truth = truth
         self.name = name
         self.user = user
+        self.flags = flags
         self.alive = True
         self.why: errors.ZchatError | None = None
         told, self.token = random.randbytes(16), random.randbytes(16)
@@ -186,7 +189,7 @@ class Client:
             if self.joins.get(room) is joined:
                 del self.joins[room]
 
-        self.core.join(room, position, True, Question(self, done, failed), joined.feed)
+        self.core.join(room, position, True, Question(self, done, failed), joined.feed, self.flags)
 
     def leave(self, room: str) -> Position | None:
         """Leave a room; returns the position to come back to."""

@@ -15,6 +15,7 @@ from zchat.client.inbox import Chunk, GapChunk, Inbox
 from zchat.messages import Position
 from zchat.protocol.membership import Membership
 from zchat.protocol.roster import Roster
+from zchat.wire.limits import LOG, OWN
 from zchat.wire.notices import GapNotice, PersonEntry, Push
 
 if TYPE_CHECKING:
@@ -55,8 +56,10 @@ class _Feed(Inbox):
 
     def push(self, notice: Push | GapNotice) -> None:
         if isinstance(notice, Push):
-            producer = self._client.producer
-            require(all(block[3] != producer for block in notice.blocks), "a session was sent its own message")
+            producer, flags = self._client.producer, self._client.flags
+            own = any(block[3] == producer for block in notice.blocks)
+            require(flags & OWN or not own, "a session was sent its own message")
+            require(flags & LOG, "a session was sent the log, and asked for none of it")
         self.heads.append(notice)
         require(len(self.heads) <= self._client.mark_now, f"{len(self.heads)} notifications are held, over the mark")
         super().push(notice)
@@ -88,7 +91,8 @@ class Joined:
         position = self.feed.position
         if self.asked is not None:
             require(position == self.asked, f"{self.name}: joined at {position}, not at {self.asked}")
-        self.stream = Stream(client.truth, self.name, *position, client.producer, client.name)
+        producer = b"" if client.flags & OWN else client.producer
+        self.stream = Stream(client.truth, self.name, *position, producer, client.name)
         if self.inviter is not None:
             self.feed.roster.invited(self.inviter)
 
@@ -169,6 +173,6 @@ class Joined:
             raise Violation(f"{self.client.name}: {self.name} was read up to {taken}, its position is {position}")
         log = truth.log_at(self.name, *position)
         for seq in range(taken + 1, position.seq + 1):
-            if log[seq - 1].producer != self.client.producer:
+            if log[seq - 1].producer != stream.producer:
                 raise Violation(f"{self.client.name}: {self.name}: the position {position} is behind {taken}, unread")
         return position

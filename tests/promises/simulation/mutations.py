@@ -177,7 +177,7 @@ MUTATIONS: dict[str, list[Change]] = {
         Change("zchat.broker.delivery.pusher.Pusher", "_forget", "    self.in_flight -= sum(member.out)\n", "")
     ],
     "a room kept that nobody needs": [
-        Change("zchat.broker.presence.presence.Presence", "depart", "        self._empty(room)\n", "        pass\n")
+        Change("zchat.broker.presence.presence.Presence", "_vacate", "        self._empty(room)\n", "        pass\n")
     ],
     "a producer kept after its goodbye": [
         Change("zchat.broker.core.handlers", "bye", "    context.store.forget(session.producer)\n", "")
@@ -309,6 +309,27 @@ MUTATIONS: dict[str, list[Change]] = {
     ],
     "names kept from before a crowd": [
         Change("zchat.broker.rooms.roster.Roster", "leave", "self._whole_before = self.version", "pass")
+    ],
+    "a position moved over own messages that are yet to be sent": [
+        Change(
+            "zchat.protocol.memberships.Memberships",
+            "stored",
+            "if room is not None and room.flags & (LOG | OWN) == LOG:",
+            "if room is not None:",
+        )
+    ],
+    "own messages no more sent after a lost connection": [
+        Change("zchat.protocol.memberships.Memberships", "rejoin", ", *_asked(room.flags))", ")"),
+        Change("zchat.protocol.core", "unfit", "if flags == JOIN_FLAGS or answer.flags == flags:", "if True:"),
+    ],
+    "the log sent after a gap to who asked for none": [
+        Change("zchat.broker.delivery.pusher.Pusher", "_send_gap", "if not member.follows:", "if False:")
+    ],
+    "who asked not to be counted is here all the same": [
+        Change("zchat.broker.core.handlers", "_enter", "if asked & PRESENT:", "if True:")
+    ],
+    "a room kept for who looked and has gone": [
+        Change("zchat.broker.core.sessions.Sessions", "_empty", "self._presence.left(session, member.room)", "pass")
     ],
 }
 """What is planted, by its name."""

@@ -5,6 +5,7 @@ It answers state frames when it likes, and with numbers that are those of other 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from tests.frames import decode_notice
@@ -14,7 +15,7 @@ from tests.promises.simulation.truth import Stream, Truth, producer_of
 from tests.promises.simulation.world import World
 from zchat.messages import Position
 from zchat.wire.blocks import messages_of
-from zchat.wire.limits import VERSION
+from zchat.wire.limits import JOIN_FLAGS, LOG, VERSION
 from zchat.wire.notices import END, ERROR, GAP, OK, PUSH, STATE
 from zchat.wire.values import pack
 
@@ -27,11 +28,12 @@ SILENCE = 3.0
 class Peer:
     """Read one room, by the letter of the protocol."""
 
-    def __init__(self, world: World, network: Network, truth: Truth, room: str) -> None:
+    def __init__(self, world: World, network: Network, truth: Truth, room: str, flags: Callable[[], int]) -> None:
         self.world = world
         self.network = network
         self.truth = truth
         self.room = room
+        self._flags = flags
         self.over = False
         self.stream: Stream | None = None
         self.rejoins = 0
@@ -94,11 +96,14 @@ class Peer:
         self._joining = True
         self._held = self._sent - self._taken
         self._sent, self._taken = self._held, 0
-        self._tell("join", self.room, self._join, self._position, self._held, True)
+        self._asked = self._flags()
+        asked = [] if self._asked == JOIN_FLAGS else [self._asked]
+        self._tell("join", self.room, self._join, self._position, self._held, True, *asked)
         self._join_request = self._request
 
     def _joined(self, notice: list[Any]) -> None:
         self._joining = False
+        require(notice[9:] == ([] if self._asked == JOIN_FLAGS else [self._asked]), f"joined with {notice[9:]}")
         position = Position(notice[3], notice[4])
         if self._position is None:
             self.stream = Stream(self.truth, self.room, *position, self._producer, "peer")
@@ -112,6 +117,7 @@ class Peer:
         self._sent += 1
         require(self._sent - self._taken <= self._mark, f"{self._sent - self._taken} notifications, over the mark")
         if notice[0] == PUSH:
+            require(self._asked & LOG, "a peer was sent the log, and asked for none of it")
             messages = messages_of(room, rest, after, upto)
             self.stream.took(epoch, after, upto, [(m.seq, m.user, m.body.rstrip(), m.timestamp) for m in messages])
             self.world.delivered += len(messages)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import partial
+from random import Random
 from typing import NamedTuple
 from unittest.mock import patch
 
@@ -22,6 +24,7 @@ from zchat.broker.limits import EXPIRE_AFTER
 from zchat.broker.settings import Settings
 from zchat.messages import START
 from zchat.names import DIRECT, direct_users
+from zchat.wire.limits import JOIN_FLAGS, LOG, OWN, PRESENT
 
 ROOMS = ("General", "Technology", "Straße", "new")
 """Two that are always there, two that are made by who joins them."""
@@ -35,6 +38,9 @@ FAULTS_A_SECOND = (5.0, 18.0)
 MIN_FAULTS = 20
 DISASTROUS = 0.4
 """How many of the seeds have disasters, which excuse losses, and so hide some."""
+
+ASKING = 0.3
+"""In how many of the seeds clients ask for own messages too, for no log, or not to be counted as here."""
 
 PEACE = 90.0
 """Seconds after the last fault within which everything must have come to rest."""
@@ -79,6 +85,8 @@ class Simulation:
         )
         self.broker = Broker(world, self.network, self.truth, self.disk, settings, random.choice((1, 5, 256)))
         self.sent = 0
+        self._flags = Random(f"flags of {seed}")
+        self.asking = self._flags.random() < ASKING
         self.peace = False
         self.peace_at = float("inf")
         self.clients: list[Client] = []
@@ -114,7 +122,8 @@ class Simulation:
                 stack.enter_context(patch(name, value))
             self.broker.start()
             self.actors = [Actor(self, number) for number in range(world.random.randint(*CLIENTS))]
-            self.peer = Peer(world, self.network, self.truth, ROOMS[0])
+            draw = partial(self.flags, JOIN_FLAGS, JOIN_FLAGS | OWN, PRESENT)
+            self.peer = Peer(world, self.network, self.truth, ROOMS[0], draw)
             world.after(0.5, self._go_wrong)
             for actor in self.actors:
                 world.after(0.05, self._act, actor)
@@ -133,6 +142,10 @@ class Simulation:
             self._audit()
             self._leave()
         return Report(world.seed, world.trace, world.faults, self.sent, world.delivered, self.counts)
+
+    def flags(self, *among: int) -> int:
+        """Draw the flags of joins: what a client is sent, and whether it counts as here."""
+        return self._flags.choice(among) if self.asking else JOIN_FLAGS
 
     # -- trouble -------------------------------------------------------------------------------------
 
@@ -257,6 +270,8 @@ class Simulation:
             for joined in client.joins.values():
                 if joined.stream is None or joined.membership is None or joined.feed.heads:
                     return f"{client.name} has not taken all of {joined.name}"
+                if not client.flags & LOG:
+                    continue
                 expected = joined.stream.expected_position(joined.feed.cursor.sure, joined.feed.since)
                 position = joined.position()
                 if position is None or position.seq < expected:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tests.promises.simulation.checks import require
 from tests.promises.simulation.client import Client
 from zchat.names import direct_name, fold
-from zchat.wire.limits import TYPING_FOR
+from zchat.wire.limits import PRESENT, TYPING_FOR
 
 if TYPE_CHECKING:
     from tests.promises.simulation.simulation import Simulation
@@ -22,7 +22,8 @@ BACK = 4.0
 def talk(sim: Simulation) -> None:
     """Have some do everything that is a room's state, after all that went wrong."""
     random = sim.world.random
-    places = [(client, room) for client in sim.members for room in client.joins if _others(sim, client, room)]
+    here = [client for client in sim.members if client.flags & PRESENT]
+    places = [(client, room) for client in here for room in client.joins if _others(sim, client, room)]
     if places:
         _type(sim, *random.choice(places))
         _come_back(sim, *random.choice(places))
@@ -108,7 +109,7 @@ def _leave(sim: Simulation, client: Client, room: str) -> None:
     position = client.leave(room)
     _wait(sim, SOON)
     after = [other.joins[room].told.comings for other in _others(sim, client, room)]
-    if any(other.user == client.user and room in other.joins for other in sim.members):
+    if any(other.user == client.user and room in other.joins and other.flags & PRESENT for other in sim.members):
         require(before == after, f"{client.name} left {room}, another session of its user is there, and it was told")
     others = [other for other in sim.members if room in other.joins]
     gone = sim.world.random.sample(others, len(others) - 1)

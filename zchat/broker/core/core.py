@@ -39,7 +39,7 @@ from zchat.broker.rooms.session_table import SessionTable
 from zchat.broker.settings import Settings
 from zchat.broker.store.contract import RoomLog, Store
 from zchat.names import fold
-from zchat.wire.commands import CommandSpec, MalformedCommand, Right, Target, decode_command, malformed
+from zchat.wire.commands import COMMANDS, CommandSpec, MalformedCommand, Right, Target, decode_command, malformed
 from zchat.wire.limits import MAX_FRAME
 from zchat.wire.replies import Figures
 
@@ -193,7 +193,7 @@ class Core:
                 access.check(peer, spec.right, room)
             return member
         directory = self.context.directory
-        if spec.target is Target.MADE and fields[-1]:  # the field `create`
+        if spec.target is Target.MADE and fields[_CREATE]:
             room = directory.make(name, peer.user)
         else:
             room = directory.find(name, peer.user)
@@ -290,6 +290,10 @@ class Core:
     def dismiss(self) -> None:
         """Notify every client that the broker is going down, and end its session."""
         self.context.sessions.dismiss()
+
+
+_CREATE = [field.name for field in COMMANDS["join"].fields].index("create") - 2
+"""Where the field is once the request's number and the room's name are taken out."""
 
 
 def _no_session() -> errors.NoSession:

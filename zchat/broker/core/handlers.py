@@ -25,7 +25,17 @@ from zchat.broker.store import contract
 from zchat.events import Gap
 from zchat.messages import GapReason, Position
 from zchat.names import fold
-from zchat.wire.limits import ID_BYTES, MAX_BLOCK_BYTES, MAX_BLOCK_MESSAGES, VERSION
+from zchat.wire.limits import (
+    DIGEST,
+    ID_BYTES,
+    JOIN_FLAGS,
+    LOG,
+    MAX_BLOCK_BYTES,
+    MAX_BLOCK_MESSAGES,
+    OWN,
+    PRESENT,
+    VERSION,
+)
 from zchat.wire.notices import encode_pong
 from zchat.wire.replies import (
     Goodbye,
@@ -38,6 +48,8 @@ from zchat.wire.replies import (
     RoomsPage,
     Welcome,
     encode_history,
+    encode_joined,
+    encode_welcome,
 )
 
 
@@ -51,6 +63,7 @@ def hello(
     token: bytes,
     window: int,
     connection: int,
+    flags: int = 0,
 ) -> None:
     """Begin a session, or go on with one by its token; answers with what is agreed."""
     sessions = context.sessions
@@ -60,9 +73,11 @@ def hello(
     if sessions.closing:
         raise errors.Closing("the broker is going down; try again later")
     if not oldest <= VERSION <= newest:
-        raise errors.VersionRefused(
+        refusal = errors.VersionRefused(
             f"this broker speaks version {VERSION} of the protocol, the client {oldest} to {newest}; update the older"
         )
+        refusal.versions = (VERSION, VERSION)
+        raise refusal
     context.directory.check_user(user)
     window = min(window, settings.high_water_mark) or settings.high_water_mark
     # Others see the producer in blocks: without the token none of them can number on in its name.
@@ -95,8 +110,9 @@ def hello(
         ping_ms=int(limits.PING_AFTER * 1000),
         lost_ms=int(limits.LOST_AFTER * 1000),
         expire_ms=int(limits.EXPIRE_AFTER * 1000),
+        digest=producer if flags & DIGEST else None,
     )
-    context.replies.answer(Request(peer, session, request.number), welcome)
+    context.replies.answer_frame(Request(peer, session, request.number), encode_welcome(request.number, welcome))
     context.state_frames.greeted(session, context.directory.directs_of(peer.user))
 
 
@@ -108,34 +124,39 @@ def join(
     position: list[int] | None,
     held: int,
     create: bool,
+    flags: int | None = None,
 ) -> None:
-    """Make the session a member of a room, from now on or from a position on."""
+    """Make the session a member of a room, from now on or from a position on; `flags` are None if it sent none."""
     session = _session(request)
     if held > session.window:
         context.directory.vacate(room)
         raise errors.Malformed(f"join: {held} notifications held, the window is {session.window}")
     start = None if position is None else Position(*position)
     if start is None or room.reaches(start):
-        _enter(context, request, room, number, start, held)
+        _enter(context, request, room, number, start, held, flags)
         return
     context.replies.owed += 1
     room.pending += 1
-    context.store.locate(room.name, partial(_located, context, request, room, number, start, held))
+    context.store.locate(room.name, partial(_located, context, request, room, number, start, held, flags))
 
 
-def _located(context: Context, request: Request, room: Room, number: int, start: Position, held: int) -> None:
+def _located(
+    context: Context, request: Request, room: Room, number: int, start: Position, held: int, flags: int | None
+) -> None:
     """Go on with a join once everything about the room's log is known."""
     context.replies.owed -= 1
     room.pending -= 1
     if context.replies.waits(request):
         try:
-            _enter(context, request, room, number, start, held)
+            _enter(context, request, room, number, start, held, flags)
         except errors.Refused as error:
             context.replies.refuse(request, error)
     context.directory.vacate(room)
 
 
-def _enter(context: Context, request: Request, room: Room, number: int, start: Position | None, held: int) -> None:
+def _enter(
+    context: Context, request: Request, room: Room, number: int, start: Position | None, held: int, flags: int | None
+) -> None:
     session = _session(request)
     old = session.members.get(room)
     if old is None and len(session.members) >= limits.MAX_MEMBERSHIPS:
@@ -146,14 +167,19 @@ def _enter(context: Context, request: Request, room: Room, number: int, start: P
     if start is None:
         start = Position(room.epochs.at(room.last), room.last)
     gap = _gap(room, start)
-    member = Member(session, room, number, start.seq if gap is None else gap.upto, held)
+    honoured = None if flags is None else flags & (LOG | PRESENT | OWN)
+    asked = JOIN_FLAGS if honoured is None else honoured
+    member = Member(session, room, number, start.seq if gap is None else gap.upto, held, asked)
     member.covered = start.seq
     member.gap = gap
     session.members[room] = member
     context.pusher.joined(member, old)
-    context.presence.arrive(session, room)
-    joined = Joined(room.name, start.epoch, start.seq, room.first, room.last, session.window, gap is not None)
-    context.replies.answer(request, joined)
+    if asked & PRESENT:
+        context.presence.arrive(session, room)
+    else:
+        context.presence.watch(session, room)
+    joined = Joined(room.name, start.epoch, start.seq, room.first, room.last, session.window, gap is not None, honoured)
+    context.replies.answer_frame(request, encode_joined(request.number, joined))
     context.state_frames.joined(member)
 
 
@@ -172,7 +198,7 @@ def leave(context: Context, request: Request, member: Member, number: int) -> No
     if member.join == number:
         context.pusher.left(member)
         del member.session.members[member.room]
-        context.presence.depart(member.session, member.room)
+        context.presence.left(member.session, member.room)
     context.replies.answer(request, Left())
 
 

@@ -93,6 +93,9 @@ class Sessions:
 
     def _empty(self, session: Session) -> None:
         """End a session's memberships."""
-        for member in list(session.members.values()):
-            self._pusher.left(member)
+        members = list(session.members.values())
         session.members.clear()
+        for member in members:
+            self._pusher.left(member)
+            if member.room not in session.present:
+                self._presence.left(session, member.room)

@@ -104,9 +104,16 @@ class Pusher:
         elif not room.members:
             self._store.follow(room.name, True)
         room.add(member)
+        if not member.follows:
+            self._set_apart(member)
         if member.behind:
             room.caught_up.pop(member, None)
             self._wake(member)
+
+    def _set_apart(self, member: Member) -> None:
+        """Send a member nothing of what is stored."""
+        member.state = MemberState.APART
+        member.room.caught_up.pop(member, None)
 
     def credited(self, member: Member, taken: int) -> bool:
         """Count what a member has taken; False if it claims more than it was sent."""
@@ -280,6 +287,8 @@ class Pusher:
         if size:
             member.gap = None
             self._counters.gaps += 1
+            if not member.follows:
+                self._set_apart(member)
         return size
 
     def _send(self, member: Member, frame: bytes, upto: int, messages: int) -> int:

@@ -46,7 +46,7 @@ class LagSampler:
                 continue
             for member in room.members:
                 messages = room.last - member.cursor
-                if messages > 0:
+                if messages > 0 and member.follows:
                     lags.append(Lag(room.name, member.session.user, messages))
                     if messages >= LAG_NOTED:
                         far[member] = False

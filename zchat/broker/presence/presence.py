@@ -85,6 +85,27 @@ class Presence:
         if room.roster.enter(user, session.user, max(1, self._clock()), read_mark, 0 < read_mark == room.last):
             self._changed(room)
 
+    def watch(self, session: Session, room: Room) -> None:
+        """Have a session, a member now, see who is in a room without its user being there by it."""
+        if room in session.present:
+            self.depart(session, room)
+        if room.roster is None:
+            room.roster = Roster(room.name, self._names)
+            room.roster.version = 1  # so that the member is sent that nobody is here
+
+    def left(self, session: Session, room: Room) -> None:
+        """End what `arrive` or `watch` began, once the session is no member any more."""
+        if room in session.present:
+            self.depart(session, room)
+        else:
+            self._vacate(room)
+
+    def _vacate(self, room: Room) -> None:
+        """Forget a room's roster that nobody is on and nobody is sent."""
+        if room.roster is not None and not (room.roster.people or room.members):
+            room.roster = None
+            self._empty(room)
+
     def depart(self, session: Session, room: Room) -> None:
         """End that a session's user is in a room; it is left with the last of the user's sessions there."""
         del session.present[room]
@@ -94,11 +115,10 @@ class Presence:
         if not roster.leave(session.peer.user):
             return
         self._typing.pop(person, None)
-        if roster.people:
+        if roster.people or room.members:
             self._changed(room)
         else:
-            room.roster = None
-            self._empty(room)
+            self._vacate(room)
 
     def away(self, session: Session) -> None:
         """End that a session's user is anywhere by it."""
@@ -113,9 +133,10 @@ class Presence:
             self._returning[session] = now + REJOIN_SECONDS
 
     def type(self, session: Session, room: Room, active: bool, now: float) -> None:
-        """Record that a session's user, who is in the room, is typing or has ended."""
+        """Record that a session's user is typing or has ended; nothing if that user isn't here by this session."""
         roster = room.roster
-        assert roster is not None, "members are on the roster"
+        if roster is None or room not in session.present:
+            return
         if not active:
             self._end_typing(room, session.peer.user)
             return

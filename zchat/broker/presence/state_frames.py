@@ -151,7 +151,7 @@ class StateFrames:
         size = 0
         for member in session.stale:
             roster = member.room.roster
-            assert roster is not None, "members are on the roster"
+            assert roster is not None, "a room with members has a roster"
             if member.roster_version != roster.version:
                 update = roster.update(member.roster_version)
                 if updates and size + len(update) > STATE_BYTES:

@@ -9,7 +9,7 @@ from zchat import errors
 from zchat.broker.limits import MAX_ROOMS
 from zchat.broker.rooms.room import Room
 from zchat.broker.store.contract import RoomLog
-from zchat.names import DIRECT, check_held_name, check_name, direct_users, fold
+from zchat.names import DIRECT, check_held_name, check_name, direct_name, direct_users, fold
 
 
 class Directory:
@@ -67,7 +67,7 @@ class Directory:
             raise errors.LimitReached(
                 f"the broker already has {MAX_ROOMS} rooms, the most it may have; use one of them"
             )
-        return self._add(Room(RoomLog(name, 1, 0, ())))
+        return self._add(Room(RoomLog(direct_name(*users) if users else name, 1, 0, ())))
 
     def check_user(self, user: str) -> None:
         """Check the name of a user: a new one by the rules for new names; raises BadName."""

@@ -7,6 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from zchat.events import Gap
+from zchat.wire.limits import JOIN_FLAGS, LOG, OWN
 
 if TYPE_CHECKING:
     from zchat.broker.rooms.room import Room
@@ -34,6 +35,9 @@ class MemberState(Enum):
     HELD = "held"
     """It waits for its session's pipe."""
 
+    APART = "apart"
+    """It is not sent the log."""
+
     LEFT = "left"
     """It is no member any more."""
 
@@ -41,12 +45,14 @@ class MemberState(Enum):
 class Member:
     """One session's cursor and credit in one room.
 
-    `join` is the number of its join, `held` how many notifications of an earlier join the application still has.
+    `join` is the number of its join, `held` how many notifications of an earlier join the application still has,
+    `flags` what the join asked for.
     """
 
     __slots__ = (
         "covered",
         "cursor",
+        "flags",
         "gap",
         "join",
         "out",
@@ -61,11 +67,15 @@ class Member:
         "window",
     )
 
-    def __init__(self, session: Session, room: Room, join: int, cursor: int, held: int) -> None:
+    def __init__(
+        self, session: Session, room: Room, join: int, cursor: int, held: int, flags: int = JOIN_FLAGS
+    ) -> None:
         self.session = session
         self.room = room
         self.join = join
-        self.producer = session.producer
+        self.producer = b"" if flags & OWN else session.producer
+        """Whose blocks it isn't sent: nobody's if it asked for its own too."""
+        self.flags = flags
         self.window = session.window
         self.cursor = cursor
         """How far the log has been gone through for it: its own messages move the cursor and are not sent."""
@@ -86,6 +96,11 @@ class Member:
         """The version of the room's roster that it was last sent, 0 for none."""
 
     @property
+    def follows(self) -> bool:
+        """True if it is sent the log; else at most the gap that its join begins with."""
+        return bool(self.flags & LOG)
+
+    @property
     def behind(self) -> bool:
         """True if there is something to send."""
-        return self.cursor < self.room.last or self.gap is not None
+        return self.gap is not None or (self.follows and self.cursor < self.room.last)
