@@ -8,7 +8,7 @@ import pytest
 
 from tests.protocol.driver import FakeBatch, FakeCall, FakeFeed, Wire
 from zchat import errors
-from zchat.protocol.core import ConnectionState
+from zchat.protocol.reconnect import ConnectionState
 from zchat.protocol.send_queue import BLOCKS_IN_FLIGHT
 from zchat.wire.limits import MAX_BLOCK_MESSAGES
 from zchat.wire.values import pack

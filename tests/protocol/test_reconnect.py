@@ -9,9 +9,8 @@ import pytest
 from tests.protocol.driver import FakeBatch, FakeCall, Wire
 from tests.protocol.test_send_queue import flying
 from zchat import errors
-from zchat.protocol.core import ConnectionState
 from zchat.protocol.heartbeat import STALL
-from zchat.protocol.reconnect import GREET_SECONDS, RETRY_FIRST, RETRY_MAX, STEADY
+from zchat.protocol.reconnect import GREET_SECONDS, RETRY_FIRST, RETRY_MAX, STEADY, ConnectionState
 from zchat.wire.values import pack
 
 # -- the next connection ---------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """The client without I/O: calls, frames and the time come in, frames go out through a port.
 
 It knows no socket, thread, clock, file or chance. One thread at a time may call it: the one that
-drives a link (`zchat.transport.link`). `TRANSITIONS` has its states.
+drives a link (`zchat.transport.link`). `zchat.protocol.reconnect` has its states.
 
 Calls end through their `resolve` or `fail`, once. Messages wait in queues, one a room, from which
 blocks are made when there is a place for one in flight: under load blocks grow, at rest a
@@ -14,7 +14,6 @@ The parts below decide and keep what is known. They return frames and requests; 
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum
 from functools import partial
 from typing import Any
 
@@ -24,7 +23,7 @@ from zchat.protocol.heartbeat import Heartbeat
 from zchat.protocol.membership import Feed, Membership
 from zchat.protocol.memberships import Memberships, unfit
 from zchat.protocol.port import Call, Chance, Port
-from zchat.protocol.reconnect import GREET_SECONDS, Reconnect
+from zchat.protocol.reconnect import GREET_SECONDS, TRANSITIONS, ConnectionState, Reconnect
 from zchat.protocol.requests import Done, Nobody, Request, Requests
 from zchat.protocol.room_state import RoomStates
 from zchat.protocol.send_queue import Batch, OutgoingBlock, SendQueue
@@ -38,46 +37,7 @@ IDLE = 1.0
 """Seconds until the next tick while nothing is due."""
 
 
-class ConnectionState(Enum):
-    """Where the client stands."""
-
-    NEW = "new"
-    GREETING = "greeting"
-    OPEN = "open"
-    LOST = "lost"
-    CLOSING = "closing"
-    ENDED = "ended"
-
-
 _NEW, _GREETING, _OPEN, _LOST, _CLOSING, _ENDED = ConnectionState
-
-TRANSITIONS: dict[ConnectionState, dict[ConnectionState, str]] = {
-    _NEW: {
-        _GREETING: "it is started",
-        _ENDED: "it is closed, or fails",
-    },
-    _GREETING: {
-        _OPEN: "the broker's welcome",
-        _CLOSING: "the broker's welcome, when `close` was called before it",
-        _LOST: "a later connection is lost, or its greeting takes too long or is refused for now",
-        _ENDED: "the first connection is lost, or its greeting refused; any refusal for good; the deadline of `close`",
-    },
-    _OPEN: {
-        _CLOSING: "`close` is called",
-        _LOST: "the connection is lost, or the broker ends the session for now",
-        _ENDED: "a refusal for good, a broken protocol",
-    },
-    _LOST: {
-        _GREETING: "after a wait, over a fresh connection",
-        _ENDED: "`close` is called and nothing waits for an answer, or its deadline",
-    },
-    _CLOSING: {
-        _LOST: "the connection is lost before the goodbye",
-        _ENDED: "the answer to the goodbye, the deadline of `close`, a refusal for good, a broken protocol",
-    },
-    _ENDED: {},
-}
-"""From each state to which others, and what brings it there."""
 
 
 class ClientCore:

@@ -1,6 +1,8 @@
-"""When to try another connection: waits that grow and are spread by chance, and how long a greeting may take."""
+"""Where a client stands with its connection, and when to try another: waits that grow and are spread by chance."""
 
 from __future__ import annotations
+
+from enum import Enum
 
 from zchat.protocol.port import Chance
 
@@ -15,6 +17,48 @@ RETRY_MAX = 0.5
 
 STEADY = 1.0
 """Seconds that a connection must have been open for waits to begin small again after it."""
+
+
+class ConnectionState(Enum):
+    """Where the client stands."""
+
+    NEW = "new"
+    GREETING = "greeting"
+    OPEN = "open"
+    LOST = "lost"
+    CLOSING = "closing"
+    ENDED = "ended"
+
+
+_NEW, _GREETING, _OPEN, _LOST, _CLOSING, _ENDED = ConnectionState
+
+TRANSITIONS: dict[ConnectionState, dict[ConnectionState, str]] = {
+    _NEW: {
+        _GREETING: "it is started",
+        _ENDED: "it is closed, or fails",
+    },
+    _GREETING: {
+        _OPEN: "the broker's welcome",
+        _CLOSING: "the broker's welcome, when `close` was called before it",
+        _LOST: "a later connection is lost, or its greeting takes too long or is refused for now",
+        _ENDED: "the first connection is lost, or its greeting refused; any refusal for good; the deadline of `close`",
+    },
+    _OPEN: {
+        _CLOSING: "`close` is called",
+        _LOST: "the connection is lost, or the broker ends the session for now",
+        _ENDED: "a refusal for good, a broken protocol",
+    },
+    _LOST: {
+        _GREETING: "after a wait, over a fresh connection",
+        _ENDED: "`close` is called and nothing waits for an answer, or its deadline",
+    },
+    _CLOSING: {
+        _LOST: "the connection is lost before the goodbye",
+        _ENDED: "the answer to the goodbye, the deadline of `close`, a refusal for good, a broken protocol",
+    },
+    _ENDED: {},
+}
+"""From each state to which others, and what brings it there."""
 
 
 class Reconnect:
