@@ -24,7 +24,6 @@ from tests.frames import decode_notice
 from tests.running import DEADLINE, ROOT
 from zchat.broker import Broker, limits, loop
 from zchat.broker.core import sessions
-from zchat.broker.edge import door
 from zchat.broker.settings import Settings
 from zchat.broker.store import contract, memory, open_store
 from zchat.broker.store.sqlite import schema
@@ -99,6 +98,9 @@ NO_BOUNDS = {
     "address.MAX_IPC_PATH",
     "address.MAX_PORT",
     "broker.loop.MAX_WAIT",
+    "broker.edge.descriptors.KEPT_FREE_FOR_IPC",
+    "broker.edge.door.CHECK_EVERY",
+    "broker.edge.door.SETTLE_SECONDS",
     "broker.edge.ipc_socket.LOCK_EVERY",
     "broker.figures.metrics.POLL_SECONDS",
     "broker.store.contract.CLOSE_SECONDS",
@@ -161,8 +163,6 @@ def test_the_brokers_socket_has_its_bounds() -> None:
             assert router.getsockopt(zmq.SNDHWM) == 54 == 2 * (limits.HIGH_WATER_MARK + limits.MAX_REQUESTS + 1)
             assert router.getsockopt(zmq.RCVHWM) == loop.RECEIVE_HIGH_WATER_MARK
             assert router.getsockopt(zmq.MAXMSGSIZE) == wire_limits.MAX_BLOCK_BYTES + wire_limits.FRAME_OVERHEAD
-            door.Door(router)
-            assert router.getsockopt(zmq.BACKLOG) == door.BACKLOG
             assert router.getsockopt(zmq.HANDSHAKE_IVL) == loop.HANDSHAKE_MS
             assert router.getsockopt(zmq.HEARTBEAT_IVL) == loop.TRANSPORT_HEARTBEAT_MS
             assert router.getsockopt(zmq.HEARTBEAT_TIMEOUT) == loop.TRANSPORT_HEARTBEAT_MS
@@ -178,7 +178,8 @@ def test_the_routers_own_names_begin_somewhere_else_each_time() -> None:
             router = loop._router(context, Settings())
             peer = context.socket(zmq.DEALER)
             try:
-                peer.connect(door.Door(router).open("tcp://127.0.0.1:*"))
+                port = router.bind_to_random_port("tcp://127.0.0.1")
+                peer.connect(f"tcp://127.0.0.1:{port}")
                 peer.send(b"")
                 assert router.poll(10_000)
                 names.append(router.recv_multipart()[0])

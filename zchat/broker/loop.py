@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import zmq
 
@@ -51,6 +52,9 @@ TRANSPORT_HEARTBEAT_MS = 15_000
 ZAP_DOMAIN = b"zchat"
 """The domain that libzmq would ask a ZAP handler about; none is bound, so that every ZMTP 3 peer is let in."""
 
+START_FILES = 32
+"""File descriptors that have to be free for a start: some 20 are used, and libzmq ends the process if it gets none."""
+
 MAX_WAIT = 1.0
 """Seconds that the loop sleeps at most."""
 
@@ -72,6 +76,7 @@ class Loop:
         self._dropping = False  # frames of a message that is refused are still to come
         self._alarm: Alarm | None = None
         self._router: zmq.Socket[bytes]
+        self._door: Door | None = None
         self.urls: list[str] = []
         self.core: Core | None = None
 
@@ -85,16 +90,16 @@ class Loop:
 
     def run(self, ready: Callable[[], None]) -> None:
         """Open everything, call `ready`, run until stopped, close everything."""
-        context = new_context()
+        context = new_context(START_FILES)
         try:
             self._alarm = Alarm()
             self._router = _router(context, self._settings)
-            door = Door(self._router)
             try:
                 logs = self._store.open(self._alarm.ring)
                 try:
+                    door = self._door = Door(context, self._router)
                     urls = [door.open(url) for url in self._bind]
-                    self.core = Core(self, self._store, logs, self._settings, time.monotonic(), microseconds)
+                    core = self.core = Core(self, self._store, logs, self._settings, time.monotonic(), microseconds)
                 except BaseException:
                     self._store.undo_open()
                     raise
@@ -102,11 +107,12 @@ class Loop:
                     self.urls = urls
                     log.info("listening at %s", ", ".join(urls), extra={FIELDS: {"event": "listening", "urls": urls}})
                     ready()
-                    self._serve(self.core)
+                    self._serve(core)
                 finally:
                     self._store.close(self._left(LINGER_SECONDS))
             finally:
-                door.close()
+                if self._door is not None:
+                    self._door.close()
                 self._router.close(int(min(LINGER_SECONDS, self._left()) * 1000))
                 self._alarm.close()
         finally:
@@ -142,6 +148,8 @@ class Loop:
         return max(0.0, self._end - kept - now)
 
     def _turns(self, core: Core) -> None:
+        door = self._door
+        assert door is not None
         spent = core.histograms.turn
         began = time.monotonic()
         while not self._stopping.is_set():
@@ -149,6 +157,8 @@ class Loop:
             now = time.monotonic()
             core.tick(now, drained)
             core.turn(now)
+            if now >= door.due:
+                door.check(now, core.counters, core.log_lines)
             if core.log_lines:
                 _log(core)
             end = time.monotonic()
@@ -156,7 +166,7 @@ class Loop:
             if drained and not core.busy:
                 if core.gathering():
                     time.sleep(NAP)
-                self._sleep(core.due() - now)
+                self._sleep(min(core.due(), door.wake) - now)
                 end = time.monotonic()
             began = end
 
@@ -184,19 +194,27 @@ class Loop:
 
     def _sleep(self, seconds: float) -> None:
         assert self._alarm is not None
+        assert self._door is not None
         wait = max(0, int(min(seconds, MAX_WAIT) * 1000) + 1)
-        ready = zmq.zmq_poll([(self._router, zmq.POLLIN), (self._alarm.fd, zmq.POLLIN)], wait)
+        ready: list[Any] = zmq.zmq_poll(
+            [(self._router, zmq.POLLIN), *self._door.polled, (self._alarm.fd, zmq.POLLIN)], wait
+        )
         if ready and ready[-1][0] == self._alarm.fd:
             self._alarm.quiet()
+            ready.pop()
+        if ready and ready[-1][0] is not self._router:
+            self._door.due = 0.0
 
     def _farewell(self, core: Core) -> None:
         """Answer what was accepted, dismiss the clients, within a bound of time."""
+        assert self._door is not None
         core.stop()
         deadline = time.monotonic() + self._left(CLOSE_SECONDS + LINGER_SECONDS)
         while not core.settled and (now := time.monotonic()) < deadline:
             self._receive(core)
             core.tick(now, False)
             core.turn(now)
+            self._door.check(now, core.counters, core.log_lines)
             _log(core)
             self._sleep(min(core.due(), deadline) - now)
         core.dismiss()

@@ -11,19 +11,24 @@ from zchat.errors import ZchatError
 MAX_SOCKETS = 65_536
 """Sockets that a context may hold: the system's limit on open files is the one that counts."""
 
+CONTEXT_FILES = 12
+"""File descriptors that have to be free for a context and its first socket: libzmq ends the process if its thread
+gets none."""
+
 _contexts: dict[int, zmq.Context[zmq.Socket[bytes]]] = {}
 
 
-def new_context() -> zmq.Context[zmq.Socket[bytes]]:
+def new_context(files: int = CONTEXT_FILES) -> zmq.Context[zmq.Socket[bytes]]:
     """Return a context of the caller's own, which the caller terminates. Any thread.
 
     Raises:
-        ZchatError: there is no file descriptor left.
+        ZchatError: not as many as `files` file descriptors are free.
     """
     try:
+        _check_free(files)
         context = zmq.Context()
         context.set(zmq.MAX_SOCKETS, min(MAX_SOCKETS, context.get(zmq.SOCKET_LIMIT)))
-    except zmq.ZMQError as error:
+    except (OSError, zmq.ZMQError) as error:
         raise no_sockets(error) from error
     return context
 
@@ -41,6 +46,17 @@ def context_of_this_process() -> zmq.Context[zmq.Socket[bytes]]:
         if context is not made:
             made.term()
     return context
+
+
+def _check_free(files: int) -> None:
+    """Raise OSError unless as many file descriptors as `files` are free."""
+    taken: list[int] = []
+    try:
+        while len(taken) < files:
+            taken += os.pipe()
+    finally:
+        for each in taken:
+            os.close(each)
 
 
 def no_sockets(error: OSError | zmq.ZMQError) -> ZchatError:

@@ -6,6 +6,9 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import NoReturn
 
 import pytest
 import zmq
@@ -14,6 +17,39 @@ import zchat
 from tests.running import DEADLINE, ROOT
 from zchat.broker import Broker
 from zchat.broker.edge import door
+from zchat.broker.figures.counters import Counters
+from zchat.broker.figures.log_lines import LogLines
+
+
+@pytest.fixture
+def router() -> Iterator[zmq.Socket[bytes]]:
+    with zmq.Context[zmq.Socket[bytes]]() as context, context.socket(zmq.ROUTER) as router:
+        yield router
+
+
+@pytest.fixture
+def made(router: zmq.Socket[bytes]) -> Iterator[door.Door]:
+    made = door.Door(router.context, router)
+    yield made
+    made.close()
+
+
+def test_connections_may_wait_for_being_accepted(router: zmq.Socket[bytes], made: door.Door) -> None:
+    assert router.getsockopt(zmq.BACKLOG) == door.BACKLOG
+
+
+def test_a_turn_turns_away_a_bounded_number_of_newcomers(made: door.Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = int(made.open("tcp://127.0.0.1:*").rpartition(":")[2])
+    monkeypatch.setattr(door, "scarce", lambda file, ipc: True)
+    counters, log_lines = Counters(), LogLines()
+    made.check(0.0, counters, log_lines)
+    with ExitStack() as stack:
+        for _ in range(door.TURNED_AWAY_AT_ONCE + 1):
+            stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+        made.check(1.0, counters, log_lines)
+        assert counters.turned_away == door.TURNED_AWAY_AT_ONCE
+        made.check(2.0, counters, log_lines)
+        assert counters.turned_away == door.TURNED_AWAY_AT_ONCE + 1
 
 
 @pytest.mark.parametrize(
@@ -46,17 +82,15 @@ def test_a_port_in_use_is_told_whoever_has_it() -> None:
         (zmq.ENOBUFS, "can't listen at tcp://127.0.0.1:80: .*"),
     ],
 )
-def test_what_libzmq_says_of_an_address_is_told_with_what_to_do(number: int, why: str) -> None:
-    class Router:
-        def setsockopt(self, option: int, value: int) -> None:
-            pass
+def test_what_libzmq_says_of_an_address_is_told_with_what_to_do(
+    router: zmq.Socket[bytes], made: door.Door, monkeypatch: pytest.MonkeyPatch, number: int, why: str
+) -> None:
+    def bind(self: zmq.Socket[bytes], url: str) -> NoReturn:
+        raise zmq.ZMQError(number)
 
-        def bind(self, url: str) -> None:
-            raise zmq.ZMQError(number)
-
-    router: object = Router()
+    monkeypatch.setattr(zmq.Socket, "bind", bind)
     with pytest.raises(zchat.AddressError, match=why):
-        door.Door(router).open("tcp://127.0.0.1:80")  # type: ignore[arg-type]
+        made.open("tcp://127.0.0.1:80")
 
 
 PRIVILEGED = """

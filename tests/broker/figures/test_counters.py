@@ -47,11 +47,11 @@ def a_life(world: World, store: LateStore) -> None:
     world.pass_time(max(EXPIRE_AFTER, RETAIN_EVERY) + 2)
 
 
-COUNTED_BY_THE_COMMAND = {"log_dropped"}
-"""Held by tests/cli/test_logs.py."""
+COUNTED_ELSEWHERE = {"log_dropped", "turned_away"}
+"""Held by tests/cli/test_logs.py and tests/broker/edge/test_descriptors.py: by the command, and by the door."""
 
 
-@pytest.mark.parametrize("name", sorted({field.name for field in fields(Counters)} - COUNTED_BY_THE_COMMAND))
+@pytest.mark.parametrize("name", sorted({field.name for field in fields(Counters)} - COUNTED_ELSEWHERE))
 def test_each_counter_moves(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pusher, "TAIL_BYTES", 1)
     monkeypatch.setattr(state_frames, "MAX_MEMBERSHIPS", 0)

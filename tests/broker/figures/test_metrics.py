@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
+from socketserver import TCPServer
+from typing import NoReturn
 from urllib.request import urlopen
 
 import pytest
@@ -158,4 +161,22 @@ def test_metrics_have_their_bounds(served: Metrics) -> None:
     with ExitStack() as stack:
         for _ in range(metrics.BACKLOG // 2):  # they wait; nobody is turned away
             stack.enter_context(socket.create_connection((host, int(port)), DEADLINE))
+    assert scrape(served)
+
+
+def test_without_a_descriptor_for_a_scrape_it_is_tried_again_after_a_pause(
+    served: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[float] = []
+
+    def accept(self: TCPServer) -> NoReturn:
+        tried.append(time.monotonic())
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TCPServer, "get_request", accept)
+        host, port = served.url.removeprefix("http://").removesuffix("/metrics").split(":")
+        with socket.create_connection((host, int(port)), DEADLINE):
+            eventually(lambda: len(tried) > 3, "it is tried")
+    assert min(after - before for before, after in pairwise(tried)) > metrics.POLL_SECONDS * 0.9
     assert scrape(served)

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import sqlite3
+import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
@@ -216,6 +217,26 @@ def test_an_address_in_use_is_told(zchat: Zchat, broker: Broker) -> None:
     done = zchat("broker", "--bind", broker.url, "--store", "memory:")
     assert (done.returncode, done.stdout) == (1, "")
     assert re.fullmatch(rf"zchat: {re.escape(broker.url)} is in use.*\n", done.stderr)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the limits from /proc")
+def test_the_limit_of_open_files_is_raised_as_far_as_it_may_be(start: Start) -> None:
+    options = "broker --bind tcp://127.0.0.1:* --store memory: --log-level info"
+    running = start(shell=f'ulimit -Sn 100; ulimit -Hn 3000; exec "$@" {options}')
+    assert "clients: about 2960 at once (open files, ulimit -n: 3000)\n" in running.until("clients: about")
+    limits = Path(f"/proc/{running.process.pid}/limits").read_text()
+    assert re.search(r"^Max open files +3000 +3000 ", limits, re.MULTILINE)
+    running.process.terminate()
+    assert running.end() == 0
+    assert "INFO zchat.broker: the limit of open files is raised from 100 to 3000\n" in running.errors
+
+
+def test_a_broker_says_how_many_clients_its_open_files_are_enough_for(start: Start, tmp_path: Path) -> None:
+    options = "broker --store memory: --bind"
+    running = start(shell=f'ulimit -n 64; exec "$@" {options} ipc://{tmp_path}/z')
+    assert "clients: about 24 at once (open files, ulimit -n: 64)\n" in running.until("clients: about")
+    running.process.terminate()
+    assert running.end() == 0
 
 
 # -- retention ---------------------------------------------------------------------------------------

@@ -46,9 +46,10 @@ class IpcSocket:
         self._folder = ""  # the one that was made for the socket
         self._file = ""  # the socket's file, wherever the process may go
         self._identity = (0, 0)
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        """The socket itself: to be read and duplicated alone."""
         try:
-            self._socket.setblocking(False)
+            self.socket.setblocking(False)
             if url.startswith(f"{IPC}@"):
                 self.url = url
                 self._listen(url, "\0" + url.removeprefix(f"{IPC}@"))
@@ -58,17 +59,13 @@ class IpcSocket:
             self.close()
             raise
 
-    def fileno(self) -> int:
-        """Return the socket's descriptor, which stays this object's."""
-        return self._socket.fileno()
-
     def close(self) -> None:
         """Close the socket, and remove its file if that is still this one's."""
         if self._file:
             with suppress(OSError):
                 if _identity(self._file) == self._identity:  # no other gets it while the socket is open
                     os.unlink(self._file)
-        self._socket.close()
+        self.socket.close()
         if self._folder:
             with suppress(OSError):
                 os.rmdir(self._folder)
@@ -99,8 +96,8 @@ class IpcSocket:
 
     def _listen(self, url: str, path: str) -> None:
         try:
-            self._socket.bind(path)
-            self._socket.listen(self._backlog)
+            self.socket.bind(path)
+            self.socket.listen(self._backlog)
         except OSError as error:
             raise _refusal(url, error) from error
 

@@ -81,6 +81,7 @@ class Counters:
     furthest: int = _gauge("max_lag_messages", "Messages by which the furthest member was behind in the latest sample.")
     expired: int = _counter("Sessions that fell silent.")
     greeted: int = _counter("Greetings accepted.")
+    turned_away: int = _counter("Connections closed at once because file descriptors were scarce.")
     turns: int = _elsewhere("Turns of the loop.")
     refused: Counter[str] = field(default_factory=Counter)
     """Commands and sessions refused, by the error's code."""

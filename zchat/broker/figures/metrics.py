@@ -6,6 +6,7 @@ import errno
 import logging
 import socket
 import threading
+import time
 from socketserver import TCPServer
 from types import TracebackType
 from typing import Any, Protocol
@@ -116,6 +117,14 @@ class _Handler(WSGIRequestHandler):
 class _Server(WSGIServer):
     request_queue_size = BACKLOG
     timeout = POLL_SECONDS
+
+    def get_request(self) -> Any:
+        """Accept a connection; without a descriptor for it wait a moment, or it would be tried without a pause."""
+        try:
+            return super().get_request()
+        except OSError:
+            time.sleep(POLL_SECONDS)
+            raise
 
     def server_bind(self) -> None:
         """Bind without asking the name service who this is, as the base does: that can take long."""

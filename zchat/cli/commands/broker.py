@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from platformdirs import user_data_dir
 
-from zchat.address import DEFAULT_URL
+from zchat.address import DEFAULT_URL, IPC
 from zchat.broker import Broker, Settings
+from zchat.broker.edge import descriptors
 from zchat.broker.limits import MAX_SESSIONS
 from zchat.broker.loop import FIELDS
 from zchat.broker.settings import options
@@ -35,7 +36,7 @@ log = logging.getLogger("zchat.broker")
 POLL_SECONDS = 0.2
 """Seconds after which the main thread checks whether the broker has ended by itself."""
 
-OWN_FILES = 40
+OWN_FILES = 24
 """Open files that a broker needs for itself: libzmq's, the store's, the standard ones; about 20 were counted."""
 
 
@@ -105,6 +106,7 @@ def broker(bind: tuple[str, ...], store: str | None, metrics: str | None, **sett
     name, including its direct rooms and read marks.
     """
     stopping = Event()
+    _raise_limit()
     hint = ""
     if store is None:
         store = f"sqlite:{Path(user_data_dir('zchat', appauthor=False)) / 'zchat.db'}"
@@ -158,7 +160,7 @@ def _greeting(running: Broker, store: str, settings: Settings, metrics: str) -> 
     lines.append(f"chat with: {_program()} client{connect}")
     lines.append("names are claims: there are no keys, so anyone who reaches the address can use any name,")
     lines.append("  including its direct rooms and read marks")
-    lines.append(_room_for_clients())
+    lines.append(_room_for_clients(running))
     return "\n".join(map(safe, filter(None, lines)))
 
 
@@ -172,12 +174,18 @@ def _program() -> str:
     return shlex.quote(path)
 
 
-def _room_for_clients() -> str:
-    try:
-        import resource
-    except ImportError:  # not on this system
-        return ""
-    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if limit == resource.RLIM_INFINITY:
+def _room_for_clients(running: Broker) -> str:
+    most = descriptors.limit()
+    if most is None:
         return f"clients: {MAX_SESSIONS} at once (open files have no limit)"
-    return f"clients: about {max(0, min(limit - OWN_FILES, MAX_SESSIONS))} at once (open files, ulimit -n: {limit})"
+    kept = OWN_FILES + descriptors.kept_free(most, any(url.startswith(IPC) for url in running.urls))
+    return f"clients: about {max(0, min(most - kept, MAX_SESSIONS))} at once (open files, ulimit -n: {most})"
+
+
+def _raise_limit() -> None:
+    """Let the process have as many open files as its user may, a client being one."""
+    raised = descriptors.raise_limit()
+    if raised is not None:
+        before, after = raised
+        fields = {"event": "files", "before": before, "after": after}
+        log.info("the limit of open files is raised from %d to %d", before, after, extra={FIELDS: fields})
