@@ -20,7 +20,7 @@ from importlib.util import module_from_spec
 from types import BuiltinFunctionType, ModuleType
 from typing import Protocol
 
-from zchat.errors import UsageError
+from zchat.errors import UsageError, ZchatError
 
 
 class Lock(Protocol):
@@ -36,8 +36,12 @@ class Lock(Protocol):
         """Return whether somebody has it."""
 
 
+def _is_real() -> bool:
+    return isinstance(_thread.start_new_thread, BuiltinFunctionType)
+
+
 def _as_the_interpreter_has_it() -> ModuleType:
-    if isinstance(_thread.start_new_thread, BuiltinFunctionType):
+    if _is_real():
         return _thread
     spec = BuiltinImporter.find_spec("_thread")
     assert spec is not None
@@ -208,6 +212,36 @@ class RealThread(Protocol):
 
 def new_thread(run: Callable[[], None], name: str) -> RealThread:
     """Return a real thread, yet to be started, which ends with the program."""
-    if isinstance(_thread.start_new_thread, BuiltinFunctionType):  # still: it may be replaced at any time
+    if _is_real():  # still: it may be replaced at any time
         return threading.Thread(target=run, name=name, daemon=True)
     return _RawThread(run)
+
+
+def start(thread: RealThread) -> None:
+    """Start a thread.
+
+    Raises:
+        ZchatError: the system has no more of them.
+    """
+    try:
+        thread.start()
+    except RuntimeError as error:
+        if "can't start" not in str(error):
+            raise  # it came from elsewhere, from a signal's handler for example
+        raise ZchatError(
+            f"no more threads can be started ({error}): close clients that aren't used, "
+            "or raise the limit on processes (ulimit -u)"
+        ) from error
+
+
+def check_real_threads(what: str) -> None:
+    """See that `threading` has real threads, which `what` requires.
+
+    Raises:
+        UsageError: it hasn't.
+    """
+    if not _is_real():
+        raise UsageError(
+            f"{what} requires real threads, and gevent or eventlet has replaced those of this program: start it in "
+            "another process (zchat broker), or leave them as they are (monkey.patch_all(thread=False))"
+        )

@@ -15,7 +15,7 @@ from zchat.broker.loop import FIELDS, Loop
 from zchat.broker.settings import DEFAULT_ROOMS, Settings
 from zchat.broker.store import open_store
 from zchat.errors import UsageError, ZchatError
-from zchat.threads import awaited_by_callers
+from zchat.threads import awaited_by_callers, check_real_threads
 from zchat.wire.replies import Figures
 
 log = logging.getLogger("zchat.broker")
@@ -120,6 +120,7 @@ class Broker:
     def __enter__(self) -> Broker:
         if self._thread is not None:
             raise UsageError("a broker runs once: make another one")
+        check_real_threads("a broker")
         self._pid = os.getpid()
         self._loop = Loop(self._bind, self._store, self._settings)
         self._thread = threading.Thread(target=self._run, name="zchat-broker", daemon=True)

@@ -87,7 +87,12 @@ class Client(BaseClient):
         self._handler: Handler | None = None
         if on_event is not None:
             self._take_events("on_event")
-            self._handler = Handler(link, on_event)
+            try:
+                self._handler = Handler(link, on_event)
+            except BaseException:
+                link.begin_close()
+                link.do(link.core.close, 0.0)
+                raise
 
     def __enter__(self) -> Client:
         return self

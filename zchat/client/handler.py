@@ -17,7 +17,7 @@ from zchat.client.link import ClientLink
 from zchat.client.waiting import Deadline
 from zchat.errors import HandlerFailed, UsageError, ZchatError
 from zchat.events import Event
-from zchat.threads import awaited, get_ident, new_thread
+from zchat.threads import awaited, get_ident, new_thread, start
 
 log = logging.getLogger("zchat.client")
 
@@ -52,7 +52,11 @@ def events_of(
 
 
 class Handler:
-    """The thread that gives every event to the application's handler, one by one; what it raises is kept."""
+    """The thread that gives every event to the application's handler, one by one; what it raises is kept.
+
+    Raises:
+        ZchatError: the system has no more threads.
+    """
 
     def __init__(self, link: ClientLink, on_event: Callable[[Event], object]) -> None:
         self._link = link
@@ -62,7 +66,7 @@ class Handler:
         self._failed: deque[HandlerFailed] = deque()  # the first failure, until it is reported
         self._has_failed = False
         self.thread = new_thread(self._run, "zchat-events")
-        self.thread.start()
+        start(self.thread)
 
     def silence(self, deadline: Deadline, grace: float) -> None:
         """Wait for the handler until the deadline, then give it nothing more, and `grace` seconds to return.

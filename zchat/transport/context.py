@@ -11,9 +11,11 @@ from zchat.errors import ZchatError
 MAX_SOCKETS = 65_536
 """Sockets that a context may hold: the system's limit on open files is the one that counts."""
 
-CONTEXT_FILES = 12
-"""File descriptors that have to be free for a context and its first socket: libzmq ends the process if its thread
-gets none."""
+CONTEXT_FILES = 14
+"""File descriptors that have to be free for a context and its first connection: 5 for its threads, and the others."""
+
+CONNECTION_FILES = 8
+"""File descriptors that have to be free for a connection: 3 for its sockets, its own, and some for another thread."""
 
 _contexts: dict[int, zmq.Context[zmq.Socket[bytes]]] = {}
 
@@ -24,11 +26,12 @@ def new_context(files: int = CONTEXT_FILES) -> zmq.Context[zmq.Socket[bytes]]:
     Raises:
         ZchatError: not as many as `files` file descriptors are free.
     """
+    check_free(files)
     try:
-        _check_free(files)
         context = zmq.Context()
         context.set(zmq.MAX_SOCKETS, min(MAX_SOCKETS, context.get(zmq.SOCKET_LIMIT)))
-    except (OSError, zmq.ZMQError) as error:
+        context.socket(zmq.PAIR).close(0)  # the first one starts its threads: now, for there are descriptors
+    except zmq.ZMQError as error:
         raise no_sockets(error) from error
     return context
 
@@ -48,12 +51,21 @@ def context_of_this_process() -> zmq.Context[zmq.Socket[bytes]]:
     return context
 
 
-def _check_free(files: int) -> None:
-    """Raise OSError unless as many file descriptors as `files` are free."""
+def check_free(files: int) -> None:
+    """See that as many file descriptors as `files` are free. Any thread.
+
+    libzmq ends the process if it gets none for the threads of a context, and is silent if it gets none for a
+    connection.
+
+    Raises:
+        ZchatError: they are not.
+    """
     taken: list[int] = []
     try:
         while len(taken) < files:
             taken += os.pipe()
+    except OSError as error:
+        raise no_sockets(error) from error
     finally:
         for each in taken:
             os.close(each)

@@ -9,7 +9,7 @@ import zmq
 
 from zchat.address import DEFAULT_URL, inproc_address, is_ipv6
 from zchat.errors import AddressError
-from zchat.transport.context import no_sockets
+from zchat.transport.context import CONNECTION_FILES, check_free, no_sockets
 from zchat.wire.limits import FRAME_OVERHEAD, MAX_BLOCK_BYTES
 
 LINGER_MS = 200
@@ -46,6 +46,7 @@ class Dealer:
     """
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], url: str, *, patient: bool) -> None:
+        check_free(CONNECTION_FILES)
         try:
             self.socket = context.socket(zmq.DEALER)
         except zmq.ZMQError as error:

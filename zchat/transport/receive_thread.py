@@ -18,7 +18,7 @@ import zmq
 from zchat.errors import ZchatError
 from zchat.events import Disconnected, Reconnected
 from zchat.messages import Position
-from zchat.threads import Flag, awaited_by_callers, new_thread
+from zchat.threads import Flag, awaited_by_callers, new_thread, start
 from zchat.transport.alarm import Alarm
 from zchat.transport.context import no_sockets
 from zchat.transport.dealer import Dealer
@@ -60,8 +60,12 @@ class ReceiveThread(Link):
         self.thread = new_thread(self._run, f"zchat-receive {self.url}")
 
     def start(self) -> None:
-        """Start the thread, which makes the sockets. Once."""
-        self.thread.start()
+        """Start the thread, which makes the sockets. Once.
+
+        Raises:
+            ZchatError: the system has no more threads.
+        """
+        start(self.thread)
 
     def do(self, *work: Any) -> None:
         """Have `work[0](*work[1:])` called in the receive thread. Any thread, wherever it was interrupted."""
