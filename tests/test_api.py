@@ -85,7 +85,7 @@ METHODS = {
         "invitations=True)",
         "url": "property",
         "max_message": "property",
-        "join": "(name, *, after=None, create=True, timeout=5.0)",
+        "join": "(name, *, after=None, create=True, echo=False, timeout=5.0)",
         "direct": "(user, *, timeout=5.0)",
         "leave": "(room, *, timeout=5.0)",
         "rooms": "(*, timeout=5.0)",

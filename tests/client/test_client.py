@@ -138,7 +138,7 @@ def test_a_client_that_is_refused_for_good_says_so_in_every_call(monkeypatch: py
             with pytest.raises(zchat.Superseded):
                 each.wait(DEADLINE)
         for call in calls(client, room):
-            with pytest.raises((zchat.ConnectionLost, zchat.Superseded), match="continues over another connection"):
+            with pytest.raises((zchat.ConnectionLost, zchat.Superseded), match="goes on over another connection"):
                 call()
         assert room.position.seq == 1
         client.close()

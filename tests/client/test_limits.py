@@ -67,7 +67,7 @@ def ran(program: str, *arguments: str) -> list[str]:
 
 
 @with_descriptors
-@pytest.mark.parametrize("left", range(0, 12, 3))
+@pytest.mark.parametrize("left", [3, 9])
 def test_the_first_client_of_a_process_without_descriptors_says_so_and_leaves_none_open(left: int) -> None:
     with Broker("tcp://127.0.0.1:*") as broker:
         assert ran(CONNECTING, broker.url, "cold", str(left)) == [f"{left} {REFUSED}", "1"]
