@@ -226,6 +226,22 @@ def test_own_messages_beyond_the_bound_cost_what_is_received_nothing() -> None:
     assert cursor.received_position == (1, seq)
 
 
+def test_a_gap_that_is_not_taken_is_not_forgotten_for_a_later_one_that_never_came() -> None:
+    chain = Chain(Position(77, 23), 10)
+    cursor = chain.cursor
+    cursor.rejoined(10, gap=True)
+    gap = chain.receive(88, 0)
+    for says in (True, False):  # a third log, and again the second
+        cursor.rejoin(10)
+        cursor.rejoined(10, gap=says)
+    cursor.own(88, 2, 24)
+    assert cursor.position == (77, 23), "of another log than the own messages"
+    first = chain.receive(88, 1)
+    gap.take()
+    first.take()
+    assert cursor.position == (88, 24)
+
+
 def test_a_position_moves_over_notifications_in_their_order_alone() -> None:
     chain = Chain(Position(77, 0), 10)
     one, two, three = (chain.receive(77, 5 * number) for number in (1, 2, 3))

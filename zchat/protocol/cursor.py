@@ -62,6 +62,7 @@ class Cursor:
         "_credited",
         "_epoch",
         "_gap_after",
+        "_gap_before",
         "_notified",
         "_own",
         "_seen",
@@ -81,6 +82,7 @@ class Cursor:
         self._epoch = self._seq = 0  # the position up to which the log is received
         self._notified = 0  # the seq at which the last notification ended
         self._gap_after = -1  # a gap comes after so many notifications, maybe of another log: a join began with it
+        self._gap_before = -1  # the same of the gap before that, which has come and may not be taken yet
         self._credited = 0  # notifications for which credit was sent, or that a join counts as taken
         self.upto = 0  # the seq after which the next notification begins
         self.received = 0  # notifications since the first join
@@ -128,12 +130,14 @@ class Cursor:
         if self._own:
             self._own.clear()  # the log may have lost them; what the join begins after it has
         if gap:
+            if self._gap_after < self.received:
+                self._gap_before = self._gap_after
             self._gap_after = self.received
         else:
             if self._notified < self._seq:
                 self._own.append((self._epoch, self._notified + 1, self._seq))
             if self._gap_after == self.received:  # the gap that an earlier join began with never came
-                self._gap_after = -1
+                self._gap_after = self._gap_before
             self._advance_taken()
         self._show()
         self.every = max(1, window // 2)
