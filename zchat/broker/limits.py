@@ -159,6 +159,18 @@ MEMBERS_PAGE = 500
 RETAIN_EVERY = 5.0
 """Seconds between two rounds of retention."""
 
+CLOCK_EVERY = 1.0
+"""Seconds between two comparisons of the wall clock with the monotonic one."""
+
+CLOCK_JUMP = 2.0
+"""Seconds by which the wall clock is set at once that are called a jump: what corrects a clock stays below."""
+
+SETTLING = 3600.0
+"""Seconds that the wall clock must have run ahead until retention goes by it: a person notices a wrong one earlier."""
+
+START_SETTLING = 10.0
+"""The same after the start, when there is nothing to compare with: the usual correction of a machine's start."""
+
 FENCED = 1_000
 """Routing ids remembered after another connection took their session over."""
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.broker.driver import LateStore, Peer, Picture, World, picture_of
+from tests.broker.driver import Clock, LateStore, Peer, Picture, World, picture_of
 from tests.frames import decode_command, decode_notice
 from zchat.broker.delivery import pusher
 from zchat.broker.limits import EXPIRE_AFTER, NAMES
@@ -140,7 +140,7 @@ def trim(world: World, name: str, keep: int) -> None:
 
 
 def begin(mark: int, names: int = NAMES) -> tuple[World, LateStore]:
-    store = LateStore(lambda: 1)
+    store = LateStore(Clock())  # which shows what the broker's shows
     return World(Settings(rooms=("General",), high_water_mark=mark, names=names), store), store
 
 

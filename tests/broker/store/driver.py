@@ -10,6 +10,7 @@ from typing import Any
 from tests.running import DEADLINE
 from zchat.broker.store.blocks import Block
 from zchat.broker.store.contract import (
+    PRODUCER_DAY,
     Append,
     Appended,
     Commit,
@@ -129,6 +130,10 @@ class Driver:
         """Return the marks that a store opened now has."""
         self.reopen()
         return sorted(self.store.read_marks())
+
+    def expire(self) -> None:
+        """Have the producers of more than a day ago forgotten."""
+        self.store.expire(self.clock.now - PRODUCER_DAY)
 
     def blocks(
         self, after: int = 0, upto: int = EVERYTHING, max_bytes: int = EVERYTHING, room: str = "General"

@@ -169,12 +169,15 @@ def test_a_producer_is_remembered_for_a_day_after_its_last_block(store: Driver) 
     store.clock.now += PRODUCER_DAY // 2
     store.stored(1, "b", producer=BOB)
     store.clock.now += PRODUCER_DAY // 2
+    store.expire()
     assert store.append(2, "a") == ForgottenProducer()
     assert isinstance(store.append(2, "b", producer=BOB), Stored)
     if store.keeps:
         store.reopen()
         assert store.append(2, "a") == ForgottenProducer()
         store.clock.now += PRODUCER_DAY
+        store.expire()
+        assert store.append(3, "b", producer=BOB) == ForgottenProducer()
         store.reopen()
         assert store.append(3, "b", producer=BOB) == ForgottenProducer()
 
@@ -182,6 +185,7 @@ def test_a_producer_is_remembered_for_a_day_after_its_last_block(store: Driver) 
 def test_a_producer_that_comes_back_after_more_than_a_day_is_remembered_anew(store: Driver) -> None:
     store.stored(1, "a")
     store.clock.now += PRODUCER_DAY
+    store.expire()
     again = store.stored(1, "b")
     if store.keeps:
         store.reopen()

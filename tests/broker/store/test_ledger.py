@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,9 +7,27 @@ from hypothesis import strategies as st
 from tests.broker.store.driver import ALICE, BOB, Clock, block
 from zchat.broker.limits import MAX_REQUESTS
 from zchat.broker.store import ledger as module
-from zchat.broker.store.contract import PRODUCER_DAY, Duplicate, ForgottenProducer, Full, OutOfSequence, Stored
+from zchat.broker.store.contract import (
+    PRODUCER_DAY,
+    TRIM_BLOCKS,
+    Duplicate,
+    ForgottenProducer,
+    Full,
+    OutOfSequence,
+    Stored,
+)
 from zchat.broker.store.epochs import Epoch
-from zchat.broker.store.ledger import MAX_EPOCH, MAX_ROOMS, MAX_SEQ, Ledger, LogEnds, Producer, is_old, random_epoch
+from zchat.broker.store.ledger import (
+    AHEAD_BLOCKS,
+    MAX_EPOCH,
+    MAX_ROOMS,
+    MAX_SEQ,
+    Ledger,
+    LogEnds,
+    Producer,
+    count_old,
+    random_epoch,
+)
 from zchat.wire.values import unpack
 
 
@@ -79,7 +95,7 @@ def test_producers_are_forgotten_by_age_and_named_to_whoever_keeps_a_copy(ledger
     stored(ledger, 1, "b", producer=BOB)
     clock.now += PRODUCER_DAY - 1
     stored(ledger, 2, "b", producer=BOB)
-    assert ledger.expired == [(ALICE, "General")]
+    assert ledger.expire(clock.now - PRODUCER_DAY) == [(ALICE, "General")]
     assert ledger.append(block(2, "a")) == ForgottenProducer()
     assert ledger.forget(ALICE) == []
     assert ledger.forget(BOB) == [(BOB, "General")]
@@ -92,9 +108,8 @@ def test_many_old_producers_are_forgotten_a_few_at_a_time(
     for number in range(5):
         stored(ledger, 1, "a", producer=bytes([number]) * 16)
     clock.now += PRODUCER_DAY
-    for expired in (2, 4, 5, 5):
-        ledger.append(block(1, "a", producer=BOB))
-        assert len(ledger.expired) == expired
+    for expired in (2, 2, 1, 0):
+        assert len(ledger.expire(clock.now - PRODUCER_DAY)) == expired
 
 
 def test_numbers_that_a_key_can_not_hold_are_never_given(ledger: Ledger) -> None:
@@ -151,14 +166,40 @@ def test_whatever_comes_every_block_is_in_the_log_once_and_in_its_producers_orde
 
 
 @pytest.mark.parametrize(
-    ("rule", "old"),
+    ("times", "keep", "before", "old"),
     [
-        (lambda: is_old(5, 100, 9, 4, 0), True),
-        (lambda: is_old(6, 100, 9, 4, 0), False),
-        (lambda: is_old(9, 100, 9, 0, 0), False),
-        (lambda: is_old(9, 100, 9, 0, 101), True),
-        (lambda: is_old(9, 100, 9, 0, 100), False),
+        ([100] * 9, 4, 0, 5),
+        ([100] * 9, 9, 0, 0),
+        ([100] * 9, 0, 0, 0),
+        ([100, 100, 101, 102], 0, 101, 2),
+        ([], 4, 101, 0),
+        ([999, 999, 100, 102], 0, 101, 3),  # what was dated by a clock that was ahead goes with what is old after it
+        ([999, 999, 102, 100], 0, 101, 0),  # and doesn't go before it
+        ([999, 999], 0, 101, 0),
+        ([102, 5, 102], 0, 101, 0),  # nor does what was dated by one that was back
+        ([100, 5, 102], 0, 101, 2),
+        ([999, 999, 103], 2, 0, 1),
     ],
 )
-def test_a_block_is_old_when_enough_follows_or_its_time_is_over(rule: Callable[[], bool], old: bool) -> None:
-    assert rule() is old
+def test_a_block_is_old_when_enough_follows_or_its_time_is_over(
+    times: list[int], keep: int, before: int, old: int
+) -> None:
+    assert count_old(enumerate(times, 1), len(times), keep, before, 200) == old
+
+
+def test_what_goes_is_counted_no_further_than_one_call_removes() -> None:
+    assert count_old(((last, 1) for last in range(1, 1_000)), 999, 0, 2, 200) == TRIM_BLOCKS + 1
+    passed_over = iter(range(1, 2 * AHEAD_BLOCKS))
+    assert count_old(((last, 999) for last in passed_over), 0, 0, 2, 200) == 0
+    assert next(passed_over) == AHEAD_BLOCKS + 1
+
+
+def test_a_producer_that_was_seen_by_a_clock_that_was_ahead_is_in_no_others_way(ledger: Ledger, clock: Clock) -> None:
+    clock.now += 10 * PRODUCER_DAY
+    stored(ledger, 1, "a")
+    clock.now -= 10 * PRODUCER_DAY
+    stored(ledger, 1, "b", producer=BOB)
+    clock.now += PRODUCER_DAY
+    assert ledger.expire(clock.now - PRODUCER_DAY) == [(BOB, "General")]
+    clock.now += 10 * PRODUCER_DAY
+    assert ledger.expire(clock.now - PRODUCER_DAY) == [(ALICE, "General")]

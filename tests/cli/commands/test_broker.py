@@ -282,6 +282,48 @@ def test_retain_days_keeps_what_is_younger(start: Start, tmp_path: Path) -> None
     eventually(lambda: kept(url) == range(3, 5), "what is older is gone")
 
 
+WRONG_CLOCK = """
+import sys, time, types
+from pathlib import Path
+from zchat.broker.rooms import retention, wall_clock
+from zchat.broker.store import ledger
+from zchat.cli.main import main
+
+shift = Path(sys.argv.pop(1))
+ledger.time = types.SimpleNamespace(time_ns=lambda: time.time_ns() + int(shift.read_text()) * 10**9)
+wall_clock.START_SETTLING = retention.RETAIN_EVERY = 0.3
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("days", [60, -60])
+def test_some_seconds_of_a_clock_that_is_far_off_remove_nothing_and_date_nothing_later(
+    start: Start, tmp_path: Path, days: int
+) -> None:
+    script, shift = tmp_path / "wrong_clock.py", tmp_path / "shift"
+    script.write_text(WRONG_CLOCK)
+    shift.write_text("0")
+    options = f"broker --bind tcp://127.0.0.1:* --store sqlite:{tmp_path / 'chat.db'} --retain-days 30"
+    running = start(shell=f'exec "$1" {script} {shift} {options}')
+    with library.Client(address(running), user="bob") as client:
+        general = client.join("General")
+        times = [general.send("before").timestamp]
+        for seconds, text in ((days * 86_400, "meanwhile"), (0, "after")):
+            lines = running.errors.count("the wall clock is")
+            new = shift.with_name("new")
+            new.write_text(str(seconds))
+            new.replace(shift)
+            eventually(lambda lines=lines: running.errors.count("the wall clock is") > lines, "a line in the log")  # type: ignore[misc]
+            time.sleep(1)  # of retention's rounds
+            times.append(general.send(text).timestamp)
+        assert [message.body for message in client.history("General")] == ["before", "meanwhile", "after"]
+    assert abs(times[1] - times[0] - days * DAY) < 60_000_000
+    assert 0 < times[2] - times[0] < 60_000_000
+    assert re.findall(r"the wall clock is ([\d,.]+) s further (ahead|back)", running.errors) == [
+        ("5,184,000.0", way) for way in (("ahead", "back") if days > 0 else ("back", "ahead"))
+    ]
+
+
 # -- signals -----------------------------------------------------------------------------------------
 
 

@@ -19,6 +19,9 @@ from zchat.broker.store.contract import Append
 TURN = 0.0002
 """Seconds that a turn takes."""
 
+MANY = 1_000_000
+"""Messages that a room keeps in memory: more than there are."""
+
 CHECK_EVERY = 50
 """Turns between two looks at the core's bounds."""
 
@@ -44,9 +47,7 @@ class Process:
         self.store = store
         self._turn_at = float("inf")
         logs = store.open(self.woken)
-        self.core = Core(
-            self, store, logs, broker.settings, broker.world.now, lambda: int(broker.world.now * 1_000_000)
-        )
+        self.core = Core(self, store, logs, broker.settings, broker.world.now, broker.world.clock)
         self._append = store.append
         store.append = self.append  # type: ignore[method-assign]
         self.stopping_until: float | None = None
@@ -141,7 +142,7 @@ class Broker:
         self.disk = disk
         self.settings = settings
         self.turn_frames = min(turn_frames, TURN_FRAMES)
-        self.max_room_messages = world.random.choice((200, 1_000_000))
+        self.max_room_messages = world.random.choice((200, MANY))
         self.stopped_until = 0.0
         self.turns = 0
         self.process: Process | None = None

@@ -78,7 +78,7 @@ class Client:
         """See `zchat.protocol.port.Port`."""
         self.mark_now = welcome.window
         self.moved_at = self.world.now
-        self.greeted_at = self.world.clock()
+        self.greeted_at = self.world.true_clock()
 
     def invited(self, room: str, user: str, position: Position) -> None:
         """See `zchat.protocol.port.Port`: whoever is invited joins."""
@@ -196,7 +196,7 @@ class Client:
 
         def gone(result: object) -> None:
             self.moved_at = self.world.now
-            self.left_at[room] = self.world.clock()
+            self.left_at[room] = self.world.true_clock()
 
         gone(None)
         joined = self.joins.pop(room)

@@ -201,8 +201,8 @@ def full_pipes(sim: Simulation) -> bool:
 def a_day_passes(sim: Simulation) -> bool:
     """Put the wall clock forward, so that producers are forgotten for their age."""
     busy = any(connection.up.frames for connection in sim.network.connections.values())
-    if busy or sim.broker.process is None or sim.broker.process.inbox:
-        return False
+    if busy or sim.broker.process is None or sim.broker.process.inbox or sim.truth.age:
+        return False  # nor where nothing would be kept for so long
     lanes = [lane for client in sim.clients for lane in client.core._queues.queues.values()]
     if any(block.number == 1 for lane in lanes for block in lane.flight):
         return False  # a first block that is sent again a day later is taken for a new producer's

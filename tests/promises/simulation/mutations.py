@@ -307,6 +307,11 @@ MUTATIONS: dict[str, list[Change]] = {
     "who left while the connection was lost shown for ever": [
         Change("zchat.protocol.roster.Roster", "expire", "if now >= self._missing_until:", "if False:")
     ],
+    "a clock that was just set ahead believed": [
+        Change(
+            "zchat.broker.rooms.wall_clock.WallClock", "sample", "if now - self._since >= self._settling:", "if True:"
+        )
+    ],
     "names kept from before a crowd": [
         Change("zchat.broker.rooms.roster.Roster", "leave", "self._whole_before = self.version", "pass")
     ],

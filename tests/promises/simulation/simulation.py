@@ -9,7 +9,7 @@ from typing import NamedTuple
 from unittest.mock import patch
 
 from tests.promises.simulation.actor import Actor
-from tests.promises.simulation.broker import Broker
+from tests.promises.simulation.broker import MANY, Broker
 from tests.promises.simulation.checks import check_core, check_empty, require
 from tests.promises.simulation.client import Client
 from tests.promises.simulation.faults import DISASTERS, FAULTS, Fault
@@ -19,6 +19,7 @@ from tests.promises.simulation.state import check_invited, check_marks, check_pi
 from tests.promises.simulation.store import Disk
 from tests.promises.simulation.talk import talk
 from tests.promises.simulation.truth import Truth
+from tests.promises.simulation.wall_clock import SAMPLES, SETTLING, WallClockFaults
 from tests.promises.simulation.world import Violation, World
 from zchat.broker.limits import EXPIRE_AFTER
 from zchat.broker.settings import Settings
@@ -71,7 +72,8 @@ class Simulation:
     def __init__(self, seed: int) -> None:
         self.world = world = World(seed)
         random = world.random
-        self.truth = Truth()
+        wall_clock = WallClockFaults(world)
+        self.truth = Truth(world.true_clock)
         self.rooms = list(ROOMS[: random.choice((3, 4))])
         self.volatile = random.random() < 0.15
         self.disk = None if self.volatile else Disk(world, self.truth)
@@ -81,9 +83,13 @@ class Simulation:
             high_water_mark=random.choice((1, 2, 4, 10)),
             rooms=ROOMS[:2],
             retain_messages=random.choice((0, 0, 20, 100)),
+            retain_days=wall_clock.days,
             names=random.choice((200, 200, 2, 3, 4)),
         )
         self.broker = Broker(world, self.network, self.truth, self.disk, settings, random.choice((1, 5, 256)))
+        bounded = self.volatile and self.broker.max_room_messages < MANY
+        self.truth.keep = 1 if bounded else settings.retain_messages
+        self.truth.age = int(settings.retain_days * 86_400_000_000)
         self.sent = 0
         self._flags = Random(f"flags of {seed}")
         self.asking = self._flags.random() < ASKING
@@ -91,6 +97,9 @@ class Simulation:
         self.peace_at = float("inf")
         self.clients: list[Client] = []
         self.bounds: dict[str, int | float] = {
+            "zchat.broker.rooms.wall_clock.SETTLING": SETTLING,
+            "zchat.broker.rooms.wall_clock.START_SETTLING": SETTLING,
+            "zchat.broker.core.core.CLOCK_EVERY": SAMPLES,
             "zchat.broker.delivery.pusher.TAIL_BYTES": random.choice((1_500, 6_000, 4 << 20)),
             "zchat.broker.delivery.pusher.TAIL_TOTAL_BYTES": random.choice((4_000, 64 << 20)),
             "zchat.broker.delivery.pusher.NOTIFICATION_BYTES": random.choice((300, 3_000, 64 * 1024)),

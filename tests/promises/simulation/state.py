@@ -178,7 +178,7 @@ def check_invited(core: Core, truth: Truth, clients: Iterable[Client]) -> None:
             if room.name in client.joins or room.read_marks.get(user, 0) >= room.last:
                 continue
             left = client.left_at.get(room.name, 0)
-            if left <= max(client.greeted_at, truth.logs[room.name][-1].timestamp):
+            if left <= max(client.greeted_at, truth.logs[room.name][-1].stored_at):
                 raise Violation(f"{client.name} is not in {room.name!r}, where something is unread")
 
 

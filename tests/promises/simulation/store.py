@@ -16,7 +16,7 @@ from tests.promises.simulation.world import World
 from zchat.broker.store.blocks import Block
 from zchat.broker.store.contract import Commit, Failed, LogPage, RoomLog, Trimmed, Watcher
 from zchat.broker.store.epochs import Epoch
-from zchat.broker.store.ledger import MAX_EPOCH, Ledger, LogEnds, Producer, is_old
+from zchat.broker.store.ledger import MAX_EPOCH, Ledger, LogEnds, Producer, count_old
 from zchat.broker.store.memory import MemoryStore
 from zchat.broker.store.sqlite.committer import Committer, Forget, Report, Task, Trim, Write, WriteReadMark
 from zchat.broker.store.sqlite.reader import READY_PAGES, Read, Reader
@@ -136,12 +136,8 @@ class Disk:
         log = self.file.rooms.get(trim.room)
         if log is None:
             return Trimmed(1, False)
-        old = 0
-        while old <= TRIM_BLOCKS and old < len(log.blocks):
-            block = log.blocks[old]
-            if not is_old(block.last, block.timestamp, log.last, trim.keep, trim.before):
-                break
-            old += 1
+        dated = ((block.last, block.timestamp) for block in log.blocks)
+        old = count_old(dated, log.last, trim.keep, trim.before, trim.ahead)
         gone = log.blocks[: min(old, TRIM_BLOCKS)]
         if gone:
             del log.blocks[: len(gone)]

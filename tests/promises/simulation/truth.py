@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from hashlib import blake2b
 from typing import NamedTuple
 
 from tests.promises.simulation.world import Violation
 from zchat.broker.store.blocks import Block
+from zchat.broker.store.ledger import JUMP
 from zchat.messages import GapReason
 from zchat.wire.limits import ID_BYTES
 from zchat.wire.values import unpack
@@ -24,6 +26,8 @@ class Entry(NamedTuple):
     producer: bytes
     user: str
     timestamp: int
+    stored_at: int
+    """When that was, by a right clock."""
 
 
 class Truth:
@@ -36,10 +40,14 @@ class Truth:
     `newest` a lane to the latest that is stored. `refused` and `acknowledged` are what senders
     were told: why not, or where, and after how many others. `marks` maps a room and a folded user
     to how far they have read it, as far as that is safe, `answered` the same to what was answered.
-    `losses` counts the disasters.
+    `losses` counts the disasters. `keep` and `age` are how many messages a room keeps, and for how many microseconds
+    (0: all, for ever); `clock` tells the right time.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], int] = lambda: 0) -> None:
+        self._clock = clock
+        self.keep = 0
+        self.age = 0
         self.logs: dict[str, list[Entry]] = {}
         self.epochs: dict[str, int] = {}
         self.pasts: dict[tuple[str, int], list[Entry]] = {}
@@ -67,7 +75,7 @@ class Truth:
         if block.first != len(log) + 1:
             raise Violation(f"{room}: a block begins at {block.first} behind {len(log)}")
         _, timestamp, user, producer, bodies = unpack(block.data)
-        if log and timestamp < log[-1].timestamp:
+        if log and log[-1].timestamp - JUMP <= timestamp < log[-1].timestamp:
             raise Violation(f"{room}: time went back at {block.first}")
         for body in map(str.rstrip, unpack(bodies)):
             if body in self.place:
@@ -78,7 +86,7 @@ class Truth:
             if order < self.newest.get(lane, 0):
                 raise Violation(f"{room}: {body} stands behind what its sender sent later")
             self.newest[lane] = order
-            log.append(Entry(body, producer, user, timestamp))
+            log.append(Entry(body, producer, user, timestamp, self._clock()))
             self.place[body] = len(log)
         if len(log) != block.last:
             raise Violation(f"{room}: a block from {block.first} to {block.last} holds another number of messages")
@@ -91,6 +99,13 @@ class Truth:
 
     def trimmed(self, room: str, first: int) -> None:
         """Take note that retention removed what lies before `first`."""
+        log = self.logs[room]
+        for seq in range(self.firsts.get(room, 1), first):
+            entry = log[seq - 1]
+            dated_well = abs(entry.timestamp - entry.stored_at) <= JUMP
+            young = not self.age or self._clock() - entry.stored_at < self.age - JUMP
+            if dated_well and young and not (self.keep and len(log) - seq >= self.keep):
+                raise Violation(f"{room}: {seq} was removed before its time")
         self.firsts[room] = max(first, self.firsts.get(room, 1))
 
     def went_back(self, lasts: dict[str, int], marks: dict[tuple[str, str], int]) -> None:

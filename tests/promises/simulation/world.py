@@ -36,6 +36,7 @@ class World:
         self.faults = 0
         self.delivered = 0
         self.shift_us = 0
+        self.jump_us = 0
         self.broken: Exception | None = None
         self._events: list[tuple[float, int, Callable[..., object], tuple[Any, ...]]] = []
         self._tie = count()
@@ -48,7 +49,11 @@ class World:
         return self._trace.hexdigest()
 
     def clock(self) -> int:
-        """Tell the wall clock's microseconds."""
+        """Tell the wall clock's microseconds, which are wrong while it has jumped."""
+        return self.true_clock() + self.jump_us
+
+    def true_clock(self) -> int:
+        """Tell the microseconds that a right clock shows."""
         return EPOCH_US + self.shift_us + int((self.now - START) * 1_000_000)
 
     def after(self, seconds: float, call: Callable[..., object], *arguments: Any) -> None:

@@ -28,7 +28,7 @@ from zchat.broker.figures.histograms import Histograms
 from zchat.broker.figures.lag import LagSampler
 from zchat.broker.figures.log_lines import LogLines
 from zchat.broker.figures.stats import FigureReader, Sources
-from zchat.broker.limits import EXPIRE_EVERY, MAX_REQUESTS, QUIET_AFTER, STALL, STRANGER_BYTES
+from zchat.broker.limits import CLOCK_EVERY, EXPIRE_EVERY, MAX_REQUESTS, QUIET_AFTER, STALL, STRANGER_BYTES
 from zchat.broker.port import Peer, Port
 from zchat.broker.presence.presence import Presence
 from zchat.broker.presence.state_frames import StateFrames
@@ -36,8 +36,9 @@ from zchat.broker.rooms.directory import Directory
 from zchat.broker.rooms.retention import Retention
 from zchat.broker.rooms.session import Session
 from zchat.broker.rooms.session_table import SessionTable
+from zchat.broker.rooms.wall_clock import SECOND, WallClock
 from zchat.broker.settings import Settings
-from zchat.broker.store.contract import RoomLog, Store
+from zchat.broker.store.contract import PRODUCER_DAY, RoomLog, Store
 from zchat.names import fold
 from zchat.wire.commands import COMMANDS, CommandSpec, MalformedCommand, Right, Target, decode_command, malformed
 from zchat.wire.limits import MAX_FRAME
@@ -105,7 +106,9 @@ class Core:
         self._reports = StoreWatcher(
             directory.rooms, pusher, presence, state_frames, self.counters, self.histograms, self.log_lines
         )
-        self._retention = Retention(settings, store, directory.rooms, clock, self._trimmed)
+        self._wall_clock = WallClock(clock, now)
+        self._clock_due = now
+        self._retention = Retention(settings, store, directory.rooms, self._wall_clock, self._trimmed)
         self._rooms = directory.rooms
         self._sessions = table.by_routing_id
         self._fenced = sessions.fenced
@@ -217,6 +220,8 @@ class Core:
             self._judge_from = now + STALL
         context.now = self._ticked = now
         self.counters.turns += 1
+        if now >= self._clock_due:
+            self._follow_clock(now)
         self._retention.tick(now)  # before the poll, which answers it
         context.store.poll(self._reports)
         if now >= self._expiry_due and drained:
@@ -241,6 +246,18 @@ class Core:
                     context.sessions.end(session, error)
         context.replies.turn()
         context.state_frames.turn(now)
+
+    def _follow_clock(self, now: float) -> None:
+        self._clock_due = now + CLOCK_EVERY
+        jump = self._wall_clock.sample(now)
+        if jump:
+            seconds = jump / SECOND
+            text = f"the wall clock is {abs(seconds):,.1f} s further {'ahead' if jump > 0 else 'back'}"
+            reason = "it was set, or the machine was suspended" if jump > 0 else "it was set"
+            self.log_lines.add("clock_jumped", f"{text}: {reason}", grave=True, seconds=round(seconds))
+        settled = self._wall_clock.settled(now)
+        if settled is not None:
+            self.context.store.expire(settled - PRODUCER_DAY)
 
     def _trimmed(self, failed: str | None) -> None:
         if failed is None:

@@ -8,6 +8,7 @@ from functools import partial
 
 from zchat.broker.limits import RETAIN_EVERY
 from zchat.broker.rooms.room import Room
+from zchat.broker.rooms.wall_clock import WallClock
 from zchat.broker.settings import Settings
 from zchat.broker.store.contract import Failed, Store, Trimmed
 
@@ -15,8 +16,8 @@ from zchat.broker.store.contract import Failed, Store, Trimmed
 class Retention:
     """The rounds through the rooms, every few seconds, one step of one room at a time.
 
-    `rooms` are all rooms. `clock` returns the microseconds since 1970, as the store's does. `ended` is called after
-    each step with the reason why it failed, None if it didn't.
+    `rooms` are all rooms; `clock` says by which time messages are too old. `ended` is called after each step with the
+    reason why it failed, None if it didn't.
     """
 
     def __init__(
@@ -24,7 +25,7 @@ class Retention:
         settings: Settings,
         store: Store,
         rooms: dict[str, Room],
-        clock: Callable[[], int],
+        clock: WallClock,
         ended: Callable[[str | None], None],
     ) -> None:
         self._store = store
@@ -42,14 +43,15 @@ class Retention:
         if now < self.due:
             return
         self._now = now
-        if not self._rooms:
+        settled = self._clock.settled(now) if self._age else None
+        before = 0 if settled is None else max(0, settled - self._age)
+        if not self._rooms and (self._keep or before):
             self._rooms.extend(room for room in self._all.values() if self._may_trim(room))
         if not self._rooms:
             self.due = now + RETAIN_EVERY
             return
         room = self._rooms.popleft()
         self.due = float("inf")  # until the store has answered
-        before = self._clock() - self._age if self._age else 0
         self._store.trim(room.name, self._keep, before, partial(self._trimmed, room))
 
     def _may_trim(self, room: Room) -> bool:

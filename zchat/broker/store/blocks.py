@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterator
 from typing import NamedTuple
 
 COMPACT = 256
@@ -40,6 +41,12 @@ class Blocks:
 
     def __len__(self) -> int:
         return len(self._blocks) - self._start
+
+    def __iter__(self) -> Iterator[Block]:
+        for index in range(self._start, len(self._blocks)):
+            block = self._blocks[index]
+            assert block is not None
+            yield block
 
     @property
     def oldest(self) -> Block | None:

@@ -30,7 +30,7 @@ MAX_PRODUCERS = 100_000
 """Pairs of producer and room remembered: 60 to 100 MB; a new one beyond it is refused until later."""
 
 PRODUCER_DAY = 86_400 * 1_000_000
-"""Microseconds after its last block at which a producer is forgotten: longer than any outage."""
+"""Microseconds after its last block at which a producer may be forgotten: longer than any outage."""
 
 MAX_READ_MARKS = 100_000
 """Read marks kept, one a room and user: 25 MB, 0.3 s of an opening; a new one beyond it is refused, others move."""
@@ -227,11 +227,16 @@ class Store(ABC):
         A block goes if at least `keep` messages follow it (0: no such rule), or if it was
         stored before `before`, in microseconds since 1970 (0: no such rule). `Watcher.trimmed`
         is called before `Trimmed` comes, if the room has a log.
+        Blocks whose time is ahead of the clock go with the next one that goes.
         """
 
     @abstractmethod
     def forget(self, producer: bytes) -> None:
         """Forget the numbers and results of a producer that said goodbye."""
+
+    @abstractmethod
+    def expire(self, before: int) -> None:
+        """Forget some of the producers whose last block was stored by `before`, in microseconds since 1970."""
 
     @abstractmethod
     def poll(self, watcher: Watcher) -> None:

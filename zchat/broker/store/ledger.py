@@ -7,14 +7,15 @@ import time
 from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import TypeAlias
 
-from zchat.broker.limits import MAX_REQUESTS
+from zchat.broker.limits import CLOCK_JUMP, MAX_REQUESTS
 from zchat.broker.store.blocks import Block
 from zchat.broker.store.contract import (
     MAX_PRODUCERS,
     MAX_READ_MARKS,
-    PRODUCER_DAY,
+    TRIM_BLOCKS,
     Append,
     Duplicate,
     Failed,
@@ -37,8 +38,14 @@ MAX_ROOMS = (1 << 22) - 1
 MAX_EPOCH = (1 << 53) - 1
 """The greatest epoch: every language's numbers hold it exactly, JavaScript's too."""
 
-EXPIRED_AT_ONCE = 64
-"""Producers forgotten in one append at most, so that none waits for all of yesterday's."""
+EXPIRED_AT_ONCE = 256
+"""Producers forgotten in one call at most: a millisecond of a commit, and more than are made in a second."""
+
+JUMP = int(CLOCK_JUMP * 1_000_000)
+"""Microseconds that a room's newest message may be ahead of the clock: what is further was dated by a wrong one."""
+
+AHEAD_BLOCKS = 10_000
+"""Blocks ahead of the clock that trimming passes over at most: some milliseconds. A room with more keeps them."""
 
 Decided: TypeAlias = Stored | Duplicate | OutOfSequence | ForgottenProducer | Full
 
@@ -119,15 +126,13 @@ class Ledger:
     """The books of all logs, by which appends and read marks are decided, without I/O, one step each.
 
     `clock` returns the microseconds since 1970. `rooms` are the rooms by their exact names,
-    `last_id` the greatest number of one, `read_marks` the seqs by room and folded user, and `expired`
-    the pairs forgotten for their age, which the owner of a copy empties. Not thread-safe: it
+    `last_id` the greatest number of one, and `read_marks` the seqs by room and folded user. Not thread-safe: it
     belongs to one thread at a time.
     """
 
     def __init__(self, clock: Callable[[], int] = now, new_epoch: Callable[[], int] = random_epoch) -> None:
         self.rooms: dict[str, LogEnds] = {}
         self.read_marks: dict[tuple[str, str], int] = {}
-        self.expired: list[Pair] = []
         self._clock = clock
         self._new_epoch = new_epoch
         self.last_id = 0
@@ -163,7 +168,6 @@ class Ledger:
     def append(self, append: Append) -> Decided:
         """Decide one append as `Store.append` says; only `Stored` changes anything."""
         now = self._clock()
-        self._expire(now)
         pair = (append.producer, append.room)
         producer = self._producers.get(pair)
         if producer is None:
@@ -184,7 +188,7 @@ class Ledger:
             room.epoch = self._new_epoch()
             room.began = first
             room.epochs.begin(room.epoch, first)
-        timestamp = max(now, room.timestamp)
+        timestamp = room.timestamp if now < room.timestamp <= now + JUMP else now
         room.last = last
         room.timestamp = timestamp
         producer.stored(first, append.count, timestamp, now)
@@ -219,13 +223,23 @@ class Ledger:
             self._drop(pair)
         return pairs
 
-    def _expire(self, now: int) -> None:
+    def expire(self, before: int) -> list[Pair]:
+        """Forget a bounded number of producers as `Store.expire` says; returns them."""
+        expired = []
+        ahead = self._clock() + JUMP
         for _ in range(EXPIRED_AT_ONCE):
             pair = next(iter(self._producers), None)
-            if pair is None or now - self._producers[pair].seen < PRODUCER_DAY:
-                return
-            self._drop(pair)
-            self.expired.append(pair)
+            if pair is None:
+                break
+            seen = self._producers[pair].seen
+            if seen > ahead:  # by a clock that was wrong: those that are idle for longest come first again
+                self._producers.move_to_end(pair)
+            elif seen > before:
+                break
+            else:
+                self._drop(pair)
+                expired.append(pair)
+        return expired
 
     def _drop(self, pair: Pair) -> None:
         del self._producers[pair]
@@ -235,6 +249,18 @@ class Ledger:
             del self._rooms_of[pair[0]]
 
 
-def is_old(last: int, timestamp: int, end: int, keep: int, before: int) -> bool:
-    """Return whether `Store.trim` removes a block: its last seq and time, and the room's last seq."""
-    return timestamp < before or (keep > 0 and end - last >= keep)
+def count_old(blocks: Iterable[tuple[int, int]], end: int, keep: int, before: int, ahead: int) -> int:
+    """Return how many of a room's oldest blocks `Store.trim` removes, as far as one call may.
+
+    `blocks` are the last seqs and times of blocks, the oldest first, `end` is the room's last seq. A block whose time
+    is after `ahead` was dated by a wrong clock: it goes with the next one that goes.
+    """
+    old = 0
+    for count, (last, timestamp) in enumerate(islice(blocks, AHEAD_BLOCKS), 1):
+        if timestamp < before or (keep > 0 and end - last >= keep):
+            old = count
+            if old > TRIM_BLOCKS:
+                break
+        elif timestamp <= ahead:
+            break
+    return old

@@ -22,7 +22,7 @@ from zchat.broker.store.contract import (
     Trimmed,
     Watcher,
 )
-from zchat.broker.store.ledger import Ledger, LogEnds, is_old, now
+from zchat.broker.store.ledger import JUMP, Ledger, LogEnds, count_old, now
 
 MAX_ROOM_MESSAGES = 1_000_000
 """Messages kept a room: days of a busy one."""
@@ -59,7 +59,8 @@ class MemoryStore(Store):
         max_room_messages: int = MAX_ROOM_MESSAGES,
         max_bytes: int = MAX_BYTES,
     ) -> None:
-        self._ledger = Ledger(clock or now)
+        self._clock = clock or now
+        self._ledger = Ledger(self._clock)
         self._max_room_messages = max_room_messages
         self._max_bytes = max_bytes
         self._logs: dict[str, _Log] = {}
@@ -79,7 +80,6 @@ class MemoryStore(Store):
     def append(self, append: Append, done: Callable[[Appended], None]) -> None:
         """See `Store.append`."""
         answer = self._ledger.append(append)
-        self._ledger.expired.clear()
         if type(answer) is Stored:
             log = self._logs.get(append.room)
             if log is None:
@@ -114,15 +114,19 @@ class MemoryStore(Store):
         if log is None:
             self._answers.append((done, Trimmed(1, False), None))
             return
-        for _ in range(TRIM_BLOCKS):
-            if not self._is_old(log, keep, before):
-                break
+        dated = ((block.last, block.timestamp) for block in log.blocks)
+        old = count_old(dated, log.room.last, keep, before, self._clock() + JUMP)
+        for _ in range(min(old, TRIM_BLOCKS)):
             self._drop_in_place(log)
-        self._answers.append((done, Trimmed(log.room.first, self._is_old(log, keep, before)), room))
+        self._answers.append((done, Trimmed(log.room.first, old > TRIM_BLOCKS), room))
 
     def forget(self, producer: bytes) -> None:
         """See `Store.forget`."""
         self._ledger.forget(producer)
+
+    def expire(self, before: int) -> None:
+        """See `Store.expire`."""
+        self._ledger.expire(before)
 
     def poll(self, watcher: Watcher) -> None:
         """See `Store.poll`."""
@@ -148,10 +152,6 @@ class MemoryStore(Store):
         while self._answers:
             done, answer, _ = self._answers.popleft()
             done(answer)
-
-    def _is_old(self, log: _Log, keep: int, before: int) -> bool:
-        oldest = log.blocks.oldest
-        return oldest is not None and is_old(oldest.last, oldest.timestamp, log.room.last, keep, before)
 
     def _keep_bounds(self, log: _Log) -> None:
         room = log.room

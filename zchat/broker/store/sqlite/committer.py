@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -13,7 +13,7 @@ from threading import Thread
 from typing import NamedTuple, TypeAlias
 
 from zchat.broker.store.contract import TRIM_BLOCKS, Commit, Failed, Stored, Trimmed
-from zchat.broker.store.ledger import Ledger, LogEnds, Pair, Producer, is_old
+from zchat.broker.store.ledger import Ledger, LogEnds, Pair, Producer, count_old
 from zchat.broker.store.sqlite import schema
 from zchat.broker.store.sqlite.files import StoreFiles
 from zchat.errors import StoreError
@@ -76,6 +76,8 @@ class Trim(NamedTuple):
     room: int
     keep: int
     before: int
+    ahead: int
+    """The time after which a block was dated by a wrong clock."""
 
 
 class Outcome(NamedTuple):
@@ -328,18 +330,24 @@ class Committer:
             return Trimmed(1, False)
         first, end = row
         start = schema.key(trim.room, 0)
-        oldest = connection.execute(
-            "SELECT id, timestamp FROM blocks WHERE id > ? AND id <= ? ORDER BY id LIMIT ?",
-            (start, start + end, TRIM_BLOCKS + 1),
-        ).fetchall()
-        old = [id for id, timestamp in oldest if is_old(id - start, timestamp, end, trim.keep, trim.before)]
+        lasts: list[int] = []
+
+        def dated() -> Iterator[tuple[int, int]]:
+            for last, timestamp in connection.execute(
+                "SELECT id - :start, timestamp FROM blocks WHERE id > :start AND id <= :start + :end ORDER BY id",
+                {"start": start, "end": end},
+            ):
+                lasts.append(last)
+                yield last, timestamp
+
+        old = count_old(dated(), end, trim.keep, trim.before, trim.ahead)
         if old:
-            last = old[:TRIM_BLOCKS][-1]
-            connection.execute("DELETE FROM blocks WHERE id > ? AND id <= ?", (start, last))
-            first = last - start + 1
+            last = lasts[min(old, TRIM_BLOCKS) - 1]
+            connection.execute("DELETE FROM blocks WHERE id > ? AND id <= ?", (start, start + last))
+            first = last + 1
             connection.execute("UPDATE rooms SET first = ? WHERE id = ?", (first, trim.room))
             self._written += COMMIT_OVERHEAD
-        return Trimmed(first, len(old) > TRIM_BLOCKS)
+        return Trimmed(first, old > TRIM_BLOCKS)
 
 
 def pairs_of(pairs: Iterable[Pair], rooms: dict[str, LogEnds]) -> list[tuple[bytes, int]]:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import msgpack
 
-from zchat.broker.store.contract import PRODUCER_DAY
 from zchat.broker.store.epochs import MAX_EPOCHS, Epoch
 from zchat.broker.store.ledger import Ledger, LogEnds, Producer
 from zchat.errors import BadName, StoreError
@@ -173,7 +172,7 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
 
 
 def load(connection: sqlite3.Connection, clock: Callable[[], int]) -> Ledger:
-    """Return the ledger as the file has it, without the producers that are too old.
+    """Return the ledger as the file has it.
 
     Raises:
         StoreError: what is in the file doesn't fit together.
@@ -187,9 +186,8 @@ def load(connection: sqlite3.Connection, clock: Callable[[], int]) -> Ledger:
     for id, name, first, last, timestamp in connection.execute("SELECT id, name, first, last, timestamp FROM rooms"):
         rooms[id] = LogEnds(id, name, first, last, timestamp, epochs.get(id, ()))
         ledger.restore_room(rooms[id])
-    oldest = clock() - PRODUCER_DAY
     for producer, room, number, results, seen in connection.execute(
-        "SELECT producer, room, last, results, seen FROM producers WHERE seen > ? ORDER BY seen", (oldest,)
+        "SELECT producer, room, last, results, seen FROM producers ORDER BY seen"
     ):
         ledger.restore_producer((producer, _named(rooms, room).name), Producer(number, msgpack.unpackb(results), seen))
     for room, user, seq in connection.execute("SELECT room, user, seq FROM marks"):
@@ -235,15 +233,14 @@ def _named(rooms: dict[int, LogEnds], number: int) -> LogEnds:
     return rooms[number]
 
 
-def remove_old(connection: sqlite3.Connection, clock: Callable[[], int]) -> None:
-    """Remove the producers, epochs and parts of marks that `load` passes over.
+def remove_old(connection: sqlite3.Connection) -> None:
+    """Remove the epochs and parts of marks that `load` passes over.
 
     Raises:
         sqlite3.Error: it could not be done; nothing is lost by that.
     """
     with connection:
         connection.execute("BEGIN IMMEDIATE")
-        connection.execute("DELETE FROM producers WHERE seen <= ?", (clock() - PRODUCER_DAY,))
         # Else such a mark would move by itself, over what is said from now on.
         last = "(SELECT last FROM rooms WHERE id = marks.room)"
         connection.execute(f"UPDATE marks SET seq = {last} WHERE seq > {last}")

@@ -24,7 +24,7 @@ from zchat.broker.store.contract import (
     Trimmed,
     Watcher,
 )
-from zchat.broker.store.ledger import MAX_SEQ, Decided, Ledger, ReadMarkDecided, now
+from zchat.broker.store.ledger import JUMP, MAX_SEQ, Decided, Ledger, ReadMarkDecided, now
 from zchat.broker.store.sqlite import schema
 from zchat.broker.store.sqlite.committer import (
     Committer,
@@ -118,7 +118,7 @@ class SqliteStore(Store):
                 self._ledger = schema.load(writing, self._clock)
                 self._old_senders = schema.old_senders(writing)
                 with suppress(sqlite3.Error):  # a full disk for example, with which reading goes on
-                    schema.remove_old(writing, self._clock)
+                    schema.remove_old(writing)
                 reading = schema.connect_to_read(self._path)
                 try:
                     self._files.watch()
@@ -152,9 +152,6 @@ class SqliteStore(Store):
             return
         ledger = self._ledger
         decided = ledger.append(append)
-        if ledger.expired:  # first: a producer forgotten just now may be remembered anew with this block
-            self._commits.put(Forget(pairs_of(ledger.expired, ledger.rooms)))
-            ledger.expired.clear()
         if type(decided) is Stored:
             room = ledger.rooms[append.room]
             producer = ledger.producer((append.producer, append.room))
@@ -223,12 +220,19 @@ class SqliteStore(Store):
             done(Trimmed(1, False))
         else:
             self._trimming.append((done, room))
-            self._commits.put(Trim(self._ledger.rooms[room].id, keep, before))
+            self._commits.put(Trim(self._ledger.rooms[room].id, keep, before, self._clock() + JUMP))
 
     def forget(self, producer: bytes) -> None:
         """See `Store.forget`."""
         if self._open:
             pairs = self._ledger.forget(producer)
+            if pairs:
+                self._commits.put(Forget(pairs_of(pairs, self._ledger.rooms)))
+
+    def expire(self, before: int) -> None:
+        """See `Store.expire`."""
+        if self._open:
+            pairs = self._ledger.expire(before)
             if pairs:
                 self._commits.put(Forget(pairs_of(pairs, self._ledger.rooms)))
 
@@ -262,8 +266,10 @@ class SqliteStore(Store):
         """Close all but the files' locks; False if a thread hangs."""
         deadline = time.monotonic() + seconds
         self._reads.stop()
+        # First: the connection that is closed last, if it may write, removes the files beside the database.
+        ended = self._reads.join(seconds)
         self._commits.stop()
-        ended = self._commits.join(seconds) and self._reads.join(max(0.0, deadline - time.monotonic()))
+        ended &= self._commits.join(max(0.0, deadline - time.monotonic()))
         self._open = False
         self._deliver(None)
         for write_done, *_ in self._writing:
