@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 from zchat.client.inbox import Inbox
 from zchat.events import Gap
 from zchat.messages import Position
 from zchat.protocol.membership import Membership
+from zchat.wire.blocks import encode_body, join_bodies
 from zchat.wire.notices import PUSH, GapNotice, Push
 
 
@@ -130,3 +132,15 @@ def test_credit_is_due_for_half_a_window_together() -> None:
         joined.taken()
         due.append(len(joined.credit) > before)
     assert due == [False, False, True, False, False, True, False]
+
+
+def test_what_was_taken_is_kept_nowhere_though_more_of_its_window_is_to_come() -> None:
+    joined = Joined(Position(77, 0))
+    for first in (1, 3):
+        blocks = [[first, 1, "alice", b"", join_bodies([encode_body(["a body"]), encode_body(["another"])])]]
+        joined.notify("push", "General", 77, first - 1, first + 1, blocks)
+    bodies = [message.body for message in joined.taken()]
+    assert bodies == [["a body"], ["another"]]
+    assert joined.reading.position == (77, 2)
+    for body in bodies:
+        assert gc.get_referrers(body) == [bodies]

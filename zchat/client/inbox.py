@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from itertools import repeat
 from operator import length_hint
 from os import getpid
+from typing import Any
 
 from zchat.client.waiting import Deadline
 from zchat.errors import GapError, ZchatError
@@ -28,13 +29,14 @@ from zchat.wire.blocks import Run, run_of
 from zchat.wire.notices import GapNotice, Push
 
 _NOTHING = Run(iter(()), iter(()), ())
+_TAKEN: Iterator[Any] = iter(())
 _UNOPENED = repeat(None, 1)  # nothing is ever taken from it: something is left
 
 
 class Chunk:
     """The messages of one notification while they are taken, out of `messages`. A portion, as the cursor says."""
 
-    __slots__ = ("_runs", "another_log", "epoch", "messages", "next", "number", "push", "rest", "upto")
+    __slots__ = ("another_log", "epoch", "messages", "next", "number", "push", "rest", "runs", "upto")
 
     # What makes one sets all of it, without a call: the receive thread's hot path.
     number: int
@@ -46,7 +48,8 @@ class Chunk:
     push: Push | None
     """What it is made of, until it is opened."""
     messages: Iterator[Message]
-    _runs: list[Run]
+    runs: list[Run]
+    """What was made of it: the first one counts, others were made by readers that were slower."""
 
     def open(self, room: str) -> None:
         """Decode its blocks, unless that is done. Of several threads that do it the first one counts.
@@ -62,15 +65,20 @@ class Chunk:
             run = run_of(room, blocks, after, upto)
         except ZchatError:
             self.upto = 0  # the position doesn't move over what can't be read
-            self._runs.append(_NOTHING)
+            self.runs.append(_NOTHING)
             self.messages, self.rest = iter(()), iter(())
             self.push = None
             raise
-        self._runs.append(run)
-        run = self._runs[0]
+        self.runs.append(run)
+        run = self.runs[0]
         self.messages = run.messages
         self.rest = run.bodies
         self.push = None
+
+    def let_go(self) -> None:
+        """Drop what was decoded, once all of it is taken: its memory is warm, and the next one's."""
+        self.runs[0] = Run(_TAKEN, _TAKEN, self.runs[0].seqs[-1:])  # in one step: another thread asks for the position
+        self.messages = self.rest = _TAKEN
 
     @property
     def begun(self) -> bool:
@@ -80,9 +88,9 @@ class Chunk:
     @property
     def last_taken(self) -> int | None:
         """Return the seq of the last message that was taken, None before the first."""
-        if not self._runs:
+        if not self.runs:
             return None
-        run = self._runs[0]
+        run = self.runs[0]
         index = len(run.seqs) - length_hint(run.bodies)
         return run.seqs[index - 1] if index else None
 
@@ -164,7 +172,7 @@ class Inbox:
             chunk.another_log = False
             chunk.next = None
             chunk.rest = _UNOPENED
-            chunk._runs = []
+            chunk.runs = []
             latest: Portion = chunk
         else:
             latest = GapChunk(self.cursor.received, self.room, notice)
@@ -301,6 +309,8 @@ class Inbox:
         if self.keeps_mark and (due or not self.waiting):
             self.mark_read()
         self._finished = chunk.number
+        if isinstance(chunk, Chunk) and len(chunk.runs[0].seqs) > 1:
+            chunk.let_go()
 
     def mark_read(self) -> None:
         """Have the room marked as read up to the position, if it keeps its mark by itself."""
