@@ -134,6 +134,18 @@ def test_a_direct_room_is_the_same_whoever_names_it_and_in_whatever_case(one: st
         check_name("room", name)
 
 
+@pytest.mark.parametrize("entry", vectors("direct_names"), ids=ids)
+def test_a_direct_rooms_name_has_its_users_in_either_order(entry: dict[str, Any]) -> None:
+    name = bytes.fromhex(entry["hex"]).decode()
+    assert name == entry["text"]
+    if entry["good"]:
+        assert "@" + "\n".join(direct_users(name)) == entry["room"]
+        assert fold(name) == fold(entry["room"])
+    else:
+        with pytest.raises(BadName):
+            direct_users(name)
+
+
 @pytest.mark.parametrize(
     "name",
     [

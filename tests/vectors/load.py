@@ -35,6 +35,10 @@ def value_of(form: Any) -> Any:
                 return bytes.fromhex(content)
             case "float":
                 return float(content)
+            case "int":
+                return int(content)
+            case "time":
+                return msgpack.Timestamp(*content)
             case "ext":
                 return msgpack.ExtType(content[0], bytes.fromhex(content[1]))
             case "map":

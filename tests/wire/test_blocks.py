@@ -30,6 +30,11 @@ def test_a_block_is_encoded_checked_and_read_as_its_vector_says(entry: dict[str,
         assert blocks.messages_of("General", [block], read["after"], read["upto"]) == expected
 
 
+@each("accepted_bodies")
+def test_bodies_at_the_good_side_of_every_limit_are_taken(entry: dict[str, Any]) -> None:
+    assert blocks.check_bodies(frame_of(entry), MIB) == entry["count"]
+
+
 @each("refused_bodies")
 def test_bodies_that_are_not_what_they_say_are_refused(entry: dict[str, Any]) -> None:
     with pytest.raises(Refused) as caught:

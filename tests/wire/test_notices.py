@@ -25,7 +25,7 @@ def test_a_notice_is_decoded_as_its_vector_says(entry: dict[str, Any]) -> None:
 @pytest.mark.parametrize("entry", [entry for entry in vectors("notices") if entry["value"][0] == "push"], ids=name_of)
 def test_a_push_is_encoded_as_its_vector_says(entry: dict[str, Any]) -> None:
     _, room, epoch, after, upto, pushed = value_of(entry["value"])
-    packed = [blocks.encode_block(*block) for block in pushed]
+    packed = list(map(values.pack, pushed))
     assert notices.encode_push(room, epoch, after, upto, packed) == frame_of(entry)
 
 
@@ -43,6 +43,12 @@ def test_a_page_is_encoded_as_its_vector_says(entry: dict[str, Any]) -> None:
     _, request, *head, paged = value_of(entry["value"])
     packed = [blocks.encode_block(*block) for block in paged]
     assert replies.encode_history(request, replies.HistoryPage._make([*head, packed])) == frame_of(entry)
+
+
+@each("refused_notices")
+def test_a_frame_that_no_broker_sends_breaks_the_protocol(entry: dict[str, Any]) -> None:
+    with pytest.raises(ProtocolError):
+        decode_notice(frame_of(entry))
 
 
 # -- any bytes at all ------------------------------------------------------------------------------
