@@ -4,17 +4,19 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 4
+NODE := examples/node
 BENCHMARKS := $(filter-out benchmarks/yardstick.py,$(sort $(wildcard benchmarks/[a-z]*.py)))
 
 # More at a time than there are cores: many tests wait. Who has nothing left to run takes over from the others.
 PARALLEL = -n $(WORKERS) --dist worksteal
 
-.PHONY: help run test test-fast test-pythons release-check check lint cover promises simulate interrupt soak format bench pictures clean
+.PHONY: help run test test-fast test-node test-pythons release-check check lint cover promises simulate interrupt soak format bench pictures clean
 
 help:
 	@echo 'make run           install into $(VENV) and start a broker'
 	@echo 'make test          install into $(VENV) and run the tests (TESTS=folder: those of one), WORKERS=4 at a time'
 	@echo 'make test-fast     run the tests of the cores: no sockets, no processes, half a minute'
+	@echo 'make test-node     run those of the clients in JavaScript, once npm has installed what they need'
 	@echo 'make test-pythons  run the tests on each Python from 3.11 to 3.14 that this machine has'
 	@echo 'make check         all that must pass: lint, format, strict types, tests with branch coverage'
 	@echo 'make simulate      run SEEDS=100 or SECONDS=60 of the simulation, from FIRST=n, or SEED=n again'
@@ -37,6 +39,9 @@ test: $(VENV)/installed-dev
 test-fast: $(VENV)/installed-dev
 	@$(BIN)/python -m tests.cores -n 2
 
+test-node: $(VENV)/installed-dev $(NODE)/node_modules/.package-lock.json
+	$(BIN)/python -m pytest -n 2 tests/node
+
 # Each has a virtual environment of its own, .venv-3.12 and so on.
 test-pythons:
 	@$(PYTHON) -m tests.pythons --workers $(WORKERS) $(TESTS)
@@ -51,7 +56,7 @@ lint: $(VENV)/installed-dev
 # The tests of promises find what no other test enters, faults; they run no line of their own, and long if it is traced.
 cover: $(VENV)/installed-dev
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(PARALLEL) --ignore=tests/promises
+	$(BIN)/coverage run -m pytest $(PARALLEL) --ignore=tests/promises --ignore=tests/node
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
@@ -82,8 +87,13 @@ pictures: $(VENV)/installed-dev
 	$(BIN)/python docs/pictures/make.py
 
 clean:
-	rm -rf $(VENV) .venv-* build dist *.egg-info .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(NODE)/node_modules .venv-* build dist *.egg-info .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find zchat tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# What is locked, without the packages' own scripts: zeromq brings its library with it.
+$(NODE)/node_modules/.package-lock.json: $(NODE)/package.json $(NODE)/package-lock.json
+	npm ci --prefix $(NODE) --ignore-scripts --no-audit --no-fund
+	@touch $@
 
 # An interrupted or failed step leaves no file behind, and is done again by the next call.
 $(VENV)/made:
