@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,9 @@ from zchat.wire import commands, notices, values
 from zchat.wire import limits as wire_limits
 from zchat.wire.replies import Welcome
 
-DOCUMENT = (Path(__file__).parent.parent / "docs" / "protocol.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent
+CONVERSATIONS = sorted((ROOT / "tests" / "vectors" / "conversations").glob("*.json"))
+DOCUMENT = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
 EXCHANGE = DOCUMENT[DOCUMENT.index("<!-- exchange -->") : DOCUMENT.index("<!-- /exchange -->")]
 STEPS = re.findall(r"^([^\n]+) to ([^\n,]+), `(\w+)\.json` ([\w-]+):\n\n```text\n(.*?)```$", EXCHANGE, re.M | re.S)
 
@@ -182,6 +185,31 @@ def test_an_epochs_greatest_number_and_a_producers_day_are_the_codes() -> None:
     assert "from 1 to 2⁵³ − 1" in DOCUMENT
     assert contract.PRODUCER_DAY == 24 * 60 * 60 * 1_000_000
     assert "a day after its last block" in DOCUMENT
+
+
+def test_the_minimal_client_on_the_page_is_the_one_that_is_tested() -> None:
+    (shown,) = re.findall(r"^```js\n(.*?)^```$", section("## A minimal client"), re.M | re.S)
+    assert shown == (ROOT / "examples" / "node" / "minimal.mjs").read_text(encoding="utf-8")
+
+
+def test_the_files_of_vectors_and_the_steps_of_conversations_are_all_on_the_page() -> None:
+    files, values, steps, forms = tables(section("## Test vectors"))
+    assert {row[0].strip("`") for row in files} == {path.name for path in (ROOT / "tests" / "vectors").glob("*.json")}
+    scripts = [json.loads(path.read_text(encoding="ascii")) for path in CONVERSATIONS]
+    assert {row[0].strip("`") for row in steps} == {
+        kind for script in scripts for step in script["steps"] for kind in step
+    }
+    shown = {re.findall(r'"(\w+)"', row[0])[0] for row in (*values, *forms)}
+    frames = [step.get("client", step.get("broker")) for script in scripts for step in script["steps"]]
+    assert {key for frame in frames for key in keys(frame)} <= shown
+    assert all(script["about"] and type(script["minimal"]) is bool for script in scripts)
+
+
+def keys(value: Any) -> set[str]:
+    """Return the words by which a frame's values are written that JSON doesn't have."""
+    if isinstance(value, list):
+        return {key for each in value for key in keys(each)}
+    return set(value) if isinstance(value, dict) else set()
 
 
 # -- the exchange ----------------------------------------------------------------------------------
