@@ -72,6 +72,15 @@ def check_ipc_path(path: str) -> None:
         raise AddressError(f"{IPC + path!a} has {size} bytes after ipc://: a socket's path has {MAX_IPC_PATH} at most")
 
 
+def absolute(url: str) -> str:
+    """Return an address that is the same wherever the program goes: its path in full, unless that is too long."""
+    path = url.removeprefix(IPC)
+    if not url.startswith(IPC) or url == ANY_IPC or path.startswith(("/", "@")):
+        return url
+    full = os.path.abspath(path)
+    return IPC + full if len(os.fsencode(full)) <= MAX_IPC_PATH else url
+
+
 def host_and_port(place: str) -> tuple[str, int]:
     """Return the host and the port of `HOST:PORT`, 0 for the ports `*` and `0`: any free one. Any thread.
 

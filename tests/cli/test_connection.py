@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import socket
+from threading import Event
 from typing import NoReturn
 
 import pytest
 from click.testing import CliRunner
 
+from tests.running import DEADLINE
 from zchat.cli import connection
 from zchat.cli.program import program
 
@@ -30,7 +32,18 @@ def test_a_host_that_isnt_known_is_told_before_anything_is_waited_for(monkeypatc
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr("socket.getaddrinfo", getaddrinfo)
-    monkeypatch.setattr(connection, "Client", None)
+    monkeypatch.setattr(connection, "TIMEOUT", DEADLINE)
     told = CliRunner().invoke(program, ["rooms", "--connect", "tcp://nowhere.example:5555"])
     assert told.exit_code == 1
-    assert re.fullmatch(r"zchat: the host 'nowhere.example' was not found \(Name or .*\); .*--connect\n", told.stderr)
+    why = r"the host 'nowhere.example' was not found \(Name or .*\); check the name, or use the machine's address"
+    assert re.fullmatch(rf"zchat: {why}\n", told.stderr)
+
+
+def test_a_lookup_that_takes_too_long_is_told_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = Event()
+    monkeypatch.setattr("socket.getaddrinfo", lambda *arguments, **extra: over.wait(DEADLINE))
+    monkeypatch.setattr(connection, "TIMEOUT", 0.3)
+    told = CliRunner().invoke(program, ["rooms", "--connect", "tcp://nowhere.example:5555"])
+    over.set()
+    assert told.exit_code == 1
+    assert "within 0.3 s: looking up the host 'nowhere.example' takes too long" in told.stderr

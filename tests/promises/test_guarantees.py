@@ -124,6 +124,7 @@ NO_BOUNDS = {
     "protocol.steps.ROOMS_PAGE",
     "transport.dealer.MAX_REPLY_BYTES",
     "transport.dealer.NEVER_MS",
+    "transport.link.LAST_TIMES",
     "protocol.send_queue.NOT_COUNTED",
     "protocol.core.IDLE",
     "protocol.face.WAITING_COST",

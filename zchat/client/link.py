@@ -16,7 +16,7 @@ from functools import partial
 
 from zchat.client.event_queue import EventQueue
 from zchat.client.waiting import Deadline, ThreadWaits
-from zchat.errors import ConnectionLost, Refused, UsageError, ZchatError
+from zchat.errors import AddressError, ConnectionLost, Refused, UsageError, ZchatError
 from zchat.messages import Position
 from zchat.protocol.outcomes import fresh
 from zchat.threads import Flag, awaited, get_ident
@@ -124,6 +124,7 @@ class ClientLink:
         """Return a connection that was answered, of the first of `urls` that lets the client in."""
         deadline = Deadline(timeout)
         refused: ZchatError | None = None
+        troubles: list[str] = []
         held = weakref.ref(lease)
         for index in range(len(urls)):
             producer, token = secrets.token_bytes(ID_BYTES), secrets.token_bytes(ID_BYTES)
@@ -143,9 +144,11 @@ class ClientLink:
             if receiver.core.welcome is not None and receiver.error is None:
                 return receiver
             error = receiver.error
+            if error is None and (trouble := receiver.trouble):
+                troubles.append(trouble)
             receiver.do(receiver.core.close, 0.0)
             receiver.thread.join(CLOSE_GRACE)
-            if error is not None and not isinstance(error, ConnectionLost) and not (
+            if error is not None and not isinstance(error, ConnectionLost | AddressError) and not (
                 isinstance(error, Refused) and error.retryable
             ):  # fmt: skip
                 raise error
@@ -156,7 +159,8 @@ class ClientLink:
         if refused is not None:
             raise refused
         where = " or ".join(urls)
-        raise ConnectionLost(f"no broker answered at {where} within {timeout:g} s; is one running there?")
+        why = f": {'; '.join(troubles)}" if troubles else "; is one running there?"
+        raise ConnectionLost(f"no broker answered at {where} within {timeout:g} s{why}")
 
     def _on_end(self, attempt: int, error: ZchatError | None) -> None:
         if attempt == self._attempts:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
+from typing import Any
 
 import zmq
 
@@ -47,6 +49,8 @@ class Dealer:
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], url: str, *, patient: bool) -> None:
         check_free(CONNECTION_FILES)
+        self.connected = False
+        """True once there is a connection, as `broken` has found."""
         try:
             self.socket = context.socket(zmq.DEALER)
         except zmq.ZMQError as error:
@@ -64,9 +68,10 @@ class Dealer:
                 self.socket.setsockopt(zmq.RECONNECT_IVL, NEVER_MS)
             self.socket.setsockopt(zmq.IPV6, is_ipv6(url))
             place = inproc_address()
-            self.socket.monitor(place, sum(BREAKS))
+            self.socket.monitor(place, sum(BREAKS) | zmq.EVENT_CONNECTED)
             self.monitor.connect(place)
-            self.socket.connect(url)
+            address: Any = os.fsencode(url)  # bytes, for a path need not be text
+            self.socket.connect(address)
         except zmq.ZMQError as error:
             self.close()
             if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS):
@@ -89,7 +94,11 @@ class Dealer:
         how = ""
         while int(self.monitor.get(zmq.EVENTS)) & zmq.POLLIN:
             event, *_ = self.monitor.recv_multipart(zmq.NOBLOCK)  # in the machine's order: it comes from this process
-            how = how or BREAKS[zmq.Event(int.from_bytes(event[:2], sys.byteorder))]
+            kind = int.from_bytes(event[:2], sys.byteorder)
+            if kind == zmq.EVENT_CONNECTED:
+                self.connected = True
+            else:
+                how = how or BREAKS[zmq.Event(kind)]
         return how
 
     def close(self, lingering: bool = False) -> None:

@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from random import Random
+from typing import Any
 
-from zchat.address import check_address
-from zchat.errors import ZchatError
+from zchat.address import IPC, absolute, check_address
+from zchat.errors import AddressError, ZchatError
 from zchat.events import Disconnected, Reconnected
 from zchat.messages import Position
 from zchat.protocol.core import ClientCore
 from zchat.transport.context import context_of_this_process
 from zchat.transport.dealer import Dealer
+from zchat.transport.hosts import Lookup, host_of
+from zchat.transport.ipc_path import check_ipc, ipc_trouble
 from zchat.wire.replies import Welcome
+
+CONNECT_SECONDS = 0.5
+"""Seconds that one of several addresses of a host may take to be reached until the next one is tried."""
+
+LAST_TIMES = 5
+"""How many times as long the last of them may take: after it they are tried anew."""
+
+ROUND_SECONDS = 0.25
+"""Seconds until a host that the first connection can't reach is looked up again, and all its addresses are tried."""
 
 
 class Link:
     """The core's port: a DEALER at a time, to one of several addresses.
 
     The first connection goes to the first of `urls`. After a loss the same is tried once more, then the others in turn.
+    The name of a host is looked up for each connection, in another thread, and its addresses are tried in turn.
     `on_link` is called when a connection is lost and when there is one again, `on_invited` with each invitation to
     a direct room, `on_greeted` once when the first greeting is answered, or never will be, `on_end` once
     when all is over: with None if that was asked for, else with the reason. Whichever thread or loop drives it
@@ -38,9 +53,12 @@ class Link:
     ) -> None:  # fmt: skip
         for url in urls:
             check_address(url)
+        urls = [absolute(url) for url in urls]
         self.core = ClientCore(self, user, producer, token, window, Random())
         self.url = urls[0]  # the address that answered last
         self.error: ZchatError | None = None  # why it has ended
+        self.due = math.inf
+        """When `be_due` is to be called."""
         self._urls = deque(urls)  # the one in use, or to be tried, first
         self._on_link = on_link
         self._on_invited = on_invited
@@ -49,17 +67,39 @@ class Link:
         self._greeted = False
         self._fault = ""  # why the connection can't go on: the core is told once it has returned
         self._dealer: Dealer | None = None
+        self._lookups: dict[str, Lookup] = {}  # those whose results no connection has used yet
+        self._left: deque[str] = deque()  # addresses of the host that are yet to be tried
+        self._failed = ""  # the last one that was given up
+        self._unanswered: list[bytes] | None = None  # what was sent since the connection was begun, to be sent again
+
+    def do(self, *work: Any) -> None:
+        """Have `work[0](*work[1:])` called by what drives the link. Any thread."""
+        raise NotImplementedError
+
+    @property
+    def trouble(self) -> str:
+        """Return what is known of why no broker answers, "" for nothing. Any thread."""
+        url = self._urls[0]
+        lookup = self._lookups.get(url)
+        if url.startswith(IPC):
+            return ipc_trouble(url)
+        return "" if lookup is None else lookup.reason
 
     # -- the core's port ---------------------------------------------------------------------------
 
     def send(self, frame: bytes) -> None:
         """Send one frame to the broker."""
+        if self._unanswered is not None:
+            self._unanswered.append(frame)
         if self._dealer is not None and not self._dealer.send(frame):
             self._fault = f"{self.url} does not read what is sent to it"
 
     def opened(self, welcome: Welcome) -> None:
         """Report that the first greeting is answered, or that there is a connection again."""
         self.url = self._urls[0]
+        self._attempt_over()
+        self._failed = ""
+        self._lookups.clear()
         if self._greeted:
             self._on_link(Reconnected())
         else:
@@ -73,16 +113,16 @@ class Link:
     def lost(self, error: ZchatError, was_open: bool) -> None:
         """Close the DEALER: a later connection has a fresh one, without stale frames."""
         self._close()
+        self._attempt_over()
         if was_open:
             self._on_link(Disconnected(str(error)))
         else:
             self._urls.rotate(-1)
 
     def connect(self) -> None:
-        """Open a fresh DEALER."""
-        self._close()
+        """Begin a fresh connection."""
         try:
-            self._open(patient=False)
+            self._begin()
         except ZchatError as error:  # no file descriptor left, say
             self._fault = f"no connection to {self._urls[0]} can be made: {error}"
 
@@ -94,6 +134,97 @@ class Link:
             self._on_greeted()
         self._on_end(error)
 
+    def _attempt_over(self) -> None:
+        self._unanswered = None
+        self._left.clear()
+        self.due = math.inf
+
+    # -- addresses ---------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Begin the first connection; raises ZchatError if it can't be made."""
+        if self._urls[0].startswith(IPC):
+            check_ipc(self._urls[0])
+        self._begin()
+
+    def be_due(self, now: float) -> None:
+        """Do what is due: try the host's next address if the present one isn't reached."""
+        self.due = math.inf
+        if self._dealer is None or not self._dealer.connected:
+            self.next_address(now)
+
+    def next_address(self, now: float) -> bool:
+        """Give the host's present address up, and try the next one; False if it has no other.
+
+        At the first connection, which may take its time, they are looked up and tried again.
+        """
+        if self._unanswered is None or not host_of(self._urls[0]):
+            return False
+        if self._left:
+            self._open_next(now)
+        elif self._greeted:
+            return False
+        elif self._dealer is not None:
+            self._close()
+            self.due = now + ROUND_SECONDS
+        else:
+            self._look_up()
+        return True
+
+    def _begin(self) -> None:
+        self._close()
+        self._unanswered = []
+        if host_of(self._urls[0]):
+            self._look_up()
+        else:
+            self._open(self._urls[0], patient=not self._greeted)
+
+    def _look_up(self) -> None:
+        """Have the host looked up, unless an earlier connection has begun that, and nothing has used it."""
+        url = self._urls[0]
+        lookup = self._lookups.get(url)
+        if lookup is None or (lookup.over and not lookup.urls):
+            self._lookups[url] = Lookup(url, lambda over: self.do(self._looked_up, url, over))
+        elif lookup.over:
+            self._looked_up(url, lookup)
+
+    def _looked_up(self, url: str, lookup: Lookup) -> None:
+        """Take the addresses of a host, if a connection waits for them."""
+        if self.core.over or self._unanswered is None or self._dealer is not None or url != self._urls[0]:
+            return
+        now = time.monotonic()
+        if lookup.urls:
+            self._lookups.pop(url, None)
+            self._left = deque(lookup.urls)
+            if self._failed in self._left:  # later connections have too little time for all of them
+                self._left.rotate(-1 - self._left.index(self._failed))
+            self._open_next(now)
+        elif self._greeted:
+            self._fault = lookup.reason
+        elif lookup.unknown:
+            error = AddressError(f"{lookup.reason}; check the name, or use the machine's address")
+            error.__cause__ = lookup.error
+            self.core.refuse(error)
+        else:
+            self.due = now + ROUND_SECONDS
+
+    def _open_next(self, now: float) -> None:
+        """Open a DEALER to the host's next address, and greet there."""
+        self._close()
+        self._failed = self._left.popleft()
+        self.due = now + CONNECT_SECONDS * (1 if self._left else LAST_TIMES)
+        try:
+            self._open(self._failed, patient=False)
+        except ZchatError as error:  # no file descriptor left, say
+            if self._greeted:
+                self._fault = f"no connection to {self._urls[0]} can be made: {error}"
+            else:
+                self.core.refuse(error)
+            return
+        assert self._dealer is not None
+        for frame in self._unanswered or ():
+            self._dealer.send(frame)
+
     # -- the DEALER --------------------------------------------------------------------------------
 
     def _watch(self, dealer: Dealer) -> None:
@@ -104,12 +235,8 @@ class Link:
         """Wait for them no longer; they are closed next."""
         raise NotImplementedError
 
-    def open(self) -> None:
-        """Open the first DEALER; raises ZchatError if it can't be."""
-        self._open(patient=True)
-
-    def _open(self, *, patient: bool) -> None:
-        dealer = self._dealer = Dealer(context_of_this_process(), self._urls[0], patient=patient)
+    def _open(self, url: str, *, patient: bool) -> None:
+        dealer = self._dealer = Dealer(context_of_this_process(), url, patient=patient)
         self._watch(dealer)
 
     def _close(self, *, lingering: bool = False) -> None:

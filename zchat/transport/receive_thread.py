@@ -141,7 +141,11 @@ class ReceiveThread(Link):
                 function, arguments = None, []  # what a caller was given is held by the caller alone
             if arrived:
                 arrived = self._receive(now)
+            if now >= self.due:
+                self.be_due(now)
             due = core.tick(now)
+            if due > self.due:
+                due = self.due
             if self._fault:
                 fault, self._fault = self._fault, ""
                 core.lost(fault)
@@ -176,11 +180,15 @@ class ReceiveThread(Link):
         return True
 
     def _broken(self, dealer: Dealer) -> bool:
-        """Return whether the connection is broken, once all that came over it is received; the first may take time."""
+        """Return whether the connection is given up, once all that came over it is received; the first has time."""
         broken = dealer.broken()
-        if not broken or not self._greeted:
+        if not broken:
             return False
         now = time.monotonic()
+        if self.next_address(now):
+            return True
+        if not self._greeted:
+            return False
         while self._dealer is dealer and int(dealer.socket.get(zmq.EVENTS)) & _POLLIN:
             self._receive(now)
         if self._dealer is dealer:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from zchat.address import ANY_IPC, IPC, check_ipc_path
+from zchat.address import ANY_IPC, IPC, absolute, check_ipc_path
 from zchat.errors import AddressError
 
 if sys.platform != "win32":
@@ -87,7 +87,7 @@ class IpcSocket:
     def _make_file(self, path: str) -> None:
         full = os.path.abspath(path)
         url = IPC + path
-        self.url = IPC + full if _fits(full) else url
+        self.url = absolute(url)
         with _locked(url, os.path.dirname(full)):
             _clear(url, path)
             self._listen(url, path)
@@ -192,11 +192,3 @@ def _lock(file: int) -> bool:
 def _identity(path: str) -> tuple[int, int]:
     found = os.lstat(path)
     return found.st_dev, found.st_ino
-
-
-def _fits(path: str) -> bool:
-    try:
-        check_ipc_path(path)
-    except AddressError:
-        return False
-    return True

@@ -1,0 +1,296 @@
+"""Names of hosts: looked up beside everything else, every address of them tried."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from threading import Event, Thread
+from threading import enumerate as threads
+from typing import Any
+
+import pytest
+
+import zchat
+from tests.running import DEADLINE, ROOT, eventually
+from zchat.broker import Broker
+from zchat.transport import hosts
+from zchat.transport.hosts import MAX_LOOKUPS, Lookup, host_of
+
+Answers = dict[str, Any]
+"""The names that are known: to addresses, to an error, or to an event that the answer waits for."""
+
+
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch) -> Iterator[Answers]:
+    """Give what the system knows of names, which a test fills; no other name is there."""
+    answers: Answers = {"asked": []}
+
+    def getaddrinfo(host: str, port: object, **options: object) -> list[tuple[Any, ...]]:
+        answers["asked"].append(host)
+        answer = answers.get(host, socket.gaierror(socket.EAI_NONAME, "Name or service not known"))
+        if isinstance(answer, Event):
+            assert answer.wait(DEADLINE)
+            answer = ["127.0.0.1"]
+        if isinstance(answer, Exception):
+            raise answer
+        families = (socket.AF_INET6 if ":" in each else socket.AF_INET for each in answer)
+        return [(family, 1, 6, "", (each, 0)) for family, each in zip(families, answer, strict=True)]
+
+    monkeypatch.setattr("socket.getaddrinfo", getaddrinfo)
+    yield answers
+    for event in answers.values():
+        if isinstance(event, Event):
+            event.set()
+
+
+@pytest.fixture
+def broker() -> Iterator[Broker]:
+    with Broker("tcp://127.0.0.1:*") as broker:
+        yield broker
+
+
+def at(host: str, broker: Broker) -> str:
+    return f"tcp://{host}:{broker.url.rpartition(':')[2]}"
+
+
+def talks(client: zchat.Client) -> bool:
+    return client.join("General").send("hello", timeout=DEADLINE).seq > 0
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("tcp://localhost:1", "localhost"),
+        ("tcp://chat.example.org:5555", "chat.example.org"),
+        ("tcp://eth0;chat.example.org:5555", "chat.example.org"),
+        ("tcp://127.0.0.1:1", ""),
+        ("tcp://[::1]:1", ""),
+        ("tcp://[fe80::1%lo]:1", ""),
+        ("tcp://eth0;10.0.0.1:80", ""),
+        ("ipc:///tmp/localhost:1", ""),
+    ],
+)
+def test_what_is_looked_up_is_a_name_and_nothing_else(url: str, host: str) -> None:
+    assert host_of(url) == host
+
+
+def test_an_address_is_never_looked_up(broker: Broker, known: Answers) -> None:
+    with zchat.Client(broker.url, user="alice", timeout=DEADLINE) as client:
+        assert talks(client)
+    assert known["asked"] == []
+
+
+def test_a_name_is_looked_up(broker: Broker, known: Answers) -> None:
+    known["chat.example"] = ["127.0.0.1"]
+    url = at("chat.example", broker)
+    with zchat.Client(url, user="alice", timeout=DEADLINE) as client:
+        assert talks(client)
+        assert client.url == url
+
+
+def test_a_name_that_has_an_address_of_ipv6_alone_is_reached(known: Answers) -> None:
+    known["six.example"] = ["::1"]
+    try:
+        broker = Broker("tcp://[::1]:*").__enter__()
+    except zchat.AddressError:
+        pytest.skip("this machine has no IPv6")
+    try:
+        with zchat.Client(at("six.example", broker), user="alice", timeout=DEADLINE) as client:
+            assert talks(client)
+    finally:
+        broker.stop()
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [["::1", "127.0.0.1"], ["127.0.0.2", "127.0.0.3", "127.0.0.1"], ["192.0.2.1", "127.0.0.1"], ["127.0.0.1", "::1"]],
+    ids=str,
+)
+def test_every_address_of_a_name_is_tried_in_turn(broker: Broker, known: Answers, addresses: list[str]) -> None:
+    known["chat.example"] = addresses
+    with zchat.Client(at("chat.example", broker), user="alice", timeout=DEADLINE) as client:
+        assert talks(client)
+
+
+def test_a_broker_that_starts_later_is_found_at_any_address_of_its_name(known: Answers) -> None:
+    with Broker("tcp://127.0.0.1:*") as before:
+        url = at("chat.example", before)
+    known["chat.example"] = ["127.0.0.2", "127.0.0.1"]
+    found: list[zchat.Client] = []
+    coming = Thread(target=lambda: found.append(zchat.Client(url, user="alice", timeout=DEADLINE)))
+    coming.start()
+    eventually(lambda: len(known["asked"]) > 2, "its addresses are asked for again and again")
+    with Broker(before_url := url.replace("chat.example", "127.0.0.1")) as broker:
+        assert broker.url == before_url
+        coming.join(DEADLINE)
+        assert talks(found[0])
+        found[0].close()
+
+
+def test_a_name_is_looked_up_again_for_each_connection(known: Answers) -> None:
+    known["chat.example"] = ["127.0.0.1"]
+    with (
+        Broker("tcp://127.0.0.1:*") as first,
+        Broker(first.url.replace("127.0.0.1", "127.0.0.2")),
+        zchat.Client(at("chat.example", first), user="alice", timeout=DEADLINE) as client,
+    ):
+        assert talks(client)
+        known["chat.example"] = ["127.0.0.3", "127.0.0.2"]
+        first.stop()
+        events = client.events(timeout=DEADLINE)
+        assert any(isinstance(event, zchat.events.Reconnected) for event in events)
+        assert talks(client)
+
+
+def test_an_address_that_swallows_everything_does_not_keep_a_client_from_coming_back(known: Answers) -> None:
+    with Broker("tcp://127.0.0.1:*") as first, socket.socket() as silent:
+        silent.bind(("127.0.0.3", int(first.url.rpartition(":")[2])))
+        silent.listen()  # it takes connections, and says nothing
+        with Broker(first.url.replace("127.0.0.1", "127.0.0.2")):
+            known["chat.example"] = ["127.0.0.1", "127.0.0.3", "127.0.0.2"]
+            with zchat.Client(at("chat.example", first), user="alice", timeout=DEADLINE) as client:
+                first.stop()
+                events = client.events(timeout=DEADLINE)
+                assert any(isinstance(event, zchat.events.Reconnected) for event in events)
+                assert talks(client)
+
+
+def test_a_lookup_that_hangs_holds_nobody_else_up(broker: Broker, known: Answers) -> None:
+    known["slow.example"] = Event()
+    known["chat.example"] = ["127.0.0.1"]
+    with zchat.Client(broker.url, user="alice", timeout=DEADLINE) as client, ExitStack() as stack:
+        room = client.join("General")
+        lost: list[str] = []
+
+        def connect() -> None:
+            try:
+                zchat.Client(at("slow.example", broker), user="carol", timeout=2)
+            except zchat.ConnectionLost as error:
+                lost.append(str(error))
+
+        began = time.monotonic()
+        waiting = Thread(target=connect)
+        waiting.start()
+        stack.callback(waiting.join, DEADLINE)
+        eventually(lambda: "slow.example" in known["asked"], "it is asked for")
+        with zchat.Client(at("chat.example", broker), user="bob", timeout=DEADLINE) as other:
+            for _ in range(20):
+                room.send("hello", timeout=DEADLINE)
+            assert talks(other)
+        assert time.monotonic() - began < 2, "while it hangs"
+        waiting.join(DEADLINE)
+    assert lost == [
+        f"no broker answered at {at('slow.example', broker)} within 2 s: looking up the host 'slow.example' "
+        "takes too long: check the machine's DNS, or use an address"
+    ]
+
+
+def test_a_lookup_that_takes_longer_than_a_try_is_used_by_the_next(broker: Broker, known: Answers) -> None:
+    known["chat.example"] = ["127.0.0.1"]
+    with zchat.Client(at("chat.example", broker), user="alice", timeout=DEADLINE) as client:
+        slow = known["chat.example"] = Event()
+        client._link.do(client._link.core.lost, "cut")
+        eventually(lambda: client._link.core.connections >= 4, "some tries have waited in vain")
+        assert known["asked"] == ["chat.example"] * 2
+        slow.set()
+        assert talks(client)
+        assert known["asked"] == ["chat.example"] * 2
+
+
+def test_a_name_that_does_not_exist_is_told_at_once(known: Answers) -> None:
+    with pytest.raises(zchat.AddressError) as caught:
+        zchat.Client("tcp://nowhere.example:5555", user="alice", timeout=DEADLINE)
+    why = "the host 'nowhere.example' was not found (Name or service not known); check the name, or use the machine's"
+    assert str(caught.value).startswith(why)
+    assert isinstance(caught.value.__cause__, socket.gaierror)
+
+
+def test_a_name_that_does_not_exist_is_no_reason_not_to_try_the_next_address(broker: Broker, known: Answers) -> None:
+    with zchat.Client(["tcp://nowhere.example:5555", broker.url], user="alice", timeout=DEADLINE) as client:
+        assert client.url == broker.url
+
+
+def test_a_system_that_cant_look_up_names_for_now_is_asked_again(broker: Broker, known: Answers) -> None:
+    known["chat.example"] = socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+    with pytest.raises(zchat.ConnectionLost, match=r"the host 'chat.example' could not be looked up \(Temporary"):
+        zchat.Client(at("chat.example", broker), user="alice", timeout=0.3)
+    before = len(known["asked"])
+    found: list[zchat.Client] = []
+    coming = Thread(
+        target=lambda: found.append(zchat.Client(at("chat.example", broker), user="alice", timeout=DEADLINE))
+    )
+    coming.start()
+    eventually(lambda: len(known["asked"]) > before + 1, "it is asked again")
+    known["chat.example"] = ["127.0.0.1"]
+    coming.join(DEADLINE)
+    assert talks(found[0])
+    found[0].close()
+
+
+def test_a_name_without_an_address_says_so(known: Answers) -> None:
+    known["bare.example"] = []
+    with pytest.raises(zchat.AddressError, match=r"'bare.example' has no address"):
+        zchat.Client("tcp://bare.example:5555", user="alice", timeout=DEADLINE)
+
+
+def test_a_name_that_python_refuses_to_encode_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(zchat.AddressError, match="was not found"):
+        zchat.Client(f"tcp://{'x' * 64}.example:5555", user="alice", timeout=DEADLINE)
+
+
+def test_lookups_take_a_bounded_number_of_threads_one_a_name(known: Answers) -> None:
+    over: list[str] = []
+
+    def ask(name: str) -> None:
+        Lookup(f"tcp://{name}:1", lambda lookup: over.append(lookup.host))
+
+    def looking() -> int:
+        return sum(each.name == "zchat-lookup" for each in threads())
+
+    for number in range(MAX_LOOKUPS + 4):
+        known[f"slow{number}.example"] = Event()
+        for _ in range(3):
+            ask(f"slow{number}.example")
+    eventually(lambda: len(known["asked"]) == MAX_LOOKUPS, "as many are asked as may be")
+    assert looking() == MAX_LOOKUPS
+    for number in range(MAX_LOOKUPS + 4):
+        known[f"slow{number}.example"].set()
+    eventually(lambda: len(over) == 3 * (MAX_LOOKUPS + 4), "all are told")
+    eventually(lambda: looking() == 0, "the threads have ended")
+    assert len(known["asked"]) == MAX_LOOKUPS + 4
+
+
+def test_without_threads_a_lookup_fails(monkeypatch: pytest.MonkeyPatch, known: Answers) -> None:
+    def none(run: Callable[[], None], name: str) -> Any:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(hosts, "new_thread", none)
+    over: list[Lookup] = []
+    Lookup("tcp://chat.example:1", over.append)
+    assert "can't start new thread" in over[0].reason
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
+def test_a_forked_child_looks_names_up_in_threads_of_its_own() -> None:
+    program = """
+import os, socket, threading
+from zchat.transport.hosts import Lookup
+hang = threading.Event()
+real = socket.getaddrinfo
+socket.getaddrinfo = lambda *a, **b: hang.wait(60)
+for number in range(20):
+    Lookup(f"tcp://slow{number}.example:1", lambda lookup: None)
+child = os.fork()
+if child == 0:
+    socket.getaddrinfo = real
+    over = threading.Event()
+    Lookup("tcp://localhost:1", lambda lookup: over.set())
+    os._exit(0 if over.wait(30) else 1)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=DEADLINE)
+    assert run.stdout == "0\n", run.stderr

@@ -1,0 +1,92 @@
+"""Connecting to a path: what is there, and why nobody answers."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+import zchat
+from tests.running import DEADLINE
+from zchat.broker import Broker
+from zchat.transport.ipc_path import ipc_trouble
+
+pytestmark = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="this system has no sockets with a path")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "z"
+
+
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_what_is_no_socket_is_told_at_once_and_left_as_it_is(path: Path, what: str) -> None:
+    if what == "folder":
+        path.mkdir()
+    else:
+        path.write_text("a letter")
+    with pytest.raises(zchat.AddressError, match=rf"{path} is a {what} and no broker's socket"):
+        zchat.Client(f"ipc://{path}", user="alice", timeout=DEADLINE)
+    assert what == "folder" or path.read_text() == "a letter"
+
+
+def test_a_path_where_nothing_is_is_told_when_the_time_is_over(path: Path) -> None:
+    with pytest.raises(zchat.ConnectionLost, match=rf"{path} within 0.2 s: there is no such socket"):
+        zchat.Client(f"ipc://{path}", user="alice", timeout=0.2)
+
+
+def test_a_socket_where_nobody_listens_any_more_is_told(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as gone:
+        gone.bind(str(path))
+    with pytest.raises(zchat.ConnectionLost, match=r"within 0.2 s: nobody listens there any more"):
+        zchat.Client(f"ipc://{path}", user="alice", timeout=0.2)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names without a file are Linux's")
+def test_a_name_without_a_file_that_nobody_has_is_told() -> None:
+    with pytest.raises(zchat.ConnectionLost, match=r"within 0\.2 s: nobody listens there"):
+        zchat.Client("ipc://@zchat-nobody", user="alice", timeout=0.2)
+
+
+@pytest.mark.parametrize("name", ["ipc://*", "ipc://@", "ipc://" + "x" * 108, "ipc://a\0b", "ipc://\ud800"])
+def test_a_path_that_no_socket_can_have_is_told(name: str) -> None:
+    with pytest.raises(zchat.AddressError, match="ipc://"):
+        zchat.Client(name, user="alice", timeout=DEADLINE)
+
+
+def test_a_broker_that_starts_later_is_found(path: Path) -> None:
+    found: list[zchat.Client] = []
+    coming = Thread(target=lambda: found.append(zchat.Client(f"ipc://{path}", user="alice", timeout=DEADLINE)))
+    coming.start()
+    with Broker(f"ipc://{path}"):
+        coming.join(DEADLINE)
+        assert found[0].join("General").send("here").seq == 1
+        found[0].close()
+
+
+def test_a_client_finds_its_broker_again_wherever_its_program_has_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "below").mkdir()
+    with Broker("ipc://z") as broker, zchat.Client("ipc://z", user="alice") as client:
+        room = client.join("General")
+        monkeypatch.chdir(tmp_path / "below")
+        client._link.do(client._link.core.lost, "cut")
+        assert room.send("here", timeout=DEADLINE).seq == 1
+        assert client.url == broker.url
+
+
+def test_a_path_that_is_not_text_is_reached(tmp_path: Path) -> None:
+    url = f"ipc://{os.fsdecode(os.fsencode(tmp_path) + bytes([47, 233]))}"
+    with Broker(url), zchat.Client(url, user="alice") as client:
+        assert client.join("General").send("here").seq == 1
+
+
+def test_where_somebody_listens_nothing_is_known_to_be_wrong(path: Path) -> None:
+    with Broker(f"ipc://{path}") as broker:
+        assert ipc_trouble(broker.url) == ""
