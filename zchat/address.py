@@ -8,6 +8,7 @@ import sys
 from ipaddress import IPv6Address
 from itertools import count
 
+from zchat.checks import shown
 from zchat.errors import AddressError
 
 DEFAULT_URL = "tcp://127.0.0.1:5555"
@@ -36,6 +37,8 @@ def check_address(url: str, *, listening: bool = False) -> None:
     Raises:
         AddressError: it is neither tcp://HOST:PORT nor ipc://PATH.
     """
+    if not isinstance(url, str):
+        raise AddressError(f"a broker's address is text, not {shown(url)}: use tcp://HOST:PORT or ipc://PATH")
     if url.startswith(IPC) and len(url) > len(IPC):
         if url == ANY_IPC and not listening:
             raise AddressError(f"{url} is only for listening: connect to the path that the broker reports")
@@ -43,15 +46,19 @@ def check_address(url: str, *, listening: bool = False) -> None:
         return
     parts = re.fullmatch(r"tcp://(\S+):([^:]*)", url)
     if parts is not None and _is_ipv6(parts[1]):
-        raise AddressError(f"{url!a} has an IPv6 address without its brackets: use tcp://[{parts[1]}]:{parts[2]}")
+        raise AddressError(f"{shown(url)} has an IPv6 address without its brackets: use tcp://[{parts[1]}]:{parts[2]}")
     if parts is None:
-        raise AddressError(f"{url!a} is not an address: use tcp://HOST:PORT or ipc://PATH, for instance {DEFAULT_URL}")
+        raise AddressError(
+            f"{shown(url)} is not an address: use tcp://HOST:PORT or ipc://PATH, for instance {DEFAULT_URL}"
+        )
     host, port = parts[1], parts[2]
     if host == "*" and not listening:
-        raise AddressError(f"{url!a} is only for listening: connect to the name or address of the broker's machine")
+        raise AddressError(
+            f"{shown(url)} is only for listening: connect to the name or address of the broker's machine"
+        )
     if not (listening and port == "*") and not (re.fullmatch("[0-9]{1,5}", port) and 1 <= int(port) <= MAX_PORT):
         free = ", or * for any free one" if listening else ""
-        raise AddressError(f"{url!a} has the port {port!a}: ports are 1 to {MAX_PORT}{free}")
+        raise AddressError(f"{shown(url)} has the port {shown(port)}: ports are 1 to {MAX_PORT}{free}")
 
 
 def check_ipc_path(path: str) -> None:
@@ -63,13 +70,15 @@ def check_ipc_path(path: str) -> None:
     try:
         size = len(os.fsencode(path))
     except UnicodeEncodeError as error:
-        raise AddressError(f"{IPC + path!a} has characters that a path can't have") from error
+        raise AddressError(f"{shown(IPC + path)} has characters that a path can't have") from error
     if path == "@" or "\0" in path:
         raise AddressError(
-            f"{IPC + path!a} is not an address: use ipc://PATH, or ipc://@NAME for a name without a file"
+            f"{shown(IPC + path)} is not an address: use ipc://PATH, or ipc://@NAME for a name without a file"
         )
     if size > MAX_IPC_PATH:
-        raise AddressError(f"{IPC + path!a} has {size} bytes after ipc://: a socket's path has {MAX_IPC_PATH} at most")
+        raise AddressError(
+            f"{shown(IPC + path)} has {size} bytes after ipc://: a socket's path has {MAX_IPC_PATH} at most"
+        )
 
 
 def absolute(url: str) -> str:
@@ -87,12 +96,16 @@ def host_and_port(place: str) -> tuple[str, int]:
     Raises:
         AddressError: `place` has another form.
     """
+    if not isinstance(place, str):
+        raise AddressError(f"a place is text, not {shown(place)}: use HOST:PORT, as in 127.0.0.1:9556")
     parts = re.fullmatch(r"(?:\[(\S+)\]|([^\s:\[\]/]+)):([^:]*)", place)
     if parts is None:
-        raise AddressError(f"{place!a} is not HOST:PORT, as in 127.0.0.1:9556 or [::1]:9556")
+        raise AddressError(f"{shown(place)} is not HOST:PORT, as in 127.0.0.1:9556 or [::1]:9556")
     port = "0" if parts[3] == "*" else parts[3]
     if not re.fullmatch("[0-9]{1,5}", port) or int(port) > MAX_PORT:
-        raise AddressError(f"{place!a} has the port {port!a}: ports are 1 to {MAX_PORT}, or * for any free one")
+        raise AddressError(
+            f"{shown(place)} has the port {shown(port)}: ports are 1 to {MAX_PORT}, or * for any free one"
+        )
     return parts[1] or parts[2], int(port)
 
 

@@ -98,6 +98,7 @@ NO_BOUNDS = {
     "address.MAX_IPC_PATH",
     "address.MAX_PORT",
     "broker.loop.MAX_WAIT",
+    "checks.MAX_SHOWN",
     "broker.edge.descriptors.KEPT_FREE_FOR_IPC",
     "broker.edge.door.CHECK_EVERY",
     "broker.edge.door.SETTLE_SECONDS",

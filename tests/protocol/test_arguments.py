@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import inf
 from typing import Any
 
 import pytest
@@ -18,25 +17,6 @@ from zchat.wire.limits import MAX_INT
 def test_a_number_is_whole_and_in_range_and_the_error_names_it(wrong: Any) -> None:
     with pytest.raises(UsageError, match="limit is a number from 0"):
         arguments.check_number("limit", wrong)
-
-
-@pytest.mark.parametrize("seconds", [0, 0.5, 5, 1e300])
-def test_a_timeout_is_a_number_of_seconds(seconds: float) -> None:
-    assert arguments.check_timeout(seconds) == seconds
-    assert arguments.check_finite_timeout("closing", seconds) == seconds
-
-
-@pytest.mark.parametrize("endless", [None, inf])
-def test_no_timeout_and_infinity_are_the_same_and_not_always_allowed(endless: Any) -> None:
-    assert arguments.check_timeout(endless) is None
-    with pytest.raises(UsageError, match="closing takes a timeout in seconds"):
-        arguments.check_finite_timeout("closing", endless)
-
-
-@pytest.mark.parametrize("wrong", [-1, float("nan"), "1", True, []])
-def test_anything_else_is_no_timeout(wrong: Any) -> None:
-    with pytest.raises(UsageError, match="a timeout is a number of seconds"):
-        arguments.check_timeout(wrong)
 
 
 @pytest.mark.parametrize("wrong", [5, (1,), [1, 2], "ab", (1, -1), (1.5, 2)])

@@ -7,13 +7,14 @@ import os
 import threading
 from types import TracebackType
 
-from zchat.address import DEFAULT_URL
+from zchat.address import DEFAULT_URL, check_address
 from zchat.broker.figures.counters import Counters
 from zchat.broker.figures.lag import Lag
 from zchat.broker.limits import HIGH_WATER_MARK, MAX_MESSAGE, NAMES
 from zchat.broker.loop import FIELDS, Loop
 from zchat.broker.settings import DEFAULT_ROOMS, Settings
 from zchat.broker.store import open_store
+from zchat.checks import check_timeout
 from zchat.errors import UsageError, ZchatError
 from zchat.threads import awaited_by_callers, check_real_threads
 from zchat.wire.replies import Figures
@@ -69,7 +70,7 @@ class Broker:
     ) -> None:
         self._settings = Settings(
             high_water_mark=high_water_mark,
-            rooms=tuple(rooms),
+            rooms=rooms,  # type: ignore[arg-type]
             fixed_rooms=fixed_rooms,
             retain_messages=retain_messages,
             retain_days=retain_days,
@@ -77,6 +78,8 @@ class Broker:
             names=names,
         )
         self._bind = bind or (DEFAULT_URL,)
+        for url in self._bind:
+            check_address(url, listening=True)
         self._store = open_store(store)
         self._loop: Loop | None = None
         self._thread: threading.Thread | None = None
@@ -149,7 +152,8 @@ class Broker:
         if self._thread is None:
             raise UsageError("the broker is not running: use it within its `with` block")
         self._check_process()
-        self._thread.join(timeout)
+        seconds = check_timeout(timeout)
+        self._thread.join(None if seconds is None else min(seconds, threading.TIMEOUT_MAX))
         return not self._thread.is_alive()
 
     def stop(self) -> None:

@@ -7,6 +7,7 @@ from dataclasses import Field, dataclass, field, fields
 from typing import Any, NamedTuple
 
 from zchat.broker.limits import HIGH_WATER_MARK, MAX_HIGH_WATER_MARK, MAX_MESSAGE, MAX_NAMES, NAMES
+from zchat.checks import check_flag, check_text, shown
 from zchat.errors import UsageError
 from zchat.names import check_held_name
 from zchat.wire.limits import MAX_BLOCK_BYTES
@@ -113,12 +114,27 @@ class Settings:
     def __post_init__(self) -> None:
         for setting, option in options():
             value = getattr(self, setting.name)
-            if option.unit and not option.least <= value <= option.most:
-                raise UsageError(f"{setting.name} is {option.least} to {option.most:,} {option.unit}, not {value}")
+            if setting.type == "bool":
+                check_flag(setting.name, value)
+            elif option.unit and not _is_between(value, option, whole=setting.type == "int"):
+                raise UsageError(
+                    f"{setting.name} is {option.least} to {option.most:,} {option.unit}, not {shown(value)}"
+                )
+        rooms: object = self.rooms
+        if not isinstance(rooms, tuple | list):
+            raise UsageError(f"rooms is a list of names, not {shown(rooms)}")
+        object.__setattr__(self, "rooms", tuple(rooms))
         if self.fixed_rooms and not self.rooms:
             raise UsageError("fixed_rooms requires at least one room")
         for room in self.rooms:
+            check_text("the name of a room", room)
             check_held_name("room", room)
+
+
+def _is_between(value: object, option: Option, *, whole: bool) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+        return False
+    return option.least <= value <= option.most
 
 
 def options() -> Iterator[tuple[Field[Any], Option]]:

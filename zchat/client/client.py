@@ -9,6 +9,7 @@ from types import TracebackType
 from weakref import ref
 
 from zchat.address import DEFAULT_URL
+from zchat.checks import check_finite_timeout, check_flag, check_timeout, shown
 from zchat.client.event_queue import EventQueue
 from zchat.client.handler import Handler, events_of
 from zchat.client.joined_rooms import JoinedRooms
@@ -19,15 +20,7 @@ from zchat.errors import HandlerFailed, UsageError
 from zchat.events import Event
 from zchat.messages import Member, Message, Position, RoomInfo
 from zchat.protocol import steps
-from zchat.protocol.arguments import (
-    check_finite_timeout,
-    check_handler,
-    check_number,
-    check_timeout,
-    check_urls,
-    check_user,
-    direct_room,
-)
+from zchat.protocol.arguments import check_handler, check_number, check_urls, check_user, direct_room
 from zchat.protocol.face import BaseClient
 from zchat.protocol.invitations import Invitations
 from zchat.stats import Stats
@@ -77,6 +70,7 @@ class Client(BaseClient):
         user = check_user(_login() if user is None else user)
         seconds = check_finite_timeout("connecting", timeout)
         check_number("high_water_mark", high_water_mark)
+        check_flag("invitations", invitations)
         if on_event is not None:
             check_handler(on_event)
         kept = Invitations(wanted=invitations)
@@ -131,6 +125,8 @@ class Client(BaseClient):
             VersionRefused: `echo` is given, and the broker is too old for it.
             DeadlineExceeded, ConnectionLost: no answer.
         """
+        check_flag("create", create)
+        check_flag("echo", echo)
         room: Room = finish(steps.join(self._link, self._rooms, name, after, create, Deadline(timeout), echo=echo))
         return room
 
@@ -149,6 +145,8 @@ class Client(BaseClient):
 
     def leave(self, room: Room, *, timeout: float | None = ASK_TIMEOUT) -> None:
         """Leave a room; as `Room.leave`."""
+        if not isinstance(room, Room):
+            raise UsageError(f"leave is given a Room, as join returns it, not {shown(room)}")
         finish(steps.leave(self._link, self._rooms, room, room.name, Deadline(timeout)))
 
     def rooms(self, *, timeout: float | None = ASK_TIMEOUT) -> list[RoomInfo]:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from zchat.checks import check_timeout, shown
 from zchat.client.inbox import Inbox
 from zchat.client.joined_rooms import JoinedRooms
 from zchat.client.link import ClientLink
 from zchat.client.progress import Progress, follow
 from zchat.client.waiting import Deadline, Letter, Stream, finish
+from zchat.errors import UsageError
 from zchat.messages import Member, Message
 from zchat.protocol import steps
-from zchat.protocol.arguments import check_bodies, check_timeout
+from zchat.protocol.arguments import check_bodies
 from zchat.protocol.face import BaseRoom
 from zchat.protocol.membership import Membership
 from zchat.threads import awaited, get_ident, refuse_to_wait
@@ -76,6 +78,8 @@ class Room(BaseRoom):
         """
         timeout = check_timeout(timeout)
         check_bodies(bodies)
+        if progress is not None and not isinstance(progress, Progress):
+            raise UsageError(f"progress is a Progress, not {shown(progress)}")
         self._link.check()
         if get_ident() in awaited:
             raise refuse_to_wait()

@@ -7,7 +7,7 @@ import time
 from math import inf
 from typing import Any, TypeVar
 
-from zchat.protocol.arguments import check_timeout
+from zchat.checks import check_timeout
 from zchat.protocol.outcomes import BaseAnswer, BaseLetter, BaseStream, Limit, unacknowledged
 from zchat.protocol.steps import Steps
 from zchat.threads import Bell, Lock, allocate_lock, awaited, get_ident, refuse_to_wait

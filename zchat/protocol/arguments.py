@@ -1,11 +1,11 @@
-"""Checks of what an application passes to a call: names, numbers, positions, timeouts, addresses, bodies, handlers."""
+"""Checks of what an application passes to a client's call: names, numbers, positions, addresses, bodies, handlers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from math import inf
 from typing import Any
 
+from zchat.checks import check_text, shown
 from zchat.errors import UsageError
 from zchat.events import Event
 from zchat.messages import Position
@@ -20,8 +20,7 @@ def check_user(user: str) -> str:
         UsageError: it is no text.
         BadName: it breaks the rules of `zchat.names.check_held_name`.
     """
-    if not isinstance(user, str):
-        raise UsageError(f"the name of a user is text, not {user!r}")
+    check_text("the name of a user", user)
     return check_held_name("user", user)
 
 
@@ -32,8 +31,7 @@ def check_room(user: str, name: str) -> str:
         UsageError: it is no text.
         BadName: it is neither a room's name nor `@` and another user's.
     """
-    if not isinstance(name, str):
-        raise UsageError(f"the name of a room is text, not {name!r}")
+    check_text("the name of a room", name)
     return wire_name(user, name)
 
 
@@ -43,8 +41,7 @@ def direct_room(user: str) -> str:
     Raises:
         UsageError: it is no text.
     """
-    if not isinstance(user, str):
-        raise UsageError(f"the name of a user is text, not {user!r}")
+    check_text("the name of a user", user)
     return DIRECT + user
 
 
@@ -55,7 +52,7 @@ def check_number(what: str, value: int) -> None:
         UsageError: it is no whole number from 0 to MAX_INT.
     """
     if type(value) is not int or not 0 <= value <= MAX_INT:
-        raise UsageError(f"{what} is a number from 0 to {MAX_INT}, not {value!r}")
+        raise UsageError(f"{what} is a number from 0 to {MAX_INT}, not {shown(value)}")
 
 
 def check_position(position: Position) -> None:
@@ -65,34 +62,9 @@ def check_position(position: Position) -> None:
         UsageError: it is no `Position`, or one of its numbers is out of range.
     """
     if not isinstance(position, tuple) or len(position) != 2:
-        raise UsageError(f"join: after is a Position, as Room.position gives it, not {position!r}")
+        raise UsageError(f"join: after is a Position, as Room.position gives it, not {shown(position)}")
     check_number("the position's epoch", position[0])
     check_number("the position's seq", position[1])
-
-
-def check_timeout(seconds: float | None) -> float | None:
-    """Return a timeout in seconds; None, which means no limit, also for infinity. Any thread.
-
-    Raises:
-        UsageError: it is below 0, or no number.
-    """
-    if seconds is None or seconds == inf:
-        return None
-    if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not seconds >= 0:
-        raise UsageError(f"a timeout is a number of seconds from 0, or None for ever, not {seconds!r}")
-    return seconds
-
-
-def check_finite_timeout(doing: str, seconds: float) -> float:
-    """Return a timeout in seconds for what may not take for ever; `doing` names it in the error's text. Any thread.
-
-    Raises:
-        UsageError: it is below 0, infinite, None, or no number.
-    """
-    checked = check_timeout(seconds)
-    if checked is None:
-        raise UsageError(f"{doing} takes a timeout in seconds, not {seconds!r}")
-    return checked
 
 
 def check_urls(url: str | Sequence[str]) -> list[str]:
@@ -103,12 +75,12 @@ def check_urls(url: str | Sequence[str]) -> list[str]:
     """
     given: object = url
     if isinstance(given, bytes | bytearray) or not isinstance(given, Iterable):
-        raise UsageError(f"a client is given the address of a broker, or several, not {given!r}")
+        raise UsageError(f"a client is given the address of a broker, or several, not {shown(given)}")
     urls = [url] if isinstance(url, str) else list(url)
     if not urls:
         raise UsageError("a client needs the address of at least one broker")
     if wrong := [each for each in urls if not isinstance(each, str)]:
-        raise UsageError(f"a broker's address is text, not {wrong[0]!r}")
+        raise UsageError(f"a broker's address is text, not {shown(wrong[0])}")
     return urls
 
 
@@ -119,7 +91,7 @@ def check_handler(on_event: Callable[[Event], object]) -> None:
         UsageError: it can't be called.
     """
     if not callable(on_event):
-        raise UsageError(f"on_event is a function that is called with each event, not {on_event!r}")
+        raise UsageError(f"on_event is a function that is called with each event, not {shown(on_event)}")
 
 
 def check_bodies(bodies: Iterable[Any]) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import msgpack
 
+from zchat.checks import check_flag
 from zchat.errors import DeadlineExceeded, MessageTooLarge, NotAMember, OutcomeUnknown, Refused, UsageError, ZchatError
 from zchat.messages import Position
 from zchat.protocol.arguments import check_number
@@ -157,6 +158,7 @@ class BaseRoom:
         Raises:
             UsageError: the client is closed.
         """
+        check_flag("active", active)
         link = self._link
         link.check()
         link.do(link.core.typing, self._membership, active, link.now())

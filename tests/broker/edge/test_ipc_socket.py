@@ -227,8 +227,8 @@ def test_a_broker_at_any_path_has_a_folder_of_its_own_for_its_user_alone(
     assert list(folder.iterdir()) == []
 
 
-def test_a_folder_for_any_path_that_cant_be_made_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.tempdir", "/nowhere")
+def test_a_folder_for_any_path_that_cant_be_made_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(folder / "nowhere"))
     with pytest.raises(zchat.AddressError, match="set TMPDIR, or choose a path"):
         IpcSocket("ipc://*", 8)
 

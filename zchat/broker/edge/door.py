@@ -26,6 +26,7 @@ from zchat.broker.edge.descriptors import limit, scarce
 from zchat.broker.edge.ipc_socket import IpcSocket, in_use
 from zchat.broker.figures.counters import Counters
 from zchat.broker.figures.log_lines import LogLines
+from zchat.checks import shown
 from zchat.errors import AddressError, ZchatError
 
 BACKLOG = 1024
@@ -262,5 +263,5 @@ def _refusal(url: str, error: zmq.ZMQError) -> AddressError:
                 f"can't listen at {url}: this user may not use port {port} ({reason}); choose one above 1023"
             )
         case zmq.EINVAL | zmq.EPROTONOSUPPORT:
-            return AddressError(f"{url!r} is not an address: use tcp://HOST:PORT, for instance {DEFAULT_URL}")
+            return AddressError(f"{shown(url)} is not an address: use tcp://HOST:PORT, for instance {DEFAULT_URL}")
     return AddressError(f"can't listen at {url}: {reason}; use an address of this machine")

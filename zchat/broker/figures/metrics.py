@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from zchat.address import host_and_port
+from zchat.checks import shown
 from zchat.errors import AddressError, UsageError, ZchatError
 from zchat.wire.replies import Figures
 
@@ -60,6 +61,8 @@ class Metrics:
     """
 
     def __init__(self, broker: Source, place: str) -> None:
+        if not hasattr(type(broker), "figures"):
+            raise UsageError(f"metrics are those of a Broker, not of {shown(broker)}")
         self._broker = broker
         self._place = place
         self._host, self._port = host_and_port(place)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from zchat.broker.store.contract import Store
 from zchat.broker.store.memory import MemoryStore
 from zchat.broker.store.sqlite.store import SqliteStore
+from zchat.checks import shown
 from zchat.errors import UsageError
 
 ELSEWHERE = (":", "file:", "//")
@@ -21,10 +22,12 @@ def open_store(url: str, clock: Callable[[], int] | None = None) -> Store:
     Raises:
         UsageError: it is not the URL of a store.
     """
+    if not isinstance(url, str):
+        raise UsageError(f"a store is named by text, memory: or sqlite:PATH, not {shown(url)}")
     scheme, colon, path = url.partition(":")
     if scheme == "memory" and colon and not path:
         return MemoryStore(clock)
     if scheme == "sqlite" and path and not path.casefold().startswith(ELSEWHERE):
         return SqliteStore(path, clock)
     hint = "" if scheme != "sqlite" or not path else ": use memory: to keep nothing, or an ordinary path (./:NAME)"
-    raise UsageError(f"{url!a} is not a store: use memory: or sqlite:PATH, PATH being a file{hint}")
+    raise UsageError(f"{shown(url)} is not a store: use memory: or sqlite:PATH, PATH being a file{hint}")
