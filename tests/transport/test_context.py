@@ -41,7 +41,7 @@ import zchat
 most = int(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 try:
-    zchat.Client("tcp://127.0.0.1:1", user="alice", timeout=0.1)
+    zchat.Client("tcp://127.0.0.1:1", user="alice", timeout=3)
 except zchat.ConnectionLost:
     print("tried")
 except zchat.ZchatError as error:
