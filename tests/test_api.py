@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
 
 import zchat
 import zchat.broker
+from tests.running import DEADLINE
 
 
 def names(text: str) -> set[str]:
@@ -53,6 +56,21 @@ def test_zchat_offers_these_names() -> None:
     }
     assert set(zchat.__all__) == others | ERRORS
     assert all(hasattr(zchat, name) for name in zchat.__all__)
+
+
+@pytest.mark.real
+def test_what_takes_long_to_load_is_there_when_it_is_asked_for() -> None:
+    program = (
+        "import sys, zchat\n"
+        "assert 'zmq' not in sys.modules\n"
+        "assert {'Client', 'Room', 'Progress', 'client'} <= set(dir(zchat))\n"
+        "assert zchat.client.Client is zchat.Client\n"
+        "from zchat import *\n"
+        "assert Room is zchat.Room and Progress is zchat.Progress\n"
+        "try:\n zchat.Nothing\nexcept AttributeError as error:\n print(error)"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=DEADLINE, check=True)
+    assert run.stdout == "module 'zchat' has no attribute 'Nothing'\n"
 
 
 def test_the_broker_offers_these_names() -> None:

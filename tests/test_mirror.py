@@ -17,6 +17,7 @@ TESTED_BY = {
     "broker/core/context.py": "broker/core/test_handlers.py",
     "broker/limits.py": "promises/test_guarantees.py",
     "broker/port.py": "broker/delivery/test_pipes.py",
+    "log_fields.py": "cli/test_logs.py",
     "protocol/port.py": "protocol/test_core.py",
     "wire/limits.py": "promises/test_guarantees.py",
     # a package's names

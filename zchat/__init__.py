@@ -1,8 +1,11 @@
 """zchat: rooms for programs and people, over ZeroMQ."""
 
-from zchat.client.client import Client
-from zchat.client.progress import Progress
-from zchat.client.room import Room
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from zchat.errors import (
     AddressError,
     BadBlock,
@@ -48,6 +51,11 @@ from zchat.events import (
 from zchat.messages import START, GapReason, Member, Message, Position, RoomInfo
 from zchat.stats import BusyRoom, Histogram, Stats
 from zchat.version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from zchat.client.client import Client
+    from zchat.client.progress import Progress
+    from zchat.client.room import Room
 
 __all__ = [
     "START",
@@ -101,3 +109,21 @@ __all__ = [
     "VersionRefused",
     "ZchatError",
 ]
+
+_LATER = {"Client": "zchat.client.client", "Progress": "zchat.client.progress", "Room": "zchat.client.room"}
+"""Where the names are that are loaded at their first use: ZeroMQ and the client take longer than all else here."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        value = getattr(import_module(_LATER[name]), name)
+    elif name == "client":
+        value = import_module("zchat.client")
+    else:
+        raise AttributeError(f"module 'zchat' has no attribute {name!r}")
+    setattr(sys.modules[__name__], name, value)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER, "client"})

@@ -13,7 +13,7 @@ import pytest
 from tests.running import ROOT
 from zchat.broker import Broker, Settings
 from zchat.broker.settings import Option, options
-from zchat.cli.program import program
+from zchat.cli.commands.broker import broker
 from zchat.errors import BadName, UsageError
 
 ALL = list(options())
@@ -32,7 +32,7 @@ def test_a_broker_in_a_program_takes_every_setting_by_its_name_and_with_its_defa
 
 
 def test_the_command_takes_every_setting_by_its_option_and_with_its_default() -> None:
-    taken = {each.name: each for each in program.commands["broker"].params if isinstance(each, click.Option)}
+    taken = {each.name: each for each in broker.params if isinstance(each, click.Option)}
     for setting, option in ALL:
         assert taken[setting.name].opts == [option.name]
         assert taken[setting.name].default == setting.default

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+import time
 
 import click
 import pytest
 from click.testing import CliRunner
 
 from tests.cli.driver import MANUAL
-from zchat.cli.program import program
+from tests.running import DEADLINE, ZCHAT
+from zchat.cli.program import COMMANDS, program
 
 
-@pytest.mark.parametrize("command", sorted(program.commands))
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_teaches_by_example_and_has_its_options_in_the_manual(command: str) -> None:
     shown = CliRunner().invoke(program, [command, "--help"])
     assert shown.exit_code == 0
     assert f"Examples:\n    zchat {command}" in shown.output
-    for option in program.commands[command].params:
+    made = program.get_command(click.Context(program), command)
+    assert made
+    assert made.name == command
+    for option in made.params:
         if isinstance(option, click.Option):
             assert any(name in MANUAL for name in option.opts), option.opts
 
@@ -30,3 +37,33 @@ def test_without_a_command_it_shows_its_help_and_fails() -> None:
 
 def test_the_version_is_told() -> None:
     assert re.match(r"zchat ", CliRunner().invoke(program, ["--version"]).output)
+
+
+def test_its_help_lists_every_command() -> None:
+    shown = CliRunner().invoke(program, ["--help"]).output
+    for name, what in COMMANDS.items():
+        assert re.search(rf"^  {name} +{re.escape(what)}$", shown, re.MULTILINE)
+
+
+def test_its_help_loads_no_command_and_neither_zeromq_nor_the_client() -> None:
+    report = "import sys; from zchat.cli.main import main\ntry: main(['--help'])\nfinally: print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", report], capture_output=True, text=True, timeout=DEADLINE, check=True)
+    loaded = run.stdout.splitlines()[-1].split()
+    assert "zchat.cli.program" in loaded
+    slow = {"zmq", "msgpack._cmsgpack", "wcwidth", "prompt_toolkit", "sqlite3", "platformdirs", "tomllib", "asyncio"}
+    assert slow & set(loaded) <= {"msgpack._cmsgpack"}
+    assert not [name for name in loaded if name.startswith(("zchat.client", "zchat.broker", "zchat.cli.commands."))]
+
+
+def test_its_help_takes_little_longer_than_python_alone() -> None:
+    alone, all_of_it = [], []
+    for _ in range(7):  # alternately, as others may have the machine
+        alone.append(seconds(sys.executable, "-c", "import click"))
+        all_of_it.append(seconds(*ZCHAT, "--help"))
+    assert min(all_of_it) - min(alone) < 0.15
+
+
+def seconds(*command: str) -> float:
+    began = time.perf_counter()
+    subprocess.run(command, capture_output=True, timeout=DEADLINE, check=True)
+    return time.perf_counter() - began

@@ -11,11 +11,12 @@ from zchat.address import DEFAULT_URL, check_address
 from zchat.broker.figures.counters import Counters
 from zchat.broker.figures.lag import Lag
 from zchat.broker.limits import HIGH_WATER_MARK, MAX_MESSAGE, NAMES
-from zchat.broker.loop import FIELDS, Loop
+from zchat.broker.loop import Loop
 from zchat.broker.settings import DEFAULT_ROOMS, Settings
 from zchat.broker.store import open_store
 from zchat.checks import check_timeout
 from zchat.errors import UsageError, ZchatError
+from zchat.log_fields import FIELDS
 from zchat.threads import awaited_by_callers, check_real_threads
 from zchat.wire.replies import Figures
 

@@ -34,6 +34,7 @@ from zchat.broker.port import Sent
 from zchat.broker.settings import Settings
 from zchat.broker.store.contract import Store
 from zchat.broker.store.ledger import now as microseconds
+from zchat.log_fields import FIELDS
 from zchat.transport.alarm import Alarm
 from zchat.transport.context import new_context
 from zchat.wire.limits import MAX_FRAME
@@ -57,9 +58,6 @@ START_FILES = 32
 
 MAX_WAIT = 1.0
 """Seconds that the loop sleeps at most."""
-
-FIELDS = "fields"
-"""The attribute of the broker's log records that holds what a line is about, for programs that read the log."""
 
 _MORE = zmq.SNDMORE | zmq.NOBLOCK
 

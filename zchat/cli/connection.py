@@ -19,13 +19,19 @@ GOODBYE_SECONDS = 0.3
 
 @contextmanager
 def connect(
-    url: str, user: str | None, *, invitations: bool = False, closing: float | None = GOODBYE_SECONDS
+    url: str,
+    user: str | None,
+    *,
+    timeout: float = TIMEOUT,
+    invitations: bool = False,
+    closing: float | None = GOODBYE_SECONDS,
 ) -> Iterator[Client]:
     """Give a client, which is closed at the end of the block, or once a signal asks the command to end.
 
     Args:
         url: the broker's address.
         user: the user's name; None for the login name.
+        timeout: seconds that the broker may take to answer.
         invitations: True to join direct rooms by itself in which somebody writes to the user.
         closing: seconds that what was accepted may take after a signal; None if the command closes the client itself.
 
@@ -33,7 +39,7 @@ def connect(
         ZchatError: as `Client`.
         Ended: a signal came before the broker's answer.
     """
-    opening = ending.Work(partial(Client, url, user=user, timeout=TIMEOUT, invitations=invitations))
+    opening = ending.Work(partial(Client, url, user=user, timeout=timeout, invitations=invitations))
     client = opening.result()
     with nullcontext() if closing is None else ending.calling(partial(client.close, closing)), client:
         try:

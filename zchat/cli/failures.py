@@ -10,7 +10,6 @@ from typing import Any, NoReturn
 import click
 
 from zchat.cli import ending
-from zchat.cli.text.columns import terminal_width, wrapped
 from zchat.cli.text.safe import safe
 from zchat.errors import AddressError, NoSuchRoom, UsageError, ZchatError
 
@@ -31,6 +30,8 @@ class Interrupted(KeyboardInterrupt):
 
 def report(text: str) -> None:
     """Write one line to standard error, if it is still there."""
+    from zchat.cli.text.columns import terminal_width, wrapped  # takes long to load
+
     with suppress(OSError):
         line = safe(f"zchat: {' '.join(text.splitlines())}")
         click.echo("\n".join(wrapped([line], terminal_width(sys.stderr))), err=True)

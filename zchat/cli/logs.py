@@ -12,11 +12,10 @@ from typing import Any
 
 import click
 
-from zchat.broker.loop import FIELDS
 from zchat.cli.streams import Writing
-from zchat.cli.text.columns import terminal_width, wrapped
 from zchat.cli.text.safe import INDENT, safe
 from zchat.json_form import json_line
+from zchat.log_fields import FIELDS
 
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -46,12 +45,19 @@ class TextFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging's name)
         """Return an event as one line."""
-        return "\n".join(wrapped([safe(super().formatMessage(record))], terminal_width(sys.stderr)))
+        return _rows([safe(super().formatMessage(record))])
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 (logging's name)
         """Return a traceback in lines of its own."""
         lines = [INDENT + safe(line) for line in super().formatException(ei).split("\n")]
-        return "\n".join(wrapped(lines, terminal_width(sys.stderr)))
+        return _rows(lines)
+
+
+def _rows(lines: list[str]) -> str:
+    """Return safe lines as what fits the terminal."""
+    from zchat.cli.text.columns import terminal_width, wrapped  # takes long to load
+
+    return "\n".join(wrapped(lines, terminal_width(sys.stderr)))
 
 
 class JsonFormatter(logging.Formatter):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -39,6 +40,13 @@ def check_place(context: click.Context, parameter: click.Parameter, place: str |
     return place
 
 
+def default_store() -> str:
+    """Return the store of a broker that is given none: a file in the user's data folder."""
+    from platformdirs import user_data_dir  # takes long to load
+
+    return f"sqlite:{Path(user_data_dir('zchat', appauthor=False)) / 'zchat.db'}"
+
+
 def check_room(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
     """Check names of rooms, `@USER` for a direct one (a click callback)."""
     for name in (value,) if isinstance(value, str) else value:
@@ -71,16 +79,21 @@ def check_between(least: float, most: float, unit: str) -> Callable[[click.Conte
 
 
 def connecting(command: F) -> F:
-    """Add the options of every command that connects to a broker: `--connect`, `--user`, `--log-level`."""
-    command = log_level(command)
-    command = click.option(
-        "--user",
-        envvar="ZCHAT_USER",
-        show_envvar=True,
-        metavar="NAME",
-        callback=check_names("user"),
-        help="Your name.  [default: your login name]",
-    )(command)
+    """Add the options of every command that connects to a broker as a user: those of `addressing`, and `--user`."""
+    return addressing(
+        click.option(
+            "--user",
+            envvar="ZCHAT_USER",
+            show_envvar=True,
+            metavar="NAME",
+            callback=check_names("user"),
+            help="Your name.  [default: your login name]",
+        )(command)
+    )
+
+
+def addressing(command: F) -> F:
+    """Add the options of every command that connects to a broker: `--connect` and `--log-level`."""
     return click.option(
         "--connect",
         "url",
@@ -91,7 +104,7 @@ def connecting(command: F) -> F:
         show_default=True,
         callback=check_url,
         help="The broker's address.",
-    )(command)
+    )(log_level(command))
 
 
 @contextmanager

@@ -2,23 +2,58 @@
 
 from __future__ import annotations
 
-import click
+from importlib import import_module
 
-from zchat.cli.commands.broker import broker
-from zchat.cli.commands.client import client
-from zchat.cli.commands.members import members
-from zchat.cli.commands.rooms import rooms
-from zchat.cli.commands.send import send
-from zchat.cli.commands.stats import stats
-from zchat.cli.commands.tail import tail
-from zchat.cli.commands.top import top
+import click
+from click.shell_completion import CompletionItem
+
 from zchat.cli.failures import WRONG_USAGE, Program
 from zchat.cli.logs import log_level
 from zchat.version import __version__
 
+COMMANDS = {
+    "broker": "Run a broker.",
+    "client": "Chat, on a terminal or by lines.",
+    "send": "Send one message, or every line of the input.",
+    "tail": "Show the latest messages of a room, and follow it.",
+    "rooms": "List the rooms.",
+    "members": "List the members of a room.",
+    "stats": "Show the broker's figures.",
+    "top": "Show a live view of the broker.",
+    "ping": "Check whether a broker responds.",
+    "backup": "Copy the messages of a broker into a file.",
+    "restore": "Make a broker's database from such a file.",
+}
+"""The commands and what each does: each is in the module of its name in `zchat.cli.commands`."""
+
+
+class Commands(Program):
+    """The program, whose commands are loaded when they are used: all together take longer than any of them runs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command of a name; None if there is none."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"zchat.cli.commands.{cmd_name}"), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of the commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the commands and options that begin with what was typed."""
+        found = [CompletionItem(name, help=what) for name, what in COMMANDS.items() if name.startswith(incomplete)]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
+
 
 @click.group(
-    cls=Program,
+    cls=Commands,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
@@ -38,6 +73,7 @@ def program(context: click.Context) -> None:
       zchat rooms                         list the rooms
       zchat members General               list the members of a room
       zchat top                           see a live view of the broker
+      zchat ping                          check whether the broker responds
 
     \b
     The variables ZCHAT_URL and ZCHAT_USER set --connect and --user.
@@ -51,7 +87,3 @@ def program(context: click.Context) -> None:
     if context.invoked_subcommand is None:
         click.echo(context.get_help(), err=True)
         context.exit(WRONG_USAGE)
-
-
-for _command in (broker, client, send, tail, rooms, members, stats, top):
-    program.add_command(_command)

@@ -13,17 +13,16 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import click
-from platformdirs import user_data_dir
 
+from zchat import log_fields
 from zchat.address import DEFAULT_URL, IPC
 from zchat.broker import Broker, Settings
 from zchat.broker.edge import descriptors
 from zchat.broker.limits import MAX_SESSIONS
-from zchat.broker.loop import FIELDS
 from zchat.broker.settings import options
 from zchat.cli import ending, logs
 from zchat.cli.logs import log_format, log_level
-from zchat.cli.options import F, check_between, check_names, check_place, check_urls
+from zchat.cli.options import F, check_between, check_names, check_place, check_urls, default_store
 from zchat.cli.text.phrases import counted
 from zchat.cli.text.safe import safe
 from zchat.errors import StoreError
@@ -66,7 +65,7 @@ def _settings(command: F) -> F:
     return command
 
 
-@click.command(short_help="Run a broker.")
+@click.command()
 @click.option(
     "--bind",
     multiple=True,
@@ -109,7 +108,7 @@ def broker(bind: tuple[str, ...], store: str | None, metrics: str | None, **sett
     _raise_limit()
     hint = ""
     if store is None:
-        store = f"sqlite:{Path(user_data_dir('zchat', appauthor=False)) / 'zchat.db'}"
+        store = default_store()
         hint = " (--store sqlite:PATH)"
     with ending.calling(stopping.set), ending.surviving_hangup(_note_hangup):
         running = Broker(*bind, store=store, **settings)
@@ -120,7 +119,7 @@ def broker(bind: tuple[str, ...], store: str | None, metrics: str | None, **sett
                 click.echo(_greeting(running, store, Settings(**settings), served.url if served else ""))
             except OSError as error:  # it serves all the same
                 text = "what is printed at the start can't be written: %s"
-                log.warning(text, error, extra={FIELDS: {"event": "greeting_failed"}})
+                log.warning(text, error, extra={log_fields.FIELDS: {"event": "greeting_failed"}})
             while not stopping.wait(POLL_SECONDS) and not running.wait(0):
                 running.counters.log_dropped = logs.dropped()
     ending.forgive()
@@ -128,7 +127,7 @@ def broker(bind: tuple[str, ...], store: str | None, metrics: str | None, **sett
 
 def _note_hangup() -> None:
     text = "SIGHUP: there is no configuration to reload; the broker continues"
-    log.info(text, extra={FIELDS: {"event": "hangup"}})
+    log.info(text, extra={log_fields.FIELDS: {"event": "hangup"}})
 
 
 def _metrics(running: Broker, place: str) -> Metrics:
@@ -188,4 +187,4 @@ def _raise_limit() -> None:
     if raised is not None:
         before, after = raised
         fields = {"event": "files", "before": before, "after": after}
-        log.info("the limit of open files is raised from %d to %d", before, after, extra={FIELDS: fields})
+        log.info("the limit of open files is raised from %d to %d", before, after, extra={log_fields.FIELDS: fields})

@@ -12,7 +12,7 @@ from zchat.cli.chat.conversation import Options
 from zchat.cli.options import check_room, connecting
 
 
-@click.command(short_help="Chat, on a terminal or by lines.")
+@click.command()
 @click.argument("room", nargs=-1, callback=check_room)
 @click.option("-q", "--quiet", is_flag=True, help="Don't show who comes, who goes and who is typing.")
 @click.option("--no-typing", is_flag=True, help="Don't let the others see that you are typing.")

@@ -15,7 +15,7 @@ from zchat.cli.text.safe import safe
 from zchat.json_form import json_line
 
 
-@click.command(short_help="List the members of a room.")
+@click.command()
 @click.argument("room", callback=check_room)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line: user, since, typing.")
 @connecting

@@ -13,7 +13,7 @@ from zchat.cli.text.safe import safe
 from zchat.json_form import json_line
 
 
-@click.command(short_help="List the rooms.")
+@click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line: name, members, first, last, unread.")
 @connecting
 def rooms(url: str, user: str | None, as_json: bool) -> None:

@@ -27,7 +27,7 @@ STEP = 0.05
 """Seconds between two checks for that."""
 
 
-@click.command(short_help="Send one message, or every line of the input.")
+@click.command()
 @click.argument("room", callback=check_room)
 @click.argument("text", nargs=-1)
 @click.option("--no-progress", is_flag=True, help="Don't show the progress on a terminal.")

@@ -22,7 +22,7 @@ HALF, MOST = 0.5, 0.99
 """Shares of the values of a histogram for which the bounds are shown."""
 
 
-@click.command(short_help="Show the broker's figures.")
+@click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: counts, refused, lagging, times, busiest.")
 @connecting
 def stats(url: str, user: str | None, as_json: bool) -> None:

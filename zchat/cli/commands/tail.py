@@ -20,7 +20,7 @@ COUNT = 10
 """Messages shown unless something else is asked for."""
 
 
-@click.command(short_help="Show the latest messages of a room, and follow it.")
+@click.command()
 @click.argument("room", callback=check_room)
 @click.option(
     "-n",

@@ -26,7 +26,7 @@ WIDTH = 80
 """Columns of the output where there is no terminal."""
 
 
-@click.command(short_help="Show a live view of the broker.")
+@click.command()
 @click.option(
     "--every",
     type=float,

@@ -106,7 +106,7 @@ def set_up(connection: sqlite3.Connection, path: Path) -> None:
         StoreError: it is another program's, or of a newer zchat.
         sqlite3.Error: it is no database, or can't be read or written.
     """
-    version = _version(connection, path)
+    version = version_of(connection, path)
     if version < len(UPGRADES):
         # Before the file has a write-ahead log, so that its header says whose it is from the first moment.
         connection.execute("BEGIN EXCLUSIVE")
@@ -119,7 +119,13 @@ def set_up(connection: sqlite3.Connection, path: Path) -> None:
         raise StoreError(f"{path}: SQLite can't keep a write-ahead log there; put the store on a local disk")
 
 
-def _version(connection: sqlite3.Connection, path: Path) -> int:
+def version_of(connection: sqlite3.Connection, path: Path) -> int:
+    """Return the version of a file's schema, 0 for an empty file.
+
+    Raises:
+        StoreError: it is another program's, or of a newer zchat.
+        sqlite3.Error: it is no database, or can't be read.
+    """
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     owner = connection.execute("PRAGMA application_id").fetchone()[0]
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]

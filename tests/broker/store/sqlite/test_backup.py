@@ -1,0 +1,280 @@
+"""Copies of a database: made while a broker writes, put in place of another, and what is refused."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from collections.abc import Callable
+from contextlib import closing
+from itertools import count
+from pathlib import Path
+from threading import Event, Thread
+
+import pytest
+
+import zchat
+from tests.broker.store.driver import Driver
+from tests.broker.store.sqlite.driver import rows
+from tests.mortal import Mortal
+from tests.running import DEADLINE, ROOT
+from zchat.broker import Broker
+from zchat.broker.store.sqlite import backup, schema
+from zchat.broker.store.sqlite.backup import back_up, restore
+from zchat.errors import GapError, StoreError
+from zchat.messages import GapReason
+
+RELEASED = ROOT / "tests" / "data" / "store-0.1.0.db"
+
+
+def nothing(done: int, size: int) -> None:
+    """Take no note of any progress."""
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(each.name for each in folder.iterdir())
+
+
+def test_a_copy_has_what_was_stored_and_is_one_file_for_its_owner_alone(store: Driver, path: Path) -> None:
+    store.stored(1, "a", "b")
+    store.stored(1, "c", room="Other")
+    target = path.with_name("copy")
+    umask = os.umask(0)
+    try:
+        content = back_up(path, target, nothing)
+    finally:
+        os.umask(umask)
+    assert content == (2, 3, store.clock.now)
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    store.store.close()
+    target.with_name("only").mkdir()
+    target = target.rename(target.with_name("only") / "copy")
+    assert rows(target, "PRAGMA journal_mode") == [("delete",)]
+    assert rows(target, "SELECT name, last FROM rooms ORDER BY name") == [("General", 2), ("Other", 1)]
+    assert names(target.parent) == ["copy"]
+
+
+def test_a_copy_made_while_a_broker_stores_is_its_log_up_to_a_message(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backup, "STEP_BYTES", 1 << 13)
+    over = Event()
+    with Mortal(f"sqlite:{path}") as broker, zchat.Client(broker.url, user="alice") as alice:
+        general = alice.join("General")
+        general.send_many(["x" * 1000] * 500)
+        progress = zchat.Progress()
+        numbers = (str(number) + "x" * 500 for number in count() if not over.is_set())
+        last = 0
+
+        def send() -> None:
+            nonlocal last
+            if not over.is_set():
+                general.send_many((next(numbers) for _ in range(20)), progress=progress)
+                last = progress.last
+
+        contents = []
+        steps = []
+
+        def step(done: int, size: int) -> None:
+            steps.append(size)
+            send()
+
+        for number in range(3):
+            send()
+            before = last
+            contents.append((before, back_up(path, path.with_name(f"copy{number}"), step)))
+        over.set()
+    assert len(set(steps)) <= 3, "a copy has the size that the file had when it began"
+    assert len(steps) > 100, "while it was copied more was stored"
+    for number, (before, content) in enumerate(contents):
+        assert content.messages == before, "what was acknowledged before, and nothing later"
+        copy = path.with_name(f"copy{number}")
+        assert rows(copy, "PRAGMA integrity_check") == [("ok",)]
+        with Broker("tcp://127.0.0.1:*", store=f"sqlite:{copy}") as again, zchat.Client(again.url, user="bob") as bob:
+            (room,) = (room for room in bob.rooms() if room.name == "General")
+            assert room.last == before
+
+
+def test_a_reader_who_has_read_more_than_the_backup_has_is_told_before_it_gets_anything(path: Path) -> None:
+    target = path.with_name("backup")
+    with Mortal(f"sqlite:{path}") as broker, zchat.Client(broker.url, user="alice") as alice:
+        general = alice.join("General")
+        general.send_many(["one", "two"])
+        back_up(path, target, nothing)
+        general.send_many(["lost", "lost too"])
+        with zchat.Client(broker.url, user="bob") as bob:
+            read = bob.join("General", after=zchat.START)
+            assert [next(read.messages(timeout=DEADLINE)).body for _ in range(4)][-1] == "lost too"
+            position = read.position
+        broker.stop()
+        for each in path.parent.glob(f"{path.name}*"):
+            each.rename(each.with_name(f"old-{each.name}"))
+        restore(target, path, nothing)
+        broker.start()
+        general.send_many(["three", "four", "five"])
+        with zchat.Client(broker.url, user="bob") as bob:
+            read = bob.join("General", after=position)
+            with pytest.raises(GapError) as caught:
+                next(read.messages(timeout=DEADLINE))
+            assert (caught.value.upto, caught.value.reason) == (2, GapReason.TAIL_LOST)
+            bodies = [next(read.messages(timeout=DEADLINE)).body for _ in range(3)]
+            assert bodies == ["three", "four", "five"]
+            assert read.position.epoch != position.epoch
+
+
+def test_nothing_is_overwritten(store: Driver, path: Path) -> None:
+    store.stored(1, "a")
+    target = path.with_name("there")
+    target.write_text("mine")
+    for call in (back_up, restore):
+        with pytest.raises(StoreError, match="exists, and nothing is overwritten"):
+            call(path, target, nothing)
+    with pytest.raises(StoreError, match="exists, and nothing is overwritten"):
+        back_up(path, path, nothing)
+    assert target.read_text() == "mine"
+
+    def race(done: int, size: int) -> None:
+        path.with_name("late").write_text("mine")
+
+    with pytest.raises(StoreError, match="exists, and nothing is overwritten"):
+        back_up(path, path.with_name("late"), race)
+    assert path.with_name("late").read_text() == "mine"
+
+
+def test_a_file_system_without_links_takes_a_copy_too(
+    store: Driver, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def link(*paths: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", link)
+    store.stored(1, "a")
+    assert back_up(path, path.with_name("copy"), nothing).messages == 1
+    assert rows(path.with_name("copy"), "SELECT last FROM rooms") == [(1,)]
+
+
+def test_what_ends_a_copy_leaves_nothing_of_it(store: Driver, path: Path) -> None:
+    store.stored(1, "a")
+    before = names(path.parent)
+
+    def end(done: int, size: int) -> None:
+        raise InterruptedError
+
+    for call in (back_up, restore):
+        with pytest.raises(InterruptedError):
+            call(path, path.with_name("copy"), end)
+        assert names(path.parent) == before
+
+
+def test_a_copy_in_steps_says_how_far_it_is(store: Driver, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backup, "STEP_BYTES", 1 << 15)
+    for number in range(1, 11):
+        store.stored(number, "x" * 50_000)
+    steps: list[tuple[int, int]] = []
+    back_up(path, path.with_name("copy"), lambda *step: steps.append(step))
+    assert len(steps) > 10
+    assert steps == sorted(steps)
+    assert len({size for _, size in steps}) == 1
+    assert steps[-1][0] == steps[-1][1]
+
+
+def test_a_running_brokers_database_is_not_replaced_even_if_it_was_removed(store: Driver, path: Path) -> None:
+    store.stored(1, "a")
+    target = path.with_name("copy")
+    back_up(path, target, nothing)
+    path.rename(path.with_name("moved"))
+    with pytest.raises(StoreError, match=r"a broker has .*z\.db open; stop it"):
+        restore(target, path, nothing)
+    assert not path.exists()
+
+
+def test_the_log_of_another_database_is_not_taken_for_the_restored_ones(
+    opened: Callable[..., Driver], path: Path
+) -> None:
+    store = opened()
+    store.stored(1, "a")
+    target = path.with_name("copy")
+    back_up(path, target, nothing)
+    store.store.close()
+    path.unlink()
+    path.with_name("z.db-wal").write_bytes(b"something")
+    with pytest.raises(StoreError, match=r"z\.db-wal belongs to another database"):
+        restore(target, path, nothing)
+    path.with_name("z.db-wal").write_bytes(b"")
+    path.with_name("z.db-shm").write_bytes(b"\1" * 32768)
+    assert restore(target, path, nothing).messages == 1
+    assert [message.body for message in opened().messages()] == ["a"]
+
+
+def test_a_file_of_zchat_0_1_0_is_restored_and_read(tmp_path: Path) -> None:
+    target = tmp_path / "new.db"
+    content = restore(RELEASED, target, nothing)
+    assert content.rooms == 4
+    with Broker("tcp://127.0.0.1:*", store=f"sqlite:{target}") as broker, zchat.Client(broker.url, user="bob") as bob:
+        assert sum(room.last - room.first + 1 for room in bob.rooms()) == content.messages
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda path: None, "there is no file"),
+        (lambda path: path.mkdir(), "is not a file"),
+        (lambda path: path.write_bytes(b""), "is empty: it is no database of zchat"),
+        (lambda path: path.write_text("nonsense" * 1000), r"can't be read as a database of zchat \(file is not a"),
+        (lambda path: rows(path, "CREATE TABLE x (y)"), "is a database of another program"),
+    ],
+)
+def test_a_source_that_is_none_is_named(tmp_path: Path, make: Callable[[Path], object], why: str) -> None:
+    source = tmp_path / "source"
+    make(source)
+    before = names(tmp_path)
+    for call in (back_up, restore):
+        with pytest.raises(StoreError, match=f"{source}.*{why}|{why}.*{source}"):
+            call(source, tmp_path / "target", nothing)
+        assert names(tmp_path) == before
+
+
+def test_a_newer_schema_and_a_damaged_file_are_refused(store: Driver, path: Path) -> None:
+    for number in range(1, 21):
+        store.stored(number, "x" * 20_000)
+    store.store.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+        connection.execute(f"PRAGMA user_version = {len(schema.UPGRADES) + 1}")
+    with pytest.raises(StoreError, match="was written by a newer zchat"):
+        back_up(path, path.with_name("copy"), nothing)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA user_version = {len(schema.UPGRADES)}")
+    with path.open("r+b") as file:
+        file.seek(10 * schema.PAGE_BYTES)
+        file.write(b"\xff" * schema.PAGE_BYTES * 5)
+    with pytest.raises(StoreError, match=r"z\.db is damaged|z\.db can't be read"):
+        back_up(path, path.with_name("copy"), nothing)
+    assert not path.with_name("copy").exists()
+
+
+def test_a_place_where_nothing_can_be_made_is_named(store: Driver, path: Path) -> None:
+    store.stored(1, "a")
+    with pytest.raises(StoreError, match=r"nowhere/copy can't be made \(No such file or directory\)"):
+        back_up(path, path.parent / "nowhere" / "copy", nothing)
+    with pytest.raises(StoreError, match=r"nowhere/copy can't be made \(No such file or directory\)"):
+        restore(path, path.parent / "nowhere" / "copy", nothing)
+
+
+def test_one_copy_at_a_time_gets_a_name(store: Driver, path: Path) -> None:
+    store.stored(1, "a")
+    outcomes: list[object] = []
+
+    def copy() -> None:
+        try:
+            outcomes.append(restore(path, path.with_name("copy"), nothing))
+        except StoreError as error:
+            outcomes.append(error)
+
+    threads = [Thread(target=copy) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(DEADLINE)
+    assert len([outcome for outcome in outcomes if not isinstance(outcome, StoreError)]) == 1
+    assert len(outcomes) == 5

@@ -1,0 +1,56 @@
+"""The progress of a copy: shown on a terminal only, after a second, and removed."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import pytest
+
+from zchat.broker.store.sqlite.backup import Content
+from zchat.cli import copying, ending
+from zchat.cli.copying import Copying, content_text
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def on_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """Make standard error a terminal until the test ends; pytest undoes what a fixture does there."""
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(copying, "BEGIN", 0.0)
+    monkeypatch.setattr(copying, "EVERY", 0.0)
+    return terminal
+
+
+def test_it_is_shown_on_a_terminal_and_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = on_terminal(monkeypatch)
+    with Copying(True) as line:
+        line.step(3 << 20, 1000 << 20)
+        line.step(1000 << 20, 1000 << 20)
+    first, second, gone = terminal.getvalue().split("\r")[1:4]
+    assert (first, second, gone.strip()) == ("3 of 1,000 MiB copied", "1,000 of 1,000 MiB copied", "")
+    assert len(gone) == len(second)
+
+
+def test_it_is_not_shown_if_not_wanted_or_for_less_than_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = on_terminal(monkeypatch)
+    with Copying(False) as line:
+        line.step(1, 2)
+    monkeypatch.setattr(copying, "BEGIN", 1000.0)
+    with Copying(True) as line:
+        line.step(1, 2)
+    assert terminal.getvalue() == ""
+
+
+def test_a_signal_ends_the_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ending, "asked", lambda: 143)
+    with Copying(False) as line, pytest.raises(ending.Ended):
+        line.step(1, 2)
+
+
+def test_an_empty_database_has_no_newest_message() -> None:
+    assert content_text(Content(0, 0, 0)) == "0 messages in 0 rooms"

@@ -1,0 +1,194 @@
+"""Copies of a database: made while a broker writes to it, and put in the place of one."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from zchat.broker.store.sqlite import schema
+from zchat.broker.store.sqlite.files import BESIDE
+from zchat.broker.store.sqlite.lock import FileLock, Locked
+from zchat.errors import StoreError
+
+STEP_BYTES = 4 << 20
+"""Bytes copied at once: a few milliseconds of a disk, after which the caller is notified, and may end it all."""
+
+MOST_BESIDE = ("-journal", *BESIDE)
+"""What SQLite may leave beside a database."""
+
+Progress = Callable[[int, int], None]
+"""What is called after each step with the bytes that are done and those that there are; what it raises ends all."""
+
+
+class Content(NamedTuple):
+    """What a database holds."""
+
+    rooms: int
+    messages: int
+    newest: int
+    """When the newest message was stored, in microseconds since 1970 (UTC); 0 without any."""
+
+
+def back_up(source: Path, target: Path, progress: Progress) -> Content:
+    """Copy the database `source`, which a broker may have open, to the new file `target`. Any thread.
+
+    The copy is what was stored at one moment; the broker goes on meanwhile, and its write-ahead log
+    grows. It is one file, complete and flushed before it has its name, for its owner alone.
+
+    Raises:
+        StoreError: `source` is no sound database of zchat, can't be read, or `target` exists or can't be made.
+    """
+    source, target = _resolved(source), _resolved(target)
+    _check_free(target)
+    return _copy(source, target, progress)
+
+
+def restore(backup: Path, target: Path, progress: Progress) -> Content:
+    """Make the database `target` from a backup, as `back_up` does. Any thread.
+
+    A broker begins a new epoch with the first message after each start. So a reader that knows more of a log than
+    the backup has receives a gap before any other message comes under a number that it has read.
+
+    Raises:
+        StoreError: as `back_up`; or a broker has `target` open, or files of another database lie beside it.
+    """
+    backup, target = _resolved(backup), _resolved(target)
+    try:
+        lock = FileLock(target.with_name(f"{target.name}.lock"))
+    except Locked as error:
+        raise StoreError(f"a broker has {target} open; stop it, or name another file") from error
+    except OSError as error:
+        raise _failed(target, error) from error
+    try:
+        _check_free(target)
+        for end in ("-journal", "-wal"):  # those without a byte hold nothing, and SQLite begins them anew
+            beside = target.with_name(target.name + end)
+            if beside.exists() and beside.stat().st_size:
+                raise StoreError(f"{beside} belongs to another database, and may hold messages of it: move it away")
+        content = _copy(backup, target, progress)
+    except BaseException:
+        if lock.made:
+            with suppress(OSError):
+                target.with_name(f"{target.name}.lock").unlink()
+        raise
+    finally:
+        lock.release()
+    return content
+
+
+def _copy(source: Path, target: Path, progress: Progress) -> Content:
+    fresh = target.with_name(f".{target.name}.zchat-{secrets.token_hex(8)}")
+    try:
+        os.close(os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise _failed(target, error) from error
+    try:
+        content = _fill(source, fresh, target, progress)
+        try:
+            _flush(fresh)
+            _place(fresh, target)
+            _flush(target.parent)
+        except OSError as error:
+            raise _failed(target, error) from error
+    finally:
+        for end in ("", *MOST_BESIDE):
+            with suppress(OSError):
+                fresh.with_name(fresh.name + end).unlink()
+    return content
+
+
+def _fill(source: Path, fresh: Path, target: Path, progress: Progress) -> Content:
+    """Copy the database into the file and check the copy."""
+    with closing(_open(source)) as reading:
+        try:
+            if not schema.version_of(reading, source):
+                raise StoreError(f"{source} is empty: it is no database of zchat")
+            size: int = reading.execute("PRAGMA page_size").fetchone()[0]
+        except sqlite3.Error as error:
+            raise _unreadable(source, error) from error
+
+        def report(status: int, left: int, all_pages: int) -> None:
+            progress((all_pages - left) * size, all_pages * size)
+
+        try:
+            with closing(sqlite3.connect(fresh, isolation_level=None)) as writing:
+                writing.execute("PRAGMA synchronous = OFF")  # it is flushed as a whole
+                reading.backup(writing, pages=max(1, STEP_BYTES // size), progress=report, sleep=0.01)
+                writing.execute("PRAGMA journal_mode = DELETE")  # no file beside it belongs to it
+                damage = writing.execute("PRAGMA quick_check(1)").fetchone()[0]
+                if damage != "ok":
+                    raise StoreError(f"{source} is damaged ({damage}); restore an older backup")
+                return _content(writing)
+        except sqlite3.OperationalError as error:
+            raise StoreError(f"{target} can't be written, or {source} can't be read ({error})") from error
+        except sqlite3.Error as error:
+            raise _unreadable(source, error) from error
+
+
+def _open(source: Path) -> sqlite3.Connection:
+    """Return a connection that reads the database as it is now, whatever is written from now on."""
+    if not source.is_file():
+        raise StoreError(f"{source} is not a file" if source.exists() else f"there is no file {source}")
+    try:
+        connection = schema.connect_to_read(source)
+    except sqlite3.Error as error:
+        raise _unreadable(source, error) from error
+    try:
+        connection.execute("BEGIN")
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.Error as error:
+        connection.close()
+        raise _unreadable(source, error) from error
+    return connection
+
+
+def _content(connection: sqlite3.Connection) -> Content:
+    return Content(
+        *connection.execute(
+            "SELECT count(*), coalesce(sum(last - first + 1), 0), coalesce(max(timestamp), 0) FROM rooms"
+        ).fetchone()
+    )
+
+
+def _place(fresh: Path, target: Path) -> None:
+    """Give the file its name, unless there is a file of that name by now."""
+    try:
+        os.link(fresh, target)
+    except FileExistsError:
+        _check_free(target)
+    except OSError:  # a file system without links
+        _check_free(target)
+        fresh.rename(target)
+
+
+def _check_free(target: Path) -> None:
+    if os.path.lexists(target):
+        raise StoreError(f"{target} exists, and nothing is overwritten: name another file, or move it away")
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.expanduser().resolve()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise StoreError(f"{path} is not a path ({error})") from error
+
+
+def _unreadable(source: Path, error: Exception) -> StoreError:
+    return StoreError(f"{source} can't be read as a database of zchat ({error})")
+
+
+def _failed(target: Path, error: OSError) -> StoreError:
+    return StoreError(f"{target} can't be made ({error.strerror or error})")

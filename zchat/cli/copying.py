@@ -1,0 +1,64 @@
+"""The progress of a copy on a terminal, which a signal ends."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import suppress
+from types import TracebackType
+
+from zchat.broker.store.sqlite.backup import Content
+from zchat.cli import ending
+from zchat.cli.text.phrases import counted, local_time
+
+BEGIN = 1.0
+"""Seconds before anything is shown, as with `zchat send`."""
+
+EVERY = 0.25
+"""Seconds between two rewrites of the line."""
+
+
+class Copying:
+    """The line on standard error that shows how much is copied while its `with` block runs.
+
+    Args:
+        shown: False if none is to be shown; without a terminal none is.
+    """
+
+    def __init__(self, shown: bool) -> None:
+        self._shown = shown and sys.stderr.isatty()
+        self._due = time.monotonic() + BEGIN
+        self._width = 0
+
+    def __enter__(self) -> Copying:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._width:
+            self._write("")
+
+    def step(self, done: int, size: int) -> None:
+        """Show how many bytes of how many are copied, if that is due.
+
+        Raises:
+            Ended: a signal has come.
+        """
+        if ending.asked():
+            raise ending.Ended
+        if self._shown and time.monotonic() >= self._due:
+            self._due = time.monotonic() + EVERY
+            self._write(f"{done >> 20:,} of {size >> 20:,} MiB copied")
+
+    def _write(self, text: str) -> None:
+        with suppress(OSError, ValueError):  # the terminal is gone; the copy is what matters
+            sys.stderr.write("\r" + text.ljust(self._width) + ("" if text else "\r"))
+            sys.stderr.flush()
+            self._width = len(text)
+
+
+def content_text(content: Content) -> str:
+    """Return in words what a database holds."""
+    text = f"{counted(content.messages, 'message')} in {counted(content.rooms, 'room')}"
+    return f"{text}, the newest of {local_time(content.newest)}" if content.newest else text
