@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-import time
 
 import click
 import pytest
 from click.testing import CliRunner
 
 from tests.cli.driver import MANUAL
-from tests.running import DEADLINE, ZCHAT
+from tests.running import DEADLINE
 from zchat.cli.program import COMMANDS, program
 
 
@@ -53,17 +52,3 @@ def test_its_help_loads_no_command_and_neither_zeromq_nor_the_client() -> None:
     slow = {"zmq", "msgpack._cmsgpack", "wcwidth", "prompt_toolkit", "sqlite3", "platformdirs", "tomllib", "asyncio"}
     assert slow & set(loaded) <= {"msgpack._cmsgpack"}
     assert not [name for name in loaded if name.startswith(("zchat.client", "zchat.broker", "zchat.cli.commands."))]
-
-
-def test_its_help_takes_little_longer_than_python_alone() -> None:
-    alone, all_of_it = [], []
-    for _ in range(7):  # alternately, as others may have the machine
-        alone.append(seconds(sys.executable, "-c", "import click"))
-        all_of_it.append(seconds(*ZCHAT, "--help"))
-    assert min(all_of_it) - min(alone) < 0.15
-
-
-def seconds(*command: str) -> float:
-    began = time.perf_counter()
-    subprocess.run(command, capture_output=True, timeout=DEADLINE, check=True)
-    return time.perf_counter() - began
