@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import click
 
 from zchat.cli import ending
+from zchat.cli.sources import origin
 from zchat.cli.text.safe import safe
 from zchat.errors import AddressError, NoSuchRoom, UsageError, ZchatError
 
@@ -100,7 +101,10 @@ class Program(click.Group):
         try:
             code = run(*args, standalone_mode=False, **extra)
         except click.ClickException as error:
-            report(f"{error.format_message()}{_hint(error)}")
+            place = origin(error) if isinstance(error, click.UsageError) else ""
+            report(
+                f"{error.format_message().removesuffix('.') if place else error.format_message()}{place}{_hint(error)}"
+            )
             code = error.exit_code
         except click.Abort:
             code = INTERRUPTED

@@ -11,6 +11,7 @@ from threading import Condition, Lock, Thread
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from zchat.cli.streams import Writing
 from zchat.cli.text.safe import INDENT, safe
@@ -79,12 +80,17 @@ class JsonFormatter(logging.Formatter):
 
 
 _LEVEL, _FORMAT = "zchat.log_level", "zchat.log_format"  # shared by the contexts of the program and a command
+_GIVEN = "given: "
+"""What the key of a value follows where the contexts keep whether it was on the command line."""
 
 
 def _choose(key: str) -> Callable[[click.Context, click.Parameter, str | None], None]:
     def callback(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
-        if value is not None:
-            context.meta[key] = value
+        if value is None or parameter.name is None:
+            return
+        given = context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE
+        if given or not context.meta.get(_GIVEN + key):  # what was typed before the command stands before its file
+            context.meta[key], context.meta[_GIVEN + key] = value, given
             begin(context.meta.get(_LEVEL, DEFAULT_LEVEL), context.meta.get(_FORMAT, "text"))
 
     return callback

@@ -9,6 +9,7 @@ from click.shell_completion import CompletionItem
 
 from zchat.cli.failures import WRONG_USAGE, Program
 from zchat.cli.logs import log_level
+from zchat.cli.sources import add_program_sources, add_sources
 from zchat.version import __version__
 
 COMMANDS = {
@@ -39,6 +40,7 @@ class Commands(Program):
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = getattr(import_module(f"zchat.cli.commands.{cmd_name}"), cmd_name)
+        add_sources(command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -76,7 +78,8 @@ def program(context: click.Context) -> None:
       zchat ping                          check whether the broker responds
 
     \b
-    The variables ZCHAT_URL and ZCHAT_USER set --connect and --user.
+    The variables ZCHAT_URL and ZCHAT_USER set --connect and --user. Every other option has a
+    variable too: ZCHAT_TAIL_JSON=1 is zchat tail --json. --config takes options from a file.
     Completion in bash: eval "$(_ZCHAT_COMPLETE=bash_source zchat)"
     (zsh_source and fish_source for those shells)
 
@@ -87,3 +90,6 @@ def program(context: click.Context) -> None:
     if context.invoked_subcommand is None:
         click.echo(context.get_help(), err=True)
         context.exit(WRONG_USAGE)
+
+
+add_program_sources(program)

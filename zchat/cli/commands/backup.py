@@ -15,7 +15,12 @@ from zchat.errors import UsageError
 
 
 @click.command()
-@click.option("--store", metavar="URL", help="The broker's store, sqlite:PATH.  [default: as for zchat broker]")
+@click.option(
+    "--store",
+    envvar="ZCHAT_BROKER_STORE",
+    metavar="URL",
+    help="The broker's store, sqlite:PATH.  [default: as for zchat broker]",
+)
 @click.option("--no-progress", is_flag=True, help="Don't show the progress on a terminal.")
 @click.argument("file", type=click.Path())
 @log_level

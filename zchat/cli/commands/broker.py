@@ -23,6 +23,7 @@ from zchat.broker.settings import options
 from zchat.cli import ending, logs
 from zchat.cli.logs import log_format, log_level
 from zchat.cli.options import F, check_between, check_names, check_place, check_urls, default_store
+from zchat.cli.sources import Listed
 from zchat.cli.text.phrases import counted
 from zchat.cli.text.safe import safe
 from zchat.errors import StoreError
@@ -51,7 +52,7 @@ def _settings(command: F) -> F:
             case "bool":
                 kind = {"is_flag": True}
             case _:
-                kind = {"multiple": True, "callback": check_names("room")}
+                kind = {"multiple": True, "type": Listed(), "callback": check_names("room")}
         shown = f"{option.help} 0: {option.zero}." if option.zero else option.help
         command = click.option(
             option.name,
@@ -69,6 +70,7 @@ def _settings(command: F) -> F:
 @click.option(
     "--bind",
     multiple=True,
+    type=Listed(),
     default=(DEFAULT_URL,),
     show_default=True,
     metavar="URL",
@@ -126,7 +128,7 @@ def broker(bind: tuple[str, ...], store: str | None, metrics: str | None, **sett
 
 
 def _note_hangup() -> None:
-    text = "SIGHUP: there is no configuration to reload; the broker continues"
+    text = "SIGHUP: options are read at the start only; the broker continues"
     log.info(text, extra={log_fields.FIELDS: {"event": "hangup"}})
 
 

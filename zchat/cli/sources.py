@@ -1,0 +1,207 @@
+"""Where an option's value comes from if it isn't on the command line: a variable of the environment, then a file.
+
+The options themselves are the only list: each has a variable, `ZCHAT_COMMAND_OPTION`, and a key, its own name, in the
+table of its command in a TOML file. Those of `SHARED` have one variable and one key for all commands.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+from click.core import ParameterSource
+
+from zchat.errors import UsageError
+
+SHARED = ("connect", "user", "log-level")
+"""The keys that may also stand before all tables of a file, for every command that has the option."""
+
+BORROWED = {("backup", "store"): "broker"}
+"""The options that, without a value of their own, have that of another command."""
+
+_META = "zchat.config"
+"""Where the contexts of the program and a command share the file."""
+
+
+class Config(NamedTuple):
+    """A file of options."""
+
+    path: str
+    text: str
+    content: Mapping[str, Any]
+
+    def place(self, table: str, key: str) -> str:
+        """Return where a key is, or a table for the key "": the file, and the line if it can be found."""
+        inside = ""
+        for number, line in enumerate(self.text.splitlines(), 1):
+            header = re.match(r"\s*\[\s*[\"']?([^\]\"']*?)[\"']?\s*\]", line)
+            inside = header[1] if header else inside
+            if inside == table and (
+                bool(header) if not key else re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=", line)
+            ):
+                return f"{self.path}, line {number}"
+        return self.path
+
+
+class Listed(click.types.StringParamType):
+    """Text of which a variable of the environment may hold several, with commas between them."""
+
+    def split_envvar_value(self, rv: str) -> list[str]:
+        """Return the several."""
+        return [each.strip() for each in rv.split(",") if each.strip()]
+
+
+def key_of(option: click.Option) -> str:
+    """Return an option's name in a file: the longest that it has on the command line, without dashes."""
+    return max(option.opts, key=len).lstrip("-")
+
+
+def add_sources(command: click.Command) -> None:
+    """Give each option of a command its variable, and the command the option `--config`; once."""
+    if any(option.name == "config" for option in command.params):
+        return
+    for option in _options(command):
+        if option.envvar is None:
+            option.envvar = f"ZCHAT_{command.name}_{key_of(option)}".upper().replace("-", "_")
+    command.params.append(_config_option(_take))
+
+
+def add_program_sources(program: click.Group) -> None:
+    """Give the options of the program itself their variables, and the program the option `--config`."""
+
+    def take(context: click.Context, parameter: click.Parameter, path: str | None) -> None:
+        if path is not None:
+            config = _read_for(context, path)
+            context.default_map = _values(config, "", _options(program))
+
+    for option in _options(program):
+        option.envvar = f"ZCHAT_{key_of(option)}".upper().replace("-", "_")
+    program.params.append(_config_option(take, envvar="ZCHAT_CONFIG", show_envvar=True))
+
+
+def read(path: str) -> Config:
+    """Return a file of options.
+
+    Raises:
+        UsageError: it can't be read, or isn't TOML.
+    """
+    import tomllib  # no command without such a file needs it
+
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        return Config(path, text, tomllib.loads(text))
+    except OSError as error:
+        raise UsageError(f"{path} can't be read ({error.strerror or error}); name another with --config") from error
+    except ValueError as error:
+        raise UsageError(f"{path} is not TOML: {error}") from error
+
+
+def origin(error: click.UsageError) -> str:
+    """Return where a wrong value comes from, as the end of a sentence; "" for the command line."""
+    option = getattr(error, "param", None)
+    if error.ctx is None or not isinstance(option, click.Option) or option.name is None:
+        return ""
+    source = error.ctx.get_parameter_source(option.name)
+    if source is ParameterSource.ENVIRONMENT and not option.show_envvar:
+        return f" (from the variable {option.envvar})"
+    if source is ParameterSource.DEFAULT_MAP:
+        config: Config = error.ctx.meta[_META]
+        key, table = key_of(option), error.ctx.info_name or ""
+        if key not in config.content.get(table, {}):
+            table = BORROWED.get((table, key), "")
+        return f" (from {config.place(table, key)})"
+    return ""
+
+
+def _config_option(callback: Any, **extra: Any) -> click.Option:
+    return click.Option(
+        ["--config"],
+        metavar="FILE",
+        type=click.Path(),
+        is_eager=True,
+        expose_value=False,
+        callback=callback,
+        help="Take options that are not given here from a TOML file.",
+        **extra,
+    )
+
+
+def _read_for(context: click.Context, path: str) -> Config:
+    """Return a file, kept for the contexts of the program and a command."""
+    config = context.meta[_META] = read(path)
+    root = context.find_root()
+    assert isinstance(root.command, click.Group)
+    _check_names(config, "", config.content, [*SHARED, *root.command.list_commands(root)], "option or command")
+    return config
+
+
+def _take(context: click.Context, parameter: click.Parameter, path: str | None) -> None:
+    """Have a command's options default to what its table in the file says (a click callback)."""
+    if path is not None:
+        _read_for(context, path)
+    config: Config | None = context.meta.get(_META)
+    if config is None:
+        return
+    name, options = context.info_name or "", list(_options(context.command))
+    table = config.content.get(name, {})
+    if not isinstance(table, dict):
+        raise UsageError(f"{config.place('', name)}: {name} is a command; its options stand in a table, [{name}]")
+    _check_names(config, name, table, [key_of(option) for option in options], "option")
+    context.default_map = {}
+    for option in options:
+        borrowed = BORROWED.get((name, key_of(option)))
+        if borrowed is not None:
+            context.default_map |= _values(config, borrowed, [option])
+    context.default_map |= _values(config, "", [option for option in options if key_of(option) in SHARED])
+    context.default_map |= _values(config, name, options)
+
+
+def _options(command: click.Command) -> Iterable[click.Option]:
+    for option in command.params:
+        if isinstance(option, click.Option) and option.name not in ("config", "help", "version"):
+            yield option
+
+
+def _values(config: Config, table: str, options: Iterable[click.Option]) -> dict[str, Any]:
+    """Return what a table has of some options, by the names of click's parameters."""
+    found = config.content.get(table, {}) if table else config.content
+    values = {}
+    for option in options:
+        key = key_of(option)
+        if key in found:
+            kind = _kind(option, found[key])
+            if kind:
+                raise UsageError(f"{config.place(table, key)}: {key} is {kind}, not {found[key]!r}")
+            values[option.name or ""] = found[key]
+    return values
+
+
+def _kind(option: click.Option, value: Any) -> str:
+    """Return what an option's value has to be if a value is something else."""
+    if option.is_flag:
+        return "" if isinstance(value, bool) else "true or false"
+    if option.multiple:
+        fits = isinstance(value, list) and all(isinstance(each, str) for each in value)
+        return "" if fits else 'a list of texts, ["…", "…"]'
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if isinstance(option.type, click.types.IntParamType):
+        return "" if number and isinstance(value, int) else "a whole number"
+    if isinstance(option.type, click.types.FloatParamType):
+        return "" if number else "a number"
+    return "" if isinstance(value, str) else 'a text, "…"'
+
+
+def _check_names(config: Config, table: str, found: Iterable[str], known: list[str], what: str) -> None:
+    for key in found:
+        if key not in known:
+            from difflib import get_close_matches
+
+            place = config.place(table, key)
+            if place == config.path and not table:
+                place = config.place(key, "")
+            near = get_close_matches(key.replace("_", "-"), known, 1)
+            hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(known)}"
+            raise UsageError(f"{place}: there is no {what} {key!a}{f' of zchat {table}' if table else ''}{hint}")
