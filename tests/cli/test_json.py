@@ -22,9 +22,9 @@ def documented(command: str) -> set[str]:
 @pytest.mark.parametrize(
     ("command", "arguments", "kinds"),
     [
-        ("tail", ["General"], {"room": str, "seq": int, "timestamp": int, "user": str, "body": str}),
+        ("tail", ["General"], {"room": str, "seq": int, "timestamp": int, "time": str, "user": str, "body": str}),
         ("rooms", [], {"name": str, "members": int, "first": int, "last": int, "unread": int | None}),
-        ("members", ["General"], {"user": str, "since": int, "typing": bool}),
+        ("members", ["General"], {"user": str, "since": int, "since_time": str, "typing": bool}),
     ],
 )
 def test_each_line_is_an_object_with_the_documented_fields(

@@ -36,17 +36,23 @@ from zchat.cli.program import program
         (["broker", "--max-message", "1048577"], "max-message"),
         (["broker", "--retain-days", "nan"], "retain-days"),
         (["tail", "General", "--after", str(1 << 63)], "--after"),
+        (["tail"], "name a ROOM or more, or use --all"),
+        (["tail", "General", "--all"], "use only one of ROOM and --all"),
+        (["tail", "General", "Ops", "--after", "1"], "--after is for one room"),
+        (["tail", "General", "Ops", "--resume", "seen"], "--resume is for one room"),
+        (["tail", "General", "--since", "yesterday"], "'yesterday' is neither an age such as 90s"),
+        (["tail", "General", "--since", "1h", "-n", "3"], "use only one of -n, --after, --since and --unread"),
         (
             ["tail", "General", "-n", "1", "--after", "1"],
-            "--after and --unread. Try: zchat tail --help",
+            "--after, --since and --unread. Try: zchat tail --help",
         ),
         (
             ["tail", "General", "--unread", "--after", "1"],
-            "--after and --unread. Try: zchat tail --help",
+            "--after, --since and --unread. Try: zchat tail --help",
         ),
         (
             ["tail", "General", "--unread", "-n", "1"],
-            "--after and --unread. Try: zchat tail --help",
+            "--after, --since and --unread. Try: zchat tail --help",
         ),
     ],
 )

@@ -39,7 +39,7 @@ class Broker:
         high_water_mark: notifications of a room that a member may hold unread, 1 to 10,000.
         rooms: rooms that always exist.
         fixed_rooms: True if no others may be created.
-        retain_messages: number of newest messages that each room keeps; 0 for all.
+        retain_messages: number of newest messages that each room keeps at least; 0 for all.
         retain_days: days that messages are kept; 0 for ever.
         max_message: size of the largest message accepted, in bytes.
         names: number of members up to which a room's members are named, 0 to 1,000; beyond it

@@ -75,7 +75,7 @@ class Settings:
         default=0,
         metadata=_option(
             "--retain-messages",
-            "Number of newest messages that each room keeps.",
+            "Number of newest messages that each room keeps at least.",
             "N",
             most=MAX_RETAIN_MESSAGES,
             unit="messages",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,6 +12,7 @@ import click
 
 from zchat.address import DEFAULT_URL, check_address, host_and_port
 from zchat.cli.logs import log_level
+from zchat.cli.text.iso import time_meant
 from zchat.errors import AddressError, BadName
 from zchat.names import DIRECT, check_held_name
 
@@ -65,6 +67,14 @@ def check_names(kind: str) -> Callable[[click.Context, click.Parameter, Any], An
         return value
 
     return check
+
+
+def check_time(context: click.Context, parameter: click.Parameter, text: str | None) -> int | None:
+    """Return in microseconds since 1970 the time that an age or a time means (a click callback)."""
+    try:
+        return None if text is None else time_meant(text, datetime.now(UTC))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 def check_between(least: float, most: float, unit: str) -> Callable[[click.Context, click.Parameter, float], float]:

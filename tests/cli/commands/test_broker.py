@@ -72,6 +72,18 @@ def test_the_broker_tells_where_it_is_and_how_to_chat(start: Start, tmp_path: Pa
     assert running.errors == ""
 
 
+def test_a_store_in_memory_is_not_said_to_keep_everything(start: Start) -> None:
+    options = ("--bind", "tcp://127.0.0.1:*", "--store", "memory:")
+    for more, kept in (
+        ((), "nothing once the broker ends"),
+        (("--retain-messages", "9"), "at least the last 9 messages of a room; nothing once the broker ends"),
+    ):
+        running = start("broker", *options, *more)
+        assert f"store: memory: (kept: {kept})\n" in running.until("clients: about")
+        running.process.terminate()
+        assert running.end() == 0
+
+
 def test_metrics_are_served_where_the_broker_says(start: Start) -> None:
     running = start("broker", "--bind", "tcp://127.0.0.1:*", "--store", "memory:", "--metrics", "127.0.0.1:*")
     found = re.search(
@@ -246,7 +258,7 @@ def test_retain_messages_keeps_the_newest(start: Start, tmp_path: Path) -> None:
     store = f"sqlite:{tmp_path / 'chat.db'}"
     running = start("broker", "--bind", "tcp://127.0.0.1:*", "--store", store, "--retain-messages", "10")
     url = address(running)
-    assert f"store: {store} (kept: the last 10 messages of a room)\n" in running.text
+    assert f"store: {store} (kept: at least the last 10 messages of a room)\n" in running.text
     with library.Client(url, user="bob") as client:
         general = client.join("General")
         for number in range(1, 41):
@@ -259,7 +271,10 @@ def test_with_both_limits_it_says_that_each_of_them_ends_what_is_kept(start: Sta
     limits = ("--retain-messages", "10", "--retain-days", "7")
     running = start("broker", "--bind", "tcp://127.0.0.1:*", "--store", "memory:", *limits)
     address(running)
-    assert "(kept: the last 10 messages of a room, and none for more than 7 days)\n" in running.text
+    assert (
+        "(kept: at least the last 10 messages of a room, and none for more than 7 days; nothing once the broker ends)\n"
+        in running.text
+    )
 
 
 def test_retain_days_keeps_what_is_younger(start: Start, tmp_path: Path) -> None:

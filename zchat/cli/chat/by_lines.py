@@ -15,7 +15,7 @@ from zchat.cli.chat.slash import do
 from zchat.cli.chat.syntax import if_it_fails
 from zchat.cli.chat.transcript import Transcript
 from zchat.cli.connection import connect, is_lost
-from zchat.cli.stdin import stdin_lines
+from zchat.cli.stdin import CutLine, stdin_lines
 from zchat.cli.text.colours import rows
 from zchat.cli.text.columns import terminal_width
 from zchat.cli.text.phrases import counted
@@ -67,7 +67,8 @@ def run(url: str, user: str | None, names: tuple[str, ...], options: Options) ->
     def read() -> None:
         try:
             for number, line in enumerate(stdin_lines()):
-                lines.put(line if number else line.removeprefix(BYTE_ORDER_MARK))
+                cut = isinstance(line, CutLine)
+                lines.put(line if number or cut else line.removeprefix(BYTE_ORDER_MARK))
             lines.put(None)
         except OSError as error:
             fail(error)
@@ -98,6 +99,8 @@ def run(url: str, user: str | None, names: tuple[str, ...], options: Options) ->
             Thread(target=read, name="zchat-read", daemon=True).start()
             while not failures and (line := lines.get()) is not None:
                 try:
+                    if isinstance(line, CutLine):
+                        raise line.too_large(client.max_message)
                     if not do(conversation, line):
                         break
                 except ZchatError as error:

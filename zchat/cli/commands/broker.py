@@ -152,10 +152,8 @@ def _started(running: Broker, hint: str) -> Iterator[Broker]:
 def _greeting(running: Broker, store: str, settings: Settings, metrics: str) -> str:
     url = running.url
     connect = "" if url == DEFAULT_URL else f" --connect {url}"
-    kept = [f"the last {counted(settings.retain_messages, 'message')} of a room"] if settings.retain_messages else []
-    kept += [f"{settings.retain_days:g} days"] if settings.retain_days else []
     lines = [f"zchat broker at {address}" for address in running.urls]
-    lines.append(f"store: {store} (kept: {', and none for more than '.join(kept) or 'everything'})")
+    lines.append(f"store: {store} (kept: {_kept(store, settings)})")
     if metrics:
         lines.append(f"metrics: {metrics} (no access control; they contain names of rooms and users)")
     lines.append(f"chat with: {_program()} client{connect}")
@@ -163,6 +161,17 @@ def _greeting(running: Broker, store: str, settings: Settings, metrics: str) -> 
     lines.append("  including its direct rooms and read marks")
     lines.append(_room_for_clients(running))
     return "\n".join(map(safe, filter(None, lines)))
+
+
+def _kept(store: str, settings: Settings) -> str:
+    """Return in words what a store keeps; retention removes whole blocks, so that more than asked for may be left."""
+    count, days = settings.retain_messages, settings.retain_days
+    kept = [f"at least the last {counted(count, 'message')} of a room"] if count else []
+    kept += [f"{days:g} days"] if days else []
+    words = ", and none for more than ".join(kept)
+    if store.startswith("sqlite:"):
+        return words or "everything"
+    return "; ".join(filter(None, [words, "nothing once the broker ends"]))
 
 
 def _program() -> str:

@@ -10,6 +10,7 @@ from zchat.cli.connection import connect
 from zchat.cli.failures import room_named
 from zchat.cli.options import check_room, connecting
 from zchat.cli.text.columns import table, terminal_width
+from zchat.cli.text.iso import iso_time
 from zchat.cli.text.phrases import local_time
 from zchat.cli.text.safe import safe
 from zchat.json_form import json_line
@@ -17,7 +18,7 @@ from zchat.json_form import json_line
 
 @click.command()
 @click.argument("room", callback=check_room)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per line: user, since, typing.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line: user, since, since_time, typing.")
 @connecting
 def members(url: str, user: str | None, room: str, as_json: bool) -> None:
     """List the members of ROOM, which must exist, and since when each has been there.
@@ -30,12 +31,18 @@ def members(url: str, user: str | None, room: str, as_json: bool) -> None:
       zchat members @bob                    your direct room with bob
       zchat members General --json | jq -r .user
 
-    Times are local; in JSON, since is in microseconds since 1970 (UTC), and typing is true or false.
+    Times are local; in JSON, since is in microseconds since 1970 (UTC), since_time the same as
+    text, and typing is true or false.
     """
     with connect(url, user) as client, room_named(room):
         found = client.members(room)
     if as_json:
-        lines = [json_line({"user": each.user, "since": each.since, "typing": each.typing}) for each in found]
+        lines = [
+            json_line(
+                {"user": each.user, "since": each.since, "since_time": iso_time(each.since), "typing": each.typing}
+            )
+            for each in found
+        ]
     else:
         rows = [(safe(each.user), local_time(each.since)) for each in found]
         lines = table([("USER", "SINCE"), *rows], terminal_width(sys.stdout))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from functools import partial
 
@@ -16,7 +16,7 @@ from zchat.cli.ending import Work, asked, asked_times
 from zchat.cli.failures import Interrupted
 from zchat.cli.options import check_room, connecting
 from zchat.cli.progress_line import ProgressLine
-from zchat.cli.stdin import stdin_lines
+from zchat.cli.stdin import CutLine, stdin_lines
 from zchat.cli.text.phrases import counted
 from zchat.errors import ConnectionLost, DeadlineExceeded, OutcomeUnknown, ZchatError
 
@@ -50,10 +50,10 @@ def send(url: str, user: str | None, room: str, text: tuple[str, ...], no_progre
       zchat send --user cron General "backup done"
     """
     progress = Progress()
-    lines: Iterable[str] = [_clean(" ".join(text))] if text else stdin_lines()
     shown = not (text or no_progress or sys.stdin.isatty()) and sys.stderr.isatty()
     with connect(url, user, closing=None) as client:
         target = Work(partial(client.join, room)).result()
+        lines: Iterable[str] = [_clean(" ".join(text))] if text else _lines(client.max_message)
         sending = Work(partial(target.send_many, lines, progress=progress))
         try:
             with ProgressLine(progress) if shown else nullcontext():
@@ -65,6 +65,18 @@ def send(url: str, user: str | None, room: str, text: tuple[str, ...], no_progre
             if asked():
                 raise Interrupted(text=f"interrupted: {outcome}") from None
             raise _CutShort(error, outcome) from error
+
+
+def _lines(most: int) -> Iterator[str]:
+    """Yield the lines of standard input.
+
+    Raises:
+        MessageTooLarge: one is longer than the `most` bytes of a message, and was not kept whole.
+    """
+    for line in stdin_lines():
+        if isinstance(line, CutLine):
+            raise line.too_large(most)
+        yield line
 
 
 class _CutShort(ZchatError):

@@ -11,6 +11,7 @@ from zchat.cli.streams import written
 from zchat.cli.tail.resume import ResumeFile
 from zchat.cli.text.colours import rows, styled_message
 from zchat.cli.text.columns import terminal_width
+from zchat.cli.text.iso import iso_time
 from zchat.cli.text.message_lines import MessageLines, cut_with
 from zchat.json_form import json_line
 from zchat.messages import Message, Position
@@ -27,37 +28,43 @@ class Output:
 
     Args:
         as_json: True for one JSON object per message, False for lines to read.
-        written: called with the seq of the last message of each batch that was written.
+        written: called after each batch that was written, for each of its rooms with the seq of the last message.
+        named: True if each line is to name its room.
     """
 
-    def __init__(self, as_json: bool, written: Callable[[int], object] | None = None) -> None:
+    def __init__(
+        self, as_json: bool, written: Callable[[str, int], object] | None = None, *, named: bool = False
+    ) -> None:
         self.last = 0
         """The seq of the last message that was written whole."""
         self._as_json = as_json
+        self._current = "" if named else None
         self._written = written
         self._lines = MessageLines()
         self._waiting: list[bytes] = []
         """Lines that wait to be written."""
-        self._ends: list[tuple[int, int]] = []
-        """Where each of these ends, in bytes, and the seq of its message."""
+        self._ends: list[tuple[int, str, int]] = []
+        """Where each of these ends, in bytes, and the room and seq of its message."""
         self._bytes = 0
         """How many bytes they are."""
 
     def write(self, message: Message) -> None:
         """Write a message, now or with the next `flush`."""
-        line = json_line(message._asdict()) if self._as_json else self._line(message)
+        line = json_line(fields(message)) if self._as_json else self._line(message)
         data = f"{line}\n".encode(sys.stdout.encoding, sys.stdout.errors or "strict")
         self._waiting.append(data)
         self._bytes += len(data)
-        self._ends.append((self._bytes, message.seq))
+        self._ends.append((self._bytes, message.room, message.seq))
         if self._bytes >= BATCH_BYTES:
             self._write()
 
     def _line(self, message: Message) -> str:
         width = terminal_width(sys.stdout)
         if width is None:
-            return self._lines.message(message)
-        return "\n".join(rows(styled_message(self._lines.parts(message, cut=CUT), message.user, ""), width))
+            return self._lines.message(message, self._current)
+        return "\n".join(
+            rows(styled_message(self._lines.parts(message, self._current, cut=CUT), message.user, ""), width)
+        )
 
     def flush(self) -> None:
         """End a batch, between two messages: write what was not written yet."""
@@ -71,13 +78,27 @@ class Output:
         try:
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
-            self.last = ends[-1][1]
+            self.last = ends[-1][2]
         except OSError:
             done = written() - before
-            self.last = max((seq for end, seq in ends if end <= done), default=self.last)
+            self.last = max((seq for end, _, seq in ends if end <= done), default=self.last)
             raise
         if self._written is not None:
-            self._written(self.last)
+            for room, seq in {room: seq for _, room, seq in ends}.items():
+                self._written(room, seq)
+
+
+def fields(message: Message) -> dict[str, object]:
+    """Return the fields of a message as JSON has them."""
+    room, seq, timestamp, user, body = message
+    return {
+        "room": room,
+        "seq": seq,
+        "timestamp": timestamp,
+        "time": iso_time(timestamp),
+        "user": user,
+        "body": body,
+    }
 
 
 class ResumableOutput(Output):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import select
 import sys
 from collections.abc import Iterator
+from heapq import merge
+from typing import NamedTuple
 
 from zchat import Client, Room
 from zchat.cli.failures import report
@@ -17,6 +19,9 @@ from zchat.messages import GapReason, Message
 PAGE = 1000
 """Messages requested at once: few requests, and little memory for a long history."""
 
+MIN_PAGE = 50
+"""The fewest messages requested at once, of each of many rooms."""
+
 SILENCE = 5.0
 """Seconds that `--resume` without `-f` waits for the next of the messages that exist."""
 
@@ -24,21 +29,55 @@ POLL_SECONDS = 1.0
 """Seconds after which a quiet `-f` checks whether its output is still read."""
 
 
-def write_history(client: Client, room: str, after: int, upto: int, output: Output, *, gap_matters: bool) -> None:
-    """Write the messages after seq `after` up to `upto`.
+class Stretch(NamedTuple):
+    """A part of a room's log: the messages after seq `after` up to `upto`."""
+
+    room: str
+    after: int
+    upto: int
+
+
+def write_history(client: Client, stretches: list[Stretch], output: Output, *, gap_matters: bool) -> None:
+    """Write parts of the logs of rooms, merged by time.
 
     If messages at the front are no longer kept, that is reported only if `gap_matters`.
     """
+    page = max(PAGE // max(1, len(stretches)), MIN_PAGE)
+    parts = [_messages(client, stretch, page, gap_matters) for stretch in stretches]
+    for number, message in enumerate(merge(*parts, key=_timestamp), 1):
+        output.write(message)
+        if number % PAGE == 0:
+            output.flush()
+    output.flush()
+
+
+def _messages(client: Client, stretch: Stretch, most: int, gap_matters: bool) -> Iterator[Message]:
+    room, after, upto = stretch
     while after < upto:
-        page = client.history(room, after=after, before=upto + 1, limit=PAGE)
+        page = client.history(room, after=after, before=upto + 1, limit=most)
         first = page[0].seq if page else upto + 1
         if first > after + 1 and gap_matters:
             report(gap_text(Gap(room, after, first - 1, GapReason.TRIMMED)))
-        for message in page:
-            output.write(message)
-        output.flush()
+        yield from page
         gap_matters = True
         after = page[-1].seq if page else upto
+
+
+def _timestamp(message: Message) -> int:
+    return message.timestamp
+
+
+def seq_before(client: Client, room: str, end: int, since: int) -> int:
+    """Return the seq after which all messages up to `end` are of the time `since` or later, by bisection."""
+    after = 0
+    while after < end:
+        middle = (after + end) // 2
+        page = client.history(room, after=middle, before=end + 1, limit=1)
+        if page and page[0].timestamp < since:
+            after = page[0].seq
+        else:
+            end = middle
+    return after
 
 
 def follow(client: Client, output: Output) -> None:
