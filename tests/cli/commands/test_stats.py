@@ -10,7 +10,7 @@ import pytest
 from tests.cli.driver import say
 from tests.running import Zchat
 from zchat.broker import Broker
-from zchat.cli.commands.stats import shown
+from zchat.cli.commands.stats import explained, shown
 from zchat.stats import BusyRoom, Histogram, Stats
 
 
@@ -56,3 +56,30 @@ def test_stats_fit_the_terminal(columns: int) -> None:
     assert re.search(r"1,000 +10,000.0 +1,000,000.0$", text, re.MULTILINE)
     assert "\x1b" not in text
     assert any("r" * 64 in line for line in shown(figures, 0)), "nothing is cut where there is no terminal"
+
+
+def test_every_figure_is_explained(zchat: Zchat, broker: Broker) -> None:
+    say(broker, "Movies", "one", "two")
+    zchat("members", "Nowhere")
+    plain = zchat("stats").stdout.splitlines()
+    done = zchat("stats", "--explain")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "newer broker" not in done.stdout
+    lines = done.stdout.splitlines()
+    figures = [line for line in lines if line and not line.startswith("    ")]
+    assert [line.rsplit(" ", 1)[0].split("  ")[0] for line in figures][:30] == [
+        line.rsplit(" ", 1)[0].split("  ")[0] for line in plain
+    ][:30]
+    assert lines[lines.index(figures[0]) + 1].startswith("    Frames received")
+    assert zchat("stats", "--explain", "--json").returncode == 2
+
+
+@pytest.mark.parametrize("columns", [80, 40])
+def test_explanations_fit_the_terminal_and_know_all_kinds_of_lines(columns: int) -> None:
+    times = {"turn": Histogram([100], [3, 1], 3), "commit": Histogram([1], [0, 0], 0)}
+    times["commit_bytes"] = Histogram([256], [0, 1], 999)
+    figures = Stats({"stale_seen": 1}, {"no_such_room": 1}, [("r" * 64, "u", 5)], times, [BusyRoom("General", 2, 1, 0)])
+    lines = explained(figures, columns)
+    assert max(map(len, lines)) <= columns
+    assert "newer broker" not in "\n".join(lines)
+    assert "A newer broker counts this." in "\n".join(explained(figures._replace(counts={"novel": 1}), columns))

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import click
 
+from zchat.broker.figures.stats import METRICS
 from zchat.cli.connection import connect
 from zchat.cli.options import connecting
 from zchat.cli.text.columns import cells, cut, table, terminal_width, wrapped
@@ -22,19 +23,38 @@ HALF, MOST = 0.5, 0.99
 """Shares of the values of a histogram for which the bounds are shown."""
 
 
+MEANINGS = {
+    "turn": "How long turns of the broker's loop took: so much of them up to this time.",
+    "commit": "How long commits of the store took, likewise; none with memory:.",
+    "commit bytes": "How many bytes of blocks were in the commits, likewise.",
+    "refused": "Commands and sessions refused with this code of an error.",
+    "behind": "By how many messages this member was behind in the latest sample; the ten furthest are listed.",
+}
+"""What the figures that are no counts mean, by the beginning of their lines."""
+
+BUSIEST = "Stored, and sent to members, a second, between the last two samples; the twenty busiest, no direct rooms."
+
+
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: counts, refused, lagging, times, busiest.")
+@click.option("--explain", is_flag=True, help="Say under each figure what it means.")
 @connecting
-def stats(url: str, user: str | None, as_json: bool) -> None:
+def stats(url: str, user: str | None, as_json: bool, explain: bool) -> None:
     """Show the broker's figures: counts since its start, what it holds, timings, and the busiest rooms.
 
     \b
     Examples:
       zchat stats
+      zchat stats --explain
       zchat stats --json | jq .counts.deferred
     """
+    if explain and as_json:
+        raise click.UsageError("use only one of --explain and --json")
     with connect(url, user) as client:
         found = client.stats()
+    if explain:
+        click.echo("\n".join(explained(found, terminal_width(sys.stdout) or 0)))
+        return
     if as_json:
         click.echo(json_line(_fields(found)))
         return
@@ -45,6 +65,19 @@ def shown(found: Stats, width: int) -> list[str]:
     """Return the figures as lines of `width` columns at most; 0: as long as they are."""
     lines = _two_columns(_rows(found), width)
     return wrapped([*lines, "", *_busiest(found, width)] if found.busiest else lines, width or None)
+
+
+def explained(found: Stats, width: int) -> list[str]:
+    """Return the figures as `shown`, with what each means below it."""
+    meanings = {name: metric.help for name, metric in METRICS.items()} | MEANINGS
+    rows = list(_rows(found))
+    lines = []
+    for (name, _), line in zip(rows, _two_columns(rows, width), strict=True):
+        count = name.replace(" ", "_")
+        key = count if count in meanings else name.partition(":")[0].partition(" in ")[0]
+        lines += [line, f"    {meanings.get(key, 'A newer broker counts this.')}"]
+    busiest = ["", *_busiest(found, width), f"    {BUSIEST}"] if found.busiest else []
+    return wrapped([*lines, *busiest], width or None)
 
 
 def _fields(found: Stats) -> dict[str, object]:
