@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from zchat.cli import ending, streams
@@ -16,6 +17,10 @@ def main(args: list[str] | None = None) -> Any:
         from zchat.cli.program import program
 
         logs.begin()
+        if "_ZCHAT_COMPLETE" in os.environ:
+            from zchat.cli import completion
+
+            completion.install()
         return program.main(args, prog_name="zchat")
     finally:
         ending.settle()

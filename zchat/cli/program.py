@@ -81,7 +81,7 @@ def program(context: click.Context) -> None:
     The variables ZCHAT_URL and ZCHAT_USER set --connect and --user. Every other option has a
     variable too: ZCHAT_TAIL_JSON=1 is zchat tail --json. --config takes options from a file.
     Completion in bash: eval "$(_ZCHAT_COMPLETE=bash_source zchat)"
-    (zsh_source and fish_source for those shells)
+    (zsh_source in zsh; in fish: _ZCHAT_COMPLETE=fish_source zchat | source)
 
     \b
     Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted; 143, 129, 131 ended by

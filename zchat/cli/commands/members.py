@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from zchat.cli.completion import complete_rooms
 from zchat.cli.connection import connect
 from zchat.cli.failures import room_named
 from zchat.cli.options import check_room, connecting
@@ -17,7 +18,7 @@ from zchat.json_form import json_line
 
 
 @click.command()
-@click.argument("room", callback=check_room)
+@click.argument("room", callback=check_room, shell_complete=complete_rooms)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line: user, since, since_time, typing.")
 @connecting
 def members(url: str, user: str | None, room: str, as_json: bool) -> None:

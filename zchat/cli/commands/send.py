@@ -11,6 +11,7 @@ from functools import partial
 import click
 
 from zchat import Client, Progress
+from zchat.cli.completion import complete_rooms
 from zchat.cli.connection import GOODBYE_SECONDS, connect
 from zchat.cli.ending import Work, asked, asked_times
 from zchat.cli.failures import Interrupted
@@ -28,7 +29,7 @@ STEP = 0.05
 
 
 @click.command()
-@click.argument("room", callback=check_room)
+@click.argument("room", callback=check_room, shell_complete=complete_rooms)
 @click.argument("text", nargs=-1)
 @click.option("--no-progress", is_flag=True, help="Don't show the progress on a terminal.")
 @connecting

@@ -8,6 +8,7 @@ import click
 from click.core import ParameterSource
 
 from zchat import Client, Room
+from zchat.cli.completion import complete_rooms
 from zchat.cli.connection import connect
 from zchat.cli.failures import room_named
 from zchat.cli.options import check_room, check_time, connecting
@@ -31,7 +32,7 @@ class Begin(NamedTuple):
 
 
 @click.command()
-@click.argument("rooms", metavar="[ROOM]...", nargs=-1, callback=check_room)
+@click.argument("rooms", metavar="[ROOM]...", nargs=-1, callback=check_room, shell_complete=complete_rooms)
 @click.option("-a", "--all", "all_rooms", is_flag=True, help="Show all rooms but direct ones.")
 @click.option(
     "-n",

@@ -1,0 +1,153 @@
+"""Completion in shells: rooms, users and files, quickly, and nothing that others chose is carried out."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import zchat as library
+from tests.cli.terminals import Tmux
+from tests.mortal import Mortal
+from tests.running import DEADLINE, ZCHAT, eventually
+from zchat.broker import Broker
+from zchat.cli import completion
+from zchat.cli.completion import _for_bash, _within
+
+HOSTILE = "a;touch `id`"
+
+
+@pytest.fixture
+def complete(environment: dict[str, str]) -> Callable[..., list[str]]:
+    """Give a function that returns what bash is given for what is typed."""
+
+    def run(typed: str, part: str | None = None, **extra: str) -> list[str]:
+        variables = {"_ZCHAT_COMPLETE": "bash_complete", "COMP_TYPED": typed}
+        variables["COMP_PART"] = typed.rpartition(" ")[2] if part is None else part
+        done = subprocess.run(
+            ZCHAT, env=environment | variables | extra, capture_output=True, text=True, timeout=DEADLINE, check=True
+        )
+        assert done.stderr == ""
+        return done.stdout.split("\n")[:-1]
+
+    return run
+
+
+@pytest.fixture
+def rooms(broker: Broker) -> Broker:
+    with library.Client(broker.url, user="bob") as bob:
+        for name in ("Big Room", HOSTILE, "c:d"):
+            bob.join(name).send("hello")
+    return broker
+
+
+@pytest.mark.parametrize("command", ["tail", "send", "members", "client"])
+def test_rooms_are_completed_in_any_case(rooms: Broker, complete: Callable[..., list[str]], command: str) -> None:
+    assert complete(f"zchat {command} ge") == ["plain,General"]
+
+
+def test_what_bash_would_take_apart_is_quoted(rooms: Broker, complete: Callable[..., list[str]]) -> None:
+    assert complete("zchat tail Bi") == ["plain,Big\\ Room"]
+    assert complete("zchat tail Big\\ R", part="Big\\ R") == ["plain,Big\\ Room"]
+    assert complete("zchat tail a") == ["plain,a\\;touch\\ \\`id\\`"]
+    assert complete("zchat tail c:", part="") == ["plain,d"]
+    assert complete('zchat tail "Big R', part="Big R") == ["plain,Big Room"]
+    assert complete('zchat tail "a', part="a") == ["none,"]
+    assert complete("zchat tail 'a", part="a") == [f"plain,{HOSTILE}"]
+
+
+@pytest.mark.parametrize(
+    ("value", "typed", "part", "inserted"),
+    [
+        ("$(id)", "zchat tail $", "$", "\\$\\(id\\)"),
+        ("it's", "zchat tail 'it", "it", None),
+        ("a&b|c>d", "zchat tail ", "", "a\\&b\\|c\\>d"),
+        ("*", "zchat tail ", "", "\\*"),
+        ("~root", "zchat tail ", "", "\\~root"),
+        ("é", "zchat tail ", "", "é"),
+        ("x y", 'zchat tail x" ', " ", None),
+        ("a:b", "zchat tail A:", "", "b"),
+        ("xa:b", "zchat tail a:", "", None),
+    ],
+)
+def test_no_name_is_carried_out(value: str, typed: str, part: str, inserted: str | None) -> None:
+    assert _for_bash(value, typed, part) == inserted
+
+
+def test_users_are_completed_after_an_at(broker: Broker, complete: Callable[..., list[str]]) -> None:
+    with library.Client(broker.url, user="bob") as bob, library.Client(broker.url, user="bill") as bill:
+        bob.join("General")
+        assert complete("zchat send @b") == ["plain,@bob"], "who is in a room"
+        bill.direct("alice").send("psst")
+        assert complete("zchat send @b") == ["plain,@bill", "plain,@bob"], "or has written"
+        assert complete("zchat send @a") == [""], "not oneself"
+
+
+def test_files_commands_and_options_are_completed(complete: Callable[..., list[str]]) -> None:
+    assert complete("zchat tail --resume se") == ["file,se"]
+    assert complete("zchat backup se") == ["file,se"]
+    assert complete("zchat rest") == ["plain,restore"]
+    assert complete("zchat tail --s") == ["plain,--since"]
+
+
+def test_without_a_broker_nothing_is_offered_and_nothing_hangs(complete: Callable[..., list[str]]) -> None:
+    with Mortal() as mortal:
+        mortal.freeze()
+        for url in (mortal.url, "tcp://127.0.0.1:1", "nonsense"):
+            began = time.monotonic()
+            assert complete("zchat tail Ge", ZCHAT_URL=url) == [""]
+            assert time.monotonic() - began < 10, "one second, and as long as a busy machine takes to start it"
+        mortal.thaw()
+    began = time.monotonic()
+    assert _within(0.1, lambda: [time.sleep(5) or "late"]) == []  # type: ignore[func-returns-value]
+    assert time.monotonic() - began < 5
+
+
+def test_the_time_that_is_waited_is_one_second() -> None:
+    assert completion.SECONDS == 1.0
+
+
+SHELLS = {
+    "bash": ("--norc -i", 'eval "$(_ZCHAT_COMPLETE=bash_source zchat)"'),
+    "zsh": ("-f -i", 'autoload -Uz compinit; compinit -u -D; eval "$(_ZCHAT_COMPLETE=zsh_source zchat)"'),
+    "fish": ("--no-config", "_ZCHAT_COMPLETE=fish_source zchat | source"),
+}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_it_works_in_a_real_shell(rooms: Broker, tmux: Tmux, tmp_path: Path, shell: str) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+    program = tmp_path / "bin" / "zchat"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {shlex.join(ZCHAT)} "$@"\n')
+    program.chmod(0o755)
+    options, begin = SHELLS[shell]
+    path = f"{program.parent}:{os.environ['PATH']}"
+    tmux("new-session", "-d", "-s", shell, "-x", "100", "-y", "24", f"env PATH={shlex.quote(path)} {shell} {options}")
+
+    def type(text: str) -> None:
+        tmux("send-keys", "-t", shell, "-l", text)
+
+    def until(text: str) -> None:
+        eventually(lambda: text in tmux("capture-pane", "-p", "-t", shell), lambda: tmux("capture-pane", "-p"))
+
+    type("echo be''gun")
+    tmux("send-keys", "-t", shell, "Enter")
+    until("begun\n")
+    type(f"{begin}; echo rea''dy")
+    tmux("send-keys", "-t", shell, "Enter")
+    until("ready\n")
+    for typed, completed in (("zchat tail Gen", "zchat tail General "), ("zchat tail Bi", "zchat tail Big\\ Room ")):
+        type(typed)
+        tmux("send-keys", "-t", shell, "Tab")
+        until(completed.rstrip())
+        type("#")
+        until(f"{completed}#")
+        tmux("send-keys", "-t", shell, "C-u")

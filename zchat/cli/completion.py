@@ -1,0 +1,147 @@
+"""Completion in shells: of names that only the broker knows, and in bash safely."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import TYPE_CHECKING
+
+import click
+from click.shell_completion import BashComplete, CompletionItem, add_completion_class, split_arg_string
+
+from zchat.address import DEFAULT_URL
+from zchat.names import DIRECT, fold
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SECONDS = 1.0
+"""Seconds after which completion gives up asking the broker: as long as somebody who has pressed Tab waits."""
+
+USER = "zchat completion"
+"""The user that asks for rooms if the one who types has given no name."""
+
+ROOMS = 20
+"""Rooms whose members are asked for when a user is completed."""
+
+UNSAFE = {'"': '"\\$`!', "'": "'"}
+"""What does more in quotation marks than stand for itself, in a name that others have chosen."""
+
+
+def complete_rooms(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return the rooms that begin with what was typed; after an `@` the users (click's shell_complete)."""
+    url, user = context.params.get("url") or DEFAULT_URL, context.params.get("user")
+    found = _within(SECONDS, lambda: _users(url, user) if incomplete.startswith(DIRECT) else _rooms(url, user))
+    return [CompletionItem(name) for name in found if fold(name).startswith(fold(incomplete))]
+
+
+def _rooms(url: str, user: str | None) -> list[str]:
+    from zchat import Client  # takes long to load
+
+    with Client(url, user=user or USER, timeout=SECONDS, invitations=False) as client:
+        return [room.name for room in client.rooms(timeout=SECONDS)]
+
+
+def _users(url: str, user: str | None) -> list[str]:
+    from zchat import Client
+
+    with Client(url, user=user or USER, timeout=SECONDS, invitations=False) as client:
+        rooms = client.rooms(timeout=SECONDS)
+        users = {room.name for room in rooms if room.name.startswith(DIRECT)}
+        open_rooms = sorted((room for room in rooms if room.name not in users), key=lambda room: -room.members)
+        for room in open_rooms[:ROOMS]:
+            if room.members:
+                users |= {DIRECT + member.user for member in client.members(room.name, timeout=SECONDS)}
+    return sorted(users - {f"{DIRECT}{client.user}"})
+
+
+def _within(seconds: float, ask: Callable[[], list[str]]) -> list[str]:
+    """Return what a call returns, nothing if it fails or takes longer; its thread is left to itself then."""
+    answers: SimpleQueue[list[str]] = SimpleQueue()
+
+    def run() -> None:
+        with suppress(Exception):  # a completion can report nothing
+            answers.put(ask())
+        answers.put([])
+
+    Thread(target=run, name="zchat-completion", daemon=True).start()
+    with suppress(Empty):
+        return answers.get(timeout=seconds)
+    return []
+
+
+class SafeBashComplete(BashComplete):
+    """Completion in bash, which inserts what it is given as it is.
+
+    A name is quoted, because everybody who can make a room chooses what is inserted into the command line. What is
+    typed is taken from the line itself: bash divides words at a colon, for instance, and completes the part after it.
+    """
+
+    source_template = """\
+%(complete_func)s() {
+    local IFS=$'\\n' reply
+    COMPREPLY=()
+    while IFS= read -r reply; do
+        case $reply in
+            plain,*) COMPREPLY+=("${reply#plain,}") ;;
+            file,*) compopt -o default ;;
+            dir,*) compopt -o dirnames ;;
+        esac
+    done < <(env COMP_TYPED="${COMP_LINE:0:COMP_POINT}" COMP_PART="$2" %(complete_var)s=bash_complete "$1" 2>/dev/null)
+}
+complete -o nosort -F %(complete_func)s %(prog_name)s
+"""
+
+    def source(self) -> str:
+        """Return the function for the shell, which works in bash 4.4 and later."""
+        return self.source_template % self.source_vars()
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        """Return the words before the one that is completed, and that one."""
+        typed = os.environ["COMP_TYPED"]
+        words = split_arg_string(typed)
+        if not typed[-1:].isspace() or (words and typed.endswith("\\ ")):
+            return words[1:-1], words[-1] if words else ""
+        return words[1:], ""
+
+    def format_completion(self, item: CompletionItem) -> str:
+        """Return an item as the function of the shell reads it."""
+        word = _for_bash(str(item.value), os.environ["COMP_TYPED"], os.environ["COMP_PART"])
+        return "none," if word is None else f"{item.type},{word}"
+
+
+def _for_bash(value: str, typed: str, part: str) -> str | None:
+    """Return what bash is to insert for a word in the place of `part`, the end of it; None if that can't be done."""
+    quote, start = _open_quote(typed)
+    if quote:
+        whole = typed[start - 1].isspace() and not set(value) & set(UNSAFE[quote])
+        return value if whole else None
+    last = re.search(r"(?:[^\s\\]|\\.)*$", typed)
+    before = last[0].removesuffix(part) if last else ""
+    quoted = re.sub(r"([^\w@%+=:,./-])", r"\\\1", value)
+    return quoted[len(before) :] if fold(quoted).startswith(fold(before)) else None
+
+
+def _open_quote(typed: str) -> tuple[str, int]:
+    """Return the quotation mark that is open at the end of what is typed, "" if none is, and where it stands."""
+    quote, start, escaped = "", 0, False
+    for index, character in enumerate(typed):
+        if escaped:
+            escaped = False
+        elif character == "\\" and quote != "'":
+            escaped = True
+        elif quote:
+            quote = "" if character == quote else quote
+        elif character in "'\"":
+            quote, start = character, index
+    return quote, start
+
+
+def install() -> None:
+    """Have click use what is here, and no log disturb what is on the screen."""
+    logging.disable()
+    add_completion_class(SafeBashComplete)
