@@ -22,7 +22,7 @@ def section(title: str) -> str:
 
 def rows(text: str) -> dict[str, list[str]]:
     """Return the rows of tables by each word in backticks of their first cells."""
-    found = {}
+    found: dict[str, list[str]] = {}
     for line in text.splitlines():
         if line.startswith("|"):
             cells = [cell.strip() for cell in re.split(r"(?<!\\\\)\|", line)[1:-1]]
