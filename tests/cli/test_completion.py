@@ -16,7 +16,7 @@ import zchat as library
 from tests.cli.terminals import Tmux
 from tests.mortal import Mortal
 from tests.running import DEADLINE, ZCHAT, eventually
-from zchat.broker import Broker
+from zchat.broker import DEFAULT_ROOMS, Broker
 from zchat.cli import completion
 from zchat.cli.completion import _for_bash, _within
 
@@ -60,6 +60,14 @@ def test_what_bash_would_take_apart_is_quoted(rooms: Broker, complete: Callable[
     assert complete('zchat tail "Big R', part="Big R") == ["plain,Big Room"]
     assert complete('zchat tail "a', part="a") == ["none,"]
     assert complete("zchat tail 'a", part="a") == [f"plain,{HOSTILE}"]
+
+
+def test_a_function_of_zchat_0_1_0_is_given_what_needs_no_quoting(rooms: Broker, environment: dict[str, str]) -> None:
+    variables = {"_ZCHAT_COMPLETE": "bash_complete", "COMP_WORDS": "zchat tail ", "COMP_CWORD": "2"}
+    done = subprocess.run(
+        ZCHAT, env=environment | variables, capture_output=True, text=True, timeout=DEADLINE, check=True
+    )
+    assert set(done.stdout.split()) == {"none,", *(f"plain,{room}" for room in DEFAULT_ROOMS), "plain,c:d"}
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,9 @@ complete -o nosort -F %(complete_func)s %(prog_name)s
 
     def get_completion_args(self) -> tuple[list[str], str]:
         """Return the words before the one that is completed, and that one."""
-        typed = os.environ["COMP_TYPED"]
+        typed = os.environ.get("COMP_TYPED")
+        if typed is None:  # a function of zchat 0.1.0, in a file or in a shell that has been open since then
+            return super().get_completion_args()
         words = split_arg_string(typed)
         if not typed[-1:].isspace() or (words and typed.endswith("\\ ")):
             return words[1:-1], words[-1] if words else ""
@@ -110,8 +112,9 @@ complete -o nosort -F %(complete_func)s %(prog_name)s
 
     def format_completion(self, item: CompletionItem) -> str:
         """Return an item as the function of the shell reads it."""
-        word = _for_bash(str(item.value), os.environ["COMP_TYPED"], os.environ["COMP_PART"])
-        return "none," if word is None else f"{item.type},{word}"
+        typed, part, value = os.environ.get("COMP_TYPED"), os.environ.get("COMP_PART", ""), str(item.value)
+        word = _for_bash(value, part if typed is None else typed, part)
+        return "none," if word is None or (typed is None and word != value) else f"{item.type},{word}"
 
 
 def _for_bash(value: str, typed: str, part: str) -> str | None:

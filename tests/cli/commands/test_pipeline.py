@@ -165,7 +165,8 @@ def test_send_waits_for_a_broker_that_is_started_again(start: Start, tmp_path: P
 @pytest.mark.parametrize(
     ("shell", "words", "completed"),
     [
-        ("bash", {"COMP_WORDS": "zchat ta", "COMP_CWORD": "1"}, "plain,tail\n"),
+        ("bash", {"COMP_TYPED": "zchat ta", "COMP_PART": "ta"}, "plain,tail\n"),
+        ("bash", {"COMP_WORDS": "zchat ta", "COMP_CWORD": "1"}, "plain,tail\n"),  # as zchat 0.1.0 asked
         (
             "zsh",
             {"COMP_WORDS": "zchat ta", "COMP_CWORD": "1"},
