@@ -22,7 +22,7 @@ def connect(
     url: str,
     user: str | None,
     *,
-    timeout: float = TIMEOUT,
+    timeout: float | None = None,
     invitations: bool = False,
     closing: float | None = GOODBYE_SECONDS,
 ) -> Iterator[Client]:
@@ -31,7 +31,7 @@ def connect(
     Args:
         url: the broker's address.
         user: the user's name; None for the login name.
-        timeout: seconds that the broker may take to answer.
+        timeout: seconds that the broker may take to answer; None for `TIMEOUT`.
         invitations: True to join direct rooms by itself in which somebody writes to the user.
         closing: seconds that what was accepted may take after a signal; None if the command closes the client itself.
 
@@ -39,6 +39,7 @@ def connect(
         ZchatError: as `Client`.
         Ended: a signal came before the broker's answer.
     """
+    timeout = TIMEOUT if timeout is None else timeout
     opening = ending.Work(partial(Client, url, user=user, timeout=timeout, invitations=invitations))
     client = opening.result()
     with nullcontext() if closing is None else ending.calling(partial(client.close, closing)), client:
