@@ -105,6 +105,7 @@ NO_BOUNDS = {
     "broker.edge.ipc_socket.LOCK_EVERY",
     "broker.figures.metrics.POLL_SECONDS",
     "broker.store.contract.CLOSE_SECONDS",
+    "broker.store.contract.NEVER",
     "broker.rooms.wall_clock.SECOND",
     "broker.store.blocks.BLOCK_COST",
     "broker.store.blocks.COMPACT",

@@ -57,7 +57,7 @@ def test_each_counter_moves(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(state_frames, "MAX_MEMBERSHIPS", 0)
     store = LateStore(lambda: 1)
     store.commits.append(Commit(100, 10))
-    monkeypatch.setattr(store, "trim", lambda room, keep, before, done: done(Failed("no")))
+    monkeypatch.setattr(store, "trim", lambda room, keep, before, done, ahead: done(Failed("no")))
     world = World(Settings(high_water_mark=1, retain_messages=1), store)
     before = getattr(Counters(), name)
     a_life(world, store)

@@ -96,7 +96,7 @@ def test_a_trim_that_fails_is_tried_again_in_the_next_round(monkeypatch: pytest.
     for number in range(5):
         alice.send("General", number)
     trim = MemoryStore.trim
-    monkeypatch.setattr(MemoryStore, "trim", lambda self, room, keep, before, done: done(Failed("no")))
+    monkeypatch.setattr(MemoryStore, "trim", lambda self, room, keep, before, done, ahead: done(Failed("no")))
     world.pass_time(2 * RETAIN_EVERY, 1)
     assert kept(world) == (1, 5)
     assert world.core.counters.untrimmed > 1
@@ -126,7 +126,7 @@ def test_what_the_store_trims_by_itself_is_taken_note_of() -> None:
 def test_an_answer_that_comes_late_goes_on_with_the_round() -> None:
     world, _ = retaining(messages=1)
     calls = []
-    world.store.trim = lambda room, keep, before, done: calls.append((room, done))  # type: ignore[method-assign]
+    world.store.trim = lambda room, keep, before, done, ahead=0: calls.append((room, done))  # type: ignore[method-assign]
     for name in ("one", "two"):
         peer = Peer(world, name)
         peer.join(name)

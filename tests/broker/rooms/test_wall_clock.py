@@ -38,9 +38,15 @@ class Time:
 
     @property
     def behind(self) -> float | None:
-        """Return how many seconds what is certain is behind the wall clock."""
+        """Return how many seconds the earliest time that is possible is before the wall clock's."""
         settled = self.clock.settled(self.now)
-        return None if settled is None else (self.wall.time - settled) / SECOND
+        return None if settled is None else (self.wall.time - settled.earliest) / SECOND
+
+    @property
+    def before(self) -> float | None:
+        """Return how many seconds the latest time that is possible is after the wall clock's."""
+        settled = self.clock.settled(self.now)
+        return None if settled is None else (settled.latest - self.wall.time) / SECOND
 
 
 @pytest.fixture
@@ -86,7 +92,9 @@ def test_a_clock_that_was_set_back_is_believed_at_once(time: Time) -> None:
     time.run(SETTLING)
     time.jump(-60 * 86_400)
     time.run(1)
-    assert time.behind == 0
+    assert (time.behind, time.before) == (0, 60 * 86_400)
+    time.run(2 * SETTLING + 1)
+    assert (time.behind, time.before) == (0, 0)
 
 
 def test_a_clock_that_is_corrected_by_little_makes_no_jump(time: Time) -> None:
@@ -134,6 +142,20 @@ def test_six_seconds_of_a_wrong_clock_remove_nothing(days: int) -> None:
     run(world, SETTLING / 2)
     assert alice.send("General", "later", number=3)[0] == OK
     run(world, SETTLING * 2)
+    assert world.rooms["general"].first == 1
+
+
+def test_two_wrong_clocks_one_after_the_other_remove_no_more_than_what_was_stored_by_the_first() -> None:
+    world, alice = retaining()
+    world.clock.time -= 3650 * DAY
+    run(world, 6)
+    alice.send("General", "long ago", number=2)
+    world.clock.time += 3650 * DAY
+    run(world, 3 * SETTLING)
+    world.clock.time -= 40 * DAY  # so that all but the second seems to be dated ahead
+    run(world, SETTLING / 2)
+    world.clock.time += 40 * DAY
+    run(world, 3 * SETTLING)
     assert world.rooms["general"].first == 1
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from tests.running import DEADLINE
 from zchat.broker.store.blocks import Block
 from zchat.broker.store.contract import (
+    NEVER,
     PRODUCER_DAY,
     Append,
     Appended,
@@ -133,7 +134,7 @@ class Driver:
 
     def expire(self) -> None:
         """Have the producers of more than a day ago forgotten."""
-        self.store.expire(self.clock.now - PRODUCER_DAY)
+        self.store.expire(self.clock.now - PRODUCER_DAY, self.clock.now)
 
     def blocks(
         self, after: int = 0, upto: int = EVERYTHING, max_bytes: int = EVERYTHING, room: str = "General"
@@ -153,8 +154,11 @@ class Driver:
     def texts(self, room: str = "General") -> list[str]:
         return [message.body for message in self.messages(room)]
 
-    def trim(self, keep: int = 0, before: int = 0, room: str = "General") -> Trimmed | Failed:
-        answer: Trimmed | Failed = self.answer(self.store.trim, room, keep, before)
+    def trim(self, keep: int = 0, before: int = 0, room: str = "General", ahead: int = NEVER) -> Trimmed | Failed:
+        def ask(done: Callable[[Trimmed | Failed], None]) -> None:
+            self.store.trim(room, keep, before, done, ahead)
+
+        answer: Trimmed | Failed = self.answer(ask)
         return answer
 
 

@@ -95,7 +95,7 @@ def test_producers_are_forgotten_by_age_and_named_to_whoever_keeps_a_copy(ledger
     stored(ledger, 1, "b", producer=BOB)
     clock.now += PRODUCER_DAY - 1
     stored(ledger, 2, "b", producer=BOB)
-    assert ledger.expire(clock.now - PRODUCER_DAY) == [(ALICE, "General")]
+    assert ledger.expire(clock.now - PRODUCER_DAY, clock.now) == [(ALICE, "General")]
     assert ledger.append(block(2, "a")) == ForgottenProducer()
     assert ledger.forget(ALICE) == []
     assert ledger.forget(BOB) == [(BOB, "General")]
@@ -109,7 +109,7 @@ def test_many_old_producers_are_forgotten_a_few_at_a_time(
         stored(ledger, 1, "a", producer=bytes([number]) * 16)
     clock.now += PRODUCER_DAY
     for expired in (2, 2, 1, 0):
-        assert len(ledger.expire(clock.now - PRODUCER_DAY)) == expired
+        assert len(ledger.expire(clock.now - PRODUCER_DAY, clock.now)) == expired
 
 
 def test_numbers_that_a_key_can_not_hold_are_never_given(ledger: Ledger) -> None:
@@ -200,6 +200,6 @@ def test_a_producer_that_was_seen_by_a_clock_that_was_ahead_is_in_no_others_way(
     clock.now -= 10 * PRODUCER_DAY
     stored(ledger, 1, "b", producer=BOB)
     clock.now += PRODUCER_DAY
-    assert ledger.expire(clock.now - PRODUCER_DAY) == [(BOB, "General")]
+    assert ledger.expire(clock.now - PRODUCER_DAY, clock.now) == [(BOB, "General")]
     clock.now += 10 * PRODUCER_DAY
-    assert ledger.expire(clock.now - PRODUCER_DAY) == [(ALICE, "General")]
+    assert ledger.expire(clock.now - PRODUCER_DAY, clock.now) == [(ALICE, "General")]

@@ -26,13 +26,13 @@ def test_what_was_dated_by_a_clock_that_was_ahead_is_trimmed_with_what_follows_i
     store.say(*map(str, range(2 * TRIM_BLOCKS)))
     store.clock.now = now
     store.say("then", "later")
-    assert store.trim(before=now) == Trimmed(1, False)
+    assert store.trim(before=now, ahead=now) == Trimmed(1, False)
     store.clock.now += 100 * JUMP
     store.say("new")
     firsts = []
     more = True
     while more:
-        trimmed = store.trim(before=store.clock.now)
+        trimmed = store.trim(before=store.clock.now, ahead=store.clock.now)
         assert isinstance(trimmed, Trimmed)
         more = trimmed.more
         firsts.append(trimmed.first)

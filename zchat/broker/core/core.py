@@ -257,7 +257,7 @@ class Core:
             self.log_lines.add("clock_jumped", f"{text}: {reason}", grave=True, seconds=round(seconds))
         settled = self._wall_clock.settled(now)
         if settled is not None:
-            self.context.store.expire(settled - PRODUCER_DAY)
+            self.context.store.expire(settled.earliest - PRODUCER_DAY, settled.latest)
 
     def _trimmed(self, failed: str | None) -> None:
         if failed is None:

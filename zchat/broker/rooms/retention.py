@@ -6,11 +6,11 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 
-from zchat.broker.limits import RETAIN_EVERY
+from zchat.broker.limits import CLOCK_JUMP, RETAIN_EVERY
 from zchat.broker.rooms.room import Room
-from zchat.broker.rooms.wall_clock import WallClock
+from zchat.broker.rooms.wall_clock import SECOND, WallClock
 from zchat.broker.settings import Settings
-from zchat.broker.store.contract import Failed, Store, Trimmed
+from zchat.broker.store.contract import NEVER, Failed, Store, Trimmed
 
 
 class Retention:
@@ -44,7 +44,7 @@ class Retention:
             return
         self._now = now
         settled = self._clock.settled(now) if self._age else None
-        before = 0 if settled is None else max(0, settled - self._age)
+        before = 0 if settled is None else max(0, settled.earliest - self._age)
         if not self._rooms and (self._keep or before):
             self._rooms.extend(room for room in self._all.values() if self._may_trim(room))
         if not self._rooms:
@@ -52,7 +52,8 @@ class Retention:
             return
         room = self._rooms.popleft()
         self.due = float("inf")  # until the store has answered
-        self._store.trim(room.name, self._keep, before, partial(self._trimmed, room))
+        ahead = NEVER if settled is None else settled.latest + int(CLOCK_JUMP * SECOND)
+        self._store.trim(room.name, self._keep, before, partial(self._trimmed, room), ahead)
 
     def _may_trim(self, room: Room) -> bool:
         kept = room.last - room.first + 1

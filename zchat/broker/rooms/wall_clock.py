@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from zchat.broker.limits import CLOCK_JUMP, SETTLING, START_SETTLING
 
@@ -10,8 +11,15 @@ SECOND = 1_000_000
 """Microseconds."""
 
 
+class Bounds(NamedTuple):
+    """What the time is for certain, in microseconds since 1970: not before the one, not after the other."""
+
+    earliest: int
+    latest: int
+
+
 class WallClock:
-    """The wall clock, compared with one that nobody sets: the least that it was ahead of that within an hour counts.
+    """The wall clock, compared with one that nobody sets: all that it was ahead of that within an hour is possible.
 
     `clock` returns the microseconds since 1970, as the store's does. `now` and all later times are seconds of a clock
     that never goes back.
@@ -19,11 +27,11 @@ class WallClock:
 
     def __init__(self, clock: Callable[[], int], now: float) -> None:
         self._clock = clock
-        self._ahead = self._least = self._ahead_of(now)
+        self._ahead = self._least = self._most = self._ahead_of(now)
         self._since = now
-        """When `_least` began to be the least."""
+        """When `_least` and `_most` began to be what they are of."""
         self._settling = START_SETTLING
-        self._settled: int | None = None
+        self._settled: Bounds | None = None
 
     def sample(self, now: float) -> int:
         """Compare the clocks; return the microseconds by which this one was set since the last sample.
@@ -33,20 +41,24 @@ class WallClock:
         ahead = self._ahead_of(now)
         jump = ahead - self._ahead
         self._ahead = ahead
-        self._least = min(self._least, ahead)
+        self._least, self._most = min(self._least, ahead), max(self._most, ahead)
         if now - self._since >= self._settling:
-            self._settled = self._least
-            self._least, self._since, self._settling = ahead, now, SETTLING
+            self._settled = Bounds(self._least, self._most)
+            self._least, self._most, self._since, self._settling = ahead, ahead, now, SETTLING
         elif self._settled is not None:
-            self._settled = min(self._settled, ahead)
+            self._settled = Bounds(min(self._settled.earliest, ahead), max(self._settled.latest, ahead))
         return jump if abs(jump) > CLOCK_JUMP * SECOND else 0
 
-    def settled(self, now: float) -> int | None:
-        """Return the microseconds since 1970 that are certain to have passed, None if the clock has only just begun.
+    def settled(self, now: float) -> Bounds | None:
+        """Return what the time is for certain, None if the clock has only just begun.
 
-        A clock that is set back is believed at once, one that is set ahead after `SETTLING` to twice that.
+        A clock that is set back makes it earlier at once, and one that is set ahead makes it later; that it isn't what
+        it was before is believed after `SETTLING` to twice that.
         """
-        return None if self._settled is None else self._settled + int(now * SECOND)
+        if self._settled is None:
+            return None
+        microseconds = int(now * SECOND)
+        return Bounds(self._settled.earliest + microseconds, self._settled.latest + microseconds)
 
     def _ahead_of(self, now: float) -> int:
         return self._clock() - int(now * SECOND)

@@ -35,6 +35,9 @@ PRODUCER_DAY = 86_400 * 1_000_000
 MAX_READ_MARKS = 100_000
 """Read marks kept, one a room and user: 25 MB, 0.3 s of an opening; a new one beyond it is refused, others move."""
 
+NEVER = 1 << 62
+"""Microseconds since 1970 that nothing is dated after."""
+
 CLOSE_SECONDS = 1.5
 """Seconds that closing may block by default: several commits of a slow disk."""
 
@@ -221,13 +224,15 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def trim(self, room: str, keep: int, before: int, done: Callable[[Trimmed | Failed], None]) -> None:
+    def trim(
+        self, room: str, keep: int, before: int, done: Callable[[Trimmed | Failed], None], ahead: int = NEVER
+    ) -> None:
         """Remove a room's oldest whole blocks, a bounded number in one call.
 
         A block goes if at least `keep` messages follow it (0: no such rule), or if it was
         stored before `before`, in microseconds since 1970 (0: no such rule). `Watcher.trimmed`
         is called before `Trimmed` comes, if the room has a log.
-        Blocks whose time is ahead of the clock go with the next one that goes.
+        Blocks dated after `ahead` were dated by a wrong clock, and go with the next one that goes.
         """
 
     @abstractmethod
@@ -235,8 +240,11 @@ class Store(ABC):
         """Forget the numbers and results of a producer that said goodbye."""
 
     @abstractmethod
-    def expire(self, before: int) -> None:
-        """Forget some of the producers whose last block was stored by `before`, in microseconds since 1970."""
+    def expire(self, before: int, now: int) -> None:
+        """Forget some of the producers whose last block was stored by `before`, in microseconds since 1970.
+
+        It is not later than `now`: a block after that was dated by a wrong clock.
+        """
 
     @abstractmethod
     def poll(self, watcher: Watcher) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from zchat.broker.store.blocks import Blocks
 from zchat.broker.store.contract import (
     CLOSE_SECONDS,
+    NEVER,
     TRIM_BLOCKS,
     Append,
     Appended,
@@ -22,7 +23,7 @@ from zchat.broker.store.contract import (
     Trimmed,
     Watcher,
 )
-from zchat.broker.store.ledger import JUMP, Ledger, LogEnds, count_old, now
+from zchat.broker.store.ledger import Ledger, LogEnds, count_old, now
 
 MAX_ROOM_MESSAGES = 1_000_000
 """Messages kept a room: days of a busy one."""
@@ -59,8 +60,7 @@ class MemoryStore(Store):
         max_room_messages: int = MAX_ROOM_MESSAGES,
         max_bytes: int = MAX_BYTES,
     ) -> None:
-        self._clock = clock or now
-        self._ledger = Ledger(self._clock)
+        self._ledger = Ledger(clock or now)
         self._max_room_messages = max_room_messages
         self._max_bytes = max_bytes
         self._logs: dict[str, _Log] = {}
@@ -108,14 +108,16 @@ class MemoryStore(Store):
         log = self._logs.get(room)
         done(LogPage(log.blocks.after(after, max_bytes, upto) if log else []))
 
-    def trim(self, room: str, keep: int, before: int, done: Callable[[Trimmed | Failed], None]) -> None:
+    def trim(
+        self, room: str, keep: int, before: int, done: Callable[[Trimmed | Failed], None], ahead: int = NEVER
+    ) -> None:
         """See `Store.trim`."""
         log = self._logs.get(room)
         if log is None:
             self._answers.append((done, Trimmed(1, False), None))
             return
         dated = ((block.last, block.timestamp) for block in log.blocks)
-        old = count_old(dated, log.room.last, keep, before, self._clock() + JUMP)
+        old = count_old(dated, log.room.last, keep, before, ahead)
         for _ in range(min(old, TRIM_BLOCKS)):
             self._drop_in_place(log)
         self._answers.append((done, Trimmed(log.room.first, old > TRIM_BLOCKS), room))
@@ -124,9 +126,9 @@ class MemoryStore(Store):
         """See `Store.forget`."""
         self._ledger.forget(producer)
 
-    def expire(self, before: int) -> None:
+    def expire(self, before: int, now: int) -> None:
         """See `Store.expire`."""
-        self._ledger.expire(before)
+        self._ledger.expire(before, now)
 
     def poll(self, watcher: Watcher) -> None:
         """See `Store.poll`."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from zchat.broker.store.contract import (
     CLOSE_SECONDS,
+    NEVER,
     Append,
     Appended,
     Failed,
@@ -24,7 +25,7 @@ from zchat.broker.store.contract import (
     Trimmed,
     Watcher,
 )
-from zchat.broker.store.ledger import JUMP, MAX_SEQ, Decided, Ledger, ReadMarkDecided, now
+from zchat.broker.store.ledger import MAX_SEQ, Decided, Ledger, ReadMarkDecided, now
 from zchat.broker.store.sqlite import schema
 from zchat.broker.store.sqlite.committer import (
     Committer,
@@ -210,7 +211,9 @@ class SqliteStore(Store):
             self._reading.append(done)
             self._reads.put(Read(self._ledger.rooms[room].id, after, upto, max_bytes))
 
-    def trim(self, room: str, keep: int, before: int, done: Callable[[Trimmed | Failed], None]) -> None:
+    def trim(
+        self, room: str, keep: int, before: int, done: Callable[[Trimmed | Failed], None], ahead: int = NEVER
+    ) -> None:
         """See `Store.trim`."""
         if not self._open:
             done(Failed(CLOSED))
@@ -220,7 +223,7 @@ class SqliteStore(Store):
             done(Trimmed(1, False))
         else:
             self._trimming.append((done, room))
-            self._commits.put(Trim(self._ledger.rooms[room].id, keep, before, self._clock() + JUMP))
+            self._commits.put(Trim(self._ledger.rooms[room].id, keep, before, ahead))
 
     def forget(self, producer: bytes) -> None:
         """See `Store.forget`."""
@@ -229,10 +232,10 @@ class SqliteStore(Store):
             if pairs:
                 self._commits.put(Forget(pairs_of(pairs, self._ledger.rooms)))
 
-    def expire(self, before: int) -> None:
+    def expire(self, before: int, now: int) -> None:
         """See `Store.expire`."""
         if self._open:
-            pairs = self._ledger.expire(before)
+            pairs = self._ledger.expire(before, now)
             if pairs:
                 self._commits.put(Forget(pairs_of(pairs, self._ledger.rooms)))
 
