@@ -67,8 +67,11 @@ export class Core {
     this.state = "lost";
     this.retryAt = this.now + WAIT[0] + (this.wait - WAIT[0]) * this.random();
     this.wait = Math.min(WAIT[1], this.wait * 2);
-    for (const { question } of this.answers.values()) if (question) this.questions.push(question); // to be asked again
+    const unanswered = [...this.answers.values()].map(({ question }) => question).filter(Boolean);
     this.answers.clear();
+    for (const question of unanswered)
+      if (question.word === "leave") question.ok([]); // done by having lost the connection
+      else this.questions.push(question); // to be asked again
     for (const room of this.rooms.values()) {
       room.live = false;
       room.sending.lost();
@@ -189,6 +192,7 @@ export class Core {
     room.name = name;
     room.live = true;
     room.reading.joined(epoch, seq, window, gap, again);
+    room.sending.limits = this.welcome; // another broker may have others
     if (again) room.sending.reopen();
     this.pump();
   }

@@ -1,10 +1,30 @@
 // What one room is sent: its messages become numbered blocks, each of which is stored once (docs/protocol.md, "Sending").
 
-import { encode } from "@msgpack/msgpack";
+import { Encoder } from "@msgpack/msgpack";
 import { joinBodies, MAX_NESTED, walk } from "./bodies.mjs";
 
 const IN_FLIGHT = 4; // blocks
+const plain = new Encoder();
+const wide = new Encoder({ useBigInt64: true });
 const AGAIN = 500; // milliseconds until blocks that the broker had no place for are sent again
+
+// Return a body packed; one with a bigint in it, which the usual encoder refuses, by one that takes large numbers for floats.
+function pack(body) {
+  if (typeof body === "string") return plain.encode(body);
+  try {
+    return plain.encode(body);
+  } catch {
+    return wide.encode(widened(body));
+  }
+}
+
+function widened(value) {
+  if (Number.isSafeInteger(value)) return BigInt(value);
+  if (Array.isArray(value)) return value.map(widened);
+  if (value !== null && typeof value === "object" && Object.getPrototypeOf(value) === Object.prototype)
+    return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, widened(each)]));
+  return value;
+}
 
 export class Sending {
   constructor(limits) {
@@ -25,10 +45,9 @@ export class Sending {
 
   // Take a message; the promise is kept with its seq and time once it is stored.
   add(body) {
-    const plain = typeof body === "string";
-    const bytes = plain ? encode(body) : encode(body, { useBigInt64: true });
+    const bytes = pack(body);
     const tally = { nested: 0 };
-    if (!plain) walk(bytes, 0, tally);
+    if (typeof body !== "string") walk(bytes, 0, tally);
     if (bytes.length > this.limits.maxMessage) throw new RangeError(`a message of ${bytes.length} bytes is too large`);
     return new Promise((resolve, reject) => this.waiting.push({ bytes, nested: tally.nested, resolve, reject }));
   }
