@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import CancelledError
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from threading import Event, Thread
 from typing import Any
@@ -74,6 +74,38 @@ def test_a_handler_that_raises_what_ends_a_thread_or_a_task_is_heard_and_goes_on
     connect("alice").join(name).send_many(["one", "two"])
     eventually(lambda: len(heard) >= 2, "the handler goes on")
     with pytest.raises(zchat.HandlerFailed, match=raised.__name__), bob:
+        pass
+
+
+async def later(event: zchat.Event) -> None:
+    """Do nothing by being called."""
+
+
+def one_by_one(event: zchat.Event) -> Iterator[zchat.Event]:
+    """Do nothing by being called."""
+    yield event
+
+
+async def one_by_one_later(event: zchat.Event) -> AsyncIterator[zchat.Event]:
+    """Do nothing by being called."""
+    yield event
+
+
+@pytest.mark.parametrize("undone", [later, one_by_one, one_by_one_later])
+def test_a_handler_that_returns_what_it_should_have_done_has_failed(
+    broker: Broker, connect: Connect, name: str, undone: Callable[[zchat.Event], object]
+) -> None:
+    heard: list[Any] = []
+
+    def wrapped(event: zchat.Event) -> object:
+        heard.append(event)
+        return undone(event)
+
+    bob = zchat.Client(broker.url, user="bob", on_event=wrapped)
+    bob.join(name)
+    connect("alice").join(name).send_many(["one", "two"])
+    eventually(lambda: len(heard) >= 2, "the handler goes on")
+    with pytest.raises(zchat.HandlerFailed, match="which nobody runs"), bob:
         pass
 
 

@@ -26,7 +26,8 @@ class Odd:
 WRONG: list[Any] = [
     None, b"x", bytearray(b"x"), 5, -1, 0, True, False, 1.5, -0.5, NAN, INF, -INF, 1e300, 1 << 63, 1 << 64,
     10**400, -(10**400), 10**5000, "", "x", "\ud800", "\0", "a\nb", "x" * 10**6, [], ["x"], [None], [b"x"], (), (1, 2),
-    {}, {"a": 1}, set(), object(), Odd(), Odd, lambda: None, range(3), 1 + 2j, zchat.START,
+    {}, {"a": 1}, {"General": 1}, set(), object(), Odd(), Odd, lambda: None, range(3), 1 + 2j, zchat.START,
+    memoryview(b"x"),
 ]  # fmt: skip
 
 
@@ -139,6 +140,10 @@ CALLS: dict[str, Callable[[Here], Call]] = {
 FOR_EVER = "no limit"
 
 
+async def asynchronous(event: zchat.Event) -> None:
+    """Do nothing by being called."""
+
+
 def waits_briefly(seconds: object) -> bool:
     """Return whether a wait for what doesn't happen would soon be over."""
     number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
@@ -176,12 +181,18 @@ def test_a_path_that_no_file_can_have_is_no_store(url: str) -> None:
         ("Client url", None, "is given the address of a broker, or several, not None"),
         ("Client url", b"tcp://127.0.0.1:1", "is given the address of a broker, or several, not b'tcp"),
         ("Client on_event", 5, "on_event is a function that is called with each event, not 5"),
+        ("Client on_event", asynchronous, "on_event is an ordinary function, neither async nor a generator, not <func"),
         ("Client invitations", None, "invitations is True or False, not None"),
         ("Client timeout", None, "connecting takes a timeout in seconds, not None"),
         ("Client.join create", 10**400, "create is True or False, not 1000"),
         ("Client.join after", 5, "after is a Position, as Room.position gives it, not 5"),
         ("Client.leave room", "General", "leave is given a Room, as join returns it, not 'General'"),
         ("Room.send_many bodies", "hello", "a list of bodies, or another iterable, not one str"),
+        ("Room.send_many bodies", memoryview(b"abc"), "a list of bodies, or another iterable, not one memoryview"),
+        ("Room.send_many bodies", {"a": 1}, "a list of bodies, or another iterable, not one dict"),
+        ("Client.join create", "no", "create is True or False, not 'no'"),
+        ("Client.join echo", 0, "echo is True or False, not 0"),
+        ("Room.typing active", "no", "active is True or False, not 'no'"),
         ("Room.send_many progress", 5, "progress is a Progress, not 5"),
         ("Room.typing active", 1, "active is True or False, not 1"),
         ("Room.send timeout", True, "a timeout is a number of seconds from 0, or None for ever, not True"),

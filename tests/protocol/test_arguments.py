@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -49,7 +50,7 @@ def test_a_client_is_given_one_address_or_several() -> None:
         arguments.check_urls([])
 
 
-@pytest.mark.parametrize("wrong", [None, b"tcp://a:1", 5, [b"tcp://a:1"], ["tcp://a:1", None]])
+@pytest.mark.parametrize("wrong", [None, b"tcp://a:1", 5, [b"tcp://a:1"], ["tcp://a:1", None], {"tcp://a:1": 1}])
 def test_an_address_is_text(wrong: Any) -> None:
     with pytest.raises(UsageError, match="address"):
         arguments.check_urls(wrong)
@@ -61,9 +62,55 @@ def test_a_handler_can_be_called() -> None:
         arguments.check_handler(5)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("wrong", ["hello", b"hello", None, 5])
-def test_one_text_is_not_many_messages(wrong: Any) -> None:
-    several: list[Any] = [[], (), {"a": 1}, iter("hello"), range(3)]
+class Handler:
+    """Something that is called like a function."""
+
+    def __call__(self, event: Any) -> None:
+        """Handle an event."""
+
+    async def handle(self, event: Any) -> None:
+        """Do nothing by being called."""
+
+
+class AsyncHandler:
+    """Something that is called like an asynchronous function."""
+
+    async def __call__(self, event: Any) -> None:
+        """Do nothing by being called."""
+
+
+async def coroutine(event: Any) -> None:
+    """Do nothing by being called."""
+
+
+def generator(event: Any) -> Iterator[Any]:
+    """Do nothing by being called."""
+    yield event
+
+
+async def async_generator(event: Any) -> AsyncIterator[Any]:
+    """Do nothing by being called."""
+    yield event
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        coroutine, generator, async_generator, partial(partial(coroutine), 1), Handler().handle, AsyncHandler(),
+        partial(AsyncHandler()),
+    ],
+)  # fmt: skip
+def test_a_handler_does_something_by_being_called(wrong: Any) -> None:
+    handlers: list[Any] = [Handler(), Handler().__call__, Exception, partial(print, end=""), [].append, lambda _: None]
+    for right in handlers:
+        arguments.check_handler(right)
+    with pytest.raises(UsageError, match="an ordinary function, neither async nor a generator"):
+        arguments.check_handler(wrong)
+
+
+@pytest.mark.parametrize("wrong", ["hello", b"hello", bytearray(b"hello"), memoryview(b"hello"), {"a": 1}, None, 5])
+def test_one_body_is_not_many_messages(wrong: Any) -> None:
+    several: list[Any] = [[], (), {"a": 1}.values(), iter("hello"), range(3)]
     for bodies in several:
         arguments.check_bodies(bodies)
     with pytest.raises(UsageError, match=r"send_many is given a list of bodies.* not one"):

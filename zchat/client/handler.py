@@ -7,10 +7,11 @@ import os
 import sys
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator
 from contextlib import suppress
 from typing import NoReturn
 
+from zchat.checks import shown
 from zchat.client.event_queue import EventQueue
 from zchat.client.inbox import End
 from zchat.client.link import ClientLink
@@ -107,7 +108,9 @@ class Handler:
             if self._is_silent():
                 return
             try:
-                self._on_event(event)
+                returned = self._on_event(event)
+                if returned is not None:
+                    _check_handled(returned)
             except BaseException as error:  # SystemExit or CancelledError would end this thread without a word
                 if os.getpid() != self._pid:
                     _end_child(error)
@@ -127,6 +130,14 @@ class Handler:
             self._has_failed = True
             failed.__cause__ = cause
             self._failed.append(failed)
+
+
+def _check_handled(returned: object) -> None:
+    """Raise TypeError if a handler returned what it should have done: a coroutine or a generator."""
+    if isinstance(returned, Coroutine | Generator):
+        returned.close()  # or Python warns that it was never awaited
+    if isinstance(returned, Coroutine | Generator | AsyncGenerator):
+        raise TypeError(f"it returned {shown(returned)}, which nobody runs: an event is handled once the call returns")
 
 
 def _end_child(error: BaseException | None) -> NoReturn:

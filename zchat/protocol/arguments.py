@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from typing import Any
 
 from zchat.checks import check_text, shown
@@ -74,7 +76,7 @@ def check_urls(url: str | Sequence[str]) -> list[str]:
         UsageError: there is none, or one is no text.
     """
     given: object = url
-    if isinstance(given, bytes | bytearray) or not isinstance(given, Iterable):
+    if isinstance(given, bytes | bytearray | memoryview | Mapping) or not isinstance(given, Iterable):
         raise UsageError(f"a client is given the address of a broker, or several, not {shown(given)}")
     urls = [url] if isinstance(url, str) else list(url)
     if not urls:
@@ -88,17 +90,24 @@ def check_handler(on_event: Callable[[Event], object]) -> None:
     """Check what is to be called with events. Any thread.
 
     Raises:
-        UsageError: it can't be called.
+        UsageError: it can't be called, or to call it does nothing: it is asynchronous, or a generator.
     """
     if not callable(on_event):
         raise UsageError(f"on_event is a function that is called with each event, not {shown(on_event)}")
+    function: object = on_event
+    while isinstance(function, partial):
+        function = function.func
+    for each in (function, type(function).__call__):
+        if iscoroutinefunction(each) or isgeneratorfunction(each) or isasyncgenfunction(each):
+            raise UsageError(f"on_event is an ordinary function, neither async nor a generator, not {shown(on_event)}")
 
 
 def check_bodies(bodies: Iterable[Any]) -> None:
     """Check what is to be sent as many messages. Any thread.
 
     Raises:
-        UsageError: it is one text, whose characters would be the messages, or nothing that can be gone through.
+        UsageError: it is one body, whose characters, bytes or keys would be the messages, or nothing that can be gone
+            through.
     """
-    if isinstance(bodies, str | bytes | bytearray) or not isinstance(bodies, Iterable):
+    if isinstance(bodies, str | bytes | bytearray | memoryview | Mapping) or not isinstance(bodies, Iterable):
         raise UsageError(f"send_many is given a list of bodies, or another iterable, not one {type(bodies).__name__}")
