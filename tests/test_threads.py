@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.running import DEADLINE, eventually
+from zchat import threads
 from zchat.errors import UsageError
 from zchat.threads import Bell, Flag, awaited_by_callers, get_ident, new_thread
 
@@ -93,6 +94,17 @@ def test_a_thread_that_callers_wait_for_may_not_wait_but_may_see_what_is_true_al
         assert not bell.wait(lambda: False, 0)
         assert bell.wait(lambda: True, 1)
     assert not bell.wait(lambda: False, 0.01)
+
+
+def test_while_the_program_ends_nothing_waits_and_no_thread_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    bell = Bell()
+    monkeypatch.setattr(threads, "is_finalizing", lambda: True)
+    with pytest.raises(UsageError, match="the program is ending"):
+        bell.wait(lambda: False, None)
+    assert not bell.wait(lambda: False, 0)
+    assert bell.wait(lambda: True, None)
+    with pytest.raises(UsageError, match="the program is ending"):
+        threads.start(new_thread(lambda: None, "its name"))
 
 
 @pytest.fixture(params=["threading", "replaced"])

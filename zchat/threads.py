@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.machinery import BuiltinImporter
 from importlib.util import module_from_spec
+from sys import is_finalizing
 from types import BuiltinFunctionType, ModuleType
 from typing import Protocol
 
@@ -75,7 +76,15 @@ def awaited_by_callers() -> Iterator[None]:
 
 
 def refuse_to_wait() -> UsageError:
-    """Return the error of a call that would wait in such a thread."""
+    """Return the error of a call that would wait in such a thread, or after all of them were stopped.
+
+    The interpreter stops them before it ends (`sys.is_finalizing`), and runs finalizers then, in one thread.
+    """
+    if is_finalizing():
+        return UsageError(
+            "this would wait, and the program is ending: zchat's threads don't run any more; "
+            "do it before, in a with block or a function that is registered with atexit"
+        )
     return UsageError(
         "this would wait, and Python has called it in zchat's own thread, by a finalizer or a handler of log records: "
         "do it in a thread of the program's"
@@ -125,11 +134,11 @@ class Bell:
         """Wait until `ready` returns something true; False if it doesn't within `seconds`, None for no limit.
 
         Raises:
-            UsageError: this is one of the threads that callers wait for.
+            UsageError: this is one of the threads that callers wait for, or they don't run any more.
         """
         until = None if seconds is None else time.monotonic() + seconds
         while not ready():
-            if get_ident() in awaited and seconds != 0:
+            if seconds != 0 and (get_ident() in awaited or is_finalizing()):
                 raise refuse_to_wait()
             lock = self.enter()
             try:
@@ -222,7 +231,10 @@ def start(thread: RealThread) -> None:
 
     Raises:
         ZchatError: the system has no more of them.
+        UsageError: the program is ending, and none can start any more.
     """
+    if is_finalizing():
+        raise refuse_to_wait()
     try:
         thread.start()
     except RuntimeError as error:

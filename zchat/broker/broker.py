@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from sys import is_finalizing
 from types import TracebackType
 
 from zchat.address import DEFAULT_URL, check_address
@@ -17,7 +18,7 @@ from zchat.broker.store import open_store
 from zchat.checks import check_timeout
 from zchat.errors import UsageError, ZchatError
 from zchat.log_fields import FIELDS
-from zchat.threads import awaited_by_callers, check_real_threads
+from zchat.threads import awaited_by_callers, check_real_threads, refuse_to_wait, start
 from zchat.wire.replies import Figures
 
 log = logging.getLogger("zchat.broker")
@@ -128,7 +129,7 @@ class Broker:
         self._pid = os.getpid()
         self._loop = Loop(self._bind, self._store, self._settings)
         self._thread = threading.Thread(target=self._run, name="zchat-broker", daemon=True)
-        self._thread.start()
+        start(self._thread)
         if not self._ready.wait(START_SECONDS):
             self._loop.stop()
             raise ZchatError(f"the broker did not start within {START_SECONDS:g} s")
@@ -154,6 +155,8 @@ class Broker:
             raise UsageError("the broker is not running: use it within its `with` block")
         self._check_process()
         seconds = check_timeout(timeout)
+        if is_finalizing() and seconds != 0:
+            raise refuse_to_wait()
         self._thread.join(None if seconds is None else min(seconds, threading.TIMEOUT_MAX))
         return not self._thread.is_alive()
 
@@ -170,6 +173,8 @@ class Broker:
 
     def _join(self) -> None:
         assert self._thread is not None
+        if is_finalizing():
+            return  # it has ended with the program
         self._thread.join(JOIN_SECONDS)
         if self._thread.is_alive():
             raise ZchatError(f"the broker did not end within {JOIN_SECONDS:g} s; it continues until the program ends")

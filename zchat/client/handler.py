@@ -9,6 +9,7 @@ import traceback
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator
 from contextlib import suppress
+from sys import is_finalizing
 from typing import NoReturn
 
 from zchat.checks import shown
@@ -75,7 +76,7 @@ class Handler:
         In the handler's own thread, and where nothing may wait, it is given nothing more at once.
         """
         caller = get_ident()
-        if caller == self.thread.ident or caller in awaited:
+        if caller == self.thread.ident or caller in awaited or is_finalizing():
             self._silent = True
         else:
             self.thread.join(deadline.left)

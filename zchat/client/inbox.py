@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from itertools import repeat
 from operator import length_hint
 from os import getpid
+from sys import is_finalizing
 from typing import Any
 
 from zchat.client.waiting import Deadline
@@ -278,7 +279,7 @@ class Inbox:
                 return None
             if getpid() != self._pid:
                 self._check()
-            if get_ident() in awaited:
+            if get_ident() in awaited or is_finalizing():
                 raise refuse_to_wait()
             deadline = deadline or Deadline(timeout)
             left = deadline.left

@@ -13,6 +13,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
+from sys import is_finalizing
 
 from zchat.client.event_queue import EventQueue
 from zchat.client.waiting import Deadline, ThreadWaits
@@ -114,8 +115,8 @@ class ClientLink:
         return os.getpid() == self._pid
 
     def join(self, deadline: Deadline) -> None:
-        """Wait for the receive thread to end, until the deadline and CLOSE_GRACE; not in such a thread."""
-        if get_ident() in awaited:
+        """Wait for the receive thread to end, until the deadline and CLOSE_GRACE; not where nothing may wait."""
+        if get_ident() in awaited or is_finalizing():
             return
         left = deadline.left
         self.receiver.thread.join(None if left is None else min(left + CLOSE_GRACE, threading.TIMEOUT_MAX))

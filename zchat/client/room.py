@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from sys import is_finalizing
 from typing import Any
 
 from zchat.checks import check_timeout, shown
@@ -81,7 +82,7 @@ class Room(BaseRoom):
         if progress is not None and not isinstance(progress, Progress):
             raise UsageError(f"progress is a Progress, not {shown(progress)}")
         self._link.check()
-        if get_ident() in awaited:
+        if get_ident() in awaited or is_finalizing():
             raise refuse_to_wait()
         stream = Stream()
         if progress is not None:

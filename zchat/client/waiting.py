@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from math import inf
+from sys import is_finalizing
 from typing import Any, TypeVar
 
 from zchat.checks import check_timeout
@@ -56,7 +57,7 @@ class Answer(BaseAnswer):
     __slots__ = ("_done",)
 
     def __init__(self) -> None:
-        if get_ident() in awaited:
+        if get_ident() in awaited or is_finalizing():
             raise refuse_to_wait()
         self._done = done = allocate_lock()
         done.acquire()
@@ -73,7 +74,7 @@ class Letter(BaseLetter):
     __slots__ = ("_done", "_limit")
 
     def __init__(self, packed: bytes, timeout: float | None) -> None:
-        if get_ident() in awaited:
+        if get_ident() in awaited or is_finalizing():
             raise refuse_to_wait()
         self._limit = Deadline(timeout)
         self._done = done = allocate_lock()

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from socketserver import TCPServer
+from sys import is_finalizing
 from types import TracebackType
 from typing import Any, Protocol
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
@@ -15,6 +16,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 from zchat.address import host_and_port
 from zchat.checks import shown
 from zchat.errors import AddressError, UsageError, ZchatError
+from zchat.threads import start
 from zchat.wire.replies import Figures
 
 try:
@@ -87,7 +89,7 @@ class Metrics:
         self._server = _listen(self._place, self._host, self._port)
         self._server.set_app(make_wsgi_app(registry))
         self._thread = threading.Thread(target=self._serve, name="zchat-metrics", daemon=True)
-        self._thread.start()
+        start(self._thread)
         return self
 
     def __exit__(
@@ -96,7 +98,8 @@ class Metrics:
         assert self._server is not None
         assert self._thread is not None
         self._ending.set()
-        self._thread.join(END_SECONDS)
+        if not is_finalizing():  # else it has ended with the program
+            self._thread.join(END_SECONDS)
         self._server.server_close()
 
     def _serve(self) -> None:
