@@ -52,7 +52,7 @@ def show(environment: dict[str, str]) -> Show:
         os.close(own)
         process.wait(DEADLINE)
         screen = Emulator(columns, 400)
-        screen.feed(written.decode())
+        screen.feed(written.decode("iso8859-1" if "iso" in extra.get("PYTHONIOENCODING", "") else "utf-8"))
         return screen
 
     return run
@@ -79,6 +79,28 @@ def test_tail_breaks_its_lines_itself_and_cuts_long_messages(broker: Broker, sho
     assert sum(begins_like_a_message(row) for row in rows) == 10
     assert any(row.startswith("    … cut here;") for row in rows)
     assert 30 < sum(row == "    x" for row in rows) < 40
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "iso8859-1"])
+@pytest.mark.parametrize("columns", WIDTHS)
+@pytest.mark.parametrize("command", ["tail", "client", "members", "top", "history of errors"])
+def test_what_an_encoding_lacks_is_counted_as_its_escape(
+    broker: Broker, show: Show, command: str, columns: int, encoding: str
+) -> None:
+    fill(broker)
+    with library.Client(broker.url, user="mallory") as client:
+        for before in range(13):
+            client.join("General").send("中" * 10 + "\u00a0" * before + FORGED)
+    arguments = {
+        "tail": ["tail", "General"],
+        "client": ["client"],
+        "members": ["members", "General"],
+        "top": ["top", "-n", "1"],
+    }.get(command, ["tail", "中" * 33 + FORGED[:31]])
+    screen = show(columns, *arguments, stdin="/messages 20\n", TERM="dumb", PYTHONIOENCODING=encoding)
+    assert not screen.broken
+    count = sum(begins_like_a_message(row) for row in screen.text_rows())
+    assert count == {"tail": 10, "client": 20}.get(command, 0)
 
 
 @pytest.mark.parametrize("columns", WIDTHS)

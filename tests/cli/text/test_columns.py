@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.cli.emulator import COUNTINGS, Emulator, begins_like_a_message, most
 from zchat.cli.text import columns
 from zchat.cli.text.colours import fragments, joined, rows, styled_message
-from zchat.cli.text.columns import cells, cut, table, text_rows, wrapped
+from zchat.cli.text.columns import cells, cut, measure_for, table, text_rows, wrapped
 from zchat.cli.text.message_lines import CHARACTERS, ROWS, MessageLines, cut_with
 from zchat.cli.text.safe import INDENT, safe
 from zchat.messages import Message
@@ -111,6 +111,37 @@ def test_an_emoji_is_counted_as_the_widest_terminal_shows_it() -> None:
     assert cells("\U0001f469\u200d\U0001f469") == 4
     assert cells("\U0002fffe") == cells("\u0378") == 2
     assert cells("e\u0301") == 1
+
+
+@pytest.fixture
+def measuring() -> Iterator[Callable[[Sequence[str], str], None]]:
+    """Give `measure_for`, whose effect ends with the test."""
+    yield measure_for
+    measure_for(("utf-8",), "")
+
+
+def test_what_no_stream_can_encode_is_counted_as_its_escape(
+    measuring: Callable[[Sequence[str], str], None],
+) -> None:
+    measuring(("UTF-8", "latin-1"), "de_DE.ISO-8859-1")
+    assert cells("中") == len("\\u4e2d")
+    assert cells("\U0001f600") == len("\\U0001f600")
+    assert cells("é") == 1
+    measuring(("ascii", "utf8"), "")
+    assert cells("é") == len("\\xe9")
+    assert cut("x" * 50, 9) == "xxxxxx..."
+    assert cut("x" * 50, 2) == ".."
+    assert all(cells(line) <= 30 for line in wrapped(["中é" * 50 + FORGED], 30))
+
+
+@pytest.mark.parametrize(("language", "columns"), [("ja_JP.UTF-8", 2), ("ko", 2), ("zh_TW", 2), ("en_GB", 1), ("", 1)])
+def test_ambiguous_characters_are_wide_where_fonts_make_them_so(
+    measuring: Callable[[Sequence[str], str], None], language: str, columns: int
+) -> None:
+    measuring(("utf-8",), language)
+    assert cells("α") == cells("…") == cells("①") == columns
+    assert cells("日") == 2
+    assert cells(cut("x" * 50, 9)) == 9
 
 
 def test_what_makes_one_emoji_is_not_broken() -> None:

@@ -30,6 +30,35 @@ JOINER = "\u200d"
 WIDTHS_KEPT = 10_000
 """Widths remembered, by character: those of all scripts that one conversation uses."""
 
+WIDE_LANGUAGES = ("ja", "ko", "zh")
+"""Languages in whose fonts Greek and Cyrillic letters, `…` and other ambiguous characters often take two columns."""
+
+
+class _Terminal:
+    """What is known of the terminal beside its width."""
+
+    encodings: tuple[str, ...] = ()
+    """The encodings of what is written that lack characters: these are escaped, `\\u4e2d` for example."""
+    ambiguous = 1
+    """The columns of a character that Unicode calls ambiguous."""
+
+
+_terminal = _Terminal()
+
+
+def measure_for(encodings: Iterable[str], language: str) -> None:
+    """Have widths counted for streams with such encodings, on the terminal of a user with such a language.
+
+    What an encoding lacks takes the columns of its escape.
+
+    Args:
+        encodings: their names, as Python has them.
+        language: as in LANG, `ja_JP.UTF-8` for example; "" if it isn't known.
+    """
+    _terminal.encodings = tuple({name for name in encodings if not name.lower().replace("_", "-").startswith("utf-")})
+    _terminal.ambiguous = 2 if language.startswith(WIDE_LANGUAGES) else 1
+    _widths.clear()
+
 
 class _Widths(dict[str, int]):
     """The columns that each character takes at most."""
@@ -42,7 +71,15 @@ class _Widths(dict[str, int]):
 
 
 def _width(character: str) -> int:
-    """Return the larger of what terminals count for a character.
+    """Return the larger of what terminals count for a character, and for its escape if it has to be escaped."""
+    width = _shown_width(character)
+    for encoding in _terminal.encodings:
+        width = max(width, len(character.encode(encoding, "backslashreplace")))
+    return width
+
+
+def _shown_width(character: str) -> int:
+    """Return the larger of what terminals count for a character that is shown as it is.
 
     They differ in whether an emoji's parts are shown as one (the sum is larger), in how many columns half a flag
     takes, and in how new a Unicode they know: unassigned characters may be wide.
@@ -54,9 +91,13 @@ def _width(character: str) -> int:
         return 0
     if category == "Cn" or "\U0001f1e6" <= character <= "\U0001f1ff":
         return 2
-    if unicodedata.east_asian_width(character) in "WF":
-        return 2
-    return max(1, wcwidth(character))
+    match unicodedata.east_asian_width(character):
+        case "W" | "F":
+            return 2
+        case "A":
+            return max(_terminal.ambiguous, wcwidth(character))
+        case _:
+            return max(1, wcwidth(character))
 
 
 _widths = _Widths()
@@ -189,11 +230,12 @@ def table(rows: Iterable[tuple[str, ...]], width: int | None = None) -> list[str
 def cut(text: str, width: int) -> str:
     """Return the beginning of safe text that fits into `width` columns, with an ellipsis if some of it is left out."""
     used = end = 0
+    mark = "…" if _widths["…"] == 1 else "." * min(3, width)
     for index, character in enumerate(text):
         used += _widths[character]
         if used > width or index >= PER_COLUMN * width:
-            return text[:end] + "…" if width > 0 else ""
-        if used < width:
+            return text[:end] + mark if width > 0 else ""
+        if used <= width - len(mark):
             end = index + 1
     return text
 
