@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import re
 import shlex
 import signal
@@ -22,6 +23,7 @@ from tests.cli.terminals import Tmux
 from tests.mortal import Mortal
 from tests.running import DEADLINE, ZCHAT, Start, eventually
 from zchat.broker import Broker
+from zchat.cli.ending import LAST_SECONDS
 
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGQUIT: 131}
 
@@ -32,6 +34,11 @@ SECONDS = 2.0
 
 READY = {"client": "you are in General", "top": "per second since start"}
 """What commands show once they stay; the others show nothing, and are then members of the room."""
+
+
+def each_line_and_each_signal(*lines: str) -> list[tuple[str, signal.Signals]]:
+    """Return the lines, each with SIGTERM, and the first with the other signals too."""
+    return [(line, signal.SIGTERM) for line in lines] + [(lines[0], each) for each in CODES if each != signal.SIGTERM]
 
 
 @pytest.fixture
@@ -63,8 +70,15 @@ def quick() -> Iterator[None]:
     assert time.monotonic() - began < SECONDS
 
 
-@pytest.mark.parametrize("number", list(CODES), ids=lambda number: number.name)
-@pytest.mark.parametrize("line", STAYING)
+@contextmanager
+def unforced() -> Iterator[None]:
+    """Assert that the block ends before the end by force."""
+    began = time.monotonic()
+    yield
+    assert time.monotonic() - began < LAST_SECONDS - 1
+
+
+@pytest.mark.parametrize(("line", "number"), each_line_and_each_signal(*STAYING))
 def test_as_process_1_a_command_that_stays_leaves_and_ends_with_the_signals_code(
     broker: Broker, environment: dict[str, str], alone: tuple[str, ...], tmp_path: Path, line: str, number: int
 ) -> None:
@@ -103,9 +117,11 @@ def test_as_process_1_a_broker_ends_with_0(
             assert process.wait(DEADLINE) == 0
 
 
-@pytest.mark.parametrize("number", list(CODES), ids=lambda number: number.name)
 @pytest.mark.parametrize(
-    "line", ["tail -f --after 0 Long", "tail --after 0 Long", "client Long", "top --every 0.2", "broker", "stats"]
+    ("line", "number"),
+    each_line_and_each_signal(
+        "client Long", "tail -f --after 0 Long", "tail --after 0 Long", "top --every 0.2", "broker", "stats"
+    ),
 )
 def test_a_command_whose_output_nobody_reads_ends_all_the_same(
     broker: Broker, environment: dict[str, str], tmp_path: Path, line: str, number: int
@@ -113,8 +129,6 @@ def test_a_command_whose_output_nobody_reads_ends_all_the_same(
     say(broker, "Long", *("a line of some length" * 10 for _ in range(3_000)))
     options = ("--bind", f"ipc://{tmp_path}/zchat", "--store", "memory:") if line == "broker" else ()
     code = 0 if line == "broker" else CODES[signal.Signals(number)]
-    if line == "broker" and number == signal.SIGHUP:
-        pytest.skip("it doesn't end a broker")
     with pipes(2) as (into, out):
         if not line.startswith("tail"):
             out.fill()
@@ -165,7 +179,9 @@ def test_a_signal_while_the_broker_stands_still_ends_a_command_soon(start: Start
             bob.join("General").send("hi")
         program = (
             "import os, signal, sys, threading; from zchat.cli import connection; before = connection.Client\n"
-            "def Client(*a, **k):\n c = before(*a, **k); os.kill(int(os.environ['BROKER']), signal.SIGSTOP)\n"
+            "def Client(*a, **k):\n"
+            " c = before(*a, **k); broker = os.environ['BROKER']; os.kill(int(broker), signal.SIGSTOP)\n"
+            " while open(f'/proc/{broker}/stat').read().split()[2] != 'T': pass\n"
             " print('ready', flush=True); return c\n"
             "connection.Client = Client\nfrom zchat.cli.main import main; main(sys.argv[1:])"
         )
@@ -208,6 +224,70 @@ def test_a_second_signal_changes_no_exit_code(start: Start, broker: Broker) -> N
     eventually(lambda: members(broker) == 1, "it is there")
     running.process.terminate()
     assert running.process.wait(DEADLINE) == 143
+
+
+@pytest.mark.parametrize("line", ["client", "tail -f General", "broker --store memory: --bind tcp://127.0.0.1:*"])
+def test_a_signal_that_was_blocked_at_the_start_is_not(start: Start, broker: Broker, line: str) -> None:
+    say(broker, "General", "hi")
+    program = (
+        "import os, signal, sys; signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGINT])\n"
+        "os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    running = start(shell=f'exec "$1" -c "$PROGRAM" "$@" {line}', PROGRAM=program)
+    eventually(lambda: members(broker) == 1 or "clients: about" in running.text, "it is there")
+    running.process.terminate()
+    assert running.process.wait(DEADLINE) == (0 if line.startswith("broker") else 143)
+
+
+@pytest.mark.parametrize("line", ["client Long", "tail -f --after 0 Long", "top --every 0.2"])
+@pytest.mark.parametrize("term", ["dumb", "xterm-256color"])
+def test_a_terminal_that_nobody_reads_holds_up_no_end(
+    broker: Broker, environment: dict[str, str], line: str, term: str
+) -> None:
+    say(broker, "Long", *("a line of some length" * 10 for _ in range(3_000)))
+    master, slave = pty.openpty()
+    try:
+        with command(
+            *line.split(), environment=environment | {"TERM": term}, stdin=slave, stdout=slave, stderr=slave
+        ) as process:
+            eventually(lambda: caught(process.pid) == len(CODES), "it has begun")
+            if line.startswith("client"):
+                eventually(lambda: members(broker) == 1, "it has joined")
+                say(broker, "Long", *("y" * 1500 for _ in range(100)))
+            time.sleep(1.5)  # nothing shows that it waits
+            with unforced():
+                process.terminate()
+                assert process.wait(DEADLINE) == 143
+        eventually(lambda: members(broker) == 0, "it has left")
+    finally:
+        os.close(master)
+        os.close(slave)
+
+
+@pytest.mark.parametrize("line", ["client", "top"])
+@pytest.mark.parametrize("ignored", [True, False], ids=["ignoring SIGHUP", ""])
+def test_a_terminal_that_is_closed_ends_what_has_the_screen(
+    broker: Broker, environment: dict[str, str], line: str, ignored: bool
+) -> None:
+    master, slave = pty.openpty()
+    ignore = ("env", "--ignore-signal=HUP") if ignored else ()
+    with command(
+        line, environment=environment | {"TERM": "xterm"}, before=ignore, stdin=slave, stdout=slave, stderr=slave
+    ) as process:
+        shown = b""
+
+        def there() -> bool:
+            nonlocal shown
+            shown += os.read(master, 1 << 16)
+            return b"you are in General" in shown or b"per second" in shown
+
+        eventually(there, "it has the screen")
+        os.close(slave)
+        os.close(master)
+        if not ignored:
+            process.send_signal(signal.SIGHUP)
+        assert process.wait(DEADLINE) == 129
+    eventually(lambda: members(broker) == 0, "it has left")
 
 
 # -- by force ------------------------------------------------------------------------------------------
@@ -299,8 +379,9 @@ def test_a_chat_in_pipes_has_stored_what_it_was_told_before_the_signal(
     assert running.errors == ""
 
 
-@pytest.mark.parametrize("name", ["INT", "TERM", "HUP", "QUIT"])
-@pytest.mark.parametrize("line", ["top", "client"])
+@pytest.mark.parametrize(
+    ("line", "name"), [("client", "TERM"), ("top", "TERM"), ("top", "INT"), ("top", "HUP"), ("top", "QUIT")]
+)
 def test_a_terminal_is_as_it_was_before_after_a_signal(
     tmux: Tmux, broker: Broker, tmp_path: Path, line: str, name: str
 ) -> None:

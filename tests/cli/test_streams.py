@@ -7,6 +7,8 @@ import os
 import pty
 import re
 import signal
+import socket
+import struct
 import time
 from pathlib import Path
 
@@ -174,9 +176,17 @@ def test_an_output_that_takes_nothing_is_named_and_nothing_counts_as_shown(
         assert (tmp_path / "seen").read_text() == ""
 
 
+@pytest.mark.parametrize("where", [">&-", ">/dev/full"])
+@pytest.mark.parametrize("line", ['"$@" --help', '"$@" --version', '_ZCHAT_COMPLETE=bash_source "$@"'])
+def test_so_is_one_for_what_is_no_command(start: Start, line: str, where: str) -> None:
+    running = start(shell=f"{line} {where}")
+    assert running.end() == 1
+    assert re.fullmatch(r"zchat: .*(No space left|Bad file).*standard output.*\n", running.errors)
+
+
 @pytest.mark.parametrize("where", ["2>&-", "2>/dev/full"])
 @pytest.mark.parametrize(
-    ("arguments", "code"), [("rooms", 0), ("tail Nowhere", 1), ("rooms --nonsense", 2), ("send Long hi", 0)]
+    ("arguments", "code"), [("rooms", 0), ("tail Nowhere", 1), ("rooms --nonsense", 2), ("send Long hi", 0), ("", 2)]
 )
 def test_a_standard_error_that_takes_nothing_changes_no_exit_code(
     start: Start, long: Broker, arguments: str, code: int, where: str
@@ -193,3 +203,21 @@ def test_a_broker_serves_though_its_greeting_can_not_be_written(start: Start, zc
     assert re.search(
         r"WARNING zchat\.broker: what is printed at the start can't be written: .*standard output", running.errors
     )
+
+
+@pytest.mark.parametrize("line", ["tail -f --after 0 Long", "tail --after 0 Long", "top --every 0.2"])
+def test_the_reader_of_a_socket_may_go_as_that_of_a_pipe_may(
+    long: Broker, environment: dict[str, str], line: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, pipes(1) as (errors,):
+        reader = socket.create_connection(server.getsockname())
+        writer, _ = server.accept()
+        with (
+            writer,
+            command(*line.split(), environment=environment, stdout=writer.fileno(), stderr=errors.into) as process,
+        ):
+            assert reader.recv(10)
+            reader.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # the system says "reset"
+            reader.close()
+            assert process.wait(DEADLINE) == 0
+            assert errors.read() == b""

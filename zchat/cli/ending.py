@@ -146,6 +146,8 @@ def install() -> None:
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, note)
+    if hasattr(signal, "pthread_sigmask"):  # whoever started it may have been in the middle of blocking them
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
 @contextmanager

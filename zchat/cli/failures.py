@@ -18,6 +18,8 @@ FAILED = 1
 WRONG_USAGE = 2
 INTERRUPTED = 130
 """What a shell reports for a program that Ctrl-C ended."""
+HUNG_UP = 129
+"""The same for one whose terminal is gone, as SIGHUP says."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -99,7 +101,10 @@ class Program(click.Group):
         if not standalone_mode:
             return run(*args, standalone_mode=False, **extra)
         try:
-            code = run(*args, standalone_mode=False, **extra)
+            with reported_in_one_line():
+                code = run(*args, standalone_mode=False, **extra)
+        except click.exceptions.Exit as leaving:  # of what is no command: the script of a shell's completion
+            code = leaving.exit_code
         except click.ClickException as error:
             place = origin(error) if isinstance(error, click.UsageError) else ""
             report(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from importlib import import_module
 
 import click
@@ -88,7 +89,8 @@ def program(context: click.Context) -> None:
     SIGTERM, SIGHUP, SIGQUIT.
     """
     if context.invoked_subcommand is None:
-        click.echo(context.get_help(), err=True)
+        with suppress(OSError):
+            click.echo(context.get_help(), err=True)
         context.exit(WRONG_USAGE)
 
 

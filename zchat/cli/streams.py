@@ -29,7 +29,7 @@ PAUSE = 0.01
 """Seconds to wait when a descriptor takes nothing although it is said to."""
 
 TERMINAL_BYTES = 256
-"""Bytes written at once to a terminal, which takes as many without waiting if it takes any."""
+"""Bytes written at once to a terminal that can't be opened once more."""
 
 FILE_BYTES = 1 << 20
 """Bytes written at once to a file."""
@@ -48,6 +48,8 @@ class Writing(io.BufferedIOBase):
         self.written = 0
         """How many bytes were written, also of a write that failed."""
         self._descriptor = descriptor
+        self._sink = _reopened(descriptor)
+        """What is written to: the same as the descriptor, or a terminal opened once more."""
         self._most = _most(descriptor)
 
     def fileno(self) -> int:
@@ -66,6 +68,7 @@ class Writing(io.BufferedIOBase):
         """Write all of `data`, and return how many bytes that are.
 
         Raises:
+            BrokenPipeError: nobody reads it any more.
             OSError: not all of it could be written; `written` says how much was.
             Ended: the same, because a signal has come and the reader doesn't read.
         """
@@ -73,11 +76,13 @@ class Writing(io.BufferedIOBase):
         count = len(left)
         while left:
             try:
-                wait(self._descriptor, select.POLLOUT, GRACE)
-                done = os.write(self._descriptor, left[: self._most])
+                wait(self._sink, select.POLLOUT, GRACE)
+                done = os.write(self._sink, left[: self._most])
             except BlockingIOError:
                 time.sleep(PAUSE)
                 continue
+            except ConnectionResetError as error:  # of a socket
+                raise BrokenPipeError(*error.args) from error
             except OSError as error:
                 error.filename = self.name
                 raise
@@ -155,6 +160,20 @@ def wait(descriptor: int, event: int, grace: float) -> None:
         poll.unregister(end)
     if not poll.poll(max(0.0, ending.asked_at() + grace - time.monotonic()) * 1000):
         raise ending.Ended
+
+
+def _reopened(descriptor: int) -> int:
+    """Return a terminal opened once more, in non-blocking mode of its own; any other descriptor as it is.
+
+    A terminal that is ready takes a part of what it is given, and in blocking mode waits within the system for
+    the rest, where no signal ends the wait.
+    """
+    with suppress(OSError, AttributeError):
+        again = os.open(os.ttyname(descriptor), os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        if os.path.samestat(os.fstat(again), os.fstat(descriptor)):
+            return again
+        os.close(again)
+    return descriptor
 
 
 def _most(descriptor: int) -> int:

@@ -21,7 +21,7 @@ from zchat.cli.chat.slash import do
 from zchat.cli.chat.syntax import if_it_fails
 from zchat.cli.chat.transcript import Transcript
 from zchat.cli.connection import connect, is_lost
-from zchat.cli.failures import Interrupted
+from zchat.cli.failures import HUNG_UP, Interrupted
 from zchat.cli.suspending import suspended_by_signal
 from zchat.cli.text.phrases import counted
 from zchat.errors import ZchatError
@@ -37,9 +37,6 @@ PROMPT_SECONDS = 0.3
 
 HANG_SECONDS = 2.0
 """Seconds that drawing may take at the end: at a terminal that is gone prompt_toolkit can wait for ever."""
-
-HUNG_UP = 129
-"""The exit code of a program whose terminal is gone, as a shell reports SIGHUP."""
 
 
 def run(url: str, user: str | None, names: tuple[str, ...], options: Options) -> None:

@@ -13,6 +13,7 @@ from prompt_toolkit.layout import FormattedTextControl, Layout, Window
 
 from zchat import Client
 from zchat.cli import ending
+from zchat.cli.failures import HUNG_UP, INTERRUPTED, Interrupted
 from zchat.cli.suspending import suspend, suspended_by_signal
 from zchat.cli.text.columns import padded
 from zchat.cli.top.dashboard import Dashboard
@@ -24,18 +25,18 @@ def run(client: Client, dashboard: Dashboard, every: float, count: int | None) -
     """Show a broker's samples until `q` or Ctrl-C, or `count` of them (None: no limit).
 
     Raises:
-        KeyboardInterrupt: it was Ctrl-C.
+        Interrupted: it was Ctrl-C, or the terminal is gone.
         Refused, ProtocolError: why the client has ended.
     """
     os.environ.setdefault("PROMPT_TOOLKIT_NO_CPR", "1")  # a full screen needn't ask where the cursor is
     with ending.full_screen():
-        interrupted = asyncio.run(_watch(client, dashboard, every, count))
-    if interrupted:
-        raise KeyboardInterrupt
+        code = asyncio.run(_watch(client, dashboard, every, count))
+    if code:
+        raise Interrupted(code)
 
 
-async def _watch(client: Client, dashboard: Dashboard, every: float, count: int | None) -> bool:
-    """Return True if it was Ctrl-C that ended it."""
+async def _watch(client: Client, dashboard: Dashboard, every: float, count: int | None) -> int:
+    """Return the exit code if Ctrl-C or the end of the terminal has ended it, else 0."""
     screen = _screen(dashboard)
     polling: list[asyncio.Task[None]] = []
 
@@ -54,14 +55,19 @@ async def _watch(client: Client, dashboard: Dashboard, every: float, count: int 
         polling.append(asyncio.create_task(asyncio.to_thread(poll)))
         polling[0].add_done_callback(ended)
 
-    with suspended_by_signal():
-        interrupted = await screen.run_async(pre_run=begin, handle_sigint=False)
-    if polling[0].done():
-        await polling[0]  # raises what ended it, if something did
-    await asyncio.to_thread(client.close, 0)
-    with suppress(ZchatError):  # it is closed
-        await polling[0]
-    return interrupted
+    try:
+        with suspended_by_signal():
+            interrupted = await screen.run_async(pre_run=begin, handle_sigint=False)
+        code = INTERRUPTED if interrupted else 0
+    except (EOFError, OSError):  # the terminal is gone
+        code = HUNG_UP
+    for task in polling:
+        if task.done():
+            await task  # raises what ended it, if something did
+        await asyncio.to_thread(client.close, 0)
+        with suppress(ZchatError):  # it is closed
+            await task
+    return code
 
 
 def _screen(dashboard: Dashboard) -> Application[bool]:
