@@ -26,27 +26,48 @@ class Running:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
-        self.text = ""
-        self.errors = ""
+        self._lines: list[str] = []
+        self._told: list[str] = []
         self._changed = Condition()
         self._readers = [
-            Thread(target=self._read, args=("text", process.stdout), daemon=True),
-            Thread(target=self._read, args=("errors", process.stderr), daemon=True),
+            Thread(target=self._read, args=(self._lines, process.stdout), daemon=True),
+            Thread(target=self._read, args=(self._told, process.stderr), daemon=True),
         ]
         for reader in self._readers:
             reader.start()
 
-    def _read(self, name: str, stream: IO[str]) -> None:
+    @property
+    def text(self) -> str:
+        """What it has written to standard output."""
+        return "".join(self._lines)
+
+    @property
+    def errors(self) -> str:
+        """What it has written to standard error."""
+        return "".join(self._told)
+
+    def _read(self, lines: list[str], stream: IO[str]) -> None:
         for line in stream:
             with self._changed:
-                setattr(self, name, getattr(self, name) + line)
+                lines.append(line)
                 self._changed.notify_all()
 
     def until(self, text: str) -> str:
         """Wait until it has written `text`; return everything that it has written."""
+        searched, end = 0, ""
+
+        def written() -> bool:  # what was searched before is not searched again: it may be megabytes
+            nonlocal searched, end
+            end += "".join(self._lines[searched:])
+            searched = len(self._lines)
+            if text in end:
+                return True
+            end = end[-len(text) :]
+            return False
+
         with self._changed:
-            assert self._changed.wait_for(lambda: text in self.text, DEADLINE), (text, self.text, self.errors)
-            return self.text
+            assert self._changed.wait_for(written, DEADLINE), (text, self.text, self.errors)
+        return self.text
 
     def write(self, text: str) -> None:
         """Write to its standard input."""
