@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,12 @@ import pytest
 from hypothesis import settings
 
 pytest_plugins = ["tests.cores"]
+
+for _number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+    if (
+        signal.getsignal(_number) is signal.SIG_IGN
+    ):  # by nohup, or a script's &: the commands under test would inherit it
+        signal.signal(_number, signal.SIG_DFL)
 
 ROOT = Path(__file__).parent.parent
 
