@@ -9,6 +9,8 @@ from typing import cast
 from tests.running import DEADLINE
 from zchat import Client, Room
 from zchat.cli.chat.conversation import OPTIONS, Conversation, Options
+from zchat.cli.chat.history_pages import Fits
+from zchat.cli.chat.people import People
 from zchat.cli.chat.rooms import Rooms
 from zchat.cli.chat.slash import do
 from zchat.cli.chat.transcript import Transcript
@@ -26,18 +28,25 @@ class Chat:
         rooms: Iterable[str] = (),
         options: Options = OPTIONS,
         show: Callable[[str], bool | None] | None = None,
+        fits: Fits | None = None,
+        own_name: str = "",
     ) -> None:
         self._client = client
         self.shown: list[str] = []
-        self.rooms = Rooms()
-        self.transcript = Transcript(show or self.shown.append, self.rooms, read_marks=options.read_marks)
-        self.conversation = Conversation(client, self.rooms, self.transcript, self._send, options)
+        self.rooms = Rooms(all_shown=options.all_rooms)
+        self.people = People(client.user if client else "alice")
+        self.transcript = Transcript(
+            show or self.shown.append, self.rooms, self.people, own_name=own_name, read_marks=options.read_marks
+        )
+        self.conversation = Conversation(
+            client, self.rooms, self.people, self.transcript, self._send, options, fits=fits
+        )
         self._following = Thread(target=self.conversation.follow)
         if rooms:
             self.conversation.begin(rooms)
 
     def _send(self, room: Room, text: str) -> None:
-        self.transcript.messages([room.send(text)])
+        self.transcript.message(room.send(text))
 
     def do(self, line: str) -> bool:
         return do(self.conversation, line)

@@ -11,10 +11,10 @@ import pytest
 from tests.cli.chat.driver import Chat
 from tests.cli.driver import bodies, masked, say
 from tests.running import Start, Zchat, eventually
-from zchat import Client
+from zchat import Client, Message
 from zchat.broker import Broker
 from zchat.cli.chat.conversation import Options
-from zchat.errors import NoSuchRoom, VersionRefused, ZchatError
+from zchat.errors import NoSuchRoom, UsageError, VersionRefused, ZchatError
 from zchat.events import Event, Gap
 
 
@@ -70,7 +70,7 @@ def test_leave_leads_to_no_direct_room_that_one_did_not_go_to(zchat: Zchat, brok
 # -- read marks --------------------------------------------------------------------------------------
 
 
-def test_what_is_shown_of_the_current_room_and_direct_ones_is_marked_as_read(start: Start, broker: Broker) -> None:
+def test_what_is_shown_is_marked_as_read_and_what_is_hidden_is_not(start: Start, broker: Broker) -> None:
     with Client(broker.url, user="alice") as looker:
         for room in ("General", "Sports"):
             say(broker, room, "old")
@@ -78,18 +78,23 @@ def test_what_is_shown_of_the_current_room_and_direct_ones_is_marked_as_read(sta
         chat = start("client", "--quiet", "General", "Sports")
         chat.until("* you are also in Sports\n")
         say(broker, "Sports", "elsewhere")
+        chat.until("#Sports bob: elsewhere\n")
+        eventually(lambda: unread(looker)["Sports"] == 0, "what was shown is read")
+        chat.write("/hide Sports\n")
+        chat.until("* Sports is counted, not shown")
+        say(broker, "Sports", "hidden")
         say(broker, "General", "here")
         chat.until("bob: here\n")
-        chat.until("bob: elsewhere\n")
         eventually(lambda: unread(looker)["General"] == 0, "what was shown is read")
         chat.write("mine\n/msg bob psst\n/list\n")
         chat.until("Technology")
         eventually(lambda: unread(looker)["General"] == unread(looker)["@bob"] == 0, "own words are read")
         assert unread(looker)["Sports"] == 1
-        assert re.search(r"^  \* Sports +1 member   1 of 2 unread$", chat.text, re.MULTILINE)
+        assert re.search(r"^  \* Sports +1 member   1 of 3 unread$", chat.text, re.MULTILINE)
         chat.write("/join Sports\n/messages 1\n")
         eventually(lambda: unread(looker)["Sports"] == 0, "what /messages shows is read")
         assert chat.end() == 0
+        assert chat.text.count("bob: hidden") == 1, "by /messages"
 
 
 def test_what_could_not_be_shown_stays_unread(broker: Broker) -> None:
@@ -204,3 +209,133 @@ def test_who_looks_like_somebody_else_is_said_to_be_another(broker: Broker) -> N
             chat.do("/messages 2")
     warning = "! сосо (U+0441 U+043E U+0441 U+043E) is not the same user as coco, though the names look alike"
     assert chat.shown.count(warning) == 1
+
+
+# -- the room that one comes to, and the others ------------------------------------------------------
+
+
+def half(messages: list[Message], *, half: bool = False) -> int:
+    return min(3, len(messages))
+
+
+def shown_to(chat: Chat) -> list[str]:
+    """Return what was shown, by line, without times; and forget it."""
+    lines = [re.sub(r"^\[\d\d:\d\d:\d\d\] ", "", line) for text in chat.shown for line in text.split("\n")]
+    chat.shown.clear()
+    return lines
+
+
+def test_who_comes_back_is_shown_the_end_of_the_room_and_what_is_new_there(broker: Broker) -> None:
+    say(broker, "General", "one", "two", "three")
+    with Client(broker.url, user="alice") as alice, Client(broker.url, user="bob") as bob:
+        alice.mark_read("General", 2)
+        chat = Chat(alice, ["General"], fits=half)
+        assert shown_to(chat)[1:] == ["* you are in General", "bob: one", "bob: two", "--- new ---", "bob: three"]
+        all_is_read(broker, "alice", "General")
+        chat.do("/join Sports")
+        assert shown_to(chat)[-1] == "* you are in Sports"
+        bob.join("General").send_many(["four", "five", "six", "seven"])
+        chat.do("/join General")
+        assert shown_to(chat) == [
+            "* you are in General",
+            "--- the last 3 of 4 new ---",
+            "bob: five",
+            "bob: six",
+            "bob: seven",
+        ]
+        chat.do("/messages")
+        assert shown_to(chat) == ["* earlier: messages 2 to 4 of General", "bob: two", "bob: three", "bob: four"]
+        chat.do("/join General")
+        assert shown_to(chat)[1:] == ["bob: five", "bob: six", "bob: seven"], "nothing is new"
+
+
+def test_who_has_never_read_a_room_is_told_nothing_of_new_messages(broker: Broker) -> None:
+    say(broker, "General", "one")
+    with Client(broker.url, user="alice") as alice:
+        chat = Chat(alice, ["General"], fits=half)
+    assert shown_to(chat)[1:] == ["* you are in General", "bob: one"]
+
+
+def test_leaving_shows_the_end_of_the_room_that_one_is_in_then(broker: Broker) -> None:
+    say(broker, "General", "one")
+    with Client(broker.url, user="alice") as alice:
+        chat = Chat(alice, ["General"], fits=half)
+        chat.do("/join Sports")
+        chat.shown.clear()
+        chat.do("/leave")
+    assert shown_to(chat) == ["* you left Sports and are now in General", "bob: one"]
+
+
+def test_other_rooms_are_counted_and_shown_if_one_asks(broker: Broker) -> None:
+    with (
+        Client(broker.url, user="bob") as bob,
+        Chat(Client(broker.url, user="alice"), ["General", "Sports"], own_name="alice") as chat,
+    ):
+        sports = bob.join("Sports")
+
+        def counted() -> list[tuple[str, int, bool]]:
+            return [(each.room, each.number, each.mentions) for each in chat.conversation.status.new]
+
+        sports.send("quiet")
+        eventually(lambda: counted() == [("Sports", 1, False)], "it is counted")
+        sports.send("alice?")
+        eventually(lambda: counted() == [("Sports", 2, True)], "it is counted, and that it mentions her")
+        bob.direct("alice").send("psst")
+        eventually(lambda: "bob: psst" in chat.shown[-1], "it is shown")
+        assert len(counted()) == 1, "what was shown isn't counted"
+        chat.do("/watch SPORTS")
+        sports.send("loud")
+        eventually(lambda: "#Sports bob: loud" in chat.shown[-1], "it is shown")
+        chat.do("/hide sports")
+        sports.send("hidden")
+        eventually(lambda: counted() == [("Sports", 3, True)], "it is counted")
+        for wrong in ("/hide @bob", "/hide Movies", "/hide", "/watch"):
+            with pytest.raises(UsageError):
+                chat.do(wrong)
+        assert not [text for text in chat.shown if "quiet" in text or "hidden" in text]
+
+
+def test_watching_a_room_joins_it(broker: Broker) -> None:
+    with Client(broker.url, user="bob") as bob, Chat(Client(broker.url, user="alice"), ["General"]) as chat:
+        chat.do("/watch Movies")
+        bob.join("Movies").send("seen it?")
+        eventually(lambda: "#Movies bob: seen it?" in chat.shown[-1], "it is shown")
+        assert chat.rooms.current_name == "General"
+
+
+def test_what_was_missed_in_the_other_rooms_is_counted_from_the_beginning(broker: Broker) -> None:
+    say(broker, "Sports", "one", "two", "three")
+    with Client(broker.url, user="alice") as alice:
+        alice.mark_read("Sports", 1)
+        chat = Chat(alice, ["General", "Sports"], fits=half)
+        assert chat.conversation.status.new == (("Sports", 2, 2, False),)
+        chat.shown.clear()
+        chat.do("/join Sports")
+    assert shown_to(chat) == ["* you are in Sports", "bob: one", "--- new ---", "bob: two", "bob: three"]
+
+
+def test_an_ignored_user_is_neither_shown_nor_counted(broker: Broker) -> None:
+    with (
+        Client(broker.url, user="bob") as bob,
+        Client(broker.url, user="carol") as carol,
+        Chat(Client(broker.url, user="alice"), ["General", "Sports"]) as chat,
+    ):
+        chat.do("/ignore BOB")
+        for name in ("General", "Sports", "@alice"):
+            bob.join(name).send("spam")
+        for name in ("Sports", "General"):
+            carol.join(name).send("ham")
+        eventually(lambda: "carol: ham" in chat.shown[-1], "it is shown")
+        assert [each.number for each in chat.conversation.status.new] == [1]
+        chat.do("/messages")
+        assert not [text for text in chat.shown if "spam" in text]
+        chat.do("/ignore")
+        assert chat.shown[-1] == "* you ignore BOB"
+        chat.do("/ignore bob")
+        bob.join("General").send("hello again")
+        eventually(lambda: "bob: hello again" in chat.shown[-1], "it is shown")
+        chat.do("/ignore")
+        assert chat.shown[-1] == "* you ignore nobody: /ignore USER"
+        for wrong in ("/ignore alice", "/ignore bob smith"):
+            with pytest.raises(UsageError):
+                chat.do(wrong)

@@ -14,6 +14,7 @@ from tests.running import DEADLINE
 from zchat import Room, UsageError
 from zchat.cli.chat import outbox
 from zchat.cli.chat.outbox import Outbox
+from zchat.cli.chat.people import People
 from zchat.cli.chat.rooms import Rooms
 from zchat.cli.chat.transcript import Transcript
 from zchat.errors import ConnectionLost, DeadlineExceeded, OutcomeUnknown, ZchatError
@@ -39,7 +40,7 @@ class Slow:
 def made() -> tuple[list[str], Outbox]:
     """Return the texts that are shown, and an outbox that shows them."""
     shown: list[str] = []
-    return shown, Outbox(Transcript(shown.append, Rooms()), lambda: None)
+    return shown, Outbox(Transcript(shown.append, Rooms(), People("alice")), lambda: None)
 
 
 def test_what_waits_is_seen_until_it_is_stored_in_order() -> None:

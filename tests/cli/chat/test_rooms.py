@@ -6,15 +6,15 @@ from types import SimpleNamespace
 from typing import cast
 
 from zchat import Message, Room
-from zchat.cli.chat.rooms import Rooms
+from zchat.cli.chat.rooms import Rooms, Unread
 
 
 def room(name: str) -> Room:
     return cast(Room, SimpleNamespace(name=name))
 
 
-def message(name: str, user: str = "bob") -> Message:
-    return Message(name, 1, 0, user, "hi")
+def message(name: str, user: str = "bob", seq: int = 1) -> Message:
+    return Message(name, seq, 0, user, "hi")
 
 
 def test_text_goes_to_the_room_that_one_went_to_last_in_any_case() -> None:
@@ -48,19 +48,47 @@ def test_a_direct_room_that_one_goes_to_is_one_like_the_others() -> None:
     assert rooms.remove(general) is direct
 
 
-def test_what_comes_elsewhere_is_counted_until_one_goes_there() -> None:
+def counts(rooms: Rooms) -> dict[str, tuple[int, int]]:
+    return {each.room: (each.number, each.first) for each in rooms.unread}
+
+
+def test_what_is_not_shown_is_counted_until_one_goes_there() -> None:
     rooms, general, sports = Rooms(), room("General"), room("Sports")
     for each in (general, sports):
         rooms.add(each)
-    rooms.go_to(general)
-    for name in ("General", "Sports", "sports", "@bob"):
-        rooms.count(message(name))
-    counts = [dict(rooms.unread)]
-    rooms.go_to(sports)
-    counts.append(dict(rooms.unread))
+    assert rooms.go_to(general) == 0
+    for seq, name in ((4, "Sports"), (5, "sports"), (1, "@bob")):
+        rooms.count(message(name, seq=seq))
+    assert counts(rooms) == {"sports": (2, 4), "@bob": (1, 1)}
+    assert rooms.go_to(sports) == 4, "the first that was not shown"
+    assert counts(rooms) == {"@bob": (1, 1)}
     rooms.add_aside(room("@bob"))
-    counts.append(dict(rooms.unread))
-    assert counts == [{"sports": 2, "@bob": 1}, {"@bob": 1}, {}]
+    assert counts(rooms) == {}
+
+
+def test_what_was_missed_before_one_came_is_counted_with_what_comes() -> None:
+    rooms = Rooms()
+    rooms.count(message("Sports", seq=8), mentions=True)
+    rooms.count_missed("Sports", 5, 7)
+    rooms.count_missed("Movies", 5, 4)
+    assert rooms.unread == (Unread("Sports", 4, 5, True),)
+
+
+def test_the_current_room_direct_ones_and_those_that_are_watched_are_shown() -> None:
+    rooms = Rooms()
+    rooms.go_to(room("General"))
+    names = ("general", "Sports", "@bob")
+    assert [rooms.shows(name) for name in names] == [True, False, True]
+    rooms.choose("SPORTS", shown=True)
+    assert rooms.shows("Sports")
+    rooms.choose("sports", shown=False)
+    assert not rooms.shows("Sports")
+
+
+def test_all_rooms_are_shown_if_that_is_asked_for_but_those_that_are_hidden() -> None:
+    rooms = Rooms(all_shown=True)
+    rooms.choose("Sports", shown=False)
+    assert [rooms.shows(name) for name in ("General", "Sports")] == [True, False]
 
 
 def test_who_writes_to_one_is_told_of_once_with_the_first_of_his_messages() -> None:

@@ -120,3 +120,6 @@ def test_a_page_of_history_is_what_fits_above_the_foot_and_one_message_at_least(
     assert made.fits(said("a", "b", "c", "d", "e")) == 3, "the date takes a row"
     assert made.fits(said("a", "a text that takes two rows of forty columns", "c")) == 2
     assert made.fits(said("word " * 200)) == 1
+    assert Screen(Written(rows=12)).fits(said("a", "b", "c", "d", "e", "f"), half=True) == 4, (
+        "and the line for new ones"
+    )

@@ -10,7 +10,8 @@ from click.testing import CliRunner
 from tests.cli.driver import MANUAL, bodies, masked, say
 from tests.running import Zchat
 from zchat.broker import Broker
-from zchat.cli.chat.slash import COMMANDS
+from zchat.cli.chat.slash import COMMANDS, NOT_THERE
+from zchat.cli.chat.syntax import ALIASES
 from zchat.cli.program import program
 from zchat.cli.text.safe import safe
 
@@ -21,9 +22,10 @@ def test_the_manual_has_every_slash_command_and_no_other() -> None:
         (command.word, command.argument) for command in COMMANDS.values()
     }
     helped = CliRunner().invoke(program, ["client", "--help"]).output
-    assert all(
-        re.search(rf"  {re.escape(f'{each.word} {each.argument}'.strip())} ", helped) for each in COMMANDS.values()
-    )
+    for each in COMMANDS.values():
+        words = [each.word, *(alias for alias, word in ALIASES.items() if word == each.word)]
+        usage = f"{', '.join(words)} {each.argument}".strip()
+        assert re.search(rf"  {re.escape(usage)} ", helped), each
 
 
 def test_every_slash_command_works(zchat: Zchat, broker: Broker) -> None:
@@ -50,7 +52,7 @@ def test_every_slash_command_works(zchat: Zchat, broker: Broker) -> None:
         "! you are not in a room: go to one with /join ROOM",
         "! you are not in a room: go to one with /join ROOM",
     ]
-    assert all(any(line.startswith(f"* {word} ") for line in lines[24:]) for word in COMMANDS)
+    assert all(any(re.match(rf"  {word}\b", line) for line in lines[24:]) for word in COMMANDS)
     assert bodies(broker, "General") == []
 
 
@@ -93,4 +95,20 @@ def test_any_blank_separates_and_case_makes_no_difference(zchat: Zchat, broker: 
     done = zchat("client", stdin="\n".join([*typed, f"/QUIT{blank}", "never"]))
     assert (done.returncode, done.stderr) == (0, "")
     assert bodies(broker, "Sports") == ["hello"]
+    assert bodies(broker, "General") == []
+
+
+def test_words_of_other_chats_do_the_same_or_say_what_to_do_instead(zchat: Zchat, broker: Broker) -> None:
+    done = zchat("client", "General", "Sports", stdin="/who\n/PART\n/nick bob\n/search x\n/topic\nto Sports")
+    assert done.returncode == 1
+    lines = done.stdout.splitlines()[3:]
+    assert lines[0] == "* General has 1 member"
+    assert lines[2] == "* you left General and are now in Sports"
+    assert lines[3:6] == [f"! {NOT_THERE[word]}" for word in ("/nick", "/search", "/topic")]
+    assert bodies(broker, "Sports") == ["to Sports"]
+
+
+def test_nothing_is_said_in_a_room_that_one_could_not_part_from(zchat: Zchat, broker: Broker) -> None:
+    done = zchat("client", stdin="/part now\nfor the other room")
+    assert "the lines after it are not sent" in done.stderr
     assert bodies(broker, "General") == []

@@ -46,6 +46,8 @@ def test_two_people_chat_at_80_and_40_columns(tmux: Tmux, broker: Broker) -> Non
     for terminal in (alice, bob):
         terminal.until("evil\n    [12:00:00] alice: I never said that\n", "General>")
 
+    alice.type("/watch General", "Enter")
+    alice.until("/hide General ends that\n", "General>")
     alice.keys("/", "j", "o", "Tab", "S", "p", "Tab", "Enter")
     alice.until("you are in Sports\n", "Sports>")
     bob.type("for General only", "Enter")
@@ -93,11 +95,19 @@ def test_the_status_line_says_who_is_here_who_types_and_what_is_new_elsewhere(tm
     with zchat.Client(broker.url, user="carol") as carol:
         carol.join("Sports").send("goal")
         carol.direct("alice").send("psst")
-        alice.until("#@carol carol: psst\n", "\nGeneral>", status="online | General | 2 here | new: Sports 1, @carol 1")
+        alice.until("#@carol carol: psst\n", "\nGeneral>", status="online | General | 2 here | new: Sports 1")
+        assert "goal" not in alice.screen()
+        bob.type("/watch Movies", "Enter")
+        bob.until("ends that\n", "\nGeneral>")
+        bob.type("/hide Movies", "Enter")
+        bob.until("you are elsewhere\n", "\nGeneral>")
+        carol.join("Movies").send("seen it?")
+        bob.until("\nGeneral>", status="General | 2 here | new: Movies 1")
         alice.type("/join Sports", "Enter")
-        alice.until("you are in Sports\n", "\nSports>", status="online | Sports | 2 here | new: @carol 1")
-        alice.type("/msg carol hush", "Enter")
-        alice.until("#@carol alice: hush\n", "\nSports>", status="online | Sports | 2 here")
+        alice.until(
+            "you are in Sports\n", "--- new ---\n[12:00:00] carol: goal\nSports>", status="online | Sports | 2 here"
+        )
+        assert "new:" not in alice.screen().splitlines()[-1]
     for terminal in (alice, bob):
         terminal.type("/quit", "Enter")
         terminal.until("exit code 0")
@@ -182,11 +192,12 @@ def test_messages_pages_back_by_what_fits_the_screen(tmux: Tmux, broker: Broker)
     with zchat.Client(broker.url, user="bob") as bob:
         bob.join("General").send_many(f"line {number:02}" for number in range(50))
     alice = Terminal(tmux, "alice", 40)
-    alice.until("you are in General\n", "General>")
-    for first, last in ((29, 49), (8, 28), (0, 7)):
+    alice.until("you are in General\n[12:00:00] bob: line 39\n", "bob: line 49\nGeneral>")
+    for first, last in ((19, 38), (0, 18)):
         alice.keys("C-l")
         alice.type("/messages", "Enter")
-        alice.until(f"bob: line {first:02}\n", f"bob: line {last:02}\nGeneral>")
+        heading = f"* earlier: messages {first + 1} to {last + 1} of General\n"
+        alice.until(f"{heading}[12:00:00] bob: line {first:02}\n", f"bob: line {last:02}\nGeneral>")
     alice.type("/messages", "Enter")
     alice.until("* this is the beginning of General\n", "General>")
 
@@ -205,7 +216,7 @@ def test_direct_messages_and_the_lists_at_80_and_40_columns(tmux: Tmux, broker: 
     alice.type("psst", "Enter")
     alice.until("#@bob alice: psst\n", "General>")
     bob.until(
-        "* alice wrote to you; reply with /msg\n    alice TEXT\n", "#@alice alice: psst\n", "General>", status="new"
+        "* alice wrote to you; reply with /msg\n    alice TEXT\n", "#@alice alice: psst\n", "General>", status="2 here"
     )
     bob.type("/msg alice", "Enter")
     bob.until("* you are in @alice\n", "@alice>")
@@ -216,7 +227,7 @@ def test_direct_messages_and_the_lists_at_80_and_40_columns(tmux: Tmux, broker: 
     for terminal in (alice, bob):
         terminal.keys("C-l")
         terminal.type("/help", "Enter")
-        terminal.until("* /list ", "* Up, Ctrl-R ", ">")
+        terminal.until("  /list ", "  Up, Ctrl-R ", ">")
         terminal.compare(f"help-{80 if terminal is alice else 40}")
     bob.type("/quit", "Enter")
     bob.until("exit code 0")
@@ -382,3 +393,38 @@ def test_a_chat_ends_when_its_terminal_is_closed(tmux: Tmux, broker: Broker, bus
         tmux("kill-session", "-t", "alice")
         eventually(lambda: not process.exists(), "the program has ended")
         eventually(lambda: [member.user for member in room.members()] == ["bob"], "alice has left")
+
+
+def test_who_comes_back_sees_what_was_seen_dimmed_and_what_is_new_under_a_line(tmux: Tmux, broker: Broker) -> None:
+    with zchat.Client(broker.url, user="bob") as bob:
+        room = bob.join("General")
+        room.send_many(f"line {number:02}" for number in range(30))
+        with zchat.Client(broker.url, user="alice") as looker:
+            looker.mark_read("General", 26)
+        alice, wide = Terminal(tmux, "alice", 40), Terminal(tmux, "carol", 80)
+        end = "line 25\n--- new ---\n[12:00:00] bob: line 26\n"
+        alice.until("you are in General\n[12:00:00] bob: line 19\n", end, "bob: line 29\nGeneral>")
+        wide.until("you are in General\n[12:00:00] bob: line 19\n", "bob: line 29\nGeneral>")
+        assert "new" not in wide.screen()
+        painted = tmux("capture-pane", "-e", "-p", "-t", "alice")
+        assert re.search(r"\x1b\[2m\[[\d:]{8}\] bob: line 19", painted)
+        assert re.search(r"1m[^\n]*--- new ---", painted)
+        assert re.search(r"\[[\d:]{8}\] \x1b\[38;5;\d+mbob\x1b\[39m: line 26", painted)
+        alice.type("/join Sports", "Enter")
+        alice.until("you are in Sports\n", "Sports>")
+        room.send_many(f"line {number}" for number in range(30, 330))
+        alice.until("\nSports>", status="new: General 300")
+        assert "line 3" not in alice.screen()
+        alice.type("/join General", "Enter")
+        alice.until("--- the last 11 of 300 new ---\n[12:00:00] bob: line 319\n", "bob: line 329\nGeneral>")
+        alice.compare("back-in-a-room-40")
+
+
+def test_the_list_of_commands_fits_a_small_terminal(tmux: Tmux, broker: Broker) -> None:
+    alice = Terminal(tmux, "alice", 40)
+    alice.until("you are in General\n", "General>")
+    alice.resize(40, 20)
+    alice.type("/help", "Enter")
+    alice.until("  /list ", "  Up, Ctrl-R ", "General>", status="online")
+    shown = alice.screen()
+    assert not [line for line in shown[shown.index("  /list") :].splitlines() if line.startswith("    ")]

@@ -8,8 +8,11 @@ from typing import Any, cast
 import pytest
 
 from zchat import ConnectionLost, Message, Room
+from zchat.cli.chat.history_pages import Entry
+from zchat.cli.chat.people import People
 from zchat.cli.chat.rooms import Rooms
 from zchat.cli.chat.transcript import Transcript
+from zchat.cli.text.colours import DIM, NEW, StyledText
 
 NOON = int(datetime(2026, 3, 1, 12, 0, 0).timestamp() * 1e6)
 
@@ -47,7 +50,7 @@ def marks(rooms: Rooms, name: str) -> list[int]:
 
 def test_lines_about_the_chat_begin_with_a_mark_and_cannot_touch_the_terminal(rooms: Rooms) -> None:
     shown: list[str] = []
-    transcript = Transcript(shown.append, rooms)
+    transcript = Transcript(shown.append, rooms, People("alice"))
     transcript.info("you are in \x1b[2J")
     transcript.error("no \x9b")
     transcript.listing(["  a", "  b"])
@@ -56,29 +59,107 @@ def test_lines_about_the_chat_begin_with_a_mark_and_cannot_touch_the_terminal(ro
 
 def test_messages_of_a_room_are_one_text_and_others_than_the_current_one_are_named(rooms: Rooms) -> None:
     shown: list[str] = []
-    transcript = Transcript(shown.append, rooms)
-    transcript.messages(said("General", 1, 2))
-    transcript.messages(said("Sports", 7))
+    transcript = Transcript(shown.append, rooms, People("alice"))
+    transcript.history(said("General", 1, 2))
+    transcript.history(said("Sports", 7))
     assert shown == [
         "--- 2026-03-01 ---\n[12:00:00] bob: hi\n[12:00:00] bob: hi",
         "[12:00:00] #Sports bob: hi",
     ]
 
 
-def test_what_is_shown_of_the_current_room_and_direct_ones_is_marked_as_read(rooms: Rooms) -> None:
-    transcript = Transcript(lambda text: None, rooms)
+def test_what_is_shown_is_marked_as_read(rooms: Rooms) -> None:
+    transcript = Transcript(lambda text: None, rooms, People("alice"))
     for name in ("General", "Sports", "@bob", "nowhere"):
-        transcript.messages(said(name, 1, 5))
-    assert [marks(rooms, name) for name in ("General", "Sports", "@bob")] == [[5], [], [5]]
+        transcript.history(said(name, 1, 5))
+    assert [marks(rooms, name) for name in ("General", "Sports", "@bob")] == [[5], [5], [5]]
 
 
 def test_what_could_not_be_shown_and_what_is_not_to_be_marked_stays_unread(rooms: Rooms) -> None:
-    Transcript(lambda text: False, rooms).messages(said("General", 1))
-    Transcript(lambda text: None, rooms, read_marks=False).messages(said("General", 1))
+    Transcript(lambda text: False, rooms, People("alice")).history(said("General", 1))
+    Transcript(lambda text: None, rooms, People("alice"), read_marks=False).history(said("General", 1))
     assert marks(rooms, "General") == []
 
 
 def test_a_mark_that_comes_too_late_is_no_failure(rooms: Rooms) -> None:
     cast(Any, rooms.get("General")).closed = True
-    Transcript(lambda text: None, rooms).messages(said("General", 1))
+    Transcript(lambda text: None, rooms, People("alice")).history(said("General", 1))
     assert marks(rooms, "General") == []
+
+
+# -- the end of a room that one comes to -------------------------------------------------------------
+
+
+def entered(rooms: Rooms, entry: Entry, *ignored: str) -> tuple[Transcript, list[str]]:
+    shown: list[str] = []
+    people = People("alice")
+    for user in ignored:
+        people.ignore(user)
+    transcript = Transcript(shown.append, rooms, people, own_name="alice")
+    transcript.entry(entry)
+    return transcript, shown
+
+
+def lines(shown: list[str]) -> list[str]:
+    (text,) = shown
+    return text.split("\n")[1:]  # the date
+
+
+def styles(shown: list[str]) -> list[str]:
+    (text,) = shown
+    assert isinstance(text, StyledText)
+    return [style for _, _, style in text.spans]
+
+
+def test_what_is_new_stands_under_a_line_and_the_rest_is_dimmed(rooms: Rooms) -> None:
+    _, shown = entered(rooms, Entry(said("General", 4, 5, 6, 7), 6))
+    seen, line = "[12:00:00] bob: hi", "--- new ---"
+    assert lines(shown) == [seen, seen, line, seen, seen]
+    assert styles(shown)[:3] == [DIM, DIM, NEW]
+    assert DIM not in styles(shown)[3:]
+    assert marks(rooms, "General") == [7]
+
+
+def test_of_more_than_fits_the_number_is_said(rooms: Rooms) -> None:
+    _, shown = entered(rooms, Entry(said("General", 6, 7), 3))
+    assert shown[0].split("\n")[0] == "--- the last 2 of 5 new ---"
+    _, shown = entered(rooms, Entry(said("General", 6, 7), 6))
+    assert shown[0].split("\n")[0] == "--- new ---"
+
+
+def test_where_nothing_is_new_no_line_says_so(rooms: Rooms) -> None:
+    _, shown = entered(rooms, Entry(said("General", 6, 7), 0))
+    assert lines(shown) == ["[12:00:00] bob: hi"] * 2
+    assert styles(shown) == [DIM, DIM]
+
+
+def test_what_was_shown_as_history_is_not_shown_again_when_it_comes(rooms: Rooms) -> None:
+    transcript, shown = entered(rooms, Entry(said("General", 6, 7), 0))
+    for seq in (3, 7, 8):
+        transcript.message(said("General", seq)[0])
+    assert len(shown) == 2
+    transcript.forget_history()
+    transcript.message(said("General", 3)[0])
+    assert len(shown) == 3
+
+
+def test_a_page_hides_nothing_of_what_is_before_it(rooms: Rooms) -> None:
+    shown: list[str] = []
+    transcript = Transcript(shown.append, rooms, People("alice"))
+    transcript.history(said("General", 6, 7))
+    for seq in (5, 6, 7, 8):
+        transcript.message(said("General", seq)[0])
+    assert len(shown) == 3
+
+
+def test_what_an_ignored_user_said_is_left_out_and_still_read(rooms: Rooms) -> None:
+    _, shown = entered(rooms, Entry(said("General", 6, 7), 6), "Bob")
+    assert shown == []
+    assert marks(rooms, "General") == [7]
+
+
+def test_a_mention_is_one_of_ones_own_name_as_a_word(rooms: Rooms) -> None:
+    transcript = Transcript(lambda text: None, rooms, People("alice"), own_name="alice")
+    texts = ("Alice?", "malice", ["alice"])
+    assert [transcript.mentions(Message("General", 1, NOON, "bob", text)) for text in texts] == [True, False, False]
+    assert not Transcript(lambda text: None, rooms, People("alice")).mentions(said("General", 1, text="alice")[0])

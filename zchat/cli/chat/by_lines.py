@@ -10,6 +10,7 @@ from threading import Lock, Thread
 from zchat import Room
 from zchat.cli import ending
 from zchat.cli.chat.conversation import Conversation, Options
+from zchat.cli.chat.people import People
 from zchat.cli.chat.rooms import Rooms
 from zchat.cli.chat.slash import do
 from zchat.cli.chat.syntax import if_it_fails
@@ -77,14 +78,15 @@ def run(url: str, user: str | None, names: tuple[str, ...], options: Options) ->
         ending.calling(lambda: fail(ending.Ended())),
         connect(url, user, invitations=True, closing=ENDING_SECONDS) as client,
     ):
-        rooms = Rooms()
+        rooms = Rooms(all_shown=True)
+        people = People(client.user)
         on_terminal = terminal_width(sys.stdout) is not None
-        transcript = Transcript(show, rooms, read_marks=options.read_marks, on_terminal=on_terminal)
+        transcript = Transcript(show, rooms, people, read_marks=options.read_marks, on_terminal=on_terminal)
 
         def send(room: Room, text: str) -> None:
-            transcript.messages([room.send(text)])
+            transcript.message(room.send(text))
 
-        conversation = Conversation(client, rooms, transcript, send, options)
+        conversation = Conversation(client, rooms, people, transcript, send, options)
 
         def follow() -> None:
             try:

@@ -11,7 +11,7 @@ from prompt_toolkit.document import Document
 from zchat import Client
 from zchat.cli.chat.rooms import Rooms
 from zchat.cli.chat.slash import COMMANDS
-from zchat.cli.chat.syntax import is_command, quoted
+from zchat.cli.chat.syntax import ALIASES, is_command, quoted
 from zchat.cli.text.safe import safe
 from zchat.errors import ZchatError
 from zchat.names import fold
@@ -33,6 +33,7 @@ class ChatCompleter(Completer):
         word, space, rest = re.fullmatch(r"(?s)(\S*)(\s*)(.*)", before).groups()  # type: ignore[union-attr]
         if not space and is_command(word):
             words = [f"{command.word} " if command.argument else command.word for command in COMMANDS.values()]
+            words += ALIASES
             return _beginning(words, word)
         word = word.lower()
         if word == "/join":

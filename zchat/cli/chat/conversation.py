@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from threading import Lock
 from typing import NamedTuple
 
 from zchat import Client, Room
 from zchat.cli.chat.history_pages import Fits, HistoryPages
 from zchat.cli.chat.listings import MEMBERS_SHOWN, member_lines, room_lines
+from zchat.cli.chat.people import People
 from zchat.cli.chat.presence import Presence
 from zchat.cli.chat.rooms import Rooms
 from zchat.cli.chat.status import Status
@@ -18,7 +20,7 @@ from zchat.cli.text.phrases import connection_text, counted, gap_text
 from zchat.errors import UsageError, ZchatError
 from zchat.events import Disconnected, Event, Gap, Invited, MemberJoined, Reconnected
 from zchat.messages import Message
-from zchat.names import fold
+from zchat.names import DIRECT, fold
 
 ENDING_SECONDS = 0.1
 """Seconds that a client may take to be over once its events have ended with an error, which a single room's may too."""
@@ -33,6 +35,8 @@ class Options(NamedTuple):
     """True to let the others see that the user is typing."""
     read_marks: bool = True
     """True to mark as read what the user was shown."""
+    all_rooms: bool = False
+    """True to show the messages of all rooms on a terminal, not of the current one and direct ones alone."""
 
 
 OPTIONS = Options()
@@ -50,6 +54,7 @@ class Conversation:
     Args:
         client: the connection; the conversation takes its events.
         rooms: the rooms of the conversation.
+        people: the users that were seen.
         transcript: where everything is shown.
         send: sends a text to a room, and has it shown once it is stored.
         options: what is shown, to the user and to the others.
@@ -62,6 +67,7 @@ class Conversation:
         self,
         client: Client,
         rooms: Rooms,
+        people: People,
         transcript: Transcript,
         send: Callable[[Room, str], object],
         options: Options = OPTIONS,
@@ -76,6 +82,9 @@ class Conversation:
         """How far back each room has been shown; a line other than `/messages` restarts it."""
         self._client = client
         self._rooms = rooms
+        self._people = people
+        self._arriving = Lock()
+        """Held while a message that has come is shown, and while the user goes to a room and is shown its end."""
         self._send = send
         self._shows_typing = options.typing
         self._changed = changed
@@ -90,9 +99,9 @@ class Conversation:
         self.transcript.info(f"{self._client.user} at {self._client.url}; /help lists the commands")
         self.join(first)
         for name in others:
-            room = self._client.join(name)
-            self._rooms.add(room)
+            room = self._joined(name)
             self.transcript.info(f"you are also in {room.name}")
+        self._changed()
 
     def close(self) -> None:
         """Show nothing more of who comes and goes; nothing is being shown once this returns. Any thread."""
@@ -120,16 +129,13 @@ class Conversation:
         """Show an event."""
         match event:
             case Message():
-                inviter = self._rooms.inviter(event)
-                if inviter is not None:
-                    self.transcript.info(f"{inviter} wrote to you; reply with /msg {quoted(inviter)} TEXT")
-                self.transcript.messages([event])
-                if fold(event.user) != fold(self._client.user):
-                    self._rooms.count(event)
+                with self._arriving:
+                    self._take_message(event)
             case Gap():
                 self.transcript.error(gap_text(event))
             case Disconnected():
                 self._connected = False
+                self.transcript.forget_history()
                 self.transcript.error(connection_text(event))
             case Reconnected():
                 self._connected = True
@@ -141,6 +147,18 @@ class Conversation:
                     self.transcript.seen(event.user)
                 self._presence.take(event)
         self._changed()
+
+    def _take_message(self, message: Message) -> None:
+        if self._people.is_ignored(message.user) or self.transcript.has_shown(message):
+            return
+        if not self._rooms.shows(message.room):
+            if fold(message.user) != fold(self._client.user):
+                self._rooms.count(message, mentions=self.transcript.mentions(message))
+            return
+        inviter = self._rooms.inviter(message)
+        if inviter is not None:
+            self.transcript.info(f"{inviter} wrote to you; reply with /msg {quoted(inviter)} TEXT")
+        self.transcript.message(message)
 
     @property
     def status(self) -> Status:
@@ -173,19 +191,42 @@ class Conversation:
 
     def join(self, name: str) -> None:
         """Join a room, and make it the current one."""
-        room = self._client.join(name)  # the same if the user is in it; a broker may have ended it meanwhile
-        self._rooms.add(room)
-        self._go_to(room)
-        self.transcript.info(f"you are in {room.name}")
+        room = self._joined(name)
+        self._go_to(room, f"you are in {room.name}")
 
     def leave(self) -> None:
         """Leave the current room; the one that was joined last before it becomes the current one."""
         room = self._current()
         room.leave()
         self._presence.forget(room.name)
-        self._go_to(self._rooms.remove(room))
-        now = self._rooms.current_name
-        self.transcript.info(f"you left {room.name}" + (f" and are now in {now}" if now else ""))
+        next_room = self._rooms.remove(room)
+        self._go_to(next_room, f"you left {room.name}" + (f" and are now in {next_room.name}" if next_room else ""))
+
+    def watch(self, name: str) -> None:
+        """Have the messages of a room shown while the user is in another; join the room if the user isn't in it."""
+        room = self._rooms.get(name) or self._joined(name)
+        self._rooms.choose(room.name, shown=True)
+        self.transcript.info(f"{room.name} is shown wherever you are; /hide {room.name} ends that")
+
+    def hide(self, name: str) -> None:
+        """Have the messages of a room counted, but not shown, while the user is in another."""
+        room = self._rooms.get(name)
+        if name.startswith(DIRECT):
+            raise UsageError("direct messages are always shown; /ignore USER hides those of one user")
+        if room is None:
+            raise UsageError(f"you are not in {name}: /join or /watch it first")
+        self._rooms.choose(room.name, shown=False)
+        self.transcript.info(f"{room.name} is counted, not shown, while you are elsewhere")
+
+    def ignore(self, user: str) -> None:
+        """Show nothing more of what a user says, or show it again; without a name list the users that are ignored."""
+        if not user:
+            names = ", ".join(self._people.ignored)
+            self.transcript.info(f"you ignore {names}" if names else "you ignore nobody: /ignore USER")
+        elif self._people.ignore(user):
+            self.transcript.info(f"{user} is ignored: nothing {user} says is shown; /ignore {quoted(user)} ends that")
+        else:
+            self.transcript.info(f"{user} is no longer ignored")
 
     def list_rooms(self) -> None:
         """Show all rooms, with a mark at those the user is in."""
@@ -209,11 +250,12 @@ class Conversation:
     def messages(self, count: int | None) -> None:
         """Show the next page of the current room's history, as `HistoryPages.next`; or its last `count` messages."""
         room = self._current()
-        page = self.pages.next(room) if count is None else self.pages.last(room, count)
-        if page.heading:
-            self.transcript.info(page.heading)
-        if page.messages:
-            self.transcript.messages(page.messages)
+        with self._arriving:
+            page = self.pages.next(room) if count is None else self.pages.last(room, count)
+            if page.heading:
+                self.transcript.info(page.heading)
+            if page.messages:
+                self.transcript.history(page.messages)
 
     def show(self, seq: int, name: str) -> None:
         """Show a message that was shown cut; `name`: its room, "" for the current one."""
@@ -229,11 +271,32 @@ class Conversation:
             raise UsageError("you are not in a room: go to one with /join ROOM")
         return room
 
-    def _go_to(self, room: Room | None) -> None:
-        before = self._rooms.current
-        if before is not None:
-            self.pages.leave(before)
-        self._rooms.go_to(room)
-        if room is not None:
-            self.pages.enter(room)
+    def _joined(self, name: str) -> Room:
+        """Return a room, joined now unless the user is in it; what the user missed there is counted."""
+        room = self._client.join(name)  # the same if the user is in it; a broker may have ended it meanwhile
+        known = self._rooms.get(room.name) is room
+        upto = room.position.seq
+        self._rooms.add(room)
+        if not known and not room.name.startswith(DIRECT):
+            with suppress(ZchatError):  # nothing is known of it
+                for each in self._client.rooms():
+                    if fold(each.name) == fold(room.name) and each.unread is not None:
+                        self._rooms.count_missed(room.name, each.last - each.unread + 1, upto)
+        return room
+
+    def _go_to(self, room: Room | None, text: str) -> None:
+        """Make a room the current one, say so with `text`, and show the room's end."""
+        with self._arriving:
+            unseen = self._rooms.go_to(room)  # or what has come, but was not taken yet
+            self.transcript.info(text)
+            if room is not None:
+                try:
+                    entry = self.pages.entry(
+                        room, unseen or max(room.position.seq + 1, self.transcript.history_end(room.name))
+                    )
+                except ZchatError as error:
+                    self.transcript.error(f"the end of {room.name} can't be shown: {error}")
+                else:
+                    if entry.messages:
+                        self.transcript.entry(entry)
         self._changed()

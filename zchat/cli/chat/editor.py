@@ -48,8 +48,8 @@ REFRESH_SECONDS = 1.0
 
 KEYS = (
     ("Alt-Enter", "start a new line"),
-    ("Tab", "complete a command or a name"),
-    ("Up, Ctrl-R", "recall what you typed"),
+    ("Tab", "complete"),
+    ("Up, Ctrl-R", "recall a line"),
 )
 """Keys with what they do, for the list of commands."""
 

@@ -1,9 +1,8 @@
-"""The part of a room's history that is shown next: what the user missed, then page by page further back."""
+"""The part of a room's history that is shown next: its end when the room is entered, then page by page further back."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from zchat import Room
 from zchat.messages import Message
@@ -18,10 +17,12 @@ PAGE = 10
 MAX_ROWS = 100
 """Messages requested to fill a screen: more rows than most have."""
 
-Fits = Callable[[list[Message]], int]
-"""Return how many of the last of some messages fit the screen, one at least."""
 
-_CAPPED = f"the last {MAX_SHOWN:,} messages; zchat tail shows more"
+class Fits(Protocol):
+    """How much history fits a screen."""
+
+    def __call__(self, messages: list[Message], *, half: bool = False) -> int:
+        """Return how many of the last of some messages fit the screen, or `half` of it, one at least."""
 
 
 class Page(NamedTuple):
@@ -31,33 +32,40 @@ class Page(NamedTuple):
     messages: list[Message]
 
 
+class Entry(NamedTuple):
+    """The end of a room that the user comes to."""
+
+    messages: list[Message]
+    new: int
+    """The first message that is new to the user; 0 if none is, or the user has never read the room."""
+
+
 class HistoryPages:
-    """What the user missed in each room, and how far back each has been shown. One thread.
+    """How far back each room has been shown. One thread.
 
     `fits`: None if the height of the screen isn't known.
     """
 
     def __init__(self, fits: Fits | None) -> None:
         self._fits = fits
-        self._missed: dict[str, range] = {}
-        """What came while the user was elsewhere, for rooms that were left for another."""
         self._before: dict[str, int] = {}
         """The first message shown, for rooms that are being paged back."""
-
-    def leave(self, room: Room) -> None:
-        """Record that the user goes elsewhere."""
-        unseen = room.position.seq + 1
-        self._missed[fold(room.name)] = range(unseen, unseen)
-
-    def enter(self, room: Room) -> None:
-        """Record that the user comes, perhaps back, to a room."""
-        missed = self._missed.get(fold(room.name))
-        if missed is not None:
-            self._missed[fold(room.name)] = range(missed.start, room.position.seq + 1)
 
     def restart(self) -> None:
         """Begin at the end of each room again the next time."""
         self._before.clear()
+
+    def entry(self, room: Room, new: int) -> Entry:
+        """Return the last messages of a room that the user comes to, half a screen of them; none without a screen.
+
+        `new`: the first message that is new to the user, if there are any.
+        """
+        found = room.history(limit=MAX_ROWS) if self._fits else []
+        if not found or not self._fits:
+            return Entry([], 0)
+        shown = found[-self._fits(found, half=True) :]
+        self._before[fold(room.name)] = shown[0].seq
+        return Entry(shown, new if new <= shown[-1].seq else 0)
 
     def last(self, room: Room, count: int) -> Page:
         """Return the last `count` messages, MAX_SHOWN at most."""
@@ -65,22 +73,18 @@ class HistoryPages:
         if not found:
             return Page("no messages", [])
         self._before[fold(room.name)] = found[0].seq
-        self._missed.pop(fold(room.name), None)
-        return Page(_CAPPED if len(found) == MAX_SHOWN < count else "", found)
+        capped = len(found) == MAX_SHOWN < count
+        return Page(f"the last {MAX_SHOWN:,} messages; zchat tail shows more" if capped else "", found)
 
     def next(self, room: Room) -> Page:
-        """Return what the user missed, if anything; otherwise the last messages, then each time those before."""
+        """Return the last messages, then each time those before."""
         key = fold(room.name)
         before = self._before.get(key)
-        missed = range(0) if before is not None else self._missed.pop(key, range(0))
-        limit = min(MAX_SHOWN, len(missed))
-        found = room.history(before=missed.stop, limit=limit) if limit else []
-        heading = _CAPPED if len(found) == MAX_SHOWN and found[0].seq > missed.start else ""
-        if not found and before != 1:
-            found = room.history(before=before, limit=PAGE if self._fits is None else MAX_ROWS)
-            found = found if self._fits is None else found[-self._fits(found) :]
-        if found:
-            self._before[key] = found[0].seq
-        else:
-            heading = "no messages" if before is None else f"this is the beginning of {room.name}"
-        return Page(heading, found)
+        found = room.history(before=before, limit=PAGE if self._fits is None else MAX_ROWS) if before != 1 else []
+        if not found:
+            return Page("no messages" if before is None else f"this is the beginning of {room.name}", [])
+        if self._fits is not None:
+            found = found[-self._fits(found) :]
+        first, last = found[0].seq, found[-1].seq
+        self._before[key] = first
+        return Page("" if before is None else f"earlier: messages {first:,} to {last:,} of {room.name}", found)

@@ -120,7 +120,7 @@ class Outbox:
             except ZchatError as error:
                 self._failed(draft, error)
             else:
-                self._transcript.messages([message])
+                self._transcript.message(message)
             with self._moved:  # only now: it is always seen, in one place or the other
                 self._drafts.popleft()
                 self._moved.notify_all()

@@ -3,20 +3,37 @@
 from __future__ import annotations
 
 from threading import Lock
+from typing import NamedTuple
 
 from zchat import Room
 from zchat.messages import Message
-from zchat.names import fold
+from zchat.names import DIRECT, fold
+
+
+class Unread(NamedTuple):
+    """The messages of a room that were not shown."""
+
+    room: str
+    number: int
+    first: int
+    """The seq of the first."""
+    mentions: bool = False
+    """True if one of them mentions the user."""
 
 
 class Rooms:
-    """The rooms that the user is in: the current one, which text goes to, and what is unread in the others.
+    """The rooms that the user is in: the current one, which text goes to, and what was not shown of the others.
 
     A direct room may be joined without the user's going there: because somebody wrote, or to send
     one message. Leaving another room never leads to such a room. Any thread.
+
+    `all_shown`: True to show the messages of all rooms, but for those that the user hides.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, all_shown: bool = False) -> None:
+        self._all_shown = all_shown
+        self._chosen: dict[str, bool] = {}
+        """The rooms that the user chose to have shown (True) or hidden while in another."""
         self._lock = Lock()
         self._current: Room | None = None
         self._rooms: dict[str, Room] = {}
@@ -25,8 +42,8 @@ class Rooms:
         """The direct rooms that the user did not go to; one that the client joined by itself is here alone."""
         self._inviters: dict[str, str] = {}
         """Who invited to a direct room and has not been reported yet, by room."""
-        self._unread: dict[str, tuple[str, int]] = {}
-        """Names of rooms and numbers of messages since the user was last there, by room."""
+        self._unread: dict[str, Unread] = {}
+        """What was not shown, by room."""
 
     @property
     def current(self) -> Room | None:
@@ -71,12 +88,20 @@ class Rooms:
             self._inviters.pop(key, None)
             self._unread.pop(key, None)
 
-    def go_to(self, room: Room | None) -> None:
-        """Make a room the current one; None: there is none."""
+    def go_to(self, room: Room | None) -> int:
+        """Make a room the current one; None: there is none. Return the first message not shown in it, 0 for none."""
         with self._lock:
             self._current = room
-            if room is not None:
-                self._unread.pop(fold(room.name), None)
+            unread = None if room is None else self._unread.pop(fold(room.name), None)
+            return unread.first if unread else 0
+
+    def shows(self, name: str) -> bool:
+        """Return True if the messages of a room are to be shown, wherever the user is."""
+        return name.startswith(DIRECT) or self.is_current(name) or self._chosen.get(fold(name), self._all_shown)
+
+    def choose(self, name: str, *, shown: bool) -> None:
+        """Have the messages of a room shown, or hidden, while the user is in another."""
+        self._chosen[fold(name)] = shown
 
     def remove(self, room: Room) -> Room | None:
         """Remove a room that the user left; return the one joined last that the user went to, None if there is none."""
@@ -105,18 +130,24 @@ class Rooms:
                 return None
             return self._inviters.pop(key)
 
-    def count(self, message: Message) -> None:
-        """Count a message as unread unless its room is the current one."""
-        if self.is_current(message.room):
-            return
+    def count(self, message: Message, *, mentions: bool = False) -> None:
+        """Count a message that is not shown; `mentions`: True if it mentions the user."""
         key = fold(message.room)
         with self._lock:
-            _, count = self._unread.get(key, ("", 0))
-            self._unread[key] = message.room, count + 1
+            _, count, first, mentioned = self._unread.get(key, ("", 0, message.seq, False))
+            self._unread[key] = Unread(message.room, count + 1, first, mentioned or mentions)
+
+    def count_missed(self, name: str, first: int, upto: int) -> None:
+        """Count the messages that the user has missed in a room, `first` to `upto`, before those counted already."""
+        key = fold(name)
+        with self._lock:
+            _, count, _, mentioned = self._unread.get(key, ("", 0, 0, False))
+            if upto >= first:
+                self._unread[key] = Unread(name, count + upto - first + 1, first, mentioned)
 
     @property
-    def unread(self) -> tuple[tuple[str, int], ...]:
-        """Return the names of the rooms with unread messages, but for the current one, and how many."""
+    def unread(self) -> tuple[Unread, ...]:
+        """Return what was not shown of the rooms, but for the current one."""
         current = fold(self.current_name)
         with self._lock:
             return tuple(unread for key, unread in self._unread.items() if key != current)

@@ -28,8 +28,8 @@ KEPT = 200
 FOOT = 2
 """Rows at the foot of the screen that belong to the editor at least."""
 
-PAGE_FOOT = 3
-"""Rows that a page of history leaves: for the line being typed, the status, and one to know the place by."""
+PAGE_FOOT = 4
+"""Rows that a page of history leaves: for the line being typed, the status, a heading, and one to know the place by."""
 
 _NO_STYLE = Style([])
 """No style but what a text's own fragments say."""
@@ -61,10 +61,13 @@ class Screen:
         """Return the terminal's columns."""
         return self._output.get_size().columns
 
-    def fits(self, messages: list[Message]) -> int:
-        """Return how many of the last messages fit above the foot of the screen, one at least. Any thread."""
+    def fits(self, messages: list[Message], *, half: bool = False) -> int:
+        """Return how many of the last messages fit above the foot of the screen, one at least. Any thread.
+
+        `half`: of half the screen, with a line that says where the new ones begin.
+        """
         size = self._output.get_size()
-        left = size.rows - PAGE_FOOT
+        left = size.rows // 2 - 1 if half else size.rows - PAGE_FOOT
         lines = MessageLines()
         count = 0
         for message in reversed(messages):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from zchat.cli.chat.conversation import Conversation
-from zchat.cli.chat.syntax import addressee, command_of, is_command
+from zchat.cli.chat.syntax import ALIASES, addressee, command_of, is_command
 from zchat.cli.text.columns import table
 from zchat.errors import UsageError
 from zchat.names import DIRECT
@@ -15,12 +15,20 @@ DIGITS = 15
 """Digits of a number at most: a room has fewer messages."""
 
 
+NOT_THERE = {
+    "/nick": "your name stays while you are connected: /quit, then zchat client --user NAME",
+    "/search": "there is no /search yet: zchat tail -n 1000 ROOM | grep TEXT searches a room",
+    "/topic": "there is no /topic yet: a room has a name and no description",
+}
+"""Commands of other chats that this one lacks, and what to do instead."""
+
+
 class Quit(Exception):
     """The user's wish to leave the chat."""
 
 
 class Command(NamedTuple):
-    """A slash command: its word, its argument, what it does in a few words, and the function that does it."""
+    """A slash command: its word, its argument, what it does in 20 columns, and the function that does it."""
 
     word: str
     argument: str
@@ -41,6 +49,8 @@ def do(conversation: Conversation, line: str) -> bool:
     try:
         if is_command(line):
             command = COMMANDS.get(word)
+            if word in NOT_THERE:
+                raise UsageError(NOT_THERE[word])
             if command is None:
                 raise UsageError(f"unknown command {line.split()[0]}: see /help, or type //{line[1:]} to send it")
             command.run(conversation, argument)
@@ -80,6 +90,25 @@ def _msg(conversation: Conversation, argument: str) -> None:
         conversation.join(f"{DIRECT}{user}")
 
 
+def _watch(conversation: Conversation, argument: str) -> None:
+    if not argument:
+        raise UsageError("/watch requires a room: /watch ROOM")
+    conversation.watch(argument)
+
+
+def _hide(conversation: Conversation, argument: str) -> None:
+    if not argument:
+        raise UsageError("/hide requires a room: /hide ROOM")
+    conversation.hide(argument)
+
+
+def _ignore(conversation: Conversation, argument: str) -> None:
+    user, text = addressee(argument, "/ignore") if argument else ("", "")
+    if text:
+        raise UsageError('/ignore takes one user: /ignore USER, or /ignore "USER" if the name has spaces')
+    conversation.ignore(user)
+
+
 def _messages(conversation: Conversation, argument: str) -> None:
     if argument and not _is_number(argument):
         raise UsageError(f"/messages takes a number, not {argument}")
@@ -99,10 +128,12 @@ def _is_number(text: str) -> bool:
 
 def _help(conversation: Conversation, argument: str) -> None:
     _no_argument("/help", argument)
-    rows = [(f"{command.word} {command.argument}".rstrip(), command.help) for command in COMMANDS.values()]
-    rows += [("//TEXT", "send a line that begins with /"), *conversation.keys]
-    for line in table(rows):
-        conversation.transcript.info(line)
+    rows = []
+    for command in COMMANDS.values():
+        words = [command.word, *(alias for alias, word in ALIASES.items() if word == command.word)]
+        rows.append((f"{', '.join(words)} {command.argument}".rstrip(), command.help))
+    rows += [("//TEXT", "send /TEXT"), *conversation.keys]
+    conversation.transcript.listing([f"  {line}" for line in table(rows)])
 
 
 def _quit(conversation: Conversation, argument: str) -> None:
@@ -119,12 +150,15 @@ COMMANDS: dict[str, Command] = {
     command.word: command
     for command in (
         Command("/list", "", "list the rooms", _list),
-        Command("/join", "ROOM", "go to a room; the others are still shown", _join),
+        Command("/join", "ROOM", "go to a room", _join),
         Command("/leave", "", "leave the room", _leave),
-        Command("/members", "", "list the members", _members),
-        Command("/msg", "USER [TEXT]", "send TEXT to USER only, or go to that direct room", _msg),
-        Command("/messages", "[N]", "show what you missed, or the latest; again: earlier ones", _messages),
-        Command("/show", "SEQ [ROOM]", "show more of a message that was cut", _show),
+        Command("/members", "", "who is in the room", _members),
+        Command("/msg", "USER [TEXT]", "write to one user", _msg),
+        Command("/messages", "[N]", "the latest; earlier", _messages),
+        Command("/show", "SEQ [ROOM]", "more of a cut one", _show),
+        Command("/watch", "ROOM", "show it elsewhere", _watch),
+        Command("/hide", "ROOM", "count it elsewhere", _hide),
+        Command("/ignore", "[USER]", "hide or show a user", _ignore),
         Command("/help", "", "show this list", _help),
         Command("/quit", "", "leave the chat", _quit),
     )

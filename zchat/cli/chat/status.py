@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from zchat.cli.chat.rooms import Unread
+from zchat.cli.text.colours import MENTION
 from zchat.cli.text.columns import cut
 from zchat.cli.text.phrases import counted
 from zchat.cli.text.safe import safe
@@ -27,8 +29,8 @@ class Status(NamedTuple):
     """How many users are in the room; 0 if that isn't known."""
     typing: str
     """Who is typing, in words; "" for nobody."""
-    new: tuple[tuple[str, int], ...]
-    """The other rooms with messages since the user was last there, and how many."""
+    new: tuple[Unread, ...]
+    """What was not shown of the other rooms."""
 
 
 def status_line(status: Status, width: int) -> str:
@@ -36,22 +38,31 @@ def status_line(status: Status, width: int) -> str:
     connection = "online" if status.connected else "offline, reconnecting"
     room = cut(safe(status.room), ROOM_CELLS) if status.room else "no room"
     here = f"{status.here:,} here" if status.here else ""
-    total = sum(count for _, count in status.new)
-    named = ", ".join(f"{cut(safe(name), ROOM_CELLS)} {count:,}" for name, count in status.new)
-    long = f"new: {named}" if named else ""
-    if len(status.new) > NEW_ROOMS:
-        long = f"{total:,} new in {counted(len(status.new), 'room')}"
-    short = f"{total:,} new" if total else ""
+    total = sum(each.number for each in status.new)
+    names = [_unread(each) for each in status.new]
+    long = f"new: {', '.join(names)}" if names else ""
+    if len(names) > NEW_ROOMS:
+        long = f"{total:,} new in {counted(len(names), 'room')}"
+    named = long
+    if len(names) > 1:
+        named = f"new: {names[0]}, +{total - status.new[0].number:,}"
     offline = "" if status.connected else "offline"
+    short = "typing" if status.typing else ""
     line = ""
     for parts in (
         (connection, room, here, status.typing, long),
-        (connection, room, here, status.typing, short),
-        (offline, room, here, status.typing, short),
-        (offline, here, status.typing, short),
-        (offline, here, "typing" if status.typing else "", short),
+        (offline, room, here, status.typing, long),
+        (offline, here, status.typing, long),
+        (offline, here, short, long),
+        (offline, here, short, named),
+        (offline, here, short, f"{total:,} new" if total else ""),
     ):
         line = SEPARATOR.join(filter(None, parts))
         if len(line) <= width and line == cut(line, width):
             return line
     return cut(line, width)
+
+
+def _unread(unread: Unread) -> str:
+    """Return a room's name and how many of its messages are new, with a mark if one mentions the user."""
+    return f"{cut(safe(unread.room), ROOM_CELLS)} {MENTION.strip() if unread.mentions else ''}{unread.number:,}"

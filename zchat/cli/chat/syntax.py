@@ -8,6 +8,9 @@ from contextlib import suppress
 from zchat.errors import UsageError
 from zchat.names import DIRECT
 
+ALIASES = {"/part": "/leave", "/who": "/members"}
+"""Other words for commands, which other chats have."""
+
 
 def is_command(line: str) -> bool:
     """Return True if a line is a command rather than text; `//` begins a text whose first character is `/`."""
@@ -15,12 +18,13 @@ def is_command(line: str) -> bool:
 
 
 def command_of(line: str) -> tuple[str, str]:
-    """Return the word of a command in lower case, and its argument.
+    """Return the word of a command in lower case, the first of its words, and its argument.
 
     Any blank separates the two, and blanks around them don't count: a line may come from a file with CR LF.
     """
     word, *argument = line.split(maxsplit=1) or [""]
-    return word.lower(), argument[0].rstrip() if argument else ""
+    word = word.lower()
+    return ALIASES.get(word, word), argument[0].rstrip() if argument else ""
 
 
 def if_it_fails(line: str) -> str:
@@ -38,8 +42,8 @@ def if_it_fails(line: str) -> str:
     return "you were not in that room" if word in ("/join", "/msg") else ""
 
 
-def addressee(argument: str) -> tuple[str, str]:
-    """Return the user that the argument of `/msg` names, and the text after the name.
+def addressee(argument: str, word: str = "/msg") -> tuple[str, str]:
+    """Return the user that the argument of `/msg`, or of another command, names, and the text after the name.
 
     The name is the first word, or stands in double quotes; a double quote within them is written
     twice, so that a name's owner can't choose where the name ends.
@@ -51,9 +55,9 @@ def addressee(argument: str) -> tuple[str, str]:
     quotes = argument.startswith('"')
     found = re.fullmatch(r'(?s)"((?:[^"]|"")+)"(?:\s+(.*))?' if quotes else r"(?s)(\S+)(?:\s+(.*))?", argument)
     if found is None and argument:
-        raise UsageError('the closing quote is missing: /msg "USER" TEXT')
+        raise UsageError(f'the closing quote is missing: {word} "USER"')
     if found is None:
-        raise UsageError('/msg requires a user: /msg USER TEXT, or /msg "USER" TEXT if the name has spaces')
+        raise UsageError(f'{word} requires a user: {word} USER, or {word} "USER" if the name has spaces')
     return found[1].replace('""', '"') if quotes else found[1], found[2] or ""
 
 

@@ -15,6 +15,7 @@ from zchat.cli.chat.completion import ChatCompleter
 from zchat.cli.chat.conversation import Conversation, Options
 from zchat.cli.chat.editor import KEYS, Editor
 from zchat.cli.chat.outbox import Outbox
+from zchat.cli.chat.people import People
 from zchat.cli.chat.rooms import Rooms
 from zchat.cli.chat.screen import Screen
 from zchat.cli.chat.slash import do
@@ -61,11 +62,14 @@ async def _chat(client: Client, names: tuple[str, ...], options: Options) -> tup
 
     output = get_app_session().output
     screen = Screen(output)
-    rooms = Rooms()
-    transcript = Transcript(screen.show, rooms, own_name=client.user, read_marks=options.read_marks, on_terminal=True)
+    rooms = Rooms(all_shown=options.all_rooms)
+    people = People(client.user)
+    transcript = Transcript(
+        screen.show, rooms, people, own_name=client.user, read_marks=options.read_marks, on_terminal=True
+    )
     outbox = Outbox(transcript, changed)
     conversation = Conversation(
-        client, rooms, transcript, outbox.put, options, keys=KEYS, fits=screen.fits, changed=changed
+        client, rooms, people, transcript, outbox.put, options, keys=KEYS, fits=screen.fits, changed=changed
     )
     editor = Editor(conversation, outbox, ChatCompleter(client, rooms), output)
     app = editor.app

@@ -6,14 +6,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from threading import Lock
 
+from zchat.cli.chat.history_pages import Entry
+from zchat.cli.chat.people import People
 from zchat.cli.chat.rooms import Rooms
-from zchat.cli.text.colours import joined, styled_message
-from zchat.cli.text.lookalikes import LookAlikes
-from zchat.cli.text.message_lines import Cut, MessageLines, cut_with
+from zchat.cli.text.colours import NEW, StyledText, joined, mentions, styled_message
+from zchat.cli.text.message_lines import CHARACTERS, Cut, MessageLines, cut_with
 from zchat.cli.text.safe import safe
 from zchat.errors import ZchatError
 from zchat.messages import Message
-from zchat.names import DIRECT
+from zchat.names import fold
 
 LONG_ROWS = 400
 """Rows of a message that are shown if it is asked for."""
@@ -33,6 +34,7 @@ class Transcript:
     Args:
         show: called with each text; it returns False if the text could not be shown.
         rooms: the rooms of the chat. Messages of others than the current one are shown with their room.
+        people: the users that were seen; what those say who are ignored is not shown.
         own_name: the user's name, to be highlighted where others mention it; "" for never.
         read_marks: True to mark messages as read that are shown.
         on_terminal: True to have long messages shown cut.
@@ -42,6 +44,7 @@ class Transcript:
         self,
         show: Callable[[str], bool | None],
         rooms: Rooms,
+        people: People,
         *,
         own_name: str = "",
         read_marks: bool = True,
@@ -49,15 +52,15 @@ class Transcript:
     ) -> None:
         self._show = show
         self._rooms = rooms
+        self._people = people
         self._own_name = own_name
         self._read_marks = read_marks
         self._on_terminal = on_terminal
         self._lock = Lock()
         """Held while messages are shown, so that a date stands above the messages of its day."""
         self._lines = MessageLines()
-        self._look_alikes = LookAlikes()
-        if own_name:
-            self._look_alikes.add(own_name)
+        self._paged: dict[str, range] = {}
+        """The messages that were shown as history, by room: some of them may be on their way still."""
 
     def info(self, text: str) -> None:
         """Show a line about the chat itself."""
@@ -71,33 +74,83 @@ class Transcript:
         """Show lines that are safe already."""
         self._show("\n".join(lines))
 
-    def messages(self, messages: list[Message]) -> None:
-        """Show messages of one room.
+    def message(self, message: Message) -> None:
+        """Show a message that has come or was stored, unless history showed it; its room is marked as read up to it."""
+        self.seen(message.user)
+        with self._lock:
+            if self.has_shown(message):
+                return
+            shown = self._show(self._styled(message, self._cut(message)))
+        if shown is not False:
+            self._mark_read(message)
 
-        If it is the current one or a direct one, it is marked as read up to the last of them.
-        """
-        for user in dict.fromkeys(each.user for each in messages):
-            self.seen(user)
-        shown = self._show_messages([(each, self._cut(each)) for each in messages])
-        if shown is not False and self._read_marks:
-            self._mark_read(messages[-1])
+    def history(self, messages: list[Message]) -> None:
+        """Show messages of one room's history; it is marked as read up to the last of them."""
+        self._show_history(messages, messages[0].seq)
+
+    def entry(self, entry: Entry) -> None:
+        """Show the end of a room, which is marked as read; a line stands before what is new, the rest is dimmed."""
+        first, last = entry.messages[0].seq, entry.messages[-1].seq
+        line = "--- new ---"
+        if 0 < entry.new < first:
+            line = f"--- the last {len(entry.messages):,} of {last - entry.new + 1:,} new ---"
+        self._show_history(entry.messages, 0, entry.new or last + 1, line)
+
+    def has_shown(self, message: Message) -> bool:
+        """Return True if a message was shown as history before it came."""
+        return message.seq in self._paged.get(fold(message.room), ())
+
+    def history_end(self, room: str) -> int:
+        """Return the seq after the last message of a room that was shown as history, 0 if none was."""
+        found = self._paged.get(fold(room))
+        return found.stop if found else 0
+
+    def forget_history(self) -> None:
+        """Forget which messages were shown as history: the log may be another one now."""
+        with self._lock:
+            self._paged.clear()
+
+    def mentions(self, message: Message) -> bool:
+        """Return True if a message mentions the user."""
+        text = message.body
+        return isinstance(text, str) and bool(self._own_name and mentions(text[:CHARACTERS], self._own_name))
 
     def seen(self, user: str) -> None:
         """Report a user whose name looks like that of another who was seen before."""
-        with self._lock:
-            other = self._look_alikes.add(user)
+        other = self._people.saw(user)
         if other is not None:
             self.error(f"{code_points(user)} is not the same user as {code_points(other)}, though the names look alike")
 
     def long_message(self, message: Message) -> None:
         """Show a message whose rows were left out, with `LONG_ROWS` at most."""
-        self._show_messages([(message, cut_with(PIPE_HINT, LONG_ROWS) if self._on_terminal else None)])
-
-    def _show_messages(self, messages: list[tuple[Message, Cut | None]]) -> bool | None:
-        current = self._rooms.current_name
         with self._lock:
-            parts = [(self._lines.parts(each, current, cut), each.user) for each, cut in messages]
-            return self._show(joined(styled_message(part, user, self._own_name) for part, user in parts))
+            self._show(self._styled(message, cut_with(PIPE_HINT, LONG_ROWS) if self._on_terminal else None))
+
+    def _show_history(self, messages: list[Message], begin: int, new: int = 0, line: str = "") -> None:
+        """Show messages of one room; those from `begin` on are not shown again when they come.
+
+        Those before `new` are dimmed, and `line` stands before the others.
+        """
+        shown = [each for each in messages if not self._people.is_ignored(each.user)]
+        for user in dict.fromkeys(each.user for each in shown):
+            self.seen(user)
+        last = messages[-1]
+        with self._lock:
+            seen = [self._styled(each, self._cut(each), seen=True) for each in shown if each.seq < new]
+            fresh = [self._styled(each, self._cut(each)) for each in shown if each.seq >= new]
+            texts = [*seen, StyledText(line, [(0, len(line), NEW)]), *fresh] if fresh and line else seen + fresh
+            before = self._paged.get(fold(last.room), range(0))
+            if before and before.start <= last.seq + 1 and begin <= before.stop:
+                self._paged[fold(last.room)] = range(min(begin, before.start), max(last.seq + 1, before.stop))
+            elif last.seq >= before.stop:
+                self._paged[fold(last.room)] = range(begin, last.seq + 1)
+            done = self._show(joined(texts)) if texts else None
+        if done is not False:
+            self._mark_read(last)
+
+    def _styled(self, message: Message, cut: Cut | None, *, seen: bool = False) -> StyledText:
+        parts = self._lines.parts(message, self._rooms.current_name, cut)
+        return styled_message(parts, message.user, self._own_name, seen=seen)
 
     def _cut(self, message: Message) -> Cut | None:
         if not self._on_terminal:
@@ -107,6 +160,6 @@ class Transcript:
 
     def _mark_read(self, message: Message) -> None:
         room = self._rooms.get(message.room)
-        if room is not None and (self._rooms.is_current(message.room) or message.room.startswith(DIRECT)):
+        if room is not None and self._read_marks:
             with suppress(ZchatError):  # closed meanwhile; or refused, which the client logs: unread counts stay as is
                 room.mark_read(message.seq)

@@ -18,9 +18,16 @@ from zchat.cli.options import check_room, connecting
 @click.option("-q", "--quiet", is_flag=True, help="Don't show who comes, who goes and who is typing.")
 @click.option("--no-typing", is_flag=True, help="Don't let the others see that you are typing.")
 @click.option("--no-read-marks", is_flag=True, help="Don't mark what is shown as read.")
+@click.option("-a", "--all-rooms", is_flag=True, help="Show the messages of all your rooms, wherever you are.")
 @connecting
 def client(
-    url: str, user: str | None, room: tuple[str, ...], quiet: bool, no_typing: bool, no_read_marks: bool
+    url: str,
+    user: str | None,
+    room: tuple[str, ...],
+    quiet: bool,
+    no_typing: bool,
+    no_read_marks: bool,
+    all_rooms: bool,
 ) -> None:
     """Chat in one or more ROOMs (General if none is named); what you type goes to the first.
 
@@ -34,13 +41,16 @@ def client(
     \b
     Lines that begin with / are commands:
       /list               list the rooms
-      /join ROOM          go to a room; the others are still shown
-      /leave              leave the room
-      /members            list the members, since when, and who is typing
+      /join ROOM          go to a room; you stay in the others
+      /leave, /part       leave the room
+      /members, /who      list the members, since when, and who is typing
       /msg USER [TEXT]    send TEXT to USER only, or go to that direct room;
                           "USER" in quotes if the name has spaces
-      /messages [N]       show what you missed, or the latest; again: earlier
-                          ones; or the last N
+      /messages [N]       show the latest messages; again: earlier ones; or the
+                          last N
+      /watch ROOM         show a room's messages wherever you are
+      /hide ROOM          count a room's messages while you are elsewhere
+      /ignore [USER]      don't show what a user says; again: show it
       /show SEQ [ROOM]    show more of a message that was cut
       /help               show this list
       /quit               leave the chat (also Ctrl-D and Ctrl-C)
@@ -51,7 +61,7 @@ def client(
     what is new elsewhere. NO_COLOR is honoured. Without a terminal it reads lines and prints
     lines, and leaves at the end of its input once everything is stored.
     """
-    options = Options(quiet, not no_typing, not no_read_marks)
+    options = Options(quiet, not no_typing, not no_read_marks, all_rooms)
     on_terminal = sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
     if on_terminal:
         from zchat.cli.chat import terminal  # takes long to load, and no other command needs it

@@ -23,6 +23,12 @@ COLOURS = (
 LOUD = "bold reverse"
 """The style of the user's own name in messages of others."""
 
+DIM = "dim"
+"""The style of messages that the reader has seen before."""
+
+NEW = "bold"
+"""The style of the line above those that are new."""
+
 MENTION = "» "
 """What stands before the name of a user whose message mentions the user's own."""
 
@@ -130,11 +136,11 @@ def _styled(text: str, start: int, end: int, spans: list[Span]) -> Iterator[tupl
     yield "", text[start:end]
 
 
-def styled_message(parts: Parts, user: str, own: str) -> StyledText:
+def styled_message(parts: Parts, user: str, own: str, *, seen: bool = False) -> StyledText:
     """Return a message with its styles.
 
     The name has its user's colour. Where another user's text mentions the `own` name, the message
-    is marked; "" for `own`: never.
+    is marked; "" for `own`: never. A message that the reader has `seen` before is dimmed.
     """
     before, name, text, whole, cut = parts
     mentioned = mentions(text, safe(own)) if own and fold(user) != fold(own) else []
@@ -143,7 +149,8 @@ def styled_message(parts: Parts, user: str, own: str) -> StyledText:
     loud = [(start + first, start + end, LOUD) for first, end in mentioned]
     line = f"{before}{name}: {text}"
     part = [Part(len(line), cut.rows, cut.rest, whole)] if cut else []
-    return StyledText(line, [(len(before), start - 2, name_style(user)), *loud], part)
+    spans = [(0, len(line), DIM)] if seen else [(len(before), start - 2, name_style(user)), *loud]
+    return StyledText(line, spans, part)
 
 
 def name_style(name: str) -> str:
