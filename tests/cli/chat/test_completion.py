@@ -8,15 +8,16 @@ from prompt_toolkit.document import Document
 from zchat import Client
 from zchat.broker import Broker
 from zchat.cli.chat.completion import ChatCompleter
+from zchat.cli.chat.people import People
 from zchat.cli.chat.rooms import Rooms
 
 
 def test_tab_completes_the_names_of_people_behind_msg_and_in_what_is_said(broker: Broker) -> None:
     with Client(broker.url, user="alice") as alice, Client(broker.url, user="Bob Smith") as bob:
-        rooms = Rooms()
+        rooms, people = Rooms(), People("alice")
 
         def completed(text: str) -> list[str]:
-            found = ChatCompleter(alice, rooms).get_completions(Document(text), CompleteEvent())
+            found = ChatCompleter(alice, rooms, people).get_completions(Document(text), CompleteEvent())
             return [completion.text for completion in found]
 
         assert completed("/msg ") == []
@@ -29,6 +30,14 @@ def test_tab_completes_the_names_of_people_behind_msg_and_in_what_is_said(broker
             assert completed("/msg bert h") == completed("/msg x") == []
             assert completed("/ms") == ["/msg "]
             assert completed("be") == ["bert: "]
+            assert completed("@be") == completed("hello @Be") == ["@bert "]
+            assert completed("/ignore be") == ["bert "]
+            alice.direct("bbo").send("a slip")
+            alice.direct("bert").send("no slip")
+            assert completed("/join @b") == []
+            people.saw("Bert")
+            assert completed("/join @b") == ["@bert"]
+            assert completed("/join #Gen") == completed("/watch Gen") == ["General"]
             assert completed("hello BE") == completed("hello\nbe") == completed("//be be") == ["bert "]
             assert completed("") == completed("hello ") == completed("x") == []
     assert completed("/msg ") == []

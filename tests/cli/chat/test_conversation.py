@@ -36,24 +36,24 @@ def test_two_people_speak_alone_and_their_other_text_goes_where_it_went(start: S
     for chat in (alice, bob):
         chat.until("* you are in General\n")
     alice.write('/msg "bob smith" psst\n')
-    bob.until("alice: psst\n")
+    bob.until("alice → bob smith: psst\n")
     bob.write("/msg alice what\nfor all\n")
     alice.until("bob smith: for all\n")
     all_is_read(broker, "bob smith", "@alice")
     bob.write("/list\n")
     bob.until("Technology")
     alice.write('/msg "bob smith"\nthis\n/leave\n')
-    bob.until("alice: this\n")
+    bob.until("alice → bob smith: this\n")
     all_is_read(broker, "alice", "@bob smith")
     alice.write("/list\n")
     alice.until("Technology")
     assert (alice.end(), bob.end()) == (0, 0)
     seen = masked(bob.text)
-    assert "* alice wrote to you; reply with /msg alice TEXT\n[12:00:00] #@alice alice: psst\n" in seen
-    assert "[12:00:00] #@alice bob smith: what\n" in seen
+    assert "* alice wrote to you; reply with /msg alice TEXT\n[12:00:00] alice → bob smith: psst\n" in seen
+    assert "[12:00:00] bob smith → alice: what\n" in seen
     assert re.search(r"^  \* @alice +2 members  2 messages$", seen, re.MULTILINE)
     seen = masked(alice.text)
-    assert "[12:00:00] #@bob smith alice: psst\n" in seen
+    assert "[12:00:00] alice → bob smith: psst\n" in seen
     assert "* you are in @bob smith\n[12:00:00] alice: this\n* you left @bob smith and are now in General\n" in seen
     assert re.search(r"^    @bob smith +1 member   3 messages$", seen, re.MULTILINE)
     assert bodies(broker, "General") == ["for all"]
@@ -281,7 +281,7 @@ def test_other_rooms_are_counted_and_shown_if_one_asks(broker: Broker) -> None:
         sports.send("alice?")
         eventually(lambda: counted() == [("Sports", 2, True)], "it is counted, and that it mentions her")
         bob.direct("alice").send("psst")
-        eventually(lambda: "bob: psst" in chat.shown[-1], "it is shown")
+        eventually(lambda: "bob → alice: psst" in chat.shown[-1], "it is shown")
         assert len(counted()) == 1, "what was shown isn't counted"
         chat.do("/watch SPORTS")
         sports.send("loud")
@@ -339,3 +339,34 @@ def test_an_ignored_user_is_neither_shown_nor_counted(broker: Broker) -> None:
         for wrong in ("/ignore alice", "/ignore bob smith"):
             with pytest.raises(UsageError):
                 chat.do(wrong)
+
+
+# -- slips -------------------------------------------------------------------------------------------
+
+
+def test_a_room_that_is_made_by_a_slip_is_said_to_be_new(broker: Broker) -> None:
+    with Client(broker.url, user="alice") as alice:
+        chat = Chat(alice, ["General"])
+        chat.do("/join Genral")
+        assert chat.shown[-2:] == ["* Genral is a new room; did you mean General?", "* you are in Genral"]
+        chat.do("/join #general")
+        assert chat.shown[-1:] == ["* you are in General"]
+        chat.do("/join Quite another")
+        assert chat.shown[-2] == "* Quite another is a new room"
+
+
+def test_who_was_never_seen_is_said_to_be_unknown(broker: Broker) -> None:
+    with Client(broker.url, user="alice") as alice, Client(broker.url, user="bob") as bob:
+        bob.join("General")
+        bob.direct("alice").send("earlier")
+        chat = Chat(alice, ["General"])
+        chat.do("/msg bbo psst")
+        assert "! no user bbo was seen here; did you mean bob?" in chat.shown
+        assert [message.body for message in alice.history("@bbo")] == ["psst"], "it is sent all the same"
+        chat.do("/msg Zoe")
+        assert "! no user Zoe was seen here" in chat.shown
+        chat.do("/msg BOB hello")
+    with Client(broker.url, user="alice") as alice:
+        chat = Chat(alice, ["Sports"])
+        chat.do("/msg bob hello")
+        assert not [text for text in chat.shown if "was seen" in text], "there was a message of bob's"

@@ -29,6 +29,10 @@ class Written(DummyOutput):
     def write(self, data: str) -> None:
         self.text += data
 
+    def erase_end_of_line(self) -> None:
+        self.erased += 1
+        self.text = ""
+
     def erase_screen(self) -> None:
         self.erased += 1
         self.text = ""
@@ -111,7 +115,7 @@ def test_another_size_has_the_latest_texts_drawn_again_to_fit_it() -> None:
         await drawing
 
     asyncio.run(asyncio.wait_for(scenario(), DEADLINE))
-    assert output.erased == 1
+    assert output.erased == 5, "row by row"
     assert output.text.splitlines() == [f"text number {number}" for number in (17, 18, 19)]
 
 
@@ -123,3 +127,24 @@ def test_a_page_of_history_is_what_fits_above_the_foot_and_one_message_at_least(
     assert Screen(Written(rows=12)).fits(said("a", "b", "c", "d", "e", "f"), half=True) == 4, (
         "and the line for new ones"
     )
+
+
+def test_what_was_cleared_is_not_drawn_again_in_another_size() -> None:
+    output = Written(rows=10, columns=40)
+    made = Screen(output)
+
+    async def scenario() -> None:
+        drawing = asyncio.ensure_future(made.draw())
+        made.notice_size()
+        await asyncio.to_thread(made.show, "before")
+        await asyncio.to_thread(eventually, lambda: "before" in output.text, "it is drawn")
+        made.clear()
+        await asyncio.to_thread(eventually, lambda: not output.text, "it is cleared")
+        await asyncio.to_thread(made.show, "after")
+        output.size = Size(8, 40)
+        made.notice_size()
+        made.end()
+        await drawing
+
+    asyncio.run(asyncio.wait_for(scenario(), DEADLINE))
+    assert output.text.splitlines() == ["after"]

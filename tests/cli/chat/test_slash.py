@@ -86,7 +86,7 @@ def test_lines_that_end_as_in_a_file_of_windows_are_those_lines(zchat: Zchat, br
     assert (done.returncode, done.stderr) == (0, "")
     assert bodies(broker, "Sports") == ["hello", "/slash"]
     assert bodies(broker, "General") == []
-    assert done.stdout.count("#@bob alice: psst") == 1
+    assert done.stdout.count("alice → bob: psst") == 1
 
 
 @pytest.mark.parametrize("blank", [" ", "\t", "\u00a0", "\u3000", " \t "])
@@ -112,3 +112,10 @@ def test_nothing_is_said_in_a_room_that_one_could_not_part_from(zchat: Zchat, br
     done = zchat("client", stdin="/part now\nfor the other room")
     assert "the lines after it are not sent" in done.stderr
     assert bodies(broker, "General") == []
+
+
+def test_what_one_does_is_a_message_and_clearing_is_for_screens(zchat: Zchat, broker: Broker) -> None:
+    done = zchat("client", stdin="/me waves\n/clear\n/show 1 #General")
+    assert done.returncode == 0
+    assert masked(done.stdout).splitlines()[2:] == ["[12:00:00] * alice waves"] * 2
+    assert bodies(broker, "General") == ["/me waves"]

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import zchat
+from tests.cli.driver import say
 from tests.cli.terminals import Terminal, Tmux
 from tests.mortal import Mortal, refusing
 from tests.running import eventually
@@ -68,7 +69,7 @@ def test_two_people_chat_at_80_and_40_columns(tmux: Tmux, broker: Broker) -> Non
 
     alice.keys("C-d")
     alice.until("exit code 0")
-    bob.keys("C-c")
+    bob.keys("C-c", "C-c")
     bob.until("exit code 130")
     assert "> \n" not in alice.screen()
 
@@ -95,7 +96,7 @@ def test_the_status_line_says_who_is_here_who_types_and_what_is_new_elsewhere(tm
     with zchat.Client(broker.url, user="carol") as carol:
         carol.join("Sports").send("goal")
         carol.direct("alice").send("psst")
-        alice.until("#@carol carol: psst\n", "\nGeneral>", status="online | General | 2 here | new: Sports 1")
+        alice.until("carol → alice: psst\n", "\nGeneral>", status="online | General | 2 here | new: Sports 1")
         assert "goal" not in alice.screen()
         bob.type("/watch Movies", "Enter")
         bob.until("ends that\n", "\nGeneral>")
@@ -214,9 +215,9 @@ def test_direct_messages_and_the_lists_at_80_and_40_columns(tmux: Tmux, broker: 
     alice.keys("Tab")
     alice.until("General> /msg bob")
     alice.type("psst", "Enter")
-    alice.until("#@bob alice: psst\n", "General>")
+    alice.until("alice → bob: psst\n", "General>")
     bob.until(
-        "* alice wrote to you; reply with /msg\n    alice TEXT\n", "#@alice alice: psst\n", "General>", status="2 here"
+        "* alice wrote to you; reply with /msg\n    alice TEXT\n", "alice → bob: psst\n", "General>", status="2 here"
     )
     bob.type("/msg alice", "Enter")
     bob.until("* you are in @alice\n", "@alice>")
@@ -227,7 +228,7 @@ def test_direct_messages_and_the_lists_at_80_and_40_columns(tmux: Tmux, broker: 
     for terminal in (alice, bob):
         terminal.keys("C-l")
         terminal.type("/help", "Enter")
-        terminal.until("  /list ", "  Up, Ctrl-R ", ">")
+        terminal.until("  /list ", "  Tab, Up, Ctrl-R ", ">")
         terminal.compare(f"help-{80 if terminal is alice else 40}")
     bob.type("/quit", "Enter")
     bob.until("exit code 0")
@@ -266,9 +267,15 @@ def test_a_burst_appears_whole_and_in_order_above_the_line_being_typed(tmux: Tmu
 def test_completion_shows_the_commands_there_are(tmux: Tmux, broker: Broker) -> None:
     alice = Terminal(tmux, "alice", 80)
     alice.until("you are in General\n", "General>")
+    before = alice.screen()
     alice.keys("/", "Tab")
-    alice.until("/join", "/leave", "/list", "/messages", "/quit", "General> /")
-    alice.type("q")
+    alice.until("General> /", status="/list  /join  /leave")
+    alice.keys("Tab", "Tab")
+    alice.until("General> /join", status="/leave")
+    assert before.splitlines()[:2] == alice.screen().splitlines()[:2], "nothing is printed among the messages"
+    assert alice.screen().count("\n") == before.count("\n")
+    alice.keys("C-u")
+    alice.type("/q")
     alice.keys("Tab", "Enter")
     alice.until("exit code 0")
 
@@ -401,7 +408,7 @@ def test_who_comes_back_sees_what_was_seen_dimmed_and_what_is_new_under_a_line(t
         room.send_many(f"line {number:02}" for number in range(30))
         with zchat.Client(broker.url, user="alice") as looker:
             looker.mark_read("General", 26)
-        alice, wide = Terminal(tmux, "alice", 40), Terminal(tmux, "carol", 80)
+        alice, wide = Terminal(tmux, "alice", 40, "--quiet"), Terminal(tmux, "carol", 80, "--quiet")
         end = "line 25\n--- new ---\n[12:00:00] bob: line 26\n"
         alice.until("you are in General\n[12:00:00] bob: line 19\n", end, "bob: line 29\nGeneral>")
         wide.until("you are in General\n[12:00:00] bob: line 19\n", "bob: line 29\nGeneral>")
@@ -417,7 +424,6 @@ def test_who_comes_back_sees_what_was_seen_dimmed_and_what_is_new_under_a_line(t
         assert "line 3" not in alice.screen()
         alice.type("/join General", "Enter")
         alice.until("--- the last 11 of 300 new ---\n[12:00:00] bob: line 319\n", "bob: line 329\nGeneral>")
-        alice.compare("back-in-a-room-40")
 
 
 def test_the_list_of_commands_fits_a_small_terminal(tmux: Tmux, broker: Broker) -> None:
@@ -425,6 +431,67 @@ def test_the_list_of_commands_fits_a_small_terminal(tmux: Tmux, broker: Broker) 
     alice.until("you are in General\n", "General>")
     alice.resize(40, 20)
     alice.type("/help", "Enter")
-    alice.until("  /list ", "  Up, Ctrl-R ", "General>", status="online")
+    alice.until("  /list ", "  Tab, Up, Ctrl-R ", "General>", status="online")
     shown = alice.screen()
     assert not [line for line in shown[shown.index("  /list") :].splitlines() if line.startswith("    ")]
+
+
+def test_ctrl_c_clears_a_draft_which_up_brings_back_and_leaves_without_one(tmux: Tmux, broker: Broker) -> None:
+    alice = Terminal(tmux, "alice", 40)
+    alice.until("you are in General\n", "General>")
+    alice.type("half a line")
+    alice.until("General> half a line")
+    alice.keys("C-c")
+    alice.until("\nGeneral>", status="Up brings the line back; Ctrl-C again l…")
+    alice.keys("Up")
+    alice.until("\nGeneral> half a line")
+    alice.keys("C-c", "C-c")
+    alice.until("exit code 130")
+
+
+def test_what_was_typed_is_there_after_a_restart_unless_that_is_declined(
+    tmux: Tmux, broker: Broker, tmp_path: Path
+) -> None:
+    for name, option, text in (("one", "", "kept"), ("two", "--no-history", "lost"), ("three", "", "")):
+        chat = Terminal(tmux, name, 80, *filter(None, [option]))
+        chat.until("you are in General\n", "General>")
+        if text:
+            chat.type(text, "Enter")
+            chat.until(f"{name}: {text}\n", "General>")
+        else:
+            chat.keys("Up")
+            chat.until("General> kept")
+        chat.keys("C-u", "C-d")
+        chat.until("exit code 0")
+    (kept,) = (tmp_path / ".local" / "state" / "zchat").iterdir()
+    assert kept.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_screen_that_was_cleared_stays_so_and_another_size_leaves_hardly_a_copy(tmux: Tmux, broker: Broker) -> None:
+    alice = Terminal(tmux, "alice", 80)
+    alice.until("you are in General\n", "General>")
+    alice.keys("C-l")
+    eventually(lambda: "you are in" not in alice.screen(), "it is cleared")
+    say(broker, "General", *(f"number {number:02} of some messages" for number in range(22)))
+    alice.until("number 21 of some messages\n", "General>")
+    sizes = ((60, 20), (100, 24), (80, 24))
+    for columns, rows in sizes:
+        alice.resize(columns, rows)
+        eventually(lambda: alice.screen().count("number 21") == 1, "it is drawn again")
+    assert "you are in" not in alice.screen()
+    alice.type("/nonsense", "Enter")
+    alice.until("number 21 of some messages\n", "to send it\n", "General>")
+    everything = tmux("capture-pane", "-p", "-S", "-", "-t", "alice")
+    assert everything.count("of some messages") <= 22 + len(sizes), "a terminal may keep what it has to wrap"
+    alice.type("/clear", "Enter")
+    eventually(lambda: "number" not in alice.screen(), "it is cleared")
+
+
+def test_a_url_is_copied_in_one_piece(tmux: Tmux, broker: Broker) -> None:
+    alice = Terminal(tmux, "alice", 40)
+    alice.until("you are in General\n", "General>")
+    url = "https://example.com/a/very/long/path/that/goes/on?and=on&on=really-long"
+    say(broker, "General", f"look: {url} there")
+    alice.until("there\n", "General>", status="online")
+    assert url in tmux("capture-pane", "-J", "-p", "-t", "alice")
+    assert f"bob: look: {url[:18]}\n{url[18:58]}\n{url[58:]}\n    there\n" in alice.screen()

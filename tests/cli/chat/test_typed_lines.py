@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import stat
+from pathlib import Path
 
-from zchat.cli.chat.typed_lines import TypedLines
+from zchat.cli.chat.typed_lines import LinesOfBefore, TypedLines
 
 
 def test_lines_are_done_in_their_order_each_once_the_one_before_is() -> None:
@@ -46,3 +49,51 @@ def test_lines_that_are_withdrawn_are_those_not_begun() -> None:
         assert await lines.next() is None
 
     asyncio.run(scenario())
+
+
+def typed(path: Path, *lines: str) -> list[str]:
+    """Return the lines of before, the latest first, and add others."""
+    history = LinesOfBefore(path)
+    found = list(history.load_history_strings())
+    for line in lines:
+        history.store_string(line)
+    return found
+
+
+def test_lines_of_before_come_back_in_a_file_that_only_its_owner_can_read(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "typed_lines"
+    before = os.umask(0)
+    try:
+        assert typed(path, "one", "two\nlines \ud800é") == []
+    finally:
+        os.umask(before)
+    assert typed(path) == ["two\nlines \ud800é", "one"]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_a_file_that_others_could_read_is_closed_to_them_and_what_it_has_wrong_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "typed_lines"
+    path.write_bytes(b'"one"\n{"a": 1}\nno json\n\xff\n"two"\n')
+    path.chmod(0o644)
+    assert typed(path) == ["two", "one"]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_the_file_does_not_grow_for_ever(tmp_path: Path) -> None:
+    path = tmp_path / "typed_lines"
+    typed(path, *(f"line {number} {'x' * 90}" for number in range(4000)))
+    typed(path, "x" * 10_001)
+    assert typed(path)[0].startswith("line 3999 ")
+    assert path.stat().st_size <= 128 << 10
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [each.name for each in tmp_path.iterdir()] == ["typed_lines"]
+    assert typed(path)[0].startswith("line 3999 ")
+
+
+def test_lines_are_kept_nowhere_if_that_is_asked_for_or_impossible(tmp_path: Path) -> None:
+    history = LinesOfBefore(None)
+    history.store_string("secret")
+    assert list(history.load_history_strings()) == []
+    (tmp_path / "file").write_text("")
+    assert typed(tmp_path / "file" / "typed_lines", "lost") == []

@@ -59,7 +59,9 @@ def test_the_broker_tells_where_it_is_and_how_to_chat(start: Start, tmp_path: Pa
     url = re.search(r"^zchat broker at (tcp://127\.0\.0\.1:\d+)$", text, re.MULTILINE)
     assert url
     assert f"store: {store} (kept: everything)\n" in text
-    assert re.search(rf"^chat with: (zchat|\S+ -m zchat) client --connect {re.escape(url[1])}$", text, re.MULTILINE)
+    assert re.search(
+        rf"^chat with: (zchat|\S+ -m zchat) client --connect {re.escape(url[1])} --user NAME$", text, re.MULTILINE
+    )
     assert "names are claims: there are no keys" in text
     assert "including its direct rooms and read marks" in text
     told = CliRunner().invoke(program, ["rooms", "--connect", url[1], "--user", "alice"])

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.cli.emulator import COUNTINGS, Emulator, begins_like_a_message, most
 from zchat.cli.text import columns
 from zchat.cli.text.colours import fragments, joined, rows, styled_message
-from zchat.cli.text.columns import cells, cut, measure_for, table, text_rows, wrapped
+from zchat.cli.text.columns import cells, cut, height, measure_for, table, text_rows, wrapped
 from zchat.cli.text.message_lines import CHARACTERS, ROWS, MessageLines, cut_with
 from zchat.cli.text.safe import INDENT, safe
 from zchat.messages import Message
@@ -266,3 +266,36 @@ def test_a_text_is_cut_by_the_columns_that_it_takes() -> None:
     assert cut("日本語", 5) == "日本…"
     assert cut("日本語", 4) == "日…"
     assert cut("x", 0) == ""
+
+
+# -- URLs --------------------------------------------------------------------------------------------
+
+LONG_URL = "https://example.com/a/very/long/path?that=goes&on=" + "and~on(*!')," * 6
+url_letters = st.sampled_from("abc~:/?#@!$&'()*+,;=%-._[]<>é日 ❤\ufe0f\n")
+
+
+def test_a_url_longer_than_a_row_is_left_whole_in_a_row_of_its_own_end() -> None:
+    lines = shown(f"see {LONG_URL} for\nmore", 40)
+    assert lines == [f"[12:00:00] mallory: see {LONG_URL}", f"{INDENT}for", f"{INDENT}more"]
+    assert shown(f"see {LONG_URL}", 40) == lines[:1]
+    short = "https://example.com/a/b"
+    assert shown(f"a word and {short}", 40) == ["[12:00:00] mallory: a word and", INDENT + short]
+
+
+@given(st.text(url_letters, max_size=80), st.text(url_letters, max_size=80), st.sampled_from([20, 40]))
+@example("* you are in Sports", " * you are in Sports", 20)
+@example("x", FORGED, 40)
+def test_nothing_but_a_url_is_broken_by_the_terminal(before: str, after: str, width: int) -> None:
+    lines = shown(f"{before} {LONG_URL}{after}", width)
+    for counting in COUNTINGS.values():
+        screen = Emulator(width, 120, counting)
+        screen.feed("\r\n".join(lines))
+        broken = [screen.text_rows()[row] for row in screen.broken]
+        assert not [row for row in broken if set(row) & set(" []<>") or not row.isascii()], broken
+
+
+def test_what_a_url_takes_of_the_screen_is_counted() -> None:
+    lines = shown("\n".join([LONG_URL] * 100), 40)
+    assert lines[-1].startswith(f"{INDENT}… cut here")
+    assert sum(height(line, 40) for line in lines) <= ROWS + height(INDENT + LONG_URL, 40)
+    assert all(cells(line) <= 80 for line in shown("https://" + "x" * 5000, 80)), "one that is too long is broken"

@@ -23,7 +23,7 @@ def steers(character: str) -> bool:
 
 
 def shown(body: object, user: str = "alice", room: str = "General", current: str | None = None) -> str:
-    return MessageLines(TODAY).message(Message(room, 1, NOON, user, body), current)
+    return MessageLines(TODAY, "Me").message(Message(room, 1, NOON, user, body), current)
 
 
 @given(values, nasty_names, nasty_names)
@@ -77,3 +77,18 @@ def test_a_name_can_not_pass_for_the_mark_before_another_name() -> None:
     assert shown("hi", user="» bob") == "[12:00:00] <U+00BB> bob: hi"
     assert shown("hi", user="… bob") == "[12:00:00] <U+2026> bob: hi"
     assert shown("hi", user="b»b") == "[12:00:00] b»b: hi"
+
+
+def test_a_direct_message_shows_from_whom_and_to_whom_it_is_unless_one_is_there() -> None:
+    assert shown("hi", "bob", "@Bob", "General") == "[12:00:00] bob → Me: hi"
+    assert shown("hi", "me", "@Bob", "General") == "[12:00:00] me → Bob: hi"
+    assert shown("/me waves", "me", "@Bob", "General") == "[12:00:00] * me → Bob waves"
+    assert shown("hi", "bob", "@Bob", "@bob") == "[12:00:00] bob: hi"
+    assert shown("no", "bob → Me", "General", "General") == "[12:00:00] bob <U+2192> Me: no"
+
+
+def test_what_somebody_does_is_shown_after_the_name() -> None:
+    assert shown("/me waves: hi") == "[12:00:00] * alice waves: hi"
+    assert shown("/me waves\n* bob waves") == "[12:00:00] * alice waves\n    * bob waves"
+    assert shown("/menu") == "[12:00:00] alice: /menu"
+    assert shown("hi", "* bob waves") == "[12:00:00] <U+002A> bob waves: hi"

@@ -9,12 +9,13 @@ from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 
 from zchat import Client
+from zchat.cli.chat.people import People
 from zchat.cli.chat.rooms import Rooms
 from zchat.cli.chat.slash import COMMANDS
-from zchat.cli.chat.syntax import ALIASES, is_command, quoted
+from zchat.cli.chat.syntax import ALIASES, is_command, quoted, room_named
 from zchat.cli.text.safe import safe
 from zchat.errors import ZchatError
-from zchat.names import fold
+from zchat.names import DIRECT, fold
 
 ANSWER_SECONDS = 0.5
 """Seconds that the broker has to list rooms or members: nothing that is typed shows meanwhile."""
@@ -23,8 +24,9 @@ ANSWER_SECONDS = 0.5
 class ChatCompleter(Completer):
     """Completion of commands, of rooms after `/join`, and of the room's members after `/msg` and in text."""
 
-    def __init__(self, client: Client, rooms: Rooms) -> None:
+    def __init__(self, client: Client, rooms: Rooms, people: People) -> None:
         self._client = client
+        self._people = people
         self._rooms = rooms
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
@@ -36,10 +38,10 @@ class ChatCompleter(Completer):
             words += ALIASES
             return _beginning(words, word)
         word = word.lower()
-        if word == "/join":
-            return _beginning(self._known(self._room_names), rest)
+        if word in ("/join", "/watch", "/hide"):
+            return _beginning(self._known(self._room_names), room_named(rest))
         found = []
-        if word == "/msg":
+        if word in ("/msg", "/ignore"):
             found = _beginning([f"{quoted(name)} " for name in self._known(self._user_names)], rest)
         return found or self._mentions(before)
 
@@ -48,6 +50,8 @@ class ChatCompleter(Completer):
         start = re.split(r"\s", before)[-1]
         end = ": " if start == before else " "
         names = self._known(self._user_names) if start else []
+        if start.startswith(DIRECT):
+            return _beginning([f"{DIRECT}{name} " for name in names], start)
         return _beginning([f"{name}{end}" for name in names], start)
 
     def _known(self, names: Callable[[], list[str]]) -> list[str]:
@@ -57,7 +61,9 @@ class ChatCompleter(Completer):
             return []
 
     def _room_names(self) -> list[str]:
-        return [room.name for room in self._client.rooms(timeout=ANSWER_SECONDS)]
+        """Return the names of all rooms, but for direct ones with users that nobody has seen."""
+        names = [room.name for room in self._client.rooms(timeout=ANSWER_SECONDS)]
+        return [name for name in names if not name.startswith(DIRECT) or self._people.has_seen(name[1:])]
 
     def _user_names(self) -> list[str]:
         """Return the names of the others in the current room."""

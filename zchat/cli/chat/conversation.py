@@ -10,14 +10,14 @@ from typing import NamedTuple
 from zchat import Client, Room
 from zchat.cli.chat.history_pages import Fits, HistoryPages
 from zchat.cli.chat.listings import MEMBERS_SHOWN, member_lines, room_lines
-from zchat.cli.chat.people import People
+from zchat.cli.chat.people import People, closest
 from zchat.cli.chat.presence import Presence
 from zchat.cli.chat.rooms import Rooms
 from zchat.cli.chat.status import Status
 from zchat.cli.chat.syntax import is_command, quoted
 from zchat.cli.chat.transcript import Transcript
 from zchat.cli.text.phrases import connection_text, counted, gap_text
-from zchat.errors import UsageError, ZchatError
+from zchat.errors import NoSuchRoom, UsageError, ZchatError
 from zchat.events import Disconnected, Event, Gap, Invited, MemberJoined, Reconnected
 from zchat.messages import Message
 from zchat.names import DIRECT, fold
@@ -37,13 +37,21 @@ class Options(NamedTuple):
     """True to mark as read what the user was shown."""
     all_rooms: bool = False
     """True to show the messages of all rooms on a terminal, not of the current one and direct ones alone."""
+    keep_lines: bool = True
+    """True to keep the lines typed on a terminal for the next time."""
 
 
 OPTIONS = Options()
 
+ANSWER_SECONDS = 0.5
+"""Seconds for each answer that only serves a warning."""
+
+ASKED_ROOMS = 10
+"""Rooms whose members are asked for, to find a user."""
+
 
 def _ignore() -> None:
-    """Do nothing about a change that nobody watches."""
+    """Do nothing about a change that nobody watches, or without a screen."""
 
 
 class Conversation:
@@ -61,6 +69,7 @@ class Conversation:
         keys: keys of the terminal with what they do, for the list of commands.
         fits: how much history fits the screen; None if nothing is known of it.
         changed: called, by any thread, when `status` may have changed.
+        clear: clears the screen.
     """
 
     def __init__(
@@ -75,7 +84,10 @@ class Conversation:
         keys: Sequence[tuple[str, str]] = (),
         fits: Fits | None = None,
         changed: Callable[[], None] = _ignore,
+        clear: Callable[[], None] = _ignore,
     ) -> None:
+        self.clear = clear
+        """Clears the screen."""
         self.transcript = transcript
         self.keys = keys
         self.pages = HistoryPages(fits)
@@ -186,12 +198,14 @@ class Conversation:
     def message_to(self, user: str, text: str) -> None:
         """Send a text to the direct room with a user; other text still goes to the current room."""
         room = self._client.direct(user)
+        self._warn_of_stranger(room)
         self._rooms.add_aside(room)
         self._send(room, text)
 
     def join(self, name: str) -> None:
         """Join a room, and make it the current one."""
         room = self._joined(name)
+        self._warn_of_stranger(room)
         self._go_to(room, f"you are in {room.name}")
 
     def leave(self) -> None:
@@ -273,7 +287,13 @@ class Conversation:
 
     def _joined(self, name: str) -> Room:
         """Return a room, joined now unless the user is in it; what the user missed there is counted."""
-        room = self._client.join(name)  # the same if the user is in it; a broker may have ended it meanwhile
+        try:
+            room = self._client.join(name, create=False)  # also if the user is in it: a broker may have ended it
+        except NoSuchRoom:
+            like = "" if name.startswith(DIRECT) else self._room_like(name)
+            room = self._client.join(name)
+            if not name.startswith(DIRECT):
+                self.transcript.info(f"{room.name} is a new room" + (f"; did you mean {like}?" if like else ""))
         known = self._rooms.get(room.name) is room
         upto = room.position.seq
         self._rooms.add(room)
@@ -283,6 +303,29 @@ class Conversation:
                     if fold(each.name) == fold(room.name) and each.unread is not None:
                         self._rooms.count_missed(room.name, each.last - each.unread + 1, upto)
         return room
+
+    def _room_like(self, name: str) -> str:
+        """Return the room that a new name may have been meant for; "" if there is none."""
+        with suppress(ZchatError):
+            return closest(name, [room.name for room in self._client.rooms() if not room.name.startswith(DIRECT)])
+        return ""
+
+    def _warn_of_stranger(self, room: Room) -> None:
+        """Report that nobody was seen who has the name of a direct room's user: it may be a slip."""
+        user = room.name.removeprefix(DIRECT)
+        if user == room.name or not self._connected or self._people.has_seen(user):
+            return
+        try:
+            for each in self._rooms.public[-ASKED_ROOMS:]:
+                for member in each.members(timeout=ANSWER_SECONDS):
+                    self.transcript.seen(member.user)
+            for message in room.history(timeout=ANSWER_SECONDS):
+                self.transcript.seen(message.user)
+        except ZchatError:  # nothing is known
+            return
+        if not self._people.has_seen(user):
+            like = closest(user, self._people.seen)
+            self.transcript.error(f"no user {user} was seen here" + (f"; did you mean {like}?" if like else ""))
 
     def _go_to(self, room: Room | None, text: str) -> None:
         """Make a room the current one, say so with `text`, and show the room's end."""

@@ -7,11 +7,11 @@ import time
 
 from prompt_toolkit.application import Application
 from prompt_toolkit.buffer import Buffer
-from prompt_toolkit.completion import Completer
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion, get_common_complete_suffix
+from prompt_toolkit.document import Document
 from prompt_toolkit.filters import Condition, has_focus
-from prompt_toolkit.history import InMemoryHistory
+from prompt_toolkit.history import History
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
-from prompt_toolkit.key_binding.bindings.completion import display_completions_like_readline
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.layout import BufferControl, ConditionalContainer, FormattedTextControl, HSplit, Layout, Window
 from prompt_toolkit.layout.dimension import Dimension
@@ -48,8 +48,7 @@ REFRESH_SECONDS = 1.0
 
 KEYS = (
     ("Alt-Enter", "start a new line"),
-    ("Tab", "complete"),
-    ("Up, Ctrl-R", "recall a line"),
+    ("Tab, Up, Ctrl-R", "complete, recall"),
 )
 """Keys with what they do, for the list of commands."""
 
@@ -61,10 +60,20 @@ class Editor:
         conversation: whose status is shown, and which is notified of typing.
         outbox: whose drafts are shown.
         completer: what Tab completes.
+        history: the lines of before.
         output: the terminal.
     """
 
-    def __init__(self, conversation: Conversation, outbox: Outbox, completer: Completer, output: Output) -> None:
+    def __init__(
+        self, conversation: Conversation, outbox: Outbox, completer: Completer, history: History, output: Output
+    ) -> None:
+        self._completer = completer
+        self._choices: list[Completion] = []
+        """What Tab goes through."""
+        self._completed = Document()
+        """The line that Tab began with."""
+        self._chosen: Document | None = None
+        """The line as Tab left it last; None before it."""
         self._conversation = conversation
         self._outbox = outbox
         self._pasted = ""
@@ -75,9 +84,7 @@ class Editor:
         """The lines that the user has typed."""
         self.left: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         """The code that the program exits with, once Ctrl-C or a signal has ended the chat."""
-        self._buffer = Buffer(
-            completer=completer, history=InMemoryHistory(), multiline=True, on_text_changed=self._changed
-        )
+        self._buffer = Buffer(history=history, multiline=True, on_text_changed=self._changed)
         search = SearchToolbar(text_if_not_searching="")
         waiting = Window(FormattedTextControl(self._waiting), dont_extend_height=True)
         text = Window(
@@ -123,7 +130,7 @@ class Editor:
             return self._question()
         status = self._conversation.status
         if self._notice and status.connected and time.monotonic() - self._noticed_at < NOTICE_SECONDS:
-            return cut(self._notice, self._width)
+            return _steady(cut(safe(beginning(self._notice, self._width)), self._width))
         return _steady(status_line(status, self._width))
 
     def _show_notice(self, text: str) -> None:
@@ -157,12 +164,23 @@ class Editor:
 
         @keys.add("tab", filter=writing)
         def _(event: KeyPressEvent) -> None:
-            display_completions_like_readline(event)
+            self._complete()
 
-        @keys.add("c-c", filter=writing)
+        @keys.add("c-c", filter=empty & writing)
         @keys.add("<sigint>")
         def _(event: KeyPressEvent) -> None:
             self.leave(INTERRUPTED)
+
+        @keys.add("c-c", filter=~empty & writing)
+        def _(event: KeyPressEvent) -> None:
+            self._buffer.append_to_history()
+            self._buffer.reset()
+            self._conversation.typed("")
+            self._show_notice("Up brings the line back; Ctrl-C again leaves")
+
+        @keys.add("c-l", filter=writing)
+        def _(event: KeyPressEvent) -> None:
+            self._conversation.clear()
 
         @keys.add("c-d", filter=empty & writing)
         def _(event: KeyPressEvent) -> None:
@@ -202,6 +220,36 @@ class Editor:
             event.app.output.bell()
 
         return keys
+
+    def _complete(self) -> None:
+        """Complete the line as far as it goes; then go through the choices, which the status line shows."""
+        buffer = self._buffer
+        if self._chosen != buffer.document:
+            self._completed = buffer.document
+            self._choices = list(self._completer.get_completions(self._completed, CompleteEvent()))
+            suffix = get_common_complete_suffix(self._completed, self._choices)
+            if len(self._choices) > 1:
+                if suffix:
+                    buffer.insert_text(suffix)
+                    self._completed = buffer.document
+                    self._choices = list(self._completer.get_completions(self._completed, CompleteEvent()))
+                self._chosen = buffer.document
+                self._show_choices("")
+                return
+        if self._choices:
+            choice = self._choices.pop(0)
+            self._choices.append(choice)
+            buffer.document = self._completed
+            buffer.delete_before_cursor(-choice.start_position)
+            buffer.insert_text(choice.text)
+            self._chosen = None
+            if len(self._choices) > 1:
+                self._chosen = buffer.document
+                self._show_choices(choice.text)
+
+    def _show_choices(self, chosen: str) -> None:
+        texts = [choice.text.strip() for choice in self._choices if choice.text != chosen]
+        self._show_notice("  ".join(texts))
 
     def leave(self, code: int) -> None:
         """End the chat at once; the program exits with `code`."""

@@ -70,6 +70,12 @@ class Rooms:
         with self._lock:
             return self._rooms.keys() | self._aside
 
+    @property
+    def public(self) -> list[Room]:
+        """Return all rooms but the direct ones, in the order in which they were joined."""
+        with self._lock:
+            return [room for room in self._rooms.values() if not room.name.startswith(DIRECT)]
+
     def add(self, room: Room) -> None:
         """Add a room that the user joined."""
         key = fold(room.name)

@@ -16,6 +16,7 @@ from prompt_toolkit.renderer import print_formatted_text
 from prompt_toolkit.styles import Style
 
 from zchat.cli.text.colours import fragments, rows, styled_message
+from zchat.cli.text.columns import height
 from zchat.cli.text.message_lines import MessageLines, cut_with
 from zchat.messages import Message
 
@@ -55,6 +56,7 @@ class Screen:
         self._latest: deque[str] = deque(maxlen=KEPT)
         self._size: Size | None = None
         self._resized = False
+        self._cleared = False
 
     @property
     def width(self) -> int:
@@ -72,7 +74,7 @@ class Screen:
         count = 0
         for message in reversed(messages):
             shown = styled_message(lines.parts(message, cut=cut_with("")), message.user, "")
-            left -= len(rows(shown, size.columns))
+            left -= sum(height(row, size.columns) for row in rows(shown, size.columns))
             if left < 0:
                 break
             count += 1
@@ -86,6 +88,12 @@ class Screen:
             if not self._ended:
                 self._texts.append(text)
                 self._rouse()
+
+    def clear(self) -> None:
+        """Clear the screen; what was on it isn't drawn again when the terminal changes its size. Any thread."""
+        with self._changed:
+            self._cleared = True
+            self._rouse()
 
     def end(self) -> None:
         """Take no more texts; `draw` returns when those that have come are drawn. Any thread."""
@@ -115,8 +123,12 @@ class Screen:
             with self._changed:
                 texts, self._texts = self._texts, []
                 ended = self._ended
+                cleared, self._cleared = self._cleared, False
                 self._changed.notify_all()
                 self._wake.clear()
+            if cleared:
+                self._latest.clear()
+                await run_in_terminal(self._erase)
             self._latest.extend(texts)
             if self._resized:
                 self._resized = False
@@ -132,13 +144,24 @@ class Screen:
         texts: list[str] = []
         for text in reversed(self._latest):
             taken = rows(text, size.columns)
-            texts.append(text if len(taken) <= left else "\n".join(taken[len(taken) - left :]))
-            left -= len(taken)
+            heights = [height(row, size.columns) for row in taken]
+            while sum(heights) > left and len(taken) > 1:
+                del taken[0], heights[0]
+                text = "\n".join(taken)
+            texts.append(text)
+            left -= sum(heights)
             if left <= 0:
                 break
-        self._output.erase_screen()
+        for row in range(size.rows):  # to erase it at once has many terminals keep a copy above it
+            self._output.cursor_goto(row + 1, 1)
+            self._output.erase_end_of_line()
         self._output.cursor_goto(0, 0)
         self._write(texts[::-1])
+
+    def _erase(self) -> None:
+        self._output.erase_screen()
+        self._output.cursor_goto(0, 0)
+        self._output.flush()
 
     def _write(self, texts: Iterable[str]) -> None:
         width = self.width

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from zchat.cli.chat.conversation import Conversation
-from zchat.cli.chat.syntax import ALIASES, addressee, command_of, is_command
+from zchat.cli.chat.syntax import ALIASES, addressee, command_of, is_command, room_named
 from zchat.cli.text.columns import table
+from zchat.cli.text.message_lines import ACTION
 from zchat.errors import UsageError
 from zchat.names import DIRECT
 
@@ -69,7 +70,7 @@ def _list(conversation: Conversation, argument: str) -> None:
 def _join(conversation: Conversation, argument: str) -> None:
     if not argument:
         raise UsageError("/join requires a room: /join ROOM")
-    conversation.join(argument)
+    conversation.join(room_named(argument))
 
 
 def _leave(conversation: Conversation, argument: str) -> None:
@@ -93,13 +94,13 @@ def _msg(conversation: Conversation, argument: str) -> None:
 def _watch(conversation: Conversation, argument: str) -> None:
     if not argument:
         raise UsageError("/watch requires a room: /watch ROOM")
-    conversation.watch(argument)
+    conversation.watch(room_named(argument))
 
 
 def _hide(conversation: Conversation, argument: str) -> None:
     if not argument:
         raise UsageError("/hide requires a room: /hide ROOM")
-    conversation.hide(argument)
+    conversation.hide(room_named(argument))
 
 
 def _ignore(conversation: Conversation, argument: str) -> None:
@@ -107,6 +108,17 @@ def _ignore(conversation: Conversation, argument: str) -> None:
     if text:
         raise UsageError('/ignore takes one user: /ignore USER, or /ignore "USER" if the name has spaces')
     conversation.ignore(user)
+
+
+def _me(conversation: Conversation, argument: str) -> None:
+    if not argument:
+        raise UsageError("/me requires what you do: /me TEXT")
+    conversation.say(f"{ACTION}{argument}")
+
+
+def _clear(conversation: Conversation, argument: str) -> None:
+    _no_argument("/clear", argument)
+    conversation.clear()
 
 
 def _messages(conversation: Conversation, argument: str) -> None:
@@ -119,7 +131,7 @@ def _show(conversation: Conversation, argument: str) -> None:
     seq, _, room = argument.partition(" ")
     if not _is_number(seq):
         raise UsageError("/show requires the number of a message: /show SEQ, or /show SEQ ROOM")
-    conversation.show(int(seq), room.strip())
+    conversation.show(int(seq), room_named(room.strip()))
 
 
 def _is_number(text: str) -> bool:
@@ -154,11 +166,13 @@ COMMANDS: dict[str, Command] = {
         Command("/leave", "", "leave the room", _leave),
         Command("/members", "", "who is in the room", _members),
         Command("/msg", "USER [TEXT]", "write to one user", _msg),
+        Command("/me", "TEXT", "say what you do", _me),
         Command("/messages", "[N]", "the latest; earlier", _messages),
         Command("/show", "SEQ [ROOM]", "more of a cut one", _show),
         Command("/watch", "ROOM", "show it elsewhere", _watch),
         Command("/hide", "ROOM", "count it elsewhere", _hide),
         Command("/ignore", "[USER]", "hide or show a user", _ignore),
+        Command("/clear", "", "clear the screen", _clear),
         Command("/help", "", "show this list", _help),
         Command("/quit", "", "leave the chat", _quit),
     )

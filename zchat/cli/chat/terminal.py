@@ -21,6 +21,7 @@ from zchat.cli.chat.screen import Screen
 from zchat.cli.chat.slash import do
 from zchat.cli.chat.syntax import if_it_fails
 from zchat.cli.chat.transcript import Transcript
+from zchat.cli.chat.typed_lines import LinesOfBefore, file_of_lines
 from zchat.cli.connection import connect, is_lost
 from zchat.cli.failures import HUNG_UP, Interrupted
 from zchat.cli.suspending import suspended_by_signal
@@ -69,9 +70,19 @@ async def _chat(client: Client, names: tuple[str, ...], options: Options) -> tup
     )
     outbox = Outbox(transcript, changed)
     conversation = Conversation(
-        client, rooms, people, transcript, outbox.put, options, keys=KEYS, fits=screen.fits, changed=changed
+        client,
+        rooms,
+        people,
+        transcript,
+        outbox.put,
+        options,
+        keys=KEYS,
+        fits=screen.fits,
+        changed=changed,
+        clear=screen.clear,
     )
-    editor = Editor(conversation, outbox, ChatCompleter(client, rooms), output)
+    history = LinesOfBefore(file_of_lines() if options.keep_lines else None)
+    editor = Editor(conversation, outbox, ChatCompleter(client, rooms, people), history, output)
     app = editor.app
     app.after_render += lambda app: screen.notice_size()
     loop = asyncio.get_running_loop()

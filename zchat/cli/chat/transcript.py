@@ -58,7 +58,7 @@ class Transcript:
         self._on_terminal = on_terminal
         self._lock = Lock()
         """Held while messages are shown, so that a date stands above the messages of its day."""
-        self._lines = MessageLines()
+        self._lines = MessageLines(own=people.own)
         self._paged: dict[str, range] = {}
         """The messages that were shown as history, by room: some of them may be on their way still."""
 

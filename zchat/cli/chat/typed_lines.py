@@ -1,9 +1,23 @@
-"""The lines that were typed in a chat and are not done yet."""
+"""The lines that were typed in a chat: those that are not done yet, and those of before."""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 from collections import deque
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from platformdirs import user_state_path
+from prompt_toolkit.history import History
+
+KEPT_BYTES = 256 << 10
+"""Bytes of a file of lines from which on only its end is kept: some thousand lines."""
+
+LONGEST = 10_000
+"""Characters of a line that is kept: more than anybody types."""
 
 
 class TypedLines:
@@ -50,3 +64,71 @@ class TypedLines:
         for _ in lines:
             self._lines.pop()
         return lines
+
+
+class LinesOfBefore(History):
+    """The lines typed before, in a file that only its owner can read. One thread.
+
+    Each line of the file is a text as JSON. What can't be read or written is forgotten at the end.
+
+    `path`: the file; None to keep the lines for this run alone.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        super().__init__()
+        self._path = path
+
+    def load_history_strings(self) -> Iterable[str]:
+        """Return the lines, the latest first."""
+        if self._path is None:
+            return []
+        try:
+            descriptor = os.open(self._path, os.O_RDONLY)
+            with open(descriptor, "rb") as file:
+                if os.name == "posix" and os.fstat(descriptor).st_mode & 0o077:
+                    os.fchmod(descriptor, 0o600)
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(0, size - KEPT_BYTES // 2))
+                end = file.read(KEPT_BYTES // 2)
+        except OSError:
+            return []
+        lines = end.split(b"\n")
+        if size > KEPT_BYTES // 2:
+            del lines[0]  # not whole
+        if size > KEPT_BYTES:
+            self._replace(b"\n".join(lines))
+        return [text for line in reversed(lines) if (text := _text(line))]
+
+    def store_string(self, string: str) -> None:
+        """Add a line to the file."""
+        if self._path is None or len(string) > LONGEST:
+            return
+        with suppress(OSError):
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._write(self._path, json.dumps(string).encode() + b"\n", os.O_APPEND)
+
+    def _replace(self, data: bytes) -> None:
+        assert self._path is not None
+        with suppress(OSError):
+            new = self._path.with_name(f"{self._path.name}.{os.getpid()}")
+            self._write(new, data, os.O_EXCL)
+            new.replace(self._path)
+
+    @staticmethod
+    def _write(path: Path, data: bytes, flags: int) -> None:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | flags, 0o600)
+        with open(descriptor, "wb") as file:
+            file.write(data)
+
+
+def file_of_lines() -> Path:
+    """Return where the lines are kept."""
+    return user_state_path("zchat", appauthor=False) / "typed_lines"
+
+
+def _text(line: bytes) -> str:
+    """Return the text of a line of the file, "" if it has none."""
+    with suppress(ValueError):
+        text = json.loads(line)
+        return text if isinstance(text, str) else ""
+    return ""

@@ -156,7 +156,7 @@ def _greeting(running: Broker, store: str, settings: Settings, metrics: str) -> 
     lines.append(f"store: {store} (kept: {_kept(store, settings)})")
     if metrics:
         lines.append(f"metrics: {metrics} (no access control; they contain names of rooms and users)")
-    lines.append(f"chat with: {_program()} client{connect}")
+    lines.append(f"chat with: {_program()} client{connect} --user NAME")
     lines.append("names are claims: there are no keys, so anyone who reaches the address can use any name,")
     lines.append("  including its direct rooms and read marks")
     lines.append(_room_for_clients(running))

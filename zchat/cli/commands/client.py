@@ -19,6 +19,7 @@ from zchat.cli.options import check_room, connecting
 @click.option("--no-typing", is_flag=True, help="Don't let the others see that you are typing.")
 @click.option("--no-read-marks", is_flag=True, help="Don't mark what is shown as read.")
 @click.option("-a", "--all-rooms", is_flag=True, help="Show the messages of all your rooms, wherever you are.")
+@click.option("--no-history", is_flag=True, help="Don't keep the lines that you type for the next time.")
 @connecting
 def client(
     url: str,
@@ -28,6 +29,7 @@ def client(
     no_typing: bool,
     no_read_marks: bool,
     all_rooms: bool,
+    no_history: bool,
 ) -> None:
     """Chat in one or more ROOMs (General if none is named); what you type goes to the first.
 
@@ -46,12 +48,14 @@ def client(
       /members, /who      list the members, since when, and who is typing
       /msg USER [TEXT]    send TEXT to USER only, or go to that direct room;
                           "USER" in quotes if the name has spaces
+      /me TEXT            say what you do: * alice TEXT
       /messages [N]       show the latest messages; again: earlier ones; or the
                           last N
       /watch ROOM         show a room's messages wherever you are
       /hide ROOM          count a room's messages while you are elsewhere
       /ignore [USER]      don't show what a user says; again: show it
       /show SEQ [ROOM]    show more of a message that was cut
+      /clear              clear the screen
       /help               show this list
       /quit               leave the chat (also Ctrl-D and Ctrl-C)
       //TEXT              send a line that begins with /
@@ -61,7 +65,7 @@ def client(
     what is new elsewhere. NO_COLOR is honoured. Without a terminal it reads lines and prints
     lines, and leaves at the end of its input once everything is stored.
     """
-    options = Options(quiet, not no_typing, not no_read_marks, all_rooms)
+    options = Options(quiet, not no_typing, not no_read_marks, all_rooms, not no_history)
     on_terminal = sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
     if on_terminal:
         from zchat.cli.chat import terminal  # takes long to load, and no other command needs it

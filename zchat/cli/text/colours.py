@@ -9,7 +9,7 @@ from itertools import islice
 from typing import NamedTuple
 from zlib import crc32
 
-from zchat.cli.text.columns import text_rows
+from zchat.cli.text.columns import height, text_rows
 from zchat.cli.text.message_lines import Parts
 from zchat.cli.text.safe import safe
 from zchat.names import fold
@@ -98,7 +98,10 @@ def fragments(text: str, width: int) -> Fragments:
 
 
 def rows(text: str, width: int) -> list[str]:
-    """Return the rows that a text takes on a terminal of `width` columns, without styles."""
+    """Return the rows that a text takes on a terminal of `width` columns, without styles.
+
+    One with a URL that is not broken may take several of the terminal's.
+    """
     parts = text.parts if isinstance(text, StyledText) else ()
     return [indent + row[start:end] for indent, row, start, end in _rows(text, parts, width)]
 
@@ -111,10 +114,12 @@ def _rows(text: str, parts: tuple[Part, ...], width: int) -> Iterator[tuple[str,
             yield row.indent, text, row.start, row.end
     for part in parts:
         whole = part.whole
-        for number, row in enumerate(text_rows(text, width, start, part.end)):
-            if number == part.rows:
+        left = part.rows
+        for row in text_rows(text, width, start, part.end):
+            if left <= 0:
                 whole = False
                 break
+            left -= height(row.indent + text[row.start : row.end], width)
             yield row.indent, text, row.start, row.end
         if not whole:
             for row in text_rows(part.rest, width):
@@ -142,14 +147,14 @@ def styled_message(parts: Parts, user: str, own: str, *, seen: bool = False) -> 
     The name has its user's colour. Where another user's text mentions the `own` name, the message
     is marked; "" for `own`: never. A message that the reader has `seen` before is dimmed.
     """
-    before, name, text, whole, cut = parts
+    before, name, after, text, whole, cut = parts
     mentioned = mentions(text, safe(own)) if own and fold(user) != fold(own) else []
     before += MENTION if mentioned else ""
-    start = len(before) + len(name) + 2
+    start = len(before) + len(name) + len(after)
     loud = [(start + first, start + end, LOUD) for first, end in mentioned]
-    line = f"{before}{name}: {text}"
+    line = f"{before}{name}{after}{text}"
     part = [Part(len(line), cut.rows, cut.rest, whole)] if cut else []
-    spans = [(0, len(line), DIM)] if seen else [(len(before), start - 2, name_style(user)), *loud]
+    spans = [(0, len(line), DIM)] if seen else [(len(before), len(before) + len(name), name_style(user)), *loud]
     return StyledText(line, spans, part)
 
 

@@ -8,6 +8,7 @@ is indented. That requires to know how wide a text is at most: where terminals d
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import IO, NamedTuple
@@ -21,6 +22,12 @@ PER_COLUMN = 4
 
 UNKNOWN_WIDTH = 80
 """Columns assumed of a terminal that doesn't report its width."""
+
+URL = re.compile(r"\(?[A-Za-z][A-Za-z0-9+.-]*://[A-Za-z0-9._~:/?#@!$&'()*+,;=%-]+(?=\s|$)")
+"""A word that is a URL in the ASCII of RFC 3986 but for brackets: it can't pass for a line of the command's."""
+
+URL_CHARACTERS = 4000
+"""Characters of a URL that is not broken, at most."""
 
 EMOJI_STYLE = "\ufe0f"
 """The selector that makes a symbol an emoji, which one terminal shows in two columns, another in one."""
@@ -132,8 +139,9 @@ def text_rows(text: str, width: int, start: int = 0, end: int | None = None) -> 
     """Yield the rows of a text, or of its part from `start` to `end`, on a terminal of `width` columns.
 
     A line ends at a line feed, and is broken where the terminal would break it: at a space, which is left
-    out, or where a word is too long for a row. What follows a break is indented. Only the rows that are
-    taken are worked out.
+    out, or where a word is too long for a row. A URL that is too long for a row is left whole, with nothing
+    after it in its row: the terminal breaks it, and can copy it whole. What follows a break is indented.
+    Only the rows that are taken are worked out.
     """
     end = len(text) if end is None else end
     while True:
@@ -152,15 +160,18 @@ def _line_rows(text: str, width: int, start: int, end: int) -> Iterator[Row]:
         return
     before = ""
     while True:
-        stop, follows = _row_end(text, width - len(before), start, end)
+        stop, follows = _row_end(text, width - len(before), start, end, width - len(indent))
         yield Row(before, start, stop)
         if follows >= end and stop >= end:
             return
         start, before = follows, indent
 
 
-def _row_end(text: str, width: int, start: int, end: int) -> tuple[int, int]:
-    """Return where the row that begins at `start` ends, and where the next begins."""
+def _row_end(text: str, width: int, start: int, end: int, full: int) -> tuple[int, int]:
+    """Return where the row that begins at `start` ends, and where the next begins.
+
+    `width`: the row's columns; `full`: those of any row that follows.
+    """
     used = 0
     space = -1
     whole = start
@@ -189,11 +200,20 @@ def _row_end(text: str, width: int, start: int, end: int) -> tuple[int, int]:
         if last == end:
             return end, end
         whole = last
+    word = space + 1 if space >= start else start
+    url = URL.match(text, word, min(end, word + URL_CHARACTERS)) if word <= index else None
+    if url and url.end() - word > full and (url.end() == end or text[url.end()].isspace()):
+        return url.end(), min(end, url.end() + 1)
     if space > start and not text[start:space].isspace():
         return space, space + 1
     if whole > start:
         return whole, whole
     return max(index, start + 1), max(index, start + 1)  # one emoji of more columns than there are
+
+
+def height(row: str, width: int) -> int:
+    """Return how many rows of a terminal a row takes: more than one if it has a URL that is not broken."""
+    return max(1, -(-cells(row) // width)) if width > 2 and "://" in row else 1
 
 
 def _continues(character: str) -> bool:

@@ -10,13 +10,16 @@ from typing import Any, NamedTuple
 from zchat.cli.text.safe import INDENT, safe, safe_lines, safe_name
 from zchat.json_form import plain
 from zchat.messages import Message
-from zchat.names import fold
+from zchat.names import DIRECT, fold
 
 ROWS = 40
 """Rows of a message that a terminal shows: a traceback fits, and what was said before stays near."""
 
 CHARACTERS = 10_000
 """Characters of a message that are looked at for a terminal: what `ROWS` rows of 250 columns have."""
+
+ACTION = "/me "
+"""What a text begins with that says what its user does."""
 
 NODE = 2
 """Characters that each value within a body takes as JSON at least: two brackets, or a digit and a comma."""
@@ -41,6 +44,8 @@ class Parts(NamedTuple):
     before: str
     """What stands before the user's name."""
     name: str
+    after: str
+    """What stands between the name and the text."""
     text: str
     whole: bool
     """False if the text lacks its end."""
@@ -52,15 +57,18 @@ class MessageLines:
     """The lines of messages shown one after the other, with a line for the date whenever it changes.
 
     Today's messages need no such line at the beginning. One thread at a time.
+
+    `own`: the user's name, needed where messages of several rooms are shown.
     """
 
-    def __init__(self, today: date | None = None) -> None:
+    def __init__(self, today: date | None = None, own: str = "") -> None:
+        self._own = own
         self._date = today or date.today()
         """The date of the last message."""
 
     def message(self, message: Message, current: str | None = None) -> str:
         """Return a message's lines; its room is named unless it is `current` (None: never named)."""
-        return "{}{}: {}".format(*self.parts(message, current)[:3])
+        return "".join(self.parts(message, current)[:4])
 
     def parts(self, message: Message, current: str | None = None, cut: Cut | None = None) -> Parts:
         """Return the parts of a message's lines, as in `message`; `cut`: how it is to be shown, None for whole.
@@ -68,8 +76,10 @@ class MessageLines:
         A long text costs no more than what is shown of it.
         """
         time = self._time(message.timestamp)
-        room = "" if current is None or fold(current) == fold(message.room) else f"#{safe_name(message.room)} "
+        before, after = self._place(message, current)
         body = message.body
+        if isinstance(body, str) and body.startswith(ACTION):
+            before, after, body = f"{before}* ", after.replace(":", ""), body[len(ACTION) :]
         whole = True
         if isinstance(body, str):
             if cut and len(body) > cut.characters:
@@ -80,7 +90,16 @@ class MessageLines:
             if cut and len(text) > cut.characters:
                 text, whole = text[: cut.characters], False
             text = safe(text)
-        return Parts(f"{time} {room}", safe_name(message.user), text, whole, cut)
+        return Parts(f"{time} {before}", safe_name(message.user), after, text, whole, cut)
+
+    def _place(self, message: Message, current: str | None) -> tuple[str, str]:
+        """Return what stands before and after the user's name: the room, or whom a direct message is to."""
+        if current is None or fold(current) == fold(message.room):
+            return "", ": "
+        if not message.room.startswith(DIRECT):
+            return f"#{safe_name(message.room)} ", ": "
+        other = message.room.removeprefix(DIRECT)
+        return "", f" → {safe_name(self._own if fold(message.user) == fold(other) else other)}: "
 
     def _time(self, timestamp: int) -> str:
         try:

@@ -55,8 +55,8 @@ _KEPT = re.compile(
 )
 """What shows nothing by itself and is spelling where it stands: one of it, after what takes it."""
 
-_NOT_IN_A_NAME = re.compile(r":(?!\w)|^[»…]")
-"""What ends a name in front of its text, and what marks a mention or an unsent message before it."""
+_NOT_IN_A_NAME = re.compile(r":(?!\w)|→|^[»…]|^\*(?=\s)")
+"""What ends a name in front of its text or of another's, and what marks a mention, an action or an unsent message."""
 
 _MARKED = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
 """Categories that steer a terminal or hide: controls, formats (bidi among them), surrogates, line ends."""
