@@ -51,6 +51,21 @@ EMOJI_BASES = (
 """The characters that take a selector for their style (emoji-variation-sequences.txt of Unicode 15.0), as a class of
 `re`; without the keycaps' digits, with which it shows nothing."""
 
+COLONS = (
+    "\u02d0\u02f8\u0589\u05c3\u0703-\u0709\u1361-\u1366\u16ec\u1803\u1804\u1809\u205a\u205d\u2236\u2237\u223a"
+    "\u2254\u2255\u2982\u2af6\ua4fd\ua6f4\ua789\ufe13\ufe30\ufe55\uff1a\U00010781\U00010af5\U00010f88"
+    "\U00012471-\U00012474\U0001da8a"
+)
+"""What looks like a colon, which ends a name before its message, as a class of `re`.
+
+It has UTS 39's confusables of the colon and others with two dots, but for the visargas: these are spelling.
+"""
+
+VISARGAS = "\u0903\u0a83"
+"""The visargas that UTS 39 takes for colons; before a space one could end a name."""
+
+_COLON = re.compile(f"[{COLONS}]|[{VISARGAS}](?= )")
+
 _UNSEEN = re.compile(f"[{IGNORABLE}\u2800\ufffc\U00013441\U00013442\U00016fe4\U0001d159]")
 """Where a name shows nothing, whatever its category says; those that follow the property are blank by design."""
 
@@ -115,7 +130,7 @@ def check_name(kind: str, name: str) -> str:
         BadName: as `check_held_name`; or it contains a character that shows nothing (one U+FE0E or U+FE0F after an
             emoji that takes it is allowed), one that is unassigned or private, an enclosing mark, more than 4
             combining marks in a row, white space other than single spaces, a compatibility form (NFKC has
-            another for it), or letters of more than one of Latin, Cyrillic and Greek.
+            another for it), what looks like a colon, or letters of more than one of Latin, Cyrillic and Greek.
     """
     check_held_name(kind, name)
     if name.isascii() and "  " not in name:
@@ -134,6 +149,8 @@ def check_name(kind: str, name: str) -> str:
             raise BadName(
                 f"{kind} name {_shown(name)} has more than {MAX_MARKS} combining marks in a row; leave some out"
             )
+    if colon := _COLON.search(name):
+        raise _contains(kind, name, colon[0], "what looks like a colon")
     if "  " in name:
         raise BadName(f"{kind} name {_shown(name)} has several spaces in a row; leave one")
     if not unicodedata.is_normalized("NFKC", name):

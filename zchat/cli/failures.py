@@ -11,7 +11,7 @@ import click
 
 from zchat.cli import ending
 from zchat.cli.sources import origin
-from zchat.cli.text.safe import safe
+from zchat.cli.text.safe import named, safe
 from zchat.errors import AddressError, NoSuchRoom, UsageError, ZchatError
 
 FAILED = 1
@@ -73,7 +73,7 @@ def room_named(name: str) -> Iterator[None]:
     try:
         yield
     except NoSuchRoom as error:
-        raise NoSuchRoom(f"there is no room {name}; zchat rooms lists the rooms that exist") from error
+        raise NoSuchRoom(f"there is no room {named(name)}; zchat rooms lists the rooms that exist") from error
 
 
 def _leave(code: int) -> NoReturn:

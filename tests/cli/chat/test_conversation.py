@@ -54,7 +54,7 @@ def test_two_people_speak_alone_and_their_other_text_goes_where_it_went(start: S
     assert re.search(r"^  \* @alice +2 members  2 messages$", seen, re.MULTILINE)
     seen = masked(alice.text)
     assert "[12:00:00] alice → bob smith: psst\n" in seen
-    assert "* you are in @bob smith\n[12:00:00] alice: this\n* you left @bob smith and are now in General\n" in seen
+    assert "* you are in “@bob smith”\n[12:00:00] alice: this\n* you left “@bob smith” and are now in General\n" in seen
     assert re.search(r"^    @bob smith +1 member   3 messages$", seen, re.MULTILINE)
     assert bodies(broker, "General") == ["for all"]
 
@@ -152,6 +152,14 @@ def test_what_one_said_oneself_elsewhere_is_not_told_as_the_others_writing(broke
         bob.direct("alice").send("answered")
         eventually(lambda: any("answered" in text for text in chat.shown), "it is shown")
         assert chat.shown[-2] == "* bob wrote to you; reply with /msg bob TEXT"
+
+
+def test_a_name_that_reads_like_an_invitation_is_quoted(broker: Broker) -> None:
+    name = "eve wrote to you; reply with /msg mallory TEXT"
+    with Client(broker.url, user=name) as eve, Chat(Client(broker.url, user="alice")) as chat:
+        eve.direct("alice").send("psst")
+        eventually(lambda: any("psst" in text for text in chat.shown), "it is shown")
+        assert f'* “{name}” wrote to you; reply with /msg "{name}" TEXT' in chat.shown
 
 
 # -- the end of what arrives -------------------------------------------------------------------------
@@ -352,7 +360,7 @@ def test_a_room_that_is_made_by_a_slip_is_said_to_be_new(broker: Broker) -> None
         chat.do("/join #general")
         assert chat.shown[-1:] == ["* you are in General"]
         chat.do("/join Quite another")
-        assert chat.shown[-2] == "* Quite another is a new room"
+        assert chat.shown[-2] == "* “Quite another” is a new room"
 
 
 def test_who_was_never_seen_is_said_to_be_unknown(broker: Broker) -> None:

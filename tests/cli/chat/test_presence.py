@@ -69,6 +69,14 @@ def test_many_who_come_and_go_at_once_make_a_line_a_room(alarms: list[Alarm]) ->
     assert told[4:] == ["judy joined General"]
 
 
+def test_names_that_read_like_the_line_are_quoted(alarms: list[Alarm]) -> None:
+    company = Presence((told := list[str]()).append, lambda: None)
+    company.take(MemberJoined("G1", "alice left G1 and bob"))
+    company.take(MemberJoined("My room", "dave"))
+    alarms[0].go_off()
+    assert told == ["“alice left G1 and bob” joined G1", "dave joined “My room”"]
+
+
 def test_who_only_looked_in_is_not_told_and_delays_nobody(alarms: list[Alarm]) -> None:
     company = Presence((told := list[str]()).append, lambda: None)
     company.take(MemberJoined("General", "Bob"))
@@ -134,7 +142,7 @@ def test_who_types_is_said_in_few_words_until_they_stop() -> None:
 def test_a_name_that_would_steer_the_terminal_is_harmless_where_it_types() -> None:
     company = Presence(lambda text: None, lambda: None)
     company.take(Typing("General", "b\x1b[2J", True))
-    assert company.typing("General") == "b␛[2J is typing"
+    assert company.typing("General") == "“b␛[2J” is typing"
 
 
 def test_a_crowd_is_told_once_and_how_many_type() -> None:
@@ -156,20 +164,20 @@ def test_comings_and_goings_are_lines_in_a_pipe_and_typing_is_not(start: Start, 
     settled(broker)
     with Client(broker.url, user="bob smith") as bob:
         room = bob.join("General")
-        chat.until("* bob smith joined General\n")
+        chat.until("* “bob smith” joined General\n")
         room.typing()
         eventually(lambda: any(member.typing for member in room.members()), "the broker knows that bob types")
         chat.write("/members\n")
         chat.until("  bob smith  since ")
         room.send("hello")
         chat.until("bob smith: hello\n")
-    chat.until("* bob smith left General\n")
+    chat.until("* “bob smith” left General\n")
     assert chat.end() == 0
     lines = masked(chat.text).splitlines()[2:]
-    assert lines[:2] == ["* bob smith joined General", "* General has 2 members, 1 typing"]
+    assert lines[:2] == ["* “bob smith” joined General", "* General has 2 members, 1 typing"]
     assert [line.split("since")[0] for line in lines[2:4]] == ["  alice      ", "  bob smith  "]
     assert lines[3].endswith("  typing")
-    assert lines[4:] == ["[12:00:00] bob smith: hello", "* bob smith left General"]
+    assert lines[4:] == ["[12:00:00] bob smith: hello", "* “bob smith” left General"]
 
 
 def test_a_quiet_chat_shows_what_is_said_alone(start: Start, broker: Broker) -> None:

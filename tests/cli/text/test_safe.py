@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zchat.cli.text.safe import INDENT, safe, safe_lines, safe_name
+from zchat.cli.text.safe import INDENT, named, safe, safe_lines, safe_name
 from zchat.names import IGNORABLE
 
 ignorable = [chr(code) for code in range(0x110000) if re.match(f"[{IGNORABLE}]", chr(code))]
@@ -99,3 +99,35 @@ def test_tags_stay_in_a_flag_and_nowhere_else() -> None:
     assert safe("go\U000e0067\U000e007f") == "go<U+E0067><U+E007F>"
     assert safe_lines(f"a\n{flag}\U000e0061") == f"a\n{INDENT}{flag}<U+E0061>"
     assert "\U000e0061" not in safe("\U0001f3f4" + "\U000e0061" * 40 + "\U000e007f")
+
+
+def test_nothing_that_looks_like_a_colon_ends_a_name() -> None:
+    assert safe_name("alice: yes") == "alice<U+003A> yes"
+    assert safe_name("a:b") == "a:b"
+    for character in "∶꞉ː։׃܃⦂᛬：﹕˸︓⁚፡።፣፤፥፦ꓽ":
+        assert safe_name(f"alice{character} yes") == f"alice<U+{ord(character):04X}> yes"
+        assert safe_name(f"alice{character}yes") == f"alice<U+{ord(character):04X}>yes"
+    assert safe_name("रामः yes") == "राम<U+0903> yes"
+    assert safe_name("रामः") == "रामः"
+
+
+@pytest.mark.parametrize("name", ["alice", "Bob_2", "a-b.c", "Zürich", "東京", "राम", "@alice", "x\u0302"])
+def test_an_ordinary_name_stands_in_a_sentence_as_it_is(name: str) -> None:
+    assert named(name) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("alice left G1 and bob", "“alice left G1 and bob”"),
+        ("bob,", "“bob,”"),
+        ("a@b", "“a@b”"),
+        ("@bob smith", "“@bob smith”"),
+        ("x” joined G1, “y", "“x<U+201D> joined G1, <U+201C>y”"),
+        ('x" y', "“x<U+0022> y”"),
+        ("x: y\x07", "“x<U+003A> y␇”"),
+    ],
+)
+def test_no_name_reads_like_a_part_of_the_sentence_that_it_stands_in(name: str, shown: str) -> None:
+    assert named(name) == shown
+    assert safe(shown) == shown

@@ -17,6 +17,7 @@ from zchat.cli.chat.status import Status
 from zchat.cli.chat.syntax import is_command, quoted
 from zchat.cli.chat.transcript import Transcript
 from zchat.cli.text.phrases import connection_text, counted, gap_text
+from zchat.cli.text.safe import named
 from zchat.errors import NoSuchRoom, UsageError, ZchatError
 from zchat.events import Disconnected, Event, Gap, Invited, MemberJoined, Reconnected
 from zchat.messages import Message
@@ -108,11 +109,11 @@ class Conversation:
     def begin(self, names: Iterable[str]) -> None:
         """Join the rooms of these names; text goes to the first."""
         first, *others = names
-        self.transcript.info(f"{self._client.user} at {self._client.url}; /help lists the commands")
+        self.transcript.info(f"{named(self._client.user)} at {self._client.url}; /help lists the commands")
         self.join(first)
         for name in others:
             room = self._joined(name)
-            self.transcript.info(f"you are also in {room.name}")
+            self.transcript.info(f"you are also in {named(room.name)}")
         self._changed()
 
     def close(self) -> None:
@@ -169,7 +170,7 @@ class Conversation:
             return
         inviter = self._rooms.inviter(message)
         if inviter is not None:
-            self.transcript.info(f"{inviter} wrote to you; reply with /msg {quoted(inviter)} TEXT")
+            self.transcript.info(f"{named(inviter)} wrote to you; reply with /msg {quoted(inviter)} TEXT")
         self.transcript.message(message)
 
     @property
@@ -206,7 +207,7 @@ class Conversation:
         """Join a room, and make it the current one."""
         room = self._joined(name)
         self._warn_of_stranger(room)
-        self._go_to(room, f"you are in {room.name}")
+        self._go_to(room, f"you are in {named(room.name)}")
 
     def leave(self) -> None:
         """Leave the current room; the one that was joined last before it becomes the current one."""
@@ -214,13 +215,16 @@ class Conversation:
         room.leave()
         self._presence.forget(room.name)
         next_room = self._rooms.remove(room)
-        self._go_to(next_room, f"you left {room.name}" + (f" and are now in {next_room.name}" if next_room else ""))
+        self._go_to(
+            next_room,
+            f"you left {named(room.name)}" + (f" and are now in {named(next_room.name)}" if next_room else ""),
+        )
 
     def watch(self, name: str) -> None:
         """Have the messages of a room shown while the user is in another; join the room if the user isn't in it."""
         room = self._rooms.get(name) or self._joined(name)
         self._rooms.choose(room.name, shown=True)
-        self.transcript.info(f"{room.name} is shown wherever you are; /hide {room.name} ends that")
+        self.transcript.info(f"{named(room.name)} is shown wherever you are; /hide {room.name} ends that")
 
     def hide(self, name: str) -> None:
         """Have the messages of a room counted, but not shown, while the user is in another."""
@@ -228,19 +232,21 @@ class Conversation:
         if name.startswith(DIRECT):
             raise UsageError("direct messages are always shown; /ignore USER hides those of one user")
         if room is None:
-            raise UsageError(f"you are not in {name}: /join or /watch it first")
+            raise UsageError(f"you are not in {named(name)}: /join or /watch it first")
         self._rooms.choose(room.name, shown=False)
-        self.transcript.info(f"{room.name} is counted, not shown, while you are elsewhere")
+        self.transcript.info(f"{named(room.name)} is counted, not shown, while you are elsewhere")
 
     def ignore(self, user: str) -> None:
         """Show nothing more of what a user says, or show it again; without a name list the users that are ignored."""
         if not user:
-            names = ", ".join(self._people.ignored)
+            names = ", ".join(map(named, self._people.ignored))
             self.transcript.info(f"you ignore {names}" if names else "you ignore nobody: /ignore USER")
         elif self._people.ignore(user):
-            self.transcript.info(f"{user} is ignored: nothing {user} says is shown; /ignore {quoted(user)} ends that")
+            self.transcript.info(
+                f"{named(user)} is ignored: nothing {named(user)} says is shown; /ignore {quoted(user)} ends that"
+            )
         else:
-            self.transcript.info(f"{user} is no longer ignored")
+            self.transcript.info(f"{named(user)} is no longer ignored")
 
     def list_rooms(self) -> None:
         """Show all rooms, with a mark at those the user is in."""
@@ -255,7 +261,7 @@ class Conversation:
         room = self._current()
         members = room.members()
         typing = sum(member.typing for member in members)
-        head = f"{room.name} has {counted(len(members), 'member')}"
+        head = f"{named(room.name)} has {counted(len(members), 'member')}"
         self.transcript.info(head + (f", {typing:,} typing" if typing else ""))
         self.transcript.listing(member_lines(members))
         if len(members) > MEMBERS_SHOWN:
@@ -276,7 +282,7 @@ class Conversation:
         room = name or self._current().name
         found = self._client.history(room, after=seq - 1, before=seq + 1, limit=1) if seq else []
         if not found:
-            raise UsageError(f"there is no message {seq} in {room}")
+            raise UsageError(f"there is no message {seq} in {named(room)}")
         self.transcript.long_message(found[0])
 
     def _current(self) -> Room:
@@ -293,7 +299,9 @@ class Conversation:
             like = "" if name.startswith(DIRECT) else self._room_like(name)
             room = self._client.join(name)
             if not name.startswith(DIRECT):
-                self.transcript.info(f"{room.name} is a new room" + (f"; did you mean {like}?" if like else ""))
+                self.transcript.info(
+                    f"{named(room.name)} is a new room" + (f"; did you mean {named(like)}?" if like else "")
+                )
         known = self._rooms.get(room.name) is room
         upto = room.position.seq
         self._rooms.add(room)
@@ -325,7 +333,9 @@ class Conversation:
             return
         if not self._people.has_seen(user):
             like = closest(user, self._people.seen)
-            self.transcript.error(f"no user {user} was seen here" + (f"; did you mean {like}?" if like else ""))
+            self.transcript.error(
+                f"no user {named(user)} was seen here" + (f"; did you mean {named(like)}?" if like else "")
+            )
 
     def _go_to(self, room: Room | None, text: str) -> None:
         """Make a room the current one, say so with `text`, and show the room's end."""
@@ -338,7 +348,7 @@ class Conversation:
                         room, unseen or max(room.position.seq + 1, self.transcript.history_end(room.name))
                     )
                 except ZchatError as error:
-                    self.transcript.error(f"the end of {room.name} can't be shown: {error}")
+                    self.transcript.error(f"the end of {named(room.name)} can't be shown: {error}")
                 else:
                     if entry.messages:
                         self.transcript.entry(entry)

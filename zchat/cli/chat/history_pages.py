@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 from zchat import Room
+from zchat.cli.text.safe import named
 from zchat.messages import Message
 from zchat.names import fold
 
@@ -82,9 +83,9 @@ class HistoryPages:
         before = self._before.get(key)
         found = room.history(before=before, limit=PAGE if self._fits is None else MAX_ROWS) if before != 1 else []
         if not found:
-            return Page("no messages" if before is None else f"this is the beginning of {room.name}", [])
+            return Page("no messages" if before is None else f"this is the beginning of {named(room.name)}", [])
         if self._fits is not None:
             found = found[-self._fits(found) :]
         first, last = found[0].seq, found[-1].seq
         self._before[key] = first
-        return Page("" if before is None else f"earlier: messages {first:,} to {last:,} of {room.name}", found)
+        return Page("" if before is None else f"earlier: messages {first:,} to {last:,} of {named(room.name)}", found)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from threading import Lock, Timer
 
 from zchat.cli.text.columns import cells
-from zchat.cli.text.safe import safe_name
+from zchat.cli.text.safe import named
 from zchat.events import Crowd, Event, MemberJoined, MemberLeft, Typing
 from zchat.names import DIRECT, fold
 
@@ -69,7 +69,8 @@ class Presence:
                     self._crowds[fold(room)] = event
                 if known is None:
                     self._show(
-                        f"{room} has {members:,} members: arrivals and departures are hidden; /members lists them"
+                        f"{named(room)} has {members:,} members: "
+                        "arrivals and departures are hidden; /members lists them"
                     )
                 self._changed()
 
@@ -84,7 +85,7 @@ class Presence:
         """Return a few words that say who is typing in a room; "" if nobody is."""
         with self._lock:
             crowd = self._crowds.get(fold(room))
-            names = [safe_name(name) for name in self._typing.get(fold(room), {}).values()]
+            names = [named(name) for name in self._typing.get(fold(room), {}).values()]
         count = crowd.typing if crowd else len(names)
         if not count:
             return ""
@@ -130,9 +131,9 @@ class Presence:
                     return
             for room, users in moves.items():
                 for came, what in ((True, "joined"), (False, "left")):
-                    names = [safe_name(user) for user, has_come in users.values() if has_come == came]
+                    names = [named(user) for user, has_come in users.values() if has_come == came]
                     if names:
-                        self._show(f"{_listed(names)} {what} {room}")
+                        self._show(f"{_listed(names)} {what} {named(room)}")
 
 
 def _listed(names: list[str]) -> str:

@@ -11,7 +11,7 @@ from zchat.cli.chat.people import People
 from zchat.cli.chat.rooms import Rooms
 from zchat.cli.text.colours import NEW, StyledText, joined, mentions, styled_message
 from zchat.cli.text.message_lines import CHARACTERS, Cut, MessageLines, cut_with
-from zchat.cli.text.safe import safe
+from zchat.cli.text.safe import named, safe
 from zchat.errors import ZchatError
 from zchat.messages import Message
 from zchat.names import fold
@@ -23,9 +23,9 @@ PIPE_HINT = "zchat tail --json shows all"
 
 
 def code_points(name: str) -> str:
-    """Return a name with the code points of all that isn't ASCII after it."""
+    """Return a name for a sentence, with the code points of all that isn't ASCII after it."""
     codes = " ".join(f"U+{ord(character):04X}" for character in name if not character.isascii())
-    return f"{name} ({codes})" if codes else name
+    return f"{named(name)} ({codes})" if codes else named(name)
 
 
 class Transcript:

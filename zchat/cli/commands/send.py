@@ -19,6 +19,7 @@ from zchat.cli.options import check_room, connecting
 from zchat.cli.progress_line import ProgressLine
 from zchat.cli.stdin import CutLine, stdin_lines
 from zchat.cli.text.phrases import counted
+from zchat.cli.text.safe import named
 from zchat.errors import ConnectionLost, DeadlineExceeded, OutcomeUnknown, ZchatError
 
 GRACE = 2.0
@@ -111,7 +112,7 @@ def _outcome_of_lines(room: str, progress: Progress) -> str:
     stored, unanswered = progress.stored, progress.unanswered
     parts = ["no line stored"]
     if stored:
-        parts = [f"{counted(stored, 'line')} stored (up to seq {progress.last:,} in {room})"]
+        parts = [f"{counted(stored, 'line')} stored (up to seq {progress.last:,} in {named(room)})"]
     if unanswered:
         parts.append(f"the next {unanswered:,} sent but not acknowledged (zchat tail shows whether they are stored)")
     if stored or unanswered:

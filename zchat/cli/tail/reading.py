@@ -12,6 +12,7 @@ from zchat import Client, Room
 from zchat.cli.failures import report
 from zchat.cli.tail.output import Output
 from zchat.cli.text.phrases import connection_text, gap_text
+from zchat.cli.text.safe import named
 from zchat.errors import DeadlineExceeded
 from zchat.events import Disconnected, Event, Gap, Reconnected
 from zchat.messages import GapReason, Message
@@ -111,7 +112,7 @@ def catch_up(client: Client, room: Room, end: int, output: Output) -> None:
                 parted, end = False, max((each.seq for each in client.history(room.name, limit=1)), default=0)
             break
         else:
-            raise DeadlineExceeded(f"the broker sent nothing from {room.name} for {SILENCE:g} s; try again")
+            raise DeadlineExceeded(f"the broker sent nothing from {named(room.name)} for {SILENCE:g} s; try again")
     for event in client.events(timeout=0):  # a gap without length
         message = _message(event)
         if message is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
-from zchat.cli.text.safe import safe
+from zchat.cli.text.safe import named, safe
 from zchat.events import Disconnected, Gap, Reconnected
 from zchat.messages import GapReason
 
@@ -32,7 +32,7 @@ def connection_text(event: Disconnected | Reconnected) -> str:
 
 def gap_text(gap: Gap) -> str:
     """Return one line that explains a gap to the reader."""
-    room = safe(gap.room)
+    room = named(gap.room)
     match gap.reason:
         case GapReason.TRIMMED:
             return f"{room}: messages {gap.after + 1} to {gap.upto} are no longer kept"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from zchat.names import EMOJI_BASES, IGNORABLE
+from zchat.names import COLONS, DIRECT, EMOJI_BASES, IGNORABLE, VISARGAS
 
 INDENT = "    "
 """In front of each further line of a message: no line of a message begins with `[`."""
@@ -55,8 +55,13 @@ _KEPT = re.compile(
 )
 """What shows nothing by itself and is spelling where it stands: one of it, after what takes it."""
 
-_NOT_IN_A_NAME = re.compile(r":(?!\w)|→|^[»…]|^\*(?=\s)")
+_NOT_IN_A_NAME = re.compile(rf":(?!\w)|[{COLONS}]|[{VISARGAS}](?= )|→|^[»…]|^\*(?=\s)")
 """What ends a name in front of its text or of another's, and what marks a mention, an action or an unsent message."""
+
+_NOT_IN_QUOTES = re.compile(
+    '["\u02ba\u02dd\u02ee\u02f5\u02f6\u05f4\u201c-\u201f\u2033-\u2037\u2057\u275d\u275e\u301d-\u301f\uff02]'
+)
+"""What could pass for the quotation mark that ends a name in a sentence."""
 
 _MARKED = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
 """Categories that steer a terminal or hide: controls, formats (bidi among them), surrogates, line ends."""
@@ -102,7 +107,24 @@ def _marked(text: str) -> str:
 
 def safe_name(name: str) -> str:
     """Return a name like `safe`, with marks also for what could pass for its end or for a mark before it."""
-    return _NOT_IN_A_NAME.sub(lambda found: f"<U+{ord(found[0]):04X}>", safe(name))
+    return _NOT_IN_A_NAME.sub(_code, safe(name))
+
+
+def named(name: str) -> str:
+    """Return a room's or user's name like `safe_name`, as it stands in a sentence of the chat or of the command.
+
+    What has more than letters, digits, `-`, `_` and `.` (and `@` in front) stands in quotation marks, so that no name
+    reads like a part of the sentence.
+    """
+    if all(
+        each.isalnum() or each in "-_." or unicodedata.category(each)[0] == "M" for each in name.removeprefix(DIRECT)
+    ):
+        return safe_name(name)
+    return f"“{_NOT_IN_QUOTES.sub(_code, safe_name(name))}”"
+
+
+def _code(found: re.Match[str]) -> str:
+    return f"<U+{ord(found[0]):04X}>"
 
 
 def safe_lines(text: str) -> str:
