@@ -20,6 +20,14 @@ from zchat.cli.text.lookalikes import NAMES_KEPT, LookAlikes, skeleton
         ("alice", "alice\ufe00"),
         ("НОМЕ", "HOME"),
         ("ΚΑΤΕ", "KATE"),
+        ("alice", "ALlCE"),
+        ("ALICE", "allce"),
+        ("BILL", "Biil"),
+        ("alice", "ꓮꓡꓲꓚꓰ"),
+        ("ꓮꓡꓲꓚꓰ", "ALICE"),
+        ("MARS", "ᎷᎪᎡᏚ"),
+        ("mars", "ꮇꭺꭱꮪ"),
+        ("copc", "ⲥⲟⲣⲥ"),
     ],
 )
 def test_names_that_look_alike_have_one_skeleton(one: str, other: str) -> None:

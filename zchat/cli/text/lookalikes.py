@@ -12,8 +12,10 @@ NAMES_KEPT = 1000
 """Names that a new one is compared with at most: those seen last."""
 
 _ALIKE = str.maketrans(
-    "I1|ΙІӀ0АВЕЅІЈКМНОРСТУХаеѕіјкорсухһԁԛԝѵӏьΑΒΕΖΗΚΜΝΟΡΤΥΧαγηικνορτυχωօսհոցզıɑɡ",
-    "lllllloABESlJKMHOPCTYXaesijkopcyxhdqwvlbABEZHKMNOPTYXaynikvoptuxwouhngqiag",
+    "I1|ΙІӀ0АВЕЅІЈКМНОРСТУХаеѕіјкорсухһԁԛԝѵӏьΑΒΕΖΗΚΜΝΟΡΤΥΧαγηικνορτυχωօսհոցզıɑɡ"
+    "ꓐꓑꓒꓓꓔꓖꓗꓙꓚꓜꓝꓟꓠꓡꓢꓣꓦꓧꓪꓫꓬꓮꓰꓲꓳꓴᎠᎡᎢᎥᎩᎪᎫᎬᎳᎷᎻᎽᏀᏂᏃᏔᏕᏙᏚᏞᏟᏢᏦᏧᏴⲞⲤⲢⲘⲎⲦⲬⲔⲚⲒⲟⲥⲣ߀ߊ",
+    "lllllloABESlJKMHOPCTYXaesijkopcyxhdqwvlbABEZHKMNOPTYXaynikvoptuxwouhngqiag"
+    "BPdDTGKJCZFMNLSRVHWXYAElOUDRTlYAJEWMHYGhZWSVSLCPKdBOCPMHTXKNlocpol",
 )
 """Letters and digits with what they look like: the most frequent of Unicode's confusables (UTS 39), not all."""
 
@@ -21,9 +23,10 @@ _UNSEEN = re.compile(f"[{IGNORABLE}\\s]")
 
 
 def skeleton(name: str) -> str:
-    """Return what is the same for names that look alike, after UTS 39; never to be shown."""
+    """Return what is the same for names that look alike in some case, after UTS 39; never to be shown."""
     plain = _UNSEEN.sub("", unicodedata.normalize("NFKC", name)).translate(_ALIKE)
-    return unicodedata.normalize("NFD", plain.casefold()).replace("rn", "m").replace("vv", "w")
+    folded = plain.casefold().translate(_ALIKE).casefold()  # again: Cherokee's small letters fold to its capitals
+    return unicodedata.normalize("NFD", folded).replace("rn", "m").replace("vv", "w").replace("i", "l")
 
 
 class LookAlikes:
