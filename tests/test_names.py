@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +13,11 @@ from hypothesis import strategies as st
 
 from tests.vectors.load import vectors
 from zchat.errors import BadName
-from zchat.names import IGNORABLE, MAX_CHARACTERS, check_held_name, check_name, direct_name, direct_users, fold
+from zchat.names import IGNORABLE, MAX_CHARACTERS, _script, check_held_name, check_name, direct_name, direct_users, fold
 
 NAMES = vectors("names")
+
+SCRIPTS = Path("/usr/share/unicode/Scripts.txt")
 
 
 def ids(entry: dict[str, Any]) -> str:
@@ -48,6 +51,29 @@ def test_a_new_name_that_can_pass_for_another_is_refused_and_a_held_one_stays_va
 
 def test_letters_that_python_has_no_names_of_are_letters_all_the_same() -> None:
     assert check_name("user", "\U00017000") == "\U00017000"
+
+
+@pytest.mark.skipif(not SCRIPTS.exists(), reason="needs Unicode's Scripts.txt")
+def test_letters_marks_and_digits_have_the_scripts_that_unicode_gives_them() -> None:
+    """One letter of each script shows which word stands for it; all others of the script have the same."""
+    ours: dict[str, set[str]] = {}
+    free = set()
+    for line in SCRIPTS.read_text("utf-8").splitlines():
+        if not (found := re.match(r"([0-9A-F]+)(?:\.\.([0-9A-F]+))? *; (\w+)", line)):
+            continue
+        for code in range(int(found[1], 16), int(found[2] or found[1], 16) + 1):
+            kind = unicodedata.category(character := chr(code))
+            if kind[0] not in "LMN" or kind in ("Me", "No") or not unicodedata.is_normalized("NFKC", character):
+                continue
+            if found[3] in ("Common", "Inherited"):
+                free.add(_script(character))
+            else:
+                ours.setdefault(found[3], set()).add(_script(character))
+    several = {script: words - {""} for script, words in ours.items() if len(words - {""}) > 1}
+    assert several == {"Han": {"CJK", "KANA", "OLD CHINESE"}}  # iteration marks
+    words = [word for script in ours.values() for word in script - {""}]
+    assert sorted(word for word in set(words) if words.count(word) > 1) == ["INSCRIPTIONAL", "KANA", "MEROITIC"]
+    assert free - {""} <= {"ARABIC", "CJK", "COPTIC", "CYRILLIC", "DEVANAGARI", "GREEK", "JAVANESE", "KANA", "MUSICAL"}
 
 
 def test_whatever_can_be_ignored_is_refused_in_a_new_name_but_a_selector_after_an_emoji_that_takes_it() -> None:

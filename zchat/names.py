@@ -83,8 +83,28 @@ _INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u
 MAX_MARKS = 4
 """Combining marks in a row in a name: more than any language writes, less than what covers the lines around it."""
 
-_ALONE = frozenset(("CYRILLIC", "GREEK"))
-"""Scripts with letters that look like Latin ones, so that a name has one of the three."""
+_SCRIPTS = {
+    **dict.fromkeys(
+        ("CARON", "COMBINING", "DIGIT", "MASU", "MODIFIER", "PHAISTOS", "VARIATION", "VEDIC", "ZNAMENNY"), ""
+    ),
+    **dict.fromkeys(("HENTAIGANA", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "VERTICAL"), "KANA"),
+    **dict.fromkeys(("HANGZHOU", "IDEOGRAPHIC", "VIETNAMESE"), "CJK"),
+    **dict.fromkeys(("ARABIC-INDIC", "EXTENDED"), "ARABIC"),
+    **dict.fromkeys(("ROMAN", "TURNED"), "LATIN"),
+}
+"""The scripts of letters, marks and digits whose names begin with another word; "" for what all scripts use.
+
+The names of all others begin with their script, which `unicodedata` has no property for.
+"""
+
+_OF_TWO_WORDS = frozenset(("LINEAR", "OLD", "TAI"))
+"""First words of several scripts' names."""
+
+_OF_SCRIPTS = frozenset(("CYRILLIC", "DEVANAGARI", "GLAGOLITIC", "GRANTHA", "GREEK", "KATAKANA-HIRAGANA", "OLD"))
+"""What follows COMBINING in the names of marks that belong to a script."""
+
+_TOGETHER = tuple(frozenset(("LATIN", "CJK", each)) for each in ("KANA", "BOPOMOFO", "HANGUL"))
+"""Scripts that one name may have: those that are written together (UTS 39, "highly restrictive")."""
 
 
 def check_held_name(kind: str, name: str) -> str:
@@ -130,7 +150,8 @@ def check_name(kind: str, name: str) -> str:
         BadName: as `check_held_name`; or it contains a character that shows nothing (one U+FE0E or U+FE0F after an
             emoji that takes it is allowed), one that is unassigned or private, an enclosing mark, more than 4
             combining marks in a row, white space other than single spaces, a compatibility form (NFKC has
-            another for it), what looks like a colon, or letters of more than one of Latin, Cyrillic and Greek.
+            another for it), what looks like a colon, letters of several scripts (but Latin with those of Chinese,
+            Japanese or Korean), digits of several systems, or a mark of another script than what it stands on.
     """
     check_held_name(kind, name)
     if name.isascii() and "  " not in name:
@@ -156,10 +177,35 @@ def check_name(kind: str, name: str) -> str:
     if not unicodedata.is_normalized("NFKC", name):
         plain = ascii(unicodedata.normalize("NFKC", name))
         raise BadName(f"{kind} name {_shown(name)} has compatibility forms; write {plain}")
-    scripts = {unicodedata.name(character, "?").split()[0] for character in name if character.isalpha()}
-    if len(scripts & (_ALONE | {"LATIN"})) > 1:
-        raise BadName(f"{kind} name {_shown(name)} mixes Latin, Cyrillic or Greek letters; use those of one script")
+    _check_scripts(kind, name)
     return name
+
+
+def _check_scripts(kind: str, name: str) -> None:
+    scripts, zeros, base = set(), set(), ""
+    for character in name:
+        category = unicodedata.category(character)
+        script = _script(character)
+        if category[0] != "M":
+            base = script
+        elif script and script != base:
+            raise _contains(kind, name, character, "a mark of another script than the character before it")
+        if script and (category[0] in "LM" or category in ("Nd", "Nl")):
+            scripts.add(script)
+        if category == "Nd":
+            zeros.add(ord(character) - unicodedata.decimal(character))
+    if len(scripts) > 1 and not any(scripts <= together for together in _TOGETHER):
+        raise BadName(f"{kind} name {_shown(name)} mixes letters of several scripts; use those of one script")
+    if len(zeros) > 1:
+        raise BadName(f"{kind} name {_shown(name)} mixes digits of several scripts; use those of one script")
+
+
+def _script(character: str) -> str:
+    """Return the script of a letter, mark or digit; "" if it belongs to all. Of other characters it is of no use."""
+    first, *others = unicodedata.name(character, "TANGUT").split()
+    if first == "COMBINING" and others[0] in _OF_SCRIPTS:
+        first, *others = others
+    return f"{first} {others[0]}" if first in _OF_TWO_WORDS and others else _SCRIPTS.get(first, first)
 
 
 def _shown(name: str) -> str:
