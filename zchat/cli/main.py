@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import Any
 
 from zchat.cli import ending, streams
@@ -16,10 +15,7 @@ def main(args: list[str] | None = None) -> Any:
     try:
         from zchat.cli import logs
         from zchat.cli.program import program
-        from zchat.cli.text.columns import measure_for
 
-        language = next(filter(None, map(os.environ.get, ("LC_ALL", "LC_CTYPE", "LANG"))), "")
-        measure_for((sys.stdout.encoding, sys.stderr.encoding), language)
         logs.begin()
         if "_ZCHAT_COMPLETE" in os.environ:
             from zchat.cli import completion

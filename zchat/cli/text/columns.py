@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import IO, NamedTuple
@@ -44,6 +45,8 @@ WIDE_LANGUAGES = ("ja", "ko", "zh")
 class _Terminal:
     """What is known of the terminal beside its width."""
 
+    known = False
+    """False until a width is asked for, or `measure_for` is called."""
     encodings: tuple[str, ...] = ()
     """The encodings of what is written that lack characters: these are escaped, `\\u4e2d` for example."""
     ambiguous = 1
@@ -56,6 +59,8 @@ _terminal = _Terminal()
 def measure_for(encodings: Iterable[str], language: str) -> None:
     """Have widths counted for streams with such encodings, on the terminal of a user with such a language.
 
+    Without this call they are those of the process when the first width is asked for.
+
     What an encoding lacks takes the columns of its escape.
 
     Args:
@@ -64,7 +69,14 @@ def measure_for(encodings: Iterable[str], language: str) -> None:
     """
     _terminal.encodings = tuple({name for name in encodings if not name.lower().replace("_", "-").startswith("utf-")})
     _terminal.ambiguous = 2 if language.startswith(WIDE_LANGUAGES) else 1
+    _terminal.known = True
     _widths.clear()
+
+
+def _measure_for_this_process() -> None:
+    encodings = [getattr(stream, "encoding", None) or "utf-8" for stream in (sys.stdout, sys.stderr)]
+    language = next(filter(None, map(os.environ.get, ("LC_ALL", "LC_CTYPE", "LANG"))), "")
+    measure_for(encodings, language)
 
 
 class _Widths(dict[str, int]):
@@ -79,6 +91,8 @@ class _Widths(dict[str, int]):
 
 def _width(character: str) -> int:
     """Return the larger of what terminals count for a character, and for its escape if it has to be escaped."""
+    if not _terminal.known:
+        _measure_for_this_process()
     width = _shown_width(character)
     for encoding in _terminal.encodings:
         width = max(width, len(character.encode(encoding, "backslashreplace")))
