@@ -61,7 +61,7 @@ def show(environment: dict[str, str]) -> Show:
 def broken(screen: Emulator) -> list[str]:
     """Return the rows that the terminal had to break, but those of an address, which are left to it."""
     rows = screen.text_rows()
-    return [rows[row] for row in screen.broken if "tcp://" not in rows[row] + rows[row - 1]]
+    return [rows[row] for row in screen.broken if "tcp://" not in "".join(rows[max(0, row - 2) : row + 1])]
 
 
 def fill(broker: Broker) -> None:
