@@ -51,7 +51,7 @@ def show(environment: dict[str, str]) -> Show:
             pass
         os.close(own)
         process.wait(DEADLINE)
-        screen = Emulator(columns, 400)
+        screen = Emulator(columns, 1_000)
         screen.feed(written.decode("iso8859-1" if "iso" in extra.get("PYTHONIOENCODING", "") else "utf-8"))
         return screen
 
