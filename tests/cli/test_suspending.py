@@ -100,3 +100,23 @@ def test_where_nothing_would_continue_it_it_is_not_suspended(
     shell.shows("shell$")
     shell.type("echo code $?")
     shell.shows("code 0" if line == "top" else "code 130")
+
+
+@pytest.mark.parametrize("line", ["client", "top"])
+def test_in_the_background_it_ends_all_the_same(tmux: Tmux, broker: Broker, tmp_path: Path, line: str) -> None:
+    shell = Shell(tmux, tmp_path, line)
+    shell.shows(READY[line])
+    pid = int(shell.pid.read_text())
+    os.kill(pid, signal.SIGSTOP)
+    shell.shows("Stopped")
+    os.kill(pid, signal.SIGCONT)
+    os.kill(pid, signal.SIGTERM)
+    eventually(lambda: not alive(pid), "it ends, although restoring the terminal is another job's right")
+
+
+def alive(pid: int) -> bool:
+    """Return whether a process is there that has not ended; one that its shell has yet to wait for has."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False

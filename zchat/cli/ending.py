@@ -114,6 +114,7 @@ def install() -> None:
 
     def note(number: int, frame: FrameType | None) -> None:
         _ask(number)
+        _restore_in_background()
         before = signal.set_wakeup_fd(into, warn_on_full_buffer=False)
         if before != into:  # taken by asyncio, so that nothing was written
             if before >= 0:
@@ -254,8 +255,15 @@ def _is_hangup(number: int) -> bool:
     return _state.hangup is not None and number == getattr(signal, "SIGHUP", 0)
 
 
+def _restore_in_background() -> None:
+    """Let this thread restore the terminal although another job has it: the system would stop the process for that."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTTOU])
+
+
 def _force() -> None:
     """End the process when its time is over, and leave the terminal as it was."""
+    _restore_in_background()
     time.sleep(LAST_SECONDS)
     if _state.full_screen:
         with suppress(OSError):
