@@ -326,6 +326,7 @@ def test_a_path_where_this_user_may_not_write_is_told() -> None:
             run = subprocess.run(
                 [sys.executable, "-c", IN_A_FOLDER_OF_ROOT, *(f"{folder}/{each}" for each in ("new", "old", "theirs"))],
                 cwd=ROOT,
+                env={name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")},
                 capture_output=True,
                 text=True,
                 timeout=DEADLINE,
