@@ -14,7 +14,8 @@ PARALLEL = -n $(WORKERS) --dist worksteal
 
 help:
 	@echo 'make run           install into $(VENV) and start a broker'
-	@echo 'make test          install into $(VENV) and run the tests (TESTS=folder: those of one), WORKERS=4 at a time'
+	@echo 'make test          install into $(VENV) and run all tests but those of promises (TESTS=folder: those of one), WORKERS=4 at a time'
+	@echo 'make promises      run those: the guarantees over faults, interruptions, real logs, and the simulation'
 	@echo 'make test-fast     run the tests of the cores: no sockets, no processes, half a minute'
 	@echo 'make test-node     run those of the clients in JavaScript, once npm has installed what they need'
 	@echo 'make test-pythons  run the tests on each Python from 3.11 to 3.14 that this machine has'
@@ -33,8 +34,9 @@ help:
 run: $(VENV)/installed
 	@exec $(BIN)/zchat broker
 
+# Those of the promises take as long again; `make check` runs them too.
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest $(PARALLEL) $(TESTS)
+	$(BIN)/python -m pytest $(PARALLEL) $(or $(TESTS),--ignore=tests/promises)
 
 test-fast: $(VENV)/installed-dev
 	@$(BIN)/python -m tests.cores -n 2
