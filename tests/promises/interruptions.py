@@ -49,14 +49,14 @@ class Lost(AssertionError):
 # -- interrupting at an opcode ---------------------------------------------------------------------------
 
 
-class Opcodes:
-    """A tracer that raises `kind` at the `at`-th opcode of the client's code in this thread; `count`: so many ran."""
+class Tracer:
+    """What counts the opcodes of the client's code in this thread, and may act at one of them."""
 
-    def __init__(self, at: int, kind: type[BaseException]) -> None:
-        self.at = at
-        self.kind = kind
+    def __init__(self) -> None:
         self.count = 0
+        """How many ran."""
         self.where = ""
+        """Where it has acted, "" before."""
 
     def __call__(self, frame: FrameType, event: str, argument: Any) -> Any:
         if not frame.f_code.co_filename.startswith(PACKAGE):
@@ -67,12 +67,33 @@ class Opcodes:
 
     def _step(self, frame: FrameType, event: str, argument: Any) -> Any:
         if event == "opcode":
-            self.count += 1
-            if self.count >= self.at and not self.where and not _leaves_a_block(frame.f_code, frame.f_lasti):
-                code = frame.f_code
-                self.where = f"{code.co_filename.removeprefix(PACKAGE)}:{frame.f_lineno} {code.co_qualname}"
-                raise self.kind("interrupted")
+            self.opcode(frame)
         return self._step
+
+    def opcode(self, frame: FrameType) -> None:
+        """Count an opcode that is about to run, and act if it is the one."""
+        raise NotImplementedError
+
+    def note(self, frame: FrameType) -> None:
+        """Record where it acts."""
+        code = frame.f_code
+        self.where = f"{code.co_filename.removeprefix(PACKAGE)}:{frame.f_lineno} {code.co_qualname}"
+
+
+class Opcodes(Tracer):
+    """A tracer that raises `kind` at the `at`-th opcode."""
+
+    def __init__(self, at: int, kind: type[BaseException]) -> None:
+        super().__init__()
+        self.at = at
+        self.kind = kind
+
+    def opcode(self, frame: FrameType) -> None:
+        """See `Tracer`."""
+        self.count += 1
+        if self.count >= self.at and not self.where and not _leaves_a_block(frame.f_code, frame.f_lasti):
+            self.note(frame)
+            raise self.kind("interrupted")
 
 
 _leaving: dict[CodeType, set[int]] = {}

@@ -15,11 +15,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from random import Random
 from types import FrameType
-from typing import Any
 
 import zchat
 from tests.mortal import Mortal
-from tests.promises.interruptions import PACKAGE, SECONDS, WAYS, Lost, Talk, names
+from tests.promises.interruptions import SECONDS, WAYS, Lost, Talk, Tracer, names
 from zchat.broker import Broker
 
 AT_ONCE = 10.0
@@ -32,14 +31,13 @@ NEVER_WAITING = ("read", "room.mark_read", "typing", "position", "member_count")
 """The calls that work in the receive thread, too: they don't wait for it."""
 
 
-class Nested:
+class Nested(Tracer):
     """A tracer that calls `act` at the `at`-th opcode of the client's code since it was armed; then it counts on."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.at = sys.maxsize
-        self.count = 0
         self.act: Callable[[], object] = lambda: None
-        self.where = ""
         self.failed: BaseException | None = None
         self.refused = False
         self.acting = False
@@ -51,34 +49,28 @@ class Nested:
         self.act, self.failed, self.refused, self.where = act, None, False, ""
         self.count, self.at = 0, at
 
-    def __call__(self, frame: FrameType, event: str, argument: Any) -> Any:
-        if not frame.f_code.co_filename.startswith(PACKAGE):
-            return None
-        frame.f_trace_opcodes = True
-        frame.f_trace_lines = False
-        return self._step
-
-    def _step(self, frame: FrameType, event: str, argument: Any) -> Any:
-        if event == "opcode" and not self.acting:
-            self.count += 1
-            if self.count >= self.at:
-                self.at = sys.maxsize
-                code = frame.f_code
-                self.where = f"{code.co_filename.removeprefix(PACKAGE)}:{frame.f_lineno} {code.co_qualname}"
-                self.acting = True
-                began = time.monotonic()
-                try:
-                    self.act()
-                except zchat.UsageError:
-                    self.refused = True
-                except BaseException as error:
-                    self.failed = error
-                finally:
-                    self.acting = False
-                    if time.monotonic() - began > AT_ONCE:
-                        self.failed = Lost(f"it took {time.monotonic() - began:.1f} s")
-                    self.done.set()
-        return self._step
+    def opcode(self, frame: FrameType) -> None:
+        """See `Tracer`."""
+        if self.acting:
+            return
+        self.count += 1
+        if self.count < self.at:
+            return
+        self.at = sys.maxsize
+        self.note(frame)
+        self.acting = True
+        began = time.monotonic()
+        try:
+            self.act()
+        except zchat.UsageError:
+            self.refused = True
+        except BaseException as error:
+            self.failed = error
+        finally:
+            self.acting = False
+            if time.monotonic() - began > AT_ONCE:
+                self.failed = Lost(f"it took {time.monotonic() - began:.1f} s")
+            self.done.set()
 
     def check(self, what: str, *, refused: bool = False) -> None:
         """Raise Lost if what was called has failed; `refused`: it is a UsageError that is expected."""
