@@ -88,6 +88,19 @@ def check_between(least: float, most: float, unit: str) -> Callable[[click.Conte
     return check
 
 
+def seconds(name: str, default: float, least: float, most: float, text: str) -> Callable[[F], F]:
+    """Return what adds an option of a number of seconds, from `least` to `most`, with `text` as its help."""
+    return click.option(
+        name,
+        type=float,
+        default=default,
+        callback=check_between(least, most, "seconds"),
+        metavar="SECONDS",
+        show_default=True,
+        help=text,
+    )
+
+
 def connecting(command: F) -> F:
     """Add the options of every command that connects to a broker as a user: those of `addressing`, and `--user`."""
     return addressing(

@@ -7,7 +7,7 @@ import time
 import click
 
 from zchat.cli.connection import TIMEOUT, connect
-from zchat.cli.options import addressing, check_between
+from zchat.cli.options import addressing, seconds
 from zchat.cli.text.safe import safe
 
 USER = "zchat ping"
@@ -21,15 +21,7 @@ MAX_TIMEOUT = 3600.0
 
 
 @click.command()
-@click.option(
-    "--timeout",
-    type=float,
-    default=TIMEOUT,
-    callback=check_between(MIN_TIMEOUT, MAX_TIMEOUT, "seconds"),
-    metavar="SECONDS",
-    show_default=True,
-    help="Seconds that the broker may take to answer.",
-)
+@seconds("--timeout", TIMEOUT, MIN_TIMEOUT, MAX_TIMEOUT, "Seconds that the broker may take to answer.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing if it answers.")
 @addressing
 def ping(url: str, timeout: float, quiet: bool) -> None:

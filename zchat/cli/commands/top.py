@@ -8,7 +8,7 @@ import sys
 import click
 
 from zchat.cli.connection import connect
-from zchat.cli.options import check_between, connecting
+from zchat.cli.options import connecting, seconds
 from zchat.cli.text.columns import terminal_width
 from zchat.cli.top.dashboard import Dashboard
 from zchat.cli.top.polling import samples
@@ -27,15 +27,7 @@ WIDTH = 80
 
 
 @click.command()
-@click.option(
-    "--every",
-    type=float,
-    default=EVERY,
-    callback=check_between(MIN_EVERY, MAX_EVERY, "seconds"),
-    metavar="SECONDS",
-    show_default=True,
-    help=f"Seconds between two samples, {MIN_EVERY:g} to {MAX_EVERY:g}.",
-)
+@seconds("--every", EVERY, MIN_EVERY, MAX_EVERY, f"Seconds between two samples, {MIN_EVERY:g} to {MAX_EVERY:g}.")
 @click.option("-n", "--count", type=click.IntRange(min=1), metavar="N", help="End after N samples.  [default: never]")
 @connecting
 def top(url: str, user: str | None, every: float, count: int | None) -> None:
