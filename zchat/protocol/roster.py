@@ -27,10 +27,11 @@ started again takes some time to see its members come back."""
 
 
 class _News:
-    """What has changed since the application took something last, as it was at one moment; nothing in it changes.
+    """What has changed since the application took something last, as it is at one moment.
 
     Either the application takes it, or it is merged into the next one: whichever sets `owner` decides, and what was
-    made of it is found there.
+    made of it is found there. `before` and `now` change only after they were merged, so that what the application has
+    made of them counts only if nothing changed meanwhile.
     """
 
     __slots__ = ("before", "crowd", "crowd_over", "crowd_told", "invited", "now", "owner")
@@ -65,6 +66,7 @@ class Roster:
         self.members = 0  # how many users are here, 0 until the broker's first report
         self._people: dict[str, PersonEntry] = {}  # by their folded names
         self._before: dict[str, PersonEntry | None] = {}  # of those who have changed: what the application knows
+        self._now: dict[str, PersonEntry | None] = {}  # of the same: what is so now
         self._missing: set[str] = set()  # here before a lost connection, and not back yet
         self._missing_until = inf
         self._crowd: Crowd | None = None  # in place of names: too many are here
@@ -103,6 +105,7 @@ class Roster:
             self._change(key, person)
         if not self._begun:
             self._before.clear()
+            self._now.clear()
         self._begun = True
         self._first = False
         self.members = members + len(self._missing)
@@ -170,7 +173,13 @@ class Roster:
     def take(self) -> Iterator[Event]:
         """Return what the application doesn't know yet, to be taken one by one. What isn't taken is found again."""
         while (news := self._oldest()) is not None:
-            events = news.owner.setdefault(None, iter(self._events(news)))
+            try:
+                made = self._events(news)
+            except (KeyError, RuntimeError):
+                if not news.owner:
+                    raise
+                continue  # it was merged meanwhile, and changes
+            events = news.owner.setdefault(None, iter(made))
             if events is not None:
                 return events
         return iter(())
@@ -213,7 +222,9 @@ class Roster:
         elif key not in self._before:
             self._before[key] = was
         elif self._before[key] == person:
-            del self._before[key]
+            del self._before[key], self._now[key]
+        if key in self._before:
+            self._now[key] = person
         if person is None:
             del self._people[key]
         else:
@@ -256,14 +267,13 @@ class Roster:
             with suppress(ValueError):  # the application has seen already that it is merged
                 self._news.remove(news)
         else:
-            self._before = {}
+            self._before, self._now = {}, {}
             self._invited = self._crowd_over = None
             self._crowd_told = news.crowd
 
     def _tell(self) -> None:
         if self._invited or self._before or self._crowd_over or self._crowd != self._crowd_told:
-            now = {key: self._people.get(key) for key in self._before}
-            news = (self._before.copy(), now, self._crowd, self._crowd_told, self._crowd_over, self._invited)
+            news = (self._before, self._now, self._crowd, self._crowd_told, self._crowd_over, self._invited)
             self._latest = _News(*news)
             self._news.append(self._latest)
             self._changed()
