@@ -22,9 +22,7 @@ def test_without_a_broker_it_says_so_in_one_line_with_exit_code_1(monkeypatch: p
         url = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
         told = CliRunner().invoke(program, ["rooms", "--connect", url])
     assert told.exit_code == 1
-    assert told.stderr.startswith("zchat: ")
-    assert told.stderr.count("\n") == 1
-    assert url in told.stderr
+    assert re.fullmatch(rf"zchat: .* {url} .* \(--connect URL\)\n", told.stderr)
 
 
 def test_a_host_that_isnt_known_is_told_before_anything_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,7 +34,23 @@ def test_a_host_that_isnt_known_is_told_before_anything_is_waited_for(monkeypatc
     told = CliRunner().invoke(program, ["rooms", "--connect", "tcp://nowhere.example:5555"])
     assert told.exit_code == 1
     why = r"the host 'nowhere.example' was not found \(Name or .*\); check the name, or use the machine's address"
-    assert re.fullmatch(rf"zchat: {why}\n", told.stderr)
+    assert re.fullmatch(rf"zchat: {why} \(--connect URL\)\n", told.stderr)
+
+
+@pytest.mark.parametrize("error", [KeyError("uid not found: 4711"), None])
+def test_a_login_name_that_cant_be_used_is_told_with_the_option_for_another(
+    monkeypatch: pytest.MonkeyPatch, error: Exception | None
+) -> None:
+    def getuser() -> str:
+        if error is None:
+            return "/bob"
+        raise error
+
+    monkeypatch.setattr("getpass.getuser", getuser)
+    monkeypatch.delenv("ZCHAT_USER", raising=False)
+    told = CliRunner().invoke(program, ["rooms", "--connect", "tcp://127.0.0.1:1"])
+    assert told.exit_code in (1, 2)
+    assert re.fullmatch(r"zchat: .*(the login name is unknown|'/bob').* \(--user NAME\)\n", told.stderr)
 
 
 def test_a_lookup_that_takes_too_long_is_told_in_time(monkeypatch: pytest.MonkeyPatch) -> None:

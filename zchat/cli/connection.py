@@ -8,13 +8,22 @@ from functools import partial
 
 from zchat import Client
 from zchat.cli import ending
-from zchat.errors import ConnectionLost, ZchatError
+from zchat.cli.failures import hinting_at
+from zchat.errors import AddressError, BadName, ConnectionLost, UsageError, ZchatError
 
 TIMEOUT = 2.0
 """Seconds for a broker to answer: one that is just starting is found, and a wrong port is soon reported."""
 
 GOODBYE_SECONDS = 0.3
 """Seconds after a signal for the broker to answer the goodbye: without one the user stays listed for a while."""
+
+HINTS: dict[type[ZchatError], str] = {
+    ConnectionLost: "--connect URL",
+    AddressError: "--connect URL",
+    BadName: "--user NAME",
+    UsageError: "--user NAME",  # there is no login name
+}
+"""The options that mend what can be wrong with a connection."""
 
 
 @contextmanager
@@ -41,7 +50,8 @@ def connect(
     """
     timeout = TIMEOUT if timeout is None else timeout
     opening = ending.Work(partial(Client, url, user=user, timeout=timeout, invitations=invitations))
-    client = opening.result()
+    with hinting_at(HINTS):
+        client = opening.result()
     with nullcontext() if closing is None else ending.calling(partial(client.close, closing)), client:
         try:
             yield client

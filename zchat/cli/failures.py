@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
@@ -68,7 +68,17 @@ def reported_in_one_line() -> Iterator[None]:
 
 
 @contextmanager
-def room_named(name: str) -> Iterator[None]:
+def hinting_at(options: Mapping[type[ZchatError], str]) -> Iterator[None]:
+    """Add to an error of one of these kinds the option that names something else; the first kind counts."""
+    try:
+        yield
+    except tuple(options) as error:
+        option = next(option for kind, option in options.items() if isinstance(error, kind))
+        raise type(error)(f"{error} ({option})") from error
+
+
+@contextmanager
+def hinting_at_rooms(name: str) -> Iterator[None]:
     """Add to the error of a room that doesn't exist how to find those that do."""
     try:
         yield

@@ -30,7 +30,10 @@ def test_a_running_brokers_messages_are_copied_and_can_be_restored(zchat: Zchat,
 def test_the_default_store_is_the_brokers(zchat: Zchat, tmp_path: Path) -> None:
     done = zchat("backup", str(tmp_path / "copy"), XDG_DATA_HOME=str(tmp_path / "data"))
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"zchat: there is no file {tmp_path}/data/zchat/zchat.db\n"
+    assert (
+        done.stderr
+        == f"zchat: there is no file {tmp_path}/data/zchat/zchat.db: name the broker's store (--store sqlite:PATH)\n"
+    )
 
 
 def test_a_store_that_has_nothing_to_copy_is_wrong_usage(zchat: Zchat, tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def test_without_prometheus_client_metrics_say_what_to_install(start: Start) -> 
     [
         ("9556", 2, "'9556' is not HOST:PORT, as in 127.0.0.1:9556"),
         ("127.0.0.1:65536", 2, "has the port '65536': ports are 1 to 65535, or \\* for any free one"),
-        ("192.0.2.1:9556", 1, "metrics can't be served at 192.0.2.1:9556 .* use an address of this machine"),
+        ("192.0.2.1:9556", 1, r"at 192.0.2.1:9556 .* use an address of this machine \(--metrics HOST:PORT\)"),
     ],
 )
 def test_a_place_where_metrics_cant_be_served_is_told_in_one_line(
@@ -227,10 +227,20 @@ def test_a_store_that_is_no_ordinary_file_is_refused_and_nothing_is_left_beside_
     assert list(tmp_path.iterdir()) == [pipe]
 
 
-def test_an_address_in_use_is_told(zchat: Zchat, broker: Broker) -> None:
-    done = zchat("broker", "--bind", broker.url, "--store", "memory:")
+def test_an_address_where_it_cant_listen_is_told_with_the_option_for_another(
+    zchat: Zchat, broker: Broker, tmp_path: Path
+) -> None:
+    for bind in (broker.url, "tcp://192.0.2.1:5555", f"ipc://{tmp_path}", f"ipc://{tmp_path}/nowhere/socket"):
+        done = zchat("broker", "--bind", "tcp://127.0.0.1:*", "--bind", bind, "--store", "memory:")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert re.fullmatch(rf"zchat: (can't listen at )?{re.escape(bind)}\b.* \(--bind URL\)\n", done.stderr)
+
+
+def test_a_port_for_metrics_that_is_in_use_is_told_with_the_option_for_another(zchat: Zchat, broker: Broker) -> None:
+    place = broker.url.removeprefix("tcp://")
+    done = zchat("broker", "--bind", "tcp://127.0.0.1:*", "--store", "memory:", "--metrics", place)
     assert (done.returncode, done.stdout) == (1, "")
-    assert re.fullmatch(rf"zchat: {re.escape(broker.url)} is in use.*\n", done.stderr)
+    assert re.fullmatch(rf"zchat: {place} is in use.* another port \(--metrics HOST:PORT\)\n", done.stderr)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the limits from /proc")

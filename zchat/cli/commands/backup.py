@@ -11,7 +11,7 @@ from zchat.cli.copying import Copying, content_text
 from zchat.cli.logs import log_level
 from zchat.cli.options import default_store
 from zchat.cli.text.safe import safe
-from zchat.errors import UsageError
+from zchat.errors import StoreError, UsageError
 
 
 @click.command()
@@ -37,6 +37,8 @@ def backup(store: str | None, no_progress: bool, file: str) -> None:
     its name once it is complete, checked and flushed to disk; only you can read it.
     """
     path = _path(store or default_store())
+    if not store and not path.exists():
+        raise StoreError(f"there is no file {path}: name the broker's store (--store sqlite:PATH)")
     with Copying(not no_progress) as copying:
         content = back_up(path, Path(file), copying.step)
     click.echo(safe(f"{file}: {content_text(content)}"))

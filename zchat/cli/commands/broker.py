@@ -7,10 +7,10 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -21,17 +21,26 @@ from zchat.broker.edge import descriptors
 from zchat.broker.limits import MAX_SESSIONS
 from zchat.broker.settings import options
 from zchat.cli import ending, logs
+from zchat.cli.failures import hinting_at
 from zchat.cli.logs import log_format, log_level
 from zchat.cli.options import F, check_between, check_names, check_place, check_urls, default_store
 from zchat.cli.sources import Listed
 from zchat.cli.text.phrases import counted
 from zchat.cli.text.safe import safe
-from zchat.errors import StoreError
+from zchat.errors import AddressError, StoreError, ZchatError
 
 if TYPE_CHECKING:
     from zchat.broker.metrics import Metrics
 
 log = logging.getLogger("zchat.broker")
+
+T = TypeVar("T")
+
+START_HINTS: dict[type[ZchatError], str] = {AddressError: "--bind URL", StoreError: "--store sqlite:PATH"}
+"""The options that mend what can be wrong when the broker starts."""
+
+METRICS_HINTS: dict[type[ZchatError], str] = {AddressError: "--metrics HOST:PORT"}
+"""The same for its metrics."""
 
 POLL_SECONDS = 0.2
 """Seconds after which the main thread checks whether the broker has ended by itself."""
@@ -108,15 +117,13 @@ def broker(bind: tuple[str, ...], store: str | None, metrics: str | None, **sett
     """
     stopping = Event()
     _raise_limit()
-    hint = ""
     if store is None:
         store = default_store()
-        hint = " (--store sqlite:PATH)"
     with ending.calling(stopping.set), ending.surviving_hangup(_note_hangup):
         running = Broker(*bind, store=store, **settings)
         # Metrics first: a broker that starts makes its files, and one that can't serve its figures is not to start.
         serving = nullcontext() if metrics is None else _metrics(running, metrics)
-        with serving as served, _started(running, hint):
+        with _entered(serving, METRICS_HINTS) as served, _entered(running, START_HINTS):
             try:
                 click.echo(_greeting(running, store, Settings(**settings), served.url if served else ""))
             except OSError as error:  # it serves all the same
@@ -139,14 +146,12 @@ def _metrics(running: Broker, place: str) -> Metrics:
 
 
 @contextmanager
-def _started(running: Broker, hint: str) -> Iterator[Broker]:
-    """Run the broker for as long as the block lasts; `hint` is added to what is wrong with the store's place."""
+def _entered(context: AbstractContextManager[T], hints: dict[type[ZchatError], str]) -> Iterator[T]:
+    """Enter a context for as long as the block lasts; an error of entering it names the option in `hints`."""
     with ExitStack() as stack:
-        try:
-            stack.enter_context(running)
-        except StoreError as error:
-            raise StoreError(f"{error}{hint}") from error
-        yield running
+        with hinting_at(hints):
+            entered = stack.enter_context(context)
+        yield entered
 
 
 def _greeting(running: Broker, store: str, settings: Settings, metrics: str) -> str:

@@ -8,7 +8,7 @@ import click
 
 from zchat.cli.completion import complete_rooms
 from zchat.cli.connection import connect
-from zchat.cli.failures import room_named
+from zchat.cli.failures import hinting_at_rooms
 from zchat.cli.options import check_room, connecting
 from zchat.cli.text.columns import table, terminal_width
 from zchat.cli.text.iso import iso_time
@@ -35,7 +35,7 @@ def members(url: str, user: str | None, room: str, as_json: bool) -> None:
     Times are local; in JSON, since is in microseconds since 1970 (UTC), since_time the same as
     text, and typing is true or false.
     """
-    with connect(url, user) as client, room_named(room):
+    with connect(url, user) as client, hinting_at_rooms(room):
         found = client.members(room)
     if as_json:
         lines = [

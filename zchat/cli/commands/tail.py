@@ -10,7 +10,7 @@ from click.core import ParameterSource
 from zchat import Client, Room
 from zchat.cli.completion import complete_rooms
 from zchat.cli.connection import connect
-from zchat.cli.failures import room_named
+from zchat.cli.failures import hinting_at_rooms
 from zchat.cli.options import check_room, check_time, connecting
 from zchat.cli.tail.output import Output, ResumableOutput
 from zchat.cli.tail.reading import Stretch, catch_up, follow, seq_before, write_history
@@ -123,7 +123,7 @@ def _show(url: str, user: str | None, names: tuple[str, ...], begin: Begin, foll
         joined: dict[str, Room] = {}
         stretches = []
         for name in {fold(name): name for name in names}.values():
-            with room_named(name):
+            with hinting_at_rooms(name):
                 room = client.join(name, create=False) if following else None
                 newest = client.history(name, limit=1)
             end = newest[-1].seq if newest else 0
@@ -149,7 +149,7 @@ def _resume(url: str, user: str | None, room: str, begin: Begin, path: str, foll
     """Go on after the position that a file keeps; if it keeps none yet, begin like `_show`."""
     with connect(url, user) as client, ResumeFile(path, room, client.user) as resume:
         kept = resume.position
-        with room_named(room):
+        with hinting_at_rooms(room):
             joined = client.join(room, after=kept, create=False)
             newest = client.history(room, limit=1)
         end = joined.position.seq
