@@ -62,6 +62,11 @@ def test_what_bash_would_take_apart_is_quoted(rooms: Broker, complete: Callable[
     assert complete("zchat tail 'a", part="a") == [f"plain,{HOSTILE}"]
 
 
+def test_a_room_is_completed_as_it_is_shown(rooms: Broker, complete: Callable[..., list[str]]) -> None:
+    assert complete("zchat tail '#ge", part="#ge") == ["plain,#General"]
+    assert complete("zchat tail \\#Bi") == ["plain,\\#Big\\ Room"]
+
+
 def test_a_function_of_zchat_0_1_0_is_given_what_needs_no_quoting(rooms: Broker, environment: dict[str, str]) -> None:
     variables = {"_ZCHAT_COMPLETE": "bash_complete", "COMP_WORDS": "zchat tail ", "COMP_CWORD": "2"}
     done = subprocess.run(

@@ -1,10 +1,15 @@
-"""What is wrong with a command's options is told in one line."""
+"""What is wrong with a command's options is told in one line; a room is named as it is shown."""
 
 from __future__ import annotations
+
+import re
 
 import pytest
 from click.testing import CliRunner
 
+import zchat as library
+from tests.running import Start, Zchat
+from zchat.broker import Broker
 from zchat.cli.program import program
 
 
@@ -22,7 +27,9 @@ from zchat.cli.program import program
         (["rooms", "--connect", "tcp://127.0.0.1:*"], "ports are 1 to 65535"),
         (["broker", "--bind", "tcp://127.0.0.1:99999"], "ports are 1 to 65535"),
         (["broker", "--store", ""], "is not a store"),
-        (["broker", "--room", "#Ops"], "reserved"),
+        (["broker", "--room", "@ops"], "reserved"),
+        (["send", "##General", "hi"], "reserved"),
+        (["tail", "#"], "has 0"),
         (["rooms", "--user", "@alice"], "reserved"),
         (["send", "/etc", "hi"], "'/etc' begins with /, which is reserved"),
         (["tail", "x" * 65], "has 65"),
@@ -63,3 +70,22 @@ def test_wrong_usage_is_told_in_one_line_with_exit_code_2(arguments: list[str], 
     assert told.stderr.count("\n") == 1
     assert what in told.stderr
     assert told.stdout == ""
+
+
+def test_a_room_may_be_named_as_it_is_shown(zchat: Zchat, broker: Broker) -> None:
+    with library.Client(broker.url, user="bob") as bob:
+        bob.direct("alice").send("psst")
+    assert zchat("send", "#General", "hello").stderr == ""
+    shown = r"\[\d\d:\d\d:\d\d\] "
+    assert re.fullmatch(rf"{shown}alice: hello\n", zchat("tail", "#general").stdout)
+    assert re.fullmatch(rf"{shown}#General alice: hello\n", zchat("tail", "#General", "#Sports").stdout)
+    assert "psst" in zchat("tail", "#@bob").stdout, "#@bob, as a chat's /join takes it"
+    assert zchat("members", "#General").stdout == zchat("members", "General").stdout != ""
+    assert "* you are in General\n* you are also in Sports\n" in zchat("client", "#General", "#Sports").stdout
+
+
+def test_a_room_of_a_new_broker_may_be_named_as_it_is_shown(start: Start, zchat: Zchat) -> None:
+    running = start("broker", "--bind", "tcp://127.0.0.1:*", "--store", "memory:", "--room", "#Ops", "--fixed-rooms")
+    url = re.search(r"^zchat broker at (tcp://\S+)$", running.until("clients: about"), re.MULTILINE)
+    assert url
+    assert [line.split()[0] for line in zchat("rooms", "--connect", url[1]).stdout.splitlines()] == ["ROOM", "Ops"]

@@ -158,7 +158,7 @@ def test_a_level_of_the_command_line_is_not_changed_by_a_file(
         ("[broker]\nstore = 1\n", 'FILE, line 2: store is a text, "…", not 1'),
         ("[broker]\nhigh-water-mark = 0\n", "Invalid value for '--high-water-mark': 0 is not in the range "
          "1<=x<=10000 (from FILE, line 2)"),
-        ('[broker]\nroom = ["#Ops"]\n', "choose another first character (from FILE, line 2)"),
+        ('[broker]\nroom = ["/Ops"]\n', "choose another first character (from FILE, line 2)"),
         ("x = \n", "FILE is not TOML: Invalid value (at line 1, column 5)"),
         ("[broker]\nnames = 1\nnames = 2\n", "FILE is not TOML: Cannot overwrite a value"),
     ],

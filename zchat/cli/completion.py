@@ -14,6 +14,7 @@ import click
 from click.shell_completion import BashComplete, CompletionItem, add_completion_class, split_arg_string
 
 from zchat.address import DEFAULT_URL
+from zchat.cli.text.phrases import room_named
 from zchat.names import DIRECT, fold
 
 if TYPE_CHECKING:
@@ -35,8 +36,10 @@ UNSAFE = {'"': '"\\$`!', "'": "'"}
 def complete_rooms(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Return the rooms that begin with what was typed; after an `@` the users (click's shell_complete)."""
     url, user = context.params.get("url") or DEFAULT_URL, context.params.get("user")
-    found = _within(SECONDS, lambda: _users(url, user) if incomplete.startswith(DIRECT) else _rooms(url, user))
-    return [CompletionItem(name) for name in found if fold(name).startswith(fold(incomplete))]
+    typed = room_named(incomplete)
+    before = incomplete.removesuffix(typed)
+    found = _within(SECONDS, lambda: _users(url, user) if typed.startswith(DIRECT) else _rooms(url, user))
+    return [CompletionItem(before + name) for name in found if fold(name).startswith(fold(typed))]
 
 
 def _rooms(url: str, user: str | None) -> list[str]:

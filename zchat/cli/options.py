@@ -13,6 +13,7 @@ import click
 from zchat.address import DEFAULT_URL, check_address, host_and_port
 from zchat.cli.logs import log_level
 from zchat.cli.text.iso import time_meant
+from zchat.cli.text.phrases import room_named
 from zchat.errors import AddressError, BadName
 from zchat.names import DIRECT, check_held_name
 
@@ -49,24 +50,34 @@ def default_store() -> str:
     return f"sqlite:{Path(user_data_dir('zchat', appauthor=False)) / 'zchat.db'}"
 
 
-def check_room(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
-    """Check names of rooms, `@USER` for a direct one (a click callback)."""
-    for name in (value,) if isinstance(value, str) else value:
-        kind = "user" if name.startswith(DIRECT) else "room"
-        check_names(kind)(context, parameter, name.removeprefix(DIRECT))
-    return value
+def check_room(context: click.Context, parameter: click.Parameter, text: str) -> str:
+    """Return the room that is named, `@USER` for a direct one, after a check of the name (a click callback)."""
+    name = room_named(text)
+    with _bad_parameter():
+        check_held_name("user" if name.startswith(DIRECT) else "room", name.removeprefix(DIRECT))
+    return name
 
 
-def check_names(kind: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
-    """Return a click callback that checks names of a `kind`, "room" or "user"."""
+def check_rooms(context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the rooms that are named, direct ones too, after a check of their names (a click callback)."""
+    return tuple(check_room(context, parameter, text) for text in texts)
 
-    def check(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
-        with _bad_parameter():
-            for name in (value,) if isinstance(value, str) else value or ():
-                check_held_name(kind, name)
-        return value
 
-    return check
+def check_open_rooms(context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the rooms that are named, after a check of their names; none is a direct one (a click callback)."""
+    names = tuple(map(room_named, texts))
+    with _bad_parameter():
+        for name in names:
+            check_held_name("room", name)
+    return names
+
+
+def check_user(context: click.Context, parameter: click.Parameter, name: str | None) -> str | None:
+    """Check a user's name (a click callback)."""
+    with _bad_parameter():
+        if name is not None:
+            check_held_name("user", name)
+    return name
 
 
 def check_time(context: click.Context, parameter: click.Parameter, text: str | None) -> int | None:
@@ -109,7 +120,7 @@ def connecting(command: F) -> F:
             envvar="ZCHAT_USER",
             show_envvar=True,
             metavar="NAME",
-            callback=check_names("user"),
+            callback=check_user,
             help="Your name.  [default: your login name]",
         )(command)
     )

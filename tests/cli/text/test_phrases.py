@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
-from zchat.cli.text.phrases import gap_text, local_time
+from zchat.cli.text.phrases import gap_text, local_time, room_named
 from zchat.events import Gap
 
 TODAY = date(2026, 3, 1)
 NOON = int(datetime(2026, 3, 1, 12, 0, 0).timestamp() * 1e6)
+
+
+def test_a_room_is_named_with_or_without_the_sign_with_which_it_is_shown() -> None:
+    assert room_named("#General") == room_named("General") == "General"
+    assert room_named("##General") == "#General", "which no room is called"
 
 
 def test_gaps_say_what_happened() -> None:

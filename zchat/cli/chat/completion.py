@@ -12,7 +12,8 @@ from zchat import Client
 from zchat.cli.chat.people import People
 from zchat.cli.chat.rooms import Rooms
 from zchat.cli.chat.slash import COMMANDS
-from zchat.cli.chat.syntax import ALIASES, is_command, quoted, room_named
+from zchat.cli.chat.syntax import ALIASES, is_command, quoted
+from zchat.cli.text.phrases import room_named
 from zchat.cli.text.safe import safe
 from zchat.errors import ZchatError
 from zchat.names import DIRECT, fold

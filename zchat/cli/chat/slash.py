@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from zchat.cli.chat.conversation import Conversation
-from zchat.cli.chat.syntax import ALIASES, addressee, command_of, is_command, room_named
+from zchat.cli.chat.syntax import ALIASES, addressee, command_of, is_command
 from zchat.cli.text.columns import table
 from zchat.cli.text.message_lines import ACTION
+from zchat.cli.text.phrases import room_named
 from zchat.errors import UsageError
 from zchat.names import DIRECT
 

@@ -27,11 +27,6 @@ def command_of(line: str) -> tuple[str, str]:
     return ALIASES.get(word, word), argument[0].rstrip() if argument else ""
 
 
-def room_named(argument: str) -> str:
-    """Return the room that a command's argument names: `#General`, as rooms are shown, is General."""
-    return argument.removeprefix("#")
-
-
 def if_it_fails(line: str) -> str:
     """Return why the lines after a line must not be sent if it fails; "" if they may be.
 

@@ -23,7 +23,7 @@ from zchat.broker.settings import options
 from zchat.cli import ending, logs
 from zchat.cli.failures import hinting_at
 from zchat.cli.logs import log_format, log_level
-from zchat.cli.options import F, check_between, check_names, check_place, check_urls, default_store
+from zchat.cli.options import F, check_between, check_open_rooms, check_place, check_urls, default_store
 from zchat.cli.sources import Listed
 from zchat.cli.text.phrases import counted
 from zchat.cli.text.safe import safe
@@ -61,7 +61,7 @@ def _settings(command: F) -> F:
             case "bool":
                 kind = {"is_flag": True}
             case _:
-                kind = {"multiple": True, "type": Listed(), "callback": check_names("room")}
+                kind = {"multiple": True, "type": Listed(), "callback": check_open_rooms}
         shown = f"{option.help} 0: {option.zero}." if option.zero else option.help
         command = click.option(
             option.name,

@@ -10,11 +10,11 @@ import click
 from zchat.cli.chat import by_lines
 from zchat.cli.chat.conversation import Options
 from zchat.cli.completion import complete_rooms
-from zchat.cli.options import check_room, connecting
+from zchat.cli.options import check_rooms, connecting
 
 
 @click.command()
-@click.argument("room", nargs=-1, callback=check_room, shell_complete=complete_rooms)
+@click.argument("room", nargs=-1, callback=check_rooms, shell_complete=complete_rooms)
 @click.option("-q", "--quiet", is_flag=True, help="Don't show who comes, who goes and who is typing.")
 @click.option("--no-typing", is_flag=True, help="Don't let the others see that you are typing.")
 @click.option("--no-read-marks", is_flag=True, help="Don't mark what is shown as read.")

@@ -11,7 +11,7 @@ from zchat import Client, Room
 from zchat.cli.completion import complete_rooms
 from zchat.cli.connection import connect
 from zchat.cli.failures import hinting_at_rooms
-from zchat.cli.options import check_room, check_time, connecting
+from zchat.cli.options import check_rooms, check_time, connecting
 from zchat.cli.tail.output import Output, ResumableOutput
 from zchat.cli.tail.reading import Stretch, catch_up, follow, seq_before, write_history
 from zchat.cli.tail.resume import ResumeFile
@@ -32,7 +32,7 @@ class Begin(NamedTuple):
 
 
 @click.command()
-@click.argument("rooms", metavar="[ROOM]...", nargs=-1, callback=check_room, shell_complete=complete_rooms)
+@click.argument("rooms", metavar="[ROOM]...", nargs=-1, callback=check_rooms, shell_complete=complete_rooms)
 @click.option("-a", "--all", "all_rooms", is_flag=True, help="Show all rooms but direct ones.")
 @click.option(
     "-n",

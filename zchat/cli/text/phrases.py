@@ -9,6 +9,11 @@ from zchat.events import Disconnected, Gap, Reconnected
 from zchat.messages import GapReason
 
 
+def room_named(text: str) -> str:
+    """Return the room that a text names where one is typed: `#General`, as rooms are shown, is General."""
+    return text.removeprefix("#")
+
+
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun, in the plural unless the number is 1."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
