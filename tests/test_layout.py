@@ -39,8 +39,9 @@ MAY_IMPORT: dict[str, str] = {
     "cli/tail": "wire client cli/text",
     "cli/top": "client cli/text",
     "cli/chat": "wire client cli/text",
-    "cli/commands": "wire client broker broker/edge broker/figures broker/store/sqlite cli/chat cli/tail cli/text "
-    "cli/top",
+    "cli/chat/terminal": "client cli/chat cli/text",
+    "cli/commands": "wire client broker broker/edge broker/figures broker/store/sqlite cli/chat cli/chat/terminal "
+    "cli/tail cli/text cli/top",
 }
 """What the modules of a folder may import beside each other and beside those that stand free: which other folders.
 

@@ -68,8 +68,8 @@ def client(
     options = Options(quiet, not no_typing, not no_read_marks, all_rooms, not no_history)
     on_terminal = sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
     if on_terminal:
-        from zchat.cli.chat import terminal  # takes long to load, and no other command needs it
+        from zchat.cli.chat.terminal import loop  # takes long to load, and no other command needs it
 
-        terminal.run(url, user, room or ("General",), options)
+        loop.run(url, user, room or ("General",), options)
     else:
         by_lines.run(url, user, room or ("General",), options)

@@ -12,10 +12,10 @@ import pytest
 from tests.cli.driver import masked
 from tests.running import DEADLINE
 from zchat import Room, UsageError
-from zchat.cli.chat import outbox
-from zchat.cli.chat.outbox import Outbox
 from zchat.cli.chat.people import People
 from zchat.cli.chat.rooms import Rooms
+from zchat.cli.chat.terminal import outbox
+from zchat.cli.chat.terminal.outbox import Outbox
 from zchat.cli.chat.transcript import Transcript
 from zchat.errors import ConnectionLost, DeadlineExceeded, OutcomeUnknown, ZchatError
 from zchat.messages import Message

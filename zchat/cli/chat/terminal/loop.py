@@ -11,17 +11,17 @@ from prompt_toolkit.application import get_app_session
 
 from zchat import Client
 from zchat.cli import ending
-from zchat.cli.chat.completion import ChatCompleter
 from zchat.cli.chat.conversation import Conversation, Options
-from zchat.cli.chat.editor import KEYS, Editor
-from zchat.cli.chat.outbox import Outbox
 from zchat.cli.chat.people import People
 from zchat.cli.chat.rooms import Rooms
-from zchat.cli.chat.screen import Screen
 from zchat.cli.chat.slash import do
 from zchat.cli.chat.syntax import if_it_fails
+from zchat.cli.chat.terminal.completion import ChatCompleter
+from zchat.cli.chat.terminal.editor import KEYS, Editor
+from zchat.cli.chat.terminal.outbox import Outbox
+from zchat.cli.chat.terminal.screen import Screen
+from zchat.cli.chat.terminal.typed_lines import LinesOfBefore, file_of_lines
 from zchat.cli.chat.transcript import Transcript
-from zchat.cli.chat.typed_lines import LinesOfBefore, file_of_lines
 from zchat.cli.connection import connect, is_lost
 from zchat.cli.failures import HUNG_UP, Interrupted
 from zchat.cli.suspending import suspended_by_signal

@@ -19,9 +19,9 @@ from prompt_toolkit.output import Output
 from prompt_toolkit.widgets import SearchToolbar
 
 from zchat.cli.chat.conversation import Conversation
-from zchat.cli.chat.outbox import Outbox
 from zchat.cli.chat.status import ROOM_CELLS, status_line
-from zchat.cli.chat.typed_lines import TypedLines
+from zchat.cli.chat.terminal.outbox import Outbox
+from zchat.cli.chat.terminal.typed_lines import TypedLines
 from zchat.cli.failures import INTERRUPTED
 from zchat.cli.suspending import suspend
 from zchat.cli.text.columns import EMOJI_STYLE, beginning, cut

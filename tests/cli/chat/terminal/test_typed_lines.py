@@ -7,7 +7,7 @@ import os
 import stat
 from pathlib import Path
 
-from zchat.cli.chat.typed_lines import LinesOfBefore, TypedLines
+from zchat.cli.chat.terminal.typed_lines import LinesOfBefore, TypedLines
 
 
 def test_lines_are_done_in_their_order_each_once_the_one_before_is() -> None:

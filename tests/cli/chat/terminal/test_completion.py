@@ -7,9 +7,9 @@ from prompt_toolkit.document import Document
 
 from zchat import Client
 from zchat.broker import Broker
-from zchat.cli.chat.completion import ChatCompleter
 from zchat.cli.chat.people import People
 from zchat.cli.chat.rooms import Rooms
+from zchat.cli.chat.terminal.completion import ChatCompleter
 
 
 def test_tab_completes_the_names_of_people_behind_msg_and_in_what_is_said(broker: Broker) -> None:

@@ -11,8 +11,8 @@ from prompt_toolkit.output import DummyOutput
 
 from tests.running import DEADLINE, eventually
 from zchat import Message
-from zchat.cli.chat import screen
-from zchat.cli.chat.screen import PAGE_FOOT, Screen
+from zchat.cli.chat.terminal import screen
+from zchat.cli.chat.terminal.screen import PAGE_FOOT, Screen
 
 
 class Written(DummyOutput):
