@@ -95,3 +95,12 @@ def tmux(needs: Callable[[str], str], environment: dict[str, str]) -> Iterator[T
     server = Tmux(needs("tmux"), environment)
     yield server
     server.end()
+
+
+@pytest.fixture
+def alone(needs: Callable[[str], str]) -> tuple[str, ...]:
+    """Give what runs a command as process 1 of a namespace of its own."""
+    before = (needs("unshare"), "--user", "--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc")
+    if subprocess.run([*before, "true"], capture_output=True, timeout=DEADLINE, check=False).returncode:
+        pytest.skip("namespaces are not permitted here")
+    return before

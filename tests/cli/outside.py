@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import select
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from tests.running import DEADLINE, ZCHAT, eventually
 from zchat.broker import Broker
+
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGQUIT: 131}
+"""The signals that ask a command to end, each with the exit code that it makes."""
 
 
 class Pipe:
@@ -104,3 +110,27 @@ def until_full(pipe: Pipe) -> None:
 def members(broker: Broker) -> int:
     """Return how many members the rooms of a broker have."""
     return broker.figures.counts["memberships"]
+
+
+def child(pid: int) -> int:
+    """Return the process that another has started, once it has."""
+    found: list[int] = []
+
+    def started() -> bool:
+        found[:] = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+        return bool(found)
+
+    eventually(started, "it has started")
+    return found[0]
+
+
+def caught(pid: int) -> int:
+    """Return how many of the signals a process has handlers for."""
+    return masked_signals(pid, "SigCgt")
+
+
+def masked_signals(pid: int, field: str) -> int:
+    """Return how many of the signals are in a field of a process's status."""
+    found = re.search(rf"^{field}:\t(\w+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    mask = int(found[1], 16) if found else 0
+    return sum(bool(mask >> (number - 1) & 1) for number in CODES)

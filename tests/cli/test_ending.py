@@ -7,10 +7,9 @@ import pty
 import re
 import shlex
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,14 +17,12 @@ import pytest
 
 import zchat as library
 from tests.cli.driver import say
-from tests.cli.outside import command, members, pipes, until_full
+from tests.cli.outside import CODES, caught, child, command, masked_signals, members, pipes, until_full
 from tests.cli.terminals import Tmux
 from tests.mortal import Mortal
 from tests.running import DEADLINE, ZCHAT, Start, eventually
 from zchat.broker import Broker
 from zchat.cli.ending import LAST_SECONDS
-
-CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGQUIT: 131}
 
 STAYING = ["client", "tail -f General", "tail -f --resume {}/seen General", "top", "top --every 0.2", "send General"]
 
@@ -39,27 +36,6 @@ READY = {"client": "you are in General", "top": "per second since start"}
 def each_line_and_each_signal(*lines: str) -> list[tuple[str, signal.Signals]]:
     """Return the lines, each with SIGTERM, and the first with the other signals too."""
     return [(line, signal.SIGTERM) for line in lines] + [(lines[0], each) for each in CODES if each != signal.SIGTERM]
-
-
-@pytest.fixture
-def alone(needs: Callable[[str], str]) -> tuple[str, ...]:
-    """Give what runs a command as process 1 of a namespace of its own."""
-    before = (needs("unshare"), "--user", "--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc")
-    if subprocess.run([*before, "true"], capture_output=True, timeout=DEADLINE, check=False).returncode:
-        pytest.skip("namespaces are not permitted here")
-    return before
-
-
-def child(pid: int) -> int:
-    """Return the process that another has started, once it has."""
-    found: list[int] = []
-
-    def started() -> bool:
-        found[:] = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
-        return bool(found)
-
-    eventually(started, "it has started")
-    return found[0]
 
 
 @contextmanager
@@ -141,18 +117,6 @@ def test_a_command_whose_output_nobody_reads_ends_all_the_same(
             with quick():
                 process.send_signal(number)
                 assert process.wait(DEADLINE) == code
-
-
-def caught(pid: int) -> int:
-    """Return how many of the signals a process has handlers for."""
-    return masked_signals(pid, "SigCgt")
-
-
-def masked_signals(pid: int, field: str) -> int:
-    """Return how many of the signals are in a field of a process's status."""
-    found = re.search(rf"^{field}:\t(\w+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
-    mask = int(found[1], 16) if found else 0
-    return sum(bool(mask >> (number - 1) & 1) for number in CODES)
 
 
 def test_a_signal_before_the_broker_answers_ends_a_command_at_once(start: Start) -> None:
