@@ -189,7 +189,7 @@ def test_no_folder_has_more_modules_than_one_takes_in_at_a_glance() -> None:
 
 @pytest.mark.real
 def test_importing_zchat_brings_neither_the_broker_nor_the_command() -> None:
-    program = "import sys, zchat; print(*sys.modules)"
+    program = "import sys; from zchat import Message; print(*sys.modules)"
     run = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True
     )

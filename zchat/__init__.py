@@ -4,58 +4,60 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
-from zchat.errors import (
-    AddressError,
-    BadBlock,
-    BadName,
-    Busy,
-    Closing,
-    ConnectionLost,
-    DeadlineExceeded,
-    Expired,
-    Forgotten,
-    GapError,
-    HandlerFailed,
-    LimitReached,
-    Malformed,
-    MessageTooLarge,
-    NoSession,
-    NoSuchRoom,
-    NotAMember,
-    OutcomeUnknown,
-    OutOfOrder,
-    ProtocolError,
-    Refused,
-    StoreError,
-    StoreFailed,
-    Superseded,
-    TooManyRequests,
-    UsageError,
-    VersionRefused,
-    ZchatError,
-)
-from zchat.events import (
-    Crowd,
-    Disconnected,
-    Event,
-    Gap,
-    Invited,
-    MemberJoined,
-    MemberLeft,
-    ReadMark,
-    Reconnected,
-    Typing,
-)
-from zchat.messages import START, GapReason, Member, Message, Position, RoomInfo
-from zchat.stats import BusyRoom, Histogram, Stats
 from zchat.version import __version__ as __version__
 
+TYPE_CHECKING = False  # to load typing takes longer than all else here
 if TYPE_CHECKING:
+    from typing import Any
+
     from zchat.client.client import Client
     from zchat.client.progress import Progress
     from zchat.client.room import Room
+    from zchat.errors import (
+        AddressError,
+        BadBlock,
+        BadName,
+        Busy,
+        Closing,
+        ConnectionLost,
+        DeadlineExceeded,
+        Expired,
+        Forgotten,
+        GapError,
+        HandlerFailed,
+        LimitReached,
+        Malformed,
+        MessageTooLarge,
+        NoSession,
+        NoSuchRoom,
+        NotAMember,
+        OutcomeUnknown,
+        OutOfOrder,
+        ProtocolError,
+        Refused,
+        StoreError,
+        StoreFailed,
+        Superseded,
+        TooManyRequests,
+        UsageError,
+        VersionRefused,
+        ZchatError,
+    )
+    from zchat.events import (
+        Crowd,
+        Disconnected,
+        Event,
+        Gap,
+        Invited,
+        MemberJoined,
+        MemberLeft,
+        ReadMark,
+        Reconnected,
+        Typing,
+    )
+    from zchat.messages import START, GapReason, Member, Message, Position, RoomInfo
+    from zchat.stats import BusyRoom, Histogram, Stats
 
 __all__ = [
     "START",
@@ -110,20 +112,23 @@ __all__ = [
     "ZchatError",
 ]
 
-_LATER = {"Client": "zchat.client.client", "Progress": "zchat.client.progress", "Room": "zchat.client.room"}
-"""Where the names are that are loaded at their first use: ZeroMQ and the client take longer than all else here."""
+_HOMES = ("errors", "events", "messages", "stats", "client.client", "client.progress", "client.room")
+"""Where the names are, which are loaded at their first use: the command has its handlers of signals before."""
+
+_MODULES = ("client", "errors", "events", "messages", "stats")
+"""Modules that `import zchat` makes available too."""
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LATER:
-        value = getattr(import_module(_LATER[name]), name)
-    elif name == "client":
-        value = import_module("zchat.client")
-    else:
+    if name in _MODULES:
+        return import_module(f"zchat.{name}")
+    if name not in __all__:
         raise AttributeError(f"module 'zchat' has no attribute {name!r}")
+    homes = (vars(import_module(f"zchat.{home}")) for home in _HOMES)
+    value = next(home[name] for home in homes if name in home)
     setattr(sys.modules[__name__], name, value)
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATER, "client"})
+    return sorted({*globals(), *__all__, *_MODULES})
