@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
+import click
 import pytest
 
-from tests.running import DEADLINE, Start
+from tests.running import DEADLINE, ROOT, Start
+from zchat.cli.main import WITH_VALUE, is_broker
+from zchat.cli.program import program
 
 
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129), ("SIGQUIT", 131)])
@@ -31,3 +37,39 @@ def test_no_file_that_it_opens_takes_the_place_of_a_closed_stream(start: Start) 
     )
     running = start(shell='exec "$1" -c "$PROGRAM" rooms >&- 2>&-', PROGRAM=program)
     assert running.process.wait(DEADLINE) == 7, "neither the pipe of signals nor a database"
+
+
+def test_hardly_anything_is_loaded_before_it_is_ready_for_signals() -> None:
+    loading = "import sys; before = set(sys.modules); import zchat.cli.main; print(*set(sys.modules) - before)"
+    run = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); {loading}"],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=True,
+    )
+    loaded = {name for name in run.stdout.split() if not name.startswith("importlib")}
+    own = {"zchat", "zchat.version", "zchat.cli", "zchat.cli.main", "zchat.cli.first_signals"}
+    assert loaded - {"__future__", "warnings"} == own
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("broker", True),
+        ("--config file broker --bind x", True),
+        ("--log-level=info broker", True),
+        ("-- broker", True),
+        ("send General broker", False),
+        ("--config broker", False),
+        ("--log-level broker rooms", False),
+        ("", False),
+    ],
+)
+def test_a_brokers_command_line_is_known_before_it_is_parsed(line: str, expected: bool) -> None:
+    assert is_broker(line.split()) is expected
+
+
+def test_every_option_before_the_command_that_takes_a_value_is_known_then() -> None:
+    options = [each for each in program.params if isinstance(each, click.Option) and not each.is_flag]
+    assert sorted(name for each in options for name in each.opts) == sorted(WITH_VALUE)

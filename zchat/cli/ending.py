@@ -6,8 +6,9 @@ own, the ending thread, reads the pipe and calls what the command gave it to be 
 loop woken. So nothing is raised amid a command's work, and waits end by themselves: those of the library because the
 client is closed, those for standard streams because they wait for `end_descriptor` too.
 
-The handlers are there for every command and from the start: as the first process of a container a command has no
-others. A signal that was ignored when the command was started, as by `nohup`, stays ignored.
+The handlers are there for every command and from the start (`first_signals` keeps what comes before they are loaded):
+as the first process of a container a command has no others. A signal that was ignored when the command was started,
+as by `nohup`, stays ignored. A broker takes SIGHUP as an event, from its start to its end.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ from threading import Lock, Thread
 from types import FrameType
 from typing import Any, Generic, TypeVar
 
+from zchat.cli import first_signals
+from zchat.cli.first_signals import SIGNALS
+
 if sys.platform != "win32":
     import termios
 
 T = TypeVar("T")
-
-SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name)]
-"""The signals that ask a command to end."""
 
 LAST_SECONDS = 8.0
 """Seconds after which a command that was asked to end is ended by force: Docker kills after ten."""
@@ -64,8 +65,14 @@ class _State:
         """True if the command has done as it was asked to."""
         self.calls: list[Callable[[], object]] = []
         """What each is to call."""
+        self.surviving_hangup = False
+        """True if SIGHUP is not to end the command."""
         self.hangup: Callable[[], object] | None = None
-        """What SIGHUP is to call if it is not to end the command."""
+        """What it is to call then, once that is known."""
+        self.hangups = 0
+        """How many have come before."""
+        self.lock = Lock()
+        """Held to change these two, and while SIGHUP is taken."""
         self.descriptor = -1
         """What can be read from once one has come."""
         self.full_screen = False
@@ -104,8 +111,12 @@ def end_descriptor() -> int:
     return _state.descriptor
 
 
-def install() -> None:
-    """Have signals end the command from now on. The main thread's, once."""
+def install(*, surviving_hangup: bool = False) -> None:
+    """Have signals end the command from now on, those too that came before. The main thread's, once.
+
+    `surviving_hangup`: SIGHUP ends nothing, and calls what `at_hangup` is given.
+    """
+    _state.surviving_hangup = surviving_hangup
     numbers, into = os.pipe()
     _state.descriptor, asked_for = os.pipe()
     _state.wakeup = into
@@ -125,11 +136,10 @@ def install() -> None:
     def run() -> None:
         while True:
             for number in os.read(numbers, 64):
-                hangup = _state.hangup
                 if number not in SIGNALS:  # SIGWINCH, for instance
                     continue
-                if hangup is not None and _is_hangup(number):
-                    hangup()
+                if _is_survived(number):
+                    _hang_up()
                     continue
                 _ask(number)
                 if not _state.times:
@@ -142,12 +152,27 @@ def install() -> None:
     if sys.platform != "win32":
         with suppress(termios.error):
             _state.terminal = termios.tcgetattr(0)
-    Thread(target=run, name="zchat-ending", daemon=True).start()
-    signal.set_wakeup_fd(into, warn_on_full_buffer=False)
-    for number in SIGNALS:
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, note)
-    if hasattr(signal, "pthread_sigmask"):  # whoever started it may have been in the middle of blocking them
+    with _blocked():  # each is kept by the handler before, or noted by the new one and written, never both
+        signal.set_wakeup_fd(into, warn_on_full_buffer=False)
+        for number in SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, note)
+        for number in first_signals.kept():
+            _ask(number)
+            os.write(into, bytes([number]))
+        Thread(target=run, name="zchat-ending", daemon=True).start()  # in which they stay blocked
+
+
+@contextmanager
+def _blocked() -> Iterator[None]:
+    """Let no signal come to this thread while the block runs.
+
+    After it each comes: whoever started the command may have been in the middle of blocking them.
+    """
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    yield
+    if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
@@ -180,13 +205,18 @@ def calling(call: Callable[[], object]) -> Iterator[None]:
 
 
 @contextmanager
-def surviving_hangup(call: Callable[[], object]) -> Iterator[None]:
-    """Have SIGHUP call `call`, in the ending thread, and end nothing while the block runs."""
-    _state.hangup = call
+def at_hangup(call: Callable[[], object]) -> Iterator[None]:
+    """Have each SIGHUP that the command survives call `call` while the block runs, those too that came before."""
+    with _state.lock:
+        _state.hangup = call
+        for _ in range(_state.hangups):
+            call()
+        _state.hangups = 0
     try:
         yield
     finally:
-        _state.hangup = None
+        with _state.lock:
+            _state.hangup = None
 
 
 def forgive() -> None:
@@ -247,12 +277,21 @@ class Work(Generic[T]):
 
 def _ask(number: int) -> None:
     """Record that a signal has asked the command to end, unless one has before."""
-    if not _state.code and not _is_hangup(number):
+    if not _state.code and not _is_survived(number):
         _state.code, _state.at = 128 + number, time.monotonic()
 
 
-def _is_hangup(number: int) -> bool:
-    return _state.hangup is not None and number == getattr(signal, "SIGHUP", 0)
+def _is_survived(number: int) -> bool:
+    return _state.surviving_hangup and number == getattr(signal, "SIGHUP", 0)
+
+
+def _hang_up() -> None:
+    """Call what SIGHUP is to call, now or once that is known."""
+    with _state.lock:
+        if _state.hangup is None:
+            _state.hangups += 1
+        else:
+            _state.hangup()
 
 
 def _restore_in_background() -> None:

@@ -44,13 +44,11 @@ def report(text: str) -> None:
 def reported_in_one_line() -> Iterator[None]:
     """Turn errors that a user can cause into one line and an exit code; a closed pipe ends quietly.
 
-    A command that a signal has asked to end exits with the signal's code, in whatever way it ended.
+    A command that a signal has asked to end exits with the signal's code, whatever error that has caused.
     """
     try:
         yield
         sys.stdout.flush()
-        if ending.exit_code():
-            _leave(0)
     except Interrupted as interrupted:
         if interrupted.text:
             report(interrupted.text)
@@ -113,6 +111,7 @@ class Program(click.Group):
         try:
             with reported_in_one_line():
                 code = run(*args, standalone_mode=False, **extra)
+            code = ending.exit_code() or code
         except click.exceptions.Exit as leaving:  # of what is no command: the script of a shell's completion
             code = leaving.exit_code
         except click.ClickException as error:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-import os
-from typing import Any
+from zchat.cli import first_signals
 
-from zchat.cli import ending, streams
+TYPE_CHECKING = False  # to load typing takes long
+if TYPE_CHECKING:
+    from typing import Any
+
+WITH_VALUE = ("--config", "--log-level")
+"""The options before the command after which a value comes."""
 
 
 def main(args: list[str] | None = None) -> Any:
     """Run the command with `args` (None: the process's own) and exit."""
+    first_signals.keep()
+    import os
+    import sys
+
+    from zchat.cli import ending, streams
+
     streams.prepare()
-    ending.install()
+    ending.install(surviving_hangup=is_broker(sys.argv[1:] if args is None else args))
     try:
         from zchat.cli import logs
         from zchat.cli.program import program
@@ -24,3 +34,14 @@ def main(args: list[str] | None = None) -> Any:
         return program.main(args, prog_name="zchat")
     finally:
         ending.settle()
+
+
+def is_broker(args: list[str]) -> bool:
+    """Return True if it is a broker's command line: SIGHUP doesn't end it, from the start, before click has read it."""
+    words = iter(args)
+    for word in words:
+        if word in WITH_VALUE:
+            next(words, None)
+        elif not word.startswith("-"):
+            return word == "broker"
+    return False

@@ -15,6 +15,7 @@ import pytest
 import zchat
 import zchat as library
 from tests.cli.driver import bodies
+from tests.cli.outside import CODES, caught
 from tests.mortal import Mortal
 from tests.running import DEADLINE, Start, Zchat, eventually
 from zchat.broker import Broker
@@ -168,3 +169,30 @@ def test_send_tells_how_many_were_stored_when_it_fails(zchat: Zchat, broker: Bro
 def test_send_takes_arguments_that_are_no_text(zchat: Zchat, broker: Broker) -> None:
     assert zchat("send", "General", "caf\udce9").returncode == 0
     assert bodies(broker, "General") == ["caf\ufffd"]
+
+
+@pytest.mark.parametrize(("text", "told"), [("hello", "the message is not stored"), ("", "no line stored")])
+@pytest.mark.parametrize("number", list(CODES), ids=lambda number: number.name)
+def test_a_signal_before_it_has_connected_is_reported_as_later(
+    start: Start, text: str, told: str, number: signal.Signals
+) -> None:
+    with Mortal() as mortal:
+        mortal.freeze()
+        running = start("send", "General", *text.split(), ZCHAT_URL=mortal.url)
+        eventually(lambda: caught(running.process.pid) == len(CODES), "it has begun")
+        running.process.send_signal(number)
+        assert running.end() == CODES[number]
+        assert running.errors == f"zchat: interrupted: {told}\n"
+        mortal.thaw()
+
+
+def test_a_signal_once_everything_is_stored_changes_nothing(start: Start, broker: Broker) -> None:
+    program = (
+        "import os, signal, sys; from zchat.cli import connection; before = connection.Client.close\n"
+        "def close(self, *a):\n os.kill(os.getpid(), signal.SIGTERM); return before(self, *a)\n"
+        "connection.Client.close = close\nfrom zchat.cli.main import main; main(sys.argv[1:])"
+    )
+    running = start(shell='exec "$1" -c "$PROGRAM" send General hello', PROGRAM=program)
+    assert running.end() == 0
+    assert running.errors == ""
+    assert bodies(broker, "General") == ["hello"]

@@ -119,7 +119,7 @@ def broker(bind: tuple[str, ...], store: str | None, metrics: str | None, **sett
     _raise_limit()
     if store is None:
         store = default_store()
-    with ending.calling(stopping.set), ending.surviving_hangup(_note_hangup):
+    with ending.calling(stopping.set), ending.at_hangup(_note_hangup):
         running = Broker(*bind, store=store, **settings)
         # Metrics first: a broker that starts makes its files, and one that can't serve its figures is not to start.
         serving = nullcontext() if metrics is None else _metrics(running, metrics)

@@ -13,7 +13,7 @@ import click
 from zchat import Client, Progress
 from zchat.cli.completion import complete_rooms
 from zchat.cli.connection import GOODBYE_SECONDS, connect
-from zchat.cli.ending import Work, asked, asked_times
+from zchat.cli.ending import Ended, Work, asked, asked_times, forgive
 from zchat.cli.failures import Interrupted
 from zchat.cli.options import check_room, connecting
 from zchat.cli.progress_line import ProgressLine
@@ -53,20 +53,28 @@ def send(url: str, user: str | None, room: str, text: tuple[str, ...], no_progre
     """
     progress = Progress()
     shown = not (text or no_progress or sys.stdin.isatty()) and sys.stderr.isatty()
-    with connect(url, user, closing=None) as client:
-        target = Work(partial(client.join, room)).result()
-        lines: Iterable[str] = [_clean(" ".join(text))] if text else _lines(client.max_message)
-        sending = Work(partial(target.send_many, lines, progress=progress))
-        try:
-            with ProgressLine(progress) if shown else nullcontext():
-                sending.result()
-        except (ZchatError, OSError) as error:
-            if not isinstance(error, DeadlineExceeded | ConnectionLost):  # these have waited already
-                _settle(client, progress, sending)
-            outcome = _outcome(progress) if text else _outcome_of_lines(target.name, progress)
-            if asked():
-                raise Interrupted(text=f"interrupted: {outcome}") from None
-            raise _CutShort(error, outcome) from error
+
+    def outcome() -> str:
+        return _outcome(progress) if text else _outcome_of_lines(room, progress)
+
+    try:
+        with connect(url, user, closing=None) as client:
+            target = Work(partial(client.join, room)).result()
+            room = target.name
+            lines: Iterable[str] = [_clean(" ".join(text))] if text else _lines(client.max_message)
+            sending = Work(partial(target.send_many, lines, progress=progress))
+            try:
+                with ProgressLine(progress) if shown else nullcontext():
+                    sending.result()
+            except (ZchatError, OSError) as error:
+                if not isinstance(error, DeadlineExceeded | ConnectionLost):  # these have waited already
+                    _settle(client, progress, sending)
+                if asked():
+                    raise Interrupted(text=f"interrupted: {outcome()}") from None
+                raise _CutShort(error, outcome()) from error
+            forgive()  # whatever signal comes now: all is stored, as 0 says
+    except Ended:  # while it connected
+        raise Interrupted(text=f"interrupted: {outcome()}") from None
 
 
 def _lines(most: int) -> Iterator[str]:
