@@ -45,7 +45,7 @@ MODULES: dict[str, ModuleType] = {
     if not place.name.startswith(("zchat.cli.", "zchat.__")) and place.name != "zchat.cli"
 } | {
     name: importlib.import_module(f"zchat.{name}")
-    for name in ("cli.connection", "cli.ending", "cli.logs", "cli.streams")
+    for name in ("cli.connection", "cli.ending", "cli.logs", "cli.open_files", "cli.streams")
 }
 """The package's modules by their dotted names, as the page has them; of the command those that bound anything."""
 

@@ -18,9 +18,15 @@ def main(args: list[str] | None = None) -> Any:
     import os
     import sys
 
-    from zchat.cli import ending, streams
+    from zchat.cli import ending, open_files, streams
 
+    trouble = open_files.trouble()
     streams.prepare()
+    if trouble:
+        from zchat.cli.failures import FAILED, report
+
+        report(trouble)
+        sys.exit(FAILED)
     ending.install(surviving_hangup=is_broker(sys.argv[1:] if args is None else args))
     try:
         from zchat.cli import logs
