@@ -36,7 +36,7 @@ def image(key: str) -> list[str]:
 def calls() -> list[list[str]]:
     """Return the words of each call of `zchat` on the page and in what belongs to it."""
     lines = [line for block in re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
-    found = [shlex.split(line.split(" 2>>")[0]) for line in lines]
+    found = [shlex.split(line.split(" 2>>")[0].removesuffix(" &&")) for line in lines]
     found += [shlex.split(unit("ExecStart")), image("ENTRYPOINT") + image("CMD"), image(r"HEALTHCHECK .*CMD")]
     found += [words[-words[::-1].index("zchat") - 1 :] for words in found if words[0] == "docker" and "broker" in words]
     starts = [[Path(word).name for word in words] for words in found]

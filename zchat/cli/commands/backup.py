@@ -22,7 +22,7 @@ from zchat.errors import StoreError, UsageError
     help="The broker's store, sqlite:PATH.  [default: as for zchat broker]",
 )
 @click.option("--no-progress", is_flag=True, help="Don't show the progress on a terminal.")
-@click.argument("file", type=click.Path())
+@click.argument("file", type=click.Path(readable=False))
 @log_level
 def backup(store: str | None, no_progress: bool, file: str) -> None:
     """Copy what a broker has stored into FILE, which must not exist yet.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import click
@@ -13,21 +14,28 @@ from zchat.cli.text.safe import safe
 
 
 @click.command()
+@click.option("--aside", is_flag=True, help="Move an old PATH aside, to PATH.before-TIME, once all is copied.")
 @click.option("--no-progress", is_flag=True, help="Don't show the progress on a terminal.")
-@click.argument("file", type=click.Path())
-@click.argument("path", type=click.Path())
+@click.argument("file", type=click.Path(readable=False))
+@click.argument("path", type=click.Path(readable=False))
 @log_level
-def restore(no_progress: bool, file: str, path: str) -> None:
+def restore(aside: bool, no_progress: bool, file: str, path: str) -> None:
     """Make PATH, the database of a broker that doesn't run, from the backup FILE.
 
     \b
     Examples:
       zchat restore general.zchat new.db
       zchat broker --store sqlite:new.db
+      zchat restore --aside general.zchat old.db
 
-    PATH must not exist: move the old database away first, with its -wal and -shm. Clients that
-    have read more than the backup holds are notified of a gap, and continue with new messages.
+    PATH must not exist, unless --aside moves it out of the way, with its -wal and -shm, once the new
+    one is complete: if anything fails before, it stays. Clients that have read more than the backup
+    holds are notified of a gap, and continue with new messages. Run by root, PATH is given to the
+    owner of its folder.
     """
+    old = Path(f"{path}.before-{time.strftime('%Y%m%d-%H%M%S')}") if aside else None
     with Copying(not no_progress) as copying:
-        content = put_back(Path(file), Path(path), copying.step)
+        content = put_back(Path(file), Path(path), copying.step, old)
     click.echo(safe(f"{path}: {content_text(content)}"))
+    if old is not None and old.exists():
+        click.echo(safe(f"{old}: what was there before"))

@@ -279,3 +279,49 @@ def test_one_copy_at_a_time_gets_a_name(store: Driver, path: Path) -> None:
         thread.join(DEADLINE)
     assert len([outcome for outcome in outcomes if not isinstance(outcome, StoreError)]) == 1
     assert len(outcomes) == 5
+
+
+def test_an_old_database_is_moved_aside_with_what_lies_beside_it_once_the_new_one_is_complete(
+    path: Path, opened: Callable[..., Driver]
+) -> None:
+    store = opened()
+    store.stored(1, "a")
+    copy, old = path.with_name("copy"), path.with_name("old")
+    back_up(path, copy, nothing)
+    store.stored(2, "b")
+    with pytest.raises(StoreError, match=r"a broker has .*z\.db open"):
+        restore(copy, path, nothing, old)
+    killed = {end: path.with_name(f"z.db{end}").read_bytes() for end in ("", "-wal")}
+    store.store.close()
+    for end, content in killed.items():  # as a broker that was killed leaves them
+        path.with_name(f"z.db{end}").write_bytes(content)
+    with pytest.raises(StoreError, match="can't be read as a database"):
+        restore(Path("/etc/passwd"), path, nothing, old)
+    assert path.read_bytes() == killed[""], "nothing was moved before the new one was complete"
+    old.with_name("old-wal").write_text("of an earlier one")
+    with pytest.raises(StoreError, match="old-wal exists, and nothing is overwritten"):
+        restore(copy, path, nothing, old)
+    old.with_name("old-wal").unlink()
+    assert restore(copy, path, nothing, old).messages == 1
+    assert [message.body for message in opened().messages()] == ["a"]
+    assert rows(old, "SELECT last FROM rooms") == [(2,)]
+
+
+def test_nothing_need_be_there_to_be_moved_aside(store: Driver, path: Path) -> None:
+    store.stored(1, "a")
+    target, old = path.with_name("new"), path.with_name("old")
+    assert restore(path, target, nothing, old).messages == 1
+    assert not old.exists()
+
+
+def test_an_old_database_stays_where_it_was_if_the_new_one_gets_no_name(
+    store: Driver, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.stored(1, "a")
+    copy = path.with_name("copy")
+    back_up(path, copy, nothing)
+    store.store.close()
+    monkeypatch.setattr(backup, "_place", lambda fresh, target: os.link(fresh, "/dev/null/nowhere"))
+    with pytest.raises(StoreError, match="can't be made"):
+        restore(copy, path, nothing, path.with_name("old"))
+    assert names(path.parent) == ["copy", "z.db", "z.db.lock"]

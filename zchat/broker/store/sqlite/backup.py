@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import secrets
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing, suppress
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from zchat.broker.store.sqlite import schema
+from zchat.broker.store.sqlite.access import acting_as_owner, whose
 from zchat.broker.store.sqlite.files import BESIDE
 from zchat.broker.store.sqlite.lock import FileLock, Locked
 from zchat.errors import StoreError
@@ -38,96 +40,128 @@ def back_up(source: Path, target: Path, progress: Progress) -> Content:
     """Copy the database `source`, which a broker may have open, to the new file `target`. Any thread.
 
     The copy is what was stored at one moment; the broker goes on meanwhile, and its write-ahead log
-    grows. It is one file, complete and flushed before it has its name, for its owner alone.
+    grows. It is one file, complete and flushed before it has its name, for its owner alone: for that
+    of its folder if root makes it.
 
     Raises:
         StoreError: `source` is no sound database of zchat, can't be read, or `target` exists or can't be made.
     """
     source, target = _resolved(source), _resolved(target)
     _check_free(target)
-    return _copy(source, target, progress)
+    return _copy(source, target, None, progress)
 
 
-def restore(backup: Path, target: Path, progress: Progress) -> Content:
+def restore(backup: Path, target: Path, progress: Progress, aside: Path | None = None) -> Content:
     """Make the database `target` from a backup, as `back_up` does. Any thread.
 
-    A broker begins a new epoch with the first message after each start. So a reader that knows more of a log than
-    the backup has receives a gap before any other message comes under a number that it has read.
+    `aside` is where an old `target` is moved, with the files beside it, once the new one is complete; None to
+    move none. A broker begins a new epoch with the first message after each start. So a reader that knows more of
+    a log than the backup has receives a gap before any other message comes under a number that it has read.
 
     Raises:
         StoreError: as `back_up`; or a broker has `target` open, or files of another database lie beside it.
     """
     backup, target = _resolved(backup), _resolved(target)
+    aside = None if aside is None else _resolved(aside)
+    with ExitStack() as stack:
+        lock = stack.enter_context(_locked(target, target.with_name(f"{target.name}.lock")))
+        try:
+            if aside is not None:
+                if sys.platform == "linux" and target.exists():
+                    stack.enter_context(_locked(target, target))
+                for end in ("", *MOST_BESIDE):
+                    _check_free(aside.with_name(aside.name + end))
+            else:
+                _check_free(target)
+                for end in ("-journal", "-wal"):  # those without a byte hold nothing, and SQLite begins them anew
+                    beside = target.with_name(target.name + end)
+                    if beside.exists() and beside.stat().st_size:
+                        raise StoreError(f"{beside} belongs to another database, and may hold messages: move it away")
+            return _copy(backup, target, aside, progress)
+        except BaseException:
+            if lock.made:
+                with suppress(OSError):
+                    target.with_name(f"{target.name}.lock").unlink()
+            raise
+
+
+@contextmanager
+def _locked(target: Path, path: Path) -> Iterator[FileLock]:
+    """Hold the lock on `path`, a file of the database `target`."""
     try:
-        lock = FileLock(target.with_name(f"{target.name}.lock"))
+        with _acting(target):
+            lock = FileLock(path)
     except Locked as error:
         raise StoreError(f"a broker has {target} open; stop it, or name another file") from error
     except OSError as error:
         raise _failed(target, error) from error
     try:
-        _check_free(target)
-        for end in ("-journal", "-wal"):  # those without a byte hold nothing, and SQLite begins them anew
-            beside = target.with_name(target.name + end)
-            if beside.exists() and beside.stat().st_size:
-                raise StoreError(f"{beside} belongs to another database, and may hold messages of it: move it away")
-        content = _copy(backup, target, progress)
-    except BaseException:
-        if lock.made:
-            with suppress(OSError):
-                target.with_name(f"{target.name}.lock").unlink()
-        raise
+        yield lock
     finally:
         lock.release()
-    return content
 
 
-def _copy(source: Path, target: Path, progress: Progress) -> Content:
-    fresh = target.with_name(f".{target.name}.zchat-{secrets.token_hex(8)}")
-    try:
-        os.close(os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    except OSError as error:
-        raise _failed(target, error) from error
-    try:
-        content = _fill(source, fresh, target, progress)
+def _copy(source: Path, target: Path, aside: Path | None, progress: Progress) -> Content:
+    with closing(_open(source)) as reading, _acting(target):
+        fresh = target.with_name(f".{target.name}.zchat-{secrets.token_hex(8)}")
         try:
-            _flush(fresh)
-            _place(fresh, target)
-            _flush(target.parent)
+            os.close(os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         except OSError as error:
             raise _failed(target, error) from error
-    finally:
-        for end in ("", *MOST_BESIDE):
-            with suppress(OSError):
-                fresh.with_name(fresh.name + end).unlink()
+        try:
+            content = _fill(reading, source, fresh, target, progress)
+            try:
+                _flush(fresh)
+                if aside is None:
+                    _place(fresh, target)
+                else:
+                    _exchange(fresh, target, aside)
+                _flush(target.parent)
+            except OSError as error:
+                raise _failed(target, error) from error
+        finally:
+            for end in ("", *MOST_BESIDE):
+                with suppress(OSError):
+                    fresh.with_name(fresh.name + end).unlink()
     return content
 
 
-def _fill(source: Path, fresh: Path, target: Path, progress: Progress) -> Content:
+@contextmanager
+def _acting(target: Path) -> Iterator[None]:
+    """Have root be the owner of the folder of `target` while the block runs."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(acting_as_owner(target.parent))
+        except OSError as error:
+            raise _failed(target, error) from error
+        yield
+
+
+def _fill(reading: sqlite3.Connection, source: Path, fresh: Path, target: Path, progress: Progress) -> Content:
     """Copy the database into the file and check the copy."""
-    with closing(_open(source)) as reading:
-        try:
-            if not schema.version_of(reading, source):
-                raise StoreError(f"{source} is empty: it is no database of zchat")
-            size: int = reading.execute("PRAGMA page_size").fetchone()[0]
-        except sqlite3.Error as error:
-            raise _unreadable(source, error) from error
+    try:
+        if not schema.version_of(reading, source):
+            raise StoreError(f"{source} is empty: it is no database of zchat")
+        size: int = reading.execute("PRAGMA page_size").fetchone()[0]
+    except sqlite3.Error as error:
+        raise _unreadable(source, error) from error
 
-        def report(status: int, left: int, all_pages: int) -> None:
-            progress((all_pages - left) * size, all_pages * size)
+    def report(status: int, left: int, all_pages: int) -> None:
+        progress((all_pages - left) * size, all_pages * size)
 
-        try:
-            with closing(sqlite3.connect(fresh, isolation_level=None)) as writing:
-                writing.execute("PRAGMA synchronous = OFF")  # it is flushed as a whole
-                reading.backup(writing, pages=max(1, STEP_BYTES // size), progress=report, sleep=0.01)
-                writing.execute("PRAGMA journal_mode = DELETE")  # no file beside it belongs to it
-                damage = writing.execute("PRAGMA quick_check(1)").fetchone()[0]
-                if damage != "ok":
-                    raise StoreError(f"{source} is damaged ({damage}); restore an older backup")
-                return _content(writing)
-        except sqlite3.OperationalError as error:
-            raise StoreError(f"{target} can't be written, or {source} can't be read ({error})") from error
-        except sqlite3.Error as error:
-            raise _unreadable(source, error) from error
+    try:
+        with closing(sqlite3.connect(fresh, isolation_level=None)) as writing:
+            writing.execute("PRAGMA synchronous = OFF")  # it is flushed as a whole
+            reading.backup(writing, pages=max(1, STEP_BYTES // size), progress=report, sleep=0.01)
+            writing.execute("PRAGMA journal_mode = DELETE")  # no file beside it belongs to it
+            damage = writing.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if damage != "ok":
+                raise StoreError(f"{source} is damaged ({damage}); restore an older backup")
+            return _content(writing)
+    except sqlite3.OperationalError as error:
+        raise StoreError(f"{target} can't be written, or {source} can't be read ({error})") from error
+    except sqlite3.Error as error:
+        raise _unreadable(source, error) from error
 
 
 def _open(source: Path) -> sqlite3.Connection:
@@ -166,6 +200,23 @@ def _place(fresh: Path, target: Path) -> None:
         fresh.rename(target)
 
 
+def _exchange(fresh: Path, target: Path, aside: Path) -> None:
+    """Give the file its name in place of a database, if there is one, which is moved with the files beside it."""
+    _move(target, aside)
+    try:
+        _place(fresh, target)
+    except BaseException:
+        if not os.path.lexists(target):
+            _move(aside, target)
+        raise
+
+
+def _move(database: Path, to: Path) -> None:
+    for end in ("", *MOST_BESIDE):
+        with suppress(FileNotFoundError):
+            database.with_name(database.name + end).rename(to.with_name(to.name + end))
+
+
 def _check_free(target: Path) -> None:
     if os.path.lexists(target):
         raise StoreError(f"{target} exists, and nothing is overwritten: name another file, or move it away")
@@ -187,8 +238,8 @@ def _resolved(path: Path) -> Path:
 
 
 def _unreadable(source: Path, error: Exception) -> StoreError:
-    return StoreError(f"{source} can't be read as a database of zchat ({error})")
+    return StoreError(f"{source} can't be read as a database of zchat ({error}){whose(source)}")
 
 
 def _failed(target: Path, error: OSError) -> StoreError:
-    return StoreError(f"{target} can't be made ({error.strerror or error})")
+    return StoreError(f"{target} can't be made ({error.strerror or error}){whose(target)}")

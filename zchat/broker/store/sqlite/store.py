@@ -27,6 +27,7 @@ from zchat.broker.store.contract import (
 )
 from zchat.broker.store.ledger import MAX_SEQ, Decided, Ledger, ReadMarkDecided, now
 from zchat.broker.store.sqlite import schema
+from zchat.broker.store.sqlite.access import whose
 from zchat.broker.store.sqlite.committer import (
     Committer,
     Forget,
@@ -337,4 +338,4 @@ class SqliteStore(Store):
 
 def _unusable(path: Path, error: Exception) -> StoreError:
     reason = getattr(error, "strerror", None) or error
-    return StoreError(f"{path} can't be used as a store: {reason}; fix that, or name another file")
+    return StoreError(f"{path} can't be used as a store: {reason}{whose(path)}; fix that, or name another file")
