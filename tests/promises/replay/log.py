@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, TypeAlias
 from urllib.parse import quote
 
 from zchat.names import fold
@@ -61,8 +61,16 @@ class Say(NamedTuple):
     text: str
 
 
+class Stretch(NamedTuple):
+    """A part of what happens in the room: who comes at its beginning, what happens one by one, who goes at its end."""
+
+    comings: list[Come]
+    acts: list[Act]
+    goings: list[Go]
+
+
 Step = Join | Leave | Rename | Line
-Act = Come | Go | Say
+Act: TypeAlias = Come | Go | Say
 
 _MESSAGE = re.compile(r"\[\d\d:\d\d\] <([^>]+)>(?: (.*))?", re.DOTALL)
 _ACTION = re.compile(r"\[\d\d:\d\d\]  \* (\S+) ?(.*)", re.DOTALL)
@@ -134,6 +142,23 @@ def acts(log: str) -> Iterator[Act]:
                     yield Come(user)
                 yield Say(here[fold(user)], text)
     yield from map(Go, here.values())
+
+
+def stretches(script: Sequence[Act], size: int) -> Iterator[Stretch]:
+    """Have those who come or go within `size` acts do so together, all that is said being said in the same order.
+
+    Who comes is there a little earlier than in the script, and who goes a little later. A user who goes and comes
+    again in one stretch does that where the script has it.
+    """
+    for begin in range(0, len(script), size):
+        part = script[begin : begin + size]
+        first = {id(act) for act in {fold(act.user): act for act in reversed(part)}.values() if isinstance(act, Come)}
+        last = {id(act) for act in {fold(act.user): act for act in part}.values() if isinstance(act, Go)}
+        yield Stretch(
+            [act for act in part if isinstance(act, Come) and id(act) in first],
+            [act for act in part if id(act) not in first | last],
+            [act for act in part if isinstance(act, Go) and id(act) in last],
+        )
 
 
 def user_of(nick: str) -> str:

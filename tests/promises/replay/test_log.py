@@ -6,7 +6,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.promises.replay.log import SERVER, Act, Come, Go, Join, Leave, Line, Rename, Say, Step, acts, steps, user_of
+from tests.promises.replay.log import (
+    SERVER,
+    Act,
+    Come,
+    Go,
+    Join,
+    Leave,
+    Line,
+    Rename,
+    Say,
+    Step,
+    acts,
+    steps,
+    stretches,
+    user_of,
+)
 from zchat.names import MAX_CHARACTERS, check_name
 
 OTHER_BREAKS = "\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
@@ -57,6 +72,22 @@ def test_a_line_that_no_log_has_is_told(line: str) -> None:
 )
 def test_whoever_acts_is_in_the_room_once(log: str, expected: list[Act]) -> None:
     assert list(acts(log)) == expected
+
+
+def test_who_comes_or_goes_within_a_stretch_does_so_together_and_all_is_said_in_its_order() -> None:
+    script: list[Act] = [
+        *(Come("a"), Say("a", "1"), Come("b"), Go("a"), Come("A"), Say("A", "2"), Say("b", "3")),
+        *(Go("b"), Say("A", "4"), Come("c"), Go("A"), Go("c")),
+    ]
+    assert list(stretches(script, 7)) == [
+        ([Come("a"), Come("b")], [Say("a", "1"), Go("a"), Come("A"), Say("A", "2"), Say("b", "3")], []),
+        ([Come("c")], [Say("A", "4")], [Go("b"), Go("A"), Go("c")]),
+    ]
+
+
+def test_a_stretch_of_one_act_is_that_act() -> None:
+    script: list[Act] = [Come("a"), Say("a", "1"), Go("a")]
+    assert [[*come, *acts, *go] for come, acts, go in stretches(script, 1)] == [[act] for act in script]
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=16))

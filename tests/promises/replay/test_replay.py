@@ -7,12 +7,14 @@ import re
 import resource
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.promises.replay.log import Come, Go, Say, acts
+from tests.promises.replay.log import Come, Go, Say, acts, stretches
 from tests.running import DEADLINE, ROOT, ZCHAT, Running
 from zchat import Client, Message, Position
 from zchat.broker import Broker
@@ -20,6 +22,13 @@ from zchat.names import fold
 
 OPEN_FILES = 4096
 """Descriptors for a few hundred clients and their broker in one process: each takes five."""
+
+STRETCHES = 50
+"""Stretches of a log: who comes or goes within one does so together. One by one, each of some hundred members is sent a
+state frame for each of some hundred, which is more than half of all work. In a short log a stretch is one act."""
+
+TOGETHER = 16
+"""Members that come or go at the same time."""
 
 DATA = ROOT / "tests" / "data"
 IRC_DATA = os.environ.get("ZCHAT_IRC_DATA", "")
@@ -137,16 +146,20 @@ class Stay:
     always members that read along, and members that the broker has stopped sending to.
     """
 
-    def __init__(self, house: House, room: str, user: str, said: int) -> None:
+    def __init__(self, user: str, said: int) -> None:
         self.user = user
+        self._client: Client | None = None
         self._joined = said
+        self._after: Position | None = None
         self._echo = range(0)
         self._heard: list[Message] = []
-        self._enter(house, room, None)
 
-    def _enter(self, house: House, room: str, after: Position | None) -> None:
-        self.client = Client(house.url, user=self.user, timeout=DEADLINE)
-        self._room = self.client.join(room, after=after, timeout=DEADLINE)
+    def connect(self, house: House) -> None:
+        self._client = Client(house.url, user=self.user, timeout=DEADLINE)
+
+    def enter(self, room: str) -> None:
+        assert self._client
+        self._room = self._client.join(room, after=self._after, timeout=DEADLINE)
 
     def say(self, text: str) -> Message:
         """Say something, having read what came by now."""
@@ -154,18 +167,17 @@ class Stay:
             self._heard += self._room.messages(timeout=0)
         return self._room.send(text, timeout=DEADLINE)
 
-    def come_back(self, house: House, said: int) -> None:
-        """Go on with a new client, from where the reading has come to.
+    def pause(self, said: int) -> None:
+        """Close the client; another one is to go on from where the reading has come to.
 
         The new client did not say what the old one said: such that lies ahead is sent to it.
         """
-        position = self._room.position
-        self.client.close()
-        self._echo = range(position.seq + 1, said + 1)
-        self._enter(house, self._room.name, position)
+        self._after = self._room.position
+        self._echo = range(self._after.seq + 1, said + 1)
+        self.close()
 
-    def leave(self, record: list[Message]) -> None:
-        """Wait for everything that the others have said, compare it, and leave."""
+    def hear(self, record: list[Message]) -> None:
+        """Wait for everything that the others have said, and compare it."""
         due = record[self._joined :]
         expected = [message for message in due if message.user != self.user or message.seq in self._echo]
         if expected and self._heard[-1:] != expected[-1:]:
@@ -175,8 +187,14 @@ class Stay:
                     break
         assert self._heard == expected, self.user
         assert self._room.position.seq == len(record), self.user
+
+    def leave(self) -> None:
         self._room.leave(timeout=DEADLINE)
-        self.client.close()
+        self.close()
+
+    def close(self, timeout: float = DEADLINE) -> None:
+        if self._client:
+            self._client.close(timeout)
 
 
 def replay(log: str | Path, house: House, *, restart: bool, room: str) -> None:
@@ -191,19 +209,44 @@ def replay(log: str | Path, house: House, *, restart: bool, room: str) -> None:
     assert lines, "the log has something that was said"
     record: list[Message] = []
     stays: dict[str, Stay] = {}
+
+    def come(acts: Sequence[Come]) -> None:
+        new = [Stay(act.user, len(record)) for act in acts]
+        stays.update((fold(stay.user), stay) for stay in new)
+        enter(new)
+
+    def enter(some: Sequence[Stay]) -> None:
+        at_once(partial(Stay.connect, house=house), some)
+        at_once(partial(Stay.enter, room=room), some)
+
+    def go(acts: Sequence[Go]) -> None:
+        some = [stays[fold(act.user)] for act in acts]
+        at_once(partial(Stay.hear, record=record), some)
+        at_once(Stay.leave, some)
+        for stay in some:
+            del stays[fold(stay.user)]
+
+    def at_once(do: Callable[[Stay], None], some: Iterable[Stay]) -> None:
+        for _ in pool.map(do, some):
+            pass
+
+    pool = ThreadPoolExecutor(TOGETHER)
     try:
-        for act in script:
-            if isinstance(act, Come):
-                stays[fold(act.user)] = Stay(house, room, act.user, len(record))
-            elif isinstance(act, Go):
-                stays.pop(fold(act.user)).leave(record)
-            else:
-                record.append(stays[fold(act.user)].say(act.text))
-                if restart and len(record) == len(lines) // 2:
-                    house.stop()
-                    house.start()
-                    for stay in stays.values():
-                        stay.come_back(house, len(record))
+        for comings, between, goings in stretches(script, max(1, len(script) // STRETCHES)):
+            come(comings)
+            for act in between:
+                if isinstance(act, Come):
+                    come([act])
+                elif isinstance(act, Go):
+                    go([act])
+                else:
+                    record.append(stays[fold(act.user)].say(act.text))
+                    if restart and len(record) == len(lines) // 2:
+                        house.stop()
+                        house.start()
+                        at_once(partial(Stay.pause, said=len(record)), stays.values())
+                        enter(list(stays.values()))
+            go(goings)
         assert not stays
         told = [(number, *line) for number, line in enumerate(lines, 1)]
         assert [(message.seq, message.user, message.body) for message in record] == told
@@ -211,8 +254,9 @@ def replay(log: str | Path, house: House, *, restart: bool, room: str) -> None:
             history = reader.history(room, after=0, limit=len(record) + 1, timeout=DEADLINE)
         assert history == record
     finally:
+        pool.shutdown()
         for stay in stays.values():
-            stay.client.close(0)
+            stay.close(0)
 
 
 @every_log
