@@ -25,8 +25,9 @@ def check_bodies(bodies: bytes, max_message: int) -> int:
             64 levels deep, with 65,536 arrays, maps, keys and ext values at most.
         MessageTooLarge: one of them is over `max_message` bytes, or all over 1 MiB.
     """
-    if len(bodies) > max(MAX_BLOCK_BYTES, max_message) + HEADER:
-        raise MessageTooLarge(f"a block holds {MAX_BLOCK_BYTES} bytes at most, this has {len(bodies)}")
+    most = max(MAX_BLOCK_BYTES, max_message) + HEADER
+    if len(bodies) > most:
+        raise MessageTooLarge(f"a block's bodies have {most} bytes at most, header included, these have {len(bodies)}")
     try:
         values = unpack_hostile(bodies)
     except Exception as error:  # as above

@@ -15,6 +15,9 @@ _TEXT = frozenset({str, bytes})
 
 HEADER = 5
 
+_EXT_CODE = "code must be"
+"""What msgpack says of an ext value of a type below 0."""
+
 _SKIP_FROM = 512
 """Bytes from which a value is walked before it is decoded: a lying count in a short one is cheap."""
 
@@ -71,5 +74,11 @@ def fed(packed: bytes) -> Any:
 
 
 def reason(error: Exception) -> str:
-    """Return what an error of decoding says, or its name if it says nothing. Any thread."""
+    """Return what an error of decoding says, in words for those that it says nothing by. Any thread."""
+    if isinstance(error, msgpack.StackError):
+        return "it nests too deep"
+    if isinstance(error, msgpack.FormatError):
+        return "a byte that MessagePack doesn't use"
+    if _EXT_CODE in str(error):
+        return "an ext type from -2 to -128, which MessagePack keeps for itself"
     return str(error) or type(error).__name__

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.broker.driver import LateStore, Peer, World
@@ -70,6 +72,38 @@ def test_a_bad_block_is_refused_and_uses_up_no_number(bodies: bytes, code: str) 
     alice.join("General")
     assert alice.do("send", "General", 1, bodies)[2:5:2] == [code, False]
     assert alice.send("General", "good", number=1)[0] == OK
+    world.check()
+
+
+def test_a_block_that_was_stored_is_acknowledged_again_though_it_breaks_a_rule_by_now() -> None:
+    world = World(Settings(max_message=200))
+    alice, bob = Peer(world, "alice"), Peer(world, "bob")
+    alice.join("General")
+    bob.join("General")
+    first = alice.send("General", "x" * 150, number=1)
+    world.core.context.settings = replace(world.core.context.settings, max_message=100)
+    assert alice.send("General", "x" * 150, number=1)[2:] == first[2:]
+    assert alice.do("send", "General", 1, b"\x90")[2:] == first[2:]
+    assert world.core.counters.duplicates == 2
+    assert alice.send("General", "x" * 150, number=2)[2:5:2] == ["message_too_large", False]
+    assert alice.do("send", "General", 9, b"\x90")[2:5:2] == ["bad_block", False]
+    assert alice.send("General", "y", number=2)[0] == OK
+    assert bob.texts() == ["x" * 150, "y"]
+    world.check()
+
+
+def test_a_block_that_breaks_a_rule_is_answered_once_what_was_stored_is_safe() -> None:
+    store = LateStore(lambda: 1)
+    world = World(Settings(max_message=200), store=store)
+    alice = Peer(world, "alice")
+    alice.join("General")
+    store.failing = Failed("the disk is full")
+    assert alice.do("send", "General", 1, b"\x90")[2:5:2] == ["store_failed", True]
+    store.failing = Full("too many wait")
+    assert alice.do("send", "General", 1, b"\x90")[2:5:2] == ["busy", True]
+    store.failing = None
+    assert alice.do("send", "General", 1, b"\x90")[2:5:2] == ["bad_block", False]
+    assert alice.do("send", "General", 0, b"\x90")[2:5:2] == ["malformed", False]
     world.check()
 
 

@@ -165,4 +165,4 @@ def test_errors_carry_whether_trying_again_can_help(world: World) -> None:
     answer = Peer(world, "alice").do("history", "Nowhere", None, None, 1)
     assert answer[0] == ERROR
     assert answer[4] is False
-    assert "join it first" in answer[3]
+    assert "the first join that may create it makes it" in answer[3]

@@ -58,7 +58,7 @@ def test_for_anybody_else_it_does_not_exist(there: bool, world: World) -> None:
         carol.do("mark", ROOM, 1),
     ]
     assert {tuple(answer[2:]) for answer in refused} == {
-        ("no_such_room", f"there is no room {ROOM!r}: join it first", False, None)
+        ("no_such_room", f"there is no room {ROOM!r}: the first join that may create it makes it", False, None)
     }
     carol.tell("typing", ROOM, True)
     carol.tell("credit", ROOM, 1, 1)
@@ -78,7 +78,9 @@ def test_a_name_that_is_no_direct_rooms_is_refused(name: str, world: World) -> N
 def test_it_can_be_made_where_rooms_are_fixed() -> None:
     world = World(Settings(rooms=("One",), fixed_rooms=True))
     assert Peer(world, "alice").join(ROOM)[0] == OK
-    assert Peer(world, "carol").join(ROOM)[3] == f"there is no room {ROOM!r}: join it first"
+    assert (
+        Peer(world, "carol").join(ROOM)[3] == f"there is no room {ROOM!r}: the first join that may create it makes it"
+    )
 
 
 def test_it_counts_as_a_room(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from zchat.broker.store.contract import (
     Full,
     LogPage,
     Marked,
+    NotStored,
     OutOfSequence,
     Stored,
     Trimmed,
@@ -111,6 +112,18 @@ def test_as_many_blocks_as_may_be_unanswered_are_known_again(store: Driver) -> N
     assert store.append(1, "1") == OutOfSequence(MAX_REQUESTS + 2)
     for number in range(2, MAX_REQUESTS + 2):
         assert store.append(number, f"{number}") == duplicate(stored[number - 1])
+
+
+def test_a_block_without_messages_asks_whether_its_number_is_stored_and_stores_nothing(store: Driver) -> None:
+    assert store.append(1) == NotStored()
+    assert store.append(2) == ForgottenProducer()
+    stored = store.stored(1, "a")
+    assert store.append(1) == duplicate(stored)
+    assert store.append(2) == NotStored()
+    assert store.append(3) == OutOfSequence(2)
+    assert store.stored(2, "b").block.first == 2
+    assert store.append(1, room="Other") == NotStored()
+    assert [log.name for log in store.reopen()] == ["General"] * store.keeps
 
 
 def test_a_number_too_far_ahead_is_told_to_go_back_and_uses_up_nothing(store: Driver) -> None:

@@ -5,6 +5,7 @@ The other handlers of commands are in `zchat.broker.core.handlers`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from zchat import errors
@@ -21,19 +22,33 @@ def send(context: Context, request: Request, member: Member, number: int, bodies
     """Store a block; the answer goes out when it is safe, after the members have been served."""
     if context.sessions.closing:
         raise errors.Closing("the broker is going down; try again later")
-    count = check_bodies(bodies, context.settings.max_message)
     if not number:
         raise errors.Malformed("send: blocks are numbered from 1")
     session, room = member.session, member.room
+    done = partial(_appended, context, request, room, number)
+    try:
+        count = check_bodies(bodies, context.settings.max_message)
+    except (errors.BadBlock, errors.MessageTooLarge) as error:  # it may have been stored all the same, by other limits
+        bodies, count = b"", 0
+        done = partial(_recalled, done, errors.refusal(error.code, str(error), error.retryable))
     context.replies.owed += 1
     room.pending += 1
     context.store.append(
-        contract.Append(room.name, session.producer, number, session.user, bodies, count, session.connection),
-        partial(_appended, context, request, room, number),
+        contract.Append(room.name, session.producer, number, session.user, bodies, count, session.connection), done
     )
 
 
-def _appended(context: Context, request: Request, room: Room, number: int, outcome: contract.Appended) -> None:
+def _recalled(
+    appended: Callable[[contract.Appended | errors.Refused], None], error: errors.Refused, outcome: contract.Appended
+) -> None:
+    """Answer a block that breaks a rule: as the first time if it was stored then, else with `error`."""
+    unknown = isinstance(outcome, contract.Full | contract.Failed)  # whether it was: it is to be sent again
+    appended(outcome if unknown or isinstance(outcome, contract.Duplicate) else error)
+
+
+def _appended(
+    context: Context, request: Request, room: Room, number: int, outcome: contract.Appended | errors.Refused
+) -> None:
     context.replies.owed -= 1
     room.pending -= 1
     answer: Stored | errors.Refused
@@ -55,6 +70,9 @@ def _appended(context: Context, request: Request, room: Room, number: int, outco
         case contract.Failed(reason):
             context.log_lines.trouble("storing", reason)
             answer = refused_as_failed("store", reason)
+        case _:
+            assert isinstance(outcome, errors.Refused), "a block without messages is only recalled"
+            answer = outcome
     context.replies.answer_later(request, answer)
     context.directory.vacate(room)
 

@@ -111,7 +111,9 @@ class Directory:
 
     def _none(self, name: str) -> errors.NoSuchRoom:
         fixed = self._fixed and not name.startswith(DIRECT)
-        hint = "the rooms here are fixed; see the list of rooms" if fixed else "join it first"
+        hint = (
+            "the rooms here are fixed; see the list of rooms" if fixed else "the first join that may create it makes it"
+        )
         return errors.NoSuchRoom(f"there is no room {name!r}: {hint}")
 
 

@@ -87,6 +87,10 @@ class ForgottenProducer(NamedTuple):
     """The answer that the producer goes on numbering but isn't known (any more)."""
 
 
+class NotStored(NamedTuple):
+    """The answer that no block of that number is stored: of an append without messages, which was to ask for one."""
+
+
 class Marked(NamedTuple):
     """The answer that a user's read mark in a room is stored and safe, and where it now stands."""
 
@@ -134,7 +138,7 @@ class RoomLog(NamedTuple):
     epochs: tuple[Epoch, ...]
 
 
-Appended: TypeAlias = Stored | Duplicate | OutOfSequence | ForgottenProducer | Full | Failed
+Appended: TypeAlias = Stored | Duplicate | OutOfSequence | ForgottenProducer | NotStored | Full | Failed
 
 
 class Watcher(Protocol):
@@ -184,8 +188,9 @@ class Store(ABC):
         The producer's next number is stored; one that is remembered is a `Duplicate`; one
         below what is remembered, or above the next, is `OutOfSequence`; one other than 1 of
         an unknown producer is a `ForgottenProducer`. A block that isn't stored uses up no
-        number. The first block of a room since the opening, or since a failure, begins an epoch,
-        a random number.
+        number; one without messages isn't: where it would be, the answer is `NotStored`. The
+        first block of a room since the opening, or since a failure, begins an epoch, a random
+        number.
         `Stored` comes when the block is as safe as the store makes it, and not before can it
         be read: `Watcher.grew` is called, then `done`. After a failure everything that was waiting
         after it fails too, in order.

@@ -22,6 +22,7 @@ from zchat.broker.store.contract import (
     ForgottenProducer,
     Full,
     Marked,
+    NotStored,
     OutOfSequence,
     RoomLog,
     Stored,
@@ -47,7 +48,7 @@ JUMP = int(CLOCK_JUMP * 1_000_000)
 AHEAD_BLOCKS = 10_000
 """Blocks ahead of the clock that trimming passes over at most: some milliseconds. A room with more keeps them."""
 
-Decided: TypeAlias = Stored | Duplicate | OutOfSequence | ForgottenProducer | Full
+Decided: TypeAlias = Stored | Duplicate | OutOfSequence | ForgottenProducer | NotStored | Full
 
 ReadMarkDecided: TypeAlias = Marked | Full | Failed
 
@@ -181,6 +182,8 @@ class Ledger:
         room = self.rooms.get(append.room) or LogEnds(self.last_id + 1, append.room)
         first = room.last + 1
         last = room.last + append.count
+        if last < first:
+            return NotStored()
         if last > MAX_SEQ or room.id > MAX_ROOMS:
             return Full("the store has no number left for this; use another room or a new store")
         self.restore_room(room)
