@@ -15,7 +15,8 @@ const NEVER = 24 * 3_600_000; // milliseconds until ZeroMQ connects again by its
 
 export class Client {
   // `window`: how many notifications a room may hold untaken, 0 for the broker's own; `onInvited`, `onState`: called with
-  // what is said of direct rooms, and with a room whose members changed; `token`, `producer`: of an earlier process.
+  // what is said of direct rooms, and with a room whose members changed; `token`: of an earlier process, whose session
+  // goes on. The producer is always a fresh one: numbers and blocks without an answer end with the process.
   static async connect(url, user, options = {}) {
     const client = new Client(url, user, options);
     await client.opened;
@@ -24,7 +25,8 @@ export class Client {
 
   constructor(url, user, options) {
     this.url = url;
-    this.core = new Core(this, user, { producer: randomBytes(16), token: randomBytes(16), ...options });
+    const own = { producer: randomBytes(16), connection: options.token ? Date.now() : 0 };
+    this.core = new Core(this, user, { token: randomBytes(16), ...options, ...own });
     this.opened = new Promise((resolve, reject) => Object.assign(this, { resolve, reject }));
     this.open();
     this.core.start(performance.now());
@@ -90,9 +92,8 @@ export class Client {
   }
 
   // Say goodbye; what is still unanswered then stays so.
-  async close() {
-    if (this.core.state === "open") await this.core.ask("bye", []).catch(() => {});
-    this.core.end(new ZchatError("closed", "the client was closed"));
+  close() {
+    return this.core.close();
   }
 
   // -- the core's port ---------------------------------------------------------------------------------------------

@@ -24,10 +24,10 @@ export class ZchatError extends Error {
 }
 
 export class Core {
-  constructor(port, user, { window = 0, producer, token, random = Math.random, onInvited, onState } = {}) {
-    Object.assign(this, { port, user, window, producer, token, random, onInvited, onState });
+  // `connection`: the number of the latest one with this token.
+  constructor(port, user, { window = 0, producer, token, connection = 0, random = Math.random, onInvited, onState } = {}) {
+    Object.assign(this, { port, user, window, producer, token, connection, random, onInvited, onState });
     this.state = "new"; // then greeting, open, lost, ended
-    this.connection = 0;
     this.requests = 0;
     this.joins = 0;
     this.answers = new Map(); // by request: what is sent and not answered
@@ -70,12 +70,18 @@ export class Core {
     const unanswered = [...this.answers.values()].map(({ question }) => question).filter(Boolean);
     this.answers.clear();
     for (const question of unanswered)
-      if (question.word === "leave") question.ok([]); // done by having lost the connection
+      if (question.word === "leave" || question.word === "bye") question.ok([]); // done by having lost the connection
       else this.questions.push(question); // to be asked again
     for (const room of this.rooms.values()) {
       room.live = false;
       room.sending.lost();
     }
+  }
+
+  // Say goodbye, and end once that is answered.
+  async close() {
+    if (this.state === "open") await this.ask("bye", []).catch(() => {});
+    this.end(new ZchatError("closed", "the client was closed"));
   }
 
   end(error) {
@@ -193,7 +199,10 @@ export class Core {
     room.live = true;
     room.reading.joined(epoch, seq, window, gap, again);
     room.sending.limits = this.welcome; // another broker may have others
-    if (again) room.sending.reopen();
+    if (again) {
+      room.sending.reopen();
+      this.taken(room); // what was taken since the join was sent
+    }
     this.pump();
   }
 

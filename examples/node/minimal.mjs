@@ -11,14 +11,14 @@ const PING = 1000, LOST = 3000; // milliseconds of silence
 
 export class Client {
   constructor(url, user) {
-    Object.assign(this, { url, user, producer: randomBytes(16), token: randomBytes(16), rooms: new Map() });
-    Object.assign(this, { connection: 0, request: 0, failed: null });
+    Object.assign(this, { url, user, producer: randomBytes(16), token: randomBytes(16) });
+    Object.assign(this, { rooms: new Map(), spelt: new Map(), connection: 0, request: 0, failed: null });
     this.open();
     this.timer = setInterval(() => this.tick(), 250);
   }
 
   // Read a room after a position, [epoch, seq]: [0, 0] is its beginning, null is now. `handle` is called with each
-  // message, and with each gap.
+  // message, and with each gap. A room has one `name` here, however the broker spells it.
   join(name, handle, position = null) {
     this.rooms.set(name, { name, handle, position, taken: 0, number: 1, blocks: [], joined: false });
     this.enter(this.rooms.get(name));
@@ -89,7 +89,8 @@ export class Client {
   enter(room) {
     if (!this.greeted || room.joined) return;
     room.taken = 0;
-    this.ask("join", room.name, this.connection, room.position, 0, true).then(([, epoch, seq]) => {
+    this.ask("join", room.name, this.connection, room.position, 0, true).then(([spelt, epoch, seq]) => {
+      this.spelt.set(spelt, room); // all that the broker sends of it has this name
       room.position = [epoch, seq];
       room.joined = true;
       this.next(room);
@@ -106,9 +107,12 @@ export class Client {
       room.blocks.shift().stored(answer[0]);
       this.next(room);
     }, ({ code, message, detail }) => {
-      const due = code === "out_of_order" ? detail : code === "forgotten" ? 1 : room.number;
-      if (due < room.number && (first || code === "out_of_order")) room.number = due; // this log hasn't got it
-      else room.blocks.shift().refused(Object.assign(new Error(message), { code, unknown: !first }));
+      // The number of a block that was sent before counts as used: it may be stored.
+      const due = { out_of_order: detail, forgotten: 1 }[code] ?? (first ? room.number : room.number + 1);
+      const unknown = !first || code === "out_of_order";
+      if (due < room.number && (first || code === "out_of_order")) block.tried = false; // this log hasn't got it
+      else room.blocks.shift().refused(Object.assign(new Error(message), { code, unknown }));
+      room.number = due;
       this.next(room);
     });
   }
@@ -123,7 +127,7 @@ export class Client {
       else this.answers.get(request)?.reject(Object.assign(new Error(text), { code, detail }));
     } else if (word === "push" || word === "gap") {
       const [name, epoch, after, upto, blocks] = fields;
-      const room = this.rooms.get(name);
+      const room = this.spelt.get(name);
       if (word === "gap") room.handle({ room: name, gap: blocks, after, upto });
       else for (const [first, time, user, , bodies] of blocks)
         decode(bodies).forEach((body, index) => {

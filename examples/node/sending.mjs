@@ -99,6 +99,7 @@ export class Sending {
       this.flight.splice(this.flight.indexOf(block), 1);
       if (code === "forgotten") this.due = 1;
       else if (fresh && code !== "out_of_order") this.due = Math.min(this.due, block.number); // uses up no number
+      if (code === "out_of_order") this.number = Math.max(this.number, detail); // taken long ago
       error.unknown = !fresh || code === "out_of_order"; // there is no way to know whether it is stored
       for (const message of block.messages) message.reject(error);
     }

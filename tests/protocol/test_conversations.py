@@ -28,19 +28,34 @@ class Played:
         self.now = 50.0
         self.inboxes: dict[str, Inbox] = {}
         self.joins: list[FakeCall] = []
+        self.memberships: dict[str, FakeCall] = {}
+        self.leaves: list[FakeCall] = []
+        self.questions: list[FakeCall] = []
         self.batches: list[FakeBatch] = []
         self._said = 0
         self.core.start(self.now)
 
     def join(self, room: str, position: list[int] | None, flags: int | None) -> None:
         inbox = self.inboxes[room] = Inbox(lambda inbox: None, self.core.credit)
-        self.joins.append(FakeCall())
+        self.memberships[room] = call = FakeCall()
+        self.joins.append(call)
         start = None if position is None else Position(*position)
-        self.core.join(room, start, True, self.joins[-1], inbox, JOIN_FLAGS if flags is None else flags)
+        self.core.join(room, start, True, call, inbox, JOIN_FLAGS if flags is None else flags)
+
+    def leave(self, room: str) -> None:
+        self.leaves.append(FakeCall())
+        self.core.leave(self.memberships[room].result, self.leaves[-1])
 
     def send(self, room: str, bodies: list[Any]) -> None:
         self.batches.append(FakeBatch(*bodies))
-        self.core.offer(room, self.batches[-1])
+        self.core.offer(self.memberships[room].result.name, self.batches[-1])
+
+    def ask(self, word: str, fields: list[Any]) -> None:
+        self.questions.append(FakeCall())
+        self.core.ask(word, tuple(fields), self.questions[-1])
+
+    def close(self) -> None:
+        self.core.close(self.now + SOON)
 
     def take(self, room: str, count: int) -> list[list[Any]]:
         inbox = self.inboxes[room]
@@ -70,6 +85,20 @@ class Played:
         cause = error.__cause__ if isinstance(error, errors.OutcomeUnknown) else error
         assert isinstance(cause, errors.Refused)
         return cause.code, isinstance(error, errors.OutcomeUnknown)
+
+    def answer(self) -> list[Any]:
+        call = self.questions.pop(0)
+        assert call.error is None
+        return list(call.result)
+
+    def left(self) -> bool:
+        call = self.leaves[-1]
+        return call.done and call.error is None
+
+    def over(self, room: str) -> str:
+        with pytest.raises(errors.Refused) as caught:
+            self.inboxes[room].take(0)
+        return caught.value.code
 
     def unjoined(self) -> str:
         error = self.joins[-1].error

@@ -38,12 +38,18 @@ export async function play({ steps }, client) {
       what.forEach((form, index) => assert.ok(fits(form, said[index]), `${JSON.stringify(plain(said))}; ${where}`));
     } else if (kind === "broker") await client.say(encode(filled(what)));
     else if (kind === "join") await client.join(what.room, what.position, what.flags);
+    else if (kind === "leave") await client.leave(what);
+    else if (kind === "ask") await client.ask(what[0], valueOf(what.slice(1)));
+    else if (kind === "close") await client.close();
     else if (kind === "send") await client.send(what.room, what.bodies);
     else if (kind === "take") assert.deepEqual(await client.take(what.room, what.messages.length), what.messages, where);
     else if (kind === "gap") assert.deepEqual(await client.takeGap(what.room), what, where);
     else if (kind === "position") assert.deepEqual(await client.position(what.room), what.is, where);
     else if (kind === "stored") assert.deepEqual(await client.outcome(), what, where);
     else if (kind === "refused") assert.deepEqual(await client.outcome(), { code: what.code, unknown: what.unknown ?? false }, where);
+    else if (kind === "answer") assert.deepEqual(plain(await client.answer()), plain(filled(what)), where);
+    else if (kind === "left") assert.equal(await client.left(), what, where);
+    else if (kind === "over") assert.equal(await client.over(what.room), what.code, where);
     else if (kind === "unjoined") assert.equal(await client.unjoined(), what, where);
     else if (kind === "lost") await client.lose();
     else if (kind === "ended") assert.equal(await client.ended(), what, where);

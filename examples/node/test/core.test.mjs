@@ -12,7 +12,7 @@ const settled = () => new Promise((resolve) => setImmediate(resolve));
 
 class Played {
   constructor() {
-    Object.assign(this, { sent: [], joins: [], outcomes: [], rooms: new Map(), why: undefined, now: 50_000 });
+    Object.assign(this, { sent: [], joins: [], leaves: [], questions: [], outcomes: [], rooms: new Map(), why: undefined, now: 50_000 });
     const port = { send: (frame) => this.sent.push(decode(frame)), connect() {}, ended: (error) => (this.why = error) };
     this.core = new Core(port, "alice", { producer: Buffer.alloc(16, "p"), token: Buffer.alloc(16, "t"), random: () => 0 });
     this.core.start(this.now);
@@ -22,6 +22,18 @@ class Played {
     const room = new Room(this.core, name, (flags & 4) > 0);
     this.rooms.set(name, room);
     this.joins.push(this.core.join(room, position, true, flags).catch((error) => error));
+  }
+
+  leave(name) {
+    this.leaves.push(this.rooms.get(name).leave().then(() => true));
+  }
+
+  ask(word, fields) {
+    this.questions.push(this.core.ask(word, fields));
+  }
+
+  close() {
+    this.core.close();
   }
 
   async send(name, bodies) {
@@ -50,6 +62,18 @@ class Played {
 
   outcome() {
     return this.outcomes.shift();
+  }
+
+  answer() {
+    return this.questions.shift();
+  }
+
+  left() {
+    return this.leaves.at(-1);
+  }
+
+  over(name) {
+    return this.rooms.get(name).ending?.code;
   }
 
   async unjoined() {

@@ -35,6 +35,10 @@ class Played {
     this.client.join(name, (found) => this.given.get(name).push(found), position);
   }
 
+  close() {
+    this.client.close();
+  }
+
   send(name, bodies) {
     this.outcomes.push(this.client.send(name, bodies).then(
       (first) => bodies.map((_, index) => first + index),
