@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import signal
+import termios
 from pathlib import Path
 
 import pytest
@@ -37,16 +38,28 @@ class Shell:
         """Press a key."""
         self._tmux("send-keys", "-t", "bob", name)
 
+    def screen(self) -> str:
+        """Return what the terminal shows."""
+        return self._tmux("capture-pane", "-p", "-t", "bob")
+
     def shows(self, text: str) -> None:
         """Wait until the terminal shows a text."""
         latest = ""
 
         def there() -> bool:
             nonlocal latest
-            latest = self._tmux("capture-pane", "-p", "-t", "bob")
+            latest = self.screen()
             return text in latest
 
         eventually(there, lambda: f"{text} in\n{latest}")
+
+    def terminal_modes(self) -> list[object]:
+        """Return how the terminal is set."""
+        terminal = os.open(self._tmux("display-message", "-p", "-t", "bob", "#{pane_tty}").strip(), os.O_RDONLY)
+        try:
+            return termios.tcgetattr(terminal)
+        finally:
+            os.close(terminal)
 
     def state(self) -> list[str]:
         """Return whether the alternate screen is on, and the cursor."""
@@ -83,6 +96,39 @@ def test_a_suspended_screen_gives_the_terminal_back_and_goes_on_where_it_was(
     shell.shows("shell$")
     shell.type("echo code $?")
     shell.shows("code 0")
+
+
+@pytest.mark.parametrize("how", ["fg", "background first"])
+@pytest.mark.parametrize("line", ["client", "top"])
+def test_what_was_stopped_without_notice_takes_the_terminal_again(
+    tmux: Tmux, broker: Broker, tmp_path: Path, line: str, how: str
+) -> None:
+    shell = Shell(tmux, tmp_path, line)
+    shell.shows(READY[line])
+    modes, state, pid = shell.terminal_modes(), shell.state(), int(shell.pid.read_text())
+    for _ in range(2):
+        os.kill(pid, signal.SIGSTOP)
+        shell.shows("Stopped")
+        eventually(lambda: shell.terminal_modes() != modes, "the shell has the terminal")
+        if how == "background first":
+            os.kill(pid, signal.SIGCONT)
+            shell.type("clear; jobs")
+            shell.shows("Running")
+        shell.type("clear; fg")
+        eventually(lambda: shell.terminal_modes() == modes, "it is set as before")
+        shell.shows(READY[line])
+        eventually(lambda: shell.state() == state, "and so are the screen and the cursor")
+    if line == "client":
+        shell.type("still here")
+        shell.shows("alice: still here")
+        assert shell.screen().count("General>") == 1
+        shell.type("/quit")
+    else:
+        assert shell.screen().count("busiest") == 1
+        shell.key("q")
+    shell.shows("shell$")
+    shell.type("echo code $?; stty -g | cmp - " + str(shell.modes) + " && echo as it was")
+    shell.shows("code 0\nas it was")
 
 
 @pytest.mark.parametrize("line", ["client", "top"])

@@ -14,7 +14,7 @@ from prompt_toolkit.layout import FormattedTextControl, Layout, Window
 from zchat import Client
 from zchat.cli import ending
 from zchat.cli.failures import HUNG_UP, INTERRUPTED, Interrupted
-from zchat.cli.suspending import suspend, suspended_by_signal
+from zchat.cli.suspending import in_foreground, suspend, suspended_by_signal
 from zchat.cli.text.columns import padded
 from zchat.cli.top.dashboard import Dashboard
 from zchat.cli.top.polling import samples
@@ -43,7 +43,8 @@ async def _watch(client: Client, dashboard: Dashboard, every: float, count: int 
     def poll() -> None:
         for number, sample in enumerate(samples(client, every), 1):
             dashboard.add(sample)
-            screen.invalidate()
+            if in_foreground(screen):
+                screen.invalidate()
             if number == count:
                 return
 
@@ -56,7 +57,7 @@ async def _watch(client: Client, dashboard: Dashboard, every: float, count: int 
         polling[0].add_done_callback(ended)
 
     try:
-        with suspended_by_signal():
+        with suspended_by_signal(screen):
             interrupted = await screen.run_async(pre_run=begin, handle_sigint=False)
         code = INTERRUPTED if interrupted else 0
     except (EOFError, OSError):  # the terminal is gone

@@ -112,7 +112,7 @@ async def _chat(client: Client, names: tuple[str, ...], options: Options) -> tup
     async def talk() -> None:
         with (
             app.input.raw_mode(),
-            suspended_by_signal(),
+            suspended_by_signal(app),
         ):  # from the beginning, or what is typed before the editor is there is echoed
             await asyncio.to_thread(conversation.begin, names)
             started = asyncio.Event()
