@@ -33,6 +33,11 @@ def image(key: str) -> list[str]:
     return words
 
 
+def installed(program: str) -> str:
+    """Return a program of the operator's machine, which nobody needs to run zchat; skip the test if it is missing."""
+    return shutil.which(program) or pytest.skip(f"{program} is not installed")
+
+
 def calls() -> list[list[str]]:
     """Return the words of each call of `zchat` on the page and in what belongs to it."""
     lines = [line for block in re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
@@ -65,13 +70,28 @@ def test_every_command_of_the_page_is_among_them() -> None:
 
 
 def test_systemd_takes_the_unit(tmp_path: Path) -> None:
-    analyze = shutil.which("systemd-analyze")
-    if analyze is None:
-        pytest.skip("systemd-analyze is not installed")
     copy = tmp_path / "zchat.service"
     copy.write_text(UNIT.replace("/opt/zchat/bin/zchat", sys.executable).replace("User=zchat", "User=daemon"))
-    done = subprocess.run([analyze, "verify", copy], capture_output=True, text=True, timeout=DEADLINE, check=False)
+    done = subprocess.run(
+        [installed("systemd-analyze"), "verify", copy], capture_output=True, text=True, timeout=DEADLINE, check=False
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_unit_leaves_its_broker_little(tmp_path: Path) -> None:
+    copy = tmp_path / "zchat.service"
+    copy.write_text(UNIT)
+    line = [installed("systemd-analyze"), "security", "--offline=true", "--threshold=20", str(copy)]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=DEADLINE, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_pages_line_finds_the_brokers_events_among_the_other_lines_of_the_journal() -> None:
+    (line,) = re.findall(r"^journalctl -u zchat -o cat \| jq (.+)$", PAGE, re.MULTILINE)
+    journal = "Started zchat.service - zchat broker.\n" + '{"event": "listening", "urls": []}\n' + "store: memory:\n"
+    jq = [installed("jq"), *shlex.split(line)]
+    done = subprocess.run(jq, input=journal, capture_output=True, text=True, timeout=DEADLINE, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "listening\n", "")
 
 
 def test_the_units_broker_is_on_loopback_keeps_its_rooms_in_the_units_folder_and_ends_at_its_signal(
