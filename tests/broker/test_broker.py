@@ -228,7 +228,7 @@ def test_what_goes_wrong_stands_in_the_log(
     lines = [(record.levelname, record.message) for record in caplog.records]
     assert [level for level, text in lines if "storing fails" in text and "the disk is broken" in text] == ["ERROR"]
     assert ("INFO", "storing has recovered") in lines
-    assert any(level == "INFO" and "raw was ended: too_many_requests" in text for level, text in lines)
+    assert any(level == "INFO" and "'raw' was ended: too_many_requests" in text for level, text in lines)
 
 
 @pytest.mark.parametrize("round", range(3))

@@ -158,10 +158,10 @@ class BaseLetter:
             if self.seq or self.failed:
                 return self.verdict()
             raise OutcomeUnknown(
-                f"a message to {room} was not acknowledged within {limit.seconds:g} s: "
+                f"a message to {room!r} was not acknowledged within {limit.seconds:g} s: "
                 "it may or may not be stored; look in the room's history before you send it again"
             ) from None
-        raise DeadlineExceeded(f"a message to {room} could not be sent within {limit.seconds:g} s; send it again")
+        raise DeadlineExceeded(f"a message to {room!r} could not be sent within {limit.seconds:g} s; send it again")
 
 
 class BaseStream:

@@ -61,7 +61,7 @@ def members(link: FaceLink, name: str, limit: Limit) -> Steps[list[Member]]:
     found: list[Member] = []
     while True:
         fields = (room, found[-1].user if found else None, MEMBERS_PAGE)
-        page: MembersPage = yield from _ask(link, "members", fields, None, limit, f"the members of {name}")
+        page: MembersPage = yield from _ask(link, "members", fields, None, limit, f"the members of {name!r}")
         found += [Member(each.user, each.since, each.read_mark, each.typing) for each in page.people]
         if not page.more or not page.people:
             return found
@@ -79,7 +79,7 @@ def mark_read(link: FaceLink, name: str, seq: int, limit: Limit) -> Steps[int]:
     link.check()
     check_number("seq", seq)
     fields = (check_room(link.user, name), seq)
-    marked: Marked = yield from _ask(link, "mark", fields, None, limit, f"marking {name} as read")
+    marked: Marked = yield from _ask(link, "mark", fields, None, limit, f"marking {name!r} as read")
     return marked.seq
 
 
@@ -99,7 +99,7 @@ def history(
     while more:
         fields = (room, after, before, most - len(found))
         answer = yield from _ask(
-            link, "history", fields, partial(_with_connection, link.core), limit, f"the history of {name}"
+            link, "history", fields, partial(_with_connection, link.core), limit, f"the history of {name!r}"
         )
         answered: int = answer[0]
         page: HistoryPage = answer[1]
@@ -192,7 +192,7 @@ def join(
     answer = link.waits.answer()
     try:
         link.do(rooms.join, wire, name, after, create, answer, echo)
-        found: tuple[R, J] = yield partial(answer.wait, limit, f"joining {name}")
+        found: tuple[R, J] = yield partial(answer.wait, limit, f"joining {name!r}")
         return found[0]
     except BaseException:
         if not answer.withdraw() and answer.result is not None:
@@ -205,7 +205,7 @@ def leave(link: FaceLink, rooms: JoinedRooms[R, J], room: R, name: str, limit: L
     link.check()
     answer = link.waits.answer()
     link.do(rooms.leave, room, answer)
-    yield partial(answer.wait, limit, f"leaving {name}")
+    yield partial(answer.wait, limit, f"leaving {name!r}")
 
 
 # -- sending many --------------------------------------------------------------------------------------

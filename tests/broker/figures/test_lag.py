@@ -65,7 +65,7 @@ def test_who_stays_far_behind_is_noted_once(monkeypatch: pytest.MonkeyPatch) -> 
     wait(world, LAG_EVERY)
     assert notes(world) == [], "it may be a burst"
     wait(world, LAG_EVERY)
-    assert notes(world) == ["bob is 5 messages behind in General"]
+    assert notes(world) == ["'bob' is 5 messages behind in 'General'"]
     wait(world, 3 * LAG_EVERY)
     assert notes(world) == []
     read_all(reader)
@@ -73,4 +73,4 @@ def test_who_stays_far_behind_is_noted_once(monkeypatch: pytest.MonkeyPatch) -> 
     for _ in range(6):
         speaker.send("General", "x")
     wait(world, 2 * LAG_EVERY)
-    assert notes(world) == ["bob is 6 messages behind in General"]
+    assert notes(world) == ["'bob' is 6 messages behind in 'General'"]

@@ -62,7 +62,7 @@ def test_a_notification_that_finds_its_reader_gone_is_told_with_room_user_and_re
     world.port.gone.add(bob.id)
     alice.send("General", "hi")
     (note,) = world.core.log_lines.take()
-    assert note.text == "sending to bob in General failed: peer gone"
+    assert note.text == "sending to 'bob' in 'General' failed: peer gone"
     assert not note.grave, "clients come and go"
     assert note.fields == {
         "event": "send_failed",

@@ -36,26 +36,26 @@ def test_two_people_speak_alone_and_their_other_text_goes_where_it_went(start: S
     for chat in (alice, bob):
         chat.until("* you are in General\n")
     alice.write('/msg "bob smith" psst\n')
-    bob.until("alice → bob smith: psst\n")
+    bob.until("alice → “bob smith”: psst\n")
     bob.write("/msg alice what\nfor all\n")
     alice.until("bob smith: for all\n")
     all_is_read(broker, "bob smith", "@alice")
     bob.write("/list\n")
     bob.until("Technology")
     alice.write('/msg "bob smith"\nthis\n/leave\n')
-    bob.until("alice → bob smith: this\n")
+    bob.until("alice → “bob smith”: this\n")
     all_is_read(broker, "alice", "@bob smith")
     alice.write("/list\n")
     alice.until("Technology")
     assert (alice.end(), bob.end()) == (0, 0)
     seen = masked(bob.text)
-    assert "* alice wrote to you; reply with /msg alice TEXT\n[12:00:00] alice → bob smith: psst\n" in seen
-    assert "[12:00:00] bob smith → alice: what\n" in seen
+    assert "* alice wrote to you; reply with /msg alice TEXT\n[12:00:00] alice → “bob smith”: psst\n" in seen
+    assert "[12:00:00] “bob smith” → alice: what\n" in seen
     assert re.search(r"^  \* @alice +2 members  2 messages$", seen, re.MULTILINE)
     seen = masked(alice.text)
-    assert "[12:00:00] alice → bob smith: psst\n" in seen
+    assert "[12:00:00] alice → “bob smith”: psst\n" in seen
     assert "* you are in “@bob smith”\n[12:00:00] alice: this\n* you left “@bob smith” and are now in General\n" in seen
-    assert re.search(r"^    @bob smith +1 member   3 messages$", seen, re.MULTILINE)
+    assert re.search(r"^    “@bob smith” +1 member   3 messages$", seen, re.MULTILINE)
     assert bodies(broker, "General") == ["for all"]
 
 

@@ -27,7 +27,7 @@ def test_members_of_a_crowd_are_counted_and_the_first_of_them_shown() -> None:
     count, listed, more = chat.shown[-3:]
     assert count == f"* General has {MEMBERS_SHOWN + 5} members, 1 typing"
     assert listed.count("\n") == MEMBERS_SHOWN - 1
-    assert re.search(r"^  user 00  since \d\d:\d\d:\d\d  typing$", listed, re.MULTILINE)
+    assert re.search(r"^  “user 00”  since \d\d:\d\d:\d\d  typing$", listed, re.MULTILINE)
     assert more == "* and 5 more; zchat members lists all"
 
 

@@ -168,14 +168,14 @@ def test_comings_and_goings_are_lines_in_a_pipe_and_typing_is_not(start: Start, 
         room.typing()
         eventually(lambda: any(member.typing for member in room.members()), "the broker knows that bob types")
         chat.write("/members\n")
-        chat.until("  bob smith  since ")
+        chat.until("  “bob smith”  since ")
         room.send("hello")
         chat.until("bob smith: hello\n")
     chat.until("* “bob smith” left General\n")
     assert chat.end() == 0
     lines = masked(chat.text).splitlines()[2:]
     assert lines[:2] == ["* “bob smith” joined General", "* General has 2 members, 1 typing"]
-    assert [line.split("since")[0] for line in lines[2:4]] == ["  alice      ", "  bob smith  "]
+    assert [line.split("since")[0] for line in lines[2:4]] == ["  alice        ", "  “bob smith”  "]
     assert lines[3].endswith("  typing")
     assert lines[4:] == ["[12:00:00] bob smith: hello", "* “bob smith” left General"]
 

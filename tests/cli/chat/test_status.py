@@ -30,6 +30,8 @@ OFFLINE = BUSY._replace(connected=False, here=0, typing="")
         (OFFLINE, 80, "offline, reconnecting | General | new: Sports 2, @carol »1"),
         (OFFLINE, 30, "offline | new: Sports 2, +1"),
         (Status(True, None, 0, "", ()), 80, "online | no room"),
+        (Status(True, "x | 9 here", 1, "", (Unread("Sports 2, a", 1, 1),)), 80,
+         "online | “x | 9 here” | 1 here | new: “Sports 2, a” 1"),
         (BUSY._replace(room="r" * 30), 70, "12 here | bob is typing | new: Sports 2, @carol »1"),
         (BUSY._replace(new=tuple(Unread(f"room {n}", 1_000, 1) for n in range(4))), 80,
          "online | General | 12 here | bob is typing | 4,000 new in 4 rooms"),

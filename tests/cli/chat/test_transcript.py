@@ -87,6 +87,15 @@ def test_a_mark_that_comes_too_late_is_no_failure(rooms: Rooms) -> None:
     assert marks(rooms, "General") == []
 
 
+def test_a_cut_message_of_another_room_ends_with_that_rooms_name(rooms: Rooms) -> None:
+    shown: list[str] = []
+    transcript = Transcript(shown.append, rooms, People("alice"), on_terminal=True)
+    transcript.message(Message("a b; c", 7, NOON, "bob", "x\n" * 200))
+    transcript.message(Message("General", 8, NOON, "bob", "x\n" * 200))
+    rests = [text.parts[0].rest.strip() for text in shown if isinstance(text, StyledText)]
+    assert rests == ["… cut here; for more: /show 7 a b; c", "… cut here; /show 8 shows more"]
+
+
 # -- the end of a room that one comes to -------------------------------------------------------------
 
 

@@ -22,7 +22,7 @@ def test_members_lists_who_is_in_a_room_and_since_when(zchat: Zchat, broker: Bro
         listed = [json.loads(line) for line in zchat("members", "general", "--json").stdout.splitlines()]
         assert [each.user for each in room.members()] == ["bob smith", "carol"]  # and nobody who asked
     assert re.fullmatch(r"USER +SINCE", lines[0])
-    assert re.fullmatch(r"bob smith +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", lines[1])
+    assert re.fullmatch(r"“bob smith” +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", lines[1])
     assert re.fullmatch(r"carol +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", lines[2])
     assert [list(each) for each in listed] == [["user", "since", "since_time", "typing"]] * 2
     assert [(each["user"], each["typing"]) for each in listed] == [("bob smith", True), ("carol", False)]

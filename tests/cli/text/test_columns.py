@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.cli.emulator import COUNTINGS, Emulator, begins_like_a_message, most
 from zchat.cli.text import columns
 from zchat.cli.text.colours import fragments, joined, rows, styled_message
-from zchat.cli.text.columns import cells, cut, height, measure_for, table, text_rows, wrapped
+from zchat.cli.text.columns import cells, cut, cut_name, height, measure_for, table, text_rows, wrapped
 from zchat.cli.text.message_lines import CHARACTERS, ROWS, MessageLines, cut_with
 from zchat.cli.text.safe import INDENT, safe
 from zchat.messages import Message
@@ -299,3 +299,12 @@ def test_what_a_url_takes_of_the_screen_is_counted() -> None:
     assert lines[-1].startswith(f"{INDENT}… cut here")
     assert sum(height(line, 40) for line in lines) <= ROWS + height(INDENT + LONG_URL, 40)
     assert all(cells(line) <= 80 for line in shown("https://" + "x" * 5000, 80)), "one that is too long is broken"
+
+
+def test_a_name_that_is_cut_keeps_its_quotation_marks() -> None:
+    assert cut_name("General", 20) == "General"
+    assert cut_name("x" * 30, 10) == "x" * 9 + "…"
+    assert cut_name("New York", 10) == "“New York”"
+    assert cut_name("x | 3 here | alice is typing", 12) == "“x | 3 her…”"
+    assert cut_name("a b", 2) == "“…"
+    assert cells(cut_name("日 本 日 本", 9)) <= 9

@@ -28,6 +28,17 @@ from zchat.cli.text.lookalikes import NAMES_KEPT, LookAlikes, skeleton
         ("MARS", "ᎷᎪᎡᏚ"),
         ("mars", "ꮇꭺꭱꮪ"),
         ("copc", "ⲥⲟⲣⲥ"),
+        ("alice", "ɑlıce"),
+        ("alice", "alice·"),
+        ("alice", "aliceʼ"),
+        ("alice", "a\u0335lice"),
+        ("alice", "alic\u20d2e"),
+        ("a-b", "a‐b"),
+        ("a-b", "a−b"),
+        ("COW", "ᴄᴏᴡ"),
+        ("xiv", "хіѵ"),
+        ("EVE", "ⴹⴸⴹ"),
+        ("VOX", "\U000118a0\U000118b5\U000118ec"),
     ],
 )
 def test_names_that_look_alike_have_one_skeleton(one: str, other: str) -> None:
@@ -39,7 +50,18 @@ def test_names_that_look_alike_have_one_skeleton(one: str, other: str) -> None:
     assert names.add(one) is None
 
 
-@pytest.mark.parametrize(("one", "other"), [("bob", "BOB"), ("al", "ale"), ("rene", "rené"), ("анна", "anna")])
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("bob", "BOB"),
+        ("al", "ale"),
+        ("rene", "rené"),
+        ("анна", "anna"),
+        ("サーバ", "サバ"),
+        ("a-b", "a_b"),
+        ("a.b", "ab"),
+    ],
+)
 def test_other_names_do_not(one: str, other: str) -> None:
     names = LookAlikes()
     assert names.add(one) is None

@@ -38,11 +38,11 @@ def test_no_message_can_steer_the_terminal_or_pass_for_another(body: object, use
 
 
 def test_a_name_cant_pass_for_another_and_his_words() -> None:
-    assert shown("no", user="alice: I quit") == "[12:00:00] alice<U+003A> I quit: no"
+    assert shown("no", user="alice: I quit") == "[12:00:00] “alice<U+003A> I quit”: no"
     assert shown("no", user="bob:\u3000yes", room="x: y", current="z") == (
-        "[12:00:00] #x<U+003A> y bob<U+003A>\u3000yes: no"
+        "[12:00:00] #“x<U+003A> y” “bob<U+003A>\u3000yes”: no"
     )
-    assert shown("hi", user="irc:bob") == "[12:00:00] irc:bob: hi"
+    assert shown("hi", user="irc:bob") == "[12:00:00] “irc:bob”: hi"
 
 
 def test_a_long_message_is_not_cut() -> None:
@@ -74,21 +74,40 @@ def test_a_body_that_is_no_text_is_shown_as_json() -> None:
 
 
 def test_a_name_can_not_pass_for_the_mark_before_another_name() -> None:
-    assert shown("hi", user="» bob") == "[12:00:00] <U+00BB> bob: hi"
-    assert shown("hi", user="… bob") == "[12:00:00] <U+2026> bob: hi"
-    assert shown("hi", user="b»b") == "[12:00:00] b»b: hi"
+    assert shown("hi", user="» bob") == "[12:00:00] “<U+00BB> bob”: hi"
+    assert shown("hi", user="… bob") == "[12:00:00] “… bob”: hi"
+    assert shown("hi", user="b»b") == "[12:00:00] “b<U+00BB>b”: hi"
 
 
 def test_a_direct_message_shows_from_whom_and_to_whom_it_is_unless_one_is_there() -> None:
     assert shown("hi", "bob", "@Bob", "General") == "[12:00:00] bob → Me: hi"
     assert shown("hi", "me", "@Bob", "General") == "[12:00:00] me → Bob: hi"
-    assert shown("/me waves", "me", "@Bob", "General") == "[12:00:00] * me → Bob waves"
+    assert shown("/me waves", "me", "@Bob", "General") == "[12:00:00] me → Bob: * waves"
     assert shown("hi", "bob", "@Bob", "@bob") == "[12:00:00] bob: hi"
-    assert shown("no", "bob → Me", "General", "General") == "[12:00:00] bob <U+2192> Me: no"
+    assert shown("no", "bob → Me", "General", "General") == "[12:00:00] “bob <U+2192> Me”: no"
 
 
 def test_what_somebody_does_is_shown_after_the_name() -> None:
     assert shown("/me waves: hi") == "[12:00:00] * alice waves: hi"
     assert shown("/me waves\n* bob waves") == "[12:00:00] * alice waves\n    * bob waves"
     assert shown("/menu") == "[12:00:00] alice: /menu"
-    assert shown("hi", "* bob waves") == "[12:00:00] <U+002A> bob waves: hi"
+    assert shown("hi", "* bob waves") == "[12:00:00] “* bob waves”: hi"
+
+
+def test_no_two_pairs_of_a_room_and_a_user_look_the_same() -> None:
+    assert shown("pay me", "team lead", "Forge", "") == "[12:00:00] #Forge “team lead”: pay me"
+    assert shown("pay me", "lead", "Forge team", "") == "[12:00:00] #“Forge team” lead: pay me"
+    assert shown("pay me", "team lead", "Forge", "Forge") == "[12:00:00] team lead: pay me"
+    assert shown("hi", "bob → Me: x", "@bob", "General") == "[12:00:00] “bob <U+2192> Me<U+003A> x” → bob: hi"
+
+
+def test_no_name_can_begin_what_somebody_else_does() -> None:
+    assert shown("/me resigns today", "alice") == "[12:00:00] * alice resigns today"
+    assert shown("/me today", "alice resigns") == "[12:00:00] * “alice resigns” today"
+    assert shown("/me waves", "irc:bob", "@irc:bob", "General") == "[12:00:00] “irc:bob” → Me: * waves"
+    assert shown("/me waves", "bob smith", "Sports", "General") == "[12:00:00] #Sports * “bob smith” waves"
+
+
+def test_what_somebody_does_in_a_room_cannot_pass_for_a_direct_message() -> None:
+    assert shown("/me → Me: psst", "bob") == "[12:00:00] * bob → Me: psst"
+    assert shown("/me psst", "bob", "@bob", "General") == "[12:00:00] bob → Me: * psst"

@@ -23,7 +23,7 @@ def test_whatever_shows_nothing_is_marked_after_a_letter() -> None:
         assert safe(f"a{character}b") == f"a{mark}b"
         assert safe(character) == mark
         assert safe_lines(f"x\na{character}") == f"x\n{INDENT}a{mark}"
-        assert safe_name(f"alice{character}") == f"alice{mark}"
+        assert safe_name(f"alice{character}") in (f"alice{mark}", f"“alice{mark}”")
 
 
 @pytest.mark.parametrize(
@@ -101,17 +101,86 @@ def test_tags_stay_in_a_flag_and_nowhere_else() -> None:
     assert "\U000e0061" not in safe("\U0001f3f4" + "\U000e0061" * 40 + "\U000e007f")
 
 
+def unquoted(name: str) -> str:
+    return name.removeprefix("“").removesuffix("”")
+
+
 def test_nothing_that_looks_like_a_colon_ends_a_name() -> None:
-    assert safe_name("alice: yes") == "alice<U+003A> yes"
-    assert safe_name("a:b") == "a:b"
+    assert safe_name("alice: yes") == "“alice<U+003A> yes”"
+    assert safe_name("a:b") == "“a:b”"
     for character in "∶꞉ː։׃܃⦂᛬：﹕˸︓⁚፡።፣፤፥፦ꓽ":
-        assert safe_name(f"alice{character} yes") == f"alice<U+{ord(character):04X}> yes"
-        assert safe_name(f"alice{character}yes") == f"alice<U+{ord(character):04X}>yes"
+        assert unquoted(safe_name(f"alice{character} yes")) == f"alice<U+{ord(character):04X}> yes"
+        assert unquoted(safe_name(f"alice{character}yes")) == f"alice<U+{ord(character):04X}>yes"
     assert safe_name("रामः yes") == "राम<U+0903> yes"
     assert safe_name("रामः") == "रामः"
 
 
-@pytest.mark.parametrize("name", ["alice", "Bob_2", "a-b.c", "Zürich", "東京", "राम", "@alice", "x\u0302"])
+@pytest.mark.parametrize(
+    "name", ["alice", "Bob Smith", "José O'Brien", "Kaʻiulani", "राम कुमार", "サーバー", "2nd-floor_1.b"]
+)
+def test_an_ordinary_name_stands_before_its_text_as_it_is(name: str) -> None:
+    assert safe_name(name) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("alice -> bob", "“alice -> bob”"),
+        ("alice ▶ bob", "“alice ▶ bob”"),
+        ("♯General bob", "“♯General bob”"),
+        ("⁎ alice resigns", "“⁎ alice resigns”"),
+        ("≫ bob", "“≫ bob”"),
+        ("... #General", "“... #General”"),
+        ("alice·", "“alice·”"),
+        ("a‐b", "“a‐b”"),
+        ("bob''", "“bob<U+0027><U+0027>”"),
+        ("two  blanks", "“two  blanks”"),
+        ("Anna 🌸", "“Anna 🌸”"),
+    ],
+)
+def test_a_name_with_signs_stands_in_quotation_marks_before_its_text_too(name: str, shown: str) -> None:
+    assert safe_name(name) == named(name) == shown
+
+
+def test_every_arrow_in_a_name_is_marked() -> None:
+    arrows = [
+        chr(code)
+        for code in range(0x110000)
+        if unicodedata.category(chr(code))[0] in "PS"
+        and re.search(r"\bARROW\b", unicodedata.name(chr(code), "").split(" WITH ")[0].replace("BOW AND ARROW", ""))
+    ]
+    assert len(arrows) > 450
+    assert set("→⟶➔⭢⇾🠒🡒🠚🠂") <= {*arrows}
+    for arrow in arrows:
+        mark = f"alice <U+{ord(arrow):04X}> bob"
+        assert safe_name(f"alice {arrow} bob") == named(f"alice {arrow} bob") == f"“{mark}”"
+    assert named("💘") == "“💘”", "a heart with an arrow is none"
+
+
+def test_whatever_could_pass_for_a_quotation_mark_is_marked_within_them() -> None:
+    marks = {chr(code) for code in range(0x110000) if "QUOTATION MARK" in unicodedata.name(chr(code), "")}
+    marks |= {chr(code) for code in range(0x110000) if unicodedata.category(chr(code)) in ("Pi", "Pf")}
+    marks -= {chr(code) for code in range(0xE0000, 0xE0080)}
+    # Of Unicode's property Quotation_Mark what has another name, and what UTS 39 has for two of U+0027 or for one.
+    marks |= set("\"'`´〃᳓״˝ʺ˶ˮ″‴‶‷⁗ʹʻʼʽˊˋ˴՚׳ߴߵꞋꞌ᾽῾`΄「」『』⹂❠🙶🙷🙸")
+    for mark in marks:
+        assert named(f"x{mark} joined G1, {mark}y").count(f"<U+{ord(mark):04X}>") == 2, ascii(mark)
+        assert unquoted(named(f"x{mark} joined")).isascii()
+
+
+def test_an_apostrophe_between_letters_is_spelling() -> None:
+    assert named("Dwayne O’Neil's") == "“Dwayne O’Neil's”"
+    assert named("x' joined 'y") == "“x<U+0027> joined <U+0027>y”"
+
+
+@pytest.mark.parametrize("name", ["you", "Someone", "and", "others"])
+def test_a_name_that_is_a_word_of_the_sentence_stands_in_quotation_marks(name: str) -> None:
+    assert named(name) == f"“{name}”"
+
+
+@pytest.mark.parametrize(
+    "name", ["alice", "Bob_2", "a-b.c", "Zürich", "東京", "राम", "@alice", "@you", "x\u0302", "O'Brien"]
+)
 def test_an_ordinary_name_stands_in_a_sentence_as_it_is(name: str) -> None:
     assert named(name) == name
 

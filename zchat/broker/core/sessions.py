@@ -67,7 +67,7 @@ class Sessions:
             if not session.gone:
                 self._pipes.send_or_drop(session.peer.routing_id, encode_end(error))
             if not self.closing:
-                text = f"the session of {session.user} was ended: {error.code}: {error.text}"
+                text = f"the session of {session.user!r} was ended: {error.code}: {error.text}"
                 self._log_lines.add("session_ended", text, user=session.user, code=error.code, reason=error.text)
         self._pipes.ended(session)
         session.ended = True

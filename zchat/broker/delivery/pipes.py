@@ -113,7 +113,7 @@ class Pipes:
     def _note(self, session: Session, room: str, reason: str) -> None:
         user, count = session.user, session.unnoted
         session.unnoted = 0
-        text = f"sending to {user}{room and f' in {room}'} failed: {reason}"
+        text = f"sending to {user!r}{room and f' in {room!r}'} failed: {reason}"
         if count > 1:
             text += f" ({count} times since last logged)"
         self._log_lines.add("send_failed", text, room=room, user=user, reason=reason, count=count)

@@ -59,7 +59,7 @@ class LagSampler:
             if self._far.get(member) is False:  # far behind in the last sample already, and not logged
                 lag = member.room.last - member.cursor
                 user, name = member.session.user, member.room.name
-                text = f"{user} is {lag:,} messages behind in {name}"
+                text = f"{user!r} is {lag:,} messages behind in {name!r}"
                 self._log_lines.add("behind", text, room=name, user=user, count=lag)
             far[member] = member in self._far
         self._far = far

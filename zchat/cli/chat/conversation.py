@@ -224,7 +224,7 @@ class Conversation:
         """Have the messages of a room shown while the user is in another; join the room if the user isn't in it."""
         room = self._rooms.get(name) or self._joined(name)
         self._rooms.choose(room.name, shown=True)
-        self.transcript.info(f"{named(room.name)} is shown wherever you are; /hide {room.name} ends that")
+        self.transcript.info(f"{named(room.name)} is shown wherever you are; to end that: /hide {room.name}")
 
     def hide(self, name: str) -> None:
         """Have the messages of a room counted, but not shown, while the user is in another."""
@@ -243,7 +243,7 @@ class Conversation:
             self.transcript.info(f"you ignore {names}" if names else "you ignore nobody: /ignore USER")
         elif self._people.ignore(user):
             self.transcript.info(
-                f"{named(user)} is ignored: nothing {named(user)} says is shown; /ignore {quoted(user)} ends that"
+                f"{named(user)} is ignored: nothing {named(user)} says is shown; to end that: /ignore {quoted(user)}"
             )
         else:
             self.transcript.info(f"{named(user)} is no longer ignored")

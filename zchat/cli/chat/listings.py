@@ -7,7 +7,7 @@ from datetime import date
 
 from zchat.cli.text.columns import table
 from zchat.cli.text.phrases import counted, local_time
-from zchat.cli.text.safe import safe
+from zchat.cli.text.safe import named
 from zchat.messages import Member, RoomInfo
 from zchat.names import fold
 
@@ -21,7 +21,7 @@ def room_lines(rooms: list[RoomInfo], joined: Collection[str], current: str) -> 
     for room in rooms:
         key = fold(room.name)
         mark = ">" if key == fold(current) else "*" if key in joined else " "
-        rows.append((f"{mark} {safe(room.name)}", counted(room.members, "member"), messages_in(room)))
+        rows.append((f"{mark} {named(room.name)}", counted(room.members, "member"), messages_in(room)))
     return _indented(rows) if rows else []
 
 
@@ -30,7 +30,7 @@ def member_lines(members: list[Member]) -> list[str]:
     today = date.today()
     return _indented(
         [
-            (safe(each.user), f"since {local_time(each.since, today)}", "typing" if each.typing else "")
+            (named(each.user), f"since {local_time(each.since, today)}", "typing" if each.typing else "")
             for each in members[:MEMBERS_SHOWN]
         ]
     )

@@ -6,9 +6,8 @@ from typing import NamedTuple
 
 from zchat.cli.chat.rooms import Unread
 from zchat.cli.text.colours import MENTION
-from zchat.cli.text.columns import cut
+from zchat.cli.text.columns import cut, cut_name
 from zchat.cli.text.phrases import counted
-from zchat.cli.text.safe import safe
 
 SEPARATOR = " | "
 
@@ -36,7 +35,7 @@ class Status(NamedTuple):
 def status_line(status: Status, width: int) -> str:
     """Return the line in `width` columns at most: what matters least is shortened first, then left out."""
     connection = "online" if status.connected else "offline, reconnecting"
-    room = cut(safe(status.room), ROOM_CELLS) if status.room else "no room"
+    room = cut_name(status.room, ROOM_CELLS) if status.room else "no room"
     here = f"{status.here:,} here" if status.here else ""
     total = sum(each.number for each in status.new)
     names = [_unread(each) for each in status.new]
@@ -65,4 +64,4 @@ def status_line(status: Status, width: int) -> str:
 
 def _unread(unread: Unread) -> str:
     """Return a room's name and how many of its messages are new, with a mark if one mentions the user."""
-    return f"{cut(safe(unread.room), ROOM_CELLS)} {MENTION.strip() if unread.mentions else ''}{unread.number:,}"
+    return f"{cut_name(unread.room, ROOM_CELLS)} {MENTION.strip() if unread.mentions else ''}{unread.number:,}"

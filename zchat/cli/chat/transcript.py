@@ -155,8 +155,9 @@ class Transcript:
     def _cut(self, message: Message) -> Cut | None:
         if not self._on_terminal:
             return None
-        room = "" if self._rooms.is_current(message.room) else f" {safe(message.room)}"
-        return cut_with(f"/show {message.seq}{room} shows more")
+        if self._rooms.is_current(message.room):
+            return cut_with(f"/show {message.seq} shows more")
+        return cut_with(f"for more: /show {message.seq} {safe(message.room)}")
 
     def _mark_read(self, message: Message) -> None:
         room = self._rooms.get(message.room)

@@ -13,7 +13,7 @@ from zchat.cli.options import check_room, connecting
 from zchat.cli.text.columns import table, terminal_width
 from zchat.cli.text.iso import iso_time
 from zchat.cli.text.phrases import local_time
-from zchat.cli.text.safe import safe
+from zchat.cli.text.safe import named
 from zchat.json_form import json_line
 
 
@@ -45,6 +45,6 @@ def members(url: str, user: str | None, room: str, as_json: bool) -> None:
             for each in found
         ]
     else:
-        rows = [(safe(each.user), local_time(each.since)) for each in found]
+        rows = [(named(each.user), local_time(each.since)) for each in found]
         lines = table([("USER", "SINCE"), *rows], terminal_width(sys.stdout))
     click.echo("\n".join(lines), nl=bool(lines))

@@ -9,7 +9,7 @@ import click
 from zchat.cli.connection import connect
 from zchat.cli.options import connecting
 from zchat.cli.text.columns import table, terminal_width
-from zchat.cli.text.safe import safe
+from zchat.cli.text.safe import named
 from zchat.json_form import json_line
 
 
@@ -32,7 +32,7 @@ def rooms(url: str, user: str | None, as_json: bool) -> None:
         lines = [json_line(room._asdict()) for room in found]
     else:
         rows = [
-            (safe(room.name), str(room.members), str(room.last - room.first + 1), str(room.unread or ""))
+            (named(room.name), str(room.members), str(room.last - room.first + 1), str(room.unread or ""))
             for room in found
         ]
         lines = table([("ROOM", "MEMBERS", "MESSAGES", "UNREAD"), *rows], terminal_width(sys.stdout))

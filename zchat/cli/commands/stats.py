@@ -12,7 +12,7 @@ from zchat.cli.connection import connect
 from zchat.cli.options import connecting
 from zchat.cli.text.columns import cells, cut, table, terminal_width, wrapped
 from zchat.cli.text.phrases import local_time
-from zchat.cli.text.safe import safe
+from zchat.cli.text.safe import named, safe
 from zchat.json_form import json_line
 from zchat.stats import Histogram, Stats
 
@@ -102,7 +102,7 @@ def _rows(found: Stats) -> Iterable[tuple[str, str]]:
     for code, number in sorted(found.refused.items()):
         yield f"refused: {safe(code)}", f"{number:,}"
     for room, who, messages in found.lagging:
-        yield f"behind in {safe(room)}: {safe(who)}", f"{messages:,}"
+        yield f"behind in {named(room)}: {named(who)}", f"{messages:,}"
 
 
 def _count(name: str, number: int) -> str:
@@ -142,7 +142,7 @@ def _busiest(found: Stats, width: int) -> list[str]:
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     left = width - sum(widths) - GAP * len(widths)
-    names = ["ROOM", *(_fitting(safe(room.name), left, width) for room in found.busiest)]
+    names = ["ROOM", *(_fitting(named(room.name), left, width) for room in found.busiest)]
     numbers = ([cell.rjust(most) for cell, most in zip(row, widths, strict=True)] for row in rows)
     return table((name, *row) for name, row in zip(names, numbers, strict=True))
 

@@ -16,7 +16,7 @@ from typing import IO, NamedTuple
 
 from wcwidth import wcwidth
 
-from zchat.cli.text.safe import INDENT
+from zchat.cli.text.safe import INDENT, named
 
 PER_COLUMN = 4
 """Characters for each column of a row, at most: text has three marks on a letter, a flood of marks has no end."""
@@ -272,6 +272,14 @@ def cut(text: str, width: int) -> str:
         if used <= width - len(mark):
             end = index + 1
     return text
+
+
+def cut_name(name: str, width: int) -> str:
+    """Return a room's or user's name as in a sentence, cut to `width` columns, its quotes closed."""
+    text = named(name)
+    if not text.startswith("“") or cells(text) <= width:
+        return cut(text, width)
+    return f"“{cut(text[1:-1], width - cells('“”'))}”" if width > cells("“”") else cut(text, width)
 
 
 def beginning(text: str, width: int) -> str:

@@ -7,7 +7,7 @@ from datetime import date, datetime
 from itertools import islice
 from typing import Any, NamedTuple
 
-from zchat.cli.text.safe import INDENT, safe, safe_lines, safe_name
+from zchat.cli.text.safe import INDENT, named, safe, safe_lines, safe_name
 from zchat.json_form import plain
 from zchat.messages import Message
 from zchat.names import DIRECT, fold
@@ -20,6 +20,9 @@ CHARACTERS = 10_000
 
 ACTION = "/me "
 """What a text begins with that says what its user does."""
+
+ACTING = "* "
+"""What stands before the name of the user of such a text."""
 
 NODE = 2
 """Characters that each value within a body takes as JSON at least: two brackets, or a digit and a comma."""
@@ -76,10 +79,18 @@ class MessageLines:
         A long text costs no more than what is shown of it.
         """
         time = self._time(message.timestamp)
-        before, after = self._place(message, current)
+        room, other = self._place(message, current)
         body = message.body
-        if isinstance(body, str) and body.startswith(ACTION):
-            before, after, body = f"{before}* ", after.replace(":", ""), body[len(ACTION) :]
+        before, name, after = f"#{named(room)} " if room else "", named(message.user), ": "
+        action = isinstance(body, str) and body.startswith(ACTION)
+        if action:
+            body = body[len(ACTION) :]
+        if other:  # also before what the user does: after the name anything could be the user's text
+            after = f" → {named(other)}: {ACTING if action else ''}"
+        elif action:
+            before, after = before + ACTING, " "
+        elif not room:
+            name = safe_name(message.user)
         whole = True
         if isinstance(body, str):
             if cut and len(body) > cut.characters:
@@ -90,16 +101,16 @@ class MessageLines:
             if cut and len(text) > cut.characters:
                 text, whole = text[: cut.characters], False
             text = safe(text)
-        return Parts(f"{time} {before}", safe_name(message.user), after, text, whole, cut)
+        return Parts(f"{time} {before}", name, after, text, whole, cut)
 
     def _place(self, message: Message, current: str | None) -> tuple[str, str]:
-        """Return what stands before and after the user's name: the room, or whom a direct message is to."""
+        """Return the room that is to be named, and the user whom a direct message is to; "" for neither."""
         if current is None or fold(current) == fold(message.room):
-            return "", ": "
+            return "", ""
         if not message.room.startswith(DIRECT):
-            return f"#{safe_name(message.room)} ", ": "
+            return message.room, ""
         other = message.room.removeprefix(DIRECT)
-        return "", f" → {safe_name(self._own if fold(message.user) == fold(other) else other)}: "
+        return "", self._own if fold(message.user) == fold(other) else other
 
     def _time(self, timestamp: int) -> str:
         try:

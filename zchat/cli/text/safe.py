@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 from zchat.names import COLONS, DIRECT, EMOJI_BASES, IGNORABLE, VISARGAS
 
@@ -55,13 +56,25 @@ _KEPT = re.compile(
 )
 """What shows nothing by itself and is spelling where it stands: one of it, after what takes it."""
 
-_NOT_IN_A_NAME = re.compile(rf":(?!\w)|[{COLONS}]|[{VISARGAS}](?= )|→|^[»…]|^\*(?=\s)")
-"""What ends a name in front of its text or of another's, and what marks a mention, an action or an unsent message."""
+_NOT_IN_A_NAME = re.compile(rf":(?!\w)|[{COLONS}]|[{VISARGAS}](?= )")
+"""What could pass for the colon that ends a name in front of its text."""
 
-_NOT_IN_QUOTES = re.compile(
-    '["\u02ba\u02dd\u02ee\u02f5\u02f6\u05f4\u201c-\u201f\u2033-\u2037\u2057\u275d\u275e\u301d-\u301f\uff02]'
+_APOSTROPHES = "'\u2019\u02b9\u02bb\u02bc\u055a\u05f3\u07f4\u07f5\ua78b\ua78c"
+"""What is spelling between two letters: there alone it can't pass for the quotation mark that ends a name."""
+
+_APOSTROPHE = re.compile(rf"(?<=[^\W_])[{_APOSTROPHES}](?=[^\W_])")
+
+_QUOTES = re.compile(
+    r"QUOTATION|DITTO|PRIME|APOSTROPHE|SALTILLO|GERESH|GERSHAYIM|NIHSHVASA|\bGRAVE\b|\bACUTE\b|CORNER BRACKET"
+    r"|(?:TURNED|REVERSED|RAISED|HIGH|LOW) COMMA|TONOS|KORONIS|PSILI|DASIA|OXIA|VARIA"
 )
-"""What could pass for the quotation mark that ends a name in a sentence."""
+"""Words in the names of the characters that could pass for a quotation mark, or for one of its strokes."""
+
+_ARROW = re.compile(r"(?:(?!\b(?:WITH|BOW)\b).)*\b(?:ARROW|HARPOON)")
+"""How the names of arrows begin; BACK WITH LEFTWARDS ARROW ABOVE and BOW AND ARROW are pictures of something else."""
+
+_WORDS = frozenset(("and", "others", "someone", "you"))
+"""Words of the sentences in which names stand."""
 
 _MARKED = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
 """Categories that steer a terminal or hide: controls, formats (bidi among them), surrogates, line ends."""
@@ -105,22 +118,56 @@ def _marked(text: str) -> str:
     return "".join((*parts, text[end:].translate(_marks)))
 
 
+@lru_cache(maxsize=1000)
 def safe_name(name: str) -> str:
-    """Return a name like `safe`, with marks also for what could pass for its end or for a mark before it."""
-    return _NOT_IN_A_NAME.sub(_code, safe(name))
+    """Return a user's name like `safe`, as it stands before the colon and the user's text.
 
-
-def named(name: str) -> str:
-    """Return a room's or user's name like `safe_name`, as it stands in a sentence of the chat or of the command.
-
-    What has more than letters, digits, `-`, `_` and `.` (and `@` in front) stands in quotation marks, so that no name
-    reads like a part of the sentence.
+    What has more than words of letters, digits, `-`, `_`, `.` and apostrophes stands in quotation marks, in which
+    arrows and all that could pass for a quotation mark are marked. What looks like a colon is marked in any name.
     """
-    if all(
-        each.isalnum() or each in "-_." or unicodedata.category(each)[0] == "M" for each in name.removeprefix(DIRECT)
-    ):
-        return safe_name(name)
-    return f"“{_NOT_IN_QUOTES.sub(_code, safe_name(name))}”"
+    return _code_colons(name) if all(map(_is_plain, name.split(" "))) else _quoted(name)
+
+
+@lru_cache(maxsize=1000)
+def named(name: str) -> str:
+    """Return a room's or user's name like `safe_name`, as it stands in a sentence, a list, or beside another name.
+
+    Names of several words stand in quotation marks too, and those that are words of such sentences (`@` in front
+    is no reason), so that nothing that follows can be read as a part of the name, or the other way round.
+    """
+    plain = _is_plain(name.removeprefix(DIRECT)) and name.casefold() not in _WORDS
+    return _code_colons(name) if plain else _quoted(name)
+
+
+def _is_plain(word: str) -> bool:
+    return bool(word) and all(
+        each.isalnum() or each in "-_." or unicodedata.category(each)[0] == "M" for each in _APOSTROPHE.sub("", word)
+    )
+
+
+def _quoted(name: str) -> str:
+    kept = {found.start() for found in _APOSTROPHE.finditer(name)}
+    marked = (
+        f"<U+{ord(each):04X}>" if index not in kept and _passes_for_quote_or_arrow(each) else each
+        for index, each in enumerate(name)
+    )
+    return f"“{_code_colons(''.join(marked))}”"
+
+
+@lru_cache(maxsize=1000)
+def _passes_for_quote_or_arrow(character: str) -> bool:
+    """Return True for the marks, signs and modifiers that Unicode's names show to be quotation marks or arrows."""
+    category = unicodedata.category(character)
+    if category in ("Pi", "Pf"):
+        return True
+    if category[0] not in "PS" and category != "Lm" and character not in _APOSTROPHES:
+        return False
+    name = unicodedata.name(character, "")
+    return bool(_QUOTES.search(name) or _ARROW.match(name))
+
+
+def _code_colons(name: str) -> str:
+    return _NOT_IN_A_NAME.sub(_code, safe(name))
 
 
 def _code(found: re.Match[str]) -> str:

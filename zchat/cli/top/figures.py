@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from zchat.cli.text.columns import cells, cut, padded
 from zchat.cli.text.phrases import counted
-from zchat.cli.text.safe import safe
+from zchat.cli.text.safe import named, safe
 from zchat.cli.top.rates import Rates
 
 LABEL, RATE, EXTRA = 10, 12, 16
@@ -117,7 +117,7 @@ def _tables(rates: Rates, width: int, height: int | None) -> list[Line]:
 
 
 def _busiest(rates: Rates, width: int) -> list[Line]:
-    rows = [(safe(room), [total(members, NUMBER), *map(number, each)]) for room, members, *each in rates.busiest]
+    rows = [(named(room), [total(members, NUMBER), *map(number, each)]) for room, members, *each in rates.busiest]
     rows = [("busiest (per s)", ["members", "messages", "deliveries"]), *rows]
     while NUMBER * len(rows[0][1]) > width - NAME and len(rows[0][1]) > 1:
         rows = [(name, numbers[1:]) for name, numbers in rows]
@@ -126,7 +126,7 @@ def _busiest(rates: Rates, width: int) -> list[Line]:
 
 
 def _furthest(rates: Rates, width: int) -> list[Line]:
-    rows = [(safe(room), safe(user), total(messages, NUMBER)) for room, user, messages in rates.stats.lagging]
+    rows = [(named(room), named(user), total(messages, NUMBER)) for room, user, messages in rates.stats.lagging]
     rows = [("behind in", "user", "messages"), *rows]
     left = width - NUMBER
     half = max(0, left // 2 - 2)

@@ -48,7 +48,7 @@ def test_two_people_chat_at_80_and_40_columns(tmux: Tmux, broker: Broker) -> Non
         terminal.until("evil\n    [12:00:00] alice: I never said that\n", "General>")
 
     alice.type("/watch General", "Enter")
-    alice.until("/hide General ends that\n", "General>")
+    alice.until("to end that: /hide General\n", "General>")
     alice.keys("/", "j", "o", "Tab", "S", "p", "Tab", "Enter")
     alice.until("you are in Sports\n", "Sports>")
     bob.type("for General only", "Enter")
@@ -99,7 +99,7 @@ def test_the_status_line_says_who_is_here_who_types_and_what_is_new_elsewhere(tm
         alice.until("carol → alice: psst\n", "\nGeneral>", status="online | General | 2 here | new: Sports 1")
         assert "goal" not in alice.screen()
         bob.type("/watch Movies", "Enter")
-        bob.until("ends that\n", "\nGeneral>")
+        bob.until("end that: /hide Movies\n", "\nGeneral>")
         bob.type("/hide Movies", "Enter")
         bob.until("you are elsewhere\n", "\nGeneral>")
         carol.join("Movies").send("seen it?")
@@ -348,7 +348,7 @@ def test_what_was_typed_for_a_room_one_could_not_reach_is_not_said_elsewhere(tmu
         alice.type("a secret", "Enter")
         alice.until("… /msg carol\n… a secret\nGeneral>", status="offline")
         told = "! not sent: a secret (you were not in that room)\n"
-        alice.until("! joining @carol: the broker did not answer within 5 s\n", told, "General>")
+        alice.until("! joining '@carol': the broker did not answer within 5 s\n", told, "General>")
         mortal.start()
         alice.until("* reconnected\n", "General>", status="online")
         alice.type("/list", "Enter", "C-c")

@@ -24,9 +24,9 @@ from zchat.cli.chat.terminal.outbox import Outbox
 from zchat.cli.chat.terminal.typed_lines import TypedLines
 from zchat.cli.failures import INTERRUPTED
 from zchat.cli.suspending import suspend
-from zchat.cli.text.columns import EMOJI_STYLE, beginning, cut
+from zchat.cli.text.columns import EMOJI_STYLE, beginning, cut, cut_name
 from zchat.cli.text.phrases import counted
-from zchat.cli.text.safe import INDENT, safe
+from zchat.cli.text.safe import INDENT, named, safe
 
 LINES_WAITING = 100
 """Lines that may wait to be done before Enter takes no more: for instance while a broker doesn't answer."""
@@ -113,7 +113,7 @@ class Editor:
     def _waiting(self) -> str:
         drafts, typed = self._outbox.waiting, self.lines.waiting
         width = self._width
-        lines = [f"… #{draft.room.name}: {beginning(draft.text, width)}" for draft in drafts[:WAITING_SHOWN]]
+        lines = [f"… #{named(draft.room.name)}: {beginning(draft.text, width)}" for draft in drafts[:WAITING_SHOWN]]
         lines += [f"… {beginning(line, width)}" for line in typed[: WAITING_SHOWN - len(lines)]]
         more = len(drafts) + len(typed) - len(lines)
         if more:
@@ -123,7 +123,8 @@ class Editor:
     def _prefix(self, line: int, part: int) -> str:
         if line or part:
             return INDENT
-        return _steady(f"{cut(safe(self._conversation.status.room or 'no room'), ROOM_CELLS)}> ")
+        room = self._conversation.status.room
+        return _steady(f"{cut_name(room, ROOM_CELLS) if room else 'no room'}> ")
 
     def _status(self) -> str:
         if self._pasted:
