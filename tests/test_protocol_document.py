@@ -43,7 +43,7 @@ LIMITS = {
     "integer": wire_limits.MAX_INT,
     "unanswered requests of a session": limits.MAX_REQUESTS,
     "stored blocks of a producer and room that are known as duplicates": limits.MAX_REQUESTS,
-    "mark": limits.MAX_HIGH_WATER_MARK,
+    "window": limits.MAX_HIGH_WATER_MARK,
     "blocks in a push, if more than one": limits.NOTIFICATION_BYTES,
     "blocks in a page of history, if more than one": limits.HISTORY_BYTES,
     "messages in a page of history": limits.HISTORY_MESSAGES,
@@ -164,12 +164,12 @@ def test_the_limits_are_the_codes() -> None:
         (r"remembers the last (\S+) epochs", epochs.MAX_EPOCHS),
         (r"for 1 at least and (\S+) at most", limits.ROOMS_PAGE),
         (r"taken for 1 to (\S+), as that", limits.MEMBERS_PAGE),
-        (r"types from then on for (\S+) s,", wire_limits.TYPING_FOR),
+        (r"counts as typing for (\S+) s,", wire_limits.TYPING_FOR),
         (r"not within (\S+) s of the last", wire_limits.TYPING_EVERY),
-        (r"keeps (\S+) marks", contract.MAX_READ_MARKS),
+        (r"keeps (\S+) read marks", contract.MAX_READ_MARKS),
         (r"from its next greeting on it has (\S+) s", limits.REJOIN_SECONDS),
         (r"sends names of \((\S+) unless", limits.NAMES),
-        (r"and else (\S+) ms after the last", limits.STATE_EVERY * 1000),
+        (r"otherwise (\S+) ms after the last", limits.STATE_EVERY * 1000),
         (r"make (\S+) state frames a second", limits.STATE_FRAMES_A_SECOND),
         (r"invitations of (\S+) KiB together", limits.STATE_BYTES / 1024),
         (r"A page has (\S+) messages at most", limits.HISTORY_MESSAGES),
@@ -203,6 +203,14 @@ def test_the_files_of_vectors_and_the_steps_of_conversations_are_all_on_the_page
     frames = [step.get("client", step.get("broker")) for script in scripts for step in script["steps"]]
     assert {key for frame in frames for key in keys(frame)} <= shown
     assert all(script["about"] and type(script["minimal"]) is bool for script in scripts)
+
+
+def test_every_vector_says_what_it_is_for_and_the_page_has_all_of_its_keys() -> None:
+    for file, _, further in tables(section("## Test vectors"))[0]:
+        entries = vectors(file.strip("`").removesuffix(".json"))
+        assert [entry["name"] for entry in entries if not entry.get("about")] == []
+        further_keys = {key for entry in entries for key in entry} - {"name", "about", "hex", "pieces"}
+        assert further_keys <= set(re.findall(r"`(\w+)`", further)), file
 
 
 def keys(value: Any) -> set[str]:

@@ -31,6 +31,8 @@ def test_a_frame_that_is_no_command_is_malformed_and_names_the_request_if_it_can
         decode_command(frame_of(entry))
     assert (caught.value.code, caught.value.request) == (entry["code"], entry["request"])
     assert caught.value.retryable is False
+    lacking = entry["name"] in ("fields-missing", "no-field-at-all")
+    assert (" fields, " in str(caught.value)) is lacking, "it is refused for what it is to show"
 
 
 # -- any bytes at all ------------------------------------------------------------------------------

@@ -166,3 +166,12 @@ def test_errors_carry_whether_trying_again_can_help(world: World) -> None:
     assert answer[0] == ERROR
     assert answer[4] is False
     assert "the first join that may create it makes it" in answer[3]
+
+
+def test_connections_and_joins_may_be_numbered_from_0(world: World) -> None:
+    alice = Peer(world, "alice", greet=False)
+    alice.connections = -1
+    assert alice.greet()[0] == OK
+    assert alice.do("join", "General", 0, None, 0, True)[0] == OK
+    assert alice.do("join", "General", 0, None, 0, True)[2] == "malformed"
+    assert alice.do("join", "General", 1, None, 0, True)[0] == OK
