@@ -23,7 +23,7 @@ from zchat.broker import Broker
 from zchat.client.inbox import Inbox
 from zchat.messages import Position
 from zchat.protocol.core import ClientCore
-from zchat.protocol.membership import Membership
+from zchat.protocol.rooms.membership import Membership
 from zchat.wire.replies import Welcome
 
 TICK_EVERY = 0.25

@@ -31,7 +31,7 @@ TESTED_BY = {
     "cli/chat/terminal/editor.py": "cli/chat/terminal/test_loop.py",
     "cli/commands/client.py": "cli/chat/test_by_lines.py",
     "cli/top/screen.py": "cli/commands/test_top.py",
-    "protocol/membership.py": "protocol/test_memberships.py",
+    "protocol/rooms/membership.py": "protocol/rooms/test_memberships.py",
 }
 """The modules that have none, and the file that tests them."""
 

@@ -35,7 +35,7 @@ def test_rooms_tells_who_is_where_and_what_can_be_read(connect: Connect, name: s
 
 
 def test_the_list_of_rooms_is_whole_also_when_it_is_long(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zchat.protocol.steps.ROOMS_PAGE", 2)
+    monkeypatch.setattr("zchat.protocol.faces.steps.ROOMS_PAGE", 2)
     found = [room.name for room in connect().rooms()]
     assert len(found) == len(set(found)) >= 5
 

@@ -15,7 +15,7 @@ from zchat.client.event_queue import EventQueue
 from zchat.client.handler import events_of
 from zchat.client.inbox import End, Inbox
 from zchat.client.waiting import Deadline
-from zchat.protocol.membership import Membership
+from zchat.protocol.rooms.membership import Membership
 from zchat.wire.blocks import join_bodies
 from zchat.wire.notices import Push
 from zchat.wire.values import pack

@@ -8,7 +8,7 @@ from typing import Any
 from zchat.client.inbox import Inbox
 from zchat.events import Gap
 from zchat.messages import Position
-from zchat.protocol.membership import Membership
+from zchat.protocol.rooms.membership import Membership
 from zchat.wire.blocks import encode_body, join_bodies
 from zchat.wire.notices import PUSH, GapNotice, Push
 

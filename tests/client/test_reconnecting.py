@@ -18,8 +18,8 @@ from tests.mortal import Mortal
 from tests.running import DEADLINE, eventually
 from zchat.broker import Broker
 from zchat.events import MemberJoined, MemberLeft
-from zchat.protocol import steps
 from zchat.protocol.core import ClientCore
+from zchat.protocol.faces import steps
 from zchat.wire.replies import HistoryPage
 
 FLOWING = 1.0

@@ -15,7 +15,7 @@ import zchat
 from tests.mortal import Mortal
 from tests.running import DEADLINE, eventually
 from zchat.broker import Broker
-from zchat.protocol import invitations
+from zchat.protocol.faces import invitations
 
 Connect = Callable[..., "Watched"]
 
@@ -108,7 +108,7 @@ def test_a_user_with_two_sessions_joins_once_and_leaves_with_the_last(connect: C
 
 
 def test_members_are_asked_for_in_pages(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zchat.protocol.steps.MEMBERS_PAGE", 2)
+    monkeypatch.setattr("zchat.protocol.faces.steps.MEMBERS_PAGE", 2)
     names = [f"user{number}" for number in range(5)]
     clients = [connect(name).client for name in names]
     general, *_ = [client.join("General") for client in clients]

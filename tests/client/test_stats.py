@@ -10,7 +10,7 @@ import pytest
 from tests.running import eventually
 from zchat import BusyRoom, Client, Histogram, Stats
 from zchat.broker import Broker
-from zchat.protocol.steps import stats_of
+from zchat.protocol.faces.steps import stats_of
 from zchat.wire.replies import decode_reply
 
 

@@ -13,7 +13,7 @@ from tests.client.driver import Connect
 from tests.mortal import Mortal
 from tests.running import DEADLINE, eventually
 from zchat.client.waiting import Stream, finish
-from zchat.protocol.steps import Steps
+from zchat.protocol.faces.steps import Steps
 
 # -- timeouts --------------------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ from zchat.errors import ZchatError
 from zchat.events import Gap
 from zchat.messages import Message, Position
 from zchat.protocol.core import ClientCore
-from zchat.protocol.membership import Membership
+from zchat.protocol.rooms.membership import Membership
 from zchat.wire.replies import Welcome
 from zchat.wire.values import pack
 

@@ -29,7 +29,8 @@ from zchat.broker.store import contract, memory, open_store
 from zchat.broker.store.sqlite import schema
 from zchat.broker.store.sqlite.store import SqliteStore
 from zchat.client import client, inbox, room
-from zchat.protocol import cursor, face
+from zchat.protocol.faces import face
+from zchat.protocol.rooms import cursor
 from zchat.transport import context as transport_context
 from zchat.transport import dealer, receive_thread
 from zchat.wire import limits as wire_limits
@@ -122,14 +123,14 @@ NO_BOUNDS = {
     "cli.streams.PAUSE",
     "cli.streams.TERMINAL_BYTES",
     "client.waiting.SETTLING",
-    "protocol.steps.MEMBERS_PAGE",
-    "protocol.steps.ROOMS_PAGE",
+    "protocol.faces.steps.MEMBERS_PAGE",
+    "protocol.faces.steps.ROOMS_PAGE",
     "transport.dealer.MAX_REPLY_BYTES",
     "transport.dealer.NEVER_MS",
     "transport.link.LAST_TIMES",
     "protocol.send_queue.NOT_COUNTED",
     "protocol.core.IDLE",
-    "protocol.face.WAITING_COST",
+    "protocol.faces.face.WAITING_COST",
     "wire.hostile.HEADER",
     "wire.limits.DIGEST",
     "wire.limits.FRAME_OVERHEAD",

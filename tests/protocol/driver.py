@@ -12,9 +12,9 @@ from zchat import errors
 from zchat.broker.limits import MAX_REQUESTS
 from zchat.messages import Position
 from zchat.protocol.core import ClientCore
-from zchat.protocol.cursor import Cursor
-from zchat.protocol.membership import Membership
-from zchat.protocol.roster import Roster
+from zchat.protocol.rooms.cursor import Cursor
+from zchat.protocol.rooms.membership import Membership
+from zchat.protocol.rooms.roster import Roster
 from zchat.wire.notices import GapNotice, Push
 from zchat.wire.replies import Welcome
 from zchat.wire.values import pack, unpack

@@ -19,10 +19,10 @@ from zchat.client.waiting import Deadline, finish
 from zchat.errors import HandlerFailed, UsageError
 from zchat.events import Event
 from zchat.messages import Member, Message, Position, RoomInfo
-from zchat.protocol import steps
-from zchat.protocol.arguments import check_handler, check_number, check_urls, check_user, direct_room
-from zchat.protocol.face import BaseClient
-from zchat.protocol.invitations import Invitations
+from zchat.protocol.faces import steps
+from zchat.protocol.faces.arguments import check_handler, check_number, check_urls, check_user, direct_room
+from zchat.protocol.faces.face import BaseClient
+from zchat.protocol.faces.invitations import Invitations
 from zchat.stats import Stats
 
 ASK_TIMEOUT = 5.0

@@ -15,7 +15,7 @@ from zchat.client.inbox import End, Inbox
 from zchat.client.waiting import Deadline
 from zchat.errors import UsageError, ZchatError
 from zchat.events import Disconnected, Event, Reconnected
-from zchat.protocol.outcomes import fresh
+from zchat.protocol.faces.outcomes import fresh
 from zchat.threads import Bell
 
 LINK_EVENTS = 100

@@ -21,10 +21,10 @@ from zchat.client.waiting import Deadline
 from zchat.errors import GapError, ZchatError
 from zchat.events import Gap
 from zchat.messages import START, GapReason, Message, Position
-from zchat.protocol.cursor import Cursor, Portion
-from zchat.protocol.membership import Membership
-from zchat.protocol.outcomes import fresh
-from zchat.protocol.roster import Roster
+from zchat.protocol.faces.outcomes import fresh
+from zchat.protocol.rooms.cursor import Cursor, Portion
+from zchat.protocol.rooms.membership import Membership
+from zchat.protocol.rooms.roster import Roster
 from zchat.threads import Bell, awaited, get_ident, refuse_to_wait
 from zchat.wire.blocks import Run, run_of
 from zchat.wire.notices import GapNotice, Push

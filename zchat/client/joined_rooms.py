@@ -13,11 +13,11 @@ from zchat.client.link import ClientLink
 from zchat.errors import UsageError
 from zchat.messages import Position
 from zchat.names import fold
-from zchat.protocol.invitations import Invitation, Invitations
-from zchat.protocol.membership import Membership
-from zchat.protocol.outcomes import BaseAnswer
+from zchat.protocol.faces.invitations import Invitation, Invitations
+from zchat.protocol.faces.outcomes import BaseAnswer
 from zchat.protocol.port import Call
 from zchat.protocol.requests import Nobody
+from zchat.protocol.rooms.membership import Membership
 from zchat.wire.limits import JOIN_FLAGS, OWN
 
 log = logging.getLogger("zchat.client")
@@ -42,7 +42,7 @@ class Joined(Generic[R]):
 
 
 class JoinedRooms(Generic[R]):
-    """A client's rooms, one object each, whichever thread joins it first. See `zchat.protocol.steps.JoinedRooms`.
+    """A client's rooms, one object each, whichever thread joins it first. See `zchat.protocol.faces.steps.JoinedRooms`.
 
     `make` makes a room of this table, a membership and an inbox. The receive thread alone uses the table, which other
     threads ask to do what they want: a call that is interrupted has asked, or it hasn't. The table doesn't keep what

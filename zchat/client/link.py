@@ -19,7 +19,7 @@ from zchat.client.event_queue import EventQueue
 from zchat.client.waiting import Deadline, ThreadWaits
 from zchat.errors import AddressError, ConnectionLost, Refused, UsageError, ZchatError
 from zchat.messages import Position
-from zchat.protocol.outcomes import fresh
+from zchat.protocol.faces.outcomes import fresh
 from zchat.threads import Flag, awaited, get_ident
 from zchat.transport.receive_thread import ReceiveThread
 from zchat.wire.limits import ID_BYTES
@@ -29,7 +29,7 @@ CLOSE_GRACE = 1.0
 
 
 class ClientLink:
-    """The connection of a client with threads. See `zchat.protocol.face.FaceLink`.
+    """The connection of a client with threads. See `zchat.protocol.faces.face.FaceLink`.
 
     It connects when it is made: `timeout` is how many seconds a broker has to answer, for all
     addresses together; `window` is how many notifications a room may have unanswered, 0 for the
@@ -73,7 +73,7 @@ class ClientLink:
         return self.receiver.url
 
     def check(self) -> None:
-        """See `zchat.protocol.face.FaceLink`."""
+        """See `zchat.protocol.faces.face.FaceLink`."""
         if self.closed:
             raise UsageError("this client is closed: make another one")
         if os.getpid() != self._pid:
@@ -85,7 +85,7 @@ class ClientLink:
             raise UsageError("this client was made before a fork: make one in the child")
 
     def now(self) -> float:
-        """See `zchat.protocol.face.FaceLink`."""
+        """See `zchat.protocol.faces.face.FaceLink`."""
         return time.monotonic()
 
     def settle(self, way: str) -> None:

@@ -14,10 +14,10 @@ from zchat.client.progress import Progress, follow
 from zchat.client.waiting import Deadline, Letter, Stream, finish
 from zchat.errors import UsageError
 from zchat.messages import Member, Message
-from zchat.protocol import steps
-from zchat.protocol.arguments import check_bodies
-from zchat.protocol.face import BaseRoom
-from zchat.protocol.membership import Membership
+from zchat.protocol.faces import steps
+from zchat.protocol.faces.arguments import check_bodies
+from zchat.protocol.faces.face import BaseRoom
+from zchat.protocol.rooms.membership import Membership
 from zchat.threads import awaited, get_ident, refuse_to_wait
 
 SEND_TIMEOUT = 5.0

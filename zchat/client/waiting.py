@@ -9,8 +9,8 @@ from sys import is_finalizing
 from typing import Any, TypeVar
 
 from zchat.checks import check_timeout
-from zchat.protocol.outcomes import BaseAnswer, BaseLetter, BaseStream, Limit, unacknowledged
-from zchat.protocol.steps import Steps
+from zchat.protocol.faces.outcomes import BaseAnswer, BaseLetter, BaseStream, Limit, unacknowledged
+from zchat.protocol.faces.steps import Steps
 from zchat.threads import Bell, Lock, allocate_lock, awaited, get_ident, refuse_to_wait
 
 T = TypeVar("T")
@@ -64,7 +64,7 @@ class Answer(BaseAnswer):
         super().__init__(done.release)
 
     def wait(self, limit: Limit, what: str) -> Any:
-        """See `zchat.protocol.outcomes.BaseAnswer`."""
+        """See `zchat.protocol.faces.outcomes.BaseAnswer`."""
         return self.verdict() if acquire(self._done, limit) else self.late(limit, what)
 
 
@@ -82,7 +82,7 @@ class Letter(BaseLetter):
         super().__init__(packed, done.release)
 
     def wait(self, room: str) -> None:
-        """See `zchat.protocol.outcomes.BaseLetter`."""
+        """See `zchat.protocol.faces.outcomes.BaseLetter`."""
         left = self._limit.left
         done = self._done.acquire() if left is None else self._done.acquire(True, left)
         return self.verdict() if done else self.late(self._limit, room)
@@ -98,7 +98,7 @@ class Stream(BaseStream):
         super().__init__(self._changed.ring)
 
     def wait(self, seen: int, seconds: float | None) -> None:
-        """See `zchat.protocol.outcomes.BaseStream`."""
+        """See `zchat.protocol.faces.outcomes.BaseStream`."""
         limit = Deadline(seconds)
         if not self._changed.wait(lambda: self.stored_count != seen or self.failed, limit.left):
             raise unacknowledged(limit)
@@ -119,7 +119,7 @@ class Stream(BaseStream):
 
 
 class ThreadWaits:
-    """What threads wait by. See `zchat.protocol.face.Waits`."""
+    """What threads wait by. See `zchat.protocol.faces.face.Waits`."""
 
     answer = Answer
     letter = Letter

@@ -20,12 +20,12 @@ from typing import Any
 from zchat import errors
 from zchat.messages import Position
 from zchat.protocol.heartbeat import Heartbeat
-from zchat.protocol.membership import Feed, Membership
-from zchat.protocol.memberships import Memberships, unfit
 from zchat.protocol.port import Call, Chance, Port
 from zchat.protocol.reconnect import GREET_SECONDS, TRANSITIONS, ConnectionState, Reconnect
 from zchat.protocol.requests import Done, Nobody, Request, Requests
-from zchat.protocol.room_state import RoomStates
+from zchat.protocol.rooms.membership import Feed, Membership
+from zchat.protocol.rooms.memberships import Memberships, unfit
+from zchat.protocol.rooms.room_state import RoomStates
 from zchat.protocol.send_queue import Batch, OutgoingBlock, SendQueue
 from zchat.protocol.send_queues import SendQueues
 from zchat.wire.commands import encode_command

@@ -16,7 +16,7 @@ from zchat import errors
 from zchat.messages import Position
 from zchat.names import fold
 from zchat.protocol.core import ClientCore
-from zchat.protocol.membership import Membership
+from zchat.protocol.rooms.membership import Membership
 from zchat.wire.limits import JOIN_FLAGS
 from zchat.wire.replies import Welcome
 from zchat.wire.values import unpack

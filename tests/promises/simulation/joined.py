@@ -13,8 +13,8 @@ from tests.promises.simulation.truth import Stream
 from tests.promises.simulation.world import Violation
 from zchat.client.inbox import Chunk, GapChunk, Inbox
 from zchat.messages import Position
-from zchat.protocol.membership import Membership
-from zchat.protocol.roster import Roster
+from zchat.protocol.rooms.membership import Membership
+from zchat.protocol.rooms.roster import Roster
 from zchat.wire.limits import LOG, OWN
 from zchat.wire.notices import GapNotice, PersonEntry, Push
 

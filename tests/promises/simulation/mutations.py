@@ -99,7 +99,7 @@ MUTATIONS: dict[str, list[Change]] = {
     ],
     "credit returned twice": [
         Change(
-            "zchat.protocol.cursor.Cursor",
+            "zchat.protocol.rooms.cursor.Cursor",
             "rejoin",
             "self.base = self._credited = self.received - held",
             "self.base = self._credited = self.base",
@@ -114,21 +114,21 @@ MUTATIONS: dict[str, list[Change]] = {
         )
     ],
     "position not moved over own messages": [
-        Change("zchat.protocol.cursor.Cursor", "_advance_taken", "if self.taken > self._gap_after:", "if False:"),
-        Change("zchat.protocol.cursor.Cursor", "_seen_position", "if portion.number > gap_after:", "if False:"),
+        Change("zchat.protocol.rooms.cursor.Cursor", "_advance_taken", "if self.taken > self._gap_after:", "if False:"),
+        Change("zchat.protocol.rooms.cursor.Cursor", "_seen_position", "if portion.number > gap_after:", "if False:"),
     ],
     "what is received moved over own messages before the gap": [
-        Change("zchat.protocol.cursor.Cursor", "_advance_received", " or self.received <= self._gap_after", "")
+        Change("zchat.protocol.rooms.cursor.Cursor", "_advance_received", " or self.received <= self._gap_after", "")
     ],
     "what is taken moved over own messages before the gap": [
-        Change("zchat.protocol.cursor.Cursor", "_advance_taken", "if self.taken > self._gap_after:", "if True:"),
-        Change("zchat.protocol.cursor.Cursor", "_seen_position", "if portion.number > gap_after:", "if True:"),
+        Change("zchat.protocol.rooms.cursor.Cursor", "_advance_taken", "if self.taken > self._gap_after:", "if True:"),
+        Change("zchat.protocol.rooms.cursor.Cursor", "_seen_position", "if portion.number > gap_after:", "if True:"),
     ],
     "what was taken while a join was under way not returned": [
-        Change("zchat.protocol.memberships.Memberships", "rejoined", "return self.credit(room)", "return None")
+        Change("zchat.protocol.rooms.memberships.Memberships", "rejoined", "return self.credit(room)", "return None")
     ],
     "own messages of an earlier join kept": [
-        Change("zchat.protocol.cursor.Cursor", "rejoined", "    self._own.clear()  #", "    pass  #")
+        Change("zchat.protocol.rooms.cursor.Cursor", "rejoined", "    self._own.clear()  #", "    pass  #")
     ],
     "trim under a reader": [
         Change(
@@ -166,7 +166,7 @@ MUTATIONS: dict[str, list[Change]] = {
         )
     ],
     "what is held forgotten at a join": [
-        Change("zchat.protocol.cursor.Cursor", "rejoin", "    return held", "    return 0")
+        Change("zchat.protocol.rooms.cursor.Cursor", "rejoin", "    return held", "    return 0")
     ],
     "a member not woken by credit": [
         Change(
@@ -285,7 +285,7 @@ MUTATIONS: dict[str, list[Change]] = {
         )
     ],
     "a mark not asked for again after a lost connection": [
-        Change("zchat.protocol.room_state.RoomStates", "lost", "    mark.out = False\n", "    pass\n")
+        Change("zchat.protocol.rooms.room_state.RoomStates", "lost", "    mark.out = False\n", "    pass\n")
     ],
     "leaving and coming told of who came back in time": [
         Change("zchat.broker.core.handlers", "hello", "if peer.user != session.peer.user:", "if True:")
@@ -305,7 +305,7 @@ MUTATIONS: dict[str, list[Change]] = {
         Change("zchat.broker.presence.state_frames.StateFrames", "_flush", "    if room.grew:\n", "    if False:\n")
     ],
     "who left while the connection was lost shown for ever": [
-        Change("zchat.protocol.roster.Roster", "expire", "if now >= self._missing_until:", "if False:")
+        Change("zchat.protocol.rooms.roster.Roster", "expire", "if now >= self._missing_until:", "if False:")
     ],
     "a clock that was just set ahead believed": [
         Change(
@@ -317,14 +317,14 @@ MUTATIONS: dict[str, list[Change]] = {
     ],
     "a position moved over own messages that are yet to be sent": [
         Change(
-            "zchat.protocol.memberships.Memberships",
+            "zchat.protocol.rooms.memberships.Memberships",
             "stored",
             "if room is not None and room.flags & (LOG | OWN) == LOG:",
             "if room is not None:",
         )
     ],
     "own messages no more sent after a lost connection": [
-        Change("zchat.protocol.memberships.Memberships", "rejoin", ", *_asked(room.flags))", ")"),
+        Change("zchat.protocol.rooms.memberships.Memberships", "rejoin", ", *_asked(room.flags))", ")"),
         Change("zchat.protocol.core", "unfit", "if flags == JOIN_FLAGS or answer.flags == flags:", "if True:"),
     ],
     "the log sent after a gap to who asked for none": [

@@ -6,8 +6,8 @@ from math import inf
 from typing import Protocol
 
 from zchat.errors import ZchatError
-from zchat.protocol.cursor import Cursor
-from zchat.protocol.roster import Roster
+from zchat.protocol.rooms.cursor import Cursor
+from zchat.protocol.rooms.roster import Roster
 from zchat.wire.limits import JOIN_FLAGS
 from zchat.wire.notices import GapNotice, Push
 

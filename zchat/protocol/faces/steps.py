@@ -15,10 +15,10 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 from zchat.errors import ProtocolError, ZchatError
 from zchat.messages import Member, Message, Position, RoomInfo
 from zchat.names import shown_name
-from zchat.protocol.arguments import check_number, check_position, check_room
 from zchat.protocol.core import ClientCore
-from zchat.protocol.face import FaceLink, Feeding
-from zchat.protocol.outcomes import BaseAnswer, Limit
+from zchat.protocol.faces.arguments import check_number, check_position, check_room
+from zchat.protocol.faces.face import FaceLink, Feeding
+from zchat.protocol.faces.outcomes import BaseAnswer, Limit
 from zchat.protocol.port import Call
 from zchat.stats import BusyRoom, Histogram, Stats
 from zchat.wire.blocks import messages_of

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from tests.protocol.driver import FakeFeed, Wire
-from tests.protocol.face_driver import LIMIT, HandLink, HandRoom, HandRooms, HandStream, carry_out
+from tests.protocol.faces.driver import LIMIT, HandLink, HandRoom, HandRooms, HandStream, carry_out
 from zchat.errors import Busy, DeadlineExceeded, NotAMember, OutcomeUnknown, UsageError
 from zchat.messages import START, Member, Position, RoomInfo
-from zchat.protocol import face, steps
-from zchat.protocol.face import Feeding
+from zchat.protocol.faces import face, steps
+from zchat.protocol.faces.face import Feeding
 from zchat.wire.blocks import encode_block, join_bodies
 from zchat.wire.values import pack, unpack
 

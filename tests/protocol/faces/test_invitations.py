@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from zchat.messages import Position
-from zchat.protocol import invitations
-from zchat.protocol.invitations import Invitations
+from zchat.protocol.faces import invitations
+from zchat.protocol.faces.invitations import Invitations
 
 
 def invite(kept: Invitations, *users: str) -> None:

@@ -9,7 +9,7 @@ from random import Random
 from tests.protocol.driver import FakeBatch, Wire
 from zchat import errors
 from zchat.messages import Position
-from zchat.protocol.cursor import MAX_OWN_RANGES, Cursor, Portion
+from zchat.protocol.rooms.cursor import MAX_OWN_RANGES, Cursor, Portion
 from zchat.wire.notices import GapNotice
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pytest
 
 from zchat.errors import Busy, ConnectionLost, DeadlineExceeded, OutcomeUnknown
-from zchat.protocol.outcomes import BaseAnswer, BaseLetter, BaseStream, fresh
+from zchat.protocol.faces.outcomes import BaseAnswer, BaseLetter, BaseStream, fresh
 
 
 class Limit(NamedTuple):

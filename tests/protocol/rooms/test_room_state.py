@@ -13,9 +13,9 @@ from zchat.client.handler import events_of
 from zchat.client.inbox import Inbox
 from zchat.events import MemberJoined, MemberLeft, Typing
 from zchat.messages import GapReason, Message
-from zchat.protocol.membership import Membership
-from zchat.protocol.room_state import READ_MARK_AGAIN
-from zchat.protocol.roster import RETURN_SECONDS
+from zchat.protocol.rooms.membership import Membership
+from zchat.protocol.rooms.room_state import READ_MARK_AGAIN
+from zchat.protocol.rooms.roster import RETURN_SECONDS
 from zchat.wire.limits import TYPING_EVERY
 from zchat.wire.notices import PersonEntry, Push
 from zchat.wire.values import pack

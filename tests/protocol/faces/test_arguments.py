@@ -10,7 +10,7 @@ import pytest
 
 from zchat.errors import BadName, UsageError
 from zchat.messages import Position
-from zchat.protocol import arguments
+from zchat.protocol.faces import arguments
 from zchat.wire.limits import MAX_INT
 
 

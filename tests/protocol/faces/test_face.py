@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from tests.protocol.driver import FakeFeed, Wire
-from tests.protocol.face_driver import HandLink
+from tests.protocol.faces.driver import HandLink
 from zchat.errors import Busy, MessageTooLarge, NotAMember, UsageError
 from zchat.messages import Position
-from zchat.protocol.face import BaseClient, BaseRoom
+from zchat.protocol.faces.face import BaseClient, BaseRoom
 
 
 class Inbox:

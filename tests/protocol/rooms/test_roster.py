@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from zchat.errors import Busy
 from zchat.events import Crowd, Event, Invited, MemberJoined, MemberLeft, ReadMark, Typing
-from zchat.protocol.roster import RETURN_SECONDS, Roster
+from zchat.protocol.rooms.roster import RETURN_SECONDS, Roster
 from zchat.wire.notices import PersonEntry
 
 ROOM = "General"

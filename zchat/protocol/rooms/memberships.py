@@ -9,9 +9,9 @@ from typing import Any
 from zchat import errors
 from zchat.messages import GapReason, Position
 from zchat.names import shown_name
-from zchat.protocol.membership import Feed, Membership
 from zchat.protocol.requests import Done
-from zchat.protocol.room_state import RoomStates
+from zchat.protocol.rooms.membership import Feed, Membership
+from zchat.protocol.rooms.room_state import RoomStates
 from zchat.protocol.send_queues import SendQueues
 from zchat.wire.commands import encode_command
 from zchat.wire.limits import JOIN_FLAGS, LOG, OWN

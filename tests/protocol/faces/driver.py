@@ -12,10 +12,10 @@ from zchat.client.joined_rooms import JoinedRooms
 from zchat.client.link import ClientLink
 from zchat.errors import UsageError
 from zchat.protocol.core import ClientCore
-from zchat.protocol.invitations import Invitations
-from zchat.protocol.membership import Membership
-from zchat.protocol.outcomes import BaseAnswer, BaseLetter, BaseStream, Limit, unacknowledged
-from zchat.protocol.steps import Steps
+from zchat.protocol.faces.invitations import Invitations
+from zchat.protocol.faces.outcomes import BaseAnswer, BaseLetter, BaseStream, Limit, unacknowledged
+from zchat.protocol.faces.steps import Steps
+from zchat.protocol.rooms.membership import Membership
 
 T = TypeVar("T")
 

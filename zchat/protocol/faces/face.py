@@ -1,7 +1,7 @@
 """What a face needs to provide, and what never waits and is the same in every face.
 
 A face is what a program holds: `zchat.client` is the one with threads. It provides a `FaceLink` and
-what to wait by, and carries out `zchat.protocol.steps`.
+what to wait by, and carries out `zchat.protocol.faces.steps`.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import msgpack
 from zchat.checks import check_flag
 from zchat.errors import DeadlineExceeded, MessageTooLarge, NotAMember, OutcomeUnknown, Refused, UsageError, ZchatError
 from zchat.messages import Position
-from zchat.protocol.arguments import check_number
 from zchat.protocol.core import ClientCore
-from zchat.protocol.membership import Membership
-from zchat.protocol.outcomes import BaseAnswer, BaseLetter, BaseStream, fresh
+from zchat.protocol.faces.arguments import check_number
+from zchat.protocol.faces.outcomes import BaseAnswer, BaseLetter, BaseStream, fresh
+from zchat.protocol.rooms.membership import Membership
 from zchat.wire.blocks import encode_body
 
 MAX_WAITING_BYTES = 8 << 20
@@ -74,7 +74,7 @@ class FaceLink(Protocol):
 
 
 class RoomRoster(Protocol):
-    """Who is in a room; `zchat.protocol.roster` has more."""
+    """Who is in a room; `zchat.protocol.rooms.roster` has more."""
 
     members: int
 

@@ -1,7 +1,7 @@
 """The state of the rooms, without I/O: who is here, who is typing, how far each has read, invitations.
 
 Latest values only. The broker has one state frame out until it is answered, which happens at
-once, whatever the application does; rosters (`zchat.protocol.roster`) keep what it said. Read marks wait here
+once, whatever the application does; rosters (`zchat.protocol.rooms.roster`) keep what it said. Read marks wait here
 until the broker has stored them: the highest of each room, one request at a time.
 """
 
@@ -14,8 +14,8 @@ from math import inf
 from zchat.errors import Closing, Refused
 from zchat.messages import Position
 from zchat.names import fold
-from zchat.protocol.membership import Membership
 from zchat.protocol.requests import Request, Requests
+from zchat.protocol.rooms.membership import Membership
 from zchat.wire.commands import encode_command
 from zchat.wire.limits import TYPING_EVERY
 from zchat.wire.notices import PersonEntry, State

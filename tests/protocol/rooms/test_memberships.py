@@ -8,7 +8,7 @@ from tests.protocol.driver import FakeBatch, FakeCall, FakeFeed, Wire
 from zchat import errors
 from zchat.client.waiting import Answer, Deadline
 from zchat.messages import Position
-from zchat.protocol.membership import Membership
+from zchat.protocol.rooms.membership import Membership
 from zchat.wire.limits import JOIN_FLAGS, OWN, PRESENT
 from zchat.wire.notices import GapNotice, Push
 
