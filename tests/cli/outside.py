@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import re
 import select
 import signal
@@ -89,6 +90,16 @@ def command(
     finally:
         process.kill()
         process.wait(DEADLINE)
+
+
+@contextmanager
+def terminal() -> Iterator[tuple[int, int]]:
+    """Give both ends of a terminal; the second may be closed before the end of the block."""
+    master, slave = pty.openpty()
+    try:
+        yield master, slave
+    finally:
+        os.close(master)
 
 
 def read_all(out: Pipe, process: subprocess.Popen[bytes], errors: Pipe) -> tuple[bytes, bytes]:

@@ -8,6 +8,7 @@ import re
 import shlex
 import signal
 import sys
+import termios
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ import pytest
 
 import zchat as library
 from tests.cli.driver import say
-from tests.cli.outside import CODES, caught, child, command, masked_signals, members, pipes, until_full
+from tests.cli.outside import CODES, caught, child, command, masked_signals, members, pipes, terminal, until_full
 from tests.cli.terminals import Tmux
 from tests.mortal import Mortal
 from tests.running import DEADLINE, ZCHAT, Start, eventually
@@ -226,6 +227,37 @@ def test_a_terminal_that_nobody_reads_holds_up_no_end(
     finally:
         os.close(master)
         os.close(slave)
+
+
+@pytest.mark.parametrize(
+    ("line", "ready"), [("client", b"General>"), ("tail -f General", b"welcome"), ("top --every 0.2", b"per second")]
+)
+def test_a_terminal_whose_output_is_stopped_holds_up_an_end_for_a_second(
+    broker: Broker, environment: dict[str, str], line: str, ready: bytes
+) -> None:
+    say(broker, "General", "welcome")
+    with terminal() as (master, slave):
+        before = termios.tcgetattr(slave)
+        variables = environment | {"TERM": "xterm"}
+        with command(*line.split(), environment=variables, stdin=slave, stdout=slave, stderr=slave) as process:
+            shown = b""
+
+            def there() -> bool:
+                nonlocal shown
+                shown += os.read(master, 1 << 16)
+                return ready in shown
+
+            eventually(there, "it has the terminal")
+            time.sleep(0.5)  # nothing shows that all is drawn
+            termios.tcflow(slave, termios.TCOOFF)  # as Ctrl-S does
+            say(broker, "General", "this can't be shown")
+            time.sleep(0.5)  # nothing shows that it waits
+            with quick():
+                process.terminate()
+                assert process.wait(DEADLINE) == 143
+            assert termios.tcgetattr(slave) == before
+        os.close(slave)
+    eventually(lambda: members(broker) == 0, "it has left")
 
 
 @pytest.mark.parametrize("line", ["client", "top"])

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import os
-import pty
 import random
 import re
 import signal
 import subprocess
 import termios
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.cli.driver import say
-from tests.cli.outside import CODES, caught, child, command, members, pipes
+from tests.cli.outside import CODES, caught, child, command, members, pipes, terminal
 from tests.running import DEADLINE, Start, eventually
 from zchat.broker import Broker
 
@@ -177,16 +174,6 @@ def test_on_a_terminal_a_signal_at_any_moment_leaves_it_as_it_was(
         assert b"Traceback" not in shown, (moment, shown)
         assert shown.count(b"\x1b[?1049h") == shown.count(b"\x1b[?1049l"), (moment, shown)
     eventually(lambda: members(broker) == 0, "it has left")
-
-
-@contextmanager
-def terminal() -> Iterator[tuple[int, int]]:
-    """Give both ends of a terminal; the second may be closed before the end of the block."""
-    master, slave = pty.openpty()
-    try:
-        yield master, slave
-    finally:
-        os.close(master)
 
 
 def all_of(master: int) -> bytes:

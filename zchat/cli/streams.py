@@ -47,6 +47,8 @@ class Writing(io.BufferedIOBase):
         self.name = name
         self.written = 0
         """How many bytes were written, also of a write that failed."""
+        self.given_up = False
+        """True once a write was given up because a signal has come and the reader doesn't read."""
         self._descriptor = descriptor
         self._sink = _reopened(descriptor)
         """What is written to: the same as the descriptor, or a terminal opened once more."""
@@ -85,6 +87,7 @@ class Writing(io.BufferedIOBase):
                 raise BrokenPipeError(*error.args) from error
             except OSError as error:
                 error.filename = self.name
+                self.given_up = self.given_up or isinstance(error, ending.Ended)
                 raise
             self.written += done
             left = left[done:]
@@ -137,6 +140,12 @@ def written() -> int:
     """Return how many bytes were written to standard output."""
     sink = sys.stdout.buffer
     return sink.written if isinstance(sink, Writing) else 0
+
+
+def given_up() -> bool:
+    """Return True if standard output takes nothing, and a signal has come: nothing more can be written."""
+    sink = sys.stdout.buffer
+    return isinstance(sink, Writing) and sink.given_up
 
 
 def wait(descriptor: int, event: int, grace: float) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from prompt_toolkit.application import get_app_session
 
 from zchat import Client
-from zchat.cli import ending
+from zchat.cli import ending, streams
 from zchat.cli.chat.conversation import Conversation, Options
 from zchat.cli.chat.people import People
 from zchat.cli.chat.rooms import Rooms
@@ -138,13 +138,13 @@ async def _chat(client: Client, names: tuple[str, ...], options: Options) -> tup
     try:
         with ending.calling(leave):
             await first(talking)
-            await asyncio.wait((talking,), timeout=None if not editor.left.done() else HANG_SECONDS)
+            await asyncio.wait((talking,), timeout=None if not editor.left.done() else _patience())
     finally:
         await asyncio.to_thread(outbox.leave, editor.lines.withdraw())
         closing = ENDING_SECONDS if ending.asked() else DRAIN_SECONDS
         await asyncio.to_thread(client.close, closing)
         await asyncio.to_thread(outbox.end, closing)
-        await asyncio.wait((following,), timeout=HANG_SECONDS)
+        await asyncio.wait((following,), timeout=_patience())
         screen.end()
         await asyncio.to_thread(conversation.close)
     try:
@@ -154,9 +154,14 @@ async def _chat(client: Client, names: tuple[str, ...], options: Options) -> tup
     return editor.left.result() if editor.left.done() else None, outbox.unsent
 
 
+def _patience() -> float:
+    """Return how many seconds drawing may take at the end: none if the terminal was given up after a signal."""
+    return 0.0 if streams.given_up() else HANG_SECONDS
+
+
 async def _ended(*tasks: asyncio.Task[Any]) -> None:
     """Wait for tasks to end, and raise what one raised; those that hang at a terminal that is gone are given up."""
-    await asyncio.wait(tasks, timeout=HANG_SECONDS)
+    await asyncio.wait(tasks, timeout=_patience())
     for task in tasks:
         if not task.cancel():
             task.result()
