@@ -26,9 +26,11 @@ MAY_IMPORT: dict[str, str] = {
     "protocol/rooms": "wire",
     "transport": "wire protocol",
     "client": "wire protocol protocol/faces protocol/rooms transport",
-    "broker": "wire transport broker/core broker/delivery broker/edge broker/figures broker/presence broker/rooms "
-    "broker/store",
-    "broker/edge": "broker/store broker/rooms broker/figures",
+    "broker": "wire transport broker/core broker/delivery broker/edge broker/figures broker/guard broker/presence "
+    "broker/rooms broker/store",
+    "broker/guard": "wire",
+    "broker/edge": "wire broker/store broker/rooms broker/figures broker/guard broker/core broker/delivery "
+    "broker/presence",
     "broker/store": "wire broker/store/sqlite",
     "broker/store/sqlite": "wire broker/store",
     "broker/rooms": "wire broker/store",
@@ -51,7 +53,7 @@ A module that stands beside folders, as `broker/limits.py` does, is free for tho
 """
 
 WITHOUT_IO = ["wire", "protocol", "protocol/faces", "protocol/rooms"]
-WITHOUT_IO += ["broker/core", "broker/delivery", "broker/figures", "broker/presence", "broker/rooms"]
+WITHOUT_IO += ["broker/core", "broker/delivery", "broker/figures", "broker/guard", "broker/presence", "broker/rooms"]
 """The folders whose modules know no socket, thread, clock, file or chance, whatever they import."""
 
 AT_THE_EDGE = {"zchat.broker.figures.metrics"}
@@ -176,6 +178,8 @@ def test_zeromq_is_used_by_the_transport_the_brokers_loop_and_its_door_alone() -
     users = {module for module in MODULES if any(within(name, "zmq") for name in imports(MODULES[module]))}
     assert {module for module in users if folder_of(module) != "transport"} == {
         "zchat.broker.edge.door",
+        "zchat.broker.edge.doorkeeper",
+        "zchat.broker.edge.zap",
         "zchat.broker.loop",
     }
 

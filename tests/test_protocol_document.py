@@ -13,7 +13,8 @@ from tests.vectors.load import frame_of, value_of, vectors
 from zchat import names
 from zchat.broker import limits
 from zchat.broker.core.core import Core
-from zchat.broker.port import Sent
+from zchat.broker.port import Cut, Sent
+from zchat.broker.port import Peer as PeerAtBroker
 from zchat.broker.rooms.roster import Roster
 from zchat.broker.settings import Settings
 from zchat.broker.store import contract, epochs, ledger
@@ -255,6 +256,9 @@ class Peers:
     def send(self, routing_id: bytes, frame: bytes) -> int:
         self.sent.append((routing_id, frame))
         return Sent.SENT
+
+    def cut(self, peer: PeerAtBroker, why: Cut) -> None:
+        pass
 
 
 def test_a_broker_says_in_the_exchange_what_the_document_says(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 from tests.frames import decode_notice
 from zchat.broker.core.core import Core
 from zchat.broker.limits import SHARED_NOTIFICATIONS, SHARED_UPDATES, TOMBSTONES
-from zchat.broker.port import Sent
+from zchat.broker.port import Cut, Sent
+from zchat.broker.port import Peer as PeerAtBroker
 from zchat.broker.rooms.member import MemberState
 from zchat.broker.rooms.room import Room
 from zchat.broker.settings import Settings
@@ -87,7 +88,11 @@ class FakePort:
         self.full: set[bytes] = set()
         self.gone: set[bytes] = set()
         self.tries: list[bytes] = []
+        self.cuts: list[tuple[bytes, Cut]] = []
         self.sent_bytes = 0
+
+    def cut(self, peer: PeerAtBroker, why: Cut) -> None:
+        self.cuts.append((peer.routing_id, why))
 
     def send(self, routing_id: bytes, frame: bytes) -> int:
         self.tries.append(routing_id)

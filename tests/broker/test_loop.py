@@ -40,7 +40,10 @@ class Core:
         self.now = 0.0
         self.received: list[tuple[bytes, list[bytes]]] = []
 
-    def receive(self, routing_id: bytes, frames: list[bytes], now: float) -> None:
+    def knows(self, routing_id: bytes) -> bool:
+        return True
+
+    def receive(self, routing_id: bytes, frames: list[bytes], now: float, peer: None) -> None:
         self.received.append((routing_id, frames))
         if frames[0].startswith(b"slow"):
             self.now += TURN_SECONDS
@@ -56,6 +59,7 @@ def core(monkeypatch: pytest.MonkeyPatch) -> Core:
 def looped(*messages: list[bytes]) -> Any:
     made: Any = Loop((), MemoryStore(), Settings())
     made._router = Router(*messages)
+    made._doorkeeper = SimpleNamespace(connections=SimpleNamespace(checking=False), drained=lambda core: None)
     return made
 
 

@@ -65,16 +65,34 @@ def test_garbage_in_zeromq_frames_is_refused_counted_and_disturbs_nobody(broker:
     garbage += [tuple(chance.randbytes(3) for _ in range(chance.randrange(2, 40))) for _ in range(50)]
     garbage += [(pack(("send", 1, "Talk", 1, b"\x91" * 10_000)),), (pack({"a": 1}),), (pack(("hello",)),)]
     with Talk(broker) as talk:
-        for greeted in (False, True):
+        raw = dial(broker.url)
+        assert raw.greet()[0] == "ok"
+        before = broker.counters.refused.total()
+        for frames in garbage:
+            raw.say(*frames)
+            assert raw.hear()[0] == "error"
+        assert broker.counters.refused.total() - before == len(garbage)
+        talk.goes_on()
+
+
+def test_garbage_of_a_stranger_is_refused_once_and_the_stranger_is_cut(broker: Broker, dial: Dial) -> None:
+    chance = random.Random(7)
+    garbage: list[tuple[bytes, ...]] = [(b"",), (b"\xc1",), (b"\xdd\xff\xff\xff\xff",), (b"\x91" * 5_000,), (b"", b"")]
+    garbage += [(chance.randbytes(chance.randrange(1, 200)),) for _ in range(5)]
+    garbage += [(pack(("send", 1, "Talk", 1, b"\x91" * 10_000)),), (pack({"a": 1}),), (pack(("hello",)),)]
+    garbage += [(pack(("rooms", 1, None, 10)),), (pack(("ping",)),)]
+    with Talk(broker) as talk:
+        before = broker.counters.refused.total()
+        for frames in garbage:
             raw = dial(broker.url)
-            if greeted:
-                assert raw.greet()[0] == "ok"
-            before = broker.counters.refused.total()
-            for frames in garbage:
+            for _ in range(50):
                 raw.say(*frames)
-                assert raw.hear()[0] == "error"
-            assert broker.counters.refused.total() - before == len(garbage)
-            talk.goes_on()
+            assert raw.hear()[0] == "error"
+        assert broker.counters.refused.total() - before == len(garbage)
+        cuts = broker.counters
+        eventually(lambda: cuts.cut_no_greeting + cuts.cut_too_many_bytes == len(garbage), "they are cut")
+        assert cuts.cut_no_greeting > len(garbage) / 2
+        talk.goes_on()
 
 
 def test_greetings_of_other_versions_are_refused(broker: Broker, dial: Dial) -> None:
@@ -88,6 +106,7 @@ def test_greetings_of_other_versions_are_refused(broker: Broker, dial: Dial) -> 
 def test_a_message_of_very_many_frames_is_read_away(broker: Broker, dial: Dial) -> None:
     raw = dial(broker.url)
     with Talk(broker) as talk:
+        assert raw.greet()[0] == "ok"
         raw.say(*[b"x"] * 20_000)
         assert raw.hear()[:3] == ["error", None, "malformed"]
         talk.goes_on()

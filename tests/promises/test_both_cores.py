@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from zchat.broker.core.core import Core
 from zchat.broker.delivery import pusher
-from zchat.broker.port import Sent
+from zchat.broker.port import Cut, Sent
+from zchat.broker.port import Peer as PeerAtBroker
 from zchat.broker.settings import Settings
 from zchat.broker.store.contract import RoomLog
 from zchat.broker.store.memory import MemoryStore
@@ -65,6 +66,9 @@ class Net:
             return Sent.FULL
         inbox.append(frame)
         return Sent.SENT
+
+    def cut(self, peer: PeerAtBroker, why: Cut) -> None:
+        pass
 
     def broker(self, frames: int) -> None:
         """Let the broker take `frames` of each client's frames, and have a turn."""

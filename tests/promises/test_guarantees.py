@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from threading import Event
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,6 +24,7 @@ from tests.frames import decode_notice
 from tests.running import DEADLINE, ROOT
 from zchat.broker import Broker, limits, loop
 from zchat.broker.core import sessions
+from zchat.broker.edge.zap import Zap
 from zchat.broker.settings import Settings
 from zchat.broker.store import contract, memory, open_store
 from zchat.broker.store.sqlite import schema
@@ -102,6 +103,11 @@ NO_BOUNDS = {
     "checks.MAX_SHOWN",
     "broker.edge.descriptors.KEPT_FREE_FOR_IPC",
     "broker.edge.door.CHECK_EVERY",
+    "broker.edge.doorkeeper.MADE_ROOM",
+    "broker.edge.zap.REQUESTS_AT_ONCE",
+    "broker.limits.FRAMING",
+    "broker.limits.SAMPLE_AGAIN",
+    "broker.limits.SAMPLE_EVERY",
     "broker.edge.door.SETTLE_SECONDS",
     "broker.edge.ipc_socket.LOCK_EVERY",
     "broker.figures.metrics.POLL_SECONDS",
@@ -182,16 +188,21 @@ def test_the_routers_own_names_begin_somewhere_else_each_time() -> None:
     for _ in range(2):
         with zmq.Context[zmq.Socket[bytes]]() as context:
             router = loop._router(context, Settings())
+            zap = Zap(context)
             peer = context.socket(zmq.DEALER)
             try:
                 port = router.bind_to_random_port("tcp://127.0.0.1")
                 peer.connect(f"tcp://127.0.0.1:{port}")
                 peer.send(b"")
+                assert zap.socket.poll(10_000)
+                for request in zap.requests():
+                    zap.let_in(request, 1)
                 assert router.poll(10_000)
                 names.append(router.recv_multipart()[0])
             finally:
                 peer.close(0)
                 router.close(0)
+                zap.close()
     assert names[0] != names[1]
 
 
@@ -208,11 +219,15 @@ def test_a_turn_of_the_broker_takes_a_bounded_number_of_frames() -> None:
     class Receiver:
         taken = 0
 
-        def receive(self, routing_id: bytes, frames: list[bytes], now: float) -> None:
+        def knows(self, routing_id: bytes) -> bool:
+            return True
+
+        def receive(self, routing_id: bytes, frames: list[bytes], now: float, peer: None) -> None:
             self.taken += 1
 
     turns: Any = loop.Loop((), open_store("memory:"), Settings())
     turns._router = Flood()
+    turns._doorkeeper = SimpleNamespace(connections=SimpleNamespace(checking=False))
     receiver = Receiver()
     assert not turns._receive(receiver)
     assert receiver.taken == limits.TURN_FRAMES

@@ -53,6 +53,42 @@ TURN_SECONDS = 0.01
 STRANGER_BYTES = 1024
 """Of a frame that is decoded before there is a session: three times the longest greeting."""
 
+GREET_WITHIN = 5.0
+"""Seconds from a connection's acceptance to its greeting: a handshake over a slow link takes one of them."""
+
+UNGREETED = 1_000
+"""Connections that have yet to greet: a fleet that comes back at once, of which each greets within milliseconds."""
+
+UNGREETED_BYTES = 8 * 1024
+"""Bytes that a connection may send before its greeting is read: the longest, with handshake and keys, has 1,400."""
+
+CUT_AFTER = 0.5
+"""Seconds between a connection's last word, why it ends, and its being cut: what is cut at once is not sent."""
+
+FRAMING = 64
+"""Bytes that a frame takes on the way beside its own, at most: 9 in the clear, 42 encrypted."""
+
+ENDLESS_BYTES = 2 << 20
+"""Bytes of an incomplete message that a connection may have sent when all complete ones are read: twice the longest."""
+
+HELD_BYTES = 48 << 20
+"""The same while complete ones may wait as well: half as much again as libzmq reads ahead."""
+
+SAMPLE_EVERY = 0.25
+"""Seconds between two samples of a connection's bytes: at the speed of a local network 200 MB."""
+
+SAMPLES_A_MOMENT = 200
+"""Connections that are sampled in one moment: under a millisecond."""
+
+CUT_NOTED_EVERY = 1.0
+"""Seconds between two lines in the log about connections that were cut, a line a reason."""
+
+SAMPLE_AGAIN = 0.05
+"""Seconds between two such moments while there are more connections: 10,000 of them take two and a half."""
+
+NUMBERS_KEPT = 10_000
+"""Connections of which it is known who they were: frames of one that is closed may be left to read."""
+
 TURN_ENDS = 1_000
 """Silent sessions and their memberships that are ended before members are served again: about 10 ms."""
 

@@ -20,7 +20,7 @@ from typing import Any
 import zmq
 
 from zchat.broker.core.core import Core
-from zchat.broker.edge.door import Door
+from zchat.broker.edge.doorkeeper import Doorkeeper
 from zchat.broker.limits import (
     CLOSE_SECONDS,
     LINGER_SECONDS,
@@ -30,7 +30,7 @@ from zchat.broker.limits import (
     TURN_FRAMES,
     TURN_SECONDS,
 )
-from zchat.broker.port import Sent
+from zchat.broker.port import Cut, Peer, Sent
 from zchat.broker.settings import Settings
 from zchat.broker.store.contract import Store
 from zchat.broker.store.ledger import now as microseconds
@@ -51,7 +51,7 @@ TRANSPORT_HEARTBEAT_MS = 15_000
 """How often libzmq itself checks that a peer's TCP connection is alive: frees what is half open."""
 
 ZAP_DOMAIN = b"zchat"
-"""The domain that libzmq would ask a ZAP handler about; none is bound, so that every ZMTP 3 peer is let in."""
+"""The domain that libzmq asks the handler of ZAP requests about."""
 
 START_FILES = 32
 """File descriptors that have to be free for a start: some 20 are used, and libzmq ends the process if it gets none."""
@@ -74,7 +74,7 @@ class Loop:
         self._dropping = False  # frames of a message that is refused are still to come
         self._alarm: Alarm | None = None
         self._router: zmq.Socket[bytes]
-        self._door: Door | None = None
+        self._doorkeeper: Doorkeeper | None = None
         self.urls: list[str] = []
         self.core: Core | None = None
 
@@ -95,8 +95,8 @@ class Loop:
             try:
                 logs = self._store.open(self._alarm.ring)
                 try:
-                    door = self._door = Door(context, self._router)
-                    urls = [door.open(url) for url in self._bind]
+                    doorkeeper = self._doorkeeper = Doorkeeper(context, self._router)
+                    urls = [doorkeeper.door.open(url) for url in self._bind]
                     core = self.core = Core(self, self._store, logs, self._settings, time.monotonic(), microseconds)
                 except BaseException:
                     self._store.undo_open()
@@ -109,8 +109,8 @@ class Loop:
                 finally:
                     self._store.close(self._left(LINGER_SECONDS))
             finally:
-                if self._door is not None:
-                    self._door.close()
+                if self._doorkeeper is not None:
+                    self._doorkeeper.close()
                 self._router.close(int(min(LINGER_SECONDS, self._left()) * 1000))
                 self._alarm.close()
         finally:
@@ -130,6 +130,11 @@ class Loop:
             return Sent.GONE
         return Sent.SENT
 
+    def cut(self, peer: Peer, why: Cut) -> None:
+        """Close a peer's connection soon: the core's port."""
+        assert self._doorkeeper is not None
+        self._doorkeeper.cut(peer, why, time.monotonic())
+
     def _serve(self, core: Core) -> None:
         try:
             self._turns(core)
@@ -146,8 +151,8 @@ class Loop:
         return max(0.0, self._end - kept - now)
 
     def _turns(self, core: Core) -> None:
-        door = self._door
-        assert door is not None
+        doorkeeper = self._doorkeeper
+        assert doorkeeper is not None
         spent = core.histograms.turn
         began = time.monotonic()
         while not self._stopping.is_set():
@@ -155,8 +160,8 @@ class Loop:
             now = time.monotonic()
             core.tick(now, drained)
             core.turn(now)
-            if now >= door.due:
-                door.check(now, core.counters, core.log_lines)
+            if now >= doorkeeper.due:
+                doorkeeper.check(now, core)
             if core.log_lines:
                 _log(core)
             end = time.monotonic()
@@ -164,13 +169,17 @@ class Loop:
             if drained and not core.busy:
                 if core.gathering():
                     time.sleep(NAP)
-                self._sleep(min(core.due(), door.wake) - now)
+                somebody = self._sleep(min(core.due(), doorkeeper.wake) - now)
                 end = time.monotonic()
+                if not somebody:
+                    doorkeeper.polled_nothing(end)
             began = end
 
     def _receive(self, core: Core) -> bool:
         """Hand what has arrived to the core, a turn's worth; return True if nothing is left."""
-        router = self._router
+        router, doorkeeper = self._router, self._doorkeeper
+        assert doorkeeper is not None
+        connections = doorkeeper.connections
         now = time.monotonic()
         end = now + TURN_SECONDS
         for _ in range(TURN_FRAMES):
@@ -179,40 +188,57 @@ class Loop:
             try:
                 first = router.recv(zmq.NOBLOCK)
             except zmq.Again:
+                doorkeeper.drained(core)
                 return True
             if self._dropping:
                 self._dropping = bool(router.getsockopt(zmq.RCVMORE))
                 continue
-            frames = [router.recv(zmq.NOBLOCK)]  # after a routing id there is always a frame
+            # After a routing id there is always a frame.
+            known = core.knows(first)
+            peer = None
+            if known and not connections.checking:
+                frames = [router.recv(zmq.NOBLOCK)]
+            else:
+                frame = router.recv(zmq.NOBLOCK, copy=False)
+                frames = [frame.bytes]
+                peer = doorkeeper.peer(first, frame, known=known)
+                if peer is None:
+                    self._dropping = bool(router.getsockopt(zmq.RCVMORE))
+                    continue
             if router.getsockopt(zmq.RCVMORE):
                 frames.append(b"")  # refused: that there is another frame is enough to know, none is kept
                 self._dropping = True
-            core.receive(first, frames, now)
+            core.receive(first, frames, now, peer)
+            if not known and peer is not None and core.knows(first):
+                connections.greeted(peer.connection)
         return False
 
-    def _sleep(self, seconds: float) -> None:
+    def _sleep(self, seconds: float) -> bool:
+        """Wait for what there is to do; return True if that is of the doorkeeper's."""
         assert self._alarm is not None
-        assert self._door is not None
+        assert self._doorkeeper is not None
         wait = max(0, int(min(seconds, MAX_WAIT) * 1000) + 1)
         ready: list[Any] = zmq.zmq_poll(
-            [(self._router, zmq.POLLIN), *self._door.polled, (self._alarm.fd, zmq.POLLIN)], wait
+            [(self._router, zmq.POLLIN), *self._doorkeeper.polled, (self._alarm.fd, zmq.POLLIN)], wait
         )
         if ready and ready[-1][0] == self._alarm.fd:
             self._alarm.quiet()
             ready.pop()
         if ready and ready[-1][0] is not self._router:
-            self._door.due = 0.0
+            self._doorkeeper.due = 0.0
+            return True
+        return False
 
     def _farewell(self, core: Core) -> None:
         """Answer what was accepted, dismiss the clients, within a bound of time."""
-        assert self._door is not None
+        assert self._doorkeeper is not None
         core.stop()
         deadline = time.monotonic() + self._left(CLOSE_SECONDS + LINGER_SECONDS)
         while not core.settled and (now := time.monotonic()) < deadline:
             self._receive(core)
             core.tick(now, False)
             core.turn(now)
-            self._door.check(now, core.counters, core.log_lines)
+            self._doorkeeper.check(now, core)
             _log(core)
             self._sleep(min(core.due(), deadline) - now)
         core.dismiss()
@@ -236,6 +262,7 @@ def _router(context: zmq.Context[zmq.Socket[bytes]], settings: Settings) -> zmq.
     # With a ZAP domain libzmq refuses ZMTP 1 and 2, to which it would fall back: the POST of any web page
     # passes for ZMTP 1, whose frames are then the page's body.
     router.setsockopt(zmq.ZAP_DOMAIN, ZAP_DOMAIN)
+    router.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)  # without a handler nobody is let in
     router.setsockopt(zmq.ROUTER_MANDATORY, 1)
     # Twice what a session may have unanswered in its busiest room, pushes, replies and a state frame:
     # libzmq hands room back in steps of half the mark.

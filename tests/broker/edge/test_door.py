@@ -19,6 +19,7 @@ from zchat.broker import Broker
 from zchat.broker.edge import door
 from zchat.broker.figures.counters import Counters
 from zchat.broker.figures.log_lines import LogLines
+from zchat.broker.guard.connections import Connections
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def router() -> Iterator[zmq.Socket[bytes]]:
 
 @pytest.fixture
 def made(router: zmq.Socket[bytes]) -> Iterator[door.Door]:
-    made = door.Door(router.context, router)
+    made = door.Door(router.context, router, Connections())
     yield made
     made.close()
 

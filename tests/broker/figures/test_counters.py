@@ -10,6 +10,7 @@ from tests.broker.driver import LateStore, Peer, World
 from zchat.broker.delivery import pusher
 from zchat.broker.figures.counters import Counters
 from zchat.broker.limits import EXPIRE_AFTER, RETAIN_EVERY
+from zchat.broker.port import Cut
 from zchat.broker.presence import state_frames
 from zchat.broker.settings import Settings
 from zchat.broker.store.contract import Commit, Failed
@@ -47,8 +48,9 @@ def a_life(world: World, store: LateStore) -> None:
     world.pass_time(max(EXPIRE_AFTER, RETAIN_EVERY) + 2)
 
 
-COUNTED_ELSEWHERE = {"log_dropped", "turned_away"}
-"""Held by tests/cli/test_logs.py and tests/broker/edge/test_descriptors.py: by the command, and by the door."""
+COUNTED_ELSEWHERE = {"log_dropped", "turned_away", *(why.counter for why in Cut)}
+"""Held by tests/cli/test_logs.py, tests/broker/edge/test_descriptors.py, tests/attacks and
+tests/broker/edge/test_doorkeeper.py: by the command, by the door, and by the doorkeeper."""
 
 
 @pytest.mark.parametrize("name", sorted({field.name for field in fields(Counters)} - COUNTED_ELSEWHERE))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 
 from tests.promises.simulation.checks import check_core
 from tests.promises.simulation.network import Network
@@ -11,8 +11,8 @@ from tests.promises.simulation.store import Disk, DurableStore, VolatileStore
 from tests.promises.simulation.truth import Truth
 from tests.promises.simulation.world import World
 from zchat.broker.core.core import Core
-from zchat.broker.limits import STOP_SECONDS, TURN_FRAMES
-from zchat.broker.port import Sent
+from zchat.broker.limits import CUT_AFTER, STOP_SECONDS, TURN_FRAMES
+from zchat.broker.port import Cut, Peer, Sent
 from zchat.broker.settings import Settings
 from zchat.broker.store.contract import Append
 
@@ -35,7 +35,9 @@ class Process:
 
     def __init__(self, broker: Broker) -> None:
         self.broker = broker
-        self.inbox: deque[tuple[bytes, bytes]] = deque()
+        self.inbox: deque[tuple[Peer, bytes]] = deque()
+        self.ended: list[Peer] = []
+        self.doomed: set[int] = set()  # the numbers of connections that are to be cut: nothing of them is read
         self.crash_in = 0
         self.alive = True
         self.shown = Shown()
@@ -69,6 +71,17 @@ class Process:
             self.shown.sent(routing_id, frame)
         return outcome
 
+    def cut(self, peer: Peer, why: Cut) -> None:
+        """Be the core's port."""
+        if peer.connection not in self.doomed:
+            self.doomed.add(peer.connection)
+            self.broker.cuts[why] += 1
+            self.broker.world.after(CUT_AFTER, self._shut, peer)
+
+    def _shut(self, peer: Peer) -> None:
+        if self.alive:
+            self.broker.network.shut(peer)
+
     def append(self, append: Append, done: object) -> None:
         """Pass an append on."""
         self.step()
@@ -83,9 +96,20 @@ class Process:
 
     # -- the loop --------------------------------------------------------------------------------------
 
-    def arrived(self, routing_id: bytes, frame: bytes) -> None:
+    def arrived(self, peer: Peer, frame: bytes) -> None:
         """Take what comes from the network."""
-        self.inbox.append((routing_id, frame))
+        self.inbox.append((peer, frame))
+        self.wake(0.0)
+
+    def _is_read(self, peer: Peer) -> bool:
+        """Tell whether a frame is handed to the core: not if its connection is to be cut, nor a late stranger's."""
+        if peer.connection in self.doomed:
+            return False
+        return self.core.knows(peer.routing_id) or not self.broker.network.has_ended(peer)
+
+    def vanished(self, peer: Peer) -> None:
+        """Have the loop learn of it in its next turn."""
+        self.ended.append(peer)
         self.wake(0.0)
 
     def wake(self, seconds: float) -> None:
@@ -107,11 +131,14 @@ class Process:
             return
         core = self.core
         try:
+            while self.ended:
+                core.vanished(self.ended.pop())
             inbox = self.inbox
             for _ in range(min(len(inbox), broker.turn_frames)):
-                routing_id, frame = inbox.popleft()
-                self.shown.received(routing_id, frame)
-                core.receive(routing_id, [frame], now)
+                peer, frame = inbox.popleft()
+                if self._is_read(peer):
+                    self.shown.received(peer.routing_id, frame)
+                    core.receive(peer.routing_id, [frame], now, peer)
             core.tick(now, not inbox)
             core.turn(now)
             if self.stopping_until is not None and (core.settled or now >= self.stopping_until):
@@ -147,7 +174,9 @@ class Broker:
         self.turns = 0
         self.process: Process | None = None
         self.starts = 0
+        self.cuts: Counter[Cut] = Counter()
         network.at_broker = self._arrived
+        network.ended = self._ended
 
     @property
     def core(self) -> Core | None:
@@ -183,6 +212,10 @@ class Broker:
             self.process.stopping_until = self.world.now + STOP_SECONDS
             self.process.wake(0.0)
 
-    def _arrived(self, routing_id: bytes, frame: bytes) -> None:
+    def _arrived(self, peer: Peer, frame: bytes) -> None:
         if self.process is not None:
-            self.process.arrived(routing_id, frame)
+            self.process.arrived(peer, frame)
+
+    def _ended(self, peer: Peer) -> None:
+        if self.process is not None:
+            self.process.vanished(peer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
+from tests.promises.simulation.claimer import Claimer
 from tests.promises.simulation.client import Client
 from tests.promises.simulation.network import Connection
 
@@ -70,6 +71,15 @@ def cut(sim: Simulation) -> bool:
     if connection is None:
         return False
     connection.cut(sim.world.random.choice((0.0, 0.5, 5.0)) * sim.world.random.random())
+    return True
+
+
+def claim(sim: Simulation) -> bool:
+    """Have somebody claim the routing id of a connection that has ended a moment ago."""
+    free = sim.network.free
+    if not free or not sim.network.listening:
+        return False
+    Claimer(sim, free[-1])
     return True
 
 
@@ -227,6 +237,7 @@ FAULTS: dict[Fault, int] = {
     kill_client: 2,
     reader_pauses: 8,
     full_pipes: 4,
+    claim: 3,
 }
 """Each fault and how often it is drawn, beside the others."""
 

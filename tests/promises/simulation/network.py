@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from tests.promises.simulation.world import World
-from zchat.broker.port import Sent
+from zchat.broker.port import Peer, Sent
 
 RETRY = 0.05
 """Seconds between two of libzmq's tries to reach a broker that doesn't listen."""
@@ -63,23 +63,23 @@ class Line:
 class Connection:
     """Join a DEALER to the ROUTER, which knows it by a routing id."""
 
-    def __init__(self, network: Network, dealer: Dealer, routing_id: bytes) -> None:
+    def __init__(self, network: Network, dealer: Dealer, routing_id: bytes, number: int) -> None:
         world = network.world
         latency = world.random.choice((0.0002, 0.001, 0.005, 0.02))
         self.network = network
         self.dealer = dealer
-        self.routing_id = routing_id
+        self.peer = Peer(routing_id, "", connection=number)
         self.up = Line(world, latency, self._at_broker)
         self.down = Line(world, latency, self._at_client)
 
     def _at_broker(self, frame: bytes) -> None:
-        self.network.world.note("up", self.routing_id, frame)
+        self.network.world.note("up", self.peer.routing_id, frame)
         if frame.startswith(BYE):
             self.network.byes.add(self.dealer)
-        self.network.at_broker(self.routing_id, frame)
+        self.network.at_broker(self.peer, frame)
 
     def _at_client(self, frame: bytes) -> None:
-        self.network.world.note("down", self.routing_id, frame)
+        self.network.world.note("down", self.peer.routing_id, frame)
         if NO_SESSION in frame:
             self.network.byes.discard(self.dealer)
         self.dealer.owner.arrived(frame)
@@ -92,7 +92,7 @@ class Connection:
     def cut(self, forgotten_after: float) -> None:
         """Break: what is under way is lost; the ROUTER learns of it after that many seconds."""
         self.up.dead = self.down.dead = True
-        self.network.world.after(forgotten_after, self.network.forget, self.routing_id)
+        self.network.world.after(forgotten_after, self.network.forget, self)
         self.dealer.lost(self)
 
     def let_go(self, stragglers: float | None) -> None:
@@ -105,15 +105,16 @@ class Connection:
             self.up.dead = True
         else:
             self.up.stalled_until = max(self.up.stalled_until, self.network.world.now + stragglers)
-        self.network.world.after((stragglers or 0.0) + 0.1, self.network.forget, self.routing_id)
+        self.network.world.after((stragglers or 0.0) + 0.1, self.network.forget, self)
 
 
 class Network:
     """Hold all connections, and be the broker's port.
 
     `room` is how many frames a pipe to a client takes. `listening` tells whether a broker is
-    there; `at_broker` is called with what reaches it, `byes` are the sockets whose goodbye did,
-    over a connection with a session.
+    there; `at_broker` is called with what reaches it, `ended` with each peer whose connection it
+    knows to have ended; `byes` are the sockets whose goodbye did reach it, over a connection with
+    a session. `free` are routing ids of connections that have ended: whoever claims one gets it.
     """
 
     def __init__(self, world: World, room: int) -> None:
@@ -121,20 +122,43 @@ class Network:
         self.room = room
         self.listening = False
         self.connections: dict[bytes, Connection] = {}
-        self.at_broker: Callable[[bytes, bytes], None] = lambda routing_id, frame: None
+        self.at_broker: Callable[[Peer, bytes], None] = lambda peer, frame: None
+        self.ended: Callable[[Peer], None] = lambda peer: None
+        self.free: list[bytes] = []
         self._ids = 0
+        self._numbers = 0
         self.byes: set[Dealer] = set()
 
     def connect(self, dealer: Dealer) -> Connection:
         """Make a connection under a routing id that was never there."""
-        self._ids += 1
-        routing_id = b"\0" + self._ids.to_bytes(4, "big")
-        connection = self.connections[routing_id] = Connection(self, dealer, routing_id)
+        if dealer.claims:
+            routing_id = dealer.claims
+            self.free.remove(routing_id)
+        else:
+            self._ids += 1
+            routing_id = b"\0" + self._ids.to_bytes(4, "big")
+        self._numbers += 1
+        connection = self.connections[routing_id] = Connection(self, dealer, routing_id, self._numbers)
         return connection
 
-    def forget(self, routing_id: bytes) -> None:
-        """Have the ROUTER know that a peer is gone."""
-        self.connections.pop(routing_id, None)
+    def forget(self, connection: Connection) -> None:
+        """Have the ROUTER know that a connection has ended, and its routing id free."""
+        routing_id = connection.peer.routing_id
+        if self.connections.get(routing_id) is connection:
+            del self.connections[routing_id]
+            self.free.append(routing_id)
+            self.ended(connection.peer)
+
+    def has_ended(self, peer: Peer) -> bool:
+        """Tell whether the ROUTER knows that a peer's connection has ended."""
+        connection = self.connections.get(peer.routing_id)
+        return connection is None or connection.peer is not peer
+
+    def shut(self, peer: Peer) -> None:
+        """Have the broker close a connection: what is under way is lost."""
+        connection = self.connections.get(peer.routing_id)
+        if connection is not None and connection.peer is peer:
+            connection.cut(0.0)
 
     def send(self, routing_id: bytes, frame: bytes) -> int:
         """Send one frame to one peer, as the ROUTER does."""
@@ -149,6 +173,7 @@ class Network:
     def down(self) -> None:
         """Break everything: the broker is gone."""
         self.listening = False
+        self.free.clear()
         connections, self.connections = self.connections, {}
         for connection in connections.values():
             connection.up.dead = True
@@ -158,10 +183,17 @@ class Network:
 
 
 class Dealer:
-    """Be a client's socket: it connects by itself again and again, and sends what waited under a new routing id."""
+    """Be a client's socket: it connects by itself again and again, and sends what waited under a new routing id.
 
-    def __init__(self, network: Network, owner: Owner, backlog: Callable[[], int], notice: float) -> None:
+    One that `claims` a routing id connects once.
+    """
+
+    def __init__(
+        self, network: Network, owner: Owner, backlog: Callable[[], int], notice: float, claims: bytes = b""
+    ) -> None:
         self.network = network
+        self.claims = claims
+        """The routing id that it gives itself, none for one that the ROUTER makes."""
         self.owner = owner
         self.owner_backlog = backlog
         self.connection: Connection | None = None
@@ -184,6 +216,8 @@ class Dealer:
             return
         self.connection = None
         self._old = connection
+        if self.claims:
+            return
         world = self.network.world
         world.after(RETRY * world.random.random(), self._connect)
         if world.random.random() < self._notice:

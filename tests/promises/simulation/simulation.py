@@ -92,6 +92,7 @@ class Simulation:
         self.truth.age = int(settings.retain_days * 86_400_000_000)
         self.sent = 0
         self._flags = Random(f"flags of {seed}")
+        self.claims = Random(f"claims of {seed}")
         self.asking = self._flags.random() < ASKING
         self.peace = False
         self.peace_at = float("inf")

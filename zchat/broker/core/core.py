@@ -3,7 +3,8 @@
 It knows no socket, thread, clock or file, so that a simulation can run it. The loop
 (`zchat.broker.loop`) owns one and calls it from its thread alone:
 
-    receive(routing_id, frames, now)   for each message that the socket has
+    receive(routing_id, frames, now, peer)  for each message that the socket has
+    vanished(peer)                     for each connection that has ended
     tick(now, drained)                 once a turn: the store's reports and answers, expiry, retention
     turn(now)                          once a turn: serve members, answer blocks, send state
 """
@@ -28,8 +29,8 @@ from zchat.broker.figures.histograms import Histograms
 from zchat.broker.figures.lag import LagSampler
 from zchat.broker.figures.log_lines import LogLines
 from zchat.broker.figures.stats import FigureReader, Sources
-from zchat.broker.limits import CLOCK_EVERY, EXPIRE_EVERY, MAX_REQUESTS, QUIET_AFTER, STALL, STRANGER_BYTES
-from zchat.broker.port import Peer, Port
+from zchat.broker.limits import CLOCK_EVERY, EXPIRE_EVERY, FRAMING, MAX_REQUESTS, QUIET_AFTER, STALL, STRANGER_BYTES
+from zchat.broker.port import Cut, Peer, Port
 from zchat.broker.presence.presence import Presence
 from zchat.broker.presence.state_frames import StateFrames
 from zchat.broker.rooms.directory import Directory
@@ -72,7 +73,7 @@ class Core:
         pusher = Pusher(port, store, pipes, self.counters, self.log_lines)
         state_frames = StateFrames(port, pipes, self.counters, table.of)
         presence = Presence(settings.names, clock, self.counters, state_frames.changed, directory.vacate)
-        sessions = Sessions(table, pusher, pipes, presence, self.counters, self.log_lines)
+        sessions = Sessions(port, table, pusher, pipes, presence, self.counters, self.log_lines)
         replies = Replies(pipes, self.counters)
         self.lag = LagSampler(directory.rooms, self.counters, self.log_lines)
         self._busiest = Busiest(directory.rooms)
@@ -103,6 +104,7 @@ class Core:
             FigureReader(sources),
             now,
         )
+        self._port = port
         self._reports = StoreWatcher(
             directory.rooms, pusher, presence, state_frames, self.counters, self.histograms, self.log_lines
         )
@@ -123,21 +125,45 @@ class Core:
 
     # -- what comes in ---------------------------------------------------------------------------
 
-    def receive(self, routing_id: bytes, frames: list[bytes], now: float) -> None:
-        """Take one message of a peer: whatever it holds, it is obeyed, refused or ignored, and counted."""
+    def knows(self, routing_id: bytes) -> bool:
+        """Return whether a peer has a session."""
+        return routing_id in self._sessions
+
+    def taken(self, routing_id: bytes) -> int:
+        """Return how many bytes were received over a session's connection, with all that frames take on the way."""
+        session = self._sessions.get(routing_id)
+        return 0 if session is None else session.taken
+
+    def vanished(self, peer: Peer) -> None:
+        """Record that a connection has ended: whoever has its routing id next is sent nothing that was meant for it."""
+        session = self._sessions.get(peer.routing_id)
+        if session is not None and session.peer.connection == peer.connection:
+            self.context.pipes.vanished(session)
+
+    def receive(self, routing_id: bytes, frames: list[bytes], now: float, peer: Peer | None = None) -> None:
+        """Take one message of a peer: whatever it holds, it is obeyed, refused or ignored, and counted.
+
+        `peer`: who is at the other end of the connection that it came over; None if that has a session, and no other
+        connection can have its routing id.
+        """
         context = self.context
         context.now = now
         counters = self.counters
         counters.frames += 1
-        counters.received_bytes += len(frames[0]) if frames else 0
+        size = len(frames[0]) if frames else 0
+        counters.received_bytes += size
         session = self._sessions.get(routing_id)
         if session is not None:
+            if peer is not None and peer.connection != session.peer.connection:
+                self._port.cut(peer, Cut.FOREIGN)
+                return
             session.heard = now
+            session.taken += size + FRAMING
             peer = session.peer
         elif routing_id in self._fenced:
             counters.fenced += 1
             return
-        else:
+        elif peer is None:
             peer = Peer(routing_id, "")
         number: int | None = None
         try:
@@ -165,6 +191,11 @@ class Core:
         except MalformedCommand as error:
             if session is None or error.request is None or self._accept(session):
                 context.replies.refuse(Request(peer, session, error.request), error)
+            if session is None:
+                self._port.cut(peer, Cut.STRANGER)
+        except errors.NoSession as error:
+            context.replies.refuse(Request(peer, session, number), error)
+            self._port.cut(peer, Cut.STRANGER)
         except errors.Refused as error:
             context.replies.refuse(Request(peer, session, number), error)
 

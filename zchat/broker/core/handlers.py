@@ -337,7 +337,7 @@ def ping(context: Context, request: Request) -> None:
     wait = -context.now % every
     while wait < limits.PING_AFTER / 2:
         wait += every
-    context.pipes.send_or_drop(request.peer.routing_id, encode_pong(int(wait * 1000)))
+    context.pipes.send_or_drop(request.peer, request.session, encode_pong(int(wait * 1000)))
 
 
 def bye(context: Context, request: Request) -> None:

@@ -59,7 +59,7 @@ class Replies:
         self._counters.refused[error.code] += 1
         frame = encode_error(request.number, error)
         if request.session is None or request.number is None:
-            self._pipes.send_or_drop(request.peer.routing_id, frame)
+            self._pipes.send_or_drop(request.peer, request.session, frame)
         else:
             self.answer_frame(request, frame)
 

@@ -8,6 +8,7 @@ from zchat.broker.delivery.pusher import Pusher
 from zchat.broker.figures.counters import Counters
 from zchat.broker.figures.log_lines import LogLines
 from zchat.broker.limits import EXPIRE_AFTER, FENCED, TURN_ENDS
+from zchat.broker.port import Cut, Port
 from zchat.broker.presence.presence import Presence
 from zchat.broker.rooms.session import Session
 from zchat.broker.rooms.session_table import SessionTable
@@ -23,6 +24,7 @@ class Sessions:
 
     def __init__(
         self,
+        port: Port,
         table: SessionTable,
         pusher: Pusher,
         pipes: Pipes,
@@ -35,6 +37,7 @@ class Sessions:
         """Routing ids of connections whose session went on over a later one, the oldest first."""
         self.closing = False
         """True once the broker takes no more sessions and blocks."""
+        self._port = port
         self._pusher = pusher
         self._pipes = pipes
         self._presence = presence
@@ -50,9 +53,9 @@ class Sessions:
         """Take a session off its connection, whose late frames are dropped from now on; its user stays present."""
         routing_id = session.peer.routing_id
         self.table.disconnect(session)
-        self._pipes.send_or_drop(
-            routing_id, encode_end(errors.Superseded("this session goes on over another connection"))
-        )
+        superseded = errors.Superseded("this session goes on over another connection")
+        self._pipes.send_or_drop(session.peer, session, encode_end(superseded))
+        self._port.cut(session.peer, Cut.ENDED)
         self._pipes.drop_replies(session)
         self.fenced[routing_id] = None
         if len(self.fenced) > FENCED:
@@ -64,11 +67,12 @@ class Sessions:
         if error is not None:
             self._counters.refused[error.code] += 1
             self._pipes.drop_replies(session)
-            if not session.gone:
-                self._pipes.send_or_drop(session.peer.routing_id, encode_end(error))
+            self._pipes.send_or_drop(session.peer, session, encode_end(error))
             if not self.closing:
                 text = f"the session of {session.user!r} was ended: {error.code}: {error.text}"
                 self._log_lines.add("session_ended", text, user=session.user, code=error.code, reason=error.text)
+        if not self.closing:
+            self._port.cut(session.peer, Cut.ENDED)
         self._pipes.ended(session)
         session.ended = True
         self.table.remove(session)

@@ -9,7 +9,7 @@ from math import inf
 from zchat.broker.figures.counters import Counters
 from zchat.broker.figures.log_lines import LogLines
 from zchat.broker.limits import FAILED_NOTED_EVERY, REPLIES_BYTES, RETRY_MAX
-from zchat.broker.port import Port, Sent
+from zchat.broker.port import Peer, Port, Sent
 from zchat.broker.rooms.session import Session
 
 
@@ -43,9 +43,9 @@ class Pipes:
                 opened.append(session)
         return opened
 
-    def send_or_drop(self, routing_id: bytes, frame: bytes) -> None:
-        """Send what no session is owed: it is dropped if the pipe is full."""
-        if self._port.send(routing_id, frame) == Sent.SENT:
+    def send_or_drop(self, peer: Peer, session: Session | None, frame: bytes) -> None:
+        """Send what no session is owed: it is dropped if the pipe is full, or the session's connection has ended."""
+        if not (session is not None and session.gone) and self._port.send(peer.routing_id, frame) == Sent.SENT:
             self._answered(len(frame))
 
     def reply(self, session: Session, frame: bytes) -> None:
@@ -96,6 +96,10 @@ class Pipes:
         """Record that a session's peer has vanished; `room`: as in `block`."""
         self._counters.failed += 1
         self._failed(session, room, "peer gone")
+        self.vanished(session)
+
+    def vanished(self, session: Session) -> None:
+        """Send nothing more to a session's peer: its connection has ended."""
         session.gone = True
         self.drop_replies(session)
 

@@ -26,14 +26,16 @@ from zchat.broker.edge.descriptors import limit, scarce
 from zchat.broker.edge.ipc_socket import IpcSocket, in_use
 from zchat.broker.figures.counters import Counters
 from zchat.broker.figures.log_lines import LogLines
+from zchat.broker.guard.connections import Connections
+from zchat.broker.port import Peer
 from zchat.checks import shown
 from zchat.errors import AddressError, ZchatError
 
-BACKLOG = 1024
+BACKLOG = 4096
 """Connections that may wait for being accepted: a fleet that comes back at once."""
 
-CHECK_EVERY = 0.02
-"""Seconds between two checks for descriptors while the loop is busy, or newcomers are turned away."""
+CHECK_EVERY = 0.005
+"""Seconds between two checks for newcomers and descriptors while the loop is busy, or newcomers are turned away."""
 
 TURNED_AWAY_AT_ONCE = 64
 """Newcomers that are turned away at an address in one turn: about a millisecond."""
@@ -55,8 +57,12 @@ class Door:
     Newcomers are turned away while only those descriptors are free that are kept for other things.
     """
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], router: zmq.Socket[bytes]) -> None:
+    def __init__(
+        self, context: zmq.Context[zmq.Socket[bytes]], router: zmq.Socket[bytes], connections: Connections
+    ) -> None:
         self._router = router
+        self._connections = connections
+        self._vanished: list[Peer] = []
         self._ipc: list[IpcSocket] = []
         self._guarded: list[tuple[int, socket.socket]] = []  # libzmq's descriptor, and ours, of the same socket
         self._nobody: socket.socket | None = None  # a listening socket that nobody can reach
@@ -64,16 +70,16 @@ class Door:
         self._shut = False
         self._opened = math.inf  # when newcomers were let in again, until that has lasted
         self._monitor = context.socket(zmq.PAIR)
-        self.polled: list[tuple[Any, int]] = [(self._monitor, zmq.POLLIN)]
+        # Its descriptor costs a poll less than the socket, and says that something is new since all was read.
+        self.polled: list[tuple[Any, int]] = [(int(self._monitor.fd), zmq.POLLIN)]
         """What can be read when a newcomer is here: then `check` is to be called."""
-        self.due = 0.0
-        """When `check` is to be called at the latest by a thread that is awake."""
         self.wake = math.inf
         """When a thread that sleeps is to wake for it."""
         router.setsockopt(zmq.BACKLOG, BACKLOG)
         self._monitor.rcvhwm = 0  # full, it would hold up libzmq's thread
         place = inproc_address()
-        router.monitor(place, zmq.EVENT_LISTENING | zmq.EVENT_ACCEPTED | zmq.EVENT_CLOSED)
+        events = zmq.EVENT_LISTENING | zmq.EVENT_ACCEPTED | zmq.EVENT_CLOSED | zmq.EVENT_DISCONNECTED
+        router.monitor(place, events)
         self._monitor.connect(place)
 
     def open(self, url: str) -> str:
@@ -102,8 +108,7 @@ class Door:
             self._opened = math.inf
             log_lines.well(TROUBLE)
         self._hear()
-        self.due = now + CHECK_EVERY
-        self.wake = self.due if self._shut else math.inf
+        self.wake = now + CHECK_EVERY if self._shut else math.inf
 
     def close(self) -> None:
         """Remove the files of sockets; the ROUTER is closed next."""
@@ -148,9 +153,30 @@ class Door:
         about = -1
         while int(self._monitor.get(zmq.EVENTS)) & zmq.POLLIN:
             told, *_ = self._monitor.recv_multipart(zmq.NOBLOCK)  # in the machine's order: it is this process's
-            if int.from_bytes(told[:2], sys.byteorder) == event:
-                about = int.from_bytes(told[2:], sys.byteorder)
+            kind = int.from_bytes(told[:2], sys.byteorder)
+            fd = int.from_bytes(told[2:], sys.byteorder)
+            if kind == zmq.EVENT_ACCEPTED:
+                self._connections.accepted(fd, time.monotonic())
+            elif kind == zmq.EVENT_DISCONNECTED and (peer := self._connections.closed(fd)) is not None:
+                self._vanished.append(peer)
+            if kind == event:
+                about = fd
         return about
+
+    def take_vanished(self) -> list[Peer]:
+        """Return the peers whose connections have ended since the last time."""
+        vanished, self._vanished = self._vanished, []
+        return vanished
+
+    @property
+    def shut(self) -> bool:
+        """True while newcomers are turned away."""
+        return self._shut
+
+    @property
+    def listening(self) -> list[socket.socket]:
+        """Return the sockets at which connections come in; on Linux alone."""
+        return [ours for _, ours in self._guarded]
 
     def _guard(self) -> None:
         """Keep a descriptor of the socket that libzmq listens at, and all that is needed to turn newcomers away."""

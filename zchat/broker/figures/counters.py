@@ -82,6 +82,15 @@ class Counters:
     expired: int = _counter("Sessions that fell silent.")
     greeted: int = _counter("Greetings accepted.")
     turned_away: int = _counter("Connections closed at once because file descriptors were scarce.")
+    cut_before_greeting: int = _counter("Connections closed because they had not greeted in time.")
+    cut_too_many_newcomers: int = _counter(
+        "Connections closed because too many had not greeted, or file descriptors were scarce."
+    )
+    cut_too_many_bytes: int = _counter("Connections closed because of the bytes that they sent before a greeting.")
+    cut_no_greeting: int = _counter("Connections closed because they began with something other than a greeting.")
+    cut_endless_message: int = _counter("Connections closed because of a message without an end.")
+    cut_foreign_session: int = _counter("Connections closed because they claimed the routing id of another's session.")
+    cut_after_end: int = _counter("Connections closed after their session had ended, or gone on elsewhere.")
     turns: int = _elsewhere("Turns of the loop.")
     refused: Counter[str] = field(default_factory=Counter)
     """Commands and sessions refused, by the error's code."""

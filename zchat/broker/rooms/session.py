@@ -36,6 +36,7 @@ class Session:
         "replies",
         "shown",
         "stale",
+        "taken",
         "token",
         "unanswered",
         "unnoted",
@@ -58,6 +59,8 @@ class Session:
         """Notifications that each member of the session may have unanswered."""
         self.heard = now
         """When the last frame came."""
+        self.taken = 0
+        """Bytes received over this connection, with what a frame takes on the way at most."""
         self.members: dict[Room, Member] = {}
         self.present: dict[Room, None] = {}
         """The rooms that the user is in by this session: those it has joined, and for a while those of the
@@ -96,6 +99,7 @@ class Session:
         self.connection = connection
         self.window = window
         self.heard = now
+        self.taken = 0
         self.unanswered = 0
         self.held.clear()
         self.invitations.clear()

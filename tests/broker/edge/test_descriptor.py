@@ -1,0 +1,80 @@
+"""What is known of a connection by its descriptor, and how it is ended by it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.running import eventually
+from zchat.broker.edge.descriptor import read_by_libzmq, shut
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="connections are cut on Linux alone")
+
+
+@pytest.fixture
+def listening() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening
+
+
+@pytest.fixture
+def ends(listening: socket.socket) -> Iterator[tuple[socket.socket, socket.socket]]:
+    with socket.create_connection(listening.getsockname()) as far:
+        near, _ = listening.accept()
+        with near:
+            yield near, far
+
+
+def test_bytes_that_wait_in_the_kernel_are_not_counted_as_read(ends: tuple[socket.socket, socket.socket]) -> None:
+    near, far = ends
+    far.sendall(b"x" * 1_000)
+    eventually(lambda: len(near.recv(1_000, socket.MSG_PEEK)) == 1_000, "all arrives")
+    assert read_by_libzmq(near.fileno()) == 0
+    assert len(near.recv(400)) == 400
+    assert read_by_libzmq(near.fileno()) == 400
+
+
+def test_what_is_no_tcp_connection_can_t_be_told() -> None:
+    one, other = socket.socketpair()
+    with one, other:
+        assert read_by_libzmq(one.fileno()) == -1
+    reading, writing = os.pipe()
+    try:
+        assert read_by_libzmq(reading) == -1
+    finally:
+        os.close(reading)
+        os.close(writing)
+    assert read_by_libzmq(reading) == -1
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_a_connection_that_came_in_here_is_ended_and_its_descriptor_left_open(
+    listening: socket.socket, ends: tuple[socket.socket, socket.socket], reset: bool
+) -> None:
+    near, far = ends
+    assert shut(near.fileno(), [listening], reset=reset)
+    assert far.recv(1) == b""
+    assert os.fstat(near.fileno())
+
+
+def test_the_programs_own_sockets_are_left_alone(
+    listening: socket.socket, ends: tuple[socket.socket, socket.socket]
+) -> None:
+    near, far = ends
+    one, other = socket.socketpair()
+    with socket.create_server(("127.0.0.1", 0)) as elsewhere, one, other:
+        assert not shut(near.fileno(), [elsewhere], reset=True)
+        assert not shut(one.fileno(), [listening], reset=True)
+        reading, writing = os.pipe()
+        try:
+            assert not shut(reading, [listening], reset=True)
+        finally:
+            os.close(reading)
+            os.close(writing)
+        assert not shut(reading, [listening], reset=True)
+        far.sendall(b"still here")
+        assert near.recv(10) == b"still here"

@@ -1,0 +1,76 @@
+"""How libzmq asks whether a connection is let in: the handler of ZAP requests, in the loop's own thread.
+
+The protocol: https://rfc.zeromq.org/spec/27/. libzmq asks over a socket within the process, once a connection, when its
+handshake is nearly done, and puts what the answer holds on every frame of the connection. A connection waits for its
+answer; nobody is let in once the handler is gone.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import zmq
+
+ADDRESS = "inproc://zeromq.zap.01"
+"""Where libzmq looks for the handler of its context."""
+
+PROPERTY = "Connection"
+"""The property of each frame that has the number of its connection. No peer can forge it: what a handler says stands
+before what a peer says of itself."""
+
+REQUESTS_AT_ONCE = 64
+"""Requests answered before the loop goes on."""
+
+
+class ZapRequest(NamedTuple):
+    """One connection that asks to be let in."""
+
+    sender: bytes
+    number: bytes
+    address: str
+    """An IP address; over ipc `localhost:UID:GID:PID`."""
+    key: bytes | None
+    """The public key of its handshake, 32 bytes; None without encryption."""
+
+
+class Zap:
+    """The socket at which libzmq asks. The loop's thread alone; it must be there before the ROUTER is bound."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]]) -> None:
+        self.socket = context.socket(zmq.ROUTER)
+        self.socket.linger = 0
+        self.socket.rcvhwm = self.socket.sndhwm = 0  # connections that have yet to greet are bounded elsewhere
+        self.socket.bind(ADDRESS)
+        self.fd = int(self.socket.fd)
+        """What can be read once somebody asks after `requests` has returned fewer than it can."""
+
+    def requests(self) -> list[ZapRequest]:
+        """Return the connections that ask now, some of them."""
+        found: list[ZapRequest] = []
+        while len(found) < REQUESTS_AT_ONCE and int(self.socket.get(zmq.EVENTS)) & zmq.POLLIN:
+            sender, _, _, number, *fields = self.socket.recv_multipart(zmq.NOBLOCK)
+            _domain, address, _identity, mechanism, *credentials = fields
+            key = credentials[0] if mechanism == b"CURVE" else None
+            found.append(ZapRequest(sender, number, address.decode("ascii", "replace"), key))
+        return found
+
+    def let_in(self, request: ZapRequest, connection: int) -> None:
+        """Let a connection in, under its number."""
+        value = str(connection).encode()
+        name = PROPERTY.encode()
+        metadata = bytes((len(name),)) + name + len(value).to_bytes(4, "big") + value
+        self._answer(request, b"200", b"OK", metadata)
+
+    def refuse(self, request: ZapRequest, *, later: bool) -> None:
+        """Refuse a connection, for good or for now.
+
+        A code of 300 would be the word for the latter, but libzmq sends nothing then, and the peer waits.
+        """
+        self._answer(request, *((b"500", b"too many") if later else (b"400", b"not let in")), b"")
+
+    def _answer(self, request: ZapRequest, code: bytes, text: bytes, metadata: bytes) -> None:
+        self.socket.send_multipart([request.sender, b"", b"1.0", request.number, code, text, b"", metadata])
+
+    def close(self) -> None:
+        """Close it: nobody is let in any more."""
+        self.socket.close(0)

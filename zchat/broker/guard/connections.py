@@ -1,0 +1,243 @@
+"""The connections that a broker has: which are newcomers, whose a frame is, and which are to be cut.
+
+A ROUTER names its peers by routing ids, and whoever claims one that has become free is that peer to it. So each
+connection gets a number of its own when it is let in (the broker's answer to libzmq carries it, and libzmq puts it on
+every frame), and a descriptor when it is accepted. The two are matched at the connection's first frame, without
+a race: a connection is let in after it was accepted, and what was accepted is known here before anybody is let in.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from math import inf
+
+from zchat.broker.limits import (
+    CUT_AFTER,
+    ENDLESS_BYTES,
+    GREET_WITHIN,
+    HELD_BYTES,
+    NUMBERS_KEPT,
+    SAMPLE_AGAIN,
+    SAMPLE_EVERY,
+    SAMPLES_A_MOMENT,
+    UNGREETED,
+    UNGREETED_BYTES,
+)
+from zchat.broker.port import Cut, Peer
+
+
+class Connection:
+    """An accepted connection, by its descriptor."""
+
+    __slots__ = ("base", "doomed", "fd", "greeted", "least", "number", "sample", "since")
+
+    def __init__(self, fd: int, since: float, least: int) -> None:
+        self.fd = fd
+        self.since = since
+        """When it was accepted."""
+        self.least = least
+        """Numbers below are those of connections that were let in before this one was accepted."""
+        self.number = 0
+        """Its number, 0 until its first frame."""
+        self.greeted = False
+        """True once it has had a session."""
+        self.doomed = False
+        """True once it is to be cut: what it sends from then on is not read."""
+        self.sample = 0
+        """The bytes that libzmq had read from it when that was last sampled."""
+        self.base = 0
+        """What of them is accounted for without frames."""
+
+
+class Connections:
+    """All connections of a broker. The loop's thread alone; times are of its clock."""
+
+    def __init__(self) -> None:
+        self.checking = False
+        """True while a frame may be another connection's than the one before under its routing id."""
+        self._by_fd: dict[int, Connection] = {}
+        self._new: dict[int, Connection] = {}  # those that have not greeted, the oldest first
+        self._by_number: dict[int, Connection] = {}
+        self._peers: dict[int, Peer] = {}  # by number, from being let in until some time after the end
+        self._nameless: dict[int, None] = {}  # let in, and yet without a frame; the oldest first
+        self._gone: deque[int] = deque()  # closed, but frames may be left
+        self._issued = 0
+        self._cuts: deque[tuple[float, int, Cut]] = deque()  # when, number, why
+        self._sample_at = inf
+        self._sampled: deque[Connection] = deque()
+        self._to_sample: deque[Connection] = deque()
+
+    def __len__(self) -> int:
+        return len(self._by_fd)
+
+    # -- connections begin and end -------------------------------------------------------------------
+
+    def accepted(self, fd: int, now: float) -> None:
+        """Take in a connection that was accepted."""
+        self.closed(fd)
+        self._by_fd[fd] = self._new[fd] = Connection(fd, now, self._issued + 1)
+        self.checking = True
+        if self._sample_at == inf:
+            self._sample_at = now + SAMPLE_EVERY
+
+    def closed(self, fd: int) -> Peer | None:
+        """Take out a connection; what it has sent may still be read. Return who was there, if anything came of them."""
+        connection = self._by_fd.pop(fd, None)
+        if connection is None:
+            return None
+        self._new.pop(fd, None)
+        connection.fd = -1
+        if connection.number:
+            del self._by_number[connection.number]
+            self._gone.append(connection.number)
+            if len(self._gone) > NUMBERS_KEPT:
+                del self._peers[self._gone.popleft()]
+        return self._peers.get(connection.number)
+
+    def admit(self, user: str = "", key: str | None = None, address: str | None = None, name: str = "") -> int:
+        """Let a connection in; return its number. What was accepted before must be known here."""
+        self._issued += 1
+        number = self._issued
+        self._peers[number] = Peer(b"", user, key, address, number, name)
+        self._nameless[number] = None
+        if len(self._nameless) > NUMBERS_KEPT:
+            oldest = next(iter(self._nameless))
+            del self._nameless[oldest], self._peers[oldest]
+        return number
+
+    def peer(self, number: int, fd: int, routing_id: bytes, *, known: bool) -> Peer | None:
+        """Return whose a frame is: the peer with that number; `known`: its routing id has a session.
+
+        None if it is not to be read: its connection is to be cut, or it is a stranger's whose connection is closed.
+        """
+        peer = self._peers.get(number)
+        if peer is None:  # it was let in too long ago
+            return None
+        if number in self._nameless:
+            del self._nameless[number]
+            peer = self._peers[number] = peer._replace(routing_id=routing_id)
+            found = self._by_fd.get(fd)
+            if found is not None and found.least <= number and not found.number:
+                found.number = number
+                self._by_number[number] = found
+            else:  # the descriptor is another's by now, or nobody's
+                self._gone.append(number)
+        connection = self._by_number.get(number)
+        if connection is None:
+            return peer if known else None
+        return None if connection.doomed else peer
+
+    def greeted(self, number: int) -> None:
+        """Record that a connection has a session."""
+        connection = self._by_number.get(number)
+        if connection is not None and not connection.greeted:
+            connection.greeted = True
+            del self._new[connection.fd]
+
+    @property
+    def unsettled(self) -> bool:
+        """True if there is something to settle once all that had arrived is read."""
+        return self.checking or bool(self._sampled)
+
+    def drained(self) -> None:
+        """Record that all that had arrived is read: without newcomers nobody can pass for another now."""
+        self.checking = bool(self._new)
+
+    # -- what is to be cut ---------------------------------------------------------------------------
+
+    def cut(self, number: int, why: Cut, now: float) -> None:
+        """Have a connection cut, after the time that a last word needs."""
+        connection = self._by_number.get(number)
+        if connection is not None and not connection.doomed:
+            connection.doomed = True
+            self._cuts.append((now + CUT_AFTER, number, why))
+
+    def fd_of(self, number: int) -> int:
+        """Return the descriptor of a connection, -1 if it is closed."""
+        connection = self._by_number.get(number)
+        return -1 if connection is None else connection.fd
+
+    def take_due(self, now: float, most: int = UNGREETED) -> list[tuple[int, Cut]]:
+        """Return the descriptors to be cut now, and why; `most` connections may be newcomers."""
+        found = []
+        cuts = self._cuts
+        while cuts and cuts[0][0] <= now:
+            _, number, why = cuts.popleft()
+            found.append((self.fd_of(number), why))
+        new = self._new
+        while new and (connection := next(iter(new.values()))).since + GREET_WITHIN <= now:
+            found.append((self._give_up(connection), Cut.LATE))
+        while len(new) > most:
+            found.append((self.give_up_oldest(), Cut.CROWDED))
+        return [(fd, why) for fd, why in found if fd != -1]
+
+    def give_up_oldest(self) -> int:
+        """Return the descriptor of the connection that has been a newcomer for the longest, -1 without any."""
+        return self._give_up(next(iter(self._new.values()))) if self._new else -1
+
+    def _give_up(self, connection: Connection) -> int:
+        del self._new[connection.fd]
+        connection.doomed = True
+        return connection.fd
+
+    def due(self) -> float:
+        """Return when `take_due` or `sample` is next needed."""
+        due = self._sample_at
+        if self._cuts:
+            due = min(due, self._cuts[0][0])
+        if self._new:
+            due = min(due, next(iter(self._new.values())).since + GREET_WITHIN)
+        return due
+
+    # -- messages without an end ---------------------------------------------------------------------
+
+    def sample(self, read: Callable[[int], int], taken: Callable[[bytes], int], now: float) -> list[tuple[int, Cut]]:
+        """Record how many bytes libzmq has read from some connections; return the descriptors to be cut.
+
+        `read` returns that of a descriptor, -1 if it can't be told. What libzmq has read is handed to the loop
+        before it says that nothing is left, but for the message that is incomplete: `judge`, called then, finds it.
+        Those of the last time that were not judged since are judged here. `taken`: as in `judge`.
+        """
+        if now < self._sample_at:
+            return []
+        found = self.judge(taken, drained=False)
+        if not self._to_sample:
+            self._to_sample.extend(self._by_fd.values())
+        for _ in range(min(SAMPLES_A_MOMENT, len(self._to_sample))):
+            connection = self._to_sample.popleft()
+            if connection.fd == -1:
+                continue
+            size = read(connection.fd)
+            if size == -1:
+                continue
+            if not connection.greeted:
+                if size > UNGREETED_BYTES and connection.fd in self._new:
+                    found.append((self._give_up(connection), Cut.STUFFED))
+                continue
+            connection.sample = size
+            self._sampled.append(connection)
+        if not self._by_fd:
+            self._sample_at = inf
+        else:
+            self._sample_at = now + (SAMPLE_AGAIN if self._to_sample else SAMPLE_EVERY)
+        return found
+
+    def judge(self, taken: Callable[[bytes], int], *, drained: bool) -> list[tuple[int, Cut]]:
+        """Return the descriptors of connections that hold more than a message can need; `taken` is what was received.
+
+        Unless all was `drained`, what waits in libzmq counts as well, and more is allowed.
+        """
+        found = []
+        most = ENDLESS_BYTES if drained else HELD_BYTES
+        for connection in self._sampled:
+            if connection.fd == -1 or connection.doomed:
+                continue
+            held = connection.sample - connection.base - taken(self._peers[connection.number].routing_id)
+            if held < 0:
+                connection.base += held
+            elif held > most:
+                connection.doomed = True
+                found.append((connection.fd, Cut.ENDLESS))
+        self._sampled.clear()
+        return found
