@@ -28,7 +28,6 @@ TESTED_BY = {
     "broker/store/__init__.py": "broker/store/test_contract.py",
     "client/__init__.py": "client/test_client.py",
     # seen from outside alone: on a terminal, or in what the cursor and the table of memberships do
-    "cli/chat/terminal/editor.py": "cli/chat/terminal/test_loop.py",
     "cli/commands/client.py": "cli/chat/test_by_lines.py",
     "cli/top/screen.py": "cli/commands/test_top.py",
     "protocol/rooms/membership.py": "protocol/rooms/test_memberships.py",

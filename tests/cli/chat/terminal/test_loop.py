@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 from functools import partial
 from pathlib import Path
-
-import pytest
 
 import zchat
 from tests.cli.driver import say
 from tests.cli.terminals import Terminal, Tmux
-from tests.mortal import Mortal, refusing
+from tests.mortal import Mortal
 from tests.running import eventually
 from zchat.broker import Broker
 
@@ -156,39 +152,6 @@ def test_a_name_has_a_colour_and_who_says_ones_own_is_marked(tmux: Tmux, broker:
     assert "38;5" not in unpainted
 
 
-def test_a_paste_of_many_lines_is_asked_about(tmux: Tmux, broker: Broker) -> None:
-    alice, bob = Terminal(tmux, "alice", 80), Terminal(tmux, "bob", 40)
-    for terminal in (alice, bob):
-        terminal.until("you are in General\n", "General>")
-    with zchat.Client(broker.url, user="carol") as carol:
-        room = carol.join("General")
-        alice.paste("one line\n")
-        alice.until("General> one line")
-        alice.keys("Enter")
-        alice.until("alice: one line\n", "General>")
-        alice.paste("first\n\n/second\n")
-        alice.until("General>", status="2 lines pasted. Enter: one message, l: one per line, Esc: discard")
-        alice.keys("x")  # no answer
-        alice.keys("Enter")
-        alice.until("General> first\n\n    /second", status="online")
-        alice.keys("Enter")
-        alice.until("alice: first\n\n    /second\n", "General>")
-        bob.paste("/one\ntwo")
-        bob.until("General>", status="2 lines: Enter one, l each, Esc none")
-        bob.keys("l")
-        bob.until("bob: /one\n[12:00:00] bob: two\n", "General>", status="online")
-        bob.paste("never\nsaid")
-        bob.until("General>", status="2 lines: ")
-        bob.keys("Escape")
-        bob.until("General>", status="online")
-        bob.type("by hand")
-        bob.keys("M-Enter")
-        bob.type("on two lines", "Enter")
-        bob.until("bob: by hand\n    on two lines\n", "General>")
-        said = [message.body for message in room.messages(timeout=1)]
-    assert said == ["one line", "first\n\n/second", "/one", "two", "by hand\non two lines"]
-
-
 def test_messages_pages_back_by_what_fits_the_screen(tmux: Tmux, broker: Broker) -> None:
     with zchat.Client(broker.url, user="bob") as bob:
         bob.join("General").send_many(f"line {number:02}" for number in range(50))
@@ -264,22 +227,6 @@ def test_a_burst_appears_whole_and_in_order_above_the_line_being_typed(tmux: Tmu
     assert len(shown) >= 24
 
 
-def test_completion_shows_the_commands_there_are(tmux: Tmux, broker: Broker) -> None:
-    alice = Terminal(tmux, "alice", 80)
-    alice.until("you are in General\n", "General>")
-    before = alice.screen()
-    alice.keys("/", "Tab")
-    alice.until("General> /", status="/list  /join  /leave")
-    alice.keys("Tab", "Tab")
-    alice.until("General> /join", status="/leave")
-    assert before.splitlines()[:2] == alice.screen().splitlines()[:2], "nothing is printed among the messages"
-    assert alice.screen().count("\n") == before.count("\n")
-    alice.keys("C-u")
-    alice.type("/q")
-    alice.keys("Tab", "Enter")
-    alice.until("exit code 0")
-
-
 def test_what_is_said_without_a_broker_waits_in_sight_until_it_is_stored(tmux: Tmux, tmp_path: Path) -> None:
     with Mortal(f"sqlite:{tmp_path / 'z.db'}") as mortal:
         alice = Terminal(tmux, "alice", 80, "--connect", mortal.url)
@@ -306,38 +253,6 @@ def test_what_is_said_without_a_broker_waits_in_sight_until_it_is_stored(tmux: T
     assert "Traceback" not in alice.screen()
 
 
-def test_what_is_said_last_is_stored_before_one_leaves_and_else_told(tmux: Tmux, tmp_path: Path) -> None:
-    with Mortal(f"sqlite:{tmp_path / 'z.db'}") as mortal:
-        alice = Terminal(tmux, "alice", 80, "--connect", mortal.url)
-        alice.until("you are in General\n", "General>")
-        alice.type("good bye", "Enter", "C-d")
-        alice.until("alice: good bye\n", "exit code 0")
-        with zchat.Client(mortal.url, user="bob") as bob:
-            assert [message.body for message in bob.history("General")] == ["good bye"]
-        carol = Terminal(tmux, "carol", 80, "--connect", mortal.url)
-        carol.until("you are in General\n", "General>")
-        mortal.kill()
-        carol.until("reconnecting\n", "General>", status="offline")
-        carol.type("too late", "Enter")
-        carol.until("… #General: too late\nGeneral>")
-        carol.keys("C-d")
-        carol.until("* 1 message is not stored yet: waiting 5 s", "zchat: 1 message could not be stored", "exit code 1")
-        assert "! not stored: too late (you left before the broker answered)" in carol.screen()
-
-
-def test_a_chat_that_is_refused_for_good_ends_with_one_line(tmux: Tmux) -> None:
-    with Mortal("memory:") as mortal:
-        alice = Terminal(tmux, "alice", 80, "--connect", mortal.url)
-        alice.until("you are in General\n", "General>")
-        alice.type("half a li")
-        alice.until("General> half a li")
-        mortal.kill()
-        with refusing(mortal.url):
-            alice.until("zchat: ", "exit code 1")
-    assert "half a li" not in alice.screen()
-    assert "Traceback" not in alice.screen()
-
-
 def test_what_was_typed_for_a_room_one_could_not_reach_is_not_said_elsewhere(tmux: Tmux, tmp_path: Path) -> None:
     with Mortal(f"sqlite:{tmp_path / 'z.db'}") as mortal:
         alice = Terminal(tmux, "alice", 80, "--connect", mortal.url)
@@ -355,51 +270,6 @@ def test_what_was_typed_for_a_room_one_could_not_reach_is_not_said_elsewhere(tmu
         alice.until("exit code 130")
         with zchat.Client(mortal.url, user="bob") as bob:
             assert bob.history("General") == []
-
-
-def test_what_was_typed_before_is_searched_for(tmux: Tmux, broker: Broker) -> None:
-    alice = Terminal(tmux, "alice", 80)
-    alice.until("you are in General\n", "General>")
-    for text in ("hey alice", "something else"):
-        alice.type(text, "Enter")
-        alice.until(f"alice: {text}\n", "General>")
-    alice.keys("C-r")
-    alice.type("ali")
-    alice.until("General> hey alice", "I-search backward: ali")
-    alice.keys("Enter")
-    alice.until("General> hey alice")
-    alice.keys("C-o", "C-z", "M-#")  # which take lines away elsewhere
-    alice.type("!", "Enter")
-    alice.until("alice: hey !alice\n", "General>")
-
-
-@pytest.mark.parametrize(("number", "code"), [("TERM", 143), ("HUP", 129)])
-def test_a_signal_ends_the_chat_like_ctrl_c_and_its_user_leaves(
-    tmux: Tmux, broker: Broker, number: str, code: int
-) -> None:
-    with zchat.Client(broker.url, user="bob") as bob:
-        room = bob.join("General")
-        alice = Terminal(tmux, "alice", 80, before="echo $$; exec ")
-        alice.until("you are in General\n", "General>")
-        alice.type("a draft")
-        alice.until("General> a draft")
-        os.kill(int(alice.screen().split()[0]), getattr(signal, f"SIG{number}"))
-        eventually(lambda: [member.user for member in room.members()] == ["bob"], "alice has left")
-
-
-@pytest.mark.parametrize("busy", [False, True], ids=["at rest", "amid a burst"])
-def test_a_chat_ends_when_its_terminal_is_closed(tmux: Tmux, broker: Broker, busy: bool) -> None:
-    tmux("new-session", "-d", "-s", "other", "exec cat")  # or the server would end with its last session
-    with zchat.Client(broker.url, user="bob") as bob:
-        room = bob.join("General")
-        alice = Terminal(tmux, "alice", 80, before="echo $$; exec ")
-        alice.until("you are in General\n", "General>")
-        process = Path("/proc", alice.screen().split()[0])
-        if busy:
-            room.send_many(f"line {number}" for number in range(20_000))
-        tmux("kill-session", "-t", "alice")
-        eventually(lambda: not process.exists(), "the program has ended")
-        eventually(lambda: [member.user for member in room.members()] == ["bob"], "alice has left")
 
 
 def test_who_comes_back_sees_what_was_seen_dimmed_and_what_is_new_under_a_line(tmux: Tmux, broker: Broker) -> None:
@@ -434,37 +304,6 @@ def test_the_list_of_commands_fits_a_small_terminal(tmux: Tmux, broker: Broker) 
     alice.until("  /list ", "  Tab, Up, Ctrl-R ", "General>", status="online")
     shown = alice.screen()
     assert not [line for line in shown[shown.index("  /list") :].splitlines() if line.startswith("    ")]
-
-
-def test_ctrl_c_clears_a_draft_which_up_brings_back_and_leaves_without_one(tmux: Tmux, broker: Broker) -> None:
-    alice = Terminal(tmux, "alice", 40)
-    alice.until("you are in General\n", "General>")
-    alice.type("half a line")
-    alice.until("General> half a line")
-    alice.keys("C-c")
-    alice.until("\nGeneral>", status="Up brings the line back; Ctrl-C again l…")
-    alice.keys("Up")
-    alice.until("\nGeneral> half a line")
-    alice.keys("C-c", "C-c")
-    alice.until("exit code 130")
-
-
-def test_what_was_typed_is_there_after_a_restart_unless_that_is_declined(
-    tmux: Tmux, broker: Broker, tmp_path: Path
-) -> None:
-    for name, option, text in (("one", "", "kept"), ("two", "--no-history", "lost"), ("three", "", "")):
-        chat = Terminal(tmux, name, 80, *filter(None, [option]))
-        chat.until("you are in General\n", "General>")
-        if text:
-            chat.type(text, "Enter")
-            chat.until(f"{name}: {text}\n", "General>")
-        else:
-            chat.keys("Up")
-            chat.until("General> kept")
-        chat.keys("C-u", "C-d")
-        chat.until("exit code 0")
-    (kept,) = (tmp_path / ".local" / "state" / "zchat").iterdir()
-    assert kept.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_screen_that_was_cleared_stays_so_and_another_size_leaves_hardly_a_copy(tmux: Tmux, broker: Broker) -> None:
