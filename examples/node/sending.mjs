@@ -76,7 +76,8 @@ export class Sending {
       count += 1;
     }
     const messages = this.waiting.splice(0, count);
-    return { number: this.number++, bodies: joinBodies(messages.map((each) => each.bytes)), messages, tries: 0 };
+    const bodies = joinBodies(messages.map((each) => each.bytes));
+    return { number: this.number++, bodies, messages, tries: 0, out: false, free: false }; // free: it isn't in the log
   }
 
   // Take the answer to a block: its first seq, its time.
@@ -94,6 +95,7 @@ export class Sending {
     if (retryable) {
       this.resumeAt = now + AGAIN; // the same bytes under the same number
     } else if ((code === "out_of_order" && detail < block.number) || (code === "forgotten" && fresh)) {
+      block.free = true;
       this.due = Math.min(this.due, code === "forgotten" ? 1 : detail); // it isn't in this log
     } else {
       this.flight.splice(this.flight.indexOf(block), 1);
@@ -107,17 +109,19 @@ export class Sending {
   }
 
   // Once nothing is out any more, go back: what isn't stored is numbered from what is due, and sent again in its order.
+  // If the first of it may be stored, all is sent again as it was: what comes after it then comes back once more.
   settle() {
     if (!this.refusing || this.flight.some((block) => block.out)) return;
     this.refusing = false;
-    if (this.due < Infinity) {
+    if (this.due < Infinity && (!this.flight.length || this.flight[0].free)) {
       this.number = this.due;
-      this.due = Infinity;
       for (const block of this.flight) {
-        if (block.number !== this.number) block.tries = 0; // under this number it was never sent
         block.number = this.number++;
+        block.tries = 0; // under this number it was never sent
       }
     }
+    this.due = Infinity;
+    for (const block of this.flight) block.free = false;
     this.again = [...this.flight];
   }
 
@@ -126,7 +130,7 @@ export class Sending {
     this.open = this.refusing = false;
     this.due = Infinity;
     this.resumeAt = 0;
-    for (const block of this.flight) block.out = false;
+    for (const block of this.flight) block.out = block.free = false;
   }
 
   // The room is joined again: the same bytes under the same numbers.

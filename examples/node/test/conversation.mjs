@@ -4,6 +4,9 @@ import assert from "node:assert/strict";
 import { decode, encode } from "@msgpack/msgpack";
 import { plain, valueOf } from "./vectors.mjs";
 
+// Let what was promised be kept.
+export const settled = () => new Promise((resolve) => setImmediate(resolve));
+
 export async function play({ steps }, client) {
   const bound = new Map();
   const fits = (form, value) => {

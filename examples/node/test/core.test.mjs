@@ -4,11 +4,10 @@ import { test } from "node:test";
 import { decode } from "@msgpack/msgpack";
 import { Room } from "../client.mjs";
 import { Core } from "../core.mjs";
-import { play } from "./conversation.mjs";
+import { play, settled } from "./conversation.mjs";
 import { conversations } from "./vectors.mjs";
 
 const SOON = 2_000; // milliseconds within which a client must have said what it has to say
-const settled = () => new Promise((resolve) => setImmediate(resolve));
 
 class Played {
   constructor() {
