@@ -23,9 +23,16 @@ export class ZchatError extends Error {
   }
 }
 
+// Names are checked by the broker, whose answer says what is wrong. Only text that has no bytes in UTF-8 is refused here:
+// the frame would be malformed, which ends the client.
+function checkText(text) {
+  if (/\p{Surrogate}/u.test(text)) throw new ZchatError("bad_name", "a name has half a surrogate pair: it is not text");
+}
+
 export class Core {
   // `connection`: the number of the latest one with this token.
   constructor(port, user, { window = 0, producer, token, connection = 0, random = Math.random, onInvited, onState } = {}) {
+    checkText(user);
     Object.assign(this, { port, user, window, producer, token, connection, random, onInvited, onState });
     this.state = "new"; // then greeting, open, lost, ended
     this.requests = 0;
@@ -127,6 +134,7 @@ export class Core {
   // Ask as soon as there is a place; over lost connections too.
   ask(word, fields) {
     return new Promise((ok, error) => {
+      fields.forEach(checkText);
       if (this.state === "ended") return error(new ZchatError("closed", "the client has ended"));
       this.questions.push({ word, fields, ok, error });
       this.pump();
