@@ -23,7 +23,7 @@ from zchat.errors import REFUSALS
 from zchat.messages import GapReason
 from zchat.wire import commands, notices, values
 from zchat.wire import limits as wire_limits
-from zchat.wire.replies import Welcome
+from zchat.wire.replies import Joined, Welcome
 
 ROOT = Path(__file__).parent.parent
 CONVERSATIONS = sorted((ROOT / "tests" / "vectors" / "conversations").glob("*.json"))
@@ -128,6 +128,11 @@ def test_the_welcome_has_the_elements_that_the_client_takes() -> None:
     assert [row[0] for row in tables(section("### hello"))[1]] == list(Welcome._fields)
 
 
+def test_the_answer_to_a_join_has_the_elements_that_the_client_takes() -> None:
+    *fields, flags = Joined._fields
+    assert f'Answer: `["ok", request, {", ".join(fields)}]`, followed by the {flags}' in section("### join")
+
+
 def test_what_the_broker_sends_has_the_shapes_that_the_client_checks() -> None:
     rows = tables(section("## What the broker sends"))[0]
     shapes = {word: tuple(re.findall(r": (uint or nil|uint|str|bool|array)", shape)) for word, shape in rows}
@@ -137,6 +142,16 @@ def test_what_the_broker_sends_has_the_shapes_that_the_client_checks() -> None:
 def test_the_table_of_errors_is_the_codes() -> None:
     rows = {code: yes(again) for code, _, again in tables(section("## Errors"))[0]}
     assert rows == {code: kind.retryable for code, kind in REFUSALS.items()}
+
+
+def test_what_follows_from_an_error_for_a_block_is_there_for_each_that_a_block_or_its_session_can_have() -> None:
+    rows = tables(section("## Sending"))[1]
+    codes = {code for row in rows for code in re.findall(r"`(\w+)`", row[0])} - {"detail", "end"}
+    elsewhere = {"version", "limit_reached", "expired"}  # of a greeting, of a join, retryable in an end
+    assert codes == REFUSALS.keys() - elsewhere
+    for row in rows:  # a code that isn't retryable stands in no row of those that are
+        found = {REFUSALS[code].retryable for code in re.findall(r"`(\w+)`", row[0]) if code in REFUSALS}
+        assert len(found) <= 1, row[0]
 
 
 def test_the_reasons_of_gaps_are_the_codes() -> None:

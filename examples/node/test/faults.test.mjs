@@ -92,7 +92,7 @@ async function run(seed) {
     const what = random();
     if (what < 0.4 && broker.heard.length) broker.hear(broker.heard.shift());
     else if (what < 0.75 && broker.said.length) core.receive(broker.said.shift(), now);
-    else if (what < 0.78 && room.sending && !broker.calm) core.lost();
+    else if (what >= 0.75 && what < 0.78 && room.sending && !broker.calm) core.lost();
     else core.tick((now += 100 * random()));
     await settled();
   };

@@ -75,3 +75,13 @@ def test_history_says_why_it_cannot_be_read() -> None:
     assert alice.do("history", "General", None, None, 1)[2:5:2] == ["busy", True]
     assert alice.do("history", "Nowhere", None, None, 1)[2] == "no_such_room"
     assert world.core.settled
+
+
+def test_the_newest_messages_and_then_what_follows_are_each_there_once(world: World, told: Peer) -> None:
+    bob = Peer(world, "bob")
+    seq = bob.join("General")[4]
+    told.send("General", "21")
+    assert texts(bob.do("history", "General", None, seq + 1, 3)) == ["18", "19", "20"]
+    told.send("General", "22")
+    assert bob.texts() == ["21", "22"]
+    assert bob.do("history", "General", None, 1, 3)[3:7] == [0, 0, 0, False], "no message, and no position"
