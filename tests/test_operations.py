@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import time
+import tomllib
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -18,8 +23,9 @@ from tests.running import DEADLINE, ROOT, ZCHAT
 from zchat.cli.program import program
 
 PAGE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
-UNIT = (ROOT / "packaging" / "zchat.service").read_text(encoding="utf-8")
-IMAGE = (ROOT / "packaging" / "Dockerfile").read_text(encoding="utf-8")
+PACKAGING = ROOT / "packaging"
+UNIT = (PACKAGING / "zchat.service").read_text(encoding="utf-8")
+IMAGE = (PACKAGING / "Dockerfile").read_text(encoding="utf-8")
 
 
 def unit(key: str) -> str:
@@ -57,7 +63,8 @@ def arguments(words: list[str]) -> list[str]:
 
 
 @pytest.mark.parametrize("words", calls(), ids=" ".join)
-def test_the_command_takes_every_call_as_it_is_written(words: list[str]) -> None:
+def test_the_command_takes_every_call_as_it_is_written(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zchat.cli.logs.begin", lambda *arguments: None)
     name, *rest = arguments(words)
     command = program.get_command(click.Context(program), name)
     assert command
@@ -69,13 +76,15 @@ def test_every_command_of_the_page_is_among_them() -> None:
     assert len(calls()) > 10
 
 
-def test_systemd_takes_the_unit(tmp_path: Path) -> None:
-    copy = tmp_path / "zchat.service"
-    copy.write_text(UNIT.replace("/opt/zchat/bin/zchat", sys.executable).replace("User=zchat", "User=daemon"))
-    done = subprocess.run(
-        [installed("systemd-analyze"), "verify", copy], capture_output=True, text=True, timeout=DEADLINE, check=False
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+def test_systemd_takes_the_units(tmp_path: Path) -> None:
+    analyze = installed("systemd-analyze")
+    for name in ("zchat.service", "zchat-backup.service", "zchat-backup.timer"):
+        text = (PACKAGING / name).read_text().replace("/opt/zchat/bin/zchat", sys.executable)
+        (tmp_path / name).write_text(re.sub("^(User|Group)=zchat$", r"\1=daemon", text, flags=re.MULTILINE))
+    for name in ("zchat.service", "zchat-backup.timer"):
+        line = [analyze, "verify", str(tmp_path / name)]
+        done = subprocess.run(line, capture_output=True, text=True, timeout=DEADLINE, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_the_unit_leaves_its_broker_little(tmp_path: Path) -> None:
@@ -94,22 +103,180 @@ def test_the_pages_line_finds_the_brokers_events_among_the_other_lines_of_the_jo
     assert (done.returncode, done.stdout, done.stderr) == (0, "listening\n", "")
 
 
-def test_the_units_broker_is_on_loopback_keeps_its_rooms_in_the_units_folder_and_ends_at_its_signal(
-    tmp_path: Path,
+@pytest.fixture
+def etc(tmp_path: Path) -> Path:
+    """Give the example of a configuration, for a broker at a free port with its database in the test's folder."""
+    text = (PACKAGING / "zchat.toml").read_text()
+    options = tomllib.loads(text)["broker"]
+    assert options["bind"] == ["tcp://127.0.0.1:5555"]
+    assert options["store"] == f"sqlite:/var/lib/{unit('StateDirectory')}/zchat.db"
+    assert unit("Environment") == "ZCHAT_CONFIG=/etc/zchat.toml"
+    path = tmp_path / "zchat.toml"
+    path.write_text(
+        text.replace('"tcp://127.0.0.1:5555"', '"tcp://127.0.0.1:*"').replace("/var/lib/zchat", str(tmp_path))
+    )
+    return path
+
+
+def test_the_units_broker_takes_the_example_tells_systemd_how_it_is_and_ends_at_its_signal(
+    etc: Path, tmp_path: Path
 ) -> None:
     words = shlex.split(unit("ExecStart"))[1:]
-    assert words[words.index("--bind") + 1] == "tcp://127.0.0.1:5555"
-    store = words[words.index("--store") + 1]
-    assert store == f"sqlite:/var/lib/{unit('StateDirectory')}/zchat.db"
-    words[words.index("--bind") + 1] = "tcp://127.0.0.1:*"
-    words[words.index("--store") + 1] = f"sqlite:{tmp_path / 'zchat.db'}"
-    broker = subprocess.Popen([*ZCHAT, *words], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert broker.stdout
-    assert re.match(r"zchat broker at tcp://127\.0\.0\.1:\d+$", broker.stdout.readline())
-    broker.send_signal(getattr(signal, unit("KillSignal")))
-    _, log = broker.communicate(timeout=float(unit("TimeoutStopSec")))
-    assert broker.returncode == 0
-    assert [json.loads(line)["event"] for line in log.splitlines()][-1] == "stopped"
+    assert unit("Type") == "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(DEADLINE)
+        environment = {"ZCHAT_CONFIG": str(etc), "NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "2000000"}
+        broker = subprocess.Popen(
+            [*ZCHAT, *words],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | environment,
+        )
+        assert [systemd.recv(99) for _ in range(3)] == [b"READY=1", b"WATCHDOG=1", b"WATCHDOG=1"]
+        broker.send_signal(getattr(signal, unit("KillSignal")))
+        out, log = broker.communicate(timeout=float(unit("TimeoutStopSec")))
+        assert broker.returncode == 0
+        systemd.settimeout(0)
+        assert systemd.recv(99) in (b"WATCHDOG=1", b"STOPPING=1")
+    assert out == ""
+    events = [json.loads(line) for line in log.splitlines()]
+    assert [event["event"] for event in events if event["event"] != "files"] == ["listening", "stopped"]
+    assert (tmp_path / "zchat.db").exists()
+
+
+def test_a_loop_that_hangs_is_not_reported_to_turn(tmp_path: Path) -> None:
+    program = (
+        "import sys, time\n"
+        "from zchat.broker.core.core import Core\n"
+        "turn = Core.turn\n"
+        "def hang(self, now):\n    turn(self, now)\n    if self.counters.turns > 3: time.sleep(60)\n"
+        "Core.turn = hang\n"
+        "from zchat.cli.main import main\n"
+        "main(['broker', '--bind', 'tcp://127.0.0.1:*', '--store', 'memory:'])"
+    )
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(DEADLINE)
+        environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "400000"}
+        broker = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, env=os.environ | environment)
+        try:
+            assert systemd.recv(99) == b"READY=1"
+            systemd.settimeout(4)
+            notices: list[bytes] = []
+            with suppress(TimeoutError):
+                while len(notices) < 20:
+                    notices.append(systemd.recv(99))
+            assert len(notices) < 20
+        finally:
+            broker.kill()
+            broker.wait(DEADLINE)
+
+
+# -- the page's blocks, carried out ----------------------------------------------------------------------
+
+
+class Machine:
+    """A folder that stands for a machine, where the page's commands find its paths; systemctl writes down its calls."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for each in ("bin", "var/lib/zchat", "var/backups"):
+            (folder / each).mkdir(parents=True)
+        self._add("zchat", f'exec {shlex.join(ZCHAT)} "$@"')
+        self._add("systemctl", f'echo "$@" >> {folder}/systemctl')
+        self._add("runuser", 'shift 3; exec "$@"')
+        self._add("install", 'exec /usr/bin/install -d -m 0700 "${@: -1}"')
+
+    def _add(self, name: str, line: str) -> None:
+        script = self.folder / "bin" / name
+        script.write_text(f"#!/bin/bash\n{line}\n")
+        script.chmod(0o755)
+
+    def run(self, block: str) -> subprocess.CompletedProcess[str]:
+        text = block.replace("/var/", f"{self.folder}/var/")
+        environment = os.environ | {"PATH": f"{self.folder}/bin:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+        line = ["bash", "-c", text]
+        return subprocess.run(
+            line, capture_output=True, text=True, timeout=DEADLINE, env=environment, cwd=self.folder, check=False
+        )
+
+    @property
+    def systemctl(self) -> list[str]:
+        calls = self.folder / "systemctl"
+        return calls.read_text().splitlines() if calls.exists() else []
+
+    @property
+    def database(self) -> Path:
+        return self.folder / "var/lib/zchat/zchat.db"
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+def blocks(heading: str) -> list[str]:
+    """Return what stands in the console under a heading of the page."""
+    section = PAGE.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    assert section, heading
+    return re.findall(r"```console\n(.*?)```", section, re.DOTALL)
+
+
+def test_a_backup_and_a_restore_are_made_as_the_page_says(machine: Machine) -> None:
+    machine.database.write_bytes((ROOT / "tests" / "data" / "store-0.1.0.db").read_bytes())
+    back_up, _, restore = blocks("Backup and restore")
+    done = machine.run(back_up)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(list((machine.folder / "var/backups/zchat").iterdir())) == 1
+    for count in (1, 2):
+        done = machine.run(restore)
+        assert (done.returncode, done.stderr) == (0, "")
+        old = [
+            each
+            for each in machine.database.parent.glob("zchat.db.before-*")
+            if not each.name.endswith(("-wal", "-shm"))
+        ]
+        assert len(old) == count, "no old database is overwritten"
+        time.sleep(1.1)  # they are dated by the second
+    assert machine.systemctl == ["stop zchat", "start zchat"] * 2
+
+
+def test_a_restore_that_fails_leaves_the_old_database_and_starts_no_broker(machine: Machine) -> None:
+    machine.database.write_bytes(b"the old one")
+    done = machine.run(blocks("Backup and restore")[2])
+    assert done.returncode == 1
+    assert "there is no file" in done.stderr
+    assert machine.database.read_bytes() == b"the old one"
+    assert machine.systemctl == ["stop zchat"]
+
+
+def test_the_nightly_backup_is_made_and_old_ones_go(machine: Machine, etc: Path) -> None:
+    text = (PACKAGING / "zchat-backup.service").read_text()
+    lines = re.findall(r"^ExecStart(?:Post)?=(.+)$", text, re.MULTILINE)
+    machine.database.write_bytes((ROOT / "tests" / "data" / "store-0.1.0.db").read_bytes())
+    etc.write_text(f'[broker]\nstore = "sqlite:{machine.database}"\n')
+    folder = machine.folder / "var/backups/zchat"
+    folder.mkdir()
+    for name in ("zchat-old.db", "of-another"):
+        (folder / name).touch()
+        os.utime(folder / name, (0, 0))
+    for line in lines:
+        text = line.replace("%%", "%").replace("/opt/zchat/bin/", "").replace("/etc/zchat.toml", str(etc))
+        done = machine.run(text)
+        assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(each.name[:8] for each in folder.iterdir()) == ["of-anoth", "zchat-20"]
+
+
+def test_the_page_sets_what_systemctl_edit_is_given(tmp_path: Path) -> None:
+    (drop_in,) = re.findall(r"```ini\n(\[Service\]\nEnvironment=.*?)```", PAGE, re.DOTALL)
+    for name, value in re.findall(r"(ZCHAT_\w+)=(\S+)", drop_in):
+        command = program.get_command(click.Context(program), "broker")
+        assert command
+        assert name in {option.envvar for option in command.params if isinstance(option, click.Option)}
+        assert value
 
 
 def test_the_image_runs_as_a_user_of_its_own_and_binds_to_nothing_by_itself() -> None:

@@ -348,11 +348,11 @@ def test_a_signal_that_was_ignored_at_the_start_stays_ignored(start: Start, brok
 
 def test_a_broker_takes_a_hangup_as_an_event_and_goes_on(start: Start) -> None:
     running = start("broker", "--bind", "tcp://127.0.0.1:*", "--store", "memory:", "--log-format", "json")
-    running.until("clients: about")
+    eventually(lambda: '"listening"' in running.errors, "it listens")
     for count in (1, 2):
         running.process.send_signal(signal.SIGHUP)
         eventually(lambda count=count: running.errors.count('"hangup"') == count, "it is in the log")  # type: ignore[misc]
-    url = re.search(r"tcp://\S+", running.text)
+    url = re.search(r"tcp://[\d.:]+", running.errors)
     assert url
     with library.Client(url[0], user="bob") as bob:
         bob.join("General").send("it serves")

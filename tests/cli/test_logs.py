@@ -74,21 +74,42 @@ def test_a_traceback_is_a_field_of_the_json_object() -> None:
 
 @pytest.mark.parametrize("options", [[], ["--log-level", "debug"]])
 def test_the_broker_logs_json_when_asked_to(start: Start, options: list[str]) -> None:
-    running = start("broker", "--bind", "tcp://127.0.0.1:*", "--store", "memory:", "--log-format", "json", *options)
-    running.until("clients: about")
+    where = ("--bind", "tcp://127.0.0.1:*", "--store", "memory:", "--retain-days", "2.5", "--metrics", "127.0.0.1:*")
+    running = start("broker", *where, "--log-format", "json", *options)
+    eventually(lambda: '"listening"' in running.errors, "it listens")
     running.process.terminate()
     assert running.end() == 0
+    assert running.text == "", "what is printed for people would be no JSON where a journal has both"
     events = [json.loads(line) for line in running.errors.splitlines()]
-    assert [each["event"] for each in events] == ["listening", "stopped"]
-    assert events[0].keys() == {"time", "level", "logger", "message", "event", "urls"}
-    assert events[0]["urls"][0].startswith("tcp://127.0.0.1:")
-
-
-def test_a_format_asked_for_behind_the_command_keeps_the_level_asked_for_before(start: Start) -> None:
-    running = start(
-        "--log-level", "error", "broker", "--bind", "tcp://127.0.0.1:*", "--store", "memory:", "--log-format", "json"
+    metrics, listening, stopped = (each for each in events if each["level"] != "debug")
+    assert metrics["event"] == "metrics"
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/metrics", metrics["url"])
+    assert listening.keys() - {"time", "clients", "message", "urls"} == {
+        *("level", "logger", "event", "store", "new", "rooms", "messages", "retain_messages", "retain_days")
+    }
+    assert listening["urls"][0].startswith("tcp://127.0.0.1:")
+    assert listening["clients"] > 10
+    assert [listening[name] for name in ("event", "store", "new", "retain_days")] == ["listening", "memory:", True, 2.5]
+    assert stopped["event"] == "stopped"
+    assert stopped["counts"]["messages"] == 0
+    assert stopped["uptime"] > 0
+    assert re.fullmatch(
+        r"stopped after \d+ s; messages stored: 0, delivered: 0; commands refused: 0", stopped["message"]
     )
-    running.until("clients: about")
+
+
+def test_an_error_that_ends_the_command_is_an_event_too_where_the_log_is_json(start: Start, tmp_path: Path) -> None:
+    running = start("broker", "--store", f"sqlite:{tmp_path}/no/z.db", "--log-format", "json")
+    assert running.end() == 1
+    (event,) = map(json.loads, running.errors.splitlines())
+    assert (event["level"], event["event"]) == ("error", "error")
+    assert "there is no folder" in event["message"]
+
+
+def test_a_format_asked_for_behind_the_command_keeps_the_level_asked_for_before(start: Start, tmp_path: Path) -> None:
+    url = f"ipc://{tmp_path}/socket"
+    running = start("--log-level", "error", "broker", "--bind", url, "--store", "memory:", "--log-format", "json")
+    library.Client(url, user="bob", timeout=DEADLINE).close()
     running.process.terminate()
     assert running.end() == 0
     assert running.errors == ""
@@ -131,10 +152,9 @@ def test_a_broker_whose_log_nobody_reads_serves_and_stops_in_time(
     url = f"ipc://{tmp_path / 'zchat'}"
     arguments = ("broker", "--bind", url, "--store", "memory:", *options)
     with pipes(2) as (out, errors), zmq.Context() as context:
-        errors.fill()
+        errors.fill()  # and of its output nobody reads anything either, but that fits
         with command(*arguments, environment=environment, stdout=out.into, stderr=errors.into) as process:
-            eventually(lambda: b"clients: about" in out.read(), "it runs")
-            with library.Client(url, user="bob") as bob:
+            with library.Client(url, user="bob", timeout=DEADLINE) as bob:
                 room = bob.join("General")
                 for number in range(1, 200):
                     raw = Raw(context, url, 10)

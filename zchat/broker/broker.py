@@ -12,7 +12,7 @@ from zchat.address import DEFAULT_URL, check_address
 from zchat.broker.figures.counters import Counters
 from zchat.broker.figures.lag import Lag
 from zchat.broker.limits import HIGH_WATER_MARK, MAX_MESSAGE, NAMES
-from zchat.broker.loop import Loop
+from zchat.broker.loop import Found, Loop
 from zchat.broker.settings import DEFAULT_ROOMS, Settings
 from zchat.broker.store import open_store
 from zchat.checks import check_timeout
@@ -83,6 +83,7 @@ class Broker:
         for url in self._bind:
             check_address(url, listening=True)
         self._store = open_store(store)
+        self._place = store
         self._loop: Loop | None = None
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
@@ -100,6 +101,13 @@ class Broker:
     def url(self) -> str:
         """Return the first of the addresses."""
         return self.urls[0]
+
+    @property
+    def found(self) -> Found:
+        """Return what the store held when the broker opened it."""
+        if self._loop is None or not self._loop.urls:
+            raise UsageError("the broker is not running: use it within its `with` block")
+        return self._loop.found
 
     @property
     def counters(self) -> Counters:
@@ -127,7 +135,7 @@ class Broker:
             raise UsageError("a broker runs once: make another one")
         check_real_threads("a broker")
         self._pid = os.getpid()
-        self._loop = Loop(self._bind, self._store, self._settings)
+        self._loop = Loop(self._bind, self._store, self._settings, self._place)
         self._thread = threading.Thread(target=self._run, name="zchat-broker", daemon=True)
         start(self._thread)
         if not self._ready.wait(START_SECONDS):

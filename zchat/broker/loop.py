@@ -15,11 +15,12 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 import zmq
 
 from zchat.broker.core.core import Core
+from zchat.broker.edge.descriptors import clients
 from zchat.broker.edge.doorkeeper import Doorkeeper
 from zchat.broker.limits import (
     CLOSE_SECONDS,
@@ -38,6 +39,7 @@ from zchat.log_fields import FIELDS
 from zchat.transport.alarm import Alarm
 from zchat.transport.context import new_context
 from zchat.wire.limits import MAX_FRAME
+from zchat.wire.replies import Figures
 
 log = logging.getLogger("zchat.broker")
 
@@ -62,13 +64,25 @@ MAX_WAIT = 1.0
 _MORE = zmq.SNDMORE | zmq.NOBLOCK
 
 
+class Found(NamedTuple):
+    """What a broker's store held when it was opened."""
+
+    new: bool
+    """True if there was no store, so that the broker has begun one."""
+    rooms: int
+    """The number of rooms that have a log."""
+    messages: int
+    """The number of messages that could be read."""
+
+
 class Loop:
     """The loop of a broker: receive, tick, serve, sleep."""
 
-    def __init__(self, bind: tuple[str, ...], store: Store, settings: Settings) -> None:
+    def __init__(self, bind: tuple[str, ...], store: Store, settings: Settings, place: str = "memory:") -> None:
         self._bind = bind
         self._store = store
         self._settings = settings
+        self._place = place
         self._stopping = threading.Event()
         self._end = math.inf
         self._dropping = False  # frames of a message that is refused are still to come
@@ -77,6 +91,8 @@ class Loop:
         self._doorkeeper: Doorkeeper | None = None
         self.urls: list[str] = []
         self.core: Core | None = None
+        self.found = Found(True, 0, 0)
+        """What the store held when it was opened."""
 
     def stop(self) -> None:
         """Ask the loop to end. Any thread."""
@@ -103,11 +119,15 @@ class Loop:
                     raise
                 try:
                     self.urls = urls
-                    log.info("listening at %s", ", ".join(urls), extra={FIELDS: {"event": "listening", "urls": urls}})
+                    self.found = Found(self._store.new, len(logs), sum(each.last - each.first + 1 for each in logs))
+                    self._log_start()
                     ready()
                     self._serve(core)
                 finally:
-                    self._store.close(self._left(LINGER_SECONDS))
+                    left = self._store.close(self._left(LINGER_SECONDS))
+                    if left:
+                        log.warning("%s", left, extra={FIELDS: {"event": "left_behind"}})
+                _log_end(core.figures())
             finally:
                 if self._doorkeeper is not None:
                     self._doorkeeper.close()
@@ -243,7 +263,32 @@ class Loop:
             self._sleep(min(core.due(), deadline) - now)
         core.dismiss()
         _log(core)
-        log.info("stopped: %s", core.counters, extra={FIELDS: {"event": "stopped"}})
+
+    def _log_start(self) -> None:
+        new, rooms, messages = self.found
+        settings = self._settings
+        fields = {
+            "event": "listening",
+            "urls": self.urls,
+            "store": self._place,
+            "new": new,
+            "rooms": rooms,
+            "messages": messages,
+            "retain_messages": settings.retain_messages,
+            "retain_days": settings.retain_days,
+            "clients": clients(self.urls),
+        }
+        held = "new" if new else f"messages: {messages:,}, rooms: {rooms:,}"
+        log.info("listening at %s; store %s (%s)", ", ".join(self.urls), self._place, held, extra={FIELDS: fields})
+
+
+def _log_end(figures: Figures) -> None:
+    counts = figures.counts
+    seconds = counts["uptime"] / 1_000_000
+    fields = {"event": "stopped", "uptime": round(seconds, 3), "counts": counts, "refused": figures.refused}
+    text = "stopped after %.0f s; messages stored: %d, delivered: %d; commands refused: %d"
+    refused = sum(figures.refused.values())
+    log.info(text, seconds, counts["messages"], counts["deliveries"], refused, extra={FIELDS: fields})
 
 
 def _log(core: Core) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -9,10 +10,13 @@ from typing import Any, NoReturn
 
 import click
 
-from zchat.cli import ending
+from zchat.cli import ending, logs
 from zchat.cli.sources import origin
 from zchat.cli.text.safe import named, safe
 from zchat.errors import AddressError, NoSuchRoom, UsageError, ZchatError
+from zchat.log_fields import FIELDS
+
+log = logging.getLogger("zchat.cli")
 
 FAILED = 1
 WRONG_USAGE = 2
@@ -32,7 +36,10 @@ class Interrupted(KeyboardInterrupt):
 
 
 def report(text: str) -> None:
-    """Write one line to standard error, if it is still there."""
+    """Write one line to standard error, if it is still there: of a log in JSON it is an event."""
+    if logs.is_json():
+        log.error("%s", " ".join(text.splitlines()), extra={FIELDS: {"event": "error"}})
+        return
     from zchat.cli.text.columns import terminal_width, wrapped  # takes long to load
 
     with suppress(OSError):

@@ -186,6 +186,11 @@ def begin(level: str = UNASKED_LEVEL, form: str = "text") -> None:
     logging.getLogger().setLevel(level.upper())
 
 
+def is_json() -> bool:
+    """Return True if events are logged as JSON."""
+    return any(isinstance(handler.formatter, JsonFormatter) for handler in _handlers)
+
+
 def dropped() -> int:
     """Return how many lines of the log were dropped."""
     return sum(handler.dropped for handler in _handlers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -48,6 +48,29 @@ def default_store() -> str:
     from platformdirs import user_data_dir  # takes long to load
 
     return f"sqlite:{Path(user_data_dir('zchat', appauthor=False)) / 'zchat.db'}"
+
+
+def path_of(store: str) -> Path:
+    """Return the path in the URL of a store in SQLite."""
+    return Path(store.partition(":")[2])
+
+
+@contextmanager
+def made_folder(folder: Path) -> Iterator[None]:
+    """Make a folder, and those that it is in, for this user alone; if the block fails, what was made is removed."""
+    made: list[Path] = []
+    try:
+        with suppress(OSError):  # who needs the folder says that there is none
+            for each in (*reversed(folder.parents), folder):
+                if not each.exists():
+                    each.mkdir(0o700)
+                    made.append(each)
+        yield
+    except BaseException:
+        for each in reversed(made):
+            with suppress(OSError):  # others have put something there
+                each.rmdir()
+        raise
 
 
 def check_room(context: click.Context, parameter: click.Parameter, text: str) -> str:

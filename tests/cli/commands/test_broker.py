@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import sqlite3
+import stat
 import sys
 import time
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from click.testing import CliRunner
 import zchat as library
 from tests.frames import decode_notice
 from tests.running import DEADLINE, Running, Start, Zchat, eventually
-from zchat.broker import Broker
+from zchat.broker import Broker, Settings
 from zchat.cli.commands import broker as command
 from zchat.cli.program import program
 from zchat.wire.notices import STATE
@@ -58,7 +59,7 @@ def test_the_broker_tells_where_it_is_and_how_to_chat(start: Start, tmp_path: Pa
     text = running.until("clients: about")
     url = re.search(r"^zchat broker at (tcp://127\.0\.0\.1:\d+)$", text, re.MULTILINE)
     assert url
-    assert f"store: {store} (kept: everything)\n" in text
+    assert f"store: {store} (kept: everything)\n  a new database: there was none\n" in text
     assert re.search(
         rf"^chat with: (zchat|\S+ -m zchat) client --connect {re.escape(url[1])} --user NAME$", text, re.MULTILINE
     )
@@ -105,7 +106,7 @@ def test_without_prometheus_client_metrics_say_what_to_install(start: Start) -> 
     running = start(shell=f'"$1" -c "{program}" {options} --metrics 127.0.0.1:0')
     assert running.end() == 1
     assert running.text == ""
-    assert running.errors == "zchat: metrics require the package prometheus-client: pip install 'zchat-zmq[metrics]'\n"
+    assert running.errors == "zchat: metrics require the package prometheus-client: pip install prometheus-client\n"
     running = start(shell=f'exec "$1" -c "{program}" {options}')
     running.until("clients: about")
     running.process.terminate()
@@ -130,7 +131,7 @@ def test_a_place_where_metrics_cant_be_served_is_told_in_one_line(
 
 def test_a_broker_that_can_not_serve_its_metrics_leaves_nothing_behind(zchat: Zchat, tmp_path: Path) -> None:
     metrics = ("--metrics", "192.0.2.1:9556")
-    for options in (("--store", f"sqlite:{tmp_path}/new/z.db"), ()):  # the default place is in the user's data folder
+    for options in (("--store", f"sqlite:{tmp_path}/z.db"), ()):  # the default place is in the user's data folder
         done = zchat("broker", "--bind", "tcp://127.0.0.1:*", *options, *metrics, XDG_DATA_HOME=str(tmp_path / "data"))
         assert (done.returncode, done.stdout) == (1, "")
     assert list(tmp_path.iterdir()) == []
@@ -151,11 +152,39 @@ def test_a_room_tells_names_up_to_the_number_asked_for(start: Start) -> None:
 
 
 def test_the_default_store_is_in_the_users_data_folder(start: Start, tmp_path: Path) -> None:
-    running = start("broker", "--bind", "tcp://127.0.0.1:*", XDG_DATA_HOME=str(tmp_path / "data"))
-    running.until("clients: about")
+    options = {"XDG_DATA_HOME": str(tmp_path / "data")}
+    running = start("broker", "--bind", "tcp://127.0.0.1:*", **options)
+    with library.Client(address(running), user="bob") as bob:
+        bob.join("General").send_many(["a", "b", "c"])
+    assert "\n  a new database: there was none\n" in running.text
     running.process.terminate()
     assert running.end() == 0
     assert (tmp_path / "data" / "zchat" / "zchat.db").exists()
+    assert stat.S_IMODE((tmp_path / "data" / "zchat").stat().st_mode) == 0o700
+    assert running.text.endswith("\nstopped; 3 messages stored since the start\n")
+    running = start("broker", "--bind", "tcp://127.0.0.1:*", **options)
+    assert "\n  it holds 3 messages in 1 room\n" in running.until("clients: about")
+
+
+def test_the_default_folder_goes_again_if_the_broker_does_not_start(
+    zchat: Zchat, broker: Broker, tmp_path: Path
+) -> None:
+    assert zchat("broker", "--bind", broker.url, XDG_DATA_HOME=str(tmp_path / "data")).returncode == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "option"),
+    [
+        ("tcp://127.0.0.1:5555", ""),
+        ("tcp://127.0.0.1:9", " --connect tcp://127.0.0.1:9"),
+        ("tcp://0.0.0.0:5555", " --connect tcp://HOST:5555"),
+        ("tcp://[::]:9", " --connect tcp://HOST:9"),
+        ("ipc:///run/zchat/socket", " --connect ipc:///run/zchat/socket"),
+    ],
+)
+def test_the_command_to_chat_with_names_an_address_that_can_be_reached(url: str, option: str) -> None:
+    assert command._connect(url) == option
 
 
 def shopping_list(path: Path) -> None:
@@ -179,6 +208,11 @@ def file_of_a_newer_zchat(path: Path) -> None:
     [
         (Path.mkdir, "chat.db", "is a folder"),
         (shopping_list, "chat.db/below.db", "Not a directory"),
+        (
+            Path.mkdir,
+            "mounted/chat.db",
+            r"there is no folder .*/mounted \(is it mounted\?\); make it, or name another file \(--store sqlite:PATH\)",
+        ),
         (shopping_list, "chat.db", "file is not a database"),
         (database_of_another, "chat.db", "is a database of another program; give the store a file of its own"),
         (file_of_a_newer_zchat, "chat.db", "was written by a newer zchat .* upgrade zchat or use another file"),
@@ -302,6 +336,7 @@ def test_retain_days_keeps_what_is_younger(start: Start, tmp_path: Path) -> None
     week = start("broker", *options, "--retain-days", "7")
     url = address(week)
     assert "(kept: 7 days)\n" in week.text
+    assert command._kept("sqlite:z.db", Settings(retain_days=1)) == "1 day"
     assert kept(url) == range(1, 5)
     week.process.terminate()
     assert week.end() == 0

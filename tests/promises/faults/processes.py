@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import re
@@ -16,7 +17,7 @@ from pathlib import Path
 from threading import Condition, Thread
 from typing import Any
 
-from tests.running import DEADLINE, ROOT, ZCHAT, Running
+from tests.running import DEADLINE, ROOT, ZCHAT, Running, eventually
 
 ENDING = 5.0
 """Seconds that a worker has to end by itself when it is no longer listened to."""
@@ -57,11 +58,12 @@ class Served:
 
     def start(self) -> float:
         """Start it; returns the time (since 1970, in seconds) at which it said that it listens."""
-        command = [*ZCHAT, "broker", "--bind", self.url, "--store", f"sqlite:{self.path}", "--log-level", "info"]
+        command = [*ZCHAT, "broker", "--bind", self.url, "--store", f"sqlite:{self.path}", "--log-format", "json"]
         self._running = Running(
             subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         )
-        self._running.until("chat with")
+        running = self._running
+        eventually(lambda: '"listening"' in running.errors, "it listens")
         return time.time()
 
     def kill(self) -> None:
@@ -79,8 +81,8 @@ class Served:
             resume(running.process.pid)
             running.process.terminate()
         assert self._end(running) == 0, running.errors
-        said = running.errors.rpartition("stopped: ")[2]
-        return {name: int(value) for name, value in re.findall(r"(\w+)=(\d+)", said)}
+        counts: dict[str, int] = json.loads(running.errors.splitlines()[-1])["counts"]
+        return counts
 
     @staticmethod
     def _end(running: Running) -> int:

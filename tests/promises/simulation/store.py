@@ -299,11 +299,12 @@ class DurableStore(SqliteStore):
         """End at once: what isn't in the file is lost."""
         self._simulated.dead = self._reading_thread.dead = True
 
-    def close(self, seconds: float = 1.5) -> None:
+    def close(self, seconds: float = 1.5) -> str:
         self._simulated.drain()
         self._reading_thread.dead = True
         self._open = False
         self._deliver(None)
+        return ""
 
 
 class _Witness:

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
+
+from zchat.address import IPC
+from zchat.broker.limits import MAX_SESSIONS
 
 if sys.platform != "win32":
     import resource
+
+OWN_FILES = 24
+"""Open files that a broker needs for itself: libzmq's, the store's, the standard ones; about 20 were counted."""
 
 KEPT_FREE = 16
 """Descriptors that newcomers may not take: for the store's files, scrapes of metrics, and what else runs here."""
@@ -41,6 +48,15 @@ def raise_limit() -> tuple[int, int] | None:
 def kept_free(most: int, ipc: bool) -> int:
     """Return how many of `most` descriptors newcomers may not take. Any thread."""
     return max(most // KEPT_FREE_FOR_IPC if ipc else 0, min(KEPT_FREE, most // 4))
+
+
+def clients(urls: Iterable[str]) -> int:
+    """Return for how many clients at the addresses `urls` there are descriptors, or sessions. Any thread."""
+    most = limit()
+    if most is None:
+        return MAX_SESSIONS
+    kept = OWN_FILES + kept_free(most, any(url.startswith(IPC) for url in urls))
+    return max(0, min(most - kept, MAX_SESSIONS))
 
 
 def scarce(file: int, ipc: bool) -> bool:

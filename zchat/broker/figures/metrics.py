@@ -16,6 +16,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 from zchat.address import host_and_port
 from zchat.checks import shown
 from zchat.errors import AddressError, UsageError, ZchatError
+from zchat.log_fields import FIELDS
 from zchat.threads import start
 from zchat.wire.replies import Figures
 
@@ -24,7 +25,7 @@ try:
 
     from zchat.broker.figures.prometheus import FigureCollector
 except ImportError as error:
-    raise ZchatError("metrics require the package prometheus-client: pip install 'zchat-zmq[metrics]'") from error
+    raise ZchatError("metrics require the package prometheus-client: pip install prometheus-client") from error
 
 log = logging.getLogger("zchat.broker")
 
@@ -90,6 +91,7 @@ class Metrics:
         self._server.set_app(make_wsgi_app(registry))
         self._thread = threading.Thread(target=self._serve, name="zchat-metrics", daemon=True)
         start(self._thread)
+        log.info("metrics are served at %s", self.url, extra={FIELDS: {"event": "metrics", "url": self.url}})
         return self
 
     def __exit__(

@@ -170,6 +170,9 @@ class Watcher(Protocol):
 class Store(ABC):
     """The place where the logs of rooms are kept. Every method belongs to the loop thread."""
 
+    new = True
+    """True if the opening found no store there and began one."""
+
     @abstractmethod
     def open(self, wake: Callable[[], None]) -> list[RoomLog]:
         """Make the store ready and return the rooms that have a log; may block.
@@ -275,10 +278,11 @@ class Store(ABC):
         done()
 
     @abstractmethod
-    def close(self, seconds: float = CLOSE_SECONDS) -> None:
+    def close(self, seconds: float = CLOSE_SECONDS) -> str:
         """Finish what was appended, call what is done, and let go of everything; may block for `seconds`.
 
-        Nothing is reported any more: no member is served any more.
+        Nothing is reported any more: no member is served any more. Returns what is left of it that an operator has
+        to know, as a sentence; "" if nothing.
         """
 
     def undo_open(self) -> None:

@@ -149,11 +149,12 @@ class MemoryStore(Store):
                 watcher.trimmed(room, first)
             self._trimmed.clear()
 
-    def close(self, seconds: float = CLOSE_SECONDS) -> None:
+    def close(self, seconds: float = CLOSE_SECONDS) -> str:
         """See `Store.close`."""
         while self._answers:
             done, answer, _ = self._answers.popleft()
             done(answer)
+        return ""
 
     def _keep_bounds(self, log: _Log) -> None:
         room = log.room

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import shlex
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
@@ -15,15 +17,26 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from zchat import log_fields
-from zchat.address import DEFAULT_URL, IPC
+from zchat.address import DEFAULT_URL
 from zchat.broker import Broker, Settings
 from zchat.broker.edge import descriptors
+from zchat.broker.edge.systemd import Systemd
 from zchat.broker.limits import MAX_SESSIONS
+from zchat.broker.loop import Found
 from zchat.broker.settings import options
 from zchat.cli import ending, logs
 from zchat.cli.failures import hinting_at
 from zchat.cli.logs import log_format, log_level
-from zchat.cli.options import F, check_between, check_open_rooms, check_place, check_urls, default_store
+from zchat.cli.options import (
+    F,
+    check_between,
+    check_open_rooms,
+    check_place,
+    check_urls,
+    default_store,
+    made_folder,
+    path_of,
+)
 from zchat.cli.sources import Listed
 from zchat.cli.text.phrases import counted
 from zchat.cli.text.safe import safe
@@ -42,11 +55,11 @@ START_HINTS: dict[type[ZchatError], str] = {AddressError: "--bind URL", StoreErr
 METRICS_HINTS: dict[type[ZchatError], str] = {AddressError: "--metrics HOST:PORT"}
 """The same for its metrics."""
 
+EVERYWHERE = ("tcp://0.0.0.0", "tcp://[::]", "tcp://*")
+"""Addresses that stand for all of a machine's: a client has to be given one of these."""
+
 POLL_SECONDS = 0.2
 """Seconds after which the main thread checks whether the broker has ended by itself."""
-
-OWN_FILES = 24
-"""Open files that a broker needs for itself: libzmq's, the store's, the standard ones; about 20 were counted."""
 
 
 def _settings(command: F) -> F:
@@ -117,21 +130,38 @@ def broker(bind: tuple[str, ...], store: str | None, metrics: str | None, **sett
     """
     stopping = Event()
     _raise_limit()
-    if store is None:
-        store = default_store()
-    with ending.calling(stopping.set), ending.at_hangup(_note_hangup):
-        running = Broker(*bind, store=store, **settings)
+    with ExitStack() as stack:
+        stack.enter_context(ending.calling(stopping.set))
+        stack.enter_context(ending.at_hangup(_note_hangup))
+        place = default_store() if store is None else store
+        running = Broker(*bind, store=place, **settings)
         # Metrics first: a broker that starts makes its files, and one that can't serve its figures is not to start.
         serving = nullcontext() if metrics is None else _metrics(running, metrics)
-        with _entered(serving, METRICS_HINTS) as served, _entered(running, START_HINTS):
-            try:
-                click.echo(_greeting(running, store, Settings(**settings), served.url if served else ""))
-            except OSError as error:  # it serves all the same
-                text = "what is printed at the start can't be written: %s"
-                log.warning(text, error, extra={log_fields.FIELDS: {"event": "greeting_failed"}})
-            while not stopping.wait(POLL_SECONDS) and not running.wait(0):
-                running.counters.log_dropped = logs.dropped()
+        served = stack.enter_context(_entered(serving, METRICS_HINTS))
+        with nullcontext() if store is not None else made_folder(path_of(place).parent):
+            stack.enter_context(_entered(running, START_HINTS))
+        _say(_greeting(running, place, Settings(**settings), served.url if served else ""))
+        systemd = Systemd(os.environ)
+        systemd.ready()
+        while not stopping.wait(POLL_SECONDS) and not running.wait(0):
+            running.counters.log_dropped = logs.dropped()
+            systemd.turned(running.counters.turns, time.monotonic())
+        systemd.stopping()
+    if stopping.is_set():
+        _say(f"stopped; {counted(running.counters.messages, 'message')} stored since the start")
     ending.forgive()
+
+
+def _say(text: str) -> None:
+    """Print a text for people; where the log is JSON its events say the same, and a program reads them."""
+    if logs.is_json():
+        return
+    try:
+        click.echo(text)
+    except OSError as error:  # it serves all the same
+        log.warning(
+            "standard output can't be written: %s", error, extra={log_fields.FIELDS: {"event": "greeting_failed"}}
+        )
 
 
 def _note_hangup() -> None:
@@ -155,24 +185,38 @@ def _entered(context: AbstractContextManager[T], hints: dict[type[ZchatError], s
 
 
 def _greeting(running: Broker, store: str, settings: Settings, metrics: str) -> str:
-    url = running.url
-    connect = "" if url == DEFAULT_URL else f" --connect {url}"
     lines = [f"zchat broker at {address}" for address in running.urls]
     lines.append(f"store: {store} (kept: {_kept(store, settings)})")
+    if store.startswith("sqlite:"):
+        lines.append(f"  {_found(running.found)}")
     if metrics:
         lines.append(f"metrics: {metrics} (no access control; they contain names of rooms and users)")
-    lines.append(f"chat with: {_program()} client{connect} --user NAME")
+    lines.append(f"chat with: {_program()} client{_connect(running.url)} --user NAME")
     lines.append("names are claims: there are no keys, so anyone who reaches the address can use any name,")
     lines.append("  including its direct rooms and read marks")
     lines.append(_room_for_clients(running))
     return "\n".join(map(safe, filter(None, lines)))
 
 
+def _found(found: Found) -> str:
+    if found.new:
+        return "a new database: there was none"
+    return f"it holds {counted(found.messages, 'message')} in {counted(found.rooms, 'room')}"
+
+
+def _connect(url: str) -> str:
+    """Return the option by which a client reaches an address; "" if it needs none."""
+    if url == DEFAULT_URL:
+        return ""
+    place, _, port = url.rpartition(":")
+    return f" --connect tcp://HOST:{port}" if place in EVERYWHERE else f" --connect {url}"
+
+
 def _kept(store: str, settings: Settings) -> str:
     """Return in words what a store keeps; retention removes whole blocks, so that more than asked for may be left."""
     count, days = settings.retain_messages, settings.retain_days
     kept = [f"at least the last {counted(count, 'message')} of a room"] if count else []
-    kept += [f"{days:g} days"] if days else []
+    kept += [f"{days:g} day{'' if days == 1 else 's'}"] if days else []
     words = ", and none for more than ".join(kept)
     if store.startswith("sqlite:"):
         return words or "everything"
@@ -193,8 +237,7 @@ def _room_for_clients(running: Broker) -> str:
     most = descriptors.limit()
     if most is None:
         return f"clients: {MAX_SESSIONS} at once (open files have no limit)"
-    kept = OWN_FILES + descriptors.kept_free(most, any(url.startswith(IPC) for url in running.urls))
-    return f"clients: about {max(0, min(most - kept, MAX_SESSIONS))} at once (open files, ulimit -n: {most})"
+    return f"clients: about {descriptors.clients(running.urls)} at once (open files, ulimit -n: {most})"
 
 
 def _raise_limit() -> None:

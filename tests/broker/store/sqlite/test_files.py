@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from unittest.mock import ANY as ANYTHING
 
@@ -224,14 +226,14 @@ def test_a_broker_that_can_not_listen_leaves_nothing_behind(tmp_path: Path, bind
         port = other.url.rpartition(":")[2]
         with (
             pytest.raises(zchat.AddressError),
-            Broker(ANY, bind.format(port=port), store=f"sqlite:{tmp_path}/new/one/z.db"),
+            Broker(ANY, bind.format(port=port), store=f"sqlite:{tmp_path}/z.db"),
         ):
             pass
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_broker_whose_room_has_a_bad_name_leaves_nothing_behind(tmp_path: Path) -> None:
-    with pytest.raises(zchat.BadName), Broker(ANY, store=f"sqlite:{tmp_path}/new/z.db", rooms=["a\ufe00"]):
+    with pytest.raises(zchat.BadName), Broker(ANY, store=f"sqlite:{tmp_path}/z.db", rooms=["a\ufe00"]):
         pass
     assert list(tmp_path.iterdir()) == []
 
@@ -240,8 +242,25 @@ def test_a_store_that_can_not_be_opened_leaves_nothing_behind(tmp_path: Path) ->
     (tmp_path / "z.db-wal").mkdir()
     refused(tmp_path / "z.db")
     assert [each.name for each in tmp_path.iterdir()] == ["z.db-wal"]
-    refused(tmp_path / "new" / ("x" * 252))  # whose lock has a name that is too long
+    refused(tmp_path / ("x" * 252))  # whose lock has a name that is too long
     assert [each.name for each in tmp_path.iterdir()] == ["z.db-wal"]
+
+
+def test_a_folder_that_is_not_there_is_not_made_for_it_may_not_be_mounted(tmp_path: Path) -> None:
+    assert "there is no folder" in refused(tmp_path / "mounted" / "z.db")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_log_that_can_not_be_folded_in_at_the_end_is_reported(store: Driver, path: Path) -> None:
+    store.say("a")
+    with closing(sqlite3.connect(path)) as reading:
+        reading.execute("BEGIN").execute("SELECT * FROM rooms").fetchall()
+        store.say("b")
+        left = store.store.close()
+    assert left.startswith(f"{path}-wal could not be folded into z.db and belongs to it")
+    store.open()
+    assert store.texts() == ["a", "b"]
+    assert store.store.close() == ""
 
 
 def test_what_was_there_before_stays_when_a_start_fails(store: Driver, path: Path) -> None:

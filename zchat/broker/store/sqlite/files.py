@@ -17,18 +17,17 @@ BESIDE = ("-wal", "-shm")
 class StoreFiles:
     """The database `path`, what SQLite keeps beside it, and the locks of the broker that has it open.
 
-    Making one makes what is missing, folders too, for its owner alone, and locks it: `path` + ".lock" (which zchat
+    Making one makes what is missing, but no folder, for its owner alone, and locks it: `path` + ".lock" (which zchat
     0.1.0 locks as well, and every system knows how to), and on Linux the database itself, so that no other path
     leads another broker to it. Elsewhere such a lock could be in the way of SQLite's own.
 
     Raises:
-        StoreError: another broker has the database, or its log lies beside another name of it.
+        StoreError: there is no folder for it, another broker has the database, or its log lies beside another name.
         OSError: a file can't be made.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._folders: list[Path] = []
         self._made: list[Path] = []
         self._locks: list[FileLock] = []
         self._inodes: dict[Path, Inode] = {}
@@ -36,10 +35,11 @@ class StoreFiles:
         self._folder: tuple[int, int, int] | None = None
         """The folder with the time of its last change, when the files were last checked."""
         try:
-            for folder in (*reversed(path.parent.parents), path.parent):
-                if not folder.exists():
-                    folder.mkdir(0o700, exist_ok=True)
-                    self._folders.append(folder)
+            if not path.parent.exists():
+                raise StoreError(
+                    f"{path} can't be used as a store: there is no folder {path.parent} (is it mounted?); "
+                    "make it, or name another file"
+                )
             lock = self._lock(path.with_name(path.name + ".lock"))
             if sys.platform == "linux":
                 database = self._lock(path)
@@ -109,10 +109,18 @@ class StoreFiles:
         for path in self._made:
             with suppress(OSError):
                 path.unlink()
-        for folder in reversed(self._folders):
-            with suppress(OSError):  # others have put something there
-                folder.rmdir()
         self.release()
+
+    def left(self) -> str:
+        """Return what still lies beside the database, as a sentence; "" if that is the whole. SQLite has closed it."""
+        log = self._beside()[0]
+        with suppress(OSError):
+            if log.stat().st_size:
+                return (
+                    f"{log} could not be folded into {self._path.name} and belongs to it: "
+                    "move or copy neither without the other; zchat backup makes one file of both"
+                )
+        return ""
 
     def _beside(self) -> list[Path]:
         return [self._path.with_name(self._path.name + end) for end in BESIDE]

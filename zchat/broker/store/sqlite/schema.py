@@ -99,8 +99,8 @@ UPGRADES: tuple[Callable[[sqlite3.Connection], None], ...] = (_create, _add_read
 """Steps from each schema version to the next, from the empty file's 0 on: a new version is a new step."""
 
 
-def set_up(connection: sqlite3.Connection, path: Path) -> None:
-    """Bring the file to this program's schema: a new one from nothing, an older one by its steps.
+def set_up(connection: sqlite3.Connection, path: Path) -> bool:
+    """Bring the file to this program's schema: a new one from nothing, an older one by its steps; True if it was new.
 
     Raises:
         StoreError: it is another program's, or of a newer zchat.
@@ -117,6 +117,7 @@ def set_up(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute("COMMIT")
     if connection.execute(f"PRAGMA journal_mode = {JOURNAL_MODE}").fetchone()[0] != "wal":
         raise StoreError(f"{path}: SQLite can't keep a write-ahead log there; put the store on a local disk")
+    return not version
 
 
 def version_of(connection: sqlite3.Connection, path: Path) -> int:

@@ -116,7 +116,7 @@ class SqliteStore(Store):
         try:
             writing = self._connect()
             try:
-                schema.set_up(writing, self._path)
+                self.new = schema.set_up(writing, self._path)
                 self._ledger = schema.load(writing, self._clock)
                 self._old_senders = schema.old_senders(writing)
                 with suppress(sqlite3.Error):  # a full disk for example, with which reading goes on
@@ -256,10 +256,13 @@ class SqliteStore(Store):
         if failure:
             raise StoreError(f"{self._path}: a thread of the store has failed: {failure!r}") from failure
 
-    def close(self, seconds: float = CLOSE_SECONDS) -> None:
+    def close(self, seconds: float = CLOSE_SECONDS) -> str:
         """See `Store.close`; a thread that hangs in the disk is abandoned, with the lock."""
-        if self._open and self._end(seconds):
+        if not self._open:
+            return ""
+        if self._end(seconds):
             self._files.release()
+        return self._files.left()
 
     def undo_open(self) -> None:
         """See `Store.undo_open`."""
