@@ -127,6 +127,8 @@ NO_BOUNDS = {
     "broker.store.sqlite.schema.SENDER_BYTES",
     "cli.streams.FILE_BYTES",
     "cli.streams.PAUSE",
+    "broker.edge.descriptors.OWN_FILES",
+    "broker.edge.systemd.NOTICES",
     "cli.streams.TERMINAL_BYTES",
     "client.waiting.SETTLING",
     "protocol.faces.steps.MEMBERS_PAGE",
