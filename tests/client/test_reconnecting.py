@@ -18,6 +18,7 @@ from tests.mortal import Mortal
 from tests.running import DEADLINE, eventually
 from zchat.broker import Broker
 from zchat.events import MemberJoined, MemberLeft
+from zchat.protocol import reconnect
 from zchat.protocol.core import ClientCore
 from zchat.protocol.faces import steps
 from zchat.wire.replies import HistoryPage
@@ -298,6 +299,22 @@ def test_close_waits_for_the_broker_until_its_deadline(lasting: Mortal) -> None:
     assert 0.4 < time.monotonic() - began < 3
     sender.join(DEADLINE)
     assert isinstance(failed[0], zchat.ConnectionLost | zchat.OutcomeUnknown)
+
+
+def test_close_while_the_connection_is_lost_says_goodbye_to_a_broker_that_is_back(
+    lasting: Mortal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconnect, "RETRY_FIRST", DEADLINE)  # by itself it comes back too late
+    monkeypatch.setattr(reconnect, "RETRY_MAX", DEADLINE)
+    with zchat.Client(lasting.url, user="alice") as alice:
+        alice.join("General")
+        lasting.freeze()
+        assert isinstance(next(alice.events(timeout=DEADLINE)), zchat.Disconnected)
+        lasting.thaw()
+        with zchat.Client(lasting.url, user="bob") as bob:
+            assert [each.user for each in bob.members("General")] == ["alice"]
+            alice.close()
+            assert bob.members("General") == []
 
 
 def test_close_does_not_wait_for_messages_whose_senders_have_given_up(lasting: Mortal) -> None:

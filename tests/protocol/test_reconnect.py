@@ -9,6 +9,7 @@ import pytest
 from tests.protocol.driver import FakeBatch, FakeCall, Wire
 from tests.protocol.test_send_queue import flying
 from zchat import errors
+from zchat.protocol.core import PARTING_SECONDS
 from zchat.protocol.heartbeat import STALL
 from zchat.protocol.reconnect import GREET_SECONDS, RETRY_FIRST, RETRY_MAX, STEADY, ConnectionState
 from zchat.wire.values import pack
@@ -108,10 +109,38 @@ def test_nothing_is_sent_between_two_connections(wire: Wire) -> None:
 # -- the end ---------------------------------------------------------------------------------------
 
 
-def test_close_between_connections_ends_at_once_if_nothing_waits(wire: Wire) -> None:
+def test_close_between_connections_tries_once_at_once_to_say_goodbye(wire: Wire) -> None:
     wire.join()
     wire.core.lost("cut")
     wire.core.close(wire.now + 5)
+    wire.core.tick(wire.now)
+    wire.greet()
+    wire.rejoin()
+    [bye] = wire.commands()
+    wire.ok(bye)
+    assert wire.failed_with() is None
+
+
+def test_close_between_connections_soon_gives_up_if_nothing_waits(wire: Wire) -> None:
+    wire.core.lost("cut")
+    wire.core.close(wire.now + 5)
+    assert wire.core.tick(wire.now) == pytest.approx(wire.now + PARTING_SECONDS)
+    wire.core.tick(wire.now + PARTING_SECONDS)
+    assert wire.failed_with() is None
+
+
+def test_close_between_connections_ends_with_the_one_that_it_tries(wire: Wire) -> None:
+    wire.core.lost("cut")
+    wire.core.close(wire.now + 5)
+    wire.core.tick(wire.now)
+    wire.core.lost("refused")
+    assert wire.failed_with() is None
+
+
+def test_close_between_connections_without_time_ends_at_once(wire: Wire) -> None:
+    wire.core.lost("cut")
+    wire.core.close(wire.now)
+    wire.core.tick(wire.now)
     assert wire.failed_with() is None
 
 

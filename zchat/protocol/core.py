@@ -36,6 +36,9 @@ from zchat.wire.replies import Joined, Stored, Welcome, decode_reply
 IDLE = 1.0
 """Seconds until the next tick while nothing is due."""
 
+PARTING_SECONDS = 0.3
+"""Seconds in which `close` tries one more connection just to say goodbye: without it the user stays listed."""
+
 
 _NEW, _GREETING, _OPEN, _LOST, _CLOSING, _ENDED = ConnectionState
 
@@ -75,6 +78,7 @@ class ClientCore:
         self._now = 0.0
         self._quiet_until = 0.0  # nothing is due before
         self._deadline: float | None = None  # of `close`
+        self._parting = False  # it was closed while the connection was lost, with nothing left to do
         self._bye = False  # the goodbye is sent
         self._why: errors.ZchatError | None = None  # it has ended
 
@@ -106,7 +110,10 @@ class ClientCore:
         self._send(self._requests.frame(Request("hello", fields, None, special=self._welcomed)))
 
     def close(self, deadline: float) -> None:
-        """Send and answer what was accepted, until `deadline`, then say goodbye, whatever is unanswered."""
+        """Send and answer what was accepted, until `deadline`, then say goodbye, whatever is unanswered.
+
+        For a goodbye alone a lost connection is tried once more, at once.
+        """
         if self.state is _ENDED:
             return
         if self._deadline is not None:  # a call that was interrupted, and the next one
@@ -120,8 +127,10 @@ class ClientCore:
             self._enter(_CLOSING)
             self._pump()
             self._leave_if_done()
-        elif self.welcome is None or not self._pending:
+        elif self.welcome is None:
             self._end(None)
+        else:
+            self._parting = not self._pending
 
     def lost(self, reason: str) -> None:
         """Give the connection up: it can't go on."""
@@ -188,6 +197,10 @@ class ClientCore:
         if now < self._quiet_until:
             return self._quiet_until
         self._heartbeat.tick(now)
+        if self._parting and self._deadline is not None:
+            self._parting = False
+            self._deadline = min(self._deadline, now + PARTING_SECONDS)
+            self._reconnect.retry_at = now
         if self._deadline is not None and now >= self._deadline:
             if self.connected:
                 self._say_goodbye()

@@ -50,7 +50,7 @@ TRANSITIONS: dict[ConnectionState, dict[ConnectionState, str]] = {
     },
     _LOST: {
         _GREETING: "after a wait, over a fresh connection",
-        _ENDED: "`close` is called and nothing waits for an answer, or its deadline",
+        _ENDED: "`close` was called, and nothing but the goodbye was left to try for; or its deadline",
     },
     _CLOSING: {
         _LOST: "the connection is lost before the goodbye",
