@@ -101,7 +101,6 @@ def chat() -> None:
             say(user, text)
         with Terminal("client", "--connect", broker.url, "--user", "alice", "General", "Sports") as terminal:
             terminal.until("you are also in Sports")
-            terminal.type("/messages 6", "Enter")
             for user, text in lines[12:]:
                 say(user, text)
                 time.sleep(0.3)
@@ -110,7 +109,7 @@ def chat() -> None:
             terminal.until("alice: ")
             say(last, "you are welcome, alice")
             say("carol", "who plays tonight?", "Sports")
-            terminal.until("who plays tonight?")
+            terminal.until("new: Sports 1")
             users[last].join("General").typing()
             terminal.type("is there a page ab")
             terminal.until("is typing")
