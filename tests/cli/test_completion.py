@@ -115,7 +115,7 @@ def test_without_a_broker_nothing_is_offered_and_nothing_hangs(complete: Callabl
         for url in (mortal.url, "tcp://127.0.0.1:1", "nonsense"):
             began = time.monotonic()
             assert complete("zchat tail Ge", ZCHAT_URL=url) == [""]
-            assert time.monotonic() - began < 10, "one second, and as long as a busy machine takes to start it"
+            assert time.monotonic() - began < 30, "one second, and as long as a busy machine takes to start it"
         mortal.thaw()
     began = time.monotonic()
     assert _within(0.1, lambda: [time.sleep(5) or "late"]) == []  # type: ignore[func-returns-value]

@@ -24,7 +24,7 @@ def test_none_is_1_and_takes_no_longer_than_asked_for(zchat: Zchat) -> None:
     done = zchat("ping", "--timeout", "0.2", "--connect", "tcp://127.0.0.1:1")
     assert (done.returncode, done.stdout) == (1, "")
     assert re.fullmatch(r"zchat: no broker answered at tcp://127.0.0.1:1 within 0.2 s; .*\n", done.stderr)
-    assert time.monotonic() - began < 10, "as long as a busy machine may take to start it"
+    assert time.monotonic() - began < 30, "as long as a busy machine may take to start it"
 
 
 def test_a_broker_that_stands_still_is_1(zchat: Zchat) -> None:
