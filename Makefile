@@ -5,12 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 4
 NODE := examples/node
+# Maven Central has CPythons for Linux as packages, numbered by their own version and by that of their packaging.
+CPYTHONS ?= 3.12.1-1.5.10 3.13.5-1.5.12 3.14.3-1.5.13
 BENCHMARKS := $(filter-out benchmarks/yardstick.py,$(sort $(wildcard benchmarks/[a-z]*.py)))
 
 # More at a time than there are cores: many tests wait. Who has nothing left to run takes over from the others.
 PARALLEL = -n $(WORKERS) --dist worksteal
 
-.PHONY: help run test test-fast test-node test-pythons release-check check lint cover promises simulate interrupt soak format bench pictures clean
+.PHONY: help run test test-fast test-node pythons test-pythons release-check check lint cover promises simulate interrupt soak format bench pictures clean
 
 help:
 	@echo 'make run           install into $(VENV) and start a broker'
@@ -19,6 +21,7 @@ help:
 	@echo 'make test-fast     run the tests of the cores: no sockets, no processes, half a minute'
 	@echo 'make test-node     run those of the clients in JavaScript, once npm has installed what they need'
 	@echo 'make test-pythons  run the tests on each Python from 3.11 to 3.14 that this machine has'
+	@echo 'make pythons       fetch a 3.12, 3.13 and 3.14 for it from Maven Central (needs mvn and x86-64)'
 	@echo 'make check         all that must pass: lint, format, strict types, tests with branch coverage'
 	@echo 'make simulate      run SEEDS=100 or SECONDS=60 of the simulation, from FIRST=n, or SEED=n again'
 	@echo 'make interrupt     break calls off at COUNT=10000 moments, and compare what was taken with the log'
@@ -47,6 +50,8 @@ test-node: $(VENV)/installed-dev $(NODE)/node_modules/.package-lock.json
 # Each has a virtual environment of its own, .venv-3.12 and so on.
 test-pythons:
 	@$(PYTHON) -m tests.pythons --workers $(WORKERS) $(TESTS)
+
+pythons: $(CPYTHONS:%=.pythons/%/made)
 
 check: lint cover promises
 
@@ -89,12 +94,19 @@ pictures: $(VENV)/installed-dev
 	$(BIN)/python docs/pictures/make.py
 
 clean:
-	rm -rf $(VENV) $(NODE)/node_modules .venv-* build dist *.egg-info .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(NODE)/node_modules .venv-* .pythons build dist *.egg-info .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find zchat tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What is locked, without the packages' own scripts: zeromq brings its library with it.
 $(NODE)/node_modules/.package-lock.json: $(NODE)/package.json $(NODE)/package-lock.json
 	npm ci --prefix $(NODE) --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+# What they bring of libffi is found beside the module that needs it.
+.pythons/%/made:
+	rm -rf $(@D) && mkdir -p $(@D)
+	cd $(@D) && mvn -q -B dependency:unpack -Dartifact=org.bytedeco:cpython:$*:jar:linux-x86_64 -DoutputDirectory=.
+	cd $(@D)/org/bytedeco/cpython/linux-x86_64 && chmod +x bin/* && cp libffi.so.* lib/python3.*/lib-dynload
 	@touch $@
 
 # An interrupted or failed step leaves no file behind, and is done again by the next call.

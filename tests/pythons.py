@@ -49,7 +49,7 @@ class Outcome(NamedTuple):
 
 
 def candidates(minor: tuple[int, int]) -> Iterator[Path]:
-    """Yield where a Python of a minor version may be: on the path, or with pyenv, uv or an alternative installation."""
+    """Yield where a Python of a minor version may be: the path, /opt, pyenv, uv, and what `make pythons` fetched."""
     name = "python{}.{}".format(*minor)
     home = Path.home()
     pyenv = Path(os.environ.get("PYENV_ROOT", home / ".pyenv")) / "versions"
@@ -59,6 +59,7 @@ def candidates(minor: tuple[int, int]) -> Iterator[Path]:
     yield from (Path("/usr/bin", name), Path("/usr/local/bin", name), Path("/opt", name, "bin", name))
     for folders in (pyenv, uv):
         yield from sorted(folders.glob(f"*/bin/{name}"))
+    yield from sorted((ROOT / ".pythons").glob(f"*/org/bytedeco/cpython/*/bin/{name}"))
 
 
 def described(path: Path) -> Python | None:
@@ -145,7 +146,7 @@ def main() -> int:
             continue
         python = newest(minor)
         if python is None:
-            results[name] = f"not found: apt install python{name}-venv, or pyenv install {name}"
+            results[name] = f"not found: make pythons, or uv python install {name}"
             continue
         print(f"Python {python} ({python.path})", flush=True)
         try:

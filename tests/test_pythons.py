@@ -41,6 +41,13 @@ def test_the_newest_of_a_minor_version_is_taken_wherever_it_is(nothing: Path) ->
     assert pythons.newest((3, 99)) == (newest, (3, 99, 12))
 
 
+def test_one_that_make_pythons_fetched_is_taken(nothing: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pythons, "ROOT", nothing)
+    unpacked = nothing / ".pythons" / "3.99.1-1.5" / "org" / "bytedeco" / "cpython" / "linux-x86_64"
+    fetched = imitate(unpacked / "bin", (3, 99), "echo cpython 3.99.1 False")
+    assert pythons.newest((3, 99)) == (fetched, (3, 99, 1))
+
+
 @pytest.mark.parametrize(
     "said",
     ["echo pypy 3.99.1 False", "echo cpython 3.99.1 True", "echo cpython 3.98.1 False", "exit 127"],
@@ -72,4 +79,9 @@ def test_the_packaging_names_the_pythons_that_are_tried() -> None:
     named = re.findall(r"Programming Language :: Python :: 3\.(\d+)\n", setup)
     assert [(3, int(minor)) for minor in named] == pythons.WANTED
     assert f"python_requires = >=3.{pythons.WANTED[0][1]}\n" in setup
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    (fetched,) = re.findall(r"^CPYTHONS \?= (.*)$", makefile, re.MULTILINE)
+    assert [version.split(".")[:2] for version in fetched.split()] == [
+        ["3", str(minor)] for _, minor in pythons.WANTED[1:]
+    ]
     assert [place for place in pythons.SLOW if not (ROOT / place).exists()] == []
