@@ -51,6 +51,19 @@ def zchat(environment: dict[str, str]) -> Zchat:
 
 
 @pytest.fixture
+def unshare(needs: Callable[[str], str]) -> Callable[..., tuple[str, ...]]:
+    """Give a function that returns what runs a command in namespaces of its own; it skips the test if none are had."""
+
+    def before(*namespaces: str) -> tuple[str, ...]:
+        command = (needs("unshare"), "--user", "--map-root-user", *namespaces)
+        if subprocess.run([*command, "true"], capture_output=True, timeout=DEADLINE, check=False).returncode:
+            pytest.skip("namespaces are not permitted here")
+        return command
+
+    return before
+
+
+@pytest.fixture
 def start(environment: dict[str, str]) -> Iterator[Start]:
     """Give a function that starts the command, or a line of bash, and goes on.
 
@@ -98,9 +111,6 @@ def tmux(needs: Callable[[str], str], environment: dict[str, str]) -> Iterator[T
 
 
 @pytest.fixture
-def alone(needs: Callable[[str], str]) -> tuple[str, ...]:
+def alone(unshare: Callable[..., tuple[str, ...]]) -> tuple[str, ...]:
     """Give what runs a command as process 1 of a namespace of its own."""
-    before = (needs("unshare"), "--user", "--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc")
-    if subprocess.run([*before, "true"], capture_output=True, timeout=DEADLINE, check=False).returncode:
-        pytest.skip("namespaces are not permitted here")
-    return before
+    return unshare("--pid", "--fork", "--kill-child", "--mount-proc")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -189,16 +190,15 @@ def test_no_file_beside_it_is_overwritten_and_nothing_is_left_there(
 
 
 def test_a_file_that_cant_be_replaced_is_refused_before_anything_is_shown(
-    start: Start, broker: Broker, tmp_path: Path, needs: Callable[[str], str]
+    start: Start, broker: Broker, tmp_path: Path, unshare: Callable[..., tuple[str, ...]]
 ) -> None:
-    needs("unshare")
     say(broker.url, "one")
     folder = tmp_path / "readonly"
     folder.mkdir()
     (folder / "seen").touch()
     tail = f'"$@" tail --resume {folder / "seen"} General'
     mount = f"mount -t tmpfs none {folder} && touch {folder}/seen && mount -o remount,ro {folder}"
-    running = start(shell=f"""unshare -Urm bash -c '{mount} && {tail}' bash "$@" """)
+    running = start(shell=f"""{shlex.join(unshare("--mount"))} bash -c '{mount} && {tail}' bash "$@" """)
     assert running.end() == 1
     assert running.text == ""
     assert re.fullmatch(
