@@ -258,6 +258,24 @@ def test_a_file_of_zchat_0_1_0_is_written_to_and_then_read_as_before(released: D
     assert rows(path, "PRAGMA integrity_check") == [("ok",)]
 
 
+def test_zchat_0_1_0_finds_in_a_new_file_what_it_writes_itself(
+    path: Path, opened: Callable[..., Driver], tmp_path: Path
+) -> None:
+    store = opened()
+    store.stored(1, "said now")
+    store.mark(1)
+    store.store.close()
+    old = tmp_path / "old.db"
+    shutil.copyfile(RELEASED, old)
+    tables = rows(old, "SELECT name, sql FROM sqlite_master WHERE type = 'table'")
+    assert set(tables) <= set(rows(path, "SELECT name, sql FROM sqlite_master"))
+    assert rows(path, "PRAGMA user_version") == rows(old, "PRAGMA user_version") == [(2,)]
+    for table, _ in tables:
+        columns = [name for _, name, *_ in rows(old, f"PRAGMA table_info({table})")]
+        kinds = f"SELECT DISTINCT {', '.join(f'typeof({name})' for name in columns)} FROM {table}"
+        assert rows(path, kinds) == rows(old, kinds) != [], table
+
+
 def test_an_upgrade_that_fails_leaves_the_file_as_it_was(
     store: Driver, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

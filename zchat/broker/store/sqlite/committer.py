@@ -278,7 +278,7 @@ class Committer:
                 )
                 connection.executemany("INSERT OR REPLACE INTO producers VALUES (?, ?, ?, ?, ?)", known)
             if epochs:
-                connection.executemany("INSERT INTO epochs VALUES (?, ?, ?)", epochs)
+                schema.begin_epochs(connection, epochs)
             if read_marks:
                 rows = [(*pair, seq) for pair, seq in read_marks.items()]
                 connection.executemany("INSERT OR REPLACE INTO marks VALUES (?, ?, ?)", rows)

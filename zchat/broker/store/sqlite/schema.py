@@ -99,6 +99,18 @@ UPGRADES: tuple[Callable[[sqlite3.Connection], None], ...] = (_create, _add_read
 """Steps from each schema version to the next, from the empty file's 0 on: a new version is a new step."""
 
 
+def _add_what_older_versions_pass_over(connection: sqlite3.Connection) -> None:
+    """Add the tables that an older zchat neither requires nor writes, so that the schema's version stays."""
+    connection.execute("CREATE TABLE IF NOT EXISTS old_senders (user TEXT PRIMARY KEY) WITHOUT ROWID")
+    connection.execute(
+        """CREATE TABLE IF NOT EXISTS searched (
+            room INTEGER NOT NULL,
+            first INTEGER NOT NULL,
+            PRIMARY KEY (room, first)
+        ) WITHOUT ROWID"""
+    )
+
+
 def set_up(connection: sqlite3.Connection, path: Path) -> bool:
     """Bring the file to this program's schema: a new one from nothing, an older one by its steps; True if it was new.
 
@@ -202,36 +214,60 @@ def load(connection: sqlite3.Connection, clock: Callable[[], int]) -> Ledger:
     return ledger
 
 
-def old_senders(connection: sqlite3.Connection) -> list[str]:
-    """Return the senders whose names break the rules for new ones, from before there were these rules.
+def begin_epochs(connection: sqlite3.Connection, epochs: list[tuple[int, int, int]]) -> None:
+    """Write rows of the table `epochs` with which this program begins epochs: their senders need not be searched."""
+    _add_what_older_versions_pass_over(connection)
+    connection.executemany("INSERT INTO epochs VALUES (?, ?, ?)", epochs)
+    connection.executemany("INSERT INTO searched VALUES (?, ?)", [(room, first) for room, first, _ in epochs])
 
-    They are searched for once, and kept in a table of their own; zchat 0.1.0 passes over it.
+
+def old_senders(connection: sqlite3.Connection) -> list[str]:
+    """Return the senders whose names break the rules for new ones, from a zchat that didn't have these rules.
+
+    They are searched for in epochs that another zchat has written: in all of an old file, and in those of an older
+    version that was used meanwhile. What was found is kept in a table of its own.
 
     Raises:
         sqlite3.Error: the file can't be read.
     """
-    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'old_senders'").fetchone():
-        return [user for (user,) in connection.execute("SELECT user FROM old_senders")]
-    users = _search_old_senders(connection)
+    known: set[str] = set()
+    epochs = "SELECT room, first FROM epochs"
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'searched'").fetchone():
+        known = {user for (user,) in connection.execute("SELECT user FROM old_senders")}
+        epochs += " EXCEPT SELECT room, first FROM searched"
+    unsearched = connection.execute(epochs).fetchall()
+    if not unsearched:
+        return sorted(known)
+    found = _search_old_senders(connection, unsearched)
     with suppress(sqlite3.Error), connection:  # a full disk for example: they are searched for again
         connection.execute("BEGIN IMMEDIATE")
-        connection.execute("CREATE TABLE old_senders (user TEXT PRIMARY KEY) WITHOUT ROWID")
-        connection.executemany("INSERT INTO old_senders VALUES (?)", [(user,) for user in users])
-    return users
+        _add_what_older_versions_pass_over(connection)
+        connection.executemany("INSERT OR IGNORE INTO old_senders VALUES (?)", [(user,) for user in found])
+        connection.executemany("INSERT INTO searched VALUES (?, ?)", unsearched)
+    return sorted(known | found)
 
 
-def _search_old_senders(connection: sqlite3.Connection) -> list[str]:
+def _search_old_senders(connection: sqlite3.Connection, epochs: list[tuple[int, int]]) -> set[str]:
     senders = set()
-    for (id,) in connection.execute("SELECT min(id) FROM blocks GROUP BY producer"):  # a producer is of one user
-        with connection.blobopen("blocks", "data", id, readonly=True) as data:
-            senders.add(sender(data.read(SENDER_BYTES)))
-    found = []
-    for user in senders:
-        try:
-            check_name("user", user)
-        except BadName:
-            found.append(user)
-    return found
+    for room, first in epochs:
+        beside = "SELECT max(first), (SELECT min(first) FROM epochs WHERE room = :room AND first > :first) FROM epochs "
+        where = "WHERE room = :room AND first < :first"
+        before, end = connection.execute(beside + where, {"room": room, "first": first}).fetchone()
+        # Of a room's first epoch all that is before it too: there may have been epochs that were removed.
+        ids = (key(room, first if before else 0), key(room, end) if end else key(room + 1, 0))
+        of_each = "SELECT min(id) FROM blocks WHERE id >= ? AND id < ? GROUP BY producer"  # which is one user's
+        for (id,) in connection.execute(of_each, ids):
+            with connection.blobopen("blocks", "data", id, readonly=True) as data:
+                senders.add(sender(data.read(SENDER_BYTES)))
+    return {user for user in senders if _is_old(user)}
+
+
+def _is_old(user: str) -> bool:
+    try:
+        check_name("user", user)
+    except BadName:
+        return True
+    return False
 
 
 def _named(rooms: dict[int, LogEnds], number: int) -> LogEnds:
@@ -253,8 +289,9 @@ def remove_old(connection: sqlite3.Connection) -> None:
         connection.execute(f"UPDATE marks SET seq = {last} WHERE seq > {last}")
         many = "SELECT room FROM epochs GROUP BY room HAVING count(*) > ?"
         for (room,) in connection.execute(many, (MAX_EPOCHS,)).fetchall():
-            connection.execute(
-                "DELETE FROM epochs WHERE room = :room AND first < "
-                "(SELECT first FROM epochs WHERE room = :room ORDER BY first DESC LIMIT 1 OFFSET :kept)",
-                {"room": room, "kept": MAX_EPOCHS - 1},
-            )
+            for table in ("searched", "epochs"):
+                connection.execute(
+                    f"DELETE FROM {table} WHERE room = :room AND first < "
+                    "(SELECT first FROM epochs WHERE room = :room ORDER BY first DESC LIMIT 1 OFFSET :kept)",
+                    {"room": room, "kept": MAX_EPOCHS - 1},
+                )
