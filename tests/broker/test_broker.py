@@ -213,6 +213,7 @@ def test_what_goes_wrong_stands_in_the_log(
         raise OSError("the disk is broken")
 
     caplog.set_level("INFO", "zchat.broker")
+    monkeypatch.setattr("zchat.broker.figures.log_lines.RECOVERED_AFTER", 0.05)
     with Broker(ANY, store=f"sqlite:{tmp_path}/z.db") as broker:
         raw = dial(broker.url)
         assert raw.greet()[0] == "ok"
@@ -222,6 +223,7 @@ def test_what_goes_wrong_stands_in_the_log(
             for request in (3, 4):
                 assert raw.ask("send", request, "Talk", 1, b"\x91\x01")[2] == "store_failed"
         assert raw.ask("send", 5, "Talk", 1, b"\x91\x01")[0] == "ok"
+        eventually(lambda: "storing has recovered" in caplog.messages, "it has worked for a while")
         for request in range(6, 40):
             raw.say(pack(("history", request, "Talk", 0, None, 1)))
         eventually(lambda: broker.counters.refused["too_many_requests"] > 0, "its session is ended")

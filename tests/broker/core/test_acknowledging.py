@@ -8,6 +8,7 @@ import pytest
 
 from tests.broker.driver import LateStore, Peer, World
 from tests.frames import decode_notice
+from zchat.broker.figures.log_lines import RECOVERED_AFTER
 from zchat.broker.settings import Settings
 from zchat.broker.store.contract import Failed, Full
 from zchat.wire.notices import OK, STATE
@@ -130,5 +131,9 @@ def test_what_the_store_cannot_take_is_refused_and_may_be_tried_again(failure: F
     alice.send("General", "x", number=1)
     store.failing = None
     assert alice.send("General", "x", number=1)[2] == 1
+    assert world.core.figures().counts["storing_fails"] == (code == "store_failed")
+    assert world.core.log_lines.take() == []
+    world.pass_time(RECOVERED_AFTER + 2, 1)
     assert [note.text for note in world.core.log_lines.take()] == ["storing has recovered"] * (code == "store_failed")
+    assert world.core.figures().counts["storing_fails"] == 0
     world.check()

@@ -196,7 +196,7 @@ def test_a_shut_door_lets_nobody_in_keeps_those_inside_and_opens_again(
     url: str, few: Callable[[bool], None], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "zchat.broker")
-    monkeypatch.setattr(door, "OPEN_AGAIN", 0.05)
+    monkeypatch.setattr("zchat.broker.figures.log_lines.RECOVERED_AFTER", 0.05)
     try:
         broker = Broker(url).__enter__()
     except zchat.AddressError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.broker.driver import Peer, World
-from zchat.broker.figures.log_lines import MAX_LINES, LogLine, LogLines
+from zchat.broker.figures.log_lines import MAX_LINES, RECOVERED_AFTER, LogLine, LogLines
 from zchat.broker.limits import FAILED_NOTED_EVERY
 
 
@@ -17,6 +17,8 @@ def test_trouble_is_told_once_and_so_is_its_end() -> None:
     assert notes
     for _ in range(3):
         notes.well("storing")
+        notes.tick(1.0)
+    notes.tick(1.0 + RECOVERED_AFTER)
     assert notes.take() == [
         LogLine(
             "storing fails: the disk is full",
@@ -33,6 +35,32 @@ def test_trouble_is_told_once_and_so_is_its_end() -> None:
     notes.trouble("storing", "again")
     assert [note.text for note in notes.take()] == ["storing fails: again"]
     assert notes.take() == []
+
+
+def test_a_disk_that_takes_one_message_and_not_the_next_is_one_trouble_until_it_takes_all_for_a_while() -> None:
+    notes = LogLines()
+    for second in range(0, 60, 2):
+        notes.trouble("storing", "the disk is full")
+        notes.tick(second)
+        notes.well("storing")
+        notes.tick(second + 1)
+    assert [note.text for note in notes.take()] == ["storing fails: the disk is full"]
+    assert "storing" in notes.troubles
+    for second in range(60, 80):
+        notes.well("storing")
+        notes.tick(second)
+    assert [note.text for note in notes.take()] == ["storing has recovered"]
+    assert not notes.troubles
+
+
+def test_a_damaged_store_has_not_recovered_because_another_page_can_be_read() -> None:
+    notes = LogLines()
+    notes.trouble("reading history", "malformed", damaged=True)
+    for second in range(100):
+        notes.well("reading history")
+        notes.tick(second)
+    assert [note.text for note in notes.take()] == ["reading history fails: malformed"]
+    assert notes.damaged
 
 
 def test_very_many_notes_are_counted() -> None:

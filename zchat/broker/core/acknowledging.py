@@ -67,8 +67,8 @@ def _appended(
             answer = errors.Forgotten(f"the producer of block {number} is not known here: begin again at 1")
         case contract.Full(reason):
             answer = refused_as_busy(reason)
-        case contract.Failed(reason):
-            context.log_lines.trouble("storing", reason)
+        case contract.Failed(reason, damaged):
+            context.log_lines.trouble("storing", reason, damaged)
             answer = refused_as_failed("store", reason)
         case _:
             assert isinstance(outcome, errors.Refused), "a block without messages is only recalled"

@@ -39,7 +39,7 @@ from zchat.broker.rooms.session import Session
 from zchat.broker.rooms.session_table import SessionTable
 from zchat.broker.rooms.wall_clock import SECOND, WallClock
 from zchat.broker.settings import Settings
-from zchat.broker.store.contract import PRODUCER_DAY, RoomLog, Store
+from zchat.broker.store.contract import PRODUCER_DAY, Failed, RoomLog, Store
 from zchat.names import fold
 from zchat.wire.commands import COMMANDS, CommandSpec, MalformedCommand, Right, Target, decode_command, malformed
 from zchat.wire.limits import MAX_FRAME
@@ -86,6 +86,7 @@ class Core:
             lambda: pipes.waiting,
             self.lag,
             self._busiest,
+            self.log_lines,
             clock(),
             now,
         )
@@ -251,6 +252,8 @@ class Core:
             self._judge_from = now + STALL
         context.now = self._ticked = now
         self.counters.turns += 1
+        if self.log_lines.troubles:
+            self.log_lines.tick(now)
         if now >= self._clock_due:
             self._follow_clock(now)
         self._retention.tick(now)  # before the poll, which answers it
@@ -290,12 +293,12 @@ class Core:
         if settled is not None:
             self.context.store.expire(settled.earliest - PRODUCER_DAY, settled.latest)
 
-    def _trimmed(self, failed: str | None) -> None:
+    def _trimmed(self, failed: Failed | None) -> None:
         if failed is None:
             self.log_lines.well("retention")
         else:
             self.counters.untrimmed += 1
-            self.log_lines.trouble("retention", failed)
+            self.log_lines.trouble("retention", *failed)
 
     @property
     def busy(self) -> bool:

@@ -251,8 +251,8 @@ def _page(
             context.replies.answer_frame(request, encode_history(request.number, page_found))
         case contract.Full(reason):
             context.replies.refuse(request, refused_as_busy(reason))
-        case contract.Failed(reason):
-            context.log_lines.trouble("reading history", reason)
+        case contract.Failed(reason, damaged):
+            context.log_lines.trouble("reading history", reason, damaged)
             context.replies.refuse(request, refused_as_failed("read", reason))
 
 
@@ -300,8 +300,8 @@ def _marked(context: Context, request: Request, outcome: contract.Marked | contr
             context.replies.answer(request, Marked(seq))
         case contract.Full(reason):
             context.replies.refuse(request, refused_as_busy(reason))
-        case contract.Failed(reason):
-            context.log_lines.trouble("storing read marks", reason)
+        case contract.Failed(reason, damaged):
+            context.log_lines.trouble("storing read marks", reason, damaged)
             context.replies.refuse(request, refused_as_failed("store", reason))
 
 

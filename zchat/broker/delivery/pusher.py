@@ -265,7 +265,7 @@ class Pusher:
         self._counters.unread += 1
         wait = READ_BUSY
         if isinstance(why, Failed):
-            self._log_lines.trouble("reading for members", why.reason)
+            self._log_lines.trouble("reading for members", *why)
             member.tries += 1
             if member.tries >= READ_TRIES:
                 text = f"{member.room.name} can't be read: {why.reason}; try again later"

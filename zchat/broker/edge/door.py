@@ -40,10 +40,6 @@ CHECK_EVERY = 0.005
 TURNED_AWAY_AT_ONCE = 64
 """Newcomers that are turned away at an address in one turn: about a millisecond."""
 
-OPEN_AGAIN = 10.0
-"""Seconds for which newcomers have to be let in until the log says that it has recovered: a full broker has a place
-each time that a client leaves."""
-
 SETTLE_SECONDS = 5.0
 """How long libzmq's thread may take to begin to listen: it has nothing else to do yet."""
 
@@ -68,7 +64,6 @@ class Door:
         self._nobody: socket.socket | None = None  # a listening socket that nobody can reach
         self._spare = -1  # a descriptor that is given up to turn somebody away if there is no other
         self._shut = False
-        self._opened = math.inf  # when newcomers were let in again, until that has lasted
         self._monitor = context.socket(zmq.PAIR)
         # Its descriptor costs a poll less than the socket, and says that something is new since all was read.
         self.polled: list[tuple[Any, int]] = [(int(self._monitor.fd), zmq.POLLIN)]
@@ -96,16 +91,12 @@ class Door:
         if self._shut:
             counters.turned_away += self._turn_away()
         if self._nobody is not None and scarce(self._nobody.fileno(), bool(self._ipc)):
-            self._opened = math.inf
             if not self._shut:
                 self._stand_in()
                 log_lines.trouble(TROUBLE, f"the limit of {limit()} open files (ulimit -n) is reached")
                 counters.turned_away += self._turn_away()
         elif self._shut:
             self._let_in()
-            self._opened = now
-        elif now - self._opened >= OPEN_AGAIN:
-            self._opened = math.inf
             log_lines.well(TROUBLE)
         self._hear()
         self.wake = now + CHECK_EVERY if self._shut else math.inf

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import NamedTuple, TypeAlias
 
 MAX_LINES = 100
 """Lines kept between two turns: an outage can end thousands of sessions in one, and a log need not name each."""
 
+RECOVERED_AFTER = 10.0
+"""Seconds for which what failed has to work until it has recovered: on a full disk a small message still finds room."""
 
 Field: TypeAlias = str | int
 
@@ -24,12 +27,16 @@ class LogLine(NamedTuple):
 
 
 class LogLines:
-    """The lines for the log, in order; a trouble is reported when it begins and when it is over."""
+    """The lines for the log, in order; a trouble is reported when it begins and when it has been over for a while."""
 
     def __init__(self) -> None:
         self._kept: deque[LogLine] = deque()
         self._passed_over = 0
-        self._troubles: set[str] = set()
+        self.troubles: dict[str, float] = {}
+        """What fails, with when it worked again: infinity while it fails, not a number until `tick` has dated it."""
+        self.damaged = False
+        """True if the store was found damaged: until the broker is started again."""
+        self._lasting: set[str] = set()
 
     def __bool__(self) -> bool:
         return bool(self._kept)
@@ -43,17 +50,28 @@ class LogLines:
         else:
             self._passed_over += 1
 
-    def trouble(self, what: str, reason: str) -> None:
-        """Report that `what` fails, unless that is known."""
-        if what not in self._troubles:
-            self._troubles.add(what)
+    def trouble(self, what: str, reason: str, damaged: bool = False) -> None:
+        """Report that `what` fails, unless that is known; for good if the store is `damaged`."""
+        if what not in self.troubles:
             self.add("trouble", f"{what} fails: {reason}", grave=True, what=what, reason=reason)
+        self.troubles[what] = math.inf
+        if damaged:  # that another part of it can be read doesn't mend it
+            self.damaged = True
+            self._lasting.add(what)
 
     def well(self, what: str) -> None:
-        """Report that `what` has recovered, if it failed before."""
-        if self._troubles and what in self._troubles:
-            self._troubles.remove(what)
-            self.add("well", f"{what} has recovered", what=what)
+        """Record that `what` works, if it failed before; `tick` reports it once that has lasted."""
+        if self.troubles and self.troubles.get(what) == math.inf and what not in self._lasting:
+            self.troubles[what] = math.nan
+
+    def tick(self, now: float) -> None:
+        """Report what has recovered; to be called while there are troubles."""
+        for what, since in list(self.troubles.items()):
+            if math.isnan(since):
+                self.troubles[what] = now
+            elif now - since >= RECOVERED_AFTER:
+                del self.troubles[what]
+                self.add("well", f"{what} has recovered", what=what)
 
     def take(self) -> list[LogLine]:
         """Return what was gathered since the last time."""

@@ -9,10 +9,14 @@ from zchat.broker.figures.busiest import Busiest
 from zchat.broker.figures.counters import COUNTED, Counters, Kind, Metric
 from zchat.broker.figures.histograms import Histograms
 from zchat.broker.figures.lag import LagSampler
+from zchat.broker.figures.log_lines import LogLines
 from zchat.broker.rooms.room import Room
 from zchat.broker.rooms.session_table import SessionTable
 from zchat.names import DIRECT
 from zchat.wire.replies import Figures
+
+STORING = {"storing", "storing read marks"}
+"""What fails, as the log names it, while nothing can be stored."""
 
 
 class Sources(NamedTuple):
@@ -28,6 +32,7 @@ class Sources(NamedTuple):
     """Return the bytes of answers that wait for full pipes."""
     lag: LagSampler
     busiest: Busiest
+    log_lines: LogLines
     started: int
     """When the broker started, in microseconds since 1970."""
     began: float
@@ -64,6 +69,14 @@ HELD: dict[str, tuple[Metric, Callable[[Sources, float], int]]] = {
     "in_flight": (
         Metric(Kind.GAUGE, "Bytes of notifications that members have not taken yet.", "in_flight_bytes"),
         lambda of, now: of.in_flight(),
+    ),
+    "storing_fails": (
+        Metric(Kind.GAUGE, "1 while storing fails, until it has worked for ten seconds.", "storing_fails"),
+        lambda of, now: int(not STORING.isdisjoint(of.log_lines.troubles)),
+    ),
+    "damaged": (
+        Metric(Kind.GAUGE, "1 once the store was found damaged, until the broker is restarted.", "store_damaged"),
+        lambda of, now: int(of.log_lines.damaged),
     ),
     "waiting": (
         Metric(Kind.GAUGE, "Bytes of answers that wait for full pipes.", "waiting_bytes"),

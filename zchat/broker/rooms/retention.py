@@ -16,8 +16,8 @@ from zchat.broker.store.contract import NEVER, Failed, Store, Trimmed
 class Retention:
     """The rounds through the rooms, every few seconds, one step of one room at a time.
 
-    `rooms` are all rooms; `clock` says by which time messages are too old. `ended` is called after each step with the
-    reason why it failed, None if it didn't.
+    `rooms` are all rooms; `clock` says by which time messages are too old. `ended` is called after each step with
+    why it failed, None if it didn't.
     """
 
     def __init__(
@@ -26,7 +26,7 @@ class Retention:
         store: Store,
         rooms: dict[str, Room],
         clock: WallClock,
-        ended: Callable[[str | None], None],
+        ended: Callable[[Failed | None], None],
     ) -> None:
         self._store = store
         self._all = rooms
@@ -61,7 +61,7 @@ class Retention:
 
     def _trimmed(self, room: Room, outcome: Trimmed | Failed) -> None:
         if isinstance(outcome, Failed):
-            self._ended(outcome.reason)
+            self._ended(outcome)
         else:
             self._ended(None)
             if outcome.more:

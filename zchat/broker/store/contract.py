@@ -107,6 +107,8 @@ class Failed(NamedTuple):
     """The answer that the store could not do it; `reason` says why, in the words of the disk."""
 
     reason: str
+    damaged: bool = False
+    """True if what is stored is damaged: to try again doesn't help."""
 
 
 class LogPage(NamedTuple):

@@ -5,15 +5,18 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 
 from tests.broker.store.driver import Driver
+from tests.broker.store.sqlite.driver import refused
 from zchat.broker.store.contract import (
     Failed,
     LogPage,
 )
 from zchat.broker.store.sqlite import reader
+from zchat.broker.store.sqlite.schema import PAGE_BYTES
 
 
 def test_a_read_that_fails_says_why(store: Driver, path: Path) -> None:
@@ -32,3 +35,27 @@ def test_more_pages_than_are_read_ahead_all_come(store: Driver, monkeypatch: pyt
         store.store.read("General", 0, 9, 9, pages.append)
     store.wait(lambda: len(pages) == 3 * reader.READY_PAGES)
     assert all(isinstance(page, LogPage) and page.blocks for page in pages)
+
+
+def test_a_damaged_page_is_reported_with_what_helps(store: Driver, path: Path) -> None:
+    for number in range(1, 41):
+        store.stored(number, "x" * 20_000)
+    store.store.close()
+    with path.open("r+b") as file:  # of the table of blocks, whose later pages are read when somebody asks for them
+        file.seek(30 * PAGE_BYTES)
+        file.write(b"\xff" * PAGE_BYTES * 60)
+    store.open()
+    answer = store.answer(store.store.read, "General", 0, 40, 1 << 30)
+    assert answer == Failed(ANY, damaged=True)
+    assert answer.reason.endswith(f"malformed; restore a backup: zchat restore --aside BACKUP {path}")
+
+
+def test_a_database_that_is_damaged_from_the_start_names_what_helps(store: Driver, path: Path) -> None:
+    store.stored(1, "a")
+    store.store.close()
+    with path.open("r+b") as file:
+        file.seek(100)
+        file.write(b"\xff" * (4 * PAGE_BYTES))
+    text = refused(path)
+    assert "is damaged (" in text
+    assert f"restore a backup: zchat restore --aside BACKUP {path}, or name another file" in text

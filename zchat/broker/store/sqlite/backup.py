@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import sqlite3
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
@@ -17,14 +19,20 @@ from zchat.broker.store.sqlite.files import BESIDE
 from zchat.broker.store.sqlite.lock import FileLock, Locked
 from zchat.errors import StoreError
 
-STEP_BYTES = 4 << 20
-"""Bytes copied at once: a few milliseconds of a disk, after which the caller is notified, and may end it all."""
+STEP_OPERATIONS = 64
+"""Operations of SQLite after which the caller is notified, and may end it all: some twenty blocks."""
+
+LEFT = re.compile(r"\..+\.zchat-[0-9a-f]{16}(-journal|-wal|-shm)?")
+"""The name of a file that isn't complete: of one that was killed it stays."""
+
+LEFT_SECONDS = 12 * 3600
+"""Seconds without a change after which such a file is taken for left behind: a large one is checked for minutes."""
 
 MOST_BESIDE = ("-journal", *BESIDE)
 """What SQLite may leave beside a database."""
 
 Progress = Callable[[int, int], None]
-"""What is called after each step with the bytes that are done and those that there are; what it raises ends all."""
+"""What is called now and then with the bytes that are done and those that there are; what it raises ends all."""
 
 
 class Content(NamedTuple):
@@ -40,8 +48,8 @@ def back_up(source: Path, target: Path, progress: Progress) -> Content:
     """Copy the database `source`, which a broker may have open, to the new file `target`. Any thread.
 
     The copy is what was stored at one moment; the broker goes on meanwhile, and its write-ahead log
-    grows. It is one file, complete and flushed before it has its name, for its owner alone: for that
-    of its folder if root makes it.
+    grows. It has no free pages, as retention leaves them in `source`, and is one file, complete and
+    flushed before it has its name, for its owner alone: for that of its folder if root makes it.
 
     Raises:
         StoreError: `source` is no sound database of zchat, can't be read, or `target` exists or can't be made.
@@ -104,6 +112,7 @@ def _locked(target: Path, path: Path) -> Iterator[FileLock]:
 def _copy(source: Path, target: Path, aside: Path | None, progress: Progress) -> Content:
     with closing(_open(source)) as reading, _acting(target):
         fresh = target.with_name(f".{target.name}.zchat-{secrets.token_hex(8)}")
+        _remove_left(target.parent)
         try:
             os.close(os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         except OSError as error:
@@ -126,6 +135,14 @@ def _copy(source: Path, target: Path, aside: Path | None, progress: Progress) ->
     return content
 
 
+def _remove_left(folder: Path) -> None:
+    """Remove what was left behind by copies into a folder that were killed."""
+    with suppress(OSError):
+        for each in folder.iterdir():
+            if LEFT.fullmatch(each.name) and time.time() - each.lstat().st_mtime > LEFT_SECONDS:
+                each.unlink()
+
+
 @contextmanager
 def _acting(target: Path) -> Iterator[None]:
     """Have root be the owner of the folder of `target` while the block runs."""
@@ -138,34 +155,46 @@ def _acting(target: Path) -> Iterator[None]:
 
 
 def _fill(reading: sqlite3.Connection, source: Path, fresh: Path, target: Path, progress: Progress) -> Content:
-    """Copy the database into the file and check the copy."""
+    """Copy what the database holds into the empty file, without what is free in it, and check the copy."""
     try:
         if not schema.version_of(reading, source):
             raise StoreError(f"{source} is empty: it is no database of zchat")
-        size: int = reading.execute("PRAGMA page_size").fetchone()[0]
+        pages, free, page = (
+            reading.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
+        )
     except sqlite3.Error as error:
         raise _unreadable(source, error) from error
+    size = (pages - free) * page
+    ended: list[BaseException] = []
 
-    def report(status: int, left: int, all_pages: int) -> None:
-        progress((all_pages - left) * size, all_pages * size)
+    def step() -> bool:
+        try:
+            progress(min(fresh.stat().st_size, size), size)
+        except BaseException as error:
+            ended.append(error)
+        return bool(ended)
 
+    reading.set_progress_handler(step, STEP_OPERATIONS)
     try:
-        with closing(sqlite3.connect(fresh, isolation_level=None)) as writing:
-            writing.execute("PRAGMA synchronous = OFF")  # it is flushed as a whole
-            reading.backup(writing, pages=max(1, STEP_BYTES // size), progress=report, sleep=0.01)
-            writing.execute("PRAGMA journal_mode = DELETE")  # no file beside it belongs to it
-            damage = writing.execute("PRAGMA quick_check(1)").fetchone()[0]
+        reading.execute("VACUUM INTO ?", (str(fresh),))
+        progress(size, size)
+        with closing(sqlite3.connect(fresh, isolation_level=None)) as copy:
+            damage = copy.execute("PRAGMA quick_check(1)").fetchone()[0]
             if damage != "ok":
                 raise StoreError(f"{source} is damaged ({damage}); restore an older backup")
-            return _content(writing)
+            return _content(copy)
     except sqlite3.OperationalError as error:
+        if ended:
+            raise ended[0] from None
         raise StoreError(f"{target} can't be written, or {source} can't be read ({error})") from error
     except sqlite3.Error as error:
+        if schema.is_damage(error):
+            raise StoreError(f"{source} is damaged ({error}); restore an older backup") from error
         raise _unreadable(source, error) from error
 
 
 def _open(source: Path) -> sqlite3.Connection:
-    """Return a connection that reads the database as it is now, whatever is written from now on."""
+    """Return a connection that reads the database."""
     if not source.is_file():
         raise StoreError(f"{source} is not a file" if source.exists() else f"there is no file {source}")
     try:
@@ -173,7 +202,6 @@ def _open(source: Path) -> sqlite3.Connection:
     except sqlite3.Error as error:
         raise _unreadable(source, error) from error
     try:
-        connection.execute("BEGIN")
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.Error as error:
         connection.close()

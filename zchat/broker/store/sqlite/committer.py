@@ -81,7 +81,7 @@ class Trim(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of the next `count` blocks, read marks and answers: safe (`reason` None), or why they failed.
+    """What became of the next `count` blocks, read marks and answers: safe (`failed` None), or why they failed.
 
     What is decided from now on belongs to `generation`. After a failure that is a new one, to be
     decided on `ledger`, what the file has; None if it can't be read, and comes with a later outcome.
@@ -89,7 +89,7 @@ class Outcome(NamedTuple):
     """
 
     count: int  # type: ignore[assignment]  # a tuple has a method of that name
-    reason: str | None
+    failed: Failed | None
     generation: int
     ledger: Ledger | None = None
     commit: Commit | None = None
@@ -143,7 +143,7 @@ class Committer:
         self._wake = wake
         self._tasks: SimpleQueue[Task | None] = SimpleQueue()
         self._generation = 0
-        self._reason = ""
+        self._failed = Failed("")
         self._written = 0
         self._thread = Thread(target=self._run, name="zchat store commits", daemon=True)
         self._thread.start()
@@ -205,7 +205,7 @@ class Committer:
         ordered = [task for task in tasks if isinstance(task, (Write, WriteReadMark, InTurn))]
         fresh = [task for task in ordered if task.generation == self._generation]
         if len(fresh) < len(ordered):  # stale ones come before fresh ones
-            self._report(Outcome(len(ordered) - len(fresh), self._reason, self._generation))
+            self._report(Outcome(len(ordered) - len(fresh), self._failed, self._generation))
         forgets = [task for task in tasks if type(task) is Forget]
         if self._connection and (fresh or forgets):
             began = time.perf_counter_ns()
@@ -214,7 +214,7 @@ class Committer:
             except Exception as error:  # whatever it is, the file is as before, and says what that was
                 self._fail(error)
                 ledger = self._recover()
-                self._report(Outcome(len(fresh), self._reason, self._generation, ledger))
+                self._report(Outcome(len(fresh), self._failed, self._generation, ledger))
             else:
                 commit = Commit((time.perf_counter_ns() - began) // 1000, size)
                 self._report(Outcome(len(fresh), None, self._generation, commit=commit))
@@ -233,7 +233,7 @@ class Committer:
             self._files.check()
         except Exception as error:  # as in a turn
             self._fail(error)
-            self._report(Outcome(0, self._reason, self._generation))
+            self._report(Outcome(0, self._failed, self._generation))
 
     def _report(self, report: Report) -> None:
         self.reports.append(report)
@@ -290,7 +290,7 @@ class Committer:
         return size
 
     def _fail(self, error: Exception) -> None:
-        self._reason = f"{self._path}: {error}"
+        self._failed = schema.failed(self._path, error)
         self._generation += 1
         if self._connection:
             with suppress(sqlite3.Error):
@@ -309,20 +309,20 @@ class Committer:
         except Exception as error:  # as above
             if connection:
                 connection.close()
-            self._reason = f"{self._path}: {error}"
+            self._failed = schema.failed(self._path, error)
             return None
         self._connection = connection
         return ledger
 
     def _trim(self, trim: Trim) -> Trimmed | Failed:
         if self._connection is None:
-            return Failed(self._reason)
+            return self._failed
         try:
             with self._connection:
                 self._connection.execute("BEGIN IMMEDIATE")
                 return self._trimmed(self._connection, trim)
         except sqlite3.Error as error:
-            return Failed(f"{self._path}: {error}")
+            return schema.failed(self._path, error)
 
     def _trimmed(self, connection: sqlite3.Connection, trim: Trim) -> Trimmed:
         row = connection.execute("SELECT first, last FROM rooms WHERE id = ?", (trim.room,)).fetchone()

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from zchat.broker.store.blocks import Block
 from zchat.broker.store.contract import Failed, LogPage
-from zchat.broker.store.sqlite.schema import key
+from zchat.broker.store.sqlite import schema
 from zchat.threads import awaited_by_callers
 
 READY_PAGES = 32
@@ -86,12 +86,12 @@ class Reader:
     def _read(self, read: Read) -> LogPage | Failed:
         blocks: list[Block] = []
         size = 0
-        start = key(read.room, 0)
+        start = schema.key(read.room, 0)
         try:
             rows = self._connection.execute(
                 "SELECT first, id - :start, timestamp, producer, data FROM blocks "
                 "WHERE id > :start + :after AND id < :end ORDER BY id",
-                {"start": start, "after": read.after, "end": key(read.room + 1, 0)},
+                {"start": start, "after": read.after, "end": schema.key(read.room + 1, 0)},
             )
             for block in map(Block._make, rows):
                 size += len(block.data)
@@ -102,5 +102,5 @@ class Reader:
                     break
             rows.close()
         except (sqlite3.Error, MemoryError) as error:
-            return Failed(f"{self._path}: {error}")
+            return schema.failed(self._path, error)
         return LogPage(blocks)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgpack
 
+from zchat.broker.store.contract import Failed
 from zchat.broker.store.epochs import MAX_EPOCHS, Epoch
 from zchat.broker.store.ledger import Ledger, LogEnds, Producer
 from zchat.errors import BadName, StoreError
@@ -37,6 +38,24 @@ WAL_KEPT = 64 << 20
 
 SENDER_BYTES = 512
 """Bytes of a block that have its sender: three numbers and a name of 64 characters at most."""
+
+
+DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+"""SQLite's codes for a file that doesn't hold what it should."""
+
+RESTORE = "restore a backup: zchat restore --aside BACKUP"
+"""What to do about that."""
+
+
+def is_damage(error: BaseException) -> bool:
+    """Return True if an error of SQLite says that the file is damaged."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGED
+
+
+def failed(path: Path, error: BaseException) -> Failed:
+    """Return the answer that the database `path` could not do something."""
+    damaged = is_damage(error)
+    return Failed(f"{path}: {error}{f'; {RESTORE} {path}' if damaged else ''}", damaged)
 
 
 def key(room: int, seq: int) -> int:

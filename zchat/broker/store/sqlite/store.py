@@ -321,7 +321,7 @@ class SqliteStore(Store):
         self._sound = self._generation == outcome.generation
         if outcome.commit is not None and watcher is not None:
             watcher.committed(outcome.commit)
-        failed = None if outcome.reason is None else Failed(outcome.reason)
+        failed = outcome.failed
         if failed is not None and not outcome.count and watcher is not None:
             watcher.failed(failed.reason)
         for _ in range(outcome.count):
@@ -340,5 +340,7 @@ class SqliteStore(Store):
 
 
 def _unusable(path: Path, error: Exception) -> StoreError:
+    if schema.is_damage(error):
+        return StoreError(f"{path} is damaged ({error}); {schema.RESTORE} {path}, or name another file")
     reason = getattr(error, "strerror", None) or error
     return StoreError(f"{path} can't be used as a store: {reason}{whose(path)}; fix that, or name another file")
