@@ -128,7 +128,6 @@ NO_BOUNDS = {
     "cli.streams.FILE_BYTES",
     "cli.streams.PAUSE",
     "broker.edge.descriptors.OWN_FILES",
-    "broker.figures.log_lines.RECOVERED_AFTER",
     "broker.store.sqlite.backup.LEFT_SECONDS",
     "broker.edge.systemd.NOTICES",
     "cli.streams.TERMINAL_BYTES",
