@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from threading import Thread
 from typing import cast
 
 from tests.running import DEADLINE
-from zchat import Client, Room
+from zchat import Client, Message
 from zchat.cli.chat.conversation import OPTIONS, Conversation, Options
 from zchat.cli.chat.history_pages import Fits
+from zchat.cli.chat.news import News
 from zchat.cli.chat.people import People
-from zchat.cli.chat.rooms import Rooms
+from zchat.cli.chat.rooms import Draft, Rooms
 from zchat.cli.chat.slash import do
 from zchat.cli.chat.transcript import Transcript
 
@@ -38,15 +40,20 @@ class Chat:
         self.transcript = Transcript(
             show or self.shown.append, self.rooms, self.people, own_name=own_name, read_marks=options.read_marks
         )
+        self.rung = 0
+        self.news = News(self._ring)
         self.conversation = Conversation(
-            client, self.rooms, self.people, self.transcript, self._send, options, fits=fits
+            client, self.rooms, self.people, self.transcript, self._send, options, news=self.news, fits=fits
         )
         self._following = Thread(target=self.conversation.follow)
         if rooms:
             self.conversation.begin(rooms)
 
-    def _send(self, room: Room, text: str) -> None:
-        self.transcript.message(room.send(text))
+    def _send(self, draft: Draft) -> None:
+        self.transcript.message(draft.open(DEADLINE).send(draft.text))
+
+    def _ring(self) -> None:
+        self.rung += 1
 
     def do(self, line: str) -> bool:
         return do(self.conversation, line)
@@ -61,3 +68,18 @@ class Chat:
         self._following.join(DEADLINE)
         self.conversation.close()
         assert not self._following.is_alive()
+
+
+def unread(client: Client) -> dict[str, int | None]:
+    return {room.name: room.unread for room in client.rooms()}
+
+
+def half(messages: list[Message], *, half: bool = False) -> int:
+    return min(3, len(messages))
+
+
+def shown_to(chat: Chat) -> list[str]:
+    """Return what was shown, by line, without times; and forget it."""
+    lines = [re.sub(r"^\[\d\d:\d\d:\d\d\] ", "", line) for text in chat.shown for line in text.split("\n")]
+    chat.shown.clear()
+    return lines

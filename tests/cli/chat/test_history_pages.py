@@ -8,7 +8,7 @@ import zchat as library
 from tests.cli.chat.driver import Chat
 from tests.cli.driver import masked, say
 from tests.running import Start
-from zchat import Message, Room
+from zchat import Message, Position, Room
 from zchat.broker import Broker
 from zchat.cli.chat.history_pages import HistoryPages
 
@@ -19,9 +19,12 @@ class Kept:
     name = "General"
 
     def __init__(self, count: int) -> None:
+        self.position = Position(1, count)
         self._messages = [Message("General", seq, 0, "bob", "hi") for seq in range(1, count + 1)]
 
-    def history(self, *, before: int | None = None, limit: int) -> list[Message]:
+    def history(self, *, after: int | None = None, before: int | None = None, limit: int) -> list[Message]:
+        if after is not None:
+            return self._messages[after : after + limit]
         found = [each for each in self._messages if before is None or each.seq < before]
         return found[-limit:] if limit else []
 
@@ -48,6 +51,24 @@ def test_the_end_of_a_room_is_half_a_screen_and_then_messages_goes_on_before_it(
     pages.restart()
     page = pages.next(room)
     assert (page.heading, seqs(page)) == ("", list(range(91, 101)))
+    assert page.new == 99, "where the user had stopped"
+    assert pages.entry(room, 101).new == pages.next(room).new == 0
+
+
+def test_what_was_new_is_paged_through_in_order_however_much_of_it_the_end_has_shown() -> None:
+    pages = HistoryPages(ten)
+    room = kept(100)
+    assert pages.new(room).heading == "nothing is new in General"
+    pages.entry(room, 75)
+    for first, last in ((75, 84), (85, 94), (95, 100)):
+        page = pages.new(room)
+        assert page.heading == f"new: messages {first} to {last} of General; /unread goes on"
+        assert seqs(page) == list(range(first, last + 1))
+        pages.restart()
+    assert pages.new(room) == ("nothing more is new in General", [], 0)
+    lines = HistoryPages(None)
+    lines.entry(room, 95)
+    assert seqs(lines.new(room)) == list(range(95, 101)), "without a screen too"
 
 
 def test_nothing_is_new_where_all_was_seen_and_nothing_is_shown_without_a_screen_or_messages() -> None:
@@ -67,7 +88,7 @@ def test_messages_goes_back_page_by_page_and_says_where_it_is(start: Start, brok
         *map(str, range(6, 16)),
         "* earlier: messages 1 to 5 of General", *map(str, range(1, 6)),
         "* this is the beginning of General",
-        "15",
+        "* the last message of General", "15",
         "* earlier: messages 5 to 14 of General", *map(str, range(5, 15)),
     ]  # fmt: skip
 
@@ -94,6 +115,6 @@ def test_at_most_a_thousand_messages_are_shown_at_once(broker: Broker) -> None:
         alice = Chat(client, ["General"])
         alice.shown.clear()
         alice.do("/messages 2000")
-    assert alice.shown[0] == "* the last 1,000 messages; zchat tail shows more"
+    assert alice.shown[0] == "* the last 1,000 messages of General; zchat tail shows more"
     lines = alice.shown[1].splitlines()
     assert (len(lines), lines[0].split()[-1], lines[-1].split()[-1]) == (1000, "500", "1499")

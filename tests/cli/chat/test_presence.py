@@ -47,8 +47,13 @@ def alarms(monkeypatch: pytest.MonkeyPatch) -> list[Alarm]:
     return _alarms
 
 
+def everywhere(room: str) -> bool:
+    """Show what happens in any room."""
+    return True
+
+
 def test_many_who_come_and_go_at_once_make_a_line_a_room(alarms: list[Alarm]) -> None:
-    company = Presence((told := list[str]()).append, lambda: None)
+    company = Presence((told := list[str]()).append, lambda: None, everywhere)
     for user in ("bob", "carol", "dave", "erin", "frank"):
         company.take(MemberJoined("General", user))
     for user in ("grace", "heidi", "ivan"):
@@ -70,7 +75,7 @@ def test_many_who_come_and_go_at_once_make_a_line_a_room(alarms: list[Alarm]) ->
 
 
 def test_names_that_read_like_the_line_are_quoted(alarms: list[Alarm]) -> None:
-    company = Presence((told := list[str]()).append, lambda: None)
+    company = Presence((told := list[str]()).append, lambda: None, everywhere)
     company.take(MemberJoined("G1", "alice left G1 and bob"))
     company.take(MemberJoined("My room", "dave"))
     alarms[0].go_off()
@@ -78,7 +83,7 @@ def test_names_that_read_like_the_line_are_quoted(alarms: list[Alarm]) -> None:
 
 
 def test_who_only_looked_in_is_not_told_and_delays_nobody(alarms: list[Alarm]) -> None:
-    company = Presence((told := list[str]()).append, lambda: None)
+    company = Presence((told := list[str]()).append, lambda: None, everywhere)
     company.take(MemberJoined("General", "Bob"))
     company.take(MemberLeft("General", "bob"))
     assert not alarms[0].running
@@ -90,7 +95,7 @@ def test_who_only_looked_in_is_not_told_and_delays_nobody(alarms: list[Alarm]) -
 
 
 def test_nothing_is_told_of_direct_rooms_or_rooms_that_were_left_or_after_the_end(alarms: list[Alarm]) -> None:
-    company = Presence((told := list[str]()).append, lambda: None)
+    company = Presence((told := list[str]()).append, lambda: None, everywhere)
     company.take(MemberJoined("@bob", "bob"))
     company.take(ReadMark("General", "bob", 7))
     assert not alarms
@@ -107,8 +112,40 @@ def test_nothing_is_told_of_direct_rooms_or_rooms_that_were_left_or_after_the_en
     assert (told, len(alarms)) == ([], 2)
 
 
+def test_of_rooms_that_are_not_shown_nothing_is_told(alarms: list[Alarm]) -> None:
+    company = Presence((told := list[str]()).append, lambda: None, lambda room: room == "General")
+    for room in ("General", "Sports"):
+        company.take(MemberJoined(room, "bob"))
+        company.take(MemberLeft(room, "carol"))
+    company.take(Crowd("Movies", 500, 3, 1))
+    alarms[0].go_off()
+    assert told == ["bob joined General", "carol left General"]
+
+
+def test_that_somebody_joined_is_not_told_after_their_words(alarms: list[Alarm]) -> None:
+    company = Presence((told := list[str]()).append, lambda: None, everywhere)
+    company.spoke("general", "Bob")
+    company.take(MemberJoined("General", "bob"))
+    company.take(MemberJoined("General", "carol"))
+    company.take(MemberJoined("Sports", "bob"))
+    alarms[0].go_off()
+    assert told == ["carol joined General", "bob joined Sports"]
+    company.take(MemberLeft("General", "bob"))
+    alarms[1].go_off()
+    assert told[2:] == ["bob left General"]
+
+
+def test_no_more_who_spoke_are_kept_than_a_bound(alarms: list[Alarm]) -> None:
+    company = Presence((told := list[str]()).append, lambda: None, everywhere)
+    company.take(MemberJoined("General", "first"))
+    for number in range(presence.SPEAKERS + 1):
+        company.spoke("General", "first" if not number else f"user {number}")
+    alarms[0].go_off()
+    assert told == ["first joined General"]
+
+
 def test_quiet_means_that_nothing_is_told(alarms: list[Alarm]) -> None:
-    company = Presence((told := list[str]()).append, lambda: None, quiet=True)
+    company = Presence((told := list[str]()).append, lambda: None, everywhere, quiet=True)
     for event in (MemberJoined("General", "bob"), Typing("General", "bob", True), Crowd("General", 500, 3, 1)):
         company.take(event)
     assert (told, alarms, company.typing("General")) == ([], [], "")
@@ -116,7 +153,7 @@ def test_quiet_means_that_nothing_is_told(alarms: list[Alarm]) -> None:
 
 def test_who_types_is_said_in_few_words_until_they_stop() -> None:
     changes: list[str] = []
-    company = Presence(lambda text: None, lambda: changes.append(company.typing("general")))
+    company = Presence(lambda text: None, lambda: changes.append(company.typing("general")), everywhere)
     for user in ("bob", "carol", "dave smith"):
         company.take(Typing("General", user, True))
     for user in ("dave smith", "carol", "BOB"):
@@ -140,13 +177,13 @@ def test_who_types_is_said_in_few_words_until_they_stop() -> None:
 
 
 def test_a_name_that_would_steer_the_terminal_is_harmless_where_it_types() -> None:
-    company = Presence(lambda text: None, lambda: None)
+    company = Presence(lambda text: None, lambda: None, everywhere)
     company.take(Typing("General", "b\x1b[2J", True))
     assert company.typing("General") == "“b␛[2J” is typing"
 
 
 def test_a_crowd_is_told_once_and_how_many_type() -> None:
-    company = Presence((told := list[str]()).append, lambda: None)
+    company = Presence((told := list[str]()).append, lambda: None, everywhere)
     company.take(Crowd("General", 250, 0, 1))
     company.take(Crowd("General", 251, 4, 1))
     assert told == ["General has 250 members: arrivals and departures are hidden; /members lists them"]

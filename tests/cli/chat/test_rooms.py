@@ -69,9 +69,37 @@ def test_what_is_not_shown_is_counted_until_one_goes_there() -> None:
 def test_what_was_missed_before_one_came_is_counted_with_what_comes() -> None:
     rooms = Rooms()
     rooms.count(message("Sports", seq=8), mentions=True)
-    rooms.count_missed("Sports", 5, 7)
-    rooms.count_missed("Movies", 5, 4)
-    assert rooms.unread == (Unread("Sports", 4, 5, True),)
+    rooms.add_unread(Unread("Sports", 3, 5, 7))
+    assert rooms.unread == (Unread("Sports", 4, 5, 8, 8),)
+
+
+def test_what_was_read_elsewhere_no_longer_counts() -> None:
+    rooms = Rooms()
+    rooms.add_unread(Unread("Sports", 3, 5, 8, 6))  # one of the four is one's own
+    rooms.read_upto("Movies", 8)
+    rooms.read_upto("sports", 4)
+    assert rooms.unread == (Unread("Sports", 3, 5, 8, 6),)
+    rooms.read_upto("sports", 6)
+    assert rooms.unread == (Unread("Sports", 2, 7, 8, 0),)
+    rooms.read_upto("sports", 8)
+    assert not rooms.unread
+
+
+def test_the_next_room_with_news_is_one_in_which_one_is_meant_if_there_is() -> None:
+    rooms = Rooms()
+    assert rooms.next_with_news() == ""
+    rooms.count(message("Movies"))
+    rooms.count(message("Sports"), mentions=True)
+    assert rooms.next_with_news() == "Sports"
+
+
+def test_the_rooms_that_one_went_to_are_those_of_the_next_time_the_current_one_first() -> None:
+    rooms = Rooms()
+    for name in ("General", "Sports", "@bob"):
+        rooms.add(room(name))
+    rooms.add_aside(room("@carol"))
+    rooms.go_to(rooms.get("Sports"))
+    assert rooms.visited == ["Sports", "@bob", "General"]
 
 
 def test_the_current_room_direct_ones_and_those_that_are_watched_are_shown() -> None:

@@ -25,7 +25,7 @@ def test_the_manual_has_every_slash_command_and_no_other() -> None:
     for each in COMMANDS.values():
         words = [each.word, *(alias for alias, word in ALIASES.items() if word == each.word)]
         usage = f"{', '.join(words)} {each.argument}".strip()
-        assert re.search(rf"  {re.escape(usage)} ", helped), each
+        assert re.search(rf"  {re.escape(usage)}\s", helped), each
 
 
 def test_every_slash_command_works(zchat: Zchat, broker: Broker) -> None:
@@ -38,11 +38,12 @@ def test_every_slash_command_works(zchat: Zchat, broker: Broker) -> None:
     rooms = lines[2:7]
     assert "  > General     1 member   0 messages" in rooms
     assert "    Sports      0 members  2 messages" in rooms
-    assert lines[7:19] == [
+    assert lines[7:20] == [
         "* you are in Sports",
         "[12:00:00] bob: old one",
         "[12:00:00] bob: old two",
         "* this is the beginning of Sports",
+        "* the last message of Sports",
         "[12:00:00] bob: old two",
         "[12:00:00] alice: mine",
         "* you are in General",
@@ -52,7 +53,8 @@ def test_every_slash_command_works(zchat: Zchat, broker: Broker) -> None:
         "! you are not in a room: go to one with /join ROOM",
         "! you are not in a room: go to one with /join ROOM",
     ]
-    assert all(any(re.match(rf"  {word}\b", line) for line in lines[24:]) for word in COMMANDS)
+    listed = "\n".join(lines[24:])
+    assert all(re.search(rf"^  (/\w+, )?{word}\b", listed, re.MULTILINE) for word in COMMANDS)
     assert bodies(broker, "General") == []
 
 
@@ -71,7 +73,17 @@ def test_wrong_commands_are_told_and_never_sent(zchat: Zchat, broker: Broker) ->
 
 @pytest.mark.parametrize(
     "join",
-    ["/join", "/join /bad", "/JOIN\t/bad", "/msg", "/Msg\u00a0#bad", '/msg "bob psst', "/leave now", "/quit now"],
+    [
+        "/join",
+        "/join /bad",
+        "/JOIN\t/bad",
+        "/msg",
+        "/Msg\u00a0#bad",
+        '/msg "bob psst',
+        "/leave now",
+        "/next",
+        "/msg! #bad",
+    ],
 )
 def test_nothing_is_said_in_another_room_than_the_one_meant(zchat: Zchat, broker: Broker, join: str) -> None:
     done = zchat("client", stdin=f"before\n{join}\nfor the other room")

@@ -7,11 +7,11 @@ from contextlib import suppress
 from queue import Full, Queue
 from threading import Lock, Thread
 
-from zchat import Room
 from zchat.cli import ending
-from zchat.cli.chat.conversation import Conversation, Options
+from zchat.cli.chat.conversation import ANSWER_SECONDS, Conversation, Options
+from zchat.cli.chat.news import News
 from zchat.cli.chat.people import People
-from zchat.cli.chat.rooms import Rooms
+from zchat.cli.chat.rooms import Draft, Rooms
 from zchat.cli.chat.slash import do
 from zchat.cli.chat.syntax import if_it_fails
 from zchat.cli.chat.transcript import Transcript
@@ -83,10 +83,10 @@ def run(url: str, user: str | None, names: tuple[str, ...], options: Options) ->
         on_terminal = terminal_width(sys.stdout) is not None
         transcript = Transcript(show, rooms, people, read_marks=options.read_marks, on_terminal=on_terminal)
 
-        def send(room: Room, text: str) -> None:
-            transcript.message(room.send(text))
+        def send(draft: Draft) -> None:
+            transcript.message(draft.open(ANSWER_SECONDS).send(draft.text))
 
-        conversation = Conversation(client, rooms, people, transcript, send, options)
+        conversation = Conversation(client, rooms, people, transcript, send, options, news=News(lambda: None))
 
         def follow() -> None:
             try:

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from threading import Lock
 from typing import NamedTuple
 
 from zchat import Client, Room
-from zchat.cli.chat.history_pages import Fits, HistoryPages
+from zchat.cli.chat.history_pages import Fits, HistoryPages, Page
 from zchat.cli.chat.listings import MEMBERS_SHOWN, member_lines, room_lines
-from zchat.cli.chat.people import People, closest
+from zchat.cli.chat.lookup import Lookup, NobodySeen
+from zchat.cli.chat.missed import Missed
+from zchat.cli.chat.news import News, together
+from zchat.cli.chat.people import People
 from zchat.cli.chat.presence import Presence
-from zchat.cli.chat.rooms import Rooms
+from zchat.cli.chat.rooms import Draft, Rooms
 from zchat.cli.chat.status import Status
 from zchat.cli.chat.syntax import is_command, quoted
 from zchat.cli.chat.transcript import Transcript
 from zchat.cli.text.phrases import connection_text, counted, gap_text
 from zchat.cli.text.safe import named
-from zchat.errors import NoSuchRoom, UsageError, ZchatError
-from zchat.events import Disconnected, Event, Gap, Invited, MemberJoined, Reconnected
-from zchat.messages import Message
+from zchat.errors import DeadlineExceeded, NoSuchRoom, UsageError, ZchatError
+from zchat.events import Disconnected, Event, Gap, Invited, MemberJoined, ReadMark, Reconnected
+from zchat.messages import Message, RoomInfo
 from zchat.names import DIRECT, fold
 
 ENDING_SECONDS = 0.1
@@ -39,16 +44,18 @@ class Options(NamedTuple):
     all_rooms: bool = False
     """True to show the messages of all rooms on a terminal, not of the current one and direct ones alone."""
     keep_lines: bool = True
-    """True to keep the lines typed on a terminal for the next time."""
+    """True to keep the lines typed on a terminal, and the rooms, for the next time."""
+    bell: bool = False
+    """True to ring the terminal's bell when the user is mentioned or written to."""
 
 
 OPTIONS = Options()
 
-ANSWER_SECONDS = 0.5
-"""Seconds for each answer that only serves a warning."""
+ANSWER_SECONDS = 5.0
+"""Seconds for an answer, and for a broker that is away to be back."""
 
-ASKED_ROOMS = 10
-"""Rooms whose members are asked for, to find a user."""
+KEPT_SECONDS = 60.0
+"""Seconds for which a message or a `/join` is tried on a terminal: a restarted broker is back well within them."""
 
 
 def _ignore() -> None:
@@ -67,8 +74,10 @@ class Conversation:
         transcript: where everything is shown.
         send: sends a text to a room, and has it shown once it is stored.
         options: what is shown, to the user and to the others.
+        news: what was said to the user.
         keys: keys of the terminal with what they do, for the list of commands.
-        fits: how much history fits the screen; None if nothing is known of it.
+        fits: how much history fits the screen; None without one, where nobody can be asked, and lines are a script's.
+        width: returns the columns of the screen; None for no limit.
         changed: called, by any thread, when `status` may have changed.
         clear: clears the screen.
     """
@@ -79,11 +88,13 @@ class Conversation:
         rooms: Rooms,
         people: People,
         transcript: Transcript,
-        send: Callable[[Room, str], object],
+        send: Callable[[Draft], object],
         options: Options = OPTIONS,
         *,
+        news: News,
         keys: Sequence[tuple[str, str]] = (),
         fits: Fits | None = None,
+        width: Callable[[], int] | None = None,
         changed: Callable[[], None] = _ignore,
         clear: Callable[[], None] = _ignore,
     ) -> None:
@@ -99,21 +110,36 @@ class Conversation:
         self._arriving = Lock()
         """Held while a message that has come is shown, and while the user goes to a room and is shown its end."""
         self._send = send
+        self._news = news
+        self._missed = Missed(client, transcript.mentions, news.keep)
+        self._lookup = Lookup(client, rooms, people, transcript.seen)
+        self._on_terminal = fits is not None
+        self._seconds = KEPT_SECONDS if self._on_terminal else ANSWER_SECONDS
+        """How long a lost broker is waited for."""
+        self._width = width
+        self._read_marks = options.read_marks
         self._shows_typing = options.typing
         self._changed = changed
-        self._presence = Presence(transcript.info, changed, quiet=options.quiet)
+        self._presence = Presence(transcript.info, changed, rooms.shows, quiet=options.quiet)
         self._connected = True
 
     # -- beginning and end -------------------------------------------------------------------------
 
-    def begin(self, names: Iterable[str]) -> None:
-        """Join the rooms of these names; text goes to the first."""
-        first, *others = names
+    def begin(self, names: Iterable[str], *, create: bool = True) -> None:
+        """Join the rooms of these names; text goes to the first. What is unread elsewhere is reported.
+
+        `create`: False to join those alone that exist still, and the others if there is none.
+        """
         self.transcript.info(f"{named(self._client.user)} at {self._client.url}; /help lists the commands")
-        self.join(first)
+        infos = {fold(info.name): info for info in self._client.rooms()}
+        there = [name for name in names if create or name.startswith(DIRECT) or fold(name) in infos]
+        first, *others = there or names
+        self._go_to_joined(self._joined(first, infos))
         for name in others:
-            room = self._joined(name)
+            room = self._joined(name, infos)
             self.transcript.info(f"you are also in {named(room.name)}")
+        if self._on_terminal and (elsewhere := self._missed.elsewhere(infos, self._rooms.joined)):
+            self.transcript.info(f"unread elsewhere: {elsewhere}")
         self._changed()
 
     def close(self) -> None:
@@ -155,6 +181,9 @@ class Conversation:
                 self.transcript.info(connection_text(event))
             case Invited():
                 self._rooms.invited(event.room, event.user)
+            case ReadMark() if fold(event.user) == fold(self._client.user):
+                self._rooms.read_upto(event.room, event.seq)
+                self._news.seen(event.room)
             case _:
                 if isinstance(event, MemberJoined):
                     self.transcript.seen(event.user)
@@ -162,26 +191,38 @@ class Conversation:
         self._changed()
 
     def _take_message(self, message: Message) -> None:
+        self._presence.spoke(message.room, message.user)
         if self._people.is_ignored(message.user) or self.transcript.has_shown(message):
             return
-        if not self._rooms.shows(message.room):
-            if fold(message.user) != fold(self._client.user):
-                self._rooms.count(message, mentions=self.transcript.mentions(message))
-            return
-        inviter = self._rooms.inviter(message)
-        if inviter is not None:
-            self.transcript.info(f"{named(inviter)} wrote to you; reply with /msg {quoted(inviter)} TEXT")
-        self.transcript.message(message)
+        own = fold(message.user) == fold(self._client.user)
+        meant = not own and (message.room.startswith(DIRECT) or self.transcript.mentions(message))
+        shown = self._rooms.shows(message.room)
+        if shown:
+            inviter = self._rooms.inviter(message)
+            if inviter is not None:
+                self.transcript.info(f"{named(inviter)} wrote to you; reply with /msg {quoted(inviter)} TEXT")
+            self.transcript.message(message)
+        elif not own:
+            self._rooms.count(message, mentions=meant)
+        elif not self._rooms.unread_in(message.room):  # said elsewhere, where all was read
+            self.transcript.mark_read(message)
+        if meant:
+            self._news.come(message, shown=shown)
 
     @property
     def status(self) -> Status:
         """Return what the status line says. Any thread."""
         room = self._rooms.current
-        unread = self._rooms.unread
+        unread = together(self._rooms.unread, self._news.unseen)
         if room is None:
             return Status(self._connected, None, 0, "", unread)
         here = room.member_count if self._connected else 0
         return Status(self._connected, room.name, here, self._presence.typing(room.name), unread)
+
+    def key(self) -> None:
+        """Record that the user has pressed a key, and so has seen the screen. Any thread."""
+        if self._news.seen():
+            self._changed()
 
     # -- what the user does ------------------------------------------------------------------------
 
@@ -194,27 +235,83 @@ class Conversation:
 
     def say(self, text: str) -> None:
         """Send a text to the current room."""
-        self._send(self._current(), text)
-
-    def message_to(self, user: str, text: str) -> None:
-        """Send a text to the direct room with a user; other text still goes to the current room."""
-        room = self._client.direct(user)
-        self._warn_of_stranger(room)
-        self._rooms.add_aside(room)
-        self._send(room, text)
-
-    def join(self, name: str) -> None:
-        """Join a room, and make it the current one."""
-        room = self._joined(name)
-        self._warn_of_stranger(room)
-        self._go_to(room, f"you are in {named(room.name)}")
-
-    def leave(self) -> None:
-        """Leave the current room; the one that was joined last before it becomes the current one."""
         room = self._current()
-        room.leave()
+        self._send(Draft(room.name, text, text, lambda seconds: room))
+
+    def message_to(self, user: str, text: str, *, sure: bool = False) -> None:
+        """Send a text to the direct room with a user; other text still goes to the current room.
+
+        `sure`: True if the user may be one of whom nobody has seen anything.
+        """
+        if self._connected and not sure:
+            user = self._user_meant(user)
+            sure = True
+        name = f"{DIRECT}{user}"
+        self._send(Draft(name, text, f"/msg {quoted(user)} {text}", partial(self._direct, user, sure)))
+
+    def _direct(self, user: str, sure: bool, seconds: float) -> Room:
+        """Return the direct room with a user, joined aside unless the user is in it. Any thread."""
+        deadline = time.monotonic() + seconds
+        if not sure:
+            self._await_broker(f"{DIRECT}{user}", seconds)
+            user = self._user_meant(user)
+        room = self._rooms.get(f"{DIRECT}{user}")
+        if room is None:
+            room = self._client.direct(user, timeout=max(0.0, deadline - time.monotonic()))
+        self._rooms.add_aside(room)
+        return room
+
+    def _await_broker(self, name: str, seconds: float) -> None:
+        """Wait until there is a broker, which knows users, for so many seconds at most."""
+        if not self._connected:
+            try:
+                self._client.rooms(timeout=seconds)
+            except DeadlineExceeded as error:
+                raise DeadlineExceeded(
+                    f"joining {named(name)}: the broker did not answer within {seconds:g} s"
+                ) from error
+
+    def _user_meant(self, user: str) -> str:
+        """Return the user that a typed name means; a script, which can't answer, is warned and goes on.
+
+        Raises:
+            NobodySeen: nobody of that name was seen.
+        """
+        if self._rooms.get(f"{DIRECT}{user}") is not None:
+            return user
+        try:
+            return self._lookup.user_meant(user)
+        except NobodySeen as error:
+            if self._on_terminal:
+                raise
+            self.transcript.error(str(error).rpartition(" /msg!")[0].removesuffix(";"))
+            return user
+
+    def join(self, name: str, *, sure: bool = False) -> None:
+        """Join a room, and make it the current one; `sure` as in `message_to`."""
+        if name.startswith(DIRECT) and not sure and self._rooms.get(name) is None:
+            self._await_broker(name, self._seconds)
+            name = f"{DIRECT}{self._user_meant(name.removeprefix(DIRECT))}"
+        self._go_to_joined(self._joined(name))
+
+    def next(self) -> None:
+        """Go to the next room in which something is unread, first to one in which the user is meant."""
+        name = self._rooms.next_with_news()
+        if not name:
+            raise UsageError("nothing is new in your other rooms")
+        self.join(name, sure=True)
+
+    def leave(self, name: str = "") -> None:
+        """Leave a room, "" for the current one; from that the user comes to the one joined last before it."""
+        room = self._room(name)
+        here = self._rooms.is_current(room.name)
+        room.leave(timeout=self._seconds)
         self._presence.forget(room.name)
         next_room = self._rooms.remove(room)
+        if not here:
+            self.transcript.info(f"you left {named(room.name)}")
+            self._changed()
+            return
         self._go_to(
             next_room,
             f"you left {named(room.name)}" + (f" and are now in {named(next_room.name)}" if next_room else ""),
@@ -244,46 +341,80 @@ class Conversation:
         elif self._people.ignore(user):
             self.transcript.info(
                 f"{named(user)} is ignored: nothing {named(user)} says is shown; to end that: /ignore {quoted(user)}"
+                + ("" if self._people.has_seen(user) else " (nobody of that name was seen yet)")
             )
         else:
             self.transcript.info(f"{named(user)} is no longer ignored")
 
     def list_rooms(self) -> None:
-        """Show all rooms, with a mark at those the user is in."""
-        lines = room_lines(self._client.rooms(), self._rooms.joined, self._rooms.current_name)
+        """Show all rooms: those with something unread first, with a mark at those the user is in."""
+        self._check_broker("/list")
+        unread = {fold(each.room): each for each in together(self._rooms.unread)}
+        lines = room_lines(
+            self._client.rooms(),
+            self._rooms.joined,
+            self._rooms.current_name,
+            unread,
+            None if self._width is None else self._width(),
+        )
         if lines:
             self.transcript.listing(lines)
         else:
             self.transcript.info("there are no rooms")
 
-    def list_members(self) -> None:
-        """Show the members of the current room, and which of them are typing."""
-        room = self._current()
-        members = room.members()
+    def list_members(self, name: str = "") -> None:
+        """Show the members of a room, "" for the current one, and which of them are typing."""
+        name = name or self._current().name
+        self._check_broker("/members")
+        members = self._client.members(name)
         typing = sum(member.typing for member in members)
-        head = f"{named(room.name)} has {counted(len(members), 'member')}"
+        head = f"{named(name)} has {counted(len(members), 'member')}"
         self.transcript.info(head + (f", {typing:,} typing" if typing else ""))
         self.transcript.listing(member_lines(members))
         if len(members) > MEMBERS_SHOWN:
             self.transcript.info(f"and {len(members) - MEMBERS_SHOWN:,} more; zchat members lists all")
 
+    def list_mentions(self) -> None:
+        """Show the latest mentions and direct messages."""
+        latest = [message for message in self._news.latest if not self._people.is_ignored(message.user)]
+        if latest:
+            self.transcript.quotation(latest)
+        else:
+            self.transcript.info("nobody has mentioned you or written to you since you came")
+
     def messages(self, count: int | None) -> None:
         """Show the next page of the current room's history, as `HistoryPages.next`; or its last `count` messages."""
         room = self._current()
+        self._check_broker("/messages")
         with self._arriving:
-            page = self.pages.next(room) if count is None else self.pages.last(room, count)
-            if page.heading:
-                self.transcript.info(page.heading)
-            if page.messages:
-                self.transcript.history(page.messages)
+            self._show_page(self.pages.next(room) if count is None else self.pages.last(room, count))
+
+    def unread(self) -> None:
+        """Show the next page of what was new in the current room when the user came."""
+        room = self._current()
+        self._check_broker("/unread")
+        with self._arriving:
+            self._show_page(self.pages.new(room))
+
+    def _show_page(self, page: Page) -> None:
+        if page.heading:
+            self.transcript.info(page.heading)
+        if page.messages:
+            self.transcript.history(page.messages, page.new)
 
     def show(self, seq: int, name: str) -> None:
         """Show a message that was shown cut; `name`: its room, "" for the current one."""
         room = name or self._current().name
+        self._check_broker("/show")
         found = self._client.history(room, after=seq - 1, before=seq + 1, limit=1) if seq else []
         if not found:
             raise UsageError(f"there is no message {seq} in {named(room)}")
         self.transcript.long_message(found[0])
+
+    def _check_broker(self, word: str) -> None:
+        """Raise UsageError if a question can't be answered now, and somebody is there to repeat it."""
+        if self._on_terminal and not self._connected:
+            raise UsageError(f"the broker is away: {word} works once it is back")
 
     def _current(self) -> Room:
         room = self._rooms.current
@@ -291,51 +422,45 @@ class Conversation:
             raise UsageError("you are not in a room: go to one with /join ROOM")
         return room
 
-    def _joined(self, name: str) -> Room:
-        """Return a room, joined now unless the user is in it; what the user missed there is counted."""
+    def _room(self, name: str) -> Room:
+        """Return a room that the user is in, the current one for ""."""
+        room = self._rooms.get(name) if name else self._current()
+        if room is None:
+            raise UsageError(f"you are not in {named(name)}: /list marks the rooms you are in")
+        return room
+
+    def _joined(self, name: str, infos: dict[str, RoomInfo] | None = None) -> Room:
+        """Return a room, joined now unless the user is in it; what the user missed there is counted.
+
+        `infos`: what is known of the rooms, None if they are to be asked for.
+        """
+        direct = name.startswith(DIRECT)
         try:
-            room = self._client.join(name, create=False)  # also if the user is in it: a broker may have ended it
+            room = self._client.join(name, create=False, timeout=self._seconds)  # also if joined: it may have ended
         except NoSuchRoom:
-            like = "" if name.startswith(DIRECT) else self._room_like(name)
-            room = self._client.join(name)
-            if not name.startswith(DIRECT):
+            like = "" if direct else self._lookup.room_like(name)
+            room = self._client.join(name, timeout=self._seconds)
+            if not direct:
                 self.transcript.info(
                     f"{named(room.name)} is a new room" + (f"; did you mean {named(like)}?" if like else "")
                 )
         known = self._rooms.get(room.name) is room
         upto = room.position.seq
         self._rooms.add(room)
-        if not known and not room.name.startswith(DIRECT):
+        if not known and not direct:
             with suppress(ZchatError):  # nothing is known of it
-                for each in self._client.rooms():
-                    if fold(each.name) == fold(room.name) and each.unread is not None:
-                        self._rooms.count_missed(room.name, each.last - each.unread + 1, upto)
+                if infos is None:
+                    infos = {fold(info.name): info for info in self._client.rooms()}
+                info = infos.get(fold(room.name))
+                if info is None or info.unread is None:
+                    if self._read_marks:
+                        room.mark_read(upto)  # reading begins here
+                elif (missed := self._missed.count(info, upto)) is not None:
+                    self._rooms.add_unread(missed)
         return room
 
-    def _room_like(self, name: str) -> str:
-        """Return the room that a new name may have been meant for; "" if there is none."""
-        with suppress(ZchatError):
-            return closest(name, [room.name for room in self._client.rooms() if not room.name.startswith(DIRECT)])
-        return ""
-
-    def _warn_of_stranger(self, room: Room) -> None:
-        """Report that nobody was seen who has the name of a direct room's user: it may be a slip."""
-        user = room.name.removeprefix(DIRECT)
-        if user == room.name or not self._connected or self._people.has_seen(user):
-            return
-        try:
-            for each in self._rooms.public[-ASKED_ROOMS:]:
-                for member in each.members(timeout=ANSWER_SECONDS):
-                    self.transcript.seen(member.user)
-            for message in room.history(timeout=ANSWER_SECONDS):
-                self.transcript.seen(message.user)
-        except ZchatError:  # nothing is known
-            return
-        if not self._people.has_seen(user):
-            like = closest(user, self._people.seen)
-            self.transcript.error(
-                f"no user {named(user)} was seen here" + (f"; did you mean {named(like)}?" if like else "")
-            )
+    def _go_to_joined(self, room: Room) -> None:
+        self._go_to(room, f"you are in {named(room.name)}")
 
     def _go_to(self, room: Room | None, text: str) -> None:
         """Make a room the current one, say so with `text`, and show the room's end."""
@@ -343,13 +468,22 @@ class Conversation:
             unseen = self._rooms.go_to(room)  # or what has come, but was not taken yet
             self.transcript.info(text)
             if room is not None:
+                self._news.seen(room.name)
                 try:
-                    entry = self.pages.entry(
-                        room, unseen or max(room.position.seq + 1, self.transcript.history_end(room.name))
-                    )
+                    self._show_end(room, unseen)
                 except ZchatError as error:
                     self.transcript.error(f"the end of {named(room.name)} can't be shown: {error}")
-                else:
-                    if entry.messages:
-                        self.transcript.entry(entry)
         self._changed()
+
+    def _show_end(self, room: Room, unseen: int) -> None:
+        """Show the end of a room in which `unseen` is the first message that was not shown, 0 for none."""
+        new = unseen or max(room.position.seq + 1, self.transcript.history_end(room.name))
+        entry = self.pages.entry(room, new)
+        if not entry.messages:
+            return
+        first = entry.messages[0].seq
+        if entry.new and entry.new < first:
+            users = self._missed.mentioned_by(room.name, entry.new, first - 1)
+            meant = f"{users} mentioned you in what is not shown: /mentions; " if users else ""
+            self.transcript.info(f"{meant}/unread shows all that is new, in order")
+        self.transcript.entry(entry)

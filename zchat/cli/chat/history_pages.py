@@ -31,6 +31,8 @@ class Page(NamedTuple):
 
     heading: str
     messages: list[Message]
+    new: int = 0
+    """The first message that was new when the user came to the room; 0 if none was."""
 
 
 class Entry(NamedTuple):
@@ -51,6 +53,10 @@ class HistoryPages:
         self._fits = fits
         self._before: dict[str, int] = {}
         """The first message shown, for rooms that are being paged back."""
+        self._new: dict[str, int] = {}
+        """The first message that was new when the user came, by room."""
+        self._after: dict[str, int] = {}
+        """The last message shown of those, for rooms in which they are being paged."""
 
     def restart(self) -> None:
         """Begin at the end of each room again the next time."""
@@ -61,12 +67,16 @@ class HistoryPages:
 
         `new`: the first message that is new to the user, if there are any.
         """
+        key = fold(room.name)
+        self._after.pop(key, None)
         found = room.history(limit=MAX_ROWS) if self._fits else []
+        last = found[-1].seq if found else room.position.seq
+        self._new[key] = new if new <= last else 0
         if not found or not self._fits:
             return Entry([], 0)
         shown = found[-self._fits(found, half=True) :]
-        self._before[fold(room.name)] = shown[0].seq
-        return Entry(shown, new if new <= shown[-1].seq else 0)
+        self._before[key] = shown[0].seq
+        return Entry(shown, self._new[key])
 
     def last(self, room: Room, count: int) -> Page:
         """Return the last `count` messages, MAX_SHOWN at most."""
@@ -74,8 +84,9 @@ class HistoryPages:
         if not found:
             return Page("no messages", [])
         self._before[fold(room.name)] = found[0].seq
-        capped = len(found) == MAX_SHOWN < count
-        return Page(f"the last {MAX_SHOWN:,} messages; zchat tail shows more" if capped else "", found)
+        more = "; zchat tail shows more" if len(found) == MAX_SHOWN < count else ""
+        last = "the last message" if len(found) == 1 else f"the last {len(found):,} messages"
+        return self._page(f"{last} of {named(room.name)}{more}", found, room)
 
     def next(self, room: Room) -> Page:
         """Return the last messages, then each time those before."""
@@ -88,4 +99,21 @@ class HistoryPages:
             found = found[-self._fits(found) :]
         first, last = found[0].seq, found[-1].seq
         self._before[key] = first
-        return Page("" if before is None else f"earlier: messages {first:,} to {last:,} of {named(room.name)}", found)
+        heading = "" if before is None else f"earlier: messages {first:,} to {last:,} of {named(room.name)}"
+        return self._page(heading, found, room)
+
+    def new(self, room: Room) -> Page:
+        """Return the first messages that were new when the user came, then each time those after."""
+        key = fold(room.name)
+        after = self._after.get(key, self._new.get(key, 0) - 1)
+        found = room.history(after=after, limit=PAGE if self._fits is None else MAX_ROWS) if after >= 0 else []
+        if not found:
+            return Page(f"nothing {'more ' if key in self._after else ''}is new in {named(room.name)}", [])
+        if self._fits is not None:
+            found = found[: self._fits(found[::-1])]
+        first, last = found[0].seq, found[-1].seq
+        self._after[key] = last
+        return Page(f"new: messages {first:,} to {last:,} of {named(room.name)}; /unread goes on", found)
+
+    def _page(self, heading: str, found: list[Message], room: Room) -> Page:
+        return Page(heading, found, self._new.get(fold(room.name), 0))

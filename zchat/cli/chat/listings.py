@@ -2,27 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import date
+from typing import NamedTuple
 
-from zchat.cli.text.columns import table
+from zchat.cli.chat.rooms import Unread
+from zchat.cli.text.colours import MENTION
+from zchat.cli.text.columns import cells, cut, table
 from zchat.cli.text.phrases import counted, local_time
 from zchat.cli.text.safe import named
 from zchat.messages import Member, RoomInfo
 from zchat.names import fold
 
+INDENTED = "  "
+"""What a line of a list begins with."""
+
+LEAST_CELLS = 8
+"""Columns of a room's name that are shown in any case."""
+
 MEMBERS_SHOWN = 20
 """Members who are named at most: what fits a small screen."""
 
 
-def room_lines(rooms: list[RoomInfo], joined: Collection[str], current: str) -> list[str]:
-    """Return a line for each room, with a mark at the `current` one and those that are `joined` (folded names)."""
-    rows: list[tuple[str, ...]] = []
+class _Listed(NamedTuple):
+    """A room in the list."""
+
+    name: str
+    """Its name, with a mark at those that the user is in."""
+    room: RoomInfo
+    unread: int
+    meant: bool
+    """True if the user is meant by something unread."""
+
+    @property
+    def long(self) -> tuple[str, str, str]:
+        mark = MENTION.strip() if self.meant else ""
+        return self.name, counted(self.room.members, "member"), mark + messages_in(self._number, self.unread)
+
+    @property
+    def short(self) -> tuple[str, str, str]:
+        mark = MENTION.strip() if self.meant else ""
+        unread = f"{mark}{self.unread:,} of " if self.unread else ""
+        return self.name, f"{self.room.members:,} here", f"{unread}{self._number:,}"
+
+    @property
+    def _number(self) -> int:
+        return self.room.last - self.room.first + 1
+
+
+def room_lines(
+    rooms: list[RoomInfo],
+    joined: Collection[str],
+    current: str,
+    unread: Mapping[str, Unread],
+    width: int | None = None,
+) -> list[str]:
+    """Return a line for each room: those with something unread first, then those with the most members and messages.
+
+    Args:
+        rooms: the rooms.
+        joined: those that the user is in, by folded names. What is unread there the chat knows better than the broker,
+            which counts the user's own messages too.
+        current: the one that text goes to.
+        unread: what is unread in the rooms that the user is in, by folded names.
+        width: the columns of the screen; None for no limit.
+    """
+    found = []
     for room in rooms:
         key = fold(room.name)
+        new = unread.get(key)
+        number = new.number if new else 0 if key in joined else room.unread or 0
         mark = ">" if key == fold(current) else "*" if key in joined else " "
-        rows.append((f"{mark} {named(room.name)}", counted(room.members, "member"), messages_in(room)))
-    return _indented(rows) if rows else []
+        found.append(_Listed(f"{mark} {named(room.name)}", room, number, bool(new and new.mention)))
+    found.sort(key=lambda each: (not each.meant, not each.unread, -each.room.members, each.room.first - each.room.last))
+    lines = _indented([each.long for each in found])
+    fits = width is None or all(cells(line) <= width for line in lines)
+    return lines if fits else _indented([each.short for each in found], width)
 
 
 def member_lines(members: list[Member]) -> list[str]:
@@ -36,11 +91,14 @@ def member_lines(members: list[Member]) -> list[str]:
     )
 
 
-def messages_in(room: RoomInfo) -> str:
+def messages_in(number: int, unread: int) -> str:
     """Return how many messages a room has, and how many of them are unread if any are."""
-    number = room.last - room.first + 1
-    return f"{room.unread:,} of {number:,} unread" if room.unread else counted(number, "message")
+    return f"{unread:,} of {number:,} unread" if unread else counted(number, "message")
 
 
-def _indented(rows: list[tuple[str, ...]]) -> list[str]:
-    return [f"  {line}" for line in table(rows)]
+def _indented(rows: list[tuple[str, ...]], width: int | None = None) -> list[str]:
+    """Return rows as lines with an indent; names are cut to what `width` leaves of a line."""
+    if width is not None:
+        left = width - len(INDENTED) - sum(2 + max(map(cells, column)) for column in list(zip(*rows, strict=True))[1:])
+        rows = [(cut(name, max(left, LEAST_CELLS)), *others) for name, *others in rows]
+    return [f"{INDENTED}{line}" for line in table(rows)] if rows else []

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from collections import OrderedDict
 from collections.abc import Callable
 from threading import Lock, Timer
 
 from zchat.cli.text.columns import cells
+from zchat.cli.text.phrases import listed
 from zchat.cli.text.safe import named
 from zchat.events import Crowd, Event, MemberJoined, MemberLeft, Typing
 from zchat.names import DIRECT, fold
@@ -13,8 +16,11 @@ from zchat.names import DIRECT, fold
 GATHER_SECONDS = 1.0
 """Seconds of arrivals and departures that make one line: a user who only comes to send a message is not shown."""
 
-NAMED = 3
-"""Users named in a line; of more the first ones, and how many others."""
+SPOKEN_SECONDS = 3.0
+"""Seconds for which a user who spoke is known to be here: the news of a join may come after the words."""
+
+SPEAKERS = 100
+"""Users kept who spoke last: more than join within `GATHER_SECONDS` and speak at once."""
 
 TYPING_CELLS = 24
 """Columns for who is typing: more than half of a narrow terminal stays for the rest of the status line."""
@@ -26,12 +32,23 @@ class Presence:
     Args:
         show: called with each line to show, in several threads.
         changed: called, in several threads, when who is typing may have changed.
+        shows: returns True if a room is shown: of others nothing is said.
         quiet: True to show nothing.
     """
 
-    def __init__(self, show: Callable[[str], None], changed: Callable[[], None], *, quiet: bool = False) -> None:
+    def __init__(
+        self,
+        show: Callable[[str], None],
+        changed: Callable[[], None],
+        shows: Callable[[str], bool],
+        *,
+        quiet: bool = False,
+    ) -> None:
         self._show = show
         self._changed = changed
+        self._shows = shows
+        self._spoke: OrderedDict[tuple[str, str], float] = OrderedDict()
+        """When those who spoke last did so, by folded room and name."""
         self._quiet = quiet
         self._lock = Lock()
         self._showing = Lock()
@@ -67,12 +84,23 @@ class Presence:
                 with self._lock:
                     known = self._crowds.get(fold(room))
                     self._crowds[fold(room)] = event
-                if known is None:
+                if known is None and self._shows(room):
                     self._show(
                         f"{named(room)} has {members:,} members: "
                         "arrivals and departures are hidden; /members lists them"
                     )
                 self._changed()
+
+    def spoke(self, room: str, user: str) -> None:
+        """Record that a user's message is being shown: that the user joined need not be said after it."""
+        if self._quiet:
+            return
+        key = fold(room), fold(user)
+        with self._lock:
+            self._spoke[key] = time.monotonic()
+            self._spoke.move_to_end(key)
+            if len(self._spoke) > SPEAKERS:
+                self._spoke.popitem(last=False)
 
     def forget(self, room: str) -> None:
         """Forget a room that the user left."""
@@ -89,7 +117,7 @@ class Presence:
         count = crowd.typing if crowd else len(names)
         if not count:
             return ""
-        text = f"{_listed(names)} {'is' if count == 1 else 'are'} typing"
+        text = f"{listed(names)} {'is' if count == 1 else 'are'} typing"
         if crowd is None and cells(text) <= TYPING_CELLS:
             return text
         return "someone is typing" if count == 1 else f"{count:,} people are typing"
@@ -129,15 +157,15 @@ class Presence:
                 self._timer = None
                 if self._ended:
                     return
+            latest = time.monotonic() - SPOKEN_SECONDS
             for room, users in moves.items():
+                if not self._shows(room):
+                    continue
                 for came, what in ((True, "joined"), (False, "left")):
-                    names = [named(user) for user, has_come in users.values() if has_come == came]
+                    names = [
+                        named(user)
+                        for key, (user, has_come) in users.items()
+                        if has_come == came and not (came and self._spoke.get((fold(room), key), 0.0) >= latest)
+                    ]
                     if names:
-                        self._show(f"{_listed(names)} {what} {named(room)}")
-
-
-def _listed(names: list[str]) -> str:
-    """Return names as an enumeration, three at most."""
-    if len(names) > NAMED:
-        return f"{', '.join(names[: NAMED - 1])} and {len(names) - NAMED + 1} others"
-    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+                        self._show(f"{listed(names)} {what} {named(room)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from threading import Lock
 from typing import NamedTuple
 
@@ -10,15 +11,29 @@ from zchat.messages import Message
 from zchat.names import DIRECT, fold
 
 
+class Draft(NamedTuple):
+    """A text on its way to a room."""
+
+    room: str
+    """The room's name."""
+    text: str
+    line: str
+    """What was typed, to be reported if it can't be sent."""
+    open: Callable[[float], Room]
+    """Returns the room; it is joined first if it has to be, within so many seconds."""
+
+
 class Unread(NamedTuple):
-    """The messages of a room that were not shown."""
+    """The messages of others in a room that the user has yet to see."""
 
     room: str
     number: int
     first: int
     """The seq of the first."""
-    mentions: bool = False
-    """True if one of them mentions the user."""
+    last: int
+    """The seq of the last."""
+    mention: int = 0
+    """The seq of the last that is meant for the user; 0 if none is."""
 
 
 class Rooms:
@@ -101,6 +116,11 @@ class Rooms:
             unread = None if room is None else self._unread.pop(fold(room.name), None)
             return unread.first if unread else 0
 
+    def next_with_news(self) -> str:
+        """Return the room with news to go to next, "" if there is none: one in which the user is meant, if there is."""
+        unread = sorted(self.unread, key=lambda each: not each.mention)
+        return unread[0].room if unread else ""
+
     def shows(self, name: str) -> bool:
         """Return True if the messages of a room are to be shown, wherever the user is."""
         return name.startswith(DIRECT) or self.is_current(name) or self._chosen.get(fold(name), self._all_shown)
@@ -138,18 +158,25 @@ class Rooms:
 
     def count(self, message: Message, *, mentions: bool = False) -> None:
         """Count a message that is not shown; `mentions`: True if it mentions the user."""
-        key = fold(message.room)
-        with self._lock:
-            _, count, first, mentioned = self._unread.get(key, ("", 0, message.seq, False))
-            self._unread[key] = Unread(message.room, count + 1, first, mentioned or mentions)
+        self.add_unread(Unread(message.room, 1, message.seq, message.seq, message.seq if mentions else 0))
 
-    def count_missed(self, name: str, first: int, upto: int) -> None:
-        """Count the messages that the user has missed in a room, `first` to `upto`, before those counted already."""
+    def add_unread(self, unread: Unread) -> None:
+        """Count messages that were not shown, before or after those that were counted already."""
+        key = fold(unread.room)
+        with self._lock:
+            self._unread[key] = merged(self._unread.get(key), unread)
+
+    def read_upto(self, name: str, seq: int) -> None:
+        """Record that the user has read a room up to `seq`, in another session."""
         key = fold(name)
         with self._lock:
-            _, count, _, mentioned = self._unread.get(key, ("", 0, 0, False))
-            if upto >= first:
-                self._unread[key] = Unread(name, count + upto - first + 1, first, mentioned)
+            unread = self._unread.pop(key, None)
+            if unread is None or unread.last <= seq:
+                return
+            if unread.first <= seq:  # own messages may lie among the others: never more than were counted
+                left = min(unread.number, unread.last - seq)
+                unread = unread._replace(number=left, first=seq + 1, mention=unread.mention * (unread.mention > seq))
+            self._unread[key] = unread
 
     @property
     def unread(self) -> tuple[Unread, ...]:
@@ -157,3 +184,28 @@ class Rooms:
         current = fold(self.current_name)
         with self._lock:
             return tuple(unread for key, unread in self._unread.items() if key != current)
+
+    def unread_in(self, name: str) -> Unread | None:
+        """Return what was not shown of a room; None if nothing is."""
+        return self._unread.get(fold(name))
+
+    @property
+    def visited(self) -> list[str]:
+        """Return the names of the rooms that the user went to or joined, the current one first, then the latest."""
+        with self._lock:
+            rooms = [each for key, each in reversed(self._rooms.items()) if key not in self._aside]
+        return [room.name for room in sorted(rooms, key=lambda room: room is not self._current)]
+
+
+def merged(before: Unread | None, unread: Unread) -> Unread:
+    """Return messages of one room together with those counted before."""
+    if before is None:
+        return unread
+    _, number, first, last, mention = before
+    return Unread(
+        unread.room,
+        number + unread.number,
+        min(first, unread.first),
+        max(last, unread.last),
+        max(mention, unread.mention),
+    )

@@ -29,7 +29,7 @@ class Status(NamedTuple):
     typing: str
     """Who is typing, in words; "" for nobody."""
     new: tuple[Unread, ...]
-    """What was not shown of the other rooms."""
+    """What was not shown of the other rooms, and what was meant for the user and shown since the last key."""
 
 
 def status_line(status: Status, width: int) -> str:
@@ -64,4 +64,4 @@ def status_line(status: Status, width: int) -> str:
 
 def _unread(unread: Unread) -> str:
     """Return a room's name and how many of its messages are new, with a mark if one mentions the user."""
-    return f"{cut_name(unread.room, ROOM_CELLS)} {MENTION.strip() if unread.mentions else ''}{unread.number:,}"
+    return f"{cut_name(unread.room, ROOM_CELLS)} {MENTION.strip() if unread.mention else ''}{unread.number:,}"

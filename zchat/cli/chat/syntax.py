@@ -8,8 +8,18 @@ from contextlib import suppress
 from zchat.errors import UsageError
 from zchat.names import DIRECT
 
-ALIASES = {"/part": "/leave", "/who": "/members"}
+ALIASES = {
+    "/part": "/leave",
+    "/who": "/members",
+    "/names": "/members",
+    "/j": "/join",
+    "/query": "/msg",
+    "/exit": "/quit",
+}
 """Other words for commands, which other chats have."""
+
+SURE = "/msg!"
+"""The word of `/msg` to a user of whom nobody has seen anything."""
 
 
 def is_command(line: str) -> bool:
@@ -27,19 +37,42 @@ def command_of(line: str) -> tuple[str, str]:
     return ALIASES.get(word, word), argument[0].rstrip() if argument else ""
 
 
+def is_quit(line: str) -> bool:
+    """Return True if a line is the command that ends the chat."""
+    return is_command(line) and command_of(line)[0] == "/quit"
+
+
 def if_it_fails(line: str) -> str:
     """Return why the lines after a line must not be sent if it fails; "" if they may be.
 
     They are meant for another room than those before, or not to be said at all.
     """
+    if command_of(line)[0] == "/leave":
+        return "an earlier /leave failed"
+    return "you were not in that room" if goes_elsewhere(line) else ""
+
+
+def goes_elsewhere(line: str) -> bool:
+    """Return True if a line is a command that leads to a room."""
     word, argument = command_of(line)
-    if word in ("/leave", "/quit"):
-        return f"an earlier {word} failed"
-    if word == "/msg":
+    if word in ("/msg", SURE):
         with suppress(UsageError):  # else it may have been meant to change the room
-            if addressee(argument)[1]:
-                return ""
-    return "you were not in that room" if word in ("/join", "/msg") else ""
+            return not addressee(argument)[1]
+    return word in ("/join", "/next", "/msg", SURE)
+
+
+def without_texts(lines: list[str]) -> tuple[list[str], list[str]]:
+    """Return which of some lines are meant for a room that could not be reached, and those to do all the same.
+
+    The latter are commands that don't depend on the room, and everything from one on that leads to a room.
+    """
+    refused: list[str] = []
+    for number, line in enumerate(lines):
+        if is_command(line) and goes_elsewhere(line):
+            return refused, [each for each in lines[:number] if each not in refused] + lines[number:]
+        if not is_command(line) or command_of(line)[0] in ("/me", "/leave"):
+            refused.append(line)
+    return refused, [each for each in lines if each not in refused]
 
 
 def addressee(argument: str, word: str = "/msg") -> tuple[str, str]:

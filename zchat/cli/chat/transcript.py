@@ -14,10 +14,13 @@ from zchat.cli.text.message_lines import CHARACTERS, Cut, MessageLines, cut_with
 from zchat.cli.text.safe import named, safe
 from zchat.errors import ZchatError
 from zchat.messages import Message
-from zchat.names import fold
+from zchat.names import DIRECT, fold
 
 LONG_ROWS = 400
 """Rows of a message that are shown if it is asked for."""
+
+NEW_LINE = "--- new ---"
+"""What stands before the messages that are new to the user."""
 
 PIPE_HINT = "zchat tail --json shows all"
 
@@ -82,16 +85,29 @@ class Transcript:
                 return
             shown = self._show(self._styled(message, self._cut(message)))
         if shown is not False:
-            self._mark_read(message)
+            self.mark_read(message)
 
-    def history(self, messages: list[Message]) -> None:
-        """Show messages of one room's history; it is marked as read up to the last of them."""
-        self._show_history(messages, messages[0].seq)
+    def history(self, messages: list[Message], new: int = 0) -> None:
+        """Show messages of one room's history, which is marked as read up to the last of them.
+
+        `new`: the first that was new when the user came, 0 for none; a line stands before it, the rest is dimmed.
+        """
+        self._show_history(messages, messages[0].seq, new, NEW_LINE if new >= messages[0].seq else "")
+
+    def quotation(self, messages: list[Message]) -> None:
+        """Show messages of any rooms again, each with its room."""
+        with self._lock:
+            lines = MessageLines(own=self._people.own)
+            texts = []
+            for each in messages:
+                parts, direct = lines.parts(each, "", self._cut(each)), each.room.startswith(DIRECT)
+                texts.append(styled_message(parts, each.user, self._own_name, meant=direct))
+            self._show(joined(texts))
 
     def entry(self, entry: Entry) -> None:
         """Show the end of a room, which is marked as read; a line stands before what is new, the rest is dimmed."""
         first, last = entry.messages[0].seq, entry.messages[-1].seq
-        line = "--- new ---"
+        line = NEW_LINE
         if 0 < entry.new < first:
             line = f"--- the last {len(entry.messages):,} of {last - entry.new + 1:,} new ---"
         self._show_history(entry.messages, 0, entry.new or last + 1, line)
@@ -146,11 +162,12 @@ class Transcript:
                 self._paged[fold(last.room)] = range(begin, last.seq + 1)
             done = self._show(joined(texts)) if texts else None
         if done is not False:
-            self._mark_read(last)
+            self.mark_read(last)
 
     def _styled(self, message: Message, cut: Cut | None, *, seen: bool = False) -> StyledText:
         parts = self._lines.parts(message, self._rooms.current_name, cut)
-        return styled_message(parts, message.user, self._own_name, seen=seen)
+        aside = message.room.startswith(DIRECT) and not self._rooms.is_current(message.room)
+        return styled_message(parts, message.user, self._own_name, seen=seen, meant=aside)
 
     def _cut(self, message: Message) -> Cut | None:
         if not self._on_terminal:
@@ -159,7 +176,8 @@ class Transcript:
             return cut_with(f"/show {message.seq} shows more")
         return cut_with(f"for more: /show {message.seq} {safe(message.room)}")
 
-    def _mark_read(self, message: Message) -> None:
+    def mark_read(self, message: Message) -> None:
+        """Mark a message's room as read up to it, unless the user has declined that."""
         room = self._rooms.get(message.room)
         if room is not None and self._read_marks:
             with suppress(ZchatError):  # closed meanwhile; or refused, which the client logs: unread counts stay as is

@@ -19,7 +19,8 @@ from zchat.cli.options import check_rooms, connecting
 @click.option("--no-typing", is_flag=True, help="Don't let the others see that you are typing.")
 @click.option("--no-read-marks", is_flag=True, help="Don't mark what is shown as read.")
 @click.option("-a", "--all-rooms", is_flag=True, help="Show the messages of all your rooms, wherever you are.")
-@click.option("--no-history", is_flag=True, help="Don't keep the lines that you type for the next time.")
+@click.option("--bell", is_flag=True, help="Ring the terminal's bell when you are mentioned or written to.")
+@click.option("--no-history", is_flag=True, help="Don't keep your rooms and the lines that you type for the next time.")
 @connecting
 def client(
     url: str,
@@ -29,9 +30,11 @@ def client(
     no_typing: bool,
     no_read_marks: bool,
     all_rooms: bool,
+    bell: bool,
     no_history: bool,
 ) -> None:
-    """Chat in one or more ROOMs (General if none is named); what you type goes to the first.
+    """Chat in one or more ROOMs; what you type goes to the first. If none is named, in General, or
+    on a terminal in the rooms that you were in last.
 
     \b
     Examples:
@@ -42,22 +45,28 @@ def client(
 
     \b
     Lines that begin with / are commands:
-      /list               list the rooms
-      /join ROOM          go to a room; you stay in the others
-      /leave, /part       leave the room
-      /members, /who      list the members, since when, and who is typing
-      /msg USER [TEXT]    send TEXT to USER only, or go to that direct room;
+      /list               list the rooms, first those with something new
+      /join, /j ROOM      go to a room; you stay in the others
+      /leave, /part [ROOM]
+                          leave the room, or another one
+      /next               go to the next room with something new (also Alt-A)
+      /members, /who, /names [ROOM]
+                          list the members, since when, and who is typing
+      /msg, /query USER [TEXT]
+                          send TEXT to USER only, or go to that direct room;
                           "USER" in quotes if the name has spaces
       /me TEXT            say what you do: * alice TEXT
-      /messages [N]       show the latest messages; again: earlier ones; or the
-                          last N
+      /messages [N]       show the latest messages; again: earlier ones (also
+                          PageUp); or the last N
+      /unread             show what was new when you came, in order
+      /mentions           list the latest mentions and direct messages
       /watch ROOM         show a room's messages wherever you are
       /hide ROOM          count a room's messages while you are elsewhere
       /ignore [USER]      don't show what a user says; again: show it
       /show SEQ [ROOM]    show more of a message that was cut
       /clear              clear the screen
-      /help               show this list
-      /quit               leave the chat (also Ctrl-D and Ctrl-C)
+      /help [COMMAND]     show this list
+      /quit, /exit        leave the chat (also Ctrl-D and Ctrl-C)
       //TEXT              send a line that begins with /
 
     On a terminal it is a line editor: Up and Down recall what you typed, Tab completes
@@ -65,11 +74,11 @@ def client(
     what is new elsewhere. NO_COLOR is honoured. Without a terminal it reads lines and prints
     lines, and leaves at the end of its input once everything is stored.
     """
-    options = Options(quiet, not no_typing, not no_read_marks, all_rooms, not no_history)
+    options = Options(quiet, not no_typing, not no_read_marks, all_rooms, not no_history, bell)
     on_terminal = sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
     if on_terminal:
         from zchat.cli.chat.terminal import loop  # takes long to load, and no other command needs it
 
-        loop.run(url, user, room or ("General",), options)
+        loop.run(url, user, room, options)
     else:
         by_lines.run(url, user, room or ("General",), options)

@@ -141,15 +141,16 @@ def _styled(text: str, start: int, end: int, spans: list[Span]) -> Iterator[tupl
     yield "", text[start:end]
 
 
-def styled_message(parts: Parts, user: str, own: str, *, seen: bool = False) -> StyledText:
+def styled_message(parts: Parts, user: str, own: str, *, seen: bool = False, meant: bool = False) -> StyledText:
     """Return a message with its styles.
 
-    The name has its user's colour. Where another user's text mentions the `own` name, the message
-    is marked; "" for `own`: never. A message that the reader has `seen` before is dimmed.
+    The name has its user's colour. Where another user's text mentions the `own` name, or is `meant` for
+    its user in another way, the message is marked; "" for `own`: never. A message that the reader has
+    `seen` before is dimmed.
     """
     before, name, after, text, whole, cut = parts
     mentioned = mentions(text, safe(own)) if own and fold(user) != fold(own) else []
-    before += MENTION if mentioned else ""
+    before += MENTION if mentioned or (meant and own and fold(user) != fold(own)) else ""
     start = len(before) + len(name) + len(after)
     loud = [(start + first, start + end, LOUD) for first, end in mentioned]
     line = f"{before}{name}{after}{text}"

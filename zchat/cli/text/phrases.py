@@ -8,10 +8,20 @@ from zchat.cli.text.safe import named, safe
 from zchat.events import Disconnected, Gap, Reconnected
 from zchat.messages import GapReason
 
+NAMED = 3
+"""Users named in a line; of more the first ones, and how many others."""
+
 
 def room_named(text: str) -> str:
     """Return the room that a text names where one is typed: `#General`, as rooms are shown, is General."""
     return text.removeprefix("#")
+
+
+def listed(names: list[str]) -> str:
+    """Return names as an enumeration, `NAMED` at most."""
+    if len(names) > NAMED:
+        return f"{', '.join(names[: NAMED - 1])} and {len(names) - NAMED + 1} others"
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
 def counted(number: int, noun: str) -> str:

@@ -20,19 +20,23 @@ def test_a_paste_of_many_lines_is_asked_about(tmux: Tmux, broker: Broker) -> Non
         alice.keys("Enter")
         alice.until("alice: one line\n", "General>")
         alice.paste("first\n\n/second\n")
-        alice.until("General>", status="2 lines pasted. Enter: one message, l: one per line, Esc: discard")
-        alice.keys("x")  # no answer
-        alice.keys("Enter")
-        alice.until("General> first\n\n    /second", status="online")
+        alice.until("General>", status="2 lines pasted. Enter: send as one, Tab: edit, Ctrl-L: send each")
+        alice.type("hello")  # no answer
         alice.keys("Enter")
         alice.until("alice: first\n\n    /second\n", "General>")
         bob.paste("/one\ntwo")
-        bob.until("General>", status="2 lines: Enter one, l each, Esc none")
-        bob.keys("l")
+        bob.until("General>", status="2 lines: Enter sends, Tab edits, ^L each")
+        bob.keys("C-l")
         bob.until("bob: /one\n[12:00:00] bob: two\n", "General>", status="online")
         bob.paste("never\nsaid")
         bob.until("General>", status="2 lines: ")
         bob.keys("Escape")
+        bob.until("General>", status="online")
+        bob.paste("edited\nfirst")
+        bob.until("General>", status="2 lines: ")
+        bob.keys("Tab")
+        bob.until("General> edited\n    first", status="online")
+        bob.keys("C-c")
         bob.until("General>", status="online")
         bob.type("by hand")
         bob.keys("M-Enter")
@@ -101,5 +105,6 @@ def test_what_was_typed_is_there_after_a_restart_unless_that_is_declined(
             chat.until("General> kept")
         chat.keys("C-u", "C-d")
         chat.until("exit code 0")
-    (kept,) = (tmp_path / ".local" / "state" / "zchat").iterdir()
-    assert kept.stat().st_mode & 0o777 == 0o600
+    kept = list((tmp_path / ".local" / "state" / "zchat").iterdir())
+    assert sorted(each.name for each in kept) == ["rooms", "typed_lines"]
+    assert {each.stat().st_mode & 0o777 for each in kept} == {0o600}

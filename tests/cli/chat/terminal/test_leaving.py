@@ -34,6 +34,22 @@ def test_what_is_said_last_is_stored_before_one_leaves_and_else_told(tmux: Tmux,
         assert "! not stored: too late (you left before the broker answered)" in carol.screen()
 
 
+def test_who_leaves_while_a_command_waits_for_a_broker_waits_no_longer_than_for_a_message(
+    tmux: Tmux, tmp_path: Path
+) -> None:
+    with Mortal(f"sqlite:{tmp_path / 'z.db'}") as mortal:
+        alice = Terminal(tmux, "alice", 80, "--connect", mortal.url)
+        alice.until("you are in General\n", "General>")
+        mortal.kill()
+        alice.until("reconnecting\n", "General>", status="offline")
+        for line in ("/join Sports", "a text", "/quit"):
+            alice.type(line, "Enter")
+        alice.until("exit code 1")
+    shown = alice.screen()
+    assert "! not sent: a text (you left before the broker answered)" in shown
+    assert "zchat: 2 messages could not be stored" in shown
+
+
 def test_a_chat_that_is_refused_for_good_ends_with_one_line(tmux: Tmux) -> None:
     with Mortal("memory:") as mortal:
         alice = Terminal(tmux, "alice", 80, "--connect", mortal.url)

@@ -57,7 +57,7 @@ def test_two_people_chat_at_80_and_40_columns(tmux: Tmux, broker: Broker) -> Non
     alice.type("//slash", "Enter")
     alice.until("alice: /slash\n", "Sports>")
     bob.type("/messages 2", "Enter")
-    bob.until("bob: for General only\n[12:00:00] mallory:", "bob: for General only\nGeneral>")
+    bob.until("* the last 2 messages of General\n[12:00:00] mallory:", "bob: for General only\nGeneral>")
     bob.keys("Up", "Up")
     bob.until("General> for General only")
     alice.compare("chat-80")
@@ -92,7 +92,10 @@ def test_the_status_line_says_who_is_here_who_types_and_what_is_new_elsewhere(tm
     with zchat.Client(broker.url, user="carol") as carol:
         carol.join("Sports").send("goal")
         carol.direct("alice").send("psst")
-        alice.until("carol → alice: psst\n", "\nGeneral>", status="online | General | 2 here | new: Sports 1")
+        alice.until("» carol → alice: psst\n", "\nGeneral>", status="General | 2 here | new: @carol »1, Sports 1")
+        alice.type("x")
+        alice.until("\nGeneral> x", status="online | General | 2 here | new: Sports 1")
+        alice.keys("C-u")
         assert "goal" not in alice.screen()
         bob.type("/watch Movies", "Enter")
         bob.until("end that: /hide Movies\n", "\nGeneral>")
@@ -253,23 +256,44 @@ def test_what_is_said_without_a_broker_waits_in_sight_until_it_is_stored(tmux: T
     assert "Traceback" not in alice.screen()
 
 
-def test_what_was_typed_for_a_room_one_could_not_reach_is_not_said_elsewhere(tmux: Tmux, tmp_path: Path) -> None:
+def test_what_is_typed_for_others_without_a_broker_waits_as_all_that_is_said(tmux: Tmux, tmp_path: Path) -> None:
     with Mortal(f"sqlite:{tmp_path / 'z.db'}") as mortal:
+        with zchat.Client(mortal.url, user="erin") as erin:
+            erin.join("General").send("I was here")
         alice = Terminal(tmux, "alice", 80, "--connect", mortal.url)
-        alice.until("you are in General\n", "General>")
+        alice.until("you are in General\n", "I was here\n", "General>")
         mortal.kill()
         alice.until("reconnecting\n", "General>", status="offline")
-        alice.type("/msg carol", "Enter")
-        alice.type("a secret", "Enter")
-        alice.until("… /msg carol\n… a secret\nGeneral>", status="offline")
-        told = "! not sent: a secret (you were not in that room)\n"
-        alice.until("! joining '@carol': the broker did not answer within 5 s\n", told, "General>")
+        alice.type("/list", "Enter")
+        alice.until("! the broker is away: /list works once it is back\n", "General>", status="offline")
+        alice.type("/msg erin secret", "Enter")
+        alice.type("/msg erni nonsense", "Enter")
+        alice.type("for all", "Enter")
+        alice.type("/join Sports", "Enter")
+        alice.type("for fans", "Enter")
+        alice.until(
+            "… @erin: secret\n… @erni: nonsense\n… #General: for all\n… and 2 more waiting\nGeneral>", status="offline"
+        )
         mortal.start()
-        alice.until("* reconnected\n", "General>", status="online")
-        alice.type("/list", "Enter", "C-c")
-        alice.until("exit code 130")
-        with zchat.Client(mortal.url, user="bob") as bob:
-            assert bob.history("General") == []
+        alice.until(
+            "* reconnected\n",
+            "* you are in Sports\n",
+            "[12:00:00] alice → erin: secret\n"
+            "! not sent: /msg erni nonsense (no user erni was seen here; did you mean erin?\n"
+            "    /msg! erni writes all the same)\n"
+            "[12:00:00] #General alice: for all\n"
+            "[12:00:00] alice: for fans\nSports>",
+            status="online",
+        )
+        with zchat.Client(mortal.url, user="erin") as erin:
+            assert [message.body for message in erin.history("@alice")] == ["secret"]
+        mortal.kill()
+        alice.until("Sports>", status="offline")
+        alice.type("/msg erin and this", "Enter")
+        alice.until("… @erin: and this\nSports>")
+        alice.keys("C-d")
+        alice.until("zchat: 2 messages could not be stored", "exit code 1")
+        assert "! not sent: /msg erin and this (you left before the broker" in alice.screen()
 
 
 def test_who_comes_back_sees_what_was_seen_dimmed_and_what_is_new_under_a_line(tmux: Tmux, broker: Broker) -> None:

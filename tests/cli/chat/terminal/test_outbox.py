@@ -13,7 +13,7 @@ from tests.cli.driver import masked
 from tests.running import DEADLINE
 from zchat import Room, UsageError
 from zchat.cli.chat.people import People
-from zchat.cli.chat.rooms import Rooms
+from zchat.cli.chat.rooms import Draft, Rooms
 from zchat.cli.chat.terminal import outbox
 from zchat.cli.chat.terminal.outbox import Outbox
 from zchat.cli.chat.transcript import Transcript
@@ -37,6 +37,10 @@ class Slow:
         return Message("General", 1, time.time_ns() // 1000, "alice", text)
 
 
+def draft(room: Slow, text: str) -> Draft:
+    return Draft("General", text, text, lambda seconds: cast(Room, room))
+
+
 def made() -> tuple[list[str], Outbox]:
     """Return the texts that are shown, and an outbox that shows them."""
     shown: list[str] = []
@@ -48,7 +52,7 @@ def test_what_waits_is_seen_until_it_is_stored_in_order() -> None:
     room = Slow(two=DeadlineExceeded("no answer"))
     shown, box = made()
     for text in ("one", "two", "three"):
-        box.put(cast(Room, room), text)
+        box.put(draft(room, text))
     assert [draft.text for draft in box.waiting] == ["one", "two", "three"]
     box.drain(0.01)
     assert len(box.waiting) == 3
@@ -69,11 +73,11 @@ def test_no_more_than_a_bound_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     room = Slow()
     _, box = made()
     for number in range(outbox.WAITING):
-        box.put(cast(Room, room), str(number))
+        box.put(draft(room, str(number)))
     with pytest.raises(DeadlineExceeded, match="are already waiting to be stored"):
-        box.put(cast(Room, room), "one too many")
+        box.put(draft(room, "one too many"))
     room.go.set()
-    box.put(cast(Room, room), "there is a place again")
+    box.put(draft(room, "there is a place again"))
     box.end(DEADLINE)
     assert box.waiting == []
 
@@ -81,7 +85,7 @@ def test_no_more_than_a_bound_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_still_waits_at_the_end_is_told() -> None:
     room = Slow(never=UsageError("the client is closed"))
     shown, box = made()
-    box.put(cast(Room, room), "never")
+    box.put(draft(room, "never"))
     room.go.set()
     box.end(DEADLINE)
     assert shown == ["! not stored: never (the client is closed)"]
@@ -91,8 +95,8 @@ def test_what_is_not_stored_is_told_with_the_reason_and_counted() -> None:
     room = Slow(lost=OutcomeUnknown("on its way when the connection ended"), gone=ConnectionLost("the broker is gone"))
     room.go.set()
     shown, box = made()
-    box.put(cast(Room, room), "lost")
-    box.put(cast(Room, room), "gone")
+    box.put(draft(room, "lost"))
+    box.put(draft(room, "gone"))
     box.drain(DEADLINE)
     assert shown == [
         "! possibly not stored: lost (on its way when the connection ended)",
@@ -119,7 +123,7 @@ def test_what_is_not_being_sent_yet_when_the_user_leaves_is_told_as_not_sent() -
     room = Slow(one=ConnectionLost("closed"))
     shown, box = made()
     for text in ("one", "two"):
-        box.put(cast(Room, room), text)
+        box.put(draft(room, text))
     box.leave(["/join Sports"])
     assert shown == [
         "! not sent: two (you left before it was sent)",

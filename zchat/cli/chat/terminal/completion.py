@@ -12,7 +12,7 @@ from zchat import Client
 from zchat.cli.chat.people import People
 from zchat.cli.chat.rooms import Rooms
 from zchat.cli.chat.slash import COMMANDS
-from zchat.cli.chat.syntax import ALIASES, is_command, quoted
+from zchat.cli.chat.syntax import ALIASES, SURE, is_command, quoted
 from zchat.cli.text.phrases import room_named
 from zchat.cli.text.safe import safe
 from zchat.errors import ZchatError
@@ -36,13 +36,13 @@ class ChatCompleter(Completer):
         word, space, rest = re.fullmatch(r"(?s)(\S*)(\s*)(.*)", before).groups()  # type: ignore[union-attr]
         if not space and is_command(word):
             words = [f"{command.word} " if command.argument else command.word for command in COMMANDS.values()]
-            words += ALIASES
-            return _beginning(words, word)
+            return _beginning(words, word) or _beginning(ALIASES, word)
         word = word.lower()
-        if word in ("/join", "/watch", "/hide"):
+        word = ALIASES.get(word, word)
+        if word in ("/join", "/leave", "/members", "/watch", "/hide"):
             return _beginning(self._known(self._room_names), room_named(rest))
         found = []
-        if word in ("/msg", "/ignore"):
+        if word in ("/msg", SURE, "/ignore"):
             found = _beginning([f"{quoted(name)} " for name in self._known(self._user_names)], rest)
         return found or self._mentions(before)
 

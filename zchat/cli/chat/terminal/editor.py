@@ -19,7 +19,8 @@ from prompt_toolkit.output import Output
 from prompt_toolkit.widgets import SearchToolbar
 
 from zchat.cli.chat.conversation import Conversation
-from zchat.cli.chat.status import ROOM_CELLS, status_line
+from zchat.cli.chat.status import ROOM_CELLS, SEPARATOR, status_line
+from zchat.cli.chat.syntax import is_quit
 from zchat.cli.chat.terminal.outbox import Outbox
 from zchat.cli.chat.terminal.typed_lines import TypedLines
 from zchat.cli.failures import INTERRUPTED
@@ -27,6 +28,7 @@ from zchat.cli.suspending import suspend
 from zchat.cli.text.columns import EMOJI_STYLE, beginning, cut, cut_name
 from zchat.cli.text.phrases import counted
 from zchat.cli.text.safe import INDENT, named, safe
+from zchat.names import DIRECT
 
 LINES_WAITING = 100
 """Lines that may wait to be done before Enter takes no more: for instance while a broker doesn't answer."""
@@ -87,7 +89,7 @@ class Editor:
         self._buffer = Buffer(history=history, multiline=True, on_text_changed=self._changed)
         search = SearchToolbar(text_if_not_searching="")
         waiting = Window(FormattedTextControl(self._waiting), dont_extend_height=True)
-        text = Window(
+        self._text = text = Window(
             BufferControl(self._buffer, search_buffer_control=search.control, preview_search=True),
             height=Dimension(min=1, max=ROWS),
             get_line_prefix=self._prefix,
@@ -104,6 +106,8 @@ class Editor:
             output=output,
         )
 
+        self.app.key_processor.before_key_press += lambda processor: conversation.key()
+
     @property
     def _width(self) -> int:
         return self.app.output.get_size().columns
@@ -113,7 +117,10 @@ class Editor:
     def _waiting(self) -> str:
         drafts, typed = self._outbox.waiting, self.lines.waiting
         width = self._width
-        lines = [f"… #{named(draft.room.name)}: {beginning(draft.text, width)}" for draft in drafts[:WAITING_SHOWN]]
+        lines = [
+            f"… {'' if draft.room.startswith(DIRECT) else '#'}{named(draft.room)}: {beginning(draft.text, width)}"
+            for draft in drafts[:WAITING_SHOWN]
+        ]
         lines += [f"… {beginning(line, width)}" for line in typed[: WAITING_SHOWN - len(lines)]]
         more = len(drafts) + len(typed) - len(lines)
         if more:
@@ -132,7 +139,14 @@ class Editor:
         status = self._conversation.status
         if self._notice and status.connected and time.monotonic() - self._noticed_at < NOTICE_SECONDS:
             return _steady(cut(safe(beginning(self._notice, self._width)), self._width))
-        return _steady(status_line(status, self._width))
+        hidden = self._hidden()
+        return hidden + _steady(status_line(status, self._width - len(hidden)))
+
+    def _hidden(self) -> str:
+        """Return that the beginning of the text is hidden above its window, if it is, as the status line says it."""
+        shown = self._text.render_info
+        hidden = shown is not None and (shown.vertical_scroll or self._text.vertical_scroll_2)
+        return f"↑ more above{SEPARATOR}" if hidden else ""
 
     def _show_notice(self, text: str) -> None:
         self._notice = text
@@ -140,8 +154,8 @@ class Editor:
 
     def _question(self) -> str:
         lines = counted(len(self._pasted_lines()), "line")
-        long = f"{lines} pasted. Enter: one message, l: one per line, Esc: discard"
-        return long if len(long) <= self._width else cut(f"{lines}: Enter one, l each, Esc none", self._width)
+        long = f"{lines} pasted. Enter: send as one, Tab: edit, Ctrl-L: send each, Esc: discard"
+        return long if len(long) <= self._width else cut(f"{lines}: Enter sends, Tab edits, ^L each", self._width)
 
     # -- what is typed -----------------------------------------------------------------------------
 
@@ -183,6 +197,14 @@ class Editor:
         def _(event: KeyPressEvent) -> None:
             self._conversation.clear()
 
+        @keys.add("pageup", filter=writing)
+        def _(event: KeyPressEvent) -> None:
+            self._do("/messages")
+
+        @keys.add("escape", "a", filter=writing)
+        def _(event: KeyPressEvent) -> None:
+            self._do("/next")
+
         @keys.add("c-d", filter=empty & writing)
         def _(event: KeyPressEvent) -> None:
             self.lines.end()
@@ -202,10 +224,14 @@ class Editor:
 
         @keys.add("enter", filter=asking)
         def _(event: KeyPressEvent) -> None:
-            self._buffer.insert_text(self._pasted)
-            self._pasted = ""
+            self._insert_pasted()
+            self._enter()
 
-        @keys.add("l", filter=asking)
+        @keys.add("tab", filter=asking)
+        def _(event: KeyPressEvent) -> None:
+            self._insert_pasted()
+
+        @keys.add("c-l", filter=asking)  # no letter, or who types on without looking sends many messages
         def _(event: KeyPressEvent) -> None:
             self._send_each()
 
@@ -266,6 +292,17 @@ class Editor:
             self._buffer.append_to_history()
             self._buffer.reset()
             self.lines.put(line)
+            if is_quit(line):
+                self.lines.end()
+
+    def _do(self, command: str) -> None:
+        """Carry out a command that stands for a key; the line being typed stays."""
+        if self._has_place(1):
+            self.lines.put(command)
+
+    def _insert_pasted(self) -> None:
+        self._buffer.insert_text(self._pasted)
+        self._pasted = ""
 
     def _has_place(self, lines: int) -> bool:
         waiting = len(self.lines.waiting)

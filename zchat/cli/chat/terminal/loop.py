@@ -12,15 +12,17 @@ from prompt_toolkit.application import get_app_session
 from zchat import Client
 from zchat.cli import ending, streams
 from zchat.cli.chat.conversation import Conversation, Options
+from zchat.cli.chat.news import News
 from zchat.cli.chat.people import People
 from zchat.cli.chat.rooms import Rooms
 from zchat.cli.chat.slash import do
-from zchat.cli.chat.syntax import if_it_fails
+from zchat.cli.chat.syntax import if_it_fails, is_quit, without_texts
 from zchat.cli.chat.terminal.completion import ChatCompleter
 from zchat.cli.chat.terminal.editor import KEYS, Editor
+from zchat.cli.chat.terminal.kept_rooms import KeptRooms
 from zchat.cli.chat.terminal.outbox import Outbox
 from zchat.cli.chat.terminal.screen import Screen
-from zchat.cli.chat.terminal.typed_lines import LinesOfBefore, file_of_lines
+from zchat.cli.chat.terminal.typed_lines import LinesOfBefore, state_file
 from zchat.cli.chat.transcript import Transcript
 from zchat.cli.connection import connect, is_lost
 from zchat.cli.failures import HUNG_UP, Interrupted
@@ -42,7 +44,10 @@ HANG_SECONDS = 2.0
 
 
 def run(url: str, user: str | None, names: tuple[str, ...], options: Options) -> None:
-    """Chat on the terminal until `/quit`, Ctrl-D, or the broker refuses the client for good."""
+    """Chat on the terminal until `/quit`, Ctrl-D, or the broker refuses the client for good.
+
+    `names`: the rooms; none for those of before, and General if there are none.
+    """
     os.environ.setdefault("PROMPT_TOOLKIT_NO_CPR", "1")  # asking where the cursor is delays every message
     with connect(url, user, invitations=True, closing=None) as client, ending.full_screen():
         code, unsent = asyncio.run(_chat(client, names, options))
@@ -76,12 +81,15 @@ async def _chat(client: Client, names: tuple[str, ...], options: Options) -> tup
         transcript,
         outbox.put,
         options,
+        news=News(screen.ring if options.bell else lambda: None),
         keys=KEYS,
         fits=screen.fits,
+        width=lambda: screen.width,
         changed=changed,
         clear=screen.clear,
     )
-    history = LinesOfBefore(file_of_lines() if options.keep_lines else None)
+    history = LinesOfBefore(state_file("typed_lines") if options.keep_lines else None)
+    kept = KeptRooms(state_file("rooms") if options.keep_lines else None, client.url, client.user)
     editor = Editor(conversation, outbox, ChatCompleter(client, rooms, people), history, output)
     app = editor.app
     app.after_render += lambda app: screen.notice_size()
@@ -96,14 +104,22 @@ async def _chat(client: Client, names: tuple[str, ...], options: Options) -> tup
 
     async def do_lines() -> None:
         while (line := await editor.lines.next()) is not None:
+            doing = asyncio.ensure_future(asyncio.to_thread(do, conversation, line))
             try:
-                if not await asyncio.to_thread(do, conversation, line):
+                if not await _in_time(doing, editor.lines.ended):
+                    waiting = [each for each in (line, *editor.lines.withdraw()) if not is_quit(each)]
+                    await asyncio.to_thread(outbox.refuse, waiting, "you left before the broker answered")
+                    break
+                if not doing.result():
                     break
             except ZchatError as error:
                 if is_lost(error):
                     raise
                 await asyncio.to_thread(transcript.error, str(error))
-                if (why := if_it_fails(line)) and (texts := editor.lines.withdraw()):
+                if why := if_it_fails(line):
+                    texts, others = without_texts(editor.lines.withdraw())
+                    for each in others:
+                        editor.lines.put(each)
                     await asyncio.to_thread(outbox.refuse, texts, why)
 
     async def first(*tasks: asyncio.Future[Any]) -> None:
@@ -114,7 +130,8 @@ async def _chat(client: Client, names: tuple[str, ...], options: Options) -> tup
             app.input.raw_mode(),
             suspended_by_signal(app),
         ):  # from the beginning, or what is typed before the editor is there is echoed
-            await asyncio.to_thread(conversation.begin, names)
+            before = [] if names else kept.load()
+            await asyncio.to_thread(conversation.begin, names or before or ("General",), create=not before)
             started = asyncio.Event()
             editing = asyncio.create_task(app.run_async(pre_run=started.set, handle_sigint=False))
             await first(editing, asyncio.create_task(started.wait()))
@@ -140,6 +157,8 @@ async def _chat(client: Client, names: tuple[str, ...], options: Options) -> tup
             await first(talking)
             await asyncio.wait((talking,), timeout=None if not editor.left.done() else _patience())
     finally:
+        if rooms.visited:
+            kept.keep(rooms.visited)
         await asyncio.to_thread(outbox.leave, editor.lines.withdraw())
         closing = ENDING_SECONDS if ending.asked() else DRAIN_SECONDS
         await asyncio.to_thread(client.close, closing)
@@ -157,6 +176,17 @@ async def _chat(client: Client, names: tuple[str, ...], options: Options) -> tup
 def _patience() -> float:
     """Return how many seconds drawing may take at the end: none if the terminal was given up after a signal."""
     return 0.0 if streams.given_up() else HANG_SECONDS
+
+
+async def _in_time(doing: asyncio.Future[bool], ended: asyncio.Event) -> bool:
+    """Wait until a line is done; once no more lines will be typed, for `DRAIN_SECONDS` at most: else return False."""
+    end = asyncio.ensure_future(ended.wait())
+    await asyncio.wait((doing, end), return_when=asyncio.FIRST_COMPLETED)
+    end.cancel()
+    await asyncio.wait((doing,), timeout=DRAIN_SECONDS)
+    if not doing.done():  # it ends with the client, and nobody asks how
+        doing.add_done_callback(lambda doing: doing.cancelled() or doing.exception())
+    return doing.done()
 
 
 async def _ended(*tasks: asyncio.Task[Any]) -> None:

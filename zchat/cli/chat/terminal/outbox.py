@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable
 from threading import Condition, Thread
-from typing import NamedTuple
 
-from zchat import Room
+from zchat.cli.chat.conversation import KEPT_SECONDS
+from zchat.cli.chat.rooms import Draft
 from zchat.cli.chat.transcript import Transcript
 from zchat.cli.text.columns import beginning, cut
 from zchat.cli.text.safe import safe
@@ -16,21 +17,11 @@ from zchat.errors import DeadlineExceeded, OutcomeUnknown, ZchatError
 WAITING = 100
 """Messages that may wait to be stored: more than anybody types while a broker is restarted."""
 
-KEPT_SECONDS = 60.0
-"""Seconds for which a message is tried: a broker that is restarted comes back well within them."""
-
 REPORTED = 3
 """Texts that are quoted when several are not sent; of more only the number is reported."""
 
 QUOTED_CELLS = 60
 """Columns shown of a text that was not sent: enough to recognize it, and Up brings all of it back."""
-
-
-class Draft(NamedTuple):
-    """A text on its way to a room."""
-
-    room: Room
-    text: str
 
 
 class Outbox:
@@ -56,8 +47,8 @@ class Outbox:
         self._thread = Thread(target=self._run, name="zchat-outbox", daemon=True)
         self._thread.start()
 
-    def put(self, room: Room, text: str) -> None:
-        """Send a text to a room; wait for a place while too many wait. Any thread but the outbox's.
+    def put(self, draft: Draft) -> None:
+        """Send a text; wait for a place while too many wait. Any thread but the outbox's.
 
         Raises:
             DeadlineExceeded: there was no place for as long as a message is tried.
@@ -65,7 +56,7 @@ class Outbox:
         with self._moved:
             if not self._moved.wait_for(lambda: self._ended or len(self._drafts) < WAITING, KEPT_SECONDS):
                 raise DeadlineExceeded(f"{WAITING} messages are already waiting to be stored: send it again later")
-            self._drafts.append(Draft(room, text))
+            self._drafts.append(draft)
             self._moved.notify_all()
         self._changed()
 
@@ -99,7 +90,7 @@ class Outbox:
             for _ in drafts:
                 self._drafts.pop()
             self._moved.notify_all()
-        self.refuse([draft.text for draft in drafts] + lines, "you left before it was sent")
+        self.refuse([draft.line for draft in drafts] + lines, "you left before it was sent")
 
     def end(self, seconds: float) -> None:
         """End the thread: the client is closed, so that what still waits is stored or fails, within `seconds`."""
@@ -115,10 +106,14 @@ class Outbox:
                 if not self._drafts:
                     return
                 draft = self._drafts[0]
+            opened = False
             try:
-                message = draft.room.send(draft.text, timeout=KEPT_SECONDS)
+                deadline = time.monotonic() + KEPT_SECONDS
+                room = draft.open(KEPT_SECONDS)
+                opened = True
+                message = room.send(draft.text, timeout=max(0.0, deadline - time.monotonic()))
             except ZchatError as error:
-                self._failed(draft, error)
+                self._failed(draft, error, "not stored" if opened else "not sent")
             else:
                 self._transcript.message(message)
             with self._moved:  # only now: it is always seen, in one place or the other
@@ -126,10 +121,10 @@ class Outbox:
                 self._moved.notify_all()
             self._changed()
 
-    def _failed(self, draft: Draft, error: ZchatError) -> None:
+    def _failed(self, draft: Draft, error: ZchatError, outcome: str) -> None:
         self.unsent += 1
-        outcome = "possibly not stored" if isinstance(error, OutcomeUnknown) else "not stored"
-        self._report(outcome, draft.text, "you left before the broker answered" if self._leaving else str(error))
+        outcome = "possibly not stored" if isinstance(error, OutcomeUnknown) else outcome
+        self._report(outcome, draft.line, "you left before the broker answered" if self._leaving else str(error))
 
     def _report(self, outcome: str, text: str, why: str) -> None:
         self._transcript.error(f"{outcome}: {cut(safe(beginning(text, QUOTED_CELLS)), QUOTED_CELLS)} ({why})")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Iterable
 from functools import partial
@@ -25,6 +26,9 @@ WAITING = 1000
 
 KEPT = 200
 """Texts kept to be drawn again when the terminal changes its size: more than a large one shows."""
+
+BELL_SECONDS = 2.0
+"""Seconds between two rings: of many messages at once the first one says enough."""
 
 FOOT = 2
 """Rows at the foot of the screen that belong to the editor at least."""
@@ -57,6 +61,10 @@ class Screen:
         self._size: Size | None = None
         self._resized = False
         self._cleared = False
+        self._rung_at = -BELL_SECONDS
+        """When the bell was rung last."""
+        self._bell = False
+        """True if it is to be rung."""
 
     @property
     def width(self) -> int:
@@ -95,6 +103,15 @@ class Screen:
             self._cleared = True
             self._rouse()
 
+    def ring(self) -> None:
+        """Ring the bell, unless that was done just now. Any thread."""
+        with self._changed:
+            now = time.monotonic()
+            if now - self._rung_at >= BELL_SECONDS:
+                self._rung_at = now
+                self._bell = True
+                self._rouse()
+
     def end(self) -> None:
         """Take no more texts; `draw` returns when those that have come are drawn. Any thread."""
         with self._changed:
@@ -124,11 +141,15 @@ class Screen:
                 texts, self._texts = self._texts, []
                 ended = self._ended
                 cleared, self._cleared = self._cleared, False
+                bell, self._bell = self._bell, False
                 self._changed.notify_all()
                 self._wake.clear()
             if cleared:
                 self._latest.clear()
                 await run_in_terminal(self._erase)
+            if bell:
+                self._output.bell()
+                self._output.flush()
             self._latest.extend(texts)
             if self._resized:
                 self._resized = False

@@ -27,7 +27,8 @@ class TypedLines:
         self._lines: deque[str] = deque()
         self._begun = False
         """True while the first line is being done."""
-        self._ended = False
+        self.ended = asyncio.Event()
+        """Set once no more lines will be typed."""
         self._moved = asyncio.Event()
 
     def put(self, line: str) -> None:
@@ -37,7 +38,7 @@ class TypedLines:
 
     def end(self) -> None:
         """Record that no more lines will be typed."""
-        self._ended = True
+        self.ended.set()
         self._moved.set()
 
     async def next(self) -> str | None:
@@ -46,7 +47,7 @@ class TypedLines:
             self._lines.popleft()
             self._begun = False
         while not self._lines:
-            if self._ended:
+            if self.ended.is_set():
                 return None
             self._moved.clear()
             await self._moved.wait()
@@ -121,9 +122,9 @@ class LinesOfBefore(History):
             file.write(data)
 
 
-def file_of_lines() -> Path:
-    """Return where the lines are kept."""
-    return user_state_path("zchat", appauthor=False) / "typed_lines"
+def state_file(name: str) -> Path:
+    """Return where something is kept for the next time."""
+    return user_state_path("zchat", appauthor=False) / name
 
 
 def _text(line: bytes) -> str:

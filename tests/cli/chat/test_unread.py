@@ -1,0 +1,118 @@
+"""What is unread, and what is meant for one: counted by one rule everywhere, and never lost sight of."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.cli.chat.driver import Chat, half, shown_to, unread
+from tests.cli.driver import say
+from tests.running import eventually
+from zchat import Client
+from zchat.broker import Broker
+from zchat.cli.chat.transcript import NEW_LINE
+from zchat.errors import UsageError
+
+
+def new(chat: Chat) -> list[tuple[str, int]]:
+    return [(each.room, each.number) for each in chat.conversation.status.new]
+
+
+def test_what_one_reads_or_says_in_another_chat_no_longer_counts_in_this_one(broker: Broker) -> None:
+    with (
+        Client(broker.url, user="bob") as bob,
+        Client(broker.url, user="alice") as elsewhere,
+        Chat(Client(broker.url, user="alice"), ["General", "Sports"]) as chat,
+    ):
+        chat.conversation.hide("Sports")
+        other = elsewhere.join("Sports")
+        other.send("my own words")
+        eventually(lambda: unread(elsewhere)["Sports"] == 0, "what one said where all was read is read")
+        for text in ("one", "two"):
+            bob.join("Sports").send(text)
+        eventually(lambda: new(chat) == [("Sports", 2)], "they are counted")
+        other.mark_read(2)
+        eventually(lambda: new(chat) == [("Sports", 1)], "one of them was read elsewhere")
+        other.mark_read(3)
+        eventually(lambda: not new(chat), "they were read elsewhere")
+
+
+def test_reading_begins_where_one_joins_so_that_all_count_the_same(broker: Broker) -> None:
+    say(broker, "Sports", "long ago")
+    with Client(broker.url, user="alice") as alice, Client(broker.url, user="bob") as bob:
+        chat = Chat(alice, ["General", "Sports"], fits=half)
+        eventually(lambda: unread(alice)["Sports"] == 0, "what was there before is no news")
+        assert not new(chat)
+        bob.join("Sports").send("new")
+        assert unread(alice)["Sports"] == 1
+    with Client(broker.url, user="alice") as alice:
+        chat = Chat(alice, ["General", "Sports"], fits=half)
+        assert new(chat) == [("Sports", 1)], "the next time too"
+        chat.shown.clear()
+        chat.do("/list")
+        assert re.search(r"^  \* Sports +\d members?  +1 of 2 unread$", chat.shown[0], re.MULTILINE)
+        assert chat.shown[0].startswith("  * Sports"), "what is unread comes first"
+
+
+def test_ones_own_words_are_not_new_when_one_comes_back(broker: Broker) -> None:
+    say(broker, "Sports", "old")
+    with Client(broker.url, user="alice") as alice:
+        alice.mark_read("Sports", 1)
+        say(broker, "Sports", "mine", "mine too", user="alice")
+        chat = Chat(alice, ["General", "Sports"], fits=half)
+        assert not new(chat)
+        chat.do("/join Sports")
+        assert NEW_LINE not in shown_to(chat)
+
+
+def test_who_mentioned_one_in_what_is_not_shown_is_named_and_all_of_it_can_be_read(broker: Broker) -> None:
+    say(broker, "Sports", "old", "alice: look here", *(f"line {number}" for number in range(6)))
+    with Client(broker.url, user="alice") as alice:
+        alice.mark_read("Sports", 1)
+        chat = Chat(alice, ["General", "Sports"], fits=half, own_name="alice")
+        assert chat.conversation.status.new == (("Sports", 7, 2, 8, 2),)
+        chat.shown.clear()
+        chat.do("/next")
+        assert shown_to(chat) == [
+            "* you are in Sports",
+            "* bob mentioned you in what is not shown: /mentions; /unread shows all that is new, in order",
+            "--- the last 3 of 7 new ---",
+            *(f"bob: line {number}" for number in (3, 4, 5)),
+        ]
+        chat.do("/mentions")
+        assert shown_to(chat) == ["#Sports » bob: alice: look here"]
+        chat.do("/unread")
+        assert shown_to(chat)[:3] == [
+            "* new: messages 2 to 4 of Sports; /unread goes on",
+            "» bob: alice: look here",
+            "bob: line 0",
+        ]
+        with pytest.raises(UsageError, match="nothing is new in your other rooms"):
+            chat.do("/next")
+
+
+def test_what_is_meant_for_one_rings_and_is_listed_and_what_is_ignored_is_neither(broker: Broker) -> None:
+    with (
+        Client(broker.url, user="bob") as bob,
+        Chat(Client(broker.url, user="alice"), ["General", "Sports"], fits=half, own_name="alice") as chat,
+    ):
+        chat.do("/mentions")
+        assert chat.shown[-1] == "* nobody has mentioned you or written to you since you came"
+        bob.join("General").send("nobody in particular")
+        bob.join("General").send("alice?")
+        bob.direct("alice").send("psst")
+        bob.join("Sports").send("hey alice")
+        eventually(lambda: chat.rung == 3, "each rings")
+        assert new(chat)[0][0] in ("General", "@bob", "Sports")
+        assert dict(new(chat)) == {"General": 1, "@bob": 1, "Sports": 1}
+        chat.conversation.key()
+        assert dict(new(chat)) == {"Sports": 1}
+        chat.shown.clear()
+        chat.do("/mentions")
+        assert sorted(shown_to(chat)) == ["#General » bob: alice?", "#Sports » bob: hey alice", "» bob → alice: psst"]
+        chat.do("/ignore bob")
+        bob.join("General").send("alice!")
+        bob.join("Movies").send("to be sure")
+        chat.do("/mentions")
+        assert (chat.rung, chat.shown[-1]) == (3, "* nobody has mentioned you or written to you since you came")

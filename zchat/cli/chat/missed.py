@@ -1,0 +1,97 @@
+"""What the user has missed in a room: the messages of others after the read mark."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+
+from zchat import Client
+from zchat.cli.chat.rooms import Unread
+from zchat.cli.text.colours import MENTION
+from zchat.cli.text.phrases import counted, listed
+from zchat.cli.text.safe import named
+from zchat.errors import ZchatError
+from zchat.messages import Message, RoomInfo
+from zchat.names import DIRECT, fold
+
+SEARCHED = 1000
+"""Messages searched for mentions at most, the latest: one request."""
+
+ELSEWHERE = 5
+"""Rooms that are named because something is unread there: a line of them, and a request for each."""
+
+
+class Missed:
+    """The messages that the user has missed. One thread.
+
+    A room that the user has never read has none; of a direct room, which is meant for the user, all are.
+
+    Args:
+        client: the connection.
+        mentions: returns True if a message mentions the user.
+        keep: called with the mentions that are found.
+    """
+
+    def __init__(
+        self, client: Client, mentions: Callable[[Message], bool], keep: Callable[[list[Message]], None]
+    ) -> None:
+        self._client = client
+        self._own = fold(client.user) if client else ""
+        self._mentions = mentions
+        self._keep = keep
+
+    def count(self, info: RoomInfo, upto: int) -> Unread | None:
+        """Return what the user has missed in a room up to `upto`; None if it is nothing.
+
+        Of more than `SEARCHED` messages the oldest count whoever sent them.
+        """
+        first = first_unread(info)
+        if not first or first > upto:
+            return None
+        begin = max(first, upto - SEARCHED + 1)
+        found = self._others(info.name, begin, upto)
+        number = begin - first + len(found)
+        if not number:
+            return None
+        mentions = self._mentioning(found)
+        begin = first if begin > first else found[0].seq
+        return Unread(info.name, number, begin, upto, mentions[-1].seq if mentions else 0)
+
+    def elsewhere(self, infos: Mapping[str, RoomInfo], joined: Collection[str]) -> str:
+        """Return in words what is unread in rooms that are not `joined`, by folded names; "" if nothing is."""
+        found = [info for key, info in infos.items() if key not in joined and first_unread(info)]
+        found = [info for info in found if not info.name.startswith(DIRECT)]  # these are joined by themselves
+        try:
+            unread = [self.count(info, info.last) for info in found[:ELSEWHERE]]
+        except ZchatError:
+            return ""
+        texts = [
+            f"{named(each.room)} {MENTION.strip() if each.mention else ''}{each.number:,}" for each in unread if each
+        ]
+        if len(found) > ELSEWHERE:
+            texts.append(f"and {counted(len(found) - ELSEWHERE, 'other room')}: /list")
+        return ", ".join(texts)
+
+    def mentioned_by(self, room: str, first: int, last: int) -> str:
+        """Return who mentioned the user in the messages of a room from `first` to `last`; "" if nobody did."""
+        mentions = self._mentioning(self._others(room, first, last))
+        return listed(list(dict.fromkeys(named(message.user) for message in mentions)))
+
+    def _others(self, room: str, first: int, upto: int) -> list[Message]:
+        """Return the messages of others from `first` to `upto`, the last `SEARCHED` at most."""
+        begin = max(first, upto - SEARCHED + 1)
+        found = self._client.history(room, after=begin - 1, before=upto + 1, limit=SEARCHED)
+        return [message for message in found if fold(message.user) != self._own]
+
+    def _mentioning(self, messages: list[Message]) -> list[Message]:
+        """Return those of some messages that mention the user, which are kept."""
+        found = [message for message in messages if self._mentions(message)]
+        self._keep(found)
+        return found
+
+
+def first_unread(info: RoomInfo) -> int:
+    """Return the first message of a room that the user has not read, 0 if there is none."""
+    unread = info.unread
+    if unread is None and info.name.startswith(DIRECT):
+        unread = info.last - info.first + 1
+    return info.last - unread + 1 if unread else 0
