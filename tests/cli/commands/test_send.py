@@ -196,3 +196,20 @@ def test_a_signal_once_everything_is_stored_changes_nothing(start: Start, broker
     assert running.end() == 0
     assert running.errors == ""
     assert bodies(broker, "General") == ["hello"]
+
+
+def test_what_one_sends_is_no_news_to_oneself_but_hides_nothing_that_is(zchat: Zchat, broker: Broker) -> None:
+    def unread() -> int | None:
+        with library.Client(broker.url, user="alice") as client:
+            return {room.name: room.unread for room in client.rooms()}["General"]
+
+    assert zchat("send", "General", stdin="one\ntwo\n").returncode == 0
+    assert unread() == 0, "there was nothing else"
+    with library.Client(broker.url, user="bob") as bob:
+        bob.join("General").send("new")
+        assert zchat("send", "General", "mine").returncode == 0
+        assert unread() == 2, "as the broker counts"
+        bob.join("Sports").send("never read")
+        assert zchat("send", "Sports", "mine").returncode == 0
+    with library.Client(broker.url, user="alice") as alice:
+        assert {room.name: room.unread for room in alice.rooms()}["Sports"] is None

@@ -67,6 +67,15 @@ def test_tail_shows_what_is_unread_and_marks_it_as_read(zchat: Zchat, broker: Br
         assert {room.name: room.unread for room in client.rooms()}["General"] == 0
 
 
+def test_unread_begins_with_the_latest_of_a_room_that_was_never_read(zchat: Zchat, broker: Broker) -> None:
+    say(broker, "General", *map(str, range(30)))
+    say(broker, "@alice", *map(str, range(30)))
+    shown = "".join(f"[12:00:00] bob: {number}\n" for number in range(20, 30))
+    assert masked(zchat("tail", "--unread", "General").stdout) == shown
+    assert zchat("tail", "--unread", "General").stdout == ""
+    assert zchat("tail", "--unread", "@bob").stdout.count("\n") == 30, "all of it is meant for one"
+
+
 def test_several_rooms_are_shown_by_time_each_line_with_its_room(zchat: Zchat, broker: Broker) -> None:
     for text, room in (("one", "General"), ("two", "Sports"), ("three", "General"), ("four", "Movies")):
         say(broker, room, text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import partial
 
 import click
@@ -24,6 +24,9 @@ from zchat.errors import ConnectionLost, DeadlineExceeded, OutcomeUnknown, Zchat
 
 GRACE = 2.0
 """Seconds that an interrupted `send` waits for outstanding answers; a second Ctrl-C ends the wait."""
+
+MARK_SECONDS = 0.5
+"""Seconds for an answer about the read mark, once all is stored: without one the messages count as unread."""
 
 STEP = 0.05
 """Seconds between two checks for that."""
@@ -73,6 +76,7 @@ def send(url: str, user: str | None, room: str, text: tuple[str, ...], no_progre
                     raise Interrupted(text=f"interrupted: {outcome()}") from None
                 raise _CutShort(error, outcome()) from error
             forgive()  # whatever signal comes now: all is stored, as 0 says
+            _mark_read(client, room, progress)
     except Ended:  # while it connected
         raise Interrupted(text=f"interrupted: {outcome()}") from None
 
@@ -87,6 +91,14 @@ def _lines(most: int) -> Iterator[str]:
         if isinstance(line, CutLine):
             raise line.too_large(most)
         yield line
+
+
+def _mark_read(client: Client, room: str, progress: Progress) -> None:
+    """Mark what was sent as read if the user has read everything before it: it is no news to its sender."""
+    before = progress.last - progress.stored  # if others spoke in between, more than the user can have read
+    with suppress(ZchatError):  # all is stored, which is what was asked for
+        if progress.stored and client.mark_read(room, 0, timeout=MARK_SECONDS) >= before:
+            client.mark_read(room, progress.last, timeout=MARK_SECONDS)
 
 
 class _CutShort(ZchatError):

@@ -130,7 +130,7 @@ def _show(url: str, user: str | None, names: tuple[str, ...], begin: Begin, foll
             if room is not None:  # what comes after its position arrives by itself
                 end = room.position.seq
                 joined[fold(room.name)] = room
-            start = _read_upto(client, name) if begin.unread else _start(client, name, end, begin)
+            start = _read_upto(client, name, end) if begin.unread else _start(client, name, end, begin)
             stretches.append(Stretch(name, start, end))
 
         def mark_read(name: str, seq: int) -> None:
@@ -175,9 +175,13 @@ def _start(client: Client, room: str, end: int, begin: Begin) -> int:
     return max(0, end - (COUNT if begin.count is None else begin.count))
 
 
-def _read_upto(client: Client, room: str) -> int:
-    """Return the seq after which everything in a room is unread; 0 if the user never read it."""
+def _read_upto(client: Client, name: str, end: int) -> int:
+    """Return the seq after which everything in a room that ends at `end` is unread.
+
+    A room that the user has never read begins with its latest messages, a direct one, all of which is meant for the
+    user, at its start.
+    """
     for info in client.rooms():
-        if fold(info.name) == fold(room) and info.unread is not None:
+        if fold(info.name) == fold(name) and info.unread is not None:
             return info.last - info.unread
-    return 0
+    return 0 if name.startswith(DIRECT) else max(0, end - COUNT)
