@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -73,3 +74,39 @@ def test_a_brokers_command_line_is_known_before_it_is_parsed(line: str, expected
 def test_every_option_before_the_command_that_takes_a_value_is_known_then() -> None:
     options = [each for each in program.params if isinstance(each, click.Option) and not each.is_flag]
     assert sorted(name for each in options for name in each.opts) == sorted(WITH_VALUE)
+
+
+@pytest.mark.parametrize(
+    "line", ["rooms", "client", "send General hi", "broker --store memory: --bind tcp://127.0.0.1:*"]
+)
+def test_without_threads_a_command_says_so_in_one_line(start: Start, line: str) -> None:
+    program = (
+        "import sys, threading; start = threading.Thread.start; left = [None] * int(sys.argv.pop(1))\n"
+        "def limited(self):\n"
+        ' if not left: raise RuntimeError("can\'t start new thread")\n'
+        " left.pop(); start(self)\n"
+        "threading.Thread.start = limited\n"
+        "from zchat.cli.main import main; main(sys.argv[1:])"
+    )
+    for count in range(3):
+        running = start(shell=f'exec "$1" -c "$PROGRAM" {count} {line}', PROGRAM=program, traced=False)
+        assert running.end() == 1, count
+        assert re.fullmatch(r"zchat: no more threads can be started.*\(ulimit -u\)\n", running.errors), count
+
+
+def test_without_more_threads_a_signal_ends_it_all_the_same(start: Start) -> None:
+    program = (
+        "import sys, threading; start = threading.Thread.start\n"
+        "def limited(self):\n"
+        " if self.name.startswith('zchat-end') and self.name != 'zchat-ending' or self.name == 'zchat-last':\n"
+        '  raise RuntimeError("can\'t start new thread")\n'
+        " start(self)\n"
+        "threading.Thread.start = limited\n"
+        "from zchat.cli.main import main; main(sys.argv[1:])"
+    )
+    running = start(shell='exec "$1" -c "$PROGRAM" client', PROGRAM=program, traced=False)
+    running.until("you are in General")
+    running.process.terminate()
+    assert running.process.wait(DEADLINE) == 143
+    running.end()
+    assert running.errors == ""

@@ -144,7 +144,8 @@ def install(*, surviving_hangup: bool = False) -> None:
                 _ask(number)
                 if not _state.times:
                     os.write(asked_for, b"!")
-                    Thread(target=_force, name="zchat-last", daemon=True).start()
+                    with suppress(RuntimeError):  # there are no more threads: it has to end by itself
+                        Thread(target=_force, name="zchat-last", daemon=True).start()
                 _state.times += 1
                 for call in _state.calls[::-1]:
                     call()
@@ -188,8 +189,12 @@ def calling(call: Callable[[], object]) -> Iterator[None]:
     def begin() -> None:
         with lock:
             thread = Thread(target=call, name="zchat-end", daemon=True)
-            thread.start()
-            threads.append(thread)
+            try:
+                thread.start()
+            except RuntimeError:  # there are no more
+                call()
+            else:
+                threads.append(thread)
 
     _state.calls.append(begin)
     try:

@@ -6,7 +6,7 @@ from zchat.cli import first_signals
 
 TYPE_CHECKING = False  # to load typing takes long
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, NoReturn
 
 WITH_VALUE = ("--config", "--log-level")
 """The options before the command after which a value comes."""
@@ -23,12 +23,9 @@ def main(args: list[str] | None = None) -> Any:
     trouble = open_files.trouble()
     streams.prepare()
     if trouble:
-        from zchat.cli.failures import FAILED, report
-
-        report(trouble)
-        sys.exit(FAILED)
-    ending.install(surviving_hangup=is_broker(sys.argv[1:] if args is None else args))
+        _fail(trouble)
     try:
+        ending.install(surviving_hangup=is_broker(sys.argv[1:] if args is None else args))
         from zchat.cli import logs
         from zchat.cli.program import program
 
@@ -38,8 +35,19 @@ def main(args: list[str] | None = None) -> Any:
 
             completion.install()
         return program.main(args, prog_name="zchat")
+    except RuntimeError as error:
+        if "can't start" not in str(error):
+            raise
+        _fail("no more threads can be started; raise the limit on processes (ulimit -u)")
     finally:
         ending.settle()
+
+
+def _fail(why: str) -> NoReturn:
+    from zchat.cli.failures import FAILED, report
+
+    report(why)
+    raise SystemExit(FAILED)
 
 
 def is_broker(args: list[str]) -> bool:
