@@ -154,13 +154,18 @@ def test_a_level_of_the_command_line_is_not_changed_by_a_file(
         ("[broker]\nhigh-water-mark = 1.5\n", "FILE, line 2: high-water-mark is a whole number, not 1.5"),
         ('[broker]\nretain-days = "1"\n', "FILE, line 2: retain-days is a number, not '1'"),
         ('[broker]\nfixed-rooms = "yes"\n', "FILE, line 2: fixed-rooms is true or false, not 'yes'"),
-        ('[broker]\nroom = "Ops"\n', "FILE, line 2: room is a list of texts"),
+        ("[broker]\nroom = 7\n", "FILE, line 2: room is a list of texts"),
         ("[broker]\nstore = 1\n", 'FILE, line 2: store is a text, "…", not 1'),
         ("[broker]\nhigh-water-mark = 0\n", "Invalid value for '--high-water-mark': 0 is not in the range "
          "1<=x<=10000 (from FILE, line 2)"),
         ('[broker]\nroom = ["/Ops"]\n', "choose another first character (from FILE, line 2)"),
-        ("x = \n", "FILE is not TOML: Invalid value (at line 1, column 5)"),
-        ("[broker]\nnames = 1\nnames = 2\n", "FILE is not TOML: Cannot overwrite a value"),
+        ("x = \n", "FILE, line 1, is not TOML: 'x =' (invalid value)"),
+        (
+            "[broker]\nbind = tcp://127.0.0.1:1\n",
+            "FILE, line 2, is not TOML: 'bind = tcp://127.0.0.1:1' (invalid value; a text needs quotes)",
+        ),
+        ("[broker]\nnames = 1\nnames = 2\n", "FILE, line 3, is not TOML: 'names = 2' (cannot overwrite a value)"),
+        ("[broker\n", "FILE, line 1, is not TOML: '[broker' (expected ']' at the end of a table declaration)"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_in_a_file_is_said_with_its_line(file: Path, text: str, why: str) -> None:
@@ -198,3 +203,28 @@ def test_the_manual_has_an_example_that_is_taken(file: Path) -> None:
     for name in COMMANDS:
         arguments = {"send": ["General"], "tail": ["General"], "members": ["General"], "backup": ["a"]}.get(name, [])
         assert "FILE" not in seen(file, name, *(["a", "b"] if name == "restore" else arguments))
+
+
+def test_a_text_alone_is_a_list_of_one(file: Path) -> None:
+    file.write_text('[broker]\nroom = "Ops"\nbind = "tcp://127.0.0.1:9"\n')
+    assert option_of(seen(file, "broker"), "rooms") == "('Ops',)"
+    assert option_of(seen(file, "broker"), "bind") == "('tcp://127.0.0.1:9',)"
+
+
+def test_a_variable_that_is_misspelt_is_reported_and_those_of_kubernetes_are_not(zchat: Zchat, tmp_path: Path) -> None:
+    done = zchat(
+        "rooms",
+        ZCHAT_ROOMS_JSN="1",
+        ZCHAT_USR="bob",
+        ZCHAT_TAIL_ALL="1",
+        ZCHAT_ROOMS_SERVICE_PORT_CHAT="5555",
+        ZCHAT_PORT="tcp://10.0.0.1:5555",
+        ZCHAT_PORT_5555_TCP_ADDR="10.0.0.1",
+        ZCHAT_ARCHIVE_FOLDER="of a script",
+    )
+    assert done.returncode == 0
+    told = re.findall(r"WARNING zchat\.cli: (.*)", done.stderr)
+    assert told == [
+        "the variable ZCHAT_ROOMS_JSN belongs to no option; did you mean ZCHAT_ROOMS_JSON?",
+        "the variable ZCHAT_USR belongs to no option; did you mean ZCHAT_USER?",
+    ]

@@ -14,6 +14,7 @@ import click
 from click.shell_completion import BashComplete, CompletionItem, add_completion_class, split_arg_string
 
 from zchat.address import DEFAULT_URL
+from zchat.cli.options import addresses
 from zchat.cli.text.phrases import room_named
 from zchat.names import DIRECT, fold
 
@@ -45,14 +46,14 @@ def complete_rooms(context: click.Context, parameter: click.Parameter, incomplet
 def _rooms(url: str, user: str | None) -> list[str]:
     from zchat import Client  # takes long to load
 
-    with Client(url, user=user or USER, timeout=SECONDS, invitations=False) as client:
+    with Client(addresses(url), user=user or USER, timeout=SECONDS, invitations=False) as client:
         return [room.name for room in client.rooms(timeout=SECONDS)]
 
 
 def _users(url: str, user: str | None) -> list[str]:
     from zchat import Client
 
-    with Client(url, user=user or USER, timeout=SECONDS, invitations=False) as client:
+    with Client(addresses(url), user=user or USER, timeout=SECONDS, invitations=False) as client:
         rooms = client.rooms(timeout=SECONDS)
         users = {room.name for room in rooms if room.name.startswith(DIRECT)}
         open_rooms = sorted((room for room in rooms if room.name not in users), key=lambda room: -room.members)

@@ -9,6 +9,7 @@ from functools import partial
 from zchat import Client
 from zchat.cli import ending
 from zchat.cli.failures import hinting_at
+from zchat.cli.options import addresses
 from zchat.errors import AddressError, BadName, ConnectionLost, UsageError, ZchatError
 
 TIMEOUT = 2.0
@@ -38,7 +39,7 @@ def connect(
     """Give a client, which is closed at the end of the block, or once a signal asks the command to end.
 
     Args:
-        url: the broker's address.
+        url: the broker's address; or several, with commas between them, of which the first that answers is used.
         user: the user's name; None for the login name.
         timeout: seconds that the broker may take to answer; None for `TIMEOUT`.
         invitations: True to join direct rooms by itself in which somebody writes to the user.
@@ -49,7 +50,7 @@ def connect(
         Ended: a signal came before the broker's answer.
     """
     timeout = TIMEOUT if timeout is None else timeout
-    opening = ending.Work(partial(Client, url, user=user, timeout=timeout, invitations=invitations))
+    opening = ending.Work(partial(Client, addresses(url), user=user, timeout=timeout, invitations=invitations))
     with hinting_at(HINTS):
         client = opening.result()
     with nullcontext() if closing is None else ending.calling(partial(client.close, closing)), client:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -21,10 +22,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def check_url(context: click.Context, parameter: click.Parameter, url: str) -> str:
-    """Check a broker's address (a click callback)."""
+    """Check a broker's address, or several (a click callback)."""
     with _bad_parameter():
-        check_address(url)
+        for each in addresses(url):
+            check_address(each)
     return url
+
+
+def addresses(urls: str) -> list[str]:
+    """Return the addresses in a text that has commas between them; a path of ipc may have commas of its own."""
+    return re.split(r"\s*,\s*(?=tcp://|ipc://)", urls)
 
 
 def check_urls(context: click.Context, parameter: click.Parameter, urls: tuple[str, ...]) -> tuple[str, ...]:
@@ -160,7 +167,7 @@ def addressing(command: F) -> F:
         default=DEFAULT_URL,
         show_default=True,
         callback=check_url,
-        help="The broker's address.",
+        help="The broker's address; of several, with commas between them, the first that answers.",
     )(log_level(command))
 
 

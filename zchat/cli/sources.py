@@ -6,6 +6,8 @@ table of its command in a TOML file. Those of `SHARED` have one variable and one
 
 from __future__ import annotations
 
+import logging
+import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,12 +17,18 @@ import click
 from click.core import ParameterSource
 
 from zchat.errors import UsageError
+from zchat.log_fields import FIELDS
 
 SHARED = ("connect", "user", "log-level")
 """The keys that may also stand before all tables of a file, for every command that has the option."""
 
 BORROWED = {("backup", "store"): "broker"}
 """The options that, without a value of their own, have that of another command."""
+
+OF_SERVICES = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$")
+"""How a variable ends that Kubernetes makes for a service, whose name it begins with."""
+
+log = logging.getLogger("zchat.cli")
 
 _META = "zchat.config"
 """Where the contexts of the program and a command share the file."""
@@ -67,6 +75,17 @@ def add_sources(command: click.Command) -> None:
         if option.envvar is None:
             option.envvar = f"ZCHAT_{command.name}_{key_of(option)}".upper().replace("-", "_")
     command.params.append(_config_option(_take))
+    callback = command.callback
+    assert callback
+
+    def run(**values: Any) -> Any:
+        root = click.get_current_context().find_root()
+        _warn_of_unknown_variables(
+            command, root.command.list_commands(root) if isinstance(root.command, click.Group) else ()
+        )
+        return callback(**values)
+
+    command.callback = run
 
 
 def add_program_sources(program: click.Group) -> None:
@@ -90,13 +109,46 @@ def read(path: str) -> Config:
     """
     import tomllib  # no command without such a file needs it
 
+    text = ""
     try:
         text = Path(path).read_text(encoding="utf-8")
         return Config(path, text, tomllib.loads(text))
     except OSError as error:
         raise UsageError(f"{path} can't be read ({error.strerror or error}); name another with --config") from error
     except ValueError as error:
-        raise UsageError(f"{path} is not TOML: {error}") from error
+        raise UsageError(_not_toml(path, text, str(error))) from error
+
+
+def _not_toml(path: str, text: str, reason: str) -> str:
+    """Return what is wrong with a file that isn't TOML, and in which line."""
+    found = re.search(r" \(at line (\d+), column \d+\)$", reason)
+    if found is None:
+        return f"{path} is not TOML: {reason}"
+    line = text.splitlines()[int(found[1]) - 1 :][:1]
+    shown = "".join(line).strip()
+    hint = "; a text needs quotes" if re.match(r"[\w-]+ *= *[^ \"'\[{\d+-]", shown) else ""
+    return f"{path}, line {found[1]}, is not TOML: {shown!a} ({reason[: found.start()].lower()}{hint})"
+
+
+def _warn_of_unknown_variables(command: click.Command, commands: Iterable[str]) -> None:
+    """Log the variables that are named almost like one of an option of `command`, and belong to no option.
+
+    Those of other `commands` are not checked, and those that Kubernetes makes for a service, zchat-broker for
+    instance, are passed over.
+    """
+    known = [option.envvar for option in _options(command) if isinstance(option.envvar, str)]
+    known += ["ZCHAT_CONFIG", *(f"ZCHAT_{name}" for name in ("URL", "USER", "LOG_LEVEL"))]
+    own = f"ZCHAT_{command.name}_".upper()
+    others = tuple(f"ZCHAT_{name}_".upper() for name in commands if name != command.name)
+    for name in sorted(os.environ):
+        if name.startswith("ZCHAT_") and not (name in known or name.startswith(others) or OF_SERVICES.search(name)):
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, known, 1, 0.8)
+            if near or name.startswith(own):
+                hint = f"; did you mean {near[0]}?" if near else ""
+                fields = {"event": "variable", "name": name}
+                log.warning("the variable %s belongs to no option%s", name, hint, extra={FIELDS: fields})
 
 
 def origin(error: click.UsageError) -> str:
@@ -175,7 +227,8 @@ def _values(config: Config, table: str, options: Iterable[click.Option]) -> dict
             kind = _kind(option, found[key])
             if kind:
                 raise UsageError(f"{config.place(table, key)}: {key} is {kind}, not {found[key]!r}")
-            values[option.name or ""] = found[key]
+            alone = option.multiple and isinstance(found[key], str)
+            values[option.name or ""] = [found[key]] if alone else found[key]
     return values
 
 
@@ -184,7 +237,7 @@ def _kind(option: click.Option, value: Any) -> str:
     if option.is_flag:
         return "" if isinstance(value, bool) else "true or false"
     if option.multiple:
-        fits = isinstance(value, list) and all(isinstance(each, str) for each in value)
+        fits = isinstance(value, str) or (isinstance(value, list) and all(isinstance(each, str) for each in value))
         return "" if fits else 'a list of texts, ["…", "…"]'
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if isinstance(option.type, click.types.IntParamType):

@@ -164,7 +164,8 @@ def decode_command(frame: bytes) -> Command:
     if wrong is not None:
         request = fields[0] if spec.answered and fields and is_uint(fields[0]) else None
         if wrong >= len(fields):
-            raise malformed(f"{word} has {spec.shape.needed} fields, {len(fields)} came", request)
+            hint = "; update the client, which is older than this broker" if word == "hello" else ""
+            raise malformed(f"{word} has {spec.shape.needed} fields, {len(fields)} came{hint}", request)
         raise malformed(f"{word}: {spec.fields[wrong].name} is not {spec.fields[wrong].kind}", request)
     if len(fields) > len(spec.fields):
         del fields[len(spec.fields) :]

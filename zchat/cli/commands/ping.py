@@ -1,14 +1,20 @@
-"""`zchat ping`: whether a broker responds."""
+"""`zchat ping`: whether a broker responds, and if not, what is there instead."""
 
 from __future__ import annotations
 
+import socket
 import time
+from functools import partial
 
 import click
 
+from zchat.address import IPC, host_and_port
+from zchat.cli import ending
 from zchat.cli.connection import TIMEOUT, connect
-from zchat.cli.options import addressing, seconds
+from zchat.cli.failures import FAILED, report
+from zchat.cli.options import addresses, addressing, seconds
 from zchat.cli.text.safe import safe
+from zchat.errors import Busy, ConnectionLost
 
 USER = "zchat ping"
 """The user that asks: no login name is needed, and nobody's read marks or direct rooms are touched."""
@@ -18,6 +24,21 @@ MIN_TIMEOUT = 0.01
 
 MAX_TIMEOUT = 3600.0
 """The most seconds that can be waited: an hour."""
+
+FULL = 3
+"""The exit code if there is a broker that has no room for another client."""
+
+PROBE_SECONDS = 2.0
+"""Seconds that finding out what is at an address waits at most for a connection, and again for what comes over it: a
+broker that has too few open files cuts newcomers once a second."""
+
+SIGNATURE = b"\xff"
+"""What ZeroMQ begins with; a broker's own thread may hang all the same."""
+
+CLOSED = (
+    "something there takes connections and closes them: a broker that has no room for another client, "
+    "or a forwarder (ssh, docker, a proxy) whose broker is gone"
+)
 
 
 @click.command()
@@ -31,14 +52,68 @@ def ping(url: str, timeout: float, quiet: bool) -> None:
     Examples:
       zchat ping
       zchat ping --timeout 10 --connect tcp://192.0.2.7:5555
-      zchat ping -q || systemctl restart zchat
+      zchat ping -q || test $? = 3 || systemctl restart zchat
 
     It is meant for health checks. The broker has answered once its loop has taken the request, so
-    one that hangs fails. One whose disk is full still answers: restarting it would not help.
+    one that hangs fails. One whose disk is full still answers: restarting it would not help. One
+    that has no room for another client (too few open files, or 10,000 sessions) is alive: 3.
     """
     began = time.monotonic()
-    with connect(url, USER, timeout=timeout) as client:
-        took = time.monotonic() - began
-        answered = client.url
+    try:
+        with connect(url, USER, timeout=timeout) as client:
+            took = time.monotonic() - began
+            answered = client.url
+    except Busy as error:
+        report(str(error))
+        raise click.exceptions.Exit(FULL) from error
+    except ConnectionLost as error:
+        urls = addresses(url)
+        found = [ending.Work(partial(_found, each)).result() for each in urls]
+        report(f"no broker answered at {url} within {timeout:g} s: {'; '.join(found)} (--connect URL)")
+        raise click.exceptions.Exit(FULL if CLOSED in found else FAILED) from error
     if not quiet:
         click.echo(f"{safe(answered)} answered in {took * 1000:.0f} ms")
+
+
+def _found(url: str) -> str:
+    """Return what is at an address where no broker answered, as a sentence."""
+    first = b""
+    try:
+        with _connected(url) as peer:
+            try:
+                first = peer.recv(16)
+                while first.startswith(SIGNATURE) and peer.recv(4096):
+                    pass
+                if first.startswith(SIGNATURE):
+                    return CLOSED
+            except TimeoutError:
+                if first:
+                    return "ZeroMQ is there, but no broker answers: one that hangs or is very busy, or another service"
+                return "something there takes connections and says nothing: a broker that hangs, or another service"
+    except (ConnectionResetError, BrokenPipeError):
+        return CLOSED
+    except TimeoutError:
+        return "nothing answers there: the machine is off, a firewall drops connections, or too many wait for it"
+    except ConnectionRefusedError:
+        return "nobody listens there"
+    except FileNotFoundError:
+        return "there is no such socket"
+    except OSError as error:
+        return error.strerror or str(error)
+    if not first:
+        return CLOSED
+    return f"another service is there, which says {first!r}"
+
+
+def _connected(url: str) -> socket.socket:
+    if not url.startswith(IPC):
+        return socket.create_connection(host_and_port(url.removeprefix("tcp://")), PROBE_SECONDS)
+    path = url.removeprefix(IPC)
+    peer = socket.socket(socket.AF_UNIX)
+    try:
+        peer.settimeout(PROBE_SECONDS)
+        peer.connect(f"\0{path[1:]}" if path.startswith("@") else path)
+    except BaseException:
+        peer.close()
+        raise
+    return peer
