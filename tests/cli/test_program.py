@@ -35,6 +35,13 @@ def test_without_a_command_it_shows_its_help_and_fails() -> None:
     assert "Examples:" in shown.output
 
 
+@pytest.mark.parametrize(("typed", "meant"), [("tial", "tail"), ("clinet", "client"), ("room", "rooms")])
+def test_a_command_that_is_misspelt_is_told_with_the_one_that_may_be_meant(typed: str, meant: str) -> None:
+    shown = CliRunner().invoke(program, [typed, "General"], standalone_mode=False)
+    assert str(shown.exception) == f"there is no command '{typed}'; did you mean {meant}?"
+    assert str(CliRunner().invoke(program, ["xyz"], standalone_mode=False).exception) == "No such command 'xyz'."
+
+
 def test_the_version_is_told() -> None:
     assert re.match(r"zchat ", CliRunner().invoke(program, ["--version"]).output)
 

@@ -147,6 +147,7 @@ def test_a_level_of_the_command_line_is_not_changed_by_a_file(
         ("[broker]\n\nretain_days = 1\n", "FILE, line 3: there is no option 'retain_days' of zchat broker; did you "
          "mean retain-days?"),
         ("[broker]\nxyz = 1\n", "FILE, line 2: there is no option 'xyz' of zchat broker; there are bind, store, "),
+        ("[broker]\nnumber = 1\n", "FILE, line 2: there is no option 'number' of zchat broker; there are bind, "),
         ("[brokr]\n", "FILE, line 1: there is no option or command 'brokr'; did you mean broker?"),
         ('# mine\nusr = "a"\n', "FILE, line 2: there is no option or command 'usr'; did you mean user?"),
         ("broker = 1\n", "FILE, line 1: broker is a command; its options stand in a table, [broker]"),
@@ -228,3 +229,15 @@ def test_a_variable_that_is_misspelt_is_reported_and_those_of_kubernetes_are_not
         "the variable ZCHAT_ROOMS_JSN belongs to no option; did you mean ZCHAT_ROOMS_JSON?",
         "the variable ZCHAT_USR belongs to no option; did you mean ZCHAT_USER?",
     ]
+
+
+def test_a_key_for_an_option_of_one_letter_is_led_to_it(zchat: Zchat, tmp_path: Path) -> None:
+    file = tmp_path / "zchat.toml"
+    file.write_text("[tail]\nnumber = 5\n")
+    told = zchat("tail", "General", "--config", str(file)).stderr
+    assert "line 2: there is no option 'number' of zchat tail; did you mean n?" in told
+
+
+def test_the_values_that_a_switch_takes_are_told(zchat: Zchat) -> None:
+    told = zchat("tail", "General", ZCHAT_TAIL_JSON="maybe").stderr
+    assert "'maybe' is not a valid boolean. Recognized values: 0, 1, f, false," in told

@@ -123,9 +123,8 @@ class Program(click.Group):
             code = leaving.exit_code
         except click.ClickException as error:
             place = origin(error) if isinstance(error, click.UsageError) else ""
-            report(
-                f"{error.format_message().removesuffix('.') if place else error.format_message()}{place}{_hint(error)}"
-            )
+            text = error.format_message().replace("Recognized values: , ", "Recognized values: ")  # "" is one to click
+            report(f"{text.removesuffix('.') if place else text}{place}{_hint(error)}")
             code = error.exit_code
         except click.Abort:
             code = INTERRUPTED

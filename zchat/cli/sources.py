@@ -30,6 +30,9 @@ OF_SERVICES = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP
 
 log = logging.getLogger("zchat.cli")
 
+NEAR = 0.7
+"""How much of two keys is the same if one is taken for a slip of the other, after `difflib`."""
+
 _META = "zchat.config"
 """Where the contexts of the program and a command share the file."""
 
@@ -255,6 +258,7 @@ def _check_names(config: Config, table: str, found: Iterable[str], known: list[s
             place = config.place(table, key)
             if place == config.path and not table:
                 place = config.place(key, "")
-            near = get_close_matches(key.replace("_", "-"), known, 1)
+            near = get_close_matches(key.replace("_", "-"), known, 1, NEAR)
+            near = near or [each for each in known if len(each) == 1 and key.startswith(each)]  # number: n
             hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(known)}"
             raise UsageError(f"{place}: there is no {what} {key!a}{f' of zchat {table}' if table else ''}{hint}")
