@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from threading import Thread
 from typing import cast
 
@@ -27,7 +27,7 @@ class Chat:
     def __init__(
         self,
         client: Client = NO_CLIENT,
-        rooms: Iterable[str] = (),
+        rooms: Sequence[str] = (),
         options: Options = OPTIONS,
         show: Callable[[str], bool | None] | None = None,
         fits: Fits | None = None,

@@ -46,12 +46,14 @@ def test_of_many_messages_the_latest_are_searched_and_all_are_counted(broker: Br
 def test_what_is_unread_in_other_rooms_is_a_line(broker: Broker) -> None:
     with Client(broker.url, user="alice") as alice:
         missed = Missed(alice, mentions, lambda messages: None)
-        assert missed.elsewhere({room.name: room for room in alice.rooms()}, []) == ""
+        assert missed.elsewhere(alice.rooms(), []) == ""
         for number in range(ELSEWHERE + 2):
             say(broker, f"room {number}", "old", "alice!", "new")
             alice.mark_read(f"room {number}", 1)
-        infos = {room.name: room for room in alice.rooms()}
+        infos = alice.rooms()
         assert missed.elsewhere(infos, ["room 0", *(f"room {number}" for number in range(2, ELSEWHERE + 2))]) == (
             "“room 1” »2"
         )
-        assert missed.elsewhere(infos, []).endswith("“room 4” »2, and 2 other rooms: /list")
+        assert missed.in_others(infos, [])["room 1"] == Unread("room 1", 2, 2, 3, 2)
+        assert len(missed.in_others(infos, [])) == ELSEWHERE
+        assert missed.elsewhere(infos, []).endswith(" »2 …: /list")

@@ -84,7 +84,7 @@ def test_who_mentioned_one_in_what_is_not_shown_is_named_and_all_of_it_can_be_re
         assert shown_to(chat) == ["#Sports » bob: alice: look here"]
         chat.do("/unread")
         assert shown_to(chat)[:3] == [
-            "* new: messages 2 to 4 of Sports; /unread goes on",
+            "* new: messages 2 to 4 of Sports",
             "» bob: alice: look here",
             "bob: line 0",
         ]
@@ -116,3 +116,27 @@ def test_what_is_meant_for_one_rings_and_is_listed_and_what_is_ignored_is_neithe
         bob.join("Movies").send("to be sure")
         chat.do("/mentions")
         assert (chat.rung, chat.shown[-1]) == (3, "* nobody has mentioned you or written to you since you came")
+
+
+def test_a_room_that_was_empty_when_one_came_has_what_was_said_since_as_unread_the_next_time(broker: Broker) -> None:
+    with Client(broker.url, user="alice") as alice:
+        Chat(alice, ["General", "Sports"], fits=half)
+    say(broker, "Sports", "first")
+    say(broker, "Movies", "never read")
+    with Client(broker.url, user="alice") as alice:
+        chat = Chat(alice, fits=half)
+        chat.conversation.begin(["General", "Sports", "Gone"], create=False)
+        assert new(chat) == [("Sports", 1)]
+        assert not [text for text in chat.shown if "Gone" in text or "Movies" in text]
+
+
+def test_rooms_that_one_is_not_in_count_by_the_same_rule(broker: Broker) -> None:
+    say(broker, "Sports", "old")
+    with Client(broker.url, user="alice") as alice:
+        alice.mark_read("Sports", 1)
+        say(broker, "Sports", "new, alice")
+        say(broker, "Sports", "mine", user="alice")
+        chat = Chat(alice, ["General"], fits=half, own_name="alice")
+        assert chat.shown[-1] == "* unread elsewhere: Sports »1"
+        chat.do("/list")
+        assert re.search(r"^    Sports +0 members +»1 of 3 unread$", chat.shown[-1], re.MULTILINE)

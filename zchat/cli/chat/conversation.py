@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from threading import Lock
@@ -125,20 +125,24 @@ class Conversation:
 
     # -- beginning and end -------------------------------------------------------------------------
 
-    def begin(self, names: Iterable[str], *, create: bool = True) -> None:
+    def begin(self, names: Sequence[str], *, create: bool = True) -> None:
         """Join the rooms of these names; text goes to the first. What is unread elsewhere is reported.
 
         `create`: False to join those alone that exist still, and the others if there is none.
         """
         self.transcript.info(f"{named(self._client.user)} at {self._client.url}; /help lists the commands")
         infos = {fold(info.name): info for info in self._client.rooms()}
+        if not create and self._read_marks:  # what was empty when the user came has no read mark: all of it is unread
+            for key in map(fold, names):
+                if key in infos and infos[key].unread is None:
+                    infos[key] = infos[key]._replace(unread=infos[key].last - infos[key].first + 1)
         there = [name for name in names if create or name.startswith(DIRECT) or fold(name) in infos]
         first, *others = there or names
         self._go_to_joined(self._joined(first, infos))
         for name in others:
             room = self._joined(name, infos)
             self.transcript.info(f"you are also in {named(room.name)}")
-        if self._on_terminal and (elsewhere := self._missed.elsewhere(infos, self._rooms.joined)):
+        if self._on_terminal and (elsewhere := self._missed.elsewhere(list(infos.values()), self._rooms.joined)):
             self.transcript.info(f"unread elsewhere: {elsewhere}")
         self._changed()
 
@@ -349,9 +353,11 @@ class Conversation:
     def list_rooms(self) -> None:
         """Show all rooms: those with something unread first, with a mark at those the user is in."""
         self._check_broker("/list")
-        unread = {fold(each.room): each for each in together(self._rooms.unread)}
+        infos = self._client.rooms()
+        unread = {fold(each.room): each for each in self._rooms.unread}
+        unread |= self._missed.in_others(infos, self._rooms.joined)
         lines = room_lines(
-            self._client.rooms(),
+            infos,
             self._rooms.joined,
             self._rooms.current_name,
             unread,

@@ -113,7 +113,7 @@ class HistoryPages:
             found = found[: self._fits(found[::-1])]
         first, last = found[0].seq, found[-1].seq
         self._after[key] = last
-        return Page(f"new: messages {first:,} to {last:,} of {named(room.name)}; /unread goes on", found)
+        return Page(f"new: messages {first:,} to {last:,} of {named(room.name)}", found)
 
     def _page(self, heading: str, found: list[Message], room: Room) -> Page:
         return Page(heading, found, self._new.get(fold(room.name), 0))

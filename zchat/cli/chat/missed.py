@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 
 from zchat import Client
 from zchat.cli.chat.rooms import Unread
 from zchat.cli.text.colours import MENTION
-from zchat.cli.text.phrases import counted, listed
+from zchat.cli.text.phrases import listed
 from zchat.cli.text.safe import named
 from zchat.errors import ZchatError
 from zchat.messages import Message, RoomInfo
@@ -16,8 +16,8 @@ from zchat.names import DIRECT, fold
 SEARCHED = 1000
 """Messages searched for mentions at most, the latest: one request."""
 
-ELSEWHERE = 5
-"""Rooms that are named because something is unread there: a line of them, and a request for each."""
+ELSEWHERE = 10
+"""Rooms that the user is not in which are searched: some lines of them, and a request for each."""
 
 
 class Missed:
@@ -56,20 +56,24 @@ class Missed:
         begin = first if begin > first else found[0].seq
         return Unread(info.name, number, begin, upto, mentions[-1].seq if mentions else 0)
 
-    def elsewhere(self, infos: Mapping[str, RoomInfo], joined: Collection[str]) -> str:
+    def in_others(self, infos: list[RoomInfo], joined: Collection[str]) -> dict[str, Unread]:
+        """Return by folded names what is unread in rooms that are not `joined`, by folded names too.
+
+        Of more than `ELSEWHERE` such rooms the others are left out; direct rooms are joined by themselves.
+        """
+        found = [info for info in infos if fold(info.name) not in joined and first_unread(info)]
+        found = [info for info in found if not info.name.startswith(DIRECT)][:ELSEWHERE]
+        return {fold(info.name): self.count(info, info.last) or Unread(info.name, 0, 0, 0) for info in found}
+
+    def elsewhere(self, infos: list[RoomInfo], joined: Collection[str]) -> str:
         """Return in words what is unread in rooms that are not `joined`, by folded names; "" if nothing is."""
-        found = [info for key, info in infos.items() if key not in joined and first_unread(info)]
-        found = [info for info in found if not info.name.startswith(DIRECT)]  # these are joined by themselves
         try:
-            unread = [self.count(info, info.last) for info in found[:ELSEWHERE]]
+            found = [each for each in self.in_others(infos, joined).values() if each.number]
         except ZchatError:
             return ""
-        texts = [
-            f"{named(each.room)} {MENTION.strip() if each.mention else ''}{each.number:,}" for each in unread if each
-        ]
-        if len(found) > ELSEWHERE:
-            texts.append(f"and {counted(len(found) - ELSEWHERE, 'other room')}: /list")
-        return ", ".join(texts)
+        mark = MENTION.strip()
+        texts = [f"{named(each.room)} {mark if each.mention else ''}{each.number:,}" for each in found]
+        return ", ".join(texts) + (" …: /list" if len(found) == ELSEWHERE else "")
 
     def mentioned_by(self, room: str, first: int, last: int) -> str:
         """Return who mentioned the user in the messages of a room from `first` to `last`; "" if nobody did."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import zchat
 from tests.cli.terminals import Terminal, Tmux
+from tests.running import eventually
 from zchat.broker import Broker
 
 
@@ -108,3 +109,49 @@ def test_what_was_typed_is_there_after_a_restart_unless_that_is_declined(
     kept = list((tmp_path / ".local" / "state" / "zchat").iterdir())
     assert sorted(each.name for each in kept) == ["rooms", "typed_lines"]
     assert {each.stat().st_mode & 0o777 for each in kept} == {0o600}
+
+
+def test_a_text_that_is_higher_than_its_window_says_so(tmux: Tmux, broker: Broker) -> None:
+    alice = Terminal(tmux, "alice", 40)
+    alice.until("you are in General\n", "General>")
+    alice.resize(40, 20)
+    alice.type("x" * 200)
+    alice.until("x" * 20, status="online | General")
+    alice.type("y" * 300)
+    alice.until("y" * 36, "y", status="↑ more above | online | General")
+    alice.keys("C-a")
+    alice.until("General> xxx", "y" * 36, status="online | General")
+
+
+def test_keys_lead_to_earlier_messages_and_to_what_is_new_while_a_text_is_being_typed(
+    tmux: Tmux, broker: Broker
+) -> None:
+    with zchat.Client(broker.url, user="bob") as bob:
+        bob.join("General").send_many(f"line {number:02}" for number in range(50))
+        alice = Terminal(tmux, "alice", 40, "General", "Sports", "--quiet")
+        alice.until("you are also in Sports\n", "General>")
+        alice.type("half a line")
+        alice.until("General> half a line")
+        alice.keys("PageUp")
+        alice.until("* earlier: messages 20 to 39 of General\n", "bob: line 38\nGeneral> half a line")
+        bob.join("Sports").send("goal")
+        alice.until("General> half a line", status="new: Sports 1")
+        alice.keys("M-a")
+        alice.until("--- new ---\n[12:00:00] bob: goal\nSports> half a line", status="online | Sports")
+        alice.keys("C-c", "C-c")
+        alice.until("exit code 130")
+
+
+def test_a_bell_rings_for_what_is_meant_for_one_if_that_is_asked_for(tmux: Tmux, broker: Broker) -> None:
+    alice = Terminal(tmux, "alice", 80, before="ZCHAT_CLIENT_BELL=1 ")
+    silent = Terminal(tmux, "carol", 80)
+    for terminal in (alice, silent):
+        terminal.until("you are in General\n", "General>")
+    tmux("set-option", "-g", "monitor-bell", "on")
+    tmux("new-session", "-d", "-s", "other", "exec cat")
+    with zchat.Client(broker.url, user="bob") as bob:
+        bob.join("General").send("alice, carol!")
+        for terminal in (alice, silent):
+            terminal.until("» bob: alice, carol!\n", "General>")
+    eventually(lambda: tmux("display-message", "-p", "-t", "alice", "#{window_bell_flag}") == "1\n", "it rings")
+    assert tmux("display-message", "-p", "-t", "carol", "#{window_bell_flag}") == "0\n"

@@ -22,12 +22,16 @@ class Written(DummyOutput):
         self.size = Size(rows, columns)
         self.text = ""
         self.erased = 0
+        self.bells = 0
 
     def get_size(self) -> Size:
         return self.size
 
     def write(self, data: str) -> None:
         self.text += data
+
+    def bell(self) -> None:
+        self.bells += 1
 
     def erase_end_of_line(self) -> None:
         self.erased += 1
@@ -148,3 +152,22 @@ def test_what_was_cleared_is_not_drawn_again_in_another_size() -> None:
 
     asyncio.run(asyncio.wait_for(scenario(), DEADLINE))
     assert output.text.splitlines() == ["after"]
+
+
+def test_the_bell_rings_once_for_many_messages_and_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    output = Written()
+    made = Screen(output)
+
+    async def scenario() -> None:
+        drawing = asyncio.ensure_future(made.draw())
+        for _ in range(3):
+            made.ring()
+        await asyncio.to_thread(eventually, lambda: output.bells == 1, "it rings")
+        made.ring()
+        monkeypatch.setattr(screen, "BELL_SECONDS", 0.0)
+        made.ring()
+        made.end()
+        await drawing
+
+    asyncio.run(asyncio.wait_for(scenario(), DEADLINE))
+    assert output.bells == 2
