@@ -290,4 +290,6 @@ def test_the_image_runs_as_a_user_of_its_own_and_binds_to_nothing_by_itself() ->
     assert image("CMD")[-1] == "sqlite:/var/lib/zchat/zchat.db"
     assert re.findall(r"^VOLUME (.+)$", IMAGE, re.MULTILINE) == ["/var/lib/zchat"]
     copied = re.findall(r"^COPY (?!--)(.+) /\S+$", IMAGE, re.MULTILINE)
-    assert all((ROOT / name).exists() for names in copied for name in names.split())
+    taken = re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
+    assert sorted(taken) == sorted(name for names in copied for name in names.split())
+    assert all((ROOT / name).exists() for name in taken)
