@@ -20,9 +20,10 @@ def names(text: str) -> set[str]:
 
 ERRORS = names(
     "ZchatError UsageError AddressError ProtocolError ConnectionLost DeadlineExceeded OutcomeUnknown StoreError "
-    "Refused HandlerFailed GapError "
+    "Refused HandlerFailed GapError BadKey NotLetIn KeyNeeded NoKeysThere ServerKeyWrong KeyRefused "
     "NoSession Malformed VersionRefused BadName NoSuchRoom NotAMember MessageTooLarge BadBlock Busy "
-    "TooManyRequests LimitReached Superseded StoreFailed OutOfOrder Forgotten Closing Expired"
+    "TooManyRequests LimitReached Superseded StoreFailed OutOfOrder Forgotten Closing Expired "
+    "WrongName KeyRemoved"
 )
 """Their tree is held by tests/test_errors.py."""
 
@@ -37,6 +38,7 @@ def test_zchat_offers_these_names() -> None:
         "RoomInfo",
         "Stats",
         "Progress",
+        "Key",
         "Gap",
         "GapReason",
         "Event",
@@ -100,7 +102,7 @@ MADE_BY_OTHERS = {zchat.Room}
 METHODS = {
     zchat.Client: {
         "__init__": "(url='tcp://127.0.0.1:5555', *, user=None, timeout=5.0, on_event=None, high_water_mark=0, "
-        "invitations=True)",
+        "invitations=True, key=None, server_key=None)",
         "url": "property",
         "max_message": "property",
         "join": "(name, *, after=None, create=True, echo=False, timeout=5.0)",
@@ -131,7 +133,7 @@ METHODS = {
     zchat.broker.Broker: {
         "__init__": "(*bind, store='memory:', high_water_mark=10, "
         f"rooms={zchat.broker.DEFAULT_ROOMS}, fixed_rooms=False, retain_messages=0, retain_days=0, "
-        f"max_message={1 << 20}, names=200)",
+        f"max_message={1 << 20}, names=200, keys=None, guests=False, logins=False, insecure=False)",
         "urls": "property",
         "url": "property",
         "counters": "property",
@@ -139,6 +141,8 @@ METHODS = {
         "lagging": "property",
         "wait": "(timeout=None)",
         "stop": "()",
+        "read_keys": "()",
+        "found": "property",
     },
 }
 

@@ -13,6 +13,12 @@ from zchat.errors import REFUSALS, GapError, Refused, ZchatError, refusal
 TREE = {
     "UsageError": "ZchatError",
     "AddressError": "UsageError",
+    "BadKey": "UsageError",
+    "NotLetIn": "ZchatError",
+    "KeyNeeded": "NotLetIn",
+    "NoKeysThere": "NotLetIn",
+    "ServerKeyWrong": "NotLetIn",
+    "KeyRefused": "NotLetIn",
     "ProtocolError": "ZchatError",
     "ConnectionLost": "ZchatError",
     "DeadlineExceeded": "ZchatError",

@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, str] = {
     "broker": "wire transport broker/core broker/delivery broker/edge broker/figures broker/guard broker/presence "
     "broker/rooms broker/store",
     "broker/guard": "wire",
-    "broker/edge": "wire broker/store broker/rooms broker/figures broker/guard broker/core broker/delivery "
+    "broker/edge": "wire transport broker/store broker/rooms broker/figures broker/guard broker/core broker/delivery "
     "broker/presence",
     "broker/store": "wire broker/store/sqlite",
     "broker/store/sqlite": "wire broker/store",
@@ -37,15 +37,15 @@ MAY_IMPORT: dict[str, str] = {
     "broker/figures": "wire broker/store broker/rooms",
     "broker/delivery": "wire broker/store broker/rooms broker/figures",
     "broker/presence": "wire broker/store broker/rooms broker/figures broker/delivery",
-    "broker/core": "wire broker/store broker/rooms broker/figures broker/delivery broker/presence",
-    "cli": "wire client broker broker/store/sqlite cli/commands cli/text",
+    "broker/core": "wire broker/store broker/rooms broker/figures broker/delivery broker/guard broker/presence",
+    "cli": "wire client transport broker broker/store/sqlite cli/commands cli/text",
     "cli/text": "",
-    "cli/tail": "wire client cli/text",
-    "cli/top": "client cli/text",
-    "cli/chat": "wire client cli/text",
-    "cli/chat/terminal": "client cli/chat cli/text",
-    "cli/commands": "wire client broker broker/edge broker/figures broker/store/sqlite cli/chat cli/chat/terminal "
-    "cli/tail cli/text cli/top",
+    "cli/tail": "wire client transport cli/text",
+    "cli/top": "client transport cli/text",
+    "cli/chat": "wire client transport cli/text",
+    "cli/chat/terminal": "client transport cli/chat cli/text",
+    "cli/commands": "wire client transport broker broker/edge broker/figures broker/store/sqlite cli/chat "
+    "cli/chat/terminal cli/tail cli/text cli/top",
 }
 """What the modules of a folder may import beside each other and beside those that stand free: which other folders.
 

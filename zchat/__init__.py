@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from zchat.errors import (
         AddressError,
         BadBlock,
+        BadKey,
         BadName,
         Busy,
         Closing,
@@ -26,22 +27,29 @@ if TYPE_CHECKING:
         Forgotten,
         GapError,
         HandlerFailed,
+        KeyNeeded,
+        KeyRefused,
+        KeyRemoved,
         LimitReached,
         Malformed,
         MessageTooLarge,
+        NoKeysThere,
         NoSession,
         NoSuchRoom,
         NotAMember,
+        NotLetIn,
         OutcomeUnknown,
         OutOfOrder,
         ProtocolError,
         Refused,
+        ServerKeyWrong,
         StoreError,
         StoreFailed,
         Superseded,
         TooManyRequests,
         UsageError,
         VersionRefused,
+        WrongName,
         ZchatError,
     )
     from zchat.events import (
@@ -58,11 +66,13 @@ if TYPE_CHECKING:
     )
     from zchat.messages import START, GapReason, Member, Message, Position, RoomInfo
     from zchat.stats import BusyRoom, Histogram, Stats
+    from zchat.transport.keys import Key
 
 __all__ = [
     "START",
     "AddressError",
     "BadBlock",
+    "BadKey",
     "BadName",
     "Busy",
     "BusyRoom",
@@ -81,6 +91,10 @@ __all__ = [
     "HandlerFailed",
     "Histogram",
     "Invited",
+    "Key",
+    "KeyNeeded",
+    "KeyRefused",
+    "KeyRemoved",
     "LimitReached",
     "Malformed",
     "Member",
@@ -88,9 +102,11 @@ __all__ = [
     "MemberLeft",
     "Message",
     "MessageTooLarge",
+    "NoKeysThere",
     "NoSession",
     "NoSuchRoom",
     "NotAMember",
+    "NotLetIn",
     "OutOfOrder",
     "OutcomeUnknown",
     "Position",
@@ -101,6 +117,7 @@ __all__ = [
     "Refused",
     "Room",
     "RoomInfo",
+    "ServerKeyWrong",
     "Stats",
     "StoreError",
     "StoreFailed",
@@ -109,10 +126,11 @@ __all__ = [
     "Typing",
     "UsageError",
     "VersionRefused",
+    "WrongName",
     "ZchatError",
 ]
 
-_HOMES = ("errors", "events", "messages", "stats", "client.client", "client.progress", "client.room")
+_HOMES = ("errors", "events", "messages", "stats", "client.client", "client.progress", "client.room", "transport.keys")
 """Where the names are, which are loaded at their first use: the command has its handlers of signals before."""
 
 _MODULES = ("client", "errors", "events", "messages", "stats")

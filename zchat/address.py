@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, ip_address
 from itertools import count
 
 from zchat.checks import shown
@@ -115,6 +115,18 @@ def _is_ipv6(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def is_this_machines(url: str) -> bool:
+    """Return True if only this machine can reach an address of TCP, as far as that can be read in it. Any thread."""
+    host = url.removeprefix("tcp://").rpartition(":")[0].removeprefix("[").removesuffix("]")
+    if host.lower() == "localhost":
+        return True
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 _counted = count()

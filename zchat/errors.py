@@ -2,11 +2,17 @@
 
 ZchatError
 ├── UsageError            a wrong call: bad arguments, closed client, events taken in two ways, after a fork
-│   └── AddressError      an address that is malformed, in use or not this machine's
+│   ├── AddressError      an address that is malformed, in use or not this machine's
+│   └── BadKey            a key, or a file of one, that can't be used
 ├── ProtocolError         the peer broke the protocol
 ├── ConnectionLost        no broker, or gone for longer than the deadline
 ├── DeadlineExceeded      also a TimeoutError: not sent, not answered
 │   └── OutcomeUnknown    it may or may not be stored
+├── NotLetIn              the door of a broker stayed shut
+│   ├── KeyNeeded         it asks for a key, and none was given
+│   ├── NoKeysThere       it has none, so that anybody could be it
+│   ├── ServerKeyWrong    it is another than the one whose key was given
+│   └── KeyRefused        it doesn't let this key in, or no longer
 ├── StoreError            the broker's store can't be opened
 ├── Refused               the broker refused a request: code, text, retryable
 │   └── one class per code, below
@@ -32,6 +38,10 @@ class AddressError(UsageError):
     """An address that can't be used: malformed, in use, or not this machine's."""
 
 
+class BadKey(UsageError):
+    """A key that can't be used: no such file, halves that don't fit, a secret that others can read."""
+
+
 class ProtocolError(ZchatError):
     """A peer that sent something the protocol doesn't allow."""
 
@@ -49,6 +59,26 @@ class OutcomeUnknown(DeadlineExceeded):
 
     After any other `DeadlineExceeded` the message can safely be sent again, so catch this one first.
     """
+
+
+class NotLetIn(ZchatError):
+    """A broker that was reached, and whose door stayed shut: the same call will fail again."""
+
+
+class KeyNeeded(NotLetIn):
+    """A broker that lets nobody in without a key."""
+
+
+class NoKeysThere(NotLetIn):
+    """A broker without keys at an address for which one was given: anybody could be that broker."""
+
+
+class ServerKeyWrong(NotLetIn):
+    """A broker that doesn't have the secret half of the key given as its own: another one, or somebody in between."""
+
+
+class KeyRefused(NotLetIn):
+    """A broker that doesn't let this key in, or no longer."""
 
 
 class StoreError(ZchatError):
@@ -193,6 +223,18 @@ class Forgotten(Refused):
     """A producer whose numbering the broker no longer knows."""
 
     code = "forgotten"
+
+
+class WrongName(Refused):
+    """A name that belongs to another key than the connection's."""
+
+    code = "wrong_name"
+
+
+class KeyRemoved(Refused):
+    """A session whose key is no longer let in."""
+
+    code = "key_removed"
 
 
 class Closing(Refused):

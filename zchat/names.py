@@ -16,6 +16,9 @@ RESERVED = "/@#"
 DIRECT = "@"
 """What the name of a direct room begins with."""
 
+GUEST = "guest-"
+"""What the names begin with that a broker with keys gives to guests: no key is of a user with such a name."""
+
 IGNORABLE = (
     "\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
     "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"

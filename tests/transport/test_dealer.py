@@ -5,7 +5,7 @@ from __future__ import annotations
 import zmq
 
 from tests.running import DEADLINE
-from zchat.transport.dealer import Dealer
+from zchat.transport.dealer import HANDSHAKE_MS, Dealer
 
 
 def test_a_connection_that_breaks_says_how_once() -> None:
@@ -38,4 +38,11 @@ def test_it_takes_no_more_frames_than_may_wait() -> None:
             sent += 1
             assert sent < 10_000
         assert sent >= 1_000
+        dealer.close()
+
+
+def test_a_handshake_has_its_bound() -> None:
+    with zmq.Context[zmq.Socket[bytes]]() as context:
+        dealer = Dealer(context, "tcp://127.0.0.1:1", patient=False)
+        assert dealer.socket.getsockopt(zmq.HANDSHAKE_IVL) == HANDSHAKE_MS
         dealer.close()

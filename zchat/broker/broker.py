@@ -8,15 +8,15 @@ import threading
 from sys import is_finalizing
 from types import TracebackType
 
-from zchat.address import DEFAULT_URL, check_address
+from zchat.address import DEFAULT_URL, IPC, check_address, is_this_machines
 from zchat.broker.figures.counters import Counters
 from zchat.broker.figures.lag import Lag
 from zchat.broker.limits import HIGH_WATER_MARK, MAX_MESSAGE, NAMES
-from zchat.broker.loop import Found, Loop
+from zchat.broker.loop import Access, Found, Loop
 from zchat.broker.settings import DEFAULT_ROOMS, Settings
 from zchat.broker.store import open_store
-from zchat.checks import check_timeout
-from zchat.errors import UsageError, ZchatError
+from zchat.checks import check_flag, check_timeout
+from zchat.errors import AddressError, UsageError, ZchatError
 from zchat.log_fields import FIELDS
 from zchat.threads import awaited_by_callers, check_real_threads, refuse_to_wait, start
 from zchat.wire.replies import Figures
@@ -45,6 +45,12 @@ class Broker:
         max_message: size of the largest message accepted, in bytes.
         names: number of members up to which a room's members are named, 0 to 1,000; beyond it
             they are counted.
+        keys: the folder with the broker's key and those of its users, as `zchat keygen --server`
+            makes it; names are then bound to keys. None for no keys: names are claims.
+        guests: True if keys that are not in the folder are let in as well, under the name
+            `guest-` and eight digits of their fingerprint.
+        logins: True if over ipc users need no key, and have their login as their name.
+        insecure: True if addresses that other machines can reach may be listened at without keys.
 
     Entering returns once clients can connect. Leaving answers what was accepted, notifies the
     clients, and raises what ended the loop if something did (if the block raises as well, its
@@ -53,7 +59,9 @@ class Broker:
 
     Raises:
         UsageError: an argument is wrong; BadName: a room's name is.
-        AddressError: an address is malformed, in use, or not this machine's.
+        AddressError: an address is malformed, in use, not this machine's, or one that other machines
+            can reach although there are no keys.
+        BadKey: the folder of keys, or a file in it, is wrong.
         StoreError: the store can't be opened, or failed for good.
         ZchatError: the broker does not start, or end, in time.
     """
@@ -69,6 +77,10 @@ class Broker:
         retain_days: float = 0,
         max_message: int = MAX_MESSAGE,
         names: int = NAMES,
+        keys: str | os.PathLike[str] | None = None,
+        guests: bool = False,
+        logins: bool = False,
+        insecure: bool = False,
     ) -> None:
         self._settings = Settings(
             high_water_mark=high_water_mark,
@@ -82,6 +94,10 @@ class Broker:
         self._bind = bind or (DEFAULT_URL,)
         for url in self._bind:
             check_address(url, listening=True)
+        self._access = Access(None if keys is None else os.fspath(keys), guests, logins)
+        for name, value in {"guests": guests, "logins": logins, "insecure": insecure}.items():
+            check_flag(name, value)
+        _check_access(self._bind, self._access, insecure=insecure)
         self._store = open_store(store)
         self._place = store
         self._loop: Loop | None = None
@@ -135,7 +151,7 @@ class Broker:
             raise UsageError("a broker runs once: make another one")
         check_real_threads("a broker")
         self._pid = os.getpid()
-        self._loop = Loop(self._bind, self._store, self._settings, self._place)
+        self._loop = Loop(self._bind, self._store, self._settings, self._place, self._access)
         self._thread = threading.Thread(target=self._run, name="zchat-broker", daemon=True)
         start(self._thread)
         if not self._ready.wait(START_SECONDS):
@@ -168,6 +184,11 @@ class Broker:
         self._thread.join(None if seconds is None else min(seconds, threading.TIMEOUT_MAX))
         return not self._thread.is_alive()
 
+    def read_keys(self) -> None:
+        """Have the folder of keys read at once, not within the next second; nothing without keys. Any thread."""
+        if self._loop is not None:
+            self._loop.read_keys()
+
     def stop(self) -> None:
         """Stop the broker and wait for it; what went wrong in it is raised where the block is left."""
         if self._loop is not None and self._thread is not None:
@@ -198,3 +219,28 @@ class Broker:
                 log.exception("the broker has failed", extra={FIELDS: {"event": "failed"}})
         finally:
             self._ready.set()
+
+
+def _check_access(bind: tuple[str, ...], access: Access, *, insecure: bool) -> None:
+    """Raise an error if strangers could come in by one of the addresses, or names be claimed that are bound."""
+    if access.keys is not None:
+        if insecure:
+            raise UsageError("insecure is for a broker without keys: give one of the two")
+        return
+    if access.guests:
+        raise UsageError("guests are let in beside users with keys: give keys as well")
+    for url in bind:
+        if access.logins and not url.startswith(IPC):
+            raise UsageError(f"logins are known over ipc alone: for {url} give keys as well, or leave it out")
+        if access.logins or insecure:
+            continue
+        if url.startswith(f"{IPC}@"):
+            raise AddressError(
+                f"every user of this machine can reach {url}, and there are no keys: use ipc://PATH in a folder of "
+                "your own, or give keys (--keys DIR) or logins (--logins), or insecure (--insecure) if you trust them"
+            )
+        if not url.startswith(IPC) and not is_this_machines(url):
+            raise AddressError(
+                f"{url} can be reached from other machines, and there are no keys: give keys (--keys DIR), or "
+                "insecure (--insecure) if you trust all who reach it"
+            )

@@ -62,6 +62,21 @@ UNGREETED = 1_000
 UNGREETED_BYTES = 8 * 1024
 """Bytes that a connection may send before its greeting is read: the longest, with handshake and keys, has 1,400."""
 
+HANDSHAKES = 500
+"""Handshakes with keys a second, over all: each costs half a millisecond, so that they take a quarter of a core."""
+
+HANDSHAKES_BURST = 2_000
+"""The same at once: a fleet that comes back."""
+
+HANDSHAKES_A_KEY = 10
+"""Handshakes of one key a second: a client tries twice a second at most."""
+
+HANDSHAKES_A_KEY_BURST = 50
+"""The same at once: a user's devices and programs."""
+
+KEYS_READ_EVERY = 1.0
+"""Seconds between two readings of the folder of keys: 2 ms for a thousand of them."""
+
 CUT_AFTER = 0.5
 """Seconds between a connection's last word, why it ends, and its being cut: what is cut at once is not sent."""
 

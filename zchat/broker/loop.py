@@ -22,6 +22,8 @@ import zmq
 from zchat.broker.core.core import Core
 from zchat.broker.edge.descriptors import clients
 from zchat.broker.edge.doorkeeper import Doorkeeper
+from zchat.broker.edge.key_watcher import KeyWatcher
+from zchat.broker.guard.gate import Gate
 from zchat.broker.limits import (
     CLOSE_SECONDS,
     LINGER_SECONDS,
@@ -38,6 +40,7 @@ from zchat.broker.store.ledger import now as microseconds
 from zchat.log_fields import FIELDS
 from zchat.transport.alarm import Alarm
 from zchat.transport.context import new_context
+from zchat.transport.keys import KeyFolder
 from zchat.wire.limits import MAX_FRAME
 from zchat.wire.replies import Figures
 
@@ -75,11 +78,31 @@ class Found(NamedTuple):
     """The number of messages that could be read."""
 
 
+class Access(NamedTuple):
+    """Who may come in: what a broker is told at its start."""
+
+    keys: str | None = None
+    """The folder with the broker's keys, None for none."""
+    guests: bool = False
+    """True if keys that aren't in it are let in, as guests."""
+    logins: bool = False
+    """True if over ipc a login is the name, without a key."""
+
+
 class Loop:
     """The loop of a broker: receive, tick, serve, sleep."""
 
-    def __init__(self, bind: tuple[str, ...], store: Store, settings: Settings, place: str = "memory:") -> None:
+    def __init__(
+        self,
+        bind: tuple[str, ...],
+        store: Store,
+        settings: Settings,
+        place: str = "memory:",
+        access: Access | None = None,
+    ) -> None:
         self._bind = bind
+        self._access = access or Access()
+        self._keys: KeyWatcher | None = None
         self._store = store
         self._settings = settings
         self._place = place
@@ -102,8 +125,16 @@ class Loop:
         if self._alarm is not None:
             self._alarm.ring()
 
+    def read_keys(self) -> None:
+        """Have the folder of keys read at once. Any thread."""
+        if self._keys is not None:
+            self._keys.read_now()
+
     def run(self, ready: Callable[[], None]) -> None:
         """Open everything, call `ready`, run until stopped, close everything."""
+        access = self._access
+        folder = None if access.keys is None else KeyFolder(access.keys)
+        keys = self._keys = None if folder is None else KeyWatcher(folder, self._ring)
         context = new_context(START_FILES)
         try:
             self._alarm = Alarm()
@@ -111,9 +142,16 @@ class Loop:
             try:
                 logs = self._store.open(self._alarm.ring)
                 try:
-                    doorkeeper = self._doorkeeper = Doorkeeper(context, self._router)
+                    gate = Gate(None if keys is None else keys.users.names, guests=access.guests)
+                    secret = "" if folder is None else folder.server.secret
+                    doorkeeper = self._doorkeeper = Doorkeeper(
+                        context, self._router, gate, secret, logins=access.logins
+                    )
                     urls = [doorkeeper.door.open(url) for url in self._bind]
-                    core = self.core = Core(self, self._store, logs, self._settings, time.monotonic(), microseconds)
+                    started = time.monotonic()
+                    core = self.core = Core(self, self._store, logs, self._settings, started, microseconds, gate)
+                    if keys is not None:
+                        keys.start()
                 except BaseException:
                     self._store.undo_open()
                     raise
@@ -129,6 +167,8 @@ class Loop:
                         log.warning("%s", left, extra={FIELDS: {"event": "left_behind"}})
                 _log_end(core.figures())
             finally:
+                if keys is not None:
+                    keys.close()
                 if self._doorkeeper is not None:
                     self._doorkeeper.close()
                 self._router.close(int(min(LINGER_SECONDS, self._left()) * 1000))
@@ -155,6 +195,10 @@ class Loop:
         assert self._doorkeeper is not None
         self._doorkeeper.cut(peer, why, time.monotonic())
 
+    def _ring(self) -> None:
+        if self._alarm is not None:
+            self._alarm.ring()
+
     def _serve(self, core: Core) -> None:
         try:
             self._turns(core)
@@ -173,6 +217,7 @@ class Loop:
     def _turns(self, core: Core) -> None:
         doorkeeper = self._doorkeeper
         assert doorkeeper is not None
+        keys = self._keys
         spent = core.histograms.turn
         began = time.monotonic()
         while not self._stopping.is_set():
@@ -182,6 +227,9 @@ class Loop:
             core.turn(now)
             if now >= doorkeeper.due:
                 doorkeeper.check(now, core)
+            if keys is not None and (users := keys.take()) is not None:
+                core.context.gate.revise(users.names)
+                core.keys_changed()
             if core.log_lines:
                 _log(core)
             end = time.monotonic()

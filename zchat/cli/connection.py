@@ -9,8 +9,18 @@ from functools import partial
 from zchat import Client
 from zchat.cli import ending
 from zchat.cli.failures import hinting_at
-from zchat.cli.options import addresses
-from zchat.errors import AddressError, BadName, ConnectionLost, UsageError, ZchatError
+from zchat.cli.options import addresses, given_keys
+from zchat.errors import (
+    AddressError,
+    BadKey,
+    BadName,
+    ConnectionLost,
+    NoKeysThere,
+    ServerKeyWrong,
+    UsageError,
+    WrongName,
+    ZchatError,
+)
 
 TIMEOUT = 2.0
 """Seconds for a broker to answer: one that is just starting is found, and a wrong port is soon reported."""
@@ -22,6 +32,10 @@ HINTS: dict[type[ZchatError], str] = {
     ConnectionLost: "--connect URL",
     AddressError: "--connect URL",
     BadName: "--user NAME",
+    WrongName: "--user NAME",
+    BadKey: "--key FILE, --server-key FILE",
+    NoKeysThere: "--connect URL",
+    ServerKeyWrong: "--server-key FILE",
     UsageError: "--user NAME",  # there is no login name
 }
 """The options that mend what can be wrong with a connection."""
@@ -50,7 +64,9 @@ def connect(
         Ended: a signal came before the broker's answer.
     """
     timeout = TIMEOUT if timeout is None else timeout
-    opening = ending.Work(partial(Client, addresses(url), user=user, timeout=timeout, invitations=invitations))
+    opening = ending.Work(
+        partial(Client, addresses(url), user=user, timeout=timeout, invitations=invitations, **given_keys())
+    )
     with hinting_at(HINTS):
         client = opening.result()
     with nullcontext() if closing is None else ending.calling(partial(client.close, closing)), client:

@@ -13,6 +13,7 @@ import click
 
 from zchat.address import DEFAULT_URL, check_address, host_and_port
 from zchat.cli.logs import log_level
+from zchat.cli.sources import Listed
 from zchat.cli.text.iso import time_meant
 from zchat.cli.text.phrases import room_named
 from zchat.errors import AddressError, BadName
@@ -157,7 +158,27 @@ def connecting(command: F) -> F:
 
 
 def addressing(command: F) -> F:
-    """Add the options of every command that connects to a broker: `--connect` and `--log-level`."""
+    """Add the options of every command that connects to a broker: its address, the keys, and `--log-level`."""
+    keys = click.option(
+        "--key",
+        envvar="ZCHAT_KEY",
+        show_envvar=True,
+        metavar="FILE",
+        expose_value=False,
+        callback=_keep("key"),
+        help="Your key, NAME.key_secret, for a broker with keys.",
+    )
+    server_keys = click.option(
+        "--server-key",
+        envvar="ZCHAT_SERVER_KEY",
+        show_envvar=True,
+        metavar="FILE",
+        multiple=True,
+        type=Listed(),
+        expose_value=False,
+        callback=_keep("server_key"),
+        help="That broker's own public key: its server.key, or the 40 characters; several are tried in turn.",
+    )
     return click.option(
         "--connect",
         "url",
@@ -168,7 +189,23 @@ def addressing(command: F) -> F:
         show_default=True,
         callback=check_url,
         help="The broker's address; of several, with commas between them, the first that answers.",
-    )(log_level(command))
+    )(keys(server_keys(log_level(command))))
+
+
+def _keep(name: str) -> Any:
+    """Return a callback of click that keeps an option's value for `given_keys`: each command connects with the same."""
+
+    def keep(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+        context.meta[f"{__name__}.{name}"] = value or None
+
+    return keep
+
+
+def given_keys() -> dict[str, Any]:
+    """Return `key` and `server_key` as the running command was given them, for `Client`."""
+    context = click.get_current_context(silent=True)
+    meta = {} if context is None else context.meta
+    return {name: meta.get(f"{__name__}.{name}") for name in ("key", "server_key")}
 
 
 @contextmanager

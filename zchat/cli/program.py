@@ -25,6 +25,8 @@ COMMANDS = {
     "ping": "Check whether a broker responds.",
     "backup": "Copy the messages of a broker into a file.",
     "restore": "Make a broker's database from such a file.",
+    "keygen": "Make a key, or a broker's folder of keys.",
+    "keys": "List the keys that a broker lets in.",
 }
 """The commands and what each does: each is in the module of its name in `zchat.cli.commands`."""
 

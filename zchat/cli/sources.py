@@ -19,7 +19,7 @@ from click.core import ParameterSource
 from zchat.errors import UsageError
 from zchat.log_fields import FIELDS
 
-SHARED = ("connect", "user", "log-level")
+SHARED = ("connect", "user", "log-level", "key", "server-key")
 """The keys that may also stand before all tables of a file, for every command that has the option."""
 
 BORROWED = {("backup", "store"): "broker"}

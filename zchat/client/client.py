@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from os import PathLike
 from types import TracebackType
 from weakref import ref
 
@@ -24,6 +25,7 @@ from zchat.protocol.faces.arguments import check_handler, check_number, check_ur
 from zchat.protocol.faces.face import BaseClient
 from zchat.protocol.faces.invitations import Invitations
 from zchat.stats import Stats
+from zchat.transport.keys import Credentials, Key, credentials
 
 ASK_TIMEOUT = 5.0
 """Seconds that a request to the broker may take."""
@@ -43,7 +45,10 @@ class Client(BaseClient):
     raises is logged, it goes on, and `wait`, `close` or the end of the `with` block raises the
     first such failure. `high_water_mark`: notifications that a room may have unacknowledged, 0 for
     the broker's own number. `invitations`: join by itself the direct rooms in which somebody has
-    written, if the application takes `events()` or has a handler.
+    written, if the application takes `events()` or has a handler. `key`: the user's pair of keys,
+    as a file NAME.key_secret or a `zchat.Key`, for a broker with keys; `server_key`: that broker's
+    public key, as its file or its 40 characters, or several that are tried in turn. Both or
+    neither; `user` None is then the key's user.
 
     Attributes: `user`, the name in use, and `url`, the address that answered.
 
@@ -52,6 +57,8 @@ class Client(BaseClient):
         UsageError: an argument is wrong; AddressError: `url` is no address.
         BadName: the user's name breaks the rules; VersionRefused: the broker is too old or new.
         Busy: the broker is full; Closing: it is shutting down. Both are temporary.
+        BadKey: a key can't be used. KeyNeeded, NoKeysThere, ServerKeyWrong, KeyRefused: the
+        broker's door stays shut (`NotLetIn`). WrongName: the name is another key's.
     """
 
     _link: ClientLink
@@ -65,9 +72,12 @@ class Client(BaseClient):
         on_event: Callable[[Event], object] | None = None,
         high_water_mark: int = 0,
         invitations: bool = True,
+        key: Key | str | PathLike[str] | None = None,
+        server_key: str | PathLike[str] | Sequence[str | PathLike[str]] | None = None,
     ) -> None:
         urls = check_urls(url)
-        user = check_user(_login() if user is None else user)
+        given = credentials(key, server_key)
+        user = check_user(_name(given) if user is None else user)
         seconds = check_finite_timeout("connecting", timeout)
         check_number("high_water_mark", high_water_mark)
         check_flag("invitations", invitations)
@@ -75,7 +85,7 @@ class Client(BaseClient):
             check_handler(on_event)
         kept = Invitations(wanted=invitations)
         self._lease = lease = Lease(user)
-        link = lease.link = ClientLink(urls, user, seconds, high_water_mark, EventQueue(), kept.receive, lease)
+        link = lease.link = ClientLink(urls, user, seconds, high_water_mark, EventQueue(), kept.receive, lease, given)
         super().__init__(link)
         self._rooms = JoinedRooms(link, kept, partial(Room, ref(lease)))
         self._handler: Handler | None = None
@@ -279,6 +289,10 @@ class Client(BaseClient):
         """Settle on taking events in this way, and join the rooms of invitations from now on."""
         self._link.settle(way)
         self._rooms.begin_to_accept()
+
+
+def _name(given: Credentials) -> str:
+    return _login() if given.key is None or not given.key.user else given.key.user
 
 
 def _login() -> str:

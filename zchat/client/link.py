@@ -21,6 +21,7 @@ from zchat.errors import AddressError, ConnectionLost, Refused, UsageError, Zcha
 from zchat.messages import Position
 from zchat.protocol.faces.outcomes import fresh
 from zchat.threads import Flag, awaited, get_ident
+from zchat.transport.keys import NO_KEYS, Credentials
 from zchat.transport.receive_thread import ReceiveThread
 from zchat.wire.limits import ID_BYTES
 
@@ -50,6 +51,7 @@ class ClientLink:
         events: EventQueue,
         invited: Callable[[str, str, Position], None],
         lease: Lease,
+        credentials: Credentials = NO_KEYS,
     ) -> None:
         self.user = user
         self.events = events
@@ -62,6 +64,7 @@ class ClientLink:
         self._pid = os.getpid()
         self._attempts = 0
         self._invited = invited
+        self._credentials = credentials
         self.receiver = self._connect(urls, timeout, window, lease)
         """The connection that answered; it goes on to the next address by itself."""
         self.core = self.receiver.core
@@ -133,7 +136,7 @@ class ClientLink:
             self._attempts += 1
             on_end = partial(self._on_end, self._attempts)
             notified = self.events.link, self._invited, on_end, held
-            receiver = ReceiveThread(in_turn, self.user, producer, token, window, *notified)
+            receiver = ReceiveThread(in_turn, self.user, producer, token, window, *notified, self._credentials)
             lease.receiver = receiver
             try:
                 receiver.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from enum import Enum, auto
 from typing import Any
 
 import zmq
@@ -12,6 +13,7 @@ import zmq
 from zchat.address import DEFAULT_URL, inproc_address, is_ipv6
 from zchat.errors import AddressError
 from zchat.transport.context import CONNECTION_FILES, check_free, no_sockets
+from zchat.transport.keys import Key
 from zchat.wire.limits import FRAME_OVERHEAD, MAX_BLOCK_BYTES
 
 LINGER_MS = 200
@@ -26,6 +28,9 @@ RECEIVE_MARK = 1_000
 MAX_REPLY_BYTES = 2 * (MAX_BLOCK_BYTES + FRAME_OVERHEAD)
 """The largest frame that is taken from a broker: a notification of one block, with room for more."""
 
+HANDSHAKE_MS = 5_000
+"""How long a handshake may take: libzmq's own 30 s are longer than a caller waits."""
+
 NEVER_MS = 2**31 - 1
 """Wait until libzmq connects again by itself: the client's own tries come long before, over fresh sockets."""
 
@@ -39,16 +44,44 @@ BREAKS = {
 """What libzmq reports of a connection that can't go on, in words."""
 
 
+_NOT_NOW = 500  # what a broker's handler of ZAP requests answers then
+
+
+class Failure(Enum):
+    """How a connection failed before there was a session."""
+
+    NONE = auto()
+    REFUSED = auto()
+    """The broker doesn't let the key in."""
+    LATER = auto()
+    """It lets in no more for now."""
+    UNKNOWN = auto()
+    """Something was there, and the handshake came to no end: wrong keys, or no broker."""
+
+
 class Dealer:
     """One connection to a broker; `patient` lets libzmq try until something listens there.
+
+    `key` is the client's pair and `server` the broker's public key; None without keys.
 
     Raises:
         AddressError: `url` is no address.
         ZchatError: there is no file descriptor left.
     """
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], url: str, *, patient: bool) -> None:
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        url: str,
+        *,
+        patient: bool,
+        key: Key | None = None,
+        server: str = "",
+    ) -> None:
         check_free(CONNECTION_FILES)
+        self.url = url
+        self.failure = Failure.NONE
+        """How the handshake failed, as `broken` has found."""
         self.connected = False
         """True once there is a connection, as `broken` has found."""
         try:
@@ -64,6 +97,11 @@ class Dealer:
             self.socket.setsockopt(zmq.SNDHWM, SEND_MARK)
             self.socket.setsockopt(zmq.RCVHWM, RECEIVE_MARK)
             self.socket.setsockopt(zmq.MAXMSGSIZE, MAX_REPLY_BYTES)
+            self.socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
+            if key is not None:
+                self.socket.setsockopt(zmq.CURVE_SERVERKEY, server.encode())
+                self.socket.setsockopt(zmq.CURVE_PUBLICKEY, key.public.encode())
+                self.socket.setsockopt(zmq.CURVE_SECRETKEY, key.secret.encode())
             if not patient:
                 self.socket.setsockopt(zmq.RECONNECT_IVL, NEVER_MS)
             self.socket.setsockopt(zmq.IPV6, is_ipv6(url))
@@ -99,6 +137,11 @@ class Dealer:
                 self.connected = True
             else:
                 how = how or BREAKS[zmq.Event(kind)]
+                if kind == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
+                    code = int.from_bytes(event[2:], sys.byteorder)
+                    self.failure = Failure.LATER if code == _NOT_NOW else Failure.REFUSED
+                elif kind != zmq.EVENT_CONNECT_RETRIED and self.failure is Failure.NONE:
+                    self.failure = Failure.UNKNOWN
         return how
 
     def close(self, lingering: bool = False) -> None:

@@ -10,14 +10,16 @@ from random import Random
 from typing import Any
 
 from zchat.address import IPC, absolute, check_address
-from zchat.errors import AddressError, ZchatError
+from zchat.errors import AddressError, Busy, KeyNeeded, KeyRefused, NoKeysThere, ServerKeyWrong, ZchatError
 from zchat.events import Disconnected, Reconnected
 from zchat.messages import Position
 from zchat.protocol.core import ClientCore
 from zchat.transport.context import context_of_this_process
-from zchat.transport.dealer import Dealer
+from zchat.transport.dealer import Dealer, Failure
+from zchat.transport.greeting import ask_mechanism
 from zchat.transport.hosts import Lookup, host_of
 from zchat.transport.ipc_path import check_ipc, ipc_trouble
+from zchat.transport.keys import NO_KEYS, Credentials, Key, fingerprint
 from zchat.wire.replies import Welcome
 
 CONNECT_SECONDS = 0.5
@@ -28,6 +30,13 @@ LAST_TIMES = 5
 
 ROUND_SECONDS = 0.25
 """Seconds until a host that the first connection can't reach is looked up again, and all its addresses are tried."""
+
+
+SHUT_OUT = 2
+"""Handshakes that fail with each of the broker's keys until they are found wrong: one may fail for want of time."""
+
+AGAIN_SECONDS = 0.1
+"""Seconds between two of them."""
 
 
 class Link:
@@ -50,6 +59,7 @@ class Link:
         on_invited: Callable[[str, str, Position], None],
         on_greeted: Callable[[], None],
         on_end: Callable[[ZchatError | None], None],
+        credentials: Credentials = NO_KEYS,
     ) -> None:  # fmt: skip
         for url in urls:
             check_address(url)
@@ -67,6 +77,11 @@ class Link:
         self._greeted = False
         self._fault = ""  # why the connection can't go on: the core is told once it has returned
         self._dealer: Dealer | None = None
+        self._key = credentials.key
+        self._servers = deque(credentials.servers)  # the broker's keys, the one to be tried first
+        self._shut_out = 0  # handshakes that failed with keys on both sides
+        self._asking = False  # how the broker greets
+        self._again = False  # the present address is to be tried again when `be_due` is called
         self._lookups: dict[str, Lookup] = {}  # those whose results no connection has used yet
         self._left: deque[str] = deque()  # addresses of the host that are yet to be tried
         self._failed = ""  # the last one that was given up
@@ -91,7 +106,7 @@ class Link:
         """Send one frame to the broker."""
         if self._unanswered is not None:
             self._unanswered.append(frame)
-        if self._dealer is not None and not self._dealer.send(frame):
+        if self._dealer is not None and not self._dealer.send(frame) and self._greeted:  # else its monitor says why
             self._fault = f"{self.url} does not read what is sent to it"
 
     def opened(self, welcome: Welcome) -> None:
@@ -150,6 +165,11 @@ class Link:
     def be_due(self, now: float) -> None:
         """Do what is due: try the host's next address if the present one isn't reached."""
         self.due = math.inf
+        if self._again:
+            self._again = False
+            if self._dealer is not None:
+                self._reopen(self._dealer.url)
+            return
         if self._dealer is None or not self._dealer.connected:
             self.next_address(now)
 
@@ -225,6 +245,73 @@ class Link:
         for frame in self._unanswered or ():
             self._dealer.send(frame)
 
+    # -- the broker's door -------------------------------------------------------------------------
+
+    def is_shut_out(self, dealer: Dealer, now: float) -> bool:
+        """Decide what a failed handshake means; True if that is seen to, and the connection not to be given up yet."""
+        match dealer.failure:
+            case Failure.REFUSED:
+                assert self._key is not None or self._urls[0].startswith(IPC)
+                self.core.refuse(_refused_key(self._urls[0], self._key))
+                return True
+            case Failure.LATER:
+                if not self._greeted:
+                    self.core.refuse(Busy("the broker lets nobody else in for now; try again later"))
+                    return True
+            case Failure.UNKNOWN if self._greeted:
+                self._servers.rotate(-1)
+            case Failure.UNKNOWN:
+                dealer.failure = Failure.NONE
+                if not self._asking:
+                    self._asking = True
+                    ask_mechanism(dealer.url, lambda mechanism: self.do(self._greeted_with, dealer, mechanism))
+                return True
+        return False
+
+    def _greeted_with(self, dealer: Dealer, mechanism: str) -> None:
+        """Go on with what is known of the broker at an address: the mechanism in its greeting, "" if there is none."""
+        self._asking = False
+        if self.core.over or self._greeted or self._dealer is not dealer:
+            return
+        url, key, now = self._urls[0], self._key, time.monotonic()
+        if mechanism == "CURVE" and key is None:
+            self.core.refuse(KeyNeeded(
+                f"the broker at {url} lets nobody in without a key: have your key's public half added there, and give "
+                "key and server_key (--key, --server-key)"
+            ))  # fmt: skip
+        elif mechanism == "NULL" and key is not None:
+            self.core.refuse(NoKeysThere(
+                f"the broker at {url} has no keys, so that anybody could be it: check the address, or leave key and "
+                "server_key out if you trust whoever answers there"
+            ))  # fmt: skip
+        elif mechanism == "CURVE":
+            self._shut_out += 1
+            if self._shut_out < SHUT_OUT * len(self._servers):
+                self._servers.rotate(-1)
+                self._again, self.due = True, now + AGAIN_SECONDS
+                return
+            self.core.refuse(ServerKeyWrong(
+                f"the broker at {url} has another key than the one given as its own ({self._fingerprints()}): it is "
+                "another broker, or somebody in between; ask who runs it for its server.key"
+            ))  # fmt: skip
+        elif not self.next_address(now):
+            self._again, self.due = True, now + AGAIN_SECONDS
+
+    def _fingerprints(self) -> str:
+        return ", ".join(fingerprint(each) for each in self._servers)
+
+    def _reopen(self, url: str) -> None:
+        """Try an address again, over a fresh DEALER that sends what was not answered."""
+        self._close()
+        try:
+            self._open(url, patient=not self._greeted and not host_of(self._urls[0]))
+        except ZchatError as error:
+            self.core.refuse(error)
+            return
+        assert self._dealer is not None
+        for frame in self._unanswered or ():
+            self._dealer.send(frame)
+
     # -- the DEALER --------------------------------------------------------------------------------
 
     def _watch(self, dealer: Dealer) -> None:
@@ -236,7 +323,9 @@ class Link:
         raise NotImplementedError
 
     def _open(self, url: str, *, patient: bool) -> None:
-        dealer = self._dealer = Dealer(context_of_this_process(), url, patient=patient)
+        server = self._servers[0] if self._servers else ""
+        context = context_of_this_process()
+        dealer = self._dealer = Dealer(context, url, patient=patient, key=self._key, server=server)
         self._watch(dealer)
 
     def _close(self, *, lingering: bool = False) -> None:
@@ -244,3 +333,11 @@ class Link:
         if dealer is not None:
             self._unwatch(dealer)
             dealer.close(lingering)
+
+
+def _refused_key(url: str, key: Key | None) -> KeyRefused:
+    if key is None:
+        return KeyRefused(f"the broker at {url} lets in only whom its machine knows by a login: ask who runs it")
+    return KeyRefused(
+        f"the broker at {url} doesn't let in this key ({key.fingerprint}): have its public half added there"
+    )

@@ -22,6 +22,7 @@ from zchat.threads import Flag, awaited_by_callers, new_thread, start
 from zchat.transport.alarm import Alarm
 from zchat.transport.context import no_sockets
 from zchat.transport.dealer import Dealer
+from zchat.transport.keys import NO_KEYS, Credentials
 from zchat.transport.link import Link
 
 log = logging.getLogger("zchat.client")
@@ -47,6 +48,7 @@ class ReceiveThread(Link):
         on_invited: Callable[[str, str, Position], None],
         on_end: Callable[[ZchatError | None], None],
         held: Callable[[], object] = lambda: True,
+        credentials: Credentials = NO_KEYS,
     ) -> None:  # fmt: skip
         self.greeted = Flag()  # the first greeting is answered, or never will be
         self._held = held
@@ -56,7 +58,8 @@ class ReceiveThread(Link):
         self._alarm: Alarm | None = None
         self._rung = (-1, _POLLIN)
         self._polled: list[tuple[Any, int]] = []
-        super().__init__(urls, user, producer, token, window, on_link, on_invited, self.greeted.set, on_end)
+        notified = on_link, on_invited, self.greeted.set, on_end
+        super().__init__(urls, user, producer, token, window, *notified, credentials)
         self.thread = new_thread(self._run, f"zchat-receive {self.url}")
 
     def start(self) -> None:
@@ -148,7 +151,8 @@ class ReceiveThread(Link):
                 due = self.due
             if self._fault:
                 fault, self._fault = self._fault, ""
-                core.lost(fault)
+                if (dealer := self._dealer) is None or not (dealer.broken() and self.is_shut_out(dealer, now)):
+                    core.lost(fault)
             elif not arrived:
                 dealer = self._dealer
                 self._asleep = True
@@ -185,6 +189,8 @@ class ReceiveThread(Link):
         if not broken:
             return False
         now = time.monotonic()
+        if self.is_shut_out(dealer, now):
+            return True
         if self.next_address(now):
             return True
         if not self._greeted:

@@ -49,7 +49,8 @@ def a_life(world: World, store: LateStore) -> None:
 
 
 COUNTED_ELSEWHERE = {"log_dropped", "turned_away", *(why.counter for why in Cut)}
-"""Held by tests/cli/test_logs.py, tests/broker/edge/test_descriptors.py, tests/attacks and
+COUNTED_ELSEWHERE |= {"turned_away_unknown_key", "turned_away_too_often", "turned_away_too_many"}
+"""Held by tests/cli/test_logs.py, tests/broker/edge/test_descriptors.py, tests/broker/test_keys.py, tests/attacks and
 tests/broker/edge/test_doorkeeper.py: by the command, by the door, and by the doorkeeper."""
 
 

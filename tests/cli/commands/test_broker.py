@@ -265,7 +265,7 @@ def test_an_address_where_it_cant_listen_is_told_with_the_option_for_another(
     zchat: Zchat, broker: Broker, tmp_path: Path
 ) -> None:
     for bind in (broker.url, "tcp://192.0.2.1:5555", f"ipc://{tmp_path}", f"ipc://{tmp_path}/nowhere/socket"):
-        done = zchat("broker", "--bind", "tcp://127.0.0.1:*", "--bind", bind, "--store", "memory:")
+        done = zchat("broker", "--bind", "tcp://127.0.0.1:*", "--bind", bind, "--store", "memory:", "--insecure")
         assert (done.returncode, done.stdout) == (1, "")
         assert re.fullmatch(rf"zchat: (can't listen at )?{re.escape(bind)}\b.* \(--bind URL\)\n", done.stderr)
 

@@ -11,6 +11,7 @@ from zchat.broker.delivery.pusher import Pusher
 from zchat.broker.figures.counters import Counters
 from zchat.broker.figures.log_lines import LogLines
 from zchat.broker.figures.stats import FigureReader
+from zchat.broker.guard.gate import Gate
 from zchat.broker.presence.presence import Presence
 from zchat.broker.presence.state_frames import StateFrames
 from zchat.broker.rooms.directory import Directory
@@ -34,5 +35,6 @@ class Context:
     counters: Counters
     log_lines: LogLines
     figures: FigureReader
+    gate: Gate
     now: float
     """Seconds of a clock that never goes back: when the present frame was received, or the present turn began."""

@@ -29,6 +29,7 @@ from zchat.broker.figures.histograms import Histograms
 from zchat.broker.figures.lag import LagSampler
 from zchat.broker.figures.log_lines import LogLines
 from zchat.broker.figures.stats import FigureReader, Sources
+from zchat.broker.guard.gate import Gate
 from zchat.broker.limits import CLOCK_EVERY, EXPIRE_EVERY, FRAMING, MAX_REQUESTS, QUIET_AFTER, STALL, STRANGER_BYTES
 from zchat.broker.port import Cut, Peer, Port
 from zchat.broker.presence.presence import Presence
@@ -50,7 +51,8 @@ class Core:
     """All that a broker decides.
 
     `logs` are the rooms that the opened store has. `now` and all later times are seconds of a clock
-    that never goes back; `clock` returns the microseconds since 1970, as the store's does.
+    that never goes back; `clock` returns the microseconds since 1970, as the store's does. `gate`: whose
+    keys are whose, None without keys.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Core:
         settings: Settings,
         now: float,
         clock: Callable[[], int],
+        gate: Gate | None = None,
     ) -> None:
         self.counters = Counters()
         self.histograms = Histograms()
@@ -103,6 +106,7 @@ class Core:
             self.counters,
             self.log_lines,
             FigureReader(sources),
+            gate or Gate(),
             now,
         )
         self._port = port
@@ -134,6 +138,15 @@ class Core:
         """Return how many bytes were received over a session's connection, with all that frames take on the way."""
         session = self._sessions.get(routing_id)
         return 0 if session is None else session.taken
+
+    def keys_changed(self) -> None:
+        """End the sessions whose keys are no longer their users'."""
+        gate = self.context.gate
+        for session in list(self.context.sessions.table.by_token.values()):
+            key = session.peer.key
+            if key is not None and not gate.is_of(key, session.peer.user):
+                error = errors.KeyRemoved(f"this key is no longer {session.user}'s here: ask who runs the broker")
+                self.context.sessions.end(session, error)
 
     def vanished(self, peer: Peer) -> None:
         """Record that a connection has ended: whoever has its routing id next is sent nothing that was meant for it."""

@@ -18,6 +18,7 @@ from zchat.broker import limits
 from zchat.broker.core.acknowledging import refused_as_busy, refused_as_failed, send
 from zchat.broker.core.context import Context
 from zchat.broker.core.replies import Request
+from zchat.broker.port import Peer
 from zchat.broker.rooms.member import Member
 from zchat.broker.rooms.room import Room
 from zchat.broker.rooms.session import Session
@@ -79,12 +80,15 @@ def hello(
         refusal.versions = (VERSION, VERSION)
         raise refusal
     context.directory.check_user(user)
+    user = _own_name(context, request.peer, user)
     window = min(window, settings.high_water_mark) or settings.high_water_mark
     # Others see the producer in blocks: without the token none of them can number on in its name.
     producer = blake2b(producer + token, digest_size=ID_BYTES).digest()
     peer = request.peer._replace(user=fold(user))
     session = sessions.table.by_token.get(token)
     if session is not None:
+        if request.peer.name and session.peer.user != request.peer.user:
+            raise errors.WrongName("this session is another user's: take a token of your own")
         if connection <= session.connection:  # it was overtaken on its way
             raise errors.Superseded("this session continues over a later connection")
         sessions.fence(session)
@@ -114,6 +118,17 @@ def hello(
     )
     context.replies.answer_frame(Request(peer, session, request.number), encode_welcome(request.number, welcome))
     context.state_frames.greeted(session, context.directory.directs_of(peer.user))
+
+
+def _own_name(context: Context, peer: Peer, user: str) -> str:
+    """Return the name that a connection may have, as it is to be spelt: its key's, if it has one."""
+    if not peer.name:
+        return user
+    if peer.key is not None and not context.gate.is_of(peer.key, peer.user):
+        raise errors.KeyRemoved("this key is no longer let in here: ask who runs the broker")
+    if fold(user) != peer.user:
+        raise errors.WrongName(f"this key is {peer.name}'s, and no other name can be had with it: be {peer.name}")
+    return peer.name
 
 
 def join(

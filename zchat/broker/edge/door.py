@@ -50,14 +50,23 @@ TROUBLE = "accepting connections"
 class Door:
     """The addresses that a ROUTER listens at. The loop's thread alone.
 
+    `secret` is the broker's own key, "" without keys; with `logins` none is asked for over ipc.
     Newcomers are turned away while only those descriptors are free that are kept for other things.
     """
 
     def __init__(
-        self, context: zmq.Context[zmq.Socket[bytes]], router: zmq.Socket[bytes], connections: Connections
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        router: zmq.Socket[bytes],
+        connections: Connections,
+        secret: str = "",
+        *,
+        logins: bool = False,
     ) -> None:
         self._router = router
         self._connections = connections
+        self._secret = secret
+        self._logins = logins
         self._vanished: list[Peer] = []
         self._ipc: list[IpcSocket] = []
         self._guarded: list[tuple[int, socket.socket]] = []  # libzmq's descriptor, and ours, of the same socket
@@ -84,6 +93,9 @@ class Door:
             AddressError: it is malformed, in use, or not this machine's.
         """
         check_address(url, listening=True)
+        if self._secret:  # what is set now holds for this address alone
+            self._router.setsockopt(zmq.CURVE_SECRETKEY, self._secret.encode())
+            self._router.setsockopt(zmq.CURVE_SERVER, not (self._logins and url.startswith(IPC)))
         return self._open_ipc(url) if url.startswith(IPC) else self._open_tcp(url)
 
     def check(self, now: float, counters: Counters, log_lines: LogLines) -> None:

@@ -7,15 +7,20 @@ from math import inf
 from typing import Any
 
 import zmq
+from zmq.utils import z85
 
 from zchat.broker.core.core import Core
 from zchat.broker.edge.descriptor import read_by_libzmq, shut
 from zchat.broker.edge.descriptors import limit
 from zchat.broker.edge.door import CHECK_EVERY, Door
-from zchat.broker.edge.zap import PROPERTY, REQUESTS_AT_ONCE, Zap
+from zchat.broker.edge.zap import PROPERTY, REQUESTS_AT_ONCE, Zap, ZapRequest, login_of
+from zchat.broker.figures.counters import Counters
 from zchat.broker.guard.connections import Connections
+from zchat.broker.guard.gate import Admission, Gate
 from zchat.broker.limits import CUT_AFTER, CUT_NOTED_EVERY, UNGREETED
 from zchat.broker.port import Cut, Peer
+from zchat.names import fold
+from zchat.transport.keys import guest_name
 
 FILES_FOR_NEWCOMERS = 2
 """At most one file descriptor in so many is a newcomer's."""
@@ -33,9 +38,19 @@ class Doorkeeper:
     while it is `checking`.
     """
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], router: zmq.Socket[bytes]) -> None:
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        router: zmq.Socket[bytes],
+        gate: Gate,
+        secret: str = "",
+        *,
+        logins: bool = False,
+    ) -> None:
         self.connections = Connections()
-        self.door = Door(context, router, self.connections)
+        self._gate = gate
+        self._logins = logins
+        self.door = Door(context, router, self.connections, secret, logins=logins)
         self._zap = Zap(context)
         self._polled = [(self._zap.fd, zmq.POLLIN), *self.door.polled]
         self._cut: Counter[Cut] = Counter()  # and not logged yet
@@ -77,7 +92,7 @@ class Doorkeeper:
         for peer in self.door.take_vanished():
             core.vanished(peer)
         for request in requests:
-            self._zap.let_in(request, connections.admit(address=request.address))
+            self._answer(request, now, counters)
         cuts = connections.take_due(now, self._most())
         if self.door.shut and not was_shut:
             cuts += [(connections.give_up_oldest(), Cut.CROWDED) for _ in range(MADE_ROOM)]
@@ -89,6 +104,22 @@ class Doorkeeper:
         self.wake = min(self.door.wake, connections.due())
         if self._cut:
             self.wake = min(self.wake, self._noted + CUT_NOTED_EVERY)
+
+    def _answer(self, request: ZapRequest, now: float, counters: Counters) -> None:
+        if request.key is None:
+            name = login_of(request.address) if self._logins else ""
+            let_in = bool(name) if self._logins else not self._gate.keyed
+            admission = Admission(let_in, fold(name), name, "turned_away_unknown_key")
+            key = None
+        else:
+            key = z85.encode(request.key).decode()
+            admission = self._gate.admit(key, guest_name(key), now)
+        if admission.let_in:
+            number = self.connections.admit(admission.user, key, request.address, admission.name)
+            self._zap.let_in(request, number)
+            return
+        setattr(counters, admission.turned_away, getattr(counters, admission.turned_away) + 1)
+        self._zap.refuse(request, later=admission.turned_away != "turned_away_unknown_key")
 
     def drained(self, core: Core) -> None:
         """Record that the ROUTER has nothing left that came before."""

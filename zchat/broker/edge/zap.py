@@ -7,9 +7,13 @@ answer; nobody is let in once the handler is gone.
 
 from __future__ import annotations
 
+import sys
 from typing import NamedTuple
 
 import zmq
+
+if sys.platform != "win32":
+    import pwd
 
 ADDRESS = "inproc://zeromq.zap.01"
 """Where libzmq looks for the handler of its context."""
@@ -31,6 +35,21 @@ class ZapRequest(NamedTuple):
     """An IP address; over ipc `localhost:UID:GID:PID`."""
     key: bytes | None
     """The public key of its handshake, 32 bytes; None without encryption."""
+
+
+def login_of(address: str) -> str:
+    """Return the login of the user at the other end of a connection over ipc, "" if it has none.
+
+    What the address says of it comes from the system: no peer can forge it.
+    """
+    host, _, numbers = address.partition(":")
+    user, _, _ = numbers.partition(":")
+    if host != "localhost" or not user.isdigit() or sys.platform == "win32":
+        return ""
+    try:
+        return pwd.getpwuid(int(user)).pw_name
+    except (KeyError, OverflowError):
+        return ""
 
 
 class Zap:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -40,7 +41,8 @@ from zchat.cli.options import (
 from zchat.cli.sources import Listed
 from zchat.cli.text.phrases import counted
 from zchat.cli.text.safe import safe
-from zchat.errors import AddressError, StoreError, ZchatError
+from zchat.errors import AddressError, BadKey, StoreError, ZchatError
+from zchat.transport.keys import KeyFolder
 
 if TYPE_CHECKING:
     from zchat.broker.metrics import Metrics
@@ -49,7 +51,11 @@ log = logging.getLogger("zchat.broker")
 
 T = TypeVar("T")
 
-START_HINTS: dict[type[ZchatError], str] = {AddressError: "--bind URL", StoreError: "--store sqlite:PATH"}
+START_HINTS: dict[type[ZchatError], str] = {
+    AddressError: "--bind URL",
+    StoreError: "--store sqlite:PATH",
+    BadKey: "--keys DIR",
+}
 """The options that mend what can be wrong when the broker starts."""
 
 METRICS_HINTS: dict[type[ZchatError], str] = {AddressError: "--metrics HOST:PORT"}
@@ -112,35 +118,50 @@ def _settings(command: F) -> F:
     help="Where Prometheus fetches the broker's figures, over HTTP and without access control; the port * takes any "
     "free one. Requires zchat-zmq[metrics].  [default: nowhere]",
 )
+@click.option("--keys", metavar="DIR", help="The folder with the broker's key and its users'; see zchat keygen.")
+@click.option("--guests", is_flag=True, help="With --keys: let other keys in too, as guests with names of their own.")
+@click.option("--logins", is_flag=True, help="Over ipc:// let users in without keys, under their logins.")
+@click.option("--insecure", is_flag=True, help="Listen without keys at addresses that other machines can reach.")
 @log_level
 @log_format
-def broker(bind: tuple[str, ...], store: str | None, metrics: str | None, **settings: Any) -> None:
+def broker(
+    bind: tuple[str, ...],
+    store: str | None,
+    metrics: str | None,
+    keys: str | None,
+    guests: bool,
+    logins: bool,
+    insecure: bool,
+    **settings: Any,
+) -> None:
     """Run a broker until Ctrl-C or SIGTERM; it then answers what it has accepted, and ends.
 
     \b
     Examples:
       zchat broker
       zchat broker --store memory: --bind tcp://127.0.0.1:*
-      zchat broker --bind tcp://0.0.0.0:5555 --room Ops --room Builds --fixed-rooms
+      zchat broker --bind tcp://0.0.0.0:5555 --keys /etc/zchat/keys
+      zchat broker --room Ops --room Builds --fixed-rooms
       zchat broker --store sqlite:/var/lib/zchat/chat.db --retain-days 90
       zchat broker --metrics 127.0.0.1:9556
 
-    Names are claims, because there are no keys: anyone who reaches the address can read every room and use any
-    name, including its direct rooms and read marks.
+    Without --keys names are claims: anyone who reaches the address can read every room and use any name, including
+    its direct rooms and read marks. So only this machine can reach it then.
     """
     stopping = Event()
     _raise_limit()
     with ExitStack() as stack:
         stack.enter_context(ending.calling(stopping.set))
-        stack.enter_context(ending.at_hangup(_note_hangup))
         place = default_store() if store is None else store
-        running = Broker(*bind, store=place, **settings)
+        door = {"keys": keys, "guests": guests, "logins": logins, "insecure": insecure}
+        running = Broker(*bind, store=place, **door, **settings)  # type: ignore[arg-type]
+        stack.enter_context(ending.at_hangup(partial(_note_hangup, running, keys)))
         # Metrics first: a broker that starts makes its files, and one that can't serve its figures is not to start.
         serving = nullcontext() if metrics is None else _metrics(running, metrics)
         served = stack.enter_context(_entered(serving, METRICS_HINTS))
         with nullcontext() if store is not None else made_folder(path_of(place).parent):
             stack.enter_context(_entered(running, START_HINTS))
-        _say(_greeting(running, place, Settings(**settings), served.url if served else ""))
+        _say(_greeting(running, place, Settings(**settings), served.url if served else "", _names(keys, logins)))
         systemd = Systemd(os.environ)
         systemd.ready()
         while not stopping.wait(POLL_SECONDS) and not running.wait(0):
@@ -164,8 +185,10 @@ def _say(text: str) -> None:
         )
 
 
-def _note_hangup() -> None:
-    text = "SIGHUP: options are read at the start only; the broker continues"
+def _note_hangup(running: Broker, keys: str | None) -> None:
+    running.read_keys()
+    read = "" if keys is None else "the keys are read, "
+    text = f"SIGHUP: {read}options are read at the start only; the broker continues"
     log.info(text, extra={log_fields.FIELDS: {"event": "hangup"}})
 
 
@@ -184,16 +207,30 @@ def _entered(context: AbstractContextManager[T], hints: dict[type[ZchatError], s
         yield entered
 
 
-def _greeting(running: Broker, store: str, settings: Settings, metrics: str) -> str:
+def _names(keys: str | None, logins: bool) -> list[str]:
+    """Return in words what a name is worth."""
+    if keys is not None:
+        folder = Path(keys)
+        users = KeyFolder(folder).read()
+        return [f"keys: {keys} ({counted(len(set(users.names.values())), 'user')}); its own is {folder / 'server.key'}"]
+    if logins:
+        return ["names are the logins of this machine's users"]
+    return [
+        "names are claims: there are no keys, so anyone who reaches the address can use any name,",
+        "  including its direct rooms and read marks",
+    ]
+
+
+def _greeting(running: Broker, store: str, settings: Settings, metrics: str, names: list[str]) -> str:
     lines = [f"zchat broker at {address}" for address in running.urls]
     lines.append(f"store: {store} (kept: {_kept(store, settings)})")
     if store.startswith("sqlite:"):
         lines.append(f"  {_found(running.found)}")
     if metrics:
         lines.append(f"metrics: {metrics} (no access control; they contain names of rooms and users)")
-    lines.append(f"chat with: {_program()} client{_connect(running.url)} --user NAME")
-    lines.append("names are claims: there are no keys, so anyone who reaches the address can use any name,")
-    lines.append("  including its direct rooms and read marks")
+    who = "--key NAME.key_secret --server-key server.key" if names[0].startswith("keys:") else "--user NAME"
+    lines.append(f"chat with: {_program()} client{_connect(running.url)} {who}")
+    lines += names
     lines.append(_room_for_clients(running))
     return "\n".join(map(safe, filter(None, lines)))
 

@@ -12,7 +12,7 @@ from zchat.address import IPC, host_and_port
 from zchat.cli import ending
 from zchat.cli.connection import TIMEOUT, connect
 from zchat.cli.failures import FAILED, report
-from zchat.cli.options import addresses, addressing, seconds
+from zchat.cli.options import addresses, addressing, given_keys, seconds
 from zchat.cli.text.safe import safe
 from zchat.errors import Busy, ConnectionLost
 
@@ -60,7 +60,7 @@ def ping(url: str, timeout: float, quiet: bool) -> None:
     """
     began = time.monotonic()
     try:
-        with connect(url, USER, timeout=timeout) as client:
+        with connect(url, None if given_keys()["key"] else USER, timeout=timeout) as client:
             took = time.monotonic() - began
             answered = client.url
     except Busy as error:

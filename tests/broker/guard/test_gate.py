@@ -1,0 +1,65 @@
+"""Which key is whose, who is let in at a handshake, and what a change of keys does."""
+
+from __future__ import annotations
+
+from zchat.broker.guard.gate import Admission, Gate
+from zchat.broker.limits import HANDSHAKES, HANDSHAKES_A_KEY, HANDSHAKES_A_KEY_BURST, HANDSHAKES_BURST
+
+USERS = {"a" * 40: "Alice", "b" * 40: "bob"}
+ALICE, BOB, STRANGER = "a" * 40, "b" * 40, "x" * 40
+
+
+def admit(gate: Gate, key: str, now: float = 0.0) -> Admission:
+    return gate.admit(key, f"guest-{key[:8]}", now)
+
+
+def test_without_keys_everybody_is_let_in_under_any_name() -> None:
+    assert admit(Gate(), ALICE) == Admission(True)
+
+
+def test_a_key_is_its_users_and_no_other_is_let_in() -> None:
+    gate = Gate(USERS)
+    assert gate.keyed
+    assert admit(gate, ALICE) == Admission(True, "alice", "Alice")
+    assert admit(gate, STRANGER) == Admission(False, turned_away="turned_away_unknown_key")
+
+
+def test_with_guests_other_keys_are_let_in_under_names_of_their_own() -> None:
+    gate = Gate(USERS, guests=True)
+    assert admit(gate, STRANGER) == Admission(True, "guest-xxxxxxxx", "guest-xxxxxxxx")
+    assert gate.is_of(STRANGER, "guest-xxxxxxxx")
+    assert not gate.is_of(STRANGER, "alice")
+
+
+def test_a_key_has_so_many_handshakes_a_second_and_others_have_theirs() -> None:
+    gate = Gate(USERS)
+    taken = [admit(gate, ALICE).let_in for _ in range(HANDSHAKES_A_KEY_BURST + 1)]
+    assert taken == [True] * HANDSHAKES_A_KEY_BURST + [False]
+    assert admit(gate, ALICE).turned_away == "turned_away_too_often"
+    assert admit(gate, BOB).let_in
+    later = [admit(gate, ALICE, 1.0).let_in for _ in range(HANDSHAKES_A_KEY + 1)]
+    assert later == [True] * HANDSHAKES_A_KEY + [False]
+
+
+def test_all_together_have_so_many_and_strangers_take_them_too() -> None:
+    gate = Gate(USERS)
+    for _ in range(HANDSHAKES_BURST):
+        assert admit(gate, STRANGER).turned_away == "turned_away_unknown_key"
+    assert admit(gate, ALICE).turned_away == "turned_away_too_many"
+    assert admit(gate, ALICE, 1 / HANDSHAKES).let_in
+
+
+def test_after_a_change_a_key_that_is_gone_is_nobodys_and_one_that_moved_is_anothers() -> None:
+    gate = Gate(USERS)
+    gate.revise({BOB: "Carol"})
+    assert not gate.is_of(ALICE, "alice")
+    assert not gate.is_of(BOB, "bob")
+    assert gate.is_of(BOB, "carol")
+    assert not admit(gate, ALICE).let_in
+
+
+def test_guests_with_ever_new_keys_cost_a_bounded_number_of_buckets() -> None:
+    gate = Gate({}, guests=True)
+    for number in range(25_000):
+        admit(gate, f"{number:040}", now=float(number))
+    assert len(gate._buckets) <= 10_000

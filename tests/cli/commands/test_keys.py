@@ -1,0 +1,26 @@
+"""`zchat keys`: the keys that a broker lets in, and what is wrong with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from zchat.cli.program import program
+from zchat.transport import keys
+
+
+def test_keys_are_listed_by_users_with_fingerprints_and_what_is_wrong_is_said(tmp_path: Path) -> None:
+    server = keys.make_server(tmp_path / "server")
+    alice = keys.make("alice")
+    keys.write_pair(tmp_path / "server" / "users", "alice@phone", alice)
+    runner = CliRunner()
+    done = runner.invoke(program, ["keys", str(tmp_path / "server")])
+    assert done.exit_code == 0, done.output
+    assert server.fingerprint in done.output
+    assert f"alice         {alice.fingerprint}  users/alice@phone.key" in done.output
+    assert alice.public not in done.output
+    (tmp_path / "server" / "users" / "bob.key").write_text("nonsense\n")
+    done = runner.invoke(program, ["keys", str(tmp_path / "server")])
+    assert done.exit_code == 1
+    assert "bob.key', line 1" in " ".join(done.output.split())

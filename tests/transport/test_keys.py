@@ -1,0 +1,218 @@
+"""Keys and the files that hold them: what is made, what is read, and what is refused by name."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import zmq.auth
+
+import zchat
+from zchat.transport import keys
+from zchat.transport.keys import Key, KeyFolder
+
+
+@pytest.fixture
+def alice(tmp_path: Path) -> Key:
+    key = keys.make("Alice")
+    keys.write_pair(tmp_path, "alice", key)
+    return key
+
+
+def server(tmp_path: Path, *users: Key) -> KeyFolder:
+    """Make a broker's folder with some users."""
+    keys.make_server(tmp_path / "server")
+    for number, user in enumerate(users):
+        add(tmp_path, f"user{number}", user)
+    return KeyFolder(tmp_path / "server")
+
+
+def add(tmp_path: Path, name: str, key: Key) -> Path:
+    public, secret = keys.write_pair(tmp_path / "server" / "users", name, key)
+    secret.unlink()
+    return public
+
+
+# -- what is made --------------------------------------------------------------------------------------
+
+
+def test_a_pair_is_read_as_it_was_made(tmp_path: Path, alice: Key) -> None:
+    assert keys.read_secret(tmp_path / "alice.key_secret") == alice
+    assert keys.read_public(tmp_path / "alice.key") == Key(alice.public, "", "Alice")
+
+
+def test_the_files_are_certificates_that_pyzmq_reads(tmp_path: Path, alice: Key) -> None:
+    assert zmq.auth.load_certificate(tmp_path / "alice.key") == (alice.public.encode(), None)
+    halves = (alice.public.encode(), alice.secret.encode())
+    assert zmq.auth.load_certificate(tmp_path / "alice.key_secret") == halves
+
+
+def test_a_secret_is_its_owners_alone_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        public, secret = keys.write_pair(tmp_path, "bob", keys.make("bob"))
+    finally:
+        os.umask(before)
+    assert secret.stat().st_mode & 0o777 == 0o600
+    assert public.stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize("name", ["alice.key", "alice.key_secret"])
+def test_nothing_is_overwritten_and_nothing_left_half_made(tmp_path: Path, name: str) -> None:
+    there = tmp_path / name
+    there.write_text("mine")
+    with pytest.raises(zchat.BadKey, match="is there already"):
+        keys.write_pair(tmp_path, "alice", keys.make("alice"))
+    assert [each.name for each in tmp_path.iterdir()] == [name]
+    assert there.read_text() == "mine"
+
+
+def test_a_secret_is_not_shown_by_accident(alice: Key) -> None:
+    assert alice.secret not in repr(alice)
+    assert len(alice.fingerprint) == 19
+
+
+def test_a_folder_of_a_broker_is_made_once(tmp_path: Path) -> None:
+    server(tmp_path)
+    assert (tmp_path / "server").stat().st_mode & 0o777 == 0o700
+    with pytest.raises(zchat.BadKey, match="is there already"):
+        keys.make_server(tmp_path / "server")
+
+
+# -- what is refused -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644])
+def test_a_secret_that_others_can_read_is_refused(tmp_path: Path, alice: Key, mode: int) -> None:
+    path = tmp_path / "alice.key_secret"
+    path.chmod(mode)
+    with pytest.raises(zchat.BadKey, match=r"can be read by others .*chmod 600"):
+        keys.read_secret(path)
+
+
+def test_halves_that_dont_fit_are_refused(tmp_path: Path, alice: Key) -> None:
+    path = tmp_path / "alice.key_secret"
+    path.write_text(path.read_text().replace(alice.public, keys.make().public))
+    with pytest.raises(zchat.BadKey, match="don't fit each other"):
+        keys.read_secret(path)
+
+
+WRONG = {
+    "nothing": ("", "it has no public-key"),
+    "text": ("metadata\nhello\n", "line 2: this is no line of a key"),
+    "a short key": ('curve\n    public-key = "abcde"\n', "line 2: a key has 40 characters of Z85, this has 5"),
+    "other characters": (f'curve\n    public-key = "{"~" * 40}"\n', "line 2: a key has 40 characters of Z85"),
+    "beyond 32 bits": (f'curve\n    public-key = "{"#" * 40}"\n', "line 2: a key has 40 characters of Z85"),
+    "a name that breaks the rules": ('metadata\n    user = "@lice"\n', "line 2: "),
+    "a guest's name": ('metadata\n    user = "Guest-12"\n', "line 2: names that begin with guest- are those of guests"),
+    "too large": ("#" * 70_000, "it is too large"),
+}
+
+
+@pytest.mark.parametrize(("text", "why"), WRONG.values(), ids=WRONG)
+def test_what_is_no_key_is_named_with_its_line(tmp_path: Path, text: str, why: str) -> None:
+    path = tmp_path / "carol.key"
+    path.write_text(text)
+    with pytest.raises(zchat.BadKey, match=why) as error:
+        keys.read_public(path)
+    assert "carol.key" in str(error.value)
+
+
+def test_what_can_t_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(zchat.BadKey, match="can't be read"):
+        keys.read_public(tmp_path / "nobody.key")
+    with pytest.raises(zchat.BadKey, match="can't be read"):
+        keys.read_public(tmp_path)
+    (tmp_path / "bytes.key").write_bytes(b"\xff\xfe")
+    with pytest.raises(zchat.BadKey, match="it is no text"):
+        keys.read_public(tmp_path / "bytes.key")
+
+
+def test_a_public_half_is_no_pair(tmp_path: Path, alice: Key) -> None:
+    with pytest.raises(zchat.BadKey, match=r"the secret half is in alice\.key_secret"):
+        keys.read_secret(tmp_path / "alice.key")
+    with pytest.raises(zchat.BadKey, match="key is a public half"):
+        keys.credentials(keys.read_public(tmp_path / "alice.key"), alice.public)
+
+
+def test_a_brokers_key_is_a_file_or_its_characters_or_several(tmp_path: Path, alice: Key) -> None:
+    assert keys.server_keys(alice.public) == (alice.public,)
+    assert keys.server_keys([str(tmp_path / "alice.key"), alice.public]) == (alice.public, alice.public)
+    assert keys.server_keys(tmp_path / "alice.key") == (alice.public,)
+    with pytest.raises(zchat.BadKey, match="is no file, and no key: that has 40 characters, not 12"):
+        keys.server_keys("missing.keys")
+    with pytest.raises(zchat.BadKey, match="no key of the broker's is given"):
+        keys.server_keys([])
+
+
+def test_one_of_the_two_alone_is_a_usage_error(alice: Key) -> None:
+    with pytest.raises(zchat.UsageError, match="key is given without server_key"):
+        keys.credentials(alice, None)
+    with pytest.raises(zchat.UsageError, match="server_key is given without key"):
+        keys.credentials(None, alice.public)
+    assert keys.credentials(None, None) == keys.NO_KEYS
+
+
+# -- a broker's folder ---------------------------------------------------------------------------------
+
+
+def test_users_are_those_that_the_files_name_else_the_files_own_names(tmp_path: Path) -> None:
+    alice, nameless = keys.make("Alice"), keys.make()
+    folder = server(tmp_path, alice)
+    add(tmp_path, "bob@phone", nameless)
+    users = folder.read()
+    assert users.names == {alice.public: "Alice", nameless.public: "bob"}
+    assert users.troubles == ()
+
+
+def test_a_user_has_as_many_keys_as_devices_and_one_spelling(tmp_path: Path) -> None:
+    one, two = keys.make("alice"), keys.make("ALICE")
+    assert set(server(tmp_path, one, two).read().names.values()) == {"alice"}
+
+
+def test_the_same_key_of_two_users_is_neithers(tmp_path: Path) -> None:
+    alice = keys.make("alice")
+    folder = server(tmp_path, alice, Key(alice.public, alice.secret, "bob"))
+    users = folder.read()
+    assert users.names == {}
+    assert "neither is let in" in users.troubles[0]
+    (tmp_path / "server" / "users" / "user1.key").unlink()
+    assert folder.read().names == {alice.public: "alice"}
+
+
+def test_a_file_that_becomes_wrong_counts_as_it_did_and_one_that_is_gone_is_out(tmp_path: Path) -> None:
+    alice, bob = keys.make("alice"), keys.make("bob")
+    folder = server(tmp_path, alice, bob)
+    folder.read()
+    (tmp_path / "server" / "users" / "user0.key").write_text("nonsense here\n")
+    users = folder.read()
+    assert users.names == {alice.public: "alice", bob.public: "bob"}
+    assert "user0.key" in users.troubles[0]
+    (tmp_path / "server" / "users" / "user0.key").unlink()
+    users = folder.read()
+    assert users.names == {bob.public: "bob"}
+    assert users.troubles == ()
+
+
+def test_a_file_that_is_rewritten_in_place_is_read_again(tmp_path: Path) -> None:
+    alice, other = keys.make("alice"), keys.make("alice")
+    folder = server(tmp_path, alice)
+    folder.read()
+    path = tmp_path / "server" / "users" / "user0.key"
+    path.write_text(path.read_text().replace(alice.public, other.public))
+    os.utime(path, ns=(1, 1))
+    assert folder.read().names == {other.public: "alice"}
+
+
+def test_a_folder_that_is_gone_is_an_error_and_an_empty_one_lets_nobody_in(tmp_path: Path) -> None:
+    folder = server(tmp_path)
+    assert folder.read().names == {}
+    (tmp_path / "server" / "users").rmdir()
+    with pytest.raises(zchat.BadKey, match="nobody is added or removed"):
+        folder.read()
+
+
+def test_a_folder_without_the_brokers_pair_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(zchat.BadKey, match="zchat keygen --server"):
+        KeyFolder(tmp_path)

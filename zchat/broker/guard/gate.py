@@ -1,0 +1,99 @@
+"""The gate: which key is whose, who is let in at a handshake, and whose sessions end when the keys change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from zchat.broker.limits import HANDSHAKES, HANDSHAKES_A_KEY, HANDSHAKES_A_KEY_BURST, HANDSHAKES_BURST
+from zchat.names import GUEST, fold
+
+BUCKETS = 10_000
+"""Keys beside the users' whose handshakes are counted; then all are counted anew."""
+
+
+class Admission(NamedTuple):
+    """Whether a connection is let in, as whom, and what to count if it isn't."""
+
+    let_in: bool
+    user: str = ""
+    """The folded name of the key's user; "" without keys."""
+    name: str = ""
+    """The same as it is spelt there."""
+    turned_away: str = ""
+    """The counter of the reason."""
+
+
+class Bucket:
+    """What may be taken of something: `rate` a second, `burst` at once."""
+
+    __slots__ = ("_at", "_burst", "_left", "_rate")
+
+    def __init__(self, rate: float, burst: float, now: float) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._left = burst
+        self._at = now
+
+    def take(self, now: float) -> bool:
+        """Take one; False if there is none."""
+        self._left = min(self._burst, self._left + (now - self._at) * self._rate)
+        self._at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
+class Gate:
+    """Who may come in.
+
+    `users` are names by public keys; None: there are no keys, and everybody is let in. `guests`: who has another key
+    is let in as a guest.
+    """
+
+    def __init__(self, users: Mapping[str, str] | None = None, *, guests: bool = False) -> None:
+        self._users = users
+        self._guests = guests
+        self._all: Bucket | None = None
+        self._buckets: dict[str, Bucket] = {}  # of keys that are let in
+
+    @property
+    def keyed(self) -> bool:
+        """True if names are bound to keys."""
+        return self._users is not None
+
+    def admit(self, key: str, guest: str, now: float) -> Admission:
+        """Decide about a handshake with a key; `guest` is the name that its owner has as a guest."""
+        users = self._users
+        if users is None:
+            return Admission(True)
+        if self._all is None:
+            self._all = Bucket(HANDSHAKES, HANDSHAKES_BURST, now)
+        if not self._all.take(now):
+            return Admission(False, turned_away="turned_away_too_many")
+        name = users.get(key)
+        if name is None and self._guests:
+            name = guest
+        if name is None:
+            return Admission(False, turned_away="turned_away_unknown_key")
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            if len(self._buckets) >= BUCKETS + len(users):  # guests come with ever new keys
+                self._buckets.clear()
+            bucket = self._buckets[key] = Bucket(HANDSHAKES_A_KEY, HANDSHAKES_A_KEY_BURST, now)
+        if not bucket.take(now):
+            return Admission(False, turned_away="turned_away_too_often")
+        return Admission(True, fold(name), name)
+
+    def revise(self, users: Mapping[str, str]) -> None:
+        """Take the keys as they are now."""
+        self._users = users
+        self._buckets = {key: bucket for key, bucket in self._buckets.items() if key in users}
+
+    def is_of(self, key: str, user: str) -> bool:
+        """Return whether a key is still that of a user, by folded name."""
+        if self._users is None:
+            return True
+        name = self._users.get(key)
+        return user.startswith(GUEST) and self._guests if name is None else fold(name) == user

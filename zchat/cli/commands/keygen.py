@@ -1,0 +1,53 @@
+"""`zchat keygen`: make a pair of keys, or a broker's folder of keys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from zchat.cli.failures import hinting_at
+from zchat.cli.text.safe import safe
+from zchat.errors import BadKey, UsageError
+from zchat.transport import keys
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--out", metavar="DIR", default=".", show_default=True, help="The folder to write the key's files into.")
+@click.option("--server", metavar="DIR", help="Make a broker's folder, with its key and a place for its users'.")
+def keygen(name: str | None, out: str, server: str | None) -> None:
+    """Make a pair of keys for the user NAME, NAME@DEVICE for one of several; or a broker's folder.
+
+    NAME.key_secret is its owner's alone: never send it. NAME.key is for whoever runs the broker. No file is
+    overwritten.
+
+    \b
+    Examples:
+      zchat keygen alice
+      zchat keygen alice@phone --out ~/keys
+      zchat keygen --server /etc/zchat/keys
+    """
+    if (name is None) == (server is None):
+        raise UsageError("give a NAME, for a user's key, or --server DIR, for a broker's folder: one of the two")
+    if server is not None:
+        _server(Path(server))
+        return
+    assert name is not None
+    if "/" in name:
+        raise UsageError(f"{name!r} is a path; give the name here, and its folder with --out")
+    key = keys.make(name.partition("@")[0])
+    with hinting_at({BadKey: "--out DIR"}):
+        public, secret = keys.write_pair(Path(out), name, key)
+    click.echo(safe(f"{secret}: {key.user}'s key; keep it to yourself"))
+    click.echo(safe(f"{public}: its public half, for whoever runs the broker"))
+    click.echo(f"fingerprint: {key.fingerprint}")
+
+
+def _server(folder: Path) -> None:
+    key = keys.make_server(folder)
+    click.echo(safe(f"{folder / keys.SERVER}{keys.SECRET}: the broker's key; keep it to yourself"))
+    click.echo(safe(f"{folder / keys.SERVER}{keys.PUBLIC}: its public half, for each user"))
+    click.echo(safe(f"{folder / keys.USERS}: put the public half of each user's key here"))
+    click.echo(f"fingerprint: {key.fingerprint}")
+    click.echo(safe(f"run it with: zchat broker --keys {folder}"))

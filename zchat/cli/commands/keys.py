@@ -1,0 +1,34 @@
+"""`zchat keys`: list the keys that a broker lets in."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from zchat.cli.failures import FAILED, report
+from zchat.cli.text.columns import table, terminal_width
+from zchat.cli.text.safe import named
+from zchat.transport.keys import SERVER, USERS, KeyFolder, fingerprint
+
+
+@click.command()
+@click.argument("folder", metavar="DIR")
+@click.pass_context
+def keys(context: click.Context, folder: str) -> None:
+    """List the keys in a broker's folder DIR: user, fingerprint and file. What is wrong goes to standard error.
+
+    \b
+    Examples:
+      zchat keys /etc/zchat/keys
+    """
+    found = KeyFolder(folder)
+    users = found.read()
+    rows = [("(the broker)", found.server.fingerprint, f"{SERVER}.key")]
+    entries = sorted(users.names.items(), key=lambda entry: (entry[1].casefold(), users.files[entry[0]]))
+    rows += [(named(name), fingerprint(key), str(Path(USERS) / users.files[key])) for key, name in entries]
+    click.echo("\n".join(table([("USER", "FINGERPRINT", "FILE"), *rows], terminal_width(sys.stdout))))
+    for text in users.troubles:
+        report(text)
+    context.exit(FAILED if users.troubles else 0)

@@ -1,0 +1,384 @@
+"""Keys: pairs of CurveZMQ, the files that hold them, and the folder of a broker with the users that it lets in.
+
+The files are certificates as czmq writes them and pyzmq reads them (https://rfc.zeromq.org/spec/4/): a section
+`metadata`, whose `user` decides whose key it is, and a section `curve` with the halves of 40 characters (Z85).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import struct
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+import zmq
+from zmq.utils import z85
+
+from zchat.checks import shown
+from zchat.errors import BadKey, BadName
+from zchat.names import GUEST, check_name, fold
+
+KEY_CHARACTERS = 40
+"""Characters of one half of a pair: 32 bytes in Z85."""
+
+MAX_FILE_BYTES = 64 * 1024
+"""Of a file that is read as a key: what is larger is something else."""
+
+SERVER = "server"
+"""The name of the broker's own files in its folder."""
+
+USERS = "users"
+"""The folder within it that has a file for each key that is let in."""
+
+PUBLIC, SECRET = ".key", ".key_secret"
+"""How the names of the files end."""
+
+_LINE = re.compile(r"""\s*([\w-]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|(\S.*?))\s*$""")
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One pair of keys, or its public half alone."""
+
+    public: str
+    """The public half, 40 characters."""
+    secret: str = field(default="", repr=False)
+    """The secret half; "" if it isn't known here."""
+    user: str = ""
+    """Whose key it is; "" if nothing says so."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Return what a person can compare: 16 hexadecimal digits in fours."""
+        return fingerprint(self.public)
+
+
+class Credentials(NamedTuple):
+    """What a client shows at a broker's door, and by what it knows the broker."""
+
+    key: Key | None = None
+    """Its pair; None without keys."""
+    servers: tuple[str, ...] = ()
+    """The broker's public key, or several that are tried in turn."""
+
+
+NO_KEYS = Credentials()
+"""What a client shows that has none."""
+
+
+def credentials(
+    key: Key | str | os.PathLike[str] | None,
+    server_key: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None,
+) -> Credentials:
+    """Return what a client was given: a pair or its file, and the broker's public key as `server_keys` takes it.
+
+    Raises:
+        BadKey: one of them can't be used, or is given without the other.
+    """
+    if key is None and server_key is None:
+        return Credentials()
+    if key is None:
+        raise BadKey("server_key is given without key: a broker with keys lets nobody in without one")
+    if server_key is None:
+        raise BadKey("key is given without server_key: give the broker's server.key, or its 40 characters")
+    if not isinstance(key, Key):
+        key = read_secret(key)
+    elif not key.secret:
+        raise BadKey("key is a public half: give the pair, as in NAME.key_secret")
+    return Credentials(key, server_keys(server_key))
+
+
+def fingerprint(public: str) -> str:
+    """Return the fingerprint of a public key: BLAKE2b with 8 bytes, in hexadecimal digits, in fours. Any thread."""
+    digits = _digits(public)
+    return "-".join(digits[at : at + 4] for at in range(0, 16, 4))
+
+
+def guest_name(public: str) -> str:
+    """Return the name that the owner of a key has as a guest. Any thread."""
+    return GUEST + _digits(public)[:8]
+
+
+def _digits(public: str) -> str:
+    return blake2b(z85.decode(public), digest_size=8).hexdigest()
+
+
+def make(user: str = "") -> Key:
+    """Return a new pair for a user; raises BadKey if the name breaks the rules, or is a guest's."""
+    if user:
+        _user(user, "a new key")
+    public, secret = zmq.curve_keypair()
+    return Key(public.decode(), secret.decode(), user)
+
+
+# -- writing -------------------------------------------------------------------------------------------
+
+
+def write_pair(folder: Path, name: str, key: Key) -> tuple[Path, Path]:
+    """Write a pair as NAME.key, for everybody, and NAME.key_secret, for the owner alone; return the two paths.
+
+    Raises:
+        BadKey: one of them is there already, or can't be written; neither is changed or left then.
+    """
+    public, secret = folder / f"{name}{PUBLIC}", folder / f"{name}{SECRET}"
+    for path in (public, secret):
+        if path.is_symlink() or path.exists():
+            raise BadKey(f"{shown(str(path))} is there already, and may be in use; choose another name, or remove it")
+    _write(secret, _certificate(key, with_secret=True), 0o600)
+    try:
+        _write(public, _certificate(key, with_secret=False), 0o644)
+    except BaseException:
+        secret.unlink()
+        raise
+    return public, secret
+
+
+def make_server(folder: Path) -> Key:
+    """Make a broker's folder: its pair, and an empty folder for its users; return the pair.
+
+    Raises:
+        BadKey: it has a pair already, or can't be written.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (folder / USERS).mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise BadKey(f"{shown(str(folder))} can't be made ({error.strerror}); name another folder") from error
+    key = make()
+    write_pair(folder, SERVER, key)
+    return key
+
+
+def _certificate(key: Key, *, with_secret: bool) -> str:
+    what = "SECRET: whoever reads this file can act in its owner's name" if with_secret else "public: give it away"
+    lines = [f"#   A key of zchat, {what}.", "metadata"]
+    if key.user:
+        lines.append(f'    user = "{key.user}"')
+    lines += ["curve", f'    public-key = "{key.public}"']
+    if with_secret:
+        lines.append(f'    secret-key = "{key.secret}"')
+    return "\n".join(lines) + "\n"
+
+
+def _write(path: Path, text: str, mode: int) -> None:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        try:
+            os.fchmod(descriptor, mode)
+            os.write(descriptor, text.encode())
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise BadKey(f"{shown(str(path))} can't be written ({error.strerror}); choose another folder") from error
+
+
+# -- reading -------------------------------------------------------------------------------------------
+
+
+def read_secret(path: str | os.PathLike[str]) -> Key:
+    """Return the pair in a file NAME.key_secret, whose user is `user` within, else what stands before `@` or `.`.
+
+    Raises:
+        BadKey: there is no such file, it is no key, its halves don't fit, or others can read it.
+    """
+    place = Path(path)
+    key = _read(place)
+    if not key.secret:
+        hint = f"; the secret half is in {place.stem}{SECRET}" if place.suffix == PUBLIC else ""
+        raise BadKey(f"{shown(str(place))} has no secret-key{hint}")
+    if sys.platform != "win32":
+        mode = place.stat().st_mode
+        if mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise BadKey(
+                f"{shown(str(place))} can be read by others (mode {stat.S_IMODE(mode):03o}): chmod 600 {place}, and "
+                "make a new key if they may have read it"
+            )
+    fitting = zmq.curve_public(key.secret.encode()).decode()
+    if fitting != key.public:
+        raise BadKey(f"{shown(str(place))}: the two halves don't fit each other; take the file as it was made")
+    return key
+
+
+def read_public(path: str | os.PathLike[str]) -> Key:
+    """Return the public half in a file NAME.key; raises BadKey if there is none."""
+    key = _read(Path(path))
+    return Key(key.public, "", key.user)
+
+
+def server_keys(given: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> tuple[str, ...]:
+    """Return the public keys of a broker: each is given as a file, or as its 40 characters.
+
+    Raises:
+        BadKey: one is neither, or there is none.
+    """
+    several = [given] if isinstance(given, str | os.PathLike) else list(given)
+    if not several:
+        raise BadKey("no key of the broker's is given: name its server.key, or its 40 characters")
+    return tuple(map(_server_key, several))
+
+
+def _server_key(given: str | os.PathLike[str]) -> str:
+    if isinstance(given, os.PathLike) or os.path.exists(given):
+        return read_public(given).public
+    if len(given) != KEY_CHARACTERS:
+        raise BadKey(f"{shown(given)} is no file, and no key: that has {KEY_CHARACTERS} characters, not {len(given)}")
+    return _half(given, shown(given))
+
+
+def _read(place: Path) -> Key:
+    try:
+        with place.open("rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise BadKey(
+            f"{shown(str(place))} can't be read ({error.strerror}); name a file that zchat keygen made"
+        ) from error
+    if len(content) > MAX_FILE_BYTES:
+        raise BadKey(f"{shown(str(place))} is no key: it is too large; name a file that zchat keygen made")
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        raise BadKey(f"{shown(str(place))} is no key: it is no text; name a file that zchat keygen made") from error
+    found: dict[str, str] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith("#") or line.strip() in ("metadata", "curve"):
+            continue
+        match = _LINE.match(line)
+        if match is None:
+            raise BadKey(f"{shown(str(place))}, line {number}: this is no line of a key")
+        name, *values = match.groups()
+        value = next((each for each in values if each is not None), "")
+        if name in ("public-key", "secret-key"):
+            value = _half(value, f"{shown(str(place))}, line {number}")
+        elif name == "user":
+            value = _user(value, f"{shown(str(place))}, line {number}")
+        found[name] = value
+    if "public-key" not in found:
+        raise BadKey(f"{shown(str(place))} is no key: it has no public-key; name a file that zchat keygen made")
+    user = found.get("user")
+    if user is None and place.name not in (SERVER + PUBLIC, SERVER + SECRET):
+        stem = place.name.removesuffix(SECRET).removesuffix(PUBLIC).partition("@")[0]
+        user = _user(stem, f"{shown(str(place))}: it names no user, and its own name")
+    return Key(found["public-key"], found.get("secret-key", ""), user or "")
+
+
+def _half(value: str, where: str) -> str:
+    try:
+        if len(value) == KEY_CHARACTERS and len(z85.decode(value)) == 32:
+            return value
+    except (ValueError, KeyError, UnicodeError, struct.error):
+        pass
+    raise BadKey(f"{where}: a key has {KEY_CHARACTERS} characters of Z85, this has {len(value)}, or others")
+
+
+def _user(value: str, where: str) -> str:
+    try:
+        name = check_name("user", value)
+    except BadName as error:
+        raise BadKey(f"{where}: {error}") from error
+    if fold(name).startswith(GUEST):
+        raise BadKey(f"{where}: names that begin with {GUEST} are those of guests; choose another")
+    return name
+
+
+# -- a broker's folder -----------------------------------------------------------------------------------
+
+_Stamp: TypeAlias = tuple[int, int, int]
+
+
+class Users(NamedTuple):
+    """The users of a broker, as its folder has them at one moment."""
+
+    names: Mapping[str, str]
+    """The users' names by public keys."""
+    files: Mapping[str, str]
+    """The names of the files by public keys."""
+    troubles: tuple[str, ...]
+    """What is wrong, a sentence a file; these files count as they did when they were last right."""
+
+
+class KeyFolder:
+    """A broker's folder of keys, which is read again and again. One thread at a time.
+
+    Raises:
+        BadKey: the broker's own pair can't be used.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.path = Path(folder)
+        if not (self.path / f"{SERVER}{SECRET}").exists():
+            raise BadKey(
+                f"{shown(str(self.path))} has no {SERVER}{SECRET}: make one with zchat keygen --server {self.path}"
+            )
+        self.server = read_secret(self.path / f"{SERVER}{SECRET}")
+        self._known: dict[str, tuple[_Stamp, Key]] = {}  # by file names: as they were when they were last right
+        self._wrong: dict[str, tuple[_Stamp, str]] = {}
+
+    def read(self) -> Users:
+        """Return the users that the folder has now.
+
+        Raises:
+            BadKey: the folder is gone or can't be read: whoever was let in is still let in.
+        """
+        folder = self.path / USERS
+        there: set[str] = set()
+        try:
+            for name, stamp in _files(folder):
+                there.add(name)
+                self._look(folder / name, name, stamp)
+        except OSError as error:
+            raise BadKey(
+                f"{shown(str(folder))} can't be read ({error.strerror}): nobody is added or removed"
+            ) from error
+        for gone in (self._known.keys() | self._wrong.keys()) - there:
+            self._known.pop(gone, None)
+            self._wrong.pop(gone, None)
+        return self._users()
+
+    def _look(self, path: Path, name: str, stamp: _Stamp) -> None:
+        if (known := self._known.get(name)) is not None and known[0] == stamp:
+            self._wrong.pop(name, None)
+            return
+        if (wrong := self._wrong.get(name)) is not None and wrong[0] == stamp:
+            return
+        try:
+            self._known[name] = (stamp, read_public(path))
+            self._wrong.pop(name, None)
+        except BadKey as error:
+            self._wrong[name] = (stamp, str(error))
+
+    def _users(self) -> Users:
+        troubles = [text for _, text in self._wrong.values()]
+        names: dict[str, str] = {}
+        files: dict[str, str] = {}
+        spellings: dict[str, str] = {}
+        twice: set[str] = set()
+        for name, (_, key) in sorted(self._known.items()):
+            other = names.get(key.public)
+            if other is not None and fold(other) != fold(key.user):
+                twice.add(key.public)
+                troubles.append(
+                    f"{name} and {files[key.public]} have the same key and different users: neither is let in"
+                )
+            names[key.public] = spellings.setdefault(fold(key.user), key.user)
+            files[key.public] = name
+        for public in twice:
+            del names[public], files[public]
+        return Users(names, files, tuple(sorted(troubles)))
+
+
+def _files(folder: Path) -> Iterator[tuple[str, _Stamp]]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith(PUBLIC) and not entry.name.startswith("."):
+                with suppress(FileNotFoundError):
+                    found = entry.stat()
+                    yield entry.name, (found.st_mtime_ns, found.st_size, found.st_ino)
