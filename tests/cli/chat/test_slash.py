@@ -111,13 +111,40 @@ def test_any_blank_separates_and_case_makes_no_difference(zchat: Zchat, broker: 
 
 
 def test_words_of_other_chats_do_the_same_or_say_what_to_do_instead(zchat: Zchat, broker: Broker) -> None:
-    done = zchat("client", "General", "Sports", stdin="/who\n/PART\n/nick bob\n/search x\n/topic\nto Sports")
+    typed = [
+        "/who",
+        "/NAMES",
+        "/PART",
+        *(f"{word} x" for word in NOT_THERE),
+        "/jion x",
+        "to Sports",
+        "/j Movies",
+        "/exit",
+    ]
+    done = zchat("client", "General", "Sports", stdin="\n".join(typed))
     assert done.returncode == 1
     lines = done.stdout.splitlines()[3:]
-    assert lines[0] == "* General has 1 member"
-    assert lines[2] == "* you left General and are now in Sports"
-    assert lines[3:6] == [f"! {NOT_THERE[word]}" for word in ("/nick", "/search", "/topic")]
+    assert lines[0] == lines[2] == "* General has 1 member"
+    assert lines[4] == "* you left General and are now in Sports"
+    assert lines[5:-3] == [f"! {told}" for told in NOT_THERE.values()]
+    assert lines[-3] == "! unknown command /jion: did you mean /join? or type //jion x to send it"
+    assert lines[-1] == "* you are in Movies"
     assert bodies(broker, "Sports") == ["to Sports"]
+
+
+def test_a_reason_to_leave_is_passed_over_and_nothing_is_said_after_it(zchat: Zchat, broker: Broker) -> None:
+    done = zchat("client", stdin="/quit bye now\nnever")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert bodies(broker, "General") == []
+
+
+def test_help_tells_of_one_command_what_it_does(zchat: Zchat, broker: Broker) -> None:
+    done = zchat("client", stdin="/help join\n/help /HIDE\n/help jion\n")
+    assert done.stdout.splitlines()[2:] == [
+        "  /join, /j ROOM  go to a room",
+        "  /hide ROOM  count a room",
+        "! unknown command /jion: did you mean /join? or type //jion to send it",
+    ]
 
 
 def test_nothing_is_said_in_a_room_that_one_could_not_part_from(zchat: Zchat, broker: Broker) -> None:

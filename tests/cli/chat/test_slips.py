@@ -61,7 +61,7 @@ def test_another_room_can_be_left_and_asked_about(broker: Broker) -> None:
     with Client(broker.url, user="alice") as alice:
         chat = Chat(alice, ["General", "Sports"])
         chat.do("/members sports")
-        assert "* sports has 1 member" in chat.shown
+        assert "* Sports has 1 member" in chat.shown
         chat.do("/leave #Sports")
         assert (chat.shown[-1], chat.rooms.current_name) == ("* you left Sports", "General")
         with pytest.raises(UsageError, match="you are not in Sports"):

@@ -125,9 +125,11 @@ def test_a_room_that_was_empty_when_one_came_has_what_was_said_since_as_unread_t
     say(broker, "Movies", "never read")
     with Client(broker.url, user="alice") as alice:
         chat = Chat(alice, fits=half)
-        chat.conversation.begin(["General", "Sports", "Gone"], create=False)
+        chat.conversation.begin(["Crypto"], ["General", "Sports", "Gone", "/no room"])
         assert new(chat) == [("Sports", 1)]
-        assert not [text for text in chat.shown if "Gone" in text or "Movies" in text]
+        assert not [text for text in chat.shown if "Gone" in text or "Movies" in text or "Crypto" in text]
+        chat.conversation.begin(["Crypto"], ["Gone"])
+        assert chat.shown[-1] == "* you are in Crypto", "there was nothing of before"
 
 
 def test_rooms_that_one_is_not_in_count_by_the_same_rule(broker: Broker) -> None:

@@ -125,19 +125,19 @@ class Conversation:
 
     # -- beginning and end -------------------------------------------------------------------------
 
-    def begin(self, names: Sequence[str], *, create: bool = True) -> None:
+    def begin(self, names: Sequence[str], kept: Sequence[str] = ()) -> None:
         """Join the rooms of these names; text goes to the first. What is unread elsewhere is reported.
 
-        `create`: False to join those alone that exist still, and the others if there is none.
+        `kept`: the rooms of before; those that exist still are joined instead, if there are any.
         """
         self.transcript.info(f"{named(self._client.user)} at {self._client.url}; /help lists the commands")
         infos = {fold(info.name): info for info in self._client.rooms()}
-        if not create and self._read_marks:  # what was empty when the user came has no read mark: all of it is unread
-            for key in map(fold, names):
-                if key in infos and infos[key].unread is None:
+        kept = [infos[fold(name)].name for name in kept if fold(name) in infos]
+        if self._read_marks:  # what was empty when the user came has no read mark: all of it is unread
+            for key in map(fold, kept):
+                if infos[key].unread is None:
                     infos[key] = infos[key]._replace(unread=infos[key].last - infos[key].first + 1)
-        there = [name for name in names if create or name.startswith(DIRECT) or fold(name) in infos]
-        first, *others = there or names
+        first, *others = kept or names
         self._go_to_joined(self._joined(first, infos))
         for name in others:
             room = self._joined(name, infos)
@@ -370,7 +370,8 @@ class Conversation:
 
     def list_members(self, name: str = "") -> None:
         """Show the members of a room, "" for the current one, and which of them are typing."""
-        name = name or self._current().name
+        room = self._rooms.get(name) if name else self._current()
+        name = room.name if room else name
         self._check_broker("/members")
         members = self._client.members(name)
         typing = sum(member.typing for member in members)

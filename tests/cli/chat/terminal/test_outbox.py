@@ -12,6 +12,7 @@ import pytest
 from tests.cli.driver import masked
 from tests.running import DEADLINE
 from zchat import Room, UsageError
+from zchat.cli.chat.conversation import KEPT_SECONDS
 from zchat.cli.chat.people import People
 from zchat.cli.chat.rooms import Draft, Rooms
 from zchat.cli.chat.terminal import outbox
@@ -133,3 +134,16 @@ def test_what_is_not_being_sent_yet_when_the_user_leaves_is_told_as_not_sent() -
     box.end(DEADLINE)
     assert shown[2:] == ["! not stored: one (you left before the broker answered)"]
     assert box.unsent == 3
+
+
+def test_a_text_whose_room_can_not_be_reached_is_told_as_it_was_typed() -> None:
+    def opened(seconds: float) -> Room:
+        assert seconds == KEPT_SECONDS
+        raise DeadlineExceeded("joining @erin: the broker did not answer within 60 s")
+
+    shown, box = made()
+    box.put(Draft("@erin", "secret", "/msg erin secret", opened))
+    box.drain(DEADLINE)
+    assert shown == ["! not sent: /msg erin secret (joining @erin: the broker did not answer within 60 s)"]
+    assert box.unsent == 1
+    box.end(DEADLINE)

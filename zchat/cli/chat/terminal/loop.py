@@ -130,8 +130,7 @@ async def _chat(client: Client, names: tuple[str, ...], options: Options) -> tup
             app.input.raw_mode(),
             suspended_by_signal(app),
         ):  # from the beginning, or what is typed before the editor is there is echoed
-            before = [] if names else kept.load()
-            await asyncio.to_thread(conversation.begin, names or before or ("General",), create=not before)
+            await asyncio.to_thread(conversation.begin, names or ("General",), () if names else kept.load())
             started = asyncio.Event()
             editing = asyncio.create_task(app.run_async(pre_run=started.set, handle_sigint=False))
             await first(editing, asyncio.create_task(started.wait()))
