@@ -114,7 +114,8 @@ class Roster:
     def crowded(self, members: int, typing: int, caught_up: int) -> None:
         """Take the counts of a room with too many members to name; names stay until there are new ones."""
         self._take_back()
-        self._stop_typing()
+        if self._crowd is None:  # else nobody of those who have names is typing
+            self._stop_typing()
         self._missing.clear()
         self._missing_until = inf
         self._crowd_over = None
