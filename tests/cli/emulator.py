@@ -10,8 +10,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
+from functools import cache
 
 import pyte
+from pyte.screens import Char
 from wcwidth import wcwidth
 
 Counting = Callable[[str], Iterator[tuple[str, int]]]
@@ -51,13 +53,16 @@ def most(text: str) -> Iterator[tuple[str, int]]:
     """Count as the most generous terminal would: each part, what is newer than its Unicode, and selectors."""
     before = 0
     for character in text:
-        width = max(0, wcwidth(character))
-        if character == "\ufe0f" and before == 1:
-            width = 1
-        elif "\U0001f1e6" <= character <= "\U0001f1ff" or unicodedata.category(character) == "Cn":
-            width = 2
+        width = 1 if character == "\ufe0f" and before == 1 else _widest(character)
         before = width or before
         yield character, width
+
+
+@cache
+def _widest(character: str) -> int:
+    if "\U0001f1e6" <= character <= "\U0001f1ff" or unicodedata.category(character) == "Cn":
+        return 2
+    return max(0, wcwidth(character))
 
 
 COUNTINGS: dict[str, Counting] = {"by character": by_character, "by group": by_group, "most": most}
@@ -72,6 +77,8 @@ class Emulator(pyte.Screen):
         self.broken: list[int] = []
 
     def draw(self, data: str) -> None:
+        attributes = self.cursor.attrs[1:]
+        stub = Char("", *attributes)
         for characters, width in self._counting(data):
             if width and self.cursor.x + width > self.columns:
                 self.carriage_return()
@@ -79,9 +86,9 @@ class Emulator(pyte.Screen):
                 self.broken.append(self.cursor.y)
             if width:
                 line = self.buffer[self.cursor.y]
-                line[self.cursor.x] = self.cursor.attrs._replace(data=characters)
-                for stub in range(1, width):
-                    line[self.cursor.x + stub] = self.cursor.attrs._replace(data="")
+                line[self.cursor.x] = Char(characters, *attributes)
+                for more in range(1, width):
+                    line[self.cursor.x + more] = stub
                 self.cursor.x += width
 
     def feed(self, text: str) -> None:
@@ -92,7 +99,7 @@ class Emulator(pyte.Screen):
     def text_rows(self) -> list[str]:
         """Return what it shows."""
         lines = [self.buffer[number] for number in range(self.lines)]
-        return ["".join(line[column].data for column in range(self.columns)).rstrip() for line in lines]
+        return ["".join([line[column].data for column in range(max(line, default=-1) + 1)]).rstrip() for line in lines]
 
 
 def begins_like_a_message(row: str) -> bool:
