@@ -12,7 +12,7 @@ BENCHMARKS := $(filter-out benchmarks/yardstick.py,$(sort $(wildcard benchmarks/
 # More at a time than there are cores: many tests wait. Who has nothing left to run takes over from the others.
 PARALLEL = -n $(WORKERS) --dist worksteal
 
-.PHONY: help run test test-fast test-node pythons test-pythons release-check check lint cover promises simulate interrupt soak format bench pictures clean
+.PHONY: help run audit test test-fast test-node pythons test-pythons release-check check lint cover promises simulate interrupt soak format bench pictures clean
 
 help:
 	@echo 'make run           install into $(VENV) and start a broker'
@@ -29,6 +29,7 @@ help:
 	@echo 'make format        format the code and mend what the linter can mend'
 	@echo 'make pictures      make the pictures of the README from real runs (needs tmux; some minutes)'
 	@echo 'make release-check build what would be released, install it elsewhere and chat with it; put it into dist'
+	@echo 'make audit         look the installed packages up in the database of known vulnerabilities'
 	@echo 'make bench         run all benchmarks (many minutes)'
 	@echo 'make clean         remove everything that was made, $(VENV) too'
 	@echo
@@ -85,6 +86,10 @@ format: $(VENV)/installed-dev
 
 release-check: $(VENV)/made
 	@$(BIN)/python -m tests.release
+
+audit: $(VENV)/installed-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit
+	$(BIN)/python -m pip_audit --skip-editable --local
 
 bench: $(VENV)/installed
 	@for script in $(BENCHMARKS); do echo "$$script:"; $(BIN)/python "$$script" || exit 1; done

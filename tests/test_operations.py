@@ -77,7 +77,15 @@ def test_the_command_takes_every_call_as_it_is_written(words: list[str], monkeyp
 
 
 def test_every_command_of_the_page_is_among_them() -> None:
-    assert {arguments(words)[0] for words in calls()} == {"ping", "broker", "backup", "restore", "client"}
+    assert {arguments(words)[0] for words in calls()} == {
+        "ping",
+        "broker",
+        "backup",
+        "restore",
+        "client",
+        "keygen",
+        "keys",
+    }
     assert len(calls()) > 20
 
 
