@@ -9,7 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -161,28 +161,30 @@ def broker(
         served = stack.enter_context(_entered(serving, METRICS_HINTS))
         with nullcontext() if store is not None else made_folder(path_of(place).parent):
             stack.enter_context(_entered(running, START_HINTS))
-        _say(_greeting(running, place, Settings(**settings), served.url if served else "", _names(keys, logins)))
+        _greet(_greeting(running, place, Settings(**settings), served.url if served else "", _names(keys, logins)))
         systemd = Systemd(os.environ)
         systemd.ready()
         while not stopping.wait(POLL_SECONDS) and not running.wait(0):
             running.counters.log_dropped = logs.dropped()
             systemd.turned(running.counters.turns, time.monotonic())
         systemd.stopping()
-    if stopping.is_set():
+    with suppress(OSError):
         _say(f"stopped; {counted(running.counters.messages, 'message')} stored since the start")
     ending.forgive()
 
 
+def _greet(text: str) -> None:
+    try:
+        _say(text)
+    except OSError as error:  # it serves all the same
+        what = "what is printed at the start can't be written: %s"
+        log.warning(what, error, extra={log_fields.FIELDS: {"event": "greeting_failed"}})
+
+
 def _say(text: str) -> None:
     """Print a text for people; where the log is JSON its events say the same, and a program reads them."""
-    if logs.is_json():
-        return
-    try:
+    if not logs.is_json():
         click.echo(text)
-    except OSError as error:  # it serves all the same
-        log.warning(
-            "standard output can't be written: %s", error, extra={log_fields.FIELDS: {"event": "greeting_failed"}}
-        )
 
 
 def _note_hangup(running: Broker, keys: str | None) -> None:
