@@ -39,11 +39,12 @@ MAY_IMPORT: dict[str, str] = {
     "broker/presence": "wire broker/store broker/rooms broker/figures broker/delivery",
     "broker/core": "wire broker/store broker/rooms broker/figures broker/delivery broker/guard broker/presence",
     "cli": "wire client transport broker broker/store/sqlite cli/commands cli/text",
+    "cli/screen": "",
     "cli/text": "",
     "cli/tail": "wire client transport cli/text",
-    "cli/top": "client transport cli/text",
+    "cli/top": "client transport cli/screen cli/text",
     "cli/chat": "wire client transport cli/text",
-    "cli/chat/terminal": "client transport cli/chat cli/text",
+    "cli/chat/terminal": "client transport cli/chat cli/screen cli/text",
     "cli/commands": "wire client transport broker broker/edge broker/figures broker/store/sqlite cli/chat "
     "cli/chat/terminal cli/tail cli/text cli/top",
 }

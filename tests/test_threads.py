@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import pytest
 
 from tests.running import DEADLINE, eventually
 from zchat import threads
-from zchat.errors import UsageError
+from zchat.errors import UsageError, ZchatError
 from zchat.threads import Bell, Flag, awaited_by_callers, get_ident, new_thread
 
 
@@ -136,3 +137,28 @@ def test_a_thread_is_a_real_one_whatever_replaces_those_of_the_library() -> None
     assert not thread.is_alive()
     assert seen == [(True, thread.ident)]
     assert thread.ident != get_ident()
+
+
+@pytest.mark.usefixtures("replaced")
+def test_how_many_threads_are_free_is_known_by_starting_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert threads.free(3) == (3, "")
+    start, left = threads._start_new_thread, [2]
+
+    def limited(*arguments: Any) -> int:
+        left[0] -= 1
+        if left[0] < 0:
+            raise RuntimeError("can't start new thread")
+        return start(*arguments)
+
+    monkeypatch.setattr(threads, "_start_new_thread", limited)
+    before = len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else 0
+    assert threads.free(3) == (2, "raise the limit on processes (ulimit -u, or that of a container)")
+    if before:
+        assert len(os.listdir("/proc/self/task")) == before
+    with pytest.raises(ZchatError, match=r"no more threads can be started.*ulimit -u"):
+        threads.check_free(1)
+
+
+def test_where_memory_lacks_for_a_thread_that_is_the_limit_to_raise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "STACK_BYTES", 1 << 60)
+    assert threads.raise_limit() == "raise the limit on memory (ulimit -v)"

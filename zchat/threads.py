@@ -10,6 +10,8 @@ here is made of locks and deques, each operation of which is one call into C.
 from __future__ import annotations
 
 import _thread
+import mmap
+import os
 import threading
 import time
 from collections import deque
@@ -22,6 +24,15 @@ from types import BuiltinFunctionType, ModuleType
 from typing import Protocol
 
 from zchat.errors import UsageError, ZchatError
+
+GONE_SECONDS = 0.5
+"""Seconds to wait at most until the system counts ended threads no more: it takes microseconds."""
+
+POLL_SECONDS = 0.0005
+"""Seconds between two samples of that."""
+
+STACK_BYTES = 8 << 20
+"""Bytes of address space that a thread takes for its stack, unless the system was told otherwise."""
 
 
 class Lock(Protocol):
@@ -56,7 +67,7 @@ _real = _as_the_interpreter_has_it()
 
 allocate_lock: Callable[[], Lock] = _real.allocate_lock
 get_ident: Callable[[], int] = _real.get_ident
-_start_new_thread: Callable[[Callable[[], None], tuple[()]], int] = _real.start_new_thread  # replaced later, maybe
+_start_new_thread: Callable[[Callable[[], object], tuple[()]], int] = _real.start_new_thread  # replaced later, maybe
 
 awaited: set[int] = set()
 """The threads of zchat's own that callers wait for (a client's, a broker's, a store's), by their numbers.
@@ -240,10 +251,75 @@ def start(thread: RealThread) -> None:
     except RuntimeError as error:
         if "can't start" not in str(error):
             raise  # it came from elsewhere, from a signal's handler for example
-        raise ZchatError(
-            f"no more threads can be started ({error}): close clients that aren't used, "
-            "or raise the limit on processes (ulimit -u)"
-        ) from error
+        raise no_threads(error) from error
+
+
+def check_free(count: int) -> None:
+    """See that the system lets this process have `count` more threads at once. Any thread.
+
+    libzmq ends the process if it gets none for a context.
+
+    Raises:
+        ZchatError: it doesn't.
+    """
+    begun, limit = free(count)
+    if begun < count:
+        raise no_threads(RuntimeError("can't start new thread"), limit)
+
+
+def free(count: int) -> tuple[int, str]:
+    """Return how many more threads the system lets this process have at once, `count` at most, and how to have more.
+
+    That is known by starting them. When this returns they are gone, and the system counts them no more. Any thread.
+    """
+    before = _numbers()
+    gates: list[Lock] = []
+    begun, limit = 0, ""
+    try:
+        while begun < count:
+            gates.append(allocate_lock())
+            gates[-1].acquire()
+            _start_new_thread(gates[-1].acquire, ())  # which is C: Python code would take memory of its own
+            begun += 1
+    except RuntimeError:
+        limit = raise_limit()
+    finally:
+        new = _numbers() - before
+        for gate in gates:
+            gate.release()
+    until = time.monotonic() + GONE_SECONDS
+    nap = allocate_lock()
+    nap.acquire()
+    while new & _numbers() and time.monotonic() < until:
+        nap.acquire(True, POLL_SECONDS)  # as time.sleep, also where gevent has replaced that
+    return begun, limit
+
+
+def no_threads(error: RuntimeError, limit: str = "") -> ZchatError:
+    """Return the error of a program for which the system has no more threads; `limit` is what `raise_limit` said."""
+    return ZchatError(
+        f"no more threads can be started ({error}): close clients that aren't used, or {limit or raise_limit()}"
+    )
+
+
+def raise_limit() -> str:
+    """Return which limit a program has reached that can't have another thread, as what is to be done.
+
+    The system says the same of all of them: whether there is memory for the thread's stack has to be tried.
+    """
+    try:
+        mmap.mmap(-1, STACK_BYTES).close()
+    except (OSError, ValueError, MemoryError):
+        return "raise the limit on memory (ulimit -v)"
+    return "raise the limit on processes (ulimit -u, or that of a container)"
+
+
+def _numbers() -> set[str]:
+    """Return the system's numbers of this process's threads; none where it doesn't say."""
+    try:
+        return set(os.listdir("/proc/self/task"))
+    except OSError:
+        return set()
 
 
 def check_real_threads(what: str) -> None:

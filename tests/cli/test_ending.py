@@ -10,7 +10,7 @@ import signal
 import sys
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -317,6 +317,51 @@ def test_a_broker_that_has_stopped_and_does_not_end_is_ended_by_force_with_0(sta
         assert running.process.wait(DEADLINE) == 0
 
 
+# -- without threads -----------------------------------------------------------------------------------
+
+LIMITED = (
+    "import os, pathlib, sys, threading\n"
+    "def limited(start):\n"
+    " def run(*args, **named):\n"
+    '  if os.path.exists(FILE): raise RuntimeError("can\'t start new thread")\n'
+    "  return start(*args, **named)\n"
+    " return run\n"
+    "for name in ('_start_new_thread', '_start_joinable_thread'):\n"
+    " if hasattr(threading, name): setattr(threading, name, limited(getattr(threading, name)))\n"
+    "from zchat.cli.main import main; main(sys.argv[1:])"
+)
+"""A command to which the system gives no more threads once FILE exists."""
+
+
+@pytest.mark.parametrize("line", [*STAYING, "broker --bind tcp://127.0.0.1:* --store sqlite:{}/chat.db"])
+def test_a_signal_ends_a_command_that_gets_no_more_threads(
+    start: Start, broker: Broker, tmp_path: Path, line: str
+) -> None:
+    limit = tmp_path / "no more"
+    running = start(
+        shell=f'exec "$1" -c "$PROGRAM" {line.format(tmp_path)}', PROGRAM=LIMITED.replace("FILE", repr(str(limit)))
+    )
+    of_broker = line.startswith("broker")
+    ready = "clients: about" if of_broker else READY.get(line.split()[0], "")
+    eventually(lambda: ready in running.text and (of_broker or line[:3] == "top" or members(broker) == 1), "it stays")
+    limit.touch()
+    with quick():
+        running.process.terminate()
+        assert running.process.wait(DEADLINE) == (0 if of_broker else 143)
+    assert "Traceback" not in running.errors
+    eventually(lambda: members(broker) == 0, "it has left")
+
+
+@pytest.mark.parametrize("line", ["client", "top"])
+def test_a_signal_ends_what_has_the_screen_and_gets_no_more_threads(
+    tmux: Tmux, broker: Broker, tmp_path: Path, line: str
+) -> None:
+    limit, program = tmp_path / "no more", tmp_path / "program.py"
+    program.write_text(LIMITED.replace("FILE", repr(str(limit))))
+    ends_and_restores(tmux, tmp_path, [sys.executable, str(program)], line, "TERM", before=limit.touch)
+    assert members(broker) == 0
+
+
 # -- a broker goes on ----------------------------------------------------------------------------------
 
 
@@ -394,21 +439,27 @@ def test_a_command_that_hangs_is_ended_by_force_and_leaves_the_terminal_as_it_wa
     ends_and_restores(tmux, tmp_path, [sys.executable, str(program)], line, "TERM")
 
 
-def ends_and_restores(tmux: Tmux, tmp_path: Path, program: list[str], line: str, name: str) -> None:
-    """Assert that a command on a terminal ends soon after a signal, with its code, and leaves nothing on it."""
-    before, after, pid = (tmp_path / each for each in ("before", "after", "pid"))
+def ends_and_restores(
+    tmux: Tmux, tmp_path: Path, program: list[str], line: str, name: str, before: Callable[[], object] = lambda: None
+) -> None:
+    """Assert that a command on a terminal ends soon after a signal, with its code, and leaves nothing on it.
+
+    `before` is called before the signal.
+    """
+    modes, after, pid = (tmp_path / each for each in ("modes", "after", "pid"))
     zchat = shlex.join([*program, line, "--user", "alice"])
-    script = f"stty -g >{before}; sh -c 'echo $$ >{pid}; exec {zchat}'; echo exit code $?; stty -g >{after}; exec cat"
+    script = f"stty -g >{modes}; sh -c 'echo $$ >{pid}; exec {zchat}'; echo exit code $?; stty -g >{after}; exec cat"
     tmux("new-session", "-d", "-s", "alice", "-x", "80", "-y", "24", script)
 
     def shows(text: str) -> None:
         eventually(lambda: text in tmux("capture-pane", "-p", "-t", "alice"), text)
 
     shows("General>" if line == "client" else "per second")
+    before()
     with quick():
         os.kill(int(pid.read_text()), getattr(signal, f"SIG{name}"))
         shows(f"exit code {CODES[getattr(signal, f'SIG{name}')]}")
     eventually(lambda: after.exists() and after.read_text(), "the shell goes on")
-    assert after.read_text() == before.read_text()
+    assert after.read_text() == modes.read_text()
     state = "#{alternate_on} #{cursor_flag}"
     assert tmux("display-message", "-p", "-t", "alice", state).split() == ["0", "1"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
 import threading
@@ -12,7 +14,7 @@ import pytest
 
 import zchat
 from tests.client.driver import Connect
-from tests.running import ROOT
+from tests.running import DEADLINE, FORKING, ROOT
 from zchat.broker import Broker
 
 with_descriptors = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="nothing tells the descriptors")
@@ -135,3 +137,42 @@ def test_without_threads_a_client_says_so_and_leaves_nothing(
         if thread.name.startswith("zchat-receive") and threading.active_count() > before:
             thread.join(0.5)
     assert threading.active_count() == before
+
+
+FEW_THREADS = """
+import os, resource, sys
+import zchat
+from zchat.broker import Broker
+
+what, url = sys.argv[1:3]
+
+def used():
+    return zchat.Client(url, user="bob") if what == "client" else Broker(url, store="memory:")
+
+with used():
+    pass  # all is loaded: another user may not be able to
+for most in range(1, 9):  # of the processes and threads of a user who has no others
+    pid = os.fork()
+    if not pid:
+        os.setresuid(54_321, 54_321, 54_321)
+        resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
+        try:
+            with used():
+                print("it works", flush=True)
+        except zchat.ZchatError as error:
+            print(error, flush=True)
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+"""
+
+
+@pytest.mark.skipif(getattr(os, "geteuid", lambda: 1)() != 0, reason="only root may become a user without processes")
+@pytest.mark.parametrize("what", ["client", "broker"])
+def test_whatever_the_limit_on_threads_it_works_or_says_which_to_raise(connect: Connect, what: str) -> None:
+    url = connect().url if what == "client" else "tcp://127.0.0.1:*"
+    line = [sys.executable, *FORKING, "-c", FEW_THREADS, what, url]
+    ran = subprocess.run(line, capture_output=True, text=True, timeout=DEADLINE)
+    *found, last, _ = ran.stdout.splitlines()
+    assert set(found[1::2]) == {"0"}, ran.stderr
+    assert last == "it works"
+    assert re.fullmatch(r"no more threads can be started .*ulimit -u.*", found[0])

@@ -47,7 +47,7 @@ MODULES: dict[str, ModuleType] = {
     if not place.name.startswith(("zchat.cli.", "zchat.__")) and place.name != "zchat.cli"
 } | {
     name: importlib.import_module(f"zchat.{name}")
-    for name in ("cli.connection", "cli.ending", "cli.logs", "cli.open_files", "cli.streams")
+    for name in ("cli.connection", "cli.ending", "cli.limits", "cli.logs", "cli.streams")
 }
 """The package's modules by their dotted names, as the page has them; of the command those that bound anything."""
 
@@ -97,6 +97,10 @@ def test_a_bound_has_the_value_that_the_page_tells(module: str, name: str, text:
 
 
 NO_BOUNDS = {
+    "broker.store.sqlite.store.THREADS",
+    "threads.GONE_SECONDS",
+    "threads.POLL_SECONDS",
+    "threads.STACK_BYTES",
     "address.MAX_IPC_PATH",
     "address.MAX_PORT",
     "broker.loop.MAX_WAIT",

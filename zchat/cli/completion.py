@@ -7,7 +7,6 @@ import os
 import re
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from threading import Thread
 from typing import TYPE_CHECKING
 
 import click
@@ -16,7 +15,9 @@ from click.shell_completion import BashComplete, CompletionItem, add_completion_
 from zchat.address import DEFAULT_URL
 from zchat.cli.options import addresses
 from zchat.cli.text.phrases import room_named
+from zchat.errors import ZchatError
 from zchat.names import DIRECT, fold
+from zchat.threads import new_thread, start
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,8 +73,8 @@ def _within(seconds: float, ask: Callable[[], list[str]]) -> list[str]:
             answers.put(ask())
         answers.put([])
 
-    Thread(target=run, name="zchat-completion", daemon=True).start()
-    with suppress(Empty):
+    with suppress(Empty, ZchatError):  # without a thread to ask in nothing is completed
+        start(new_thread(run, "zchat-completion"))
         return answers.get(timeout=seconds)
     return []
 

@@ -6,6 +6,8 @@ own, the ending thread, reads the pipe and calls what the command gave it to be 
 loop woken. So nothing is raised amid a command's work, and waits end by themselves: those of the library because the
 client is closed, those for standard streams because they wait for `end_descriptor` too.
 
+Whatever the end requires is there before a signal comes, threads too: by then the system may have none left.
+
 The handlers are there for every command and from the start (`first_signals` keeps what comes before they are loaded):
 as the first process of a container a command has no others. A signal that was ignored when the command was started,
 as by `nohup`, stays ignored. A broker takes SIGHUP as an event, from its start to its end.
@@ -21,13 +23,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from queue import SimpleQueue
-from threading import Lock, Thread
+from threading import Lock
 from types import FrameType
 from typing import Any, Generic, TypeVar
 
 from zchat.cli import first_signals
 from zchat.cli.first_signals import SIGNALS
+from zchat.threads import RealThread, new_thread, start
 
 if sys.platform != "win32":
     import termios
@@ -115,11 +119,15 @@ def install(*, surviving_hangup: bool = False) -> None:
     """Have signals end the command from now on, those too that came before. The main thread's, once.
 
     `surviving_hangup`: SIGHUP ends nothing, and calls what `at_hangup` is given.
+
+    Raises:
+        ZchatError: the system has no threads for it.
     """
     _state.surviving_hangup = surviving_hangup
     numbers, into = os.pipe()
     _state.descriptor, asked_for = os.pipe()
     _state.wakeup = into
+    forced: SimpleQueue[None] = SimpleQueue()
     if sys.platform != "win32":
         os.set_blocking(into, False)
 
@@ -144,8 +152,7 @@ def install(*, surviving_hangup: bool = False) -> None:
                 _ask(number)
                 if not _state.times:
                     os.write(asked_for, b"!")
-                    with suppress(RuntimeError):  # there are no more threads: it has to end by itself
-                        Thread(target=_force, name="zchat-last", daemon=True).start()
+                    forced.put(None)
                 _state.times += 1
                 for call in _state.calls[::-1]:
                     call()
@@ -153,6 +160,11 @@ def install(*, surviving_hangup: bool = False) -> None:
     if sys.platform != "win32":
         with suppress(termios.error):
             _state.terminal = termios.tcgetattr(0)
+
+    def last() -> None:
+        forced.get()
+        _force()
+
     with _blocked():  # each is kept by the handler before, or noted by the new one and written, never both
         signal.set_wakeup_fd(into, warn_on_full_buffer=False)
         for number in SIGNALS:
@@ -161,7 +173,8 @@ def install(*, surviving_hangup: bool = False) -> None:
         for number in first_signals.kept():
             _ask(number)
             os.write(into, bytes([number]))
-        Thread(target=run, name="zchat-ending", daemon=True).start()  # in which they stay blocked
+        for thread in (new_thread(last, "zchat-last"), new_thread(run, "zchat-ending")):
+            start(thread)  # in which they stay blocked
 
 
 @contextmanager
@@ -178,35 +191,41 @@ def _blocked() -> Iterator[None]:
 
 
 @contextmanager
-def calling(call: Callable[[], object]) -> Iterator[None]:
-    """Have each signal call `call` while the block runs, in a thread of its own; one that has come already does.
+def notifying(call: Callable[[], object]) -> Iterator[None]:
+    """Have each signal call `call`, which must not wait, while the block runs; one that has come already does.
 
-    It may be called twice for one signal. The end of the block waits for it.
+    It may be called twice for one signal. The ending thread calls it, or this one.
     """
-    threads: list[Thread] = []
-    lock = Lock()
-
-    def begin() -> None:
-        with lock:
-            thread = Thread(target=call, name="zchat-end", daemon=True)
-            try:
-                thread.start()
-            except RuntimeError:  # there are no more
-                call()
-            else:
-                threads.append(thread)
-
-    _state.calls.append(begin)
+    _state.calls.append(call)
     try:
         if asked():
-            begin()
+            call()
         yield
     finally:
-        _state.calls.remove(begin)
-        with lock:
-            begun = threads[:]
-        for thread in begun:
-            thread.join(CALL_SECONDS)
+        _state.calls.remove(call)
+
+
+@contextmanager
+def calling(call: Callable[[], object]) -> Iterator[None]:
+    """Do the same with a call that may wait, in a thread of its own. The end of the block waits for it.
+
+    Raises:
+        ZchatError: the system has no thread for it.
+    """
+    wanted: SimpleQueue[bool] = SimpleQueue()
+
+    def run() -> None:
+        while wanted.get():
+            call()
+
+    thread = new_thread(run, "zchat-end")
+    start(thread)
+    try:
+        with notifying(partial(wanted.put, True)):
+            yield
+    finally:
+        wanted.put(False)
+        thread.join(CALL_SECONDS)
 
 
 @contextmanager
@@ -252,7 +271,13 @@ def full_screen() -> Iterator[None]:
 
 
 class Work(Generic[T]):
-    """A call in a thread of its own, which the caller need not wait for once a signal has come."""
+    """A call in a thread of its own, which the caller need not wait for once a signal has come.
+
+    Raises:
+        ZchatError: the system has no thread for it.
+    """
+
+    thread: RealThread
 
     def __init__(self, function: Callable[[], T]) -> None:
         self._outcome: SimpleQueue[tuple[T | None, BaseException | None]] = SimpleQueue()
@@ -263,8 +288,8 @@ class Work(Generic[T]):
             except BaseException as error:
                 self._outcome.put((None, error))
 
-        self.thread = Thread(target=run, name="zchat-work", daemon=True)
-        self.thread.start()
+        self.thread = new_thread(run, "zchat-work")
+        start(self.thread)
 
     def result(self) -> T:
         """Return what the call returns, or raise what it raises.
@@ -272,7 +297,7 @@ class Work(Generic[T]):
         Raises:
             Ended: a signal has come; the call goes on.
         """
-        with calling(lambda: self._outcome.put((None, Ended()))):
+        with notifying(lambda: self._outcome.put((None, Ended()))):
             found, error = self._outcome.get()
         if error is not None:
             raise error

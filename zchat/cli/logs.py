@@ -7,7 +7,7 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
-from threading import Condition, Lock, Thread
+from threading import Condition, Lock
 from typing import Any
 
 import click
@@ -17,6 +17,7 @@ from zchat.cli.streams import Writing
 from zchat.cli.text.safe import INDENT, safe
 from zchat.json_form import json_line
 from zchat.log_fields import FIELDS
+from zchat.threads import new_thread, start
 
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -116,7 +117,7 @@ class QueueHandler(logging.Handler):
         """Held to change the queue, never while a line is written."""
         self._cut = False
         """True if only a part of the line before was taken."""
-        Thread(target=self._run, name="zchat-log", daemon=True).start()
+        start(new_thread(self._run, "zchat-log"))
 
     def emit(self, record: logging.LogRecord) -> None:
         """Have a record written soon."""

@@ -6,7 +6,7 @@ from zchat.cli import first_signals
 
 TYPE_CHECKING = False  # to load typing takes long
 if TYPE_CHECKING:
-    from typing import Any, NoReturn
+    from typing import Any
 
 WITH_VALUE = ("--config", "--log-level")
 """The options before the command after which a value comes."""
@@ -15,39 +15,47 @@ WITH_VALUE = ("--config", "--log-level")
 def main(args: list[str] | None = None) -> Any:
     """Run the command with `args` (None: the process's own) and exit."""
     first_signals.keep()
+    try:
+        return _run(args)
+    except (MemoryError, ImportError) as error:
+        from zchat.cli import limits
+
+        if not limits.lacks_memory(error):
+            raise
+        limits.report_lack_of_memory()
+        raise SystemExit(1) from None
+
+
+def _run(args: list[str] | None) -> Any:
     import os
     import sys
 
-    from zchat.cli import ending, open_files, streams
+    from zchat.cli import ending, limits, streams
+    from zchat.errors import ZchatError
 
-    trouble = open_files.trouble()
-    streams.prepare()
-    if trouble:
-        _fail(trouble)
     try:
+        trouble = limits.trouble()
+        streams.prepare()
+        if trouble:
+            raise ZchatError(trouble)
         ending.install(surviving_hangup=is_broker(sys.argv[1:] if args is None else args))
         from zchat.cli import logs
         from zchat.cli.program import program
 
         logs.begin()
+    except ZchatError as error:
+        from zchat.cli.failures import FAILED, report
+
+        report(str(error))
+        sys.exit(FAILED)
+    try:
         if "_ZCHAT_COMPLETE" in os.environ:
             from zchat.cli import completion
 
             completion.install()
         return program.main(args, prog_name="zchat")
-    except RuntimeError as error:
-        if "can't start" not in str(error):
-            raise
-        _fail("no more threads can be started; raise the limit on processes (ulimit -u)")
     finally:
         ending.settle()
-
-
-def _fail(why: str) -> NoReturn:
-    from zchat.cli.failures import FAILED, report
-
-    report(why)
-    raise SystemExit(FAILED)
 
 
 def is_broker(args: list[str]) -> bool:

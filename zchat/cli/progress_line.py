@@ -6,11 +6,12 @@ import sys
 import time
 from collections import deque
 from contextlib import suppress
-from threading import Event, Thread
+from threading import Event
 from types import TracebackType
 
 from zchat import Progress
 from zchat.cli.text.columns import terminal_width
+from zchat.threads import new_thread, start
 
 BEGIN = 1.0
 """Seconds before anything is shown: what is done by then needs no progress."""
@@ -31,10 +32,10 @@ class ProgressLine:
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._over = Event()
-        self._thread = Thread(target=self._run, name="zchat-progress", daemon=True)
+        self._thread = new_thread(self._run, "zchat-progress")
 
     def __enter__(self) -> None:
-        self._thread.start()
+        start(self._thread)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

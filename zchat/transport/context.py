@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 import zmq
 
+from zchat import threads
 from zchat.errors import ZchatError
 
 MAX_SOCKETS = 65_536
@@ -17,6 +19,9 @@ CONTEXT_FILES = 14
 CONNECTION_FILES = 8
 """File descriptors that have to be free for a connection: 3 for its sockets, its own, and some for another thread."""
 
+CONTEXT_THREADS = 3
+"""Threads that have to be free for a context: 2 of its own, and the one that is to use it."""
+
 _contexts: dict[int, zmq.Context[zmq.Socket[bytes]]] = {}
 
 
@@ -24,9 +29,10 @@ def new_context(files: int = CONTEXT_FILES) -> zmq.Context[zmq.Socket[bytes]]:
     """Return a context of the caller's own, which the caller terminates. Any thread.
 
     Raises:
-        ZchatError: not as many as `files` file descriptors are free.
+        ZchatError: not as many as `files` file descriptors are free, or too few threads.
     """
     check_free(files)
+    threads.check_free(CONTEXT_THREADS)
     try:
         context = zmq.Context()
         context.set(zmq.MAX_SOCKETS, min(MAX_SOCKETS, context.get(zmq.SOCKET_LIMIT)))
@@ -40,7 +46,7 @@ def context_of_this_process() -> zmq.Context[zmq.Socket[bytes]]:
     """Return the context that this process's clients share; a forked child gets another. Any thread.
 
     Raises:
-        ZchatError: there is no file descriptor left.
+        ZchatError: there is no file descriptor left, or no thread.
     """
     context = _contexts.get(os.getpid())
     if context is None:
@@ -73,7 +79,8 @@ def check_free(files: int) -> None:
 
 def no_sockets(error: OSError | zmq.ZMQError) -> ZchatError:
     """Return the error of a program for which the system has no more sockets."""
+    limit = "memory (ulimit -v)" if error.errno == errno.ENOMEM else "open files (ulimit -n)"
     return ZchatError(
         f"no more sockets can be opened ({error.strerror}): close clients that aren't used, "
-        "or raise the limit on open files (ulimit -n)"
+        f"or raise the limit on {limit}"
     )

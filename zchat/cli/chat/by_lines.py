@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 from queue import Full, Queue
-from threading import Lock, Thread
+from threading import Lock
 
 from zchat.cli import ending
 from zchat.cli.chat.conversation import ANSWER_SECONDS, Conversation, Options
@@ -21,6 +21,7 @@ from zchat.cli.text.colours import rows
 from zchat.cli.text.columns import terminal_width
 from zchat.cli.text.phrases import counted
 from zchat.errors import ZchatError
+from zchat.threads import new_thread, start
 
 WAITING = 100
 """Lines read ahead of the one being sent: enough not to wait for the input, little to hold."""
@@ -75,7 +76,7 @@ def run(url: str, user: str | None, names: tuple[str, ...], options: Options) ->
             fail(error)
 
     with (
-        ending.calling(lambda: fail(ending.Ended())),
+        ending.notifying(lambda: fail(ending.Ended())),
         connect(url, user, invitations=True, closing=ENDING_SECONDS) as client,
     ):
         rooms = Rooms(all_shown=True)
@@ -94,11 +95,11 @@ def run(url: str, user: str | None, names: tuple[str, ...], options: Options) ->
             except Exception as error:
                 fail(error)
 
-        following = Thread(target=follow, name="zchat-follow", daemon=True)
-        following.start()
+        following = new_thread(follow, "zchat-follow")
+        start(following)
         try:
             conversation.begin(names)
-            Thread(target=read, name="zchat-read", daemon=True).start()
+            start(new_thread(read, "zchat-read"))
             while not failures and (line := lines.get()) is not None:
                 try:
                     if isinstance(line, CutLine):

@@ -148,7 +148,10 @@ class Presence:
             elif self._moves and self._timer is None and not self._ended:
                 self._timer = Timer(GATHER_SECONDS, self._show_moves)
                 self._timer.daemon = True
-                self._timer.start()
+                try:
+                    self._timer.start()
+                except RuntimeError:  # the system has no thread for it: the next move shows this one too
+                    self._timer = None
 
     def _show_moves(self) -> None:
         with self._showing:

@@ -151,7 +151,7 @@ def broker(
     stopping = Event()
     _raise_limit()
     with ExitStack() as stack:
-        stack.enter_context(ending.calling(stopping.set))
+        stack.enter_context(ending.notifying(stopping.set))
         place = default_store() if store is None else store
         door = {"keys": keys, "guests": guests, "logins": logins, "insecure": insecure}
         running = Broker(*bind, store=place, **door, **settings)  # type: ignore[arg-type]

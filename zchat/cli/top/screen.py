@@ -14,11 +14,15 @@ from prompt_toolkit.layout import FormattedTextControl, Layout, Window
 from zchat import Client
 from zchat.cli import ending
 from zchat.cli.failures import HUNG_UP, INTERRUPTED, Interrupted
-from zchat.cli.suspending import in_foreground, suspend, suspended_by_signal
+from zchat.cli.screen.loop_threads import LoopThreads
+from zchat.cli.screen.suspending import in_foreground, suspend, suspended_by_signal
 from zchat.cli.text.columns import padded
 from zchat.cli.top.dashboard import Dashboard
 from zchat.cli.top.polling import samples
 from zchat.errors import ZchatError
+
+THREADS = 2
+"""Threads that the event loop waits in: one takes the samples, one closes the client."""
 
 
 def run(client: Client, dashboard: Dashboard, every: float, count: int | None) -> None:
@@ -39,6 +43,7 @@ async def _watch(client: Client, dashboard: Dashboard, every: float, count: int 
     """Return the exit code if Ctrl-C or the end of the terminal has ended it, else 0."""
     screen = _screen(dashboard)
     polling: list[asyncio.Task[None]] = []
+    threads = LoopThreads(THREADS)
 
     def poll() -> None:
         for number, sample in enumerate(samples(client, every), 1):
@@ -53,7 +58,7 @@ async def _watch(client: Client, dashboard: Dashboard, every: float, count: int 
             screen.exit(result=False)
 
     def begin() -> None:
-        polling.append(asyncio.create_task(asyncio.to_thread(poll)))
+        polling.append(asyncio.create_task(threads.do(poll)))
         polling[0].add_done_callback(ended)
 
     try:
@@ -65,7 +70,7 @@ async def _watch(client: Client, dashboard: Dashboard, every: float, count: int 
     for task in polling:
         if task.done():
             await task  # raises what ended it, if something did
-        await asyncio.to_thread(client.close, 0)
+        await threads.do(client.close, 0)
         with suppress(ZchatError):  # it is closed
             await task
     return code

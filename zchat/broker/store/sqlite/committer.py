@@ -17,7 +17,7 @@ from zchat.broker.store.ledger import Ledger, LogEnds, Pair, Producer, count_old
 from zchat.broker.store.sqlite import schema
 from zchat.broker.store.sqlite.files import StoreFiles
 from zchat.errors import StoreError
-from zchat.threads import awaited_by_callers
+from zchat.threads import awaited_by_callers, start
 from zchat.wire.values import pack
 
 COMMIT_BLOCKS = 1000
@@ -146,7 +146,7 @@ class Committer:
         self._failed = Failed("")
         self._written = 0
         self._thread = Thread(target=self._run, name="zchat store commits", daemon=True)
-        self._thread.start()
+        start(self._thread)
 
     def put(self, task: Task) -> None:
         """Hand over one more task; the caller bounds them. Any one thread."""

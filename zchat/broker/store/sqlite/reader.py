@@ -13,7 +13,7 @@ from typing import NamedTuple
 from zchat.broker.store.blocks import Block
 from zchat.broker.store.contract import Failed, LogPage
 from zchat.broker.store.sqlite import schema
-from zchat.threads import awaited_by_callers
+from zchat.threads import awaited_by_callers, start
 
 READY_PAGES = 32
 """Pages read ahead of `poll`: enough to keep the thread busy, 32 MiB of the largest at most."""
@@ -45,7 +45,7 @@ class Reader:
         self._reads: SimpleQueue[Read | None] = SimpleQueue()
         self._stopped = False
         self._thread = Thread(target=self._run, name="zchat store reads", daemon=True)
-        self._thread.start()
+        start(self._thread)
 
     def put(self, read: Read) -> None:
         """Ask for one more page; the caller bounds them. The loop thread."""

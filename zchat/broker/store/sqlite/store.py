@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from zchat import threads
 from zchat.broker.store.contract import (
     CLOSE_SECONDS,
     NEVER,
@@ -60,6 +61,9 @@ QUEUE_TRIMS = 1000
 POLL_PAGES = 8
 """Pages handed over in one `poll`: 8 MiB of the largest at most, a turn's worth."""
 
+THREADS = 2
+"""Threads of a store: one commits, one reads."""
+
 CLOSED = "the store is closed"
 
 
@@ -104,6 +108,7 @@ class SqliteStore(Store):
 
     def open(self, wake: Callable[[], None]) -> list[RoomLog]:
         """See `Store.open`."""
+        threads.check_free(THREADS)
         try:
             self._path = self._path.expanduser().resolve()
             if self._path.is_dir():

@@ -24,7 +24,7 @@ from zchat.cli.chat.syntax import is_quit
 from zchat.cli.chat.terminal.outbox import Outbox
 from zchat.cli.chat.terminal.typed_lines import TypedLines
 from zchat.cli.failures import INTERRUPTED
-from zchat.cli.suspending import suspend
+from zchat.cli.screen.suspending import suspend
 from zchat.cli.text.columns import EMOJI_STYLE, beginning, cut, cut_name
 from zchat.cli.text.phrases import counted
 from zchat.cli.text.safe import INDENT, named, safe

@@ -26,7 +26,8 @@ from zchat.cli.chat.terminal.typed_lines import LinesOfBefore, state_file
 from zchat.cli.chat.transcript import Transcript
 from zchat.cli.connection import connect, is_lost
 from zchat.cli.failures import HUNG_UP, Interrupted
-from zchat.cli.suspending import suspended_by_signal
+from zchat.cli.screen.loop_threads import LoopThreads
+from zchat.cli.screen.suspending import suspended_by_signal
 from zchat.cli.text.phrases import counted
 from zchat.errors import ZchatError
 
@@ -41,6 +42,9 @@ PROMPT_SECONDS = 0.3
 
 HANG_SECONDS = 2.0
 """Seconds that drawing may take at the end: at a terminal that is gone prompt_toolkit can wait for ever."""
+
+THREADS = 4
+"""Threads that the event loop waits in: one follows the rooms, one does a line, one ends the chat, and one more."""
 
 
 def run(url: str, user: str | None, names: tuple[str, ...], options: Options) -> None:
@@ -94,33 +98,34 @@ async def _chat(client: Client, names: tuple[str, ...], options: Options) -> tup
     app = editor.app
     app.after_render += lambda app: screen.notice_size()
     loop = asyncio.get_running_loop()
+    threads = LoopThreads(THREADS)
 
     def leave() -> None:
         with suppress(RuntimeError):  # the loop has ended
             loop.call_soon_threadsafe(lambda: editor.leave(ending.asked()))
 
     drawing = asyncio.create_task(screen.draw())
-    following = asyncio.create_task(asyncio.to_thread(conversation.follow))
+    following = asyncio.create_task(threads.do(conversation.follow))
 
     async def do_lines() -> None:
         while (line := await editor.lines.next()) is not None:
-            doing = asyncio.ensure_future(asyncio.to_thread(do, conversation, line))
+            doing = asyncio.ensure_future(threads.do(do, conversation, line))
             try:
                 if not await _in_time(doing, editor.lines.ended):
                     waiting = [each for each in (line, *editor.lines.withdraw()) if not is_quit(each)]
-                    await asyncio.to_thread(outbox.refuse, waiting, "you left before the broker answered")
+                    await threads.do(outbox.refuse, waiting, "you left before the broker answered")
                     break
                 if not doing.result():
                     break
             except ZchatError as error:
                 if is_lost(error):
                     raise
-                await asyncio.to_thread(transcript.error, str(error))
+                await threads.do(transcript.error, str(error))
                 if why := if_it_fails(line):
                     texts, others = without_texts(editor.lines.withdraw())
                     for each in others:
                         editor.lines.put(each)
-                    await asyncio.to_thread(outbox.refuse, texts, why)
+                    await threads.do(outbox.refuse, texts, why)
 
     async def first(*tasks: asyncio.Future[Any]) -> None:
         await asyncio.wait((*tasks, editor.left, following, drawing), return_when=asyncio.FIRST_COMPLETED)
@@ -130,7 +135,7 @@ async def _chat(client: Client, names: tuple[str, ...], options: Options) -> tup
             app.input.raw_mode(),
             suspended_by_signal(app),
         ):  # from the beginning, or what is typed before the editor is there is echoed
-            await asyncio.to_thread(conversation.begin, names or ("General",), () if names else kept.load())
+            await threads.do(conversation.begin, names or ("General",), () if names else kept.load())
             started = asyncio.Event()
             editing = asyncio.create_task(app.run_async(pre_run=started.set, handle_sigint=False))
             await first(editing, asyncio.create_task(started.wait()))
@@ -143,28 +148,28 @@ async def _chat(client: Client, names: tuple[str, ...], options: Options) -> tup
             await _ended(editing)
         if did_all:
             doing.result()
-            await asyncio.to_thread(outbox.drain, PROMPT_SECONDS)
+            await threads.do(outbox.drain, PROMPT_SECONDS)
             if waiting := outbox.waiting:
                 are = "1 message is" if len(waiting) == 1 else f"{len(waiting)} messages are"
                 text = f"{are} not stored yet: waiting {DRAIN_SECONDS:g} s; Ctrl-C gives up"
-                await asyncio.to_thread(transcript.info, text)  # not here: it may have to wait for what is drawn here
-                await asyncio.to_thread(outbox.drain, DRAIN_SECONDS)
+                await threads.do(transcript.info, text)  # not here: it may have to wait for what is drawn here
+                await threads.do(outbox.drain, DRAIN_SECONDS)
 
     talking = asyncio.create_task(talk())
     try:
-        with ending.calling(leave):
+        with ending.notifying(leave):
             await first(talking)
             await asyncio.wait((talking,), timeout=None if not editor.left.done() else _patience())
     finally:
         if rooms.visited:
             kept.keep(rooms.visited)
-        await asyncio.to_thread(outbox.leave, editor.lines.withdraw())
+        await threads.do(outbox.leave, editor.lines.withdraw())
         closing = ENDING_SECONDS if ending.asked() else DRAIN_SECONDS
-        await asyncio.to_thread(client.close, closing)
-        await asyncio.to_thread(outbox.end, closing)
+        await threads.do(client.close, closing)
+        await threads.do(outbox.end, closing)
         await asyncio.wait((following,), timeout=_patience())
         screen.end()
-        await asyncio.to_thread(conversation.close)
+        await threads.do(conversation.close)
     try:
         await _ended(talking, following, drawing)
     except (EOFError, OSError):  # the terminal is gone

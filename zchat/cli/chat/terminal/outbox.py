@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from threading import Condition, Thread
+from threading import Condition
 
 from zchat.cli.chat.conversation import KEPT_SECONDS
 from zchat.cli.chat.rooms import Draft
@@ -13,6 +13,7 @@ from zchat.cli.chat.transcript import Transcript
 from zchat.cli.text.columns import beginning, cut
 from zchat.cli.text.safe import safe
 from zchat.errors import DeadlineExceeded, OutcomeUnknown, ZchatError
+from zchat.threads import new_thread, start
 
 WAITING = 100
 """Messages that may wait to be stored: more than anybody types while a broker is restarted."""
@@ -44,8 +45,8 @@ class Outbox:
         self._moved = Condition()
         self._leaving = False
         self._ended = False
-        self._thread = Thread(target=self._run, name="zchat-outbox", daemon=True)
-        self._thread.start()
+        self._thread = new_thread(self._run, "zchat-outbox")
+        start(self._thread)
 
     def put(self, draft: Draft) -> None:
         """Send a text; wait for a place while too many wait. Any thread but the outbox's.

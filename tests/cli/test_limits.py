@@ -1,4 +1,4 @@
-"""A limit on open files that is too low: the command says so in one line, and does nothing."""
+"""Limits on open files, threads and memory that are too low: the command says so in one line, and does nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from tests.cli.terminals import Terminal, Tmux
 from tests.mortal import Mortal
 from tests.running import Start, eventually
-from zchat.cli.open_files import FILES
+from zchat.cli.limits import FILES, THREADS
 
 LINES = ["", "--help", "rooms", "members General", "stats", "ping", "tail General", "tail -f General", "client"]
 LINES += ["send General hi", "top -n 1", "backup --store sqlite:{}/old.db {}/new", "restore {}/old {}/new.db"]
@@ -54,3 +54,38 @@ def test_what_has_the_screen_connects_again_with_no_more_files_than_are_asked_fo
             shows("offline" if line == "client" else "connection lost", there=False)
         terminal.type(end, "Enter")
         shows("exit code 0")
+
+
+FEW = (
+    "import os, sys; from zchat import threads; start, left = threads._start_new_thread, [int(os.environ['LEFT'])]\n"
+    "def limited(*args):\n"
+    " left[0] -= 1\n"
+    ' if left[0] < 0: raise RuntimeError("can\'t start new thread")\n'
+    " return start(*args)\n"
+    "threads._start_new_thread = limited; from zchat.cli.main import main; main(sys.argv[1:])"
+)
+"""The command where as many threads can be started as LEFT says, if it tries."""
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_with_too_few_threads_a_command_says_what_to_do(start: Start, tmp_path: Path, line: str) -> None:
+    shell = f'exec "$1" -c "$PROGRAM" {line.replace("{}", str(tmp_path))}'
+    running = start(shell=shell, PROGRAM=FEW, LEFT=str(THREADS - 1))
+    assert running.end() == 1
+    assert running.text == ""
+    limit = "raise the limit on processes (ulimit -u, or that of a container)"
+    assert (
+        running.errors
+        == f"zchat: too few threads can be started: {THREADS - 1} of the {THREADS} that are needed; {limit}\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kib", [60_000, 80_000])
+def test_with_too_little_memory_a_command_says_so(start: Start, kib: int) -> None:
+    running = start(shell=f'ulimit -v {kib}; exec "$@" rooms', traced=False)
+    assert running.end() == 1
+    assert running.text == ""
+    last = running.errors.splitlines()[-1]
+    assert last.startswith("zchat: ")
+    assert last.endswith("(ulimit -v)")
