@@ -65,7 +65,43 @@ def _widest(character: str) -> int:
     return max(0, wcwidth(character))
 
 
-COUNTINGS: dict[str, Counting] = {"by character": by_character, "by group": by_group, "most": most}
+def oldest(text: str) -> Iterator[tuple[str, int]]:
+    """Count as GNU screen does: by tables of 2007, which lack the marks of later versions of Unicode."""
+    for character in text:
+        yield character, _oldest(character)
+
+
+@cache
+def _oldest(character: str) -> int:
+    marks = ("Mn", "Me", "Cf")
+    if unicodedata.category(character) in marks and unicodedata.ucd_3_2_0.category(character) in marks:
+        return 0
+    return 2 if any(first <= character <= last for first, last in WIDE_IN_2007) else 1
+
+
+WIDE_IN_2007 = (
+    ("\u1100", "\u115f"),
+    ("\u2329", "\u232a"),
+    ("\u2e80", "\u303e"),
+    ("\u3040", "\ua4cf"),
+    ("\uac00", "\ud7a3"),
+    ("\uf900", "\ufaff"),
+    ("\ufe10", "\ufe19"),
+    ("\ufe30", "\ufe6f"),
+    ("\uff00", "\uff60"),
+    ("\uffe0", "\uffe6"),
+    ("\U00020000", "\U0003fffd"),
+)
+"""What Kuhn's `wcwidth` of that year counts as two columns."""
+
+
+def unheard_of(text: str) -> Iterator[tuple[str, int]]:
+    """Count as no terminal does: everything that isn't ASCII is two columns, marks too."""
+    for character in text:
+        yield character, 1 if character.isascii() else 2
+
+
+COUNTINGS: dict[str, Counting] = {"by character": by_character, "by group": by_group, "most": most, "oldest": oldest}
 
 
 class Emulator(pyte.Screen):
@@ -80,7 +116,9 @@ class Emulator(pyte.Screen):
         attributes = self.cursor.attrs[1:]
         stub = Char("", *attributes)
         for characters, width in self._counting(data):
-            if width and self.cursor.x + width > self.columns:
+            if width and self.cursor.x + width > self.columns and pyte.modes.DECAWM not in self.mode:
+                self.cursor.x = self.columns - width
+            elif width and self.cursor.x + width > self.columns:
                 self.carriage_return()
                 self.linefeed()
                 self.broken.append(self.cursor.y)

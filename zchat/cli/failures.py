@@ -40,11 +40,12 @@ def report(text: str) -> None:
     if logs.is_json():
         log.error("%s", " ".join(text.splitlines()), extra={FIELDS: {"event": "error"}})
         return
-    from zchat.cli.text.columns import terminal_width, wrapped  # takes long to load
+    from zchat.cli.text.columns import terminal_text, terminal_width, wrapped  # takes long to load
 
     with suppress(OSError):
         line = safe(f"zchat: {' '.join(text.splitlines())}")
-        click.echo("\n".join(wrapped([line], terminal_width(sys.stderr))), err=True)
+        width = terminal_width(sys.stderr)
+        click.echo(terminal_text(wrapped([line], width), width), err=True)
 
 
 @contextmanager

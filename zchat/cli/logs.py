@@ -57,9 +57,10 @@ class TextFormatter(logging.Formatter):
 
 def _rows(lines: list[str]) -> str:
     """Return safe lines as what fits the terminal."""
-    from zchat.cli.text.columns import terminal_width, wrapped  # takes long to load
+    from zchat.cli.text.columns import terminal_text, terminal_width, wrapped  # takes long to load
 
-    return "\n".join(wrapped(lines, terminal_width(sys.stderr)))
+    width = terminal_width(sys.stderr)
+    return terminal_text(wrapped(lines, width), width)
 
 
 class JsonFormatter(logging.Formatter):

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import pytest
 
 import zchat as library
-from tests.cli.emulator import Emulator, begins_like_a_message
+from tests.cli.emulator import Counting, Emulator, begins_like_a_message, most, unheard_of
 from tests.running import DEADLINE, ROOT, ZCHAT
 from zchat.broker import Broker
 
@@ -28,7 +28,7 @@ Show = Callable[..., Emulator]
 def show(environment: dict[str, str]) -> Show:
     """Give a function that runs the command on a terminal to its end and returns what that shows."""
 
-    def run(columns: int, *arguments: str, stdin: str = "", **extra: str) -> Emulator:
+    def run(columns: int, *arguments: str, stdin: str = "", counting: Counting = most, **extra: str) -> Emulator:
         own, other = pty.openpty()
         fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
         process = subprocess.Popen(
@@ -51,7 +51,7 @@ def show(environment: dict[str, str]) -> Show:
             pass
         os.close(own)
         process.wait(DEADLINE)
-        screen = Emulator(columns, 1_000)
+        screen = Emulator(columns, 1_000, counting)
         screen.feed(written.decode("iso8859-1" if "iso" in extra.get("PYTHONIOENCODING", "") else "utf-8"))
         return screen
 
@@ -85,6 +85,16 @@ def test_tail_breaks_its_lines_itself_and_cuts_long_messages(broker: Broker, sho
     assert sum(begins_like_a_message(row) for row in rows) == 10
     assert any(row.startswith("    … cut here;") for row in rows)
     assert 30 < sum(row == "    x" for row in rows) < 40
+
+
+@pytest.mark.parametrize("columns", WIDTHS)
+def test_a_terminal_with_widths_of_its_own_breaks_no_line_either(broker: Broker, show: Show, columns: int) -> None:
+    with library.Client(broker.url, user="mallory") as client:
+        for before in range(10):
+            client.join("General").send("é" * columns + "." * before + FORGED)
+    screen = show(columns, "tail", "General", counting=unheard_of)
+    assert not screen.broken
+    assert sum(begins_like_a_message(row) for row in screen.text_rows()) == 10
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "iso8859-1"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zchat.cli.text.colours import COLOURS, LOUD, StyledText, fragments, joined, mentions, name_style
+from zchat.cli.text.colours import COLOURS, LOUD, RAW, StyledText, fragments, joined, mentions, name_style
 from zchat.cli.text.columns import cells
 from zchat.cli.text.safe import INDENT, safe
 
@@ -18,7 +18,7 @@ def light(colour: str) -> float:
 
 
 def wrapped(text: str, width: int) -> str:
-    return "".join(part for _, part in fragments(text, width))
+    return "".join(part for style, part in fragments(text, width) if style != RAW)
 
 
 def test_every_colour_is_readable_on_black_and_on_white() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import locale
 import os
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime
 from itertools import pairwise
@@ -12,10 +15,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.cli.emulator import COUNTINGS, Emulator, begins_like_a_message, most
+from tests.cli.emulator import COUNTINGS, Emulator, begins_like_a_message, most, unheard_of
 from zchat.cli.text import columns
 from zchat.cli.text.colours import fragments, joined, rows, styled_message
-from zchat.cli.text.columns import cells, cut, cut_name, height, measure_for, table, text_rows, wrapped
+from zchat.cli.text.columns import cells, cut, cut_name, height, measure_for, table, terminal_text, text_rows, wrapped
 from zchat.cli.text.message_lines import CHARACTERS, ROWS, MessageLines, cut_with
 from zchat.cli.text.safe import INDENT, safe
 from zchat.messages import Message
@@ -86,7 +89,23 @@ def test_no_emoji_can_push_a_forged_line_to_the_left_edge(emoji: list[str], widt
 
 @pytest.mark.parametrize("width", [20, 40, 80])
 @pytest.mark.parametrize(
-    "filling", [".", "日", "\U0001f1e6", "❤\ufe0f", "\U0002fffe", "\u0378", "e\u0301", "क्षि", "한", " ."]
+    "filling",
+    [
+        ".",
+        "日",
+        "\U0001f1e6",
+        "❤\ufe0f",
+        "\U0002fffe",
+        "\u0378",
+        "e\u0301",
+        "क्षि",
+        "한",
+        " .",
+        "\u3248",
+        "a\u0616",
+        "က\u103a",
+        "\u302a",
+    ],
 )
 def test_a_line_forged_after_a_full_row_stays_in_the_message(filling: str, width: int) -> None:
     for more in range(width):
@@ -99,9 +118,75 @@ def test_no_text_is_broken_by_any_terminal(text: str, width: int) -> None:
     assert_harmless(shown(text, width), width)
 
 
+@pytest.mark.parametrize("width", [20, 40])
+@pytest.mark.parametrize("filling", ["é", "日", "a\u0616", "\U0001f1e6", "е\u0301", " é"])
+def test_a_terminal_that_counts_more_than_any_known_one_breaks_no_line(
+    measuring: Callable[..., None], filling: str, width: int
+) -> None:
+    measuring(("utf-8",), "", "xterm")
+    for more in range(width + 9):
+        lines = shown(filling * more + FORGED, width)
+        parts = MessageLines(TODAY).parts(message(filling * more + FORGED), cut=cut_with(""))
+        styled = "".join(text for _, text in fragments(styled_message(parts, "mallory", "alice"), width))
+        for text in (terminal_text(lines, width), styled):
+            screen = Emulator(width, 60, unheard_of)
+            screen.feed(text.replace("\n", "\r\n") + "\r\n" + "." * (width + 1))
+            found = screen.text_rows()
+            *others, _ = screen.broken  # the row of dots: it breaks lines again
+            letters = [[each for each in found[row] if unicodedata.category(each)[0] != "M"] for row in others]
+            assert all(len(each) <= 1 for each in letters), "at most the character whose marks they are"
+            assert not [row for row in found[1:] if begins_like_a_message(row)]
+
+
+def test_only_rows_that_it_might_break_tell_the_terminal_not_to(measuring: Callable[..., None]) -> None:
+    rows = ["x" * 100, "é" * 9, "é" * 11]
+    measuring(("utf-8",), "", "dumb")
+    assert terminal_text(rows, 20) == "\n".join(rows)
+    measuring(("utf-8",), "", "xterm")
+    assert terminal_text(rows, 20) == f"{'x' * 100}\n{'é' * 9}\n\x1b[?7l{'é' * 11}\x1b[?7h"
+    assert terminal_text(rows, None) == "\n".join(rows)
+    assert terminal_text(["é" * 20 + "e\u0301\u0316"], 20) == "\x1b[?7l" + "é" * 20 + "\x1b[?7he\u0301\u0316", (
+        "marks after the last column belong to its character"
+    )
+
+
 @given(hostile, st.integers(3, 8))
 def test_a_terminal_of_a_few_columns_breaks_no_line_either(text: str, width: int) -> None:
     assert all(cells(line) <= width for line in wrapped([safe(text)], width))
+
+
+def test_no_character_is_counted_narrower_than_by_a_table_that_terminals_have() -> None:
+    narrow = []
+    for code in range(0x20, 0x110000):
+        character = chr(code)
+        if safe("x" + character) == "x" + character:
+            widths = [sum(width for _, width in counting(character)) for counting in COUNTINGS.values()]
+            narrow += [ascii(character)] if cells(character) < max(widths) else []
+    assert not narrow
+
+
+@pytest.mark.real  # the table is the system's
+def test_no_character_is_counted_narrower_than_by_the_systems_library() -> None:
+    libc = ctypes.CDLL(None)
+    libc.wcwidth.argtypes = [ctypes.c_wchar]
+    before = locale.setlocale(locale.LC_CTYPE)
+    try:
+        try:
+            locale.setlocale(locale.LC_CTYPE, "C.UTF-8")
+        except locale.Error:
+            pytest.skip("the system has no locale C.UTF-8")
+        shown = (chr(code) for code in range(0x20, 0x110000) if safe("x" + chr(code)) == "x" + chr(code))
+        assert not [ascii(character) for character in shown if cells(character) < libc.wcwidth(character)]
+    finally:
+        locale.setlocale(locale.LC_CTYPE, before)
+
+
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [("عَرَبِيّ", 4), ("ภาษาไทยที่นี่", 9), ("हिन्दी", 5), ("தமிழ்", 4), ("ভাষা", 4), ("עִבְרִית", 5), ("ខ្មែរ", 4)],
+)
+def test_what_most_people_write_takes_the_columns_that_it_is_drawn_in(text: str, columns: int) -> None:
+    assert cells(text) == columns
 
 
 def test_an_emoji_is_counted_as_the_widest_terminal_shows_it() -> None:
@@ -278,6 +363,8 @@ def test_a_url_longer_than_a_row_is_left_whole_in_a_row_of_its_own_end() -> None
     lines = shown(f"see {LONG_URL} for\nmore", 40)
     assert lines == [f"[12:00:00] mallory: see {LONG_URL}", f"{INDENT}for", f"{INDENT}more"]
     assert shown(f"see {LONG_URL}", 40) == lines[:1]
+    url_alone = ["[12:00:00] mallory: sée", INDENT + LONG_URL]
+    assert shown(f"sée {LONG_URL}", 40) == url_alone, "nothing that might be wider than it is counted in the row"
     short = "https://example.com/a/b"
     assert shown(f"a word and {short}", 40) == ["[12:00:00] mallory: a word and", INDENT + short]
 

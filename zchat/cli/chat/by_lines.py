@@ -18,7 +18,7 @@ from zchat.cli.chat.transcript import Transcript
 from zchat.cli.connection import connect, is_lost
 from zchat.cli.stdin import CutLine, stdin_lines
 from zchat.cli.text.colours import rows
-from zchat.cli.text.columns import terminal_width
+from zchat.cli.text.columns import terminal_text, terminal_width
 from zchat.cli.text.phrases import counted
 from zchat.errors import ZchatError
 from zchat.threads import new_thread, start
@@ -59,7 +59,7 @@ def run(url: str, user: str | None, names: tuple[str, ...], options: Options) ->
         width = terminal_width(sys.stdout)
         try:
             with showing:
-                sys.stdout.write((text if width is None else "\n".join(rows(text, width))) + "\n")
+                sys.stdout.write((text if width is None else terminal_text(rows(text, width), width)) + "\n")
                 sys.stdout.flush()
         except OSError as error:
             fail(error)

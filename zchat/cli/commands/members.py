@@ -10,7 +10,7 @@ from zchat.cli.completion import complete_rooms
 from zchat.cli.connection import connect
 from zchat.cli.failures import hinting_at_rooms
 from zchat.cli.options import check_room, connecting
-from zchat.cli.text.columns import table, terminal_width
+from zchat.cli.text.columns import table, terminal_text, terminal_width
 from zchat.cli.text.iso import iso_time
 from zchat.cli.text.phrases import local_time
 from zchat.cli.text.safe import named
@@ -37,6 +37,7 @@ def members(url: str, user: str | None, room: str, as_json: bool) -> None:
     """
     with connect(url, user) as client, hinting_at_rooms(room):
         found = client.members(room)
+    width = None if as_json else terminal_width(sys.stdout)
     if as_json:
         lines = [
             json_line(
@@ -46,5 +47,5 @@ def members(url: str, user: str | None, room: str, as_json: bool) -> None:
         ]
     else:
         rows = [(named(each.user), local_time(each.since)) for each in found]
-        lines = table([("USER", "SINCE"), *rows], terminal_width(sys.stdout))
-    click.echo("\n".join(lines), nl=bool(lines))
+        lines = table([("USER", "SINCE"), *rows], width)
+    click.echo(terminal_text(lines, width), nl=bool(lines))

@@ -8,7 +8,7 @@ import click
 
 from zchat.cli.connection import connect
 from zchat.cli.options import connecting
-from zchat.cli.text.columns import table, terminal_width
+from zchat.cli.text.columns import table, terminal_text, terminal_width
 from zchat.cli.text.safe import named
 from zchat.json_form import json_line
 
@@ -28,6 +28,7 @@ def rooms(url: str, user: str | None, as_json: bool) -> None:
     """
     with connect(url, user) as client:
         found = client.rooms()
+    width = None if as_json else terminal_width(sys.stdout)
     if as_json:
         lines = [json_line(room._asdict()) for room in found]
     else:
@@ -35,5 +36,5 @@ def rooms(url: str, user: str | None, as_json: bool) -> None:
             (named(room.name), str(room.members), str(room.last - room.first + 1), str(room.unread or ""))
             for room in found
         ]
-        lines = table([("ROOM", "MEMBERS", "MESSAGES", "UNREAD"), *rows], terminal_width(sys.stdout))
-    click.echo("\n".join(lines), nl=bool(lines))
+        lines = table([("ROOM", "MEMBERS", "MESSAGES", "UNREAD"), *rows], width)
+    click.echo(terminal_text(lines, width), nl=bool(lines))

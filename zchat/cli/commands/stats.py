@@ -10,7 +10,7 @@ import click
 from zchat.broker.figures.stats import METRICS
 from zchat.cli.connection import connect
 from zchat.cli.options import connecting
-from zchat.cli.text.columns import cells, cut, table, terminal_width, wrapped
+from zchat.cli.text.columns import cells, cut, table, terminal_text, terminal_width, wrapped
 from zchat.cli.text.phrases import local_time
 from zchat.cli.text.safe import named, safe
 from zchat.json_form import json_line
@@ -52,13 +52,14 @@ def stats(url: str, user: str | None, as_json: bool, explain: bool) -> None:
         raise click.UsageError("use only one of --explain and --json")
     with connect(url, user) as client:
         found = client.stats()
+    width = terminal_width(sys.stdout)
     if explain:
-        click.echo("\n".join(explained(found, terminal_width(sys.stdout) or 0)))
+        click.echo(terminal_text(explained(found, width or 0), width))
         return
     if as_json:
         click.echo(json_line(_fields(found)))
         return
-    click.echo("\n".join(shown(found, terminal_width(sys.stdout) or 0)))
+    click.echo(terminal_text(shown(found, width or 0), width))
 
 
 def shown(found: Stats, width: int) -> list[str]:

@@ -9,7 +9,7 @@ import click
 
 from zchat.cli.connection import connect
 from zchat.cli.options import connecting, seconds
-from zchat.cli.text.columns import terminal_width
+from zchat.cli.text.columns import terminal_text, terminal_width
 from zchat.cli.top.dashboard import Dashboard
 from zchat.cli.top.polling import samples
 
@@ -63,4 +63,4 @@ def top(url: str, user: str | None, every: float, count: int | None) -> None:
 
 
 def _write(dashboard: Dashboard, width: int, height: int | None = None) -> None:
-    click.echo("\n".join(line.text for line in dashboard.lines(width, height)))
+    click.echo(terminal_text([line.text for line in dashboard.lines(width, height)], terminal_width(sys.stdout)))

@@ -10,7 +10,7 @@ from zchat import Room
 from zchat.cli.streams import written
 from zchat.cli.tail.resume import ResumeFile
 from zchat.cli.text.colours import rows, styled_message
-from zchat.cli.text.columns import terminal_width
+from zchat.cli.text.columns import terminal_text, terminal_width
 from zchat.cli.text.iso import iso_time
 from zchat.cli.text.message_lines import MessageLines, cut_with
 from zchat.json_form import json_line
@@ -62,9 +62,8 @@ class Output:
         width = terminal_width(sys.stdout)
         if width is None:
             return self._lines.message(message, self._current)
-        return "\n".join(
-            rows(styled_message(self._lines.parts(message, self._current, cut=CUT), message.user, ""), width)
-        )
+        styled = styled_message(self._lines.parts(message, self._current, cut=CUT), message.user, "")
+        return terminal_text(rows(styled, width), width)
 
     def flush(self) -> None:
         """End a batch, between two messages: write what was not written yet."""

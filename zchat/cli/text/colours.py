@@ -9,7 +9,7 @@ from itertools import islice
 from typing import NamedTuple
 from zlib import crc32
 
-from zchat.cli.text.columns import height, text_rows
+from zchat.cli.text.columns import NO_WRAP, WRAP, final_marks, height, may_overflow, text_rows
 from zchat.cli.text.message_lines import Parts
 from zchat.cli.text.safe import safe
 from zchat.names import fold
@@ -25,6 +25,9 @@ LOUD = "bold reverse"
 
 DIM = "dim"
 """The style of messages that the reader has seen before."""
+
+RAW = "[ZeroWidthEscape]"
+"""What prompt_toolkit takes for the style of a control sequence."""
 
 NEW = "bold"
 """The style of the line above those that are new."""
@@ -92,7 +95,12 @@ def fragments(text: str, width: int) -> Fragments:
     found: Fragments = []
     for indent, row, start, end in _rows(text, parts, width):
         found.append(("", "\n" + indent))
-        found += _styled(row, start, end, spans if row is text else [])
+        styles = spans if row is text else []
+        if may_overflow(indent + row[start:end], width):
+            marks = final_marks(row, start, end)
+            found += ((RAW, NO_WRAP), *_styled(row, start, marks, styles), (RAW, WRAP))
+            start = marks
+        found += _styled(row, start, end, styles)
     first = found[0][1].removeprefix("\n")
     return [fragment for fragment in (("", first), *found[1:]) if fragment[1]]
 

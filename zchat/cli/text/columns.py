@@ -3,6 +3,7 @@
 No line that the command writes is broken by the terminal: what follows a terminal's own break stands at
 the left edge, where it could pass for another line. So lines are broken here, and what follows a break
 is indented. That requires to know how wide a text is at most: where terminals differ, the larger number.
+A terminal that counts even more is asked not to break the row: what is too much for it is lost at the right edge.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import os
 import re
 import sys
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from itertools import accumulate
 from typing import IO, NamedTuple
 
 from wcwidth import wcwidth
@@ -35,6 +38,20 @@ EMOJI_STYLE = "\ufe0f"
 
 JOINER = "\u200d"
 
+_HALF_FLAG = re.compile("[\U0001f1e6-\U0001f1ff]")
+
+_WIDE_BEFORE = re.compile(
+    "[\u1100-\u115f\u2329\u232a\u2e80-\u303e\u3040-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe10-\ufe19"
+    "\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\U00020000-\U0002fffd\U00030000-\U0003fffd]"
+)
+"""What Kuhn's wcwidth of 2007 has as wide, which many terminals took over; tmux and Linux's console among them."""
+
+_MARKS = ("Mn", "Me", "Cf")
+"""Categories of what takes no column of its own."""
+
+NO_WRAP, WRAP = "\x1b[?7l", "\x1b[?7h"
+"""What has a terminal not break lines that are too long for it, and break them again (DECAWM)."""
+
 WIDTHS_KEPT = 10_000
 """Widths remembered, by character: those of all scripts that one conversation uses."""
 
@@ -51,13 +68,15 @@ class _Terminal:
     """The encodings of what is written that lack characters: these are escaped, `\\u4e2d` for example."""
     ambiguous = 1
     """The columns of a character that Unicode calls ambiguous."""
+    obeys = False
+    """True if it takes control sequences."""
 
 
 _terminal = _Terminal()
 
 
-def measure_for(encodings: Iterable[str], language: str) -> None:
-    """Have widths counted for streams with such encodings, on the terminal of a user with such a language.
+def measure_for(encodings: Iterable[str], language: str, terminal: str = "dumb") -> None:
+    """Have widths counted for streams with such encodings, on such a terminal of a user with such a language.
 
     Without this call they are those of the process when the first width is asked for.
 
@@ -66,9 +85,11 @@ def measure_for(encodings: Iterable[str], language: str) -> None:
     Args:
         encodings: their names, as Python has them.
         language: as in LANG, `ja_JP.UTF-8` for example; "" if it isn't known.
+        terminal: as in TERM; `dumb`, or "", takes no control sequences.
     """
     _terminal.encodings = tuple({name for name in encodings if not name.lower().replace("_", "-").startswith("utf-")})
     _terminal.ambiguous = 2 if language.startswith(WIDE_LANGUAGES) else 1
+    _terminal.obeys = terminal not in ("", "dumb")
     _terminal.known = True
     _widths.clear()
 
@@ -76,7 +97,13 @@ def measure_for(encodings: Iterable[str], language: str) -> None:
 def _measure_for_this_process() -> None:
     encodings = [getattr(stream, "encoding", None) or "utf-8" for stream in (sys.stdout, sys.stderr)]
     language = next(filter(None, map(os.environ.get, ("LC_ALL", "LC_CTYPE", "LANG"))), "")
-    measure_for(encodings, language)
+    measure_for(encodings, language, os.environ.get("TERM", ""))
+
+
+def _terminal_obeys() -> bool:
+    if not _terminal.known:
+        _measure_for_this_process()
+    return _terminal.obeys
 
 
 class _Widths(dict[str, int]):
@@ -103,14 +130,15 @@ def _shown_width(character: str) -> int:
     """Return the larger of what terminals count for a character that is shown as it is.
 
     They differ in whether an emoji's parts are shown as one (the sum is larger), in how many columns half a flag
-    takes, and in how new a Unicode they know: unassigned characters may be wide.
+    takes, and in how new a Unicode they know: unassigned characters may be wide, and a mark that Unicode did not have
+    in 2002 takes a column of its own in GNU screen, for example.
     """
     if character == EMOJI_STYLE:  # after a symbol that takes one column otherwise
         return 1
     category = unicodedata.category(character)
-    if category in ("Mn", "Me", "Cf"):
-        return 0
-    if category == "Cn" or "\U0001f1e6" <= character <= "\U0001f1ff":
+    if category in _MARKS:
+        return 0 if unicodedata.ucd_3_2_0.category(character) in _MARKS else 1
+    if category == "Cn" or _HALF_FLAG.match(character) or _WIDE_BEFORE.match(character):
         return 2
     match unicodedata.east_asian_width(character):
         case "W" | "F":
@@ -186,36 +214,18 @@ def _row_end(text: str, width: int, start: int, end: int, full: int) -> tuple[in
 
     `width`: the row's columns; `full`: those of any row that follows.
     """
-    used = 0
-    space = -1
-    whole = start
-    """Where the last character begins that can be parted from the one before."""
-    last = min(end, start + PER_COLUMN * width)
-    flag = False
-    previous = ""
-    for index in range(start, last):
-        character = text[index]
-        columns = _widths[character]
-        used += columns
-        if character == " ":
-            space = index
-        if "\U0001f1e6" <= character <= "\U0001f1ff":
-            flag = not flag
-            joined = not flag
-        else:
-            flag = False
-            joined = previous == JOINER or columns == 0 or _continues(character)
-        if not joined:
-            whole = index
-        if used > width:
-            break
-        previous = character
-    else:
-        if last == end:
-            return end, end
-        whole = last
+    index = _overflow(text, width, start, end)
+    if index == end:
+        return end, end
+    space = text.rfind(" ", start, index + 1)
+    whole = index
+    if index < start + PER_COLUMN * width:  # else it is amid a flood of marks
+        while whole > start and _is_joined(text, whole, start):
+            whole -= 1
     word = space + 1 if space >= start else start
-    url = URL.match(text, word, min(end, word + URL_CHARACTERS)) if word <= index else None
+    url = None
+    if word <= index and text[start:word].isascii():  # else what stands before it may be wider than it is counted
+        url = URL.match(text, word, min(end, word + URL_CHARACTERS))
     if url and url.end() - word > full and (url.end() == end or text[url.end()].isspace()):
         return url.end(), min(end, url.end() + 1)
     if space > start and not text[start:space].isspace():
@@ -225,14 +235,38 @@ def _row_end(text: str, width: int, start: int, end: int, full: int) -> tuple[in
     return max(index, start + 1), max(index, start + 1)  # one emoji of more columns than there are
 
 
+def _overflow(text: str, width: int, start: int, end: int) -> int:
+    """Return where the first character stands that a row of `width` columns has no place for, `end` if it has for all.
+
+    A row has `PER_COLUMN` characters for each of its columns at most.
+    """
+    for characters in (width + 1, PER_COLUMN * width):
+        part = text[start : min(end, start + characters)]
+        if part.isascii():
+            fits = min(len(part), width)
+        else:
+            fits = bisect_right(list(accumulate(map(_widths.__getitem__, part))), width)
+        if fits < len(part) or start + len(part) == end:
+            break
+    return start + fits
+
+
+def _is_joined(text: str, index: int, start: int) -> bool:
+    """Return True if a character belongs to the one before it, in a row that begins at `start`."""
+    character = text[index]
+    if text[index - 1] == JOINER or "\U0001f3fb" <= character <= "\U0001f3ff":  # a tone of skin
+        return True
+    if not _HALF_FLAG.match(character):
+        return unicodedata.category(character) in _MARKS or unicodedata.category(character) == "Mc"
+    first = index
+    while first > start and _HALF_FLAG.match(text[first - 1]):
+        first -= 1
+    return (index - first) % 2 == 1
+
+
 def height(row: str, width: int) -> int:
     """Return how many rows of a terminal a row takes: more than one if it has a URL that is not broken."""
     return max(1, -(-cells(row) // width)) if width > 2 and "://" in row else 1
-
-
-def _continues(character: str) -> bool:
-    """Return True for what belongs to the character before it: a selector, or a tone of skin."""
-    return character == EMOJI_STYLE or "\U0001f3fb" <= character <= "\U0001f3ff"
 
 
 def wrapped(lines: Iterable[str], width: int | None) -> list[str]:
@@ -240,6 +274,38 @@ def wrapped(lines: Iterable[str], width: int | None) -> list[str]:
     if width is None:
         return list(lines)
     return [row.indent + line[row.start : row.end] for line in lines for row in text_rows(line, width)]
+
+
+def terminal_text(rows: Iterable[str], width: int | None) -> str:
+    """Return rows as the text to write to a terminal of `width` columns; None: there is none.
+
+    A terminal that counts a row as wider than it is shows as much of it as it has columns, and does not go on at the
+    left edge.
+    """
+    if width is None:
+        return "\n".join(rows)
+    return "\n".join(_held(row) if may_overflow(row, width) else row for row in rows)
+
+
+def _held(row: str) -> str:
+    marks = final_marks(row, 0, len(row))
+    return f"{NO_WRAP}{row[:marks]}{WRAP}{row[marks:]}"
+
+
+def final_marks(text: str, start: int, end: int) -> int:
+    """Return where the last character of a row begins if marks follow it there; else the row's end.
+
+    At the right edge a terminal that breaks no lines puts marks on the character before. Marks can't pass for anything.
+    """
+    index = end - 1
+    while index > start and _is_joined(text, index, start):
+        index -= 1
+    return index if index < end - 1 else end
+
+
+def may_overflow(row: str, width: int) -> bool:
+    """Return True if a terminal of `width` columns might break a row that fits, and can be kept from it."""
+    return 2 * len(row) > width and not row.isascii() and _terminal_obeys()
 
 
 def table(rows: Iterable[tuple[str, ...]], width: int | None = None) -> list[str]:
