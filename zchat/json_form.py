@@ -10,6 +10,9 @@ from typing import Any
 
 import msgpack
 
+_AS_THEY_ARE = frozenset((str, int, bool, type(None)))
+"""Types of values that are the same in JSON: a long list of such is common."""
+
 
 def plain(value: Any) -> Any:
     """Return a body in a form that JSON can hold without loss. Any thread.
@@ -28,10 +31,10 @@ def plain(value: Any) -> Any:
         case msgpack.ExtType(code=code, data=data):
             return {"$ext": [code, b64encode(data).decode()]}
         case list() | tuple():
-            return [plain(each) for each in value]
+            return [each if type(each) in _AS_THEY_ARE else plain(each) for each in value]
         case dict():
             if all(isinstance(key, str) and not key.startswith("$") for key in value):
-                return {key: plain(each) for key, each in value.items()}
+                return {key: each if type(each) in _AS_THEY_ARE else plain(each) for key, each in value.items()}
             return {"$map": [[plain(key), plain(each)] for key, each in value.items()]}
         case _:
             return value

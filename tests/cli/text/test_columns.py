@@ -311,6 +311,13 @@ def test_a_long_message_is_cut_and_costs_what_is_shown_of_it(body: object, looke
     assert looked() <= 2 * CHARACTERS
 
 
+@pytest.mark.parametrize("body", ["alice " * 20_000, "x" * 100_000, "\n" * 100_000])
+def test_rows_of_ascii_are_broken_without_a_look_at_each_character(body: str, looked: Callable[[], int]) -> None:
+    parts = MessageLines(TODAY).parts(message(body), cut=cut_with("", 400))
+    assert len(rows(styled_message(parts, "mallory", "alice"), 80)) > 400
+    assert looked() < 200
+
+
 def test_a_text_full_of_ones_own_name_is_styled_in_one_pass() -> None:
     parts = MessageLines(TODAY).parts(message("alice " * 16_000), cut=cut_with(""))
     text = styled_message(parts, "mallory", "alice")

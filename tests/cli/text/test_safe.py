@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import unicodedata
 
 import pytest
@@ -75,6 +76,45 @@ def test_of_two_characters_that_show_nothing_one_is_marked(text: str) -> None:
     assert not any(unicodedata.category(each) in ("Cc", "Cs", "Zl", "Zp") for each in shown)
     hiding = "".join("x" if each in ignorable else " " for each in shown)
     assert "xx" not in hiding.replace("x" * 6, " ")  # the tags of a flag
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\n",
+        " \n",
+        "x\r\n",
+        "\x1b",
+        "\t",
+        "\x9b",
+        "\u200b",
+        "\u2800",
+        "❤\ufe0f",
+        "\u0627\u200d",
+        "\U0001f469\u200d",
+        "日\n",
+    ],
+    ids=ascii,
+)
+def test_a_long_text_is_not_gone_through_step_by_step(text: str) -> None:
+    steps = 0
+
+    def count(frame: object, event: str, argument: object) -> None:
+        nonlocal steps
+        steps += 1
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        safe_lines(text * 10_000)
+    finally:
+        sys.setprofile(before)
+    assert steps < 1_000
+
+
+def test_a_flag_may_be_joined_to_a_picture() -> None:
+    flag = "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f"
+    assert safe(f"\U0001f469\u200d{flag}\U000e0067") == f"\U0001f469\u200d{flag}<U+E0067>"
 
 
 def test_controls_are_shown_as_marks() -> None:

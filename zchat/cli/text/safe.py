@@ -14,13 +14,10 @@ INDENT = "    "
 _BLANK = "\u2800\ufffc\U00013441\U00013442\U00016fe4\U0001d159"
 """Symbols and letters that are blank by design, which no property of Unicode has."""
 
-_NONCHARACTERS = "\ufdd0-\ufdef" + "".join(chr(plane << 16 | 0xFFFE) + chr(plane << 16 | 0xFFFF) for plane in range(17))
-"""What will never be a character."""
-
-_UNSEEN = re.compile(f"[{IGNORABLE}{_BLANK}{_NONCHARACTERS}]")
+_UNSEEN = re.compile(f"[{IGNORABLE}{_BLANK}]")
 """What shows nothing, whatever its category."""
 
-_PICTURES = EMOJI_BASES + "\U0001f000-\U0001faff"
+_PICTURES = EMOJI_BASES[: EMOJI_BASES.index("\U0001f004")] + "\U0001f000-\U0001faff"
 """What may be followed by a selector or be joined to another: all pictures, also those of a newer Unicode."""
 
 _IDEOGRAPHS = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003fffd"
@@ -38,23 +35,28 @@ _JOINING = (
 )
 """The blocks of scripts whose letters join or stack: there the joiners are spelling."""
 
-_KEPT = re.compile(
-    "|".join(
+_HIDING = re.compile(
+    f"(?:[{IGNORABLE}{_BLANK}](?<!"
+    + "|".join(
         (
-            # The flags of England, Scotland and Wales. Any other tags could carry text that nobody sees.
-            "\U0001f3f4\U000e0067\U000e0062(?:\U000e0065\U000e006e\U000e0067|\U000e0073\U000e0063\U000e0074"
-            "|\U000e0077\U000e006c\U000e0073)\U000e007f",
-            f"(?<=[{_PICTURES}])[\ufe0e\ufe0f]",
-            "(?<=[#*0-9])\ufe0f(?=\u20e3)",  # a keycap
-            f"(?<=[{_PICTURES}\ufe0f])\u200d(?=[{_PICTURES}])",
-            f"(?<=[{_IDEOGRAPHS}])[\ufe00-\ufe02\U000e0100-\U000e01ef]",
-            f"(?<=[{_VARIED}])[\ufe00-\ufe02]",
-            "(?<=[\u1820-\u1842\u1844-\u18aa])[\u180b-\u180d\u180f]",
-            f"(?<=[{_JOINING}])[\u200c\u200d]",
+            f"[{_PICTURES}][\ufe0e\ufe0f]",
+            "[#*0-9]\ufe0f(?=\u20e3)",  # a keycap
+            f"[{_PICTURES}\ufe0f]\u200d(?=[{_PICTURES}])",
+            f"[{_IDEOGRAPHS}][\ufe00-\ufe02\U000e0100-\U000e01ef]",
+            f"[{_VARIED}][\ufe00-\ufe02]",
+            "[\u1820-\u1842\u1844-\u18aa][\u180b-\u180d\u180f]",
+            f"[{_JOINING}][\u200c\u200d]",
         )
     )
+    + "))+"
 )
-"""What shows nothing by itself and is spelling where it stands: one of it, after what takes it."""
+"""What shows nothing, but where it is spelling: one of it, after what takes it."""
+
+_TAGS = re.compile(
+    "(?<=\U0001f3f4)(\U000e0067\U000e0062(?:\U000e0065\U000e006e\U000e0067|\U000e0073\U000e0063\U000e0074"
+    "|\U000e0077\U000e006c\U000e0073)\U000e007f)"
+)
+"""The tags in the flags of England, Scotland and Wales. Any other tags could carry text that nobody sees."""
 
 _NOT_IN_A_NAME = re.compile(rf":(?!\w)|[{COLONS}]|[{VISARGAS}](?= )")
 """What could pass for the colon that ends a name in front of its text."""
@@ -80,22 +82,6 @@ _MARKED = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
 """Categories that steer a terminal or hide: controls, formats (bidi among them), surrogates, line ends."""
 
 
-class _Marks(dict[int, str]):
-    """The visible marks of characters that could steer a terminal or hide, for `str.translate`."""
-
-    def __missing__(self, code: int) -> str:
-        character = chr(code)
-        if unicodedata.category(character) not in _MARKED and not _UNSEEN.match(character):
-            raise LookupError  # left as it is
-        mark = self[code] = f"<U+{code:04X}>"
-        return mark
-
-
-_marks = _Marks({code: chr(0x2400 + code) for code in range(0x20)})
-_marks[0x7F] = "␡"
-_marks[ord("\t")] = INDENT
-
-
 def safe(text: str) -> str:
     """Return text as one line in which each character that could steer a terminal, or hide, is a visible mark.
 
@@ -106,16 +92,38 @@ def safe(text: str) -> str:
 
 
 def _is_safe(text: str) -> bool:
-    return text.isprintable() and (text.isascii() or not _UNSEEN.search(text))
+    return text.isprintable() and (text.isascii() or not _UNSEEN.search("".join(set(text))))
 
 
-def _marked(text: str) -> str:
-    parts: list[str] = []
-    end = 0
-    for kept in _KEPT.finditer(text):
-        parts += text[end : kept.start()].translate(_marks), kept[0]
-        end = kept.end()
-    return "".join((*parts, text[end:].translate(_marks)))
+def _marked(text: str, kept: str = "") -> str:
+    """Return text with a mark in place of each character that could steer or hide, but for the one that is `kept`.
+
+    It is searched for each different one as a whole: a long message may consist of nothing else.
+    """
+    different = set(text)
+    if not text.isascii() and _UNSEEN.search("".join(different)):
+        parts = _TAGS.split(text) if "\U0001f3f4" in text else [text]
+        text = "".join(part if index % 2 else _HIDING.sub(_codes, part) for index, part in enumerate(parts))
+    for character in different:
+        if not character.isprintable() and character != kept:
+            text = text.replace(character, _mark(character))
+    return text
+
+
+@lru_cache(maxsize=1000)
+def _mark(character: str) -> str:
+    """Return the mark of a character that is not printable, or the character if it can be shown as it is."""
+    code = ord(character)
+    if character == "\t":
+        return INDENT
+    if code < 0x20:
+        return chr(0x2400 + code)
+    if code == 0x7F:
+        return "␡"
+    nobodys = 0xFDD0 <= code <= 0xFDEF or code & 0xFFFE == 0xFFFE  # what will never be a character
+    if nobodys or (unicodedata.category(character) in _MARKED and not _UNSEEN.match(character)):
+        return _code(character)
+    return character
 
 
 @lru_cache(maxsize=1000)
@@ -148,7 +156,7 @@ def _is_plain(word: str) -> bool:
 def _quoted(name: str) -> str:
     kept = {found.start() for found in _APOSTROPHE.finditer(name)}
     marked = (
-        f"<U+{ord(each):04X}>" if index not in kept and _passes_for_quote_or_arrow(each) else each
+        _code(each) if index not in kept and _passes_for_quote_or_arrow(each) else each
         for index, each in enumerate(name)
     )
     return f"“{_code_colons(''.join(marked))}”"
@@ -167,16 +175,25 @@ def _passes_for_quote_or_arrow(character: str) -> bool:
 
 
 def _code_colons(name: str) -> str:
-    return _NOT_IN_A_NAME.sub(_code, safe(name))
+    return _NOT_IN_A_NAME.sub(_codes, safe(name))
 
 
-def _code(found: re.Match[str]) -> str:
-    return f"<U+{ord(found[0]):04X}>"
+@lru_cache(maxsize=1000)
+def _code(character: str) -> str:
+    return f"<U+{ord(character):04X}>"
+
+
+def _codes(found: re.Match[str]) -> str:
+    text = found[0]
+    if len(text) == 1:
+        return _code(text)
+    for character in set(text):
+        text = text.replace(character, _code(character))
+    return text
 
 
 def safe_lines(text: str) -> str:
     r"""Return text like `safe`, but broken at `\n` and `\r\n`, each further line indented."""
     if _is_safe(text):
         return text
-    lines = text.replace("\r\n", "\n").split("\n")
-    return f"\n{INDENT}".join(map(_marked, lines))
+    return _marked(text.replace("\r\n", "\n"), kept="\n").replace("\n", f"\n{INDENT}")
