@@ -55,6 +55,12 @@ TOLD = re.compile(r"(zchat: interrupted: (no line stored|the message (is|is not|
 """What a command may say on standard error when a signal ends it."""
 
 
+@pytest.fixture
+def environment(environment: dict[str, str]) -> dict[str, str]:
+    """Give it without what measures coverage, which has loaded some of the modules before, and can hang at a signal."""
+    return {name: value for name, value in environment.items() if not name.startswith("COVERAGE_")}
+
+
 @pytest.mark.parametrize(
     ("line", "number"), [("client", signal.SIGTERM), *(("send General", number) for number in CODES)]
 )
