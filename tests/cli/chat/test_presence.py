@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.cli.chat.driver import Chat
 from tests.cli.driver import masked, settled
 from tests.running import Start, eventually
-from zchat import Client
+from zchat import Client, Message
 from zchat.broker import Broker
 from zchat.cli.chat import presence
 from zchat.cli.chat.presence import GATHER_SECONDS, Presence
@@ -215,6 +216,16 @@ def test_comings_and_goings_are_lines_in_a_pipe_and_typing_is_not(start: Start, 
     assert [line.split("since")[0] for line in lines[2:4]] == ["  alice        ", "  “bob smith”  "]
     assert lines[3].endswith("  typing")
     assert lines[4:] == ["[12:00:00] bob smith: hello", "* “bob smith” left General"]
+
+
+def test_who_speaks_is_not_said_to_have_joined_after_that(broker: Broker) -> None:
+    with Client(broker.url, user="alice") as alice:
+        chat = Chat(alice, ["General"])
+        chat.conversation.take(Message("General", 1, 0, "bob", "hello"))
+        for user in ("bob", "carol"):
+            chat.conversation.take(MemberJoined("General", user))
+        eventually(lambda: chat.shown[-1] == "* carol joined General", lambda: str(chat.shown))
+        chat.conversation.close()
 
 
 def test_a_quiet_chat_shows_what_is_said_alone(start: Start, broker: Broker) -> None:
