@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from zchat.cli.chat.terminal import state_file
 
 ROOMS_KEPT = 50
 """Rooms kept of one user at most: to join more takes a new chat noticeably longer."""
@@ -49,18 +50,12 @@ class KeptRooms:
         kept[self._key] = names[:ROOMS_KEPT]
         data = json.dumps(dict(list(kept.items())[-USERS_KEPT:]))
         with suppress(OSError):
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            new = self._path.with_name(f"{self._path.name}.{os.getpid()}")
-            descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with open(descriptor, "w", encoding="ascii") as file:
-                file.write(data)
-            new.replace(self._path)
+            state_file.replace(self._path, data.encode())
 
     def _read(self) -> dict[str, Any]:
         if self._path is not None:
             with suppress(OSError, ValueError, RecursionError):
-                with open(self._path, "rb") as file:
-                    found = json.loads(file.read(MOST))
+                found = json.loads(state_file.read(self._path, MOST)[0])
                 if isinstance(found, dict):
                     return found
         return {}

@@ -22,7 +22,8 @@ from zchat.cli.chat.terminal.editor import KEYS, Editor
 from zchat.cli.chat.terminal.kept_rooms import KeptRooms
 from zchat.cli.chat.terminal.outbox import Outbox
 from zchat.cli.chat.terminal.screen import Screen
-from zchat.cli.chat.terminal.typed_lines import LinesOfBefore, state_file
+from zchat.cli.chat.terminal.state_file import state_file
+from zchat.cli.chat.terminal.typed_lines import LinesOfBefore
 from zchat.cli.chat.transcript import Transcript
 from zchat.cli.connection import connect, is_lost
 from zchat.cli.failures import HUNG_UP, Interrupted

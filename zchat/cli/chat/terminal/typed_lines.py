@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from platformdirs import user_state_path
 from prompt_toolkit.history import History
+
+from zchat.cli.chat.terminal import state_file
 
 KEPT_BYTES = 256 << 10
 """Bytes of a file of lines from which on only its end is kept: some thousand lines."""
@@ -84,20 +84,16 @@ class LinesOfBefore(History):
         if self._path is None:
             return []
         try:
-            descriptor = os.open(self._path, os.O_RDONLY)
-            with open(descriptor, "rb") as file:
-                if os.name == "posix" and os.fstat(descriptor).st_mode & 0o077:
-                    os.fchmod(descriptor, 0o600)
-                size = file.seek(0, os.SEEK_END)
-                file.seek(max(0, size - KEPT_BYTES // 2))
-                end = file.read(KEPT_BYTES // 2)
+            end, size = state_file.read(self._path, KEPT_BYTES // 2)
         except OSError:
             return []
         lines = end.split(b"\n")
         if size > KEPT_BYTES // 2:
             del lines[0]  # not whole
         if size > KEPT_BYTES:
-            self._replace(b"\n".join(lines))
+            with suppress(OSError):
+                if state_file.is_own(self._path):
+                    state_file.replace(self._path, b"\n".join(lines))
         return [text for line in reversed(lines) if (text := _text(line))]
 
     def store_string(self, string: str) -> None:
@@ -105,26 +101,7 @@ class LinesOfBefore(History):
         if self._path is None or len(string) > LONGEST:
             return
         with suppress(OSError):
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._write(self._path, json.dumps(string).encode() + b"\n", os.O_APPEND)
-
-    def _replace(self, data: bytes) -> None:
-        assert self._path is not None
-        with suppress(OSError):
-            new = self._path.with_name(f"{self._path.name}.{os.getpid()}")
-            self._write(new, data, os.O_EXCL)
-            new.replace(self._path)
-
-    @staticmethod
-    def _write(path: Path, data: bytes, flags: int) -> None:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | flags, 0o600)
-        with open(descriptor, "wb") as file:
-            file.write(data)
-
-
-def state_file(name: str) -> Path:
-    """Return where something is kept for the next time."""
-    return user_state_path("zchat", appauthor=False) / name
+            state_file.append(self._path, json.dumps(string).encode() + b"\n")
 
 
 def _text(line: bytes) -> str:
