@@ -206,6 +206,56 @@ def test_a_file_that_cant_be_replaced_is_refused_before_anything_is_shown(
     )
 
 
+FULL = "mount -t tmpfs -o size=64k none {folder} && {{ dd if=/dev/zero of={folder}/fill bs=1k 2>&-; true; }}"
+"""Mounts a disk that is full."""
+
+
+def on_a_full_disk(
+    start: Start, unshare: Callable[..., tuple[str, ...]], folder: Path, then: str
+) -> tuple[int, str, str]:
+    """Run what is in `then`, where "$@" is the command, beside a full disk; return its code, output and errors."""
+    folder.mkdir()
+    mount = FULL.format(folder=folder)
+    running = start(shell=f"""{shlex.join(unshare("--mount"))} bash -c '{mount} && {then}' bash "$@" """)
+    return running.end(), running.text, running.errors
+
+
+def test_a_new_file_on_a_full_disk_is_refused_before_anything_is_shown_and_leaves_none(
+    start: Start, broker: Broker, tmp_path: Path, unshare: Callable[..., tuple[str, ...]]
+) -> None:
+    say(broker.url, "one")
+    folder = tmp_path / "full"
+    then = f'"$@" tail --resume {folder}/new General; ls -A {folder}'
+    _, text, errors = on_a_full_disk(start, unshare, folder, then)
+    assert text == "fill\n"
+    assert re.fullmatch(r"zchat: \S+/full/new can't be read and replaced \(No space left on device\); .*\n", errors)
+
+
+def test_a_disk_that_is_full_by_then_is_named_with_the_file_and_what_comes_of_it(
+    monkeypatch: pytest.MonkeyPatch, file: Path, tmp_path: Path
+) -> None:
+    with ResumeFile(str(file), "General", "alice") as resume:
+        resume.keep(Position(7, 8))
+        monkeypatch.setattr("os.write", lambda *_: 0)
+        with pytest.raises(ResumeError, match=rf"{file} can't be replaced \(No space left.*shown again the next time"):
+            resume.keep(Position(7, 9))
+        monkeypatch.undo()
+        resume.keep(Position(7, 10))
+    assert kept(file) == 10
+    assert [path.name for path in tmp_path.iterdir()] == ["seen"]
+
+
+@pytest.mark.parametrize(("name", "room"), [("x" * 250, "General"), ("new", "NoSuchRoom")])
+def test_a_run_that_fails_leaves_no_file_that_it_has_made(
+    zchat: Zchat, broker: Broker, tmp_path: Path, name: str, room: str
+) -> None:
+    say(broker.url, "one")
+    done = zchat("tail", "--resume", str(tmp_path / name), room)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert name in done.stderr or room in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_link_that_leads_nowhere_is_refused(zchat: Zchat, broker: Broker, file: Path, tmp_path: Path) -> None:
     say(broker.url, "one")
     file.symlink_to(file)

@@ -68,12 +68,15 @@ class ResumeFile:
         self._user = user if room.startswith(DIRECT) else None
         self._written_at = -EVERY
         self._file = -1
+        self._made = False
+        """True if the file was created by this."""
+        self.position = None
         try:
             self._file = self._open()
             content = os.read(self._file, MOST + 1)
             self.position = self._parse(content)
             self._remove_leftovers()
-            self._replace(content)
+            self._replace(content, len(self._line(Position(MAX_INT, MAX_INT))))
         except OSError as error:
             self.close()
             reason = error.strerror or str(error)
@@ -91,8 +94,11 @@ class ResumeFile:
         self.close()
 
     def close(self) -> None:
-        """Close the file, which another process may use from now on."""
+        """Close the file, which another process may use from now on; one that was created for nothing is removed."""
         if self._file >= 0:
+            if self._made and self.position is None and _is(self._file, self._path):
+                with suppress(OSError):
+                    os.unlink(self._path)
             os.close(self._file)
             self._file = -1
 
@@ -102,34 +108,51 @@ class ResumeFile:
         return time.monotonic() - self._written_at >= EVERY
 
     def keep(self, position: Position) -> None:
-        """Write a position to the file, unless it is there already."""
+        """Write a position to the file, unless it is there already.
+
+        Raises:
+            ResumeError: it can't be written.
+        """
         if position == self.position:
             return
-        fields = {"zchat": "position", "room": self._room}
-        if self._user is not None:
-            fields["user"] = self._user
-        line = json.dumps(fields | {"epoch": position.epoch, "seq": position.seq}) + "\n"
-        self._replace(line.encode())
+        try:
+            self._replace(self._line(position))
+        except OSError as error:
+            raise ResumeError(
+                f"{self._shown} can't be replaced ({error.strerror or error}): what was shown since the last record "
+                "there is shown again the next time"
+            ) from error
         self.position = position
         self._written_at = time.monotonic()
 
-    def _replace(self, content: bytes) -> None:
+    def _line(self, position: Position) -> bytes:
+        fields = {"zchat": "position", "room": self._room}
+        if self._user is not None:
+            fields["user"] = self._user
+        return (json.dumps(fields | {"epoch": position.epoch, "seq": position.seq}) + "\n").encode()
+
+    def _replace(self, content: bytes, room: int = 0) -> None:
+        """Put a new file with this content in place; see that there is room for as many bytes as `room`, too."""
         fresh = os.path.join(self._folder, self._fresh + secrets.token_hex(DIGITS // 2))
         file = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             os.fchmod(file, stat.S_IMODE(os.fstat(self._file).st_mode))
             if sys.platform != "win32":
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.write(file, content) < len(content):
+            size = max(room, len(content))
+            if os.write(file, content.ljust(size)) < size:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._shown)
             os.fsync(file)
+            if size > len(content):
+                os.ftruncate(file, len(content))
+                os.fsync(file)
             os.replace(fresh, self._path)
         except BaseException:
             os.close(file)
             with suppress(OSError):
                 os.unlink(fresh)
             raise
-        self.close()
+        os.close(self._file)
         self._file = file
 
     def _remove_leftovers(self) -> None:
@@ -142,7 +165,7 @@ class ResumeFile:
     def _open(self) -> int:
         """Return the file, opened and locked; opens it again if it was replaced before it was locked."""
         while True:
-            file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0), 0o600)
+            file = self._open_or_make()
             try:
                 if not stat.S_ISREG(os.fstat(file).st_mode):
                     raise ResumeError(f"{self._shown} is not a regular file; name another with --resume")
@@ -157,6 +180,18 @@ class ResumeFile:
                 os.close(file)
                 raise
             os.close(file)
+
+    def _open_or_make(self) -> int:
+        flags = os.O_RDWR | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0)
+        try:
+            return os.open(self._path, flags)
+        except FileNotFoundError:
+            try:
+                file = os.open(self._path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+            except FileExistsError:  # another has made it meanwhile
+                return os.open(self._path, flags)
+            self._made = True
+            return file
 
     def _parse(self, content: bytes) -> Position | None:
         if not content:
