@@ -241,3 +241,14 @@ def test_a_key_for_an_option_of_one_letter_is_led_to_it(zchat: Zchat, tmp_path: 
 def test_the_values_that_a_switch_takes_are_told(zchat: Zchat) -> None:
     told = zchat("tail", "General", ZCHAT_TAIL_JSON="maybe").stderr
     assert "'maybe' is not a valid boolean. Recognized values: 0, 1, f, false," in told
+
+
+@pytest.mark.parametrize("content", ["room = " + "[" * 1_990, "a." * 20_000 + "a = 1", "# comment\n" * 7_000])
+def test_a_file_that_is_nested_too_deeply_or_too_large_is_refused_soon(
+    zchat: Zchat, tmp_path: Path, content: str
+) -> None:
+    file = tmp_path / "zchat.toml"
+    file.write_text(content)
+    done = zchat("rooms", "--config", str(file))
+    assert done.returncode == 2
+    assert re.fullmatch(rf"zchat: {file} is no file of options: .*\n", done.stderr)

@@ -221,3 +221,25 @@ def test_the_reader_of_a_socket_may_go_as_that_of_a_pipe_may(
             reader.close()
             assert process.wait(DEADLINE) == 0
             assert errors.read() == b""
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "idna", "punycode", "cp037"])
+@pytest.mark.parametrize("line", ["client General", "send General", "rooms"])
+def test_an_encoding_that_is_none_for_lines_is_refused_by_its_name(start: Start, line: str, encoding: str) -> None:
+    running = start(shell=f'exec "$@" {line}', PYTHONIOENCODING=encoding)
+    running.write("hi\n")
+    assert running.end() == 1
+    assert running.text == ""
+    assert running.errors == (
+        f"zchat: standard error has the encoding {encoding}, which changes ASCII: "
+        "unset PYTHONIOENCODING, or set it to utf-8\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "encoding", ["ascii", "latin-1", "utf-8-sig", "utf-7", "shift_jis", "iso2022_jp", "hz", "gb18030"]
+)
+def test_other_encodings_are_taken(start: Start, encoding: str) -> None:
+    running = start(shell='exec "$@" send General', PYTHONIOENCODING=encoding)
+    running.write("hi\n")
+    assert running.end() == 0

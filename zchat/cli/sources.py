@@ -10,7 +10,6 @@ import logging
 import os
 import re
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
@@ -32,6 +31,12 @@ log = logging.getLogger("zchat.cli")
 
 NEAR = 0.7
 """How much of two keys is the same if one is taken for a slip of the other, after `difflib`."""
+
+MOST = 64 << 10
+"""Bytes of a file of options at most: with every option there are some thousand, and to read one takes no second."""
+
+LONGEST_LINE = 2000
+"""Characters of a line of it: a key of many parts takes long to read, the square of their number."""
 
 _META = "zchat.config"
 """Where the contexts of the program and a command share the file."""
@@ -114,8 +119,17 @@ def read(path: str) -> Config:
 
     text = ""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        with open(path, "rb") as file:
+            data = file.read(MOST + 1)
+        text = data.decode().replace("\r\n", "\n").replace("\r", "\n")
+        if len(data) > MOST or max(map(len, text.splitlines()), default=0) > LONGEST_LINE:
+            raise UsageError(
+                f"{path} is no file of options: it has {MOST >> 10} KiB at most, "
+                f"and {LONGEST_LINE:,} characters in a line; name another with --config"
+            )
         return Config(path, text, tomllib.loads(text))
+    except RecursionError as error:
+        raise UsageError(f"{path} is no file of options: its values are nested too deeply") from error
     except OSError as error:
         raise UsageError(f"{path} can't be read ({error.strerror or error}); name another with --config") from error
     except ValueError as error:

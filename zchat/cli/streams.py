@@ -18,6 +18,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from zchat.cli import ending
+from zchat.errors import ZchatError
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -95,24 +96,44 @@ class Writing(io.BufferedIOBase):
 
 
 def prepare() -> None:
-    """Make standard output and error wait, escape what their encoding lacks, and fail if they are closed."""
+    """Make standard output and error wait, escape what their encoding lacks, and fail if they are closed.
+
+    Raises:
+        ZchatError: the encoding of one of the three is none for text that comes in parts.
+    """
     if sys.stdin is None:
         sys.stdin = open(os.devnull)  # noqa: SIM115
+    unfit = "" if _fits(sys.stdin.encoding) else f"standard input has the encoding {sys.stdin.encoding}"
     for name, shown in (("stdout", "standard output"), ("stderr", "standard error")):
         stream = getattr(sys, name)
+        encoding = "utf-8" if stream is None else stream.encoding
+        if not _fits(encoding):
+            unfit, encoding = f"{shown} has the encoding {encoding}", "utf-8"
         if stream is None:  # closed by the parent: no other file takes its number, and writing to it fails
             descriptor = os.open(os.devnull, os.O_RDONLY)
             stream = io.TextIOWrapper(Writing(descriptor, shown), encoding="utf-8", write_through=True)
         elif isinstance(stream, io.TextIOWrapper) and hasattr(select, "poll"):
             stream = io.TextIOWrapper(
                 Writing(stream.fileno(), shown),
-                encoding=stream.encoding,
+                encoding=encoding,
                 line_buffering=stream.line_buffering,
                 write_through=stream.write_through,
             )
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
         setattr(sys, name, stream)
+    if unfit:
+        raise ZchatError(f"{unfit}, which changes ASCII: unset PYTHONIOENCODING, or set it to utf-8")
+
+
+def _fits(encoding: str) -> bool:
+    """Return True if an encoding has ASCII's characters as they are, in any number, and can escape what it lacks."""
+    text = "zchat: " * 20 + "\n"
+    try:
+        "\ud800".encode(encoding, "backslashreplace")
+        return text.encode(encoding).endswith(text.encode()) and text.encode().decode(encoding, "replace") == text
+    except (UnicodeError, LookupError):
+        return False
 
 
 def read_stdin(count: int) -> bytes:

@@ -72,7 +72,7 @@ def run(url: str, user: str | None, names: tuple[str, ...], options: Options) ->
                 cut = isinstance(line, CutLine)
                 lines.put(line if number or cut else line.removeprefix(BYTE_ORDER_MARK))
             lines.put(None)
-        except OSError as error:
+        except Exception as error:  # whatever it is: without an end the chat would wait for ever
             fail(error)
 
     with (
