@@ -155,13 +155,20 @@ def test_a_terminal_of_a_few_columns_breaks_no_line_either(text: str, width: int
     assert all(cells(line) <= width for line in wrapped([safe(text)], width))
 
 
+SAMPLE = [
+    chr(code)
+    for first, last in ((0x20, 0x4DFF), (0x9FF0, 0xAC00), (0xD7A0, 0xD7FF), (0xE000, 0x1FFFF), (0xE0000, 0xE01FF))
+    for code in range(first, last + 1)
+    if chr(code).isprintable() and chr(code) != "\ufe0f"  # which never stands alone
+]
+"""Characters that are shown as they are, without most ideographs and syllables, which are alike."""
+
+
 def test_no_character_is_counted_narrower_than_by_a_table_that_terminals_have() -> None:
     narrow = []
-    for code in range(0x20, 0x110000):
-        character = chr(code)
-        if safe("x" + character) == "x" + character:
-            widths = [sum(width for _, width in counting(character)) for counting in COUNTINGS.values()]
-            narrow += [ascii(character)] if cells(character) < max(widths) else []
+    for character in SAMPLE:
+        widths = [width for counting in COUNTINGS.values() for _, width in counting(character)]
+        narrow += [ascii(character)] if cells(character) < max(widths) else []
     assert not narrow
 
 
@@ -175,8 +182,7 @@ def test_no_character_is_counted_narrower_than_by_the_systems_library() -> None:
             locale.setlocale(locale.LC_CTYPE, "C.UTF-8")
         except locale.Error:
             pytest.skip("the system has no locale C.UTF-8")
-        shown = (chr(code) for code in range(0x20, 0x110000) if safe("x" + chr(code)) == "x" + chr(code))
-        assert not [ascii(character) for character in shown if cells(character) < libc.wcwidth(character)]
+        assert not [ascii(character) for character in SAMPLE if cells(character) < libc.wcwidth(character)]
     finally:
         locale.setlocale(locale.LC_CTYPE, before)
 
