@@ -222,22 +222,6 @@ MUTATIONS: dict[str, list[Change]] = {
             "zchat.broker.presence.state_frames.StateFrames", "seen", "number != session.shown or not number", "False"
         )
     ],
-    "a fenced connection's late seen counted": [
-        Change(
-            "zchat.broker.core.sessions.Sessions",
-            "fence",
-            "self.fenced[routing_id] = None",
-            "self.fenced[routing_id] = session",
-        ),
-        Change(
-            "zchat.broker.core.core.Core",
-            "receive",
-            "        counters.fenced += 1\n",
-            "        if decode_command(frames[0]).word == 'seen':\n"
-            "            owner = self._fenced[routing_id]\n"
-            "            context.state_frames.seen(owner, owner.shown)\n",
-        ),
-    ],
     "an answer over the lost connection waited for": [
         Change("zchat.broker.rooms.session.Session", "connect", "    self.shown = 0\n", "")
     ],
@@ -336,5 +320,12 @@ MUTATIONS: dict[str, list[Change]] = {
     "a room kept for who looked and has gone": [
         Change("zchat.broker.core.sessions.Sessions", "_empty", "self._presence.left(session, member.room)", "pass")
     ],
+    "the end of a connection not noticed": [
+        Change(
+            "zchat.broker.core.core.Core",
+            "vanished",
+            "        self.context.pipes.vanished(session)",
+            "        pass",
+        )
+    ],
 }
-"""What is planted, by its name."""
