@@ -99,7 +99,8 @@ pictures: $(VENV)/installed-dev
 	$(BIN)/python docs/pictures/make.py
 
 clean:
-	rm -rf $(VENV) $(NODE)/node_modules .venv-* .pythons build dist *.egg-info .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(NODE)/node_modules .venv-* .pythons build dist *.egg-info simulation-*.log \
+	  .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find zchat tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What is locked, without the packages' own scripts: zeromq brings its library with it.
