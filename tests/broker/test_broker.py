@@ -260,3 +260,25 @@ def test_a_broker_that_stops_answers_what_it_accepted(tmp_path: Path, round: int
         seqs = {message.seq for message in reader.history("General", after=0, limit=10**6)}
     assert seqs >= set(stored), "what was acknowledged is there"
     assert len(seqs) <= len(stored) + len(lost), "and what was refused is not"
+
+
+def test_a_start_that_an_exception_breaks_off_leaves_no_broker_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    broker = Broker("tcp://127.0.0.1:*")
+
+    class Interrupted:
+        """Be an event during whose wait a signal comes."""
+
+        def set(self) -> None: ...
+
+        def is_set(self) -> bool:
+            return True
+
+        def wait(self, seconds: float) -> bool:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(broker, "_ready", Interrupted())
+    with pytest.raises(KeyboardInterrupt):
+        broker.__enter__()
+    assert broker._thread is not None
+    broker._thread.join(DEADLINE)
+    assert not broker._thread.is_alive()

@@ -106,7 +106,7 @@ def test_files_commands_and_options_are_completed(complete: Callable[..., list[s
     assert complete("zchat tail --resume se") == ["file,se"]
     assert complete("zchat backup se") == ["file,se"]
     assert complete("zchat rest") == ["plain,restore"]
-    assert complete("zchat tail --s") == ["plain,--since"]
+    assert complete("zchat tail --s") == ["plain,--since", "plain,--server-key"]
 
 
 def test_without_a_broker_nothing_is_offered_and_nothing_hangs(complete: Callable[..., list[str]]) -> None:

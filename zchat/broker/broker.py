@@ -153,8 +153,13 @@ class Broker:
         self._pid = os.getpid()
         self._loop = Loop(self._bind, self._store, self._settings, self._place, self._access)
         self._thread = threading.Thread(target=self._run, name="zchat-broker", daemon=True)
-        start(self._thread)
-        if not self._ready.wait(START_SECONDS):
+        try:
+            start(self._thread)
+            ready = self._ready.wait(START_SECONDS)
+        except BaseException:  # of a signal, perhaps: nobody could stop it later
+            self._loop.stop()
+            raise
+        if not ready:
             self._loop.stop()
             raise ZchatError(f"the broker did not start within {START_SECONDS:g} s")
         if not self._loop.urls and self._error is not None:
