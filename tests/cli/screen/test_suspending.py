@@ -121,7 +121,7 @@ def test_what_was_stopped_without_notice_takes_the_terminal_again(
     if line == "client":
         shell.type("still here")
         shell.shows("alice: still here")
-        assert shell.screen().count("General>") == 1
+        eventually(lambda: shell.screen().count("General>") == 1, "one prompt stands")
         shell.type("/quit")
     else:
         assert shell.screen().count("busiest") == 1

@@ -30,8 +30,8 @@ def command(*arguments: object, user: int = 0) -> subprocess.CompletedProcess[st
         "main.main(sys.argv[1:])"
     )
     line = [*ZCHAT[:1], "-c", program, *map(str, arguments)]
-    # Nobody may write what measures coverage either.
-    env = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    # Nobody may write what measures coverage either, or load what a hint about an unknown variable takes.
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("COVERAGE_", "ZCHAT_"))}
     return subprocess.run(line, cwd=ROOT, env=env, capture_output=True, text=True, timeout=DEADLINE, check=False)
 
 
