@@ -35,7 +35,7 @@ def node(needs: Callable[[str], str]) -> str:
 
 def test_they_pass_the_vectors_and_say_what_the_conversations_have(node: str) -> None:
     files = sorted(str(path) for path in (EXAMPLE / "test").glob("*.test.mjs"))
-    assert len(files) == 4
+    assert len(files) == 5
     run = subprocess.run([node, "--test", *files], cwd=EXAMPLE, capture_output=True, text=True, timeout=DEADLINE)
     assert run.returncode == 0, run.stdout[-5_000:] + run.stderr[-2_000:]
     assert "# skipped 0" in run.stdout
