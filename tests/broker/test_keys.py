@@ -212,6 +212,11 @@ def test_a_broker_whose_keys_are_wrong_does_not_start(folder: Path, what: str) -
         pass
 
 
+def test_a_broker_with_keys_whose_address_is_in_use_says_so(folder: Path) -> None:
+    with Broker(ANY) as there, pytest.raises(zchat.AddressError, match="is in use"), Broker(there.url, keys=folder):
+        pass
+
+
 # -- guests, logins, and addresses ---------------------------------------------------------------------
 
 

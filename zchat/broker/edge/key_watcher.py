@@ -55,10 +55,11 @@ class KeyWatcher:
         return self._new.popleft() if self._new else None
 
     def close(self) -> None:
-        """End the thread."""
+        """End the thread, if it was begun."""
         self._over = True
         self._asked.set()
-        self._thread.join(JOIN_SECONDS)
+        if self._thread.ident is not None:
+            self._thread.join(JOIN_SECONDS)
 
     def _run(self) -> None:
         while not self._over:
