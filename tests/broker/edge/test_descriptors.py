@@ -202,12 +202,17 @@ def test_a_shut_door_lets_nobody_in_keeps_those_inside_and_opens_again(
     except zchat.AddressError:
         pytest.skip("this machine has no IPv6")
 
-    def knock() -> bool:
-        """Connect as nobody in particular; return True if that was turned away."""
+    def shut() -> None:
+        """Have too few descriptors, and knock as nobody in particular until somebody was turned away."""
         before = broker.counters.turned_away
-        caller.connect(broker.url)
-        caller.disconnect(broker.url)
-        return broker.counters.turned_away > before
+        few(True)
+
+        def knock() -> bool:
+            caller.connect(broker.url)
+            caller.disconnect(broker.url)
+            return broker.counters.turned_away > before
+
+        eventually(knock, "the door is shut")
 
     with ExitStack() as stack:
         stack.callback(broker.stop)
@@ -216,8 +221,7 @@ def test_a_shut_door_lets_nobody_in_keeps_those_inside_and_opens_again(
         caller.ipv6 = True
         talk = stack.enter_context(Talk(broker))
         for _ in range(3):
-            few(True)
-            eventually(knock, "the door is shut")
+            shut()
             with pytest.raises(zchat.ConnectionLost):
                 zchat.Client(broker.url, user="carol", timeout=0.3)
             assert broker.counters.turned_away > 0
@@ -226,8 +230,7 @@ def test_a_shut_door_lets_nobody_in_keeps_those_inside_and_opens_again(
             with zchat.Client(broker.url, user="carol", timeout=DEADLINE) as client:
                 client.join("Talk")
         eventually(lambda: "accepting connections has recovered" in caplog.messages, "it lasts")
-        few(True)
-        eventually(knock, "the door is shut")
+        shut()
         talk.goes_on()
     assert broker.wait(0), "a broker that is shut can be stopped"
 
