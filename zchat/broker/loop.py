@@ -79,7 +79,7 @@ class Found(NamedTuple):
 
 
 class Access(NamedTuple):
-    """Who may come in: what a broker is told at its start."""
+    """Who may come in, as chosen at the start."""
 
     keys: str | None = None
     """The folder with the broker's keys, None for none."""
@@ -142,7 +142,7 @@ class Loop:
             try:
                 logs = self._store.open(self._alarm.ring)
                 try:
-                    gate = Gate(None if keys is None else keys.users.names, guests=access.guests)
+                    gate = Gate(None if keys is None else keys.users.names, guests=access.guests, logins=access.logins)
                     secret = "" if folder is None else folder.server.secret
                     doorkeeper = self._doorkeeper = Doorkeeper(
                         context, self._router, gate, secret, logins=access.logins

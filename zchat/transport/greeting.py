@@ -27,7 +27,7 @@ def read_mechanism(url: str, seconds: float = GREETING_SECONDS) -> str:
     """Return the mechanism that is spoken at an address, "NULL" or "CURVE"; "" if no ZMTP 3 is. May wait that long."""
     deadline = time.monotonic() + seconds
     try:
-        with _connected(url, seconds) as connection:
+        with connected(url, seconds) as connection:
             connection.sendall(_BEGINNING)
             found = b""
             while len(found) < GREETING_BYTES:
@@ -43,7 +43,12 @@ def read_mechanism(url: str, seconds: float = GREETING_SECONDS) -> str:
     return found[_MECHANISM].rstrip(b"\0").decode("ascii", "replace")
 
 
-def _connected(url: str, seconds: float) -> socket.socket:
+def connected(url: str, seconds: float) -> socket.socket:
+    """Return a plain connection to an address; it has that long to be made, and then for each read. Any thread.
+
+    Raises:
+        OSError: why there is none.
+    """
     if not url.startswith(IPC):
         host, _, port = url.removeprefix("tcp://").rpartition(";")[2].rpartition(":")
         return socket.create_connection((host.removeprefix("[").removesuffix("]"), int(port)), seconds)

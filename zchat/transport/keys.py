@@ -157,7 +157,7 @@ def make_server(folder: Path) -> Key:
 
 
 def _certificate(key: Key, *, with_secret: bool) -> str:
-    what = "SECRET: whoever reads this file can act in its owner's name" if with_secret else "public: give it away"
+    what = "SECRET: with this file anyone can act in its owner's name" if with_secret else "public: give it away"
     lines = [f"#   A key of zchat, {what}.", "metadata"]
     if key.user:
         lines.append(f'    user = "{key.user}"')
@@ -326,7 +326,7 @@ class KeyFolder:
         """Return the users that the folder has now.
 
         Raises:
-            BadKey: the folder is gone or can't be read: whoever was let in is still let in.
+            BadKey: the folder is gone or can't be read; the users that were let in still are.
         """
         folder = self.path / USERS
         there: set[str] = set()

@@ -282,7 +282,7 @@ class Link:
         elif mechanism == "NULL" and key is not None:
             self.core.refuse(NoKeysThere(
                 f"the broker at {url} has no keys, so that anybody could be it: check the address, or leave key and "
-                "server_key out if you trust whoever answers there"
+                "server_key out if you trust what answers there"
             ))  # fmt: skip
         elif mechanism == "CURVE":
             self._shut_out += 1

@@ -19,9 +19,15 @@ def test_without_keys_everybody_is_let_in_under_any_name() -> None:
 
 def test_a_key_is_its_users_and_no_other_is_let_in() -> None:
     gate = Gate(USERS)
-    assert gate.keyed
     assert admit(gate, ALICE) == Admission(True, "alice", "Alice")
     assert admit(gate, STRANGER) == Admission(False, turned_away="turned_away_unknown_key")
+
+
+def test_without_a_key_a_login_is_a_name_where_logins_are_and_else_nobody_is_let_in_beside_keys() -> None:
+    assert Gate().admit_without_key(lambda: "alice") == Admission(True, turned_away="turned_away_unknown_key")
+    assert not Gate(USERS).admit_without_key(lambda: "alice").let_in
+    assert Gate(USERS, logins=True).admit_without_key(lambda: "Alice")[:3] == (True, "alice", "Alice")
+    assert not Gate(logins=True).admit_without_key(str).let_in
 
 
 def test_with_guests_other_keys_are_let_in_under_names_of_their_own() -> None:

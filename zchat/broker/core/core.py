@@ -149,7 +149,7 @@ class Core:
                 self.context.sessions.end(session, error)
 
     def vanished(self, peer: Peer) -> None:
-        """Record that a connection has ended: whoever has its routing id next is sent nothing that was meant for it."""
+        """Record that a connection has ended: the next peer with its routing id is sent nothing that was its own."""
         session = self._sessions.get(peer.routing_id)
         if session is not None and session.peer.connection == peer.connection:
             self.context.pipes.vanished(session)

@@ -30,8 +30,7 @@ def _borrowed(fd: int) -> Iterator[socket.socket]:
 
 
 def read_by_libzmq(fd: int) -> int:
-    """Return how many bytes of a TCP connection libzmq has read; -1 if that can't be told: not over ipc, not but on
-    Linux."""
+    """Return how many bytes of a TCP connection libzmq has read; -1 if that isn't known: over ipc, and but on Linux."""
     if sys.platform != "linux":
         return -1
     try:

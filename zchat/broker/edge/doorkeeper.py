@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -16,10 +17,9 @@ from zchat.broker.edge.door import CHECK_EVERY, Door
 from zchat.broker.edge.zap import PROPERTY, REQUESTS_AT_ONCE, Zap, ZapRequest, login_of
 from zchat.broker.figures.counters import Counters
 from zchat.broker.guard.connections import Connections
-from zchat.broker.guard.gate import Admission, Gate
+from zchat.broker.guard.gate import Gate
 from zchat.broker.limits import CUT_AFTER, CUT_NOTED_EVERY, UNGREETED
 from zchat.broker.port import Cut, Peer
-from zchat.names import fold
 from zchat.transport.keys import guest_name
 
 FILES_FOR_NEWCOMERS = 2
@@ -49,7 +49,6 @@ class Doorkeeper:
     ) -> None:
         self.connections = Connections()
         self._gate = gate
-        self._logins = logins
         self.door = Door(context, router, self.connections, secret, logins=logins)
         self._zap = Zap(context)
         self._polled = [(self._zap.fd, zmq.POLLIN), *self.door.polled]
@@ -106,19 +105,16 @@ class Doorkeeper:
             self.wake = min(self.wake, self._noted + CUT_NOTED_EVERY)
 
     def _answer(self, request: ZapRequest, now: float, counters: Counters) -> None:
-        if request.key is None:
-            name = login_of(request.address) if self._logins else ""
-            let_in = bool(name) if self._logins else not self._gate.keyed
-            admission = Admission(let_in, fold(name), name, "turned_away_unknown_key")
-            key = None
+        key = None if request.key is None else z85.encode(request.key).decode()
+        if key is None:
+            admission = self._gate.admit_without_key(partial(login_of, request.address))
         else:
-            key = z85.encode(request.key).decode()
             admission = self._gate.admit(key, guest_name(key), now)
         if admission.let_in:
             number = self.connections.admit(admission.user, key, request.address, admission.name)
             self._zap.let_in(request, number)
             return
-        setattr(counters, admission.turned_away, getattr(counters, admission.turned_away) + 1)
+        _count(counters, admission.turned_away)
         self._zap.refuse(request, later=admission.turned_away != "turned_away_unknown_key")
 
     def drained(self, core: Core) -> None:
@@ -136,7 +132,7 @@ class Doorkeeper:
         for fd, why in cuts:
             if fd != -1 and shut(fd, self.door.listening, reset=why not in _WITH_LAST_WORDS):
                 self._cut[why] += 1
-                setattr(core.counters, why.counter, getattr(core.counters, why.counter) + 1)
+                _count(core.counters, why.counter)
 
     def _note(self, now: float, core: Core) -> None:
         """Log what was cut since the last time, a line a reason."""
@@ -151,3 +147,7 @@ class Doorkeeper:
         """Let nobody in any more; the ROUTER is closed next."""
         self.door.close()
         self._zap.close()
+
+
+def _count(counters: Counters, name: str) -> None:
+    setattr(counters, name, getattr(counters, name) + 1)

@@ -1,6 +1,6 @@
 """The connections that a broker has: which are newcomers, whose a frame is, and which are to be cut.
 
-A ROUTER names its peers by routing ids, and whoever claims one that has become free is that peer to it. So each
+A ROUTER names its peers by routing ids, and a peer that claims one that has become free gets its frames. So each
 connection gets a number of its own when it is let in (the broker's answer to libzmq carries it, and libzmq puts it on
 every frame), and a descriptor when it is accepted. The two are matched at the connection's first frame, without
 a race: a connection is let in after it was accepted, and what was accepted is known here before anybody is let in.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from zchat.broker.limits import HANDSHAKES, HANDSHAKES_A_KEY, HANDSHAKES_A_KEY_BURST, HANDSHAKES_BURST
@@ -48,20 +48,26 @@ class Bucket:
 class Gate:
     """Who may come in.
 
-    `users` are names by public keys; None: there are no keys, and everybody is let in. `guests`: who has another key
-    is let in as a guest.
+    `users` are names by public keys; None: there are no keys, and everybody is let in. `guests`: other keys are let in
+    as guests. `logins`: a connection without a key is let in under a login.
     """
 
-    def __init__(self, users: Mapping[str, str] | None = None, *, guests: bool = False) -> None:
+    def __init__(self, users: Mapping[str, str] | None = None, *, guests: bool = False, logins: bool = False) -> None:
         self._users = users
         self._guests = guests
+        self._logins = logins
         self._all: Bucket | None = None
         self._buckets: dict[str, Bucket] = {}  # of keys that are let in
 
-    @property
-    def keyed(self) -> bool:
-        """True if names are bound to keys."""
-        return self._users is not None
+    def admit_without_key(self, find_login: Callable[[], str]) -> Admission:
+        """Decide about a connection that shows no key; `find_login` returns that of its process, "" if it has none.
+
+        It is called where logins are names alone: finding one may take its time.
+        """
+        if self._logins:
+            login = find_login()
+            return Admission(bool(login), fold(login), login, "turned_away_unknown_key")
+        return Admission(self._users is None, turned_away="turned_away_unknown_key")
 
     def admit(self, key: str, guest: str, now: float) -> Admission:
         """Decide about a handshake with a key; `guest` is the name that its owner has as a guest."""

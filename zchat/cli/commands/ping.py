@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from functools import partial
 
 import click
 
-from zchat.address import IPC, host_and_port
 from zchat.cli import ending
 from zchat.cli.connection import TIMEOUT, connect
 from zchat.cli.failures import FAILED, report
 from zchat.cli.options import addresses, addressing, given_keys, seconds
 from zchat.cli.text.safe import safe
 from zchat.errors import Busy, ConnectionLost
+from zchat.transport.greeting import connected
 
 USER = "zchat ping"
 """The user that asks: no login name is needed, and nobody's read marks or direct rooms are touched."""
@@ -79,7 +78,7 @@ def _found(url: str) -> str:
     """Return what is at an address where no broker answered, as a sentence."""
     first = b""
     try:
-        with _connected(url) as peer:
+        with connected(url, PROBE_SECONDS) as peer:
             try:
                 first = peer.recv(16)
                 while first.startswith(SIGNATURE) and peer.recv(4096):
@@ -103,17 +102,3 @@ def _found(url: str) -> str:
     if not first:
         return CLOSED
     return f"another service is there, which says {first!r}"
-
-
-def _connected(url: str) -> socket.socket:
-    if not url.startswith(IPC):
-        return socket.create_connection(host_and_port(url.removeprefix("tcp://")), PROBE_SECONDS)
-    path = url.removeprefix(IPC)
-    peer = socket.socket(socket.AF_UNIX)
-    try:
-        peer.settimeout(PROBE_SECONDS)
-        peer.connect(f"\0{path[1:]}" if path.startswith("@") else path)
-    except BaseException:
-        peer.close()
-        raise
-    return peer
