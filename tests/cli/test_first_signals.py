@@ -51,8 +51,11 @@ LATEST = 0.5
 MOMENTS = int(os.environ.get("ZCHAT_SIGNAL_MOMENTS", "1"))
 """How many moments are tried of each command and signal."""
 
-TOLD = re.compile(r"(zchat: interrupted: (no line stored|the message (is|is not|may or may not be) stored)\n)?")
-"""What a command may say on standard error when a signal ends it."""
+TOLD = re.compile(
+    r"(zchat: interrupted: (no line stored|the message (is|is not|may or may not be) stored)\n)?"
+    r"|zchat: there is no file \S+\n"
+)
+"""What a command may say on standard error when a signal ends it: its own error, if the signal came just after that."""
 
 
 @pytest.fixture
