@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, str] = {
     "client": "wire protocol protocol/faces protocol/rooms transport",
     "broker": "wire transport broker/core broker/delivery broker/edge broker/figures broker/guard broker/presence "
     "broker/rooms broker/store",
-    "broker/guard": "wire",
+    "broker/guard": "wire broker/figures",
     "broker/edge": "wire transport broker/store broker/rooms broker/figures broker/guard broker/core broker/delivery "
     "broker/presence",
     "broker/store": "wire broker/store/sqlite",
@@ -179,7 +179,7 @@ def test_zeromq_is_used_by_the_transport_the_brokers_loop_and_its_door_alone() -
     users = {module for module in MODULES if any(within(name, "zmq") for name in imports(MODULES[module]))}
     assert {module for module in users if folder_of(module) != "transport"} == {
         "zchat.broker.edge.door",
-        "zchat.broker.edge.doorkeeper",
+        "zchat.broker.edge.entrance",
         "zchat.broker.edge.zap",
         "zchat.broker.loop",
     }

@@ -140,7 +140,7 @@ def test_a_stranger_has_one_frame(broker: Broker) -> None:
 
 def test_the_oldest_newcomers_make_room(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     """Strangers held every descriptor; newcomers were locked out while the broker spun."""
-    monkeypatch.setattr("zchat.broker.edge.doorkeeper.UNGREETED", 20)
+    monkeypatch.setattr("zchat.broker.guard.doorkeeper.UNGREETED", 20)
     with ExitStack() as stack:
         talk = stack.enter_context(Talk(broker))
         for _ in range(60):

@@ -59,6 +59,7 @@ def core(monkeypatch: pytest.MonkeyPatch) -> Core:
 def looped(*messages: list[bytes]) -> Any:
     made: Any = Loop((), MemoryStore(), Settings())
     made._router = Router(*messages)
+    made._entrance = SimpleNamespace()
     made._doorkeeper = SimpleNamespace(connections=SimpleNamespace(checking=False), drained=lambda core: None)
     return made
 

@@ -106,9 +106,9 @@ NO_BOUNDS = {
     "broker.loop.MAX_WAIT",
     "checks.MAX_SHOWN",
     "broker.edge.descriptors.KEPT_FREE_FOR_IPC",
-    "broker.edge.door.CHECK_EVERY",
-    "broker.edge.doorkeeper.MADE_ROOM",
-    "broker.edge.zap.REQUESTS_AT_ONCE",
+    "broker.guard.doorkeeper.CHECK_EVERY",
+    "broker.guard.doorkeeper.MADE_ROOM",
+    "broker.guard.doorkeeper.KNOCKS_AT_ONCE",
     "broker.limits.FRAMING",
     "transport.greeting.GREETING_BYTES",
     "transport.keys.KEY_CHARACTERS",
@@ -205,7 +205,7 @@ def test_the_routers_own_names_begin_somewhere_else_each_time() -> None:
                 peer.connect(f"tcp://127.0.0.1:{port}")
                 peer.send(b"")
                 assert zap.socket.poll(10_000)
-                for request in zap.requests():
+                for request in zap.requests(1):
                     zap.let_in(request, 1)
                 assert router.poll(10_000)
                 names.append(router.recv_multipart()[0])
@@ -237,6 +237,7 @@ def test_a_turn_of_the_broker_takes_a_bounded_number_of_frames() -> None:
 
     turns: Any = loop.Loop((), open_store("memory:"), Settings())
     turns._router = Flood()
+    turns._entrance = SimpleNamespace()
     turns._doorkeeper = SimpleNamespace(connections=SimpleNamespace(checking=False))
     receiver = Receiver()
     assert not turns._receive(receiver)

@@ -21,8 +21,11 @@ import zmq
 
 from zchat.broker.core.core import Core
 from zchat.broker.edge.descriptors import clients
-from zchat.broker.edge.doorkeeper import Doorkeeper
+from zchat.broker.edge.entrance import Entrance
 from zchat.broker.edge.key_watcher import KeyWatcher
+from zchat.broker.edge.zap import ZapRequest
+from zchat.broker.guard.connections import Connections
+from zchat.broker.guard.doorkeeper import Doorkeeper
 from zchat.broker.guard.gate import Gate
 from zchat.broker.limits import (
     CLOSE_SECONDS,
@@ -111,7 +114,8 @@ class Loop:
         self._dropping = False  # frames of a message that is refused are still to come
         self._alarm: Alarm | None = None
         self._router: zmq.Socket[bytes]
-        self._doorkeeper: Doorkeeper | None = None
+        self._entrance: Entrance | None = None
+        self._doorkeeper: Doorkeeper[ZapRequest] | None = None
         self.urls: list[str] = []
         self.core: Core | None = None
         self.found = Found(True, 0, 0)
@@ -144,10 +148,12 @@ class Loop:
                 try:
                     gate = Gate(None if keys is None else keys.users.names, guests=access.guests, logins=access.logins)
                     secret = "" if folder is None else folder.server.secret
-                    doorkeeper = self._doorkeeper = Doorkeeper(
-                        context, self._router, gate, secret, logins=access.logins
+                    connections = Connections()
+                    entrance = self._entrance = Entrance(
+                        context, self._router, connections, secret, logins=access.logins
                     )
-                    urls = [doorkeeper.door.open(url) for url in self._bind]
+                    self._doorkeeper = Doorkeeper(gate, connections, entrance)
+                    urls = [entrance.open(url) for url in self._bind]
                     started = time.monotonic()
                     core = self.core = Core(self, self._store, logs, self._settings, started, microseconds, gate)
                     if keys is not None:
@@ -169,8 +175,8 @@ class Loop:
             finally:
                 if keys is not None:
                     keys.close()
-                if self._doorkeeper is not None:
-                    self._doorkeeper.close()
+                if self._entrance is not None:
+                    self._entrance.close()
                 self._router.close(int(min(LINGER_SECONDS, self._left()) * 1000))
                 self._alarm.close()
         finally:
@@ -245,7 +251,8 @@ class Loop:
 
     def _receive(self, core: Core) -> bool:
         """Hand what has arrived to the core, a turn's worth; return True if nothing is left."""
-        router, doorkeeper = self._router, self._doorkeeper
+        router, entrance, doorkeeper = self._router, self._entrance, self._doorkeeper
+        assert entrance is not None
         assert doorkeeper is not None
         connections = doorkeeper.connections
         now = time.monotonic()
@@ -269,7 +276,7 @@ class Loop:
             else:
                 frame = router.recv(zmq.NOBLOCK, copy=False)
                 frames = [frame.bytes]
-                peer = doorkeeper.peer(first, frame, known=known)
+                peer = entrance.peer(first, frame, known=known)
                 if peer is None:
                     self._dropping = bool(router.getsockopt(zmq.RCVMORE))
                     continue
@@ -285,9 +292,10 @@ class Loop:
         """Wait for what there is to do; return True if that is of the doorkeeper's."""
         assert self._alarm is not None
         assert self._doorkeeper is not None
+        assert self._entrance is not None
         wait = max(0, int(min(seconds, MAX_WAIT) * 1000) + 1)
         ready: list[Any] = zmq.zmq_poll(
-            [(self._router, zmq.POLLIN), *self._doorkeeper.polled, (self._alarm.fd, zmq.POLLIN)], wait
+            [(self._router, zmq.POLLIN), *self._entrance.polled, (self._alarm.fd, zmq.POLLIN)], wait
         )
         if ready and ready[-1][0] == self._alarm.fd:
             self._alarm.quiet()

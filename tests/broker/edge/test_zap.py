@@ -44,7 +44,7 @@ def dealer() -> Iterator[zmq.Socket[bytes]]:
 def asked(zap: Zap) -> ZapRequest:
     """Return the one connection that asks."""
     found: list[ZapRequest] = []
-    eventually(lambda: found.extend(zap.requests()) or found, "it asks")  # type: ignore[func-returns-value]
+    eventually(lambda: found.extend(zap.requests(1)) or found, "it asks")  # type: ignore[func-returns-value]
     (request,) = found
     return request
 

@@ -27,15 +27,13 @@ from zchat.broker.edge.ipc_socket import IpcSocket, in_use
 from zchat.broker.figures.counters import Counters
 from zchat.broker.figures.log_lines import LogLines
 from zchat.broker.guard.connections import Connections
+from zchat.broker.guard.doorkeeper import CHECK_EVERY
 from zchat.broker.port import Peer
 from zchat.checks import shown
 from zchat.errors import AddressError, ZchatError
 
 BACKLOG = 4096
 """Connections that may wait for being accepted: a fleet that comes back at once."""
-
-CHECK_EVERY = 0.005
-"""Seconds between two checks for newcomers and descriptors while the loop is busy, or newcomers are turned away."""
 
 TURNED_AWAY_AT_ONCE = 64
 """Newcomers that are turned away at an address in one turn: about a millisecond."""

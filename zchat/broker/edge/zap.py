@@ -11,6 +11,9 @@ import sys
 from typing import NamedTuple
 
 import zmq
+from zmq.utils import z85
+
+from zchat.transport.keys import guest_name
 
 if sys.platform != "win32":
     import pwd
@@ -22,9 +25,6 @@ PROPERTY = "Connection"
 """The property of each frame that has the number of its connection. No peer can forge it: what a handler says stands
 before what a peer says of itself."""
 
-REQUESTS_AT_ONCE = 64
-"""Requests answered before the loop goes on."""
-
 
 class ZapRequest(NamedTuple):
     """One connection that asks to be let in."""
@@ -33,8 +33,17 @@ class ZapRequest(NamedTuple):
     number: bytes
     address: str
     """An IP address; over ipc `localhost:UID:GID:PID`."""
-    key: bytes | None
-    """The public key of its handshake, 32 bytes; None without encryption."""
+    key: str | None
+    """The public key of its handshake, 40 characters; None without encryption."""
+
+    @property
+    def guest(self) -> str:
+        """The name that the owner of its key has as a guest."""
+        return "" if self.key is None else guest_name(self.key)
+
+    def find_login(self) -> str:
+        """Return the login of the process at its other end, "" if it has none."""
+        return login_of(self.address)
 
 
 def login_of(address: str) -> str:
@@ -63,13 +72,13 @@ class Zap:
         self.fd = int(self.socket.fd)
         """What can be read once somebody asks after `requests` has returned fewer than it can."""
 
-    def requests(self) -> list[ZapRequest]:
-        """Return the connections that ask now, some of them."""
+    def requests(self, most: int) -> list[ZapRequest]:
+        """Return the connections that ask now, `most` of them at most."""
         found: list[ZapRequest] = []
-        while len(found) < REQUESTS_AT_ONCE and int(self.socket.get(zmq.EVENTS)) & zmq.POLLIN:
+        while len(found) < most and int(self.socket.get(zmq.EVENTS)) & zmq.POLLIN:
             sender, _, _, number, *fields = self.socket.recv_multipart(zmq.NOBLOCK)
             _domain, address, _identity, mechanism, *credentials = fields
-            key = credentials[0] if mechanism == b"CURVE" else None
+            key = z85.encode(credentials[0]).decode() if mechanism == b"CURVE" else None
             found.append(ZapRequest(sender, number, address.decode("ascii", "replace"), key))
         return found
 

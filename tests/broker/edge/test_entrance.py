@@ -1,4 +1,4 @@
-"""The doorkeeper of a broker that runs: what it costs, what it counts and logs, what it leaves alone."""
+"""The entrance of a broker that runs: what it costs, what it counts and logs, what it leaves alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.attacks.zmtp import Stranger, frame
 from tests.broker.raw import ANY, Talk
 from tests.running import DEADLINE, eventually
 from zchat.broker import Broker
-from zchat.broker.edge import doorkeeper
+from zchat.broker.edge import entrance
 from zchat.broker.guard import connections as guard
 from zchat.broker.port import Cut
 from zchat.wire.values import pack
@@ -88,7 +88,7 @@ def test_a_client_that_is_cut_comes_back(broker: Broker, monkeypatch: pytest.Mon
 
 
 def test_newcomers_take_half_of_the_files_at_most(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doorkeeper, "limit", lambda: 20)
+    monkeypatch.setattr(entrance, "limit", lambda: 20)
     with Talk(broker) as talk:
         strangers = [Stranger(broker.url) for _ in range(15)]
         eventually(lambda: broker.counters.cut_too_many_newcomers == 5, "the oldest are cut")
