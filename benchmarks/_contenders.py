@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 import yardstick
 import zchat
 import zchat.broker
 from _run import Pipe, Worker, store_url
+from zchat.transport import keys
 
 ROOM = "General"
 
@@ -32,25 +35,32 @@ class Subscriber(Protocol):
 
 @dataclass(frozen=True)
 class Zchat:
-    """zchat over a kind of store, a fresh one for each run."""
+    """zchat over a kind of store, a fresh one for each run; with the keys of a folder that `key_folder` has made."""
 
     store: str
+    keys: Path | None = None
 
     def __str__(self) -> str:
-        return f"zchat, {self.store.rstrip(':')}"
+        return f"zchat, {self.store.rstrip(':')}{', keys' if self.keys else ''}"
 
     def broker(self, store: str) -> AbstractContextManager[Any]:
-        return zchat.broker.Broker("tcp://127.0.0.1:*", store=store)
+        return zchat.broker.Broker("tcp://127.0.0.1:*", store=store, keys=self.keys)
 
     @contextmanager
     def publisher(self, url: str, user: str) -> Iterator[Publisher]:
-        with zchat.Client(url, user=user) as client:
+        with self._client(url, user) as client:
             yield client.join(ROOM)
 
     @contextmanager
     def subscriber(self, url: str, user: str, last: int) -> Iterator[Subscriber]:
-        with zchat.Client(url, user=user) as client:
+        with self._client(url, user) as client:
             yield client.join(ROOM)
+
+    def _client(self, url: str, user: str) -> zchat.Client:
+        if self.keys is None:
+            return zchat.Client(url, user=user)
+        key = self.keys / keys.USERS / f"{user}{keys.SECRET}"
+        return zchat.Client(url, key=key, server_key=self.keys / f"{keys.SERVER}{keys.PUBLIC}")
 
 
 @dataclass(frozen=True)
@@ -95,6 +105,17 @@ def served(contender: Contender, start: Callable[..., Worker]) -> Iterator[str]:
         broker = start(serve, contender, store)
         yield broker.hear()
         broker.stop()
+
+
+@contextmanager
+def key_folder(users: Iterable[str]) -> Iterator[Path]:
+    """Give a broker's folder of keys, with those of some users and their secret halves beside them."""
+    with tempfile.TemporaryDirectory(prefix="zchat-benchmark-") as place:
+        folder = Path(place)
+        keys.make_server(folder)
+        for user in users:
+            keys.write_pair(folder / keys.USERS, user, keys.make(user))
+        yield folder
 
 
 def paced(text: str, messages: int, rate: float, together: int) -> Iterator[str]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import argparse
 import time
+from contextlib import nullcontext
 from functools import partial
 from threading import Thread
 
-from _contenders import Contender, Subscriber, Yardstick, Zchat, served
+from _contenders import Contender, Subscriber, Yardstick, Zchat, key_folder, served
 from _run import DEADLINE, Failed, Pipe, in_turn, options, report, run, workers
 
 PACE = 1_000_000
@@ -24,13 +25,15 @@ WARM_UP = 200
 SLOWEST = 1.5
 """How many times as long as planned a run may take: beyond it, it wasn't one message a millisecond."""
 
+WRITER, READER = "writer", "reader"
+
 SILENCE = 10.0
 """Seconds without a message after which the subscriber gives up."""
 
 
 def publish(pipe: Pipe, contender: Contender, url: str, size: int, messages: int) -> None:
     """Send a message a millisecond; after one that was late the pace begins anew, without a burst."""
-    with contender.publisher(url, "writer") as room:
+    with contender.publisher(url, WRITER) as room:
         pipe.say()
         pipe.hear()
         clock = time.perf_counter_ns
@@ -47,7 +50,7 @@ def publish(pipe: Pipe, contender: Contender, url: str, size: int, messages: int
 def subscribe(pipe: Pipe, contender: Contender, url: str, messages: int) -> None:
     """Take all messages in a thread and say how long each was under way."""
     delays: list[int] = []
-    with contender.subscriber(url, "reader", messages) as room:
+    with contender.subscriber(url, READER, messages) as room:
         thread = Thread(target=_take, args=(room, messages, delays), daemon=True)
         thread.start()
         pipe.say()
@@ -84,12 +87,18 @@ def latencies(contender: Contender, arguments: argparse.Namespace) -> dict[str, 
 def main() -> None:
     parser = options("Measure latency at one message a millisecond, zchat in turn with plain pyzmq.")
     parser.add_argument("--messages", type=int, default=2000, help="messages in a round (default 2000)")
+    parser.add_argument("--keys", action="store_true", help="run zchat with keys and without in turn")
+    parser.add_argument("--only", choices=["zchat", "yardstick"], help="leave the other out")
     arguments = parser.parse_args()
-    contenders: list[Contender] = [Zchat(arguments.store), Yardstick()]
+    with key_folder([WRITER, READER]) if arguments.keys else nullcontext() as folder:
+        contenders: list[Contender] = []
+        if arguments.only != "yardstick":
+            contenders += [Zchat(arguments.store, keys) for keys in ([folder, None] if folder else [None])]
+        if arguments.only != "zchat":
+            contenders.append(Yardstick())
+        rows = in_turn({str(each): partial(latencies, each, arguments) for each in contenders}, arguments.rounds)
     report(
-        f"latency from send to messages(), one message of {arguments.size} bytes a millisecond",
-        in_turn({str(each): partial(latencies, each, arguments) for each in contenders}, arguments.rounds),
-        arguments.json,
+        f"latency from send to messages(), one message of {arguments.size} bytes a millisecond", rows, arguments.json
     )
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import argparse
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from functools import partial
 from threading import Thread
 
-from _contenders import Contender, Subscriber, Yardstick, Zchat, served
+from _contenders import Contender, Subscriber, Yardstick, Zchat, key_folder, served
 from _run import DEADLINE, Failed, Pipe, in_turn, options, report, run, workers
 
 SILENCE = 20.0
@@ -68,14 +68,14 @@ def deliveries(contender: Contender, arguments: argparse.Namespace) -> dict[str,
     total = each * publishers
     # zchat numbers the messages of a room, the yardstick those of a publisher: no number twice, none left out
     seqs = publishers * each * (each + 1) // 2 if isinstance(contender, Yardstick) else total * (total + 1) // 2
-    users = [f"reader {number}" for number in range(subscribers)]
+    users = _readers(arguments)
     shares = [users[number :: arguments.subscriber_processes] for number in range(arguments.subscriber_processes)]
     text = "x" * arguments.size
     with workers() as start, served(contender, start) as url:
         readers = [start(subscribe, contender, url, share, each, total, seqs) for share in shares if share]
         for worker in readers:
             worker.hear()
-        writers = [start(publish, contender, url, f"writer {number}", text, each) for number in range(publishers)]
+        writers = [start(publish, contender, url, user, text, each) for user in _writers(arguments)]
         for worker in writers:
             worker.hear()
         for worker in writers:
@@ -85,6 +85,14 @@ def deliveries(contender: Contender, arguments: argparse.Namespace) -> dict[str,
     return {"deliveries/s": total * subscribers / (last - first) * 1e9}
 
 
+def _readers(arguments: argparse.Namespace) -> list[str]:
+    return [f"reader {number}" for number in range(arguments.subscribers)]
+
+
+def _writers(arguments: argparse.Namespace) -> list[str]:
+    return [f"writer {number}" for number in range(arguments.publishers)]
+
+
 def main() -> None:
     parser = options("Measure deliveries a second, zchat in turn with plain pyzmq.")
     parser.add_argument("--publishers", type=int, default=1)
@@ -92,21 +100,25 @@ def main() -> None:
     parser.add_argument("--subscriber-processes", type=int, default=1)
     parser.add_argument("--messages", type=int, help="messages in all (default: for about 2,000,000 deliveries)")
     parser.add_argument("--stores", action="store_true", help="run zchat with both stores in turn")
+    parser.add_argument("--keys", action="store_true", help="run zchat with keys and without in turn")
     parser.add_argument("--window", type=int, default=Yardstick.window, help="of the yardstick, in messages")
     parser.add_argument("--only", choices=["zchat", "yardstick"], help="leave the other out")
     arguments = parser.parse_args()
     if arguments.messages is None:
         arguments.messages = max(20_000, min(500_000, 2_000_000 // arguments.subscribers))
 
-    contenders: list[Contender] = []
-    if arguments.only != "yardstick":
-        contenders += map(Zchat, ["memory:", "sqlite"] if arguments.stores else [arguments.store])
-    if arguments.only != "zchat":
-        contenders.append(Yardstick(arguments.window, arguments.publishers))
+    stores = ["memory:", "sqlite"] if arguments.stores else [arguments.store]
+    with key_folder([*_readers(arguments), *_writers(arguments)]) if arguments.keys else nullcontext() as folder:
+        contenders: list[Contender] = []
+        if arguments.only != "yardstick":
+            contenders += [Zchat(store, keys) for store in stores for keys in ([folder, None] if folder else [None])]
+        if arguments.only != "zchat":
+            contenders.append(Yardstick(arguments.window, arguments.publishers))
+        rows = in_turn({str(each): partial(deliveries, each, arguments) for each in contenders}, arguments.rounds)
     report(
         f"deliveries a second: publishers {arguments.publishers}, subscribers {arguments.subscribers} "
         f"in processes {arguments.subscriber_processes}, messages {arguments.messages:,} of {arguments.size} bytes",
-        in_turn({str(each): partial(deliveries, each, arguments) for each in contenders}, arguments.rounds),
+        rows,
         arguments.json,
     )
 
