@@ -7,7 +7,7 @@ import shlex
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ from tests.running import DEADLINE, ZCHAT, eventually
 from zchat.broker import DEFAULT_ROOMS, Broker
 from zchat.cli import completion
 from zchat.cli.completion import _for_bash, _within
+from zchat.transport import keys
 
 HOSTILE = "a;touch `id`"
 
@@ -120,6 +121,51 @@ def test_without_a_broker_nothing_is_offered_and_nothing_hangs(complete: Callabl
     began = time.monotonic()
     assert _within(0.1, lambda: [time.sleep(5) or "late"]) == []  # type: ignore[func-returns-value]
     assert time.monotonic() - began < 5
+
+
+@pytest.fixture
+def keyed(tmp_path: Path) -> Iterator[tuple[Path, str]]:
+    """Give a folder with keys, alice's among them and one that isn't let in, and the address of a broker with them."""
+    folder = tmp_path / "keys"
+    keys.make_server(folder)
+    for user, place in (("alice", folder / "users"), ("eve", folder)):
+        keys.write_pair(place, user, keys.make(user))
+    with Broker("tcp://127.0.0.1:*", store="memory:", keys=folder) as broker:
+        yield folder, broker.url
+
+
+def test_with_keys_it_uses_those_of_options_environment_and_configuration(
+    keyed: tuple[Path, str], complete: Callable[..., list[str]]
+) -> None:
+    folder, url = keyed
+    key, server = folder / "users" / "alice.key_secret", folder / "server.key"
+    nobody = {"ZCHAT_URL": url, "ZCHAT_USER": ""}
+    assert complete(f"zchat tail --key {key} --server-key {server} ge", **nobody) == ["plain,General"]
+    assert complete("zchat tail ge", ZCHAT_KEY=str(key), ZCHAT_SERVER_KEY=str(server), **nobody) == ["plain,General"]
+    config = folder / "zchat.toml"
+    config.write_text(f'connect = "{url}"\nkey = "{key}"\n[tail]\nserver-key = "{server}"\n')
+    variables = {"ZCHAT_URL": "", "ZCHAT_USER": ""}
+    assert complete("zchat tail ge", ZCHAT_CONFIG=str(config), **variables) == ["plain,General"]
+    assert complete(f"zchat tail --config {config} ge", **variables) == ["plain,General"]
+
+
+def test_a_broker_that_refuses_offers_nothing_and_says_nothing(
+    keyed: tuple[Path, str], complete: Callable[..., list[str]]
+) -> None:
+    folder, url = keyed
+    server = str(folder / "server.key")
+    readable = folder / "readable.key_secret"
+    readable.write_bytes((folder / "users" / "alice.key_secret").read_bytes())
+    readable.chmod(0o644)
+    refused = [
+        {},
+        {"ZCHAT_KEY": str(folder / "eve.key_secret"), "ZCHAT_SERVER_KEY": server},
+        {"ZCHAT_KEY": str(folder / "users" / "alice.key_secret"), "ZCHAT_SERVER_KEY": str(folder / "eve.key")},
+        {"ZCHAT_KEY": str(readable), "ZCHAT_SERVER_KEY": server},
+        {"ZCHAT_KEY": str(folder / "users" / "alice.key_secret"), "ZCHAT_SERVER_KEY": server, "ZCHAT_USER": "bob"},
+    ]
+    for variables in refused:
+        assert complete("zchat tail ge", ZCHAT_URL=url, **({"ZCHAT_USER": ""} | variables)) == [""]
 
 
 def test_the_time_that_is_waited_is_one_second() -> None:

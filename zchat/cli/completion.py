@@ -6,14 +6,15 @@ import logging
 import os
 import re
 from contextlib import suppress
+from functools import partial
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import BashComplete, CompletionItem, add_completion_class, split_arg_string
 
 from zchat.address import DEFAULT_URL
-from zchat.cli.options import addresses
+from zchat.cli.options import addresses, given_keys
 from zchat.cli.text.phrases import room_named
 from zchat.errors import ZchatError
 from zchat.names import DIRECT, fold
@@ -22,11 +23,13 @@ from zchat.threads import new_thread, start
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from zchat import Client
+
 SECONDS = 1.0
 """Seconds after which completion gives up asking the broker: as long as somebody who has pressed Tab waits."""
 
 USER = "zchat completion"
-"""The user that asks for rooms if the one who types has given no name."""
+"""The user that asks for rooms if the one who types has given neither a name nor a key."""
 
 ROOMS = 20
 """Rooms whose members are asked for when a user is completed."""
@@ -37,24 +40,29 @@ UNSAFE = {'"': '"\\$`!', "'": "'"}
 
 def complete_rooms(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Return the rooms that begin with what was typed; after an `@` the users (click's shell_complete)."""
-    url, user = context.params.get("url") or DEFAULT_URL, context.params.get("user")
+    url, user, keys = context.params.get("url") or DEFAULT_URL, context.params.get("user"), given_keys(context)
+    if user is None and not keys["key"]:  # a key says whose it is
+        user = USER
     typed = room_named(incomplete)
     before = incomplete.removesuffix(typed)
-    found = _within(SECONDS, lambda: _users(url, user) if typed.startswith(DIRECT) else _rooms(url, user))
+    opening = partial(_client, url, user, keys)
+    found = _within(SECONDS, lambda: _users(opening) if typed.startswith(DIRECT) else _rooms(opening))
     return [CompletionItem(before + name) for name in found if fold(name).startswith(fold(typed))]
 
 
-def _rooms(url: str, user: str | None) -> list[str]:
+def _client(url: str, user: str | None, keys: dict[str, Any]) -> Client:
     from zchat import Client  # takes long to load
 
-    with Client(addresses(url), user=user or USER, timeout=SECONDS, invitations=False) as client:
+    return Client(addresses(url), user=user, timeout=SECONDS, invitations=False, **keys)
+
+
+def _rooms(opening: Callable[[], Client]) -> list[str]:
+    with opening() as client:
         return [room.name for room in client.rooms(timeout=SECONDS)]
 
 
-def _users(url: str, user: str | None) -> list[str]:
-    from zchat import Client
-
-    with Client(addresses(url), user=user or USER, timeout=SECONDS, invitations=False) as client:
+def _users(opening: Callable[[], Client]) -> list[str]:
+    with opening() as client:
         rooms = client.rooms(timeout=SECONDS)
         users = {room.name for room in rooms if room.name.startswith(DIRECT)}
         open_rooms = sorted((room for room in rooms if room.name not in users), key=lambda room: -room.members)

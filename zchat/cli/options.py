@@ -201,9 +201,9 @@ def _keep(name: str) -> Any:
     return keep
 
 
-def given_keys() -> dict[str, Any]:
-    """Return `key` and `server_key` as the running command was given them, for `Client`."""
-    context = click.get_current_context(silent=True)
+def given_keys(context: click.Context | None = None) -> dict[str, Any]:
+    """Return `key` and `server_key` as a command was given them, by default the running one, for `Client`."""
+    context = context or click.get_current_context(silent=True)
     meta = {} if context is None else context.meta
     return {name: meta.get(f"{__name__}.{name}") for name in ("key", "server_key")}
 
