@@ -263,6 +263,14 @@ def shown_name(user: str, name: str) -> str:
     return DIRECT + (other if fold(one) == fold(user) else one)
 
 
+def account_of(user: str) -> str:
+    """Return the name under which it is counted what a user, by folded name, may have kept for good.
+
+    All guests have one account: their names are free, as each new key is another guest.
+    """
+    return GUEST if user.startswith(GUEST) else user
+
+
 def fold(name: str) -> str:
     """Return a name in the form that is equal for equal names, whatever their case. Any thread.
 

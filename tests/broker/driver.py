@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.frames import decode_notice
 from zchat.broker.core.core import Core
+from zchat.broker.guard.gate import Gate
 from zchat.broker.limits import SHARED_NOTIFICATIONS, SHARED_UPDATES, TOMBSTONES
 from zchat.broker.port import Cut, Sent
 from zchat.broker.port import Peer as PeerAtBroker
@@ -174,15 +175,19 @@ class World:
     """Hold one core and everything around it."""
 
     def __init__(
-        self, settings: Settings | None = None, store: Store | None = None, logs: list[RoomLog] | None = None
+        self,
+        settings: Settings | None = None,
+        store: Store | None = None,
+        logs: list[RoomLog] | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self.clock = Clock()
         self.port = FakePort()
         self.now = 100.0
         self.store = store or MemoryStore(self.clock)
-        opened = self.store.open(lambda: None)
+        opened = self.store.open(lambda: None, quotas=gate is not None and gate.binds_names)
         logs = opened if logs is None else logs
-        self.core = Core(self.port, self.store, logs, settings or Settings(), self.now, self.clock)
+        self.core = Core(self.port, self.store, logs, settings or Settings(), self.now, self.clock, gate)
         self.rooms = self.core.context.directory.rooms
         self.sessions = self.core.context.sessions.table.by_routing_id
         self.peers: list[Peer] = []

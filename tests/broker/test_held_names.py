@@ -23,6 +23,7 @@ READER = "reader\ufe00"
 DIRECT = "dire\u0441t"  # with a Cyrillic letter
 ROOM = "Room\u3000½"
 NEW = "alice\ufe00"
+GONE = "trimmed²"
 
 
 def url_of(path: Path) -> str:
@@ -31,16 +32,23 @@ def url_of(path: Path) -> str:
 
 @contextmanager
 def fewer_rules() -> Iterator[None]:
-    """Have brokers take names, and write files, as zchat 0.1.0 does within the block."""
-
-    def begin_epochs(connection: sqlite3.Connection, epochs: list[tuple[int, int, int]]) -> None:
-        connection.executemany("INSERT INTO epochs VALUES (?, ?, ?)", epochs)
-
+    """Have brokers take names as zchat 0.1.0 does within the block."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(directory, "check_name", check_held_name)
-        patch.setattr(schema, "old_senders", lambda connection: [])
-        patch.setattr(schema, "begin_epochs", begin_epochs)
         yield
+
+
+def make_old(path: Path, *, searched: bool = False) -> None:
+    """Give a file the tables of zchat 0.1.0, or with what was `searched` those of the versions after it."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for table, column in (("rooms", "maker"), ("producers", "user"), ("marks", "moved")):
+            connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        if searched:
+            connection.execute("CREATE TABLE searched (room INTEGER, first INTEGER)")
+            connection.execute("INSERT INTO old_senders VALUES (?)", (GONE,))
+        else:
+            connection.execute("DROP TABLE old_senders")
+        connection.execute("PRAGMA user_version = 2")
 
 
 @pytest.fixture
@@ -54,6 +62,7 @@ def old(tmp_path: Path) -> Iterator[Broker]:
             other.direct("plain").send("psst")
         with Client(broker.url, user=READER) as reader:
             reader.mark_read(ROOM, 1)
+    make_old(tmp_path / "zchat.db")
     with Broker(ANY, store=url_of(tmp_path)) as broker:
         yield broker
 
@@ -75,64 +84,26 @@ def test_they_stay_so_over_further_starts(old: Broker, tmp_path: Path) -> None:
             assert client.join(ROOM).name == ROOM
 
 
-def test_senders_are_searched_for_again_if_the_disk_had_no_place_to_note_them(old: Broker, tmp_path: Path) -> None:
+def test_those_that_a_version_after_0_1_0_had_found_stay_valid(old: Broker, tmp_path: Path) -> None:
     old.stop()
-    path = tmp_path / "zchat.db"
-    with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("DROP TABLE old_senders")
-        connection.execute("DROP TABLE searched")
-    with closing(schema.connect(path, "FULL")) as connection:
-        connection.execute("PRAGMA query_only = 1")
-        assert sorted(schema.old_senders(connection)) == [DIRECT, SENDER, FOLDED]
-    with closing(schema.connect(path, "FULL")) as connection:
-        assert sorted(schema.old_senders(connection)) == [DIRECT, SENDER, FOLDED]
-        connection.execute("DELETE FROM blocks")
-        assert sorted(schema.old_senders(connection)) == [DIRECT, SENDER, FOLDED]
+    make_old(tmp_path / "zchat.db", searched=True)
+    with Broker(ANY, store=url_of(tmp_path)) as broker:
+        for user in (SENDER, DIRECT, GONE):
+            with Client(broker.url, user=user) as client:
+                client.join("General").send("hello")
 
 
-def test_a_name_that_an_older_zchat_took_on_the_same_file_meanwhile_stays_valid_too(
-    old: Broker, tmp_path: Path
-) -> None:
-    with Client(old.url, user="plain") as client:
-        client.join("General").send("here we have the rules")
-    old.stop()
-    for number, user in enumerate(("lat\u00b2er", "last\u00b2")):
-        with (
-            fewer_rules(),
-            Broker(ANY, store=url_of(tmp_path)) as broker,
-            Client(broker.url, user="plain") as plain,
-            Client(broker.url, user=user) as client,
-        ):
-            plain.join("General").send(number)
-            for room in ("General", "Sports"):
-                client.join(room).send("hello")
-        with Broker(ANY, store=url_of(tmp_path)) as broker:
-            for each in (user, SENDER, DIRECT):
-                with Client(broker.url, user=each) as client:
-                    client.join("General").send("and again")
-            with pytest.raises(BadName), Client(broker.url, user=NEW):
-                pass
-
-
-def test_only_what_an_older_zchat_has_written_is_searched(
-    old: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_is_searched_for_them_once(old: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Client(old.url, user="plain") as client:
         client.join("General").send("hello")
     old.stop()
 
-    def search(connection: sqlite3.Connection, epochs: object) -> set[str]:
-        raise AssertionError(epochs)
+    def search(connection: sqlite3.Connection) -> set[str]:
+        raise AssertionError("it was searched at its upgrade")
 
     monkeypatch.setattr(schema, "_search_old_senders", search)
     with Broker(ANY, store=url_of(tmp_path)) as broker, Client(broker.url, user=SENDER) as client:
         client.join("General").send("hello")
-
-
-def test_the_note_of_them_leaves_the_files_version_as_it_was(old: Broker, tmp_path: Path) -> None:
-    old.stop()
-    with closing(sqlite3.connect(tmp_path / "zchat.db")) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
 
 
 def test_new_ones_are_refused(old: Broker) -> None:

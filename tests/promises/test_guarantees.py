@@ -316,7 +316,7 @@ def test_ranges_of_own_messages_are_bounded_and_cost_the_position_nothing_in_the
 def test_a_broker_whose_store_never_opens_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opening = Event()
 
-    def never(self: object, wake: object) -> list[contract.RoomLog]:
+    def never(self: object, wake: object, *, quotas: bool) -> list[contract.RoomLog]:
         opening.wait(DEADLINE)
         return []
 

@@ -23,6 +23,21 @@ MAX_SESSIONS = 10_000
 MAX_ROOMS = 100_000
 """Rooms at once: about 1.5 kB each, and a list of them still makes a hundred pages."""
 
+USER_SESSIONS = 100
+"""Sessions of one user at once, where names are bound to keys or logins: a person's devices, a program's workers."""
+
+USER_ROOMS = 1_000
+"""Rooms that one user may have made, where names are bound: a room with a message lasts."""
+
+USER_DIRECTS = 1_000
+"""The same of direct rooms."""
+
+USER_PRODUCERS = 1_000
+"""Pairs of producer and room remembered of one user, where names are bound: another takes the place of the oldest."""
+
+USER_READ_MARKS = 10_000
+"""Read marks kept of one user, where names are bound: another takes the place of the oldest."""
+
 MAX_MEMBERSHIPS = 1_000
 """Rooms that one session may be in, so that its end stays within one turn."""
 

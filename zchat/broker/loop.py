@@ -144,9 +144,9 @@ class Loop:
             self._alarm = Alarm()
             self._router = _router(context, self._settings)
             try:
-                logs = self._store.open(self._alarm.ring)
+                gate = Gate(None if keys is None else keys.users.names, guests=access.guests, logins=access.logins)
+                logs = self._store.open(self._alarm.ring, quotas=gate.binds_names)
                 try:
-                    gate = Gate(None if keys is None else keys.users.names, guests=access.guests, logins=access.logins)
                     secret = "" if folder is None else folder.server.secret
                     connections = Connections()
                     entrance = self._entrance = Entrance(

@@ -9,6 +9,7 @@ import pytest
 from tests.broker.driver import LateStore, Peer, World
 from tests.frames import decode_notice
 from zchat.broker.core import handlers
+from zchat.broker.guard.gate import Gate
 from zchat.broker.limits import EXPIRE_AFTER, EXPIRE_EVERY, MAX_REQUESTS, RETRY_MAX, STALL, STRANGER_BYTES
 from zchat.wire.blocks import messages_of
 from zchat.wire.limits import MAX_FRAME
@@ -106,6 +107,25 @@ def test_sessions_have_a_bound_and_who_comes_later_may_try_again(world: World, m
     assert Peer(world, "carol", greet=False).greet()[2:5:2] == ["busy", True]
     bob.do("bye")
     Peer(world, "carol")
+
+
+def test_one_users_sessions_have_a_bound_and_others_greet_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zchat.broker.limits.USER_SESSIONS", 2)
+    world = World(gate=Gate({}))
+    first = Peer(world, "alice")
+    Peer(world, "ALICE")
+    refused = Peer(world, "alice", greet=False).greet()
+    assert refused[2:5] == ["limit_reached", "alice has 2 sessions, the most that one user may have", False]
+    Peer(world, "bob")
+    first.greet()  # a session that comes back is no further one
+    first.do("bye")
+    Peer(world, "alice")
+
+
+def test_without_keys_a_name_has_any_number_of_sessions(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zchat.broker.limits.USER_SESSIONS", 1)
+    for _ in range(3):
+        Peer(world, "alice")
 
 
 # -- requests --------------------------------------------------------------------------------------

@@ -9,10 +9,12 @@ import pytest
 from tests.broker.driver import LateStore, Peer, World
 from zchat.broker.delivery import pusher
 from zchat.broker.figures.counters import Counters
+from zchat.broker.guard.gate import Gate
 from zchat.broker.limits import EXPIRE_AFTER, RETAIN_EVERY
 from zchat.broker.port import Cut
 from zchat.broker.presence import state_frames
 from zchat.broker.settings import Settings
+from zchat.broker.store import ledger
 from zchat.broker.store.contract import Commit, Failed
 
 
@@ -23,7 +25,6 @@ def a_life(world: World, store: LateStore) -> None:
     bob.join("General")
     alice.send("General", 1)
     alice.send("General", 1, number=1)
-    alice.send("General", 2)
     bob.credit("General", 0)
     bob.credit("General")
     for _ in range(2):
@@ -31,6 +32,8 @@ def a_life(world: World, store: LateStore) -> None:
     alice.do("mark", "General", 1)
     alice.join("@alice\nbob")
     alice.send("@alice\nbob", "hi")
+    alice.do("mark", "@alice\nbob", 1)
+    alice.send("General", 2, number=1)
     alice.tell("seen", 1_000)
     store.failing = Failed("the disk is broken")
     carol.join("General", (0, 0))
@@ -58,10 +61,12 @@ tests/broker/edge/test_entrance.py: by the command, by the door, and by the door
 def test_each_counter_moves(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pusher, "TAIL_BYTES", 1)
     monkeypatch.setattr(state_frames, "MAX_MEMBERSHIPS", 0)
+    monkeypatch.setattr(ledger, "USER_PRODUCERS", 1)
+    monkeypatch.setattr(ledger, "USER_READ_MARKS", 1)
     store = LateStore(lambda: 1)
     store.commits.append(Commit(100, 10))
     monkeypatch.setattr(store, "trim", lambda room, keep, before, done, ahead: done(Failed("no")))
-    world = World(Settings(high_water_mark=1, retain_messages=1), store)
+    world = World(Settings(high_water_mark=1, retain_messages=1), store, gate=Gate({}))
     before = getattr(Counters(), name)
     a_life(world, store)
     assert getattr(world.core.counters, name) > before

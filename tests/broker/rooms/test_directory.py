@@ -9,8 +9,10 @@ import pytest
 from tests.broker.driver import LateStore, Peer, World
 from zchat import names
 from zchat.broker import limits
+from zchat.broker.guard.gate import Gate
 from zchat.broker.settings import Settings
 from zchat.broker.store.contract import Failed
+from zchat.broker.store.memory import MemoryStore
 from zchat.wire.notices import ERROR, OK
 
 
@@ -152,3 +154,76 @@ def test_the_list_of_rooms_comes_in_pages_by_name(world: World) -> None:
     )
     assert len(alice.do("rooms", None, 0)[2]) == 1
     assert alice.do("rooms", "zzz", 10)[2:] == [[], False]
+
+
+# What one user may make, where names are bound
+
+
+@pytest.fixture
+def bound(monkeypatch: pytest.MonkeyPatch) -> World:
+    """Give a broker with keys where a user may make two rooms, and one direct room."""
+    monkeypatch.setattr("zchat.broker.rooms.directory.USER_ROOMS", 2)
+    monkeypatch.setattr("zchat.broker.rooms.directory.USER_DIRECTS", 1)
+    return World(gate=Gate({}))
+
+
+def test_a_user_makes_a_bounded_number_of_rooms_and_others_make_theirs(bound: World) -> None:
+    alice, bob = Peer(bound, "alice"), Peer(bound, "bob")
+    for name in ("First", "Second"):
+        alice.join(name)
+        alice.send(name, "hi")
+    refused = alice.do("join", "Third", 1, None, 0, True)
+    assert refused[2:5] == [
+        "limit_reached",
+        "you have made 2 rooms, the most that one user may; use one of them",
+        False,
+    ]
+    alice.join("General")
+    bob.join("Third")
+    alice.join("third")
+
+
+def test_a_room_that_is_forgotten_makes_place_for_another_of_its_makers(bound: World) -> None:
+    alice = Peer(bound, "alice")
+    for name in ("First", "Second"):
+        alice.join(name)
+    alice.do("leave", "First", alice.joins["First"])
+    alice.join("Third")
+    assert alice.do("join", "Fourth", 9, None, 0, True)[0] == ERROR
+
+
+def test_direct_rooms_are_counted_apart_and_for_the_one_who_made_them(bound: World) -> None:
+    alice, bob = Peer(bound, "alice"), Peer(bound, "bob")
+    alice.join("@alice\nbob")
+    assert alice.do("join", "@alice\ncarol", 2, None, 0, True)[2] == "limit_reached"
+    bob.join("@bob\ncarol")
+    alice.join("First")
+    assert {room.name: room.maker for room in bound.rooms.values() if room.maker} == {
+        "@alice\nbob": "alice",
+        "@bob\ncarol": "bob",
+        "First": "alice",
+    }
+
+
+def test_guests_are_counted_together(bound: World) -> None:
+    for number in range(2):
+        Peer(bound, f"guest-{number}").join(f"Room {number}")
+    assert Peer(bound, "guest-7").do("join", "Room 7", 1, None, 0, True)[2] == "limit_reached"
+
+
+def test_who_first_says_something_in_a_room_has_not_made_it(bound: World) -> None:
+    alice, bob = Peer(bound, "alice"), Peer(bound, "bob")
+    alice.join("First")
+    bob.join("First")
+    bob.send("First", "hi")
+    assert bound.rooms["first"].maker == "alice"
+    assert isinstance(bound.store, MemoryStore)
+    assert bound.store._ledger.rooms["First"].maker == "alice"
+
+
+def test_without_keys_a_room_has_no_maker_and_nobody_too_many(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zchat.broker.rooms.directory.USER_ROOMS", 1)
+    alice = Peer(world, "alice")
+    for name in ("First", "Second"):
+        alice.join(name)
+    assert {room.maker for room in world.rooms.values()} == {""}

@@ -59,6 +59,9 @@ class Reports:
     def marked(self, room: str, user: str, seq: int) -> None:
         self.all.append(("marked", room, user, seq))
 
+    def forgot(self, producers: int) -> None:
+        self.all.append(("forgot", producers))
+
     def committed(self, commit: Commit) -> None:
         self.all.append(("committed", commit))
 
@@ -75,6 +78,7 @@ class Driver:
 
     def __init__(self, make: Callable[[Clock], Store], keeps: bool) -> None:
         self.clock = Clock()
+        self.quotas = False
         self.keeps = keeps
         self._make = make
         self.woken = Event()
@@ -83,7 +87,7 @@ class Driver:
 
     def open(self) -> list[RoomLog]:
         self.store = self._make(self.clock)
-        self.logs = self.store.open(self.woken.set)
+        self.logs = self.store.open(self.woken.set, quotas=self.quotas)
         return self.logs
 
     def reopen(self) -> list[RoomLog]:

@@ -37,8 +37,9 @@ class File:
     class Log:
         """Hold a room's rows."""
 
-        def __init__(self, name: str) -> None:
+        def __init__(self, name: str, maker: str) -> None:
             self.name = name
+            self.maker = maker
             self.first = 1
             self.last = 0
             self.timestamp = 0
@@ -47,14 +48,14 @@ class File:
 
         def copy(self) -> File.Log:
             """Return the same, on its own."""
-            log = File.Log(self.name)
+            log = File.Log(self.name, self.maker)
             log.first, log.last, log.timestamp = self.first, self.last, self.timestamp
             log.epochs, log.blocks = self.epochs[:], self.blocks[:]
             return log
 
     def __init__(self) -> None:
         self.rooms: dict[int, File.Log] = {}
-        self.producers: dict[tuple[bytes, int], tuple[int, bytes, int]] = {}
+        self.producers: dict[tuple[bytes, int], tuple[int, bytes, int, str]] = {}
         self.marks: dict[tuple[int, str], int] = {}
 
     def copy(self) -> File:
@@ -92,11 +93,11 @@ class Disk:
         random = self.world.random
         ledger = Ledger(self.world.clock, lambda: random.randint(1, MAX_EPOCH))
         for number, log in self.file.rooms.items():
-            ledger.restore_room(LogEnds(number, log.name, log.first, log.last, log.timestamp, log.epochs))
-        for (name, number), (last, results, seen) in self.file.producers.items():
+            ledger.restore_room(LogEnds(number, log.name, log.first, log.last, log.timestamp, log.epochs, log.maker))
+        for (name, number), (last, results, seen, user) in self.file.producers.items():
             kept = array("q")
             kept.frombytes(results)
-            ledger.restore_producer((name, self.file.rooms[number].name), Producer(last, kept, seen))
+            ledger.restore_producer((name, self.file.rooms[number].name), Producer(last, kept, seen, user))
         for (number, user), seq in self.file.marks.items():
             ledger.restore_read_mark(ledger.rooms[self.file.rooms[number].name], user, seq)
         return ledger
@@ -114,11 +115,14 @@ class Disk:
                     file.producers.pop(pair, None)
                 continue
             if isinstance(task, WriteReadMark):
+                file.marks.pop((task.room, task.user), None)
+                if task.displaced is not None:
+                    del file.marks[task.displaced]
                 file.marks[task.room, task.user] = task.seq
                 self.truth.marked(file.rooms[task.room].name, task.user, task.seq)
                 continue
-            number, name, last, timestamp = task.room
-            log = file.rooms.setdefault(number, File.Log(name))
+            number, name, last, timestamp, maker = task.room
+            log = file.rooms.setdefault(number, File.Log(name, maker))
             _, first, at, producer, _, data = task.block
             if task.epoch is not None:
                 log.epochs.append(Epoch(task.epoch[2], task.epoch[1]))
@@ -126,7 +130,7 @@ class Disk:
             block = Block(first, last, at, producer, data)
             log.blocks.append(block)
             file.producers.pop(task.pair, None)
-            file.producers[task.pair] = (task.last, task.results, task.seen)
+            file.producers[task.pair] = (task.last, task.results, task.seen, task.user)
             self.truth.stored(name, log.epochs[-1].epoch, block)
 
     def trim(self, trim: Trim) -> Trimmed:
@@ -287,7 +291,7 @@ class DurableStore(SqliteStore):
         super().__init__(PATH, disk.world.clock)
         self._disk = disk
 
-    def open(self, wake: Callable[[], None]) -> list[RoomLog]:
+    def open(self, wake: Callable[[], None], *, quotas: bool = False) -> list[RoomLog]:
         self._ledger = self._disk.load()
         self._wake = wake
         self._commits = self._simulated = _Commits(self._disk, lambda connection: self._disk.load(), wake)
@@ -325,6 +329,9 @@ class _Witness:
     def marked(self, room: str, user: str, seq: int) -> None:
         self._truth.marked(room, user, seq)
         self._watcher.marked(room, user, seq)
+
+    def forgot(self, producers: int) -> None:
+        self._watcher.forgot(producers)
 
     def committed(self, commit: Commit) -> None:
         self._watcher.committed(commit)

@@ -34,7 +34,10 @@ def send(context: Context, request: Request, member: Member, number: int, bodies
     context.replies.owed += 1
     room.pending += 1
     context.store.append(
-        contract.Append(room.name, session.producer, number, session.user, bodies, count, session.connection), done
+        contract.Append(
+            room.name, session.producer, number, session.user, bodies, count, session.connection, room.maker
+        ),
+        done,
     )
 
 

@@ -70,7 +70,8 @@ class Core:
         self.log_lines = LogLines()
         read_marks = store.read_marks()
         users = {user for _, user, _ in read_marks} | set(map(fold, store.old_senders()))
-        directory = Directory(logs, settings.rooms, fixed=settings.fixed_rooms, users=users)
+        gate = gate or Gate()
+        directory = Directory(logs, settings.rooms, fixed=settings.fixed_rooms, users=users, quotas=gate.binds_names)
         table = SessionTable()
         pipes = Pipes(port, self.counters, self.log_lines)
         pusher = Pusher(port, store, pipes, self.counters, self.log_lines)
@@ -106,7 +107,7 @@ class Core:
             self.counters,
             self.log_lines,
             FigureReader(sources),
-            gate or Gate(),
+            gate,
             now,
         )
         self._port = port

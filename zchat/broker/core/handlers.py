@@ -98,6 +98,8 @@ def hello(
         session.connect(peer, connection, window, context.now)
     elif len(sessions.table.by_routing_id) >= limits.MAX_SESSIONS:
         raise errors.Busy(f"the broker has {limits.MAX_SESSIONS} sessions, the most it may have; try again later")
+    elif context.gate.binds_names and len(sessions.table.by_user.get(peer.user, ())) >= limits.USER_SESSIONS:
+        raise errors.LimitReached(f"{user} has {limits.USER_SESSIONS} sessions, the most that one user may have")
     else:
         session = Session(peer, connection, user, producer, token, window, context.now)
     sessions.enter(session)

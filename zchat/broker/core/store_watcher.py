@@ -55,8 +55,14 @@ class StoreWatcher:
         self._pusher.trimmed(self._rooms[fold(room)], first)
 
     def marked(self, room: str, user: str, seq: int) -> None:
-        """Move a user's read mark."""
+        """Move a user's read mark, or forget it."""
+        if not seq:
+            self._counters.read_marks_forgotten += 1
         self._presence.marked(self._rooms[fold(room)], user, seq)
+
+    def forgot(self, producers: int) -> None:
+        """Count producers that were forgotten for others of their users."""
+        self._counters.producers_forgotten += producers
 
     def committed(self, commit: Commit) -> None:
         """Count a commit."""

@@ -72,6 +72,8 @@ class Counters:
     stale_seen: int = _counter("Acknowledgements of state that no longer mattered.")
     typing_dropped: int = _counter("Typing notices that came too early.")
     marks: int = _counter("Read marks stored.")
+    producers_forgotten: int = _counter("Producers forgotten because their users had too many others.")
+    read_marks_forgotten: int = _counter("Read marks forgotten because their users had too many others.")
     uninvited: int = _counter("Invitations beyond what a session can have waiting.")
     log_dropped: int = _counter("Lines of the log dropped because standard error did not take them.")
     commits: int = _elsewhere("Commits of the store.")

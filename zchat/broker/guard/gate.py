@@ -59,6 +59,11 @@ class Gate:
         self._all: Bucket | None = None
         self._buckets: dict[str, Bucket] = {}  # of keys that are let in
 
+    @property
+    def binds_names(self) -> bool:
+        """True if nobody has a name but by a key or a login: else names are free."""
+        return self._users is not None or self._logins
+
     def admit_without_key(self, find_login: Callable[[], str]) -> Admission:
         """Decide about a connection that shows no key; `find_login` returns that of its process, "" if it has none.
 

@@ -161,8 +161,11 @@ class Presence:
             self._end_typing(room, fold(user))
 
     def marked(self, room: Room, user: str, seq: int) -> None:
-        """Record how far a user, by folded name, has read a room."""
-        room.read_marks[user] = seq
+        """Record how far a user, by folded name, has read a room; 0: that is not known any more."""
+        if seq:
+            room.read_marks[user] = seq
+        else:
+            room.read_marks.pop(user, None)
         if room.roster is not None and room.roster.set_read_mark(user, seq, 0 < seq == room.last):
             self._changed(room)
 

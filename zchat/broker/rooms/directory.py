@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
+from collections import Counter
 from collections.abc import Iterable
 
 from zchat import errors
-from zchat.broker.limits import MAX_ROOMS
+from zchat.broker.limits import MAX_ROOMS, USER_DIRECTS, USER_ROOMS
 from zchat.broker.rooms.room import Room
 from zchat.broker.store.contract import RoomLog
-from zchat.names import DIRECT, check_held_name, check_name, direct_name, direct_users, fold
+from zchat.names import DIRECT, account_of, check_held_name, check_name, direct_name, direct_users, fold
 
 
 class Directory:
     """The rooms of a broker. A `user` is a folded name.
 
     `logs` are the rooms that the store has, `names` those that always exist; `fixed`: only direct rooms are made.
-    `users` are those that the store knows: their names stay valid, as those of its rooms do.
+    `users` are those that the store knows: their names stay valid, as those of its rooms do. `quotas`: a name is one
+    user's alone, so that each user makes a bounded number of rooms.
     """
 
-    def __init__(self, logs: list[RoomLog], names: tuple[str, ...], *, fixed: bool, users: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        logs: list[RoomLog],
+        names: tuple[str, ...],
+        *,
+        fixed: bool,
+        users: Iterable[str] = (),
+        quotas: bool = False,
+    ) -> None:
         self._fixed = fixed
+        self._quotas = quotas
+        self._made: Counter[str] = Counter()  # by their makers, how many rooms there are
+        self._directs_made: Counter[str] = Counter()
         self.rooms: dict[str, Room] = {}
         """All rooms by folded name."""
         self.order: list[str] = []
@@ -67,7 +80,18 @@ class Directory:
             raise errors.LimitReached(
                 f"the broker already has {MAX_ROOMS} rooms, the most it may have; use one of them"
             )
-        return self._add(Room(RoomLog(direct_name(*users) if users else name, 1, 0, ())))
+        maker = self._check_quota(user, direct=bool(users)) if self._quotas else ""
+        return self._add(Room(RoomLog(direct_name(*users) if users else name, 1, 0, (), maker)))
+
+    def _check_quota(self, user: str, *, direct: bool) -> str:
+        """Return who counts as the maker of a room that a user may make; raises LimitReached."""
+        maker = account_of(user)
+        made, most, what = (
+            (self._directs_made, USER_DIRECTS, "direct rooms") if direct else (self._made, USER_ROOMS, "rooms")
+        )
+        if made[maker] >= most:
+            raise errors.LimitReached(f"you have made {most:,} {what}, the most that one user may; use one of them")
+        return maker
 
     def check_user(self, user: str) -> None:
         """Check the name of a user: a new one by the rules for new names; raises BadName."""
@@ -81,6 +105,7 @@ class Directory:
         if not room.idle or self.rooms.get(room.folded) is not room:
             return
         del self.rooms[room.folded]
+        self._count(room, -1)
         for user in room.direct:
             _remove(self.directs[user], room.folded)
             if not self.directs[user]:
@@ -103,11 +128,19 @@ class Directory:
 
     def _add(self, room: Room) -> Room:
         self.rooms[room.folded] = room
+        self._count(room, 1)
         for user in room.direct:
             insort(self.directs.setdefault(user, []), room.folded)
         if not room.direct:
             insort(self.order, room.folded)
         return room
+
+    def _count(self, room: Room, change: int) -> None:
+        if room.maker:
+            made = self._directs_made if room.direct else self._made
+            made[room.maker] += change
+            if not made[room.maker]:
+                del made[room.maker]
 
     def _none(self, name: str) -> errors.NoSuchRoom:
         fixed = self._fixed and not name.startswith(DIRECT)

@@ -33,6 +33,7 @@ class Room:
         "folded",
         "grew",
         "last",
+        "maker",
         "members",
         "name",
         "pending",
@@ -51,6 +52,8 @@ class Room:
         self.first = log.first
         """The first seq that can be read; of an empty log `last` + 1."""
         self.last = log.last
+        self.maker = log.maker
+        """Who has made it, by folded name; "" if that is not known."""
         self.epochs = Epochs(log.epochs)
         self.fixed = fixed
         """True if the room always exists."""

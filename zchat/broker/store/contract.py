@@ -59,6 +59,8 @@ class Append(NamedTuple):
     bodies: bytes
     count: int  # type: ignore[assignment]  # a tuple has a method of that name
     connection: int
+    maker: str = ""
+    """Who has made the room, if this is its first block: a folded name; "" if that is nobody's to say."""
 
 
 class Stored(NamedTuple):
@@ -95,6 +97,8 @@ class Marked(NamedTuple):
     """The answer that a user's read mark in a room is stored and safe, and where it now stands."""
 
     seq: int
+    displaced: tuple[str, str] | None = None
+    """The room and user of the mark in whose place it is, None for none."""
 
 
 class Full(NamedTuple):
@@ -138,6 +142,8 @@ class RoomLog(NamedTuple):
     first: int
     last: int
     epochs: tuple[Epoch, ...]
+    maker: str = ""
+    """Who has made the room, by folded name; "" if that is not known."""
 
 
 Appended: TypeAlias = Stored | Duplicate | OutOfSequence | ForgottenProducer | NotStored | Full | Failed
@@ -160,7 +166,10 @@ class Watcher(Protocol):
         """Follow the removal of a room's messages before `first`, by `trim` or by a bound of the store."""
 
     def marked(self, room: str, user: str, seq: int) -> None:
-        """Follow a user's read mark, which has moved, is safe, and stands at `seq`."""
+        """Follow a user's read mark, which has moved, is safe, and stands at `seq`; 0: it made place for another."""
+
+    def forgot(self, producers: int) -> None:
+        """Follow that so many producers were forgotten, each for another of the same user."""
 
     def committed(self, commit: Commit) -> None:
         """Follow a commit; a store that makes none reports none."""
@@ -176,10 +185,11 @@ class Store(ABC):
     """True if the opening found no store there and began one."""
 
     @abstractmethod
-    def open(self, wake: Callable[[], None]) -> list[RoomLog]:
+    def open(self, wake: Callable[[], None], *, quotas: bool = False) -> list[RoomLog]:
         """Make the store ready and return the rooms that have a log; may block.
 
-        `wake` is called, from any thread, whenever `poll` has something to do.
+        `wake` is called, from any thread, whenever `poll` has something to do. `quotas`: a name is one user's alone, so
+        that each user has a bounded number of producers and read marks.
 
         Raises:
             StoreError: it can't be opened: the place, another program's file, a newer schema,
@@ -195,7 +205,8 @@ class Store(ABC):
         an unknown producer is a `ForgottenProducer`. A block that isn't stored uses up no
         number; one without messages isn't: where it would be, the answer is `NotStored`. The
         first block of a room since the opening, or since a failure, begins an epoch, a random
-        number.
+        number. With quotas a user's `USER_PRODUCERS` + 1st producer is remembered in place of the one that is idle for
+        longest, and `Watcher.forgot` is called.
         `Stored` comes when the block is as safe as the store makes it, and not before can it
         be read: `Watcher.grew` is called, then `done`. After a failure everything that was waiting
         after it fails too, in order.
@@ -209,6 +220,7 @@ class Store(ABC):
         beyond the room's last seq, which a higher one becomes. The room's trimming doesn't move it.
         `Marked` comes when the mark is as safe as the store makes it, and after every block
         of the room that was appended before; if the mark has moved, after `Watcher.marked`.
+        With quotas a user's `USER_READ_MARKS` + 1st mark takes the place of the one that has not moved for longest.
         `Failed`: the room has no log, or as with `append`.
         """
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import TypeAlias
 
-from zchat.broker.limits import CLOCK_JUMP, MAX_REQUESTS
+from zchat.broker.limits import CLOCK_JUMP, MAX_REQUESTS, USER_PRODUCERS, USER_READ_MARKS
 from zchat.broker.store.blocks import Block
 from zchat.broker.store.contract import (
     MAX_PRODUCERS,
@@ -28,6 +28,8 @@ from zchat.broker.store.contract import (
     Stored,
 )
 from zchat.broker.store.epochs import Epoch, Epochs
+from zchat.broker.store.quotas import Quota
+from zchat.names import fold
 from zchat.wire.blocks import encode_block
 
 MAX_SEQ = (1 << 40) - 1
@@ -55,6 +57,9 @@ ReadMarkDecided: TypeAlias = Marked | Full | Failed
 Pair: TypeAlias = tuple[bytes, str]
 """A producer and the name of a room."""
 
+MarkOf: TypeAlias = tuple[str, str]
+"""The name of a room and a folded user."""
+
 _random = random.SystemRandom()
 
 
@@ -74,10 +79,17 @@ class LogEnds:
     `epoch` is the epoch of this opening and `began` its first seq, both 0 before there is one.
     """
 
-    __slots__ = ("began", "epoch", "epochs", "first", "id", "last", "name", "timestamp")
+    __slots__ = ("began", "epoch", "epochs", "first", "id", "last", "maker", "name", "timestamp")
 
     def __init__(
-        self, id: int, name: str, first: int = 1, last: int = 0, timestamp: int = 0, epochs: Iterable[Epoch] = ()
+        self,
+        id: int,
+        name: str,
+        first: int = 1,
+        last: int = 0,
+        timestamp: int = 0,
+        epochs: Iterable[Epoch] = (),
+        maker: str = "",
     ) -> None:
         self.id = id
         self.name = name
@@ -85,24 +97,26 @@ class LogEnds:
         self.last = last
         self.timestamp = timestamp
         self.epochs = Epochs(epochs)
+        self.maker = maker
         self.epoch = 0
         self.began = 0
 
     def log(self) -> RoomLog:
         """Return what the room's log is now."""
-        return RoomLog(self.name, self.first, self.last, tuple(self.epochs))
+        return RoomLog(self.name, self.first, self.last, tuple(self.epochs), self.maker)
 
 
 class Producer:
     """A producer's last number in one room, and where its last blocks went.
 
     `results` are the last 16 blocks' first seq, count and timestamp one after the other, in
-    one array: a third of what tuples take.
+    one array: a third of what tuples take. `user` is whose it is, by folded name, "" if that is not known.
     """
 
-    __slots__ = ("last", "results", "seen")
+    __slots__ = ("last", "results", "seen", "user")
 
-    def __init__(self, last: int = 0, results: Iterable[int] = (), seen: int = 0) -> None:
+    def __init__(self, last: int = 0, results: Iterable[int] = (), seen: int = 0, user: str = "") -> None:
+        self.user = user
         self.last = last
         self.results = array("q", results)
         self.seen = seen
@@ -133,12 +147,21 @@ class Ledger:
 
     def __init__(self, clock: Callable[[], int] = now, new_epoch: Callable[[], int] = random_epoch) -> None:
         self.rooms: dict[str, LogEnds] = {}
-        self.read_marks: dict[tuple[str, str], int] = {}
+        self.read_marks: dict[MarkOf, int] = {}
+        self.displaced: list[Pair] = []
+        """Producers that were forgotten, each for another of its user: whoever takes note of them empties this."""
+        self._producers_of: Quota[Pair] | None = None
+        self._read_marks_of: Quota[MarkOf] | None = None
         self._clock = clock
         self._new_epoch = new_epoch
         self.last_id = 0
         self._producers: OrderedDict[Pair, Producer] = OrderedDict()  # the one idle for longest first
         self._rooms_of: dict[bytes, set[str]] = {}
+
+    def keep_quotas(self) -> None:
+        """Bound what each user has, as `Store.open` says of `quotas`; to be called while it is empty."""
+        self._producers_of = Quota(USER_PRODUCERS)
+        self._read_marks_of = Quota(USER_READ_MARKS)
 
     def restore_room(self, room: LogEnds) -> None:
         """Take over a room that was kept."""
@@ -149,10 +172,17 @@ class Ledger:
         """Take over a producer that was kept; they come in the order in which they were seen."""
         self._producers[pair] = producer
         self._rooms_of.setdefault(pair[0], set()).add(pair[1])
+        if self._producers_of is not None:
+            self._producers_of.used(producer.user, pair)
 
     def restore_read_mark(self, room: LogEnds, user: str, seq: int) -> None:
-        """Take over a mark that was kept, back to the room's last seq if its log has lost what was read."""
+        """Take over a mark that was kept, back to the room's last seq if its log has lost what was read.
+
+        They come in the order in which they moved.
+        """
         self.read_marks[room.name, user] = min(seq, room.last)
+        if self._read_marks_of is not None:
+            self._read_marks_of.used(user, (room.name, user))
 
     def logs(self) -> list[RoomLog]:
         """Return what all rooms' logs are now."""
@@ -169,17 +199,20 @@ class Ledger:
     def append(self, append: Append) -> Decided:
         """Decide one append as `Store.append` says; only `Stored` changes anything."""
         now = self._clock()
+        displaced = None
         pair = (append.producer, append.room)
         producer = self._producers.get(pair)
         if producer is None:
             if append.number != 1:
                 return ForgottenProducer()
-            if len(self._producers) >= MAX_PRODUCERS:
+            producer = Producer(user=fold(append.user))
+            if self._producers_of is not None:
+                displaced = self._producers_of.displaced(producer.user)
+            if displaced is None and len(self._producers) >= MAX_PRODUCERS:
                 return Full(f"{MAX_PRODUCERS} producers are remembered, and there is no place for another")
-            producer = Producer()
         elif append.number != producer.last + 1:
             return producer.answer(append.number, self.rooms[append.room].epochs)
-        room = self.rooms.get(append.room) or LogEnds(self.last_id + 1, append.room)
+        room = self.rooms.get(append.room) or LogEnds(self.last_id + 1, append.room, maker=append.maker)
         first = room.last + 1
         last = room.last + append.count
         if last < first:
@@ -194,6 +227,9 @@ class Ledger:
         timestamp = room.timestamp if now < room.timestamp <= now + JUMP else now
         room.last = last
         room.timestamp = timestamp
+        if displaced is not None:
+            self._drop(displaced)
+            self.displaced.append(displaced)
         producer.stored(first, append.count, timestamp, now)
         self.restore_producer(pair, producer)
         self._producers.move_to_end(pair)
@@ -205,18 +241,30 @@ class Ledger:
         room = self.rooms.get(name)
         if room is None:
             return Failed("the room has no log yet, so there is nothing to mark as read")
-        stands = self.read_marks.get((name, user))
-        if stands is None and len(self.read_marks) >= MAX_READ_MARKS:
-            return Full(f"{MAX_READ_MARKS} read marks are kept, and there is no place for another")
+        mark = name, user
+        stands = self.read_marks.get(mark)
+        displaced = None
+        if stands is None:
+            if self._read_marks_of is not None:
+                displaced = self._read_marks_of.displaced(user)
+            if displaced is not None:
+                self._remove_read_mark(displaced)
+            elif len(self.read_marks) >= MAX_READ_MARKS:
+                return Full(f"{MAX_READ_MARKS} read marks are kept, and there is no place for another")
         if stands is None or seq > stands:
-            stands = self.read_marks[name, user] = min(seq, room.last)
-        return Marked(stands)
+            self.restore_read_mark(room, user, seq)
+        return Marked(self.read_marks[mark], displaced)
+
+    def _remove_read_mark(self, mark: MarkOf) -> None:
+        del self.read_marks[mark]
+        assert self._read_marks_of is not None
+        self._read_marks_of.remove(mark[1], mark)
 
     def forget(self, producer: bytes) -> list[Pair]:
         """Forget a producer in all rooms; returns the pairs that were remembered."""
-        pairs = [(producer, room) for room in self._rooms_of.pop(producer, ())]
+        pairs = [(producer, room) for room in self._rooms_of.get(producer, ())]
         for pair in pairs:
-            del self._producers[pair]
+            self._drop(pair)
         return pairs
 
     def forget_others(self, ledger: Ledger) -> list[Pair]:
@@ -245,7 +293,9 @@ class Ledger:
         return expired
 
     def _drop(self, pair: Pair) -> None:
-        del self._producers[pair]
+        producer = self._producers.pop(pair)
+        if self._producers_of is not None:
+            self._producers_of.remove(producer.user, pair)
         rooms = self._rooms_of[pair[0]]
         rooms.remove(pair[1])
         if not rooms:

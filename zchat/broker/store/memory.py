@@ -70,11 +70,15 @@ class MemoryStore(Store):
         self._answers: deque[tuple[Callable[[Any], None], Any, Any]] = deque()
         """What `poll` has yet to call, with the answer, and what that reports: an `Append`, a room, a room and user, or
         nothing."""
+        self._forgot = 0
+        """Producers forgotten since the last `poll` for others of their users."""
         self._trimmed: dict[str, int] = {}
         """Rooms that a bound was reached in since the last `poll`, with their new first seq."""
 
-    def open(self, wake: Callable[[], None]) -> list[RoomLog]:
+    def open(self, wake: Callable[[], None], *, quotas: bool = False) -> list[RoomLog]:
         """See `Store.open`; there is never a room yet, and `wake` is never called."""
+        if quotas:
+            self._ledger.keep_quotas()
         return []
 
     def append(self, append: Append, done: Callable[[Appended], None]) -> None:
@@ -88,6 +92,8 @@ class MemoryStore(Store):
             self._order.append(log)
             self._cost += answer.block.cost
             self._keep_bounds(log)
+            self._forgot += len(self._ledger.displaced)
+            self._ledger.displaced.clear()
         self._answers.append((done, answer, append))
 
     def set_read_mark(self, room: str, user: str, seq: int, done: Callable[[Marked | Full | Failed], None]) -> None:
@@ -143,7 +149,13 @@ class MemoryStore(Store):
             elif kind is Marked and about:
                 room, user = about
                 watcher.marked(room, user, answer.seq)
+                if answer.displaced is not None:
+                    room, user = answer.displaced
+                    watcher.marked(room, user, 0)
             done(answer)
+        if self._forgot:
+            watcher.forgot(self._forgot)
+            self._forgot = 0
         if self._trimmed:
             for room, first in self._trimmed.items():
                 watcher.trimmed(room, first)

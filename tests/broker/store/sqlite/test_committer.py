@@ -173,10 +173,10 @@ def test_marks_fail_while_the_file_can_not_be_read_and_are_taken_when_it_can(
     load = schema.load
     broken = itertools.count()
 
-    def fails_for_a_while(connection: sqlite3.Connection, clock: Clock) -> Any:
+    def fails_for_a_while(connection: sqlite3.Connection, clock: Clock, *, quotas: bool) -> Any:
         if next(broken) < 2:
             raise sqlite3.OperationalError("disk I/O error")
-        return load(connection, clock)
+        return load(connection, clock, quotas=quotas)
 
     monkeypatch.setattr(schema, "load", fails_for_a_while)
     assert isinstance(full.append(5, "x" * 300_000), Failed)
@@ -201,10 +201,10 @@ def test_a_file_that_can_not_be_read_again_is_tried_again_with_what_comes_next(
     load = schema.load
     broken = itertools.count()
 
-    def fails_for_a_while(connection: sqlite3.Connection, clock: Clock) -> Any:
+    def fails_for_a_while(connection: sqlite3.Connection, clock: Clock, *, quotas: bool) -> Any:
         if next(broken) < 4:
             raise sqlite3.OperationalError("disk I/O error")
-        return load(connection, clock)
+        return load(connection, clock, quotas=quotas)
 
     monkeypatch.setattr(schema, "load", fails_for_a_while)
     assert isinstance(full.append(5, "x" * 300_000), Failed)
@@ -215,7 +215,7 @@ def test_a_file_that_can_not_be_read_again_is_tried_again_with_what_comes_next(
 
 
 def test_a_store_closes_while_its_file_can_not_be_read(full: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(connection: sqlite3.Connection, clock: Clock) -> Any:
+    def fails(connection: sqlite3.Connection, clock: Clock, *, quotas: bool) -> Any:
         raise sqlite3.OperationalError("disk I/O error")
 
     with monkeypatch.context() as patch:

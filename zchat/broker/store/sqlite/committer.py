@@ -41,12 +41,13 @@ class Write(NamedTuple):
 
     generation: int
     block: tuple[int, int, int, bytes, int, bytes]
-    room: tuple[int, str, int, int]
+    room: tuple[int, str, int, int, str]
     epoch: tuple[int, int, int] | None
     pair: tuple[bytes, int]
     last: int
     results: bytes
     seen: int
+    user: str
 
 
 class WriteReadMark(NamedTuple):
@@ -56,6 +57,9 @@ class WriteReadMark(NamedTuple):
     room: int
     user: str
     seq: int
+    moved: int
+    displaced: tuple[int, str] | None
+    """The room and user of the mark in whose place it is, None for none."""
 
 
 class InTurn(NamedTuple):
@@ -106,12 +110,13 @@ def write_of(stored: Stored, number: int, room: LogEnds, producer: Producer, gen
     return Write(
         generation,
         (schema.key(room.id, last), first, timestamp, name, number, data),
-        (room.id, room.name, last, timestamp),
+        (room.id, room.name, last, timestamp, room.maker),
         (room.id, first, stored.epoch) if room.began == first else None,
         (name, room.id),
         number,
         producer.results.tobytes(),
         producer.seen,
+        producer.user,
     )
 
 
@@ -246,9 +251,9 @@ class Committer:
         """
         blocks = []
         epochs = []
-        rooms: dict[int, tuple[int, str, int, int]] = {}
+        rooms: dict[int, tuple[int, str, int, int, str]] = {}
         producers: dict[tuple[bytes, int], Write | None] = {}
-        read_marks: dict[tuple[int, str], int] = {}
+        read_marks: dict[tuple[int, str], WriteReadMark | None] = {}
         for task in tasks:
             if type(task) is Write and task.generation == self._generation:
                 blocks.append(task.block)
@@ -257,11 +262,13 @@ class Committer:
                 if task.epoch:
                     epochs.append(task.epoch)
             elif type(task) is WriteReadMark and task.generation == self._generation:
-                read_marks[task.room, task.user] = task.seq
+                if task.displaced:
+                    read_marks[task.displaced] = None
+                read_marks[task.room, task.user] = task
             elif type(task) is Forget:
                 producers.update(dict.fromkeys(task.pairs))
         known = [
-            (*pair, write.last, pack(memoryview(write.results).cast("q").tolist()), write.seen)
+            (*pair, write.last, pack(memoryview(write.results).cast("q").tolist()), write.seen, write.user)
             for pair, write in producers.items()
             if write
         ]
@@ -272,16 +279,18 @@ class Committer:
             if blocks:
                 connection.executemany("INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?)", blocks)
                 connection.executemany(
-                    "INSERT INTO rooms VALUES (?, ?, 1, ?, ?) "
+                    "INSERT INTO rooms (id, name, first, last, timestamp, maker) VALUES (?, ?, 1, ?, ?, ?) "
                     "ON CONFLICT (id) DO UPDATE SET last = excluded.last, timestamp = excluded.timestamp",
                     rooms.values(),
                 )
-                connection.executemany("INSERT OR REPLACE INTO producers VALUES (?, ?, ?, ?, ?)", known)
+                connection.executemany("INSERT OR REPLACE INTO producers VALUES (?, ?, ?, ?, ?, ?)", known)
             if epochs:
-                schema.begin_epochs(connection, epochs)
+                connection.executemany("INSERT INTO epochs VALUES (?, ?, ?)", epochs)
             if read_marks:
-                rows = [(*pair, seq) for pair, seq in read_marks.items()]
-                connection.executemany("INSERT OR REPLACE INTO marks VALUES (?, ?, ?)", rows)
+                rows = [(*mark, write.seq, write.moved) for mark, write in read_marks.items() if write]
+                connection.executemany("INSERT OR REPLACE INTO marks VALUES (?, ?, ?, ?)", rows)
+                gone = [mark for mark, write in read_marks.items() if not write]
+                connection.executemany("DELETE FROM marks WHERE room = ? AND user = ?", gone)
             if forgotten:
                 connection.executemany("DELETE FROM producers WHERE producer = ? AND room = ?", forgotten)
         self._files.check_folder()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import msgpack
@@ -114,20 +113,19 @@ def _add_read_marks(connection: sqlite3.Connection) -> None:
     )
 
 
-UPGRADES: tuple[Callable[[sqlite3.Connection], None], ...] = (_create, _add_read_marks)
-"""Steps from each schema version to the next, from the empty file's 0 on: a new version is a new step."""
-
-
-def _add_what_older_versions_pass_over(connection: sqlite3.Connection) -> None:
-    """Add the tables that an older zchat neither requires nor writes, so that the schema's version stays."""
+def _add_whose_it_is(connection: sqlite3.Connection) -> None:
+    """Add who has made a room, whose a producer is, when a mark moved, and the names that today's rules refuse."""
+    connection.execute("ALTER TABLE rooms ADD COLUMN maker TEXT NOT NULL DEFAULT ''")
+    connection.execute("ALTER TABLE producers ADD COLUMN user TEXT NOT NULL DEFAULT ''")
+    connection.execute("ALTER TABLE marks ADD COLUMN moved INTEGER NOT NULL DEFAULT 0")
     connection.execute("CREATE TABLE IF NOT EXISTS old_senders (user TEXT PRIMARY KEY) WITHOUT ROWID")
-    connection.execute(
-        """CREATE TABLE IF NOT EXISTS searched (
-            room INTEGER NOT NULL,
-            first INTEGER NOT NULL,
-            PRIMARY KEY (room, first)
-        ) WITHOUT ROWID"""
-    )
+    found = [(user,) for user in _search_old_senders(connection)]
+    connection.executemany("INSERT OR IGNORE INTO old_senders VALUES (?)", found)
+    connection.execute("DROP TABLE IF EXISTS searched")  # of versions between 0.1.0 and this schema
+
+
+UPGRADES: tuple[Callable[[sqlite3.Connection], None], ...] = (_create, _add_read_marks, _add_whose_it_is)
+"""Steps from each schema version to the next, from the empty file's 0 on: a new version is a new step."""
 
 
 def set_up(connection: sqlite3.Connection, path: Path) -> bool:
@@ -209,75 +207,50 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def load(connection: sqlite3.Connection, clock: Callable[[], int]) -> Ledger:
-    """Return the ledger as the file has it.
+def load(connection: sqlite3.Connection, clock: Callable[[], int], *, quotas: bool = False) -> Ledger:
+    """Return the ledger as the file has it; `quotas` is as in `Store.open`.
 
     Raises:
         StoreError: what is in the file doesn't fit together.
         sqlite3.Error: it can't be read.
     """
     ledger = Ledger(clock)
+    if quotas:
+        ledger.keep_quotas()
     epochs: dict[int, deque[Epoch]] = {}
     for room, first, epoch in connection.execute("SELECT room, first, epoch FROM epochs ORDER BY room, first"):
         epochs.setdefault(room, deque(maxlen=MAX_EPOCHS)).append(Epoch(epoch, first))
     rooms = {}
-    for id, name, first, last, timestamp in connection.execute("SELECT id, name, first, last, timestamp FROM rooms"):
-        rooms[id] = LogEnds(id, name, first, last, timestamp, epochs.get(id, ()))
-        ledger.restore_room(rooms[id])
-    for producer, room, number, results, seen in connection.execute(
-        "SELECT producer, room, last, results, seen FROM producers ORDER BY seen"
+    for id, name, first, last, timestamp, maker in connection.execute(
+        "SELECT id, name, first, last, timestamp, maker FROM rooms"
     ):
-        ledger.restore_producer((producer, _named(rooms, room).name), Producer(number, msgpack.unpackb(results), seen))
-    for room, user, seq in connection.execute("SELECT room, user, seq FROM marks"):
+        rooms[id] = LogEnds(id, name, first, last, timestamp, epochs.get(id, ()), maker)
+        ledger.restore_room(rooms[id])
+    for producer, room, number, results, seen, user in connection.execute(
+        "SELECT producer, room, last, results, seen, user FROM producers ORDER BY seen"
+    ):
+        kept = Producer(number, msgpack.unpackb(results), seen, user)
+        ledger.restore_producer((producer, _named(rooms, room).name), kept)
+    for room, user, seq in connection.execute("SELECT room, user, seq FROM marks ORDER BY moved"):
         ledger.restore_read_mark(_named(rooms, room), user, seq)
     return ledger
-
-
-def begin_epochs(connection: sqlite3.Connection, epochs: list[tuple[int, int, int]]) -> None:
-    """Write rows of the table `epochs` with which this program begins epochs: their senders need not be searched."""
-    _add_what_older_versions_pass_over(connection)
-    connection.executemany("INSERT INTO epochs VALUES (?, ?, ?)", epochs)
-    connection.executemany("INSERT INTO searched VALUES (?, ?)", [(room, first) for room, first, _ in epochs])
 
 
 def old_senders(connection: sqlite3.Connection) -> list[str]:
     """Return the senders whose names break the rules for new ones, from a zchat that didn't have these rules.
 
-    They are searched for in epochs that another zchat has written: in all of an old file, and in those of an older
-    version that was used meanwhile. What was found is kept in a table of its own.
-
     Raises:
         sqlite3.Error: the file can't be read.
     """
-    known: set[str] = set()
-    epochs = "SELECT room, first FROM epochs"
-    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'searched'").fetchone():
-        known = {user for (user,) in connection.execute("SELECT user FROM old_senders")}
-        epochs += " EXCEPT SELECT room, first FROM searched"
-    unsearched = connection.execute(epochs).fetchall()
-    if not unsearched:
-        return sorted(known)
-    found = _search_old_senders(connection, unsearched)
-    with suppress(sqlite3.Error), connection:  # a full disk for example: they are searched for again
-        connection.execute("BEGIN IMMEDIATE")
-        _add_what_older_versions_pass_over(connection)
-        connection.executemany("INSERT OR IGNORE INTO old_senders VALUES (?)", [(user,) for user in found])
-        connection.executemany("INSERT INTO searched VALUES (?, ?)", unsearched)
-    return sorted(known | found)
+    return [user for (user,) in connection.execute("SELECT user FROM old_senders ORDER BY user")]
 
 
-def _search_old_senders(connection: sqlite3.Connection, epochs: list[tuple[int, int]]) -> set[str]:
+def _search_old_senders(connection: sqlite3.Connection) -> set[str]:
     senders = set()
-    for room, first in epochs:
-        beside = "SELECT max(first), (SELECT min(first) FROM epochs WHERE room = :room AND first > :first) FROM epochs "
-        where = "WHERE room = :room AND first < :first"
-        before, end = connection.execute(beside + where, {"room": room, "first": first}).fetchone()
-        # Of a room's first epoch all that is before it too: there may have been epochs that were removed.
-        ids = (key(room, first if before else 0), key(room, end) if end else key(room + 1, 0))
-        of_each = "SELECT min(id) FROM blocks WHERE id >= ? AND id < ? GROUP BY producer"  # which is one user's
-        for (id,) in connection.execute(of_each, ids):
-            with connection.blobopen("blocks", "data", id, readonly=True) as data:
-                senders.add(sender(data.read(SENDER_BYTES)))
+    of_each = "SELECT min(id) FROM blocks GROUP BY producer, id >> 40"  # a room's producer is one user's
+    for (id,) in connection.execute(of_each):
+        with connection.blobopen("blocks", "data", id, readonly=True) as data:
+            senders.add(sender(data.read(SENDER_BYTES)))
     return {user for user in senders if _is_old(user)}
 
 
@@ -308,9 +281,8 @@ def remove_old(connection: sqlite3.Connection) -> None:
         connection.execute(f"UPDATE marks SET seq = {last} WHERE seq > {last}")
         many = "SELECT room FROM epochs GROUP BY room HAVING count(*) > ?"
         for (room,) in connection.execute(many, (MAX_EPOCHS,)).fetchall():
-            for table in ("searched", "epochs"):
-                connection.execute(
-                    f"DELETE FROM {table} WHERE room = :room AND first < "
-                    "(SELECT first FROM epochs WHERE room = :room ORDER BY first DESC LIMIT 1 OFFSET :kept)",
-                    {"room": room, "kept": MAX_EPOCHS - 1},
-                )
+            connection.execute(
+                "DELETE FROM epochs WHERE room = :room AND first < "
+                "(SELECT first FROM epochs WHERE room = :room ORDER BY first DESC LIMIT 1 OFFSET :kept)",
+                {"room": room, "kept": MAX_EPOCHS - 1},
+            )

@@ -92,6 +92,7 @@ class SqliteStore(Store):
         self._clock = clock or now
         self._synchronous = synchronous
         self._max_pages = max_pages
+        self._quotas = False
         self._ledger = Ledger(self._clock)
         self._old_senders: list[str] = []
         self._generation = 0
@@ -101,14 +102,17 @@ class SqliteStore(Store):
         or the room and user of a mark that moves."""
         self._read_marks_writing = 0
         """How many of these are marks."""
+        self._forgot = 0
+        """Producers forgotten since the last `poll` for others of their users."""
         self._appending_bytes = 0
         self._reading: deque[Callable[[LogPage | Full | Failed], None]] = deque()
         self._trimming: deque[tuple[Callable[[Trimmed | Failed], None], str]] = deque()
         self._open = False
 
-    def open(self, wake: Callable[[], None]) -> list[RoomLog]:
+    def open(self, wake: Callable[[], None], *, quotas: bool = False) -> list[RoomLog]:
         """See `Store.open`."""
         threads.check_free(THREADS)
+        self._quotas = quotas
         try:
             self._path = self._path.expanduser().resolve()
             if self._path.is_dir():
@@ -122,7 +126,7 @@ class SqliteStore(Store):
             writing = self._connect()
             try:
                 self.new = schema.set_up(writing, self._path)
-                self._ledger = schema.load(writing, self._clock)
+                self._ledger = self._load(writing)
                 self._old_senders = schema.old_senders(writing)
                 with suppress(sqlite3.Error):  # a full disk for example, with which reading goes on
                     schema.remove_old(writing)
@@ -163,6 +167,10 @@ class SqliteStore(Store):
             room = ledger.rooms[append.room]
             producer = ledger.producer((append.producer, append.room))
             self._commits.put(write_of(decided, append.number, room, producer, self._generation))
+            if ledger.displaced:
+                self._forgot += len(ledger.displaced)
+                self._commits.put(Forget(pairs_of(ledger.displaced, ledger.rooms)))
+                ledger.displaced.clear()
         elif self._writing or not self._sound:
             size = 0
             self._commits.put(InTurn(self._generation))
@@ -186,7 +194,11 @@ class SqliteStore(Store):
         about = None
         if type(decided) is Marked and decided.seq != stood:
             about = room, user
-            self._commits.put(WriteReadMark(self._generation, ledger.rooms[room].id, user, decided.seq))
+            displaced = None
+            if decided.displaced is not None:
+                displaced = ledger.rooms[decided.displaced[0]].id, decided.displaced[1]
+            number, moved = ledger.rooms[room].id, self._clock()
+            self._commits.put(WriteReadMark(self._generation, number, user, decided.seq, moved, displaced))
         elif self._writing or not self._sound:
             self._commits.put(InTurn(self._generation))
         else:
@@ -250,6 +262,9 @@ class SqliteStore(Store):
         if not self._open:
             return
         self._deliver(watcher)
+        if self._forgot:
+            watcher.forgot(self._forgot)
+            self._forgot = 0
         for _ in range(POLL_PAGES):
             page = self._reads.take()
             if page is None:
@@ -297,7 +312,7 @@ class SqliteStore(Store):
         return schema.connect(self._path, self._synchronous, self._max_pages)
 
     def _load(self, connection: sqlite3.Connection) -> Ledger:
-        return schema.load(connection, self._clock)
+        return schema.load(connection, self._clock, quotas=self._quotas)
 
     def _deliver(self, watcher: Watcher | None) -> None:
         """Report and answer what the commit thread has done; `watcher` is None once the store closes."""
@@ -341,6 +356,9 @@ class SqliteStore(Store):
                 elif type(decided) is Marked and about:
                     room, user = about
                     watcher.marked(room, user, decided.seq)
+                    if decided.displaced is not None:
+                        room, user = decided.displaced
+                        watcher.marked(room, user, 0)
             done(failed or decided)
 
 
