@@ -110,6 +110,32 @@ def test_of_the_own_user_only_a_mark_that_another_session_moved_is_told(roster: 
     assert roster.told() == [ReadMark(ROOM, "alice", 9)]
 
 
+def test_a_mark_of_its_own_is_not_told_when_a_lower_one_was_asked_for_since(roster: Seen) -> None:
+    roster.marked_read(10)
+    roster.mark_stored(10)
+    roster.marked_read(7)
+    roster.mark_stored(7)
+    roster.change(alice=person("alice", mark=10))
+    assert roster.told() == []
+    roster.change(alice=person("alice", mark=11))
+    assert roster.told() == [ReadMark(ROOM, "alice", 11)]
+
+
+def test_a_mark_above_the_one_that_was_stored_is_another_sessions(roster: Seen) -> None:
+    roster.marked_read(1_000)
+    roster.mark_stored(10)
+    roster.change(alice=person("alice", mark=12))
+    assert roster.told() == [ReadMark(ROOM, "alice", 12)]
+
+
+def test_marks_in_a_log_that_is_no_more_hide_none_in_the_next(roster: Seen) -> None:
+    roster.marked_read(10)
+    roster.mark_stored(10)
+    roster.marks_lost()
+    roster.change(alice=person("alice", mark=3))
+    assert roster.told() == [ReadMark(ROOM, "alice", 3)]
+
+
 def test_what_was_found_and_not_taken_is_told_once_and_before_what_comes_later(roster: Seen) -> None:
     roster.change(bob=person("bob", typing=True), carol=person("carol"))
     first = next(roster.take())

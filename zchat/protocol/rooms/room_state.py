@@ -102,7 +102,7 @@ class RoomStates:
             if error is not None:
                 roster.mark_refused(error)
             elif answer is not None:
-                roster.marked_read(min(asked, answer.seq))
+                roster.mark_stored(min(asked, answer.seq))
 
     # -- what the broker says ----------------------------------------------------------------------
 
@@ -144,7 +144,7 @@ class RoomStates:
     def settled(self, room: Membership, *, another_log: bool) -> None:
         """Record the gap that a join began with, which says whether the log is another one than before."""
         if another_log:
-            room.feed.roster.marked_read(0)
+            room.feed.roster.marks_lost()
             self._read_marks.pop(fold(room.name), None)  # its number is of a log that is no more
         elif (mark := self._read_marks.get(fold(room.name))) is not None:
             self._request(mark)

@@ -60,7 +60,8 @@ class Roster:
         self._changed = changed
         self._room = ""  # what the application calls it
         self._own = ""  # the own user, folded
-        self._own_read_mark = 0  # up to where this session has marked the room as read
+        self._own_asked = 0  # up to where this session is having the room marked as read
+        self._own_stored = 0  # up to where it has
         self._first = True  # the next update is the first of a join
         self._begun = False  # there were names once
         self.members = 0  # how many users are here, 0 until the broker's first report
@@ -125,8 +126,17 @@ class Roster:
         self._tell()
 
     def marked_read(self, seq: int) -> None:
-        """Record that it is this session which marks the room as read up to there."""
-        self._own_read_mark = seq
+        """Record that it is this session which has the room marked as read up to there."""
+        self._own_asked = seq
+
+    def mark_stored(self, seq: int) -> None:
+        """Record that it was this session which marked the room as read up to there: that may be told it later."""
+        self._own_stored = max(self._own_stored, seq)
+        self._own_asked = 0
+
+    def marks_lost(self) -> None:
+        """Record that the log in which this session marked the room as read is no more."""
+        self._own_stored = self._own_asked = 0
 
     def mark_refused(self, error: Refused) -> None:
         """Record that the broker will not store a read mark, and why."""
@@ -233,7 +243,8 @@ class Roster:
 
     def _moved_elsewhere(self, was: PersonEntry | None, now: PersonEntry | None) -> bool:
         """Return whether the own user's read mark was moved by another session."""
-        return was is not None and now is not None and now.read_mark > max(was.read_mark, self._own_read_mark)
+        own = max(self._own_asked, self._own_stored)
+        return was is not None and now is not None and now.read_mark > max(was.read_mark, own)
 
     def _stop_typing(self) -> None:
         for key, person in self._people.items():
