@@ -23,7 +23,7 @@ ERRORS = names(
     "Refused HandlerFailed GapError BadKey NotLetIn KeyNeeded NoKeysThere ServerKeyWrong KeyRefused "
     "NoSession Malformed VersionRefused BadName NoSuchRoom NotAMember MessageTooLarge BadBlock Busy "
     "TooManyRequests LimitReached Superseded StoreFailed OutOfOrder Forgotten Closing Expired "
-    "WrongName KeyRemoved"
+    "WrongName KeyRemoved BadRules NotAllowed"
 )
 """Their tree is held by tests/test_errors.py."""
 

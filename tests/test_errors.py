@@ -14,6 +14,7 @@ TREE = {
     "UsageError": "ZchatError",
     "AddressError": "UsageError",
     "BadKey": "UsageError",
+    "BadRules": "UsageError",
     "NotLetIn": "ZchatError",
     "KeyNeeded": "NotLetIn",
     "NoKeysThere": "NotLetIn",

@@ -45,8 +45,8 @@ MAY_IMPORT: dict[str, str] = {
     "cli/top": "client transport cli/screen cli/text",
     "cli/chat": "wire client transport cli/text",
     "cli/chat/terminal": "client transport cli/chat cli/screen cli/text",
-    "cli/commands": "wire client transport broker broker/edge broker/figures broker/store/sqlite cli/chat "
-    "cli/chat/terminal cli/tail cli/text cli/top",
+    "cli/commands": "wire client transport broker broker/core broker/edge broker/figures broker/guard "
+    "broker/store/sqlite cli/chat cli/chat/terminal cli/tail cli/text cli/top",
 }
 """What the modules of a folder may import beside each other and beside those that stand free: which other folders.
 

@@ -3,7 +3,8 @@
 ZchatError
 ├── UsageError            a wrong call: bad arguments, closed client, events taken in two ways, after a fork
 │   ├── AddressError      an address that is malformed, in use or not this machine's
-│   └── BadKey            a key, or a file of one, that can't be used
+│   ├── BadKey            a key, or a file of one, that can't be used
+│   └── BadRules          a file of rules that can't be used
 ├── ProtocolError         the peer broke the protocol
 ├── ConnectionLost        no broker, or gone for longer than the deadline
 ├── DeadlineExceeded      also a TimeoutError: not sent, not answered
@@ -40,6 +41,10 @@ class AddressError(UsageError):
 
 class BadKey(UsageError):
     """A key that can't be used: no such file, halves that don't fit, a secret that others can read."""
+
+
+class BadRules(UsageError):
+    """A file of rules that can't be used: it can't be read, or says what rules can't say; the text names the line."""
 
 
 class ProtocolError(ZchatError):
@@ -223,6 +228,12 @@ class Forgotten(Refused):
     """A producer whose numbering the broker no longer knows."""
 
     code = "forgotten"
+
+
+class NotAllowed(Refused):
+    """A right that the broker's rules don't give to this user."""
+
+    code = "not_allowed"
 
 
 class WrongName(Refused):

@@ -92,6 +92,15 @@ HANDSHAKES_A_KEY_BURST = 50
 KEYS_READ_EVERY = 1.0
 """Seconds between two readings of the folder of keys: 2 ms for a thousand of them."""
 
+RULES_BYTES = 1 << 20
+"""Size of a file of rules: ten thousand users in groups, and two thousand names of rooms, are a quarter of it."""
+
+RULES_NAMES = 2_000
+"""Names of rooms in all of a file's tables: what one room's table is found by takes 0.1 ms then."""
+
+RULES_CACHE = 100_000
+"""Rights of a user in a room that are remembered, 20 MB of them; then all are forgotten, and worked out anew."""
+
 CUT_AFTER = 0.5
 """Seconds between a connection's last word, why it ends, and its being cut: what is cut at once is not sent."""
 

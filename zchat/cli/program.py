@@ -27,6 +27,7 @@ COMMANDS = {
     "restore": "Make a broker's database from such a file.",
     "keygen": "Make a key, or a broker's folder of keys.",
     "keys": "List the keys that a broker lets in.",
+    "rules": "Show what a user may do by a broker's rules.",
 }
 """The commands and what each does: each is in the module of its name in `zchat.cli.commands`."""
 

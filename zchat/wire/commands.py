@@ -8,7 +8,7 @@ follows docs/protocol.md, section *Commands*.
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum
+from enum import Enum, IntEnum
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -43,15 +43,23 @@ class Target(Enum):
     """The session's membership of the room; else the command changes nothing, and nobody is told."""
 
 
-class Right(Enum):
-    """What a command requires of its user in the room that it names, or of the broker."""
+class Right(IntEnum):
+    """What a user may do in a room, or at the broker as a whole: bits, of which several can stand in one number."""
 
-    NOTHING = "nothing"
-    JOIN = "join"
-    READ = "read"
-    SEND = "send"
-    MEMBERS = "members"
-    STATS = "stats"
+    NOTHING = 0
+    SEE = 1
+    """Be told that the room exists."""
+    JOIN = 2
+    READ = 4
+    """Be sent what was said before the user came, and keep a read mark."""
+    SEND = 8
+    MEMBERS = 16
+    """Be told who is in the room; without it, how many."""
+    CREATE = 32
+    MODERATE = 64
+    """Own the room."""
+    STATS = 128
+    """Be sent the broker's figures."""
 
 
 class CommandSpec(NamedTuple):

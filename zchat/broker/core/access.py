@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+from enum import Enum
+
 from zchat.broker.port import Peer
 from zchat.broker.rooms.room import Room
 from zchat.wire.commands import Right
+
+
+class Answer(Enum):
+    """Whether something may be done; what is refused is refused with the code that is the value."""
+
+    YES = "yes"
+    NOT_ALLOWED = "not_allowed"
+    NO_SUCH_ROOM = "no_such_room"
+
+
+def judge(rights: int, right: Right) -> Answer:
+    """Return whether something may be done that requires `right`, by one who has `rights`, as bits."""
+    if rights & right:
+        return Answer.YES
+    return Answer.NOT_ALLOWED if rights & Right.SEE else Answer.NO_SUCH_ROOM
 
 
 def check(peer: Peer, right: Right, room: Room | None) -> None:
