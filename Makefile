@@ -12,7 +12,7 @@ BENCHMARKS := $(filter-out benchmarks/yardstick.py,$(sort $(wildcard benchmarks/
 # More at a time than there are cores: many tests wait. Who has nothing left to run takes over from the others.
 PARALLEL = -n $(WORKERS) --dist worksteal
 
-.PHONY: help run audit test test-fast test-node pythons test-pythons release-check check lint cover promises simulate interrupt soak format bench pictures clean
+.PHONY: help run audit test test-fast test-node pythons test-pythons release-check check lint cover promises simulate interrupt attack soak format bench pictures clean
 
 help:
 	@echo 'make run           install into $(VENV) and start a broker'
@@ -25,6 +25,7 @@ help:
 	@echo 'make check         all that must pass: lint, format, strict types, tests with branch coverage'
 	@echo 'make simulate      run SEEDS=100 or SECONDS=60 of the simulation, from FIRST=n, or SEED=n again'
 	@echo 'make interrupt     break calls off at COUNT=10000 moments, and compare what was taken with the log'
+	@echo 'make attack        let SEEDS=10000 clients live with a hostile broker, from FIRST=n'
 	@echo 'make soak          put real processes under fault for MINUTES=10'
 	@echo 'make format        format the code and mend what the linter can mend'
 	@echo 'make pictures      make the pictures of the README from real runs (needs tmux; some minutes)'
@@ -76,6 +77,9 @@ simulate: $(VENV)/installed-dev
 
 interrupt: $(VENV)/installed-dev
 	@$(BIN)/python -m tests.promises.interruptions --count $(or $(COUNT),10000)
+
+attack: $(VENV)/installed-dev
+	@$(BIN)/python -m tests.attacks.run --seeds $(or $(SEEDS),10000) --first $(or $(FIRST),0)
 
 soak: $(VENV)/installed-dev
 	@$(BIN)/python -m tests.promises.faults.soak --minutes $(or $(MINUTES),10)

@@ -44,7 +44,7 @@ LIMITS = {
     "integer": wire_limits.MAX_INT,
     "unanswered requests of a session": limits.MAX_REQUESTS,
     "stored blocks of a producer and room that are known as duplicates": limits.MAX_REQUESTS,
-    "window": limits.MAX_HIGH_WATER_MARK,
+    "window": wire_limits.MAX_WINDOW,
     "blocks in a push, if more than one": limits.NOTIFICATION_BYTES,
     "blocks in a page of history, if more than one": limits.HISTORY_BYTES,
     "messages in a page of history": limits.HISTORY_MESSAGES,

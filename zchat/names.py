@@ -10,6 +10,9 @@ from zchat.errors import BadName
 MAX_CHARACTERS = 64
 """Long enough for any name that a person reads, short enough for a prompt."""
 
+MAX_ROOM_CHARACTERS = 2 * MAX_CHARACTERS + 2
+"""What the name of a room has at most in the protocol: that of a direct room has both users, and two characters."""
+
 RESERVED = "/@#"
 """First characters that mean commands, people and rooms where names are typed."""
 
@@ -287,6 +290,14 @@ def fold(name: str) -> str:
     if name[:1] == DIRECT:
         return DIRECT + "\n".join(sorted(map(_fold, name[1:].split("\n", 1))))
     return _fold(name)
+
+
+def is_same(one: str, other: str) -> bool:
+    """Return True if two names are equal, whatever their case; what is too long is nobody's name. Any thread."""
+    try:
+        return fold(one) == fold(other)
+    except BadName:
+        return False
 
 
 def _fold(name: str) -> str:

@@ -194,6 +194,8 @@ def test_close_lets_the_handler_have_what_has_come(broker: Broker, connect: Conn
     bob.join(name)
     connect("alice").join(name).send_many(range(100))
     assert begun.wait(DEADLINE)
+    inbox = bob._link.events.inboxes[0]
+    eventually(lambda: inbox.cursor.upto == 100, "all of it has come")
     closing = Thread(target=bob.close, args=(DEADLINE,))
     closing.start()
     eventually(lambda: bob._link.closed, "it is being closed")

@@ -10,9 +10,6 @@ from zchat.wire.limits import MAX_BLOCK_BYTES
 HIGH_WATER_MARK = 10
 """Notifications that a member may have unanswered: a window that keeps a fast reader busy at 64 KiB each."""
 
-MAX_HIGH_WATER_MARK = 10_000
-"""Above it a member could hold 640 MB in flight."""
-
 MAX_REQUESTS = 16
 """Requests that a session may have unanswered: a few blocks in flight and some questions beside them. Of as many
 blocks a producer and room the results are remembered, so that each is known when it comes again."""

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, NamedTuple
 
-from zchat.broker.limits import HIGH_WATER_MARK, MAX_HIGH_WATER_MARK, MAX_MESSAGE, MAX_NAMES, NAMES
+from zchat.broker.limits import HIGH_WATER_MARK, MAX_MESSAGE, MAX_NAMES, NAMES
 from zchat.checks import check_flag, check_text, shown
 from zchat.errors import UsageError
 from zchat.names import check_held_name
-from zchat.wire.limits import MAX_BLOCK_BYTES
+from zchat.wire.limits import MAX_BLOCK_BYTES, MAX_WINDOW
 
 DEFAULT_ROOMS = ("General", "Technology", "Crypto", "Sports", "Movies")
 """The rooms of a broker that is not given any."""
@@ -61,7 +61,7 @@ class Settings:
             "Notifications of a room that a member may hold unread before the broker waits for it.",
             "N",
             least=1,
-            most=MAX_HIGH_WATER_MARK,
+            most=MAX_WINDOW,
             unit="notifications",
         ),
     )

@@ -19,6 +19,7 @@ from typing import Any
 
 from zchat import errors
 from zchat.messages import Position
+from zchat.names import direct_name, is_same
 from zchat.protocol.heartbeat import Heartbeat
 from zchat.protocol.port import Call, Chance, Port
 from zchat.protocol.reconnect import GREET_SECONDS, TRANSITIONS, ConnectionState, Reconnect
@@ -29,7 +30,7 @@ from zchat.protocol.rooms.room_state import RoomStates
 from zchat.protocol.send_queue import Batch, OutgoingBlock, SendQueue
 from zchat.protocol.send_queues import SendQueues
 from zchat.wire.commands import encode_command
-from zchat.wire.limits import JOIN_FLAGS, VERSION
+from zchat.wire.limits import JOIN_FLAGS, MAX_INT, MAX_WINDOW, VERSION
 from zchat.wire.notices import End, Error, GapNotice, Ok, Pong, Push, State, decode_notice
 from zchat.wire.replies import Joined, Stored, Welcome, decode_reply
 
@@ -61,7 +62,7 @@ class ClientCore:
         self._reconnect = Reconnect(random)
         self._requests = Requests()
         self._queues = SendQueues(user)
-        self._states = RoomStates(self._requests, port.invited)
+        self._states = RoomStates(self._requests, self._invited)
         self._memberships = Memberships(user, self._queues, self._states)
         self._takers: dict[type[Any], Callable[[Any], None]] = {
             Push: self._notified,
@@ -317,7 +318,7 @@ class ClientCore:
         requests = self._requests
         out = requests.out
         while self._memberships.again and len(out) < places:
-            room, fields = self._memberships.rejoin(welcome.window)
+            room, fields = self._memberships.rejoin()
             self._send(requests.frame(Request("join", fields, None, special=partial(self._rejoined, room))))
         while requests.waiting and len(out) < places:
             frame = requests.next()
@@ -351,10 +352,8 @@ class ClientCore:
         try:
             notice = decode_notice(frame)
             self._takers[notice.__class__](notice)
-        except errors.ProtocolError as error:
-            self._end(error)
-        except errors.BadName as error:
-            self._end(errors.ProtocolError(f"the broker sent an invalid name: {error}"))
+        except (errors.ProtocolError, errors.BadName) as error:
+            self._end(_broken(error))
 
     def _notified(self, notice: Push | GapNotice) -> None:
         if self._memberships.notified(notice):
@@ -371,9 +370,9 @@ class ClientCore:
                 request.special(reply, None)
             else:
                 result = request.done(reply) if request.done is not None else reply
-        except errors.ProtocolError as error:
+        except (errors.ProtocolError, errors.BadName) as error:
             if request.call is not None:
-                request.call.fail(error)
+                request.call.fail(_broken(error))
             raise
         except errors.VersionRefused as error:  # the broker does not know what a join asked for
             assert request.call is not None
@@ -412,6 +411,11 @@ class ClientCore:
         self._send(encode_command("seen", state.number))
         self._states.receive(state, self._memberships.rooms, self._now)
 
+    def _invited(self, room: str, user: str, position: Position) -> None:
+        if not is_same(room, direct_name(self._user, user)):
+            raise errors.ProtocolError("the broker sent an invitation to a room that isn't the user's with its sender")
+        self._port.invited(room, user, position)
+
     def _ponged(self, pong: Pong) -> None:
         self._quiet_until = 0.0
         self._heartbeat.ponged(self._now, pong.next_ms / 1000)
@@ -436,12 +440,16 @@ class ClientCore:
         elif error is not None:
             self._end(error)
         elif welcome is not None:
+            if welcome.version != VERSION or welcome.window > (self._window or MAX_WINDOW):
+                raise errors.ProtocolError(
+                    f"the broker agreed on version {welcome.version} and a window of {welcome.window}: not as asked"
+                )
             self.welcome = welcome
             self._enter(_OPEN if self._deadline is None else _CLOSING)
             self._reconnect.opened(self._now)
             self._heartbeat.opened(self._now, welcome.ping_ms / 1000, welcome.lost_ms / 1000)
             self._queues.opened()
-            self._memberships.opened()
+            self._memberships.opened(welcome.window)
             self._states.opened()
             self._port.opened(welcome)
 
@@ -469,10 +477,19 @@ class ClientCore:
             if queue.overtakes(block):
                 raise errors.ProtocolError(f"{queue.name}: block {block.number} was stored before an earlier one")
             last = stored.seq + block.count - 1
+            if not stored.seq or last > MAX_INT:
+                raise errors.ProtocolError(f"{queue.name}: block {block.number} was stored at {stored.seq}")
             self._memberships.stored(queue.name, stored.epoch, stored.seq, last)  # first: the position is after it
         self._queues.settled(queue, block, stored, error, self._now)
         if queue.stalled:
             self._quiet_until = 0.0
+
+
+def _broken(error: errors.ProtocolError | errors.BadName) -> errors.ProtocolError:
+    """Return the error of a broker that has broken the protocol, by a name that is none for example."""
+    if isinstance(error, errors.ProtocolError):
+        return error
+    return errors.ProtocolError(f"the broker sent an invalid name: {error}")
 
 
 _PING = encode_command("ping")

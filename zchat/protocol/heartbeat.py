@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+SOONEST = 0.05
+"""Seconds between two pings at least, whatever the broker asks for."""
+
+LATEST = 3600.0
+"""Seconds that the broker may have itself pinged after, or be silent for, at most."""
+
 STALL = 1.0
 """Seconds that a tick may be late before it means that this process stood still: silence doesn't count then."""
 
@@ -25,15 +31,18 @@ class Heartbeat:
         self.heard = self._due = now
 
     def opened(self, now: float, every: float, silence: float) -> None:
-        """Ping if nothing was heard or said for `every` seconds; `silence` seconds end the connection."""
+        """Ping if nothing was heard or said for `every` seconds; `silence` seconds end the connection.
+
+        They are what the broker says, within `SOONEST` and `LATEST`.
+        """
         self.said = now
-        self._every = every
-        self._silence = silence
-        self._ping_at = now + every
+        self._every = min(max(every, SOONEST), LATEST)
+        self._silence = min(silence, LATEST)
+        self._ping_at = now + self._every
 
     def ponged(self, now: float, seconds: float) -> None:
         """Ping again when the broker asks for it: silent clients ping together, which is cheaper for it."""
-        self._ping_at = now + seconds
+        self._ping_at = now + min(max(seconds, SOONEST), LATEST)
 
     def tick(self, now: float) -> None:
         """Record the time; if that is late, silence doesn't count for a while."""

@@ -11,13 +11,25 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Protocol
 
-from zchat.errors import Closing, Forgotten, OutcomeUnknown, OutOfOrder, Refused, StoreFailed, ZchatError
+from zchat.errors import (
+    Closing,
+    Forgotten,
+    OutcomeUnknown,
+    OutOfOrder,
+    ProtocolError,
+    Refused,
+    StoreFailed,
+    ZchatError,
+)
 from zchat.wire.blocks import join_bodies
 from zchat.wire.limits import MAX_BLOCK_BYTES, MAX_BLOCK_MESSAGES, MAX_NESTED
 from zchat.wire.values import NESTING
 
 BLOCKS_IN_FLIGHT = 4
 """Unanswered blocks a room: enough to keep the broker busy while answers travel; more only wait there."""
+
+MAX_DUE = 1 << 62
+"""The highest number that a broker may say is due, so that numbers never run out: a client keeps them for its life."""
 
 NOT_COUNTED = -1
 """Bytes of bodies that hold others, as long as all bodies of a block are too few for it to matter."""
@@ -228,7 +240,13 @@ class SendQueue:
         self._settle()
 
     def refused(self, block: OutgoingBlock, error: Refused) -> None:
-        """Take the refusal of a block, and find out what it says of the block's outcome."""
+        """Take the refusal of a block, and find out what it says of the block's outcome.
+
+        Raises:
+            ProtocolError: the number that is said to be due is above MAX_DUE.
+        """
+        if isinstance(error, OutOfOrder) and (error.detail or 0) > MAX_DUE:
+            raise ProtocolError(f"{self.name}: the broker says that block {error.detail} is due")
         block.out = False
         if isinstance(error, OutOfOrder):
             due = self.back if error.detail is None else error.detail

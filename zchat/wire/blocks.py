@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from zchat.errors import BadBlock, MessageTooLarge, ProtocolError, UsageError
 from zchat.messages import Message
-from zchat.wire.hostile import FLAT, HEADER, fed, reason, unpack_hostile
+from zchat.names import MAX_CHARACTERS
+from zchat.wire.hostile import FLAT, HEADER, LARGE, MAX_WORD, fed, harmless, reason, unpack_hostile, unpack_large
 from zchat.wire.limits import MAX_BLOCK_BYTES, MAX_BLOCK_MESSAGES, MAX_DEPTH, MAX_INT
 from zchat.wire.values import array_header, is_uint, pack, unpack
 
@@ -152,10 +153,12 @@ def run_of(room: str, blocks: list[list[Any]], after: int, upto: int, *, again: 
     bodies: list[Any] = []
     try:
         for first, timestamp, user, _producer, packed, *_ in blocks:
-            values = unpack(packed)
+            values = unpack(packed) if len(packed) <= LARGE else unpack_large(packed)
             if type(values) is not list or not (is_uint(first) and is_uint(timestamp)) or type(user) is not str:
                 raise TypeError("a block is first, timestamp, user, producer and an array of bodies")
             count = len(values)
+            if count > MAX_BLOCK_MESSAGES or len(user) > MAX_CHARACTERS:
+                raise ValueError(f"a block has {MAX_BLOCK_MESSAGES} messages at most, and its sender a name")
             if first <= after or first + count - 1 > upto:  # whoever reads drops what lies outside
                 values = values[max(0, after + 1 - first) : max(0, upto + 1 - first)]
                 first = max(first, after + 1)
@@ -177,7 +180,8 @@ def run_of(room: str, blocks: list[list[Any]], after: int, upto: int, *, again: 
     except Exception as error:  # as above
         if not again and not _fails(run_of, room, blocks, after, upto, again=True):
             raise  # it came from elsewhere, from a signal's handler for example
-        raise ProtocolError(f"{room}: a block between {after} and {upto} can't be decoded: {error}") from error
+        what = harmless(reason(error), MAX_WORD)
+        raise ProtocolError(f"{room}: a block between {after} and {upto} can't be decoded: {what}") from error
     rest = iter(bodies)
     return Run(_made(repeat(room), seqs, timestamps, users, rest), rest, seqs)
 

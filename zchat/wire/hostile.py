@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgpack
@@ -21,6 +22,16 @@ _EXT_CODE = "code must be"
 _SKIP_FROM = 512
 """Bytes from which a value is walked before it is decoded: a lying count in a short one is cheap."""
 
+LARGE = 1 << 17
+"""Bytes above which a client counts what is in a broker's frame or bodies: below it nothing takes a tenth of a second
+to decode. No frame of many values is larger."""
+
+MAX_TEXT = 1_000
+"""Characters of a reason that are kept: more than any that a broker gives."""
+
+MAX_WORD = 64
+"""Characters of an error's code, or of a gap's reason, that are kept."""
+
 
 def unpack_hostile(packed: bytes) -> Any:
     """Decode what a stranger sent: walk it first, for a false array header has its array allocated.
@@ -30,12 +41,22 @@ def unpack_hostile(packed: bytes) -> Any:
     if len(packed) > _SKIP_FROM:
         fed(packed).skip()
     if len(packed) > MAX_NESTED:  # each takes a byte at least
-        return _unpack_counted(packed)
+        return _unpack_counted(packed, _values)
     # Not `unpack`: once a frame, and a partial that adds to its words costs as much again as the decoding.
     return msgpack.unpackb(packed, raw=False, strict_map_key=False, object_pairs_hook=_values)
 
 
-def _unpack_counted(packed: bytes) -> Any:
+def unpack_large(packed: bytes) -> Any:
+    """Decode more than `LARGE` bytes of a broker's, with no more in them than bodies may have. Any thread.
+
+    Raises:
+        ValueError: they are not one MessagePack value, or have more than MAX_NESTED arrays, maps, keys and ext values.
+    """
+    return _unpack_counted(packed, _mapping)
+
+
+def _unpack_counted(packed: bytes, made: Callable[[list[tuple[Any, Any]]], Any]) -> Any:
+    """Decode bytes with a bounded number of containers; `made` makes a map of its pairs."""
     left = MAX_NESTED + 1  # the outermost array isn't counted
 
     def count(value: Any, keys: int = 0) -> Any:
@@ -48,10 +69,15 @@ def _unpack_counted(packed: bytes) -> Any:
     return unpack(
         packed,
         list_hook=count,
-        object_pairs_hook=lambda pairs: count(_values(pairs), len(pairs)),
+        object_pairs_hook=lambda pairs: count(made(pairs), len(pairs)),
         max_map_len=MAX_NESTED,
         ext_hook=lambda code, data: count(msgpack.ExtType(code, data)),
     )
+
+
+def _mapping(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+    _values(pairs)
+    return dict(pairs)
 
 
 def _values(pairs: list[tuple[Any, Any]]) -> tuple[Any, ...]:
@@ -71,6 +97,18 @@ def fed(packed: bytes) -> Any:
     unpacker = msgpack.Unpacker(max_buffer_size=len(packed), read_size=len(packed))
     unpacker.feed(packed)
     return unpacker
+
+
+def harmless(text: str, most: int = MAX_TEXT) -> str:
+    """Return a stranger's text as one line of `most` characters at most that steers no terminal. Any thread.
+
+    White space becomes spaces, and whatever else isn't printable U+FFFD.
+    """
+    if len(text) > most:
+        text = text[: most - 1] + "…"
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else " " if each.isspace() else "\ufffd" for each in text)
 
 
 def reason(error: Exception) -> str:

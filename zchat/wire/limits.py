@@ -17,6 +17,9 @@ FRAME_OVERHEAD = 4096
 MAX_FRAME = MAX_BLOCK_BYTES + FRAME_OVERHEAD
 """What the transport lets through; a longer one costs its sender the connection."""
 
+MAX_WINDOW = 10_000
+"""Notifications of a room that a client may have unanswered at most: with more it could hold 640 MB."""
+
 MAX_DEPTH = 64
 """How deep arrays and maps in a body may nest: deeper than data, shallower than any stack."""
 

@@ -10,6 +10,8 @@ from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 from zchat.errors import ProtocolError, Refused, VersionRefused
+from zchat.names import MAX_CHARACTERS
+from zchat.wire.hostile import LARGE, MAX_WORD, harmless, reason, unpack_large
 from zchat.wire.values import Shape, join_arrays, pack, unpack
 
 OK = "ok"
@@ -31,7 +33,8 @@ class Ok(NamedTuple):
 class Error(NamedTuple):
     """The refusal of a request, or of a frame that was none (`request` is None); the rest as in `errors.Refused`.
 
-    `oldest` and `newest`: the versions of the protocol that the broker speaks, where that was refused.
+    `code` and `text` are harmless, as `zchat.wire.hostile.harmless` says. `oldest` and `newest`: the versions of the
+    protocol that the broker speaks, where that was refused.
     """
 
     request: int | None
@@ -115,7 +118,7 @@ class Pong(NamedTuple):
 
 
 class End(NamedTuple):
-    """The end of the session, and why; the fields as in `errors.Refused`."""
+    """The end of the session, and why; the fields as in `errors.Refused`, harmless as those of `Error`."""
 
     code: str
     text: str
@@ -157,9 +160,25 @@ def _invitation(fields: list[Any]) -> Invitation:
     return invitation
 
 
+def _error(fields: list[Any]) -> Error:
+    request, code, text, *rest = fields
+    return Error(request, harmless(code, MAX_WORD), harmless(text), *rest)
+
+
+def _gap(fields: list[Any]) -> GapNotice:
+    return GapNotice(*fields)._replace(reason=harmless(fields[-1], MAX_WORD))
+
+
+def _end(fields: list[Any]) -> End:
+    code, text, retryable = fields
+    return End(harmless(code, MAX_WORD), harmless(text), retryable)
+
+
 def person_entry(fields: Any) -> PersonEntry:
     """Return one decoded array as a user's entry; raises ProtocolError if it is none. Any thread."""
     person: PersonEntry = row(PersonEntry, _PERSON, fields)
+    if len(person.user) > MAX_CHARACTERS:
+        raise ProtocolError(f"the broker sent a user's name of {len(person.user)} characters")
     return person
 
 
@@ -175,12 +194,12 @@ def row(kind: type[Any], shape: Shape, fields: Any) -> Any:
 
 
 _MADE: dict[str, Callable[[list[Any]], Any]] = {
-    ERROR: lambda fields: Error(*fields),
+    ERROR: _error,
     PUSH: partial(tuple.__new__, Push),  # as `_make`, without a call of Python's
-    GAP: GapNotice._make,
+    GAP: _gap,
     STATE: _state,
     PONG: Pong._make,
-    END: End._make,
+    END: _end,
 }
 
 
@@ -191,16 +210,19 @@ def decode_notice(frame: bytes) -> Notice:
         ProtocolError: it is not one MessagePack array of a known shape.
     """
     try:
-        fields: list[Any] = unpack(frame)
+        fields: list[Any] = unpack(frame) if len(frame) <= LARGE else unpack_large(frame)
         word = fields.pop(0)
         shape = SHAPES[word]
         wrong = shape.wrong(fields)
     except Exception as error:  # msgpack raises many kinds over bytes that are no frame; all mean the same
-        raise ProtocolError(f"the broker sent something other than a frame of this protocol: {error}") from error
+        what = harmless(reason(error), MAX_WORD)
+        raise ProtocolError(f"the broker sent something other than a frame of this protocol: {what}") from error
     if wrong is not None:
         raise ProtocolError(f"the broker sent a malformed {word} frame")
     if word == OK:
         return Ok(fields[0], fields[1:])
+    if len(frame) > LARGE and word == PUSH and len(fields[4]) > 1:
+        raise ProtocolError(f"the broker sent a notification of {len(frame)} bytes with several blocks")
     notice: Notice = _MADE[word](fields[: len(shape)])
     return notice
 

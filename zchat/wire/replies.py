@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
+from zchat.errors import ProtocolError
+from zchat.names import MAX_CHARACTERS, MAX_ROOM_CHARACTERS
 from zchat.wire.notices import OK, PersonEntry, encode_ok, person_entry, row
 from zchat.wire.values import Shape, is_uint, join_arrays
 
@@ -129,6 +131,9 @@ Reply: TypeAlias = Welcome | Joined | Left | Stored | HistoryPage | RoomsPage | 
 
 _ROOM_ROW = Shape("str", "uint", "uint", "uint", "uint or nil")
 _FIGURES = Shape("map", "map", "array", "map", "array")
+_LAGGING = Shape("str", "str", "uint")
+_HISTOGRAM = Shape("array", "array", "uint")
+_BUSY_ROOM = Shape("str", "uint", "uint", "uint")
 
 SHAPES: dict[str, tuple[type[Any], Shape]] = {
     "hello": (Welcome, Shape("uint", "str", *["uint"] * 8)),
@@ -159,7 +164,10 @@ def _joined(result: list[Any]) -> Joined:
 
 def _rooms(result: list[Any]) -> RoomsPage:
     page: RoomsPage = row(RoomsPage, SHAPES["rooms"][1], result)
-    return page._replace(rooms=[row(RoomRow, _ROOM_ROW, each) for each in page.rooms])
+    rows: list[RoomRow] = [row(RoomRow, _ROOM_ROW, each) for each in page.rooms]
+    if any(len(each.name) > MAX_ROOM_CHARACTERS for each in rows):
+        raise ProtocolError(f"the broker sent the name of a room with more than {MAX_ROOM_CHARACTERS} characters")
+    return page._replace(rooms=rows)
 
 
 def _members(result: list[Any]) -> MembersPage:
@@ -170,7 +178,26 @@ def _members(result: list[Any]) -> MembersPage:
 def _figures(result: list[Any]) -> Figures:
     missing: list[Any] = [{}, [], {}, []]
     figures: Figures = row(Figures, _FIGURES, [*result, *missing[len(result) - 1 :]] if len(result) < 5 else result)
+    if not _are_figures(figures):
+        raise ProtocolError("the broker sent malformed figures")
     return figures
+
+
+def _are_figures(figures: Figures) -> bool:
+    """Return whether all in them is of the kinds that it should be, and names are no longer than names are."""
+    counts, refused, lagging, times, busiest = figures
+    return (
+        all(type(name) is str and len(name) <= MAX_CHARACTERS for name in (*counts, *refused, *times))
+        and all(map(is_uint, (*counts.values(), *refused.values())))
+        and all(_fits(_LAGGING, each) and len(each[1]) <= MAX_CHARACTERS for each in lagging)
+        and all(_fits(_BUSY_ROOM, each) for each in busiest)
+        and all(len(each[0]) <= MAX_ROOM_CHARACTERS for each in (*lagging, *busiest))
+        and all(_fits(_HISTOGRAM, each) and all(map(is_uint, (*each[0], *each[1]))) for each in times.values())
+    )
+
+
+def _fits(shape: Shape, fields: Any) -> bool:
+    return type(fields) is list and shape.wrong(fields) is None
 
 
 _DECODED: dict[str, Callable[[list[Any]], Any]] = {

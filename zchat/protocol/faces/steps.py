@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 
 from zchat.errors import ProtocolError, ZchatError
 from zchat.messages import Member, Message, Position, RoomInfo
-from zchat.names import shown_name
+from zchat.names import is_same, shown_name
 from zchat.protocol.core import ClientCore
 from zchat.protocol.faces.arguments import check_number, check_position, check_room
 from zchat.protocol.faces.face import FaceLink, Feeding
@@ -37,6 +37,9 @@ ROOMS_PAGE = 500
 MEMBERS_PAGE = 500
 """Members of a room asked for at a time."""
 
+MAX_LISTED = 200_000
+"""Rooms, or members of a room, that one question lists: twice what a broker can have."""
+
 
 # -- questions -----------------------------------------------------------------------------------------
 
@@ -48,6 +51,7 @@ def rooms(link: FaceLink, limit: Limit) -> Steps[list[RoomInfo]]:
     last: str | None = None
     while True:
         page: RoomsPage = yield from _ask(link, "rooms", (last, ROOMS_PAGE), None, limit, "the list of rooms")
+        _check_page(len(page.rooms), ROOMS_PAGE, len(found), "rooms")
         found += [_room(link.user, row) for row in page.rooms]
         if not page.more or not page.rooms:
             return found
@@ -62,6 +66,7 @@ def members(link: FaceLink, name: str, limit: Limit) -> Steps[list[Member]]:
     while True:
         fields = (room, found[-1].user if found else None, MEMBERS_PAGE)
         page: MembersPage = yield from _ask(link, "members", fields, None, limit, f"the members of {name!r}")
+        _check_page(len(page.people), MEMBERS_PAGE, len(found), "members")
         found += [Member(each.user, each.since, each.read_mark, each.typing) for each in page.people]
         if not page.more or not page.people:
             return found
@@ -97,7 +102,8 @@ def history(
     begin, connection = after, 0
     more = most > 0
     while more:
-        fields = (room, after, before, most - len(found))
+        left = most - len(found)
+        fields = (room, after, before, left)
         answer = yield from _ask(
             link, "history", fields, partial(_with_connection, link.core), limit, f"the history of {name!r}"
         )
@@ -108,10 +114,23 @@ def history(
             after = begin
             continue
         connection = answered
-        found += messages_of(shown_name(link.user, page.room), page.blocks, page.after, page.upto)
+        if not is_same(page.room, room):
+            raise ProtocolError(f"the broker sent the history of another room than {name!r}")
+        messages = messages_of(shown_name(link.user, page.room), page.blocks, page.after, page.upto)
+        if len(messages) > left:
+            raise ProtocolError(f"the broker sent {len(messages)} messages of {name!r}, {left} were asked for")
+        found += messages
         after = page.upto
-        more = page.more and bool(page.blocks) and len(found) < most
+        more = page.more and bool(messages) and len(found) < most
     return found
+
+
+def _check_page(rows: int, most: int, found: int, what: str) -> None:
+    """Raise ProtocolError if a page of a list has more than `most` rows, or the list no end: so much is `found`."""
+    if rows > most:
+        raise ProtocolError(f"the broker sent a page of {rows} {what}, {most} were asked for")
+    if found > MAX_LISTED:
+        raise ProtocolError(f"the broker's list of {what} has no end: {found} have come")
 
 
 def _ask(
@@ -138,25 +157,14 @@ def _room(user: str, row: RoomRow) -> RoomInfo:
 
 
 def stats_of(figures: Figures) -> Stats:
-    """Return the broker's figures by their names; raises ProtocolError if they are malformed."""
-    try:
-        return Stats(
-            _numbers(figures.counts),
-            _numbers(figures.refused),
-            [(str(room), str(user), int(messages)) for room, user, messages, *_ in figures.lagging],
-            {str(name): _histogram(*histogram[:3]) for name, histogram in figures.times.items()},
-            [BusyRoom(str(name), *map(int, numbers[:3])) for name, *numbers in figures.busiest],
-        )
-    except (ValueError, TypeError) as error:
-        raise ProtocolError(f"the broker sent malformed figures: {error}") from error
-
-
-def _histogram(bounds: list[int], counts: list[int], total: int) -> Histogram:
-    return Histogram(list(map(int, bounds)), list(map(int, counts)), int(total))
-
-
-def _numbers(counted: dict[str, int]) -> dict[str, int]:
-    return {str(name): int(number) for name, number in counted.items()}
+    """Return the broker's figures by their names."""
+    return Stats(
+        figures.counts,
+        figures.refused,
+        [(room, user, messages) for room, user, messages, *_ in figures.lagging],
+        {name: Histogram(*histogram[:3]) for name, histogram in figures.times.items()},
+        [BusyRoom(*busy[:4]) for busy in figures.busiest],
+    )
 
 
 # -- rooms ---------------------------------------------------------------------------------------------

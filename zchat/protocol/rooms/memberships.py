@@ -8,7 +8,7 @@ from typing import Any
 
 from zchat import errors
 from zchat.messages import GapReason, Position
-from zchat.names import shown_name
+from zchat.names import is_same, shown_name
 from zchat.protocol.requests import Done
 from zchat.protocol.rooms.membership import Feed, Membership
 from zchat.protocol.rooms.room_state import RoomStates
@@ -29,6 +29,7 @@ class Memberships:
         self.rooms: dict[str, Membership] = {}
         self.again: deque[Membership] = deque()  # to be joined again over this connection
         self._joins = 0
+        self._window = 0  # what was agreed on with the broker of this connection
 
     # -- calls -------------------------------------------------------------------------------------
 
@@ -38,7 +39,7 @@ class Memberships:
         """Return the fields of a request to join a room, and what makes the `Membership` of its reply."""
         self._joins += 1
         fields = (name, self._joins, None if position is None else tuple(position), 0, create, *_asked(flags))
-        return fields, partial(self._joined, self._joins, feed, flags)
+        return fields, partial(self._joined, name, self._joins, feed, flags)
 
     def leave(self, room: Membership) -> bool:
         """Forget a room; True unless the broker of this connection has yet to learn that it was joined."""
@@ -58,7 +59,7 @@ class Memberships:
         """Take a notification; True if it is the gap that a join began with.
 
         Raises:
-            ProtocolError: it isn't the one after the last.
+            ProtocolError: it isn't the one after the last, goes back, or there is no credit for it.
         """
         room = self.rooms.get(notice.room)
         if room is None or not room.live:
@@ -66,6 +67,10 @@ class Memberships:
         cursor = room.cursor
         if notice.after != cursor.upto:
             raise errors.ProtocolError(f"{room.name}: a notification after {notice.after}, not after {cursor.upto}")
+        if notice.upto <= notice.after and isinstance(notice, Push):
+            raise errors.ProtocolError(f"{room.name}: a notification from {notice.after} back to {notice.upto}")
+        if cursor.full:
+            raise errors.ProtocolError(f"{room.name}: more notifications than there was credit for")
         gap_came = cursor.receive(notice.epoch, notice.upto)
         room.feed.push(notice)
         if gap_came:
@@ -81,8 +86,9 @@ class Memberships:
 
     # -- the connection ----------------------------------------------------------------------------
 
-    def opened(self) -> None:
-        """Record that there is a connection: all rooms are to be joined again."""
+    def opened(self, window: int) -> None:
+        """Record that there is a connection, with that window at most: all rooms are to be joined again."""
+        self._window = window
         self.again.extend(self.rooms.values())
 
     def lost(self) -> None:
@@ -93,17 +99,22 @@ class Memberships:
         self._queues.lost(self.rooms)
         self._states.lost(self.rooms.values())
 
-    def rejoin(self, window: int) -> tuple[Membership, tuple[Any, ...]]:
-        """Return the next room to be joined again, with a window of `window`, and the fields of the request."""
+    def rejoin(self) -> tuple[Membership, tuple[Any, ...]]:
+        """Return the next room to be joined again, and the fields of the request."""
         room = self.again.popleft()
         self._joins += 1
         room.join = self._joins
-        held = room.cursor.rejoin(window)
+        held = room.cursor.rejoin(self._window)
         # A room that was empty, and that the broker has forgotten meanwhile, is made again.
         return room, (room.name, room.join, tuple(room.cursor.received_position), held, True, *_asked(room.flags))
 
     def rejoined(self, room: Membership, answer: Joined) -> bytes | None:
-        """Go on with a room: its notifications, its queue, its state; returns the frame of its credit, if any."""
+        """Go on with a room: its notifications, its queue, its state; returns the frame of its credit, if any.
+
+        Raises:
+            ProtocolError: the answer is another join's, or has another window than was agreed on.
+        """
+        self._check(room.name, answer)
         name = answer.room
         if name != room.name:  # another broker spells it in its own way
             self.rooms[name] = self.rooms.pop(room.name)
@@ -125,7 +136,8 @@ class Memberships:
 
     # -- within ------------------------------------------------------------------------------------
 
-    def _joined(self, number: int, feed: Feed, flags: int, answer: Joined) -> Membership:
+    def _joined(self, asked: str, number: int, feed: Feed, flags: int, answer: Joined) -> Membership:
+        self._check(asked, answer)
         name = answer.room
         if error := unfit(flags, answer):
             raise error
@@ -134,6 +146,12 @@ class Memberships:
         feed.begin(room)
         self._states.joined(room, self._user)
         return room
+
+    def _check(self, asked: str, answer: Joined) -> None:
+        if not is_same(answer.room, asked):
+            raise errors.ProtocolError(f"the broker has joined another room than {shown_name(self._user, asked)}")
+        if answer.window > self._window:
+            raise errors.ProtocolError(f"{answer.room}: a window of {answer.window}, not of {self._window} at most")
 
     def _forget(self, room: Membership) -> None:
         room.left = True

@@ -14,7 +14,7 @@ from dataclasses import replace
 from math import inf
 from operator import length_hint
 
-from zchat.errors import Refused
+from zchat.errors import ProtocolError, Refused
 from zchat.events import Crowd, Event, Invited, MemberJoined, MemberLeft, ReadMark, Typing
 from zchat.names import fold
 from zchat.wire.notices import PersonEntry
@@ -24,6 +24,11 @@ log = logging.getLogger("zchat.client")
 RETURN_SECONDS = 3.0
 """Seconds that a user who was here before a lost connection still counts as here after it: a broker that was
 started again takes some time to see its members come back."""
+
+
+MAX_PEOPLE = 10_000
+"""Users of a room whose names are kept, with those who are missing after a lost connection: a broker can be set to name
+a thousand."""
 
 
 class _News:
@@ -90,7 +95,12 @@ class Roster:
         """Take who is here, by folded names: all of them if `whole`, else what has changed (None: gone).
 
         The first names make no events: that is how the room was found.
+
+        Raises:
+            ProtocolError: they are more than MAX_PEOPLE.
         """
+        if len(people) + len(self._people) > MAX_PEOPLE and len(people.keys() | self._people.keys()) > MAX_PEOPLE:
+            raise ProtocolError(f"{self._room}: more than {MAX_PEOPLE} users have names")
         self._take_back()
         if self._crowd_told is not None and self._crowd_told.typing:
             self._crowd_over = replace(self._crowd_told, members=members, typing=0)
