@@ -6,7 +6,7 @@ The format: https://rfc.zeromq.org/spec/23/.
 from __future__ import annotations
 
 import socket
-from typing import Any
+from typing import Any, Self
 
 from tests.frames import decode_notice
 from tests.running import DEADLINE
@@ -41,11 +41,13 @@ def ready(*props: bytes, kind: bytes = b"DEALER") -> bytes:
 class Stranger:
     """A TCP connection to a broker that says what it likes, and closes itself without a word."""
 
+    mechanism = b"NULL"
+
     def __init__(self, url: str) -> None:
         self.socket = socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), DEADLINE)
         self._kept = b""
 
-    def __enter__(self) -> Stranger:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -55,9 +57,17 @@ class Stranger:
         """Send bytes as they are."""
         self.socket.sendall(data)
 
+    def framed(self, body: bytes, flags: int = 0) -> bytes:
+        """Return a frame, or a command, as this connection sends it after its handshake."""
+        return frame(body, flags)
+
+    def send(self, body: bytes, flags: int = 0) -> None:
+        """Send a frame, or a command, once the handshake is done."""
+        self.say(self.framed(body, flags))
+
     def shake_hands(self, *props: bytes) -> None:
         """Become a peer; `props` are more properties of its READY."""
-        self.say(greeting())
+        self.say(greeting(self.mechanism))
         self._read(64)
         self.say(ready(*props))
         flags, body = self.frame()
@@ -70,21 +80,25 @@ class Stranger:
 
     def ask(self, *command: Any) -> list[Any]:
         """Send a command, and return the next notice but for the state of rooms."""
-        self.say(frame(pack(command)))
+        self.send(pack(command))
         return self.hear()
 
     def hear(self) -> list[Any]:
         """Return the next notice, but for the state of rooms; raises ConnectionError once it is cut."""
         while True:
-            flags, body = self.frame()
+            flags, body = self.next_frame()
             if flags & COMMAND:
                 if body.startswith(b"\x04PING"):
-                    self.say(frame(b"\x04PONG" + body[7:], COMMAND))
+                    self.send(b"\x04PONG" + body[7:], COMMAND)
             elif (notice := decode_notice(body))[0] != STATE:
                 return notice
 
+    def next_frame(self) -> tuple[int, bytes]:
+        """Return the flags and the body of the next frame after the handshake."""
+        return self.frame()
+
     def frame(self) -> tuple[int, bytes]:
-        """Return the flags and the body of the next frame."""
+        """Return the flags and the body of the next frame on the wire."""
         flags = self._read(1)[0]
         size = int.from_bytes(self._read(8 if flags & LONG else 1), "big")
         return flags, self._read(size)

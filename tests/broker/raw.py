@@ -52,10 +52,18 @@ Dial = Callable[..., Raw]
 
 
 class Talk:
-    """Two clients that talk; `goes_on` asserts that nothing disturbs them."""
+    """Two clients that talk; `goes_on` asserts that nothing disturbs them.
 
-    def __init__(self, broker: Broker) -> None:
-        self.alice, self.bob = zchat.Client(broker.url, user="alice"), zchat.Client(broker.url, user="bob")
+    `connect` returns the client of a user; without it they have no keys.
+    """
+
+    def __init__(self, broker: Broker, connect: Callable[[str], zchat.Client] | None = None) -> None:
+        if connect is None:
+
+            def connect(user: str) -> zchat.Client:
+                return zchat.Client(broker.url, user=user)
+
+        self.alice, self.bob = connect("alice"), connect("bob")
         self._speaker, self._listener = self.alice.join("Talk"), self.bob.join("Talk")
 
     def __enter__(self) -> Talk:

@@ -128,9 +128,7 @@ def test_a_key_that_comes_too_often_is_busy(folder: Path, monkeypatch: pytest.Mo
         assert broker.counters.turned_away_too_often == 1
 
 
-def test_strangers_that_come_by_the_thousand_are_turned_away_for_now(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_users_that_come_by_the_thousand_are_turned_away_for_now(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zchat.broker.guard.gate.HANDSHAKES_BURST", 1)
     monkeypatch.setattr("zchat.broker.guard.gate.HANDSHAKES", 0.001)
     with Broker(ANY, keys=folder) as broker, client(broker, folder, "alice"):

@@ -75,7 +75,8 @@ UNGREETED_BYTES = 8 * 1024
 """Bytes that a connection may send before its greeting is read: the longest, with handshake and keys, has 1,400."""
 
 HANDSHAKES = 500
-"""Handshakes with keys a second, over all: each costs half a millisecond, so that they take a quarter of a core."""
+"""Handshakes a second of the users' keys together, and of all other keys: so much of the loop, and of the sessions that
+can begin, is theirs."""
 
 HANDSHAKES_BURST = 2_000
 """The same at once: a fleet that comes back."""

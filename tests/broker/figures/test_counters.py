@@ -51,7 +51,7 @@ def a_life(world: World, store: LateStore) -> None:
     world.pass_time(max(EXPIRE_AFTER, RETAIN_EVERY) + 2)
 
 
-COUNTED_ELSEWHERE = {"log_dropped", "turned_away", *(why.counter for why in Cut)}
+COUNTED_ELSEWHERE = {"log_dropped", "lost_before_greeting", "turned_away", *(why.counter for why in Cut)}
 COUNTED_ELSEWHERE |= {"turned_away_unknown_key", "turned_away_too_often", "turned_away_too_many"}
 """Held by tests/cli/test_logs.py, tests/broker/edge/test_descriptors.py, tests/broker/test_keys.py, tests/attacks and
 tests/broker/edge/test_entrance.py: by the command, by the door, and by the doorkeeper."""

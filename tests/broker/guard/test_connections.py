@@ -173,6 +173,23 @@ def test_a_greeting_of_a_newcomer_that_was_given_up_comes_too_late() -> None:
     made.closed(7)
 
 
+def test_who_leaves_before_it_has_greeted_is_counted_and_who_is_cut_is_not() -> None:
+    made = Connections()
+    come(made, 7)
+    for fd in (8, 9, 10):
+        made.accepted(fd, 0.0)
+    made.closed(7)
+    made.closed(8)
+    assert made.lost == 1
+    number = made.admit()
+    assert made.peer(number, 9, ID, known=False) is not None
+    made.cut(number, Cut.STRANGER, 0.0)
+    made.closed(9)
+    assert made.take_due(GREET_WITHIN) == [(10, Cut.LATE)]
+    made.closed(10)
+    assert made.lost == 1
+
+
 def test_a_connection_is_cut_once_its_last_word_has_had_time() -> None:
     made = Connections()
     number = come(made, 7)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from zchat.broker.guard.gate import Admission, Gate
 from zchat.broker.limits import HANDSHAKES, HANDSHAKES_A_KEY, HANDSHAKES_A_KEY_BURST, HANDSHAKES_BURST
 
@@ -47,12 +49,23 @@ def test_a_key_has_so_many_handshakes_a_second_and_others_have_theirs() -> None:
     assert later == [True] * HANDSHAKES_A_KEY + [False]
 
 
-def test_all_together_have_so_many_and_strangers_take_them_too() -> None:
-    gate = Gate(USERS)
-    for _ in range(HANDSHAKES_BURST):
-        assert admit(gate, STRANGER).turned_away == "turned_away_unknown_key"
-    assert admit(gate, ALICE).turned_away == "turned_away_too_many"
-    assert admit(gate, ALICE, 1 / HANDSHAKES).let_in
+@pytest.mark.parametrize("guests", [False, True])
+def test_others_than_users_have_so_many_and_take_none_of_the_users(guests: bool) -> None:
+    gate = Gate(USERS, guests=guests)
+    for number in range(HANDSHAKES_BURST):
+        assert admit(gate, f"{number:040}").turned_away == ("" if guests else "turned_away_unknown_key")
+    assert admit(gate, STRANGER).turned_away == "turned_away_too_many"
+    assert admit(gate, ALICE).let_in
+    assert admit(gate, STRANGER, 1 / HANDSHAKES).turned_away != "turned_away_too_many"
+
+
+def test_all_users_together_have_so_many() -> None:
+    users = {f"{number:040}": f"user {number}" for number in range(HANDSHAKES_BURST + 1)}
+    gate = Gate(users)
+    admitted = [admit(gate, key) for key in users]
+    assert all(each.let_in for each in admitted[:-1])
+    assert admitted[-1].turned_away == "turned_away_too_many"
+    assert admit(gate, next(iter(users)), 1 / HANDSHAKES).let_in
 
 
 def test_after_a_change_a_key_that_is_gone_is_nobodys_and_one_that_moved_is_anothers() -> None:

@@ -86,7 +86,8 @@ class Counters:
     turned_away: int = _counter("Connections closed at once because file descriptors were scarce.")
     turned_away_unknown_key: int = _counter("Handshakes with a key that is not let in.")
     turned_away_too_often: int = _counter("Handshakes beyond what one key may have a second.")
-    turned_away_too_many: int = _counter("Handshakes beyond what all together may have a second.")
+    turned_away_too_many: int = _counter("Handshakes beyond what all users, or all others, may have a second.")
+    lost_before_greeting: int = _counter("Connections that ended before they had greeted, by their own doing.")
     cut_before_greeting: int = _counter("Connections closed because they had not greeted in time.")
     cut_too_many_newcomers: int = _counter(
         "Connections closed because too many had not greeted, or file descriptors were scarce."

@@ -56,6 +56,8 @@ class Connections:
     def __init__(self) -> None:
         self.checking = False
         """True while a frame may be another connection's than the one before under its routing id."""
+        self.lost = 0
+        """Connections that ended before they had greeted, and were not cut."""
         self._by_fd: dict[int, Connection] = {}
         self._new: dict[int, Connection] = {}  # those that have not greeted, the oldest first
         self._by_number: dict[int, Connection] = {}
@@ -86,7 +88,8 @@ class Connections:
         connection = self._by_fd.pop(fd, None)
         if connection is None:
             return None
-        self._new.pop(fd, None)
+        if self._new.pop(fd, None) is not None and not connection.doomed:
+            self.lost += 1
         connection.fd = -1
         if connection.number:
             del self._by_number[connection.number]

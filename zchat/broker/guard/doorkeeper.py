@@ -137,6 +137,7 @@ class Doorkeeper(Generic[K]):
         entrance.check(now, counters, core.log_lines)
         for peer in entrance.take_vanished():
             core.vanished(peer)
+        counters.lost_before_greeting = connections.lost
         for knock in knocks:
             self._answer(knock, now, counters)
         cuts = connections.take_due(now, self._most())

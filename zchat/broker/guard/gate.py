@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import inf
 from typing import NamedTuple
 
 from zchat.broker.limits import HANDSHAKES, HANDSHAKES_A_KEY, HANDSHAKES_A_KEY_BURST, HANDSHAKES_BURST
@@ -56,7 +57,8 @@ class Gate:
         self._users = users
         self._guests = guests
         self._logins = logins
-        self._all: Bucket | None = None
+        self._of_users = Bucket(HANDSHAKES, HANDSHAKES_BURST, -inf)
+        self._of_others = Bucket(HANDSHAKES, HANDSHAKES_BURST, -inf)  # anybody can have as many keys as they like
         self._buckets: dict[str, Bucket] = {}  # of keys that are let in
 
     @property
@@ -79,11 +81,9 @@ class Gate:
         users = self._users
         if users is None:
             return Admission(True)
-        if self._all is None:
-            self._all = Bucket(HANDSHAKES, HANDSHAKES_BURST, now)
-        if not self._all.take(now):
-            return Admission(False, turned_away="turned_away_too_many")
         name = users.get(key)
+        if not (self._of_others if name is None else self._of_users).take(now):
+            return Admission(False, turned_away="turned_away_too_many")
         if name is None and self._guests:
             name = guest
         if name is None:
