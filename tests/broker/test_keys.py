@@ -232,7 +232,7 @@ def test_over_ipc_a_login_is_a_name(folder: Path) -> None:
     with Broker("ipc://*", logins=True) as broker:
         with zchat.Client(broker.url, user=login, timeout=DEADLINE) as me:
             assert me.join("General").send("hello").seq == 1
-        with pytest.raises(zchat.WrongName):
+        with pytest.raises(zchat.WrongName, match=f"this login is {login}'s, and no other name can be had with it"):
             zchat.Client(broker.url, user="somebody else", timeout=DEADLINE)
     with Broker("ipc://*", ANY, keys=folder, logins=True) as broker:
         ipc, tcp = broker.urls

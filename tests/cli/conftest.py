@@ -12,6 +12,7 @@ import pytest
 from tests.cli.terminals import Tmux
 from tests.running import DEADLINE, ROOT, ZCHAT, Running, Start, Zchat
 from zchat.broker import Broker
+from zchat.transport import keys
 
 
 @pytest.fixture
@@ -48,6 +49,17 @@ def zchat(environment: dict[str, str]) -> Zchat:
         return subprocess.CompletedProcess(command, done.returncode, done.stdout.decode(), done.stderr.decode())
 
     return run
+
+
+@pytest.fixture
+def keyed(tmp_path: Path) -> Iterator[tuple[Path, str]]:
+    """Give a folder with keys, alice's among them and one that isn't let in, and the address of a broker with them."""
+    folder = tmp_path / "keys"
+    keys.make_server(folder)
+    for user, place in (("alice", folder / "users"), ("eve", folder)):
+        keys.write_pair(place, user, keys.make(user))
+    with Broker("tcp://127.0.0.1:*", store="memory:", keys=folder) as broker:
+        yield folder, broker.url
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import shlex
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,6 @@ from tests.running import DEADLINE, ZCHAT, eventually
 from zchat.broker import DEFAULT_ROOMS, Broker
 from zchat.cli import completion
 from zchat.cli.completion import _for_bash, _within
-from zchat.transport import keys
 
 HOSTILE = "a;touch `id`"
 
@@ -121,17 +120,6 @@ def test_without_a_broker_nothing_is_offered_and_nothing_hangs(complete: Callabl
     began = time.monotonic()
     assert _within(0.1, lambda: [time.sleep(5) or "late"]) == []  # type: ignore[func-returns-value]
     assert time.monotonic() - began < 5
-
-
-@pytest.fixture
-def keyed(tmp_path: Path) -> Iterator[tuple[Path, str]]:
-    """Give a folder with keys, alice's among them and one that isn't let in, and the address of a broker with them."""
-    folder = tmp_path / "keys"
-    keys.make_server(folder)
-    for user, place in (("alice", folder / "users"), ("eve", folder)):
-        keys.write_pair(place, user, keys.make(user))
-    with Broker("tcp://127.0.0.1:*", store="memory:", keys=folder) as broker:
-        yield folder, broker.url
 
 
 def test_with_keys_it_uses_those_of_options_environment_and_configuration(

@@ -24,6 +24,7 @@ from tests.running import DEADLINE, Running, Start, Zchat, eventually
 from zchat.broker import Broker, Settings
 from zchat.cli.commands import broker as command
 from zchat.cli.program import program
+from zchat.transport import keys
 from zchat.wire.notices import STATE
 from zchat.wire.values import pack
 
@@ -73,6 +74,25 @@ def test_the_broker_tells_where_it_is_and_how_to_chat(start: Start, tmp_path: Pa
     running.process.terminate()
     assert running.end() == 0
     assert running.errors == ""
+
+
+def test_with_keys_and_logins_it_tells_how_to_come_in_by_each(start: Start, tmp_path: Path) -> None:
+    folder = tmp_path / "keys"
+    keys.make_server(folder)
+    ipc, tcp = f"ipc://{tmp_path / 'socket'}", "tcp://127.0.0.1:*"
+    for bind, who in (
+        ((ipc, tcp), f" --connect {re.escape(ipc)}"),
+        ((tcp, ipc), r" --connect tcp://127\.0\.0\.1:\d+ --key NAME\.key_secret --server-key server\.key"),
+    ):
+        running = start(
+            *("broker", "--keys", str(folder), "--logins", "--store", "memory:"), *(f"--bind={url}" for url in bind)
+        )
+        text = running.until("clients: about")
+        assert re.search(rf"^chat with: .* client{who}$", text, re.MULTILINE), text
+        assert f"keys: {folder} (0 users); its own is {folder / 'server.key'}\n" in text
+        assert "over ipc names are the logins of this machine's users\n" in text
+        running.process.terminate()
+        assert running.end() == 0
 
 
 def test_a_store_in_memory_is_not_said_to_keep_everything(start: Start) -> None:

@@ -7,6 +7,7 @@ import socket
 import sys
 import time
 from contextlib import ExitStack, suppress
+from pathlib import Path
 from threading import Thread
 
 import pytest
@@ -63,6 +64,26 @@ def test_of_several_addresses_the_first_that_answers_is_used(zchat: Zchat, broke
     done = zchat("rooms", ZCHAT_URL=f"tcp://127.0.0.1:1, {broker.url}")
     assert (done.returncode, done.stderr) == (0, "")
     assert zchat("ping", "--connect", f"{broker.url},nowhere").returncode == 2
+
+
+def test_with_keys_it_is_a_user_of_its_own(zchat: Zchat, keyed: tuple[Path, str]) -> None:
+    folder, url = keyed
+    known = {"ZCHAT_URL": url, "ZCHAT_SERVER_KEY": str(folder / "server.key")}
+    assert zchat("ping", **known, ZCHAT_KEY=str(folder / "users" / "alice.key_secret")).returncode == 0
+    done = zchat("ping", **known, ZCHAT_KEY=str(folder / "eve.key_secret"))
+    assert done.returncode == 3, "it is alive, and a restart would not let the key in"
+    assert "let in this key" in done.stderr
+    done = zchat("ping", ZCHAT_URL=url)
+    assert done.returncode == 1
+    assert "lets nobody in without a key" in done.stderr
+
+
+@pytest.mark.parametrize("user", ["alice", ""])
+def test_where_logins_are_names_it_needs_no_key(zchat: Zchat, user: str) -> None:
+    with Broker("ipc://*", store="memory:", logins=True) as broker:
+        done = zchat("ping", "--connect", broker.url, USER=user, LOGNAME=user, ZCHAT_USER=user)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert broker.counters.refused.total() == 0, "nothing that an operator would wonder about"
 
 
 @pytest.mark.parametrize(

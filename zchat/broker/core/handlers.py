@@ -129,7 +129,8 @@ def _own_name(context: Context, peer: Peer, user: str) -> str:
     if peer.key is not None and not context.gate.is_of(peer.key, peer.user):
         raise errors.KeyRemoved("this key is no longer let in here: ask who runs the broker")
     if fold(user) != peer.user:
-        raise errors.WrongName(f"this key is {peer.name}'s, and no other name can be had with it: be {peer.name}")
+        what = "login" if peer.key is None else "key"
+        raise errors.WrongName(f"this {what} is {peer.name}'s, and no other name can be had with it: be {peer.name}")
     return peer.name
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from zchat import log_fields
-from zchat.address import DEFAULT_URL
+from zchat.address import DEFAULT_URL, IPC
 from zchat.broker import Broker, Settings
 from zchat.broker.edge import descriptors
 from zchat.broker.edge.systemd import Systemd
@@ -161,7 +161,7 @@ def broker(
         served = stack.enter_context(_entered(serving, METRICS_HINTS))
         with nullcontext() if store is not None else made_folder(path_of(place).parent):
             stack.enter_context(_entered(running, START_HINTS))
-        _greet(_greeting(running, place, Settings(**settings), served.url if served else "", _names(keys, logins)))
+        _greet(_greeting(running, place, Settings(**settings), served.url if served else "", keys, logins))
         systemd = Systemd(os.environ)
         systemd.ready()
         while not stopping.wait(POLL_SECONDS) and not running.wait(0):
@@ -211,30 +211,38 @@ def _entered(context: AbstractContextManager[T], hints: dict[type[ZchatError], s
 
 def _names(keys: str | None, logins: bool) -> list[str]:
     """Return in words what a name is worth."""
+    lines = []
     if keys is not None:
         folder = Path(keys)
         users = KeyFolder(folder).read()
-        return [f"keys: {keys} ({counted(len(set(users.names.values())), 'user')}); its own is {folder / 'server.key'}"]
+        count = counted(len(set(users.names.values())), "user")
+        lines.append(f"keys: {keys} ({count}); its own is {folder / 'server.key'}")
     if logins:
-        return ["names are the logins of this machine's users"]
-    return [
+        lines.append("over ipc names are the logins of this machine's users")
+    return lines or [
         "names are claims: there are no keys, so anyone who reaches the address can use any name,",
         "  including its direct rooms and read marks",
     ]
 
 
-def _greeting(running: Broker, store: str, settings: Settings, metrics: str, names: list[str]) -> str:
+def _greeting(running: Broker, store: str, settings: Settings, metrics: str, keys: str | None, logins: bool) -> str:
     lines = [f"zchat broker at {address}" for address in running.urls]
     lines.append(f"store: {store} (kept: {_kept(store, settings)})")
     if store.startswith("sqlite:"):
         lines.append(f"  {_found(running.found)}")
     if metrics:
         lines.append(f"metrics: {metrics} (no access control; they contain names of rooms and users)")
-    who = "--key NAME.key_secret --server-key server.key" if names[0].startswith("keys:") else "--user NAME"
-    lines.append(f"chat with: {_program()} client{_connect(running.url)} {who}")
-    lines += names
+    lines.append(f"chat with: {_program()} client{_connect(running.url)}{_who(running.url, keys, logins)}")
+    lines += _names(keys, logins)
     lines.append(_room_for_clients(running))
     return "\n".join(map(safe, filter(None, lines)))
+
+
+def _who(url: str, keys: str | None, logins: bool) -> str:
+    """Return the options by which a client says who it is."""
+    if logins and url.startswith(IPC):
+        return ""
+    return " --user NAME" if keys is None else " --key NAME.key_secret --server-key server.key"
 
 
 def _found(found: Found) -> str:

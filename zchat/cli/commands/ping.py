@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
+from contextlib import suppress
 from functools import partial
 
 import click
 
+from zchat.address import IPC
 from zchat.cli import ending
 from zchat.cli.connection import TIMEOUT, connect
 from zchat.cli.failures import FAILED, report
 from zchat.cli.options import addresses, addressing, given_keys, seconds
 from zchat.cli.text.safe import safe
-from zchat.errors import Busy, ConnectionLost
+from zchat.errors import Busy, ConnectionLost, KeyRefused
 from zchat.transport.greeting import connected
 
 USER = "zchat ping"
-"""The user that asks: no login name is needed, and nobody's read marks or direct rooms are touched."""
+"""The user that asks, but for brokers that know the name: none is needed, and nobody's rooms are touched."""
 
 MIN_TIMEOUT = 0.01
 """The fewest seconds that can be waited: less is no answer, even on the same machine."""
@@ -24,8 +28,8 @@ MIN_TIMEOUT = 0.01
 MAX_TIMEOUT = 3600.0
 """The most seconds that can be waited: an hour."""
 
-FULL = 3
-"""The exit code if there is a broker that has no room for another client."""
+ALIVE = 3
+"""The exit code if there is a broker that has no room for another client, or doesn't let this key in."""
 
 PROBE_SECONDS = 2.0
 """Seconds that finding out what is at an address waits at most for a connection, and again for what comes over it: a
@@ -55,23 +59,36 @@ def ping(url: str, timeout: float, quiet: bool) -> None:
 
     It is meant for health checks. The broker has answered once its loop has taken the request, so
     one that hangs fails. One whose disk is full still answers: restarting it would not help. One
-    that has no room for another client (too few open files, or 10,000 sessions) is alive: 3.
+    that has no room for another client (too few open files, or 10,000 sessions), or doesn't let
+    this key in, is alive: 3.
     """
     began = time.monotonic()
     try:
-        with connect(url, None if given_keys()["key"] else USER, timeout=timeout) as client:
+        with connect(url, _user(url), timeout=timeout) as client:
             took = time.monotonic() - began
             answered = client.url
-    except Busy as error:
+    except (Busy, KeyRefused) as error:
         report(str(error))
-        raise click.exceptions.Exit(FULL) from error
+        raise click.exceptions.Exit(ALIVE) from error
     except ConnectionLost as error:
         urls = addresses(url)
         found = [ending.Work(partial(_found, each)).result() for each in urls]
         report(f"no broker answered at {url} within {timeout:g} s: {'; '.join(found)} (--connect URL)")
-        raise click.exceptions.Exit(FULL if CLOSED in found else FAILED) from error
+        raise click.exceptions.Exit(ALIVE if CLOSED in found else FAILED) from error
     if not quiet:
         click.echo(f"{safe(answered)} answered in {took * 1000:.0f} ms")
+
+
+def _user(url: str) -> str | None:
+    """Return the name to ask with: None for that of the key, and that of the login where it may count."""
+    if given_keys()["key"]:
+        return None
+    if sys.platform != "win32" and any(each.startswith(IPC) for each in addresses(url)):
+        import pwd
+
+        with suppress(KeyError):  # a user id without a name
+            return pwd.getpwuid(os.geteuid()).pw_name
+    return USER
 
 
 def _found(url: str) -> str:
