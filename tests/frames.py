@@ -18,4 +18,5 @@ def decode_notice(frame: bytes) -> list[Any]:
 def decode_command(frame: bytes) -> list[Any]:
     """Return what a client sent as a list, its word first; raises MalformedCommand as the broker's decoder does."""
     command = commands.decode_command(frame)
-    return [command.word, *([command.request] if command.spec.answered else []), *command.fields]
+    fields = [list(field) if isinstance(field, tuple) else field for field in command.fields]
+    return [command.word, *([command.request] if command.spec.answered else []), *fields]

@@ -148,6 +148,7 @@ NO_BOUNDS = {
     "protocol.core.IDLE",
     "protocol.faces.face.WAITING_COST",
     "wire.hostile.HEADER",
+    "wire.hostile.TIMESTAMP",
     "wire.limits.DIGEST",
     "wire.limits.FRAME_OVERHEAD",
     "wire.limits.ID_BYTES",

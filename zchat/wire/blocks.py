@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import repeat
+from itertools import chain, repeat
 from typing import Any, NamedTuple
 
 from zchat.errors import BadBlock, MessageTooLarge, ProtocolError, UsageError
 from zchat.messages import Message
 from zchat.names import MAX_CHARACTERS
-from zchat.wire.hostile import FLAT, HEADER, LARGE, MAX_WORD, fed, harmless, reason, unpack_hostile, unpack_large
+from zchat.wire.hostile import HEADER, LARGE, MAX_WORD, NESTED, fed, harmless, reason, unpack_hostile, unpack_large
 from zchat.wire.limits import MAX_BLOCK_BYTES, MAX_BLOCK_MESSAGES, MAX_DEPTH, MAX_INT
 from zchat.wire.values import array_header, is_uint, pack, unpack
 
@@ -33,27 +33,26 @@ def check_bodies(bodies: bytes, max_message: int) -> int:
         values = unpack_hostile(bodies)
     except Exception as error:  # as above
         raise BadBlock(f"the bodies are not one MessagePack array: {reason(error)}") from error
-    if type(values) is not list:
+    if type(values) is not tuple:
         raise BadBlock("the bodies are one MessagePack array, this is another value")
     count = len(values)
     if not 1 <= count <= MAX_BLOCK_MESSAGES:
         raise BadBlock(f"a block has 1 to {MAX_BLOCK_MESSAGES} messages, this has {count}")
-    if not FLAT.issuperset(map(type, values)):
+    if not NESTED.isdisjoint(map(type, values)):
         _check_depth(values)
     if len(bodies) > max_message:
         _check_sizes(bodies, count, max_message)
     return count
 
 
-def _check_depth(values: list[Any]) -> None:
-    level: list[Any] = [value for value in values if type(value) not in FLAT]
-    for _ in range(MAX_DEPTH):
-        deeper: list[Any] = []
-        for value in level:
-            deeper += [each for each in value if type(each) not in FLAT]
-        if not deeper:
+def _check_depth(values: tuple[Any, ...]) -> None:
+    """Raise BadBlock if a value nests too deep; `values` are as `unpack_hostile` returns them."""
+    level: Iterable[Any] = values
+    for _ in range(MAX_DEPTH + 1):
+        nested = [value for value in level if value.__class__ in NESTED]
+        if not nested:
             return
-        level = deeper
+        level = chain.from_iterable(nested)
     raise BadBlock(f"a body nests more than {MAX_DEPTH} levels deep")
 
 

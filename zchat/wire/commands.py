@@ -160,11 +160,12 @@ def decode_command(frame: bytes) -> Command:
         MalformedCommand: it is not one MessagePack array, no known command, or a field is wrong.
     """
     try:
-        fields = unpack_hostile(frame)
+        found = unpack_hostile(frame)
     except Exception as error:  # msgpack raises many kinds over hostile bytes; all mean the same
         raise malformed(f"not one MessagePack value: {reason(error)}") from error
-    if type(fields) is not list or not fields or type(word := fields.pop(0)) is not str:
+    if type(found) is not tuple or not found or type(word := found[0]) is not str:
         raise malformed("a frame is an array that begins with the name of a command")
+    fields = list(found[1:])
     spec = COMMANDS.get(word)
     if spec is None:
         raise malformed(f"unknown command {ascii(word[:32])}")

@@ -10,14 +10,29 @@ import msgpack
 from zchat.wire.limits import MAX_NESTED, MAX_NUMBER_KEYS
 from zchat.wire.values import unpack
 
-FLAT = frozenset({str, int, float, bool, bytes, type(None), msgpack.ExtType, msgpack.Timestamp})
+NESTED = frozenset({tuple, list, dict})
+"""The types of arrays and maps, however they are decoded."""
 
-_TEXT = frozenset({str, bytes})
+_TOO_MANY = f"more than {MAX_NESTED} arrays, maps, keys and ext values"
+
+
+def _timestamp() -> int:
+    """Return how msgpack decodes timestamps: as numbers, if it refuses those that readers can't decode then too."""
+    try:
+        msgpack.unpackb(b"\xd7\xff" + b"\xff" * 8, timestamp=1)
+    except ValueError:
+        return 1
+    return 0  # msgpack before 1.2: as objects, which takes longer
+
+
+TIMESTAMP = _timestamp()
 
 HEADER = 5
 
 _EXT_CODE = "code must be"
 """What msgpack says of an ext value of a type below 0."""
+
+RESERVED_EXT = "an ext type from -2 to -128, which MessagePack keeps for itself"
 
 _SKIP_FROM = 512
 """Bytes from which a value is walked before it is decoded: a lying count in a short one is cheap."""
@@ -36,14 +51,23 @@ MAX_WORD = 64
 def unpack_hostile(packed: bytes) -> Any:
     """Decode what a stranger sent: walk it first, for a false array header has its array allocated.
 
-    A map comes as a tuple of its values: it is looked at, not used.
+    Much of it is looked at, not used, so everything comes as what is made fastest: an array as a tuple, a map as a
+    list of its values, a timestamp as a number (with an old msgpack as its own object), any other ext value as None.
     """
     if len(packed) > _SKIP_FROM:
         fed(packed).skip()
     if len(packed) > MAX_NESTED:  # each takes a byte at least
-        return _unpack_counted(packed, _values)
+        return _unpack_counted(packed, _values, _passed_over, use_list=False, timestamp=TIMESTAMP)
     # Not `unpack`: once a frame, and a partial that adds to its words costs as much again as the decoding.
-    return msgpack.unpackb(packed, raw=False, strict_map_key=False, object_pairs_hook=_values)
+    return msgpack.unpackb(
+        packed,
+        raw=False,
+        strict_map_key=False,
+        use_list=False,
+        timestamp=TIMESTAMP,
+        object_pairs_hook=_values,
+        ext_hook=_passed_over,
+    )
 
 
 def unpack_large(packed: bytes) -> Any:
@@ -52,27 +76,45 @@ def unpack_large(packed: bytes) -> Any:
     Raises:
         ValueError: they are not one MessagePack value, or have more than MAX_NESTED arrays, maps, keys and ext values.
     """
-    return _unpack_counted(packed, _mapping)
+    return _unpack_counted(packed, _mapping, msgpack.ExtType)
 
 
-def _unpack_counted(packed: bytes, made: Callable[[list[tuple[Any, Any]]], Any]) -> Any:
-    """Decode bytes with a bounded number of containers; `made` makes a map of its pairs."""
+def _unpack_counted(
+    packed: bytes,
+    mapping: Callable[[list[tuple[Any, Any]]], Any],
+    extension: Callable[[int, bytes], Any],
+    **options: Any,
+) -> Any:
+    """Decode bytes with a bounded number of containers; `mapping` makes a map, `extension` an ext value of it."""
     left = MAX_NESTED + 1  # the outermost array isn't counted
 
-    def count(value: Any, keys: int = 0) -> Any:
+    def count(value: Any) -> Any:
         nonlocal left
-        left -= 1 + keys
+        left -= 1
         if left < 0:
-            raise ValueError(f"more than {MAX_NESTED} arrays, maps, keys and ext values")
+            raise ValueError(_TOO_MANY)
         return value
+
+    def count_keys(pairs: list[tuple[Any, Any]]) -> Any:
+        nonlocal left
+        left -= 1 + len(pairs)
+        if left < 0:
+            raise ValueError(_TOO_MANY)
+        return mapping(pairs)
 
     return unpack(
         packed,
         list_hook=count,
-        object_pairs_hook=lambda pairs: count(made(pairs), len(pairs)),
+        object_pairs_hook=count_keys,
         max_map_len=MAX_NESTED,
-        ext_hook=lambda code, data: count(msgpack.ExtType(code, data)),
+        ext_hook=lambda code, data: extension(count(code), data),
+        **options,
     )
+
+
+def _passed_over(code: int, data: bytes) -> None:
+    if code < 0:
+        raise ValueError(RESERVED_EXT)
 
 
 def _mapping(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
@@ -80,15 +122,18 @@ def _mapping(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
     return dict(pairs)
 
 
-def _values(pairs: list[tuple[Any, Any]]) -> tuple[Any, ...]:
-    if not pairs:
-        return ()
-    keys, values = zip(*pairs, strict=True)
-    if not _TEXT.issuperset(map(type, keys)):
-        if not FLAT.issuperset(map(type, keys)):
-            raise ValueError("a map's key is an array or a map")
-        if sum(type(key) not in _TEXT for key in keys) > MAX_NUMBER_KEYS:
-            raise ValueError(f"a map has more than {MAX_NUMBER_KEYS} keys that are neither text nor binary")
+def _values(pairs: list[tuple[Any, Any]]) -> list[Any]:
+    values = []
+    numbers = 0
+    for key, value in pairs:
+        values.append(value)
+        kind = key.__class__
+        if kind is not str and kind is not bytes:
+            numbers += 1
+            if kind in NESTED:
+                raise ValueError("a map's key is an array or a map")
+    if numbers > MAX_NUMBER_KEYS:
+        raise ValueError(f"a map has more than {MAX_NUMBER_KEYS} keys that are neither text nor binary")
     return values
 
 
@@ -118,5 +163,5 @@ def reason(error: Exception) -> str:
     if isinstance(error, msgpack.FormatError):
         return "a byte that MessagePack doesn't use"
     if _EXT_CODE in str(error):
-        return "an ext type from -2 to -128, which MessagePack keeps for itself"
+        return RESERVED_EXT
     return str(error) or type(error).__name__

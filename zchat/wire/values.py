@@ -45,7 +45,7 @@ KINDS: dict[str, Kind] = {
     "map": Kind(frozenset({dict})),
     "id": Kind(frozenset({bytes}), lambda value: len(value) == ID_BYTES),
     "position or nil": Kind(
-        frozenset({list, _NIL}), lambda value: value is None or (len(value) == 2 and all(map(is_uint, value)))
+        frozenset({tuple, _NIL}), lambda value: value is None or (len(value) == 2 and all(map(is_uint, value)))
     ),
 }
 """The kinds of elements, by the words that docs/protocol.md has for them."""

@@ -139,7 +139,7 @@ def join(
     request: Request,
     room: Room,
     number: int,
-    position: list[int] | None,
+    position: tuple[int, int] | None,
     held: int,
     create: bool,
     flags: int | None = None,
