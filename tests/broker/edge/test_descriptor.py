@@ -1,4 +1,4 @@
-"""What is known of a connection by its descriptor, and how it is ended by it."""
+"""How a connection is ended by its descriptor."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.running import eventually
-from zchat.broker.edge.descriptor import read_by_libzmq, shut
+from zchat.broker.edge.descriptor import shut
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="connections are cut on Linux alone")
 
@@ -27,28 +26,6 @@ def ends(listening: socket.socket) -> Iterator[tuple[socket.socket, socket.socke
         near, _ = listening.accept()
         with near:
             yield near, far
-
-
-def test_bytes_that_wait_in_the_kernel_are_not_counted_as_read(ends: tuple[socket.socket, socket.socket]) -> None:
-    near, far = ends
-    far.sendall(b"x" * 1_000)
-    eventually(lambda: len(near.recv(1_000, socket.MSG_PEEK)) == 1_000, "all arrives")
-    assert read_by_libzmq(near.fileno()) == 0
-    assert len(near.recv(400)) == 400
-    assert read_by_libzmq(near.fileno()) == 400
-
-
-def test_what_is_no_tcp_connection_can_t_be_told() -> None:
-    one, other = socket.socketpair()
-    with one, other:
-        assert read_by_libzmq(one.fileno()) == -1
-    reading, writing = os.pipe()
-    try:
-        assert read_by_libzmq(reading) == -1
-    finally:
-        os.close(reading)
-        os.close(writing)
-    assert read_by_libzmq(reading) == -1
 
 
 @pytest.mark.parametrize("reset", [False, True])

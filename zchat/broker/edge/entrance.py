@@ -6,7 +6,7 @@ from typing import Any
 
 import zmq
 
-from zchat.broker.edge.descriptor import read_by_libzmq, shut
+from zchat.broker.edge.descriptor import shut
 from zchat.broker.edge.descriptors import limit
 from zchat.broker.edge.door import Door
 from zchat.broker.edge.zap import PROPERTY, Zap, ZapRequest
@@ -14,6 +14,7 @@ from zchat.broker.figures.counters import Counters
 from zchat.broker.figures.log_lines import LogLines
 from zchat.broker.guard.connections import Connections
 from zchat.broker.port import Peer
+from zchat.transport.descriptor import read_by_libzmq
 
 
 class Entrance:
