@@ -141,7 +141,6 @@ NO_BOUNDS = {
     "client.waiting.SETTLING",
     "protocol.faces.steps.MEMBERS_PAGE",
     "protocol.faces.steps.ROOMS_PAGE",
-    "transport.dealer.MAX_REPLY_BYTES",
     "transport.dealer.NEVER_MS",
     "transport.link.LAST_TIMES",
     "protocol.send_queue.NOT_COUNTED",
@@ -263,7 +262,7 @@ def test_the_clients_socket_has_its_bounds() -> None:
         try:
             assert connection.socket.getsockopt(zmq.SNDHWM) == dealer.SEND_MARK
             assert connection.socket.getsockopt(zmq.RCVHWM) == dealer.RECEIVE_MARK
-            assert connection.socket.getsockopt(zmq.MAXMSGSIZE) == dealer.MAX_REPLY_BYTES
+            assert connection.socket.getsockopt(zmq.MAXMSGSIZE) == wire_limits.MAX_FRAME
             assert connection.send(b"what nobody will ever read")
         finally:
             began = time.monotonic()

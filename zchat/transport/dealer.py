@@ -13,8 +13,9 @@ import zmq
 from zchat.address import DEFAULT_URL, inproc_address, is_ipv6
 from zchat.errors import AddressError
 from zchat.transport.context import CONNECTION_FILES, check_free, no_sockets
+from zchat.transport.descriptor import read_by_libzmq
 from zchat.transport.keys import Key
-from zchat.wire.limits import FRAME_OVERHEAD, MAX_BLOCK_BYTES
+from zchat.wire.limits import MAX_FRAME
 
 LINGER_MS = 200
 """How long a closing socket goes on sending what it was given: a credit, a goodbye."""
@@ -22,11 +23,11 @@ LINGER_MS = 200
 SEND_MARK = 1_000
 """Frames that may wait in the DEALER: 16 requests, a credit a room; one more means that nothing reads."""
 
-RECEIVE_MARK = 1_000
-"""Frames that libzmq reads ahead: credit bounds what can come long before."""
+RECEIVE_MARK = 100
+"""Frames that libzmq reads ahead: 100 MiB of the largest. Credit bounds what an honest broker sends long before."""
 
-MAX_REPLY_BYTES = 2 * (MAX_BLOCK_BYTES + FRAME_OVERHEAD)
-"""The largest frame that is taken from a broker: a notification of one block, with room for more."""
+ENDLESS_BYTES = 2 * MAX_FRAME
+"""Bytes that may come without a frame: those of one that is incomplete, and as many that are being read."""
 
 HANDSHAKE_MS = 5_000
 """How long a handshake may take: libzmq's own 30 s are longer than a caller waits."""
@@ -84,6 +85,8 @@ class Dealer:
         """How the handshake failed, as `broken` has found."""
         self.connected = False
         """True once there is a connection, as `broken` has found."""
+        self._fd = -1  # that connection's descriptor, which is libzmq's
+        self._read = 0  # the bytes that libzmq had read from it when a frame had come since the sample before
         try:
             self.socket = context.socket(zmq.DEALER)
         except zmq.ZMQError as error:
@@ -96,7 +99,7 @@ class Dealer:
         try:
             self.socket.setsockopt(zmq.SNDHWM, SEND_MARK)
             self.socket.setsockopt(zmq.RCVHWM, RECEIVE_MARK)
-            self.socket.setsockopt(zmq.MAXMSGSIZE, MAX_REPLY_BYTES)
+            self.socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME)
             self.socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
             if key is not None:
                 self.socket.setsockopt(zmq.CURVE_SERVERKEY, server.encode())
@@ -135,6 +138,7 @@ class Dealer:
             kind = int.from_bytes(event[:2], sys.byteorder)
             if kind == zmq.EVENT_CONNECTED:
                 self.connected = True
+                self._fd, self._read = int.from_bytes(event[2:], sys.byteorder), 0
             else:
                 how = how or BREAKS[zmq.Event(kind)]
                 if kind == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
@@ -143,6 +147,17 @@ class Dealer:
                 elif kind != zmq.EVENT_CONNECT_RETRIED and self.failure is Failure.NONE:
                     self.failure = Failure.UNKNOWN
         return how
+
+    def is_endless(self, *, heard: bool) -> bool:
+        """Return True if more has come than the longest message has, and is none; over TCP, on Linux.
+
+        libzmq keeps the parts of a message until the last one has come, however many. `heard`: something came since the
+        last call. It is to be called once what has come is received.
+        """
+        read = read_by_libzmq(self._fd)  # first: what it had read by now is a message by the next line, or none
+        if heard or (int(self.socket.get(zmq.EVENTS)) | int(self.monitor.get(zmq.EVENTS))) & zmq.POLLIN:
+            self._read = read
+        return read - self._read > ENDLESS_BYTES
 
     def close(self, lingering: bool = False) -> None:
         """Close it; what is not sent yet is dropped unless `lingering`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _socket
 import array
 import socket
 import struct
@@ -19,9 +20,9 @@ _INFO_BYTES = 192
 
 
 @contextmanager
-def borrowed(fd: int) -> Iterator[socket.socket]:
-    """Use a descriptor as a socket, without ever closing it. Any thread."""
-    lent = socket.socket(fileno=fd)
+def borrowed(fd: int) -> Iterator[_socket.socket]:
+    """Use a descriptor as a socket, not gevent's, without ever closing it. Any thread."""
+    lent = _socket.socket(fileno=fd)
     try:
         yield lent
     finally:

@@ -10,7 +10,16 @@ from random import Random
 from typing import Any
 
 from zchat.address import IPC, absolute, check_address
-from zchat.errors import AddressError, Busy, KeyNeeded, KeyRefused, NoKeysThere, ServerKeyWrong, ZchatError
+from zchat.errors import (
+    AddressError,
+    Busy,
+    KeyNeeded,
+    KeyRefused,
+    NoKeysThere,
+    ProtocolError,
+    ServerKeyWrong,
+    ZchatError,
+)
 from zchat.events import Disconnected, Reconnected
 from zchat.messages import Position
 from zchat.protocol.core import ClientCore
@@ -31,6 +40,9 @@ LAST_TIMES = 5
 ROUND_SECONDS = 0.25
 """Seconds until a host that the first connection can't reach is looked up again, and all its addresses are tried."""
 
+
+SAMPLE_SECONDS = 0.5
+"""Seconds between two samples of what has come: at the speed of a fast network 60 MB, on one machine 250."""
 
 SHUT_OUT = 2
 """Handshakes that fail with each of the broker's keys until they are found wrong: one may fail for want of time."""
@@ -69,6 +81,9 @@ class Link:
         self.error: ZchatError | None = None  # why it has ended
         self.due = math.inf
         """When `be_due` is to be called."""
+        self.sample_at = math.inf
+        """When `sample` is to be called."""
+        self._sampled = 0.0  # when something had been heard at the last sample
         self._urls = deque(urls)  # the one in use, or to be tried, first
         self._on_link = on_link
         self._on_invited = on_invited
@@ -250,17 +265,16 @@ class Link:
     def is_shut_out(self, dealer: Dealer, now: float) -> bool:
         """Decide what a failed handshake means; True if that is seen to, and the connection not to be given up yet."""
         match dealer.failure:
-            case Failure.REFUSED:
-                assert self._key is not None or self._urls[0].startswith(IPC)
+            case Failure.REFUSED if self._key is not None or self._urls[0].startswith(IPC):
                 self.core.refuse(_refused_key(self._urls[0], self._key))
                 return True
             case Failure.LATER:
                 if not self._greeted:
                     self.core.refuse(Busy("the broker lets nobody else in for now; try again later"))
                     return True
-            case Failure.UNKNOWN if self._greeted:
+            case Failure.UNKNOWN | Failure.REFUSED if self._greeted:
                 self._servers.rotate(-1)
-            case Failure.UNKNOWN:
+            case Failure.UNKNOWN | Failure.REFUSED:  # nobody refuses who gives no key, over TCP
                 dealer.failure = Failure.NONE
                 if not self._asking:
                     self._asking = True
@@ -312,6 +326,13 @@ class Link:
         for frame in self._unanswered or ():
             self._dealer.send(frame)
 
+    def sample(self, now: float) -> None:
+        """End the client if a message comes that has no end: all of it would be held."""
+        self.sample_at = now + SAMPLE_SECONDS
+        heard, self._sampled = self.core.heard != self._sampled, self.core.heard
+        if self._dealer is not None and self._dealer.is_endless(heard=heard):
+            self.core.refuse(ProtocolError(f"the broker at {self._urls[0]} sent a message without an end"))
+
     # -- the DEALER --------------------------------------------------------------------------------
 
     def _watch(self, dealer: Dealer) -> None:
@@ -326,10 +347,12 @@ class Link:
         server = self._servers[0] if self._servers else ""
         context = context_of_this_process()
         dealer = self._dealer = Dealer(context, url, patient=patient, key=self._key, server=server)
+        self.sample_at = math.inf if url.startswith(IPC) else time.monotonic() + SAMPLE_SECONDS
         self._watch(dealer)
 
     def _close(self, *, lingering: bool = False) -> None:
         dealer, self._dealer = self._dealer, None
+        self.sample_at = math.inf
         if dealer is not None:
             self._unwatch(dealer)
             dealer.close(lingering)

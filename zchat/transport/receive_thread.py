@@ -146,9 +146,9 @@ class ReceiveThread(Link):
                 arrived = self._receive(now)
             if now >= self.due:
                 self.be_due(now)
-            due = core.tick(now)
-            if due > self.due:
-                due = self.due
+            if now >= self.sample_at:
+                self.sample(now)
+            due = min(core.tick(now), self.due, self.sample_at)
             if self._fault:
                 fault, self._fault = self._fault, ""
                 if (dealer := self._dealer) is None or not (dealer.broken() and self.is_shut_out(dealer, now)):
