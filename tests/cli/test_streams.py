@@ -92,8 +92,13 @@ def test_what_a_reader_left_in_the_pipe_is_written_and_no_more_is_recorded(
 def test_whatever_a_command_writes_comes_whole_through_pipes_that_are_full_and_do_not_block(
     long: Broker, environment: dict[str, str], zchat: Zchat, arguments: list[str]
 ) -> None:
+    def counted(out: bytes, errors: bytes) -> list[int]:
+        if arguments == ["stats"]:  # the more there is to count by then, the more lines: its last ones are compared
+            out = out.rpartition(b"\ncommit bytes: 99%")[2]
+        return [out.count(b"\n"), errors.count(b"\n")]
+
     expected = zchat(*arguments)
-    lines = [expected.stdout.count("\n"), expected.stderr.count("\n")]
+    lines = counted(expected.stdout.encode(), expected.stderr.encode())
     with pipes(2) as (out, errors):
         filled = [out.fill(), errors.fill()]
         with command(*arguments, environment=environment, stdout=out.into, stderr=errors.into) as process:
@@ -101,7 +106,7 @@ def test_whatever_a_command_writes_comes_whole_through_pipes_that_are_full_and_d
                 process.wait(1)
             found, told = read_all(out, process, errors)
             assert process.returncode == expected.returncode
-        assert [found.count(b"\n"), told.count(b"\n")] == lines
+        assert counted(found, told) == lines
         assert [found[: filled[0]].strip(b"x"), told[: filled[1]].strip(b"x")] == [b"", b""]
 
 
