@@ -19,7 +19,8 @@ from pathlib import Path
 import click
 import pytest
 
-from tests.running import DEADLINE, ROOT, ZCHAT
+from tests.machine import Machine
+from tests.running import DEADLINE, ROOT, ZCHAT, eventually
 from zchat.cli.program import COMMANDS, program
 
 PAGE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
@@ -42,6 +43,35 @@ def image(key: str) -> list[str]:
 def installed(program: str) -> str:
     """Return a program of the operator's machine, which nobody needs to run zchat; skip the test if it is missing."""
     return shutil.which(program) or pytest.skip(f"{program} is not installed")
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    machine = Machine(tmp_path)
+    for each in ("var/lib/zchat", "var/backups", "run/zchat", "etc"):
+        (tmp_path / each).mkdir(parents=True)
+    (tmp_path / "packaging").symlink_to(PACKAGING)
+    machine.add("systemctl", f'echo "$@" >> {tmp_path}/systemctl')
+    machine.add("runuser", 'shift 3; exec "$@"')
+    machine.add("install", 'exec /usr/bin/install $(sed -E "s/-[og] zchat//g" <<< "$*")')
+    return machine
+
+
+def called(machine: Machine) -> list[str]:
+    """Return what systemctl was called with."""
+    calls = machine.folder / "systemctl"
+    return calls.read_text().splitlines() if calls.exists() else []
+
+
+def database(machine: Machine) -> Path:
+    return machine.folder / "var/lib/zchat/zchat.db"
+
+
+def blocks(heading: str) -> list[str]:
+    """Return what stands in the console under a heading of the page."""
+    section = re.split(r"\n##+ ", PAGE.partition(f"# {heading}\n")[2])[0]
+    assert section, heading
+    return re.findall(r"```console\n(.*?)```", section, re.DOTALL)
 
 
 def calls() -> list[list[str]]:
@@ -117,22 +147,25 @@ def test_the_pages_line_finds_the_brokers_events_among_the_other_lines_of_the_jo
 
 
 @pytest.fixture
-def etc(tmp_path: Path) -> Path:
-    """Give the example of a configuration, for a broker at a free port with its database in the test's folder."""
+def etc(machine: Machine) -> Path:
+    """Give the example of a configuration, where the page puts it, with the broker at a free port."""
     text = (PACKAGING / "zchat.toml").read_text()
     options = tomllib.loads(text)["broker"]
-    assert options["bind"] == ["tcp://127.0.0.1:5555"]
+    assert options["bind"] == ["tcp://127.0.0.1:5555", f"ipc:///run/{unit('RuntimeDirectory')}/socket"]
     assert options["store"] == f"sqlite:/var/lib/{unit('StateDirectory')}/zchat.db"
-    assert unit("Environment") == "ZCHAT_CONFIG=/etc/zchat.toml"
-    path = tmp_path / "zchat.toml"
-    path.write_text(
-        text.replace('"tcp://127.0.0.1:5555"', '"tcp://127.0.0.1:*"').replace("/var/lib/zchat", str(tmp_path))
-    )
+    assert (options["keys"], options["logins"]) == ("/etc/zchat/keys", True)
+    path = machine.folder / "etc/zchat/zchat.toml"
+    assert unit("Environment") == "ZCHAT_CONFIG=/etc/zchat/zchat.toml"
+    lines = [line for line in blocks("As a service of systemd")[0].splitlines() if "/etc/zchat" in line]
+    done = machine.run("\n".join(lines))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert path.read_text() == text
+    path.write_text(machine.placed(text.replace("tcp://127.0.0.1:5555", "tcp://127.0.0.1:*")))
     return path
 
 
 def test_the_units_broker_takes_the_example_tells_systemd_how_it_is_and_ends_at_its_signal(
-    etc: Path, tmp_path: Path
+    etc: Path, machine: Machine, tmp_path: Path
 ) -> None:
     words = shlex.split(unit("ExecStart"))[1:]
     assert unit("Type") == "notify"
@@ -149,6 +182,8 @@ def test_the_units_broker_takes_the_example_tells_systemd_how_it_is_and_ends_at_
             env=os.environ | environment,
         )
         assert [systemd.recv(99) for _ in range(3)] == [b"READY=1", b"WATCHDOG=1", b"WATCHDOG=1"]
+        pinged = machine.run(blocks("As a service of systemd")[0].splitlines()[-1])
+        assert (pinged.returncode, pinged.stderr) == (0, "")
         broker.send_signal(getattr(signal, unit("KillSignal")))
         out, log = broker.communicate(timeout=float(unit("TimeoutStopSec")))
         assert broker.returncode == 0
@@ -157,7 +192,7 @@ def test_the_units_broker_takes_the_example_tells_systemd_how_it_is_and_ends_at_
     assert out == ""
     events = [json.loads(line) for line in log.splitlines()]
     assert [event["event"] for event in events if event["event"] != "files"] == ["listening", "stopped"]
-    assert (tmp_path / "zchat.db").exists()
+    assert database(machine).exists()
 
 
 def test_a_loop_that_hangs_is_not_reported_to_turn(tmp_path: Path) -> None:
@@ -188,59 +223,9 @@ def test_a_loop_that_hangs_is_not_reported_to_turn(tmp_path: Path) -> None:
             broker.wait(DEADLINE)
 
 
-# -- the page's blocks, carried out ----------------------------------------------------------------------
-
-
-class Machine:
-    """A folder that stands for a machine, where the page's commands find its paths; systemctl writes down its calls."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        for each in ("bin", "var/lib/zchat", "var/backups"):
-            (folder / each).mkdir(parents=True)
-        self._add("zchat", f'exec {shlex.join(ZCHAT)} "$@"')
-        self._add("systemctl", f'echo "$@" >> {folder}/systemctl')
-        self._add("runuser", 'shift 3; exec "$@"')
-        self._add("install", 'exec /usr/bin/install -d -m 0700 "${@: -1}"')
-
-    def _add(self, name: str, line: str) -> None:
-        script = self.folder / "bin" / name
-        script.write_text(f"#!/bin/bash\n{line}\n")
-        script.chmod(0o755)
-
-    def run(self, block: str) -> subprocess.CompletedProcess[str]:
-        text = block.replace("/var/", f"{self.folder}/var/")
-        environment = os.environ | {"PATH": f"{self.folder}/bin:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
-        line = ["bash", "-c", text]
-        return subprocess.run(
-            line, capture_output=True, text=True, timeout=DEADLINE, env=environment, cwd=self.folder, check=False
-        )
-
-    @property
-    def systemctl(self) -> list[str]:
-        calls = self.folder / "systemctl"
-        return calls.read_text().splitlines() if calls.exists() else []
-
-    @property
-    def database(self) -> Path:
-        return self.folder / "var/lib/zchat/zchat.db"
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    return Machine(tmp_path)
-
-
-def blocks(heading: str) -> list[str]:
-    """Return what stands in the console under a heading of the page."""
-    section = PAGE.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
-    assert section, heading
-    return re.findall(r"```console\n(.*?)```", section, re.DOTALL)
-
-
 def test_a_backup_and_a_restore_are_made_as_the_page_says(machine: Machine) -> None:
-    machine.database.write_bytes((ROOT / "tests" / "data" / "store-0.1.0.db").read_bytes())
-    back_up, _, restore = blocks("Backup and restore")
+    database(machine).write_bytes((ROOT / "tests" / "data" / "store-0.1.0.db").read_bytes())
+    back_up, _, _, restore = blocks("Backup and restore")
     done = machine.run(back_up)
     assert (done.returncode, done.stderr) == (0, "")
     assert len(list((machine.folder / "var/backups/zchat").iterdir())) == 1
@@ -249,35 +234,43 @@ def test_a_backup_and_a_restore_are_made_as_the_page_says(machine: Machine) -> N
         assert (done.returncode, done.stderr) == (0, "")
         old = [
             each
-            for each in machine.database.parent.glob("zchat.db.before-*")
+            for each in database(machine).parent.glob("zchat.db.before-*")
             if not each.name.endswith(("-wal", "-shm"))
         ]
         assert len(old) == count, "no old database is overwritten"
         time.sleep(1.1)  # they are dated by the second
-    assert machine.systemctl == ["stop zchat", "start zchat"] * 2
+    assert called(machine) == ["stop zchat", "start zchat"] * 2
+
+
+def test_the_keys_are_copied_as_the_page_says(etc: Path, machine: Machine) -> None:
+    (machine.folder / "var/backups/zchat").mkdir()
+    done = machine.run(blocks("Backup and restore")[1])
+    assert (done.returncode, done.stderr) == (0, "")
+    done = machine.run("tar -tf /var/backups/zchat/etc-zchat.tar")
+    assert "zchat/keys/server.key_secret\n" in done.stdout
 
 
 def test_a_restore_that_fails_leaves_the_old_database_and_starts_no_broker(machine: Machine) -> None:
-    machine.database.write_bytes(b"the old one")
-    done = machine.run(blocks("Backup and restore")[2])
+    database(machine).write_bytes(b"the old one")
+    done = machine.run(blocks("Backup and restore")[3])
     assert done.returncode == 1
     assert "there is no file" in done.stderr
-    assert machine.database.read_bytes() == b"the old one"
-    assert machine.systemctl == ["stop zchat"]
+    assert database(machine).read_bytes() == b"the old one"
+    assert called(machine) == ["stop zchat"]
 
 
 def test_the_nightly_backup_is_made_and_old_ones_go(machine: Machine, etc: Path) -> None:
     text = (PACKAGING / "zchat-backup.service").read_text()
     lines = re.findall(r"^ExecStart(?:Post)?=(.+)$", text, re.MULTILINE)
-    machine.database.write_bytes((ROOT / "tests" / "data" / "store-0.1.0.db").read_bytes())
-    etc.write_text(f'[broker]\nstore = "sqlite:{machine.database}"\n')
+    database(machine).write_bytes((ROOT / "tests" / "data" / "store-0.1.0.db").read_bytes())
+    etc.write_text(f'[broker]\nstore = "sqlite:{database(machine)}"\n')
     folder = machine.folder / "var/backups/zchat"
     folder.mkdir()
     for name in ("zchat-old.db", "of-another"):
         (folder / name).touch()
         os.utime(folder / name, (0, 0))
     for line in lines:
-        text = line.replace("%%", "%").replace("/opt/zchat/bin/", "").replace("/etc/zchat.toml", str(etc))
+        text = line.replace("%%", "%").replace("/opt/zchat/bin/", "").replace("/etc/zchat/zchat.toml", str(etc))
         done = machine.run(text)
         assert (done.returncode, done.stderr) == (0, "")
     assert sorted(each.name[:8] for each in folder.iterdir()) == ["of-anoth", "zchat-20"]
@@ -292,12 +285,62 @@ def test_the_page_sets_what_systemctl_edit_is_given(tmp_path: Path) -> None:
         assert value
 
 
-def test_the_image_runs_as_a_user_of_its_own_and_binds_to_nothing_by_itself() -> None:
+def test_the_image_runs_as_a_user_of_its_own_with_what_it_needs() -> None:
     assert re.findall(r"^USER (.+)$", IMAGE, re.MULTILINE) == ["10001:10001"]
-    assert "--bind" not in image("CMD")
-    assert image("CMD")[-1] == "sqlite:/var/lib/zchat/zchat.db"
     assert re.findall(r"^VOLUME (.+)$", IMAGE, re.MULTILINE) == ["/var/lib/zchat"]
     copied = re.findall(r"^COPY (?!--)(.+) /\S+$", IMAGE, re.MULTILINE)
     taken = re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
     assert sorted(taken) == sorted(name for names in copied for name in names.split())
     assert all((ROOT / name).exists() for name in taken)
+
+
+def test_the_image_has_keys_and_its_health_check_needs_none(machine: Machine) -> None:
+    (text,) = re.findall(r"^ENV ((?:.*\\\n)*.*)$", IMAGE, re.MULTILINE)
+    variables = dict(word.split("=", 1) for word in shlex.split(text.replace("\\\n", " ")))
+    assert variables["ZCHAT_BROKER_BIND"].startswith("tcp://0.0.0.0:5555,"), "what -p publishes"
+    machine.variables |= {name: machine.placed(value).replace(":5555", ":*") for name, value in variables.items()}
+    volume = machine.placed("/var/lib/zchat")
+    broker, check = shlex.join(image("ENTRYPOINT") + image("CMD")), shlex.join(image(r"HEALTHCHECK .*CMD"))
+    without = machine.run(broker)
+    assert without.returncode == 2
+    assert "make one with zchat keygen --server" in " ".join(without.stderr.split())
+    done = machine.run(f"cd {volume} && {in_docker('keygen')}")
+    assert done.returncode == 0, done.stderr
+    with machine.start(broker) as running:
+        running.until("clients: about")
+        done = machine.run(check)
+        assert (done.returncode, done.stderr) == (0, "")
+        done = machine.run(f"cd {volume} && {in_docker('backup')}")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert (Path(volume) / "backup-1.db").exists()
+
+
+def in_docker(name: str) -> str:
+    """Return a command that the page has run in a container."""
+    lines = [line for block in blocks("In a container") for line in block.splitlines()]
+    (command,) = {line[line.index(f"zchat {name} ") :] for line in lines if f"zchat {name} " in line}
+    return command
+
+
+def test_five_people_have_keys_and_talk_as_the_page_says(etc: Path, machine: Machine) -> None:
+    make, add, chat, remember = blocks("With keys")
+    people = re.findall(r"(\w+)\.key\b", add)
+    assert len(people) == 5
+    with machine.start(shlex.join(["zchat", *shlex.split(unit("ExecStart"))[1:]]), ZCHAT_CONFIG=str(etc)) as broker:
+        eventually(lambda: "listening" in broker.errors, lambda: broker.errors)
+        url = json.loads(next(line for line in broker.errors.splitlines() if "listening" in line))["urls"][0]
+        shown = [machine.run(make.replace("alice", each)).stdout for each in people]
+        prints = [re.findall(r"fingerprint: (\S+)", text)[0] for text in shown]
+        done = machine.run(add)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert all(each in done.stdout for each in prints), "what is compared by telephone"
+        broker.process.send_signal(signal.SIGHUP)
+        eventually(lambda: "keys_read" in broker.errors, lambda: broker.errors)
+        (machine.folder / "server.key").write_bytes((etc.parent / "keys" / "server.key").read_bytes())
+        at = "tcp://chat.example.org:5555"
+        assert at in chat
+        done = machine.run(f"echo hello | {chat.strip().replace(at, url)} General")
+        assert (done.returncode, done.stderr) == (0, "")
+        variables = remember.strip().replace(at, url).replace("alice", "erin").replace("~", str(machine.folder))
+        done = machine.run(f"{variables}; zchat tail General")
+        assert done.stdout.endswith("alice: hello\n"), done.stderr

@@ -216,3 +216,17 @@ def test_a_folder_that_is_gone_is_an_error_and_an_empty_one_lets_nobody_in(tmp_p
 def test_a_folder_without_the_brokers_pair_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(zchat.BadKey, match="zchat keygen --server"):
         KeyFolder(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can be somebody else")
+def test_what_the_system_refuses_says_how_to_mend_it(tmp_path: Path) -> None:
+    keys.make_server(tmp_path)
+    tmp_path.chmod(0o700)
+    os.seteuid(65534)
+    try:
+        with pytest.raises(zchat.BadKey, match=r"server\.key_secret' can't be read \(.*\); chown or chmod"):
+            KeyFolder(tmp_path)
+        with pytest.raises(zchat.BadKey, match=r"can't be written \(Permission denied\)"):
+            keys.write_pair(tmp_path, "alice", keys.make("alice"))
+    finally:
+        os.seteuid(0)

@@ -129,7 +129,7 @@ def write_pair(folder: Path, name: str, key: Key) -> tuple[Path, Path]:
     """
     public, secret = folder / f"{name}{PUBLIC}", folder / f"{name}{SECRET}"
     for path in (public, secret):
-        if path.is_symlink() or path.exists():
+        if os.path.lexists(path):
             raise BadKey(f"{shown(str(path))} is there already, and may be in use; choose another name, or remove it")
     _write(secret, _certificate(key, with_secret=True), 0o600)
     try:
@@ -238,9 +238,10 @@ def _read(place: Path) -> Key:
         with place.open("rb") as file:
             content = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
-        raise BadKey(
-            f"{shown(str(place))} can't be read ({error.strerror}); name a file that zchat keygen made"
-        ) from error
+        mend = "chown or chmod it for the user who reads it"
+        if not isinstance(error, PermissionError):
+            mend = "name a file that zchat keygen made"
+        raise BadKey(f"{shown(str(place))} can't be read ({error.strerror}); {mend}") from error
     if len(content) > MAX_FILE_BYTES:
         raise BadKey(f"{shown(str(place))} is no key: it is too large; name a file that zchat keygen made")
     try:
@@ -314,11 +315,14 @@ class KeyFolder:
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.path = Path(folder)
-        if not (self.path / f"{SERVER}{SECRET}").exists():
+        try:
+            self.server = read_secret(self.path / f"{SERVER}{SECRET}")
+        except BadKey as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise
             raise BadKey(
                 f"{shown(str(self.path))} has no {SERVER}{SECRET}: make one with zchat keygen --server {self.path}"
-            )
-        self.server = read_secret(self.path / f"{SERVER}{SECRET}")
+            ) from error
         self._known: dict[str, tuple[_Stamp, Key]] = {}  # by file names: as they were when they were last right
         self._wrong: dict[str, tuple[_Stamp, str]] = {}
 
