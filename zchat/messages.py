@@ -72,3 +72,9 @@ class GapReason:
     """The room's log is not the one that the position belongs to: a memory store was restarted, a file restored."""
     TAIL_LOST = "tail_lost"
     """The log lost its end after the position was given out."""
+    WITHHELD = "withheld"
+    """They are from before the user joined, and the broker's rules don't let the user read these."""
+
+
+SAME_LOG = frozenset((GapReason.TRIMMED, GapReason.WITHHELD))
+"""The reasons of a gap after which reading continues in the log that it began in."""

@@ -10,6 +10,7 @@ from typing import Any
 from tests.frames import decode_notice
 from zchat.broker.core.core import Core
 from zchat.broker.guard.gate import Gate
+from zchat.broker.guard.rules import Rules
 from zchat.broker.limits import SHARED_NOTIFICATIONS, SHARED_UPDATES, TOMBSTONES
 from zchat.broker.port import Cut, Sent
 from zchat.broker.port import Peer as PeerAtBroker
@@ -60,11 +61,11 @@ class Picture:
         assert len(self.people) == self.members
 
 
-def picture_of(room: Room) -> Picture:
-    """Return what a member should have of a room."""
+def picture_of(room: Room, *, counted: bool = False) -> Picture:
+    """Return what a member should have of a room; `counted`: one that may not be told names."""
     roster = room.roster
     assert roster is not None
-    if roster.crowd:
+    if roster.crowd or counted:
         return Picture(None, room.users, roster.typing, len(roster.at_end))
     return Picture(
         {each.name: (each.since, each.typing, each.read_mark) for each in roster.people.values()}, room.users
@@ -180,6 +181,7 @@ class World:
         store: Store | None = None,
         logs: list[RoomLog] | None = None,
         gate: Gate | None = None,
+        rules: Rules | None = None,
     ) -> None:
         self.clock = Clock()
         self.port = FakePort()
@@ -187,7 +189,7 @@ class World:
         self.store = store or MemoryStore(self.clock)
         opened = self.store.open(lambda: None, quotas=gate is not None and gate.binds_names)
         logs = opened if logs is None else logs
-        self.core = Core(self.port, self.store, logs, settings or Settings(), self.now, self.clock, gate)
+        self.core = Core(self.port, self.store, logs, settings or Settings(), self.now, self.clock, gate, rules)
         self.rooms = self.core.context.directory.rooms
         self.sessions = self.core.context.sessions.table.by_routing_id
         self.peers: list[Peer] = []
@@ -453,8 +455,9 @@ class Peer:
         session = self.world.sessions.get(self.id)
         if session is None or session.shown or session.blocked or session.gone:
             return
-        for room in session.members:
-            assert room.scheduled or self.pictures[room.name] == picture_of(room)
+        for room, member in session.members.items():
+            named = self.world.core.context.access.is_named_to(member)
+            assert room.scheduled or self.pictures[room.name] == picture_of(room, counted=not named)
 
     def ended(self) -> str | None:
         """Return why the session was ended, None if it wasn't."""

@@ -20,7 +20,7 @@ from typing import Any
 from zchat.client.waiting import Deadline
 from zchat.errors import GapError, ZchatError
 from zchat.events import Gap
-from zchat.messages import START, GapReason, Message, Position
+from zchat.messages import SAME_LOG, START, Message, Position
 from zchat.protocol.faces.outcomes import fresh
 from zchat.protocol.rooms.cursor import Cursor, Portion
 from zchat.protocol.rooms.membership import Membership
@@ -106,7 +106,7 @@ class GapChunk:
 
     def __init__(self, number: int, room: str, notice: GapNotice) -> None:
         self.number = number
-        self.another_log = notice.reason != GapReason.TRIMMED
+        self.another_log = notice.reason not in SAME_LOG
         self.messages = iter((Gap(room, notice.after, notice.upto, notice.reason),))
         self.rest: Iterator[object] = self.messages
         self.epoch = notice.epoch

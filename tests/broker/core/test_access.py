@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
-from tests.broker.driver import Peer, World
+from tests.broker.driver import Clock, LateStore, Peer, World
 from zchat.broker.core import access
+from zchat.broker.core.access import Access
+from zchat.broker.guard.gate import Gate
+from zchat.broker.guard.rules_text import parse
 from zchat.broker.port import Peer as Stranger
 from zchat.broker.rooms.room import Room
 from zchat.errors import Malformed
@@ -32,16 +35,24 @@ class Rules:
         self.asked: list[tuple[str, Right, str | None]] = []
         self.refusing = False
 
-    def check(self, peer: Stranger, right: Right, room: Room | None) -> None:
+    def check(self, peer: Stranger, right: Right, room: Room | None, name: str) -> None:
         self.asked.append((peer.user, right, None if room is None else room.name))
         if self.refusing:
             raise Malformed("you may not", code="malformed")
+
+    def may(self, user: str, right: Right, room: Room) -> bool:
+        if right is not Right.SEND:  # what is sent, not what is asked
+            return True
+        self.asked.append((user, right, room.name))
+        return not self.refusing
 
 
 @pytest.fixture
 def rules(monkeypatch: pytest.MonkeyPatch) -> Rules:
     rules = Rules()
-    monkeypatch.setattr(access, "check", rules.check)
+    monkeypatch.setattr(Access, "check", lambda _, *asked: rules.check(*asked))
+    monkeypatch.setattr(Access, "check_at_broker", lambda _, peer, right: rules.check(peer, right, None, ""))
+    monkeypatch.setattr(Access, "may", lambda _, *asked: rules.may(*asked))
     return rules
 
 
@@ -82,11 +93,14 @@ def test_typing_where_it_is_not_allowed_is_shown_to_nobody(world: World, rules: 
     assert not roster.typing
 
 
-def test_nothing_is_asked_about_a_room_that_the_user_has_not_joined(world: World, rules: Rules) -> None:
+def test_a_user_who_has_not_joined_a_room_is_told_first_what_is_not_allowed(world: World, rules: Rules) -> None:
     alice = Peer(world, "alice")
     alice.tell("typing", "General", True)
-    assert alice.do("send", "General", 1, b"\x91\x01")[2] == "not_a_member"
     assert rules.asked == []
+    assert alice.do("send", "General", 1, b"\x91\x01")[2] == "not_a_member"
+    assert rules.asked == [("alice", Right.SEND, "General")]
+    rules.refusing = True
+    assert alice.do("send", "General", 1, b"\x91\x01")[2] == "malformed"
 
 
 def test_a_room_is_the_first_field_of_a_command_and_whether_it_is_made_the_last_that_it_needs() -> None:
@@ -96,3 +110,164 @@ def test_a_room_is_the_first_field_of_a_command_and_whether_it_is_made_the_last_
         assert spec.target is Target.NOTHING or names[0] == "room"
         assert ("create" in names) == (spec.target is Target.MADE)
         assert spec.target is not Target.MADE or names[-1] == "create"
+
+
+OPEN = '[[rooms]]\nnames = ["secret*"]\nsee = ["alice"]\n'
+
+
+def ruled(text: str) -> World:
+    return World(gate=Gate(logins=True), rules=parse(text))
+
+
+def alices_secret(world: World) -> Peer:
+    alice = Peer(world, "alice")
+    alice.join("Secret")
+    alice.send("Secret", "hush")
+    return alice
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        ("join", 1, None, 0, False),
+        ("join", 1, None, 0, True),
+        ("join", 1, [0, 0], 0, True),
+        ("leave", 1),
+        ("send", 1, b"\x91\x01"),
+        ("history", None, None, 1),
+        ("mark", 1),
+        ("members", None, 1),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("name", ["Secret", "SECRET"])
+def test_a_room_that_may_not_be_seen_is_answered_byte_for_byte_as_one_that_is_not_there(
+    fields: tuple[Any, ...], name: str
+) -> None:
+    word, *rest = fields
+    answers = []
+    for there in (True, False):
+        world = ruled(OPEN)
+        if there:
+            alices_secret(world)
+        bob = Peer(world, "bob")
+        answers.append(bob.do(word, name, *rest))
+        assert ("secret" in world.rooms) == there
+    assert answers[0] == answers[1]
+    assert answers[0][2] == "no_such_room"
+
+
+def test_what_may_not_be_seen_is_in_no_list_and_no_figures() -> None:
+    world = ruled('stats = ["bob", "alice"]\n' + OPEN)
+    alice, bob = alices_secret(world), Peer(world, "bob")
+    bob.join("General")
+    bob.send("General", "hello")
+    late = Peer(world, "alice", window=1)
+    for room in ("Secret", "General"):
+        late.join(room)
+        for _ in range(3):
+            (alice if room == "Secret" else bob).send(room, "more")
+    world.pass_time(5)
+    seen = {}
+    for peer in (alice, bob):
+        *_, lagging, _, busiest = peer.do("stats")
+        seen[peer.user] = {row[0] for row in lagging}, {row[0] for row in busiest}
+    assert seen == {"alice": ({"Secret", "General"}, {"Secret", "General"}), "bob": ({"General"}, {"General"})}
+    everybody = world.core.figures()
+    assert {lag.room for lag in everybody.lagging} == {row.room for row in everybody.busiest} == {"General"}
+    assert [row[0] for row in bob.do("rooms", None, 100)[2] if row[0] == "Secret"] == []
+    assert alice.do("rooms", "scifi", 1)[2][0][0] == "Secret"
+
+
+def test_who_has_made_a_room_owns_it_until_it_is_gone() -> None:
+    world = ruled('[[rooms]]\nnames = ["*"]\nsend = ["nobody"]')
+    bob, carol = Peer(world, "bob"), Peer(world, "carol")
+    bob.join("Bobs")
+    carol.join("Bobs")
+    assert bob.send("Bobs", "mine")[0] == OK
+    assert carol.send("Bobs", "mine too")[2] == "not_allowed"
+    bob.join("Empty")
+    bob.leave("Empty")
+    carol.join("Empty")
+    assert carol.send("Empty", "mine")[0] == OK
+    bob.join("Empty")
+    assert bob.send("Empty", "no longer mine")[2] == "not_allowed"
+    world.check()
+
+
+def test_a_room_that_always_exists_has_no_maker() -> None:
+    world = ruled('[[rooms]]\nnames = ["*"]\nsend = ["nobody"]')
+    bob = Peer(world, "bob")
+    bob.join("General")
+    assert bob.send("General", "mine?")[2] == "not_allowed"
+
+
+WITHHELD = '[[rooms]]\nnames = ["*"]\nread = ["alice"]'
+
+
+def test_who_may_not_read_is_sent_what_is_said_while_there_over_lost_connections_too() -> None:
+    world = ruled(WITHHELD)
+    alice, bob = Peer(world, "alice"), Peer(world, "bob")
+    alice.join("General")
+    alice.send("General", "before")
+    epoch = world.rooms["general"].epochs.current
+    bob.join("General", (0, 0))
+    assert [gap[3:6] for gap in bob.gaps["General"]] == [[0, 1, "withheld"]]
+    alice.send("General", "while there")
+    assert bob.texts() == ["while there"]
+    bob.reconnect()
+    alice.send("General", "meanwhile")
+    bob.join("General", (epoch, 2))
+    assert bob.texts() == ["while there", "meanwhile"]
+    bob.reconnect()
+    bob.join("General", (0, 0))  # as one that forgot what it had
+    assert [gap[3:6] for gap in bob.gaps["General"]] == [[0, 1, "withheld"]] * 2
+    assert bob.texts() == ["while there", "meanwhile", "while there", "meanwhile"]
+    world.check()
+
+
+def test_who_leaves_or_comes_with_another_session_begins_anew() -> None:
+    world = ruled(WITHHELD)
+    alice, bob = Peer(world, "alice"), Peer(world, "bob")
+    alice.join("General")
+    alice.send("General", "before")
+    epoch = world.rooms["general"].epochs.current
+    bob.join("General")
+    bob.leave("General")
+    alice.send("General", "not there")
+    bob.join("General", (epoch, 1))
+    other = Peer(world, "bob")
+    other.join("General", (epoch, 1))
+    assert bob.texts() == other.texts() == []
+    assert bob.gaps["General"][-1][3:6] == other.gaps["General"][-1][3:6] == [1, 2, "withheld"]
+    world.check()
+
+
+def test_what_is_known_of_the_rooms_that_a_session_was_in_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access, "MAX_MEMBERSHIPS", 5)
+    world = ruled(WITHHELD)
+    bob = Peer(world, "bob")
+    (session,) = world.sessions.values()
+    for number in range(30):
+        bob.join(f"r{number}")
+        if number % 3 == 2:
+            bob.reconnect()
+            assert len(session.floors) <= 10
+    bob.join("last")
+    assert session.floors["last"] == 0
+
+
+def test_a_position_that_is_to_be_located_is_judged_by_the_rules_of_the_moment_when_it_is() -> None:
+    clock = Clock()
+    store = LateStore(clock)
+    world = World(store=store, gate=Gate(logins=True), rules=parse(""))
+    bob = Peer(world, "bob")
+    store.behind = store.holding = True
+    request = bob.ask("join", "General", 1, [7, 7], 0, True)
+    world.core.revise(parse('[[rooms]]\nnames = ["*"]\njoin = ["nobody"]'))
+    world.run()
+    store.holding = False
+    world.run()
+    assert bob.replies[request][2] == "not_allowed"
+    assert not world.rooms["general"].members
+    world.check()

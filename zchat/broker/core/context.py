@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from zchat.broker.core.access import Access
+from zchat.broker.core.listing import Listing
 from zchat.broker.core.replies import Replies
 from zchat.broker.core.sessions import Sessions
 from zchat.broker.delivery.pipes import Pipes
@@ -26,12 +28,14 @@ class Context:
     settings: Settings
     store: Store
     directory: Directory
+    access: Access
     sessions: Sessions
     pusher: Pusher
     pipes: Pipes
     presence: Presence
     state_frames: StateFrames
     replies: Replies
+    listing: Listing
     counters: Counters
     log_lines: LogLines
     figures: FigureReader

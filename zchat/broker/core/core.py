@@ -15,10 +15,12 @@ from collections.abc import Callable
 from typing import Any
 
 from zchat import errors
-from zchat.broker.core import access
+from zchat.broker.core.access import Access
 from zchat.broker.core.context import Context
 from zchat.broker.core.handlers import HANDLERS
+from zchat.broker.core.listing import Listing
 from zchat.broker.core.replies import Replies, Request
+from zchat.broker.core.revision import Revision
 from zchat.broker.core.sessions import Sessions
 from zchat.broker.core.store_watcher import StoreWatcher
 from zchat.broker.delivery.pipes import Pipes
@@ -30,6 +32,7 @@ from zchat.broker.figures.lag import LagSampler
 from zchat.broker.figures.log_lines import LogLines
 from zchat.broker.figures.stats import FigureReader, Sources
 from zchat.broker.guard.gate import Gate
+from zchat.broker.guard.rules import Rules
 from zchat.broker.limits import CLOCK_EVERY, EXPIRE_EVERY, FRAMING, MAX_REQUESTS, QUIET_AFTER, STALL, STRANGER_BYTES
 from zchat.broker.port import Cut, Peer, Port
 from zchat.broker.presence.presence import Presence
@@ -52,7 +55,7 @@ class Core:
 
     `logs` are the rooms that the opened store has. `now` and all later times are seconds of a clock
     that never goes back; `clock` returns the microseconds since 1970, as the store's does. `gate`: whose
-    keys are whose, None without keys.
+    keys are whose, None without keys. `rules`: who may do what, None for everybody everything.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class Core:
         now: float,
         clock: Callable[[], int],
         gate: Gate | None = None,
+        rules: Rules | None = None,
     ) -> None:
         self.counters = Counters()
         self.histograms = Histograms()
@@ -72,10 +76,11 @@ class Core:
         users = {user for _, user, _ in read_marks} | set(map(fold, store.old_senders()))
         gate = gate or Gate()
         directory = Directory(logs, settings.rooms, fixed=settings.fixed_rooms, users=users, quotas=gate.binds_names)
+        access = Access(rules, directory)
         table = SessionTable()
         pipes = Pipes(port, self.counters, self.log_lines)
         pusher = Pusher(port, store, pipes, self.counters, self.log_lines)
-        state_frames = StateFrames(port, pipes, self.counters, table.of)
+        state_frames = StateFrames(port, pipes, self.counters, table.of, access.is_named_to)
         presence = Presence(settings.names, clock, self.counters, state_frames.changed, directory.vacate)
         sessions = Sessions(port, table, pusher, pipes, presence, self.counters, self.log_lines)
         replies = Replies(pipes, self.counters)
@@ -91,6 +96,7 @@ class Core:
             self.lag,
             self._busiest,
             self.log_lines,
+            access.sees,
             clock(),
             now,
         )
@@ -98,12 +104,14 @@ class Core:
             settings,
             store,
             directory,
+            access,
             sessions,
             pusher,
             pipes,
             presence,
             state_frames,
             replies,
+            Listing(access, directory, replies),
             self.counters,
             self.log_lines,
             FigureReader(sources),
@@ -111,6 +119,7 @@ class Core:
             now,
         )
         self._port = port
+        self._revision = Revision(access, sessions, pusher, presence, state_frames)
         self._reports = StoreWatcher(
             directory.rooms, pusher, presence, state_frames, self.counters, self.histograms, self.log_lines
         )
@@ -148,6 +157,11 @@ class Core:
             if key is not None and not gate.is_of(key, session.peer.user):
                 error = errors.KeyRemoved(f"this key is no longer {session.user}'s here: ask who runs the broker")
                 self.context.sessions.end(session, error)
+
+    def revise(self, rules: Rules) -> None:
+        """Go by other rules from now on; who is in a room is judged by them in the next turns."""
+        self.context.access.rules = rules
+        self._revision.begin()
 
     def vanished(self, peer: Peer) -> None:
         """Record that a connection has ended: the next peer with its routing id is sent nothing that was its own."""
@@ -199,7 +213,7 @@ class Core:
             request = Request(peer, session, number)
             if session is None or spec.target is Target.NOTHING:
                 if spec.right is not Right.NOTHING:
-                    access.check(peer, spec.right, None)
+                    context.access.check_at_broker(peer, spec.right)
                 HANDLERS[word](context, request, *fields)
             else:
                 HANDLERS[word](context, request, self._found(session, spec, fields), *fields)
@@ -230,25 +244,30 @@ class Core:
         """
         name = fields.pop(0)
         peer = session.peer
+        access, directory = self.context.access, self.context.directory
         if spec.target is Target.MEMBER or spec.target is Target.MEMBER_IF_ANY:
             room = self._rooms.get(fold(name))
             member = None if room is None else session.members.get(room)
+            if spec.target is Target.MEMBER_IF_ANY:
+                if member is None or spec.right is Right.NOTHING or access.may(peer.user, spec.right, member.room):
+                    return member
+                return None
             if member is None:
-                if spec.target is Target.MEMBER_IF_ANY:
-                    return None
-                room = self.context.directory.find(name, peer.user)
+                room = directory.find(name, peer.user)
+                access.check(peer, spec.right or Right.SEE, room, name)
                 raise errors.NotAMember(f"you are not in {room.name}: join it first")
             if spec.right is not Right.NOTHING:
-                access.check(peer, spec.right, room)
+                access.check(peer, spec.right, member.room, name)
             return member
-        directory = self.context.directory
         if spec.target is Target.MADE and fields[_CREATE]:
+            if fold(name) not in self._rooms:
+                access.check_making(peer, name)
             room = directory.make(name, peer.user)
         else:
             room = directory.find(name, peer.user)
         if spec.right is not Right.NOTHING:
             try:
-                access.check(peer, spec.right, room)
+                access.check(peer, spec.right, room, name)
             except errors.Refused:
                 directory.vacate(room)
                 raise
@@ -293,6 +312,8 @@ class Core:
                 if not session.ended:
                     context.sessions.end(session, error)
         context.replies.turn()
+        self._revision.turn()
+        context.listing.turn()
         context.state_frames.turn(now)
 
     def _follow_clock(self, now: float) -> None:
@@ -317,7 +338,8 @@ class Core:
     @property
     def busy(self) -> bool:
         """True if a turn would send something: the loop must not sleep then."""
-        return self.context.pusher.busy or self.context.state_frames.busy
+        context = self.context
+        return context.pusher.busy or context.state_frames.busy or self._revision.busy or context.listing.busy
 
     def due(self) -> float:
         """Return when `tick` is next needed if nothing arrives."""
@@ -337,7 +359,7 @@ class Core:
         return pinged and self.context.now - self._spoken > QUIET_AFTER
 
     def figures(self) -> Figures:
-        """Return all that the broker reports of itself. Any thread."""
+        """Return all that the broker reports of itself, with rooms that everybody sees. Any thread."""
         return self.context.figures.read(self.context.now)
 
     # -- the end ---------------------------------------------------------------------------------

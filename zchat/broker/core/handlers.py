@@ -24,8 +24,9 @@ from zchat.broker.rooms.room import Room
 from zchat.broker.rooms.session import Session
 from zchat.broker.store import contract
 from zchat.events import Gap
-from zchat.messages import GapReason, Position
+from zchat.messages import SAME_LOG, GapReason, Position
 from zchat.names import fold
+from zchat.wire.commands import Right
 from zchat.wire.limits import (
     DIGEST,
     ID_BYTES,
@@ -45,8 +46,6 @@ from zchat.wire.replies import (
     Left,
     Marked,
     MembersPage,
-    RoomRow,
-    RoomsPage,
     Welcome,
     encode_history,
     encode_joined,
@@ -166,6 +165,7 @@ def _located(
     room.pending -= 1
     if context.replies.waits(request):
         try:
+            context.access.check(request.peer, Right.JOIN, room, room.name)  # the rules may have changed meanwhile
             _enter(context, request, room, number, start, held, flags)
         except errors.Refused as error:
             context.replies.refuse(request, error)
@@ -185,6 +185,10 @@ def _enter(
     if start is None:
         start = Position(room.epochs.at(room.last), room.last)
     gap = _gap(room, start)
+    floor = context.access.floor(session, room)
+    if floor > (start.seq if gap is None else gap.upto):
+        reason = GapReason.WITHHELD if gap is None or gap.reason in SAME_LOG else gap.reason
+        gap = Gap(room.name, start.seq, floor, reason)
     honoured = None if flags is None else flags & (LOG | PRESENT | OWN)
     asked = JOIN_FLAGS if honoured is None else honoured
     member = Member(session, room, number, start.seq if gap is None else gap.upto, held, asked)
@@ -216,6 +220,7 @@ def leave(context: Context, request: Request, member: Member, number: int) -> No
     if member.join == number:
         context.pusher.left(member)
         del member.session.members[member.room]
+        member.session.floors.pop(member.room.folded, None)
         context.presence.left(member.session, member.room)
     context.replies.answer(request, Left())
 
@@ -277,11 +282,8 @@ def _page(
 def rooms(context: Context, request: Request, after: str | None, limit: int) -> None:
     """List rooms by name, from the one after `after` on."""
     context.replies.refuse_if_overloaded()
-    user = request.peer.user
     folded = None if after is None else fold(after)
-    found, more = context.directory.page(user, folded, max(1, min(limit, limits.ROOMS_PAGE)))
-    rows = [RoomRow(room.name, room.users, room.first, room.last, room.read_marks.get(user)) for room in found]
-    context.replies.answer(request, RoomsPage(rows, more))
+    context.listing.begin(request, folded, max(1, min(limit, limits.ROOMS_PAGE)))
 
 
 def credit(context: Context, request: Request, member: Member | None, number: int, taken: int) -> None:
@@ -336,7 +338,7 @@ def members(context: Context, request: Request, room: Room, after: str | None, l
 def stats(context: Context, request: Request) -> None:
     """Answer with the figures."""
     context.replies.refuse_if_overloaded()
-    context.replies.answer(request, context.figures.read(context.now))
+    context.replies.answer(request, context.figures.read(context.now, request.peer.user))
 
 
 def seen(context: Context, request: Request, number: int) -> None:

@@ -33,7 +33,7 @@ from zchat.broker.store.blocks import Block
 from zchat.broker.store.contract import Failed, Full, LogPage, Store
 from zchat.errors import Refused, StoreFailed
 from zchat.events import Gap
-from zchat.messages import GapReason
+from zchat.messages import SAME_LOG, GapReason
 from zchat.wire.notices import GapNotice, encode_gap, encode_push
 
 
@@ -128,6 +128,14 @@ class Pusher:
         if member.state is MemberState.STARVED:
             self._wake(member)
         return True
+
+    def withhold(self, member: Member, upto: int) -> None:
+        """Have a member sent nothing more of the log up to `upto`, but that it is withheld."""
+        gap = member.gap
+        if not member.follows or member.cursor >= upto or (gap is not None and gap.upto >= upto):
+            return
+        reason = GapReason.WITHHELD if gap is None or gap.reason in SAME_LOG else gap.reason
+        member.gap = Gap(member.room.name, member.covered, upto, reason)
 
     def left(self, member: Member) -> None:
         """Forget a member that left its room."""
@@ -249,6 +257,9 @@ class Pusher:
         member.tries = 0
         member.state = MemberState.READY
         room = member.room
+        if member.gap is not None:  # what was read was withheld meanwhile
+            self._ready.append(member)
+            return
         if not page.blocks or page.blocks[0].first > member.cursor + 1:
             first = page.blocks[0].first if page.blocks else end + 1
             member.gap = Gap(room.name, member.covered, first - 1, GapReason.TRIMMED)

@@ -33,6 +33,8 @@ class Sources(NamedTuple):
     lag: LagSampler
     busiest: Busiest
     log_lines: LogLines
+    sees: Callable[[str, str], bool]
+    """Return whether a user, "" for everybody, may be told of the room of a name."""
     started: int
     """When the broker started, in microseconds since 1970."""
     began: float
@@ -95,9 +97,10 @@ class FigureReader:
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
 
-    def read(self, now: float) -> Figures:
-        """Return the figures of this moment; lag and the busiest rooms only of rooms open to all.
+    def read(self, now: float, user: str = "") -> Figures:
+        """Return the figures of this moment; lag and the busiest rooms only of rooms that a user sees.
 
+        No direct rooms are among them. `user` is a folded name, "" for everybody.
         Any thread: read by another than the loop's, counts may be of slightly different moments.
         """
         sources = self._sources
@@ -106,7 +109,7 @@ class FigureReader:
         return Figures(
             counts,
             dict(sources.counters.refused),
-            [lag for lag in sources.lag.furthest if not lag.room.startswith(DIRECT)],
+            [lag for lag in sources.lag.furthest if not lag.room.startswith(DIRECT) and sources.sees(user, lag.room)],
             {name: (tally.bounds, list(tally.counts), tally.sum) for name, tally in sources.histograms.by_name()},
-            list(sources.busiest.rooms),
+            [traffic for traffic in sources.busiest.rooms if sources.sees(user, traffic.room)],
         )

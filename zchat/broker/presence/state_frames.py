@@ -36,16 +36,22 @@ from zchat.wire.notices import Invitation, encode_invitation, encode_state
 class StateFrames:
     """The sessions to be sent state, and how they are sent it in turns.
 
-    `sessions_of` returns a user's sessions, by folded name.
+    `sessions_of` returns a user's sessions, by folded name; `is_named_to` whether a member may be sent names.
     """
 
     def __init__(
-        self, port: Port, pipes: Pipes, counters: Counters, sessions_of: Callable[[str], Iterable[Session]]
+        self,
+        port: Port,
+        pipes: Pipes,
+        counters: Counters,
+        sessions_of: Callable[[str], Iterable[Session]],
+        is_named_to: Callable[[Member], bool],
     ) -> None:
         self._port = port
         self._pipes = pipes
         self._counters = counters
         self._sessions_of = sessions_of
+        self._is_named_to = is_named_to
         self._ready: deque[Session] = deque()
         self._flushes: list[tuple[float, int, Room]] = []
         self._tie = count()
@@ -146,19 +152,20 @@ class StateFrames:
 
     def _serve(self, session: Session) -> int:
         """Send a session what is the latest of its rooms, as much as fits; returns its bytes, 0 if none went out."""
-        done: list[Member] = []
+        done: list[tuple[Member, bool]] = []
         updates: list[bytes] = []
         size = 0
         for member in session.stale:
             roster = member.room.roster
             assert roster is not None, "a room with members has a roster"
-            if member.roster_version != roster.version:
-                update = roster.update(member.roster_version)
+            counted = not self._is_named_to(member)
+            if member.roster_version != roster.version or counted is not member.counted:
+                update = roster.counts() if counted else roster.update(0 if member.counted else member.roster_version)
                 if updates and size + len(update) > STATE_BYTES:
                     break
                 updates.append(update)
                 size += len(update)
-            done.append(member)
+            done.append((member, counted))
         invited: list[Room] = []
         invitations: list[bytes] = []
         for room in session.invitations:
@@ -186,10 +193,11 @@ class StateFrames:
             session.backoff = RETRY_FIRST
             self._counters.states += 1
             self._counters.state_bytes += size
-        for member in done:
+        for member, counted in done:
             del session.stale[member]
             assert member.room.roster is not None
             member.roster_version = member.room.roster.version
+            member.counted = counted
         for room in invited:
             del session.invitations[room]
         return size

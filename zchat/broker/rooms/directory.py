@@ -59,7 +59,7 @@ class Directory:
             direct_users(name)
         else:
             check_held_name("room", name)
-        raise self._none(name)
+        raise self.no_such_room(name)
 
     def make(self, name: str, user: str) -> Room:
         """Return the room of that name, made now if there is none and the user may make it."""
@@ -67,11 +67,11 @@ class Directory:
         if not users:
             check_held_name("room", name)
         elif user not in map(fold, users):
-            raise self._none(name)
+            raise self.no_such_room(name)
         if (found := self.rooms.get(fold(name))) is not None:
             return found
         if self._fixed and not users:
-            raise self._none(name)
+            raise self.no_such_room(name)
         for each in users:
             self.check_user(each)
         if not users:
@@ -142,7 +142,8 @@ class Directory:
             if not made[room.maker]:
                 del made[room.maker]
 
-    def _none(self, name: str) -> errors.NoSuchRoom:
+    def no_such_room(self, name: str) -> errors.NoSuchRoom:
+        """Return the error of a room that there is not, or not for the user."""
         fixed = self._fixed and not name.startswith(DIRECT)
         hint = (
             "the rooms here are fixed; see the list of rooms" if fixed else "the first join that may create it makes it"

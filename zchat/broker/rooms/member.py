@@ -50,6 +50,7 @@ class Member:
     """
 
     __slots__ = (
+        "counted",
         "covered",
         "cursor",
         "flags",
@@ -94,6 +95,8 @@ class Member:
         """Reads that failed in a row."""
         self.roster_version = 0
         """The version of the room's roster that it was last sent, 0 for none."""
+        self.counted = False
+        """True if that was counts because it may not be told names."""
 
     @property
     def follows(self) -> bool:

@@ -13,6 +13,9 @@ from collections import OrderedDict
 from zchat.broker.limits import SHARED_UPDATES, TOMBSTONES
 from zchat.wire.notices import PersonEntry, RoomUpdate, encode_update
 
+_COUNTS = -1
+"""In place of a version: the update that has no names."""
+
 
 class RosterEntry:
     """One user in a room."""
@@ -47,6 +50,7 @@ class Roster:
         "_shared",
         "_whole_before",
         "at_end",
+        "counted",
         "crowd",
         "people",
         "typing",
@@ -61,6 +65,8 @@ class Roster:
         """Counts the changes."""
         self.crowd = not names
         """True while there are so many users that members are sent counts."""
+        self.counted = False
+        """True once some member was sent counts although there are few users."""
         self.typing = 0
         """How many users are typing."""
         self.at_end: set[str] = set()
@@ -146,7 +152,7 @@ class Roster:
         if not self.at_end:
             return False
         self.at_end.clear()
-        if not self.crowd:
+        if not (self.crowd or self.counted):
             return False
         self._changed("")
         return True
@@ -154,7 +160,7 @@ class Roster:
     def _changed(self, user: str) -> None:
         self.version += 1
         self._shared.clear()
-        if not self.crowd:
+        if user and not self.crowd:
             self._changes[user] = self.version
             self._changes.move_to_end(user)
 
@@ -162,8 +168,16 @@ class Roster:
 
     def update(self, since_version: int) -> bytes:
         """Return what brings a member from the version `since_version`, 0 for none, to the present one, packed."""
-        if self.crowd or since_version < self._whole_before:
-            since_version = 0
+        if self.crowd:
+            return self._share(_COUNTS)
+        return self._share(0 if since_version < self._whole_before else since_version)
+
+    def counts(self) -> bytes:
+        """Return what a member is sent that may not be told names, packed."""
+        self.counted = self.counted or not self.crowd
+        return self._share(_COUNTS)
+
+    def _share(self, since_version: int) -> bytes:
         made = self._shared.get(since_version)
         if made is None:
             if len(self._shared) >= SHARED_UPDATES:
@@ -173,7 +187,7 @@ class Roster:
 
     def _make(self, since_version: int) -> bytes:
         name, count = self._room, len(self.people)
-        if self.crowd:
+        if since_version == _COUNTS:
             update = RoomUpdate(name, True, count, None, self.typing, len(self.at_end))
         elif since_version:
             changed = []

@@ -22,6 +22,7 @@ class Session:
         "blocked",
         "connection",
         "ended",
+        "floors",
         "frames",
         "gone",
         "heard",
@@ -62,6 +63,8 @@ class Session:
         self.taken = 0
         """Bytes received over this connection, with what a frame takes on the way at most."""
         self.members: dict[Room, Member] = {}
+        self.floors: dict[str, int] = {}
+        """By a room's folded name the log's end when the session first joined it, if there are rules."""
         self.present: dict[Room, None] = {}
         """The rooms that the user is in by this session: those it has joined, and for a while those of the
         connection before."""

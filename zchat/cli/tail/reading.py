@@ -15,7 +15,7 @@ from zchat.cli.text.phrases import connection_text, gap_text
 from zchat.cli.text.safe import named
 from zchat.errors import DeadlineExceeded
 from zchat.events import Disconnected, Event, Gap, Reconnected
-from zchat.messages import GapReason, Message
+from zchat.messages import SAME_LOG, GapReason, Message
 
 PAGE = 1000
 """Messages requested at once: few requests, and little memory for a long history."""
@@ -108,7 +108,7 @@ def catch_up(client: Client, room: Room, end: int, output: Output) -> None:
                 if message.seq < end or parted:
                     continue
             output.flush()
-            if isinstance(event, Gap) and event.reason != GapReason.TRIMMED:
+            if isinstance(event, Gap) and event.reason not in SAME_LOG:
                 parted, end = False, max((each.seq for each in client.history(room.name, limit=1)), default=0)
             break
         else:

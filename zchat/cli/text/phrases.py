@@ -55,5 +55,7 @@ def gap_text(gap: Gap) -> str:
             return f"{room}: the room's log was replaced; reading continues after message {gap.upto}"
         case GapReason.TAIL_LOST:
             return f"{room}: the end of the room's log was lost; reading continues after message {gap.upto}"
+        case GapReason.WITHHELD:
+            return f"{room}: messages {gap.after + 1} to {gap.upto} are from before you came, and not for you to read"
         case reason:
             return f"{room}: messages {gap.after + 1} to {gap.upto} are not available ({safe(reason)})"

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from zchat import errors
-from zchat.messages import GapReason, Position
+from zchat.messages import SAME_LOG, Position
 from zchat.names import is_same, shown_name
 from zchat.protocol.requests import Done
 from zchat.protocol.rooms.membership import Feed, Membership
@@ -74,7 +74,7 @@ class Memberships:
         gap_came = cursor.receive(notice.epoch, notice.upto)
         room.feed.push(notice)
         if gap_came:
-            self._states.settled(room, another_log=isinstance(notice, GapNotice) and notice.reason != GapReason.TRIMMED)
+            self._states.settled(room, another_log=isinstance(notice, GapNotice) and notice.reason not in SAME_LOG)
         return gap_came
 
     def stored(self, name: str, epoch: int, first: int, last: int) -> None:
