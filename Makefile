@@ -91,9 +91,12 @@ format: $(VENV)/installed-dev
 release-check: $(VENV)/made
 	@$(BIN)/python -m tests.release
 
+# A package that can't be looked up fails it, as one with a vulnerability does: --strict alone says so.
 audit: $(VENV)/installed-dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit
-	$(BIN)/python -m pip_audit --skip-editable --local
+	@$(BIN)/python -m pip list --format=freeze --exclude-editable > $(VENV)/audited
+	$(BIN)/python -m pip_audit --strict --disable-pip --no-deps -r $(VENV)/audited || { \
+	  echo 'audit failed: a vulnerability is listed above, or PyPI could not be asked about every package' >&2; exit 1; }
 
 bench: $(VENV)/installed
 	@for script in $(BENCHMARKS); do echo "$$script:"; $(BIN)/python "$$script" || exit 1; done
