@@ -18,7 +18,8 @@ from types import FrameType
 
 import zchat
 from tests.mortal import Mortal
-from tests.promises.interruptions import SECONDS, WAYS, Lost, Talk, Tracer, names
+from tests.promises.breaking_off import Tracer
+from tests.promises.interruptions import SECONDS, WAYS, Lost, Talk, names
 from zchat.broker import Broker
 
 AT_ONCE = 10.0
