@@ -24,7 +24,7 @@ help:
 	@echo 'make pythons       fetch a 3.12, 3.13 and 3.14 for it from Maven Central (needs mvn and x86-64)'
 	@echo 'make check         all that must pass: lint, format, strict types, tests with branch coverage'
 	@echo 'make simulate      run SEEDS=100 or SECONDS=60 of the simulation, from FIRST=n, or SEED=n again'
-	@echo 'make interrupt     break calls off at COUNT=10000 moments, and compare what was taken with the log'
+	@echo 'make interrupt     break calls off at COUNT=10000 moments: what was lost, what came twice, what is left'
 	@echo 'make attack        let SEEDS=10000 clients live with a hostile broker, from FIRST=n'
 	@echo 'make soak          put real processes under fault for MINUTES=10'
 	@echo 'make format        format the code and mend what the linter can mend'

@@ -7,14 +7,16 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
+from tests.promises.breaking_off import Timer, interrupted_at
 from tests.running import DEADLINE, eventually
 from zchat import threads
 from zchat.errors import UsageError, ZchatError
-from zchat.threads import Bell, Flag, awaited_by_callers, get_ident, new_thread
+from zchat.threads import Bell, Flag, RealThread, awaited_by_callers, get_ident
 
 
 def test_a_bell_wakes_all_that_wait() -> None:
@@ -105,7 +107,7 @@ def test_while_the_program_ends_nothing_waits_and_no_thread_starts(monkeypatch: 
     assert not bell.wait(lambda: False, 0)
     assert bell.wait(lambda: True, None)
     with pytest.raises(UsageError, match="the program is ending"):
-        threads.start(new_thread(lambda: None, "its name"))
+        threads.start(RealThread(lambda: None, "its name"))
 
 
 @pytest.fixture(params=["threading", "replaced"])
@@ -126,7 +128,7 @@ def replaced(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_thread_is_a_real_one_whatever_replaces_those_of_the_library() -> None:
     go_on, seen = Flag(), []
     run: Callable[[], None] = lambda: seen.append((go_on.wait(DEADLINE), get_ident()))  # noqa: E731
-    thread = new_thread(run, "its name")
+    thread = RealThread(run, "its name")
     assert not thread.is_alive()
     thread.start()
     assert thread.is_alive()
@@ -137,6 +139,70 @@ def test_a_thread_is_a_real_one_whatever_replaces_those_of_the_library() -> None
     assert not thread.is_alive()
     assert seen == [(True, thread.ident)]
     assert thread.ident != get_ident()
+
+
+def test_threading_knows_a_thread_by_its_name_until_a_join_returns() -> None:
+    for _ in range(100):
+        go_on = Flag()
+        thread = waiting_for(go_on)
+        eventually(lambda: "its name" in [each.name for each in threading.enumerate()], "it is known")
+        go_on.set()
+        thread.join(DEADLINE)
+        assert "its name" not in [each.name for each in threading.enumerate()]
+
+
+def waiting_for(flag: Flag) -> RealThread:
+    def run() -> None:
+        flag.wait(DEADLINE)
+
+    thread = RealThread(run, "its name")
+    thread.start()
+    return thread
+
+
+def test_the_last_thread_that_the_system_has_runs_without_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_more(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", no_more)
+    ran: list[int] = []
+    thread = RealThread(lambda: ran.append(get_ident()), "its name")
+    thread.start()
+    thread.join(DEADLINE)
+    assert ran == [thread.ident]
+    assert not thread.is_alive()
+
+
+def test_to_join_a_thread_that_was_never_started_returns_at_once() -> None:
+    RealThread(lambda: None, "its name").join(DEADLINE)
+
+
+def test_a_join_that_is_broken_off_ends_nothing_and_one_after_it_waits() -> None:
+    go_on = Flag()
+    thread = waiting_for(go_on)
+    with Timer() as timer:
+        assert timer.interrupts(thread.join, 0.01, KeyboardInterrupt)
+    assert thread.is_alive()
+    thread.join(0.01)
+    assert thread.is_alive()
+    go_on.set()
+    thread.join(DEADLINE)
+    assert not thread.is_alive()
+
+
+def test_a_start_that_is_broken_off_at_any_step_has_begun_a_thread_or_never_will() -> None:
+    ran: list[int] = []
+    at = 0
+    while True:
+        at += 1
+        thread = RealThread(lambda: ran.append(get_ident()), "its name")
+        with interrupted_at(at, KeyboardInterrupt) as tracer, suppress(KeyboardInterrupt):
+            thread.start()
+        thread.join(DEADLINE)
+        if not tracer.where:
+            break
+    eventually(lambda: 1 < len(ran) < at, "those that were begun have run, with the last one, which was not broken off")
+    eventually(lambda: "its name" not in [each.name for each in threading.enumerate()], "they have ended")
 
 
 @pytest.mark.usefixtures("replaced")

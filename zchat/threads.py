@@ -22,14 +22,18 @@ from importlib.util import module_from_spec
 from sys import is_finalizing
 from types import BuiltinFunctionType, ModuleType
 from typing import Protocol
+from weakref import ref
 
 from zchat.errors import UsageError, ZchatError
 
 GONE_SECONDS = 0.5
-"""Seconds to wait at most until the system counts ended threads no more: it takes microseconds."""
+"""Seconds to wait at most until the system, and `threading`, count ended threads no more: it takes microseconds."""
 
 POLL_SECONDS = 0.0005
 """Seconds between two samples of that."""
+
+BROKEN_OFF_SECONDS = 0.5
+"""Seconds that a call which an exception breaks off waits for what it has begun to end: it takes milliseconds."""
 
 STACK_BYTES = 8 << 20
 """Bytes of address space that a thread takes for its stack, unless the system was told otherwise."""
@@ -141,15 +145,16 @@ class Bell:
         except ValueError:
             pass  # it has rung
 
-    def wait(self, ready: Callable[[], object], seconds: float | None) -> bool:
+    def wait(self, ready: Callable[[], object], seconds: float | None, *, anywhere: bool = False) -> bool:
         """Wait until `ready` returns something true; False if it doesn't within `seconds`, None for no limit.
 
         Raises:
-            UsageError: this is one of the threads that callers wait for, or they don't run any more.
+            UsageError: this is one of the threads that callers wait for, or they don't run any more; not if it may
+                wait `anywhere`.
         """
         until = None if seconds is None else time.monotonic() + seconds
         while not ready():
-            if seconds != 0 and (get_ident() in awaited or is_finalizing()):
+            if seconds != 0 and not anywhere and (get_ident() in awaited or is_finalizing()):
                 raise refuse_to_wait()
             lock = self.enter()
             try:
@@ -186,55 +191,74 @@ class Flag:
         return self._bell.wait(self.is_set, seconds)
 
 
-class _RawThread:
-    """A real thread where `threading` makes none."""
+class RealThread:
+    """A real thread of zchat's own, which doesn't keep the program from ending. `start` begins it, once.
 
-    def __init__(self, run: Callable[[], None]) -> None:
-        self._function = run
-        self._over = Flag()
-        self._begun = False
+    `threading` starts a thread, and waits for its end, by Python code, which an exception from a signal leaves half
+    done: then one of the two threads waits for ever. Python runs the handlers of signals in the main thread alone.
+    So a thread without a name, which one call into C makes, has `threading` make the one with the name, and
+    ends. It runs the function itself if `threading` makes no real threads, or the system has no more of them.
+    """
+
+    def __init__(self, run: Callable[[], None], name: str) -> None:
         self.ident: int | None = None
+        """Its number, None before it runs."""
+        self._function = run
+        self._name = name
+        self._bell = Bell()
+        self._begun = False
+        self._over = False
+        self._known: Callable[[], threading.Thread | None] = lambda: None
+        """Returns what `threading` knows it by, as long as that is needed."""
 
     def start(self) -> None:
-        _start_new_thread(self._run, ())
+        """Begin, and return at once. It has begun or never will, wherever an exception breaks this off.
+
+        Raises:
+            RuntimeError: the system has no more threads.
+        """
+        _start_new_thread(self._begin, ())
         self._begun = True
 
     def join(self, timeout: float | None = None) -> None:
-        self._over.wait(timeout)
+        """Wait for its end, `timeout` seconds at most, None for no limit. Any thread, those too that callers wait for.
+
+        It returns at once if it was never started. Then `threading` knows it no more.
+        """
+        if self._begun and self._bell.wait(self._is_over, timeout, anywhere=True):
+            _wait_until(self._is_unknown)
 
     def is_alive(self) -> bool:
-        return self._begun and not self._over.is_set()
+        """Return whether it runs."""
+        return self._begun and not self._over
+
+    def _begin(self) -> None:
+        self._begun = True
+        if _is_real():  # still: it may be replaced at any time
+            thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            self._known = ref(thread)
+            try:
+                thread.start()
+            except RuntimeError:
+                self._known = lambda: None
+            else:
+                return
+        self._run()
 
     def _run(self) -> None:
         self.ident = get_ident()
         try:
             self._function()
         finally:
-            self._over.set()
+            self._over = True
+            self._bell.ring()
 
+    def _is_over(self) -> bool:
+        return self._over
 
-class RealThread(Protocol):
-    """A thread of zchat's own, which doesn't keep the program from ending."""
-
-    @property
-    def ident(self) -> int | None:
-        """Return its number, None before it runs."""
-
-    def start(self) -> None:
-        """Begin."""
-
-    def join(self, timeout: float | None = None) -> None:
-        """Wait for its end."""
-
-    def is_alive(self) -> bool:
-        """Return whether it runs."""
-
-
-def new_thread(run: Callable[[], None], name: str) -> RealThread:
-    """Return a real thread, yet to be started, which ends with the program."""
-    if _is_real():  # still: it may be replaced at any time
-        return threading.Thread(target=run, name=name, daemon=True)
-    return _RawThread(run)
+    def _is_unknown(self) -> bool:
+        thread = self._known()
+        return thread is None or thread not in threading.enumerate()
 
 
 def start(thread: RealThread) -> None:
@@ -287,11 +311,7 @@ def free(count: int) -> tuple[int, str]:
         new = _numbers() - before
         for gate in gates:
             gate.release()
-    until = time.monotonic() + GONE_SECONDS
-    nap = allocate_lock()
-    nap.acquire()
-    while new & _numbers() and time.monotonic() < until:
-        nap.acquire(True, POLL_SECONDS)  # as time.sleep, also where gevent has replaced that
+    _wait_until(lambda: not new & _numbers())
     return begun, limit
 
 
@@ -312,6 +332,15 @@ def raise_limit() -> str:
     except (OSError, ValueError, MemoryError):
         return "raise the limit on memory (ulimit -v)"
     return "raise the limit on processes (ulimit -u, or that of a container)"
+
+
+def _wait_until(gone: Callable[[], bool]) -> None:
+    """Wait until an ended thread is gone, GONE_SECONDS at most."""
+    until = time.monotonic() + GONE_SECONDS
+    nap = allocate_lock()
+    nap.acquire()
+    while not gone() and time.monotonic() < until:
+        nap.acquire(True, POLL_SECONDS)  # as time.sleep, also where gevent has replaced that
 
 
 def _numbers() -> set[str]:

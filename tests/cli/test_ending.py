@@ -320,14 +320,15 @@ def test_a_broker_that_has_stopped_and_does_not_end_is_ended_by_force_with_0(sta
 # -- without threads -----------------------------------------------------------------------------------
 
 LIMITED = (
-    "import os, pathlib, sys, threading\n"
+    "import os, sys, threading; from zchat import threads\n"
     "def limited(start):\n"
     " def run(*args, **named):\n"
     '  if os.path.exists(FILE): raise RuntimeError("can\'t start new thread")\n'
     "  return start(*args, **named)\n"
     " return run\n"
-    "for name in ('_start_new_thread', '_start_joinable_thread'):\n"
-    " if hasattr(threading, name): setattr(threading, name, limited(getattr(threading, name)))\n"
+    "for where in (threading, threads):\n"
+    " for name in ('_start_new_thread', '_start_joinable_thread'):\n"
+    "  if hasattr(where, name): setattr(where, name, limited(getattr(where, name)))\n"
     "from zchat.cli.main import main; main(sys.argv[1:])"
 )
 """A command to which the system gives no more threads once FILE exists."""

@@ -14,7 +14,8 @@ import pytest
 
 import zchat
 from tests.client.driver import Connect
-from tests.running import DEADLINE, FORKING, ROOT
+from tests.running import DEADLINE, FORKING, ROOT, eventually
+from zchat import threads
 from zchat.broker import Broker
 
 with_descriptors = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="nothing tells the descriptors")
@@ -118,25 +119,20 @@ def test_without_threads_a_client_says_so_and_leaves_nothing(
 ) -> None:
     url = connect().url
     before = threading.active_count()
-    start = threading.Thread.start
-    count = 0
+    start, left = threads._start_new_thread, [started]
 
-    def limited(self: threading.Thread) -> None:
-        nonlocal count
-        count += 1
-        if count > started:
+    def limited(*arguments: Any) -> int:
+        left[0] -= 1
+        if left[0] < 0:
             raise RuntimeError("can't start new thread")
-        start(self)
+        return start(*arguments)
 
     events: list[Any] = []
     with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", limited)
+        patch.setattr(threads, "_start_new_thread", limited)
         with pytest.raises(zchat.ZchatError, match=r"no more threads can be started.*ulimit -u"):
             zchat.Client(url, user="bob", on_event=events.append)
-    for thread in threading.enumerate():
-        if thread.name.startswith("zchat-receive") and threading.active_count() > before:
-            thread.join(0.5)
-    assert threading.active_count() == before
+    eventually(lambda: threading.active_count() == before, "its threads have ended")
 
 
 FEW_THREADS = """

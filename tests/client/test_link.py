@@ -5,12 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from threading import Event
 
 import pytest
 
 import zchat
 from tests.running import DEADLINE, FORKING, ROOT
 from zchat.broker import Broker
+from zchat.threads import BROKEN_OFF_SECONDS, start
+from zchat.transport.receive_thread import ReceiveThread
 
 FORK = """
 import os, sys, zchat
@@ -71,6 +74,23 @@ def test_several_brokers_are_tried_in_turn(broker: Broker) -> None:
         assert [*client.events(timeout=0)] == []
     with pytest.raises(zchat.UsageError):
         zchat.Client([], user="alice")
+
+
+def test_a_client_that_is_broken_off_waits_so_long_for_its_thread_and_no_longer(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(thread: ReceiveThread) -> None:
+        start(thread.thread)
+        raise KeyboardInterrupt
+
+    go_on = Event()
+    monkeypatch.setattr(ReceiveThread, "start", broken)
+    monkeypatch.setattr(ReceiveThread, "_turns", lambda thread: go_on.wait(DEADLINE))
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        zchat.Client(broker.url, user="alice")
+    assert BROKEN_OFF_SECONDS <= time.monotonic() - began < DEADLINE
+    go_on.set()
 
 
 def test_a_broker_that_says_no_is_heard() -> None:

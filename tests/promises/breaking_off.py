@@ -1,17 +1,18 @@
-"""Breaking a call off at a chosen opcode of zchat's code, as an exception from a signal does.
+"""Breaking a call off: at a chosen opcode of zchat's code, by a tracer, or by a timer's signal, whenever it comes.
 
 At which opcodes: where the interpreter itself looks for signals, and at all others but those between the end of a
-`with` block and the call that ends it, where no signal is ever looked for.
+`with` block and the call that ends it, and the return to its beginning, where no signal is ever looked for.
 """
 
 from __future__ import annotations
 
 import dis
+import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import CodeType, FrameType
+from types import CodeType, FrameType, TracebackType
 from typing import Any
 
 import zchat
@@ -69,19 +70,22 @@ class Opcodes(Tracer):
     def opcode(self, frame: FrameType) -> None:
         """See `Tracer`."""
         self.count += 1
-        if self.count >= self.at and not self.where and not _leaves_a_block(frame.f_code, frame.f_lasti):
+        if self.count >= self.at and not self.where and not _bounds_a_block(frame.f_code, frame.f_lasti):
             self.note(frame)
             raise self.kind("interrupted")
 
 
-_leaving: dict[CodeType, set[int]] = {}
+_bounds: dict[CodeType, set[int]] = {}
 
 
-def _leaves_a_block(code: CodeType, at: int) -> bool:
-    """Return whether this opcode only prepares the call that ends a `with` block: three constants and a call."""
-    found = _leaving.get(code)
+def _bounds_a_block(code: CodeType, at: int) -> bool:
+    """Return whether this opcode only prepares the call that ends a `with` block, or returns from that which begins it.
+
+    The former are three constants and a call.
+    """
+    found = _bounds.get(code)
     if found is None:
-        found = _leaving[code] = set()
+        found = _bounds[code] = set()
         steps = [step for step in dis.get_instructions(code) if step.opname not in ("PRECALL", "NOP", "CACHE")]
         for index in range(len(steps) - 3):
             four = steps[index : index + 4]
@@ -90,6 +94,8 @@ def _leaves_a_block(code: CodeType, at: int) -> bool:
                 and four[3].opname == "CALL"
             ):
                 found |= set(range(four[0].offset, four[3].offset + 1))
+        if code.co_name == "__enter__":
+            found |= {step.offset for step in steps if step.opname.startswith("RETURN_")}
     return at in found
 
 
@@ -103,3 +109,45 @@ def interrupted_at(at: int, kind: type[BaseException]) -> Iterator[Opcodes]:
         yield tracer
     finally:
         sys.settrace(before)
+
+
+# -- interrupting by a signal ----------------------------------------------------------------------------
+
+
+class Timer:
+    """A timer whose signal interrupts calls while the `with` block runs. The main thread's."""
+
+    def __init__(self) -> None:
+        self._kind: type[BaseException] | None = None  # what the handler raises, None for nothing
+
+    def __enter__(self) -> Timer:
+        self._before = signal.signal(signal.SIGALRM, self._raise)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, self._before)
+
+    def interrupts(self, call: Callable[[], object], seconds: float, kind: type[BaseException]) -> bool:
+        """Make a call, and return whether it was interrupted, after so many seconds at the earliest, by a `kind`."""
+        try:
+            try:
+                self._kind = kind
+                signal.setitimer(signal.ITIMER_REAL, seconds)
+                call()
+            finally:
+                self._kind = None
+        except KINDS as error:
+            if type(error) is not kind or "interrupted" not in str(error):  # Python's codecs put words before it
+                raise
+            return True
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        return False
+
+    def _raise(self, number: int, frame: FrameType | None) -> None:
+        kind, self._kind = self._kind, None
+        if kind is not None:
+            raise kind("interrupted")

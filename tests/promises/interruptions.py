@@ -7,16 +7,15 @@ the client's code, by a tracer, reproducibly; and by a timer's signal, whenever 
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from random import Random
-from types import FrameType
 
 import zchat
-from tests.promises.breaking_off import KINDS, interrupted_at
+from tests.promises import lifetimes
+from tests.promises.breaking_off import KINDS, Timer, interrupted_at
 from zchat.broker import Broker
 from zchat.events import Gap
 
@@ -254,35 +253,15 @@ def storm(url: str, way: str, name: str, count: int, seed: int) -> int:
     """
     random = Random(seed)
     talk = Talk(url, name, way)
-    armed = False
-
-    def raise_one(number: int, frame: FrameType | None) -> None:
-        if armed:
-            raise random.choice(KINDS)("interrupted")
-
-    before = signal.signal(signal.SIGALRM, raise_one)
     calls = list(talk.calls().items())
-    try:
+    with Timer() as timer:
         while talk.interruptions < count:
             talk.say(random.choice((0, 1, 5, 200)))
             what, call = random.choice(calls)
-            try:
-                try:
-                    armed = True
-                    signal.setitimer(signal.ITIMER_REAL, random.uniform(20e-6, 900e-6))
-                    call()
-                finally:
-                    armed = False
-            except KINDS as error:
-                if isinstance(error, RuntimeError) and error.args != ("interrupted",):
-                    raise
+            if timer.interrupts(call, random.uniform(20e-6, 900e-6), random.choice(KINDS)):
                 talk.interruptions += 1
-            signal.setitimer(signal.ITIMER_REAL, 0)
             if talk.interruptions % 20 == 0:
                 talk.check(f"signals, the last one in {what}")
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
     talk.check("signals")
     talk.end()
     return talk.interruptions
@@ -299,21 +278,33 @@ def main() -> None:
         with Broker("tcp://127.0.0.1:*", store="memory:") as broker:
             for way in WAYS:
                 print(f"{way}: {storm(broker.url, way, f'storm {way}', options.storm, options.seed)} by signals")
+            with lifetimes.lives(broker.url) as lives:
+                print(f"starts and ends: {lives.storm(options.storm, options.seed)} by signals")
         return
     began = time.monotonic()
-    each = options.count * 4 // 5 // len(WAYS) // len(names(WAYS[0])) + 1
+    sweeps = len(WAYS) * len(names(WAYS[0])) + len(lifetimes.NAMES)
+    each = options.count * 4 // 5 // sweeps + 1
     swept = stormed = 0
     with Broker("tcp://127.0.0.1:*", store="memory:") as broker:
         for way in WAYS:
             for name in names(way):
                 swept += sweep(broker.url, way, f"{way} {name}", name, each)
             print(f"{way}: {swept} at opcodes, {time.monotonic() - began:.0f} s", flush=True)
+        with lifetimes.lives(broker.url) as lives:
+            for name in lifetimes.NAMES:
+                swept += lives.sweep(name, each)
+            print(f"starts and ends: {swept} at opcodes, {time.monotonic() - began:.0f} s", flush=True)
+        some = max(100, options.count // 10)
         while swept + stormed < options.count or not stormed:
             for way in WAYS:
                 room = f"storm {way} {stormed}"
-                stormed += storm(broker.url, way, room, max(100, options.count // 10), options.seed + stormed)
+                stormed += storm(broker.url, way, room, some, options.seed + stormed)
+            with lifetimes.lives(broker.url) as lives:
+                stormed += lives.storm(some, options.seed + stormed)
             print(f"{stormed} by signals, {time.monotonic() - began:.0f} s", flush=True)
-    print(f"{swept + stormed} interruptions: nothing was lost but what was in hand, nothing came twice")
+    print(
+        f"{swept + stormed} interruptions: nothing was lost but what was in hand, nothing came twice, nothing was left"
+    )
 
 
 if __name__ == "__main__":

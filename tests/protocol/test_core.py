@@ -202,9 +202,10 @@ def test_close_gives_up_at_its_deadline(wire: Wire) -> None:
     assert wire.port.sent[-1][0] == "bye", "the user leaves even so"
 
 
-def test_close_while_greeting_ends_at_once() -> None:
+def test_close_while_greeting_says_goodbye_and_ends_at_once() -> None:
     wire = Wire(greet=False)
     wire.core.close(wire.now + 5)
+    assert [command[0] for command in wire.port.sent[-2:]] == ["hello", "bye"]
     assert wire.failed_with() is None
 
 

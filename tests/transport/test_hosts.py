@@ -268,7 +268,7 @@ def test_without_threads_a_lookup_fails(monkeypatch: pytest.MonkeyPatch, known: 
     def none(run: Callable[[], None], name: str) -> Any:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(hosts, "new_thread", none)
+    monkeypatch.setattr(hosts, "RealThread", none)
     over: list[Lookup] = []
     Lookup("tcp://chat.example:1", over.append)
     assert "can't start new thread" in over[0].reason

@@ -18,7 +18,17 @@ from zchat.broker.store import open_store
 from zchat.checks import check_flag, check_timeout
 from zchat.errors import AddressError, UsageError, ZchatError
 from zchat.log_fields import FIELDS
-from zchat.threads import awaited_by_callers, check_real_threads, refuse_to_wait, start
+from zchat.threads import (
+    BROKEN_OFF_SECONDS,
+    Flag,
+    RealThread,
+    awaited,
+    awaited_by_callers,
+    check_real_threads,
+    get_ident,
+    refuse_to_wait,
+    start,
+)
 from zchat.wire.replies import Figures
 
 log = logging.getLogger("zchat.broker")
@@ -55,7 +65,8 @@ class Broker:
     Entering returns once clients can connect. Leaving answers what was accepted, notifies the
     clients, and raises what ended the loop if something did (if the block raises as well, its
     error carries a note of it). Any thread may call; a forked child may not, and leaving the block
-    there does nothing.
+    there does nothing. A start that is broken off, as by Ctrl-C, stops the broker, waits half a second at most for it
+    to end, mostly some milliseconds, and raises what broke it off.
 
     Raises:
         UsageError: an argument is wrong; BadName: a room's name is.
@@ -101,9 +112,9 @@ class Broker:
         self._store = open_store(store)
         self._place = store
         self._loop: Loop | None = None
-        self._thread: threading.Thread | None = None
+        self._thread: RealThread | None = None
         self._error: BaseException | None = None
-        self._ready = threading.Event()
+        self._ready = Flag()
         self._pid = 0
 
     @property
@@ -152,20 +163,19 @@ class Broker:
         check_real_threads("a broker")
         self._pid = os.getpid()
         self._loop = Loop(self._bind, self._store, self._settings, self._place, self._access)
-        self._thread = threading.Thread(target=self._run, name="zchat-broker", daemon=True)
+        self._thread = RealThread(self._run, "zchat-broker")
         try:
             start(self._thread)
-            ready = self._ready.wait(START_SECONDS)
+            if not self._ready.wait(START_SECONDS):
+                raise ZchatError(f"the broker did not start within {START_SECONDS:g} s")
+            if not self._loop.urls and self._error is not None:
+                raise self._error
+            return self
         except BaseException:  # of a signal, perhaps: nobody could stop it later
             self._loop.stop()
+            if get_ident() not in awaited:
+                self._thread.join(BROKEN_OFF_SECONDS)
             raise
-        if not ready:
-            self._loop.stop()
-            raise ZchatError(f"the broker did not start within {START_SECONDS:g} s")
-        if not self._loop.urls and self._error is not None:
-            self._join()
-            raise self._error
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

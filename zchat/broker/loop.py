@@ -11,7 +11,6 @@ import logging
 import math
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -109,7 +108,7 @@ class Loop:
         self._store = store
         self._settings = settings
         self._place = place
-        self._stopping = threading.Event()
+        self._stopping = False
         self._end = math.inf
         self._dropping = False  # frames of a message that is refused are still to come
         self._alarm: Alarm | None = None
@@ -123,9 +122,9 @@ class Loop:
 
     def stop(self) -> None:
         """Ask the loop to end. Any thread."""
-        if not self._stopping.is_set():
+        if not self._stopping:
             self._end = time.monotonic() + STOP_SECONDS
-            self._stopping.set()
+            self._stopping = True
         if self._alarm is not None:
             self._alarm.ring()
 
@@ -226,7 +225,7 @@ class Loop:
         keys = self._keys
         spent = core.histograms.turn
         began = time.monotonic()
-        while not self._stopping.is_set():
+        while not self._stopping:
             drained = self._receive(core)
             now = time.monotonic()
             core.tick(now, drained)

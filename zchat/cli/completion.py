@@ -18,7 +18,7 @@ from zchat.cli.options import addresses, given_keys
 from zchat.cli.text.phrases import room_named
 from zchat.errors import ZchatError
 from zchat.names import DIRECT, fold
-from zchat.threads import new_thread, start
+from zchat.threads import RealThread, start
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,7 +82,7 @@ def _within(seconds: float, ask: Callable[[], list[str]]) -> list[str]:
         answers.put([])
 
     with suppress(Empty, ZchatError):  # without a thread to ask in nothing is completed
-        start(new_thread(run, "zchat-completion"))
+        start(RealThread(run, "zchat-completion"))
         return answers.get(timeout=seconds)
     return []
 

@@ -31,7 +31,7 @@ from typing import Any, Generic, TypeVar
 
 from zchat.cli import first_signals
 from zchat.cli.first_signals import SIGNALS
-from zchat.threads import RealThread, new_thread, start
+from zchat.threads import RealThread, start
 
 if sys.platform != "win32":
     import termios
@@ -173,7 +173,7 @@ def install(*, surviving_hangup: bool = False) -> None:
         for number in first_signals.kept():
             _ask(number)
             os.write(into, bytes([number]))
-        for thread in (new_thread(last, "zchat-last"), new_thread(run, "zchat-ending")):
+        for thread in (RealThread(last, "zchat-last"), RealThread(run, "zchat-ending")):
             start(thread)  # in which they stay blocked
 
 
@@ -218,7 +218,7 @@ def calling(call: Callable[[], object]) -> Iterator[None]:
         while wanted.get():
             call()
 
-    thread = new_thread(run, "zchat-end")
+    thread = RealThread(run, "zchat-end")
     start(thread)
     try:
         with notifying(partial(wanted.put, True)):
@@ -288,7 +288,7 @@ class Work(Generic[T]):
             except BaseException as error:
                 self._outcome.put((None, error))
 
-        self.thread = new_thread(run, "zchat-work")
+        self.thread = RealThread(run, "zchat-work")
         start(self.thread)
 
     def result(self) -> T:

@@ -17,7 +17,7 @@ from zchat.cli.streams import Writing
 from zchat.cli.text.safe import INDENT, safe
 from zchat.json_form import json_line
 from zchat.log_fields import FIELDS
-from zchat.threads import new_thread, start
+from zchat.threads import RealThread, start
 
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -118,7 +118,7 @@ class QueueHandler(logging.Handler):
         """Held to change the queue, never while a line is written."""
         self._cut = False
         """True if only a part of the line before was taken."""
-        start(new_thread(self._run, "zchat-log"))
+        start(RealThread(self._run, "zchat-log"))
 
     def emit(self, record: logging.LogRecord) -> None:
         """Have a record written soon."""

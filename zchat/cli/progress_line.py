@@ -11,7 +11,7 @@ from types import TracebackType
 
 from zchat import Progress
 from zchat.cli.text.columns import terminal_width
-from zchat.threads import new_thread, start
+from zchat.threads import RealThread, start
 
 BEGIN = 1.0
 """Seconds before anything is shown: what is done by then needs no progress."""
@@ -32,7 +32,7 @@ class ProgressLine:
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._over = Event()
-        self._thread = new_thread(self._run, "zchat-progress")
+        self._thread = RealThread(self._run, "zchat-progress")
 
     def __enter__(self) -> None:
         start(self._thread)

@@ -50,6 +50,9 @@ class Client(BaseClient):
     public key, as its file or its 40 characters, or several that are tried in turn. Both or
     neither; `user` None is then the key's user.
 
+    If it is broken off while it is made, as by Ctrl-C, it says goodbye, waits half a second at most for its threads
+    to end, mostly some milliseconds, and raises what broke it off.
+
     Attributes: `user`, the name in use, and `url`, the address that answered.
 
     Raises:
@@ -85,18 +88,18 @@ class Client(BaseClient):
             check_handler(on_event)
         kept = Invitations(wanted=invitations)
         self._lease = lease = Lease(user)
-        link = lease.link = ClientLink(urls, user, seconds, high_water_mark, EventQueue(), kept.receive, lease, given)
-        super().__init__(link)
-        self._rooms = JoinedRooms(link, kept, partial(Room, ref(lease)))
-        self._handler: Handler | None = None
-        if on_event is not None:
-            self._take_events("on_event")
-            try:
+        try:
+            events, window = EventQueue(), high_water_mark
+            link = lease.link = ClientLink(urls, user, seconds, window, events, kept.receive, lease, given)
+            super().__init__(link)
+            self._rooms = JoinedRooms(link, kept, partial(Room, ref(lease)))
+            self._handler: Handler | None = None
+            if on_event is not None:
+                self._take_events("on_event")
                 self._handler = Handler(link, on_event)
-            except BaseException:
-                link.begin_close()
-                link.do(link.core.close, 0.0)
-                raise
+        except BaseException:
+            lease.give_up()
+            raise
 
     def __enter__(self) -> Client:
         return self
@@ -268,8 +271,8 @@ class Client(BaseClient):
 
         What is not done by then fails, and `on_event` is given what has come until then; it isn't
         called again after this returns, only a call that hangs may go on. New calls raise
-        UsageError. Any thread, also the handler's, which then receives nothing more. Closing twice
-        does nothing.
+        UsageError. If it is broken off, as by Ctrl-C, it goes on in the client's thread. Any
+        thread, also the handler's, which then receives nothing more. Closing twice does nothing.
 
         Raises:
             HandlerFailed: `on_event` raised, and no other call has reported it; the client is
@@ -277,11 +280,16 @@ class Client(BaseClient):
             UsageError: the timeout is below 0 or no number; the client stays open.
         """
         deadline = Deadline(check_finite_timeout("closing", timeout))
-        if self._link.begin_close():
-            self._link.do(self._rooms.close, deadline.at)
-            self._link.join(deadline)
-            if self._handler is not None:
-                self._handler.silence(deadline, CLOSE_GRACE)
+        try:
+            if self._link.begin_close():
+                self._link.do(self._rooms.close, deadline.at)
+                self._link.join(deadline)
+                if self._handler is not None:
+                    self._handler.silence(deadline, CLOSE_GRACE)
+        except BaseException:  # of a signal: what has begun goes on in the client's thread
+            if self._link.begin_close():
+                self._link.do(self._rooms.close, deadline.at)
+            raise
         if self._handler is not None:
             self._handler.check()
 

@@ -19,7 +19,7 @@ from zchat.client.link import ClientLink
 from zchat.client.waiting import Deadline
 from zchat.errors import HandlerFailed, UsageError, ZchatError
 from zchat.events import Event
-from zchat.threads import awaited, get_ident, new_thread, start
+from zchat.threads import RealThread, awaited, get_ident, start
 
 log = logging.getLogger("zchat.client")
 
@@ -67,7 +67,7 @@ class Handler:
         self._silent = False
         self._failed: deque[HandlerFailed] = deque()  # the first failure, until it is reported
         self._has_failed = False
-        self.thread = new_thread(self._run, "zchat-events")
+        self.thread = RealThread(self._run, "zchat-events")
         start(self.thread)
 
     def silence(self, deadline: Deadline, grace: float) -> None:

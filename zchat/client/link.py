@@ -20,7 +20,7 @@ from zchat.client.waiting import Deadline, ThreadWaits
 from zchat.errors import AddressError, ConnectionLost, Refused, UsageError, ZchatError
 from zchat.messages import Position
 from zchat.protocol.faces.outcomes import fresh
-from zchat.threads import Flag, awaited, get_ident
+from zchat.threads import BROKEN_OFF_SECONDS, Flag, awaited, get_ident
 from zchat.transport.keys import NO_KEYS, Credentials
 from zchat.transport.receive_thread import ReceiveThread
 from zchat.wire.limits import ID_BYTES
@@ -138,13 +138,8 @@ class ClientLink:
             notified = self.events.link, self._invited, on_end, held
             receiver = ReceiveThread(in_turn, self.user, producer, token, window, *notified, self._credentials)
             lease.receiver = receiver
-            try:
-                receiver.start()
-                left = (deadline.left or 0.0) / (len(urls) - index)
-                receiver.greeted.wait(left)
-            except BaseException:
-                receiver.do(receiver.core.close, 0.0)
-                raise
+            receiver.start()
+            receiver.greeted.wait((deadline.left or 0.0) / (len(urls) - index))
             if receiver.core.welcome is not None and receiver.error is None:
                 return receiver
             error = receiver.error
@@ -182,6 +177,15 @@ class Lease:
     def __init__(self, user: str) -> None:
         self._user = user
         self._pid = os.getpid()
+
+    def give_up(self) -> None:
+        """End what was begun, as an exception has broken the making of the client off; see `Client`."""
+        if self.link is not None:
+            self.link.begin_close()
+        if (receiver := self.receiver) is not None:
+            receiver.do(receiver.core.close, 0.0)
+            if get_ident() not in awaited and not is_finalizing():
+                receiver.thread.join(BROKEN_OFF_SECONDS)
 
     def __del__(self) -> None:
         receiver, link = self.receiver, self.link

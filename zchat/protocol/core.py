@@ -118,7 +118,8 @@ class ClientCore:
     def close(self, deadline: float) -> None:
         """Send and answer what was accepted, until `deadline`, then say goodbye, whatever is unanswered.
 
-        For a goodbye alone a lost connection is tried once more, at once.
+        For a goodbye alone a lost connection is tried once more, at once. Before the first greeting is answered it
+        follows that at once, and all is over.
         """
         if self.state is _ENDED:
             return
@@ -134,6 +135,8 @@ class ClientCore:
             self._pump()
             self._leave_if_done()
         elif self.welcome is None:
+            if self.state is _GREETING:  # the broker has a session as soon as it has the greeting
+                self._say_goodbye()
             self._end(None)
         else:
             self._parting = not self._pending

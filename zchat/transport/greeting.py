@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 
 from zchat.address import IPC
-from zchat.threads import new_thread
+from zchat.threads import RealThread
 
 GREETING_SECONDS = 0.5
 """How long a broker may take to greet."""
@@ -70,6 +70,6 @@ def ask_mechanism(url: str, done: Callable[[str], object]) -> None:
         done(read_mechanism(url))
 
     try:
-        new_thread(run, "zchat-greeting").start()
+        RealThread(run, "zchat-greeting").start()
     except RuntimeError:  # the system has no more threads
         done("")

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from zchat.threads import allocate_lock, new_thread
+from zchat.threads import RealThread, allocate_lock
 
 MAX_LOOKUPS = 16
 """Threads that look names up at once: each name takes one, however many clients ask for it; the others wait."""
@@ -98,7 +98,7 @@ class _Pool:
         finally:
             self._lock.release()
         try:
-            new_thread(self._run, "zchat-lookup").start()
+            RealThread(self._run, "zchat-lookup").start()
         except RuntimeError as error:  # the system has no more threads
             self._run_without(error)
 

@@ -18,7 +18,7 @@ import zmq
 from zchat.errors import ZchatError
 from zchat.events import Disconnected, Reconnected
 from zchat.messages import Position
-from zchat.threads import Flag, awaited_by_callers, new_thread, start
+from zchat.threads import Flag, RealThread, awaited_by_callers, start
 from zchat.transport.alarm import Alarm
 from zchat.transport.context import no_sockets
 from zchat.transport.dealer import Dealer
@@ -60,7 +60,7 @@ class ReceiveThread(Link):
         self._polled: list[tuple[Any, int]] = []
         notified = on_link, on_invited, self.greeted.set, on_end
         super().__init__(urls, user, producer, token, window, *notified, credentials)
-        self.thread = new_thread(self._run, f"zchat-receive {self.url}")
+        self.thread = RealThread(self._run, f"zchat-receive {self.url}")
 
     def start(self) -> None:
         """Start the thread, which makes the sockets. Once.

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections import deque
 from collections.abc import Callable
 
 from zchat.broker.limits import KEYS_READ_EVERY
 from zchat.errors import BadKey
 from zchat.log_fields import FIELDS
-from zchat.threads import start
+from zchat.threads import Bell, RealThread, start
 from zchat.transport.keys import KeyFolder, Users
 
 log = logging.getLogger("zchat.broker")
@@ -38,9 +37,10 @@ class KeyWatcher:
         self._last = self.users
         self._gone = ""  # why the folder can't be read
         self._new: deque[Users] = deque(maxlen=1)
-        self._asked = threading.Event()
+        self._asked = False
+        self._bell = Bell()
         self._over = False
-        self._thread = threading.Thread(target=self._run, name="zchat-keys", daemon=True)
+        self._thread = RealThread(self._run, "zchat-keys")
 
     def start(self) -> None:
         """Begin to watch."""
@@ -48,7 +48,8 @@ class KeyWatcher:
 
     def read_now(self) -> None:
         """Have the folder read at once. Any thread."""
-        self._asked.set()
+        self._asked = True
+        self._bell.ring()
 
     def take(self) -> Users | None:
         """Return the users if they have changed since the last time. The loop's thread."""
@@ -57,14 +58,13 @@ class KeyWatcher:
     def close(self) -> None:
         """End the thread, if it was begun."""
         self._over = True
-        self._asked.set()
-        if self._thread.ident is not None:
-            self._thread.join(JOIN_SECONDS)
+        self._bell.ring()
+        self._thread.join(JOIN_SECONDS)
 
     def _run(self) -> None:
         while not self._over:
-            self._asked.wait(KEYS_READ_EVERY)
-            self._asked.clear()
+            self._bell.wait(lambda: self._asked or self._over, KEYS_READ_EVERY)
+            self._asked = False
             if not self._over:
                 self._read()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import logging
 import socket
-import threading
 import time
 from socketserver import TCPServer
 from sys import is_finalizing
@@ -17,7 +16,7 @@ from zchat.address import host_and_port
 from zchat.checks import shown
 from zchat.errors import AddressError, UsageError, ZchatError
 from zchat.log_fields import FIELDS
-from zchat.threads import start
+from zchat.threads import RealThread, start
 from zchat.wire.replies import Figures
 
 try:
@@ -70,8 +69,8 @@ class Metrics:
         self._place = place
         self._host, self._port = host_and_port(place)
         self._server: _Server | None = None
-        self._thread: threading.Thread | None = None
-        self._ending = threading.Event()
+        self._thread = RealThread(self._serve, "zchat-metrics")
+        self._ending = False
 
     @property
     def url(self) -> str:
@@ -87,30 +86,37 @@ class Metrics:
         registry = CollectorRegistry()
         registry.register(FigureCollector(lambda: self._broker.figures))
         ProcessCollector(registry=registry)
-        self._server = _listen(self._place, self._host, self._port)
-        self._server.set_app(make_wsgi_app(registry))
-        self._thread = threading.Thread(target=self._serve, name="zchat-metrics", daemon=True)
-        start(self._thread)
-        log.info("metrics are served at %s", self.url, extra={FIELDS: {"event": "metrics", "url": self.url}})
-        return self
+        try:
+            self._server = _listen(self._place, self._host, self._port)
+            self._server.set_app(make_wsgi_app(registry))
+            start(self._thread)
+            log.info("metrics are served at %s", self.url, extra={FIELDS: {"event": "metrics", "url": self.url}})
+            return self
+        except BaseException:  # of a signal, perhaps: nobody could end it later
+            self._end()
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._server is not None
-        assert self._thread is not None
-        self._ending.set()
-        if not is_finalizing():  # else it has ended with the program
-            self._thread.join(END_SECONDS)
-        self._server.server_close()
+        self._end()
+
+    def _end(self) -> None:
+        self._ending = True
+        try:
+            if not is_finalizing():  # else it has ended with the program
+                self._thread.join(END_SECONDS)
+        finally:
+            if self._server is not None:
+                self._server.server_close()
 
     def _serve(self) -> None:
         assert self._server is not None
-        while not self._ending.is_set():
+        while not self._ending:
             try:
                 self._server.handle_request()
             except (OSError, ValueError):  # closed beneath a request that took too long
-                if not self._ending.is_set():
+                if not self._ending:
                     log.exception("metrics are no longer served")
                 return
 

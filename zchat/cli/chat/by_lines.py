@@ -21,7 +21,7 @@ from zchat.cli.text.colours import rows
 from zchat.cli.text.columns import terminal_text, terminal_width
 from zchat.cli.text.phrases import counted
 from zchat.errors import ZchatError
-from zchat.threads import new_thread, start
+from zchat.threads import RealThread, start
 
 WAITING = 100
 """Lines read ahead of the one being sent: enough not to wait for the input, little to hold."""
@@ -95,11 +95,11 @@ def run(url: str, user: str | None, names: tuple[str, ...], options: Options) ->
             except Exception as error:
                 fail(error)
 
-        following = new_thread(follow, "zchat-follow")
+        following = RealThread(follow, "zchat-follow")
         start(following)
         try:
             conversation.begin(names)
-            start(new_thread(read, "zchat-read"))
+            start(RealThread(read, "zchat-read"))
             while not failures and (line := lines.get()) is not None:
                 try:
                     if isinstance(line, CutLine):

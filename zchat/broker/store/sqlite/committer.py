@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from threading import Thread
 from typing import NamedTuple, TypeAlias
 
 from zchat.broker.store.contract import TRIM_BLOCKS, Commit, Failed, Stored, Trimmed
@@ -17,7 +16,7 @@ from zchat.broker.store.ledger import Ledger, LogEnds, Pair, Producer, count_old
 from zchat.broker.store.sqlite import schema
 from zchat.broker.store.sqlite.files import StoreFiles
 from zchat.errors import StoreError
-from zchat.threads import awaited_by_callers, start
+from zchat.threads import RealThread, awaited_by_callers, start
 from zchat.wire.values import pack
 
 COMMIT_BLOCKS = 1000
@@ -150,7 +149,7 @@ class Committer:
         self._generation = 0
         self._failed = Failed("")
         self._written = 0
-        self._thread = Thread(target=self._run, name="zchat store commits", daemon=True)
+        self._thread = RealThread(self._run, "zchat store commits")
         start(self._thread)
 
     def put(self, task: Task) -> None:

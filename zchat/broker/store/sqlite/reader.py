@@ -7,13 +7,13 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Semaphore, Thread
+from threading import Semaphore
 from typing import NamedTuple
 
 from zchat.broker.store.blocks import Block
 from zchat.broker.store.contract import Failed, LogPage
 from zchat.broker.store.sqlite import schema
-from zchat.threads import awaited_by_callers, start
+from zchat.threads import RealThread, awaited_by_callers, start
 
 READY_PAGES = 32
 """Pages read ahead of `poll`: enough to keep the thread busy, 32 MiB of the largest at most."""
@@ -44,7 +44,7 @@ class Reader:
         self._places = Semaphore(READY_PAGES)
         self._reads: SimpleQueue[Read | None] = SimpleQueue()
         self._stopped = False
-        self._thread = Thread(target=self._run, name="zchat store reads", daemon=True)
+        self._thread = RealThread(self._run, "zchat store reads")
         start(self._thread)
 
     def put(self, read: Read) -> None:

@@ -13,7 +13,7 @@ from zchat.cli.chat.transcript import Transcript
 from zchat.cli.text.columns import beginning, cut
 from zchat.cli.text.safe import safe
 from zchat.errors import DeadlineExceeded, OutcomeUnknown, ZchatError
-from zchat.threads import new_thread, start
+from zchat.threads import RealThread, start
 
 WAITING = 100
 """Messages that may wait to be stored: more than anybody types while a broker is restarted."""
@@ -45,7 +45,7 @@ class Outbox:
         self._moved = Condition()
         self._leaving = False
         self._ended = False
-        self._thread = new_thread(self._run, "zchat-outbox")
+        self._thread = RealThread(self._run, "zchat-outbox")
         start(self._thread)
 
     def put(self, draft: Draft) -> None:
