@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 import pytest
 
-from tests.protocol.driver import FakeBatch, FakeCall, FakeFeed, Wire
+from tests.protocol.driver import FakeBatch, FakeCall, FakeFeed, FakePort, Wire
 from zchat import errors
+from zchat.protocol.core import ClientCore
 from zchat.protocol.reconnect import ConnectionState
 from zchat.protocol.send_queue import BLOCKS_IN_FLIGHT
 from zchat.wire.limits import MAX_BLOCK_MESSAGES
@@ -207,6 +209,14 @@ def test_close_while_greeting_says_goodbye_and_ends_at_once() -> None:
     wire.core.close(wire.now + 5)
     assert [command[0] for command in wire.port.sent[-2:]] == ["hello", "bye"]
     assert wire.failed_with() is None
+
+
+def test_close_before_the_greeting_says_nothing_and_ends_at_once() -> None:
+    port = FakePort()
+    core = ClientCore(port, "alice", bytes(16), bytes(16), 0, Random(1))
+    core.close(5.0)
+    assert core.over
+    assert port.sent == []
 
 
 # -- states ----------------------------------------------------------------------------------------

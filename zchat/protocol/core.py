@@ -40,7 +40,6 @@ IDLE = 1.0
 PARTING_SECONDS = 0.3
 """Seconds in which `close` tries one more connection just to say goodbye: without it the user stays listed."""
 
-
 _NEW, _GREETING, _OPEN, _LOST, _CLOSING, _ENDED = ConnectionState
 
 
@@ -118,8 +117,7 @@ class ClientCore:
     def close(self, deadline: float) -> None:
         """Send and answer what was accepted, until `deadline`, then say goodbye, whatever is unanswered.
 
-        For a goodbye alone a lost connection is tried once more, at once. Before the first greeting is answered it
-        follows that at once, and all is over.
+        For a goodbye alone a lost connection is tried once more, at once. It follows an unanswered first greeting.
         """
         if self.state is _ENDED:
             return
@@ -135,8 +133,7 @@ class ClientCore:
             self._pump()
             self._leave_if_done()
         elif self.welcome is None:
-            if self.state is _GREETING:  # the broker has a session as soon as it has the greeting
-                self._say_goodbye()
+            self._say_goodbye()  # the broker has a session as soon as it has the greeting
             self._end(None)
         else:
             self._parting = not self._pending
@@ -345,7 +342,7 @@ class ClientCore:
             self._say_goodbye()
 
     def _say_goodbye(self) -> None:
-        if not self._bye:
+        if not self._bye and self.connections:
             self._send(self._requests.frame(Request("bye", (), None, special=lambda *_: self._end(None))))
             self._bye = True
 
