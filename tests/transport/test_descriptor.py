@@ -46,3 +46,4 @@ def test_what_is_no_tcp_connection_can_t_be_told() -> None:
         os.close(reading)
         os.close(writing)
     assert read_by_libzmq(reading) == -1
+    assert read_by_libzmq(-1) == -1, "of what isn't connected"

@@ -140,6 +140,7 @@ class Dealer:
                 self.connected = True
                 self._fd, self._read = int.from_bytes(event[2:], sys.byteorder), 0
             else:
+                self._fd = -1  # another's by now, or soon
                 how = how or BREAKS[zmq.Event(kind)]
                 if kind == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
                     code = int.from_bytes(event[2:], sys.byteorder)

@@ -30,8 +30,11 @@ def borrowed(fd: int) -> Iterator[_socket.socket]:
 
 
 def read_by_libzmq(fd: int) -> int:
-    """Return how many bytes of a TCP connection libzmq has read; -1 if that isn't known: over ipc, and but on Linux."""
-    if sys.platform != "linux":
+    """Return how many bytes of a TCP connection libzmq has read; -1 if that isn't known.
+
+    It isn't over ipc, on other systems than Linux, and for the descriptor -1, of what isn't connected.
+    """
+    if sys.platform != "linux" or fd < 0:
         return -1
     try:
         with borrowed(fd) as connection:
