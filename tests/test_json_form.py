@@ -9,6 +9,7 @@ from hypothesis import given
 
 from tests.cli.text.driver import values
 from zchat.json_form import json_line, plain
+from zchat.wire.limits import MAX_DEPTH
 
 
 @given(values)
@@ -30,3 +31,14 @@ def test_what_json_lacks_has_one_stable_form() -> None:
     assert form(msgpack.ExtType(5, b"x")) == '{"$ext": [5, "eA=="]}'
     assert form(msgpack.Timestamp(1, 500)) == '{"$timestamp": 1000000500}'
     assert form([1.5, "é", {"a": True}]) == '[1.5, "\\u00e9", {"a": true}]'
+
+
+def test_what_is_nested_deeper_than_a_broker_takes_is_left_out() -> None:
+    """A hostile broker's body ended the command in a traceback."""
+    list_deep: object = 1
+    map_deep: object = 1
+    for _ in range(1000):
+        list_deep, map_deep = [list_deep], {1: map_deep}
+    for deep in (list_deep, map_deep):
+        assert json_line({"v": deep}).count('{"$deep": true}') == 1
+    assert "$deep" not in json_line({"v": msgpack.unpackb(b"\x91" * MAX_DEPTH + b"\x90")})

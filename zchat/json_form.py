@@ -14,13 +14,20 @@ _AS_THEY_ARE = frozenset((str, int, bool, type(None)))
 """Types of values that are the same in JSON: a long list of such is common."""
 
 
-def plain(value: Any) -> Any:
+LEVELS = 100
+"""Arrays and maps in each other that are written: more than a broker takes, and fewer than calls may nest."""
+
+
+def plain(value: Any, levels: int = LEVELS) -> Any:
     """Return a body in a form that JSON can hold without loss. Any thread.
 
     What JSON lacks becomes an object with one key that begins with `$`: `$bytes`
     (base64), `$float` (NaN, Infinity, -Infinity), `$timestamp` (nanoseconds since 1970),
     `$ext` (type and base64), `$map` (pairs, for keys that aren't text or begin with `$`).
+    Arrays and maps `levels` deep, which only a hostile broker sends, become `$deep` (true).
     """
+    if not levels and isinstance(value, list | tuple | dict):
+        return {"$deep": True}
     match value:
         case bytes():
             return {"$bytes": b64encode(value).decode()}
@@ -31,11 +38,13 @@ def plain(value: Any) -> Any:
         case msgpack.ExtType(code=code, data=data):
             return {"$ext": [code, b64encode(data).decode()]}
         case list() | tuple():
-            return [each if type(each) in _AS_THEY_ARE else plain(each) for each in value]
+            return [each if type(each) in _AS_THEY_ARE else plain(each, levels - 1) for each in value]
         case dict():
             if all(isinstance(key, str) and not key.startswith("$") for key in value):
-                return {key: each if type(each) in _AS_THEY_ARE else plain(each) for key, each in value.items()}
-            return {"$map": [[plain(key), plain(each)] for key, each in value.items()]}
+                return {
+                    key: each if type(each) in _AS_THEY_ARE else plain(each, levels - 1) for key, each in value.items()
+                }
+            return {"$map": [[plain(key), plain(each, levels - 1)] for key, each in value.items()]}
         case _:
             return value
 

@@ -10,9 +10,6 @@ from zchat.errors import BadName
 MAX_CHARACTERS = 64
 """Long enough for any name that a person reads, short enough for a prompt."""
 
-MAX_ROOM_CHARACTERS = 2 * MAX_CHARACTERS + 2
-"""What the name of a room has at most in the protocol: that of a direct room has both users, and two characters."""
-
 RESERVED = "/@#"
 """First characters that mean commands, people and rooms where names are typed."""
 

@@ -277,7 +277,7 @@ def test_a_list_without_an_end_is_given_up(
     ("word", "rows"),
     [
         ("rooms", [["General", 1, 1, 1, 1]] * 501),
-        ("rooms", [["x" * 131, 1, 1, 1, 1]]),
+        ("rooms", [["x" * 65, 1, 1, 1, 1]]),
         ("members", [["bob", 1, False, 1]] * 501),
         ("members", [["x" * 65, 1, False, 1]]),
     ],
@@ -300,15 +300,17 @@ def test_history_without_an_end_ends(wire: Wire, link: HandLink) -> None:
 @pytest.mark.parametrize(
     "page",
     [
-        ["General", 77, 0, 20, False, [[1, 1, "bob", b"", pack(["x"] * 20)]]],
-        ["Other", 77, 0, 1, False, [[1, 1, "bob", b"", pack(["x"])]]],
-        ["x" * 5000, 77, 0, 1, False, [[1, 1, "bob", b"", pack(["x"])]]],
+        ["General", 77, 5, 19, False, [[6, 1, "bob", b"", pack(["x"] * 14)]]],
+        ["Other", 77, 5, 6, False, [[6, 1, "bob", b"", pack(["x"])]]],
+        ["x" * 5000, 77, 5, 6, False, [[6, 1, "bob", b"", pack(["x"])]]],
+        ["General", 77, 4, 5, False, [[5, 1, "bob", b"", pack(["x"])]]],
+        ["General", 77, 19, 20, False, [[20, 1, "bob", b"", pack(["x"])]]],
     ],
-    ids=["more than asked for", "another room's", "no name"],
+    ids=["more than asked for", "another room's", "no name", "before what was asked for", "after it"],
 )
 def test_history_is_what_was_asked_for(wire: Wire, link: HandLink, page: list[Any]) -> None:
     with pytest.raises(errors.ProtocolError):
-        carry_out(steps.history(link, "General", 0, None, 10, LIMIT), endless(wire, "history", lambda _: page))
+        carry_out(steps.history(link, "General", 5, 20, 10, LIMIT), endless(wire, "history", lambda _: page))
 
 
 @pytest.mark.parametrize(

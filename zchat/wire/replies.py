@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
 from zchat.errors import ProtocolError
-from zchat.names import MAX_CHARACTERS, MAX_ROOM_CHARACTERS
+from zchat.names import MAX_CHARACTERS, is_same
 from zchat.wire.notices import OK, PersonEntry, encode_ok, person_entry, row
 from zchat.wire.values import Shape, is_uint, join_arrays
 
@@ -165,8 +165,8 @@ def _joined(result: list[Any]) -> Joined:
 def _rooms(result: list[Any]) -> RoomsPage:
     page: RoomsPage = row(RoomsPage, SHAPES["rooms"][1], result)
     rows: list[RoomRow] = [row(RoomRow, _ROOM_ROW, each) for each in page.rooms]
-    if any(len(each.name) > MAX_ROOM_CHARACTERS for each in rows):
-        raise ProtocolError(f"the broker sent the name of a room with more than {MAX_ROOM_CHARACTERS} characters")
+    if not all(_is_short(each.name) for each in rows):
+        raise ProtocolError("the broker sent a room's name that is too long")
     return page._replace(rooms=rows)
 
 
@@ -191,9 +191,14 @@ def _are_figures(figures: Figures) -> bool:
         and all(map(is_uint, (*counts.values(), *refused.values())))
         and all(_fits(_LAGGING, each) and len(each[1]) <= MAX_CHARACTERS for each in lagging)
         and all(_fits(_BUSY_ROOM, each) for each in busiest)
-        and all(len(each[0]) <= MAX_ROOM_CHARACTERS for each in (*lagging, *busiest))
+        and all(_is_short(each[0]) for each in (*lagging, *busiest))
         and all(_fits(_HISTOGRAM, each) and all(map(is_uint, (*each[0], *each[1]))) for each in times.values())
     )
+
+
+def _is_short(room: str) -> bool:
+    """Return whether a room's name is no longer than names are; that of a direct room has two users."""
+    return is_same(room, room)
 
 
 def _fits(shape: Shape, fields: Any) -> bool:

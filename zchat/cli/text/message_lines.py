@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from zchat.cli.text.safe import INDENT, named, safe, safe_lines, safe_name
-from zchat.json_form import plain
+from zchat.json_form import LEVELS, plain
 from zchat.messages import Message
 from zchat.names import DIRECT, fold
 
@@ -128,17 +128,17 @@ def _beginning(body: Any, characters: int) -> Any:
     """Return as much of a body as the first `characters` of its JSON need, and a little more."""
     left = characters // NODE + 1
 
-    def some(value: Any) -> Any:
+    def some(value: Any, levels: int) -> Any:
         nonlocal left
         left -= 1
         match value:
             case str():
                 return value[: characters + 1]
-            case list():
-                return [some(each) for each in value if left > 0]
-            case dict():
-                return {key: some(each) for key, each in islice(value.items(), max(0, left))}
+            case list() if levels:
+                return [some(each, levels - 1) for each in value if left > 0]
+            case dict() if levels:
+                return {key: some(each, levels - 1) for key, each in islice(value.items(), max(0, left))}
             case _:
                 return value
 
-    return some(body)
+    return some(body, LEVELS)

@@ -116,6 +116,8 @@ def history(
         connection = answered
         if not is_same(page.room, room):
             raise ProtocolError(f"the broker sent the history of another room than {name!r}")
+        if page.blocks and (page.after < (after or 0) or (before is not None and page.upto >= before)):
+            raise ProtocolError(f"the broker sent history of {name!r} from {page.after} to {page.upto}: not as asked")
         messages = messages_of(shown_name(link.user, page.room), page.blocks, page.after, page.upto)
         if len(messages) > left:
             raise ProtocolError(f"the broker sent {len(messages)} messages of {name!r}, {left} were asked for")
