@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event, Thread
 
 import zchat
 from tests.attacks.curve import Insider
@@ -18,11 +19,11 @@ USERS = ("alice", "bob", "carol", "mallory")
 """Whose keys are let in."""
 
 
-class Place:
-    """A broker in this process, and what is needed to come to it."""
+class Approach:
+    """The way to a broker, for clients and for others: its address, and its keys if it has some."""
 
-    def __init__(self, broker: Broker, pairs: dict[str, keys.Key], server: str = "") -> None:
-        self.broker = broker
+    def __init__(self, url: str, pairs: dict[str, keys.Key], server: str = "") -> None:
+        self.url = url
         self.pairs = pairs
         """The pairs of the users that are let in; none without keys."""
         self.server = server
@@ -35,19 +36,25 @@ class Place:
 
     def stranger(self, user: str = "mallory") -> Stranger:
         """Return a raw connection, with the key of `user` if there are keys; it has said nothing yet."""
-        if not self.server:
-            return Stranger(self.broker.url)
-        return Insider(self.broker.url, self.server, self.pairs[user])
+        return self.insider(self.pairs[user]) if self.server else Stranger(self.url)
 
     def insider(self, key: keys.Key | None = None) -> Insider:
         """Return a raw connection with a key, mallory's if none is given."""
-        return Insider(self.broker.url, self.server, key or self.pairs["mallory"])
+        return Insider(self.url, self.server, key or self.pairs["mallory"])
 
     def client(self, user: str) -> zchat.Client:
         """Return an honest client."""
         if not self.server:
-            return zchat.Client(self.broker.url, user=user, timeout=DEADLINE)
-        return zchat.Client(self.broker.url, key=self.pairs[user], server_key=self.server, timeout=DEADLINE)
+            return zchat.Client(self.url, user=user, timeout=DEADLINE)
+        return zchat.Client(self.url, key=self.pairs[user], server_key=self.server, timeout=DEADLINE)
+
+
+class Place(Approach):
+    """A broker in this process, the way to it, and what it counts."""
+
+    def __init__(self, broker: Broker, pairs: dict[str, keys.Key], server: str = "") -> None:
+        super().__init__(broker.url, pairs, server)
+        self.broker = broker
 
     def talk(self) -> Talk:
         """Return two honest clients that talk."""
@@ -56,6 +63,32 @@ class Place:
     def count(self, name: str) -> int:
         """Return a count of the broker's, by the name that `stats` has for it."""
         return self.broker.figures.counts[name]
+
+
+@contextmanager
+def meanwhile(attack: Callable[[], object]) -> Iterator[None]:
+    """Attack over and over until what is done meanwhile is done; at least once."""
+    stop = Event()
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            while True:
+                attack()
+                if stop.is_set():
+                    return
+        except BaseException as error:
+            failed.append(error)
+
+    thread = Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+    if failed:
+        raise failed[0]
 
 
 def make_keys(folder: Path, users: tuple[str, ...] = USERS) -> tuple[dict[str, keys.Key], str]:

@@ -9,7 +9,7 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
-from tests.attacks.place import Place
+from tests.attacks.place import Place, open_place
 from tests.attacks.zmtp import COMMAND, MORE, Stranger, greeting, prop
 from tests.running import DEADLINE, eventually
 from zchat.broker.guard import connections as guard
@@ -183,6 +183,36 @@ def test_a_message_without_an_end_is_cut(place: Place, size: int) -> None:
         eventually(lambda: place.count("cut_endless_message") == 1, "it is counted")
         assert peak() - before < 1_000 << 20
         assert sent > ENDLESS_BYTES
+        talk.goes_on()
+
+
+def test_a_flood_a_ping_of_the_transport_and_a_reset_end_no_process(place: Place) -> None:
+    """One connection of 1,700 bytes ended any broker: libzmq had stopped reading, and failed an assertion."""
+    with place.talk() as talk:
+        for number in range(40):
+            stranger = place.stranger()
+            stranger.shake_hands()
+            if number % 2:
+                stranger.greet("mallory", number)
+            flood = [stranger.framed(pack(("ping",))) for _ in range(200)]
+            stranger.say(b"".join(flood) + stranger.framed(b"\x04PING\0\0", COMMAND))
+            stranger.reset()
+        talk.goes_on()
+
+
+def test_more_messages_than_can_be_read_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They wait in the broker's memory, 64 bytes and more for 8 that are sent."""
+    monkeypatch.setattr(guard, "HELD_BYTES", 256 * 1024)
+    with open_place() as place, place.talk() as talk, place.stranger() as stranger:
+        stranger.shake_hands()
+        assert stranger.greet("mallory")[0] == "ok"
+        flood = stranger.framed(pack(("ping",))) * 10_000
+        before = peak()
+        with suppress(ConnectionError):
+            while not place.count("cut_endless_message"):
+                stranger.say(flood)
+        eventually(lambda: place.count("cut_endless_message") == 1, "it is counted")
+        assert peak() - before < 500 << 20
         talk.goes_on()
 
 

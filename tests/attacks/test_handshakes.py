@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from threading import Event, Thread
 
 import pytest
 
 from tests.attacks.curve import HandshakeRefusedError, Insider
-from tests.attacks.place import Place, keyed_place
+from tests.attacks.place import Place, keyed_place, meanwhile
 from tests.attacks.zmtp import COMMAND, Stranger, frame, greeting, prop, ready
 from tests.running import eventually
 from zchat.broker.guard import connections as guard
@@ -25,31 +24,6 @@ def refusal(insider: Insider, *props: bytes) -> str:
     with insider, pytest.raises(HandshakeRefusedError) as refused:
         insider.shake_hands(*props)
     return refused.value.status
-
-
-@contextmanager
-def meanwhile(attack: Callable[[], object]) -> Iterator[None]:
-    """Attack over and over until what is done meanwhile is done; at least once."""
-    stop = Event()
-    failed: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            while True:
-                attack()
-                if stop.is_set():
-                    return
-        except BaseException as error:
-            failed.append(error)
-
-    thread = Thread(target=run)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-    assert not failed, failed
 
 
 # -- keys that aren't let in ---------------------------------------------------------------------------
@@ -76,7 +50,7 @@ def test_without_a_key_nobody_is_let_in_beside_keys(keyed: Place) -> None:
             greeting(b"CURVE") + ready(),
             b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" + bytes(100),
         ):
-            with Stranger(keyed.broker.url) as stranger:
+            with Stranger(keyed.url) as stranger:
                 with suppress(ConnectionError):
                     stranger.say(begin)
                 assert stranger.ended()
@@ -102,7 +76,7 @@ def test_a_flood_of_garbage_that_passes_for_a_handshake_disturbs_nobody(keyed: P
 
     def attack() -> None:
         with ExitStack() as stack:
-            strangers = [stack.enter_context(Stranger(keyed.broker.url)) for _ in range(50)]
+            strangers = [stack.enter_context(Stranger(keyed.url)) for _ in range(50)]
             for stranger in strangers:
                 stranger.say(greeting(b"CURVE") + frame(b"\x05HELLO\x01\0" + os.urandom(192), COMMAND))
             assert all(stranger.ended() for stranger in strangers)

@@ -6,6 +6,7 @@ The format: https://rfc.zeromq.org/spec/23/.
 from __future__ import annotations
 
 import socket
+import struct
 from typing import Any, Self
 
 from tests.frames import decode_notice
@@ -102,6 +103,11 @@ class Stranger:
         flags = self._read(1)[0]
         size = int.from_bytes(self._read(8 if flags & LONG else 1), "big")
         return flags, self._read(size)
+
+    def reset(self) -> None:
+        """Close the connection at once, whatever is still on its way."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
 
     def ended(self) -> bool:
         """Read to the end; True if the broker has closed the connection within the deadline."""

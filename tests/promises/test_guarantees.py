@@ -183,7 +183,7 @@ def test_the_brokers_socket_has_its_bounds() -> None:
         router = loop._router(context, Settings())
         try:
             assert router.getsockopt(zmq.SNDHWM) == 54 == 2 * (limits.HIGH_WATER_MARK + limits.MAX_REQUESTS + 1)
-            assert router.getsockopt(zmq.RCVHWM) == loop.RECEIVE_HIGH_WATER_MARK
+            assert router.getsockopt(zmq.RCVHWM) == 0
             assert router.getsockopt(zmq.MAXMSGSIZE) == wire_limits.MAX_BLOCK_BYTES + wire_limits.FRAME_OVERHEAD
             assert router.getsockopt(zmq.HANDSHAKE_IVL) == loop.HANDSHAKE_MS
             assert router.getsockopt(zmq.HEARTBEAT_IVL) == loop.TRANSPORT_HEARTBEAT_MS

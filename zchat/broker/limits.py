@@ -108,8 +108,8 @@ FRAMING = 64
 ENDLESS_BYTES = 2 << 20
 """Bytes of an incomplete message that a connection may have sent when all complete ones are read: twice the longest."""
 
-HELD_BYTES = 48 << 20
-"""The same while complete ones may wait as well: half as much again as libzmq reads ahead."""
+HELD_BYTES = 24 << 20
+"""The same while complete ones may wait as well: half as much again as the requests that a session may have open."""
 
 SAMPLE_EVERY = 0.25
 """Seconds between two samples of a connection's bytes: at the speed of a local network 200 MB."""

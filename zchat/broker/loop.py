@@ -48,9 +48,6 @@ from zchat.wire.replies import Figures
 
 log = logging.getLogger("zchat.broker")
 
-RECEIVE_HIGH_WATER_MARK = 2 * MAX_REQUESTS
-"""Messages that libzmq reads ahead a peer: what a session may have unanswered, credit and pings beside it."""
-
 HANDSHAKE_MS = 5_000
 """How long a raw TCP connection may take to become a ZeroMQ peer."""
 
@@ -367,7 +364,9 @@ def _router(context: zmq.Context[zmq.Socket[bytes]], settings: Settings) -> zmq.
     # Twice what a session may have unanswered in its busiest room, pushes, replies and a state frame:
     # libzmq hands room back in steps of half the mark.
     router.setsockopt(zmq.SNDHWM, 2 * (settings.high_water_mark + MAX_REQUESTS + 1))
-    router.setsockopt(zmq.RCVHWM, RECEIVE_HIGH_WATER_MARK)
+    # No high-water mark: once one is reached, libzmq stops reading from the peer, and then a ping of ZMTP among what
+    # it has read already and the connection's end make it end the process. The doorkeeper bounds what waits.
+    router.setsockopt(zmq.RCVHWM, 0)
     router.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME)
     router.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
     router.setsockopt(zmq.HEARTBEAT_IVL, TRANSPORT_HEARTBEAT_MS)

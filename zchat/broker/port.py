@@ -23,7 +23,7 @@ class Cut(Enum):
     CROWDED = ("cut_too_many_newcomers", "that had not greeted, because there were too many such or too few files")
     STUFFED = ("cut_too_many_bytes", f"that sent more than {UNGREETED_BYTES} bytes before a greeting")
     STRANGER = ("cut_no_greeting", "that began with something other than a greeting")
-    ENDLESS = ("cut_endless_message", "that sent a message without an end")
+    ENDLESS = ("cut_endless_message", "that sent a message without an end, or more than can be read")
     FOREIGN = ("cut_foreign_session", "that claimed the routing id of another's session")
     ENDED = ("cut_after_end", "whose session had ended or gone on elsewhere")
 

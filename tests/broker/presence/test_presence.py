@@ -389,6 +389,16 @@ def test_a_mark_that_follows_its_message_at_once_is_as_good_as_one_that_waits(wo
     assert world.rooms["general"].read_marks == {"alice": 1}
 
 
+def test_a_mark_that_follows_a_first_message_that_is_refused_is_no_failure_of_the_store(world: World) -> None:
+    alice = Peer(world, "alice")
+    alice.join("General")
+    alice.tell("send", 98, "General", 7, b"\x91\x01")  # of a producer that is unknown: nothing is stored
+    assert alice.do("mark", "General", 9)[2] == "busy"
+    assert alice.do("stats")[2]["storing_fails"] == 0
+    assert not world.core.log_lines.troubles
+    assert alice.do("mark", "General", 9)[2] == 0
+
+
 def test_a_mark_that_cant_be_stored_is_refused_and_told_nobody() -> None:
     store = LateStore(lambda: 1)
     world = World(store=store)

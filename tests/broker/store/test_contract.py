@@ -13,7 +13,6 @@ from zchat.broker.store.contract import (
     PRODUCER_DAY,
     Appended,
     Duplicate,
-    Failed,
     ForgottenProducer,
     Full,
     LogPage,
@@ -379,9 +378,9 @@ def test_a_mark_beyond_the_end_of_the_log_stands_at_its_end(store: Driver) -> No
 
 
 def test_a_room_without_a_log_has_no_marks(store: Driver) -> None:
-    assert store.mark(1, room="Nowhere") == Failed("the room has no log yet, so there is nothing to mark as read")
+    assert store.mark(1, room="Nowhere") == Full("the room has no log yet, so there is nothing to mark as read")
     store.stored(1, "a")
-    assert isinstance(store.mark(0, room="general"), Failed)
+    assert isinstance(store.mark(0, room="general"), Full)
     assert store.marks() == []
 
 

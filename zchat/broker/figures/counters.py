@@ -94,7 +94,9 @@ class Counters:
     )
     cut_too_many_bytes: int = _counter("Connections closed because of the bytes that they sent before a greeting.")
     cut_no_greeting: int = _counter("Connections closed because they began with something other than a greeting.")
-    cut_endless_message: int = _counter("Connections closed because of a message without an end.")
+    cut_endless_message: int = _counter(
+        "Connections closed because of a message without an end, or more than can be read."
+    )
     cut_foreign_session: int = _counter("Connections closed because they claimed the routing id of another's session.")
     cut_after_end: int = _counter("Connections closed after their session had ended, or gone on elsewhere.")
     turns: int = _elsewhere("Turns of the loop.")

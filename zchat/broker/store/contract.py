@@ -102,7 +102,7 @@ class Marked(NamedTuple):
 
 
 class Full(NamedTuple):
-    """The answer that a bound of the store is reached; `reason` says which."""
+    """The answer that the store can't do it now, and may later: a bound is reached, or nothing is there yet."""
 
     reason: str
 
@@ -221,7 +221,8 @@ class Store(ABC):
         `Marked` comes when the mark is as safe as the store makes it, and after every block
         of the room that was appended before; if the mark has moved, after `Watcher.marked`.
         With quotas a user's `USER_READ_MARKS` + 1st mark takes the place of the one that has not moved for longest.
-        `Failed`: the room has no log, or as with `append`.
+        `Full`: the room has no log, as the block that was to begin it was refused; or as with `append`.
+        `Failed`: as with `append`.
         """
 
     @abstractmethod

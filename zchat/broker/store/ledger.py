@@ -240,7 +240,7 @@ class Ledger:
         """Decide one mark as `Store.set_read_mark` says; it changes something if `read_marks` then has another seq."""
         room = self.rooms.get(name)
         if room is None:
-            return Failed("the room has no log yet, so there is nothing to mark as read")
+            return Full("the room has no log yet, so there is nothing to mark as read")
         mark = name, user
         stands = self.read_marks.get(mark)
         displaced = None

@@ -162,7 +162,7 @@ def test_a_mark_in_a_room_whose_first_block_fails_fails_and_is_no_other_rooms(fu
     full.wait(lambda: len(answers) == 2)
     assert {type(answer) for answer in answers} == {Failed}
     full.stored(1, "a", room="Other")
-    assert isinstance(full.mark(1, room="Lost"), Failed)
+    assert isinstance(full.mark(1, room="Lost"), Full)
     assert full.marks() == []
 
 
