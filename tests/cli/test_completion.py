@@ -129,6 +129,9 @@ def test_with_keys_it_uses_those_of_options_environment_and_configuration(
     key, server = folder / "users" / "alice.key_secret", folder / "server.key"
     nobody = {"ZCHAT_URL": url, "ZCHAT_USER": ""}
     assert complete(f"zchat tail --key {key} --server-key {server} ge", **nobody) == ["plain,General"]
+    home = {"HOME": str(folder)}
+    given = "--key ~/users/alice.key_secret --server-key ~/server.key"
+    assert complete(f"zchat tail {given} ge", **home, **nobody) == ["plain,General"], "before the shell makes it a path"
     assert complete("zchat tail ge", ZCHAT_KEY=str(key), ZCHAT_SERVER_KEY=str(server), **nobody) == ["plain,General"]
     config = folder / "zchat.toml"
     config.write_text(f'connect = "{url}"\nkey = "{key}"\n[tail]\nserver-key = "{server}"\n')

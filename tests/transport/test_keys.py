@@ -140,6 +140,8 @@ def test_a_brokers_key_is_a_file_or_its_characters_or_several(tmp_path: Path, al
     assert keys.server_keys(alice.public) == (alice.public,)
     assert keys.server_keys([str(tmp_path / "alice.key"), alice.public]) == (alice.public, alice.public)
     assert keys.server_keys(tmp_path / "alice.key") == (alice.public,)
+    with pytest.raises(zchat.BadKey, match=r"alice\.key_secret' has a secret half, which its owner alone may have"):
+        keys.server_keys(tmp_path / "alice.key_secret")
     with pytest.raises(zchat.BadKey, match="is no file, and no key: that has 40 characters, not 12"):
         keys.server_keys("missing.keys")
     with pytest.raises(zchat.BadKey, match="no key of the broker's is given"):

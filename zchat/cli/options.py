@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -193,10 +194,16 @@ def addressing(command: F) -> F:
 
 
 def _keep(name: str) -> Any:
-    """Return a callback of click that keeps an option's value for `given_keys`: each command connects with the same."""
+    """Return a callback of click that keeps an option's value for `given_keys`: each command connects with the same.
 
-    def keep(context: click.Context, parameter: click.Parameter, value: Any) -> None:
-        context.meta[f"{__name__}.{name}"] = value or None
+    A `~` is the home folder, as no shell has made it in a file of options, or in a word that is completed.
+    """
+
+    def keep(context: click.Context, parameter: click.Parameter, value: str | tuple[str, ...] | None) -> None:
+        if isinstance(value, str):
+            context.meta[f"{__name__}.{name}"] = os.path.expanduser(value)
+        else:
+            context.meta[f"{__name__}.{name}"] = tuple(map(os.path.expanduser, value or ())) or None
 
     return keep
 

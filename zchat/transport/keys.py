@@ -227,7 +227,13 @@ def server_keys(given: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 def _server_key(given: str | os.PathLike[str]) -> str:
     if isinstance(given, os.PathLike) or os.path.exists(given):
-        return read_public(given).public
+        key = _read(Path(given))
+        if key.secret:
+            raise BadKey(
+                f"{shown(str(given))} has a secret half, which its owner alone may have: ask who runs the broker for "
+                f"its {SERVER}{PUBLIC}, and tell them if it was sent to you"
+            )
+        return key.public
     if len(given) != KEY_CHARACTERS:
         raise BadKey(f"{shown(given)} is no file, and no key: that has {KEY_CHARACTERS} characters, not {len(given)}")
     return _half(given, shown(given))
@@ -325,6 +331,19 @@ class KeyFolder:
             ) from error
         self._known: dict[str, tuple[_Stamp, Key]] = {}  # by file names: as they were when they were last right
         self._wrong: dict[str, tuple[_Stamp, str]] = {}
+
+    def secrets(self) -> list[str]:
+        """Return the names of files among the users' that hold a secret half, which nobody but its owner may have.
+
+        Raises:
+            OSError: the folder can't be read.
+        """
+        found = []
+        for path in sorted((self.path / USERS).iterdir()):
+            if path.suffix in (PUBLIC, SECRET):
+                with suppress(BadKey):
+                    found += [path.name] if _read(path).secret else []
+        return found
 
     def read(self) -> Users:
         """Return the users that the folder has now.

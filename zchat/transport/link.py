@@ -290,8 +290,8 @@ class Link:
         url, key, now = self._urls[0], self._key, time.monotonic()
         if mechanism == "CURVE" and key is None:
             self.core.refuse(KeyNeeded(
-                f"the broker at {url} lets nobody in without a key: have your key's public half added there, and give "
-                "key and server_key (--key, --server-key)"
+                f"the broker at {url} lets nobody in without a key: make one (zchat keygen NAME), have its NAME.key "
+                "added there, and give key and server_key (--key, --server-key)"
             ))  # fmt: skip
         elif mechanism == "NULL" and key is not None:
             self.core.refuse(NoKeysThere(

@@ -89,7 +89,10 @@ def test_with_keys_and_logins_it_tells_how_to_come_in_by_each(start: Start, tmp_
         )
         text = running.until("clients: about")
         assert re.search(rf"^chat with: .* client{who}$", text, re.MULTILINE), text
-        assert f"keys: {folder} (0 users); its own is {folder / 'server.key'}\n" in text
+        assert (
+            f"(0 users yet: their NAME.key belong into {folder / 'users'}); its own is {folder / 'server.key'}\n"
+            in text
+        )
         assert "over ipc names are the logins of this machine's users\n" in text
         running.process.terminate()
         assert running.end() == 0

@@ -16,10 +16,14 @@ def test_keys_are_listed_by_users_with_fingerprints_and_what_is_wrong_is_said(tm
     keys.write_pair(tmp_path / "server" / "users", "alice@phone", alice)
     runner = CliRunner()
     done = runner.invoke(program, ["keys", str(tmp_path / "server")])
-    assert done.exit_code == 0, done.output
+    assert done.exit_code == 1, done.output
     assert server.fingerprint in done.output
     assert f"alice         {alice.fingerprint}  users/alice@phone.key" in done.output
     assert alice.public not in done.output
+    assert done.stderr.startswith("zchat: users/alice@phone.key_secret has a secret half, which only its")
+    (tmp_path / "server" / "users" / "alice@phone.key_secret").unlink()
+    done = runner.invoke(program, ["keys", str(tmp_path / "server")])
+    assert (done.exit_code, done.stderr) == (0, "")
     (tmp_path / "server" / "users" / "bob.key").write_text("nonsense\n")
     done = runner.invoke(program, ["keys", str(tmp_path / "server")])
     assert done.exit_code == 1

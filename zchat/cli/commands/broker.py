@@ -42,7 +42,7 @@ from zchat.cli.sources import Listed
 from zchat.cli.text.phrases import counted
 from zchat.cli.text.safe import safe
 from zchat.errors import AddressError, BadKey, StoreError, ZchatError
-from zchat.transport.keys import KeyFolder
+from zchat.transport.keys import USERS, KeyFolder
 
 if TYPE_CHECKING:
     from zchat.broker.metrics import Metrics
@@ -216,6 +216,8 @@ def _names(keys: str | None, logins: bool) -> list[str]:
         folder = Path(keys)
         users = KeyFolder(folder).read()
         count = counted(len(set(users.names.values())), "user")
+        if not users.names:
+            count += f" yet: their NAME.key belong into {folder / USERS}"
         lines.append(f"keys: {keys} ({count}); its own is {folder / 'server.key'}")
     if logins:
         lines.append("over ipc names are the logins of this machine's users")

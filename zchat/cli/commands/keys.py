@@ -29,6 +29,11 @@ def keys(context: click.Context, folder: str) -> None:
     entries = sorted(users.names.items(), key=lambda entry: (entry[1].casefold(), users.files[entry[0]]))
     rows += [(named(name), fingerprint(key), str(Path(USERS) / users.files[key])) for key, name in entries]
     click.echo("\n".join(table([("USER", "FINGERPRINT", "FILE"), *rows], terminal_width(sys.stdout))))
-    for text in users.troubles:
+    secrets = [
+        f"{Path(USERS) / name} has a secret half, which only its owner may have: leave it where it was made, and if it "
+        "was sent, have a new key made"
+        for name in found.secrets()
+    ]
+    for text in (*users.troubles, *secrets):
         report(text)
-    context.exit(FAILED if users.troubles else 0)
+    context.exit(FAILED if users.troubles or secrets else 0)
