@@ -133,7 +133,8 @@ METHODS = {
     zchat.broker.Broker: {
         "__init__": "(*bind, store='memory:', high_water_mark=10, "
         f"rooms={zchat.broker.DEFAULT_ROOMS}, fixed_rooms=False, retain_messages=0, retain_days=0, "
-        f"max_message={1 << 20}, names=200, keys=None, guests=False, logins=False, insecure=False)",
+        f"max_message={1 << 20}, names=200, keys=None, guests=False, logins=False, rules=None, "
+        "insecure=False)",
         "urls": "property",
         "url": "property",
         "counters": "property",
@@ -141,7 +142,7 @@ METHODS = {
         "lagging": "property",
         "wait": "(timeout=None)",
         "stop": "()",
-        "read_keys": "()",
+        "read_again": "()",
         "found": "property",
     },
 }

@@ -161,7 +161,7 @@ def test_a_key_that_is_added_is_let_in_within_two_seconds(folder: Path) -> None:
         (folder / "users" / "carol.key").write_text(
             (folder / "users" / "carol.key").read_text().replace('"bob"', '"carol"')
         )
-        broker.read_keys()
+        broker.read_again()
 
         def in_as_carol() -> bool:
             try:

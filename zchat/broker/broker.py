@@ -12,7 +12,7 @@ from zchat.address import DEFAULT_URL, IPC, check_address, is_this_machines
 from zchat.broker.figures.counters import Counters
 from zchat.broker.figures.lag import Lag
 from zchat.broker.limits import HIGH_WATER_MARK, MAX_MESSAGE, NAMES
-from zchat.broker.loop import Access, Found, Loop
+from zchat.broker.loop import Found, Loop, Security
 from zchat.broker.settings import DEFAULT_ROOMS, Settings
 from zchat.broker.store import open_store
 from zchat.checks import check_flag, check_timeout
@@ -60,6 +60,8 @@ class Broker:
         guests: True if keys that are not in the folder are let in as well, under the name
             `guest-` and eight digits of their fingerprint.
         logins: True if over ipc users need no key, and have their login as their name.
+        rules: the file that says who may do what in which rooms; None for everybody everything. It
+            requires keys or logins.
         insecure: True if addresses that other machines can reach may be listened at without keys.
 
     Entering returns once clients can connect. Leaving answers what was accepted, notifies the
@@ -73,6 +75,7 @@ class Broker:
         AddressError: an address is malformed, in use, not this machine's, or one that other machines
             can reach although there are no keys.
         BadKey: the folder of keys, or a file in it, is wrong.
+        BadRules: the file of rules is wrong.
         StoreError: the store can't be opened, or failed for good.
         ZchatError: the broker does not start, or end, in time.
     """
@@ -91,6 +94,7 @@ class Broker:
         keys: str | os.PathLike[str] | None = None,
         guests: bool = False,
         logins: bool = False,
+        rules: str | os.PathLike[str] | None = None,
         insecure: bool = False,
     ) -> None:
         self._settings = Settings(
@@ -105,10 +109,10 @@ class Broker:
         self._bind = bind or (DEFAULT_URL,)
         for url in self._bind:
             check_address(url, listening=True)
-        self._access = Access(None if keys is None else os.fspath(keys), guests, logins)
+        self._security = Security(_path(keys), guests, logins, _path(rules))
         for name, value in {"guests": guests, "logins": logins, "insecure": insecure}.items():
             check_flag(name, value)
-        _check_access(self._bind, self._access, insecure=insecure)
+        _check_security(self._bind, self._security, insecure=insecure)
         self._store = open_store(store)
         self._place = store
         self._loop: Loop | None = None
@@ -162,7 +166,7 @@ class Broker:
             raise UsageError("a broker runs once: make another one")
         check_real_threads("a broker")
         self._pid = os.getpid()
-        self._loop = Loop(self._bind, self._store, self._settings, self._place, self._access)
+        self._loop = Loop(self._bind, self._store, self._settings, self._place, self._security)
         self._thread = RealThread(self._run, "zchat-broker")
         try:
             start(self._thread)
@@ -199,10 +203,10 @@ class Broker:
         self._thread.join(None if seconds is None else min(seconds, threading.TIMEOUT_MAX))
         return not self._thread.is_alive()
 
-    def read_keys(self) -> None:
-        """Have the folder of keys read at once, not within the next second; nothing without keys. Any thread."""
+    def read_again(self) -> None:
+        """Have the keys and the rules read at once, not within the next second; nothing without. Any thread."""
         if self._loop is not None:
-            self._loop.read_keys()
+            self._loop.read_again()
 
     def stop(self) -> None:
         """Stop the broker and wait for it; what went wrong in it is raised where the block is left."""
@@ -236,18 +240,27 @@ class Broker:
             self._ready.set()
 
 
-def _check_access(bind: tuple[str, ...], access: Access, *, insecure: bool) -> None:
+def _path(path: str | os.PathLike[str] | None) -> str | None:
+    return None if path is None else os.fspath(path)
+
+
+def _check_security(bind: tuple[str, ...], security: Security, *, insecure: bool) -> None:
     """Raise an error if strangers could come in by one of the addresses, or names be claimed that are bound."""
-    if access.keys is not None:
+    if security.rules is not None and security.keys is None and not security.logins:
+        raise UsageError(
+            "rules are about users, and without keys anybody can use any name: give keys (--keys DIR) or logins "
+            "(--logins) as well"
+        )
+    if security.keys is not None:
         if insecure:
             raise UsageError("insecure is for a broker without keys: give one of the two")
         return
-    if access.guests:
+    if security.guests:
         raise UsageError("guests are let in beside users with keys: give keys as well")
     for url in bind:
-        if access.logins and not url.startswith(IPC):
+        if security.logins and not url.startswith(IPC):
             raise UsageError(f"logins are known over ipc alone: for {url} give keys as well, or leave it out")
-        if access.logins or insecure:
+        if security.logins or insecure:
             continue
         if url.startswith(f"{IPC}@"):
             raise AddressError(

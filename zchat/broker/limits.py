@@ -87,8 +87,8 @@ HANDSHAKES_A_KEY = 10
 HANDSHAKES_A_KEY_BURST = 50
 """The same at once: a user's devices and programs."""
 
-KEYS_READ_EVERY = 1.0
-"""Seconds between two readings of the folder of keys: 2 ms for a thousand of them."""
+READ_EVERY = 1.0
+"""Seconds between two readings of the keys and the rules: 2 ms for a thousand files."""
 
 RULES_BYTES = 1 << 20
 """Size of a file of rules: ten thousand users in groups, and two thousand names of rooms, are a quarter of it."""

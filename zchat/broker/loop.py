@@ -21,7 +21,9 @@ import zmq
 from zchat.broker.core.core import Core
 from zchat.broker.edge.descriptors import clients
 from zchat.broker.edge.entrance import Entrance
-from zchat.broker.edge.key_watcher import KeyWatcher
+from zchat.broker.edge.watched_keys import WatchedKeys
+from zchat.broker.edge.watched_rules import WatchedRules
+from zchat.broker.edge.watcher import Watcher
 from zchat.broker.edge.zap import ZapRequest
 from zchat.broker.guard.connections import Connections
 from zchat.broker.guard.doorkeeper import Doorkeeper
@@ -77,8 +79,8 @@ class Found(NamedTuple):
     """The number of messages that could be read."""
 
 
-class Access(NamedTuple):
-    """Who may come in, as chosen at the start."""
+class Security(NamedTuple):
+    """Who may come in, and do what, as chosen at the start."""
 
     keys: str | None = None
     """The folder with the broker's keys, None for none."""
@@ -86,6 +88,8 @@ class Access(NamedTuple):
     """True if keys that aren't in it are let in, as guests."""
     logins: bool = False
     """True if over ipc a login is the name, without a key."""
+    rules: str | None = None
+    """The file of rules, None for none."""
 
 
 class Loop:
@@ -97,11 +101,13 @@ class Loop:
         store: Store,
         settings: Settings,
         place: str = "memory:",
-        access: Access | None = None,
+        security: Security | None = None,
     ) -> None:
         self._bind = bind
-        self._access = access or Access()
-        self._keys: KeyWatcher | None = None
+        self._security = security or Security()
+        self._keys: WatchedKeys | None = None
+        self._rules: WatchedRules | None = None
+        self._watcher: Watcher | None = None
         self._store = store
         self._settings = settings
         self._place = place
@@ -125,35 +131,45 @@ class Loop:
         if self._alarm is not None:
             self._alarm.ring()
 
-    def read_keys(self) -> None:
-        """Have the folder of keys read at once. Any thread."""
-        if self._keys is not None:
-            self._keys.read_now()
+    def read_again(self) -> None:
+        """Have the keys and the rules read at once. Any thread."""
+        if self._watcher is not None:
+            self._watcher.read_now()
 
     def run(self, ready: Callable[[], None]) -> None:
         """Open everything, call `ready`, run until stopped, close everything."""
-        access = self._access
-        folder = None if access.keys is None else KeyFolder(access.keys)
-        keys = self._keys = None if folder is None else KeyWatcher(folder, self._ring)
+        security = self._security
+        folder = None if security.keys is None else KeyFolder(security.keys)
+        keys = self._keys = None if folder is None else WatchedKeys(folder)
+        rules = self._rules = None if security.rules is None else WatchedRules(security.rules)
+        watcher = self._watcher = Watcher([each for each in (keys, rules) if each is not None], self._ring)
         context = new_context(START_FILES)
         try:
             self._alarm = Alarm()
             self._router = _router(context, self._settings)
             try:
-                gate = Gate(None if keys is None else keys.users.names, guests=access.guests, logins=access.logins)
+                gate = Gate(None if keys is None else keys.users.names, guests=security.guests, logins=security.logins)
                 logs = self._store.open(self._alarm.ring, quotas=gate.binds_names)
                 try:
                     secret = "" if folder is None else folder.server.secret
                     connections = Connections()
                     entrance = self._entrance = Entrance(
-                        context, self._router, connections, secret, logins=access.logins
+                        context, self._router, connections, secret, logins=security.logins
                     )
                     self._doorkeeper = Doorkeeper(gate, connections, entrance)
                     urls = [entrance.open(url) for url in self._bind]
                     started = time.monotonic()
-                    core = self.core = Core(self, self._store, logs, self._settings, started, microseconds, gate)
-                    if keys is not None:
-                        keys.start()
+                    core = self.core = Core(
+                        self,
+                        self._store,
+                        logs,
+                        self._settings,
+                        started,
+                        microseconds,
+                        gate,
+                        None if rules is None else rules.rules,
+                    )
+                    watcher.start()
                 except BaseException:
                     self._store.undo_open()
                     raise
@@ -169,8 +185,7 @@ class Loop:
                         log.warning("%s", left, extra={FIELDS: {"event": "left_behind"}})
                 _log_end(core.figures())
             finally:
-                if keys is not None:
-                    keys.close()
+                watcher.close()
                 if self._entrance is not None:
                     self._entrance.close()
                 self._router.close(int(min(LINGER_SECONDS, self._left()) * 1000))
@@ -219,7 +234,7 @@ class Loop:
     def _turns(self, core: Core) -> None:
         doorkeeper = self._doorkeeper
         assert doorkeeper is not None
-        keys = self._keys
+        keys, rules = self._keys, self._rules
         spent = core.histograms.turn
         began = time.monotonic()
         while not self._stopping:
@@ -232,6 +247,8 @@ class Loop:
             if keys is not None and (users := keys.take()) is not None:
                 core.context.gate.revise(users.names)
                 core.keys_changed()
+            if rules is not None and (changed := rules.take()) is not None:
+                core.revise(changed)
             if core.log_lines:
                 _log(core)
             end = time.monotonic()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from tests.running import Zchat
 from zchat.broker.edge.rules_file import read_rules
 from zchat.cli.commands.rules import row_of, shown
 from zchat.cli.program import program
@@ -108,6 +109,20 @@ def test_a_user_without_a_room_is_wrong_usage(file: str, arguments: tuple[str, .
 @pytest.mark.parametrize("arguments", [("b\nb", "ops"), ("bob", "/x")])
 def test_names_are_checked(file: str, arguments: tuple[str, ...]) -> None:
     assert run(file, *arguments)[0] == 2
+
+
+def test_a_broker_takes_rules_with_keys_or_logins_alone_and_names_what_is_wrong(
+    zchat: Zchat, file: str, tmp_path: Path
+) -> None:
+    place = ("broker", "--store", "memory:", "--bind", f"ipc://{tmp_path}/socket", "--rules", file)
+    done = zchat(*place)
+    assert done.returncode == 2
+    assert "rules are about users" in done.stderr
+    Path(file).write_text("operators = 3\n")
+    done = zchat(*place, "--logins")
+    assert done.returncode == 2
+    assert "line 1: operators is a list of names" in done.stderr
+    assert "(--rules FILE)" in done.stderr
 
 
 def test_nobody_has_a_direct_room_alone(file: str) -> None:

@@ -41,7 +41,7 @@ from zchat.cli.options import (
 from zchat.cli.sources import Listed
 from zchat.cli.text.phrases import counted
 from zchat.cli.text.safe import safe
-from zchat.errors import AddressError, BadKey, StoreError, ZchatError
+from zchat.errors import AddressError, BadKey, BadRules, StoreError, ZchatError
 from zchat.transport.keys import USERS, KeyFolder
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ START_HINTS: dict[type[ZchatError], str] = {
     AddressError: "--bind URL",
     StoreError: "--store sqlite:PATH",
     BadKey: "--keys DIR",
+    BadRules: "--rules FILE",
 }
 """The options that mend what can be wrong when the broker starts."""
 
@@ -121,6 +122,9 @@ def _settings(command: F) -> F:
 @click.option("--keys", metavar="DIR", help="The folder with the broker's key and its users'; see zchat keygen.")
 @click.option("--guests", is_flag=True, help="With --keys: let other keys in too, as guests with names of their own.")
 @click.option("--logins", is_flag=True, help="Over ipc:// let users in without keys, under their logins.")
+@click.option(
+    "--rules", metavar="FILE", help="With --keys or --logins: who may do what in which room; see zchat rules."
+)
 @click.option("--insecure", is_flag=True, help="Listen without keys at addresses that other machines can reach.")
 @log_level
 @log_format
@@ -131,6 +135,7 @@ def broker(
     keys: str | None,
     guests: bool,
     logins: bool,
+    rules: str | None,
     insecure: bool,
     **settings: Any,
 ) -> None:
@@ -144,6 +149,7 @@ def broker(
       zchat broker --room Ops --room Builds --fixed-rooms
       zchat broker --store sqlite:/var/lib/zchat/chat.db --retain-days 90
       zchat broker --metrics 127.0.0.1:9556
+      zchat broker --keys /etc/zchat/keys --rules /etc/zchat/rules.toml
 
     Without --keys names are claims: anyone who reaches the address can read every room and use any name, including
     its direct rooms and read marks. So only this machine can reach it then.
@@ -153,15 +159,15 @@ def broker(
     with ExitStack() as stack:
         stack.enter_context(ending.notifying(stopping.set))
         place = default_store() if store is None else store
-        door = {"keys": keys, "guests": guests, "logins": logins, "insecure": insecure}
+        door = {"keys": keys, "guests": guests, "logins": logins, "rules": rules, "insecure": insecure}
         running = Broker(*bind, store=place, **door, **settings)  # type: ignore[arg-type]
-        stack.enter_context(ending.at_hangup(partial(_note_hangup, running, keys)))
+        stack.enter_context(ending.at_hangup(partial(_note_hangup, running, keys, rules)))
         # Metrics first: a broker that starts makes its files, and one that can't serve its figures is not to start.
         serving = nullcontext() if metrics is None else _metrics(running, metrics)
         served = stack.enter_context(_entered(serving, METRICS_HINTS))
         with nullcontext() if store is not None else made_folder(path_of(place).parent):
             stack.enter_context(_entered(running, START_HINTS))
-        _greet(_greeting(running, place, Settings(**settings), served.url if served else "", keys, logins))
+        _greet(_greeting(running, place, Settings(**settings), served.url if served else "", keys, logins, rules))
         systemd = Systemd(os.environ)
         systemd.ready()
         while not stopping.wait(POLL_SECONDS) and not running.wait(0):
@@ -187,9 +193,10 @@ def _say(text: str) -> None:
         click.echo(text)
 
 
-def _note_hangup(running: Broker, keys: str | None) -> None:
-    running.read_keys()
-    read = "" if keys is None else "the keys are read, "
+def _note_hangup(running: Broker, keys: str | None, rules: str | None) -> None:
+    running.read_again()
+    again = [what for what, place in (("keys", keys), ("rules", rules)) if place is not None]
+    read = f"{' and '.join(again)} are read, " if again else ""
     text = f"SIGHUP: {read}options are read at the start only; the broker continues"
     log.info(text, extra={log_fields.FIELDS: {"event": "hangup"}})
 
@@ -227,7 +234,9 @@ def _names(keys: str | None, logins: bool) -> list[str]:
     ]
 
 
-def _greeting(running: Broker, store: str, settings: Settings, metrics: str, keys: str | None, logins: bool) -> str:
+def _greeting(
+    running: Broker, store: str, settings: Settings, metrics: str, keys: str | None, logins: bool, rules: str | None
+) -> str:
     lines = [f"zchat broker at {address}" for address in running.urls]
     lines.append(f"store: {store} (kept: {_kept(store, settings)})")
     if store.startswith("sqlite:"):
@@ -235,7 +244,7 @@ def _greeting(running: Broker, store: str, settings: Settings, metrics: str, key
     if metrics:
         lines.append(f"metrics: {metrics} (no access control; they contain names of rooms and users)")
     lines.append(f"chat with: {_program()} client{_connect(running.url)}{_who(running.url, keys, logins)}")
-    lines += _names(keys, logins)
+    lines += [*_names(keys, logins), "" if rules is None else f"rules: {rules}"]
     lines.append(_room_for_clients(running))
     return "\n".join(map(safe, filter(None, lines)))
 

@@ -1,0 +1,75 @@
+"""The thread that reads a broker's keys and rules again and again."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from tests.running import DEADLINE
+from zchat.broker.edge import watcher
+from zchat.broker.edge.watcher import Watcher
+
+
+class Read:
+    """Count readings; there is something new while `new`."""
+
+    def __init__(self, new: bool) -> None:
+        self.new = new
+        self.readings = threading.Semaphore(0)
+
+    def read_again(self) -> bool:
+        self.readings.release()
+        return self.new
+
+
+def test_all_is_read_and_what_is_new_is_reported() -> None:
+    changed = threading.Event()
+    old, new = Read(False), Read(True)
+    watching = Watcher([new, old], changed.set)
+    watching.start()
+    try:
+        watching.read_now()
+        assert changed.wait(DEADLINE)
+        assert old.readings.acquire(timeout=DEADLINE), "also what comes after something new"
+    finally:
+        watching.close()
+    assert not watching._thread.is_alive()
+
+
+def test_it_reads_by_itself_and_reports_nothing_where_nothing_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watcher, "READ_EVERY", 0.01)
+    old = Read(False)
+    watching = Watcher([old], lambda: pytest.fail("nothing is new"))
+    watching.start()
+    try:
+        for _ in range(3):
+            assert old.readings.acquire(timeout=DEADLINE)
+    finally:
+        watching.close()
+
+
+def test_without_anything_to_read_there_is_no_thread() -> None:
+    watching = Watcher([], lambda: None)
+    watching.start()
+    assert not watching._thread.is_alive()
+    watching.close()
+
+
+def test_a_thread_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watcher, "JOIN_SECONDS", 0.01)
+    entered, hanging = threading.Event(), threading.Event()
+
+    class Hung:
+        def read_again(self) -> bool:
+            entered.set()
+            return hanging.wait(DEADLINE)
+
+    watching = Watcher([Hung()], lambda: None)
+    watching.start()
+    watching.read_now()
+    assert entered.wait(DEADLINE)
+    watching.close()
+    assert watching._thread.is_alive()
+    hanging.set()
+    watching._thread.join(DEADLINE)
