@@ -223,7 +223,7 @@ def test_guests_have_names_of_their_own_and_no_others(folder: Path) -> None:
         name = keys.guest_name(MALLORY.public)
         with client(broker, folder, "", key=MALLORY, user=name) as guest, client(broker, folder, "alice"):
             assert guest.join("General").send("hello").seq == 1
-        with pytest.raises(zchat.WrongName):
+        with pytest.raises(zchat.WrongName, match=f"no user has this key here, so that it is a guest's: be {name}"):
             client(broker, folder, "", key=MALLORY)
 
 

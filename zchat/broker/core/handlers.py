@@ -25,7 +25,7 @@ from zchat.broker.rooms.session import Session
 from zchat.broker.store import contract
 from zchat.events import Gap
 from zchat.messages import SAME_LOG, GapReason, Position
-from zchat.names import fold
+from zchat.names import GUEST, fold
 from zchat.wire.commands import Right
 from zchat.wire.limits import (
     DIGEST,
@@ -128,6 +128,8 @@ def _own_name(context: Context, peer: Peer, user: str) -> str:
     if peer.key is not None and not context.gate.is_of(peer.key, peer.user):
         raise errors.KeyRemoved("this key is no longer let in here: ask who runs the broker")
     if fold(user) != peer.user:
+        if peer.key is not None and peer.user.startswith(GUEST):
+            raise errors.WrongName(f"no user has this key here, so that it is a guest's: be {peer.name}")
         what = "login" if peer.key is None else "key"
         raise errors.WrongName(f"this {what} is {peer.name}'s, and no other name can be had with it: be {peer.name}")
     return peer.name
