@@ -29,6 +29,16 @@ GONE_SECONDS = 10.0
 Call = Callable[[], object]
 
 
+@contextmanager
+def forgetting_unraisable() -> Iterator[None]:
+    """Forget what finalizers raise that are interrupted: pytest keeps it, and with it what they finalize."""
+    before, sys.unraisablehook = sys.unraisablehook, lambda unraisable: None
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
+
+
 class Left(AssertionError):
     """What an interruption has left, or raised in place of its own exception."""
 
@@ -100,6 +110,7 @@ class Lives:
 
     # -- breaking it off
 
+    @forgetting_unraisable()
     def sweep(self, name: str, most: int) -> int:
         """Interrupt a call at every opcode of its length, or at `most` that lie evenly over it; returns how often.
 
@@ -128,6 +139,7 @@ class Lives:
             done += 1
             at += step
 
+    @forgetting_unraisable()
     def storm(self, count: int, seed: int) -> int:
         """Have signals interrupt calls at random moments; returns how often one did. The main thread's.
 

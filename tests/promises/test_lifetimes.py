@@ -9,9 +9,6 @@ import pytest
 from tests.promises.lifetimes import NAMES, Lives, lives
 from zchat.broker import Broker
 
-# A finalizer may be interrupted as well; what it raises is shown and nothing else.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
 
 @pytest.fixture(scope="module")
 def alive() -> Iterator[Lives]:
