@@ -9,7 +9,7 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -135,13 +135,13 @@ def child(pid: int) -> int:
     return found[0]
 
 
-def caught(pid: int) -> int:
+def caught(pid: int, numbers: Collection[int] = CODES) -> int:
     """Return how many of the signals a process has handlers for."""
-    return masked_signals(pid, "SigCgt")
+    return masked_signals(pid, "SigCgt", numbers)
 
 
-def masked_signals(pid: int, field: str) -> int:
+def masked_signals(pid: int, field: str, numbers: Collection[int] = CODES) -> int:
     """Return how many of the signals are in a field of a process's status."""
     found = re.search(rf"^{field}:\t(\w+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
     mask = int(found[1], 16) if found else 0
-    return sum(bool(mask >> (number - 1) & 1) for number in CODES)
+    return sum(bool(mask >> (number - 1) & 1) for number in numbers)

@@ -422,7 +422,13 @@ def test_a_chat_in_pipes_has_stored_what_it_was_told_before_the_signal(
 
 
 @pytest.mark.parametrize(
-    ("line", "name"), [("client", "TERM"), ("top", "TERM"), ("top", "INT"), ("top", "HUP"), ("top", "QUIT")]
+    ("line", "name"),
+    [
+        ("client", "TERM"),
+        *(("top", name) for name in ("TERM", "INT", "HUP", "QUIT")),
+        ("client", "USR1"),
+        ("top", "XCPU"),
+    ],
 )
 def test_a_terminal_is_as_it_was_before_after_a_signal(
     tmux: Tmux, broker: Broker, tmp_path: Path, line: str, name: str
@@ -459,7 +465,7 @@ def ends_and_restores(
     before()
     with quick():
         os.kill(int(pid.read_text()), getattr(signal, f"SIG{name}"))
-        shows(f"exit code {CODES[getattr(signal, f'SIG{name}')]}")
+        shows(f"exit code {128 + getattr(signal, f'SIG{name}')}")
     eventually(lambda: after.exists() and after.read_text(), "the shell goes on")
     assert after.read_text() == modes.read_text()
     state = "#{alternate_on} #{cursor_flag}"

@@ -97,6 +97,36 @@ def test_whatever_a_broker_loads_when_a_signal_comes_it_takes_it_as_later(start:
             assert "Traceback" not in told
 
 
+def test_whatever_signal_would_end_it_a_command_catches_it(start: Start, broker: Broker) -> None:
+    faults = {
+        signal.SIGILL,
+        signal.SIGTRAP,
+        signal.SIGABRT,
+        signal.SIGBUS,
+        signal.SIGFPE,
+        signal.SIGSEGV,
+        signal.SIGSYS,
+    }
+    harmless = {signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH}
+    stopping = {signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
+    ignored = {signal.SIGPIPE, signal.SIGXFSZ}  # by Python: what would be written fails
+    ending = signal.valid_signals() - faults - harmless - stopping - ignored - {signal.SIGKILL, signal.SIGSYS}
+    running = start("tail", "-f", "General")
+    eventually(lambda: members(broker) == 1, "it follows")
+    assert caught(running.process.pid, ending) == len(ending)
+    running.process.send_signal(signal.SIGRTMAX)
+    assert running.process.wait(DEADLINE) == 128 + signal.SIGRTMAX
+    assert running.errors == ""
+
+
+def test_a_broker_that_another_signal_ends_stops_in_order_and_says_by_which(start: Start) -> None:
+    running = start("broker", "--store", "memory:", "--bind", "tcp://127.0.0.1:*")
+    running.until("clients: about")
+    running.process.send_signal(signal.SIGXCPU)
+    running.until("stopped; 0 messages stored")
+    assert running.process.wait(DEADLINE) == 128 + signal.SIGXCPU
+
+
 @pytest.mark.parametrize("number", list(CODES), ids=lambda number: number.name)
 def test_a_signal_at_any_moment_ends_it_by_that(
     broker: Broker, environment: dict[str, str], tmp_path: Path, number: signal.Signals

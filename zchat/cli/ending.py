@@ -31,6 +31,7 @@ from typing import Any, Generic, TypeVar
 
 from zchat.cli import first_signals
 from zchat.cli.first_signals import SIGNALS
+from zchat.cli.foreground import FOREGROUND_EVERY, in_foreground, unstopped
 from zchat.threads import RealThread, start
 
 if sys.platform != "win32":
@@ -133,7 +134,6 @@ def install(*, surviving_hangup: bool = False) -> None:
 
     def note(number: int, frame: FrameType | None) -> None:
         _ask(number)
-        _restore_in_background()
         before = signal.set_wakeup_fd(into, warn_on_full_buffer=False)
         if before != into:  # taken by asyncio, so that nothing was written
             if before >= 0:
@@ -257,17 +257,24 @@ def settle() -> None:
 
 @contextmanager
 def full_screen() -> Iterator[None]:
-    """Record that the command has the whole screen and an event loop of asyncio while the block runs.
+    """Give the command the whole screen and an event loop of asyncio while the block runs. The main thread's.
 
-    The screen is left even if the command is ended by force.
+    The block begins once the command is in the foreground. The screen is left even if the command is ended by force.
+
+    Raises:
+        Ended: a signal has come before.
     """
-    _state.full_screen = True
-    try:
-        yield
-    finally:
-        _state.full_screen = False
-        if _state.wakeup >= 0:  # the loop has taken it
-            signal.set_wakeup_fd(_state.wakeup, warn_on_full_buffer=False)
+    with unstopped():
+        while not in_foreground(0):
+            if select.select([_state.descriptor], [], [], FOREGROUND_EVERY)[0]:
+                raise Ended
+        _state.full_screen = True
+        try:
+            yield
+        finally:
+            _state.full_screen = False
+            if _state.wakeup >= 0:  # the loop has taken it
+                signal.set_wakeup_fd(_state.wakeup, warn_on_full_buffer=False)
 
 
 class Work(Generic[T]):
@@ -324,21 +331,14 @@ def _hang_up() -> None:
             _state.hangup()
 
 
-def _restore_in_background() -> None:
-    """Let this thread restore the terminal although another job has it: the system would stop the process for that."""
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTTOU])
-
-
 def _force() -> None:
     """End the process when its time is over, and leave the terminal as it was."""
-    _restore_in_background()
     time.sleep(LAST_SECONDS)
     if _state.full_screen:
         with suppress(OSError):
             if select.select([], [1], [], 0)[1]:
                 os.write(1, SCREEN_SEQUENCES)
-    if _state.terminal is not None and sys.platform != "win32":
-        with suppress(termios.error):
-            termios.tcsetattr(0, termios.TCSANOW, _state.terminal)
+        if _state.terminal is not None and in_foreground(0) and sys.platform != "win32":
+            with suppress(termios.error):
+                termios.tcsetattr(0, termios.TCSANOW, _state.terminal)
     os._exit(exit_code())

@@ -9,8 +9,20 @@ from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # typeshed has no stub
 
-SIGNALS = [getattr(_signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(_signal, name)]
-"""The signals that ask a command to end."""
+
+def _those(*names: str) -> list[int]:
+    return [int(getattr(_signal, name)) for name in names if hasattr(_signal, name)]
+
+
+ASKING = _those("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")
+"""The signals by which people and programs ask a command to end."""
+
+OTHERS = _those("SIGUSR1", "SIGUSR2", "SIGALRM", "SIGVTALRM", "SIGPROF", "SIGXCPU", "SIGIO", "SIGPWR", "SIGSTKFLT")
+OTHERS += range(getattr(_signal, "SIGRTMIN", 1), getattr(_signal, "SIGRTMAX", 0) + 1)
+"""The others by which the system would end it at once, but for those that report a fault of the program itself."""
+
+SIGNALS = [*ASKING, *OTHERS]
+"""The signals that end a command."""
 
 _kept: list[int] = []
 

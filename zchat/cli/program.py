@@ -103,7 +103,7 @@ def program(context: click.Context) -> None:
 
     \b
     Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted; 143, 129, 131 ended by
-    SIGTERM, SIGHUP, SIGQUIT.
+    SIGTERM, SIGHUP, SIGQUIT; 128 + N by another signal N.
     """
     if context.invoked_subcommand is None:
         with suppress(OSError):

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+import zchat as library
 from tests.cli.driver import say
+from tests.cli.outside import CODES
 from tests.cli.terminals import Tmux
 from tests.running import ZCHAT, eventually
 from zchat.broker import Broker
@@ -149,8 +151,71 @@ def test_where_nothing_would_continue_it_it_is_not_suspended(
     shell.shows("code 0" if line == "top" else "code 130")
 
 
+@pytest.mark.parametrize("how", ["begun there", "sent there"])
 @pytest.mark.parametrize("line", ["client", "top"])
-def test_in_the_background_it_ends_all_the_same(tmux: Tmux, broker: Broker, tmp_path: Path, line: str) -> None:
+def test_in_the_background_each_signal_ends_it(tmux: Tmux, broker: Broker, tmp_path: Path, line: str, how: str) -> None:
+    some = list(CODES)[(line == "top") ^ (how == "begun there") :: 2]
+    numbers = CODES if "ZCHAT_SIGNAL_MOMENTS" in os.environ else some
+    shell = Shell(tmux, tmp_path, "--version")
+    zchat = shlex.join([*ZCHAT, line])
+    for job in range(1, 1 + len(numbers)):
+        if how == "begun there":
+            shell.type(f"clear; {zchat} &")
+        else:
+            shell.type(f"clear; {zchat}")
+            shell.shows(READY[line])
+            shell.key("C-z")
+            shell.shows("Stopped")
+            shell.type("clear; bg; jobs")
+            shell.shows(f"[{job}]+  Running")
+    eventually(lambda: broker.figures.counts["sessions"] == len(numbers), "all have begun")
+    for job, number in enumerate(numbers, 1):
+        shell.type(f"clear; kill -{number.name} %{job}; wait %{job}; echo code $?")
+        shell.shows(f"code {CODES[number]}")
+
+
+@pytest.mark.parametrize("line", ["client", "top"])
+def test_what_begins_in_the_background_has_the_terminal_once_it_is_in_the_foreground(
+    tmux: Tmux, broker: Broker, tmp_path: Path, line: str
+) -> None:
+    shell = Shell(tmux, tmp_path, "--version")
+    shell.type(f"clear; {shlex.join([*ZCHAT, line])} &")
+    eventually(lambda: broker.figures.counts["sessions"] == 1, "it has begun")
+    shell.type("clear; stty -g | cmp - " + str(shell.modes) + " && echo as it was; jobs")
+    shell.shows("as it was\n[1]+  Running")
+    shell.type("clear; fg")
+    shell.shows(READY[line])
+    shell.key("C-c")
+    shell.shows("shell$")
+    shell.type("echo code $?; stty -g | cmp - " + str(shell.modes) + " && echo as it was")
+    shell.shows("code 130\nas it was")
+
+
+def test_in_the_background_nothing_is_drawn(tmux: Tmux, broker: Broker, tmp_path: Path) -> None:
+    shell = Shell(tmux, tmp_path, "client")
+    shell.shows(READY["client"])
+    pid = int(shell.pid.read_text())
+    os.kill(pid, signal.SIGSTOP)
+    shell.shows("Stopped")
+    shell.type("clear; bg; jobs")
+    shell.shows("Running")
+    with library.Client(broker.url, user="bob") as bob:
+        room = bob.join("General")
+        seq = room.send("said meanwhile").seq
+        eventually(lambda: any(member.mark == seq for member in room.members()), "it was received")
+    shell.type("clear; kill -WINCH %1; jobs")
+    shell.shows("Running")
+    assert "meanwhile" not in shell.screen()
+    shell.type("clear; fg")
+    shell.shows("bob: said meanwhile")
+    shell.key("C-c")
+    shell.shows("shell$")
+
+
+@pytest.mark.parametrize("line", ["client", "top"])
+def test_what_was_stopped_without_notice_ends_in_the_background(
+    tmux: Tmux, broker: Broker, tmp_path: Path, line: str
+) -> None:
     shell = Shell(tmux, tmp_path, line)
     shell.shows(READY[line])
     pid = int(shell.pid.read_text())

@@ -25,7 +25,7 @@ from zchat.broker.edge.systemd import Systemd
 from zchat.broker.limits import MAX_SESSIONS
 from zchat.broker.loop import Found
 from zchat.broker.settings import options
-from zchat.cli import ending, logs
+from zchat.cli import ending, first_signals, logs
 from zchat.cli.failures import hinting_at
 from zchat.cli.logs import log_format, log_level
 from zchat.cli.options import (
@@ -176,7 +176,8 @@ def broker(
         systemd.stopping()
     with suppress(OSError):
         _say(f"stopped; {counted(running.counters.messages, 'message')} stored since the start")
-    ending.forgive()
+    if ending.asked() - 128 not in first_signals.OTHERS:
+        ending.forgive()
 
 
 def _greet(text: str) -> None:

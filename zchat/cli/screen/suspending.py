@@ -1,7 +1,7 @@
 """Suspending a command that has the screen: the terminal is given back first, and drawn again when it goes on.
 
 SIGSTOP gives no time for that, and the shell sets the terminal as it needs it: whatever has stopped the command, it
-takes the terminal again once it goes on in the foreground.
+takes the terminal again once it goes on in the foreground. Until then it draws nothing.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ import asyncio
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
-from prompt_toolkit.application import Application, get_app, run_in_terminal
+from prompt_toolkit.application import Application, get_app, in_terminal
+
+from zchat.cli.foreground import foreground, in_foreground
 
 SIGTSTP: int = getattr(signal, "SIGTSTP", 0)
 """The signal of Ctrl-Z; 0 where there is none."""
@@ -21,49 +23,51 @@ SIGTSTP: int = getattr(signal, "SIGTSTP", 0)
 SIGCONT: int = getattr(signal, "SIGCONT", 0)
 """The signal that a stopped process goes on by."""
 
-FOREGROUND_EVERY = 0.2
-"""Seconds between two checks of a command that goes on in the background: a shell's `fg` then sends no signal."""
-
 
 @contextmanager
 def suspended_by_signal(app: Application[Any]) -> Iterator[None]:
     """Have SIGTSTP suspend the application in the way of `suspend`, and SIGCONT restore it, while the block runs."""
     loop = asyncio.get_running_loop()
+    waiting: asyncio.Task[None] | None = None
     over = False
-    unread = ExitStack()
-    """Holds that the application reads nothing, as long as the terminal's input is another's."""
+
+    async def wait() -> None:
+        async with in_terminal():
+            await foreground(app.input.fileno(), lambda: over or app.is_done)
+        if not over:
+            _take_terminal(app)
 
     def resume() -> None:
-        if over:
-            return
-        unread.close()
-        if in_foreground(app):
+        nonlocal waiting
+        if in_foreground(app.input.fileno()):
             _take_terminal(app)
-        else:  # to set or read the terminal would stop the process, and a signal could no longer end it
-            unread.enter_context(app.input.detach())
-            loop.call_later(FOREGROUND_EVERY, resume)
+        elif waiting is None or waiting.done():
+            waiting = loop.create_task(wait())
 
     if SIGCONT:
         loop.add_signal_handler(SIGCONT, resume)
-        reading = signal.signal(signal.SIGTTIN, signal.SIG_IGN)  # what is typed before `resume` runs fails to be read
     if _possible():
         loop.add_signal_handler(SIGTSTP, suspend)
     try:
         yield
     finally:
         over = True
-        unread.close()
         loop.remove_reader(app.input.fileno())  # as that may have begun to read again, after the application's end
         for number in filter(None, (SIGTSTP, SIGCONT)):
             loop.remove_signal_handler(number)
-        if SIGCONT:
-            signal.signal(signal.SIGTTIN, reading)
 
 
 def suspend() -> None:
     """Suspend the command and its process group until SIGCONT, if that is possible. The event loop's thread."""
-    if _possible() and get_app().is_running:
-        run_in_terminal(_stop)
+    app = get_app()
+    if _possible() and app.is_running:
+        app.create_background_task(_suspended(app))
+
+
+async def _suspended(app: Application[Any]) -> None:
+    async with in_terminal():
+        _stop()
+        await foreground(app.input.fileno(), lambda: app.is_done)
 
 
 def _possible() -> bool:
@@ -77,14 +81,6 @@ def _stop() -> None:
     os.kill(0, SIGTSTP)
     signal.signal(SIGCONT, going_on)
     signal.signal(SIGTSTP, stopping)
-
-
-def in_foreground(app: Application[Any]) -> bool:
-    """Return True if the command has the terminal, or there is none to ask. Any thread."""
-    try:
-        return os.tcgetpgrp(app.input.fileno()) == os.getpgrp()
-    except OSError:
-        return True
 
 
 def _take_terminal(app: Application[Any]) -> None:

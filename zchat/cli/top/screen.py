@@ -10,12 +10,14 @@ from prompt_toolkit.application import Application, get_app
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.layout import FormattedTextControl, Layout, Window
+from prompt_toolkit.output import create_output
 
 from zchat import Client
 from zchat.cli import ending
 from zchat.cli.failures import HUNG_UP, INTERRUPTED, Interrupted
 from zchat.cli.screen.loop_threads import LoopThreads
-from zchat.cli.screen.suspending import in_foreground, suspend, suspended_by_signal
+from zchat.cli.screen.suspending import suspend, suspended_by_signal
+from zchat.cli.screen.terminal_input import terminal_input
 from zchat.cli.text.columns import padded
 from zchat.cli.top.dashboard import Dashboard
 from zchat.cli.top.polling import samples
@@ -48,8 +50,7 @@ async def _watch(client: Client, dashboard: Dashboard, every: float, count: int 
     def poll() -> None:
         for number, sample in enumerate(samples(client, every), 1):
             dashboard.add(sample)
-            if in_foreground(screen):
-                screen.invalidate()
+            screen.invalidate()
             if number == count:
                 return
 
@@ -103,4 +104,6 @@ def _screen(dashboard: Dashboard) -> Application[bool]:
         return found[:-1]
 
     window = Window(FormattedTextControl(text), always_hide_cursor=True)
-    return Application(Layout(window), key_bindings=keys, full_screen=True)
+    output = create_output()
+    output.enable_bracketed_paste = lambda: None  # type: ignore[method-assign]  # nothing is pasted into it
+    return Application(Layout(window), key_bindings=keys, full_screen=True, input=terminal_input(), output=output)

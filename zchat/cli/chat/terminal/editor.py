@@ -11,6 +11,7 @@ from prompt_toolkit.completion import CompleteEvent, Completer, Completion, get_
 from prompt_toolkit.document import Document
 from prompt_toolkit.filters import Condition, has_focus
 from prompt_toolkit.history import History
+from prompt_toolkit.input import Input
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.layout import BufferControl, ConditionalContainer, FormattedTextControl, HSplit, Layout, Window
@@ -63,11 +64,18 @@ class Editor:
         outbox: whose drafts are shown.
         completer: what Tab completes.
         history: the lines of before.
+        keyboard: what the keys come from.
         output: the terminal.
     """
 
     def __init__(
-        self, conversation: Conversation, outbox: Outbox, completer: Completer, history: History, output: Output
+        self,
+        conversation: Conversation,
+        outbox: Outbox,
+        completer: Completer,
+        history: History,
+        keyboard: Input,
+        output: Output,
     ) -> None:
         self._completer = completer
         self._choices: list[Completion] = []
@@ -103,6 +111,7 @@ class Editor:
             key_bindings=self._keys(),
             erase_when_done=True,
             refresh_interval=REFRESH_SECONDS,
+            input=keyboard,
             output=output,
         )
 

@@ -27,8 +27,10 @@ from zchat.cli.chat.terminal.typed_lines import LinesOfBefore
 from zchat.cli.chat.transcript import Transcript
 from zchat.cli.connection import connect, is_lost
 from zchat.cli.failures import HUNG_UP, Interrupted
+from zchat.cli.foreground import foreground
 from zchat.cli.screen.loop_threads import LoopThreads
 from zchat.cli.screen.suspending import suspended_by_signal
+from zchat.cli.screen.terminal_input import terminal_input
 from zchat.cli.text.phrases import counted
 from zchat.errors import ZchatError
 
@@ -95,7 +97,7 @@ async def _chat(client: Client, names: tuple[str, ...], options: Options) -> tup
     )
     history = LinesOfBefore(state_file("typed_lines") if options.keep_lines else None)
     kept = KeptRooms(state_file("rooms") if options.keep_lines else None, client.url, client.user)
-    editor = Editor(conversation, outbox, ChatCompleter(client, rooms, people), history, output)
+    editor = Editor(conversation, outbox, ChatCompleter(client, rooms, people), history, terminal_input(), output)
     app = editor.app
     app.after_render += lambda app: screen.notice_size()
     loop = asyncio.get_running_loop()
@@ -137,6 +139,7 @@ async def _chat(client: Client, names: tuple[str, ...], options: Options) -> tup
             suspended_by_signal(app),
         ):  # from the beginning, or what is typed before the editor is there is echoed
             await threads.do(conversation.begin, names or ("General",), () if names else kept.load())
+            await foreground(app.input.fileno(), editor.left.done)
             started = asyncio.Event()
             editing = asyncio.create_task(app.run_async(pre_run=started.set, handle_sigint=False))
             await first(editing, asyncio.create_task(started.wait()))

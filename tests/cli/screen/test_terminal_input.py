@@ -1,0 +1,146 @@
+"""The keys of a terminal, pastes among them: whatever breaks off a paste, the keys after it are keys."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import termios
+import tty
+from collections.abc import Awaitable, Callable
+
+import pytest
+from prompt_toolkit.key_binding import KeyPress
+from prompt_toolkit.keys import Keys
+
+from tests.cli.outside import command, members, terminal
+from tests.running import DEADLINE, eventually
+from zchat.broker import Broker
+from zchat.cli.screen import terminal_input
+from zchat.cli.screen.terminal_input import PASTE_BEGIN, PASTE_END, TYPED, TerminalInput
+
+Read = Callable[..., Awaitable[list[str]]]
+
+
+def reading(read: Callable[[Read], Awaitable[None]]) -> None:
+    """Call `read` with a function that types texts, one read each, and returns what comes, with a paste in brackets."""
+
+    async def run() -> None:
+        with terminal() as (master, slave):
+            tty.setraw(slave)
+            found: list[KeyPress] = []
+            with os.fdopen(slave, encoding="utf-8") as stream:
+                keys = TerminalInput(stream)
+                ready = asyncio.Event()
+
+                def take() -> None:
+                    found.extend(keys.read_keys())
+                    ready.set()
+
+                async def typed(*texts: str, silence: bool = False) -> list[str]:
+                    found.clear()
+                    for text in texts:
+                        ready.clear()
+                        os.write(master, text.encode())
+                        await asyncio.wait_for(ready.wait(), DEADLINE)
+                    while silence and not found:
+                        ready.clear()
+                        await asyncio.wait_for(ready.wait(), DEADLINE)
+                    return [f"[{key.data}]" if key.key == Keys.BracketedPaste else key.data for key in found]
+
+                with keys.attach(take):
+                    await read(typed)
+
+    asyncio.run(run())
+
+
+@pytest.fixture
+def never_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminal_input, "PASTE_SECONDS", 2 * DEADLINE)
+
+
+@pytest.fixture
+def soon_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminal_input, "PASTE_SECONDS", 0.01)
+
+
+@pytest.mark.usefixtures("never_silent")
+def test_a_paste_is_one_key_however_it_comes() -> None:
+    async def read(typed: Read) -> None:
+        assert await typed(PASTE_BEGIN + "a\x03b" + PASTE_END + "c") == ["[a\x03b]", "c"]
+        assert await typed(PASTE_BEGIN + "a", "b\x03", "c" + PASTE_END) == ["[ab\x03c]"]
+
+    reading(read)
+
+
+@pytest.mark.usefixtures("never_silent")
+def test_an_interrupt_by_itself_ends_a_paste_with_what_has_come_and_is_one() -> None:
+    async def read(typed: Read) -> None:
+        assert await typed(PASTE_BEGIN + "half", "\x03") == ["[half]", "\x03"]
+        assert await typed("q", "\x04") == ["q", "\x04"]
+
+    reading(read)
+
+
+@pytest.mark.usefixtures("soon_silent")
+def test_silence_ends_a_paste_with_what_has_come() -> None:
+    async def read(typed: Read) -> None:
+        assert await typed(PASTE_BEGIN + "half", silence=True) == ["[half]"]
+        assert await typed("q", "\r") == ["q", "\r"]
+        assert await typed(PASTE_BEGIN + "whole" + PASTE_END, "q") == ["[whole]", "q"]
+
+    reading(read)
+
+
+def test_what_comes_late_of_a_paste_is_not_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminal_input, "PASTE_SECONDS", 2 * DEADLINE)
+    rest = "sent?\r" * TYPED
+
+    async def read(typed: Read) -> None:
+        assert await typed(PASTE_BEGIN + "half", "\x03") == ["[half]", "\x03"]
+        assert await typed(rest, "end\r" + PASTE_END, "\r") == [f"[{rest}end\r]", "\r"]
+        assert await typed(PASTE_BEGIN + "half", "\x03", "late\r" + PASTE_END) == ["[half]", "\x03", "[late\r]"]
+        assert len(await typed("x" * 2 * TYPED)) == 2 * TYPED
+
+    reading(read)
+
+
+def until(master: int, text: bytes) -> bytes:
+    """Return what a terminal was sent up to a text."""
+    shown = b""
+
+    def there() -> bool:
+        nonlocal shown
+        shown += os.read(master, 1 << 16)
+        return text in shown
+
+    eventually(there, lambda: f"{text!r} in {shown!r}")
+    return shown
+
+
+@pytest.mark.parametrize("line", ["client", "top --every 0.2"])
+def test_after_a_paste_that_broke_off_an_interrupt_still_ends_it(
+    broker: Broker, environment: dict[str, str], line: str
+) -> None:
+    with terminal() as (master, slave):
+        before = termios.tcgetattr(slave)
+        variables = environment | {"TERM": "xterm"}
+        with command(*line.split(), environment=variables, stdin=slave, stdout=slave, stderr=slave) as process:
+            until(master, b"General>" if line == "client" else b"per second")
+            os.write(master, f"{PASTE_BEGIN}half".encode())
+            if line == "client":
+                until(master, b"half")  # by its silence
+                os.write(master, b"\x03")
+                until(master, b"Ctrl-C again leaves")
+            eventually(lambda: os.write(master, b"\x03") and process.poll() is not None, "it ends")
+            assert process.wait(DEADLINE) == 130
+        assert termios.tcgetattr(slave) == before
+        os.close(slave)
+    eventually(lambda: members(broker) == 0, "it has left")
+
+
+def test_top_has_no_pastes_marked(broker: Broker, environment: dict[str, str]) -> None:
+    with terminal() as (master, slave):
+        variables = environment | {"TERM": "xterm"}
+        with command("top", environment=variables, stdin=slave, stdout=slave, stderr=slave):
+            assert b"\x1b[?2004h" not in until(master, b"per second")
+        os.close(slave)

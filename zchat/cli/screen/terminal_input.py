@@ -1,0 +1,126 @@
+"""The keys of a terminal: it is set in the foreground alone, and a paste whose end never comes ends all the same."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+from prompt_toolkit.input import Input
+
+from zchat.cli.foreground import in_foreground
+
+PASTE_SECONDS = 1.0
+"""Seconds of silence after which a paste is taken as complete: its end was lost, with a connection for example."""
+
+TYPED = 64
+"""Characters that are read at once at most if they are typed: more are the rest of a paste that came late."""
+
+PASTE_BEGIN = "\x1b[200~"
+PASTE_END = "\x1b[201~"
+
+INTERRUPT = "\x03"
+"""Ctrl-C, as a terminal sends it."""
+
+if sys.platform == "win32":
+    from prompt_toolkit.input import create_input
+
+    def terminal_input() -> Input:
+        """Return what the keys come from."""
+        return create_input()
+
+else:
+    from prompt_toolkit.input.vt100 import Vt100Input, cooked_mode, raw_mode
+    from prompt_toolkit.key_binding import KeyPress
+
+    def terminal_input() -> Input:
+        """Return what the keys come from."""
+        return TerminalInput(sys.stdin)
+
+    class _Raw(raw_mode):
+        """A terminal's raw mode while the block runs, unless another job has the terminal."""
+
+        def __enter__(self) -> None:
+            self._entered = in_foreground(self.fileno)
+            if self._entered:
+                super().__enter__()
+
+        def __exit__(self, *error: object) -> None:
+            if self._entered and in_foreground(self.fileno):
+                super().__exit__(*error)
+
+    class _Cooked(_Raw, cooked_mode):
+        """Likewise the mode that other programs use it in."""
+
+    class TerminalInput(Vt100Input):
+        """The keys of standard input. The event loop's thread.
+
+        A paste that a terminal marks ends with its end mark; or, as that may be lost, after a second of silence, or
+        with a Ctrl-C that comes by itself. What has come of it until then is pasted. What comes later of the same
+        paste isn't typed either: it is pasted too.
+        """
+
+        def __init__(self, stdin: Any) -> None:
+            super().__init__(stdin)
+            self._ready: Callable[[], None] = lambda: None
+            """What is called once there are keys."""
+            self._silence: asyncio.TimerHandle | None = None
+            """What ends a paste after a time of silence."""
+            self._broken = False
+            """True after a paste that ended without its end mark."""
+
+        def raw_mode(self) -> AbstractContextManager[None]:
+            """Have the terminal give each key while the block runs."""
+            return _Raw(self.fileno())
+
+        def cooked_mode(self) -> AbstractContextManager[None]:
+            """Have the terminal as other programs use it while the block runs."""
+            return _Cooked(self.fileno())
+
+        @contextmanager
+        def attach(self, input_ready_callback: Callable[[], None]) -> Iterator[None]:
+            """Have `input_ready_callback` called whenever there are keys, while the block runs."""
+            self._ready = input_ready_callback
+            try:
+                with super().attach(input_ready_callback):
+                    yield
+            finally:
+                self._wait(False)
+
+        def read_keys(self) -> list[KeyPress]:
+            """Return the keys that have come."""
+            if data := self.stdin_reader.read():
+                self._take(data)
+            keys, self._buffer = self._buffer, []
+            return keys
+
+        @property
+        def _pasting(self) -> bool:
+            return self.vt100_parser._in_bracketed_paste  # there is no other way to ask
+
+        def _take(self, data: str) -> None:
+            parser = self.vt100_parser
+            if self._pasting and not data.strip(INTERRUPT):
+                self._give_up()
+            elif self._broken and PASTE_BEGIN not in data and (PASTE_END in data or len(data) > TYPED):
+                parser.feed(PASTE_BEGIN)
+            self._broken = self._broken and not (self._pasting or PASTE_BEGIN in data)
+            parser.feed(data)
+            self._wait(self._pasting)
+
+        def _wait(self, pasting: bool) -> None:
+            """Wait from now on for the time of silence, or no longer."""
+            if self._silence is not None:
+                self._silence.cancel()
+            self._silence = asyncio.get_running_loop().call_later(PASTE_SECONDS, self._silent) if pasting else None
+
+        def _silent(self) -> None:
+            self._give_up()
+            self._ready()
+
+        def _give_up(self) -> None:
+            """End the paste with what has come."""
+            self.vt100_parser.feed(PASTE_END)
+            self._broken = True
