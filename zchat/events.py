@@ -20,7 +20,10 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Disconnected:
-    """A lost connection, and why; the client keeps trying until `Reconnected`."""
+    """A lost connection, and why; the client keeps trying until `Reconnected`.
+
+    A second one says why no other is made, if a broker is there whose door stays shut: it has other keys now, or none.
+    """
 
     reason: str
 

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from threading import Thread
-from typing import Any
+from typing import Any, Self
 
 from tests.attacks.zmtp import COMMAND, LONG, frame, greeting, ready
 from tests.frames import decode_command
@@ -50,17 +50,21 @@ class Visitor:
     def shake_hands(self) -> None:
         """Become its peer, as a broker without keys."""
         self.send(greeting())
-        self._read(64)
+        self.read(64)
         self.send(ready(kind=b"ROUTER"))
 
     def hear(self) -> list[Any]:
         """Return the next command; raises ConnectionError once it is gone."""
         while True:
-            flags = self._read(1)[0]
-            size = int.from_bytes(self._read(8 if flags & LONG else 1), "big")
-            body = self._read(size)
-            if not flags & COMMAND:
-                return decode_command(body)
+            whole = self.frame()
+            if not whole[0] & COMMAND:
+                return decode_command(whole[9 if whole[0] & LONG else 2 :])
+
+    def frame(self) -> bytes:
+        """Return the next frame, or command, with what stands before its body."""
+        flags = self.read(1)
+        size = self.read(8 if flags[0] & LONG else 1)
+        return flags + size + self.read(int.from_bytes(size, "big"))
 
     def serve(self, **lies: Callable[[Visitor, list[Any]], object]) -> None:
         """Answer its commands, by the functions of their words if there are any, else as an honest broker does."""
@@ -74,7 +78,8 @@ class Visitor:
             elif word == "ping":
                 self.say("pong", 1000)
 
-    def _read(self, size: int) -> bytes:
+    def read(self, size: int) -> bytes:
+        """Return the next bytes; raises ConnectionError at the end."""
         while len(self._kept) < size:
             more = self.socket.recv(65_536)
             if not more:
@@ -94,7 +99,7 @@ class Hostile:
         self.url = f"tcp://127.0.0.1:{self._listener.getsockname()[1]}"
         Thread(target=self._accept, daemon=True).start()
 
-    def __enter__(self) -> Hostile:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -16,7 +16,6 @@ import pytest
 
 import zchat
 from tests.broker.raw import ANY, Talk
-from tests.promises.faults.proxy import Proxy
 from tests.running import DEADLINE, eventually
 from zchat.broker import Broker
 from zchat.transport import keys
@@ -61,47 +60,6 @@ def test_names_are_those_of_keys(broker: Broker, folder: Path) -> None:
 
 
 # -- the door stays shut -------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("delay", [0.0, 0.02], ids=["loopback", "a link of 20 ms"])
-def test_each_way_of_being_shut_out_is_an_error_of_its_own(folder: Path, delay: float) -> None:
-    right: dict[str, Any] = {"key": folder.parent / "alice.key_secret", "server_key": folder / "server.key"}
-    none: dict[str, Any] = {"user": "alice"}
-    with Broker(ANY, keys=folder) as keyed, Broker(ANY) as plain:
-        tries: list[tuple[type[zchat.NotLetIn], Broker, dict[str, Any]]] = [
-            (zchat.KeyNeeded, keyed, none),
-            (zchat.NoKeysThere, plain, right),
-            (zchat.ServerKeyWrong, keyed, right | {"server_key": OTHER.public}),
-            (zchat.KeyRefused, keyed, right | {"key": MALLORY}),
-        ]
-        for kind, there, given in tries:
-            with Proxy(int(there.url.rpartition(":")[2])) as proxy:
-                proxy.delay = delay
-                began = time.monotonic()
-                with pytest.raises(kind) as error:
-                    zchat.Client(proxy.url, timeout=DEADLINE, **given)
-                assert error.type is kind
-                assert time.monotonic() - began < DEADLINE / 3, "long before its deadline"
-                assert proxy.url in str(error.value)
-
-
-def test_over_ipc_too(folder: Path) -> None:
-    with Broker("ipc://*", keys=folder) as keyed, Broker("ipc://*") as plain:
-        with pytest.raises(zchat.KeyNeeded):
-            zchat.Client(keyed.url, user="alice", timeout=DEADLINE)
-        with pytest.raises(zchat.ServerKeyWrong):
-            client(keyed, folder, "alice", server_key=OTHER.public)
-        with pytest.raises(zchat.KeyRefused):
-            client(keyed, folder, "alice", key=MALLORY)
-        with pytest.raises(zchat.NoKeysThere):
-            client(plain, folder, "alice")
-
-
-def test_several_keys_of_the_broker_are_tried_in_turn(folder: Path) -> None:
-    with Broker(ANY, keys=folder) as broker:
-        given = [OTHER.public, keys.make().public, str(folder / "server.key")]
-        with client(broker, folder, "alice", server_key=given) as alice:
-            assert alice.join("General").send("in").seq == 1
 
 
 def test_where_nobody_listens_keys_change_nothing(folder: Path) -> None:
@@ -292,19 +250,6 @@ def test_a_client_with_keys_comes_back_to_a_broker_that_was_started_again(folder
         room.send("one")
     with Broker(url, keys=folder, store=store), alice:
         assert room.send("two", timeout=DEADLINE).seq == 2
-
-
-def test_a_client_whose_broker_comes_back_with_another_key_goes_on_trying(folder: Path, tmp_path: Path) -> None:
-    keys.make_server(tmp_path / "other")
-    with Broker(ANY, keys=folder) as broker:
-        url = broker.url
-        alice = client(broker, folder, "alice")
-        alice.join("General")
-    with alice:
-        with Broker(url, keys=tmp_path / "other"), pytest.raises(zchat.DeadlineExceeded):
-            alice.rooms(timeout=1.5)
-        with Broker(url, keys=folder):
-            assert alice.rooms(timeout=DEADLINE)
 
 
 def test_a_key_is_a_zchat_key(folder: Path) -> None:

@@ -11,7 +11,7 @@ import zchat
 from tests.client.driver import Connect
 from tests.running import DEADLINE, eventually
 from zchat.broker import Broker
-from zchat.client.event_queue import EventQueue
+from zchat.client.event_queue import LINK_EVENTS, EventQueue
 from zchat.client.handler import events_of
 from zchat.client.inbox import End, Inbox
 from zchat.client.waiting import Deadline
@@ -180,3 +180,15 @@ def test_the_end_comes_after_everything_else_and_again_for_each_who_asks() -> No
     for _ in range(2):
         with pytest.raises(zchat.ConnectionLost, match="a fault"):
             arriving.take()
+
+
+def test_a_second_reason_for_a_loss_belongs_to_the_first_and_the_return_follows() -> None:
+    queue = EventQueue()
+    for _ in range(LINK_EVENTS // 3 + 1):  # the bound comes between the two reasons
+        queue.link(zchat.Disconnected("cut"))
+        queue.link(zchat.Disconnected("it has other keys"))
+        queue.link(zchat.Reconnected())
+    assert len(queue.places) == LINK_EVENTS // 3 * 3 + 3
+    queue.link(zchat.Disconnected("cut"))
+    queue.link(zchat.Reconnected())
+    assert len(queue.places) == LINK_EVENTS // 3 * 3 + 3, "what comes beyond is left out"

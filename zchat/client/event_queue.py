@@ -74,6 +74,7 @@ class EventQueue:
         self._ways: dict[str, str] = {}
         self._link_events: deque[_LinkEvent] = deque()
         self._link_reported = False
+        self._lost = False
 
     def settle(self, way: str) -> None:
         """Settle on one way of taking events. Any thread.
@@ -111,8 +112,9 @@ class EventQueue:
         """Take an event of the connection."""
         if self.way == "messages":
             return
-        if isinstance(event, Disconnected):
+        if isinstance(event, Disconnected) and not self._lost:  # a second one is of the same loss
             self._link_reported = len(self._link_events) < LINK_EVENTS
+        self._lost = isinstance(event, Disconnected)
         if self._link_reported:
             cursors = [(inbox, inbox.cursor) for inbox in self.inboxes]
             before = [(inbox, cursor.received) for inbox, cursor in cursors if cursor.taken_now < cursor.received]

@@ -142,7 +142,7 @@ class ClientLink:
             receiver.greeted.wait((deadline.left or 0.0) / (len(urls) - index))
             if receiver.core.welcome is not None and receiver.error is None:
                 return receiver
-            error = receiver.error
+            error = receiver.error or receiver.door
             if error is None and (trouble := receiver.trouble):
                 troubles.append(trouble)
             receiver.do(receiver.core.close, 0.0)

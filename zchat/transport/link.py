@@ -16,6 +16,7 @@ from zchat.errors import (
     KeyNeeded,
     KeyRefused,
     NoKeysThere,
+    NotLetIn,
     ProtocolError,
     ServerKeyWrong,
     ZchatError,
@@ -79,6 +80,8 @@ class Link:
         self.core = ClientCore(self, user, producer, token, window, Random())
         self.url = urls[0]  # the address that answered last
         self.error: ZchatError | None = None  # why it has ended
+        self.door: NotLetIn | None = None
+        """Why the broker's door seems to stay shut, before that is certain. Any thread may read it."""
         self.due = math.inf
         """When `be_due` is to be called."""
         self.sample_at = math.inf
@@ -94,7 +97,7 @@ class Link:
         self._dealer: Dealer | None = None
         self._key = credentials.key
         self._servers = deque(credentials.servers)  # the broker's keys, the one to be tried first
-        self._shut_out = 0  # handshakes that failed with keys on both sides
+        self._shut_out = 0  # handshakes that failed since the last one that didn't: of the first, those with keys
         self._asking = False  # how the broker greets
         self._again = False  # the present address is to be tried again when `be_due` is called
         self._lookups: dict[str, Lookup] = {}  # those whose results no connection has used yet
@@ -129,6 +132,7 @@ class Link:
         self.url = self._urls[0]
         self._attempt_over()
         self._failed = ""
+        self._shut_out = 0
         self._lookups.clear()
         if self._greeted:
             self._on_link(Reconnected())
@@ -273,7 +277,8 @@ class Link:
                     self.core.refuse(Busy("the broker lets nobody else in for now; try again later"))
                     return True
             case Failure.UNKNOWN | Failure.REFUSED if self._greeted:
-                self._servers.rotate(-1)
+                if not self.core.connected:  # else it was open, and has broken
+                    self._shut_out_again(dealer.url)
             case Failure.UNKNOWN | Failure.REFUSED:  # nobody refuses who gives no key, over TCP
                 dealer.failure = Failure.NONE
                 if not self._asking:
@@ -287,32 +292,56 @@ class Link:
         self._asking = False
         if self.core.over or self._greeted or self._dealer is not dealer:
             return
-        url, key, now = self._urls[0], self._key, time.monotonic()
-        if mechanism == "CURVE" and key is None:
-            self.core.refuse(KeyNeeded(
-                f"the broker at {url} lets nobody in without a key: make one (zchat keygen NAME), have its NAME.key "
-                "added there, and give key and server_key (--key, --server-key)"
-            ))  # fmt: skip
-        elif mechanism == "NULL" and key is not None:
-            self.core.refuse(NoKeysThere(
-                f"the broker at {url} has no keys, so that anybody could be it: check the address, or leave key and "
-                "server_key out if you trust what answers there"
-            ))  # fmt: skip
-        elif mechanism == "CURVE":
+        now, error = time.monotonic(), self._verdict(self._urls[0], mechanism)
+        self.door = error
+        if isinstance(error, ServerKeyWrong):
             self._shut_out += 1
-            if self._shut_out < SHUT_OUT * len(self._servers):
+            if self._shut_out < self._most_tries:
                 self._servers.rotate(-1)
                 self._again, self.due = True, now + AGAIN_SECONDS
                 return
-            self.core.refuse(ServerKeyWrong(
-                f"the broker at {url} has another key than the one given as its own ({self._fingerprints()}): it is "
-                "another broker, or somebody in between; ask who runs it for its server.key"
-            ))  # fmt: skip
+        if error is not None:
+            self.core.refuse(error)
         elif not self.next_address(now):
             self._again, self.due = True, now + AGAIN_SECONDS
 
-    def _fingerprints(self) -> str:
-        return ", ".join(fingerprint(each) for each in self._servers)
+    def _shut_out_again(self, url: str) -> None:
+        """Count a handshake that failed after a connection was lost; find out why once it can't be by chance."""
+        self._servers.rotate(-1)
+        self._shut_out += 1
+        if self._shut_out == self._most_tries:
+            ask_mechanism(url, lambda mechanism: self.do(self._greeted_again_with, self._urls[0], mechanism))
+
+    def _greeted_again_with(self, url: str, mechanism: str) -> None:
+        """Report why no connection is made, if that is known: the client goes on trying, for it may be an attack."""
+        error = self._verdict(url, mechanism)
+        if error is not None and self._shut_out and not self.core.over:
+            self._on_link(Disconnected(str(error)))
+
+    @property
+    def _most_tries(self) -> int:
+        """Return how many handshakes have to fail until it isn't by chance: some with each of the broker's keys."""
+        return SHUT_OUT * max(1, len(self._servers))
+
+    def _verdict(self, url: str, mechanism: str) -> NotLetIn | None:
+        """Return what a mechanism means for a client whose handshakes fail; None if nothing is known by it."""
+        if mechanism == "CURVE" and self._key is None:
+            return KeyNeeded(
+                f"the broker at {url} lets nobody in without a key: make one (zchat keygen NAME), have its NAME.key "
+                "added there, and give key and server_key (--key, --server-key)"
+            )
+        if mechanism == "NULL" and self._key is not None:
+            return NoKeysThere(
+                f"the broker at {url} has no keys, so that anybody could be it: check the address, or leave key and "
+                "server_key out if you trust what answers there"
+            )
+        if mechanism == "CURVE":
+            given = ", ".join(fingerprint(each) for each in self._servers)
+            return ServerKeyWrong(
+                f"the broker at {url} has another key than the one given as its own ({given}): it is another broker, "
+                "or somebody in between; ask who runs it for its server.key"
+            )
+        return None
 
     def _reopen(self, url: str) -> None:
         """Try an address again, over a fresh DEALER that sends what was not answered."""
