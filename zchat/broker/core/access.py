@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 
 from zchat import errors
-from zchat.broker.guard.rules import Rules
+from zchat.broker.guard.rules import ALL, Rules
 from zchat.broker.limits import MAX_MEMBERSHIPS
 from zchat.broker.port import Peer
 from zchat.broker.rooms.directory import Directory
@@ -50,6 +50,11 @@ class Access:
     def __init__(self, rules: Rules | None, directory: Directory) -> None:
         self.rules = rules
         self._directory = directory
+
+    def rights(self, user: str, room: Room) -> int:
+        """Return what a user, by folded name, may in a room: rights as bits."""
+        rules = self.rules
+        return ALL if rules is None else rules.rights(user, room.folded, room.maker == user)
 
     def may(self, user: str, right: Right, room: Room) -> bool:
         """Return whether a user, by folded name, has a right in a room."""

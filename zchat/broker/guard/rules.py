@@ -15,8 +15,10 @@ Users: TypeAlias = frozenset[str] | None
 
 NOBODY: Final[frozenset[str]] = frozenset()
 
-_IN_ROOM = Right.SEE | Right.JOIN | Right.READ | Right.SEND | Right.MEMBERS
-_ALL = _IN_ROOM | Right.CREATE | Right.MODERATE
+ALL = int(Right.SEE | Right.JOIN | Right.READ | Right.SEND | Right.MEMBERS | Right.CREATE | Right.MODERATE)
+"""All that one may in a room."""
+
+_IN_ROOM = ALL & ~(Right.CREATE | Right.MODERATE)
 
 
 class Rate(NamedTuple):
@@ -129,7 +131,7 @@ class Rules:
             return _IN_ROOM | (Right.CREATE if opens else Right.NOTHING)
         table = self.table(room)
         if user in self.operators or user in table.owners or (made and self.makers_own and not guest):
-            return _ALL
+            return ALL
         rights = int(Right.NOTHING)
         for right, users, needed in (
             (Right.SEE, table.see, Right.NOTHING),
