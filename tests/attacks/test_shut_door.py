@@ -202,7 +202,7 @@ def test_a_key_that_is_removed_while_it_is_connected_ends_the_client_by_name(
         zchat.Client(url, timeout=DEADLINE, **right) as alice,
     ):
         (folder / "users" / "alice.key").unlink()
-        broker.read_keys()
+        broker.read_again()
         with pytest.raises(zchat.KeyRemoved):
             alice.wait(DEADLINE)
         assert type(refused(url, right)) is zchat.KeyRefused
