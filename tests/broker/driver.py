@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.frames import decode_notice
-from zchat.broker.core.core import Core
+from zchat.broker.core.core import READS, Core
 from zchat.broker.guard.gate import Gate
 from zchat.broker.guard.rules import Rules
 from zchat.broker.limits import SHARED_NOTIFICATIONS, SHARED_UPDATES, TOMBSTONES
@@ -201,6 +201,7 @@ class World:
 
     def receive(self, routing_id: bytes, *frames: bytes) -> None:
         self.core.receive(routing_id, list(frames), self.now)
+        self.core.shares.rest(self.now)  # what a test does next takes nobody's time
 
     def turn(self, drained: bool = True) -> None:
         """Do what the loop does in a turn, once it has received."""
@@ -334,6 +335,7 @@ class Peer:
         self.invitations: list[Notice] = []
         self.states: Counter[bytes] = Counter()
         self.sees = True
+        self.asks_for_pages = False
         self.other: list[Notice] = []
         self.frames_read = 0
         world.peers.append(self)
@@ -348,6 +350,7 @@ class Peer:
     def ask(self, word: str, *fields: Any) -> int:
         """Send a request and return its number."""
         self.requests += 1
+        self.asks_for_pages |= word in READS
         self.world.receive(self.id, pack((word, self.requests, *fields)))
         self.read()
         return self.requests
@@ -438,7 +441,9 @@ class Peer:
     def _take_state(self, number: int, updates: list[Any], invitations: list[Any]) -> None:
         self.states[self.id] += 1
         assert number == self.states[self.id], "state frames are counted"
-        assert updates or invitations
+        assert updates or invitations or self.asks_for_pages, (
+            "a frame without news is a question whether pages are read"
+        )
         for update in updates:
             assert update[1] or update[0] in self.pictures, "the first is whole"
             self.pictures.setdefault(update[0], Picture()).update(update)

@@ -9,7 +9,7 @@ import pytest
 import zmq
 
 from zchat.broker import loop
-from zchat.broker.limits import TURN_FRAMES, TURN_SECONDS
+from zchat.broker.limits import RESUME_SECONDS, TURN_FRAMES, TURN_SECONDS
 from zchat.broker.loop import Loop
 from zchat.broker.settings import Settings
 from zchat.broker.store.memory import MemoryStore
@@ -39,6 +39,21 @@ class Core:
     def __init__(self) -> None:
         self.now = 0.0
         self.received: list[tuple[bytes, list[bytes]]] = []
+        self.passed_over = 0.0
+        self.shares = SimpleNamespace(pass_over=self._pass_over)
+        self.waiting = 0
+        self.ran = 0.0
+
+    def _pass_over(self, seconds: float) -> None:
+        self.passed_over += seconds
+
+    def resume(self, now: float, *, idle: bool) -> Any:
+        assert now == self.now
+        if not self.waiting:
+            return None
+        self.waiting -= 1
+        self.now += RESUME_SECONDS / 4
+        return SimpleNamespace(session=self)
 
     def knows(self, routing_id: bytes) -> bool:
         return True
@@ -47,12 +62,16 @@ class Core:
         self.received.append((routing_id, frames))
         if frames[0].startswith(b"slow"):
             self.now += TURN_SECONDS
+            self.ran += TURN_SECONDS
+        if frames[0].startswith(b"suspended"):
+            self.now += TURN_SECONDS
+            self.ran += TURN_SECONDS / 8
 
 
 @pytest.fixture
 def core(monkeypatch: pytest.MonkeyPatch) -> Core:
     core = Core()
-    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: core.now))
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: core.now, thread_time=lambda: core.ran))
     return core
 
 
@@ -90,3 +109,25 @@ def test_a_turn_of_receiving_ends_after_its_time(core: Core) -> None:
         turns += 1
     assert turns == 11, "one frame a turn, and a last one that finds none"
     assert len(core.received) == 10
+
+
+def test_time_in_which_the_thread_did_not_run_is_nobodys(core: Core) -> None:
+    looping = looped([b"a", b"slow"])
+    looping._receive(core)
+    looping._now(core)
+    assert core.passed_over == pytest.approx(0)
+    looping = looped([b"a", b"suspended"])
+    looping._receive(core)
+    looping._now(core)
+    assert core.passed_over == pytest.approx(TURN_SECONDS * 7 / 8)
+
+
+def test_waiting_frames_are_carried_out_for_a_moment(core: Core) -> None:
+    looping = looped()
+    core.waiting = 10
+    looping._resume(core, True)
+    assert core.waiting == 6
+    looping._resume(core, True)
+    looping._resume(core, True)
+    looping._resume(core, True)
+    assert core.waiting == 0

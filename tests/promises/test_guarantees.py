@@ -147,6 +147,7 @@ NO_BOUNDS = {
     "protocol.send_queue.NOT_COUNTED",
     "protocol.core.IDLE",
     "protocol.faces.face.WAITING_COST",
+    "broker.limits.PAGE_SECONDS_A_BYTE",
     "wire.hostile.HEADER",
     "wire.hostile.TIMESTAMP",
     "wire.limits.DIGEST",

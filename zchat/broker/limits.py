@@ -5,7 +5,7 @@ What counts that a bound was met is in `zchat.broker.figures.counters`.
 
 from __future__ import annotations
 
-from zchat.wire.limits import MAX_BLOCK_BYTES
+from zchat.wire.limits import MAX_BLOCK_BYTES, MAX_FRAME
 
 HIGH_WATER_MARK = 10
 """Notifications that a member may have unanswered: a window that keeps a fast reader busy at 64 KiB each."""
@@ -61,6 +61,64 @@ TURN_FRAMES = 256
 
 TURN_SECONDS = 0.01
 """The same in time: a frame may take a hundred times as long as another."""
+
+SHARE = 0.1
+"""Of the loop's time, what a user may use before its frames wait for those of others."""
+
+STRANGERS_SHARE = 0.05
+"""The same for all together who have no session, and no name by a key or login."""
+
+ALL_OVER_SHARE = 0.2
+"""The same for all together whose frames have waited."""
+
+DEBT = 0.01
+"""Seconds of the loop that a user may use at once, beyond its share: a burst of some hundred frames."""
+
+MAX_DEBT = 1.0
+"""Seconds of debt at most: paid back in ten seconds, whatever it was for."""
+
+CHEAP = 0.001
+"""Seconds up to which a frame holds nobody up who would notice: beyond it, it costs by the square of its time."""
+
+EXPENSIVE_FOR = 1.0
+"""Seconds in which the memory of a long frame fades by half: until it is gone, only paid frames are carried out."""
+
+ALONE_AFTER = 1.0
+"""Seconds for which nobody else has asked for anything, after which a user has the whole loop."""
+
+FRAMES_WAITING = 64
+"""Frames of a session that may wait: four times what may be unanswered; one more ends it."""
+
+FRAME_BYTES_WAITING = (MAX_REQUESTS + 1) * MAX_FRAME
+"""The same in bytes: all that may be unanswered, each as large as it can be."""
+
+ALL_BYTES_WAITING = 256 << 20
+"""Bytes of frames that wait, over all sessions; the session whose frame is more is ended, and comes back later."""
+
+WAITING_LOOKED_AT = 16
+"""Users whose turn is tried before the socket is read again."""
+
+RESUME_SECONDS = 0.001
+"""Seconds for which waiting frames are carried out before the socket is read again."""
+
+RESUME_AFTER = 0.001
+"""Seconds after which they are tried again at the earliest, if none could be carried out."""
+
+RESUME_AT_THE_LATEST = 0.05
+"""The same at the latest."""
+
+UNREAD_BYTES = 1 << 20
+"""Bytes of answers that a client may leave unread, as far as can be told, before others with many bytes wait: four
+pages of history."""
+
+SMALL_ANSWER = 512
+"""Bytes up to which an answer doesn't count among them: a pipe holds some fifty."""
+
+PAGE_SECONDS_A_BYTE = 1.5e-9
+"""Seconds of the loop that a byte of a page of history is taken to cost: 0.4 ms for the longest of many blocks."""
+
+LONG = 0.002
+"""Seconds of a frame from which on it is asked whether the loop's thread had a processor meanwhile."""
 
 STRANGER_BYTES = 1024
 """Of a frame that is decoded before there is a session: three times the longest greeting."""

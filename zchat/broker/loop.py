@@ -31,8 +31,10 @@ from zchat.broker.guard.gate import Gate
 from zchat.broker.limits import (
     CLOSE_SECONDS,
     LINGER_SECONDS,
+    LONG,
     MAX_REQUESTS,
     NAP,
+    RESUME_SECONDS,
     STOP_SECONDS,
     TURN_FRAMES,
     TURN_SECONDS,
@@ -113,6 +115,8 @@ class Loop:
         self._place = place
         self._stopping = False
         self._end = math.inf
+        self._before = 0.0  # when the time was last asked for in a turn
+        self._ran = 0.0  # for how long this thread had run by the beginning of the turn, or of what took long in it
         self._dropping = False  # frames of a message that is refused are still to come
         self._alarm: Alarm | None = None
         self._router: zmq.Socket[bytes]
@@ -239,7 +243,9 @@ class Loop:
         began = time.monotonic()
         while not self._stopping:
             drained = self._receive(core)
-            now = time.monotonic()
+            if core.shares:
+                self._resume(core, drained)
+            now = self._now(core)
             core.tick(now, drained)
             core.turn(now)
             if now >= doorkeeper.due:
@@ -268,10 +274,12 @@ class Loop:
         assert entrance is not None
         assert doorkeeper is not None
         connections = doorkeeper.connections
-        now = time.monotonic()
-        end = now + TURN_SECONDS
+        self._before = time.monotonic()
+        self._ran = time.thread_time()
+        end = self._before + TURN_SECONDS
         for _ in range(TURN_FRAMES):
-            if time.monotonic() >= end:
+            now = self._now(core)
+            if now >= end:
                 return False
             try:
                 first = router.recv(zmq.NOBLOCK)
@@ -300,6 +308,24 @@ class Loop:
             if not known and peer is not None and core.knows(first):
                 connections.greeted(peer.connection)
         return False
+
+    def _resume(self, core: Core, drained: bool) -> None:
+        """Carry out what has waited, for a moment."""
+        assert self._doorkeeper is not None
+        end = self._now(core) + RESUME_SECONDS
+        while (now := self._now(core)) < end and (waiting := core.resume(now, idle=drained)) is not None:
+            if waiting.session is None and core.knows(waiting.peer.routing_id):
+                self._doorkeeper.connections.greeted(waiting.peer.connection)
+
+    def _now(self, core: Core) -> float:
+        """Return the time; that in which this thread did not run is nobody's, if it was long."""
+        now = time.monotonic()
+        if now - self._before > LONG:
+            ran = time.thread_time()
+            core.shares.pass_over(max(0.0, now - self._before - (ran - self._ran)))
+            self._ran = ran
+        self._before = now
+        return now
 
     def _sleep(self, seconds: float) -> bool:
         """Wait for what there is to do; return True if that is of the doorkeeper's."""

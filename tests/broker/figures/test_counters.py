@@ -35,6 +35,15 @@ def a_life(world: World, store: LateStore) -> None:
     alice.do("mark", "@alice\nbob", 1)
     alice.send("General", 2, number=1)
     alice.tell("seen", 1_000)
+    for _ in range(5):
+        alice.ask("history", "General", 0, None, 1)
+    world.core.shares.strangers.charge(1.0, world.now)
+    world.receive(b"stranger", b"x")
+    world.pass_time(30)
+    world.core.resume(world.now, idle=False)
+    alice, bob, carol = (Peer(world, name) for name in ("alice", "bob", "carol"))
+    alice.join("General")
+    bob.join("General")
     store.failing = Failed("the disk is broken")
     carol.join("General", (0, 0))
     store.failing = None

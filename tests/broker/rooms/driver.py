@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from zchat.broker.account import Account
+from zchat.broker.limits import SHARE
 from zchat.broker.port import Peer
 from zchat.broker.rooms.member import Member
 from zchat.broker.rooms.room import Room
@@ -13,7 +15,7 @@ from zchat.broker.store.epochs import Epoch
 
 def session_of(user: str, routing_id: bytes = b"r", token: bytes = b"t", window: int = 10) -> Session:
     peer = Peer(routing_id, user.casefold())
-    return Session(peer, 0, user, b"the producer ...", token, window, now=0.0)
+    return Session(peer, 0, user, b"the producer ...", token, window, 0.0, Account(SHARE))
 
 
 def room_of(name: str = "General", first: int = 1, last: int = 0) -> Room:

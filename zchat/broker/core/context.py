@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from zchat.broker.core.access import Access
 from zchat.broker.core.listing import Listing
@@ -14,6 +15,7 @@ from zchat.broker.figures.counters import Counters
 from zchat.broker.figures.log_lines import LogLines
 from zchat.broker.figures.stats import FigureReader
 from zchat.broker.guard.gate import Gate
+from zchat.broker.guard.shares import Shares
 from zchat.broker.presence.presence import Presence
 from zchat.broker.presence.state_frames import StateFrames
 from zchat.broker.rooms.directory import Directory
@@ -40,5 +42,6 @@ class Context:
     log_lines: LogLines
     figures: FigureReader
     gate: Gate
+    shares: Shares[Any]
     now: float
     """Seconds of a clock that never goes back: when the present frame was received, or the present turn began."""

@@ -5,6 +5,7 @@ It knows no socket, thread, clock or file, so that a simulation can run it. The 
 
     receive(routing_id, frames, now, peer)  for each message that the socket has
     vanished(peer)                     for each connection that has ended
+    resume(now, idle)                  for messages that have waited, until there is none to be carried out
     tick(now, drained)                 once a turn: the store's reports and answers, expiry, retention
     turn(now)                          once a turn: serve members, answer blocks, send state
 """
@@ -12,9 +13,11 @@ It knows no socket, thread, clock or file, so that a simulation can run it. The 
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 from zchat import errors
+from zchat.broker.account import Account
 from zchat.broker.core.access import Access
 from zchat.broker.core.context import Context
 from zchat.broker.core.handlers import HANDLERS
@@ -23,6 +26,7 @@ from zchat.broker.core.replies import Replies, Request
 from zchat.broker.core.revision import Revision
 from zchat.broker.core.sessions import Sessions
 from zchat.broker.core.store_watcher import StoreWatcher
+from zchat.broker.core.waiting import WaitingFrame, WaitingFrames
 from zchat.broker.delivery.pipes import Pipes
 from zchat.broker.delivery.pusher import Pusher
 from zchat.broker.figures.busiest import Busiest
@@ -33,7 +37,18 @@ from zchat.broker.figures.log_lines import LogLines
 from zchat.broker.figures.stats import FigureReader, Sources
 from zchat.broker.guard.gate import Gate
 from zchat.broker.guard.rules import Rules
-from zchat.broker.limits import CLOCK_EVERY, EXPIRE_EVERY, FRAMING, MAX_REQUESTS, QUIET_AFTER, STALL, STRANGER_BYTES
+from zchat.broker.guard.shares import Shares
+from zchat.broker.limits import (
+    CLOCK_EVERY,
+    DEBT,
+    EXPIRE_EVERY,
+    FRAMING,
+    MAX_REQUESTS,
+    QUIET_AFTER,
+    STALL,
+    STRANGER_BYTES,
+    UNREAD_BYTES,
+)
 from zchat.broker.port import Cut, Peer, Port
 from zchat.broker.presence.presence import Presence
 from zchat.broker.presence.state_frames import StateFrames
@@ -77,6 +92,7 @@ class Core:
         gate = gate or Gate()
         directory = Directory(logs, settings.rooms, fixed=settings.fixed_rooms, users=users, quotas=gate.binds_names)
         access = Access(rules, directory)
+        shares: Shares[WaitingFrame] = Shares(by_user=gate.binds_names)
         table = SessionTable()
         pipes = Pipes(port, self.counters, self.log_lines)
         pusher = Pusher(port, store, pipes, self.counters, self.log_lines)
@@ -116,10 +132,13 @@ class Core:
             self.log_lines,
             FigureReader(sources),
             gate,
+            shares,
             now,
         )
         self._port = port
         self._revision = Revision(access, sessions, pusher, presence, state_frames)
+        self.shares = shares
+        self._waiting = WaitingFrames(port, shares, sessions, self.counters)
         self._reports = StoreWatcher(
             directory.rooms, pusher, presence, state_frames, self.counters, self.histograms, self.log_lines
         )
@@ -181,6 +200,7 @@ class Core:
         counters.frames += 1
         size = len(frames[0]) if frames else 0
         counters.received_bytes += size
+        shares = self.shares
         session = self._sessions.get(routing_id)
         if session is not None:
             if peer is not None and peer.connection != session.peer.connection:
@@ -189,11 +209,22 @@ class Core:
             session.heard = now
             session.taken += size + FRAMING
             peer = session.peer
+            account = session.account
         elif routing_id in self._fenced:
             counters.fenced += 1
             return
-        elif peer is None:
-            peer = Peer(routing_id, "")
+        else:
+            if peer is None:
+                peer = Peer(routing_id, "")
+            account = shares.account(peer.user) if peer.name else shares.strangers
+        shares.begin(account, now)
+        if (account.debt > DEBT or account.waiting) and self._waiting.hold(session, account, peer, frames, size, now):
+            return
+        self._carry_out(session, account, peer, frames)
+
+    def _carry_out(self, session: Session | None, account: Account, peer: Peer, frames: list[bytes]) -> None:
+        """Do what a message asks for, or refuse it."""
+        context = self.context
         number: int | None = None
         try:
             if len(frames) != 1 or len(frames[0]) > MAX_FRAME:
@@ -204,19 +235,20 @@ class Core:
             if word == "ping":
                 self._pinged = True
             else:
-                self._spoken = now
+                self._spoken = context.now
+                if word not in SAID_ANYHOW:
+                    self.shares.spoke(account, context.now)
             if session is None:
                 if spec.needs_session:
                     raise _no_session()
             elif number is not None and not self._accept(session):
                 return
-            request = Request(peer, session, number)
-            if session is None or spec.target is Target.NOTHING:
-                if spec.right is not Right.NOTHING:
-                    context.access.check_at_broker(peer, spec.right)
-                HANDLERS[word](context, request, *fields)
-            else:
-                HANDLERS[word](context, request, self._found(session, spec, fields), *fields)
+            if session is not None and word in READS and self._must_prove(session):
+                session.asked.append((number, word, spec, fields))
+                return
+            self._handle(Request(peer, session, number), word, spec, fields)
+            if word == "seen" and session is not None and session.asked:
+                self._ask_again(session)
         except MalformedCommand as error:
             if session is None or error.request is None or self._accept(session):
                 context.replies.refuse(Request(peer, session, error.request), error)
@@ -227,6 +259,52 @@ class Core:
             self._port.cut(peer, Cut.STRANGER)
         except errors.Refused as error:
             context.replies.refuse(Request(peer, session, number), error)
+
+    def _handle(self, request: Request, word: str, spec: CommandSpec, fields: list[Any]) -> None:
+        """Carry a command out; raises a `Refused` if its user may not, or it can't be done."""
+        peer, session, _ = request
+        if session is None or spec.target is Target.NOTHING:
+            if spec.right is not Right.NOTHING:
+                self.context.access.check_at_broker(peer, spec.right)
+            HANDLERS[word](self.context, request, *fields)
+        else:
+            HANDLERS[word](self.context, request, self._found(session, spec, fields), *fields)
+
+    def _must_prove(self, session: Session) -> bool:
+        """Return whether a session has so many answers unread that it is given no page before it has read them."""
+        unread = session.unread
+        if unread >= UNREAD_BYTES // 2:  # asked for early, so that nobody who reads waits for it
+            self.context.state_frames.prove(session)
+        if unread < UNREAD_BYTES:
+            return False
+        self.context.counters.reads_waited += 1
+        return True
+
+    def _ask_again(self, session: Session) -> None:
+        """Carry out what has waited for a session to read, as far as it has."""
+        peer = session.peer
+        while session.asked and not self._must_prove(session):
+            number, word, spec, fields = session.asked.popleft()
+            request = Request(peer, session, number)
+            try:
+                self._handle(request, word, spec, fields)
+            except errors.Refused as error:
+                self.context.replies.refuse(request, error)
+
+    def resume(self, now: float, *, idle: bool) -> WaitingFrame | None:
+        """Carry out a message that has waited because its user was over its share; None if none may be yet.
+
+        `idle`: there is nothing else to do.
+        """
+        waiting = self._waiting.next(now, idle=idle)
+        if waiting is not None:
+            self.context.now = now
+            session, account, peer, frames, _, more = waiting
+            self._carry_out(session, account, peer, frames)
+            for frames in more:
+                session = self._sessions.get(peer.routing_id)
+                self._carry_out(session, account, peer if session is None else session.peer, frames)
+        return waiting
 
     def _accept(self, session: Session) -> bool:
         """Count a request that is to be answered; False if it ends its session, being one too many."""
@@ -284,6 +362,7 @@ class Core:
         if now - self._ticked > STALL:  # this process stood still: what clients sent meanwhile is yet to be read
             self._judge_from = now + STALL
         context.now = self._ticked = now
+        self.shares.rest(now)
         self.counters.turns += 1
         if self.log_lines.troubles:
             self.log_lines.tick(now)
@@ -351,6 +430,7 @@ class Core:
             context.pusher.due,
             context.state_frames.due,
             context.presence.due,
+            self.shares.due if self.shares else inf,
         )
 
     def gathering(self) -> bool:
@@ -378,6 +458,12 @@ class Core:
         """Notify every client that the broker is going down, and end its session."""
         self.context.sessions.dismiss()
 
+
+SAID_ANYHOW = {"ping", "credit", "seen"}
+"""Commands of who asks for nothing: a client says them by itself."""
+
+READS = {"history", "rooms", "members"}
+"""Commands with large answers."""
 
 _CREATE = [field.name for field in COMMANDS["join"].fields].index("create") - 2
 """Where the field is once the request's number and the room's name are taken out."""

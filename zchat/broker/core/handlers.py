@@ -94,13 +94,16 @@ def hello(
         if peer.user != session.peer.user:
             context.presence.away(session)
         session.producer, session.user = producer, user
+        if context.gate.binds_names:
+            session.account = context.shares.account(peer.user)
         session.connect(peer, connection, window, context.now)
     elif len(sessions.table.by_routing_id) >= limits.MAX_SESSIONS:
         raise errors.Busy(f"the broker has {limits.MAX_SESSIONS} sessions, the most it may have; try again later")
     elif context.gate.binds_names and len(sessions.table.by_user.get(peer.user, ())) >= limits.USER_SESSIONS:
         raise errors.LimitReached(f"{user} has {limits.USER_SESSIONS} sessions, the most that one user may have")
     else:
-        session = Session(peer, connection, user, producer, token, window, context.now)
+        account = context.shares.account(peer.user)
+        session = Session(peer, connection, user, producer, token, window, context.now, account)
     sessions.enter(session)
     context.presence.back(session, context.now)
     session.unanswered += 1
@@ -241,6 +244,7 @@ def history(context: Context, request: Request, room: Room, after: int | None, b
         )
         return
     context.replies.owed += 1
+    _session(request).reading += 1
     context.store.read(
         room.name, after, upto, limits.HISTORY_BYTES, partial(_page, context, request, room, after, upto, end, limit)
     )
@@ -256,7 +260,9 @@ def _page(
     limit: int,
     page: contract.LogPage | contract.Full | contract.Failed,
 ) -> None:
+    session = _session(request)
     context.replies.owed -= 1
+    session.reading -= 1
     if context.pipes.overloaded and not isinstance(page, contract.Failed):
         page = contract.Full("too many answers wait to be sent")
     match page:
@@ -264,6 +270,7 @@ def _page(
             context.log_lines.well("reading history")
             if not blocks and upto < end:  # trimmed meanwhile: what is kept begins further on
                 context.replies.owed += 1
+                session.reading += 1
                 going_on = partial(_page, context, request, room, upto, end, end, limit)
                 context.store.read(room.name, upto, end, 1, going_on)
                 return
@@ -273,7 +280,9 @@ def _page(
             more = upto < end and upto - after < limit and bool(blocks)
             found = [block.data for block in blocks]
             page_found = HistoryPage(room.name, room.epochs.at(upto), after, upto, more, found)
-            context.replies.answer_frame(request, encode_history(request.number, page_found))
+            frame = encode_history(request.number, page_found)
+            session.account.charge(len(frame) * limits.PAGE_SECONDS_A_BYTE, context.now)
+            context.replies.answer_frame(request, frame)
         case contract.Full(reason):
             context.replies.refuse(request, refused_as_busy(reason))
         case contract.Failed(reason, damaged):

@@ -8,7 +8,7 @@ from math import inf
 
 from zchat.broker.figures.counters import Counters
 from zchat.broker.figures.log_lines import LogLines
-from zchat.broker.limits import FAILED_NOTED_EVERY, REPLIES_BYTES, RETRY_MAX
+from zchat.broker.limits import FAILED_NOTED_EVERY, REPLIES_BYTES, RETRY_MAX, SMALL_ANSWER
 from zchat.broker.port import Peer, Port, Sent
 from zchat.broker.rooms.session import Session
 
@@ -52,6 +52,8 @@ class Pipes:
         """Send a reply: at once, or first when the session's pipe has room again."""
         if session.gone:
             return
+        if len(frame) > SMALL_ANSWER:
+            session.answered += len(frame)
         if session.replies or session.blocked:
             self._keep(session, frame)
             return

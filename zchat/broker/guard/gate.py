@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from math import inf
 from typing import NamedTuple
 
+from zchat.broker.guard.buckets import Bucket
 from zchat.broker.limits import HANDSHAKES, HANDSHAKES_A_KEY, HANDSHAKES_A_KEY_BURST, HANDSHAKES_BURST
 from zchat.names import GUEST, fold
 
@@ -23,27 +24,6 @@ class Admission(NamedTuple):
     """The same as it is spelt there."""
     turned_away: str = ""
     """The counter of the reason."""
-
-
-class Bucket:
-    """What may be taken of something: `rate` a second, `burst` at once."""
-
-    __slots__ = ("_at", "_burst", "_left", "_rate")
-
-    def __init__(self, rate: float, burst: float, now: float) -> None:
-        self._rate = rate
-        self._burst = burst
-        self._left = burst
-        self._at = now
-
-    def take(self, now: float) -> bool:
-        """Take one; False if there is none."""
-        self._left = min(self._burst, self._left + (now - self._at) * self._rate)
-        self._at = now
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
 
 
 class Gate:
@@ -82,8 +62,10 @@ class Gate:
         if users is None:
             return Admission(True)
         name = users.get(key)
-        if not (self._of_others if name is None else self._of_users).take(now):
+        of_all = self._of_others if name is None else self._of_users
+        if of_all.wait(now):
             return Admission(False, turned_away="turned_away_too_many")
+        of_all.take()
         if name is None and self._guests:
             name = guest
         if name is None:
@@ -93,8 +75,9 @@ class Gate:
             if len(self._buckets) >= BUCKETS + len(users):  # guests come with ever new keys
                 self._buckets.clear()
             bucket = self._buckets[key] = Bucket(HANDSHAKES_A_KEY, HANDSHAKES_A_KEY_BURST, now)
-        if not bucket.take(now):
+        if bucket.wait(now):
             return Admission(False, turned_away="turned_away_too_often")
+        bucket.take()
         return Admission(True, fold(name), name)
 
     def revise(self, users: Mapping[str, str]) -> None:

@@ -98,6 +98,12 @@ class StateFrames:
             self._counters.stale_seen += 1
             return
         session.shown = 0
+        session.proven = session.shown_after
+        self._wake(session)
+
+    def prove(self, session: Session) -> None:
+        """Have a session sent a state frame, if need be without news: who has seen it has read what came before."""
+        session.to_prove = True
         self._wake(session)
 
     def opened(self, session: Session) -> None:
@@ -105,7 +111,7 @@ class StateFrames:
         self._wake(session)
 
     def _wake(self, session: Session) -> None:
-        if (session.stale or session.invitations) and not session.queued and not session.shown:
+        if (session.stale or session.invitations or session.to_prove) and not session.queued and not session.shown:
             session.queued = True
             self._ready.append(session)
 
@@ -178,7 +184,7 @@ class StateFrames:
                 invitations.append(invitation)
                 size += len(invitation)
             invited.append(room)
-        if updates or invitations:
+        if updates or invitations or session.to_prove:
             frame = encode_state(session.frames + 1, updates, invitations)
             outcome = self._port.send(session.peer.routing_id, frame)
             if outcome == Sent.FULL:
@@ -190,6 +196,8 @@ class StateFrames:
             size = len(frame)
             session.frames += 1
             session.shown = session.frames
+            session.shown_after = session.answered
+            session.to_prove = False
             session.backoff = RETRY_FIRST
             self._counters.states += 1
             self._counters.state_bytes += size

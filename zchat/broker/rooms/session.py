@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from zchat.broker.limits import RETRY_FIRST
+from zchat.broker.account import Account
+from zchat.broker.limits import HISTORY_BYTES, RETRY_FIRST
 from zchat.broker.port import Peer
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ class Session:
     """One client's session: its user, its connection, its memberships, its waiting replies."""
 
     __slots__ = (
+        "account",
+        "answered",
+        "asked",
         "backoff",
         "blocked",
         "connection",
@@ -33,21 +37,37 @@ class Session:
         "peer",
         "present",
         "producer",
+        "proven",
         "queued",
+        "reading",
         "replies",
         "shown",
+        "shown_after",
         "stale",
         "taken",
+        "to_prove",
         "token",
         "unanswered",
         "unnoted",
         "user",
+        "waiting",
+        "waiting_bytes",
         "window",
     )
 
     def __init__(
-        self, peer: Peer, connection: int, user: str, producer: bytes, token: bytes, window: int, now: float
+        self,
+        peer: Peer,
+        connection: int,
+        user: str,
+        producer: bytes,
+        token: bytes,
+        window: int,
+        now: float,
+        account: Account,
     ) -> None:
+        self.account = account
+        """What is counted of the loop's time."""
         self.peer = peer
         """The other end of the present connection: with each connection another one."""
         self.connection = connection
@@ -80,6 +100,22 @@ class Session:
         """True while the session is on the list of those to send a state frame."""
         self.unanswered = 0
         """Requests whose reply has not gone into the pipe."""
+        self.waiting = 0
+        """Frames that wait, as the account is in debt."""
+        self.waiting_bytes = 0
+        """Their bytes."""
+        self.answered = 0
+        """Bytes of larger answers over this connection."""
+        self.shown_after = 0
+        """How many of them lay before the last state frame that was sent."""
+        self.proven = 0
+        """How many of them the client has read for certain: it has seen a state frame that came after them."""
+        self.to_prove = False
+        """True if a state frame is to be sent even if it says nothing, so that `proven` grows."""
+        self.asked: deque[Any] = deque()
+        """Requests that wait for that."""
+        self.reading = 0
+        """Pages of history that the store is reading."""
         self.replies: deque[bytes] = deque()
         """Replies that found the pipe full."""
         self.held: list[Member] = []
@@ -108,5 +144,13 @@ class Session:
         self.invitations.clear()
         self.frames = 0
         self.shown = 0
+        self.answered = self.shown_after = self.proven = 0
+        self.to_prove = False
+        self.asked.clear()
         self.backoff = RETRY_FIRST
         self.gone = False
+
+    @property
+    def unread(self) -> int:
+        """The bytes of larger answers that the client may have left unread, those that are being made among them."""
+        return self.answered - self.proven + self.reading * HISTORY_BYTES

@@ -1,0 +1,173 @@
+"""What becomes of the frames of a user who is over its share: none is lost, none overtakes another."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.broker.driver import Peer, World
+from zchat.broker.guard.gate import Gate
+from zchat.broker.limits import DEBT, EXPIRE_AFTER, FRAMES_WAITING, MAX_REQUESTS
+from zchat.broker.port import Cut
+from zchat.wire.notices import OK
+from zchat.wire.values import pack
+
+
+def put_in_debt(world: World, *peers: Peer) -> None:
+    """Have peers be over their shares, beside somebody who speaks."""
+    speaker = next((peer for peer in world.peers if peer.user == "speaker"), None) or Peer(world, "speaker")
+    speaker.do("rooms", None, 1)
+    for peer in peers:
+        account = world.sessions[peer.id].account
+        account.charge(2 * DEBT, world.now)
+        account.charge(2 * DEBT, world.now)
+
+
+def resume(world: World, *, idle: bool = False) -> int:
+    """Carry out what may be, and return how much that was."""
+    carried_out = 0
+    while world.core.resume(world.now, idle=idle) is not None:
+        carried_out += 1
+    world.core.shares.rest(world.now)
+    world.run()
+    return carried_out
+
+
+def test_frames_wait_in_their_order_and_are_carried_out_once_the_debt_is_paid(world: World) -> None:
+    alice = Peer(world, "alice")
+    alice.join("General")
+    put_in_debt(world, alice)
+    numbers = [alice.ask("send", "General", number, b"\x91\xa1x") for number in (1, 2, 3)]
+    numbers.append(alice.ask("rooms", None, 1))
+    world.run()
+    assert not alice.replies.keys() & set(numbers)
+    assert world.core.counters.frames_waited == 4
+    assert resume(world) == 0
+    world.now += 20
+    assert resume(world) == 4
+    assert [alice.replies[number][0] for number in numbers] == [OK] * 4
+    assert world.rooms["general"].last == 3
+    world.check()
+
+
+def test_whoever_waits_holds_nobody_else_up(world: World) -> None:
+    alice, bob = Peer(world, "alice"), Peer(world, "bob")
+    put_in_debt(world, alice)
+    asked = alice.ask("rooms", None, 1)
+    assert bob.do("rooms", None, 1)[0] == OK
+    assert asked not in alice.replies
+
+
+def test_a_ping_is_answered_at_once_and_credit_and_seen_never_wait(world: World) -> None:
+    alice, bob = Peer(world, "alice", 1), Peer(world, "bob")
+    alice.join("General")
+    put_in_debt(world, alice)
+    waiting = alice.ask("rooms", None, 1)
+    for text in ("a", "b", "c"):
+        bob.join("General") if "General" not in bob.joins else None
+        bob.send("General", text)
+        alice.credit("General")
+    alice.tell("ping")
+    assert alice.texts() == ["a", "b", "c"]
+    assert any(notice[0] == "pong" for notice in alice.other)
+    assert waiting not in alice.replies
+    assert world.sessions[alice.id].waiting == 1
+
+
+def test_a_frame_that_waits_counts_as_heard(world: World) -> None:
+    alice = Peer(world, "alice")
+    world.pass_time(EXPIRE_AFTER - 1)
+    put_in_debt(world, alice)
+    alice.ask("rooms", None, 1)
+    world.pass_time(2)
+    assert alice.ended() is None
+
+
+def test_too_many_frames_that_wait_end_their_session(world: World) -> None:
+    alice, bob = Peer(world, "alice"), Peer(world, "bob")
+    put_in_debt(world, alice)
+    for _ in range(FRAMES_WAITING):
+        alice.tell("typing", "General", True)
+    assert alice.ended() is None
+    alice.tell("typing", "General", True)
+    assert alice.ended() == "too_many_requests"
+    world.now += 100
+    assert resume(world) == 0, "what is left of it is dropped"
+    assert not world.core.shares
+    bob.do("rooms", None, 1)
+    world.check()
+
+
+def test_too_many_bytes_that_wait_end_their_session(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zchat.broker.core.waiting.FRAME_BYTES_WAITING", 1_000)
+    alice = Peer(world, "alice")
+    alice.join("General")
+    put_in_debt(world, alice)
+    alice.ask("send", "General", 1, b"x" * 900)
+    assert alice.ended() is None
+    alice.ask("send", "General", 2, b"x" * 100)
+    assert alice.ended() == "too_many_requests"
+
+
+def test_too_many_bytes_of_all_end_the_session_that_sends_more_which_comes_back_later(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zchat.broker.core.waiting.ALL_BYTES_WAITING", 1_000)
+    alice, bob = Peer(world, "alice"), Peer(world, "bob")
+    put_in_debt(world, alice, bob)
+    alice.ask("rooms", "x" * 900, 1)
+    bob.ask("rooms", "x" * 900, 1)
+    assert bob.ended() == "busy"
+    assert alice.ended() is None
+    world.now += 20
+    assert resume(world) == 1
+
+
+def test_what_waits_of_a_connection_that_was_replaced_is_dropped(world: World) -> None:
+    alice = Peer(world, "alice")
+    put_in_debt(world, alice)
+    alice.ask("rooms", None, 1)
+    alice.reconnect()
+    world.now += 20
+    assert resume(world) == 0
+    assert world.sessions[alice.id].waiting == 0
+
+
+def test_a_users_sessions_wait_together_where_names_are_bound() -> None:
+    world = World(gate=Gate({}))
+    first, second, bob = Peer(world, "alice"), Peer(world, "Alice"), Peer(world, "bob")
+    put_in_debt(world, first)
+    assert second.ask("rooms", None, 1) not in second.replies
+    assert bob.do("rooms", None, 1)[0] == OK
+
+
+def test_strangers_wait_together_and_greet_in_the_end_with_what_they_said_after_it(world: World) -> None:
+    put_in_debt(world)
+    strangers = world.core.shares.strangers
+    strangers.charge(3 * DEBT, world.now)
+    carol = Peer(world, "carol", greet=False)
+    world.receive(carol.id, pack(("hello", 1, 1, 1, "carol", carol.producer, carol.token, 0, 1)))
+    world.receive(carol.id, pack(("join", 2, "General", 1, None, 0, True)))
+    world.run()
+    assert carol.id not in world.sessions
+    world.now += 100
+    assert resume(world) == 1
+    assert [carol.replies[number][0] for number in (1, 2)] == [OK, OK]
+    world.check()
+
+
+def test_a_stranger_who_says_more_than_a_client_would_is_cut(world: World) -> None:
+    put_in_debt(world)
+    world.core.shares.strangers.charge(3 * DEBT, world.now)
+    world.receive(b"much", b"x" * 2_000)
+    for _ in range(MAX_REQUESTS + 2):
+        world.receive(b"many", b"x")
+    assert world.port.cuts == [(b"much", Cut.STRANGER), (b"many", Cut.STRANGER)]
+
+
+def test_too_many_strangers_who_wait_are_cut(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zchat.broker.core.waiting.UNGREETED", 2)
+    put_in_debt(world)
+    world.core.shares.strangers.charge(3 * DEBT, world.now)
+    for name in (b"one", b"two", b"three"):
+        world.receive(name, b"x")
+    assert world.port.cuts == [(b"three", Cut.CROWDED)]

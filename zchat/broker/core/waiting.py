@@ -1,0 +1,101 @@
+"""The frames of users who are over their share: kept in order until they are carried out."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from zchat import errors
+from zchat.broker.account import Account
+from zchat.broker.core.sessions import Sessions
+from zchat.broker.figures.counters import Counters
+from zchat.broker.guard.shares import Shares
+from zchat.broker.limits import (
+    ALL_BYTES_WAITING,
+    FRAME_BYTES_WAITING,
+    FRAMES_WAITING,
+    MAX_REQUESTS,
+    STRANGER_BYTES,
+    UNGREETED,
+)
+from zchat.broker.port import Cut, Peer, Port
+from zchat.broker.rooms.session import Session
+
+AT_ONCE = (b"\xa4ping", b"\xa6credit", b"\xa4seen")
+"""How frames go on after their first byte that never wait: they cost little, and others wait for what they say."""
+
+
+class WaitingFrame(NamedTuple):
+    """A message of a peer that waits, with its session when it came, None for a stranger."""
+
+    session: Session | None
+    account: Account
+    peer: Peer
+    frames: list[bytes]
+    size: int
+    more: list[list[bytes]]
+    """Of a stranger further messages: they come after the greeting, if that is what the first is."""
+
+
+class WaitingFrames:
+    """The frames that wait, within bounds."""
+
+    def __init__(self, port: Port, shares: Shares[WaitingFrame], sessions: Sessions, counters: Counters) -> None:
+        self._port = port
+        self._shares = shares
+        self._sessions = sessions
+        self._counters = counters
+        self._bytes = 0
+        self._strangers: dict[bytes, WaitingFrame] = {}
+
+    def hold(
+        self, session: Session | None, account: Account, peer: Peer, frames: list[bytes], size: int, now: float
+    ) -> bool:
+        """Have a message wait, if its account has to; return whether it does, or is one too many."""
+        if frames and frames[0].startswith(AT_ONCE, 1):
+            return False
+        if not self._shares.must_wait(account, now):
+            return False
+        self._shares.spoke(account, now)
+        self._counters.frames_waited += 1
+        if session is None:
+            return self._hold_stranger(account, peer, frames, size)
+        if session.waiting >= FRAMES_WAITING or session.waiting_bytes + size > FRAME_BYTES_WAITING:
+            text = f"more than {FRAMES_WAITING} commands wait: you use more of the broker than your share"
+            self._sessions.end(session, errors.TooManyRequests(text))
+            return True
+        elif self._bytes + size > ALL_BYTES_WAITING:
+            self._sessions.end(session, errors.Busy("too many commands of all users wait; try again later"))
+            return True
+        else:
+            session.waiting += 1
+            session.waiting_bytes += size
+            self._bytes += size
+            self._shares.wait(account, WaitingFrame(session, account, peer, frames, size, []))
+        return True
+
+    def _hold_stranger(self, account: Account, peer: Peer, frames: list[bytes], size: int) -> bool:
+        before = self._strangers.get(peer.routing_id)
+        if size > STRANGER_BYTES or (before is not None and len(before.more) >= MAX_REQUESTS):
+            self._port.cut(peer, Cut.STRANGER)
+        elif before is not None:
+            before.more.append(frames)
+        elif len(self._strangers) >= UNGREETED:
+            self._port.cut(peer, Cut.CROWDED)
+        else:
+            waiting = self._strangers[peer.routing_id] = WaitingFrame(None, account, peer, frames, 0, [])
+            self._shares.wait(account, waiting)
+        return True
+
+    def next(self, now: float, *, idle: bool) -> WaitingFrame | None:
+        """Return a message that is to be carried out now, None if there is none yet; `idle`: as in `Shares.resume`."""
+        while (waiting := self._shares.resume(now, idle=idle)) is not None:
+            session, peer, size = waiting.session, waiting.peer, waiting.size
+            if session is None:
+                del self._strangers[peer.routing_id]
+                return waiting
+            session.waiting -= 1
+            session.waiting_bytes -= size
+            self._bytes -= size
+            if not session.ended and session.peer is peer:
+                return waiting
+        return None
