@@ -49,6 +49,18 @@ def test_a_refused_greeting_ends_it_with_the_brokers_reason(refusal: errors.Refu
     assert type(call.error) is type(refusal)
 
 
+def test_a_greeting_that_takes_the_place_of_another_is_of_a_later_connection_and_its_answer_alone_counts() -> None:
+    wire = Wire(greet=False)
+    [first] = wire.commands()
+    wire.core.greet_again()
+    [second] = wire.commands()
+    assert second[-1] == first[-1] + 1, "the first may arrive yet, and this one is no older"
+    welcome = (1, "alice", 10, 1 << 20, 1 << 20, 1000, 16, 1000, 3000, 10_000)
+    wire.ok(second, *welcome)
+    assert wire.core.connected
+    assert not wire.core.over
+
+
 def test_a_greeting_that_is_answered_with_too_little_ends_it() -> None:
     wire = Wire(greet=False)
     wire.ok(wire.commands()[0], 1, "alice")

@@ -110,6 +110,14 @@ class ClientCore:
         self._enter(_GREETING)
         self._heartbeat.start(now)
         self._reconnect.start(now)
+        self._greet()
+
+    def greet_again(self) -> None:
+        """Greet over a further connection in place of one whose greeting is unanswered: that one may arrive yet."""
+        self._requests.put_back()
+        self._greet()
+
+    def _greet(self) -> None:
         self.connections += 1
         fields = (VERSION, VERSION, self._user, self._producer, self._token, self._window, self.connections)
         self._send(self._requests.frame(Request("hello", fields, None, special=self._welcomed)))

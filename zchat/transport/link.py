@@ -103,7 +103,8 @@ class Link:
         self._lookups: dict[str, Lookup] = {}  # those whose results no connection has used yet
         self._left: deque[str] = deque()  # addresses of the host that are yet to be tried
         self._failed = ""  # the last one that was given up
-        self._unanswered: list[bytes] | None = None  # what was sent since the connection was begun, to be sent again
+        self._trying = False  # a connection was begun, and no greeting is answered
+        self._asked = False  # a greeting was sent since then
 
     def do(self, *work: Any) -> None:
         """Have `work[0](*work[1:])` called by what drives the link. Any thread."""
@@ -122,8 +123,7 @@ class Link:
 
     def send(self, frame: bytes) -> None:
         """Send one frame to the broker."""
-        if self._unanswered is not None:
-            self._unanswered.append(frame)
+        self._asked = True
         if self._dealer is not None and not self._dealer.send(frame) and self._greeted:  # else its monitor says why
             self._fault = f"{self.url} does not read what is sent to it"
 
@@ -169,7 +169,7 @@ class Link:
         self._on_end(error)
 
     def _attempt_over(self) -> None:
-        self._unanswered = None
+        self._trying = False
         self._left.clear()
         self.due = math.inf
 
@@ -197,7 +197,7 @@ class Link:
 
         At the first connection, which may take its time, they are looked up and tried again.
         """
-        if self._unanswered is None or not host_of(self._urls[0]):
+        if not self._trying or not host_of(self._urls[0]):
             return False
         if self._left:
             self._open_next(now)
@@ -212,7 +212,7 @@ class Link:
 
     def _begin(self) -> None:
         self._close()
-        self._unanswered = []
+        self._trying, self._asked = True, False
         if host_of(self._urls[0]):
             self._look_up()
         else:
@@ -229,7 +229,7 @@ class Link:
 
     def _looked_up(self, url: str, lookup: Lookup) -> None:
         """Take the addresses of a host, if a connection waits for them."""
-        if self.core.over or self._unanswered is None or self._dealer is not None or url != self._urls[0]:
+        if self.core.over or not self._trying or self._dealer is not None or url != self._urls[0]:
             return
         now = time.monotonic()
         if lookup.urls:
@@ -260,9 +260,8 @@ class Link:
             else:
                 self.core.refuse(error)
             return
-        assert self._dealer is not None
-        for frame in self._unanswered or ():
-            self._dealer.send(frame)
+        if self._asked:
+            self.core.greet_again()
 
     # -- the broker's door -------------------------------------------------------------------------
 
@@ -344,16 +343,14 @@ class Link:
         return None
 
     def _reopen(self, url: str) -> None:
-        """Try an address again, over a fresh DEALER that sends what was not answered."""
+        """Try an address again, over a fresh DEALER."""
         self._close()
         try:
             self._open(url, patient=not self._greeted and not host_of(self._urls[0]))
         except ZchatError as error:
             self.core.refuse(error)
             return
-        assert self._dealer is not None
-        for frame in self._unanswered or ():
-            self._dealer.send(frame)
+        self.core.greet_again()
 
     def sample(self, now: float) -> None:
         """End the client if a message comes that has no end: all of it would be held."""
