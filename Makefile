@@ -26,6 +26,7 @@ help:
 	@echo 'make simulate      run SEEDS=100 or SECONDS=60 of the simulation, from FIRST=n, or SEED=n again'
 	@echo 'make interrupt     break calls off at COUNT=10000 moments: what was lost, what came twice, what is left'
 	@echo 'make attack        let SEEDS=10000 clients live with a hostile broker, from FIRST=n'
+	@echo '                   or, with MINUTES=5, put real brokers under everything hostile at once (SEED=n: the same again)'
 	@echo 'make soak          put real processes under fault for MINUTES=10'
 	@echo 'make format        format the code and mend what the linter can mend'
 	@echo 'make pictures      make the pictures of the README from real runs (needs tmux; some minutes)'
@@ -79,7 +80,7 @@ interrupt: $(VENV)/installed-dev
 	@$(BIN)/python -m tests.promises.interruptions --count $(or $(COUNT),10000)
 
 attack: $(VENV)/installed-dev
-	@$(BIN)/python -m tests.attacks.run --seeds $(or $(SEEDS),10000) --first $(or $(FIRST),0)
+	@$(BIN)/python -m $(if $(MINUTES),tests.attacks.long --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)),tests.attacks.run --seeds $(or $(SEEDS),10000) --first $(or $(FIRST),0))
 
 soak: $(VENV)/installed-dev
 	@$(BIN)/python -m tests.promises.faults.soak --minutes $(or $(MINUTES),10)

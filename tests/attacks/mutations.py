@@ -149,8 +149,9 @@ class Mallory:
         self._session: Stranger | None = None
         self._token, self._connections = b"", 0
         self._unknown = keys.make()
-        self.sent = {"connections": 0, "handshakes": 0, "frames": 0}
-        """How many inputs were sent: connections with all that they said, handshakes, and frames in a session."""
+        self.sent = dict.fromkeys(("connections", "handshakes", "frames", "floods"), 0)
+        """How many inputs were sent: connections with all that they said, handshakes, frames in a session, and floods,
+        of which each counts as one, however much it is."""
 
     def connect(self) -> None:
         """Begin a connection with anything."""
@@ -192,6 +193,23 @@ class Mallory:
             _read_away(session)
         except OSError:
             self.end_session()
+
+    def flood(self) -> None:
+        """Send much at once, with a key that is let in if there are keys, and hang up in the middle of it."""
+        random = self._random
+        stranger = self._approach.stranger(self._user)
+        self.sent["floods"] += 1
+        try:
+            stranger.shake_hands(*random.choice(([], [prop(b"X", b"x" * 60_000)] * 10)))
+            if random.random() < 0.5:
+                stranger.greet(self._user, random.randrange(256))
+            flags = random.choice((0, 0, 0, MORE))
+            for _ in range(random.choice((1, 1, 1, 20))):
+                flood = b"".join(stranger.framed(random.choice((b"", command(random))), flags) for _ in range(200))
+                stranger.say(flood + stranger.framed(b"\x04PING\0\0", COMMAND))
+        except (ConnectionError, TimeoutError):
+            pass
+        stranger.reset()
 
     def end_session(self) -> None:
         """Hang up where there is a session."""

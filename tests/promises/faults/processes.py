@@ -44,7 +44,8 @@ def free_port() -> int:
 class Served:
     """Run `zchat broker` in a process of its own: on the same port and file each time it is started."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
+        self._options = options
         self.path = folder / "log.sqlite"
         self.port = free_port()
         self.url = f"tcp://127.0.0.1:{self.port}"
@@ -59,12 +60,18 @@ class Served:
     def start(self) -> float:
         """Start it; returns the time (since 1970, in seconds) at which it said that it listens."""
         command = [*ZCHAT, "broker", "--bind", self.url, "--store", f"sqlite:{self.path}", "--log-format", "json"]
+        command += self._options
         self._running = Running(
             subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         )
         running = self._running
         eventually(lambda: '"listening"' in running.errors, "it listens")
         return time.time()
+
+    @property
+    def alive(self) -> bool:
+        """True if its process runs."""
+        return self._running is not None and self._running.process.poll() is None
 
     def kill(self) -> None:
         """End it as a crash does."""
@@ -220,6 +227,14 @@ class Memory:
     @property
     def most(self) -> int:
         """Return the most that it had since the last `reset`."""
-        found = re.search(r"VmHWM:\s+(\d+) kB", (self._folder / "status").read_text())
+        return self._bytes("VmHWM")
+
+    @property
+    def now(self) -> int:
+        """Return what it has now."""
+        return self._bytes("VmRSS")
+
+    def _bytes(self, name: str) -> int:
+        found = re.search(rf"{name}:\s+(\d+) kB", (self._folder / "status").read_text())
         assert found
         return int(found[1]) * 1024
