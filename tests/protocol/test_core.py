@@ -52,7 +52,7 @@ def test_a_refused_greeting_ends_it_with_the_brokers_reason(refusal: errors.Refu
 def test_a_greeting_that_takes_the_place_of_another_is_of_a_later_connection_and_its_answer_alone_counts() -> None:
     wire = Wire(greet=False)
     [first] = wire.commands()
-    wire.core.greet_again()
+    wire.core.greet()
     [second] = wire.commands()
     assert second[-1] == first[-1] + 1, "the first may arrive yet, and this one is no older"
     welcome = (1, "alice", 10, 1 << 20, 1 << 20, 1000, 16, 1000, 3000, 10_000)

@@ -1,14 +1,12 @@
 """The client without I/O: calls, frames and the time come in, frames go out through a port.
 
-It knows no socket, thread, clock, file or chance. One thread at a time may call it: the one that
-drives a link (`zchat.transport.link`). `zchat.protocol.reconnect` has its states.
+It knows no socket, thread, clock, file or chance. One thread at a time may call it: the one that drives a link
+(`zchat.transport.link`). `zchat.protocol.reconnect` has its states. The parts below decide and keep what is known. They
+return frames and requests; the core alone sends.
 
-Calls end through their `resolve` or `fail`, once. Messages wait in queues, one a room, from which
-blocks are made when there is a place for one in flight: under load blocks grow, at rest a
-message goes out at once. After a loss the rooms are joined again where they were, and each queue
-goes on once its room's join is answered: what was in flight first, as it was.
-
-The parts below decide and keep what is known. They return frames and requests; the core alone sends.
+Calls end through their `resolve` or `fail`, once. Messages wait in queues, one a room, from which blocks are made when
+there is a place for one in flight: under load blocks grow, at rest a message goes out at once. After a loss the rooms
+are joined again where they were, and each queue goes on once its room's join is answered: what was in flight first.
 """
 
 from __future__ import annotations
@@ -46,9 +44,8 @@ _NEW, _GREETING, _OPEN, _LOST, _CLOSING, _ENDED = ConnectionState
 class ClientCore:
     """The client's side of the protocol.
 
-    `producer` and `token` are 16 random bytes each, the token secret; `window` is how many
-    notifications a room may have unanswered, 0 for the broker's own; `random` spreads the
-    waits between connections.
+    `producer` and `token` are 16 random bytes each, the token secret; `window` is how many notifications a room may
+    have unanswered, 0 for the broker's own; `random` spreads the waits between connections.
     """
 
     def __init__(self, port: Port, user: str, producer: bytes, token: bytes, window: int, random: Chance) -> None:
@@ -110,14 +107,11 @@ class ClientCore:
         self._enter(_GREETING)
         self._heartbeat.start(now)
         self._reconnect.start(now)
-        self._greet()
+        self.greet()
 
-    def greet_again(self) -> None:
-        """Greet over a further connection in place of one whose greeting is unanswered: that one may arrive yet."""
+    def greet(self) -> None:
+        """Greet over a further connection; a greeting that is unanswered may arrive yet, and counts no more."""
         self._requests.put_back()
-        self._greet()
-
-    def _greet(self) -> None:
         self.connections += 1
         fields = (VERSION, VERSION, self._user, self._producer, self._token, self._window, self.connections)
         self._send(self._requests.frame(Request("hello", fields, None, special=self._welcomed)))
@@ -129,12 +123,11 @@ class ClientCore:
         """
         if self.state is _ENDED:
             return
+        self._quiet_until = 0.0
         if self._deadline is not None:  # a call that was interrupted, and the next one
             self._deadline = min(self._deadline, deadline)
-            self._quiet_until = 0.0
             return
         self._deadline = deadline
-        self._quiet_until = 0.0
         self._states.close()
         if self.state is _OPEN:
             self._enter(_CLOSING)
@@ -164,11 +157,8 @@ class ClientCore:
         """Give the connection up, and try another after a wait; the first one is not tried again."""
         if self.state is _ENDED or self.state is _LOST:
             return
-        if self.welcome is None:
-            self._end(error)
-            return
-        if self._bye:
-            self._end(None)
+        if self.welcome is None or self._bye:
+            self._end(error if self.welcome is None else None)
             return
         was_open = self.connected
         self._enter(_LOST)

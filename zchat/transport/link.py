@@ -261,7 +261,7 @@ class Link:
                 self.core.refuse(error)
             return
         if self._asked:
-            self.core.greet_again()
+            self.core.greet()
 
     # -- the broker's door -------------------------------------------------------------------------
 
@@ -350,7 +350,7 @@ class Link:
         except ZchatError as error:
             self.core.refuse(error)
             return
-        self.core.greet_again()
+        self.core.greet()
 
     def sample(self, now: float) -> None:
         """End the client if a message comes that has no end: all of it would be held."""
