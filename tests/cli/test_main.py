@@ -81,11 +81,12 @@ def test_every_option_before_the_command_that_takes_a_value_is_known_then() -> N
 )
 def test_without_threads_a_command_says_so_in_one_line(start: Start, line: str) -> None:
     program = (
-        "import sys, threading; start = threading.Thread.start; left = [None] * int(sys.argv.pop(1))\n"
+        "import sys; from zchat.threads import RealThread\n"
+        "start = RealThread.start; left = [None] * int(sys.argv.pop(1))\n"
         "def limited(self):\n"
         ' if not left: raise RuntimeError("can\'t start new thread")\n'
         " left.pop(); start(self)\n"
-        "threading.Thread.start = limited\n"
+        "RealThread.start = limited\n"
         "from zchat.cli.main import main; main(sys.argv[1:])"
     )
     for count in range(3):

@@ -201,9 +201,16 @@ def test_variables_of_no_option_are_passed_over(file: Path) -> None:
 def test_the_manual_has_an_example_that_is_taken(file: Path) -> None:
     (example,) = re.findall(r"```toml\n(.*?)```", MANUAL, re.DOTALL)
     file.write_text(example)
+    arguments = {
+        "send": ["General"],
+        "tail": ["General"],
+        "members": ["General"],
+        "backup": ["a"],
+        "restore": ["a", "b"],
+    }
+    arguments["rules"] = ["a", "alice", "General"]
     for name in COMMANDS:
-        arguments = {"send": ["General"], "tail": ["General"], "members": ["General"], "backup": ["a"]}.get(name, [])
-        assert "FILE" not in seen(file, name, *(["a", "b"] if name == "restore" else arguments))
+        assert "FILE" not in seen(file, name, *arguments.get(name, []))
 
 
 def test_a_text_alone_is_a_list_of_one(file: Path) -> None:
