@@ -121,11 +121,11 @@ def ending(word: str, *notice: Any) -> Hostile:
     return broker(**{word: lambda visitor, _: visitor.say(*notice)})
 
 
-def talk(url: str) -> None:
-    """Say something to a broker, and goodbye."""
-    with suppress(zchat.UsageError), zchat.Client(url, user="alice", timeout=1) as client:
+def talk(url: str, seconds: float) -> None:
+    """Say something to a broker, each time with so long for an answer, and goodbye."""
+    with suppress(zchat.UsageError), zchat.Client(url, user="alice", timeout=DEADLINE) as client:
         try:
-            client.join("General", timeout=0.3).send("x", timeout=0.3)
+            client.join("General", timeout=seconds).send("x", timeout=seconds)
         finally:
             client.close(0.3)
 
@@ -136,7 +136,7 @@ def test_an_end_in_any_state_is_an_error_in_time(word: str, retryable: bool) -> 
     with ending(word, "end", NASTY, NASTY * 1000, retryable) as hostile:
         began = time.monotonic()
         with pytest.raises(zchat.ZchatError) as error:
-            talk(hostile.url)
+            talk(hostile.url, 0.3)
         assert time.monotonic() - began < DEADLINE / 2
         assert len(str(error.value)) < 1_300
         assert str(error.value).isprintable()
@@ -147,7 +147,7 @@ def test_an_end_in_any_state_is_an_error_in_time(word: str, retryable: bool) -> 
 )
 def test_whatever_is_said_to_a_goodbye_the_client_is_closed(notice: tuple[Any, ...]) -> None:
     with ending("bye", *notice) as hostile:
-        talk(hostile.url)
+        talk(hostile.url, DEADLINE)
 
 
 def test_a_client_that_one_broker_gives_up_goes_on_with_another() -> None:

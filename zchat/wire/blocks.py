@@ -12,7 +12,7 @@ from zchat.messages import Message
 from zchat.names import MAX_CHARACTERS
 from zchat.wire.hostile import HEADER, LARGE, MAX_WORD, NESTED, fed, harmless, reason, unpack_hostile, unpack_large
 from zchat.wire.limits import MAX_BLOCK_BYTES, MAX_BLOCK_MESSAGES, MAX_DEPTH, MAX_INT
-from zchat.wire.values import array_header, is_uint, pack, unpack
+from zchat.wire.values import array_header, pack, unpack
 
 
 def check_bodies(bodies: bytes, max_message: int) -> int:
@@ -153,7 +153,12 @@ def run_of(room: str, blocks: list[list[Any]], after: int, upto: int, *, again: 
     try:
         for first, timestamp, user, _producer, packed, *_ in blocks:
             values = unpack(packed) if len(packed) <= LARGE else unpack_large(packed)
-            if type(values) is not list or not (is_uint(first) and is_uint(timestamp)) or type(user) is not str:
+            if (
+                not type(first) is type(timestamp) is int  # once a block: no calls
+                or not (0 <= first <= MAX_INT and 0 <= timestamp <= MAX_INT)
+                or type(user) is not str
+                or type(values) is not list
+            ):
                 raise TypeError("a block is first, timestamp, user, producer and an array of bodies")
             count = len(values)
             if count > MAX_BLOCK_MESSAGES or len(user) > MAX_CHARACTERS:
