@@ -146,11 +146,13 @@ def judged(value: dict[str, Any], user: str, room: str, *, made: bool) -> set[st
         return everything
     if made and value.get("makers_own", True) and not guest:
         return everything
-    listed = {right: table.get(right, ["everybody"]) for right in ("see", "create")}
+    listed = {"see": table.get("see", ["everybody"])}
     for right in RIGHTS[1:]:
         listed[right] = table.get(right, listed[DEFAULTS[right]])
     if guest:
         given = {right for right in table.get("guests", []) if listed[right] == ["everybody"]}
     else:
         given = {right for right in listed if has(listed[right])}
+        if has(table["create"]) if "create" in table else len(given) == len(listed):
+            given.add("create")
     return {right for right in given if all(each in given for each in NEEDED[right])}

@@ -71,9 +71,9 @@ def test_a_file_of_rules_says_who_may_what() -> None:
     assert rules.limits == Rate(20_000, 16 << 20)
     first, ops, others = rules.tables
     assert (first.names, first.line, first.see) == (("announcements",), 12, None)
-    assert first.send == staff
+    assert first.send == first.create == staff
     assert first.owners == {"bob"}
-    assert ops.read == staff
+    assert ops.read == ops.create == staff
     assert ops.send == staff | {"ci", "alerts"}
     assert ops.line == 17
     assert (ops.rate, ops.most, ops.max_message) == (Rate(50, 1 << 20), 40, 64 << 10)

@@ -49,7 +49,7 @@ def test_what_a_user_may_in_a_room_is_shown_right_by_right(file: str) -> None:
         "read      not_allowed\n"
         "send      yes\n"
         "members   yes\n"
-        "create    yes\n"
+        "create    not_allowed\n"
         "moderate  not_allowed\n"
         "stats     not_allowed\n"
         "at most 1,048,576 bytes a second there\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -115,11 +115,12 @@ class _Reader:
         if "names" not in value:
             raise _Wrong(path, 'a table of rooms has names, such as names = ["ops-*"]')
         users: dict[str, Users] = {"see": None}
-        for key in (*RIGHTS, "create"):
+        for key in RIGHTS:
             if key in value:
                 users[key] = self._users((*path, key), value[key])
-            else:
-                users[key] = users[_FROM[key]] if key in _FROM else None
+            elif key in _FROM:
+                users[key] = users[_FROM[key]]
+        users["create"] = self._users((*path, "create"), value["create"]) if "create" in value else _all_of(users)
         return Table(
             _names((*path, "names"), value["names"], before),
             self._lines.of(path),
@@ -158,6 +159,12 @@ class _Reader:
         if users is None:
             raise _Wrong(path, f"{path[-1]} are users and groups, not everybody")
         return users
+
+
+def _all_of(lists: Mapping[str, Users]) -> Users:
+    """Return the users who are in all of some lists."""
+    named = [users for users in lists.values() if users is not None]
+    return frozenset.intersection(*named) if named else None
 
 
 def _check_keys(path: Path, value: Any, known: tuple[str, ...]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from threading import Lock
 
 from zchat.cli.chat.history_pages import Entry
@@ -12,7 +11,8 @@ from zchat.cli.chat.rooms import Rooms
 from zchat.cli.text.colours import NEW, StyledText, joined, mentions, styled_message
 from zchat.cli.text.message_lines import CHARACTERS, Cut, MessageLines, cut_with
 from zchat.cli.text.safe import named, safe
-from zchat.errors import ZchatError
+from zchat.client.room import Room
+from zchat.errors import NotAllowed, ZchatError
 from zchat.messages import Message
 from zchat.names import DIRECT, fold
 
@@ -58,6 +58,7 @@ class Transcript:
         self._people = people
         self._own_name = own_name
         self._read_marks = read_marks
+        self._unmarked: set[Room] = set()  # that the user may not mark
         self._on_terminal = on_terminal
         self._lock = Lock()
         """Held while messages are shown, so that a date stands above the messages of its day."""
@@ -179,6 +180,10 @@ class Transcript:
     def mark_read(self, message: Message) -> None:
         """Mark a message's room as read up to it, unless the user has declined that."""
         room = self._rooms.get(message.room)
-        if room is not None and self._read_marks:
-            with suppress(ZchatError):  # closed meanwhile; or refused, which the client logs: unread counts stay as is
+        if room is not None and self._read_marks and room not in self._unmarked:
+            try:
                 room.mark_read(message.seq)
+            except NotAllowed:
+                self._unmarked.add(room)
+            except ZchatError:
+                pass  # closed meanwhile; or refused, which the client logs: unread counts stay as is

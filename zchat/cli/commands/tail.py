@@ -10,11 +10,12 @@ from click.core import ParameterSource
 from zchat import Client, Room
 from zchat.cli.completion import complete_rooms
 from zchat.cli.connection import connect
-from zchat.cli.failures import hinting_at_rooms
+from zchat.cli.failures import hinting_at_rooms, report
 from zchat.cli.options import check_rooms, check_time, connecting
 from zchat.cli.tail.output import Output, ResumableOutput
 from zchat.cli.tail.reading import Stretch, catch_up, follow, seq_before, write_history
 from zchat.cli.tail.resume import ResumeFile
+from zchat.errors import NotAllowed
 from zchat.names import DIRECT, fold
 from zchat.wire.limits import MAX_INT
 
@@ -125,12 +126,15 @@ def _show(url: str, user: str | None, names: tuple[str, ...], begin: Begin, foll
         for name in {fold(name): name for name in names}.values():
             with hinting_at_rooms(name):
                 room = client.join(name, create=False) if following else None
-                newest = client.history(name, limit=1)
-            end = newest[-1].seq if newest else 0
+                newest = _newest(client, name, following)
+            end = newest or 0
             if room is not None:  # what comes after its position arrives by itself
                 end = room.position.seq
                 joined[fold(room.name)] = room
-            start = _read_upto(client, name, end) if begin.unread else _start(client, name, end, begin)
+            if newest is None:
+                start = end
+            else:
+                start = _read_upto(client, name, end) if begin.unread else _start(client, name, end, begin)
             stretches.append(Stretch(name, start, end))
 
         def mark_read(name: str, seq: int) -> None:
@@ -151,9 +155,10 @@ def _resume(url: str, user: str | None, room: str, begin: Begin, path: str, foll
         kept = resume.position
         with hinting_at_rooms(room):
             joined = client.join(room, after=kept, create=False)
-            newest = client.history(room, limit=1)
+            newest = _newest(client, room, following)
         end = joined.position.seq
-        output = ResumableOutput(as_json, resume, joined, _start(client, room, end, begin) if kept is None else end)
+        start = end if kept is not None or newest is None else _start(client, room, end, begin)
+        output = ResumableOutput(as_json, resume, joined, start)
         try:
             if kept is None:
                 write_history(client, [Stretch(room, output.last, end)], output, gap_matters=begin.after is not None)
@@ -161,9 +166,20 @@ def _resume(url: str, user: str | None, room: str, begin: Begin, path: str, foll
             if following:
                 follow(client, output)
             elif kept is not None:
-                catch_up(client, joined, newest[-1].seq if newest else 0, output)
+                catch_up(client, joined, newest or 0, output)
         finally:
             output.close()
+
+
+def _newest(client: Client, room: str, following: bool) -> int | None:
+    """Return the last seq of a room's log; None, and say so, if the user may only follow what comes."""
+    try:
+        return max((message.seq for message in client.history(room, limit=1)), default=0)
+    except NotAllowed as error:
+        if not following:
+            raise
+        report(str(error))
+        return None
 
 
 def _start(client: Client, room: str, end: int, begin: Begin) -> int:
