@@ -8,6 +8,7 @@ import sys
 from ipaddress import IPv6Address, ip_address
 from itertools import count
 
+from zchat import paths
 from zchat.checks import shown
 from zchat.errors import AddressError
 
@@ -82,11 +83,18 @@ def check_ipc_path(path: str) -> None:
 
 
 def absolute(url: str) -> str:
-    """Return an address that is the same wherever the program goes: its path in full, unless that is too long."""
+    """Return an address that is the same wherever the program goes: its path in full, unless that is too long.
+
+    Raises:
+        AddressError: it is relative to a current folder that was removed.
+    """
     path = url.removeprefix(IPC)
     if not url.startswith(IPC) or url == ANY_IPC or path.startswith(("/", "@")):
         return url
-    full = os.path.abspath(path)
+    try:
+        full = paths.full(path)
+    except OSError as error:
+        raise AddressError(f"{shown(url)} can't be used: {error.strerror}, or name the path in full") from error
     return IPC + full if len(os.fsencode(full)) <= MAX_IPC_PATH else url
 
 

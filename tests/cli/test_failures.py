@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -41,3 +42,23 @@ def test_an_input_that_cant_be_read_is_told_in_one_line(start: Start) -> None:
     running = start(shell='"$@" send General 0>/dev/null')
     assert running.end() == 1
     assert re.fullmatch(r"zchat: .*standard input.*\n", running.errors)
+
+
+def test_a_command_in_a_folder_that_was_removed_says_so(start: Start, tmp_path: Path) -> None:
+    lines = (
+        "tail General --resume f",
+        "ping --connect ipc://f",
+        "broker --store sqlite:f",
+        "backup --store sqlite:/f g",
+    )
+    commands = "; ".join(f'"$@" {line}; echo $?' for line in lines)
+    running = start(shell=f'mkdir "$FOLDER"; cd "$FOLDER"; rmdir "$FOLDER"; {commands}', FOLDER=str(tmp_path / "gone"))
+    assert running.end() == 0
+    assert running.text.split() == ["1"] * len(lines)
+    gone = "the current folder was removed: go to another (cd)"
+    assert running.errors.splitlines() == [
+        f"zchat: f can't be used: {gone}, or give --resume a path in full",
+        f"zchat: 'ipc://f' can't be used: {gone}, or name the path in full (--connect URL)",
+        f"zchat: f can't be used: {gone}; fix that, or name another file (--store sqlite:PATH)",
+        f"zchat: g can't be used: {gone}; fix that, or name another file",
+    ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import shlex
 import signal
@@ -274,3 +276,17 @@ def test_it_excludes_unread(zchat: Zchat, file: Path) -> None:
     assert done.returncode == 2
     assert "use only one of --resume and --unread" in done.stderr
     assert not file.exists()
+
+
+def test_a_folder_that_may_be_written_and_not_listed_takes_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def listdir(folder: str) -> list[str]:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), folder)
+
+    monkeypatch.setattr(os, "listdir", listdir)
+    path = tmp_path / "seen"
+    with ResumeFile(str(path), "General", "alice") as file:
+        file.keep(Position(1, 2))
+    with ResumeFile(str(path), "General", "alice") as file:
+        assert file.position == Position(1, 2)

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from zchat import paths
 from zchat.address import ANY_IPC, IPC, absolute, check_ipc_path
 from zchat.errors import AddressError
 
@@ -85,9 +86,9 @@ class IpcSocket:
         return path
 
     def _make_file(self, path: str) -> None:
-        full = os.path.abspath(path)
         url = IPC + path
         self.url = absolute(url)
+        full = paths.full(path)
         with _locked(url, os.path.dirname(full)):
             _clear(url, path)
             self._listen(url, path)

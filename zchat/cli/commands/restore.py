@@ -29,9 +29,9 @@ def restore(aside: bool, no_progress: bool, file: str, path: str) -> None:
       zchat restore --aside general.zchat old.db
 
     PATH must not exist, unless --aside moves it out of the way, with its -wal and -shm, once the new
-    one is complete: if anything fails before, it stays. Clients that have read more than the backup
-    holds are notified of a gap, and continue with new messages. Run by root, PATH is given to the
-    owner of its folder.
+    one is complete: if anything fails before, it stays. Only a regular file is moved. Clients that
+    have read more than the backup holds are notified of a gap, and continue with new messages. Run
+    by root, PATH is given to the owner of its folder.
     """
     old = Path(f"{path}.before-{time.strftime('%Y%m%d-%H%M%S')}") if aside else None
     with Copying(not no_progress) as copying:

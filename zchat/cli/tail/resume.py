@@ -13,6 +13,7 @@ import time
 from contextlib import suppress
 from types import TracebackType
 
+from zchat import paths
 from zchat.errors import ZchatError
 from zchat.messages import Position
 from zchat.names import DIRECT, fold
@@ -59,7 +60,10 @@ class ResumeFile:
     """How far the room was written; None if the file is new."""
 
     def __init__(self, path: str, room: str, user: str) -> None:
-        self._path = os.path.realpath(path)
+        try:
+            self._path = paths.resolved(path)
+        except OSError as error:
+            raise ResumeError(f"{path} can't be used: {error.strerror}, or give --resume a path in full") from error
         self._folder, name = os.path.split(self._path)
         self._fresh = f".{name}.zchat-"
         """How the names of new files begin."""
@@ -157,7 +161,11 @@ class ResumeFile:
 
     def _remove_leftovers(self) -> None:
         """Remove new files that a process didn't live to put in place; no other has any, because this one is locked."""
-        for name in os.listdir(self._folder):
+        try:
+            names = os.listdir(self._folder)
+        except PermissionError:  # of a folder that may be written, which is enough
+            return
+        for name in names:
             digits = name.removeprefix(self._fresh)
             if name != digits and len(digits) == DIGITS and not digits.strip(string.hexdigits):
                 os.unlink(os.path.join(self._folder, name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import stat
@@ -22,6 +23,7 @@ from zchat.broker import Broker
 from zchat.broker.store.contract import Trimmed
 from zchat.broker.store.sqlite import backup, schema
 from zchat.broker.store.sqlite.backup import back_up, restore
+from zchat.broker.store.sqlite.store import SqliteStore
 from zchat.errors import GapError, StoreError
 from zchat.messages import GapReason
 
@@ -253,7 +255,7 @@ def test_a_file_of_zchat_0_1_0_is_restored_and_read(tmp_path: Path) -> None:
     ("make", "why"),
     [
         (lambda path: None, "there is no file"),
-        (lambda path: path.mkdir(), "is not a file"),
+        (lambda path: path.mkdir(), "is a folder"),
         (lambda path: path.write_bytes(b""), "is empty: it is no database of zchat"),
         (lambda path: path.write_text("nonsense" * 1000), r"can't be read as a database of zchat \(file is not a"),
         (lambda path: rows(path, "CREATE TABLE x (y)"), "is a database of another program"),
@@ -359,3 +361,67 @@ def test_an_old_database_stays_where_it_was_if_the_new_one_gets_no_name(
     with pytest.raises(StoreError, match="can't be made"):
         restore(copy, path, nothing, path.with_name("old"))
     assert names(path.parent) == ["copy", "z.db", "z.db.lock"]
+
+
+def link_to_fifo(path: Path) -> None:
+    fifo = path.with_name("fifo")
+    os.mkfifo(fifo)
+    path.symlink_to(fifo)
+
+
+KINDS: dict[str, Callable[[Path], None]] = {
+    "FIFO": os.mkfifo,
+    "folder": Path.mkdir,
+    "link to a FIFO": link_to_fifo,
+}
+if os.geteuid() == 0:
+    KINDS["device"] = lambda path: os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(1, 3))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_no_regular_file_is_neither_moved_nor_replaced_nor_opened(tmp_path: Path, kind: str) -> None:
+    target = tmp_path / "z.db"
+    KINDS[kind](target)
+    before = {each: each.lstat() for each in tmp_path.iterdir()}
+    calls: list[Callable[[], object]] = [
+        lambda: restore(RELEASED, target, nothing, tmp_path / "old"),
+        lambda: restore(RELEASED, target, nothing),
+        lambda: restore(RELEASED, tmp_path / "new", nothing, target),
+        lambda: back_up(RELEASED, target, nothing),
+        lambda: back_up(target, tmp_path / "new", nothing),
+    ]
+    for call in calls:
+        with pytest.raises(StoreError, match=r"is a folder; name a file in it|is not a regular file; name one that is"):
+            call()
+    assert {each: each.lstat() for each in tmp_path.iterdir()} == before
+
+
+def test_a_lock_that_is_no_regular_file_is_not_opened(tmp_path: Path) -> None:
+    lock = tmp_path / "z.db.lock"
+    os.mkfifo(lock)
+    with pytest.raises(StoreError, match=r"z\.db\.lock is not a regular file.* move it away"):
+        restore(RELEASED, tmp_path / "z.db", nothing)
+    with pytest.raises(StoreError, match=r"z\.db\.lock is not a regular file.* move it away"):
+        SqliteStore(tmp_path / "z.db").open(lambda: None)
+    assert names(tmp_path) == ["z.db.lock"]
+
+
+@pytest.mark.parametrize("reason", [errno.EACCES, errno.EINVAL, errno.EIO])
+def test_a_copy_in_a_folder_that_can_not_be_flushed_is_one_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: int
+) -> None:
+    flush = os.fsync
+
+    def fsync(file: int) -> None:
+        if stat.S_ISDIR(os.fstat(file).st_mode):
+            raise OSError(reason, os.strerror(reason))
+        flush(file)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    target = tmp_path / "copy"
+    if reason == errno.EIO:
+        with pytest.raises(StoreError, match="copy is complete, but its folder can't be flushed to disk"):
+            back_up(RELEASED, target, nothing)
+    else:
+        assert back_up(RELEASED, target, nothing).messages == 47
+    assert rows(target, "SELECT count(*) FROM rooms") == [(4,)]

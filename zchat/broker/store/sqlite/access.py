@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,19 +17,23 @@ ENDS = ("", "-wal", "-shm", "-journal", ".lock")
 
 
 def whose(path: Path) -> str:
-    """Return who owns what this user may not use of a database, as the end of a sentence; "" if it may use all."""
+    """Return what this user may not use of a database, and why, as the end of a sentence; "" if nothing is known."""
     if sys.platform == "win32":
         return ""
     needed = dict.fromkeys(reversed(path.parent.parents), os.X_OK)
     needed |= {path.with_name(path.name + end): os.R_OK | os.W_OK for end in ENDS}
-    needed[path.parent] = os.R_OK | os.W_OK | os.X_OK
+    needed[path.parent] = os.W_OK | os.X_OK
     for each, use in needed.items():
         try:
-            owner = each.stat().st_uid
+            found = each.stat()
         except (OSError, ValueError):
             continue
-        if not os.access(each, use, effective_ids=os.access in os.supports_effective_ids):
-            return f" ({each} belongs to the user {_name(owner)}, and this is {_name(os.geteuid())})"
+        if os.access(each, use, effective_ids=os.access in os.supports_effective_ids):
+            continue
+        if found.st_uid != os.geteuid():
+            return f" ({each} belongs to the user {_name(found.st_uid)}, and this is {_name(os.geteuid())})"
+        if use & ~(found.st_mode >> 6):
+            return f" ({each} has the mode {stat.S_IMODE(found.st_mode):04o})"
     return ""
 
 

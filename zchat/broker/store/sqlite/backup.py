@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
@@ -15,7 +16,7 @@ from typing import NamedTuple
 
 from zchat.broker.store.sqlite import schema
 from zchat.broker.store.sqlite.access import acting_as_owner, whose
-from zchat.broker.store.sqlite.files import BESIDE
+from zchat.broker.store.sqlite.files import BESIDE, resolved_file
 from zchat.broker.store.sqlite.lock import FileLock, Locked
 from zchat.errors import StoreError
 
@@ -30,6 +31,9 @@ LEFT_SECONDS = 12 * 3600
 
 MOST_BESIDE = ("-journal", *BESIDE)
 """What SQLite may leave beside a database."""
+
+NOT_FLUSHED = (errno.EACCES, errno.EPERM, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EISDIR)
+"""Why a folder isn't flushed: this user may not read it, or its file system or the system flushes none."""
 
 Progress = Callable[[int, int], None]
 """What is called now and then with the bytes that are done and those that there are; what it raises ends all."""
@@ -52,9 +56,10 @@ def back_up(source: Path, target: Path, progress: Progress) -> Content:
     flushed before it has its name, for its owner alone: for that of its folder if root makes it.
 
     Raises:
-        StoreError: `source` is no sound database of zchat, can't be read, or `target` exists or can't be made.
+        StoreError: `source` is no sound database of zchat, can't be read, or `target` exists or can't be made; or it
+            is complete, and its folder fails to be flushed.
     """
-    source, target = _resolved(source), _resolved(target)
+    source, target = resolved_file(source), resolved_file(target)
     _check_free(target)
     return _copy(source, target, None, progress)
 
@@ -69,8 +74,8 @@ def restore(backup: Path, target: Path, progress: Progress, aside: Path | None =
     Raises:
         StoreError: as `back_up`; or a broker has `target` open, or files of another database lie beside it.
     """
-    backup, target = _resolved(backup), _resolved(target)
-    aside = None if aside is None else _resolved(aside)
+    backup, target = resolved_file(backup), resolved_file(target)
+    aside = None if aside is None else resolved_file(aside)
     with ExitStack() as stack:
         lock = stack.enter_context(_locked(target, target.with_name(f"{target.name}.lock")))
         try:
@@ -125,7 +130,7 @@ def _copy(source: Path, target: Path, aside: Path | None, progress: Progress) ->
                     _place(fresh, target)
                 else:
                     _exchange(fresh, target, aside)
-                _flush(target.parent)
+                _flush_folder(target)
             except OSError as error:
                 raise _failed(target, error) from error
         finally:
@@ -195,8 +200,8 @@ def _fill(reading: sqlite3.Connection, source: Path, fresh: Path, target: Path, 
 
 def _open(source: Path) -> sqlite3.Connection:
     """Return a connection that reads the database."""
-    if not source.is_file():
-        raise StoreError(f"{source} is not a file" if source.exists() else f"there is no file {source}")
+    if not source.exists():
+        raise StoreError(f"there is no file {source}")
     try:
         connection = schema.connect_to_read(source)
     except sqlite3.Error as error:
@@ -230,6 +235,7 @@ def _place(fresh: Path, target: Path) -> None:
 
 def _exchange(fresh: Path, target: Path, aside: Path) -> None:
     """Give the file its name in place of a database, if there is one, which is moved with the files beside it."""
+    resolved_file(target)  # what was there is the only thing that is moved
     _move(target, aside)
     try:
         _place(fresh, target)
@@ -258,11 +264,16 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def _resolved(path: Path) -> Path:
+def _flush_folder(target: Path) -> None:
+    """Have the name of a new file survive a power cut, where its folder can be flushed."""
     try:
-        return path.expanduser().resolve()
-    except (OSError, RuntimeError, ValueError) as error:
-        raise StoreError(f"{path} is not a path ({error})") from error
+        _flush(target.parent)
+    except OSError as error:
+        if error.errno not in NOT_FLUSHED:
+            raise StoreError(
+                f"{target} is complete, but its folder can't be flushed to disk ({error.strerror or error}): "
+                "look for it after a power cut"
+            ) from error
 
 
 def _unreadable(source: Path, error: Exception) -> StoreError:

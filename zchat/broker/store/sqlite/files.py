@@ -3,15 +3,37 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from contextlib import suppress
 from pathlib import Path
 
+from zchat import paths
+from zchat.broker.store.sqlite.access import whose
 from zchat.broker.store.sqlite.lock import FileLock, Inode, Locked, inode
 from zchat.errors import StoreError
 
 BESIDE = ("-wal", "-shm")
 """What SQLite adds to the database's name for the files that belong to it while it is open."""
+
+
+def resolved_file(path: Path) -> Path:
+    """Return the path that a user's leads to, where there is a regular file, or nothing yet; nothing is opened.
+
+    Raises:
+        StoreError: there is something else, or it is no path.
+    """
+    try:
+        found = Path(paths.resolved(os.fspath(path.expanduser())))
+        mode = os.stat(found).st_mode if os.path.lexists(found) else stat.S_IFREG
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or error
+        raise StoreError(f"{path} can't be used: {reason}{whose(path)}; fix that, or name another file") from error
+    if stat.S_ISDIR(mode):
+        raise StoreError(f"{found} is a folder; name a file in it, {found / 'zchat.db'} for example")
+    if not stat.S_ISREG(mode):
+        raise StoreError(f"{found} is not a regular file; name one that is, or one that doesn't exist yet")
+    return found
 
 
 class StoreFiles:

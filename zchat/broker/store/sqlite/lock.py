@@ -7,6 +7,8 @@ import sys
 import threading
 from pathlib import Path
 
+from zchat.errors import StoreError
+
 if sys.platform == "win32":
     import msvcrt
 
@@ -51,14 +53,17 @@ class FileLock:
 
     Raises:
         Locked: another has the lock.
+        StoreError: there is no regular file.
         OSError: the file can't be made or opened.
     """
 
     def __init__(self, path: Path) -> None:
         with _choosing:
-            self.made = not path.exists()
+            self.made = not os.path.lexists(path)
             if not self.made and inode(path) in _locked:
                 raise Locked
+            if not self.made and not path.is_file():
+                raise StoreError(f"{path} is not a regular file, as the lock of a database is: move it away")
             self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
             try:
                 _lock(self._file)

@@ -39,7 +39,7 @@ from zchat.broker.store.sqlite.committer import (
     pairs_of,
     write_of,
 )
-from zchat.broker.store.sqlite.files import StoreFiles
+from zchat.broker.store.sqlite.files import StoreFiles, resolved_file
 from zchat.broker.store.sqlite.reader import Read, Reader
 from zchat.errors import StoreError, UsageError
 
@@ -113,12 +113,8 @@ class SqliteStore(Store):
         """See `Store.open`."""
         threads.check_free(THREADS)
         self._quotas = quotas
+        self._path = resolved_file(self._path)
         try:
-            self._path = self._path.expanduser().resolve()
-            if self._path.is_dir():
-                raise StoreError(f"{self._path} is a folder; name a file in it, {self._path / 'zchat.db'} for example")
-            if self._path.exists() and not self._path.is_file():
-                raise StoreError(f"{self._path} is not a regular file; name one that is, or one that doesn't exist yet")
             self._files = StoreFiles(self._path)
         except (OSError, RuntimeError, ValueError) as error:
             raise _unusable(self._path, error) from error
