@@ -180,7 +180,7 @@ def test_what_may_not_be_seen_is_in_no_list_and_no_figures() -> None:
 
 
 def test_who_has_made_a_room_owns_it_until_it_is_gone() -> None:
-    world = ruled('[[rooms]]\nnames = ["*"]\nsend = ["nobody"]')
+    world = ruled('[[rooms]]\nnames = ["*"]\nsend = ["nobody"]\ncreate = ["everybody"]')
     bob, carol = Peer(world, "bob"), Peer(world, "carol")
     bob.join("Bobs")
     carol.join("Bobs")
@@ -196,13 +196,13 @@ def test_who_has_made_a_room_owns_it_until_it_is_gone() -> None:
 
 
 def test_a_room_that_always_exists_has_no_maker() -> None:
-    world = ruled('[[rooms]]\nnames = ["*"]\nsend = ["nobody"]')
+    world = ruled('[[rooms]]\nnames = ["*"]\nsend = ["nobody"]\ncreate = ["everybody"]')
     bob = Peer(world, "bob")
     bob.join("General")
     assert bob.send("General", "mine?")[2] == "not_allowed"
 
 
-WITHHELD = '[[rooms]]\nnames = ["*"]\nread = ["alice"]'
+WITHHELD = '[[rooms]]\nnames = ["*"]\nread = ["alice"]\ncreate = ["everybody"]'
 
 
 def test_who_may_not_read_is_sent_what_is_said_while_there_over_lost_connections_too() -> None:
