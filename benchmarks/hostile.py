@@ -14,14 +14,17 @@ import struct
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import msgpack
 import zmq
 
-from _contenders import Zchat, served
+from _contenders import Zchat, key_folder, served
 from _run import Failed, Pipe, Row, in_turn, options, report, run, workers
+from zchat.transport.keys import NO_KEYS, PUBLIC, SECRET, SERVER, USERS, credentials
 
 WARM_UP = 1.0
 """Seconds before figures are taken."""
@@ -35,10 +38,14 @@ pack: Callable[[Any], bytes] = msgpack.packb
 
 
 class Peer:
-    """One client over a socket of its own."""
+    """One client over a socket of its own, with the key of its user if there is a folder of them."""
 
-    def __init__(self, context: zmq.Context[Any], url: str, user: str) -> None:
+    def __init__(self, context: zmq.Context[Any], url: str, user: str, folder: Path | None) -> None:
         self._context, self._url, self._user = context, url, user
+        self._credentials = NO_KEYS
+        if folder is not None:
+            key, server = folder / USERS / f"{user}{SECRET}", folder / f"{SERVER}{PUBLIC}"
+            self._credentials = credentials(key, server)
         self.out = 0
         self._numbers = itertools.count(1)
         self._connect()
@@ -47,6 +54,10 @@ class Peer:
         self.socket = self._context.socket(zmq.DEALER)
         self.socket.linger = 0
         self.socket.sndhwm = 4 * UNDER_WAY
+        key, servers = self._credentials
+        if key is not None:
+            self.socket.curve_publickey, self.socket.curve_secretkey = key.public.encode(), key.secret.encode()
+            self.socket.curve_serverkey = servers[0].encode()
         self.socket.connect(self._url)
         self.out = 0
         self._blocks = itertools.count(1)
@@ -85,10 +96,10 @@ class Peer:
 # -- honest ones -------------------------------------------------------------------------------------
 
 
-def behave(pipe: Pipe, url: str, clients: int, rate: float, seconds: float) -> None:
+def behave(pipe: Pipe, url: str, folder: Path | None, clients: int, rate: float, seconds: float) -> None:
     """Send at a pace from many clients; say how many messages a second were acknowledged, and how long each took."""
     with zmq.Context() as context:
-        peers = [Peer(context, url, f"honest {number}") for number in range(clients)]
+        peers = [Peer(context, url, f"honest {number}", folder) for number in range(clients)]
         poller = zmq.Poller()
         by_socket = {peer.socket: peer for peer in peers}
         for peer in peers:
@@ -165,11 +176,11 @@ KINDS: dict[str, Callable[[Peer], Any]] = {
 """What a hostile client sends as fast as it may, by its name in the table."""
 
 
-def harm(pipe: Pipe, url: str, kind: str, clients: int) -> None:
+def harm(pipe: Pipe, url: str, folder: Path | None, kind: str, clients: int) -> None:
     """Send what the kind says until the end."""
     attack = KINDS[kind]
     with zmq.Context() as context:
-        peers = [Peer(context, url, f"hostile {number}") for number in range(clients)]
+        peers = [Peer(context, url, f"hostile {number}", folder) for number in range(clients)]
         if kind == "history":
             fill(peers[0])
         pipe.say()
@@ -204,13 +215,13 @@ def fill(peer: Peer) -> None:
             peer.hear()
 
 
-def measure(kind: str | None, clients: int, arguments: argparse.Namespace) -> dict[str, float]:
+def measure(kind: str | None, clients: int, folder: Path | None, arguments: argparse.Namespace) -> dict[str, float]:
     """Return what honest clients had in one run beside so many hostile ones."""
-    with workers() as start, served(Zchat(arguments.store), start) as url:
-        honest = start(behave, url, arguments.honest, arguments.rate, arguments.seconds)
+    with workers() as start, served(Zchat(arguments.store, folder), start) as url:
+        honest = start(behave, url, folder, arguments.honest, arguments.rate, arguments.seconds)
         honest.hear()
         if kind is not None:
-            start(harm, url, kind, clients).hear()
+            start(harm, url, folder, kind, clients).hear()
         figures: dict[str, float] = honest.ask()
         return figures
 
@@ -222,12 +233,22 @@ def main() -> None:
     parser.add_argument("--hostile", type=int, default=1, help="hostile clients (default 1)")
     parser.add_argument("--seconds", type=float, default=3, help="seconds of a run (default 3)")
     parser.add_argument("--kind", action="append", choices=list(KINDS), help="one kind of attack; may be repeated")
+    parser.add_argument("--without-keys", action="store_true", help="names are free: a share is a session's")
     arguments = parser.parse_args()
+    users = [f"{what} {number}" for what in ("honest", "hostile") for number in range(getattr(arguments, what))]
+    with nullcontext() if arguments.without_keys else key_folder(users) as folder:
+        rows = table(folder, arguments)
+    title = f"{arguments.honest} honest clients of {arguments.rate:g} messages/s beside {arguments.hostile} hostile"
+    report(title, rows, arguments.json)
+
+
+def table(folder: Path | None, arguments: argparse.Namespace) -> list[Row]:
+    """Return a row for each kind of attack."""
     rows: list[Row] = []
     for kind in arguments.kind or KINDS:
         runs: dict[str, Callable[[], dict[str, float]]] = {
-            "undisturbed": partial(measure, None, 0, arguments),
-            kind: partial(measure, kind, arguments.hostile, arguments),
+            "undisturbed": partial(measure, None, 0, folder, arguments),
+            kind: partial(measure, kind, arguments.hostile, folder, arguments),
         }
         undisturbed, disturbed = in_turn(runs, arguments.rounds)
         kept = disturbed["sent/s"] / undisturbed["sent/s"]
@@ -243,8 +264,7 @@ def main() -> None:
                 "p99 times": slower,
             }
         )
-    title = f"{arguments.honest} honest clients of {arguments.rate:g} messages/s beside {arguments.hostile} hostile"
-    report(title, rows, arguments.json)
+    return rows
 
 
 if __name__ == "__main__":

@@ -103,3 +103,11 @@ def test_an_error_survives_copying_and_another_process(error: ZchatError) -> Non
         assert type(twin) is type(error)
         assert str(twin) == str(error)
         assert vars(twin) == vars(error)
+
+
+def test_a_busy_broker_may_say_when_to_try_again() -> None:
+    assert errors.Busy("full").retry_after is None
+    assert errors.Busy("too fast", detail=1_500).retry_after == 1.5
+    again = errors.refusal("busy", "too fast", True, 250)
+    assert isinstance(again, errors.Busy)
+    assert again.retry_after == 0.25

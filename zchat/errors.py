@@ -126,7 +126,8 @@ class Refused(ZchatError):
         self.text = text
         """What was wrong, and what to do."""
         self.detail = detail
-        """A number for programs: the one that is due for `out_of_order`, else None."""
+        """A number for programs: the one that is due for `out_of_order`, for `busy` the milliseconds until the request
+        will be taken, else None."""
         if code is not None:
             self.code = code
         if retryable is not None:
@@ -191,6 +192,11 @@ class Busy(Refused):
 
     code = "busy"
     retryable = True
+
+    @property
+    def retry_after(self) -> float | None:
+        """Return after how many seconds the broker will take the request, None if it didn't say."""
+        return None if self.detail is None else self.detail / 1000
 
 
 class TooManyRequests(Refused):

@@ -93,7 +93,8 @@ export class Sending {
     block.out = false;
     this.refusing = true;
     if (retryable) {
-      this.resumeAt = now + AGAIN; // the same bytes under the same number
+      // The same bytes under the same number; a broker that finds it too fast says when it takes them.
+      this.resumeAt = Math.max(this.resumeAt, now + (code === "busy" && detail !== null ? detail : AGAIN));
     } else if ((code === "out_of_order" && detail < block.number) || (code === "forgotten" && fresh)) {
       block.free = true;
       this.due = Math.min(this.due, code === "forgotten" ? 1 : detail); // it isn't in this log

@@ -366,3 +366,41 @@ def test_a_refusal_may_overtake_the_answer_to_an_earlier_block(wire: Wire) -> No
     assert [type(error) for error in two.errors] == [errors.NotAMember]
     wire.store(first)
     assert one.seqs == [1]
+
+
+# -- too fast ----------------------------------------------------------------------------------------
+
+
+def test_what_is_too_fast_is_sent_again_just_when_the_broker_takes_it(wire: Wire) -> None:
+    wire.join()
+    wire.core.offer("General", batch := FakeBatch("one"))
+    [send] = wire.commands("send")
+    wire.refuse(send, errors.Busy("too fast", detail=2_300))
+    assert not batch.errors
+    before = len(wire.port.sent)
+    assert 2.299 <= wire.pass_time(lambda: [each[0] for each in wire.port.sent[before:]][-1:] == ["send"]) <= 2.32
+    again = wire.commands("send")[-1]
+    assert again[2:] == send[2:]
+    wire.store(again)
+    assert batch.seqs == [1]
+
+
+def test_other_rooms_go_on_meanwhile(wire: Wire) -> None:
+    for room in ("General", "Other"):
+        wire.join(room)
+    wire.core.offer("General", FakeBatch("one"))
+    [send] = wire.commands("send")
+    wire.refuse(send, errors.Busy("too fast", detail=2_000))
+    wire.core.offer("Other", FakeBatch("two"))
+    [other] = wire.commands("send")
+    wire.refuse(other, errors.Closing("soon"))
+    assert wire.pass_time(lambda: bool(wire.commands("send"))) <= RESUME_AFTER + 0.01
+    assert 1.4 < wire.pass_time(lambda: bool(wire.commands("send"))) <= 1.52
+
+
+def test_a_busy_broker_that_does_not_say_until_when_fails_the_send_as_before(wire: Wire) -> None:
+    wire.join()
+    wire.core.offer("General", batch := FakeBatch("one"))
+    [send] = wire.commands("send")
+    wire.refuse(send, errors.Busy("full"))
+    assert isinstance(batch.errors[0], errors.Busy)

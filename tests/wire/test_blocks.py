@@ -190,3 +190,19 @@ def test_elements_behind_the_last_of_a_block_are_ignored() -> None:
 def test_a_block_that_is_none_breaks_the_protocol(block: Any) -> None:
     with pytest.raises(ProtocolError, match="General"):
         blocks.messages_of("General", [block], 0, 10)
+
+
+@pytest.mark.parametrize(
+    ("bodies", "count"),
+    [
+        (b"\x93\xc0\xc0\xc0", 3),
+        (b"\xdc\x03\xe8" + b"\xc0" * 1000, 1000),
+        (b"\xdd\0\0\0\2\xc0\xc0", 2),
+        (b"\xdd\xff\xff\xff\xff", 1000),
+        (b"\xdc\3", 3),
+        (b"\xc0", 0),
+        (b"", 0),
+    ],
+)
+def test_how_many_messages_a_block_claims_to_have_is_read_from_its_first_bytes(bodies: bytes, count: int) -> None:
+    assert blocks.claimed_count(bodies) == count

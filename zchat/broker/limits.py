@@ -62,6 +62,15 @@ TURN_FRAMES = 256
 TURN_SECONDS = 0.01
 """The same in time: a frame may take a hundred times as long as another."""
 
+MESSAGES_BURST = 10.0
+"""Seconds' worth of the messages that the rules allow a second which may be sent at once."""
+
+BYTES_BURST = 4.0
+"""The same of bytes."""
+
+RATES_KEPT = 100_000
+"""Users and rooms for whom it is kept what is left: 40 MB; then all begin with a burst again."""
+
 SHARE = 0.1
 """Of the loop's time, what a user may use before its frames wait for those of others."""
 

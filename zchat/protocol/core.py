@@ -217,7 +217,7 @@ class ClientCore:
         elif self.connected:
             self._beat(now)
             if now >= self._queues.resume_at:
-                self._queues.resume()
+                self._queues.resume(now)
             self._states.tick(now, self._memberships.rooms.values())
             self._pump()
         self._quiet_until = self._heartbeat.due_at(self._next(now))

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from math import inf
 from typing import Protocol
 
 from zchat.errors import (
+    Busy,
     Closing,
     Forgotten,
     OutcomeUnknown,
@@ -117,9 +119,11 @@ class SendQueue:
         "number",
         "ready",
         "resend",
+        "resume_at",
         "shown",
         "shut",
         "stalled",
+        "wait",
     )
 
     def __init__(self, name: str, shown: str) -> None:
@@ -129,6 +133,8 @@ class SendQueue:
         self.ready = False  # it waits for its turn: `SendQueues` has it
         self.shut = False  # its room is yet to be joined again
         self.stalled = False  # the broker has put off blocks that may be stored, or goes down: `resume` ends it
+        self.wait = 0.0  # seconds that the broker asked for then, 0 if it asked for none
+        self.resume_at = inf  # when it ends
         self.back: int | None = None  # the number to go back to once no answer is awaited
         self.batches: deque[Batch] = deque()  # what isn't numbered yet
         self.again: deque[tuple[Batch, list[bytes]]] = deque()  # before that: what is to be numbered anew
@@ -266,8 +272,10 @@ class SendQueue:
                 self.back = 1
             else:
                 self._release(block, 1)
-        elif isinstance(error, Closing) or (block.old and error.retryable):
+        elif isinstance(error, Closing) or (block.old and error.retryable) or _is_too_fast(error):
             self._put_off = True
+            if isinstance(error, Busy):
+                self.wait = max(self.wait, error.retry_after or 0.0)
         elif not block.old:
             self.flight.remove(block)
             block.fail(error)
@@ -301,6 +309,8 @@ class SendQueue:
 
     def resume(self) -> None:
         """Send again what was put off."""
+        self.resume_at = inf
+        self.wait = 0.0
         if self.stalled:
             self.stalled = False
             self._send_again()
@@ -309,6 +319,8 @@ class SendQueue:
         """Record that the connection is lost: what is in flight may be stored, and is to be sent again."""
         self.back = None
         self.stalled = self._put_off = False
+        self.resume_at = inf
+        self.wait = 0.0
         for block in self.flight:
             block.old = block.old or block.out
         self._send_again()
@@ -336,6 +348,13 @@ class SendQueue:
         self.batches.clear()
         self.back = None
         self.stalled = self._put_off = False
+        self.resume_at = inf
+        self.wait = 0.0
+
+
+def _is_too_fast(error: Refused) -> bool:
+    """Return whether a refusal says when the same block will be taken."""
+    return isinstance(error, Busy) and error.retry_after is not None
 
 
 def _nested(before: int, parts: list[tuple[Batch, list[bytes]]], bodies: list[bytes]) -> int:

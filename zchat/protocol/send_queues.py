@@ -75,8 +75,9 @@ class SendQueues:
             queue.stored(block, stored.seq, stored.timestamp)
         elif error is not None:
             queue.refused(block, error)
-        if queue.stalled:
-            self.resume_at = min(self.resume_at, now + RESUME_AFTER)
+        if queue.stalled and queue.resume_at == inf:
+            queue.resume_at = now + (queue.wait or RESUME_AFTER)
+            self.resume_at = min(self.resume_at, queue.resume_at)
         self.line_up(queue)
 
     def open(self, name: str) -> None:
@@ -93,12 +94,14 @@ class SendQueues:
         if queue is not None:
             queue.name = name
 
-    def resume(self) -> None:
-        """Send again what the broker had put off."""
+    def resume(self, now: float) -> None:
+        """Send again what the broker had put off until now."""
         self.resume_at = inf
         for queue in self.queues.values():
-            queue.resume()
-            self.line_up(queue)
+            if queue.resume_at <= now:
+                queue.resume()
+                self.line_up(queue)
+            self.resume_at = min(self.resume_at, queue.resume_at)
 
     def opened(self) -> None:
         """Record that there is a connection again."""

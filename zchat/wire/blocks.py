@@ -45,6 +45,15 @@ def check_bodies(bodies: bytes, max_message: int) -> int:
     return count
 
 
+def claimed_count(bodies: bytes) -> int:
+    """Return how many messages a block's bodies say they are; at most as many as a block may have. Any thread."""
+    first = bodies[0] if bodies else 0
+    if first >> 4 == 0x9:
+        return first & 0xF
+    width = {0xDC: 2, 0xDD: 4}.get(first, 0)
+    return min(int.from_bytes(bodies[1 : 1 + width], "big"), MAX_BLOCK_MESSAGES)
+
+
 def _check_depth(values: tuple[Any, ...]) -> None:
     """Raise BadBlock if a value nests too deep; `values` are as `unpack_hostile` returns them."""
     level: Iterable[Any] = values

@@ -9,6 +9,8 @@ import pytest
 from tests.broker.driver import LateStore, Peer, World
 from tests.frames import decode_notice
 from zchat.broker.figures.log_lines import RECOVERED_AFTER
+from zchat.broker.guard.rules import Rate, Rules, Table
+from zchat.broker.limits import MESSAGES_BURST
 from zchat.broker.settings import Settings
 from zchat.broker.store.contract import Failed, Full
 from zchat.wire.notices import OK, STATE
@@ -137,3 +139,35 @@ def test_what_the_store_cannot_take_is_refused_and_may_be_tried_again(failure: F
     assert [note.text for note in world.core.log_lines.take()] == ["storing has recovered"] * (code == "store_failed")
     assert world.core.figures().counts["storing_fails"] == 0
     world.check()
+
+
+# -- too fast ----------------------------------------------------------------------------------------
+
+
+def test_what_is_sent_too_fast_is_refused_undecoded_with_when_it_will_be_taken() -> None:
+    world = World(rules=Rules(limits=Rate(messages=10)))
+    alice, bob = Peer(world, "alice"), Peer(world, "bob")
+    for peer in (alice, bob):
+        peer.join("General")
+    assert alice.send("General", *["x"] * 1_000)[0] == OK
+    refused = alice.do("send", "General", 2, b"\x91 which is no body")
+    assert (refused[2], refused[4]) == ("busy", True)
+    milliseconds = refused[5]
+    assert milliseconds == (1_001 - 10 * MESSAGES_BURST) / 10 * 1_000
+    assert world.core.counters.slowed_messages == 1
+    assert bob.send("General", "hi")[0] == OK
+    world.now += milliseconds / 1_000 - 0.01
+    assert alice.do("send", "General", 2, b"\x91\xa1x")[2] == "busy"
+    world.now += 0.02
+    assert alice.do("send", "General", 2, b"\x91\xa1x")[0] == OK
+
+
+def test_a_room_has_a_rate_of_its_own_and_direct_rooms_have_none() -> None:
+    world = World(rules=Rules((Table(("*",), rate=Rate(bytes=10)),)))
+    alice = Peer(world, "alice")
+    for room in ("General", "@alice\nbob"):
+        alice.join(room)
+        assert alice.send(room, "x" * 1_000)[0] == OK
+    assert alice.do("send", "General", 2, b"\x91\xa1x")[2] == "busy"
+    assert alice.do("send", "@alice\nbob", 2, b"\x91\xa1x")[0] == OK
+    assert world.core.counters.slowed_bytes == 1

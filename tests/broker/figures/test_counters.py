@@ -10,6 +10,7 @@ from tests.broker.driver import LateStore, Peer, World
 from zchat.broker.delivery import pusher
 from zchat.broker.figures.counters import Counters
 from zchat.broker.guard.gate import Gate
+from zchat.broker.guard.rules import Rate, Rules, Table
 from zchat.broker.limits import EXPIRE_AFTER, RETAIN_EVERY
 from zchat.broker.port import Cut
 from zchat.broker.presence import state_frames
@@ -44,6 +45,10 @@ def a_life(world: World, store: LateStore) -> None:
     alice, bob, carol = (Peer(world, name) for name in ("alice", "bob", "carol"))
     alice.join("General")
     bob.join("General")
+    for _ in range(2):
+        for room in ("slow", "slower"):
+            alice.join(room)
+            alice.send(room, *"x" * 20)
     store.failing = Failed("the disk is broken")
     carol.join("General", (0, 0))
     store.failing = None
@@ -60,6 +65,8 @@ def a_life(world: World, store: LateStore) -> None:
     world.pass_time(max(EXPIRE_AFTER, RETAIN_EVERY) + 2)
 
 
+RULES = Rules((Table(("slow",), rate=Rate(messages=1)), Table(("slower",), rate=Rate(bytes=1))))
+
 COUNTED_ELSEWHERE = {"log_dropped", "lost_before_greeting", "turned_away", *(why.counter for why in Cut)}
 COUNTED_ELSEWHERE |= {"turned_away_unknown_key", "turned_away_too_often", "turned_away_too_many"}
 """Held by tests/cli/test_logs.py, tests/broker/edge/test_descriptors.py, tests/broker/test_keys.py, tests/attacks and
@@ -75,7 +82,7 @@ def test_each_counter_moves(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     store = LateStore(lambda: 1)
     store.commits.append(Commit(100, 10))
     monkeypatch.setattr(store, "trim", lambda room, keep, before, done, ahead: done(Failed("no")))
-    world = World(Settings(high_water_mark=1, retain_messages=1), store, gate=Gate({}))
+    world = World(Settings(high_water_mark=1, retain_messages=1), store, gate=Gate({}), rules=RULES)
     before = getattr(Counters(), name)
     a_life(world, store)
     assert getattr(world.core.counters, name) > before

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from math import ceil
 
 from zchat import errors
 from zchat.broker.core.context import Context
 from zchat.broker.core.replies import Request
+from zchat.broker.guard.rules import Rules
 from zchat.broker.rooms.member import Member
 from zchat.broker.rooms.room import Room
+from zchat.broker.rooms.session import Session
 from zchat.broker.store import contract
-from zchat.wire.blocks import check_bodies
+from zchat.wire.blocks import check_bodies, claimed_count
 from zchat.wire.replies import Stored
 
 
@@ -25,6 +28,8 @@ def send(context: Context, request: Request, member: Member, number: int, bodies
     if not number:
         raise errors.Malformed("send: blocks are numbered from 1")
     session, room = member.session, member.room
+    if context.access.rules is not None:
+        _check_rate(context, context.access.rules, session, room, bodies)
     done = partial(_appended, context, request, room, number)
     try:
         count = check_bodies(bodies, context.settings.max_message)
@@ -39,6 +44,16 @@ def send(context: Context, request: Request, member: Member, number: int, bodies
         ),
         done,
     )
+
+
+def _check_rate(context: Context, rules: Rules, session: Session, room: Room, bodies: bytes) -> None:
+    """Raise `Busy` for a block that comes faster than the rules allow, before anything of it is decoded."""
+    name = "" if room.direct else room.folded
+    too_fast = context.rates.take(rules, session.peer.user, name, claimed_count(bodies), len(bodies), context.now)
+    if too_fast is not None:
+        seconds, counter = too_fast
+        setattr(context.counters, counter, getattr(context.counters, counter) + 1)
+        raise errors.Busy(f"too fast: try again in {seconds:.3g} s", detail=ceil(seconds * 1000))
 
 
 def _recalled(

@@ -15,6 +15,7 @@ from zchat.broker.figures.counters import Counters
 from zchat.broker.figures.log_lines import LogLines
 from zchat.broker.figures.stats import FigureReader
 from zchat.broker.guard.gate import Gate
+from zchat.broker.guard.rates import Rates
 from zchat.broker.guard.shares import Shares
 from zchat.broker.presence.presence import Presence
 from zchat.broker.presence.state_frames import StateFrames
@@ -43,5 +44,6 @@ class Context:
     figures: FigureReader
     gate: Gate
     shares: Shares[Any]
+    rates: Rates
     now: float
     """Seconds of a clock that never goes back: when the present frame was received, or the present turn began."""

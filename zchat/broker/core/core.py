@@ -36,6 +36,7 @@ from zchat.broker.figures.lag import LagSampler
 from zchat.broker.figures.log_lines import LogLines
 from zchat.broker.figures.stats import FigureReader, Sources
 from zchat.broker.guard.gate import Gate
+from zchat.broker.guard.rates import Rates
 from zchat.broker.guard.rules import Rules
 from zchat.broker.guard.shares import Shares
 from zchat.broker.limits import (
@@ -133,6 +134,7 @@ class Core:
             FigureReader(sources),
             gate,
             shares,
+            Rates(),
             now,
         )
         self._port = port

@@ -72,6 +72,8 @@ class Counters:
     stale_seen: int = _counter("Acknowledgements of state that no longer mattered.")
     typing_dropped: int = _counter("Typing notices that came too early.")
     marks: int = _counter("Read marks stored.")
+    slowed_messages: int = _counter("Blocks refused because of the messages a second that the rules allow.")
+    slowed_bytes: int = _counter("Blocks refused because of the bytes a second that the rules allow.")
     frames_waited: int = _counter("Frames that waited because their users had used up their shares of the loop.")
     reads_waited: int = _counter("Requests for pages that waited until their clients had read earlier ones.")
     producers_forgotten: int = _counter("Producers forgotten because their users had too many others.")
