@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 
 from tests.attacks.victim import Victim
 
@@ -30,6 +31,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10_000, help="how many lives")
     parser.add_argument("--first", type=int, default=0, help="the seed of the first")
     given = parser.parse_args()
+    logging.getLogger("zchat.client").setLevel(logging.ERROR)  # what a broker refuses is a warning
     for seed in range(given.first, given.first + given.seeds):
         live(seed)
     print(f"{given.seeds:,} clients have lived with a hostile broker")
