@@ -164,7 +164,8 @@ RULES_NAMES = 2_000
 """Names of rooms in all of a file's tables: what one room's table is found by takes 0.1 ms then."""
 
 RULES_CACHE = 100_000
-"""Rights of a user in a room that are remembered, 20 MB of them; then all are forgotten, and worked out anew."""
+"""Rights of a user in a room that are remembered, 20 MB of them, and likewise tables of rooms; then all are forgotten,
+and worked out anew."""
 
 CUT_AFTER = 0.5
 """Seconds between a connection's last word, why it ends, and its being cut: what is cut at once is not sent."""

@@ -271,3 +271,31 @@ def test_a_position_that_is_to_be_located_is_judged_by_the_rules_of_the_moment_w
     assert bob.replies[request][2] == "not_allowed"
     assert not world.rooms["general"].members
     world.check()
+
+
+def test_a_room_has_as_many_members_as_the_rules_allow_and_who_comes_back_has_a_place() -> None:
+    world = ruled('operators = ["zoe"]\n[[rooms]]\nnames = ["general"]\nmost = 2\ncreate = ["everybody"]')
+    alice, bob, carol, zoe = (Peer(world, user) for user in ("alice", "bob", "carol", "zoe"))
+    assert [peer.join("General")[0] for peer in (alice, bob)] == [OK, OK]
+    assert carol.join("General")[2] == "limit_reached"
+    assert carol.join("Elsewhere")[0] == OK
+    assert zoe.join("General")[0] == OK, "whoever moderates gets in"
+    bob.reconnect()
+    assert carol.join("General")[2] == "limit_reached"
+    assert bob.join("General")[0] == OK
+    assert bob.join("General")[0] == OK, "again"
+    alice.leave("General")
+    zoe.leave("General")
+    assert carol.join("General")[0] == OK
+    world.check()
+
+
+def test_a_room_may_have_smaller_messages_than_the_broker() -> None:
+    world = ruled('[[rooms]]\nnames = ["general"]\nmax_message = 10\n[[rooms]]\nnames=["*"]\nmax_message = "1 MiB"')
+    bob = Peer(world, "bob")
+    for room in ("General", "Movies", "@alice\nbob"):
+        bob.join(room)
+    assert bob.send("General", "x" * 9)[0] == OK
+    assert bob.send("General", "x" * 10)[2] == "message_too_large"
+    assert bob.send("Movies", "x" * 10)[0] == bob.send("@alice\nbob", "x" * 10)[0] == OK
+    world.check()

@@ -120,3 +120,6 @@ def test_rights_are_remembered_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) ->
         for user in ("a", "b", "c", "d", "e"):
             assert found.may(user, "general", Right.SEND)
             assert len(found._cache) <= 3
+    for room in ("a", "b", "c", "d", "e"):
+        assert found.table(room).names == ("*",)
+        assert len(found._table_of) <= 3

@@ -93,6 +93,17 @@ class Access:
             raise self._directory.no_such_room(name)
         raise errors.NotAllowed(f"you may not {_WORDS[right].format(repr(name))}: ask who runs the broker")
 
+    def check_place(self, session: Session, room: Room) -> None:
+        """Raise a `LimitReached` if a room has as many members as the rules allow, and a session would be one more.
+
+        One that comes back has its place, and an owner has one anyway.
+        """
+        if self.rules is None or room.direct or room in session.present:
+            return
+        most = self.rules.table(room.folded).most
+        if most and len(room.members) >= most and not self.may(session.peer.user, Right.MODERATE, room):
+            raise errors.LimitReached(f"{room.name!r} has {most:,} members, the most it may have; try again later")
+
     def is_named_to(self, member: Member) -> bool:
         """Return whether a member may be told who is in its room, and not only how many."""
         return self.may(member.session.peer.user, Right.MEMBERS, member.room)

@@ -28,11 +28,14 @@ def send(context: Context, request: Request, member: Member, number: int, bodies
     if not number:
         raise errors.Malformed("send: blocks are numbered from 1")
     session, room = member.session, member.room
-    if context.access.rules is not None:
-        _check_rate(context, context.access.rules, session, room, bodies)
+    rules, largest = context.access.rules, context.settings.max_message
+    if rules is not None:
+        _check_rate(context, rules, session, room, bodies)
+        if not room.direct:
+            largest = min(largest, rules.table(room.folded).max_message or largest)
     done = partial(_appended, context, request, room, number)
     try:
-        count = check_bodies(bodies, context.settings.max_message)
+        count = check_bodies(bodies, largest)
     except (errors.BadBlock, errors.MessageTooLarge) as error:  # it may have been stored all the same, by other limits
         bodies, count = b"", 0
         done = partial(_recalled, done, errors.refusal(error.code, str(error), error.retryable))

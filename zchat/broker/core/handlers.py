@@ -182,9 +182,11 @@ def _enter(
 ) -> None:
     session = _session(request)
     old = session.members.get(room)
-    if old is None and len(session.members) >= limits.MAX_MEMBERSHIPS:
-        context.directory.vacate(room)
-        raise errors.LimitReached(f"a session is in {limits.MAX_MEMBERSHIPS} rooms at most; leave one")
+    if old is None:
+        if len(session.members) >= limits.MAX_MEMBERSHIPS:
+            context.directory.vacate(room)
+            raise errors.LimitReached(f"a session is in {limits.MAX_MEMBERSHIPS} rooms at most; leave one")
+        context.access.check_place(session, room)
     if old is not None and number <= old.join:
         raise errors.Malformed(f"join: number {number} is not above {old.join}, that of the join before")
     if start is None:

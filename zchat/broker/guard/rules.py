@@ -71,7 +71,7 @@ class Rules:
     `makers_own`: who has made a room is one of its owners. `limits`: what one user may send.
     """
 
-    __slots__ = ("_cache", "_pattern", "direct", "limits", "makers_own", "operators", "stats", "tables")
+    __slots__ = ("_cache", "_pattern", "_table_of", "direct", "limits", "makers_own", "operators", "stats", "tables")
 
     def __init__(
         self,
@@ -90,12 +90,19 @@ class Rules:
         self.makers_own = makers_own
         self.limits = limits
         self._pattern = re.compile("|".join(f"({pattern_of(table.names)})" for table in tables)) if tables else None
+        self._table_of: dict[str, Table] = {}
         self._cache: dict[tuple[str, str, bool], int] = {}
 
     def table(self, room: str) -> Table:
         """Return the table that decides about a room: the first that names it. Not of direct rooms."""
-        found = self._pattern.match(room) if self._pattern is not None else None
-        return ELSEWHERE if found is None else self.tables[(found.lastindex or 1) - 1]
+        table = self._table_of.get(room)
+        if table is None:
+            if len(self._table_of) >= RULES_CACHE:
+                self._table_of.clear()
+            found = self._pattern.match(room) if self._pattern is not None else None
+            table = ELSEWHERE if found is None else self.tables[(found.lastindex or 1) - 1]
+            self._table_of[room] = table
+        return table
 
     def may(self, user: str, room: str | None, right: Right, *, made: bool = False) -> bool:
         """Return whether a user has a right in a room (None: at the broker as a whole); `made`: as in `rights`."""
