@@ -20,7 +20,7 @@ from tests.attacks.zmtp import COMMAND, MORE, frame, greeting, ready
 from tests.broker.raw import ANY
 from tests.running import DEADLINE, eventually
 from zchat.broker import Broker
-from zchat.transport import keys, link
+from zchat.transport import dealer, keys, link
 from zchat.wire.values import pack
 
 KEYS: dict[str, Any] = {"key": keys.make("alice"), "server_key": keys.make().public}
@@ -70,6 +70,35 @@ def test_a_message_without_an_end_ends_the_client(size: int, monkeypatch: pytest
             client.wait(DEADLINE)
         client.close(0)
     assert peak() - before < 1_000 << 20
+
+
+def test_more_than_can_be_received_ends_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits in the client's memory, 64 bytes and more for each frame."""
+    monkeypatch.setattr(link, "SAMPLE_SECONDS", 0.05)
+    monkeypatch.setattr(dealer, "WAITING_BYTES", 256 * 1024)
+    with broker(join=flood(frame(pack(["pong", 0])))) as hostile:
+        client = zchat.Client(hostile.url, user="alice", timeout=DEADLINE)
+        client.join("General", timeout=DEADLINE)
+        with pytest.raises(zchat.ProtocolError, match="more than can be received"):
+            client.wait(DEADLINE)
+        client.close(0)
+
+
+def test_a_flood_pings_of_the_transport_and_a_reset_end_no_process() -> None:
+    """libzmq had stopped reading, and failed an assertion: any broker ended its clients' processes."""
+
+    def answer(visitor: Visitor, command: list[Any]) -> None:
+        visitor.answer(command, *HONEST["join"](command))
+        pings = frame(pack(["pong", 0])) * 20 + frame(b"\x04PING\0\0", COMMAND)
+        visitor.send(pings * 3_000)
+        visitor.reset()
+
+    with broker(join=answer) as hostile:
+        for _ in range(10):
+            client = zchat.Client(hostile.url, user="alice", timeout=DEADLINE)
+            with suppress(zchat.ZchatError):
+                client.join("General", timeout=0.2)
+            client.close(0)
 
 
 @pytest.mark.parametrize(

@@ -91,11 +91,6 @@ class ClientCore:
         """Return whether the broker has answered the greeting of this connection."""
         return self.state is _OPEN or self.state is _CLOSING
 
-    @property
-    def heard(self) -> float:
-        """Return when the broker was heard last, over this connection or an earlier one."""
-        return self._heartbeat.heard
-
     def _enter(self, state: ConnectionState) -> None:
         assert state in TRANSITIONS[self.state], f"from {self.state} to {state}"
         self.state = state

@@ -23,11 +23,14 @@ LINGER_MS = 200
 SEND_MARK = 1_000
 """Frames that may wait in the DEALER: 16 requests, a credit a room; one more means that nothing reads."""
 
-RECEIVE_MARK = 100
-"""Frames that libzmq reads ahead: 100 MiB of the largest. Credit bounds what an honest broker sends long before."""
-
 ENDLESS_BYTES = 2 * MAX_FRAME
 """Bytes that may come without a frame: those of one that is incomplete, and as many that are being read."""
+
+WAITING_BYTES = 256 << 20
+"""Bytes of frames that may wait to be received: as many as an honest broker has out to all its members together."""
+
+FRAMING = 64
+"""Bytes that a frame takes on the way beside its own, at most."""
 
 HANDSHAKE_MS = 5_000
 """How long a handshake may take: libzmq's own 30 s are longer than a caller waits."""
@@ -86,7 +89,9 @@ class Dealer:
         self.connected = False
         """True once there is a connection, as `broken` has found."""
         self._fd = -1  # that connection's descriptor, which is libzmq's
-        self._read = 0  # the bytes that libzmq had read from it when a frame had come since the sample before
+        self._base = 0  # the bytes that libzmq has read from it and that are accounted for without frames
+        self.taken = 0
+        """The bytes of the frames that were received from it, each with `FRAMING`: whoever receives them counts."""
         try:
             self.socket = context.socket(zmq.DEALER)
         except zmq.ZMQError as error:
@@ -98,7 +103,8 @@ class Dealer:
             raise no_sockets(error) from error
         try:
             self.socket.setsockopt(zmq.SNDHWM, SEND_MARK)
-            self.socket.setsockopt(zmq.RCVHWM, RECEIVE_MARK)
+            # A mark that is reached, a ping of ZMTP and a reset make libzmq end the process: `excess` bounds bytes.
+            self.socket.setsockopt(zmq.RCVHWM, 0)
             self.socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME)
             self.socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
             if key is not None:
@@ -138,7 +144,7 @@ class Dealer:
             kind = int.from_bytes(event[:2], sys.byteorder)
             if kind == zmq.EVENT_CONNECTED:
                 self.connected = True
-                self._fd, self._read = int.from_bytes(event[2:], sys.byteorder), 0
+                self._fd, self._base, self.taken = int.from_bytes(event[2:], sys.byteorder), 0, 0
             else:
                 self._fd = -1  # another's by now, or soon
                 how = how or BREAKS[zmq.Event(kind)]
@@ -149,16 +155,20 @@ class Dealer:
                     self.failure = Failure.UNKNOWN
         return how
 
-    def is_endless(self, *, heard: bool) -> bool:
-        """Return True if more has come than the longest message has, and is none; over TCP, on Linux.
+    def excess(self) -> str:
+        """Return in words what comes without end, "" if nothing does; over TCP, on Linux.
 
-        libzmq keeps the parts of a message until the last one has come, however many. `heard`: something came since the
-        last call. It is to be called once what has come is received.
+        libzmq keeps frames until they are received, and parts of a message until the last one has come, however many.
         """
         read = read_by_libzmq(self._fd)  # first: what it had read by now is a message by the next line, or none
-        if heard or (int(self.socket.get(zmq.EVENTS)) | int(self.monitor.get(zmq.EVENTS))) & zmq.POLLIN:
-            self._read = read
-        return read - self._read > ENDLESS_BYTES
+        if read == -1 or int(self.monitor.get(zmq.EVENTS)) & zmq.POLLIN:  # the descriptor may be another's by now
+            return ""
+        waiting = int(self.socket.get(zmq.EVENTS)) & zmq.POLLIN
+        held = read - self._base - self.taken
+        self._base += min(0, held)
+        if waiting:
+            return "more than can be received" if held > WAITING_BYTES else ""
+        return "a message without an end" if held > ENDLESS_BYTES else ""
 
     def close(self, lingering: bool = False) -> None:
         """Close it; what is not sent yet is dropped unless `lingering`."""

@@ -86,7 +86,6 @@ class Link:
         """When `be_due` is to be called."""
         self.sample_at = math.inf
         """When `sample` is to be called."""
-        self._sampled = 0.0  # when something had been heard at the last sample
         self._urls = deque(urls)  # the one in use, or to be tried, first
         self._on_link = on_link
         self._on_invited = on_invited
@@ -353,11 +352,10 @@ class Link:
         self.core.greet()
 
     def sample(self, now: float) -> None:
-        """End the client if a message comes that has no end: all of it would be held."""
+        """End the client if what comes has no end: all of it would be held."""
         self.sample_at = now + SAMPLE_SECONDS
-        heard, self._sampled = self.core.heard != self._sampled, self.core.heard
-        if self._dealer is not None and self._dealer.is_endless(heard=heard):
-            self.core.refuse(ProtocolError(f"the broker at {self._urls[0]} sent a message without an end"))
+        if self._dealer is not None and (excess := self._dealer.excess()):
+            self.core.refuse(ProtocolError(f"the broker at {self._urls[0]} sent {excess}"))
 
     # -- the DEALER --------------------------------------------------------------------------------
 

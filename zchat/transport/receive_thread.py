@@ -21,7 +21,7 @@ from zchat.messages import Position
 from zchat.threads import Flag, RealThread, awaited_by_callers, start
 from zchat.transport.alarm import Alarm
 from zchat.transport.context import no_sockets
-from zchat.transport.dealer import Dealer
+from zchat.transport.dealer import FRAMING, Dealer
 from zchat.transport.keys import NO_KEYS, Credentials
 from zchat.transport.link import Link
 
@@ -178,7 +178,9 @@ class ReceiveThread(Link):
             return False
         socket = dealer.socket
         for _ in range(TURN_FRAMES):
-            core.receive(socket.recv(zmq.NOBLOCK), now)
+            frame = socket.recv(zmq.NOBLOCK)
+            dealer.taken += len(frame) + FRAMING
+            core.receive(frame, now)
             if self._dealer is not dealer or not int(socket.get(zmq.EVENTS)) & _POLLIN:
                 return False
         return True
