@@ -105,6 +105,7 @@ NO_BOUNDS = {
     "address.MAX_IPC_PATH",
     "address.MAX_PORT",
     "broker.loop.MAX_WAIT",
+    "transport.dealer.FRAMING",
     "checks.MAX_SHOWN",
     "broker.edge.descriptors.KEPT_FREE_FOR_IPC",
     "broker.guard.doorkeeper.CHECK_EVERY",
@@ -289,6 +290,7 @@ def test_a_turn_of_the_client_takes_a_bounded_number_of_frames() -> None:
 
     class Connection:
         socket = Flood()
+        taken = 0
 
     class Core:
         taken = 0
