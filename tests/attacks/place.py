@@ -109,8 +109,8 @@ def open_place() -> Iterator[Place]:
 
 
 @contextmanager
-def keyed_place(folder: Path) -> Iterator[Place]:
+def keyed_place(folder: Path, rules: Path | None = None) -> Iterator[Place]:
     """Give a broker with keys; its folder is made."""
     pairs, server = make_keys(folder)
-    with Broker(ANY, keys=folder) as broker:
+    with Broker(ANY, keys=folder, rules=rules) as broker:
         yield Place(broker, pairs, server)
