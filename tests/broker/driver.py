@@ -251,7 +251,7 @@ class World:
                     assert member in room.caught_up
         assert in_flight == pusher.in_flight
         members = sum(len(session.members) for session in self.sessions.values())
-        assert members == sum(len(room.members) for room in self.rooms.values())
+        assert members == pusher.memberships == sum(len(room.members) for room in self.rooms.values())
         for room in self.rooms.values():
             assert room.caught_up.keys() <= room.members.keys()
             assert len(room.shared) <= SHARED_NOTIFICATIONS

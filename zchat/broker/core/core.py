@@ -108,6 +108,7 @@ class Core:
             self.histograms,
             directory.rooms,
             table,
+            lambda: pusher.memberships,
             lambda: pusher.in_flight,
             lambda: pipes.waiting,
             self.lag,

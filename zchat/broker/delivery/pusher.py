@@ -57,6 +57,8 @@ class Pusher:
         self._tail_bytes = 0
         self._now = 0.0
         self.in_flight = 0
+        self.memberships = 0
+        """How many members all rooms have."""
 
     @property
     def busy(self) -> bool:
@@ -103,6 +105,7 @@ class Pusher:
             self._forget(old)
         elif not room.members:
             self._store.follow(room.name, True)
+        self.memberships += 1
         room.add(member)
         if not member.follows:
             self._set_apart(member)
@@ -145,6 +148,7 @@ class Pusher:
 
     def _forget(self, member: Member) -> None:
         member.room.remove(member)
+        self.memberships -= 1
         self.in_flight -= sum(member.out)
         member.out.clear()
 

@@ -26,6 +26,8 @@ class Sources(NamedTuple):
     histograms: Histograms
     rooms: dict[str, Room]
     sessions: SessionTable
+    memberships: Callable[[], int]
+    """Return how many memberships there are."""
     in_flight: Callable[[], int]
     """Return the bytes of notifications that members have not taken yet."""
     waiting: Callable[[], int]
@@ -66,7 +68,7 @@ HELD: dict[str, tuple[Metric, Callable[[Sources, float], int]]] = {
     "rooms": (Metric(Kind.GAUGE, "Rooms that exist.", "rooms"), lambda of, now: len(of.rooms)),
     "memberships": (
         Metric(Kind.GAUGE, "Memberships that exist: each is a session in a room.", "memberships"),
-        lambda of, now: sum(len(session.members) for session in list(of.sessions.by_routing_id.values())),
+        lambda of, now: of.memberships(),
     ),
     "in_flight": (
         Metric(Kind.GAUGE, "Bytes of notifications that members have not taken yet.", "in_flight_bytes"),
