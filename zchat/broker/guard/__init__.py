@@ -1,1 +1,1 @@
-"""Who is let in, and for how long: decided without sockets, threads or clocks."""
+"""Who is let in, for how long, and what each may: decided without sockets, threads or clocks."""
