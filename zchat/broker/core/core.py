@@ -382,9 +382,13 @@ class Core:
             self._busiest.sample(now)
 
     def turn(self, now: float) -> None:
-        """Serve members, within a turn's bounds, then answer blocks: readers come before the sender, state last."""
+        """Serve members, within a turn's bounds, then answer blocks: readers come before the sender, state last.
+
+        Who is judged by other rules is judged before being served.
+        """
         context = self.context
         pusher = context.pusher
+        self._revision.turn()
         for session in context.pipes.turn(now):
             pusher.opened(session)
             context.state_frames.opened(session)
@@ -394,7 +398,6 @@ class Core:
                 if not session.ended:
                     context.sessions.end(session, error)
         context.replies.turn()
-        self._revision.turn()
         context.listing.turn()
         context.state_frames.turn(now)
 
