@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 
 import pytest
 
 from zchat.broker.store.sqlite.backup import Content
-from zchat.cli import copying, ending
+from zchat.cli import copying, ending, progress_line
 from zchat.cli.copying import Copying, content_text
 
 
@@ -34,6 +35,18 @@ def test_it_is_shown_on_a_terminal_and_removed(monkeypatch: pytest.MonkeyPatch) 
     first, second, gone = terminal.getvalue().split("\r")[1:4]
     assert (first, second, gone.strip()) == ("3 of 1,000 MiB copied", "1,000 of 1,000 MiB copied", "")
     assert len(gone) == len(second)
+
+
+@pytest.mark.parametrize("columns", [5, 20, 23, 24, 80])
+def test_it_fits_a_terminal_of_any_width(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    monkeypatch.setattr(progress_line, "terminal_width", lambda stream: columns)
+    terminal = on_terminal(monkeypatch)
+    with Copying(True) as line:
+        line.step(100 << 20, 1000 << 20)
+        line.step(1000 << 20, 1000 << 20)
+    shown = re.split(r"[\r\b]+", terminal.getvalue())
+    assert max(map(len, shown)) < columns
+    assert shown[1].strip() == ("10%" if columns == 5 else "100 MiB" if columns < 24 else "100 of 1,000 MiB copied")
 
 
 def test_it_is_not_shown_if_not_wanted_or_for_less_than_a_second(monkeypatch: pytest.MonkeyPatch) -> None:

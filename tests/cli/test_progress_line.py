@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pty
 import re
@@ -9,12 +10,14 @@ import select
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 import pytest
 
 from tests.running import DEADLINE, ZCHAT
 from zchat.broker import Broker
-from zchat.cli.progress_line import progress_text
+from zchat.cli import progress_line
+from zchat.cli.progress_line import RewrittenLine, progress_texts
 
 
 def on_a_terminal(broker: Broker, *options: str, seconds: float, until: bytes = b"") -> str:
@@ -64,8 +67,33 @@ def test_what_is_done_soon_or_wants_no_progress_shows_none(broker: Broker) -> No
     assert on_a_terminal(broker, "--no-progress", seconds=1.5) == ""
 
 
-def test_the_line_of_progress_fits_a_terminal_of_any_width() -> None:
-    assert progress_text(1_234_567, 310_123.4, 80) == "1,234,567 messages stored, 310,000 per second"
-    assert progress_text(1_234_567, 310_123.4, 40) == "1,234,567 stored, 310,000/s"
-    assert progress_text(1_234_567, 9_876.4, 12) == "1,234,567"
-    assert all(len(progress_text(10**9, 123_456, columns)) < columns for columns in range(1, 100))
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Give a function that returns what a line writes for texts on a terminal of so many columns."""
+    line = RewrittenLine()
+
+    def write(columns: int, *texts: str) -> str:
+        monkeypatch.setattr(progress_line, "terminal_width", lambda stream: columns)
+        terminal = io.StringIO()
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stderr", terminal)
+            line.write(*texts)
+        return terminal.getvalue()
+
+    return write
+
+
+def test_the_line_has_the_first_text_that_fits_the_terminal(written: Callable[..., str]) -> None:
+    texts = progress_texts(1_234_567, 310_123.4)
+    assert written(80, *texts) == "\r1,234,567 messages stored, 310,000 per second"
+    assert written(40, *texts) == "\r1,234,567 stored, 310,000/s" + " " * 12 + "\b" * 12
+    assert written(12, *progress_texts(1_234_567, 9_876.4)) == "\r1,234,567  \b\b"
+    assert written(9, *texts) == "\r" + " " * 8 + "\r"
+    assert written(9, *texts) == written(9, "") == ""
+
+
+@pytest.mark.parametrize("columns", range(1, 60))
+def test_the_line_is_never_as_wide_as_the_terminal(written: Callable[..., str], columns: int) -> None:
+    written(80, *progress_texts(10**9, 123_456))
+    for texts in (progress_texts(10**9, 123_456), ("",)):
+        assert all(len(part) < columns for part in re.split(r"[\r\b]", written(columns, *texts)))

@@ -14,7 +14,7 @@ from tests.vectors.load import frame_of, value_of
 from tests.wire.driver import BODIES, BYTES, MIB, PRODUCER, each, plain
 from zchat.errors import BadBlock, MessageTooLarge, ProtocolError, Refused, UsageError
 from zchat.messages import Message
-from zchat.wire import blocks, limits, values
+from zchat.wire import blocks, limits, notices, values
 
 # -- the vectors -----------------------------------------------------------------------------------
 
@@ -206,3 +206,46 @@ def test_a_block_that_is_none_breaks_the_protocol(block: Any) -> None:
 )
 def test_how_many_messages_a_block_claims_to_have_is_read_from_its_first_bytes(bodies: bytes, count: int) -> None:
     assert blocks.claimed_count(bodies) == count
+
+
+def at_every_depth(call: Callable[[], object]) -> list[BaseException | None]:
+    """Return what a call raises where fewer and fewer calls are left to its caller; None where it returns."""
+    outcomes: list[BaseException | None] = []
+
+    def deeper() -> None:
+        error: BaseException | None = None
+        try:
+            call()
+        except Exception as found:
+            error = found
+        outcomes.append(error)
+        deeper()
+
+    with pytest.raises(RecursionError):
+        deeper()
+    return outcomes
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: blocks.encode_body(1),
+        lambda: blocks.encode_body({"a": [{"b": 1}]}),
+        lambda: blocks.messages_of("General", [[1, 1, "alice", PRODUCER, values.pack([{"a": 1}])]], 0, 1),
+        lambda: notices.decode_notice(values.pack(["ok", 1, {"a": [1]}])),
+    ],
+    ids=["number", "map", "block", "notice"],
+)
+def test_who_has_no_stack_left_is_told_that_and_nothing_of_the_bytes(call: Callable[[], object]) -> None:
+    outcomes = at_every_depth(call)
+    assert outcomes[0] is None
+    assert {type(error) for error in outcomes} == {type(None), RecursionError}
+
+
+def test_who_has_no_memory_left_is_told_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted(packed: bytes) -> object:
+        raise MemoryError
+
+    monkeypatch.setattr(blocks, "unpack_hostile", exhausted)
+    with pytest.raises(MemoryError):
+        blocks.encode_body(1)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import suppress
 from types import TracebackType
 
 from zchat.broker.store.sqlite.backup import Content
 from zchat.cli import ending
+from zchat.cli.progress_line import RewrittenLine
 from zchat.cli.text.phrases import counted, local_time
 
 BEGIN = 1.0
@@ -28,7 +28,7 @@ class Copying:
     def __init__(self, shown: bool) -> None:
         self._shown = shown and sys.stderr.isatty()
         self._due = time.monotonic() + BEGIN
-        self._width = 0
+        self._line = RewrittenLine()
 
     def __enter__(self) -> Copying:
         return self
@@ -36,8 +36,7 @@ class Copying:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._width:
-            self._write("")
+        self._line.write("")
 
     def step(self, done: int, size: int) -> None:
         """Show how many bytes of how many are copied, if that is due.
@@ -49,13 +48,8 @@ class Copying:
             raise ending.Ended
         if self._shown and time.monotonic() >= self._due:
             self._due = time.monotonic() + EVERY
-            self._write(f"{done >> 20:,} of {size >> 20:,} MiB copied")
-
-    def _write(self, text: str) -> None:
-        with suppress(OSError, ValueError):  # the terminal is gone; the copy is what matters
-            sys.stderr.write("\r" + text.ljust(self._width) + ("" if text else "\r"))
-            sys.stderr.flush()
-            self._width = len(text)
+            whole = f"{done >> 20:,} of {size >> 20:,} MiB copied"
+            self._line.write(whole, f"{done >> 20:,} MiB", f"{done * 100 // max(1, size)}%")
 
 
 def content_text(content: Content) -> str:

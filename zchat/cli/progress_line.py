@@ -1,4 +1,4 @@
-"""The progress of `zchat send` on a terminal: one line, rewritten in place and removed at the end."""
+"""Progress on a terminal: one line, rewritten in place and removed at the end."""
 
 from __future__ import annotations
 
@@ -45,28 +45,37 @@ class ProgressLine:
 
     def _run(self) -> None:
         samples = deque([(time.monotonic(), self._progress.stored)], SPAN)
-        wait, width = BEGIN, 0
-        with suppress(OSError, ValueError):  # the terminal is gone; the messages are what matters
-            while not self._over.wait(wait):
-                wait = STEP
-                then, before = samples[0]
-                now, stored = time.monotonic(), self._progress.stored
-                samples.append((now, stored))
-                line = progress_text(stored, (stored - before) / (now - then), terminal_width(sys.stderr) or NARROW)
-                self._write("\r" + line.ljust(width) + "\b" * max(0, width - len(line)))
-                width = len(line)
-            if width:
-                self._write("\r" + " " * width + "\r")
-
-    def _write(self, text: str) -> None:
-        sys.stderr.write(text)
-        sys.stderr.flush()
+        wait = BEGIN
+        line = RewrittenLine()
+        while not self._over.wait(wait):
+            wait = STEP
+            then, before = samples[0]
+            now, stored = time.monotonic(), self._progress.stored
+            samples.append((now, stored))
+            line.write(*progress_texts(stored, (stored - before) / (now - then)))
+        line.write("")
 
 
-def progress_text(stored: int, speed: float, columns: int) -> str:
-    """Return how many messages are stored, and how many per second, in fewer than `columns` columns."""
+def progress_texts(stored: int, speed: float) -> tuple[str, ...]:
+    """Return how many messages are stored, and how many per second, in texts that get shorter."""
     rate = f"{round(speed, -3 if speed >= 10_000 else 0):,.0f}"
-    for line in (f"{stored:,} messages stored, {rate} per second", f"{stored:,} stored, {rate}/s", f"{stored:,}"):
-        if len(line) < columns:
-            return line
-    return ""
+    return f"{stored:,} messages stored, {rate} per second", f"{stored:,} stored, {rate}/s", f"{stored:,}"
+
+
+class RewrittenLine:
+    """A line of the terminal on standard error that is written again and again in place, and never wrapped by it."""
+
+    def __init__(self) -> None:
+        self._width = 0
+
+    def write(self, *texts: str) -> None:
+        """Write the first text that fits in place of what is there, and nothing if none does."""
+        columns = terminal_width(sys.stderr) or NARROW
+        text = next((text for text in texts if len(text) < columns), "")
+        blank = min(self._width, columns - 1)  # what was wider was wrapped when the terminal became narrower
+        if text or blank > 0:
+            back = "\b" * (blank - len(text)) if text else "\r"
+            with suppress(OSError, ValueError):  # the terminal is gone; what is done is what matters
+                sys.stderr.write(f"\r{text.ljust(blank)}{back}")
+                sys.stderr.flush()
+        self._width = len(text)

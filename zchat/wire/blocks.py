@@ -10,7 +10,18 @@ from typing import Any, NamedTuple
 from zchat.errors import BadBlock, MessageTooLarge, ProtocolError, UsageError
 from zchat.messages import Message
 from zchat.names import MAX_CHARACTERS
-from zchat.wire.hostile import HEADER, LARGE, MAX_WORD, NESTED, fed, harmless, reason, unpack_hostile, unpack_large
+from zchat.wire.hostile import (
+    EXHAUSTED,
+    HEADER,
+    LARGE,
+    MAX_WORD,
+    NESTED,
+    fed,
+    harmless,
+    reason,
+    unpack_hostile,
+    unpack_large,
+)
 from zchat.wire.limits import MAX_BLOCK_BYTES, MAX_BLOCK_MESSAGES, MAX_DEPTH, MAX_INT
 from zchat.wire.values import array_header, pack, unpack
 
@@ -82,17 +93,18 @@ def encode_body(body: Any) -> bytes:
 
     Raises:
         UsageError: MessagePack can't hold it, or a broker would refuse it.
+        RecursionError, MemoryError: the caller has no stack or memory left for it.
     """
     try:
         return _checked(body) if type(body) is not str else pack(body)
-    except (BadBlock, MessageTooLarge) as error:
-        if not _fails(_checked, body):
-            raise (error.__cause__ or error) from None  # as below
-        raise UsageError(f"this body of type {type(body).__name__} can't be sent: {error}") from error
     except Exception as error:
-        if not _fails(_checked, body):
-            raise  # it came from elsewhere, from a signal's handler for example
-        raise UsageError(f"MessagePack can't hold a body of type {type(body).__name__}: {reason(error)}") from error
+        origin = error.__cause__ or error
+        if isinstance(origin, EXHAUSTED) or not _fails(_checked, body):
+            raise origin from None  # the caller's, or from elsewhere: a signal's handler for example
+        kind = type(body).__name__
+        if isinstance(error, (BadBlock, MessageTooLarge)):
+            raise UsageError(f"this body of type {kind} can't be sent: {error}") from error
+        raise UsageError(f"MessagePack can't hold a body of type {kind}: {reason(error)}") from error
 
 
 def _checked(body: Any) -> bytes:
@@ -191,8 +203,8 @@ def run_of(room: str, blocks: list[list[Any]], after: int, upto: int, *, again: 
                 users += repeat(user, count)
                 bodies += values
     except Exception as error:  # as above
-        if not again and not _fails(run_of, room, blocks, after, upto, again=True):
-            raise  # it came from elsewhere, from a signal's handler for example
+        if isinstance(error, EXHAUSTED) or (not again and not _fails(run_of, room, blocks, after, upto, again=True)):
+            raise  # as above
         what = harmless(reason(error), MAX_WORD)
         raise ProtocolError(f"{room}: a block between {after} and {upto} can't be decoded: {what}") from error
     rest = iter(bodies)

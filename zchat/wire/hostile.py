@@ -48,6 +48,11 @@ MAX_WORD = 64
 """Characters of an error's code, or of a gap's reason, that are kept."""
 
 
+EXHAUSTED = (RecursionError, MemoryError)
+"""Errors that say nothing of what is decoded: the caller has used up its stack, or memory is short. What nests too deep
+is refused by MessagePack before it takes the stack."""
+
+
 def unpack_hostile(packed: bytes) -> Any:
     """Decode what a stranger sent: walk it first, for a false array header has its array allocated.
 

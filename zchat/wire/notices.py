@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from zchat.errors import ProtocolError, Refused, VersionRefused
 from zchat.names import MAX_CHARACTERS
-from zchat.wire.hostile import LARGE, MAX_WORD, harmless, reason, unpack_large
+from zchat.wire.hostile import EXHAUSTED, LARGE, MAX_WORD, harmless, reason, unpack_large
 from zchat.wire.values import Shape, join_arrays, pack, unpack
 
 OK = "ok"
@@ -214,6 +214,8 @@ def decode_notice(frame: bytes) -> Notice:
         word = fields.pop(0)
         shape = SHAPES[word]
         wrong = shape.wrong(fields)
+    except EXHAUSTED:
+        raise
     except Exception as error:  # msgpack raises many kinds over bytes that are no frame; all mean the same
         what = harmless(reason(error), MAX_WORD)
         raise ProtocolError(f"the broker sent something other than a frame of this protocol: {what}") from error
