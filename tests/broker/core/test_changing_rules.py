@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 
 from tests.broker.core.changing_rules import complaint
 from tests.promises.simulation.mutations import Change, planted
 
-SEEDS = 20
+SEEDS = 12
 
 TRIED = 300
 """Seeds within which each fault must be found."""
@@ -103,9 +105,15 @@ FAULTS: dict[str, tuple[int, list[Change]]] = {
 """Faults, each with a seed that finds it: others are tried once the code has changed so much that it no longer does."""
 
 
+@cache
+def unplanted(seed: int) -> str | None:
+    """Return what a seed finds wrong with the code as it is."""
+    return complaint(seed)
+
+
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_nobody_gets_what_the_rules_keep_from_them_whatever_they_become(seed: int) -> None:
-    assert complaint(seed) is None
+    assert unplanted(seed) is None
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -114,7 +122,7 @@ def test_a_planted_fault_is_found(name: str) -> None:
     for seed in (first, *range(TRIED)):
         with planted(changes):
             found = complaint(seed)
-        if found is not None and complaint(seed) is None:
+        if found is not None and unplanted(seed) is None:
             print(f"{name}: found by seed {seed}: {found}")
             return
     pytest.fail(f"{name} was not found within {TRIED} seeds")
