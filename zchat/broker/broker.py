@@ -156,7 +156,7 @@ class Broker:
 
     @property
     def figures(self) -> Figures:
-        """Return the broker's figures, as in the answer to `Client.stats`. Any thread."""
+        """Return the broker's figures, as `Client.stats` has them, of rooms that everybody may see. Any thread."""
         if self._loop is None or self._loop.core is None:
             raise UsageError("the broker is not running: use it within its `with` block")
         return self._loop.core.figures()
