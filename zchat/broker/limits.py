@@ -92,7 +92,7 @@ CHEAP = 0.001
 EXPENSIVE_FOR = 1.0
 """Seconds in which the memory of a long frame fades by half: until it is gone, only paid frames are carried out."""
 
-ALONE_AFTER = 1.0
+ALONE_AFTER = 0.1
 """Seconds for which nobody else has asked for anything, after which a user has the whole loop."""
 
 FRAMES_WAITING = 64
@@ -126,7 +126,7 @@ SMALL_ANSWER = 512
 PAGE_SECONDS_A_BYTE = 1.5e-9
 """Seconds of the loop that a byte of a page of history is taken to cost: 0.4 ms for the longest of many blocks."""
 
-LONG = 0.002
+LONG = CHEAP
 """Seconds of a frame from which on it is asked whether the loop's thread had a processor meanwhile."""
 
 STRANGER_BYTES = 1024

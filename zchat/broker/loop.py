@@ -116,7 +116,8 @@ class Loop:
         self._stopping = False
         self._end = math.inf
         self._before = 0.0  # when the time was last asked for in a turn
-        self._ran = 0.0  # for how long this thread had run by the beginning of the turn, or of what took long in it
+        self._ran = 0.0  # for how long this thread had run by the beginning of the turn, or the end of what was long
+        self._sampled = 0.0  # when that was
         self._dropping = False  # frames of a message that is refused are still to come
         self._alarm: Alarm | None = None
         self._router: zmq.Socket[bytes]
@@ -274,7 +275,7 @@ class Loop:
         assert entrance is not None
         assert doorkeeper is not None
         connections = doorkeeper.connections
-        self._before = time.monotonic()
+        self._before = self._sampled = time.monotonic()
         self._ran = time.thread_time()
         end = self._before + TURN_SECONDS
         for _ in range(TURN_FRAMES):
@@ -322,8 +323,10 @@ class Loop:
         now = time.monotonic()
         if now - self._before > LONG:
             ran = time.thread_time()
-            core.shares.pass_over(max(0.0, now - self._before - (ran - self._ran)))
-            self._ran = ran
+            # What came before in this turn was short, and ran as long as it took.
+            running = max(0.0, ran - self._ran - (self._before - self._sampled))
+            core.shares.pass_over(max(0.0, now - self._before - running))
+            self._ran, self._sampled = ran, now
         self._before = now
         return now
 
