@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 from zchat.errors import BadName
 
@@ -287,6 +288,22 @@ def fold(name: str) -> str:
     if name[:1] == DIRECT:
         return DIRECT + "\n".join(sorted(map(_fold, name[1:].split("\n", 1))))
     return _fold(name)
+
+
+@lru_cache(maxsize=1000)
+def room_key(name: str) -> str:
+    """Return the folded name of a room, direct or not, if a store may hold its name as it is spelt. Any thread.
+
+    Other spellings may fold to the same name: they are refused whether or not there is such a room.
+
+    Raises:
+        BadName: as `check_held_name` and `direct_users`.
+    """
+    if name.startswith(DIRECT):
+        direct_users(name)
+    else:
+        check_held_name("room", name)
+    return fold(name)
 
 
 def is_same(one: str, other: str) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from tests.broker.driver import Clock, LateStore, Peer, World
 from zchat.broker.core import access
@@ -155,6 +157,57 @@ def test_a_room_that_may_not_be_seen_is_answered_byte_for_byte_as_one_that_is_no
         assert ("secret" in world.rooms) == there
     assert answers[0] == answers[1]
     assert answers[0][2] == "no_such_room"
+
+
+SPELT = {"k": "kK\u212a", "s": "sS\u017f", "é": ["é", "É", "e\u0301"], "å": ["å", "\u212b", "a\u030a"], "m": "mM\u200b"}
+"""Spellings of letters: others that fold to the same, of which some are in no name, and one that doesn't."""
+
+
+def spellings(name: str) -> st.SearchStrategy[str]:
+    return st.tuples(*(st.sampled_from(SPELT.get(letter, letter)) for letter in name)).map("".join)
+
+
+COMMANDS_OF_ROOMS: tuple[tuple[str, tuple[Any, ...]], ...] = (
+    ("join", (1, None, 0, False)),
+    ("join", (1, [0, 0], 0, False)),
+    ("leave", (1,)),
+    ("send", (1, b"\x91\x01")),
+    ("history", (None, None, 1)),
+    ("mark", (1,)),
+    ("members", (None, 1)),
+    ("typing", (True,)),
+    ("credit", (1, 1)),
+    ("join", (1, None, 0, True)),
+)
+"""All commands about a room, the one that may make it last."""
+
+
+@given(
+    st.one_of(spellings("smékå"), spellings("@alice\nsmékå"), spellings("@smékå\nalice"), spellings("smékå ")),
+    st.booleans(),
+)
+@example("smé\u212aå", True)
+@example("@alice\nsmé\u212aå", False)
+def test_no_spelling_of_a_name_tells_of_a_room_that_may_not_be_seen(name: str, rules: bool) -> None:
+    assert {word for word, _ in COMMANDS_OF_ROOMS} == {
+        word for word, spec in COMMANDS.items() if spec.target is not Target.NOTHING
+    }
+    hidden = ["Smékå", "@alice\nsmékå"] if rules else ["@alice\nsmékå"]
+    answers = []
+    for there in (True, False):
+        world = ruled('[[rooms]]\nnames = ["s*"]\nsee = ["alice"]\n' if rules else "")
+        alice, bob = Peer(world, "alice"), Peer(world, "bob")
+        for room in hidden if there else ():
+            alice.join(room)
+            alice.send(room, "hush")
+        before = len(world.port.frames[bob.id])
+        for word, fields in COMMANDS_OF_ROOMS:
+            if COMMANDS[word].answered:
+                bob.do(word, name, *fields)
+            else:
+                bob.tell(word, name, *fields)
+        answers.append(world.port.frames[bob.id][before:])
+    assert answers[0] == answers[1]
 
 
 def test_what_may_not_be_seen_is_in_no_list_and_no_figures() -> None:

@@ -60,7 +60,7 @@ from zchat.broker.rooms.session_table import SessionTable
 from zchat.broker.rooms.wall_clock import SECOND, WallClock
 from zchat.broker.settings import Settings
 from zchat.broker.store.contract import PRODUCER_DAY, Failed, RoomLog, Store
-from zchat.names import fold
+from zchat.names import fold, room_key
 from zchat.wire.commands import COMMANDS, CommandSpec, MalformedCommand, Right, Target, decode_command, malformed
 from zchat.wire.limits import MAX_FRAME
 from zchat.wire.replies import Figures
@@ -321,13 +321,15 @@ class Core:
     def _found(self, session: Session, spec: CommandSpec, fields: list[Any]) -> Any:
         """Take the room's name out of a command's fields, where it is the first, and return what it stands for.
 
-        That is a room or a membership, as the table says of the command, once its user may have that.
+        That is a room or a membership, as the table says of the command, once its user may have that. Its name is
+        checked first: whether a spelling is refused tells nothing of the rooms there are.
         """
         name = fields.pop(0)
+        folded = room_key(name)
         peer = session.peer
         access, directory = self.context.access, self.context.directory
         if spec.target is Target.MEMBER or spec.target is Target.MEMBER_IF_ANY:
-            room = self._rooms.get(fold(name))
+            room = self._rooms.get(folded)
             member = None if room is None else session.members.get(room)
             if spec.target is Target.MEMBER_IF_ANY:
                 if member is None or spec.right is Right.NOTHING or access.may(peer.user, spec.right, member.room):
@@ -341,7 +343,7 @@ class Core:
                 access.check(peer, spec.right, member.room, name)
             return member
         if spec.target is Target.MADE and fields[_CREATE]:
-            if fold(name) not in self._rooms:
+            if folded not in self._rooms:
                 access.check_making(peer, name)
             room = directory.make(name, peer.user)
         else:

@@ -10,7 +10,7 @@ from zchat import errors
 from zchat.broker.limits import MAX_ROOMS, USER_DIRECTS, USER_ROOMS
 from zchat.broker.rooms.room import Room
 from zchat.broker.store.contract import RoomLog
-from zchat.names import DIRECT, account_of, check_held_name, check_name, direct_name, direct_users, fold
+from zchat.names import DIRECT, account_of, check_held_name, check_name, direct_name, direct_users, fold, room_key
 
 
 class Directory:
@@ -51,24 +51,21 @@ class Directory:
             room.fixed = True
 
     def find(self, name: str, user: str) -> Room:
-        """Return the room of that name, whatever its case, that a user sees; raises NoSuchRoom or BadName."""
-        found = self.rooms.get(fold(name))
+        """Return the room of that name, whatever its case, that a user sees; raises NoSuchRoom.
+
+        The name is one that `zchat.names.room_key` takes, here and in `make`.
+        """
+        found = self.rooms.get(room_key(name))
         if found is not None and (not found.direct or user in found.direct):
             return found
-        if name.startswith(DIRECT):
-            direct_users(name)
-        else:
-            check_held_name("room", name)
         raise self.no_such_room(name)
 
     def make(self, name: str, user: str) -> Room:
         """Return the room of that name, made now if there is none and the user may make it."""
         users = direct_users(name) if name.startswith(DIRECT) else ()
-        if not users:
-            check_held_name("room", name)
-        elif user not in map(fold, users):
+        if users and user not in map(fold, users):
             raise self.no_such_room(name)
-        if (found := self.rooms.get(fold(name))) is not None:
+        if (found := self.rooms.get(room_key(name))) is not None:
             return found
         if self._fixed and not users:
             raise self.no_such_room(name)
