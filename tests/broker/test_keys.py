@@ -54,6 +54,10 @@ def test_who_has_a_key_gets_in_under_its_name(broker: Broker, folder: Path) -> N
         assert (message.user, message.body) == ("bob", "hello"), "as it is spelt there"
 
 
+def test_how_many_users_there_are_is_known_once_it_runs(broker: Broker) -> None:
+    assert broker.found.users == 2
+
+
 def test_names_are_those_of_keys(broker: Broker, folder: Path) -> None:
     with pytest.raises(zchat.WrongName, match="this key is alice's, and no other name can be had with it"):
         client(broker, folder, "alice", user="bob")

@@ -135,7 +135,7 @@ class Broker:
 
     @property
     def found(self) -> Found:
-        """Return what the store held when the broker opened it."""
+        """Return what the broker found at its start, in its store and in its folder of keys."""
         if self._loop is None or not self._loop.urls:
             raise UsageError("the broker is not running: use it within its `with` block")
         return self._loop.found

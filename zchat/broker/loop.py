@@ -71,7 +71,7 @@ _MORE = zmq.SNDMORE | zmq.NOBLOCK
 
 
 class Found(NamedTuple):
-    """What a broker's store held when it was opened."""
+    """What a broker found at its start: in its store, and in its folder of keys."""
 
     new: bool
     """True if there was no store, so that the broker has begun one."""
@@ -79,6 +79,8 @@ class Found(NamedTuple):
     """The number of rooms that have a log."""
     messages: int
     """The number of messages that could be read."""
+    users: int = 0
+    """The number of users who are let in by their keys; 0 without keys."""
 
 
 class Security(NamedTuple):
@@ -126,7 +128,7 @@ class Loop:
         self.urls: list[str] = []
         self.core: Core | None = None
         self.found = Found(True, 0, 0)
-        """What the store held when it was opened."""
+        """What was there at the start."""
 
     def stop(self) -> None:
         """Ask the loop to end. Any thread."""
@@ -180,7 +182,9 @@ class Loop:
                     raise
                 try:
                     self.urls = urls
-                    self.found = Found(self._store.new, len(logs), sum(each.last - each.first + 1 for each in logs))
+                    users = 0 if keys is None else len(set(keys.users.names.values()))
+                    messages = sum(each.last - each.first + 1 for each in logs)
+                    self.found = Found(self._store.new, len(logs), messages, users)
                     self._log_start()
                     ready()
                     self._serve(core)
@@ -363,7 +367,7 @@ class Loop:
         _log(core)
 
     def _log_start(self) -> None:
-        new, rooms, messages = self.found
+        new, rooms, messages, _ = self.found
         settings = self._settings
         fields = {
             "event": "listening",

@@ -210,6 +210,11 @@ def test_the_command_to_chat_with_names_an_address_that_can_be_reached(url: str,
     assert command._connect(url) == option
 
 
+def test_what_is_said_of_keys_was_read_by_the_broker() -> None:
+    (line,) = command._names("no/such/folder", False, 2)
+    assert line == "keys: no/such/folder (2 users); its own is no/such/folder/server.key"
+
+
 def shopping_list(path: Path) -> None:
     path.write_text("this is a shopping list and no database at all " * 100)
 

@@ -42,7 +42,7 @@ from zchat.cli.sources import Listed
 from zchat.cli.text.phrases import counted
 from zchat.cli.text.safe import safe
 from zchat.errors import AddressError, BadKey, BadRules, StoreError, ZchatError
-from zchat.transport.keys import USERS, KeyFolder
+from zchat.transport.keys import USERS
 
 if TYPE_CHECKING:
     from zchat.broker.metrics import Metrics
@@ -217,14 +217,13 @@ def _entered(context: AbstractContextManager[T], hints: dict[type[ZchatError], s
         yield entered
 
 
-def _names(keys: str | None, logins: bool) -> list[str]:
-    """Return in words what a name is worth."""
+def _names(keys: str | None, logins: bool, users: int) -> list[str]:
+    """Return in words what a name is worth; `users` have keys."""
     lines = []
     if keys is not None:
         folder = Path(keys)
-        users = KeyFolder(folder).read()
-        count = counted(len(set(users.names.values())), "user")
-        if not users.names:
+        count = counted(users, "user")
+        if not users:
             count += f" yet: their NAME.key belong into {folder / USERS}"
         lines.append(f"keys: {keys} ({count}); its own is {folder / 'server.key'}")
     if logins:
@@ -245,7 +244,7 @@ def _greeting(
     if metrics:
         lines.append(f"metrics: {metrics} (no access control; they contain names of rooms and users)")
     lines.append(f"chat with: {_program()} client{_connect(running.url)}{_who(running.url, keys, logins)}")
-    lines += [*_names(keys, logins), "" if rules is None else f"rules: {rules}"]
+    lines += [*_names(keys, logins, running.found.users), "" if rules is None else f"rules: {rules}"]
     lines.append(_room_for_clients(running))
     return "\n".join(map(safe, filter(None, lines)))
 
