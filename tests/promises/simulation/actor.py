@@ -40,10 +40,18 @@ class Actor:
     def begin(self, positions: dict[str, Position | None]) -> None:
         """Start a client."""
         self.restarting = False
-        self.runs += 1
         sim = self.sim
+        key = None
+        if sim.keys is not None:
+            keys = sim.keys.owned(self.user)
+            if not keys:
+                return  # until there is one
+            key = sim.keys.random.choice(keys)
+        self.runs += 1
         name = f"c{self.number}.{self.runs}"
-        self.client = client = Client(sim.world, sim.network, sim.truth, name, self.user, positions, sim.flags(*ASKED))
+        self.client = client = Client(
+            sim.world, sim.network, sim.truth, name, self.user, positions, sim.flags(*ASKED), key
+        )
         sim.clients.append(client)
         sim.world.after(GREET, self._greeted, client)
 

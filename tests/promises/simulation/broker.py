@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Mapping
 
-from tests.promises.simulation.checks import check_core
-from tests.promises.simulation.network import Network
+from tests.promises.simulation.checks import check_core, require
+from tests.promises.simulation.entrance import Entrance
+from tests.promises.simulation.keys import ALLOWED, Keys
+from tests.promises.simulation.network import Connection, Network
 from tests.promises.simulation.state import Shown
 from tests.promises.simulation.store import Disk, DurableStore, VolatileStore
 from tests.promises.simulation.truth import Truth
 from tests.promises.simulation.world import World
 from zchat.broker.core.core import Core
-from zchat.broker.limits import CUT_AFTER, STOP_SECONDS, TURN_FRAMES
+from zchat.broker.figures.counters import Counters
+from zchat.broker.guard.connections import Connections
+from zchat.broker.guard.doorkeeper import Doorkeeper
+from zchat.broker.guard.gate import Gate
+from zchat.broker.limits import CUT_AFTER, GREET_WITHIN, READ_EVERY, STOP_SECONDS, TURN_FRAMES
 from zchat.broker.port import Cut, Peer, Sent
+from zchat.broker.rooms.session import Session
 from zchat.broker.settings import Settings
 from zchat.broker.store.contract import Append
 
@@ -25,6 +33,13 @@ MANY = 1_000_000
 CHECK_EVERY = 50
 """Turns between two looks at the core's bounds."""
 
+DOOR = [why.counter for why in Cut]
+DOOR += ["turned_away_unknown_key", "turned_away_too_often", "turned_away_too_many"]
+"""The counters of what becomes of connections."""
+
+SLACK = 1.0
+"""Seconds that the broker may be late in what it does by the clock."""
+
 
 class _Crash(BaseException):
     """Stop whatever the process was doing."""
@@ -35,9 +50,7 @@ class Process:
 
     def __init__(self, broker: Broker) -> None:
         self.broker = broker
-        self.inbox: deque[tuple[Peer, bytes]] = deque()
-        self.ended: list[Peer] = []
-        self.doomed: set[int] = set()  # the numbers of connections that are to be cut: nothing of them is read
+        self.inbox: deque[tuple[Connection, bytes]] = deque()
         self.crash_in = 0
         self.alive = True
         self.shown = Shown()
@@ -48,11 +61,25 @@ class Process:
             store = VolatileStore(broker.world, broker.truth, broker.max_room_messages)
         self.store = store
         self._turn_at = float("inf")
+        self._asleep = False
+        self._users: dict[Session, str] = {}  # as they were when they began
+        self._last_words: dict[int, float] = {}  # when they were said, by numbers of connections
+        self._without: dict[int, float] = {}  # since when connections were seen to have no session any more
+        self._present: Connection | None = None  # whose frame is taken
         logs = store.open(self.woken)
-        self.core = Core(self, store, logs, broker.settings, broker.world.now, broker.world.clock)
+        keys = broker.keys
+        self._names = None if keys is None else keys.names
+        self._read: Mapping[str, str] | None = None  # the keys that the loop is yet to take
+        gate = Gate(self._names, guests=keys is not None and keys.guests)
+        self.connections = Connections()
+        self.entrance = Entrance(broker.network, self.connections, broker.files, self._rung, self._refuses, self._cuts)
+        self.doorkeeper = Doorkeeper(gate, self.connections, self.entrance)
+        self.core = Core(self, store, logs, broker.settings, broker.world.now, broker.world.clock, gate)
         self._append = store.append
         store.append = self.append  # type: ignore[method-assign]
         self.stopping_until: float | None = None
+        if keys is not None:
+            broker.world.after(READ_EVERY * keys.random.random(), self._read_keys)
 
     # -- what a crash can come between ---------------------------------------------------------------
 
@@ -66,25 +93,30 @@ class Process:
     def send(self, routing_id: bytes, frame: bytes) -> int:
         """Be the core's port."""
         self.step()
-        outcome = self.broker.network.send(routing_id, frame)
+        network = self.broker.network
+        outcome = network.send(routing_id, frame)
         if outcome == Sent.SENT:
-            self.shown.sent(routing_id, frame)
+            session = self.core.context.sessions.table.by_routing_id.get(routing_id)
+            proves = session is not None and session.to_prove
+            self.shown.sent(network.connections[routing_id].number, frame, proves=proves)
         return outcome
 
     def cut(self, peer: Peer, why: Cut) -> None:
         """Be the core's port."""
-        if peer.connection not in self.doomed:
-            self.doomed.add(peer.connection)
-            self.broker.cuts[why] += 1
-            self.broker.world.after(CUT_AFTER, self._shut, peer)
-
-    def _shut(self, peer: Peer) -> None:
-        if self.alive:
-            self.broker.network.shut(peer)
+        now = self.broker.world.now
+        if why is Cut.ENDED:
+            self._last_words.setdefault(peer.connection, now)
+        self.doorkeeper.cut(peer, why, now)
 
     def append(self, append: Append, done: object) -> None:
-        """Pass an append on."""
+        """Pass an append on, if whoever sends it has the key."""
         self.step()
+        broker = self.broker
+        if broker.keys is not None:
+            assert self._present is not None
+            since = broker.attentive_since(ALLOWED)
+            known = broker.keys.was(self._present.key, append.user, since)
+            require(known, f"a message of {append.user} is accepted from somebody who has not the key")
         self._append(append, done)  # type: ignore[arg-type]
 
     def woken(self) -> None:
@@ -94,23 +126,46 @@ class Process:
         else:
             self.wake(0.0)
 
+    # -- the door ------------------------------------------------------------------------------------
+
+    def _refuses(self, connection: Connection, later: bool) -> None:
+        """Check that nobody is refused for good whose key is in the folder."""
+        keys = self.broker.keys
+        out = keys is not None and keys.was_out(connection.key, self.broker.attentive_since(ALLOWED))
+        require(later or out, "somebody was refused for good who has a key")
+
+    def _cuts(self, connection: Connection) -> None:
+        """Check that a last word has had its time."""
+        said_at = self._last_words.get(connection.number, 0.0)
+        require(said_at + CUT_AFTER <= self.broker.world.now, "a connection is cut, and was just told why")
+
+    # -- the keys --------------------------------------------------------------------------------------
+
+    def _read_keys(self) -> None:
+        """Read the folder of keys, as a thread of its own does."""
+        broker = self.broker
+        if not self.alive:
+            return
+        if broker.world.now < broker.stopped_until:
+            broker.world.after(min(broker.stopped_until - broker.world.now, 0.1), self._read_keys)  # it may end earlier
+            return
+        assert broker.keys is not None
+        if self._names != broker.keys.names:
+            self._names = self._read = broker.keys.names
+            self.wake(0.0)
+        broker.world.after(READ_EVERY, self._read_keys)
+
     # -- the loop --------------------------------------------------------------------------------------
 
-    def arrived(self, peer: Peer, frame: bytes) -> None:
+    def arrived(self, connection: Connection, frame: bytes) -> None:
         """Take what comes from the network."""
-        self.inbox.append((peer, frame))
+        self.inbox.append((connection, frame))
         self.wake(0.0)
 
-    def _is_read(self, peer: Peer) -> bool:
-        """Tell whether a frame is handed to the core: not if its connection is to be cut, nor a late stranger's."""
-        if peer.connection in self.doomed:
-            return False
-        return self.core.knows(peer.routing_id) or not self.broker.network.has_ended(peer)
-
-    def vanished(self, peer: Peer) -> None:
-        """Have the loop learn of it in its next turn."""
-        self.ended.append(peer)
-        self.wake(0.0)
+    def _rung(self) -> None:
+        """Wake for the doorkeeper, if this sleeps: who is awake looks after it now and then."""
+        if self._asleep:
+            self.wake(0.0)
 
     def wake(self, seconds: float) -> None:
         """Have a turn then, or earlier."""
@@ -129,18 +184,23 @@ class Process:
         if now < broker.stopped_until:
             self.wake(0.0)
             return
-        core = self.core
+        core, doorkeeper = self.core, self.doorkeeper
+        if self._asleep:
+            self._asleep = False
+            if self.entrance.readable:
+                doorkeeper.due = 0.0
+            else:
+                doorkeeper.polled_nothing(now)
         try:
-            while self.ended:
-                core.vanished(self.ended.pop())
-            inbox = self.inbox
-            for _ in range(min(len(inbox), broker.turn_frames)):
-                peer, frame = inbox.popleft()
-                if self._is_read(peer):
-                    self.shown.received(peer.routing_id, frame)
-                    core.receive(peer.routing_id, [frame], now, peer)
-            core.tick(now, not inbox)
+            drained = self._receive(now)
+            core.tick(now, drained)
             core.turn(now)
+            if now >= doorkeeper.due or self.stopping_until is not None:
+                doorkeeper.check(now, core)
+            if self._read is not None:
+                core.context.gate.revise(self._read)
+                self._read = None
+                core.keys_changed()
             if self.stopping_until is not None and (core.settled or now >= self.stopping_until):
                 core.dismiss()
                 self.store.close()
@@ -150,19 +210,81 @@ class Process:
         except _Crash:
             broker.crash()
             return
+        core.log_lines.take()
         broker.turns += 1
         if broker.turns % CHECK_EVERY == 0:
             check_core(core)
-        busy = bool(inbox) or core.busy
-        self.wake(TURN if busy else max(TURN, min(1.0, core.due() - now)))
+            self.check_door()
+        if not drained or core.busy:
+            self.wake(TURN)
+        else:
+            self._asleep = True
+            due = now if self.entrance.readable else min(core.due(), doorkeeper.wake)
+            self.wake(max(TURN, min(1.0, due - now)))
+
+    def _receive(self, now: float) -> bool:
+        """Hand the core what has arrived, a turn's worth; True if nothing is left."""
+        core, connections, inbox = self.core, self.connections, self.inbox
+        for _ in range(self.broker.turn_frames):
+            if not inbox:
+                self.doorkeeper.drained(core)
+                return True
+            connection, frame = inbox.popleft()
+            routing_id = connection.routing_id
+            known = core.knows(routing_id)
+            peer = None
+            if not known or connections.checking:
+                peer = connections.peer(connection.number, connection.fd, routing_id, known=known)
+                if peer is None:
+                    continue
+            self.shown.received(connection.number, frame)
+            self._present = connection
+            core.receive(routing_id, [frame], now, peer)
+            if not known and peer is not None and core.knows(routing_id):
+                connections.greeted(peer.connection)
+                if self.broker.keys is not None:
+                    self._check_greeted(core.context.sessions.table.by_routing_id[routing_id])
+        return False
+
+    def _check_greeted(self, session: Session) -> None:
+        """Check that a session begins under the name of its key, and never goes on under another."""
+        assert self.broker.keys is not None
+        self.broker.keys.check_sessions(self.broker)
+        before = self._users.setdefault(session, session.peer.user)
+        require(before == session.peer.user, f"the session of {before} was given to {session.peer.user}")
+
+    def check_door(self) -> None:
+        """Check that nobody is connected who was to be cut."""
+        broker = self.broker
+        late = broker.attentive_since(GREET_WITHIN + SLACK)
+        greeted = {each.fd for each in self.connections._by_fd.values() if each.greeted}
+        by_fd = broker.network.by_fd
+        for fd, connection in by_fd.items():
+            require(fd in greeted or connection.since > late, "somebody is connected who never greeted")
+        if not self.entrance.readable:
+            for number, known in self.connections._by_number.items():
+                require(by_fd[known.fd].number == number, "a connection is taken for another's")
+        self._check_cut()
+        if broker.keys is not None:
+            broker.keys.check_sessions(broker)
+            broker.keys.check_connections(self)
+
+    def _check_cut(self) -> None:
+        """Check that connections are cut whose sessions have ended or gone on elsewhere."""
+        having = {session.peer.connection for session in self.core.context.sessions.table.by_token.values()}
+        greeted = [number for number, each in self.connections._by_number.items() if each.greeted]
+        now, late = self.broker.world.now, self.broker.attentive_since(CUT_AFTER + SLACK)
+        self._without = {number: self._without.get(number, now) for number in greeted if number not in having}
+        require(all(since > late for since in self._without.values()), "a connection is left without a session")
 
 
 class Broker:
     """Start, crash and start again the broker's process. `disk` is None for the store `memory:`."""
 
     def __init__(
-        self, world: World, network: Network, truth: Truth, disk: Disk | None, settings: Settings, turn_frames: int
-    ) -> None:
+        self, world: World, network: Network, truth: Truth, disk: Disk | None, settings: Settings, turn_frames: int,
+        keys: Keys | None, files: int | None,
+    ) -> None:  # fmt: skip
         self.world = world
         self.network = network
         self.truth = truth
@@ -170,13 +292,15 @@ class Broker:
         self.settings = settings
         self.turn_frames = min(turn_frames, TURN_FRAMES)
         self.max_room_messages = world.random.choice((200, MANY))
+        self.keys = keys
+        self.files = files
         self.stopped_until = 0.0
+        self._stood_still = (0.0, 0.0)  # from when to when, the last time
         self.turns = 0
         self.process: Process | None = None
         self.starts = 0
-        self.cuts: Counter[Cut] = Counter()
+        self._counts: Counter[str] = Counter()
         network.at_broker = self._arrived
-        network.ended = self._ended
 
     @property
     def core(self) -> Core | None:
@@ -193,7 +317,7 @@ class Broker:
         self.starts += 1
         self.world.note("broker starts")
         self.process = Process(self)
-        self.network.listening = True
+        self.network.entrance = self.process.entrance
         self.process.wake(0.0)
 
     def crash(self) -> None:
@@ -202,6 +326,7 @@ class Broker:
             self.world.note("broker ends")
             self.process.alive = False
             self.process.store.crash()
+            self._counts += _door_counts(self.process.core.counters)
             self.process = None
             self.network.down()
 
@@ -212,10 +337,35 @@ class Broker:
             self.process.stopping_until = self.world.now + STOP_SECONDS
             self.process.wake(0.0)
 
-    def _arrived(self, peer: Peer, frame: bytes) -> None:
-        if self.process is not None:
-            self.process.arrived(peer, frame)
+    def stand_still(self, seconds: float) -> None:
+        """Stop the process, and continue it then."""
+        now = self.world.now
+        until = max(self.stopped_until, now + seconds)
+        begun, ended = self._stood_still
+        self._stood_still = (begun if ended >= now - ALLOWED else now, until)
+        self.stopped_until = until
 
-    def _ended(self, peer: Peer) -> None:
+    def go_on(self) -> None:
+        """Continue the process."""
+        begun, ended = self._stood_still
+        self.stopped_until = self.world.now
+        self._stood_still = (begun, min(ended, self.world.now))
+
+    def attentive_since(self, seconds: float) -> float:
+        """Return when the process has had that many seconds for what happened then, in which it did not stand still."""
+        since = self.world.now - seconds
+        begun, ended = self._stood_still
+        return begun - seconds if ended > since else since
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Return what has become of connections, in all of the broker's runs."""
+        return self._counts + _door_counts(self.core.counters) if self.core is not None else self._counts
+
+    def _arrived(self, connection: Connection, frame: bytes) -> None:
         if self.process is not None:
-            self.process.vanished(peer)
+            self.process.arrived(connection, frame)
+
+
+def _door_counts(counters: Counters) -> Counter[str]:
+    return Counter({name: getattr(counters, name) for name in DOOR})

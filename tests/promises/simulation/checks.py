@@ -7,7 +7,7 @@ from typing import Any
 from tests.promises.simulation.world import Violation
 from zchat.broker.core.core import Core
 from zchat.broker.delivery import pusher as delivery
-from zchat.broker.limits import FENCED, MAX_MEMBERSHIPS, MAX_REQUESTS
+from zchat.broker.limits import MAX_MEMBERSHIPS, MAX_REQUESTS
 from zchat.broker.rooms import roster
 from zchat.broker.rooms.member import MemberState
 from zchat.broker.rooms.room import Room
@@ -27,7 +27,6 @@ def check_core(core: Core) -> None:
     sessions = set(map(id, table.by_routing_id.values()))
     require(sessions == set(map(id, table.by_token.values())), "sessions and tokens are not of the same sessions")
     require(len(table.by_routing_id) == len(table.by_token), "a session is kept twice")
-    require(len(context.sessions.fenced) <= FENCED, "too many fenced connections are remembered")
     in_flight = members = 0
     for routing_id, session in table.by_routing_id.items():
         require(session.peer.routing_id == routing_id and not session.ended, "a session is kept that has ended")

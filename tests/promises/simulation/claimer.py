@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tests.frames import decode_notice
 from tests.promises.simulation.checks import require
+from tests.promises.simulation.intruder import NAME
 from tests.promises.simulation.network import Dealer
 from zchat.wire.blocks import join_bodies
 from zchat.wire.limits import VERSION
@@ -21,9 +22,9 @@ class Claimer:
 
     def __init__(self, sim: Simulation, routing_id: bytes) -> None:
         random = sim.claims
-        self._dealer = Dealer(sim.network, self, lambda: 0, 1.0, claims=routing_id)
+        self._dealer = Dealer(sim.network, self, lambda: 0, 1.0, sim.intruders_key, claims=routing_id)
         room = random.choice(sim.rooms)
-        greeting = ("hello", 1, VERSION, VERSION, "claimer", random.randbytes(16), random.randbytes(16), 0, 1)
+        greeting = ("hello", 1, VERSION, VERSION, NAME, random.randbytes(16), random.randbytes(16), 0, 1)
         stolen = [
             ("send", 2**40, room, random.randint(1, 50), join_bodies([pack("not mine")])),
             ("credit", room, random.randint(1, 3), random.randint(1, 100)),
@@ -48,3 +49,6 @@ class Claimer:
 
     def broken(self) -> None:
         """Be cut."""
+
+    def refused(self, *, later: bool) -> None:
+        """Not be let in."""

@@ -27,7 +27,7 @@ class Client:
 
     def __init__(
         self, world: World, network: Network, truth: Truth, name: str, user: str, positions: dict[str, Position | None],
-        flags: int = JOIN_FLAGS,
+        flags: int = JOIN_FLAGS, key: str | None = None,
     ) -> None:  # fmt: skip
         random = world.random
         self.world = world
@@ -36,6 +36,9 @@ class Client:
         self.name = name
         self.user = user
         self.flags = flags
+        self.key = key
+        self.robbed = False  # somebody else knows its token
+        self.begun_at = world.now
         self.alive = True
         self.why: errors.ZchatError | None = None
         told, self.token = random.randbytes(16), random.randbytes(16)
@@ -68,7 +71,7 @@ class Client:
     # -- the core's port -------------------------------------------------------------------------------
 
     def _dealer(self) -> Dealer:
-        return Dealer(self.network, self, lambda: len(self._inbox), self.notice)
+        return Dealer(self.network, self, lambda: len(self._inbox), self.notice, self.key)
 
     def send(self, frame: bytes) -> None:
         """See `zchat.protocol.port.Port`."""
@@ -125,6 +128,18 @@ class Client:
         if self.alive and self.stopped_until <= self.world.now:
             self.core.lost("the connection broke")
             self.turn()
+
+    def refused(self, *, later: bool) -> None:
+        """Do as a link does whose handshake was refused: for good, or for now."""
+        if not self.alive or self.stopped_until > self.world.now:
+            return
+        if not later:
+            self.core.refuse(errors.KeyRefused("the broker doesn't let in this key"))
+        elif self.core.welcome is None:
+            self.core.refuse(errors.Busy("the broker lets nobody else in for now"))
+        else:
+            self.core.lost("the connection broke")
+        self.turn()
 
     def turn(self) -> None:
         """Do what is due."""

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from tests.promises.simulation.claimer import Claimer
 from tests.promises.simulation.client import Client
+from tests.promises.simulation.intruder import KEYED, KEYLESS, Intruder, Unknown
 from tests.promises.simulation.network import Connection
+from zchat.broker.port import Cut
 
 if TYPE_CHECKING:
     from tests.promises.simulation.simulation import Simulation
@@ -60,8 +62,7 @@ def stop_broker_in_good_order(sim: Simulation) -> bool:
 
 def broker_stands_still(sim: Simulation) -> bool:
     """Stop the broker's process and continue it."""
-    seconds = sim.world.random.choice((0.1, 1.0, 4.0, 10.0)) * sim.world.random.random()
-    sim.broker.stopped_until = max(sim.broker.stopped_until, sim.world.now + seconds)
+    sim.broker.stand_still(sim.world.random.choice((0.1, 1.0, 4.0, 10.0)) * sim.world.random.random())
     return True
 
 
@@ -72,6 +73,90 @@ def cut(sim: Simulation) -> bool:
         return False
     connection.cut(sim.world.random.choice((0.0, 0.5, 5.0)) * sim.world.random.random())
     return True
+
+
+def cut_at_a_byte(sim: Simulation) -> bool:
+    """Break a connection in the middle of what is under way, its handshake or a frame."""
+    connection = _connection(sim)
+    if connection is None:
+        return False
+    connection.cut_at_a_byte(sim.world.random.choice((0.0, 0.5, 5.0)) * sim.world.random.random())
+    return True
+
+
+def cut_for_nothing(sim: Simulation) -> bool:
+    """Have the broker close a connection as after its last word."""
+    process = sim.broker.process
+    sessions = [] if process is None else list(process.core.context.sessions.table.by_routing_id.values())
+    if process is None or not sessions:
+        return False
+    process.cut(sim.world.random.choice(sessions).peer, Cut.ENDED)
+    return True
+
+
+def intrude(sim: Simulation) -> bool:
+    """Have somebody do what isn't done at the door."""
+    if not sim.network.listening:
+        return False
+    if sim.keys is not None and sim.intruding.random() < 0.2:
+        Unknown(sim)
+    else:
+        sim.intruding.choice(KEYLESS if sim.keys is None else KEYED)(Intruder(sim, sim.intruders_key))
+    return True
+
+
+def key_taken_out(sim: Simulation) -> bool:
+    """Take a key out of the folder, and put it back, perhaps before anybody has seen it."""
+    keys = sim.keys
+    key = None if keys is None else _key(sim)
+    if keys is None or key is None:
+        return False
+    keys.remove(key)
+    sim.world.after(sim.world.random.choice((0.3, 2.0, 6.0)) * sim.world.random.random(), keys.put_back, key)
+    return True
+
+
+def key_given_away(sim: Simulation) -> bool:
+    """Have a key be another user's for a while."""
+    keys = sim.keys
+    key = None if keys is None else _key(sim)
+    if keys is None or key is None:
+        return False
+    keys.put(key, sim.world.random.choice(sim.actors).user)
+    sim.world.after(sim.world.random.choice((0.3, 2.0, 6.0)) * sim.world.random.random(), keys.put_back, key)
+    return True
+
+
+def key_rotated(sim: Simulation) -> bool:
+    """Give a user a new key, and take an old one out for good."""
+    keys = sim.keys
+    key = None if keys is None else _key(sim)
+    if keys is None or key is None:
+        return False
+    keys.make(keys.names[key])
+    sim.world.after(3.0 * sim.world.random.random(), keys.retire, key)
+    return True
+
+
+def keys_swapped(sim: Simulation) -> bool:
+    """Have all keys out but those of one user, and back at once or later."""
+    keys = sim.keys
+    if keys is None or not sim.actors:
+        return False
+    stays = sim.world.random.choice(sim.actors).user
+    for key, user in keys.names.items():
+        if user != stays:
+            keys.remove(key)
+    sim.world.after(sim.world.random.choice((0.0, 0.5, 2.5)), keys.put_all_back)
+    return True
+
+
+def _key(sim: Simulation) -> str | None:
+    """Return a key that is let in, of a user who has a client."""
+    keys = sim.keys
+    assert keys is not None
+    found = [key for user in dict.fromkeys(actor.user for actor in sim.actors) for key in keys.owned(user)]
+    return sim.world.random.choice(found) if found else None
 
 
 def claim(sim: Simulation) -> bool:
@@ -238,6 +323,13 @@ FAULTS: dict[Fault, int] = {
     reader_pauses: 8,
     full_pipes: 4,
     claim: 3,
+    cut_at_a_byte: 6,
+    cut_for_nothing: 2,
+    intrude: 5,
+    key_taken_out: 3,
+    key_given_away: 1,
+    key_rotated: 2,
+    keys_swapped: 1,
 }
 """Each fault and how often it is drawn, beside the others."""
 

@@ -138,25 +138,6 @@ MUTATIONS: dict[str, list[Change]] = {
             "if not page.blocks:",
         )
     ],
-    "a fenced connection's late leave obeyed": [
-        Change(
-            "zchat.broker.core.sessions.Sessions",
-            "fence",
-            "self.fenced[routing_id] = None",
-            "self.fenced[routing_id] = session",
-        ),
-        Change(
-            "zchat.broker.core.core.Core",
-            "receive",
-            "        counters.fenced += 1\n",
-            "        command = decode_command(frames[0])\n"
-            "        owner = self._fenced[routing_id]\n"
-            "        room = self._rooms.get(fold(command.fields[0])) if command.word == 'leave' else None\n"
-            "        if room in owner.members:\n"
-            "            context.pusher.left(owner.members.pop(room))\n"
-            "            context.presence.depart(owner, room)\n",
-        ),
-    ],
     "a session sent its own messages": [
         Change(
             "zchat.broker.delivery.pusher.Pusher",
@@ -319,6 +300,102 @@ MUTATIONS: dict[str, list[Change]] = {
     ],
     "a room kept for who looked and has gone": [
         Change("zchat.broker.core.sessions.Sessions", "_empty", "self._presence.left(session, member.room)", "pass")
+    ],
+    "sessions kept whose key was taken out": [
+        Change(
+            "zchat.broker.core.core.Core", "keys_changed", "if key is not None and not gate.is_of(", "if False and ("
+        )
+    ],
+    "the keys known as they were at the start": [
+        Change("zchat.broker.guard.gate.Gate", "revise", "    self._users = users\n", "    pass\n")
+    ],
+    "a key that is another user's now taken for the one's before": [
+        Change("zchat.broker.guard.gate.Gate", "is_of", "else fold(name) == user", "else True")
+    ],
+    "a user whose key was taken out kept because there are guests": [
+        Change("zchat.broker.guard.gate.Gate", "is_of", "user.startswith(GUEST) and self._guests", "self._guests")
+    ],
+    "a key asked about at the door alone": [
+        Change(
+            "zchat.broker.core.handlers",
+            "_own_name",
+            "if peer.key is not None and not context.gate.is_of(peer.key, peer.user):",
+            "if False:",
+        )
+    ],
+    "any name had with any key": [
+        Change("zchat.broker.core.handlers", "_own_name", "if not peer.name:", "if True:"),
+    ],
+    "another name than the key's passed over in silence": [
+        Change("zchat.broker.core.handlers", "_own_name", "if fold(user) != peer.user:", "if False:"),
+    ],
+    "a session given to whoever has its token": [
+        Change(
+            "zchat.broker.core.handlers",
+            "hello",
+            "if request.peer.name and session.peer.user != request.peer.user:",
+            "if False:",
+        )
+    ],
+    "an unknown key let in": [
+        Change("zchat.broker.guard.gate.Gate", "admit", "if name is None and self._guests:", "if name is None:")
+    ],
+    "handshakes that are never allowed again": [
+        Change("zchat.broker.guard.buckets.Bucket", "wait", " + (now - self._at) * self._rate", "")
+    ],
+    "a key that comes too often refused for good": [
+        Change(
+            "zchat.broker.guard.doorkeeper.Doorkeeper",
+            "_answer",
+            'later=admission.turned_away != "turned_away_unknown_key"',
+            "later=False",
+        )
+    ],
+    "a connection cut before its last word": [
+        Change("zchat.broker.guard.connections.Connections", "cut", "now + CUT_AFTER", "now")
+    ],
+    "a session's connection left open after its end": [
+        Change(
+            "zchat.broker.core.sessions.Sessions",
+            "end",
+            "if not self.closing:\n        self._port",
+            "if False:\n        self._port",
+        )
+    ],
+    "what never greets left": [
+        Change(
+            "zchat.broker.guard.connections.Connections",
+            "take_due",
+            ".since + GREET_WITHIN <= now:",
+            ".since + 10 * GREET_WITHIN <= now:",
+        )
+    ],
+    "a producer forgotten with its connection": [
+        Change(
+            "zchat.broker.core.core.Core",
+            "vanished",
+            "    self.context.pipes.vanished(session)",
+            "    self.context.pipes.vanished(session)\n        self.context.store.forget(session.producer)",
+        )
+    ],
+    "frames of who claims a routing id believed": [
+        Change("zchat.broker.core.core.Core", "receive", "peer.connection != session.peer.connection:", "False:")
+    ],
+    "frames not looked at any more while there are newcomers": [
+        Change(
+            "zchat.broker.guard.connections.Connections",
+            "drained",
+            "self.checking = bool(self._new)",
+            "self.checking = False",
+        )
+    ],
+    "a number not matched to its connection": [
+        Change(
+            "zchat.broker.guard.connections.Connections",
+            "peer",
+            "if found is not None and found.least <= number and not found.number:",
+            "if found is not None:",
+        )
     ],
     "the end of a connection not noticed": [
         Change(

@@ -28,12 +28,16 @@ SILENCE = 3.0
 class Peer:
     """Read one room, by the letter of the protocol."""
 
-    def __init__(self, world: World, network: Network, truth: Truth, room: str, flags: Callable[[], int]) -> None:
+    def __init__(
+        self, world: World, network: Network, truth: Truth, room: str, flags: Callable[[], int],
+        key: str | None,
+    ) -> None:  # fmt: skip
         self.world = world
         self.network = network
         self.truth = truth
         self.room = room
         self._flags = flags
+        self._key = key
         self.over = False
         self.stream: Stream | None = None
         self.rejoins = 0
@@ -45,7 +49,7 @@ class Peer:
         if self.over:
             return
         random = self.world.random
-        self._dealer = Dealer(self.network, self, lambda: 0, 1.0)
+        self._dealer = Dealer(self.network, self, lambda: 0, 1.0, self._key)
         told, token = random.randbytes(16), random.randbytes(16)
         self._producer = producer_of(told, token)
         self._request = self._join = self._mark = self._held = self._sent = self._taken = 0
@@ -63,6 +67,11 @@ class Peer:
         """Begin anew."""
         self._dealer.close(None)
         self._connect()
+
+    def refused(self, *, later: bool) -> None:
+        """Begin anew, after a while."""
+        self._dealer.close(None)
+        self.world.after(EVERY, self._connect)
 
     def arrived(self, frame: bytes) -> None:
         """Take a frame."""

@@ -8,11 +8,14 @@ from random import Random
 from typing import NamedTuple
 from unittest.mock import patch
 
-from tests.promises.simulation.actor import Actor
+from tests.promises.simulation.actor import USERS, Actor
 from tests.promises.simulation.broker import MANY, Broker
 from tests.promises.simulation.checks import check_core, check_empty, require
+from tests.promises.simulation.claimer import Claimer
 from tests.promises.simulation.client import Client
 from tests.promises.simulation.faults import DISASTERS, FAULTS, Fault
+from tests.promises.simulation.intruder import NAME
+from tests.promises.simulation.keys import ALLOWED, Keys
 from tests.promises.simulation.network import Network
 from tests.promises.simulation.peer import Peer
 from tests.promises.simulation.state import check_invited, check_marks, check_pictures, check_presence, versions
@@ -23,6 +26,7 @@ from tests.promises.simulation.wall_clock import SAMPLES, SETTLING, WallClockFau
 from tests.promises.simulation.world import Violation, World
 from zchat.broker.limits import EXPIRE_AFTER
 from zchat.broker.settings import Settings
+from zchat.errors import KeyRefused, KeyRemoved, WrongName
 from zchat.messages import START
 from zchat.names import DIRECT, direct_users
 from zchat.wire.limits import JOIN_FLAGS, LOG, OWN, PRESENT
@@ -48,6 +52,18 @@ PEACE = 90.0
 
 OVER = EXPIRE_AFTER + 5.0
 """Seconds after the last fault after which nobody is left who was killed in it, and nobody types."""
+
+KEYED = 0.6
+"""In how many of the seeds there are keys."""
+
+GUESTS = 0.3
+"""In how many of these other keys are let in as guests."""
+
+FILES = (None, 1_024, 16)
+"""Descriptors that the broker may have; of the last so few that newcomers make room for others."""
+
+EXCUSED = 15.0
+"""Seconds for which a client that stands still, or whose connection does, may not hear that its key was out."""
 
 STEP = 0.25
 CALM = 5.0
@@ -86,7 +102,12 @@ class Simulation:
             retain_days=wall_clock.days,
             names=random.choice((200, 200, 2, 3, 4)),
         )
-        self.broker = Broker(world, self.network, self.truth, self.disk, settings, random.choice((1, 5, 256)))
+        door = Random(f"door of {seed}")
+        self.keys = Keys(world, door, guests=door.random() < GUESTS) if door.random() < KEYED else None
+        self.intruding = Random(f"intruders of {seed}")
+        self.intruders_key = self._key(NAME)
+        turn_frames, files = random.choice((1, 5, 256)), door.choice(FILES)
+        self.broker = Broker(world, self.network, self.truth, self.disk, settings, turn_frames, self.keys, files)
         bounded = self.volatile and self.broker.max_room_messages < MANY
         self.truth.keep = 1 if bounded else settings.retain_messages
         self.truth.age = int(settings.retain_days * 86_400_000_000)
@@ -113,6 +134,9 @@ class Simulation:
             "zchat.broker.rooms.roster.SHARED_UPDATES": random.choice((1, 8)),
             "zchat.broker.rooms.retention.RETAIN_EVERY": random.choice((0.2, 1.0, 5.0)),
             "zchat.broker.core.handlers.limits.HISTORY_BYTES": random.choice((500, 256 * 1024)),
+            "zchat.broker.guard.gate.HANDSHAKES_A_KEY_BURST": door.choice((3, 50)),
+            "zchat.broker.guard.gate.HANDSHAKES_BURST": door.choice((8, 2_000)),
+            "zchat.broker.guard.gate.HANDSHAKES": 20,
         }
         kinds = dict(FAULTS)
         if random.random() < DISASTROUS:
@@ -130,10 +154,14 @@ class Simulation:
         with ExitStack() as stack:
             for name, value in self.bounds.items():
                 stack.enter_context(patch(name, value))
+            for number in range(USERS if self.keys is not None else 0):
+                for _ in range(world.random.randint(1, 2)):
+                    self._key(f"user{number}")
+            peers_key = self._key("peer")
             self.broker.start()
             self.actors = [Actor(self, number) for number in range(world.random.randint(*CLIENTS))]
             draw = partial(self.flags, JOIN_FLAGS, JOIN_FLAGS | OWN, PRESENT)
-            self.peer = Peer(world, self.network, self.truth, ROOMS[0], draw)
+            self.peer = Peer(world, self.network, self.truth, ROOMS[0], draw, peers_key)
             world.after(0.5, self._go_wrong)
             for actor in self.actors:
                 world.after(0.05, self._act, actor)
@@ -151,11 +179,17 @@ class Simulation:
             talk(self)
             self._audit()
             self._leave()
-        return Report(world.seed, world.trace, world.faults, self.sent, world.delivered, self.counts)
+        return Report(
+            world.seed, world.trace, world.faults, self.sent, world.delivered, self.counts | self.broker.counts
+        )
 
     def flags(self, *among: int) -> int:
         """Draw the flags of joins: what a client is sent, and whether it counts as here."""
         return self._flags.choice(among) if self.asking else JOIN_FLAGS
+
+    def _key(self, user: str) -> str | None:
+        """Return a new key of a user, None at a broker without keys."""
+        return None if self.keys is None else self.keys.make(user)
 
     # -- trouble -------------------------------------------------------------------------------------
 
@@ -189,7 +223,12 @@ class Simulation:
     def excuse(self, client: Client) -> None:
         """Check why a client has ended: asked to, killed, or told what a user may be told."""
         why = client.why
-        if why is not None and client.core.welcome is not None:
+        if isinstance(why, WrongName) and client.robbed:
+            return  # who had the token was first, once the session had ended
+        if isinstance(why, KeyRefused | KeyRemoved | WrongName):
+            keys, since = self.keys, client.begun_at - ALLOWED - EXCUSED
+            require(keys and keys.was_not(client.key, client.user, since), f"{client.name} has its key, and: {why}")
+        elif why is not None and client.core.welcome is not None:
             raise Violation(f"{client.name} ended for good: {type(why).__name__}: {why}")
 
     # -- peace ---------------------------------------------------------------------------------------
@@ -202,9 +241,11 @@ class Simulation:
         world.note("peace")
         self.heal_disk()
         self.heal_network()
+        if self.keys is not None:
+            self.keys.put_all_back()
         if self.disk is not None:
             self.disk.slow = min(self.disk.slow, 0.02)
-        self.broker.stopped_until = world.now
+        self.broker.go_on()
         if self.broker.process is not None:
             self.broker.process.crash_in = 0
             self.broker.process.wake(0.0)
@@ -237,7 +278,7 @@ class Simulation:
             if (now := self._state()) != state:
                 state, calm_from = now, world.now
                 checked = False
-            trouble = self._unrest() or ("state still changes" if world.now - calm_from < CALM else None)
+            trouble = self.unrest() or ("state still changes" if world.now - calm_from < CALM else None)
             if trouble is None and not checked:
                 assert self.broker.core is not None
                 check_pictures(self.broker.core, self.members)
@@ -268,7 +309,8 @@ class Simulation:
         core = self.broker.core
         return core and versions(core), [(client.name, client.moved_at) for client in self.members]
 
-    def _unrest(self) -> str | None:
+    def unrest(self) -> str | None:
+        """Tell what is yet to be done until everybody has everything, None for nothing."""
         if self.broker.core is None or not self.broker.core.settled:
             return "the broker has not settled"
         for actor in self.actors:
@@ -296,8 +338,12 @@ class Simulation:
         for room, log in self.truth.logs.items():
             if room.startswith(DIRECT) and log:
                 tasks.setdefault(direct_users(room)[0], []).append(room)
+        named = {user: self._key(user) for user in tasks}
+        world.run(world.now + ALLOWED)
         for user, rooms in tasks.items():
-            auditor = Client(world, self.network, self.truth, f"auditor {user}", user, dict.fromkeys(rooms, START))
+            auditor = Client(
+                world, self.network, self.truth, f"auditor {user}", user, dict.fromkeys(rooms, START), key=named[user]
+            )
             auditor.pace = 0.001
             deadline = world.now + PEACE
             while any(
@@ -310,7 +356,7 @@ class Simulation:
             auditor.close(1.0)
 
     def _leave(self) -> None:
-        """Have everybody leave, some without a word, and check that nothing is left of them."""
+        """Have everybody leave, some without a word and somebody in their place, and check that nothing is left."""
         world = self.world
         self.peer.close()
         said_bye = []
@@ -321,7 +367,10 @@ class Simulation:
                 client.close(5.0)
                 said_bye.append(client)
             else:
+                connection = client.dealer.connection
                 client.crash()
+                if connection is not None and connection.is_open:  # its session is there for a while
+                    world.after(0.3, Claimer, self, connection.routing_id)
         world.run(world.now + EXPIRE_AFTER + 6.0)
         core = self.broker.core
         assert core is not None

@@ -205,19 +205,21 @@ class Shown:
     SEEN = b"\x92\xa4seen"
 
     def __init__(self) -> None:
-        self._last: dict[bytes, int] = {}
-        self._out: set[bytes] = set()
+        self._last: dict[int, int] = {}
+        self._out: set[int] = set()
 
-    def sent(self, connection: bytes, frame: bytes) -> None:
-        """Take a frame that was sent to a client."""
+    def sent(self, connection: int, frame: bytes, *, proves: bool) -> None:
+        """Take a frame that was sent to a client; `proves`: to see whether it has read what it was sent before."""
         if frame.startswith(self.HEAD):
-            number = unpack(frame)[1]  # one that tells nothing asks whether pages are read
+            _, number, rooms, invitations = unpack(frame)
             if connection in self._out or number != self._last.get(connection, 0) + 1:
                 raise Violation(f"state {number} was sent, and {self._last.get(connection)} is not answered")
+            if not rooms and not invitations and not proves:
+                raise Violation("a state frame tells nothing")
             self._last[connection] = number
             self._out.add(connection)
 
-    def received(self, connection: bytes, frame: bytes) -> None:
+    def received(self, connection: int, frame: bytes) -> None:
         """Take a frame that a client sent."""
         if frame.startswith(self.SEEN) and unpack(frame)[1] == self._last.get(connection):
             self._out.discard(connection)

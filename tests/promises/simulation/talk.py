@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 from tests.promises.simulation.checks import require
 from tests.promises.simulation.client import Client
+from tests.promises.simulation.intruder import Intruder
+from tests.promises.simulation.keys import ALLOWED, Keys
+from zchat.errors import KeyRemoved
 from zchat.names import direct_name, fold
 from zchat.wire.limits import PRESENT, TYPING_FOR
 
@@ -35,6 +38,8 @@ def talk(sim: Simulation) -> None:
     client.mark_read(room, position.seq)
     _stored(sim, client)
     _write(sim, client, random.choice([user for user in {each.user: 0 for each in sim.members} if user != client.user]))
+    if sim.keys is not None:
+        _lose_key(sim, sim.keys, random.choice(sim.members).key)
 
 
 def _others(sim: Simulation, client: Client, room: str) -> list[Client]:
@@ -127,3 +132,36 @@ def _write(sim: Simulation, client: Client, user: str) -> None:
         client.join(room, None)
         _wait(sim, SOON)
     _say(sim, client, room)
+
+
+def _lose_key(sim: Simulation, keys: Keys, key: str | None) -> None:
+    """Have a key taken out, or be another's: its clients are told, in time, and nobody else loses anything.
+
+    Then it is put back, and so are they.
+    """
+    assert key is not None
+    with_it = [client for client in sim.members if client.key == key]
+    others = {client: client.losses for client in sim.members if client.key != key}
+    silent, late = [Intruder(sim, key, with_it[0].user) for _ in range(2)]
+    silent.greet(silent.name)
+    sim.world.run(sim.world.now + SOON)
+    if sim.world.random.random() < 0.5:
+        keys.remove(key)
+    else:
+        keys.put(key, "another")
+    late.greets_in_vain(1.3)
+    sim.world.run(sim.world.now + ALLOWED)
+    for client in with_it:
+        require(isinstance(client.why, KeyRemoved), f"{client.name} was to be told that its key is out: {client.why}")
+    left = [connection for connection in sim.network.by_fd.values() if connection.key == key]
+    require(not left, f"{len(left)} connections are left whose key is out")
+    for client, losses in others.items():
+        require(client.losses == losses, f"{client.name} lost its connection when another's key was taken out")
+    keys.put_back(key)
+    deadline = sim.world.now + ALLOWED + BACK
+    while (trouble := sim.unrest()) is not None:
+        require(sim.world.now < deadline, f"the key is back, and {trouble}")
+        for actor in sim.actors:
+            actor.restart()
+        sim.world.run(sim.world.now + SOON / 10)
+    _wait(sim, SOON)
