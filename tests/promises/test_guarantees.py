@@ -19,11 +19,8 @@ import pytest
 import zmq
 
 import zchat
-from tests.broker.driver import Peer, World
-from tests.frames import decode_notice
 from tests.running import DEADLINE, ROOT
 from zchat.broker import Broker, limits, loop
-from zchat.broker.core import sessions
 from zchat.broker.edge.zap import Zap
 from zchat.broker.settings import Settings
 from zchat.broker.store import contract, memory, open_store
@@ -35,7 +32,7 @@ from zchat.protocol.rooms import cursor
 from zchat.transport import context as transport_context
 from zchat.transport import dealer, receive_thread
 from zchat.wire import limits as wire_limits
-from zchat.wire import notices, values
+from zchat.wire import notices
 
 PAGE = (ROOT / "docs" / "guarantees.md").read_text(encoding="utf-8")
 REFERENCE = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
@@ -219,7 +216,9 @@ def test_the_routers_own_names_begin_somewhere_else_each_time() -> None:
     assert names[0] != names[1]
 
 
-def test_a_turn_of_the_broker_takes_a_bounded_number_of_frames() -> None:
+def test_a_turn_of_the_broker_takes_a_bounded_number_of_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: 0.0, thread_time=lambda: 0.0))
+
     class Flood:
         """Always have another message."""
 
@@ -245,18 +244,6 @@ def test_a_turn_of_the_broker_takes_a_bounded_number_of_frames() -> None:
     receiver = Receiver()
     assert not turns._receive(receiver)
     assert receiver.taken == limits.TURN_FRAMES
-
-
-def test_the_broker_remembers_a_bounded_number_of_replaced_connections(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "FENCED", 3)
-    world = World()
-    peer = Peer(world, "bob")
-    oldest, *others = [peer.reconnect() for _ in range(4)]
-    assert list(world.core.context.sessions.fenced) == others
-    world.receive(others[0], values.pack(("leave", 1, "General", 1)))
-    assert world.core.counters.fenced == 1
-    world.receive(oldest, values.pack(("leave", 1, "General", 1)))
-    assert decode_notice(world.port.frames[oldest][-1])[2] == "no_session"
 
 
 def test_the_clients_socket_has_its_bounds() -> None:

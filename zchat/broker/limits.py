@@ -321,9 +321,6 @@ SETTLING = 3600.0
 START_SETTLING = 10.0
 """The same after the start, when there is nothing to compare with: the usual correction of a machine's start."""
 
-FENCED = 1_000
-"""Routing ids remembered after another connection took their session over."""
-
 MAX_MESSAGE = MAX_BLOCK_BYTES
 """Default limit of one message's bytes."""
 

@@ -138,6 +138,36 @@ MUTATIONS: dict[str, list[Change]] = {
             "if not page.blocks:",
         )
     ],
+    "a fenced connection's late leave obeyed": [
+        Change(
+            "zchat.broker.guard.connections.Connections",
+            "peer",
+            "return None if connection.doomed else peer",
+            "return peer",
+        ),
+        Change(
+            "zchat.broker.core.sessions.Sessions",
+            "fence",
+            "    self.table.disconnect(session)\n",
+            "    routing_id = session.peer.routing_id\n"
+            "    self.table.disconnect(session)\n"
+            "    vars(self).setdefault('fenced', {})[routing_id] = session\n",
+        ),
+        Change(
+            "zchat.broker.core.core.Core",
+            "receive",
+            "    else:\n        if peer is None:\n",
+            "    elif routing_id in vars(context.sessions).get('fenced', ()):\n"
+            "        command = decode_command(frames[0])\n"
+            "        owner = context.sessions.fenced[routing_id]\n"
+            "        room = self._rooms.get(fold(command.fields[0])) if command.word == 'leave' else None\n"
+            "        if room in owner.members:\n"
+            "            context.pusher.left(owner.members.pop(room))\n"
+            "            context.presence.depart(owner, room)\n"
+            "        return\n"
+            "    else:\n        if peer is None:\n",
+        ),
+    ],
     "a session sent its own messages": [
         Change(
             "zchat.broker.delivery.pusher.Pusher",

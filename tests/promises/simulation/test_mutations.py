@@ -28,6 +28,7 @@ CAUGHT_BY: dict[str, int] = {
     "what was taken while a join was under way not returned": 188,
     "own messages of an earlier join kept": 26,
     "trim under a reader": 5,
+    "a fenced connection's late leave obeyed": 14,
     "a session sent its own messages": 0,
     "what is held forgotten at a join": 0,
     "a member not woken by credit": 0,

@@ -150,7 +150,6 @@ class Core:
         self._retention = Retention(settings, store, directory.rooms, self._wall_clock, self._trimmed)
         self._rooms = directory.rooms
         self._sessions = table.by_routing_id
-        self._fenced = sessions.fenced
         self._spoken = now
         self._pinged = False
         self._expiry_due = now + EXPIRE_EVERY
@@ -213,9 +212,6 @@ class Core:
             session.taken += size + FRAMING
             peer = session.peer
             account = session.account
-        elif routing_id in self._fenced:
-            counters.fenced += 1
-            return
         else:
             if peer is None:
                 peer = Peer(routing_id, "")

@@ -7,7 +7,7 @@ from zchat.broker.delivery.pipes import Pipes
 from zchat.broker.delivery.pusher import Pusher
 from zchat.broker.figures.counters import Counters
 from zchat.broker.figures.log_lines import LogLines
-from zchat.broker.limits import EXPIRE_AFTER, FENCED, TURN_ENDS
+from zchat.broker.limits import EXPIRE_AFTER, TURN_ENDS
 from zchat.broker.port import Cut, Port
 from zchat.broker.presence.presence import Presence
 from zchat.broker.rooms.session import Session
@@ -33,8 +33,6 @@ class Sessions:
         log_lines: LogLines,
     ) -> None:
         self.table = table
-        self.fenced: dict[bytes, None] = {}
-        """Routing ids of connections whose session went on over a later one, the oldest first."""
         self.closing = False
         """True once the broker takes no more sessions and blocks."""
         self._port = port
@@ -50,16 +48,12 @@ class Sessions:
         self._counters.greeted += 1
 
     def fence(self, session: Session) -> None:
-        """Take a session off its connection, whose late frames are dropped from now on; its user stays present."""
-        routing_id = session.peer.routing_id
+        """Take a session off its connection, of which nothing is read any more; its user stays present."""
         self.table.disconnect(session)
         superseded = errors.Superseded("this session goes on over another connection")
         self._pipes.send_or_drop(session.peer, session, encode_end(superseded))
         self._port.cut(session.peer, Cut.ENDED)
         self._pipes.drop_replies(session)
-        self.fenced[routing_id] = None
-        if len(self.fenced) > FENCED:
-            del self.fenced[next(iter(self.fenced))]
         self._empty(session)
 
     def end(self, session: Session, error: errors.Refused | None) -> None:

@@ -62,7 +62,6 @@ class Counters:
     retried: int = _counter("Pushes that found a full pipe.")
     failed: int = _counter("Pushes and answers whose peer was gone.")
     gaps: int = _counter("Gaps that members were notified of.")
-    fenced: int = _counter("Frames of connections whose session continued over a later one.")
     stale_credit: int = _counter("Credit of an earlier join, or credit repeated.")
     reads: int = _counter("Pages requested from the store for members far behind.")
     unread: int = _counter("Pages that the store could not read.")
