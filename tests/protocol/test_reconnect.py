@@ -11,7 +11,7 @@ from tests.protocol.test_send_queue import flying
 from zchat import errors
 from zchat.protocol.core import PARTING_SECONDS
 from zchat.protocol.heartbeat import STALL
-from zchat.protocol.reconnect import GREET_SECONDS, RETRY_FIRST, RETRY_MAX, STEADY, ConnectionState
+from zchat.protocol.reconnect import GREET_SECONDS, RETRY_FIRST, RETRY_MAX, SHUT_SECONDS, STEADY, ConnectionState
 from zchat.wire.values import pack
 
 # -- the next connection ---------------------------------------------------------------------------
@@ -71,6 +71,36 @@ def test_a_greeting_refused_for_now_is_tried_again(wire: Wire, error: errors.Ref
     wire.connected_anew()
     wire.greet()
     assert wire.core.connected
+
+
+def test_a_broker_that_lets_nobody_in_has_a_second_before_the_next_connection(wire: Wire) -> None:
+    waits = []
+    wire.core.lost("cut")
+    wire.connected_anew()
+    for _ in range(20):
+        wire.now += 0.3  # that it slept since the last tick
+        wire.core.shut_out(errors.Busy("full"), wire.now)
+        waits.append(wire.connected_anew())
+    assert all(SHUT_SECONDS <= wait <= SHUT_SECONDS + RETRY_MAX + 0.01 for wait in waits)
+    assert len(set(waits)) == 20, "no two clients come at the same times"
+    wire.core.lost("cut")
+    assert wire.connected_anew() <= RETRY_MAX
+
+
+def test_close_does_not_hasten_to_a_broker_that_lets_nobody_in(wire: Wire) -> None:
+    wire.core.lost("cut")
+    wire.connected_anew()
+    wire.core.shut_out(errors.Busy("full"), wire.now)
+    before = wire.port.connections
+    wire.core.close(wire.now + 5)
+    wire.pass_time(lambda: wire.core.over)
+    assert wire.port.connections == before
+
+
+def test_a_broker_that_lets_nobody_in_at_first_ends_it_with_that_error() -> None:
+    wire = Wire(greet=False)
+    wire.core.shut_out(errors.Busy("full"), wire.now)
+    assert isinstance(wire.failed_with(), errors.Busy)
 
 
 @pytest.mark.parametrize("error", [errors.BadName("no"), errors.VersionRefused("no"), errors.Superseded("no")])

@@ -12,7 +12,8 @@ from tests.running import DEADLINE
 from zchat.broker import Broker
 from zchat.errors import ConnectionLost, ZchatError
 from zchat.events import Disconnected, Reconnected
-from zchat.transport.dealer import Dealer
+from zchat.protocol.reconnect import RETRY_MAX, SHUT_SECONDS
+from zchat.transport.dealer import Dealer, Failure
 from zchat.transport.link import Link
 
 
@@ -96,6 +97,24 @@ def test_after_a_loss_the_same_address_is_tried_once_more_then_the_others_in_tur
         assert link.url == second.url
         assert link.told == [Disconnected, Reconnected] * 2, "a try that came to nothing is no loss"
         link.close()
+
+
+def test_a_broker_that_lets_nobody_in_is_left_alone_for_a_second(broker: Broker) -> None:
+    link = Driven(broker.url)
+    link.run(lambda: link.core.connected)
+    link.core.lost("cut")
+    now = time.monotonic() + 1
+    link.core.tick(now)
+    [dealer] = link.watched
+    dealer.failure = Failure.LATER
+    assert link.is_shut_out(dealer, now)
+    opened = link.opened_so_far
+    link.core.tick(now + SHUT_SECONDS)
+    assert (link.watched, link.opened_so_far) == ([], opened)
+    link.core.tick(now + SHUT_SECONDS + RETRY_MAX)
+    assert link.opened_so_far == opened + 1
+    assert link.told == [Disconnected], "a try that came to nothing is no loss"
+    link.close()
 
 
 def test_a_first_greeting_that_is_given_up_counts_as_answered() -> None:

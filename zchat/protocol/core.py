@@ -138,6 +138,11 @@ class ClientCore:
         """Give the connection up: it can't go on."""
         self._lose(errors.ConnectionLost(reason))
 
+    def shut_out(self, error: errors.Busy, now: float) -> None:
+        """Give the connection up: the broker lets nobody in for now, and has time before the next one."""
+        self._now = now
+        self._lose(error, shut=True)
+
     def fail(self, reason: str, cause: BaseException | None = None) -> None:
         """End for good, over a fault of this side, and the error behind it if there is one."""
         error = errors.ConnectionLost(reason)
@@ -148,7 +153,7 @@ class ClientCore:
         """End for good, over what the caller has asked for."""
         self._end(error)
 
-    def _lose(self, error: errors.ZchatError) -> None:
+    def _lose(self, error: errors.ZchatError, *, shut: bool = False) -> None:
         """Give the connection up, and try another after a wait; the first one is not tried again."""
         if self.state is _ENDED or self.state is _LOST:
             return
@@ -157,7 +162,7 @@ class ClientCore:
             return
         was_open = self.connected
         self._enter(_LOST)
-        self._reconnect.lost(self._now, was_open=was_open)
+        self._reconnect.lost(self._now, was_open=was_open, shut=shut)
         self._requests.put_back()
         self._memberships.lost()
         self._port.lost(error, was_open)
@@ -199,7 +204,7 @@ class ClientCore:
         if self._parting and self._deadline is not None:
             self._parting = False
             self._deadline = min(self._deadline, now + PARTING_SECONDS)
-            self._reconnect.retry_at = now
+            self._reconnect.hasten(now)
         if self._deadline is not None and now >= self._deadline:
             if self.connected:
                 self._say_goodbye()

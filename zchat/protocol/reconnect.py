@@ -15,6 +15,9 @@ RETRY_FIRST = 0.05
 RETRY_MAX = 0.5
 """Seconds between two connections at most, so that messages flow within a second of the broker's return."""
 
+SHUT_SECONDS = 1.0
+"""Seconds until the next connection at least, if the broker lets nobody in for now: each try costs it a handshake."""
+
 STEADY = 1.0
 """Seconds that a connection must have been open for waits to begin small again after it."""
 
@@ -64,7 +67,7 @@ TRANSITIONS: dict[ConnectionState, dict[ConnectionState, str]] = {
 class Reconnect:
     """The times of the next connection and of the greeting over it, in seconds, as they are given."""
 
-    __slots__ = ("_most", "_opened_at", "_random", "greet_by", "retry_at")
+    __slots__ = ("_most", "_not_before", "_opened_at", "_random", "greet_by", "retry_at")
 
     def __init__(self, random: Chance) -> None:
         self._random = random
@@ -72,6 +75,7 @@ class Reconnect:
         self._opened_at = 0.0
         self.greet_by = 0.0  # when the greeting has taken too long
         self.retry_at = 0.0  # when to try another connection
+        self._not_before = 0.0  # that is never sooner than this
 
     def start(self, now: float) -> None:
         """Record that a connection is tried."""
@@ -81,9 +85,20 @@ class Reconnect:
         """Record that its greeting is answered."""
         self._opened_at = now
 
-    def lost(self, now: float, *, was_open: bool) -> None:
-        """Choose when to try the next one; `was_open`: the greeting over the one that is lost had been answered."""
+    def lost(self, now: float, *, was_open: bool, shut: bool = False) -> None:
+        """Choose when to try the next one.
+
+        Args:
+            now: this moment.
+            was_open: the greeting over the one that is lost had been answered.
+            shut: the broker let nobody in.
+        """
         if was_open and now - self._opened_at >= STEADY:
             self._most = RETRY_FIRST
         self._most = min(2 * self._most, RETRY_MAX)
-        self.retry_at = now + self._random.uniform(RETRY_FIRST, self._most)
+        self._not_before = now + (SHUT_SECONDS if shut else 0)
+        self.retry_at = self._not_before + self._random.uniform(RETRY_FIRST, self._most)
+
+    def hasten(self, now: float) -> None:
+        """Try the next one at once, unless the broker lets nobody in."""
+        self.retry_at = max(now, self._not_before)

@@ -271,9 +271,8 @@ class Link:
                 self.core.refuse(_refused_key(self._urls[0], self._key))
                 return True
             case Failure.LATER:
-                if not self._greeted:
-                    self.core.refuse(Busy("the broker lets nobody else in for now; try again later"))
-                    return True
+                self.core.shut_out(Busy("the broker lets nobody else in for now; try again later"), now)
+                return True
             case Failure.UNKNOWN | Failure.REFUSED if self._greeted:
                 if not self.core.connected:  # else it was open, and has broken
                     self._shut_out_again(dealer.url)
