@@ -207,6 +207,34 @@ def test_a_file_that_is_rewritten_in_place_is_read_again(tmp_path: Path) -> None
     assert folder.read().names == {other.public: "alice"}
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_a_file_that_can_t_be_read_keeps_nobody_in_or_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alice, bob = keys.make("alice"), keys.make("bob")
+    folder = server(tmp_path, alice, bob)
+    users = tmp_path / "server" / "users"
+    folder.read()
+    os.mkfifo(users / "pipe.key")
+    (users / "circle.key").symlink_to("circle.key")
+    (users / "fault.key").write_text("")
+    read = keys.read_public
+
+    def faulty(path: Path) -> Key:
+        if path.name == "fault.key":
+            raise RuntimeError("of all things")
+        return read(path)
+
+    monkeypatch.setattr(keys, "read_public", faulty)
+    (users / "user1.key").unlink()
+    for _ in range(2):
+        found = folder.read()
+        assert found.names == {alice.public: "alice"}
+        circle, fault, pipe = found.troubles
+        assert "circle.key' can't be read (Too many levels" in circle
+        assert "fault.key' can't be read (RuntimeError: of all things)" in fault
+        assert "pipe.key' can't be read (it is no regular file)" in pipe
+    assert folder.secrets() == []
+
+
 def test_a_folder_that_is_gone_is_an_error_and_an_empty_one_lets_nobody_in(tmp_path: Path) -> None:
     folder = server(tmp_path)
     assert folder.read().names == {}

@@ -243,7 +243,8 @@ class Loop:
     def _turns(self, core: Core) -> None:
         doorkeeper = self._doorkeeper
         assert doorkeeper is not None
-        keys, rules = self._keys, self._rules
+        keys, rules, watcher = self._keys, self._rules, self._watcher
+        assert watcher is not None
         spent = core.histograms.turn
         began = time.monotonic()
         while not self._stopping:
@@ -260,6 +261,8 @@ class Loop:
                 core.keys_changed()
             if rules is not None and (changed := rules.take()) is not None:
                 core.revise(changed)
+            if now >= watcher.due:
+                watcher.check(now)
             if core.log_lines:
                 _log(core)
             end = time.monotonic()

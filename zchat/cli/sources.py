@@ -16,6 +16,7 @@ import click
 from click.core import ParameterSource
 
 from zchat.errors import UsageError
+from zchat.files import read_bounded
 from zchat.log_fields import FIELDS
 
 SHARED = ("connect", "user", "log-level", "key", "server-key")
@@ -119,8 +120,7 @@ def read(path: str) -> Config:
 
     text = ""
     try:
-        with open(path, "rb") as file:
-            data = file.read(MOST + 1)
+        data = read_bounded(path, MOST)
         text = data.decode().replace("\r\n", "\n").replace("\r", "\n")
         if len(data) > MOST or max(map(len, text.splitlines()), default=0) > LONGEST_LINE:
             raise UsageError(

@@ -23,6 +23,7 @@ from zmq.utils import z85
 
 from zchat.checks import shown
 from zchat.errors import BadKey, BadName
+from zchat.files import read_bounded
 from zchat.names import GUEST, check_name, fold
 
 KEY_CHARACTERS = 40
@@ -241,8 +242,7 @@ def _server_key(given: str | os.PathLike[str]) -> str:
 
 def _read(place: Path) -> Key:
     try:
-        with place.open("rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
+        content = read_bounded(place, MAX_FILE_BYTES)
     except OSError as error:
         mend = "chown or chmod it for the user who reads it"
         if not isinstance(error, PermissionError):
@@ -377,6 +377,8 @@ class KeyFolder:
             self._wrong.pop(name, None)
         except BadKey as error:
             self._wrong[name] = (stamp, str(error))
+        except Exception as error:  # one file keeps no other from being read, or from being found gone
+            self._wrong[name] = (stamp, f"{shown(str(path))} can't be read ({type(error).__name__}: {error})")
 
     def _users(self) -> Users:
         troubles = [text for _, text in self._wrong.values()]
@@ -402,6 +404,11 @@ def _files(folder: Path) -> Iterator[tuple[str, _Stamp]]:
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.endswith(PUBLIC) and not entry.name.startswith("."):
-                with suppress(FileNotFoundError):
+                try:
                     found = entry.stat()
+                except FileNotFoundError:
+                    continue
+                except OSError:  # a link in a circle; reading it says so
+                    yield entry.name, (0, 0, 0)
+                else:
                     yield entry.name, (found.st_mtime_ns, found.st_size, found.st_ino)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,9 @@ def test_a_file_is_read(tmp_path: Path) -> None:
         (b"operators = 3", r"rules\.toml', line 1: operators is a list"),
         (b"a = 1\n\n# \xff", r"rules\.toml', line 3: what stands there is not UTF-8"),
         (b"#" * (RULES_BYTES + 1), r"rules\.toml' has more than 1,048,576 bytes"),
+        (b"a = 1\nb = " + b"1" * 5000 + b"\nc = 2", r"rules\.toml', line 2: Exceeds the limit"),
+        (b".".join([b"a"] * 5000) + b" = 1", r"rules\.toml', line 1: keys or values are nested too deeply"),
+        (b"a = " + b"[" * 5000, r"rules\.toml', line 1: keys or values are nested too deeply"),
         (None, r"rules in '.*rules\.toml' can't be read: No such file"),
     ],
 )
@@ -38,3 +42,10 @@ def test_a_file_may_be_as_large_as_the_bound(tmp_path: Path) -> None:
     path = tmp_path / "rules.toml"
     path.write_bytes(b"#" * RULES_BYTES)
     assert read_rules(path).tables == ()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_a_named_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(BadRules, match=r"pipe' can't be read: it is no regular file"):
+        read_rules(tmp_path / "pipe")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import threading
 
 import pytest
@@ -73,3 +75,67 @@ def test_a_thread_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> 
     assert watching._thread.is_alive()
     hanging.set()
     watching._thread.join(DEADLINE)
+
+
+def test_one_that_fails_is_logged_once_and_the_others_are_read_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "zchat.broker")
+    monkeypatch.setattr(watcher, "READ_EVERY", 0.01)
+    changed = threading.Event()
+    well = Read(True)
+
+    class Failing:
+        left = 3
+
+        def read_again(self) -> bool:
+            self.left -= 1
+            if self.left >= 0:
+                raise ValueError("of all things")
+            return False
+
+    watching = Watcher([Failing(), well], changed.set)
+    watching.start()
+    try:
+        for _ in range(5):
+            assert well.readings.acquire(timeout=DEADLINE)
+        assert changed.is_set()
+    finally:
+        watching.close()
+    assert [record.getMessage() for record in caplog.records] == [
+        "reading fails, and changes nothing: Failing: ValueError: of all things",
+        "reading has recovered: Failing",
+    ]
+
+
+def test_a_thread_that_reads_no_more_is_no_secret(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "zchat.broker")
+    old = Read(False)
+    watching = Watcher([old], lambda: None)
+    for _ in range(2 * watcher.QUIET_CHECKS):  # it was never started
+        watching.check(watching.due)
+    (record,) = caplog.records
+    assert record.levelno == logging.CRITICAL
+    assert "read no more" in record.getMessage()
+    watching.start()
+    try:
+        for _ in range(2):  # with the second the first is over
+            watching.read_now()
+            assert old.readings.acquire(timeout=DEADLINE)
+    finally:
+        watching.close()
+    watching.check(watching.due)
+    assert [record.getMessage() for record in caplog.records[1:]] == ["keys and rules are read again"]
+
+
+def test_nothing_is_said_of_a_thread_that_reads_now_and_then_or_has_nothing_to_read(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert Watcher([], lambda: None).due == math.inf
+    watching = Watcher([Read(False)], lambda: None)
+    for _ in range(3):
+        for _ in range(watcher.QUIET_CHECKS - 1):
+            watching.check(watching.due)
+        watching._rounds += 1
+        watching.check(watching.due)
+    assert not caplog.records

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from zchat.broker.guard.rules import Rules
 from zchat.broker.guard.rules_text import parse
 from zchat.broker.limits import RULES_BYTES
 from zchat.checks import shown
 from zchat.errors import BadRules
+from zchat.files import read_bounded
 
 
 def read_rules(path: str | os.PathLike[str]) -> Rules:
@@ -25,8 +25,7 @@ def read_text(path: str | os.PathLike[str]) -> str:
     """Return the text of a file of rules; raises BadRules. Any thread."""
     name = shown(os.fspath(path))
     try:
-        with Path(path).open("rb") as file:
-            data = file.read(RULES_BYTES + 1)
+        data = read_bounded(path, RULES_BYTES)
     except OSError as error:
         raise BadRules(f"the rules in {name} can't be read: {error.strerror}") from error
     if len(data) > RULES_BYTES:

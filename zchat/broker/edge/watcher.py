@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Protocol
 
 from zchat.broker.limits import READ_EVERY
+from zchat.log_fields import FIELDS
 from zchat.threads import Bell, RealThread, start
+
+log = logging.getLogger("zchat.broker")
 
 JOIN_SECONDS = 2.0
 """How long the thread may take to end: a folder on a network's file system may hang."""
+
+QUIET_CHECKS = 10
+"""Checks, a second apart, without a reading in between, after which the thread counts as one that reads no more."""
 
 
 class Watched(Protocol):
@@ -20,7 +28,10 @@ class Watched(Protocol):
 
 
 class Watcher:
-    """Reads all that is `watched`; `changed` is called in its thread once there is something new."""
+    """Reads all that is `watched`; `changed` is called in its thread whenever there is something new.
+
+    What fails in one of them is logged, and keeps no other from being read.
+    """
 
     def __init__(self, watched: Sequence[Watched], changed: Callable[[], None]) -> None:
         self._watched = watched
@@ -29,6 +40,12 @@ class Watcher:
         self._bell = Bell()
         self._over = False
         self._thread = RealThread(self._run, "zchat-watcher")
+        self._failed: dict[int, str] = {}  # by places in `watched`: what their last readings failed of
+        self._rounds = 0  # the number of times that everything was read
+        self._checked = 0  # what that was at the last check
+        self._quiet = 0  # checks since the thread last read
+        self.due = 0.0 if watched else inf
+        """The time of the next check."""
 
     def start(self) -> None:
         """Begin to watch, if there is something to."""
@@ -39,6 +56,20 @@ class Watcher:
         """Have everything read at once. Any thread."""
         self._asked = True
         self._bell.ring()
+
+    def check(self, now: float) -> None:
+        """Log it if the thread reads no more, or reads again. The loop's thread, when `due` has come."""
+        self.due = now + READ_EVERY
+        if self._rounds != self._checked:
+            self._checked = self._rounds
+            if self._quiet >= QUIET_CHECKS:
+                log.info("keys and rules are read again", extra={FIELDS: {"event": "watcher_well"}})
+            self._quiet = 0
+            return
+        self._quiet += 1
+        if self._quiet == QUIET_CHECKS:
+            text = "keys and rules are read no more: who is removed stays in; restart the broker, or mend what it reads"
+            log.critical(text, extra={FIELDS: {"event": "watcher_silent", "running": self._thread.is_alive()}})
 
     def close(self) -> None:
         """End the thread, if it was begun."""
@@ -52,6 +83,24 @@ class Watcher:
             self._asked = False
             if self._over:
                 return
-            new = [each.read_again() for each in self._watched]
-            if any(new):
+            for place, each in enumerate(self._watched):
+                self._read(place, each)
+            self._rounds += 1
+
+    def _read(self, place: int, watched: Watched) -> None:
+        try:
+            if watched.read_again():
                 self._changed()
+            reason = ""
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+        if reason != self._failed.get(place, ""):
+            what = type(watched).__name__
+            if reason:
+                fields = {"event": "watcher_failed", "what": what, "reason": reason}
+                log.error("reading fails, and changes nothing: %s: %s", what, reason, extra={FIELDS: fields})
+            else:
+                log.info(
+                    "reading has recovered: %s", what, extra={FIELDS: {"event": "watcher_recovered", "what": what}}
+                )
+            self._failed[place] = reason

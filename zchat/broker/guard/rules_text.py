@@ -36,6 +36,8 @@ _UNITS = {"": 1, "B": 1, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
 
 _SIZE = re.compile(r"(\d{1,12}) ?([KMG]iB|B)?", re.IGNORECASE | re.ASCII)
 
+_LONG_NUMBER = re.compile(r"[0-9_]{4300}")
+
 _PLACE = re.compile(r" \(at line (\d+), column \d+\)$")
 
 _FILE = ("operators", "stats", "makers_own", "groups", "limits", "rooms", "direct")
@@ -52,12 +54,18 @@ def parse(text: str) -> Rules:
     """
     try:
         value = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        lines = TomlLines(text)
+    except RecursionError as error:
+        rows = text.split("\n")
+        line = 1 + rows.index(max(rows, key=len))  # most likely: the longest
+        raise BadRules(f"line {line}: keys or values are nested too deeply") from error
+    except ValueError as error:  # a number of too many digits is no error of TOML's
         message = str(error)
         place = _PLACE.search(message)
-        line = int(place[1]) if place else 1 + text.rstrip().count("\n")
-        raise BadRules(f"line {line}: {message.partition(' (at ')[0]}") from error
-    lines = TomlLines(text)
+        number = None if isinstance(error, tomllib.TOMLDecodeError) else _LONG_NUMBER.search(text)
+        before = text[: number.start()] if number else text.rstrip()
+        line = int(place[1]) if place else 1 + before.count("\n")
+        raise BadRules(f"line {line}: {message.partition(' (at ')[0].partition(';')[0]}") from error
     try:
         return _Reader(value, lines).rules()
     except _Wrong as wrong:

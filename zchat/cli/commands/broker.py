@@ -197,7 +197,7 @@ def _say(text: str) -> None:
 def _note_hangup(running: Broker, keys: str | None, rules: str | None) -> None:
     running.read_again()
     again = [what for what, place in (("keys", keys), ("rules", rules)) if place is not None]
-    read = f"{' and '.join(again)} are read, " if again else ""
+    read = f"{' and '.join(again)} are to be read again, " if again else ""
     text = f"SIGHUP: {read}options are read at the start only; the broker continues"
     log.info(text, extra={log_fields.FIELDS: {"event": "hangup"}})
 

@@ -1,0 +1,43 @@
+"""Small files that users name."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from zchat.files import read_bounded
+
+
+def test_a_file_is_read_up_to_one_byte_more_than_its_bound(tmp_path: Path) -> None:
+    path = tmp_path / "some"
+    path.write_bytes(b"12345678")
+    assert [read_bounded(path, most) for most in (8, 7, 2)] == [b"12345678", b"12345678", b"123"]
+
+
+def test_a_folder_and_what_is_not_there_can_t_be_read(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="directory"):
+        read_bounded(tmp_path, 10)
+    with pytest.raises(FileNotFoundError):
+        read_bounded(tmp_path / "missing", 10)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_what_could_be_waited_for_for_ever_or_has_no_end_is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    closed: list[int] = []
+    close = os.close
+
+    def closing(descriptor: int) -> None:
+        closed.append(descriptor)
+        close(descriptor)
+
+    monkeypatch.setattr(os, "close", closing)
+    for path in (tmp_path / "pipe", "/dev/zero"):
+        with pytest.raises(OSError, match="no regular file") as error:
+            read_bounded(path, 10)
+        assert error.value.strerror == "it is no regular file"
+    assert len(closed) == 2, "nothing stays open"
