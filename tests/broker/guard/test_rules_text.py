@@ -11,9 +11,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tests.broker.guard.driver import ROOMS, USERS, files, fits, judged, printed
-from zchat.broker.guard import rules_text
+from zchat.broker.guard import rules, rules_text
 from zchat.broker.guard.rules import NOBODY, Rate, Rules
-from zchat.broker.guard.rules_text import covers, parse
+from zchat.broker.guard.rules_text import Covered, parse
 from zchat.errors import BadRules
 from zchat.names import fold
 from zchat.wire.commands import Right
@@ -172,5 +172,20 @@ WORDS = ["".join(each) for length in range(5) for each in product("abc", repeat=
 def test_a_name_covers_another_if_it_fits_all_that_the_other_fits() -> None:
     fitted = {pattern: {word for word in WORDS if fits(pattern, word)} for pattern in PATTERNS}
     for wide in PATTERNS[::3]:
+        covered = Covered()
+        covered.add([wide], 7)
         for narrow in PATTERNS:
-            assert covers((wide,), narrow) == (fitted[narrow] <= fitted[wide]), (wide, narrow)
+            assert covered.line(narrow) == (7 if fitted[narrow] <= fitted[wide] else 0), (wide, narrow)
+
+
+def test_each_name_is_made_a_pattern_once_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[tuple[str, ...]] = []
+
+    def pattern_of(names: tuple[str, ...]) -> str:
+        made.append(names)
+        return rules.pattern_of(names)
+
+    monkeypatch.setattr(rules_text, "pattern_of", pattern_of)
+    names = [f"room-{number}-*" for number in range(100)]
+    parse("".join(f'[[rooms]]\nnames = ["{name}"]\n' for name in names))
+    assert sorted(made) == sorted((name,) for name in names)

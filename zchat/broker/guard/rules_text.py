@@ -107,8 +107,11 @@ class _Reader:
         if not isinstance(rooms, list) or not all(isinstance(each, dict) for each in rooms):
             raise _Wrong(("rooms",), "rooms are tables, each of which begins with [[rooms]]")
         tables: list[Table] = []
+        before = Covered()
         for index, each in enumerate(rooms):
-            tables.append(self._rooms(("rooms", index), each, tables))
+            table = self._rooms(("rooms", index), each, before)
+            before.add(table.names, table.line)
+            tables.append(table)
         return Rules(
             tuple(tables),
             operators=operators,
@@ -118,7 +121,7 @@ class _Reader:
             limits=_rate(("limits",), value.get("limits", {})),
         )
 
-    def _rooms(self, path: Path, value: dict[str, Any], before: list[Table]) -> Table:
+    def _rooms(self, path: Path, value: dict[str, Any], before: Covered) -> Table:
         _check_keys(path, value, _TABLE)
         if "names" not in value:
             raise _Wrong(path, 'a table of rooms has names, such as names = ["ops-*"]')
@@ -215,7 +218,7 @@ def _user(path: Path, name: str) -> str:
     return folded
 
 
-def _names(path: Path, value: Any, before: list[Table]) -> tuple[str, ...]:
+def _names(path: Path, value: Any, before: Covered) -> tuple[str, ...]:
     """Return the names of a table's rooms, each of which a room can have that no table before names."""
     names: list[str] = []
     for index, name in _texts(path, value):
@@ -226,25 +229,47 @@ def _names(path: Path, value: Any, before: list[Table]) -> tuple[str, ...]:
             direct = "; [direct] is about direct rooms" if name.startswith("@") else ""
             raise _Wrong(place, f"{error}{direct}") from error
         names.append(fold(name))
-        for table in before:
-            if covers(table.names, names[-1]):
-                raise _Wrong(place, f"{shown(name)} is never reached: the table in line {table.line} comes first")
-        if sum(len(table.names) for table in before) + len(names) > RULES_NAMES:
+        if line := before.line(names[-1]):
+            raise _Wrong(place, f"{shown(name)} is never reached: the table in line {line} comes first")
+        if before.count + len(names) > RULES_NAMES:
             raise _Wrong(place, f"there are more than {RULES_NAMES:,} names of rooms, the most that rules may have")
     if not names:
         raise _Wrong(path, 'names is empty; name rooms, or all others with "*"')
     return tuple(names)
 
 
-def covers(names: tuple[str, ...], name: str) -> bool:
-    """Return whether each room that `name` fits is fitted by a single one of `names`, whatever its name may be.
+class Covered:
+    """The names of tables that come first, and which of them leave nothing of another."""
 
-    A name fits whatever another fits if it fits the shortest of that and the one in which each wildcard stands for
-    letters that no name has.
-    """
-    shortest = name.replace("*", "").replace("?", "\0")
-    longest = name.replace("*", "\0" * 100).replace("?", "\0")
-    return any(re.match(pattern_of((each,)), shortest) and re.match(pattern_of((each,)), longest) for each in names)
+    def __init__(self) -> None:
+        self.count = 0
+        """Their number."""
+        self._by_prefixes: dict[str, list[tuple[re.Pattern[str], int]]] = {}  # by what stands before a wildcard
+
+    def add(self, names: Iterable[str], line: int) -> None:
+        """Add the names of the table in a line."""
+        for name in names:
+            self.count += 1
+            self._by_prefixes.setdefault(_prefix(name), []).append((re.compile(pattern_of((name,))), line))
+
+    def line(self, name: str) -> int:
+        """Return the line of a table of which a single name fits each room that `name` fits; 0 if there is none.
+
+        A name fits whatever another fits if it fits the shortest of that and the one in which each wildcard stands for
+        letters that no name has. It begins with no more than the other does, then.
+        """
+        shortest = name.replace("*", "").replace("?", "\0")
+        longest = name.replace("*", "\0" * 100).replace("?", "\0")
+        prefix = _prefix(name)
+        for end in range(len(prefix) + 1):
+            for pattern, line in self._by_prefixes.get(prefix[:end], ()):
+                if pattern.match(shortest) and pattern.match(longest):
+                    return line
+        return 0
+
+
+def _prefix(name: str) -> str:
+    return re.split(r"[*?]", name, maxsplit=1)[0]
 
 
 def _guests(path: Path, value: Any) -> int:
