@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from itertools import accumulate, pairwise
 from pathlib import Path
 from socketserver import TCPServer
+from types import SimpleNamespace
 from typing import NoReturn
 from urllib.request import urlopen
 
@@ -134,10 +135,60 @@ def test_metrics_are_served_within_their_block_and_once(broker: Broker) -> None:
         pass
 
 
+def test_a_request_is_given_up_at_its_end_however_much_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(metrics, "time", SimpleNamespace(monotonic=lambda: now))
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        timed = metrics._Timed(ours, now + metrics.REQUEST_SECONDS)
+        for _ in range(4):
+            theirs.sendall(b"x")
+            assert timed.read(10) == b"x"
+            assert timed.write(b"y") == 1
+            now += metrics.REQUEST_SECONDS / 4
+        theirs.sendall(b"x")
+        with pytest.raises(TimeoutError):
+            timed.read(10)
+        with pytest.raises(ConnectionAbortedError):
+            timed.write(b"y")
+
+
+def asked(served: Metrics, *headers: str) -> tuple[int, str]:
+    host, _, port = served.url.removeprefix("http://").removesuffix("/metrics").rpartition(":")
+    with socket.create_connection((host.strip("[]"), int(port)), DEADLINE) as client:
+        client.sendall("\r\n".join(("GET /metrics HTTP/1.1", *headers, "", "")).encode())
+        answer = b"".join(iter(lambda: client.recv(65536), b"")).decode()
+    return int(answer.split()[1]), answer
+
+
+def test_at_loopback_a_web_page_reads_nothing_by_a_name_of_its_own(served: Metrics) -> None:
+    for host in ("evil.example", "evil.example:9556", "localhost.evil.example", "", "127.0.0.1.evil.example"):
+        status, answer = asked(served, f"Host: {host}")
+        assert (status, "zchat_" in answer) == (403, False), host
+        assert "Ask for an address of this machine, or for localhost" in answer
+    for host in ("127.0.0.1", "127.0.0.1:9556", "[::1]:9556", "localhost", "LocalHost:9556", "192.0.2.1:80"):
+        assert asked(served, f"Host: {host}")[0] == 200, host
+    assert asked(served, "Host: localhost", "Host: evil.example")[0] == 403
+    assert asked(served)[0] == 200, "no browser leaves it out"
+
+
+def test_what_has_an_origin_is_a_web_page_and_reads_nothing(served: Metrics) -> None:
+    for origin in ("http://evil.example", "null", "http://localhost"):
+        status, answer = asked(served, "Host: localhost", f"Origin: {origin}")
+        assert (status, "zchat_" in answer) == (403, False)
+        assert "not for web pages" in answer
+
+
+def test_at_other_addresses_any_name_may_be_asked_for(broker: Broker) -> None:
+    with Metrics(broker, "0.0.0.0:*") as served:
+        assert asked(served, "Host: zchat.internal:9556")[0] == 200
+        assert asked(served, "Host: zchat.internal:9556", "Origin: http://zchat.internal")[0] == 403
+
+
 def test_who_connects_and_says_nothing_holds_the_next_up_for_a_bounded_time(
     served: Metrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(metrics._Handler, "timeout", 0.1)
+    monkeypatch.setattr(metrics, "REQUEST_SECONDS", 0.1)
     host, port = served.url.removeprefix("http://").removesuffix("/metrics").split(":")
     with socket.create_connection((host, int(port)), DEADLINE) as silent:
         assert scrape(served)
@@ -151,11 +202,10 @@ def test_closing_is_not_held_up_by_who_says_nothing(broker: Broker) -> None:
             began = time.monotonic()
             served.__exit__(None, None, None)
             took = time.monotonic() - began
-    assert took < metrics.SILENT_SECONDS
+    assert took < metrics.REQUEST_SECONDS
 
 
 def test_metrics_have_their_bounds(served: Metrics) -> None:
-    assert metrics._Handler.timeout == metrics.SILENT_SECONDS
     assert metrics._Server.request_queue_size == metrics.BACKLOG
     host, port = served.url.removeprefix("http://").removesuffix("/metrics").split(":")
     with ExitStack() as stack:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import io
 import logging
 import socket
 import time
+from ipaddress import ip_address
 from socketserver import TCPServer
 from sys import is_finalizing
 from types import TracebackType
@@ -28,8 +30,9 @@ except ImportError as error:
 
 log = logging.getLogger("zchat.broker")
 
-SILENT_SECONDS = 2.0
-"""How long a connection may say nothing before it is closed: there is one at a time, and the next one waits for it."""
+REQUEST_SECONDS = 2.0
+"""Seconds for a whole request and its answer: there is one at a time, and the next one waits for it. A scrape takes
+some milliseconds."""
 
 BACKLOG = 16
 """Connections that may wait for their turn: a few Prometheus servers and a curious person."""
@@ -53,10 +56,12 @@ class Metrics:
     """The server of a broker's figures to Prometheus, in a thread of its own, for as long as a `with` block lasts.
 
     `place`: where to listen, `HOST:PORT` (the port `*` or 0: any free one). Any HTTP path answers.
-    There is no access control: all who reach the place can read the names of rooms and users.
+    There is no access control: all who reach the place can read the names of rooms and users. But web pages may not:
+    a request with an `Origin` is refused, and at a loopback address one whose `Host` is a name other than `localhost`
+    and that of `place`.
 
     The figures are read when they are asked for; between two scrapes this costs the broker nothing.
-    One request at a time is answered. Use it within the broker's own block. Any thread.
+    One request at a time is answered, and given up after 2 s. Use it within the broker's own block. Any thread.
 
     Raises:
         AddressError: the place is malformed, in use, or not this machine's.
@@ -121,8 +126,61 @@ class Metrics:
                 return
 
 
+class _Timed(io.RawIOBase):
+    """The bytes of a connection, until a moment by the monotonic clock; then a read or write raises an OSError."""
+
+    def __init__(self, connection: socket.socket, end: float) -> None:
+        self._connection = connection
+        self._end = end
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._limit()
+        return self._connection.recv_into(buffer)
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        try:
+            self._limit()
+            self._connection.sendall(data)
+        except TimeoutError as error:  # as if the client had gone, of which wsgiref makes no traceback
+            raise ConnectionAbortedError(*error.args) from error
+        return len(data)
+
+    def _limit(self) -> None:
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError(f"a request took more than {REQUEST_SECONDS:g} s")
+        self._connection.settimeout(left)
+
+
 class _Handler(WSGIRequestHandler):
-    timeout = SILENT_SECONDS
+    server: _Server
+
+    def setup(self) -> None:
+        """Bound the whole request: a timeout of the socket would begin anew with each byte."""
+        super().setup()
+        self.rfile.close()
+        timed = _Timed(self.connection, time.monotonic() + REQUEST_SECONDS)
+        self.rfile, self.wfile = io.BufferedReader(timed), timed  # type: ignore[assignment]
+
+    def parse_request(self) -> bool:
+        """Refuse what a web page has a browser ask for; True if the request is to be answered."""
+        if not super().parse_request():
+            return False
+        if self.headers.get("Origin") is not None:
+            self.send_error(403, explain="These figures are not for web pages: ask without an Origin.")
+            return False
+        hosts = self.server.hosts
+        asked = map(_without_port, self.headers.get_all("Host", []))
+        if hosts and not all(host in hosts or _is_literal(host) for host in asked):
+            self.send_error(403, explain="Ask for an address of this machine, or for localhost, in place of a name.")
+            return False
+        return True
 
     def log_message(self, format: str, *args: Any) -> None:
         log.debug("metrics: %s: " + format, self.address_string(), *args)
@@ -131,6 +189,8 @@ class _Handler(WSGIRequestHandler):
 class _Server(WSGIServer):
     request_queue_size = BACKLOG
     timeout = POLL_SECONDS
+    hosts: frozenset[str] = frozenset()
+    """The names that a request may be for, besides all addresses; none: any name."""
 
     def get_request(self) -> Any:
         """Accept a connection; without a descriptor for it wait a moment, or it would be tried without a pause."""
@@ -155,10 +215,32 @@ class _Server6(_Server):
     address_family = socket.AF_INET6
 
 
+def _without_port(host: str) -> str:
+    """Return the host of an HTTP Host header, without brackets."""
+    host = host.strip().lower()
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0]
+
+
+def _is_literal(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def _listen(place: str, host: str, port: int) -> _Server:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        return (_Server6 if family == socket.AF_INET6 else _Server)((str(address[0]), port), _Handler)
+        server = (_Server6 if family == socket.AF_INET6 else _Server)((str(address[0]), port), _Handler)
+        bound = ip_address(str(address[0]))
+        if (
+            getattr(bound, "ipv4_mapped", None) or bound
+        ).is_loopback:  # elsewhere a name of the machine's may be how it is reached
+            server.hosts = frozenset(("localhost", host.lower()))
+        return server
     except (OSError, UnicodeError) as error:
         if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
             raise AddressError(f"{place} is in use, so metrics can't be served there; choose another port") from error
