@@ -80,6 +80,55 @@ def test_a_folder_of_a_broker_is_made_once(tmp_path: Path) -> None:
         keys.make_server(tmp_path / "server")
 
 
+def test_a_name_that_the_file_could_not_say_is_refused() -> None:
+    with pytest.raises(zchat.BadKey, match="has no quotation mark"):
+        keys.make('a"b')
+
+
+def test_what_can_t_be_written_whole_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(zchat.BadKey, match="can't be written \\(No space left"):
+        keys.write_pair(tmp_path, "alice", keys.make("alice"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_written_in_parts_is_written_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:50]))
+    alice = keys.make("alice")
+    keys.write_pair(tmp_path, "alice", alice)
+    monkeypatch.undo()
+    assert keys.read_secret(tmp_path / "alice.key_secret") == alice
+
+
+@pytest.mark.parametrize("mode", [0o720, 0o702, 0o1777])
+@pytest.mark.parametrize("name", [".", "users"])
+def test_a_folder_that_others_can_write_to_is_refused(tmp_path: Path, name: str, mode: int) -> None:
+    keys.make_server(tmp_path / "server")
+    (tmp_path / "server" / name).chmod(0o755)
+    KeyFolder(tmp_path / "server")
+    (tmp_path / "server" / name).chmod(mode)
+    with pytest.raises(zchat.BadKey, match=r"can be written by others .*: chmod go-w"):
+        KeyFolder(tmp_path / "server")
+    for each in (tmp_path / "server").glob("server.*"):
+        each.unlink()
+    with pytest.raises(zchat.BadKey, match=r"can be written by others .*: chmod go-w"):
+        keys.make_server(tmp_path / "server")
+    assert not list((tmp_path / "server").glob("server.*"))
+
+
+def test_no_broker_s_folder_is_made_with_its_users_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "server").mkdir()
+    (tmp_path / "server" / "users").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(zchat.BadKey, match="is a link"):
+        keys.make_server(tmp_path / "server")
+    assert [each.name for each in (tmp_path / "server").iterdir()] == ["users"]
+
+
 # -- what is refused -----------------------------------------------------------------------------------
 
 
@@ -105,6 +154,12 @@ WRONG = {
     "other characters": (f'curve\n    public-key = "{"~" * 40}"\n', "line 2: a key has 40 characters of Z85"),
     "beyond 32 bits": (f'curve\n    public-key = "{"#" * 40}"\n', "line 2: a key has 40 characters of Z85"),
     "a name that breaks the rules": ('metadata\n    user = "@lice"\n', "line 2: "),
+    "a user in a comment, by a line separator": ("# nice\u2028 user = 'alice'\n", "line 1: a key has no control"),
+    "a user in a comment, by a carriage return": ("# nice\r user = 'alice'\n", "line 1: a key has no control"),
+    "a user in a comment, by a form feed": ("# nice\f user = 'alice'\n", "line 1: a key has no control"),
+    "two users": ("metadata\n user = 'carol'\n user = 'alice'\n", "line 3: there is a second user"),
+    "two keys": (f"public-key = '{'0' * 40}'\n" * 2, "line 2: there is a second public-key"),
+    "a quotation mark": ("metadata\n user = 'a\"b'\n", "line 2: a user with a key has no quotation mark"),
     "a guest's name": ('metadata\n    user = "Guest-12"\n', "line 2: names that begin with guest- are those of guests"),
     "too large": ("#" * 70_000, "it is too large"),
 }
@@ -171,6 +226,15 @@ def test_users_are_those_that_the_files_name_else_the_files_own_names(tmp_path: 
 def test_a_user_has_as_many_keys_as_devices_and_one_spelling(tmp_path: Path) -> None:
     one, two = keys.make("alice"), keys.make("ALICE")
     assert set(server(tmp_path, one, two).read().names.values()) == {"alice"}
+
+
+def test_a_file_that_lets_in_somebody_else_than_its_name_says_is_to_be_noticed(tmp_path: Path) -> None:
+    folder = server(tmp_path)
+    for name, user in (("alice", "Alice"), ("alice@phone", "alice"), ("mallory", "alice")):
+        add(tmp_path, name, keys.make(user))
+    users = folder.read()
+    assert users.notes == ("'mallory.key' lets in 'alice', whom its name doesn't name",)
+    assert users.troubles == ()
 
 
 def test_the_same_key_of_two_users_is_neithers(tmp_path: Path) -> None:

@@ -41,6 +41,8 @@ USERS = "users"
 PUBLIC, SECRET = ".key", ".key_secret"
 """How the names of the files end."""
 
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
+
 _LINE = re.compile(r"""\s*([\w-]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|(\S.*?))\s*$""")
 
 
@@ -145,13 +147,16 @@ def make_server(folder: Path) -> Key:
     """Make a broker's folder: its pair, and an empty folder for its users; return the pair.
 
     Raises:
-        BadKey: it has a pair already, or can't be written.
+        BadKey: it has a pair already, can't be written, or others may write to it.
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         (folder / USERS).mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise BadKey(f"{shown(str(folder))} can't be made ({error.strerror}); name another folder") from error
+    if (folder / USERS).is_symlink():
+        raise BadKey(f"{shown(str(folder / USERS))} is a link; remove it, or name another folder")
+    _check_folders(folder)
     key = make()
     write_pair(folder, SERVER, key)
     return key
@@ -173,8 +178,13 @@ def _write(path: Path, text: str, mode: int) -> None:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         try:
             os.fchmod(descriptor, mode)
-            os.write(descriptor, text.encode())
+            left = text.encode()
+            while left:
+                left = left[os.write(descriptor, left) :]
             os.fsync(descriptor)
+        except BaseException:
+            path.unlink()
+            raise
         finally:
             os.close(descriptor)
     except OSError as error:
@@ -255,13 +265,17 @@ def _read(place: Path) -> Key:
     except UnicodeDecodeError as error:
         raise BadKey(f"{shown(str(place))} is no key: it is no text; name a file that zchat keygen made") from error
     found: dict[str, str] = {}
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), 1):
+        if _CONTROL.search(line):
+            raise BadKey(f"{shown(str(place))}, line {number}: a key has no control characters")
         if not line.strip() or line.lstrip().startswith("#") or line.strip() in ("metadata", "curve"):
             continue
         match = _LINE.match(line)
         if match is None:
             raise BadKey(f"{shown(str(place))}, line {number}: this is no line of a key")
         name, *values = match.groups()
+        if name in found:
+            raise BadKey(f"{shown(str(place))}, line {number}: there is a second {name}")
         value = next((each for each in values if each is not None), "")
         if name in ("public-key", "secret-key"):
             value = _half(value, f"{shown(str(place))}, line {number}")
@@ -272,9 +286,13 @@ def _read(place: Path) -> Key:
         raise BadKey(f"{shown(str(place))} is no key: it has no public-key; name a file that zchat keygen made")
     user = found.get("user")
     if user is None and place.name not in (SERVER + PUBLIC, SERVER + SECRET):
-        stem = place.name.removesuffix(SECRET).removesuffix(PUBLIC).partition("@")[0]
-        user = _user(stem, f"{shown(str(place))}: it names no user, and its own name")
+        user = _user(_stem(place.name), f"{shown(str(place))}: it names no user, and its own name")
     return Key(found["public-key"], found.get("secret-key", ""), user or "")
+
+
+def _stem(name: str) -> str:
+    """Return the user that a file's name names."""
+    return name.removesuffix(SECRET).removesuffix(PUBLIC).partition("@")[0]
 
 
 def _half(value: str, where: str) -> str:
@@ -291,6 +309,8 @@ def _user(value: str, where: str) -> str:
         name = check_name("user", value)
     except BadName as error:
         raise BadKey(f"{where}: {error}") from error
+    if '"' in name:
+        raise BadKey(f"{where}: a user with a key has no quotation mark in its name; choose another")
     if fold(name).startswith(GUEST):
         raise BadKey(f"{where}: names that begin with {GUEST} are those of guests; choose another")
     return name
@@ -310,13 +330,15 @@ class Users(NamedTuple):
     """The names of the files by public keys."""
     troubles: tuple[str, ...]
     """What is wrong, a sentence a file; these files count as they did when they were last right."""
+    notes: tuple[str, ...] = ()
+    """What is to be noticed, a sentence a file: it lets in another user than its name says."""
 
 
 class KeyFolder:
     """A broker's folder of keys, which is read again and again. One thread at a time.
 
     Raises:
-        BadKey: the broker's own pair can't be used.
+        BadKey: the broker's own pair can't be used, or others may write to the folder.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
@@ -329,6 +351,7 @@ class KeyFolder:
             raise BadKey(
                 f"{shown(str(self.path))} has no {SERVER}{SECRET}: make one with zchat keygen --server {self.path}"
             ) from error
+        _check_folders(self.path)
         self._known: dict[str, tuple[_Stamp, Key]] = {}  # by file names: as they were when they were last right
         self._wrong: dict[str, tuple[_Stamp, str]] = {}
 
@@ -386,7 +409,10 @@ class KeyFolder:
         files: dict[str, str] = {}
         spellings: dict[str, str] = {}
         twice: set[str] = set()
+        notes: list[str] = []
         for name, (_, key) in sorted(self._known.items()):
+            if fold(_stem(name)) != fold(key.user):
+                notes.append(f"{shown(name)} lets in {shown(key.user)}, whom its name doesn't name")
             other = names.get(key.public)
             if other is not None and fold(other) != fold(key.user):
                 twice.add(key.public)
@@ -397,7 +423,21 @@ class KeyFolder:
             files[key.public] = name
         for public in twice:
             del names[public], files[public]
-        return Users(names, files, tuple(sorted(troubles)))
+        return Users(names, files, tuple(sorted(troubles)), tuple(notes))
+
+
+def _check_folders(folder: Path) -> None:
+    """See that nobody but its owner may write to a broker's folder: who can lets in any key under any name."""
+    if sys.platform == "win32":
+        return
+    for each in (folder, folder / USERS):
+        with suppress(FileNotFoundError):  # which whoever reads it reports
+            mode = each.stat().st_mode
+            if mode & (stat.S_IWGRP | stat.S_IWOTH) and not os.statvfs(each).f_flag & os.ST_RDONLY:
+                raise BadKey(
+                    f"{shown(str(each))} can be written by others (mode {stat.S_IMODE(mode):03o}), who can let in any "
+                    f"key: chmod go-w {each}, and see with zchat keys whom it lets in"
+                )
 
 
 def _files(folder: Path) -> Iterator[tuple[str, _Stamp]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,19 @@ def test_what_is_wrong_at_the_start_is_fatal(folder: Path) -> None:
     (folder / "users" / "alice.key").write_text("nonsense\n")
     with pytest.raises(zchat.BadKey, match=r"alice\.key', line 1"):
         WatchedKeys(KeyFolder(folder))
+
+
+def test_a_file_that_lets_in_somebody_else_than_its_name_says_is_logged_once(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "zchat.broker")
+    keys.write_pair(folder / "users", "mallory", keys.make("alice"))
+    watched = WatchedKeys(KeyFolder(folder))
+    keys.write_pair(folder / "users", "eve", keys.make("alice"))
+    assert watched.read_again()
+    assert not watched.read_again()
+    noticed = [record.getMessage() for record in caplog.records if "to be noticed" in record.getMessage()]
+    assert noticed == [
+        f"to be noticed among the keys: '{name}.key' lets in 'alice', whom its name doesn't name"
+        for name in ("mallory", "eve")
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Iterable
 
 from zchat.errors import BadKey
 from zchat.log_fields import FIELDS
@@ -26,6 +27,7 @@ class WatchedKeys:
         if self.users.troubles:
             raise BadKey("; ".join(self.users.troubles))
         self._last = self.users
+        _notice(self.users.notes)
         self._gone = ""  # why the folder can't be read
         self._new: deque[Users] = deque(maxlen=1)
 
@@ -51,6 +53,7 @@ class WatchedKeys:
             if text not in self._last.troubles:
                 fields = {"event": "key_wrong", "reason": text}
                 log.error("a key is wrong, and passed over: %s", text, extra={FIELDS: fields})
+        _notice(text for text in users.notes if text not in self._last.notes)
         changed = users.names != self._last.names
         if changed:
             self._note(users)
@@ -65,3 +68,8 @@ class WatchedKeys:
         text = "keys were read: %d added, %d removed, %d in all"
         fields = {"event": "keys_read", "added": added, "removed": removed, "count": len(now)}
         log.info(text, added, removed, len(now), extra={FIELDS: fields})
+
+
+def _notice(notes: Iterable[str]) -> None:
+    for text in notes:
+        log.info("to be noticed among the keys: %s", text, extra={FIELDS: {"event": "key_notice", "reason": text}})

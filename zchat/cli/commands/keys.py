@@ -34,6 +34,6 @@ def keys(context: click.Context, folder: str) -> None:
         "was sent, have a new key made"
         for name in found.secrets()
     ]
-    for text in (*users.troubles, *secrets):
+    for text in (*users.notes, *users.troubles, *secrets):
         report(text)
     context.exit(FAILED if users.troubles or secrets else 0)
