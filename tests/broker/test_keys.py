@@ -18,6 +18,7 @@ import zchat
 from tests.broker.raw import ANY, Talk
 from tests.running import DEADLINE, eventually
 from zchat.broker import Broker
+from zchat.broker.edge import watcher
 from zchat.transport import keys
 from zchat.transport.keys import Key
 
@@ -262,3 +263,13 @@ def test_a_key_is_a_zchat_key(folder: Path) -> None:
         assert isinstance(key, zchat.Key)
         with client(broker, folder, "", key=key) as alice:
             assert alice.user == "alice"
+
+
+def test_keys_that_are_read_no_more_are_no_secret(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(watcher, "QUIET_CHECKS", 1)
+    monkeypatch.setattr(watcher.Watcher, "_run", lambda self: None)
+    with Broker(ANY, keys=folder):
+        eventually(lambda: any(record.levelno == logging.CRITICAL for record in caplog.records), "the log says it")
+    assert "read no more" in next(each.getMessage() for each in caplog.records if each.levelno == logging.CRITICAL)
