@@ -106,7 +106,7 @@ class ClientCore:
 
     def greet(self) -> None:
         """Greet over a further connection; a greeting that is unanswered may arrive yet, and counts no more."""
-        self._requests.put_back()
+        self._requests.out.clear()  # nothing else is out before a greeting is answered, and what waits is not sent yet
         self.connections += 1
         fields = (VERSION, VERSION, self._user, self._producer, self._token, self._window, self.connections)
         self._send(self._requests.frame(Request("hello", fields, None, special=self._welcomed)))

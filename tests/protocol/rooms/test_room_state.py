@@ -258,6 +258,17 @@ def test_a_room_that_was_left_is_marked_all_the_same(wire: Wire) -> None:
     assert own_mark(wire)[2:] == ["General", 3]
 
 
+def test_a_mark_of_a_room_that_is_left_without_a_connection_goes_out_over_the_next(wire: Wire) -> None:
+    _, membership = wire.join()
+    wire.core.mark_read(membership, 3)
+    wire.commands()
+    wire.core.lost("cut")
+    wire.core.leave(membership, FakeCall())
+    wire.connected_anew()
+    wire.greet()
+    assert own_mark(wire)[2:] == ["General", 3]
+
+
 # -- direct rooms ----------------------------------------------------------------------------------
 
 
