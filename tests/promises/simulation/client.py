@@ -133,12 +133,10 @@ class Client:
         """Do as a link does whose handshake was refused: for good, or for now."""
         if not self.alive or self.stopped_until > self.world.now:
             return
-        if not later:
-            self.core.refuse(errors.KeyRefused("the broker doesn't let in this key"))
-        elif self.core.welcome is None:
-            self.core.refuse(errors.Busy("the broker lets nobody else in for now"))
+        if later:
+            self.core.shut_out(errors.Busy("the broker lets nobody else in for now"), self.world.now)
         else:
-            self.core.lost("the connection broke")
+            self.core.refuse(errors.KeyRefused("the broker doesn't let in this key"))
         self.turn()
 
     def turn(self) -> None:
