@@ -25,7 +25,7 @@ CAUGHT_BY: dict[str, int] = {
     "position not moved over own messages": 1,
     "what is received moved over own messages before the gap": 36,
     "what is taken moved over own messages before the gap": 7,
-    "what was taken while a join was under way not returned": 188,
+    "what was taken while a join was under way not returned": 246,
     "own messages of an earlier join kept": 94,
     "trim under a reader": 5,
     "a fenced connection's late leave obeyed": 14,
