@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 
 from tests.cli.outside import terminal
-from zchat.cli.foreground import foreground, in_foreground, unstopped
+from zchat.cli.foreground import in_foreground, unstopped
 
 
 def test_a_terminal_that_is_no_jobs_is_ones_own() -> None:
@@ -19,12 +18,6 @@ def test_a_terminal_that_is_no_jobs_is_ones_own() -> None:
 def test_without_a_terminal_nothing_is_in_the_background() -> None:
     with open(os.devnull) as nothing:
         assert in_foreground(nothing.fileno())
-
-
-def test_waiting_for_the_foreground_ends_once_all_is_over() -> None:
-    with open(os.devnull) as nothing:
-        asyncio.run(foreground(nothing.fileno(), lambda: False))
-    asyncio.run(foreground(-1, lambda: True))
 
 
 def test_only_while_it_has_the_screen_does_a_command_ignore_what_would_stop_it() -> None:

@@ -6,11 +6,10 @@ continues it until it does so again. So a command with a screen asks first, and 
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 FOREGROUND_EVERY = 0.2
@@ -25,12 +24,6 @@ def in_foreground(terminal: int) -> bool:
         return os.tcgetpgrp(terminal) == os.getpgrp()
     except OSError:
         return True
-
-
-async def foreground(terminal: int, over: Callable[[], object]) -> None:
-    """Return once the command has the terminal, or `over` returns something true."""
-    while not (over() or in_foreground(terminal)):
-        await asyncio.sleep(FOREGROUND_EVERY)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shlex
 import signal
@@ -16,6 +17,7 @@ from tests.cli.outside import CODES
 from tests.cli.terminals import Tmux
 from tests.running import ZCHAT, eventually
 from zchat.broker import Broker
+from zchat.cli.screen.suspending import foreground
 
 READY = {"client": "General>", "top": "per second"}
 
@@ -232,3 +234,9 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except FileNotFoundError:
         return False
+
+
+def test_waiting_for_the_foreground_ends_once_all_is_over() -> None:
+    with open(os.devnull) as nothing:
+        asyncio.run(foreground(nothing.fileno(), lambda: False))
+    asyncio.run(foreground(-1, lambda: True))

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from prompt_toolkit.application import Application, get_app, in_terminal
 
-from zchat.cli.foreground import foreground, in_foreground
+from zchat.cli.foreground import FOREGROUND_EVERY, in_foreground
 
 SIGTSTP: int = getattr(signal, "SIGTSTP", 0)
 """The signal of Ctrl-Z; 0 where there is none."""
@@ -68,6 +68,12 @@ async def _suspended(app: Application[Any]) -> None:
     async with in_terminal():
         _stop()
         await foreground(app.input.fileno(), lambda: app.is_done)
+
+
+async def foreground(terminal: int, over: Callable[[], object]) -> None:
+    """Return once the command has the terminal, or `over` returns something true."""
+    while not (over() or in_foreground(terminal)):
+        await asyncio.sleep(FOREGROUND_EVERY)
 
 
 def _possible() -> bool:

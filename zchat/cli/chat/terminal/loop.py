@@ -27,9 +27,8 @@ from zchat.cli.chat.terminal.typed_lines import LinesOfBefore
 from zchat.cli.chat.transcript import Transcript
 from zchat.cli.connection import connect, is_lost
 from zchat.cli.failures import HUNG_UP, Interrupted
-from zchat.cli.foreground import foreground
 from zchat.cli.screen.loop_threads import LoopThreads
-from zchat.cli.screen.suspending import suspended_by_signal
+from zchat.cli.screen.suspending import foreground, suspended_by_signal
 from zchat.cli.screen.terminal_input import terminal_input
 from zchat.cli.text.phrases import counted
 from zchat.errors import ZchatError
