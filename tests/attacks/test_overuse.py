@@ -46,8 +46,8 @@ def array(count: int, value: bytes) -> bytes:
 
 @pytest.mark.parametrize(
     "bodies",
-    [array(174_000, b"\xd6\xff\0\0\0\1"), array(65_000, b"\x90"), array(32_000, b"\x81\xa1a\0")],
-    ids=["timestamps", "empty arrays", "maps"],
+    [array(174_000, b"\xd6\xff\0\0\0\1"), array(65_000, b"\x90")],
+    ids=["timestamps", "empty arrays"],
 )
 def test_costly_sends_wait_and_nobody_else_does(keyed: Place, bodies: bytes) -> None:
     """One client's mebibytes of timestamps brought 20 others from 2,003 messages a second to 69; its 63 KiB of empty
