@@ -66,7 +66,7 @@ class Insider(Stranger):
     def ask_for_welcome(self) -> None:
         """Say all up to HELLO, and read the answer; ConnectionError if there is none."""
         self.say(greeting(self.mechanism))
-        self._read(64)
+        self.read(64)
         self.say(self.hello())
         _, body = self.frame()
         assert body.startswith(WELCOME), body

@@ -69,14 +69,14 @@ def talk(pipe: Pipe, approach: Approach) -> None:
             reader.start()
         pipe.say("ready")
         for number in count():
-            if pipe.hear(BEAT) is not None:
-                break
             for room in rooms:
                 room.send([number, time.monotonic()], timeout=DEADLINE)
+            if pipe.hear(BEAT) is not None:
+                break
         for room in rooms:
             room.send([END, 0.0], timeout=DEADLINE)
         for reader in readers:
             reader.join(DEADLINE)
             assert not reader.is_alive(), "messages are missing"
             assert not reader.failed, reader.failed
-        pipe.say("done", Heard(number, [each for reader in readers for each in reader.seconds]))
+        pipe.say("done", Heard(number + 1, [each for reader in readers for each in reader.seconds]))

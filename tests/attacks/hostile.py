@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import socket
-import struct
 from collections.abc import Callable
 from contextlib import suppress
 from threading import Thread
 from typing import Any, Self
 
-from tests.attacks.zmtp import COMMAND, LONG, frame, greeting, ready
+from tests.attacks.zmtp import COMMAND, LONG, Connected, frame, greeting, ready
 from tests.frames import decode_command
 from tests.running import DEADLINE
 from zchat.wire.values import pack
@@ -29,21 +28,12 @@ HONEST: dict[str, Callable[[list[Any]], list[Any]]] = {
 """What an honest broker answers, by the command's word."""
 
 
-class Visitor:
+class Visitor(Connected):
     """A connection to such a broker: the client at its other end."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self.socket = connection
-        self._kept = b""
 
     def send(self, data: bytes) -> None:
         """Send bytes as they are."""
         self.socket.sendall(data)
-
-    def reset(self) -> None:
-        """Close the connection at once, whatever is still on its way."""
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.socket.close()
 
     def say(self, *notice: Any) -> None:
         """Send a frame."""
@@ -83,16 +73,6 @@ class Visitor:
                 self.answer(command, *HONEST[word](command))
             elif word == "ping":
                 self.say("pong", 1000)
-
-    def read(self, size: int) -> bytes:
-        """Return the next bytes; raises ConnectionError at the end."""
-        while len(self._kept) < size:
-            more = self.socket.recv(65_536)
-            if not more:
-                raise ConnectionError("the client has gone")
-            self._kept += more
-        found, self._kept = self._kept[:size], self._kept[size:]
-        return found
 
 
 class Hostile:

@@ -79,7 +79,7 @@ def besiege(pipe: Pipe, approach: Approach, seed: int) -> None:
     mallories = [Mallory(approach, seed + number, user) for number, user in enumerate(MALLORIES)]
     chance = random.Random(seed)
     pipe.say("ready")
-    while pipe.hear() is None:
+    while True:
         for mallory in mallories:
             mallory.speak()
             for _ in range(CONNECTIONS):
@@ -88,6 +88,8 @@ def besiege(pipe: Pipe, approach: Approach, seed: int) -> None:
                 mallory.shake_hands()
             if chance.random() < FLOODS:
                 mallory.flood()
+        if pipe.hear() is not None:
+            break
     for mallory in mallories:
         mallory.close()
     pipe.say("done", sum((Counter(mallory.sent) for mallory in mallories), Counter()))
@@ -171,6 +173,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="the last two are compared (default 3)")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     arguments = parser.parse_args()
+    if arguments.rounds < 2:
+        parser.error("the last two rounds are compared: --rounds 2 at least")
     print(f"seed {arguments.seed}", flush=True)
     os.environ |= ALLOCATOR  # the brokers'
     with tempfile.TemporaryDirectory(prefix="zchat-attack-") as folder:

@@ -83,7 +83,7 @@ def opening(random: Random) -> bytes:
             begun = random.choice(
                 (b"\x01\0", b"\x05\0abcd", b"\xff" + random.choice(LENGTHS).to_bytes(8, "big") + b"\0")
             )
-        case 1:  # ZMTP 1 and 2 behind the signature that all take
+        case 1:  # ZMTP 1 and 2 after the signature that all take
             begun = b"\xff" + bytes(7) + b"\x01\x7f" + bytes((random.randrange(3), random.randrange(12))) + b"\0\0"
         case 2:
             begun = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import resource
+import os
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -11,10 +11,11 @@ import pytest
 
 from tests.attacks.place import Place, open_place
 from tests.attacks.zmtp import COMMAND, MORE, Stranger, greeting, prop
+from tests.promises.faults.processes import Memory
 from tests.running import DEADLINE, eventually
 from zchat.broker.guard import connections as guard
 from zchat.broker.guard import doorkeeper
-from zchat.broker.limits import CUT_AFTER, ENDLESS_BYTES, UNGREETED_BYTES
+from zchat.broker.limits import CUT_AFTER, ENDLESS_BYTES
 from zchat.wire.blocks import join_bodies
 from zchat.wire.values import pack
 
@@ -163,25 +164,21 @@ def test_the_oldest_newcomers_make_room(place: Place, monkeypatch: pytest.Monkey
 # -- messages without an end ---------------------------------------------------------------------------
 
 
-def peak() -> int:
-    """Return this process's peak of memory in bytes: the broker runs in it."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
 @pytest.mark.parametrize("size", [0, 64 * 1024], ids=["empty frames", "64 KiB frames"])
 def test_a_message_without_an_end_is_cut(place: Place, size: int) -> None:
     """Endless frames of a single connection took 700 MB of memory a second; empty ones 64 bytes for 2."""
     with place.talk() as talk, place.stranger() as stranger:
         stranger.shake_hands()
         assert stranger.greet("mallory")[0] == "ok"
-        before, sent = peak(), 0
+        memory, sent = Memory(os.getpid()), 0
+        memory.reset()
         with suppress(ConnectionError):
             while sent < 2_000 << 20:
                 part = b"".join(stranger.framed(bytes(size), MORE) for _ in range(1 if size else 1_000))
                 stranger.say(part)
                 sent += len(part)
         eventually(lambda: place.count("cut_endless_message") == 1, "it is counted")
-        assert peak() - before < 1_000 << 20
+        assert memory.grown < 1_000 << 20
         assert sent > ENDLESS_BYTES
         talk.goes_on()
 
@@ -207,16 +204,20 @@ def test_more_messages_than_can_be_read_are_cut(monkeypatch: pytest.MonkeyPatch)
         stranger.shake_hands()
         assert stranger.greet("mallory")[0] == "ok"
         flood = stranger.framed(pack(("ping",))) * 10_000
-        before = peak()
+        memory = Memory(os.getpid())
+        memory.reset()
         with suppress(ConnectionError):
             while not place.count("cut_endless_message"):
                 stranger.say(flood)
         eventually(lambda: place.count("cut_endless_message") == 1, "it is counted")
-        assert peak() - before < 500 << 20
+        assert memory.grown < 500 << 20
         talk.goes_on()
 
 
-def test_large_messages_one_after_the_other_are_no_message_without_an_end(place: Place) -> None:
+def test_large_messages_one_after_the_other_are_no_message_without_an_end(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "SAMPLE_EVERY", 0.01)  # so that some samples come between them
     block = join_bodies([pack("x" * 900_000)])
     with place.stranger("alice") as stranger:
         stranger.shake_hands()
@@ -224,7 +225,6 @@ def test_large_messages_one_after_the_other_are_no_message_without_an_end(place:
         assert stranger.ask("join", 2, "Big", 1, None, 0, True)[0] == "ok"
         for number in range(1, 101):
             assert stranger.ask("send", number + 2, "Big", number, block)[0] == "ok"
-        time.sleep(0.6)  # two samples later
         assert stranger.ask("rooms", 200, None, 1)[0] == "ok"
     assert place.count("cut_endless_message") == 0
 
@@ -236,4 +236,4 @@ def test_pings_of_the_transport_are_no_message_without_an_end(place: Place) -> N
         for _ in range(1_000):
             stranger.send(b"\x04PING\0\0", COMMAND)
         assert stranger.ask("rooms", 2, None, 1)[0] == "ok"
-    assert UNGREETED_BYTES > 1_400
+    assert place.count("cut_endless_message") == 0

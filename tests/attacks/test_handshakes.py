@@ -30,7 +30,7 @@ def refusal(insider: Insider, *props: bytes) -> str:
 
 
 def test_a_key_that_is_unknown_is_refused_and_counted(keyed: Place) -> None:
-    """Whoever had the broker's public key got in: libzmq lets in any key unless a handler says no."""
+    """Everyone with the broker's public key got in: libzmq lets in any key unless a handler says no."""
     with keyed.talk() as talk:
         for number in range(5):
             assert refusal(keyed.insider(keys.make())) == "400"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import resource
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +18,7 @@ from tests.attacks.hostile import HONEST, Hostile, Visitor, broker
 from tests.attacks.lies import MAX_INT, NASTY
 from tests.attacks.zmtp import COMMAND, MORE, frame, greeting, ready
 from tests.broker.raw import ANY
+from tests.promises.faults.processes import Memory
 from tests.running import DEADLINE, eventually
 from zchat.broker import Broker
 from zchat.transport import dealer, keys, link
@@ -36,11 +37,6 @@ def no_thread_fails(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     threading.excepthook = before
     assert not failed
     assert not [record for record in caplog.get_records("call") if record.exc_info]
-
-
-def peak() -> int:
-    """Return this process's peak of memory in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 # -- floods ------------------------------------------------------------------------------------------------
@@ -62,14 +58,15 @@ def flood(data: bytes) -> Callable[[Visitor, list[Any]], None]:
 def test_a_message_without_an_end_ends_the_client(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """libzmq holds all of it, and the broker says how long it may be silent: it took all memory."""
     monkeypatch.setattr(link, "SAMPLE_SECONDS", 0.1)
-    before = peak()
+    memory = Memory(os.getpid())
+    memory.reset()
     with broker(join=flood(frame(b"x" * size, MORE))) as hostile:
         client = zchat.Client(hostile.url, user="alice", timeout=DEADLINE)
         client.join("General", timeout=DEADLINE)
         with pytest.raises(zchat.ProtocolError, match="a message without an end"):
             client.wait(DEADLINE)
         client.close(0)
-    assert peak() - before < 1_000 << 20
+    assert memory.grown < 1_000 << 20
 
 
 def test_more_than_can_be_received_ends_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +110,8 @@ def test_a_flood_pings_of_the_transport_and_a_reset_end_no_process() -> None:
     ids=["pongs", "large pongs", "errors to nothing", "another room's", "state"],
 )
 def test_a_flood_of_frames_holds_no_call_up_beyond_its_deadline_and_takes_no_memory(notice: list[Any]) -> None:
-    before = peak()
+    memory = Memory(os.getpid())
+    memory.reset()
     with broker(join=flood(frame(pack(notice)))) as hostile:
         client = zchat.Client(hostile.url, user="alice", timeout=DEADLINE)
         room = client.join("General", timeout=DEADLINE)
@@ -123,7 +121,7 @@ def test_a_flood_of_frames_holds_no_call_up_beyond_its_deadline_and_takes_no_mem
         client.close(0.1)
         assert time.monotonic() - began < DEADLINE / 4
         eventually(lambda: not client._link.receiver.thread.is_alive(), "its thread ends")
-    assert peak() - before < 400 << 20
+    assert memory.grown < 400 << 20
 
 
 def test_more_notifications_than_there_is_credit_for_end_the_client_and_what_came_before_is_read() -> None:

@@ -33,7 +33,7 @@ def test_no_key_speaks_under_another_name(keyed: Place) -> None:
 
 
 def test_no_key_goes_on_with_anothers_session(keyed: Place) -> None:
-    """Whoever knew the token of a session went on with it, under its name."""
+    """A peer that knew the token of a session went on with it, under its name."""
     with keyed.insider(keyed.pairs["alice"]) as alice, keyed.insider() as mallory:
         alice.shake_hands()
         assert alice.greet("alice", 7)[0] == "ok"

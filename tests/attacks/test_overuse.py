@@ -79,7 +79,7 @@ def test_who_goes_on_after_that_is_ended(keyed: Place) -> None:
         eventually(ended, "it is ended")
 
 
-def test_pages_at_full_tilt_are_given_to_who_reads_them(keyed: Place) -> None:
+def test_pages_that_are_asked_for_at_full_tilt_hold_nobody_else_up(keyed: Place) -> None:
     """History came at 600 MB/s, with 390 microseconds of the loop a page: others waited for up to 230 ms."""
     with keyed.talk() as talk, joined(keyed, "Mine") as mallory:
         for number in range(1, 9):

@@ -39,14 +39,36 @@ def ready(*props: bytes, kind: bytes = b"DEALER") -> bytes:
     return frame(b"\x05READY" + prop(b"Socket-Type", kind) + b"".join(props), COMMAND)
 
 
-class Stranger:
+class Connected:
+    """One end of a TCP connection that speaks ZMTP."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.socket = connection
+        self._kept = b""
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes, so many; raises ConnectionError at the end."""
+        while len(self._kept) < size:
+            more = self.socket.recv(65_536)
+            if not more:
+                raise ConnectionError("the other end has closed the connection")
+            self._kept += more
+        found, self._kept = self._kept[:size], self._kept[size:]
+        return found
+
+    def reset(self) -> None:
+        """Close the connection at once, whatever is still on its way."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
+
+
+class Stranger(Connected):
     """A TCP connection to a broker that says what it likes, and closes itself without a word."""
 
     mechanism = b"NULL"
 
     def __init__(self, url: str) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), DEADLINE)
-        self._kept = b""
+        super().__init__(socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), DEADLINE))
 
     def __enter__(self) -> Self:
         return self
@@ -69,7 +91,7 @@ class Stranger:
     def shake_hands(self, *props: bytes) -> None:
         """Become a peer; `props` are more properties of its READY."""
         self.say(greeting(self.mechanism))
-        self._read(64)
+        self.read(64)
         self.say(ready(*props))
         flags, body = self.frame()
         assert flags & COMMAND
@@ -100,14 +122,9 @@ class Stranger:
 
     def frame(self) -> tuple[int, bytes]:
         """Return the flags and the body of the next frame on the wire."""
-        flags = self._read(1)[0]
-        size = int.from_bytes(self._read(8 if flags & LONG else 1), "big")
-        return flags, self._read(size)
-
-    def reset(self) -> None:
-        """Close the connection at once, whatever is still on its way."""
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.socket.close()
+        flags = self.read(1)[0]
+        size = int.from_bytes(self.read(8 if flags & LONG else 1), "big")
+        return flags, self.read(size)
 
     def ended(self) -> bool:
         """Read to the end; True if the broker has closed the connection within the deadline."""
@@ -119,12 +136,3 @@ class Stranger:
         except ConnectionError:
             pass
         return True
-
-    def _read(self, size: int) -> bytes:
-        while len(self._kept) < size:
-            more = self.socket.recv(65_536)
-            if not more:
-                raise ConnectionError("the broker has closed the connection")
-            self._kept += more
-        found, self._kept = self._kept[:size], self._kept[size:]
-        return found

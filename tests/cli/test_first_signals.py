@@ -110,7 +110,7 @@ def test_whatever_signal_would_end_it_a_command_catches_it(start: Start, broker:
     harmless = {signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH}
     stopping = {signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
     ignored = {signal.SIGPIPE, signal.SIGXFSZ}  # by Python: what would be written fails
-    ending = signal.valid_signals() - faults - harmless - stopping - ignored - {signal.SIGKILL, signal.SIGSYS}
+    ending = signal.valid_signals() - faults - harmless - stopping - ignored - {signal.SIGKILL}
     running = start("tail", "-f", "General")
     eventually(lambda: members(broker) == 1, "it follows")
     assert caught(running.process.pid, ending) == len(ending)

@@ -20,6 +20,7 @@ import zmq
 
 from zchat.broker.core.core import Core
 from zchat.broker.edge.descriptors import clients
+from zchat.broker.edge.door import Door
 from zchat.broker.edge.entrance import Entrance
 from zchat.broker.edge.watched_keys import WatchedKeys
 from zchat.broker.edge.watched_rules import WatchedRules
@@ -160,11 +161,10 @@ class Loop:
                 try:
                     secret = "" if folder is None else folder.server.secret
                     connections = Connections()
-                    entrance = self._entrance = Entrance(
-                        context, self._router, connections, secret, logins=security.logins
-                    )
+                    door = Door(context, self._router, connections, secret, logins=security.logins)
+                    entrance = self._entrance = Entrance(context, door, connections)
                     self._doorkeeper = Doorkeeper(gate, connections, entrance)
-                    urls = [entrance.open(url) for url in self._bind]
+                    urls = [door.open(url) for url in self._bind]
                     started = time.monotonic()
                     core = self.core = Core(
                         self,

@@ -431,7 +431,7 @@ def _check_folders(folder: Path) -> None:
     if sys.platform == "win32":
         return
     for each in (folder, folder / USERS):
-        with suppress(FileNotFoundError):  # which whoever reads it reports
+        with suppress(FileNotFoundError):  # which its reader reports
             mode = each.stat().st_mode
             if mode & (stat.S_IWGRP | stat.S_IWOTH) and not os.statvfs(each).f_flag & os.ST_RDONLY:
                 raise BadKey(

@@ -48,13 +48,13 @@ class Right(IntEnum):
 
     NOTHING = 0
     SEE = 1
-    """Be told that the room exists."""
+    """See that the room exists."""
     JOIN = 2
     READ = 4
     """Be sent what was said before the user came, and keep a read mark."""
     SEND = 8
     MEMBERS = 16
-    """Be told who is in the room; without it, how many."""
+    """See who is in the room; without it, how many."""
     CREATE = 32
     MODERATE = 64
     """Own the room."""

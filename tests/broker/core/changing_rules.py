@@ -242,7 +242,7 @@ class Run:
         assert found == {room for room in there if "see" in self.rights(peer.user, room)}
         figures = self.world.core.context.figures.read(self.world.now, peer.user)
         named = {each.room for each in (*figures.lagging, *figures.busiest)}
-        assert named <= found, f"{peer.user} is told of {named - found}"
+        assert named <= found, f"{peer.user} receives names of {named - found}"
 
     def finish(self) -> None:
         """Give everybody every right, and check that all who are in a room get to its end without a hole."""

@@ -258,12 +258,17 @@ def test_a_room_that_always_exists_has_no_maker() -> None:
 WITHHELD = '[[rooms]]\nnames = ["*"]\nread = ["alice"]\ncreate = ["everybody"]'
 
 
-def test_who_may_not_read_is_sent_what_is_said_while_there_over_lost_connections_too() -> None:
+def said_before() -> tuple[World, Peer, Peer, int]:
+    """Return alice, who has sent something, and bob, who may not read that, with the epoch of its log."""
     world = ruled(WITHHELD)
     alice, bob = Peer(world, "alice"), Peer(world, "bob")
     alice.join("General")
     alice.send("General", "before")
-    epoch = world.rooms["general"].epochs.current
+    return world, alice, bob, world.rooms["general"].epochs.current
+
+
+def test_who_may_not_read_is_sent_what_is_said_while_there_over_lost_connections_too() -> None:
+    world, alice, bob, epoch = said_before()
     bob.join("General", (0, 0))
     assert [gap[3:6] for gap in bob.gaps["General"]] == [[0, 1, "withheld"]]
     alice.send("General", "while there")
@@ -280,11 +285,7 @@ def test_who_may_not_read_is_sent_what_is_said_while_there_over_lost_connections
 
 
 def test_who_leaves_or_comes_with_another_session_begins_anew() -> None:
-    world = ruled(WITHHELD)
-    alice, bob = Peer(world, "alice"), Peer(world, "bob")
-    alice.join("General")
-    alice.send("General", "before")
-    epoch = world.rooms["general"].epochs.current
+    world, alice, bob, epoch = said_before()
     bob.join("General")
     bob.leave("General")
     alice.send("General", "not there")
@@ -332,7 +333,7 @@ def test_a_room_has_as_many_members_as_the_rules_allow_and_who_comes_back_has_a_
     assert [peer.join("General")[0] for peer in (alice, bob)] == [OK, OK]
     assert carol.join("General")[2] == "limit_reached"
     assert carol.join("Elsewhere")[0] == OK
-    assert zoe.join("General")[0] == OK, "whoever moderates gets in"
+    assert zoe.join("General")[0] == OK, "a moderator gets in"
     bob.reconnect()
     assert carol.join("General")[2] == "limit_reached"
     assert bob.join("General")[0] == OK

@@ -51,7 +51,7 @@ FAULTS: dict[str, tuple[int, list[Change]]] = {
         19,
         [Change("zchat.broker.core.access.Access", "floor", "floors.setdefault(room.folded, room.last)", "room.last")],
     ),
-    "names sent to who may not be told them": (
+    "names sent to members that may not see them": (
         0,
         [
             Change(
@@ -73,7 +73,7 @@ FAULTS: dict[str, tuple[int, list[Change]]] = {
             )
         ],
     ),
-    "rights of who has made a room remembered for whoever has its name": (
+    "rights of the maker of a room remembered for the next room of its name": (
         10,
         [Change("zchat.broker.guard.rules.Rules", "rights", "key = (user, room, made)", "key = (user, room, False)")],
     ),

@@ -219,10 +219,17 @@ class Memory:
 
     def __init__(self, pid: int) -> None:
         self._folder = Path(f"/proc/{pid}")
+        self._before = 0
 
     def reset(self) -> None:
         """Begin anew: the most is what it has now."""
         (self._folder / "clear_refs").write_text("5")
+        self._before = self.most
+
+    @property
+    def grown(self) -> int:
+        """Return by how much the most is more than it had at the last `reset`."""
+        return self.most - self._before
 
     @property
     def most(self) -> int:

@@ -31,7 +31,7 @@ MANY = 1_000_000
 """Messages that a room keeps in memory: more than there are."""
 
 CHECK_EVERY = 50
-"""Turns between two looks at the core's bounds."""
+"""Turns between two checks of the core's bounds."""
 
 DOOR = [why.counter for why in Cut]
 DOOR += ["turned_away_unknown_key", "turned_away_too_often", "turned_away_too_many"]
@@ -109,7 +109,7 @@ class Process:
         self.doorkeeper.cut(peer, why, now)
 
     def append(self, append: Append, done: object) -> None:
-        """Pass an append on, if whoever sends it has the key."""
+        """Pass an append on, if its sender has the key."""
         self.step()
         broker = self.broker
         if broker.keys is not None:

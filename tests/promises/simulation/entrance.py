@@ -40,17 +40,17 @@ class Entrance:
     # -- what the network reports ----------------------------------------------------------------------
 
     def accepted(self, connection: Connection) -> None:
-        """Take note that a connection was accepted."""
+        """Record that a connection was accepted."""
         self._events.append((True, connection.fd))
         self._ring()
 
     def ended(self, connection: Connection) -> None:
-        """Take note that a connection has ended."""
+        """Record that a connection has ended."""
         self._events.append((False, connection.fd))
         self._ring()
 
     def knocked(self, connection: Connection) -> None:
-        """Take note that a connection asks to be let in."""
+        """Record that a connection asks to be let in."""
         self._knocking.append(connection)
         self._ring()
 

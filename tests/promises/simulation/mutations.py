@@ -359,7 +359,7 @@ MUTATIONS: dict[str, list[Change]] = {
     "another name than the key's passed over in silence": [
         Change("zchat.broker.core.handlers", "_own_name", "if fold(user) != peer.user:", "if False:"),
     ],
-    "a session given to whoever has its token": [
+    "a session given to anyone who has its token": [
         Change(
             "zchat.broker.core.handlers",
             "hello",

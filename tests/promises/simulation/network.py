@@ -37,7 +37,7 @@ class Owner(Protocol):
         """Take note, if the socket's monitor has told it, that the TCP connection is broken."""
 
     def refused(self, *, later: bool) -> None:
-        """Take note that the broker lets nobody in with this key, for now or for good."""
+        """Record that the broker lets nobody in with this key, for now or for good."""
 
 
 class Line:
@@ -214,7 +214,7 @@ class Network:
     listens, if one does; `at_broker` is called with what reaches it; `byes` are the sockets whose
     goodbye did reach it, over a connection with a session. `connections` are those that were let
     in, by routing id, `by_fd` all that were accepted. `free` are routing ids of connections that
-    have ended: whoever claims one gets it.
+    have ended: a peer that claims one gets it.
     """
 
     def __init__(self, world: World, room: int) -> None:
@@ -336,7 +336,7 @@ class Dealer:
                 connection.up.send(self._queue.popleft())
 
     def refused(self, connection: Connection, *, later: bool) -> None:
-        """Take note that the broker doesn't let the connection in; the owner is told."""
+        """Record that the broker doesn't let the connection in, and notify its owner."""
         if not self.closed and self.connection is connection:
             self.connection = None
             self.owner.refused(later=later)

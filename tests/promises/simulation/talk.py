@@ -126,7 +126,7 @@ def _leave(sim: Simulation, client: Client, room: str) -> None:
 
 
 def _write(sim: Simulation, client: Client, user: str) -> None:
-    """Write to another user, who is invited wherever he is."""
+    """Write to another user, who is invited wherever they are."""
     room = direct_name(client.user, user)
     if room not in client.joins:
         client.join(room, None)
@@ -135,7 +135,7 @@ def _write(sim: Simulation, client: Client, user: str) -> None:
 
 
 def _lose_key(sim: Simulation, keys: Keys, key: str | None) -> None:
-    """Have a key taken out, or be another's: its clients are told, in time, and nobody else loses anything.
+    """Have a key taken out, or be another's: its clients are notified in time, and nobody else loses anything.
 
     Then it is put back, and so are they.
     """
@@ -152,7 +152,7 @@ def _lose_key(sim: Simulation, keys: Keys, key: str | None) -> None:
     late.greets_in_vain(1.3)
     sim.world.run(sim.world.now + ALLOWED)
     for client in with_it:
-        require(isinstance(client.why, KeyRemoved), f"{client.name} was to be told that its key is out: {client.why}")
+        require(isinstance(client.why, KeyRemoved), f"{client.name} was to learn that its key is out: {client.why}")
     left = [connection for connection in sim.network.by_fd.values() if connection.key == key]
     require(not left, f"{len(left)} connections are left whose key is out")
     for client, losses in others.items():

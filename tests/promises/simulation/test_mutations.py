@@ -69,7 +69,7 @@ CAUGHT_BY: dict[str, int] = {
     "a key asked about at the door alone": 2,
     "any name had with any key": 16,
     "another name than the key's passed over in silence": 16,
-    "a session given to whoever has its token": 16,
+    "a session given to anyone who has its token": 16,
     "an unknown key let in": 14,
     "handshakes that are never allowed again": 2,
     "a key that comes too often refused for good": 8,

@@ -62,7 +62,7 @@ class Access:
         return rules is None or bool(rules.rights(user, room.folded, room.maker == user) & right)
 
     def sees(self, user: str, name: str) -> bool:
-        """Return whether a user may be told of the room of that name; "": whether everybody may."""
+        """Return whether a user may see the room of that name; "": whether everybody may."""
         if self.rules is None:
             return True
         room = self._directory.rooms.get(fold(name))
@@ -105,7 +105,7 @@ class Access:
             raise errors.LimitReached(f"{room.name!r} has {most:,} members, the most it may have; try again later")
 
     def is_named_to(self, member: Member) -> bool:
-        """Return whether a member may be told who is in its room, and not only how many."""
+        """Return whether a member may see who is in its room, and not only how many."""
         return self.may(member.session.peer.user, Right.MEMBERS, member.room)
 
     def floor(self, session: Session, room: Room) -> int:

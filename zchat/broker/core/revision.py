@@ -20,9 +20,9 @@ from zchat.wire.commands import Right
 class Revision:
     """The members that are yet to be judged by the present rules.
 
-    Who may not be in a room any more is told by the end of the session, as version 1 of the protocol has no word for
-    it; the client begins another, and joins the rooms that are left. Who may no longer read what was said before gets a
-    gap in its place, and who may not be told names any more gets counts.
+    A member that may not be in a room any more has its session ended, as version 1 of the protocol has no word for it;
+    the client begins another, and joins the rooms that are left. One that may no longer read what was said before gets
+    a gap in its place, and one that may not see names any more gets counts.
     """
 
     def __init__(

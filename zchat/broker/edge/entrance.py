@@ -21,26 +21,14 @@ class Entrance:
     """Where a broker's connections come in: its door, and how libzmq asks whether they may. The loop's thread alone.
 
     It must be made before the ROUTER is bound, and asked of each frame of a connection that has no session, and of each
-    while `connections` are being checked. `secret` and `logins`: as a door takes them.
+    while `connections` are being checked. It closes the `door`.
     """
 
-    def __init__(
-        self,
-        context: zmq.Context[zmq.Socket[bytes]],
-        router: zmq.Socket[bytes],
-        connections: Connections,
-        secret: str = "",
-        *,
-        logins: bool = False,
-    ) -> None:
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], door: Door, connections: Connections) -> None:
         self._connections = connections
-        self._door = Door(context, router, connections, secret, logins=logins)
+        self._door = door
         self._zap = Zap(context)
-        self._polled = [(self._zap.fd, zmq.POLLIN), *self._door.polled]
-
-    def open(self, url: str) -> str:
-        """Listen at an address; return it as clients can connect to it. Raises: see `Door.open`."""
-        return self._door.open(url)
+        self._polled = [(self._zap.fd, zmq.POLLIN), *door.polled]
 
     @property
     def shut(self) -> bool:

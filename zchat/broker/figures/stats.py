@@ -36,7 +36,7 @@ class Sources(NamedTuple):
     busiest: Busiest
     log_lines: LogLines
     sees: Callable[[str, str], bool]
-    """Return whether a user, "" for everybody, may be told of the room of a name."""
+    """Return whether a user, "" for everybody, may see the room of a name."""
     started: int
     """When the broker started, in microseconds since 1970."""
     began: float

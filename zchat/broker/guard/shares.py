@@ -1,9 +1,9 @@
-"""Shares of the loop: whoever has used up its own waits, so that nobody else does.
+"""Shares of the loop: a user who has used up its own waits, so that nobody else does.
 
 The loop is one thread, and a frame may take a thousand times as long as another. So what each user's frames take is
 counted as debt, which time pays back, and while a user is in debt its further frames wait. They are carried out once
-the debt is paid, and, as long as they are cheap, whenever there is nothing else to do. Whoever is alone has the whole
-loop.
+the debt is paid, and, as long as they are cheap, whenever there is nothing else to do. A user who is alone has
+the whole loop.
 """
 
 from __future__ import annotations

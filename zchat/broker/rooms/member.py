@@ -96,7 +96,7 @@ class Member:
         self.roster_version = 0
         """The version of the room's roster that it was last sent, 0 for none."""
         self.counted = False
-        """True if that was counts because it may not be told names."""
+        """True if that was counts because it may not see names."""
 
     @property
     def follows(self) -> bool:

@@ -173,7 +173,7 @@ class Roster:
         return self._share(0 if since_version < self._whole_before else since_version)
 
     def counts(self) -> bytes:
-        """Return what a member is sent that may not be told names, packed."""
+        """Return what a member that may not see names is sent, packed."""
         self.counted = self.counted or not self.crowd
         return self._share(_COUNTS)
 

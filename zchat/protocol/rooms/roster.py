@@ -140,7 +140,7 @@ class Roster:
         self._own_asked = seq
 
     def mark_stored(self, seq: int) -> None:
-        """Record that it was this session which marked the room as read up to there: that may be told it later."""
+        """Record that it was this session which marked the room as read up to there; the broker reports it later."""
         self._own_stored = max(self._own_stored, seq)
         self._own_asked = 0
 
