@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import zmq
@@ -13,8 +14,9 @@ from zchat.broker import Broker
 from zchat.errors import ConnectionLost, ZchatError
 from zchat.events import Disconnected, Reconnected
 from zchat.protocol.reconnect import RETRY_MAX, SHUT_SECONDS
+from zchat.transport import link as links
 from zchat.transport.dealer import Dealer, Failure
-from zchat.transport.link import Link
+from zchat.transport.link import SHUT_OUT, Link
 
 
 class Driven(Link):
@@ -34,6 +36,9 @@ class Driven(Link):
 
     def _count(self) -> None:
         self.greetings += 1
+
+    def do(self, *work: Any) -> None:
+        work[0](*work[1:])
 
     def _watch(self, dealer: Dealer) -> None:
         self.watched.append(dealer)
@@ -114,6 +119,30 @@ def test_a_broker_that_lets_nobody_in_is_left_alone_for_a_second(broker: Broker)
     link.core.tick(now + SHUT_SECONDS + RETRY_MAX)
     assert link.opened_so_far == opened + 1
     assert link.told == [Disconnected], "a try that came to nothing is no loss"
+    link.close()
+
+
+def test_what_is_found_out_about_a_door_is_told_of_the_broker_that_has_it(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Callable[[str], object]] = []
+    monkeypatch.setattr(links, "ask_mechanism", lambda url, done: asked.append(done))
+    link = Driven(broker.url, "tcp://127.0.0.1:1")
+    link.run(lambda: link.core.connected)
+    link.core.lost("cut")
+    link.core.tick(time.monotonic() + 1)
+    [dealer] = link.watched
+    dealer.failure = Failure.UNKNOWN
+    for _ in range(SHUT_OUT):
+        assert not link.is_shut_out(dealer, time.monotonic())
+    link.core.lost("shut")
+    told: list[Disconnected | Reconnected] = []
+    monkeypatch.setattr(link, "_on_link", told.append)
+    [answered] = asked
+    answered("CURVE")
+    [event] = told
+    assert isinstance(event, Disconnected)
+    assert f"the broker at {broker.url} lets nobody in without a key" in event.reason
     link.close()
 
 

@@ -307,7 +307,8 @@ class Link:
         self._servers.rotate(-1)
         self._shut_out += 1
         if self._shut_out == self._most_tries:
-            ask_mechanism(url, lambda mechanism: self.do(self._greeted_again_with, self._urls[0], mechanism))
+            given = self._urls[0]  # another may be tried when the answer comes
+            ask_mechanism(url, lambda mechanism: self.do(self._greeted_again_with, given, mechanism))
 
     def _greeted_again_with(self, url: str, mechanism: str) -> None:
         """Report why no connection is made, if that is known: the client goes on trying, for it may be an attack."""
