@@ -385,6 +385,17 @@ def test_what_is_too_fast_is_sent_again_just_when_the_broker_takes_it(wire: Wire
     assert batch.seqs == [1]
 
 
+def test_what_is_numbered_anew_does_not_wait_as_long_as_it_was_to_under_its_old_number(wire: Wire) -> None:
+    _, (one, two, three) = flying(wire)
+    wire.refuse(one, errors.BadBlock("no"))
+    wire.refuse(two, out_of_order(1))
+    wire.refuse(three, errors.Busy("too fast", detail=5_000))
+    [send] = wire.commands("send")
+    assert (send[3], wire.texts(send)) == (1, ["2", "3"])
+    wire.refuse(send, errors.Closing("the broker is about to stop"))
+    assert wire.pass_time(lambda: bool(wire.commands("send"))) <= RESUME_AFTER + 0.01
+
+
 def test_other_rooms_go_on_meanwhile(wire: Wire) -> None:
     for room in ("General", "Other"):
         wire.join(room)

@@ -304,26 +304,30 @@ class SendQueue:
             self.flight.clear()
             self.resend.clear()
             self.number = self.back or self.number
+            self.wait = 0.0
         self.back = None
         self._put_off = False
 
     def resume(self) -> None:
         """Send again what was put off."""
-        self.resume_at = inf
-        self.wait = 0.0
-        if self.stalled:
-            self.stalled = False
+        stalled = self.stalled
+        self._flow()
+        if stalled:
             self._send_again()
 
     def lost(self) -> None:
         """Record that the connection is lost: what is in flight may be stored, and is to be sent again."""
         self.back = None
-        self.stalled = self._put_off = False
-        self.resume_at = inf
-        self.wait = 0.0
+        self._flow()
         for block in self.flight:
             block.old = block.old or block.out
         self._send_again()
+
+    def _flow(self) -> None:
+        """Put nothing off any longer."""
+        self.stalled = self._put_off = False
+        self.resume_at = inf
+        self.wait = 0.0
 
     def _send_again(self) -> None:
         for block in self.flight:
@@ -347,9 +351,7 @@ class SendQueue:
         self.again.clear()
         self.batches.clear()
         self.back = None
-        self.stalled = self._put_off = False
-        self.resume_at = inf
-        self.wait = 0.0
+        self._flow()
 
 
 def _is_too_fast(error: Refused) -> bool:
