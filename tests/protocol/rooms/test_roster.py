@@ -241,6 +241,13 @@ def test_the_first_names_after_a_crowd_was_joined_tell_nothing() -> None:
     assert roster.told() == []
 
 
+def test_after_a_mark_was_refused_one_that_another_session_moves_as_far_is_told(roster: Seen) -> None:
+    roster.marked_read(5)
+    roster.mark_refused(Busy("too many marks"))
+    roster.change(alice=person("alice", mark=5))
+    assert roster.told() == [ReadMark(ROOM, "alice", 5)]
+
+
 def test_why_a_mark_was_not_stored_is_told_once(roster: Seen) -> None:
     error = Busy("too many marks")
     roster.mark_refused(error)

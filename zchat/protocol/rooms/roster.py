@@ -152,6 +152,7 @@ class Roster:
         """Record that the broker will not store a read mark, and why."""
         log.warning("%s could not be marked as read: %s", self._room, error)
         self._refused = error
+        self._own_asked = 0
 
     def expire(self, now: float) -> float:
         """Have those gone who did not come back in time; returns when to call again, infinity for never."""
