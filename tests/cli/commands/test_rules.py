@@ -106,7 +106,7 @@ def test_a_user_without_a_room_is_wrong_usage(file: str, arguments: tuple[str, .
     assert "name a USER and a ROOM" in output
 
 
-@pytest.mark.parametrize("arguments", [("b\nb", "ops"), ("bob", "/x")])
+@pytest.mark.parametrize("arguments", [("b\nb", "ops"), ("bob", "/x"), ("bob", "")])
 def test_names_are_checked(file: str, arguments: tuple[str, ...]) -> None:
     assert run(file, *arguments)[0] == 2
 

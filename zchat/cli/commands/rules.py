@@ -34,12 +34,7 @@ def _check_room(context: click.Context, parameter: click.Parameter, text: str | 
 )
 @click.argument("file", metavar="FILE")
 @click.argument("user", metavar="[USER", required=False, callback=check_user)
-@click.argument(
-    "room",
-    metavar="ROOM]",
-    required=False,
-    callback=lambda *given: given[2] and check_room(given[0], given[1], given[2]),
-)
+@click.argument("room", metavar="ROOM]", required=False, callback=_check_room)
 def rules(made: bool, as_json: bool, file: str, user: str | None, room: str | None) -> None:
     """Show what USER may do in ROOM by the rules in FILE, as the broker decides it; or check FILE alone.
 
