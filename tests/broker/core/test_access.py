@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.broker.driver import Clock, LateStore, Peer, World
 from zchat.broker.core import access
 from zchat.broker.core.access import Access
+from zchat.broker.figures.prometheus import FigureCollector
 from zchat.broker.guard.gate import Gate
 from zchat.broker.guard.rules_text import parse
 from zchat.broker.port import Peer as Stranger
@@ -230,6 +231,28 @@ def test_what_may_not_be_seen_is_in_no_list_and_no_figures() -> None:
     assert {lag.room for lag in everybody.lagging} == {row.room for row in everybody.busiest} == {"General"}
     assert [row[0] for row in bob.do("rooms", None, 100)[2] if row[0] == "Secret"] == []
     assert alice.do("rooms", "scifi", 1)[2][0][0] == "Secret"
+
+
+def test_a_room_that_nobody_has_made_is_in_no_figures_for_everybody_if_not_everybody_may_see_it() -> None:
+    world = ruled('[[rooms]]\nnames = ["general"]\nsee = ["alice"]')
+    alice, late = Peer(world, "alice"), Peer(world, "alice", window=1)
+    for peer in (alice, late):
+        peer.join("General")
+        peer.join("Elsewhere")
+    for text in ("one", "two", "three"):
+        alice.send("General", text)
+        alice.send("Elsewhere", text)
+    world.pass_time(5)
+    assert {lag.room for lag in world.core.lag.furthest} == {"General", "Elsewhere"}
+    everybody = world.core.figures()
+    assert {lag.room for lag in everybody.lagging} == {row.room for row in everybody.busiest} == {"Elsewhere"}
+    shown = {
+        sample.labels["room"]
+        for family in FigureCollector(world.core.figures).collect()
+        for sample in family.samples
+        if "room" in sample.labels
+    }
+    assert shown == {"Elsewhere"}
 
 
 def test_who_has_made_a_room_owns_it_until_it_is_gone() -> None:

@@ -52,14 +52,13 @@ class Access:
         self._directory = directory
 
     def rights(self, user: str, room: Room) -> int:
-        """Return what a user, by folded name, may in a room: rights as bits."""
+        """Return what a user, by folded name, may in a room: rights as bits; "": what everybody may."""
         rules = self.rules
-        return ALL if rules is None else rules.rights(user, room.folded, room.maker == user)
+        return ALL if rules is None else rules.rights(user, room.folded, bool(user) and room.maker == user)
 
     def may(self, user: str, right: Right, room: Room) -> bool:
         """Return whether a user, by folded name, has a right in a room."""
-        rules = self.rules
-        return rules is None or bool(rules.rights(user, room.folded, room.maker == user) & right)
+        return bool(self.rights(user, room) & right)
 
     def sees(self, user: str, name: str) -> bool:
         """Return whether a user may see the room of that name; "": whether everybody may."""
