@@ -50,6 +50,23 @@ def test_once_it_has_read_it_is_given_the_rest_in_order(world: World, filled: Pe
     world.check()
 
 
+def test_a_request_that_has_waited_is_counted_once_however_often_it_is_asked_whether_it_may_go_on(
+    world: World, filled: Peer
+) -> None:
+    bob = Peer(world, "bob")
+    bob.sees = False
+    asked = [ask(bob) for _ in range(MAX_REQUESTS)]
+    world.run()
+    waited = len([number for number in asked if number not in bob.replies])
+    bob.see()
+    world.run()
+    assert any(number not in bob.replies for number in asked), "some wait for another answer"
+    bob.sees = True
+    bob.see()
+    world.run()
+    assert world.core.counters.reads_waited == waited
+
+
 def test_who_reads_is_asked_before_it_would_have_to_wait(world: World, filled: Peer) -> None:
     bob = Peer(world, "bob")
     for _ in range(20):

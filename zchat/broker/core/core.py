@@ -243,6 +243,7 @@ class Core:
             elif number is not None and not self._accept(session):
                 return
             if session is not None and word in READS and self._must_prove(session):
+                self.counters.reads_waited += 1
                 session.asked.append((number, word, spec, fields))
                 return
             self._handle(Request(peer, session, number), word, spec, fields)
@@ -274,10 +275,7 @@ class Core:
         unread = session.unread
         if unread >= UNREAD_BYTES // 2:  # asked for early, so that nobody who reads waits for it
             self.context.state_frames.prove(session)
-        if unread < UNREAD_BYTES:
-            return False
-        self.context.counters.reads_waited += 1
-        return True
+        return unread >= UNREAD_BYTES
 
     def _ask_again(self, session: Session) -> None:
         """Carry out what has waited for a session to read, as far as it has."""
