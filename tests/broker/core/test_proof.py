@@ -67,6 +67,32 @@ def test_a_request_that_has_waited_is_counted_once_however_often_it_is_asked_whe
     assert world.core.counters.reads_waited == waited
 
 
+def test_no_request_overtakes_those_that_wait_once_less_is_unread_than_it_could_have_been() -> None:
+    store = LateStore(lambda: 1)
+    world = World(store=store)
+    alice = Peer(world, "alice")
+    alice.join("General")
+    alice.send("General", "x" * 1_000)
+    bob = Peer(world, "bob")
+    bob.sees = False
+    store.holding = True
+    asked = [ask(bob) for _ in range(UNREAD_BYTES // HISTORY_BYTES + 1)]
+    store.holding = False
+    world.run()
+    assert asked[-1] not in bob.replies, "what was being read could have been more"
+    assert world.sessions[bob.id].unread < UNREAD_BYTES // 2
+    asked += [ask(bob), bob.ask("rooms", None, 10), bob.ask("members", "General", None, 10)]
+    world.run()
+    assert not bob.replies.keys() & set(asked[-4:])
+    assert [number for number, *_ in world.sessions[bob.id].asked] == asked[-4:], "in their order"
+    assert world.core.counters.reads_waited == 4
+    bob.see()
+    world.run()
+    assert all(bob.replies[number][0] == OK for number in asked)
+    assert not world.sessions[bob.id].asked
+    world.check()
+
+
 def test_who_reads_is_asked_before_it_would_have_to_wait(world: World, filled: Peer) -> None:
     bob = Peer(world, "bob")
     for _ in range(20):

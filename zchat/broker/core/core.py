@@ -242,7 +242,7 @@ class Core:
                     raise _no_session()
             elif number is not None and not self._accept(session):
                 return
-            if session is not None and word in READS and self._must_prove(session):
+            if session is not None and word in READS and (session.asked or self._must_prove(session)):
                 self.counters.reads_waited += 1
                 session.asked.append((number, word, spec, fields))
                 return
@@ -271,7 +271,10 @@ class Core:
             HANDLERS[word](self.context, request, self._found(session, spec, fields), *fields)
 
     def _must_prove(self, session: Session) -> bool:
-        """Return whether a session has so many answers unread that it is given no page before it has read them."""
+        """Return whether a session has so many answers unread that it is given no page before it has read them.
+
+        Then it is sent a state frame: while requests wait for it to read, one is out or yet to be sent.
+        """
         unread = session.unread
         if unread >= UNREAD_BYTES // 2:  # asked for early, so that nobody who reads waits for it
             self.context.state_frames.prove(session)
