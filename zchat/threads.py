@@ -278,6 +278,15 @@ def start(thread: RealThread) -> None:
         raise no_threads(error) from error
 
 
+def join_briefly(thread: RealThread) -> None:
+    """Wait for the end of a thread whose start an exception has broken off, for as long as it should take.
+
+    It returns at once in a thread that callers wait for, and once the program's end has stopped all of them.
+    """
+    if get_ident() not in awaited and not is_finalizing():
+        thread.join(BROKEN_OFF_SECONDS)
+
+
 def check_free(count: int) -> None:
     """See that the system lets this process have `count` more threads at once. Any thread.
 

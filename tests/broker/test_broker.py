@@ -20,6 +20,7 @@ from tests.running import DEADLINE, FORKING, ROOT, eventually
 from zchat.broker import Broker
 from zchat.broker.core.core import Core
 from zchat.broker.store.sqlite.committer import Committer
+from zchat.threads import Flag, RealThread
 from zchat.wire.values import pack
 
 
@@ -85,6 +86,25 @@ def test_a_failure_of_the_loop_is_logged_and_raised_where_the_block_is_left(
     assert "a fault in the loop" in caught.value.__notes__[0]
     logged = [str(record.exc_info[1]) for record in caplog.records if record.exc_info]
     assert logged == ["a fault in the loop"] * 2
+
+
+def test_a_broker_that_is_broken_off_waits_for_no_thread_that_ended_with_the_program(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    joined: list[float | None] = []
+
+    def end_the_program(flag: Flag, seconds: float | None) -> bool:
+        patch.setattr("zchat.threads.is_finalizing", lambda: True)
+        return False
+
+    broker = Broker(ANY)
+    with monkeypatch.context() as patch:
+        patch.setattr(Flag, "wait", end_the_program)
+        patch.setattr(RealThread, "join", lambda _, timeout=None: joined.append(timeout))
+        with pytest.raises(zchat.ZchatError, match="did not start"):
+            broker.__enter__()
+    assert broker.wait(DEADLINE)
+    assert joined == []
 
 
 def test_clients_learn_at_once_of_a_broker_that_fails(monkeypatch: pytest.MonkeyPatch, dial: Dial) -> None:

@@ -19,13 +19,11 @@ from zchat.checks import check_flag, check_timeout
 from zchat.errors import AddressError, UsageError, ZchatError
 from zchat.log_fields import FIELDS
 from zchat.threads import (
-    BROKEN_OFF_SECONDS,
     Flag,
     RealThread,
-    awaited,
     awaited_by_callers,
     check_real_threads,
-    get_ident,
+    join_briefly,
     refuse_to_wait,
     start,
 )
@@ -177,8 +175,7 @@ class Broker:
             return self
         except BaseException:  # of a signal, perhaps: nobody could stop it later
             self._loop.stop()
-            if get_ident() not in awaited:
-                self._thread.join(BROKEN_OFF_SECONDS)
+            join_briefly(self._thread)
             raise
 
     def __exit__(

@@ -20,7 +20,7 @@ from zchat.client.waiting import Deadline, ThreadWaits
 from zchat.errors import AddressError, ConnectionLost, Refused, UsageError, ZchatError
 from zchat.messages import Position
 from zchat.protocol.faces.outcomes import fresh
-from zchat.threads import BROKEN_OFF_SECONDS, Flag, awaited, get_ident
+from zchat.threads import Flag, awaited, get_ident, join_briefly
 from zchat.transport.keys import NO_KEYS, Credentials
 from zchat.transport.receive_thread import ReceiveThread
 from zchat.wire.limits import ID_BYTES
@@ -184,8 +184,7 @@ class Lease:
             self.link.begin_close()
         if (receiver := self.receiver) is not None:
             receiver.do(receiver.core.close, 0.0)
-            if get_ident() not in awaited and not is_finalizing():
-                receiver.thread.join(BROKEN_OFF_SECONDS)
+            join_briefly(receiver.thread)
 
     def __del__(self) -> None:
         receiver, link = self.receiver, self.link
