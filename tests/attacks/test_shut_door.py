@@ -221,7 +221,7 @@ def test_a_key_that_is_removed_while_the_broker_is_away_is_refused_for_good(
 
 @pytest.mark.parametrize("harm", ["alter", "swap", "repeat"])
 def test_somebody_in_between_changes_nothing_that_is_read(folder: Path, right: dict[str, Any], harm: str) -> None:
-    """The connection breaks at each try, and what was under way comes over the next one."""
+    """The connection breaks at each try, and what was under way comes over the next one; or the client ends."""
     with (
         Broker(ANY, keys=folder) as broker,
         Between(broker.url, harm) as between,
@@ -230,10 +230,16 @@ def test_somebody_in_between_changes_nothing_that_is_read(folder: Path, right: d
     ):
         room, read = alice.join("General", timeout=DEADLINE), reader.join("General", timeout=DEADLINE)
         between.harmful = True
-        room.send_many(range(200), timeout=DEADLINE)
+        noticed = ""
+        try:
+            room.send_many(range(200), timeout=DEADLINE)
+        except zchat.OutcomeUnknown as error:  # of two that were swapped the later came, and then the connection broke
+            noticed = str(error)
         assert between.harmed, "it has tried"
-        assert [message.body for message in islice(read.messages(timeout=DEADLINE), 200)] == list(range(200))
-        assert broker.counters.messages == 200
+        assert not noticed or (harm == "swap" and "was stored before an earlier one" in noticed)
+        count = broker.counters.messages
+        assert [message.body for message in islice(read.messages(timeout=DEADLINE), count)] == list(range(count))
+        assert noticed or count == 200
 
 
 def test_a_notification_that_somebody_in_between_drops_is_noticed(folder: Path, right: dict[str, Any]) -> None:
