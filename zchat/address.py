@@ -137,6 +137,15 @@ def is_this_machines(url: str) -> bool:
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
+def is_ip(host: str) -> bool:
+    """Return True if a host is an IP address, without brackets, and not a name. Any thread."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 _counted = count()
 
 

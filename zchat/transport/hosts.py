@@ -6,7 +6,6 @@ libzmq looks a name up in its one thread, in which every client of the process t
 from __future__ import annotations
 
 import _socket
-import ipaddress
 import os
 import re
 import socket
@@ -14,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from zchat.address import is_ip
 from zchat.threads import RealThread, allocate_lock
 
 MAX_LOOKUPS = 16
@@ -23,13 +23,7 @@ MAX_LOOKUPS = 16
 def host_of(url: str) -> str:
     """Return the name in an address that has to be looked up, "" if there is none. Any thread."""
     parts = re.fullmatch(r"tcp://(?:\S*;)?([^\[\];]+):\d+", url)
-    if parts is None:
-        return ""
-    try:
-        ipaddress.ip_address(parts[1])
-    except ValueError:
-        return parts[1]
-    return ""
+    return "" if parts is None or is_ip(parts[1]) else parts[1]
 
 
 class Lookup:

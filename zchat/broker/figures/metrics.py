@@ -7,14 +7,13 @@ import io
 import logging
 import socket
 import time
-from ipaddress import ip_address
 from socketserver import TCPServer
 from sys import is_finalizing
 from types import TracebackType
 from typing import Any, Protocol
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
-from zchat.address import host_and_port
+from zchat.address import host_and_port, is_ip, is_this_machines
 from zchat.checks import shown
 from zchat.errors import AddressError, UsageError, ZchatError
 from zchat.log_fields import FIELDS
@@ -177,7 +176,7 @@ class _Handler(WSGIRequestHandler):
             return False
         hosts = self.server.hosts
         asked = map(_without_port, self.headers.get_all("Host", []))
-        if hosts and not all(host in hosts or _is_literal(host) for host in asked):
+        if hosts and not all(host in hosts or is_ip(host) for host in asked):
             self.send_error(403, explain="Ask for an address of this machine, or for localhost, in place of a name.")
             return False
         return True
@@ -223,22 +222,11 @@ def _without_port(host: str) -> str:
     return host.partition(":")[0]
 
 
-def _is_literal(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
 def _listen(place: str, host: str, port: int) -> _Server:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         server = (_Server6 if family == socket.AF_INET6 else _Server)((str(address[0]), port), _Handler)
-        bound = ip_address(str(address[0]))
-        if (
-            getattr(bound, "ipv4_mapped", None) or bound
-        ).is_loopback:  # elsewhere a name of the machine's may be how it is reached
+        if is_this_machines(f"tcp://{address[0]}:{port}"):  # else a name of the machine's may be how it is reached
             server.hosts = frozenset(("localhost", host.lower()))
         return server
     except (OSError, UnicodeError) as error:
