@@ -26,7 +26,7 @@ from zchat.broker.core.replies import Replies, Request
 from zchat.broker.core.revision import Revision
 from zchat.broker.core.sessions import Sessions
 from zchat.broker.core.store_watcher import StoreWatcher
-from zchat.broker.core.waiting import WaitingFrame, WaitingFrames
+from zchat.broker.core.waiting import SAID_ANYHOW, WaitingFrame, WaitingFrames
 from zchat.broker.delivery.pipes import Pipes
 from zchat.broker.delivery.pusher import Pusher
 from zchat.broker.figures.busiest import Busiest
@@ -240,14 +240,15 @@ class Core:
             if session is None:
                 if spec.needs_session:
                     raise _no_session()
-            elif number is not None and not self._accept(session):
-                return
-            if session is not None and word in READS and (session.asked or self._must_prove(session)):
-                self.counters.reads_waited += 1
-                session.asked.append((number, word, spec, fields))
-                return
+            elif number is not None:
+                if not self._accept(session):
+                    return
+                if word in READS and (session.asked or self._must_prove(session)):
+                    self.counters.reads_waited += 1
+                    session.asked.append((number, word, spec, fields))
+                    return
             self._handle(Request(peer, session, number), word, spec, fields)
-            if word == "seen" and session is not None and session.asked:
+            if number is None and session is not None and session.asked and word == "seen":
                 self._ask_again(session)
         except MalformedCommand as error:
             if session is None or error.request is None or self._accept(session):
@@ -463,9 +464,6 @@ class Core:
         """Notify every client that the broker is going down, and end its session."""
         self.context.sessions.dismiss()
 
-
-SAID_ANYHOW = {"ping", "credit", "seen"}
-"""Commands of who asks for nothing: a client says them by itself."""
 
 READS = {"history", "rooms", "members"}
 """Commands with large answers."""

@@ -19,9 +19,14 @@ from zchat.broker.limits import (
 )
 from zchat.broker.port import Cut, Peer, Port
 from zchat.broker.rooms.session import Session
+from zchat.wire.values import pack
 
-AT_ONCE = (b"\xa4ping", b"\xa6credit", b"\xa4seen")
-"""How frames go on after their first byte that never wait: they cost little, and others wait for what they say."""
+SAID_ANYHOW = frozenset({"ping", "credit", "seen"})
+"""Commands of who asks for nothing: a client says them by itself. They never wait: they cost little, and others wait
+for what they say."""
+
+_AT_ONCE = tuple(map(pack, SAID_ANYHOW))
+"""How their frames go on after the first byte."""
 
 
 class WaitingFrame(NamedTuple):
@@ -51,7 +56,7 @@ class WaitingFrames:
         self, session: Session | None, account: Account, peer: Peer, frames: list[bytes], size: int, now: float
     ) -> bool:
         """Have a message wait, if its account has to; return whether it does, or is one too many."""
-        if frames and frames[0].startswith(AT_ONCE, 1):
+        if frames and frames[0].startswith(_AT_ONCE, 1):
             return False
         if not self._shares.must_wait(account, now):
             return False
@@ -60,12 +65,11 @@ class WaitingFrames:
         if session is None:
             return self._hold_stranger(account, peer, frames, size)
         if session.waiting >= FRAMES_WAITING or session.waiting_bytes + size > FRAME_BYTES_WAITING:
-            text = f"more than {FRAMES_WAITING} commands wait: you use more of the broker than your share"
+            bounds = f"{FRAMES_WAITING} commands, or {FRAME_BYTES_WAITING:,} bytes of them,"
+            text = f"more than {bounds} wait: you use more of the broker than your share"
             self._sessions.end(session, errors.TooManyRequests(text))
-            return True
         elif self._bytes + size > ALL_BYTES_WAITING:
             self._sessions.end(session, errors.Busy("too many commands of all users wait; try again later"))
-            return True
         else:
             session.waiting += 1
             session.waiting_bytes += size
