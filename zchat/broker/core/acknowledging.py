@@ -55,7 +55,7 @@ def _check_rate(context: Context, rules: Rules, session: Session, room: Room, bo
     too_fast = context.rates.take(rules, session.peer.user, name, claimed_count(bodies), len(bodies), context.now)
     if too_fast is not None:
         seconds, counter = too_fast
-        setattr(context.counters, counter, getattr(context.counters, counter) + 1)
+        context.counters.count(counter)
         raise errors.Busy(f"too fast: try again in {seconds:.3g} s", detail=ceil(seconds * 1000))
 
 

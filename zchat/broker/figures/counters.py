@@ -106,6 +106,10 @@ class Counters:
     refused: Counter[str] = field(default_factory=Counter)
     """Commands and sessions refused, by the error's code."""
 
+    def count(self, name: str) -> None:
+        """Add one to a counter by its name."""
+        setattr(self, name, getattr(self, name) + 1)
+
 
 def _metrics() -> dict[str, Metric]:
     metrics = {}

@@ -162,7 +162,7 @@ class Doorkeeper(Generic[K]):
             number = self.connections.admit(admission.user, key, knock.address, admission.name)
             self._entrance.let_in(knock, number)
             return
-        _count(counters, admission.turned_away)
+        counters.count(admission.turned_away)
         self._entrance.refuse(knock, later=admission.turned_away != "turned_away_unknown_key")
 
     def drained(self, core: Sessions) -> None:
@@ -180,7 +180,7 @@ class Doorkeeper(Generic[K]):
         for fd, why in cuts:
             if fd != -1 and self._entrance.cut(fd, reset=why not in _WITH_LAST_WORDS):
                 self._cut[why] += 1
-                _count(core.counters, why.counter)
+                core.counters.count(why.counter)
 
     def _note(self, now: float, log_lines: LogLines) -> None:
         """Log what was cut since the last time, a line a reason."""
@@ -190,7 +190,3 @@ class Doorkeeper(Generic[K]):
                 text = f"cut {count} connection{'s' * (count > 1)} {why.words}"
                 log_lines.add("cut", text, reason=why.counter, count=count)
         self._cut.clear()
-
-
-def _count(counters: Counters, name: str) -> None:
-    setattr(counters, name, getattr(counters, name) + 1)
