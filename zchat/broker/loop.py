@@ -136,8 +136,7 @@ class Loop:
         if not self._stopping:
             self._end = time.monotonic() + STOP_SECONDS
             self._stopping = True
-        if self._alarm is not None:
-            self._alarm.ring()
+        self._ring()
 
     def read_again(self) -> None:
         """Have the keys and the rules read at once. Any thread."""

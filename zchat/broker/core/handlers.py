@@ -94,8 +94,6 @@ def hello(
         if peer.user != session.peer.user:
             context.presence.away(session)
         session.producer, session.user = producer, user
-        if context.gate.binds_names:
-            session.account = context.shares.account(peer.user)
         session.connect(peer, connection, window, context.now)
     elif len(sessions.table.by_routing_id) >= limits.MAX_SESSIONS:
         raise errors.Busy(f"the broker has {limits.MAX_SESSIONS} sessions, the most it may have; try again later")

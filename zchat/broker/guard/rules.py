@@ -104,12 +104,6 @@ class Rules:
             self._table_of[room] = table
         return table
 
-    def may(self, user: str, room: str | None, right: Right, *, made: bool = False) -> bool:
-        """Return whether a user has a right in a room (None: at the broker as a whole); `made`: as in `rights`."""
-        if room is None:
-            return bool(self.at_broker(user) & right)
-        return bool(self.rights(user, room, made) & right)
-
     def at_broker(self, user: str) -> int:
         """Return what a user may at the broker as a whole: rights as bits."""
         if user in self.operators:
