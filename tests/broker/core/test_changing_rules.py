@@ -87,7 +87,7 @@ FAULTS: dict[str, tuple[int, list[Change]]] = {
     ),
     "rooms made by who may not": (
         0,
-        [Change("zchat.broker.core.access.Access", "check_making", "self.rules is None or", "True or")],
+        [Change("zchat.broker.core.access.Access", "check_making", "if self.rules is not None:", "if False:")],
     ),
     "a room's maker not its owner": (
         0,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.broker.guard.driver import ROOMS, USERS, files, fits, judged, printed
 from zchat.broker.guard import rules, rules_text
 from zchat.broker.guard.rules import NOBODY, Rate, Rules
-from zchat.broker.guard.rules_text import Covered, parse
+from zchat.broker.guard.rules_text import _Covered, parse
 from zchat.errors import BadRules
 from zchat.names import fold
 from zchat.wire.commands import Right
@@ -172,7 +172,7 @@ WORDS = ["".join(each) for length in range(5) for each in product("abc", repeat=
 def test_a_name_covers_another_if_it_fits_all_that_the_other_fits() -> None:
     fitted = {pattern: {word for word in WORDS if fits(pattern, word)} for pattern in PATTERNS}
     for wide in PATTERNS[::3]:
-        covered = Covered()
+        covered = _Covered()
         covered.add([wide], 7)
         for narrow in PATTERNS:
             assert covered.line(narrow) == (7 if fitted[narrow] <= fitted[wide] else 0), (wide, narrow)

@@ -342,7 +342,7 @@ class Core:
             return member
         if spec.target is Target.MADE and fields[_CREATE]:
             if folded not in self._rooms:
-                access.check_making(peer, name)
+                access.check_making(peer, folded, name)
             room = directory.make(name, peer.user)
         else:
             room = directory.find(name, peer.user)

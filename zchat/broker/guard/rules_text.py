@@ -99,7 +99,7 @@ class _Reader:
         direct = _table(("direct",), value.get("direct", {}))
         _check_keys(("direct",), direct, _DIRECT)
         operators = self._named(("operators",), value.get("operators", []))
-        stats = self._users(("stats",), value["stats"]) if "stats" in value else NOBODY
+        stats = self._users(("stats",), value.get("stats", []))
         makers_own = value.get("makers_own", True)
         if not isinstance(makers_own, bool):
             raise _Wrong(("makers_own",), f"makers_own is true or false, not {shown(makers_own)}")
@@ -107,7 +107,7 @@ class _Reader:
         if not isinstance(rooms, list) or not all(isinstance(each, dict) for each in rooms):
             raise _Wrong(("rooms",), "rooms are tables, each of which begins with [[rooms]]")
         tables: list[Table] = []
-        before = Covered()
+        before = _Covered()
         for index, each in enumerate(rooms):
             table = self._rooms(("rooms", index), each, before)
             before.add(table.names, table.line)
@@ -121,7 +121,7 @@ class _Reader:
             limits=_rate(("limits",), value.get("limits", {})),
         )
 
-    def _rooms(self, path: Path, value: dict[str, Any], before: Covered) -> Table:
+    def _rooms(self, path: Path, value: dict[str, Any], before: _Covered) -> Table:
         _check_keys(path, value, _TABLE)
         if "names" not in value:
             raise _Wrong(path, 'a table of rooms has names, such as names = ["ops-*"]')
@@ -218,7 +218,7 @@ def _user(path: Path, name: str) -> str:
     return folded
 
 
-def _names(path: Path, value: Any, before: Covered) -> tuple[str, ...]:
+def _names(path: Path, value: Any, before: _Covered) -> tuple[str, ...]:
     """Return the names of a table's rooms, each of which a room can have that no table before names."""
     names: list[str] = []
     for index, name in _texts(path, value):
@@ -238,7 +238,7 @@ def _names(path: Path, value: Any, before: Covered) -> tuple[str, ...]:
     return tuple(names)
 
 
-class Covered:
+class _Covered:
     """The names of tables that come first, and which of them leave nothing of another."""
 
     def __init__(self) -> None:
@@ -280,7 +280,7 @@ def _guests(path: Path, value: Any) -> int:
             raise _Wrong((*path, index), f"guests have rights of {', '.join(RIGHTS)}, not {shown(name)}")
         rights |= RIGHTS[name]
     for key, right in RIGHTS.items():
-        needed = "see" if key == "join" else _FROM.get(key, "")
+        needed = _FROM.get(key, "")
         if rights & right and needed and not rights & RIGHTS[needed]:
             raise _Wrong(path, f"guests who may {key} have to be given {needed!r} too")
     return rights

@@ -76,16 +76,11 @@ class TomlLines:
     def _begin(self, value: Any, start: int) -> Path:
         """Return the table that a header begins."""
         path: Path = ()
-        while value:
-            if isinstance(value, list):
-                count = self._counts[path] = self._counts.get(path, 0) + 1
-                path += (count - 1,)
-                break
-            if path in self._counts:
-                path += (self._counts[path] - 1,)
+        while isinstance(value, dict) and value:
             key, value = next(iter(value.items()))
             path += (key,)
-        else:
+            if isinstance(value, list):
+                self._counts[path] = self._counts.get(path, 0) + 1
             if path in self._counts:
                 path += (self._counts[path] - 1,)
         self._tables.setdefault(path, start)
