@@ -12,7 +12,7 @@ from math import ceil
 from zchat import errors
 from zchat.broker.core.context import Context
 from zchat.broker.core.replies import Request
-from zchat.broker.guard.rules import Rules
+from zchat.broker.guard.rules import ELSEWHERE, Rate
 from zchat.broker.rooms.member import Member
 from zchat.broker.rooms.room import Room
 from zchat.broker.rooms.session import Session
@@ -30,9 +30,10 @@ def send(context: Context, request: Request, member: Member, number: int, bodies
     session, room = member.session, member.room
     rules, largest = context.access.rules, context.settings.max_message
     if rules is not None:
-        _check_rate(context, rules, session, room, bodies)
-        if not room.direct:
-            largest = min(largest, rules.table(room.folded).max_message or largest)
+        table = ELSEWHERE if room.direct else rules.table(room.folded)
+        if any(rules.limits) or any(table.rate):
+            _check_rate(context, rules.limits, session, room, table.rate, bodies)
+        largest = min(largest, table.max_message or largest)
     done = partial(_appended, context, request, room, number)
     try:
         count = check_bodies(bodies, largest)
@@ -49,10 +50,10 @@ def send(context: Context, request: Request, member: Member, number: int, bodies
     )
 
 
-def _check_rate(context: Context, rules: Rules, session: Session, room: Room, bodies: bytes) -> None:
+def _check_rate(context: Context, limits: Rate, session: Session, room: Room, rate: Rate, bodies: bytes) -> None:
     """Raise `Busy` for a block that comes faster than the rules allow, before anything of it is decoded."""
-    name = "" if room.direct else room.folded
-    too_fast = context.rates.take(rules, session.peer.user, name, claimed_count(bodies), len(bodies), context.now)
+    messages, size = claimed_count(bodies), len(bodies)
+    too_fast = context.rates.take(session.peer.user, limits, room.folded, rate, messages, size, context.now)
     if too_fast is not None:
         seconds, counter = too_fast
         context.counters.count(counter)

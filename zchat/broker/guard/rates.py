@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from zchat.broker.guard.buckets import Bucket
-from zchat.broker.guard.rules import Rate, Rules
+from zchat.broker.guard.rules import Rate
 from zchat.broker.limits import BYTES_BURST, MESSAGES_BURST, RATES_KEPT
 from zchat.names import account_of
 
@@ -25,14 +25,18 @@ class Rates:
     def __init__(self) -> None:
         self._buckets: dict[tuple[str, Rate], tuple[Bucket | None, Bucket | None]] = {}
 
-    def take(self, rules: Rules, user: str, room: str, messages: int, size: int, now: float) -> TooFast | None:
+    def take(
+        self, user: str, limits: Rate, room: str, rate: Rate, messages: int, size: int, now: float
+    ) -> TooFast | None:
         """Count a block of so many messages and bytes; return how much too early it is, if so, and then don't count it.
 
-        `room` is "" for a direct room, which has no rate of its own.
+        `limits` are those of each user, `rate` is that of the room.
         """
-        found = [self._of("@" + account_of(user), rules.limits, now)]
-        if room:
-            found.append(self._of(room, rules.table(room).rate, now))
+        found = []
+        if any(limits):
+            found.append(self._of("@" + account_of(user), limits, now))
+        if any(rate):
+            found.append(self._of(room, rate, now))
         for of_messages, of_bytes in found:
             if of_messages is not None and (seconds := of_messages.wait(now)):
                 return TooFast(seconds, "slowed_messages")
@@ -46,8 +50,6 @@ class Rates:
         return None
 
     def _of(self, name: str, rate: Rate, now: float) -> tuple[Bucket | None, Bucket | None]:
-        if not (rate.messages or rate.bytes):
-            return None, None
         buckets = self._buckets.get((name, rate))
         if buckets is None:
             if len(self._buckets) >= RATES_KEPT:  # all begin anew: with a burst each, which is what is risked

@@ -56,7 +56,7 @@ class Table(NamedTuple):
 
 
 ELSEWHERE = Table(("*",))
-"""The table of the rooms that no other names."""
+"""The table of the rooms that no other names, and what direct rooms have of one: no rate, and no bound of their own."""
 
 
 def pattern_of(names: tuple[str, ...]) -> str:
