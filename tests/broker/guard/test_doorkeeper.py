@@ -22,7 +22,9 @@ class Asking(NamedTuple):
 
     key: str | None = None
     address: str = "192.0.2.1"
-    guest: str = "guest-1"
+
+    def find_guest(self) -> str:
+        return "guest-1"
 
     def find_login(self) -> str:
         return ""

@@ -12,7 +12,7 @@ ALICE, BOB, STRANGER = "a" * 40, "b" * 40, "x" * 40
 
 
 def admit(gate: Gate, key: str, now: float = 0.0) -> Admission:
-    return gate.admit(key, f"guest-{key[:8]}", now)
+    return gate.admit(key, lambda: f"guest-{key[:8]}", now)
 
 
 def test_without_keys_everybody_is_let_in_under_any_name() -> None:
@@ -37,6 +37,15 @@ def test_with_guests_other_keys_are_let_in_under_names_of_their_own() -> None:
     assert admit(gate, STRANGER) == Admission(True, "guest-xxxxxxxx", "guest-xxxxxxxx")
     assert gate.is_of(STRANGER, "guest-xxxxxxxx")
     assert not gate.is_of(STRANGER, "alice")
+
+
+def test_the_name_of_a_guest_is_asked_for_of_guests_alone() -> None:
+    def never() -> str:
+        raise AssertionError("nobody comes as a guest")
+
+    assert Gate(USERS, guests=True).admit(ALICE, never, 0.0).name == "Alice"
+    assert not Gate(USERS).admit(STRANGER, never, 0.0).let_in
+    assert Gate().admit(STRANGER, never, 0.0).let_in
 
 
 def test_a_key_has_so_many_handshakes_a_second_and_others_have_theirs() -> None:

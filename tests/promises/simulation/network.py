@@ -122,8 +122,7 @@ class Connection:
 
     # -- the handshake -------------------------------------------------------------------------------
 
-    @property
-    def guest(self) -> str:
+    def find_guest(self) -> str:
         """Return the name of its key's owner as a guest."""
         return guest_name(self.key) if self.key else ""
 

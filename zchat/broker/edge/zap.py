@@ -36,9 +36,8 @@ class ZapRequest(NamedTuple):
     key: str | None
     """The public key of its handshake, 40 characters; None without encryption."""
 
-    @property
-    def guest(self) -> str:
-        """The name that the owner of its key has as a guest."""
+    def find_guest(self) -> str:
+        """Return the name that the owner of its key has as a guest."""
         return "" if self.key is None else guest_name(self.key)
 
     def find_login(self) -> str:

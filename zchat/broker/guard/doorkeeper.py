@@ -42,8 +42,7 @@ class Knock(Protocol):
     def key(self) -> str | None:
         """Return the public key of its handshake, None without encryption."""
 
-    @property
-    def guest(self) -> str:
+    def find_guest(self) -> str:
         """Return the name that the owner of its key has as a guest."""
 
     def find_login(self) -> str:
@@ -157,7 +156,7 @@ class Doorkeeper(Generic[K]):
         if key is None:
             admission = self._gate.admit_without_key(knock.find_login)
         else:
-            admission = self._gate.admit(key, knock.guest, now)
+            admission = self._gate.admit(key, knock.find_guest, now)
         if admission.let_in:
             number = self.connections.admit(admission.user, key, knock.address, admission.name)
             self._entrance.let_in(knock, number)

@@ -56,8 +56,11 @@ class Gate:
             return Admission(bool(login), fold(login), login, "turned_away_unknown_key")
         return Admission(self._users is None, turned_away="turned_away_unknown_key")
 
-    def admit(self, key: str, guest: str, now: float) -> Admission:
-        """Decide about a handshake with a key; `guest` is the name that its owner has as a guest."""
+    def admit(self, key: str, find_guest: Callable[[], str], now: float) -> Admission:
+        """Decide about a handshake with a key; `find_guest` returns the name that its owner has as a guest.
+
+        It is called for those who are let in as guests alone: the name is a digest of the key.
+        """
         users = self._users
         if users is None:
             return Admission(True)
@@ -67,7 +70,7 @@ class Gate:
             return Admission(False, turned_away="turned_away_too_many")
         of_all.take()
         if name is None and self._guests:
-            name = guest
+            name = find_guest()
         if name is None:
             return Admission(False, turned_away="turned_away_unknown_key")
         bucket = self._buckets.get(key)
