@@ -148,6 +148,20 @@ def test_all_who_are_over_their_shares_have_a_share_together(bench: Bench) -> No
     assert spent / (bench.now - begin) == pytest.approx(ALL_OVER_SHARE, rel=0.1)
 
 
+def test_who_waits_for_what_all_have_used_together_is_tried_again_once_that_is_paid(bench: Bench) -> None:
+    alice = bench.shares.account("alice")
+    bench.others_speak()
+    over = bench.shares._over
+    over.settle(bench.now)
+    over.debt = DEBT + RESUME_AT_THE_LATEST * ALL_OVER_SHARE / 2
+    bench.shares.wait(alice, "x")
+    assert bench.resume() is None
+    assert bench.shares.due - bench.now == pytest.approx(RESUME_AT_THE_LATEST / 2)
+    bench.now = bench.shares.due * (1 + 1e-9)
+    bench.others_speak()
+    assert bench.resume() == "x"
+
+
 def test_those_who_wait_take_turns(bench: Bench) -> None:
     for name in ("a", "b", "c"):
         account = bench.shares.account(name)

@@ -125,7 +125,8 @@ class Shares(Generic[Frame]):
         `idle`: there is nothing else to do.
         """
         waiting = self._waiting
-        within = self._over.settle(now) <= DEBT
+        over = self._over
+        within = over.settle(now) <= DEBT
         due = now + RESUME_AT_THE_LATEST
         for _ in range(min(len(waiting), WAITING_LOOKED_AT)):
             account = waiting.popleft()
@@ -133,7 +134,7 @@ class Shares(Generic[Frame]):
             paid = debt <= DEBT and within
             if not paid and not (idle and account.is_cheap(now)) and not self._is_alone(account, now):
                 waiting.append(account)
-                due = min(due, now + max(debt - DEBT, self._over.debt - DEBT) / account.share)
+                due = min(due, now + max((debt - DEBT) / account.share, (over.debt - DEBT) / over.share))
                 continue
             frame: Frame = account.waiting.popleft()
             if account.waiting:
