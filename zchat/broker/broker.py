@@ -58,7 +58,7 @@ class Broker:
         guests: True if keys that are not in the folder are let in as well, under the name
             `guest-` and eight digits of their fingerprint.
         logins: True if over ipc users need no key, and have their login as their name.
-        rules: the file that says who may do what in which rooms; None for everybody everything. It
+        rules: the file that says who may do what in which rooms; None allows everyone everything. It
             requires keys or logins.
         insecure: True if addresses that other machines can reach may be listened at without keys.
 

@@ -84,7 +84,7 @@ DEBT = 0.01
 """Seconds of the loop that a user may use at once, beyond its share: a burst of some hundred frames."""
 
 MAX_DEBT = 1.0
-"""Seconds of debt at most: paid back in ten seconds, whatever it was for."""
+"""Seconds of debt at most: a user pays it back in ten seconds, whatever it was for."""
 
 CHEAP = 0.001
 """Seconds up to which a frame holds nobody up who would notice: beyond it, it costs by the square of its time."""
@@ -104,7 +104,7 @@ FRAME_BYTES_WAITING = (MAX_REQUESTS + 1) * MAX_FRAME
 ALL_BYTES_WAITING = 256 << 20
 """Bytes of frames that wait, over all sessions; the session whose frame is more is ended, and comes back later."""
 
-WAITING_LOOKED_AT = 16
+WAITING_TRIED = 16
 """Users whose turn is tried before the socket is read again."""
 
 RESUME_SECONDS = 0.001

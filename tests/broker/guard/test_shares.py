@@ -14,7 +14,7 @@ from zchat.broker.limits import (
     RESUME_AFTER,
     RESUME_AT_THE_LATEST,
     SHARE,
-    WAITING_LOOKED_AT,
+    WAITING_TRIED,
 )
 
 
@@ -171,7 +171,7 @@ def test_those_who_wait_take_turns(bench: Bench) -> None:
 
 
 def test_a_bounded_number_is_looked_at_and_the_others_have_their_turns_later(bench: Bench) -> None:
-    accounts = [bench.shares.account(f"{number}") for number in range(WAITING_LOOKED_AT + 1)]
+    accounts = [bench.shares.account(f"{number}") for number in range(WAITING_TRIED + 1)]
     for account in accounts:
         account.debt = 1.0
         account.settle(bench.now)

@@ -71,7 +71,7 @@ class Core:
 
     `logs` are the rooms that the opened store has. `now` and all later times are seconds of a clock
     that never goes back; `clock` returns the microseconds since 1970, as the store's does. `gate`: whose
-    keys are whose, None without keys. `rules`: who may do what, None for everybody everything.
+    keys are whose, None without keys. `rules`: who may do what, None allows everyone everything.
     """
 
     def __init__(

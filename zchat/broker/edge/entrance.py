@@ -46,7 +46,7 @@ class Entrance:
         return self._polled if not self._door.shut else [*self._polled, *self._door.polled[1:]]
 
     def check(self, now: float, counters: Counters, log_lines: LogLines) -> None:
-        """Let newcomers in if there are descriptors, or else turn them away; note who has come and gone."""
+        """Let newcomers in if there are descriptors, or else turn them away; record who has come and gone."""
         self._door.check(now, counters, log_lines)
 
     def take_vanished(self) -> list[Peer]:

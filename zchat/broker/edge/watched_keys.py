@@ -72,4 +72,4 @@ class WatchedKeys:
 
 def _notice(notes: Iterable[str]) -> None:
     for text in notes:
-        log.info("to be noticed among the keys: %s", text, extra={FIELDS: {"event": "key_notice", "reason": text}})
+        log.info("about the keys: %s", text, extra={FIELDS: {"event": "key_notice", "reason": text}})

@@ -67,7 +67,7 @@ class Entrance(Protocol[K]):
         """Return connections that ask now to be let in, `most` of them at most."""
 
     def check(self, now: float, counters: Counters, log_lines: LogLines) -> None:
-        """Turn newcomers away if descriptors are scarce, and note which connections were accepted and closed."""
+        """Turn newcomers away if descriptors are scarce, and record which connections were accepted and closed."""
 
     def take_vanished(self) -> list[Peer]:
         """Return the peers whose connections have ended since the last time."""
@@ -128,7 +128,7 @@ class Doorkeeper(Generic[K]):
         self.wake = min(self.wake, now + CUT_AFTER)
 
     def check(self, now: float, core: Sessions) -> None:
-        """Let in who asks, unless descriptors are scarce; cut who is to be cut."""
+        """Admit newcomers, unless descriptors are scarce; cut the connections that are due."""
         counters, connections, entrance = core.counters, self.connections, self._entrance
         # Who asks now was accepted before: so what was accepted is noted after it, and they are answered last.
         knocks = entrance.knocks(KNOCKS_AT_ONCE)

@@ -18,7 +18,7 @@ from zchat.wire.commands import Right
 from zchat.wire.limits import MAX_BLOCK_BYTES
 
 RIGHTS = {"see": Right.SEE, "join": Right.JOIN, "read": Right.READ, "send": Right.SEND, "members": Right.MEMBERS}
-"""The rights that a table can give, each by its key; who isn't named for one has that of `_FROM`."""
+"""The rights that a table can give, each by its key; one whose key is left out has the users of that in `_FROM`."""
 
 MAX_RATE = 1_000_000_000
 """Messages a second: more than any broker stores."""

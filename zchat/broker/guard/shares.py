@@ -20,7 +20,7 @@ from zchat.broker.limits import (
     RESUME_AT_THE_LATEST,
     SHARE,
     STRANGERS_SHARE,
-    WAITING_LOOKED_AT,
+    WAITING_TRIED,
 )
 from zchat.names import account_of
 
@@ -128,7 +128,7 @@ class Shares(Generic[Frame]):
         over = self._over
         within = over.settle(now) <= DEBT
         due = now + RESUME_AT_THE_LATEST
-        for _ in range(min(len(waiting), WAITING_LOOKED_AT)):
+        for _ in range(min(len(waiting), WAITING_TRIED)):
             account = waiting.popleft()
             debt = account.settle(now)
             paid = debt <= DEBT and within
