@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from zchat.broker import Broker
 from zchat.errors import ConnectionLost, ZchatError
 from zchat.events import Disconnected, Reconnected
 from zchat.protocol.reconnect import RETRY_MAX, SHUT_SECONDS
+from zchat.transport import descriptor
 from zchat.transport import link as links
 from zchat.transport.dealer import Dealer, Failure
 from zchat.transport.link import SHUT_OUT, Link
@@ -143,6 +146,16 @@ def test_what_is_found_out_about_a_door_is_told_of_the_broker_that_has_it(
     [event] = told
     assert isinstance(event, Disconnected)
     assert f"the broker at {broker.url} lets nobody in without a key" in event.reason
+    link.close()
+
+
+def test_a_client_at_rest_is_woken_for_no_samples_where_the_system_says_nothing(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(descriptor, "sys", SimpleNamespace(platform="darwin"))
+    link = Driven(broker.url)
+    assert link.sample_at == math.inf
+    link.run(lambda: link.core.connected)
     link.close()
 
 

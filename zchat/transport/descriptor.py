@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from zchat.address import IPC
+
 if sys.platform != "win32":
     import fcntl
     import termios
@@ -27,6 +29,11 @@ def borrowed(fd: int) -> Iterator[_socket.socket]:
         yield lent
     finally:
         lent.detach()
+
+
+def is_told(url: str) -> bool:
+    """Return True if `read_by_libzmq` can say something of a connection to an address: over TCP, on Linux."""
+    return sys.platform == "linux" and not url.startswith(IPC)
 
 
 def read_by_libzmq(fd: int) -> int:

@@ -26,6 +26,7 @@ from zchat.messages import Position
 from zchat.protocol.core import ClientCore
 from zchat.transport.context import context_of_this_process
 from zchat.transport.dealer import Dealer, Failure
+from zchat.transport.descriptor import is_told
 from zchat.transport.greeting import ask_mechanism
 from zchat.transport.hosts import Lookup, host_of
 from zchat.transport.ipc_path import check_ipc, ipc_trouble
@@ -96,7 +97,7 @@ class Link:
         self._dealer: Dealer | None = None
         self._key = credentials.key
         self._servers = deque(credentials.servers)  # the broker's keys, the one to be tried first
-        self._shut_out = 0  # handshakes that failed since the last one that didn't: of the first, those with keys
+        self._shut_out = 0  # failed handshakes since a greeting was answered; before the first, those with a wrong key
         self._asking = False  # how the broker greets
         self._again = False  # the present address is to be tried again when `be_due` is called
         self._lookups: dict[str, Lookup] = {}  # those whose results no connection has used yet
@@ -371,7 +372,7 @@ class Link:
         server = self._servers[0] if self._servers else ""
         context = context_of_this_process()
         dealer = self._dealer = Dealer(context, url, patient=patient, key=self._key, server=server)
-        self.sample_at = math.inf if url.startswith(IPC) else time.monotonic() + SAMPLE_SECONDS
+        self.sample_at = time.monotonic() + SAMPLE_SECONDS if is_told(url) else math.inf
         self._watch(dealer)
 
     def _close(self, *, lingering: bool = False) -> None:
