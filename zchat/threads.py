@@ -16,7 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.machinery import BuiltinImporter
 from importlib.util import module_from_spec
 from sys import is_finalizing
@@ -186,9 +186,13 @@ class Flag:
         """Return whether it is true."""
         return self._set
 
-    def wait(self, seconds: float | None) -> bool:
-        """Wait until it is true; False if it isn't within `seconds`, None for no limit. Any thread."""
-        return self._bell.wait(self.is_set, seconds)
+    def wait(self, seconds: float | None, *, anywhere: bool = False) -> bool:
+        """Wait until it is true; False if it isn't within `seconds`, None for no limit. Any thread.
+
+        Raises:
+            UsageError: as `Bell.wait`.
+        """
+        return self._bell.wait(self.is_set, seconds, anywhere=anywhere)
 
 
 class RealThread:
@@ -205,9 +209,8 @@ class RealThread:
         """Its number, None before it runs."""
         self._function = run
         self._name = name
-        self._bell = Bell()
         self._begun = False
-        self._over = False
+        self._over = Flag()
         self._known: Callable[[], threading.Thread | None] = lambda: None
         """Returns what `threading` knows it by, as long as that is needed."""
 
@@ -225,23 +228,20 @@ class RealThread:
 
         It returns at once if it was never started. Then `threading` knows it no more.
         """
-        if self._begun and self._bell.wait(self._is_over, timeout, anywhere=True):
+        if self._begun and self._over.wait(timeout, anywhere=True):
             _wait_until(self._is_unknown)
 
     def is_alive(self) -> bool:
         """Return whether it runs."""
-        return self._begun and not self._over
+        return self._begun and not self._over.is_set()
 
     def _begin(self) -> None:
         self._begun = True
         if _is_real():  # still: it may be replaced at any time
             thread = threading.Thread(target=self._run, name=self._name, daemon=True)
             self._known = ref(thread)
-            try:
+            with suppress(RuntimeError):  # then `threading` knows it no more
                 thread.start()
-            except RuntimeError:
-                self._known = lambda: None
-            else:
                 return
         self._run()
 
@@ -250,11 +250,7 @@ class RealThread:
         try:
             self._function()
         finally:
-            self._over = True
-            self._bell.ring()
-
-    def _is_over(self) -> bool:
-        return self._over
+            self._over.set()
 
     def _is_unknown(self) -> bool:
         thread = self._known()
