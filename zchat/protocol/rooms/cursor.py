@@ -63,13 +63,13 @@ class Cursor:
         "_epoch",
         "_gap_after",
         "_gap_before",
-        "_most",
         "_notified",
         "_own",
         "_seen",
         "_seq",
         "_taken_epoch",
         "_taken_seq",
+        "_window",
         "base",
         "beginning",
         "every",
@@ -85,7 +85,7 @@ class Cursor:
         self._gap_after = -1  # a gap comes after so many notifications, maybe of another log: a join began with it
         self._gap_before = -1  # the same of the gap before that, which has come and may not be taken yet
         self._credited = 0  # notifications for which credit was sent, or that a join counts as taken
-        self._most = 0  # notifications that may be received, by the credit that there is
+        self._window = 0  # notifications that may be received beyond these
         self.upto = 0  # the seq after which the next notification begins
         self.received = 0  # notifications since the first join
         self.base = 0  # those of them that were taken when the latest join was made: its credit counts from here
@@ -108,7 +108,7 @@ class Cursor:
     @property
     def full(self) -> bool:
         """Return whether as many notifications are received as there was credit for."""
-        return self.received >= self._most
+        return self.received >= self._credited + self._window
 
     @property
     def received_position(self) -> Position:
@@ -119,7 +119,7 @@ class Cursor:
         """Begin to read after `position`, with at most `window` notifications untaken; `gap` if one comes first."""
         self._taken_epoch, self._taken_seq = self._epoch, self._seq = position
         self._notified = self.upto = self._seq
-        self._most = window
+        self._window = window
         self.every = max(1, window // 2)
         self._gap_after = 0 if gap else -1
         self._show()
@@ -134,7 +134,7 @@ class Cursor:
     def rejoined(self, window: int, *, gap: bool) -> None:
         """Go on after what was received; the arguments are those of `begin`."""
         self.upto = self._seq
-        self._most = self._credited + window
+        self._window = window
         self._count_taken()
         if self._own:
             self._own.clear()  # the log may have lost them; what the join begins after it has
@@ -184,7 +184,6 @@ class Cursor:
         taken = self.taken
         if taken <= self._credited:
             return 0
-        self._most += taken - self._credited
         self._credited = taken
         return taken - self.base
 
