@@ -149,7 +149,7 @@ class Ledger:
         self.rooms: dict[str, LogEnds] = {}
         self.read_marks: dict[MarkOf, int] = {}
         self.displaced: list[Pair] = []
-        """Producers that were forgotten, each for another of its user: the caller that records them empties this."""
+        """Producers forgotten to make room for others of the same users; the caller that records them empties this."""
         self._producers_of: Quota[Pair] | None = None
         self._read_marks_of: Quota[MarkOf] | None = None
         self._clock = clock

@@ -70,8 +70,6 @@ class MemoryStore(Store):
         self._answers: deque[tuple[Callable[[Any], None], Any, Any]] = deque()
         """What `poll` has yet to call, with the answer, and what that reports: an `Append`, a room, a room and user, or
         nothing."""
-        self._forgot = 0
-        """Producers forgotten since the last `poll` for others of their users."""
         self._trimmed: dict[str, int] = {}
         """Rooms that a bound was reached in since the last `poll`, with their new first seq."""
 
@@ -92,8 +90,6 @@ class MemoryStore(Store):
             self._order.append(log)
             self._cost += answer.block.cost
             self._keep_bounds(log)
-            self._forgot += len(self._ledger.displaced)
-            self._ledger.displaced.clear()
         self._answers.append((done, answer, append))
 
     def set_read_mark(self, room: str, user: str, seq: int, done: Callable[[Marked | Full | Failed], None]) -> None:
@@ -153,9 +149,9 @@ class MemoryStore(Store):
                     room, user = answer.displaced
                     watcher.marked(room, user, 0)
             done(answer)
-        if self._forgot:
-            watcher.forgot(self._forgot)
-            self._forgot = 0
+        if self._ledger.displaced:
+            watcher.forgot(len(self._ledger.displaced))
+            self._ledger.displaced.clear()
         if self._trimmed:
             for room, first in self._trimmed.items():
                 watcher.trimmed(room, first)

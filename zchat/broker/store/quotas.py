@@ -1,8 +1,8 @@
-"""What each user has of something that a store keeps, so that nobody takes the places of all."""
+"""What each user has of something that a store keeps, so that no user takes up the places of all."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
@@ -21,12 +21,12 @@ class Quota(Generic[Thing]):
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._of: dict[str, OrderedDict[Thing, None]] = {}
+        self._of: defaultdict[str, OrderedDict[Thing, None]] = defaultdict(OrderedDict)
 
     def used(self, user: str, thing: Thing) -> None:
         """Record that a user has used a thing, which may be a new one."""
         if user:
-            things = self._of.setdefault(account_of(user), OrderedDict())
+            things = self._of[account_of(user)]
             things[thing] = None
             things.move_to_end(thing)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.running import DEADLINE, ROOT, ZCHAT
-from zchat.broker.store.sqlite.access import acting_as_owner, whose
+from zchat.broker.store.sqlite.access import acting_as_owner, why_not
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="only root has several users")
 
@@ -100,7 +100,7 @@ def test_a_backup_that_may_not_be_read_and_a_folder_that_may_not_be_written_are_
 
 
 def test_nothing_is_said_of_what_may_be_used(tmp_path: Path) -> None:
-    assert whose(tmp_path / "z.db") == ""
+    assert why_not(tmp_path / "z.db") == ""
 
 
 def test_of_what_its_owner_may_not_use_the_mode_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,9 +108,9 @@ def test_of_what_its_owner_may_not_use_the_mode_is_named(tmp_path: Path, monkeyp
     monkeypatch.setattr(os, "access", lambda *_, **__: False)  # as for root without its rights, or another owner
     monkeypatch.setattr(os, "supports_effective_ids", {os.access})
     tmp_path.chmod(0o500)
-    assert whose(path) == f" ({tmp_path} has the mode 0500)"
+    assert why_not(path) == f" ({tmp_path} has the mode 0500)"
     tmp_path.chmod(0o300)
     path.touch(0o400)
-    assert whose(path) == f" ({path} has the mode 0400)"
+    assert why_not(path) == f" ({path} has the mode 0400)"
     path.chmod(0o600)
-    assert whose(path) == "", "a file system that is read-only, for example, whose error says so"
+    assert why_not(path) == "", "a file system that is read-only, for example, why_not error says so"

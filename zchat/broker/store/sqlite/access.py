@@ -16,7 +16,12 @@ ENDS = ("", "-wal", "-shm", "-journal", ".lock")
 """What the names of a database's files end with, after its own."""
 
 
-def whose(path: Path) -> str:
+def trouble(path: Path, error: Exception) -> str:
+    """Return why a database can't be used: what the error says, and what is known beside it."""
+    return f"{getattr(error, 'strerror', None) or error}{why_not(path)}"
+
+
+def why_not(path: Path) -> str:
     """Return what this user may not use of a database, and why, as the end of a sentence; "" if nothing is known."""
     if sys.platform == "win32":
         return ""

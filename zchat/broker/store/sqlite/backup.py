@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from zchat.broker.store.sqlite import schema
-from zchat.broker.store.sqlite.access import acting_as_owner, whose
+from zchat.broker.store.sqlite.access import acting_as_owner, why_not
 from zchat.broker.store.sqlite.files import BESIDE, resolved_file
 from zchat.broker.store.sqlite.lock import FileLock, Locked
 from zchat.errors import StoreError
@@ -277,8 +277,8 @@ def _flush_folder(target: Path) -> None:
 
 
 def _unreadable(source: Path, error: Exception) -> StoreError:
-    return StoreError(f"{source} can't be read as a database of zchat ({error}){whose(source)}")
+    return StoreError(f"{source} can't be read as a database of zchat ({error}){why_not(source)}")
 
 
 def _failed(target: Path, error: OSError) -> StoreError:
-    return StoreError(f"{target} can't be made ({error.strerror or error}){whose(target)}")
+    return StoreError(f"{target} can't be made ({error.strerror or error}){why_not(target)}")

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from zchat import paths
-from zchat.broker.store.sqlite.access import whose
+from zchat.broker.store.sqlite.access import trouble
 from zchat.broker.store.sqlite.lock import FileLock, Inode, Locked, inode
 from zchat.errors import StoreError
 
@@ -27,8 +27,7 @@ def resolved_file(path: Path) -> Path:
         found = Path(paths.resolved(os.fspath(path.expanduser())))
         mode = os.stat(found).st_mode if os.path.lexists(found) else stat.S_IFREG
     except (OSError, RuntimeError, ValueError) as error:
-        reason = (isinstance(error, OSError) and error.strerror) or error
-        raise StoreError(f"{path} can't be used: {reason}{whose(path)}; fix that, or name another file") from error
+        raise StoreError(f"{path} can't be used: {trouble(path, error)}; fix that, or name another file") from error
     if stat.S_ISDIR(mode):
         raise StoreError(f"{found} is a folder; name a file in it, {found / 'zchat.db'} for example")
     if not stat.S_ISREG(mode):

@@ -28,7 +28,7 @@ from zchat.broker.store.contract import (
 )
 from zchat.broker.store.ledger import MAX_SEQ, Decided, Ledger, ReadMarkDecided, now
 from zchat.broker.store.sqlite import schema
-from zchat.broker.store.sqlite.access import whose
+from zchat.broker.store.sqlite.access import trouble
 from zchat.broker.store.sqlite.committer import (
     Committer,
     Forget,
@@ -116,7 +116,7 @@ class SqliteStore(Store):
         self._path = resolved_file(self._path)
         try:
             self._files = StoreFiles(self._path)
-        except (OSError, RuntimeError, ValueError) as error:
+        except (OSError, ValueError) as error:
             raise _unusable(self._path, error) from error
         try:
             writing = self._connect()
@@ -361,5 +361,4 @@ class SqliteStore(Store):
 def _unusable(path: Path, error: Exception) -> StoreError:
     if schema.is_damage(error):
         return StoreError(f"{path} is damaged ({error}); {schema.RESTORE} {path}, or name another file")
-    reason = getattr(error, "strerror", None) or error
-    return StoreError(f"{path} can't be used as a store: {reason}{whose(path)}; fix that, or name another file")
+    return StoreError(f"{path} can't be used as a store: {trouble(path, error)}; fix that, or name another file")
