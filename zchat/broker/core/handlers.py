@@ -19,12 +19,12 @@ from zchat.broker.core.acknowledging import refused_as_busy, refused_as_failed, 
 from zchat.broker.core.context import Context
 from zchat.broker.core.replies import Request
 from zchat.broker.port import Peer
-from zchat.broker.rooms.member import Member
+from zchat.broker.rooms.member import Member, withheld
 from zchat.broker.rooms.room import Room
 from zchat.broker.rooms.session import Session
 from zchat.broker.store import contract
 from zchat.events import Gap
-from zchat.messages import SAME_LOG, GapReason, Position
+from zchat.messages import GapReason, Position
 from zchat.names import GUEST, fold
 from zchat.wire.commands import Right
 from zchat.wire.limits import (
@@ -192,8 +192,7 @@ def _enter(
     gap = _gap(room, start)
     floor = context.access.floor(session, room)
     if floor > (start.seq if gap is None else gap.upto):
-        reason = GapReason.WITHHELD if gap is None or gap.reason in SAME_LOG else gap.reason
-        gap = Gap(room.name, start.seq, floor, reason)
+        gap = withheld(room, start.seq, floor, gap)
     honoured = None if flags is None else flags & (LOG | PRESENT | OWN)
     asked = JOIN_FLAGS if honoured is None else honoured
     member = Member(session, room, number, start.seq if gap is None else gap.upto, held, asked)

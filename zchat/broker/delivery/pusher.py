@@ -26,14 +26,14 @@ from zchat.broker.limits import (
     TURN_SENDS,
 )
 from zchat.broker.port import Port, Sent
-from zchat.broker.rooms.member import Member, MemberState
+from zchat.broker.rooms.member import Member, MemberState, withheld
 from zchat.broker.rooms.room import Room, Shared
 from zchat.broker.rooms.session import Session
 from zchat.broker.store.blocks import Block
 from zchat.broker.store.contract import Failed, Full, LogPage, Store
 from zchat.errors import Refused, StoreFailed
 from zchat.events import Gap
-from zchat.messages import SAME_LOG, GapReason
+from zchat.messages import GapReason
 from zchat.wire.notices import GapNotice, encode_gap, encode_push
 
 
@@ -137,8 +137,7 @@ class Pusher:
         gap = member.gap
         if not member.follows or member.cursor >= upto or (gap is not None and gap.upto >= upto):
             return
-        reason = GapReason.WITHHELD if gap is None or gap.reason in SAME_LOG else gap.reason
-        member.gap = Gap(member.room.name, member.covered, upto, reason)
+        member.gap = withheld(member.room, member.covered, upto, gap)
 
     def left(self, member: Member) -> None:
         """Forget a member that left its room."""

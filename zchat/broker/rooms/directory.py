@@ -32,8 +32,7 @@ class Directory:
     ) -> None:
         self._fixed = fixed
         self._quotas = quotas
-        self._made: Counter[str] = Counter()  # by their makers, how many rooms there are
-        self._directs_made: Counter[str] = Counter()
+        self._made: Counter[tuple[str, bool]] = Counter()  # by maker, and whether they are direct, how many rooms
         self.rooms: dict[str, Room] = {}
         """All rooms by folded name."""
         self.order: list[str] = []
@@ -83,10 +82,8 @@ class Directory:
     def _check_quota(self, user: str, *, direct: bool) -> str:
         """Return who counts as the maker of a room that a user may make; raises LimitReached."""
         maker = account_of(user)
-        made, most, what = (
-            (self._directs_made, USER_DIRECTS, "direct rooms") if direct else (self._made, USER_ROOMS, "rooms")
-        )
-        if made[maker] >= most:
+        most, what = (USER_DIRECTS, "direct rooms") if direct else (USER_ROOMS, "rooms")
+        if self._made[maker, direct] >= most:
             raise errors.LimitReached(f"you have made {most:,} {what}, the most that one user may; use one of them")
         return maker
 
@@ -134,10 +131,10 @@ class Directory:
 
     def _count(self, room: Room, change: int) -> None:
         if room.maker:
-            made = self._directs_made if room.direct else self._made
-            made[room.maker] += change
-            if not made[room.maker]:
-                del made[room.maker]
+            key = room.maker, bool(room.direct)
+            self._made[key] += change
+            if not self._made[key]:
+                del self._made[key]
 
     def no_such_room(self, name: str) -> errors.NoSuchRoom:
         """Return the error of a room that there is not, or not for the user."""

@@ -7,6 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from zchat.events import Gap
+from zchat.messages import SAME_LOG, GapReason
 from zchat.wire.limits import JOIN_FLAGS, LOG, OWN
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class Member:
         self.roster_version = 0
         """The version of the room's roster that it was last sent, 0 for none."""
         self.counted = False
-        """True if that was counts because it may not see names."""
+        """True if that held counts alone, as the member may not receive names."""
 
     @property
     def follows(self) -> bool:
@@ -107,3 +108,9 @@ class Member:
     def behind(self) -> bool:
         """True if there is something to send."""
         return self.gap is not None or (self.follows and self.cursor < self.room.last)
+
+
+def withheld(room: Room, after: int, upto: int, gap: Gap | None) -> Gap:
+    """Return the gap that stands for what a member may not read; `gap` is the one that was to come in its place."""
+    reason = GapReason.WITHHELD if gap is None or gap.reason in SAME_LOG else gap.reason
+    return Gap(room.name, after, upto, reason)
