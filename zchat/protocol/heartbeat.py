@@ -36,13 +36,13 @@ class Heartbeat:
         They are what the broker says, within `SOONEST` and `LATEST`.
         """
         self.said = now
-        self._every = min(max(every, SOONEST), LATEST)
+        self._every = _bounded(every)
         self._silence = min(silence, LATEST)
         self._ping_at = now + self._every
 
     def ponged(self, now: float, seconds: float) -> None:
         """Ping again when the broker asks for it: silent clients ping together, which is cheaper for it."""
-        self._ping_at = now + min(max(seconds, SOONEST), LATEST)
+        self._ping_at = now + _bounded(seconds)
 
     def tick(self, now: float) -> None:
         """Record the time; if that is late, silence doesn't count for a while."""
@@ -74,3 +74,7 @@ class Heartbeat:
             return False
         self._ping_at = now + self._every
         return True
+
+
+def _bounded(seconds: float) -> float:
+    return min(max(seconds, SOONEST), LATEST)

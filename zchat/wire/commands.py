@@ -51,7 +51,7 @@ class Right(IntEnum):
     """See that the room exists."""
     JOIN = 2
     READ = 4
-    """Be sent what was said before the user came, and keep a read mark."""
+    """Receive what was said before the user came, and keep a read mark."""
     SEND = 8
     MEMBERS = 16
     """See who is in the room; without it, how many."""
@@ -59,7 +59,7 @@ class Right(IntEnum):
     MODERATE = 64
     """Own the room."""
     STATS = 128
-    """Be sent the broker's figures."""
+    """Receive the broker's figures."""
 
 
 class CommandSpec(NamedTuple):
@@ -165,7 +165,7 @@ def decode_command(frame: bytes) -> Command:
         raise malformed(f"not one MessagePack value: {reason(error)}") from error
     if type(found) is not tuple or not found or type(word := found[0]) is not str:
         raise malformed("a frame is an array that begins with the name of a command")
-    fields = list(found[1:])
+    fields = [*found[1:]]
     spec = COMMANDS.get(word)
     if spec is None:
         raise malformed(f"unknown command {ascii(word[:32])}")

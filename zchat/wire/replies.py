@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
-from zchat.errors import ProtocolError
-from zchat.names import MAX_CHARACTERS, is_same
+from zchat.errors import BadName, ProtocolError
+from zchat.names import MAX_CHARACTERS, fold
 from zchat.wire.notices import OK, PersonEntry, encode_ok, person_entry, row
 from zchat.wire.values import Shape, is_uint, join_arrays
 
@@ -198,7 +198,11 @@ def _are_figures(figures: Figures) -> bool:
 
 def _is_short(room: str) -> bool:
     """Return whether a room's name is no longer than names are; that of a direct room has two users."""
-    return is_same(room, room)
+    try:
+        fold(room)
+    except BadName:
+        return False
+    return True
 
 
 def _fits(shape: Shape, fields: Any) -> bool:
