@@ -8,10 +8,13 @@ from collections import deque
 from contextlib import suppress
 from threading import Event
 from types import TracebackType
+from typing import TYPE_CHECKING
 
-from zchat import Progress
 from zchat.cli.text.columns import terminal_width
 from zchat.threads import RealThread, start
+
+if TYPE_CHECKING:
+    from zchat import Progress
 
 BEGIN = 1.0
 """Seconds before anything is shown: what is done by then needs no progress."""

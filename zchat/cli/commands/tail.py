@@ -13,7 +13,7 @@ from zchat.cli.connection import connect
 from zchat.cli.failures import hinting_at_rooms, report
 from zchat.cli.options import check_rooms, check_time, connecting
 from zchat.cli.tail.output import Output, ResumableOutput
-from zchat.cli.tail.reading import Stretch, catch_up, follow, seq_before, write_history
+from zchat.cli.tail.reading import Stretch, catch_up, follow, last_seq, seq_before, write_history
 from zchat.cli.tail.resume import ResumeFile
 from zchat.errors import NotAllowed
 from zchat.names import DIRECT, fold
@@ -174,7 +174,7 @@ def _resume(url: str, user: str | None, room: str, begin: Begin, path: str, foll
 def _newest(client: Client, room: str, following: bool) -> int | None:
     """Return the last seq of a room's log; None, and say so, if the user may only follow what comes."""
     try:
-        return max((message.seq for message in client.history(room, limit=1)), default=0)
+        return last_seq(client, room)
     except NotAllowed as error:
         if not following:
             raise

@@ -68,6 +68,11 @@ def _timestamp(message: Message) -> int:
     return message.timestamp
 
 
+def last_seq(client: Client, room: str) -> int:
+    """Return the last seq of a room's log, 0 if that is empty."""
+    return max((message.seq for message in client.history(room, limit=1)), default=0)
+
+
 def seq_before(client: Client, room: str, end: int, since: int) -> int:
     """Return the seq after which all messages up to `end` are of the time `since` or later, by bisection."""
     after = 0
@@ -109,7 +114,7 @@ def catch_up(client: Client, room: Room, end: int, output: Output) -> None:
                     continue
             output.flush()
             if isinstance(event, Gap) and event.reason not in SAME_LOG:
-                parted, end = False, max((each.seq for each in client.history(room.name, limit=1)), default=0)
+                parted, end = False, last_seq(client, room.name)
             break
         else:
             raise DeadlineExceeded(f"the broker sent nothing from {named(room.name)} for {SILENCE:g} s; try again")
