@@ -9,7 +9,7 @@ _FLAGS = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 
 
 def read_bounded(path: str | os.PathLike[str], most: int) -> bytes:
-    """Return the beginning of a regular file, `most` bytes and one more: who gets that has one that is too large.
+    """Return the beginning of a regular file: `most` bytes at most, and one more if it is larger than that.
 
     It never waits for another program, as opening a named pipe would. Any thread.
 

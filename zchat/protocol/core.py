@@ -105,7 +105,7 @@ class ClientCore:
         self.greet()
 
     def greet(self) -> None:
-        """Greet over a further connection; a greeting that is unanswered may arrive yet, and counts no more."""
+        """Greet over a further connection; an earlier greeting may still arrive, and its answer no longer counts."""
         self._requests.out.clear()  # nothing else is out before a greeting is answered, and what waits is not sent yet
         self.connections += 1
         fields = (VERSION, VERSION, self._user, self._producer, self._token, self._window, self.connections)

@@ -91,7 +91,7 @@ class Dealer:
         self._fd = -1  # that connection's descriptor, which is libzmq's
         self._base = 0  # the bytes that libzmq has read from it and that are accounted for without frames
         self.taken = 0
-        """The bytes of the frames that were received from it, each with `FRAMING`: the receiver counts."""
+        """The bytes of the frames received over that connection, with `FRAMING` for each; the receiver adds them up."""
         try:
             self.socket = context.socket(zmq.DEALER)
         except zmq.ZMQError as error:

@@ -427,11 +427,11 @@ class KeyFolder:
 
 
 def _check_folders(folder: Path) -> None:
-    """See that nobody but its owner may write to a broker's folder: who can lets in any key under any name."""
+    """Check that only its owner may write to a broker's folder: anyone who can may let in any key under any name."""
     if sys.platform == "win32":
         return
     for each in (folder, folder / USERS):
-        with suppress(FileNotFoundError):  # which its reader reports
+        with suppress(FileNotFoundError):  # what reads the folder reports that
             mode = each.stat().st_mode
             if mode & (stat.S_IWGRP | stat.S_IWOTH) and not os.statvfs(each).f_flag & os.ST_RDONLY:
                 raise BadKey(

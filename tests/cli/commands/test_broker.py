@@ -90,7 +90,7 @@ def test_with_keys_and_logins_it_tells_how_to_come_in_by_each(start: Start, tmp_
         text = running.until("clients: about")
         assert re.search(rf"^chat with: .* client{who}$", text, re.MULTILINE), text
         assert (
-            f"(0 users yet: their NAME.key belong into {folder / 'users'}); its own is {folder / 'server.key'}\n"
+            f"(0 users yet: put each one's NAME.key into {folder / 'users'}); its own is {folder / 'server.key'}\n"
             in text
         )
         assert "over ipc names are the logins of this machine's users\n" in text

@@ -102,7 +102,10 @@ class StateFrames:
         self._wake(session)
 
     def prove(self, session: Session) -> None:
-        """Have a session sent a state frame, if need be without news: who has seen it has read what came before."""
+        """Have a session sent a state frame, if need be without news.
+
+        A client that reports it as seen has read what came before.
+        """
         session.to_prove = True
         self._wake(session)
 

@@ -224,7 +224,7 @@ def _names(keys: str | None, logins: bool, users: int) -> list[str]:
         folder = Path(keys)
         count = counted(users, "user")
         if not users:
-            count += f" yet: their NAME.key belong into {folder / USERS}"
+            count += f" yet: put each one's NAME.key into {folder / USERS}"
         lines.append(f"keys: {keys} ({count}); its own is {folder / 'server.key'}")
     if logins:
         lines.append("over ipc names are the logins of this machine's users")
