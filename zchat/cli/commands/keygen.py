@@ -19,7 +19,7 @@ from zchat.transport import keys
 def keygen(name: str | None, out: str, server: str | None) -> None:
     """Make a pair of keys for the user NAME, NAME@DEVICE for one of several; or a broker's folder.
 
-    NAME.key_secret is its owner's alone: never send it. NAME.key is for whoever runs the broker. No file is
+    NAME.key_secret is its owner's alone: never send it. NAME.key is for the broker's administrator. No file is
     overwritten.
 
     \b
@@ -40,7 +40,7 @@ def keygen(name: str | None, out: str, server: str | None) -> None:
     with hinting_at({BadKey: "--out DIR"}):
         public, secret = keys.write_pair(Path(out), name, key)
     click.echo(safe(f"{secret}: {key.user}'s key; keep it to yourself"))
-    click.echo(safe(f"{public}: its public half, for whoever runs the broker"))
+    click.echo(safe(f"{public}: its public half, for the broker's administrator"))
     click.echo(f"fingerprint: {key.fingerprint}")
 
 
