@@ -114,6 +114,10 @@ def interrupted_at(at: int, kind: type[BaseException]) -> Iterator[Opcodes]:
 # -- interrupting by a signal ----------------------------------------------------------------------------
 
 
+AGAIN_SECONDS = 0.1
+"""Seconds until the signal comes again: one just before Python waits in C is noticed only once it has waited."""
+
+
 class Timer:
     """A timer whose signal interrupts calls while the `with` block runs. The main thread's."""
 
@@ -135,7 +139,7 @@ class Timer:
         try:
             try:
                 self._kind = kind
-                signal.setitimer(signal.ITIMER_REAL, seconds)
+                signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN_SECONDS)
                 call()
             finally:
                 self._kind = None
