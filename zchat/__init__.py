@@ -11,15 +11,18 @@ TYPE_CHECKING = False  # to load typing takes longer than all else here
 if TYPE_CHECKING:
     from typing import Any
 
+    from zchat.aio.client import AsyncClient
+    from zchat.aio.room import AsyncRoom
     from zchat.client.client import Client
-    from zchat.client.progress import Progress
     from zchat.client.room import Room
     from zchat.errors import (
         AddressError,
+        BadAudit,
         BadBlock,
         BadKey,
         BadName,
         BadRules,
+        Banned,
         Busy,
         Closing,
         ConnectionLost,
@@ -31,9 +34,11 @@ if TYPE_CHECKING:
         KeyNeeded,
         KeyRefused,
         KeyRemoved,
+        Kicked,
         LimitReached,
         Malformed,
         MessageTooLarge,
+        Muted,
         NoKeysThere,
         NoSession,
         NoSuchRoom,
@@ -44,6 +49,7 @@ if TYPE_CHECKING:
         OutOfOrder,
         ProtocolError,
         Refused,
+        RoomClosed,
         ServerKeyWrong,
         StoreError,
         StoreFailed,
@@ -64,19 +70,26 @@ if TYPE_CHECKING:
         MemberLeft,
         ReadMark,
         Reconnected,
+        Removed,
         Typing,
     )
-    from zchat.messages import START, GapReason, Member, Message, Position, RoomInfo
+    from zchat.messages import START, Batch, GapReason, Member, Message, Position, RoomInfo, Sanction
+    from zchat.protocol.faces.progress import Progress
     from zchat.stats import BusyRoom, Histogram, Stats
     from zchat.transport.keys import Key
 
 __all__ = [
     "START",
     "AddressError",
+    "AsyncClient",
+    "AsyncRoom",
+    "BadAudit",
     "BadBlock",
     "BadKey",
     "BadName",
     "BadRules",
+    "Banned",
+    "Batch",
     "Busy",
     "BusyRoom",
     "Client",
@@ -98,6 +111,7 @@ __all__ = [
     "KeyNeeded",
     "KeyRefused",
     "KeyRemoved",
+    "Kicked",
     "LimitReached",
     "Malformed",
     "Member",
@@ -105,6 +119,7 @@ __all__ = [
     "MemberLeft",
     "Message",
     "MessageTooLarge",
+    "Muted",
     "NoKeysThere",
     "NoSession",
     "NoSuchRoom",
@@ -119,8 +134,11 @@ __all__ = [
     "ReadMark",
     "Reconnected",
     "Refused",
+    "Removed",
     "Room",
+    "RoomClosed",
     "RoomInfo",
+    "Sanction",
     "ServerKeyWrong",
     "Stats",
     "StoreError",
@@ -134,7 +152,8 @@ __all__ = [
     "ZchatError",
 ]
 
-_HOMES = ("errors", "events", "messages", "stats", "client.client", "client.progress", "client.room", "transport.keys")
+_HOMES = ["errors", "events", "messages", "stats", "client.client", "client.room"]
+_HOMES += ["protocol.faces.progress", "transport.keys", "aio.client", "aio.room"]  # asyncio comes last, if asked for
 """Where the names are, which are loaded at their first use: the command has its handlers of signals before."""
 
 _MODULES = ("client", "errors", "events", "messages", "stats")

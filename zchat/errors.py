@@ -4,7 +4,8 @@ ZchatError
 ├── UsageError            a wrong call: bad arguments, closed client, events taken in two ways, after a fork
 │   ├── AddressError      an address that is malformed, in use or not this machine's
 │   ├── BadKey            a key, or a file of one, that can't be used
-│   └── BadRules          a file of rules that can't be used
+│   ├── BadRules          a file of rules that can't be used
+│   └── BadAudit          a file that can't be the audit log
 ├── ProtocolError         the peer broke the protocol
 ├── ConnectionLost        no broker, or gone for longer than the deadline
 ├── DeadlineExceeded      also a TimeoutError: not sent, not answered
@@ -45,6 +46,10 @@ class BadKey(UsageError):
 
 class BadRules(UsageError):
     """A file of rules that can't be used: it can't be read, or says what rules can't say; the text names the line."""
+
+
+class BadAudit(UsageError):
+    """A file that can't be the audit log: it can't be opened, holds something else, or others can read it."""
 
 
 class ProtocolError(ZchatError):
@@ -127,7 +132,7 @@ class Refused(ZchatError):
         """What was wrong, and what to do."""
         self.detail = detail
         """A number for programs: the one that is due for `out_of_order`, for `busy` the milliseconds until the request
-        will be taken, else None."""
+        will be taken, for `banned` and `muted` the seconds since 1970 until which it is so (0: for ever), else None."""
         if code is not None:
             self.code = code
         if retryable is not None:
@@ -206,7 +211,7 @@ class TooManyRequests(Refused):
 
 
 class LimitReached(Refused):
-    """A limit on rooms, sessions or memberships that the broker has reached."""
+    """A limit on rooms, members of one, sessions, memberships or sanctions that has been reached."""
 
     code = "limit_reached"
 
@@ -237,9 +242,44 @@ class Forgotten(Refused):
 
 
 class NotAllowed(Refused):
-    """A right that the broker's rules don't give to this user."""
+    """A right that the broker's rules don't give to this user, or a user whom this one may not moderate."""
 
     code = "not_allowed"
+
+
+class _Timed:
+    """What a refusal has that ends by itself."""
+
+    detail: int | None
+
+    @property
+    def until(self) -> float | None:
+        """Return when it ends, in seconds since 1970; None: not by itself, or the broker didn't say."""
+        return float(self.detail) if self.detail else None
+
+
+class Banned(Refused, _Timed):
+    """A user who is banned from the room, or from the broker as a whole."""
+
+    code = "banned"
+
+
+class Muted(Refused, _Timed):
+    """A user who may send nothing to the room for a time."""
+
+    code = "muted"
+
+
+class Kicked(Refused):
+    """A user who was put out of the room, and may join it again."""
+
+    code = "kicked"
+
+
+class RoomClosed(Refused):
+    """A room that is closed: its owners and operators alone send to it or join it anew."""
+
+    code = "room_closed"
 
 
 class WrongName(Refused):

@@ -88,6 +88,31 @@ class Invited:
     user: str
 
 
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """A room that has ended for this client, which joins it again only when it is asked to."""
+
+    room: str
+    reason: str
+    """Why, in the moderator's words, "" for none; in the broker's if nobody did it."""
+    by: str
+    """The moderator; "" for nobody: the rules have changed, or the room could not be joined again."""
+    until: float | None
+    """Until when it can't be joined, in seconds since 1970; None: not by itself, or (`kicked`) it can be at once."""
+    code: str
+    """The protocol's word: `kicked`, `banned`, `not_allowed`, or that of the refusal to have the room joined again."""
+
+
 Event: TypeAlias = (
-    Message | Gap | Disconnected | Reconnected | MemberJoined | MemberLeft | Typing | ReadMark | Crowd | Invited
+    Message
+    | Gap
+    | Disconnected
+    | Reconnected
+    | MemberJoined
+    | MemberLeft
+    | Typing
+    | ReadMark
+    | Crowd
+    | Invited
+    | Removed
 )

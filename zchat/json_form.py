@@ -1,11 +1,13 @@
-"""Bodies of messages as JSON, without loss."""
+"""Bodies of messages as JSON, without loss; and how deep the JSON of strangers nests."""
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from base64 import b64encode
 from collections.abc import Mapping
+from itertools import accumulate
 from typing import Any
 
 import msgpack
@@ -15,7 +17,13 @@ _AS_THEY_ARE = frozenset((str, int, bool, type(None)))
 
 
 LEVELS = 100
-"""Arrays and maps in each other that are written: more than a broker takes, and fewer than calls may nest."""
+"""Arrays and maps in each other that are written, or read from strangers: more than a broker takes, and fewer than
+calls may nest."""
+
+_TEXTS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
+_BRACKETS = b"[]{}"
+_OTHERS = bytes(set(range(256)) - set(_BRACKETS))
+_STEPS = dict(zip(_BRACKETS, (1, -1, 1, -1), strict=True))
 
 
 def plain(value: Any, levels: int = LEVELS) -> Any:
@@ -52,3 +60,15 @@ def plain(value: Any, levels: int = LEVELS) -> Any:
 def json_line(fields: Mapping[str, Any]) -> str:
     """Return an object as one line of JSON in ASCII, which no character can break out of. Any thread."""
     return json.dumps({key: plain(value) for key, value in fields.items()}, allow_nan=False)
+
+
+def is_too_deep(text: bytes) -> bool:
+    """Return whether a JSON text nests deeper than `LEVELS`, found without going down into it. Any thread.
+
+    A decoder that goes down until the stack is used up fails by itself, and so does what the interpreter does just
+    then: finalizers, for instance, of objects that have nothing to do with it.
+    """
+    if text.count(b"[") + text.count(b"{") <= LEVELS:
+        return False
+    brackets = _TEXTS.sub(b"", text).translate(None, _OTHERS)
+    return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) > LEVELS

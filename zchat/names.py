@@ -6,10 +6,13 @@ import re
 import unicodedata
 from functools import lru_cache
 
-from zchat.errors import BadName
+from zchat.errors import BadName, Malformed
 
 MAX_CHARACTERS = 64
 """Long enough for any name that a person reads, short enough for a prompt."""
+
+MAX_REASON = 200
+"""Characters of a moderator's reason: two lines of a terminal."""
 
 RESERVED = "/@#"
 """First characters that mean commands, people and rooms where names are typed."""
@@ -129,8 +132,7 @@ def check_held_name(kind: str, name: str) -> str:
     if not 1 <= len(name) <= MAX_CHARACTERS:
         raise BadName(f"a {kind} name has 1 to {MAX_CHARACTERS} characters, {shown} has {len(name)}")
     for character in name:
-        wrong = "an invisible character" if character in _INVISIBLE else _FORBIDDEN.get(unicodedata.category(character))
-        if wrong:
+        if wrong := _wrong(character):
             raise _contains(kind, name, character, wrong)
     if not unicodedata.is_normalized("NFC", name):
         raise BadName(f"{kind} name {shown} is not in composed form; normalize it to NFC")
@@ -212,12 +214,36 @@ def _script(character: str) -> str:
     return f"{first} {others[0]}" if first in _OF_TWO_WORDS and others else _SCRIPTS.get(first, first)
 
 
+def _wrong(character: str) -> str | None:
+    """Return what is wrong with a character that no name may have."""
+    return "an invisible character" if character in _INVISIBLE else _FORBIDDEN.get(unicodedata.category(character))
+
+
 def _shown(name: str) -> str:
     return ascii(name[:MAX_CHARACTERS]) + ("" if len(name) <= MAX_CHARACTERS else "…")
 
 
 def _contains(kind: str, name: str, character: str, wrong: str) -> BadName:
     return BadName(f"{kind} name {_shown(name)} contains {wrong} (U+{ord(character):04X}); leave it out")
+
+
+def check_reason(reason: str) -> str:
+    """Return what a moderator gives as a reason, if others can be shown it: one line, or nothing. Any thread.
+
+    Raises:
+        Malformed: it is longer than 200 characters, contains a character that no name may have, or has more than 4
+            combining marks in a row.
+    """
+    if len(reason) > MAX_REASON:
+        raise Malformed(f"a reason has at most {MAX_REASON} characters, this one has {len(reason)}: shorten it")
+    marks = 0
+    for character in reason:
+        if wrong := _wrong(character):
+            raise Malformed(f"the reason contains {wrong} (U+{ord(character):04X}): leave it out")
+        marks = marks + 1 if unicodedata.category(character)[0] == "M" else 0
+        if marks > MAX_MARKS:
+            raise Malformed(f"the reason has more than {MAX_MARKS} combining marks in a row: leave some out")
+    return reason
 
 
 def direct_name(one: str, other: str) -> str:

@@ -1,8 +1,31 @@
-"""Paths in full, wherever a program goes later."""
+"""Paths that were given, in full, wherever a program goes later, and names of files that are not complete yet."""
 
 from __future__ import annotations
 
 import os
+import re
+import secrets
+
+from zchat.checks import shown
+from zchat.errors import UsageError
+
+FRESH_END = r"\.zchat-[0-9a-f]{16}"
+"""How the names that `fresh` returns end, as a pattern; they begin with a dot and the name of the complete file."""
+
+
+def given(what: str, path: object, refusal: type[UsageError] = UsageError) -> str:
+    """Return a path that a program was given, as text; `what` says in the error's text what it is. Any thread.
+
+    Raises:
+        UsageError: of the class `refusal`: it is no path, or one that no file can have.
+    """
+    try:
+        text = os.fspath(path)  # type: ignore[call-overload]
+        if isinstance(text, str) and b"\0" not in os.fsencode(text):
+            return text
+    except (TypeError, UnicodeEncodeError):
+        pass
+    raise refusal(f"{what}, not {shown(path)}")
 
 
 def full(path: str) -> str:
@@ -24,3 +47,20 @@ def resolved(path: str) -> str:
         OSError: as `full`.
     """
     return os.path.realpath(full(path))
+
+
+def fresh(path: str) -> str:
+    """Return a name, nobody's, in the folder of `path` for a file that is to have that path once it is complete."""
+    folder, name = os.path.split(path)
+    return os.path.join(folder, f".{name}.zchat-{secrets.token_hex(8)}")
+
+
+def left(path: str) -> list[str]:
+    """Return the files of such names that lie beside `path`: of a process that was killed one stays.
+
+    Raises:
+        OSError: the folder can't be listed.
+    """
+    folder, name = os.path.split(path)
+    ours = re.compile(rf"\.{re.escape(name)}{FRESH_END}")
+    return [os.path.join(folder, each) for each in os.listdir(folder or ".") if ours.fullmatch(each)]

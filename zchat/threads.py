@@ -12,19 +12,24 @@ from __future__ import annotations
 import _thread
 import mmap
 import os
+import sys
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import wraps
 from importlib.machinery import BuiltinImporter
 from importlib.util import module_from_spec
 from sys import is_finalizing
 from types import BuiltinFunctionType, ModuleType
-from typing import Protocol
+from typing import NoReturn, Protocol, TypeVar
 from weakref import ref
 
 from zchat.errors import UsageError, ZchatError
+
+T = TypeVar("T")
 
 GONE_SECONDS = 0.5
 """Seconds to wait at most until the system, and `threading`, count ended threads no more: it takes microseconds."""
@@ -36,7 +41,7 @@ BROKEN_OFF_SECONDS = 0.5
 """Seconds that a call which an exception breaks off waits for what it has begun to end: it takes milliseconds."""
 
 STACK_BYTES = 8 << 20
-"""Bytes of address space that a thread takes for its stack, unless the system was told otherwise."""
+"""Bytes of address space that a thread takes for its stack, unless the system is set otherwise."""
 
 
 class Lock(Protocol):
@@ -90,6 +95,24 @@ def awaited_by_callers() -> Iterator[None]:
         awaited.discard(get_ident())
 
 
+_own: set[int] = set()
+
+
+def is_own() -> bool:
+    """Return whether the calling thread is one of zchat's own, a client's handler's included."""
+    return get_ident() in _own
+
+
+def _forget_others() -> None:
+    """Forget, in a forked child, the threads that it doesn't have: the system gives their numbers to new ones."""
+    for numbers in (awaited, _own):
+        numbers.intersection_update((get_ident(),))
+
+
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_forget_others)
+
+
 def refuse_to_wait() -> UsageError:
     """Return the error of a call that would wait in such a thread, or after all of them were stopped.
 
@@ -104,6 +127,28 @@ def refuse_to_wait() -> UsageError:
         "this would wait, and Python has called it in zchat's own thread, by a finalizer or a handler of log records: "
         "do it in a thread of the program's"
     )
+
+
+def end_child(error: BaseException | None) -> NoReturn:
+    """End a child that the program has forked in a thread of zchat's own, as its program would end.
+
+    That is the only thread that the child has, and what zchat does in it is the parent's. `error` is what the
+    program's function has raised in the child, None if it has returned.
+    """
+    code: object = None
+    try:
+        if isinstance(error, SystemExit):
+            code = error.code
+            if code is not None and not isinstance(code, int):
+                print(code, file=sys.stderr)  # noqa: T201
+        elif error is not None:
+            code = 1
+            traceback.print_exception(error)
+    finally:  # standard error may be closed
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(BaseException):
+                stream.flush()
+        os._exit(0 if code is None else code & 0xFF if isinstance(code, int) else 1)
 
 
 class Bell:
@@ -246,10 +291,12 @@ class RealThread:
         self._run()
 
     def _run(self) -> None:
-        self.ident = get_ident()
+        self.ident = ident = get_ident()
+        _own.add(ident)
         try:
             self._function()
         finally:
+            _own.discard(ident)
             self._over.set()
 
     def _is_unknown(self) -> bool:
@@ -281,6 +328,21 @@ def join_briefly(thread: RealThread) -> None:
     """
     if get_ident() not in awaited and not is_finalizing():
         thread.join(BROKEN_OFF_SECONDS)
+
+
+def silent_at_the_end(finalizer: Callable[[T], None]) -> Callable[[T], None]:
+    """Return a finalizer that raises no error at the interpreter's end, when the modules that it uses may be gone."""
+    ending = is_finalizing  # so may be this module's names
+
+    @wraps(finalizer)
+    def __del__(self: T) -> None:  # noqa: N807
+        try:
+            finalizer(self)
+        except Exception:
+            if not ending():
+                raise
+
+    return __del__
 
 
 def check_free(count: int) -> None:

@@ -14,7 +14,9 @@ from zchat.messages import Position
 from zchat.protocol.core import ClientCore
 from zchat.protocol.rooms.cursor import Cursor
 from zchat.protocol.rooms.membership import Membership
+from zchat.protocol.rooms.removal import Removal
 from zchat.protocol.rooms.roster import Roster
+from zchat.wire.limits import JOIN_FLAGS, VERSION
 from zchat.wire.notices import GapNotice, Push
 from zchat.wire.replies import Welcome
 from zchat.wire.values import pack, unpack
@@ -29,6 +31,7 @@ class FakePort:
         self.ends: list[errors.ZchatError | None] = []
         self.losses: list[errors.ZchatError] = []
         self.invitations: list[tuple[str, str, Position]] = []
+        self.marks_refused: list[tuple[str, errors.Refused]] = []
         self.connections = 1
 
     def send(self, frame: bytes) -> None:
@@ -39,6 +42,9 @@ class FakePort:
 
     def invited(self, room: str, user: str, position: Position) -> None:
         self.invitations.append((room, user, position))
+
+    def mark_refused(self, room: str, error: errors.Refused) -> None:
+        self.marks_refused.append((room, error))
 
     def lost(self, error: errors.ZchatError, was_open: bool) -> None:
         self.losses.append(error)
@@ -69,7 +75,7 @@ class FakeCall:
         self.done, self.error = True, error
 
 
-class FakeBatch:
+class FakeSubmission:
     """Hold messages; `seqs` are those of the stored ones."""
 
     def __init__(self, *texts: Any) -> None:
@@ -99,7 +105,7 @@ class FakeFeed:
         self.cursor = Cursor()
         self.begun = 0
         self.moves = 0
-        self.ends: list[errors.ZchatError | None] = []
+        self.removals: list[Removal] = []
 
     def tell(self) -> None:
         self.told += 1
@@ -115,12 +121,12 @@ class FakeFeed:
     def moved(self) -> None:
         self.moves += 1
 
-    def end(self, error: errors.ZchatError | None) -> None:
-        self.ends.append(error)
+    def removed(self, removal: Removal) -> None:
+        self.removals.append(removal)
 
 
 class Wire:
-    """Hold a core and play the broker: `commands` gives what came since the last look."""
+    """Hold a core and play the broker: `commands` gives what came since it was last asked for."""
 
     def __init__(self, *, greet: bool = True, requests: int = MAX_REQUESTS) -> None:
         self.port = FakePort()
@@ -132,10 +138,10 @@ class Wire:
         if greet:
             self.greet(requests=requests)
 
-    def greet(self, *, mark: int = 10, requests: int = MAX_REQUESTS) -> list[Any]:
+    def greet(self, *, mark: int = 10, requests: int = MAX_REQUESTS, version: int = VERSION) -> list[Any]:
         """Answer a greeting; returns it."""
         [hello] = self.commands()
-        self.ok(hello, 1, "alice", mark, 1 << 20, 1 << 20, 1000, requests, 1000, 3000, 10_000)
+        self.ok(hello, version, "alice", mark, 1 << 20, 1 << 20, 1000, requests, 1000, 3000, 10_000)
         return hello
 
     def pass_time(self, until: Callable[[], bool]) -> float:
@@ -152,12 +158,14 @@ class Wire:
         before = self.port.connections
         return self.pass_time(lambda: self.port.connections > before)
 
-    def come_back(self, reason: str = "cut", *, mark: int = 10, requests: int = MAX_REQUESTS) -> list[Any]:
+    def come_back(
+        self, reason: str = "cut", *, mark: int = 10, requests: int = MAX_REQUESTS, version: int = VERSION
+    ) -> list[Any]:
         """Lose the connection, and answer the greeting of the next; returns it."""
         self.commands()
         self.core.lost(reason)
         self.connected_anew()
-        return self.greet(mark=mark, requests=requests)
+        return self.greet(mark=mark, requests=requests, version=version)
 
     def rejoin(self, seq: int = 0, mark: int = 10, *, gap: bool = False) -> list[Any]:
         """Answer the joins that have come; returns the one of General."""
@@ -175,6 +183,12 @@ class Wire:
     def ok(self, command: list[Any], *result: Any) -> None:
         self.say("ok", command[1], *result)
 
+    def remove(
+        self, membership: Membership, code: str = "kicked", text: str = "", by: str = "bob", until: int = 0
+    ) -> None:
+        """Remove the user from a room."""
+        self.say("removed", membership.name, membership.join, code, text, by, until)
+
     def refuse(self, command: list[Any], error: errors.Refused) -> None:
         self.say("error", command[1], error.code, error.text, error.retryable, error.detail)
 
@@ -184,11 +198,13 @@ class Wire:
         self.seq += len(unpack(command[4]))
         self.ok(command, first, 1_000, 77)
 
-    def join(self, room: str = "General", feed: FakeFeed | None = None) -> tuple[FakeFeed, Membership]:
+    def join(
+        self, room: str = "General", feed: FakeFeed | None = None, flags: int = JOIN_FLAGS
+    ) -> tuple[FakeFeed, Membership]:
         feed, call = feed or FakeFeed(), FakeCall()
-        self.core.join(room, None, True, call, feed)
+        self.core.join(room, None, True, call, feed, flags)
         [join] = self.commands("join")
-        self.ok(join, room, 77, 0, 1, 0, 10, False)
+        self.ok(join, room, 77, 0, 1, 0, 10, False, *(() if flags == JOIN_FLAGS else (flags,)))
         assert call.result is feed.membership
         assert feed.membership is not None
         return feed, feed.membership

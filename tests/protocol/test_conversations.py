@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
-from tests.protocol.driver import FakeBatch, FakeCall, FakePort
+from tests.protocol.driver import FakeCall, FakePort, FakeSubmission
 from tests.vectors.conversations import NAMES, Conversation
 from zchat import errors
-from zchat.client.inbox import Chunk, GapChunk, Inbox
+from zchat.client.reading import messages_of
 from zchat.messages import Position
 from zchat.protocol.core import ClientCore
+from zchat.protocol.faces.inbox import Chunk, GapChunk, Inbox
+from zchat.threads import Bell
 from zchat.wire.limits import JOIN_FLAGS
 
 SOON = 2.0
@@ -26,17 +28,17 @@ class Played:
         self.port = FakePort()
         self.core = ClientCore(self.port, "alice", b"p" * 16, b"t" * 16, 0, Random(1))
         self.now = 50.0
-        self.inboxes: dict[str, Inbox] = {}
+        self.inboxes: dict[str, Inbox[Bell]] = {}
         self.joins: list[FakeCall] = []
         self.memberships: dict[str, FakeCall] = {}
         self.leaves: list[FakeCall] = []
         self.questions: list[FakeCall] = []
-        self.batches: list[FakeBatch] = []
+        self.submissions: list[FakeSubmission] = []
         self._said = 0
         self.core.start(self.now)
 
     def join(self, room: str, position: list[int] | None, flags: int | None) -> None:
-        inbox = self.inboxes[room] = Inbox(lambda inbox: None, self.core.credit)
+        inbox = self.inboxes[room] = Inbox(Bell(), lambda inbox: None, self.core.credit)
         self.memberships[room] = call = FakeCall()
         self.joins.append(call)
         start = None if position is None else Position(*position)
@@ -47,8 +49,8 @@ class Played:
         self.core.leave(self.memberships[room].result, self.leaves[-1])
 
     def send(self, room: str, bodies: list[Any]) -> None:
-        self.batches.append(FakeBatch(*bodies))
-        self.core.offer(self.memberships[room].result.name, self.batches[-1])
+        self.submissions.append(FakeSubmission(*bodies))
+        self.core.offer(self.memberships[room].result.name, self.submissions[-1])
 
     def ask(self, word: str, fields: list[Any]) -> None:
         self.questions.append(FakeCall())
@@ -60,7 +62,7 @@ class Played:
     def take(self, room: str, count: int) -> list[list[Any]]:
         inbox = self.inboxes[room]
         taken: list[list[Any]] = []
-        while len(taken) < count and isinstance(chunk := inbox.take(0), Chunk):
+        while len(taken) < count and isinstance(chunk := inbox.take(), Chunk):
             message = next(chunk.messages)
             taken.append([message.seq, message.user, message.body])
             inbox.finish(chunk)
@@ -68,7 +70,7 @@ class Played:
 
     def take_gap(self, room: str) -> dict[str, Any]:
         inbox = self.inboxes[room]
-        chunk = inbox.take(0)
+        chunk = inbox.take()
         assert isinstance(chunk, GapChunk)
         gap = next(chunk.messages)
         inbox.finish(chunk)
@@ -78,10 +80,10 @@ class Played:
         return list(self.inboxes[room].position)
 
     def outcome(self) -> list[int] | tuple[str, bool]:
-        batch = self.batches.pop(0)
-        if batch.seqs:
-            return batch.seqs
-        [error] = batch.errors
+        submission = self.submissions.pop(0)
+        if submission.seqs:
+            return submission.seqs
+        [error] = submission.errors
         cause = error.__cause__ if isinstance(error, errors.OutcomeUnknown) else error
         assert isinstance(cause, errors.Refused)
         return cause.code, isinstance(error, errors.OutcomeUnknown)
@@ -97,7 +99,7 @@ class Played:
 
     def over(self, room: str) -> str:
         with pytest.raises(errors.Refused) as caught:
-            self.inboxes[room].take(0)
+            next(messages_of(self.inboxes[room], 0))
         return caught.value.code
 
     def unjoined(self) -> str:

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from tests.protocol.driver import FakeBatch, FakeCall, FakeFeed, FakePort, Wire
+from tests.protocol.driver import FakeCall, FakeFeed, FakePort, FakeSubmission, Wire
 from zchat import errors
 from zchat.protocol.core import ClientCore
 from zchat.protocol.reconnect import ConnectionState
 from zchat.protocol.send_queue import BLOCKS_IN_FLIGHT
-from zchat.wire.limits import MAX_BLOCK_MESSAGES
+from zchat.wire.limits import MAX_BLOCK_MESSAGES, OLDEST_VERSION, VERSION
 from zchat.wire.values import pack
 
 # -- greeting --------------------------------------------------------------------------------------
@@ -20,11 +20,11 @@ from zchat.wire.values import pack
 
 def test_the_first_word_is_a_greeting_and_nothing_else_goes_out_before_its_answer() -> None:
     wire = Wire(greet=False)
-    call, batch = FakeCall(), FakeBatch("early")
+    call, submission = FakeCall(), FakeSubmission("early")
     wire.core.ask("rooms", (None, 5), call)
-    wire.core.offer("General", batch)
+    wire.core.offer("General", submission)
     [hello] = wire.commands()
-    assert hello == ["hello", 1, 1, 1, "alice", b"p" * 16, b"t" * 16, 0, 1]
+    assert hello == ["hello", 1, OLDEST_VERSION, VERSION, "alice", b"p" * 16, b"t" * 16, 0, 1]
     wire.ok(hello, 1, "alice", 10, 1 << 20, 1 << 20, 1000, 16, 1000, 3000, 10_000, "a later version's field")
     assert [command[0] for command in wire.commands()] == ["rooms", "send"]
     assert wire.port.welcome is not None
@@ -78,7 +78,7 @@ def test_a_notification_that_does_not_follow_the_last_one_ends_it(wire: Wire) ->
 
 
 def test_blocks_answered_out_of_order_end_it_and_nobody_is_left_waiting(wire: Wire) -> None:
-    one, two = FakeBatch("1"), FakeBatch("2")
+    one, two = FakeSubmission("1"), FakeSubmission("2")
     wire.core.offer("General", one)
     wire.core.offer("General", two)
     wire.store(wire.commands()[1])
@@ -102,7 +102,7 @@ def test_a_frame_that_is_none_ends_it(wire: Wire, frame: bytes) -> None:
 @pytest.mark.parametrize(
     "result", [[], ["General"], [7, 77, 0, 1, 0, 10, False], ["General", "x", 0, 1, 0, 10, False], [None] * 7]
 )
-def test_a_malformed_answer_ends_it_and_its_caller_is_told(wire: Wire, result: list[Any]) -> None:
+def test_a_malformed_answer_ends_it_and_its_caller_is_reported(wire: Wire, result: list[Any]) -> None:
     call = FakeCall()
     wire.core.join("General", None, True, call, FakeFeed())
     wire.ok(wire.commands()[0], *result)
@@ -111,11 +111,11 @@ def test_a_malformed_answer_ends_it_and_its_caller_is_told(wire: Wire, result: l
 
 
 @pytest.mark.parametrize("result", [[], [1, 2], ["x", 1, 1], [None, 1, 1]])
-def test_a_malformed_answer_to_a_block_ends_it_and_its_sender_is_told(wire: Wire, result: list[Any]) -> None:
-    wire.core.offer("General", batch := FakeBatch("x"))
+def test_a_malformed_answer_to_a_block_ends_it_and_its_sender_is_reported(wire: Wire, result: list[Any]) -> None:
+    wire.core.offer("General", submission := FakeSubmission("x"))
     wire.ok(wire.commands()[0], *result)
     assert isinstance(wire.failed_with(), errors.ProtocolError)
-    assert isinstance(batch.errors[0], errors.OutcomeUnknown)
+    assert isinstance(submission.errors[0], errors.OutcomeUnknown)
 
 
 def test_an_answer_to_nothing_is_ignored(wire: Wire) -> None:
@@ -128,7 +128,7 @@ def test_an_answer_to_nothing_is_ignored(wire: Wire) -> None:
 
 
 def test_no_session_means_that_the_connection_is_lost(wire: Wire) -> None:
-    call, sent, waits = FakeCall(), FakeBatch("on its way"), FakeBatch(*["x"] * 9_000)
+    call, sent, waits = FakeCall(), FakeSubmission("on its way"), FakeSubmission(*["x"] * 9_000)
     wire.core.ask("rooms", (None, 5), call)
     wire.core.offer("General", sent)
     wire.core.offer("Sports", waits)
@@ -160,13 +160,20 @@ def test_an_end_says_why_and_one_that_may_be_tried_again_is_a_lost_connection(
     assert end.text in str(error)
 
 
+def test_an_end_has_its_detail(wire: Wire) -> None:
+    wire.say("end", "banned", "you are banned here", False, 1_767_229_200)
+    error = wire.failed_with()
+    assert isinstance(error, errors.Banned)
+    assert error.until == 1_767_229_200
+
+
 def test_what_is_asked_after_the_end_fails_at_once(wire: Wire) -> None:
     wire.core.fail("a cable was cut")
-    call, join, batch = FakeCall(), FakeCall(), FakeBatch("x")
+    call, join, submission = FakeCall(), FakeCall(), FakeSubmission("x")
     wire.core.ask("rooms", (None, 5), call)
     wire.core.join("General", None, True, join, FakeFeed())
-    wire.core.offer("General", batch)
-    for error in (call.error, join.error, batch.errors[0]):
+    wire.core.offer("General", submission)
+    for error in (call.error, join.error, submission.errors[0]):
         assert isinstance(error, errors.ConnectionLost)
         assert "a cable was cut" in str(error)
     wire.say("push", "General", 1, 2, 3, [])
@@ -178,7 +185,7 @@ def test_what_is_asked_after_the_end_fails_at_once(wire: Wire) -> None:
 
 
 def test_close_finishes_what_was_accepted_then_says_goodbye(wire: Wire) -> None:
-    wire.core.offer("General", batch := FakeBatch(*["x"] * (MAX_BLOCK_MESSAGES * (BLOCKS_IN_FLIGHT + 1))))
+    wire.core.offer("General", submission := FakeSubmission(*["x"] * (MAX_BLOCK_MESSAGES * (BLOCKS_IN_FLIGHT + 1))))
     wire.core.ask("rooms", (None, 5), call := FakeCall())
     wire.core.close(wire.now + 5)
     while sent := wire.commands():
@@ -188,7 +195,7 @@ def test_close_finishes_what_was_accepted_then_says_goodbye(wire: Wire) -> None:
                 wire.store(command)
             else:
                 wire.ok(command, *([[], False] if command[0] == "rooms" else []))
-    assert len(batch.seqs) == MAX_BLOCK_MESSAGES * (BLOCKS_IN_FLIGHT + 1)
+    assert len(submission.seqs) == MAX_BLOCK_MESSAGES * (BLOCKS_IN_FLIGHT + 1)
     assert call.done
     assert wire.failed_with() is None
     assert wire.port.sent[-1][0] == "bye"
@@ -206,13 +213,13 @@ def test_nothing_is_said_after_the_goodbye(wire: Wire) -> None:
 
 
 def test_close_gives_up_at_its_deadline(wire: Wire) -> None:
-    wire.core.offer("General", batch := FakeBatch("x"))
+    wire.core.offer("General", submission := FakeSubmission("x"))
     wire.core.close(wire.now + 2)
     assert wire.core.tick(wire.now) <= wire.now + 2
     wire.now += 2
     wire.core.tick(wire.now)
     assert wire.failed_with() is None
-    assert isinstance(batch.errors[0], errors.OutcomeUnknown)
+    assert isinstance(submission.errors[0], errors.OutcomeUnknown)
     assert wire.port.sent[-1][0] == "bye", "the user leaves even so"
 
 

@@ -6,12 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.protocol.driver import FakeBatch, FakeCall, Wire
+from tests.protocol.driver import FakeCall, FakeSubmission, Wire
 from tests.protocol.test_send_queue import flying
 from zchat import errors
 from zchat.protocol.core import PARTING_SECONDS
 from zchat.protocol.heartbeat import STALL
 from zchat.protocol.reconnect import GREET_SECONDS, RETRY_FIRST, RETRY_MAX, SHUT_SECONDS, STEADY, ConnectionState
+from zchat.wire.limits import OLDEST_VERSION, VERSION
 from zchat.wire.values import pack
 
 # -- the next connection ---------------------------------------------------------------------------
@@ -21,7 +22,7 @@ def test_after_a_loss_it_greets_again_over_a_fresh_connection_with_the_same_toke
     wire.core.lost("a cable was cut")
     assert str(wire.lost_with()) == "a cable was cut"
     assert RETRY_FIRST <= wire.connected_anew() <= RETRY_MAX
-    assert wire.greet()[2:] == [1, 1, "alice", b"p" * 16, b"t" * 16, 0, 2]
+    assert wire.greet()[2:] == [OLDEST_VERSION, VERSION, "alice", b"p" * 16, b"t" * 16, 0, 2]
     assert wire.core.state is ConnectionState.OPEN
     assert wire.port.ends == []
 
@@ -105,15 +106,15 @@ def test_a_broker_that_lets_nobody_in_at_first_ends_it_with_that_error() -> None
 
 @pytest.mark.parametrize("error", [errors.BadName("no"), errors.VersionRefused("no"), errors.Superseded("no")])
 def test_a_greeting_refused_for_good_ends_it_with_that_error(wire: Wire, error: errors.Refused) -> None:
-    batch, call = FakeBatch("on its way"), FakeCall()
-    wire.core.offer("General", batch)
+    submission, call = FakeSubmission("on its way"), FakeCall()
+    wire.core.offer("General", submission)
     wire.core.ask("rooms", (None, 5), call)
     wire.core.lost("cut")
     wire.connected_anew()
     wire.refuse(wire.commands("hello")[-1], error)
     assert type(wire.failed_with()) is type(error)
     assert type(call.error) is type(error)
-    assert isinstance(batch.errors[0], errors.OutcomeUnknown)
+    assert isinstance(submission.errors[0], errors.OutcomeUnknown)
 
 
 def test_what_comes_between_two_connections_is_ignored(wire: Wire) -> None:
@@ -131,7 +132,7 @@ def test_nothing_is_sent_between_two_connections(wire: Wire) -> None:
     wire.say("push", "General", 77, 0, 3, [])
     wire.core.lost("cut")
     wire.take(membership, 1)
-    wire.core.offer("General", FakeBatch("x"))
+    wire.core.offer("General", FakeSubmission("x"))
     wire.core.ask("rooms", (None, 5), FakeCall())
     assert wire.commands() == []
 
@@ -176,7 +177,7 @@ def test_close_between_connections_without_time_ends_at_once(wire: Wire) -> None
 
 @pytest.mark.parametrize("lost", [False, True])
 def test_close_goes_on_trying_for_what_was_accepted(wire: Wire, lost: bool) -> None:
-    [batch], _ = flying(wire, 1)
+    [submission], _ = flying(wire, 1)
     steps: list[Callable[[], None]] = [lambda: wire.core.close(wire.now + 5), lambda: wire.core.lost("cut")]
     for step in reversed(steps) if lost else steps:
         step()
@@ -188,19 +189,19 @@ def test_close_goes_on_trying_for_what_was_accepted(wire: Wire, lost: bool) -> N
     wire.store(send)
     [bye] = wire.commands()
     wire.ok(bye)
-    assert batch.seqs == [1]
+    assert submission.seqs == [1]
     assert wire.failed_with() is None
 
 
 def test_close_between_connections_gives_up_at_its_deadline(wire: Wire) -> None:
-    [batch], _ = flying(wire, 1)
-    waits = FakeBatch("waits")
+    [submission], _ = flying(wire, 1)
+    waits = FakeSubmission("waits")
     wire.core.lost("cut")
     wire.core.offer("Sports", waits)
     wire.core.close(wire.now + 2)
     wire.pass_time(lambda: wire.core.over)
     assert wire.failed_with() is None
-    assert isinstance(batch.errors[0], errors.OutcomeUnknown)
+    assert isinstance(submission.errors[0], errors.OutcomeUnknown)
     assert isinstance(waits.errors[0], errors.ConnectionLost)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.protocol.driver import FakeBatch, FakeCall, FakeFeed, Wire
+from tests.protocol.driver import FakeCall, FakeFeed, FakeSubmission, Wire
 from zchat import errors
 from zchat.messages import Position
 from zchat.protocol.send_queue import SWEEP
@@ -51,7 +51,7 @@ def test_a_room_can_be_left_while_there_is_no_connection(wire: Wire) -> None:
     wire.connected_anew()
     wire.greet()
     assert wire.commands() == []
-    assert feed.ends == []
+    assert feed.removals == []
 
 
 def test_a_room_left_before_its_rejoin_is_answered_stays_left(wire: Wire) -> None:
@@ -77,12 +77,12 @@ def test_questions_whose_callers_have_gone_do_not_pile_up(wire: Wire) -> None:
 
 def test_messages_whose_callers_have_gone_do_not_pile_up(wire: Wire) -> None:
     wire.core.lost("cut")
-    wire.core.offer("General", stays := FakeBatch("stays"))
+    wire.core.offer("General", stays := FakeSubmission("stays"))
     for _ in range(50 * SWEEP):
-        batch = FakeBatch("withdrawn")
-        wire.core.offer("General", batch)
-        batch.bodies.clear()
-    assert len(wire.core._queues.queues["general"].batches) <= SWEEP
+        submission = FakeSubmission("withdrawn")
+        wire.core.offer("General", submission)
+        submission.bodies.clear()
+    assert len(wire.core._queues.queues["general"].submissions) <= SWEEP
     wire.connected_anew()
     wire.greet()
     [send] = wire.commands()
@@ -123,3 +123,26 @@ def test_a_refused_request_fails_with_the_named_error(wire: Wire) -> None:
     wire.core.ask("history", ("Nowhere", None, None, 5), call := FakeCall())
     wire.say("error", wire.commands()[0][1], "of a later version", "what it says", True, None)
     assert (type(call.error), str(call.error)) == (errors.Refused, "what it says")
+
+
+def test_what_an_older_version_of_the_protocol_lacks_is_refused_when_its_turn_comes_and_never_sent() -> None:
+    wire = Wire(greet=False)
+    wire.core.ask("kick", ("General", "bob", ""), kick := FakeCall())
+    wire.core.ask("rooms", (None, 5), rooms := FakeCall())
+    wire.greet(version=1)
+    assert isinstance(kick.error, errors.VersionRefused)
+    assert "kick requires version 2 of the protocol, the broker speaks 1" in str(kick.error)
+    assert [command[0] for command in wire.commands()] == ["rooms"]
+    assert not rooms.done
+
+
+def test_each_connection_has_its_version(wire: Wire) -> None:
+    wire.core.ask("kick", ("General", "bob", ""), call := FakeCall())
+    assert [command[0] for command in wire.commands()] == ["kick"]
+    wire.come_back(version=1)
+    assert isinstance(call.error, errors.VersionRefused)
+    wire.come_back()
+    wire.core.ask("kick", ("General", "bob", ""), again := FakeCall())
+    [kick] = wire.commands()
+    wire.ok(kick, 2)
+    assert again.result.sessions == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.running import DEADLINE
 from zchat.broker import Broker
 from zchat.transport import keys
 from zchat.transport.greeting import read_mechanism
@@ -22,14 +24,18 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "server"
 
 
-@pytest.mark.parametrize("url", ["tcp://127.0.0.1:*", "tcp://[::1]:*", "ipc://*", "ipc://@zchat-greeting-test"])
+@pytest.mark.parametrize(
+    "url",
+    ["tcp://127.0.0.1:*", "tcp://[::1]:*", "ipc://*", f"ipc://@zchat-greeting-{os.getpid()}"],
+    ids=["tcp", "IPv6", "ipc", "a name without a file"],
+)
 def test_it_names_the_mechanism(url: str, folder: Path) -> None:
     if "[::1]" in url and not socket.has_dualstack_ipv6():
         pytest.skip("this machine has no IPv6")
     with Broker(url, insecure=True) as plain:
-        assert read_mechanism(plain.url) == "NULL"
+        assert read_mechanism(plain.url, DEADLINE) == "NULL"
     with Broker(url, keys=folder) as keyed:
-        assert read_mechanism(keyed.url) == "CURVE"
+        assert read_mechanism(keyed.url, DEADLINE) == "CURVE"
 
 
 ANSWERS = {

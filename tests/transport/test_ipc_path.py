@@ -25,7 +25,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("what", ["file", "folder"])
-def test_what_is_no_socket_is_told_at_once_and_left_as_it_is(path: Path, what: str) -> None:
+def test_what_is_no_socket_is_reported_at_once_and_left_as_it_is(path: Path, what: str) -> None:
     if what == "folder":
         path.mkdir()
     else:
@@ -35,12 +35,12 @@ def test_what_is_no_socket_is_told_at_once_and_left_as_it_is(path: Path, what: s
     assert what == "folder" or path.read_text() == "a letter"
 
 
-def test_a_path_where_nothing_is_is_told_when_the_time_is_over(path: Path) -> None:
+def test_a_path_where_nothing_is_is_reported_when_the_time_is_over(path: Path) -> None:
     with pytest.raises(zchat.ConnectionLost, match=rf"{path} within 0.2 s: there is no such socket"):
         zchat.Client(f"ipc://{path}", user="alice", timeout=0.2)
 
 
-def test_a_socket_where_nobody_listens_any_more_is_told(path: Path) -> None:
+def test_a_socket_where_nobody_listens_any_more_is_reported(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as gone:
         gone.bind(str(path))
     with pytest.raises(zchat.ConnectionLost, match=r"within 0.2 s: nobody listens there any more"):
@@ -48,13 +48,13 @@ def test_a_socket_where_nobody_listens_any_more_is_told(path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names without a file are Linux's")
-def test_a_name_without_a_file_that_nobody_has_is_told() -> None:
+def test_a_name_without_a_file_that_nobody_has_is_reported() -> None:
     with pytest.raises(zchat.ConnectionLost, match=r"within 0\.2 s: nobody listens there"):
         zchat.Client("ipc://@zchat-nobody", user="alice", timeout=0.2)
 
 
 @pytest.mark.parametrize("name", ["ipc://*", "ipc://@", "ipc://" + "x" * 108, "ipc://a\0b", "ipc://\ud800"])
-def test_a_path_that_no_socket_can_have_is_told(name: str) -> None:
+def test_a_path_that_no_socket_can_have_is_reported(name: str) -> None:
     with pytest.raises(zchat.AddressError, match="ipc://"):
         zchat.Client(name, user="alice", timeout=DEADLINE)
 

@@ -162,6 +162,8 @@ WRONG = {
     "a quotation mark": ("metadata\n user = 'a\"b'\n", "line 2: a user with a key has no quotation mark"),
     "a guest's name": ('metadata\n    user = "Guest-12"\n', "line 2: names that begin with guest- are those of guests"),
     "too large": ("#" * 70_000, "it is too large"),
+    "half a gateway": ("metadata\n gateway = yes\n", "line 2: gateway is true or false, not 'yes'"),
+    "a gateway twice": ("metadata\n gateway = true\n gateway = false\n", "line 3: there is a second gateway"),
 }
 
 
@@ -234,6 +236,56 @@ def test_a_file_that_lets_in_somebody_else_than_its_name_says_is_to_be_noticed(t
         add(tmp_path, name, keys.make(user))
     users = folder.read()
     assert users.notes == ("'mallory.key' lets in 'alice', whom its name doesn't name",)
+
+
+# -- gateways ------------------------------------------------------------------------------------------
+
+
+def test_a_gateways_key_says_so_in_both_files_and_is_read_as_it_was_made(tmp_path: Path) -> None:
+    web = keys.make("web", gateway=True)
+    public, secret = keys.write_pair(tmp_path, "web", web)
+    assert keys.read_secret(secret) == web
+    assert keys.read_public(public) == Key(web.public, "", "web", True)
+    assert zmq.auth.load_certificate(secret) == (web.public.encode(), web.secret.encode())
+
+
+@pytest.mark.parametrize(
+    ("line", "gateway"), [("gateway = true", True), ('gateway = "true"', True), ("gateway = false", False), ("", False)]
+)
+def test_a_key_is_a_gateways_if_its_file_says_so(tmp_path: Path, line: str, gateway: bool) -> None:
+    folder, web = server(tmp_path), keys.make("web")
+    path = add(tmp_path, "web", web)
+    path.write_text(path.read_text().replace("curve", f"    {line}\ncurve"))
+    users = folder.read()
+    assert users.names == {web.public: "web"}
+    assert users.gateways == ({web.public} if gateway else set())
+    notes = ("'web.key' is a gateway's: it lets in any user but operators",)
+    assert users.notes == (notes if gateway else ())
+
+
+def test_of_one_key_in_two_files_both_say_that_it_is_a_gateways_or_it_is_let_in_as_nobodys(tmp_path: Path) -> None:
+    folder, web = server(tmp_path), keys.make("web", gateway=True)
+    add(tmp_path, "web", web)
+    add(tmp_path, "web@2", web)
+    assert folder.read().gateways == {web.public}
+    add(tmp_path, "web@3", Key(web.public, web.secret, "web"))
+    users = folder.read()
+    assert not users.names
+    assert not users.gateways
+    text = "web@3.key and web@2.key have the same key and one has it as a gateway's: neither is let in"
+    assert users.troubles == (text,)
+
+
+@pytest.mark.parametrize("name", ["e" * 65, "é" * 100, "@" + "e" * 200], ids=ascii)
+def test_a_file_with_a_longer_name_than_any_users_keeps_no_other_from_being_read(tmp_path: Path, name: str) -> None:
+    folder = server(tmp_path)
+    for file, user in (("bob", "bob"), (name, "eve")):
+        add(tmp_path, file, keys.make(user))
+    users = folder.read()
+    assert sorted(users.names.values()) == ["bob", "eve"]
+    assert len(users.notes) == 1
+    (folder.path / "users" / "bob.key").unlink()
+    assert list(folder.read().names.values()) == ["eve"]
     assert users.troubles == ()
 
 

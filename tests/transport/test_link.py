@@ -17,7 +17,6 @@ from zchat.errors import ConnectionLost, ZchatError
 from zchat.events import Disconnected, Reconnected
 from zchat.protocol.reconnect import RETRY_MAX, SHUT_SECONDS
 from zchat.transport import descriptor
-from zchat.transport import link as links
 from zchat.transport.dealer import Dealer, Failure
 from zchat.transport.link import SHUT_OUT, Link
 
@@ -27,6 +26,7 @@ class Driven(Link):
 
     def __init__(self, *urls: str) -> None:
         self.watched: list[Dealer] = []
+        self.asked: list[Callable[[str], object]] = []
         self.opened_so_far = 0
         self.told: list[type[Disconnected | Reconnected]] = []
         self.greetings = 0
@@ -50,6 +50,9 @@ class Driven(Link):
     def _unwatch(self, dealer: Dealer) -> None:
         assert not dealer.socket.closed, "a loop needs its descriptor"
         self.watched.remove(dealer)
+
+    def _ask_mechanism(self, url: str, done: Callable[[str], object]) -> None:
+        self.asked.append(done)
 
     def run(self, until: Callable[[], object]) -> None:
         """Have turns until something is true."""
@@ -125,11 +128,9 @@ def test_a_broker_that_lets_nobody_in_is_left_alone_for_a_second(broker: Broker)
     link.close()
 
 
-def test_what_is_found_out_about_a_door_is_told_of_the_broker_that_has_it(
+def test_what_is_found_out_about_a_door_is_reported_of_the_broker_that_has_it(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[Callable[[str], object]] = []
-    monkeypatch.setattr(links, "ask_mechanism", lambda url, done: asked.append(done))
     link = Driven(broker.url, "tcp://127.0.0.1:1")
     link.run(lambda: link.core.connected)
     link.core.lost("cut")
@@ -141,7 +142,7 @@ def test_what_is_found_out_about_a_door_is_told_of_the_broker_that_has_it(
     link.core.lost("shut")
     told: list[Disconnected | Reconnected] = []
     monkeypatch.setattr(link, "_on_link", told.append)
-    [answered] = asked
+    [answered] = link.asked
     answered("CURVE")
     [event] = told
     assert isinstance(event, Disconnected)
@@ -167,3 +168,24 @@ def test_a_first_greeting_that_is_given_up_counts_as_answered() -> None:
     assert isinstance(link.error, ConnectionLost)
     assert link.ends == [link.error]
     link._close()
+
+
+def test_of_a_frame_that_is_alone_the_socket_is_not_asked_for_others() -> None:
+    class One:
+        def recv(self, flags: int) -> bytes:
+            return b"frame"
+
+        def get(self, option: int) -> int:
+            raise AssertionError("it costs as much as the frame")
+
+    received: list[bytes] = []
+    link: Any = Driven.__new__(Driven)
+    link._dealer = SimpleNamespace(socket=One(), taken=0)
+    link.core = SimpleNamespace(receive=lambda frame, now: received.append(frame))
+    link.turn_frames = 3
+    link.alone = True
+    assert not link._receive(0.0)
+    assert received == [b"frame"]
+    link.alone = False
+    with pytest.raises(AssertionError, match="costs"):
+        link._receive(0.0)

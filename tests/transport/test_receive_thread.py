@@ -34,10 +34,18 @@ def ended() -> Ended:
 def receiver(ended: Ended) -> Iterator[ReceiveThread]:
     with Broker("tcp://127.0.0.1:*") as broker:
         receiver = ReceiveThread(
-            [broker.url], "alice", b"p" * 16, b"t" * 16, 0, lambda event: None, lambda *invitation: None, ended
+            lambda: True,
+            [broker.url],
+            "alice",
+            b"p" * 16,
+            b"t" * 16,
+            0,
+            lambda event: None,
+            lambda *invitation: None,
+            ended,
         )
         receiver.start()
-        assert receiver.greeted.wait(DEADLINE)
+        assert receiver.when_greeted(DEADLINE)
         yield receiver
         receiver.do(receiver.core.close, 0.0)
         receiver.thread.join(DEADLINE)

@@ -14,7 +14,7 @@ from tests.vectors.load import frame_of, value_of
 from tests.wire.driver import BODIES, BYTES, MIB, PRODUCER, each, plain
 from zchat.errors import BadBlock, MessageTooLarge, ProtocolError, Refused, UsageError
 from zchat.messages import Message
-from zchat.wire import blocks, limits, notices, values
+from zchat.wire import blocks, checking, limits, notices, values
 
 # -- the vectors -----------------------------------------------------------------------------------
 
@@ -24,7 +24,7 @@ def test_a_block_is_encoded_checked_and_read_as_its_vector_says(entry: dict[str,
     first, timestamp, user, producer, bodies = block = value_of(entry["value"])
     said = value_of(entry["bodies"])
     assert blocks.encode_block(first, timestamp, user, producer, bodies) == frame_of(entry)
-    assert blocks.check_bodies(bodies, MIB) == len(said)
+    assert checking.check_bodies(bodies, MIB) == len(said)
     for read in entry["reads"]:
         expected = [Message("General", seq, timestamp, user, said[seq - first]) for seq in read["seqs"]]
         assert blocks.messages_of("General", [block], read["after"], read["upto"]) == expected
@@ -32,13 +32,13 @@ def test_a_block_is_encoded_checked_and_read_as_its_vector_says(entry: dict[str,
 
 @each("accepted_bodies")
 def test_bodies_at_the_good_side_of_every_limit_are_taken(entry: dict[str, Any]) -> None:
-    assert blocks.check_bodies(frame_of(entry), MIB) == entry["count"]
+    assert checking.check_bodies(frame_of(entry), MIB) == entry["count"]
 
 
 @each("refused_bodies")
 def test_bodies_that_are_not_what_they_say_are_refused(entry: dict[str, Any]) -> None:
     with pytest.raises(Refused) as caught:
-        blocks.check_bodies(frame_of(entry), MIB)
+        checking.check_bodies(frame_of(entry), MIB)
     assert caught.value.code == entry["code"]
 
 
@@ -49,7 +49,7 @@ def test_bodies_that_are_not_what_they_say_are_refused(entry: dict[str, Any]) ->
 @example(b"\x91\xd9", 1)
 def test_any_bytes_are_bodies_that_every_reader_can_read_or_refused(bodies: bytes, max_message: int) -> None:
     try:
-        count = blocks.check_bodies(bodies, max_message)
+        count = checking.check_bodies(bodies, max_message)
     except (BadBlock, MessageTooLarge):
         return
     messages = blocks.messages_of("General", [[1, 0, "alice", PRODUCER, bodies]], 0, count)
@@ -60,10 +60,10 @@ def test_any_bytes_are_bodies_that_every_reader_can_read_or_refused(bodies: byte
 def test_a_block_whose_count_lies_is_refused(bodies: list[Any], count: int) -> None:
     packed = b"".join(map(values.pack, bodies))
     if count == len(bodies):
-        assert blocks.check_bodies(values.array_header(count) + packed, MIB) == count
+        assert checking.check_bodies(values.array_header(count) + packed, MIB) == count
     else:
         with pytest.raises(BadBlock):
-            blocks.check_bodies(values.array_header(count) + packed, MIB)
+            checking.check_bodies(values.array_header(count) + packed, MIB)
 
 
 # -- bodies ----------------------------------------------------------------------------------------
@@ -73,7 +73,7 @@ def test_a_block_whose_count_lies_is_refused(bodies: list[Any], count: int) -> N
 def test_any_body_comes_back_as_it_was_sent(body: Any) -> None:
     packed = blocks.encode_body(body)
     bodies = blocks.join_bodies([packed])
-    assert blocks.check_bodies(bodies, MIB) == 1
+    assert checking.check_bodies(bodies, MIB) == 1
     (message,) = blocks.messages_of("General", [[7, 5, "alice", PRODUCER, bodies]], 6, 7)
     assert message == Message("General", 7, 5, "alice", plain(body))
 
@@ -112,7 +112,7 @@ def test_a_body_has_sixty_four_levels_at_most(inner: Callable[[Any], Any]) -> No
     body: Any = "the innermost"
     for _ in range(limits.MAX_DEPTH):
         body = inner(body)
-    assert blocks.check_bodies(blocks.join_bodies([blocks.encode_body(body)]), MIB) == 1
+    assert checking.check_bodies(blocks.join_bodies([blocks.encode_body(body)]), MIB) == 1
     with pytest.raises(UsageError, match="64 levels"):
         blocks.encode_body(inner(body))
 
@@ -124,22 +124,22 @@ def test_a_message_may_have_as_many_bytes_as_the_limit_and_no_more(limit: int) -
 
     fits = text_of(limit)
     assert len(fits) == limit
-    assert blocks.check_bodies(blocks.join_bodies([fits]), limit) == 1
-    assert blocks.check_bodies(blocks.join_bodies([fits, b"\xc0", fits]), limit) == 3
+    assert checking.check_bodies(blocks.join_bodies([fits]), limit) == 1
+    assert checking.check_bodies(blocks.join_bodies([fits, b"\xc0", fits]), limit) == 3
     with pytest.raises(MessageTooLarge, match=str(limit)):
-        blocks.check_bodies(blocks.join_bodies([b"\xc0", values.pack("x" * limit)]), limit)
+        checking.check_bodies(blocks.join_bodies([b"\xc0", values.pack("x" * limit)]), limit)
 
 
 def test_a_block_may_have_a_thousand_messages_and_a_mebibyte() -> None:
-    assert blocks.check_bodies(blocks.join_bodies([b"\xc0"] * 1000), MIB) == 1000
+    assert checking.check_bodies(blocks.join_bodies([b"\xc0"] * 1000), MIB) == 1000
     half = values.pack(bytes(MIB // 2 - 5))
-    assert blocks.check_bodies(blocks.join_bodies([half, half]), MIB) == 2
+    assert checking.check_bodies(blocks.join_bodies([half, half]), MIB) == 2
 
 
 @given(st.dictionaries(st.text() | st.binary(), st.none()))
 def test_text_and_binary_may_be_keys_without_number(keys: dict[Any, None]) -> None:
     body = {**dict.fromkeys(map(str, range(1500))), **keys, **dict.fromkeys(range(1000))}
-    assert blocks.check_bodies(b"\x91" + values.pack(body), MIB) == 1
+    assert checking.check_bodies(b"\x91" + values.pack(body), MIB) == 1
 
 
 # -- reading ---------------------------------------------------------------------------------------
@@ -164,7 +164,7 @@ def test_a_reader_drops_what_lies_outside_its_range(runs: list[tuple[int, int]],
     assert messages == expected
 
 
-def test_elements_behind_the_last_of_a_block_are_ignored() -> None:
+def test_elements_after_the_last_of_a_block_are_ignored() -> None:
     block = [1, 2, "alice", PRODUCER, b"\x91\xc0", "from a later version"]
     assert blocks.messages_of("General", [block], 0, 1) == [Message("General", 1, 2, "alice", None)]
 
@@ -236,16 +236,16 @@ def at_every_depth(call: Callable[[], object]) -> list[BaseException | None]:
     ],
     ids=["number", "map", "block", "notice"],
 )
-def test_who_has_no_stack_left_is_told_that_and_nothing_of_the_bytes(call: Callable[[], object]) -> None:
+def test_who_has_no_stack_left_learns_that_and_nothing_of_the_bytes(call: Callable[[], object]) -> None:
     outcomes = at_every_depth(call)
     assert outcomes[0] is None
     assert {type(error) for error in outcomes} == {type(None), RecursionError}
 
 
-def test_who_has_no_memory_left_is_told_that(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_has_no_memory_left_learns_that(monkeypatch: pytest.MonkeyPatch) -> None:
     def exhausted(packed: bytes) -> object:
         raise MemoryError
 
-    monkeypatch.setattr(blocks, "unpack_hostile", exhausted)
+    monkeypatch.setattr(checking, "unpack_hostile", exhausted)
     with pytest.raises(MemoryError):
         blocks.encode_body(1)

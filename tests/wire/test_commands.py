@@ -51,3 +51,22 @@ def test_any_bytes_are_a_command_or_malformed(frame: bytes) -> None:
     except commands.MalformedCommand:
         return
     assert len(command) == 1 + len(commands.COMMANDS[command[0]].fields)
+
+
+def test_a_long_frame_has_little_in_it_beside_binary_and_is_refused_with_its_requests_number() -> None:
+    large = ("send", 1, "General", 1, bytes(1 << 20))
+    assert decode_command(values.pack(large))[-1] == large[-1]
+    assert decode_command(values.pack((*large, "x" * 4_000, bytes(100))))[-1] == large[-1]
+    for wrong, words, request in (
+        ((*large, "x" * 4_096), "4096 bytes at most beside binary", 1),
+        ((*large, [bytes(5_000)]), "4096 bytes at most beside binary", 1),
+        ((*large, *[None] * 28), "32 elements at most", 1),
+        (("join", 7, "x" * 5_000, 1, None, 0, True), "4096 bytes at most beside binary", 7),
+        (("ping", *[[]] * 500_000), "32 elements at most", None),
+        (("seen", 5, "x" * 5_000), "4096 bytes at most beside binary", None),
+        (("x" * 5_000, 5), "4096 bytes at most beside binary", None),
+        (([bytes(5_000)], 5), "4096 bytes at most beside binary", None),
+    ):
+        with pytest.raises(commands.MalformedCommand, match=words) as caught:
+            decode_command(values.pack(wrong))
+        assert caught.value.request == request

@@ -90,3 +90,17 @@ def test_any_bytes_are_a_notice_or_break_the_protocol(frame: bytes) -> None:
 def test_a_notice_of_another_shape_breaks_the_protocol(notice: Any) -> None:
     with pytest.raises(ProtocolError):
         decode_notice(values.pack(notice))
+
+
+@pytest.mark.parametrize(
+    "entry", [entry for entry in vectors("notices") if entry["value"][0] == "removed"], ids=name_of
+)
+def test_the_end_of_a_membership_is_encoded_as_its_vector_says(entry: dict[str, Any]) -> None:
+    removed = notices.Removed._make(value_of(entry["value"])[1:])
+    assert notices.encode_removed(removed) == frame_of(entry)
+    assert notices.decode_notice(frame_of(entry)) == removed
+
+
+def test_the_words_of_a_removal_steer_no_terminal() -> None:
+    frame = values.pack(["removed", "General", 2, "kicked\x07", "spam\n\x1b[31m", "\x1b[2J", 0])
+    assert notices.decode_notice(frame) == ("General", 2, "kicked\ufffd", "spam \ufffd[31m", "\ufffd[2J", 0)

@@ -14,21 +14,28 @@ from zchat.wire.commands import COMMANDS
 from zchat.wire.notices import PersonEntry, decode_notice, encode_ok
 from zchat.wire.replies import (
     SHAPES,
+    Changed,
     Figures,
     HistoryPage,
     Joined,
+    KickedOut,
     Left,
     Marked,
     MembersPage,
     Reply,
     RoomRow,
     RoomsPage,
+    Sanctioned,
+    SanctionRow,
+    SanctionsPage,
     Stored,
     Welcome,
     decode_reply,
     encode_history,
 )
 from zchat.wire.values import pack
+
+A_CLOSED_ROOM = SanctionRow(4, "General", "", "closed", 0, "alice", 2, "")
 
 EACH: list[tuple[str, Reply]] = [
     ("hello", Welcome(1, "alice", 10, 1 << 20, 1 << 20, 1000, 1000, 3000, 10_000, 60_000)),
@@ -38,6 +45,14 @@ EACH: list[tuple[str, Reply]] = [
     ("rooms", RoomsPage([RoomRow("General", 2, 1, 9, None), RoomRow("Sports", 0, 1, 0, 0)], True)),
     ("mark", Marked(9)),
     ("members", MembersPage([PersonEntry("alice", 1, False, 0), PersonEntry("bob", 2, True, 9)], False)),
+    ("kick", KickedOut(3)),
+    ("ban", Sanctioned(1_700_000_000_000_000)),
+    ("unban", Changed(True)),
+    ("mute", Sanctioned(0)),
+    ("unmute", Changed(False)),
+    ("close", Changed(True)),
+    ("open", Changed(True)),
+    ("sanctions", SanctionsPage([SanctionRow(3, "General", "bob", "ban", 9, "alice", 1, "spam"), A_CLOSED_ROOM], True)),
     ("stats", Figures({"messages": 2}, {"busy": 1}, [["General", "bob", 7]], {"turn": [[1], [0, 0], 0]}, [])),
 ]
 
@@ -80,3 +95,24 @@ def test_any_values_are_an_answer_or_break_the_protocol(word: str, result: list[
     except ProtocolError:
         return
     assert type(reply) is SHAPES[word][0]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        [3, "General", "x" * 65, "ban", 0, "alice", 1, ""],
+        [3, "x" * 65, "bob", "ban", 0, "alice", 1, ""],
+        [3, "General", None, "ban", 0, "alice", 1, ""],
+        [3, "General", "bob", "ban", None, "alice", 1, ""],
+        [3, "General", "bob", "ban", 0, "alice", 1],
+    ],
+    ids=["user-too-long", "room-too-long", "no-user", "no-until", "no-reason"],
+)
+def test_a_sanction_of_another_form_breaks_the_protocol(row: list[Any]) -> None:
+    with pytest.raises(ProtocolError):
+        decode_reply("sanctions", [[row], False])
+
+
+def test_what_a_moderator_said_steers_no_terminal() -> None:
+    page = decode_reply("sanctions", [[[3, None, "bob", "ban\n", 0, "\x1b[2J", 1, "spam\n\x1b[31m"]], False])
+    assert page.sanctions[0][3:] == ("ban ", 0, "\ufffd[2J", 1, "spam \ufffd[31m")

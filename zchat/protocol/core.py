@@ -18,6 +18,7 @@ from typing import Any
 from zchat import errors
 from zchat.messages import Position
 from zchat.names import direct_name, is_same
+from zchat.protocol.greeting import Greeting
 from zchat.protocol.heartbeat import Heartbeat
 from zchat.protocol.port import Call, Chance, Port
 from zchat.protocol.reconnect import GREET_SECONDS, TRANSITIONS, ConnectionState, Reconnect
@@ -25,11 +26,11 @@ from zchat.protocol.requests import Done, Nobody, Request, Requests
 from zchat.protocol.rooms.membership import Feed, Membership
 from zchat.protocol.rooms.memberships import Memberships, unfit
 from zchat.protocol.rooms.room_state import RoomStates
-from zchat.protocol.send_queue import Batch, OutgoingBlock, SendQueue
+from zchat.protocol.send_queue import OutgoingBlock, SendQueue, Submission
 from zchat.protocol.send_queues import SendQueues
 from zchat.wire.commands import encode_command
-from zchat.wire.limits import JOIN_FLAGS, MAX_INT, MAX_WINDOW, VERSION
-from zchat.wire.notices import End, Error, GapNotice, Ok, Pong, Push, State, decode_notice
+from zchat.wire.limits import JOIN_FLAGS
+from zchat.wire.notices import End, Error, GapNotice, Ok, Pong, Push, Removed, State, decode_notice
 from zchat.wire.replies import Joined, Stored, Welcome, decode_reply
 
 IDLE = 1.0
@@ -44,21 +45,18 @@ _NEW, _GREETING, _OPEN, _LOST, _CLOSING, _ENDED = ConnectionState
 class ClientCore:
     """The client's side of the protocol.
 
-    `producer` and `token` are 16 random bytes each, the token secret; `window` is how many notifications a room may
-    have unanswered, 0 for the broker's own; `random` spreads the waits between connections.
+    `user`, `producer`, `token` and `window` are those of the greeting; `random` spreads the waits between connections.
     """
 
     def __init__(self, port: Port, user: str, producer: bytes, token: bytes, window: int, random: Chance) -> None:
         self._port = port
         self._user = user
-        self._producer = producer
-        self._token = token
-        self._window = window
+        self._greeting = Greeting(user, producer, token, window)
         self._heartbeat = Heartbeat()
         self._reconnect = Reconnect(random)
         self._requests = Requests()
         self._queues = SendQueues(user)
-        self._states = RoomStates(self._requests, self._invited)
+        self._states = RoomStates(self._requests, self._invited, port.mark_refused)
         self._memberships = Memberships(user, self._queues, self._states)
         self._takers: dict[type[Any], Callable[[Any], None]] = {
             Push: self._notified,
@@ -68,8 +66,11 @@ class ClientCore:
             State: self._stated,
             Pong: self._ponged,
             End: self._ended,
+            Removed: self._removed,
         }
         self.state = ConnectionState.NEW
+        self.over = False
+        """True once it is all over."""
         self.welcome: Welcome | None = None  # the latest, of the first connection or a later one
         self.connections = 0  # tried so far, with the one that there is
         self._now = 0.0
@@ -82,11 +83,6 @@ class ClientCore:
     # -- states ------------------------------------------------------------------------------------
 
     @property
-    def over(self) -> bool:
-        """Return whether it is all over."""
-        return self.state is _ENDED
-
-    @property
     def connected(self) -> bool:
         """Return whether the broker has answered the greeting of this connection."""
         return self.state is _OPEN or self.state is _CLOSING
@@ -94,6 +90,7 @@ class ClientCore:
     def _enter(self, state: ConnectionState) -> None:
         assert state in TRANSITIONS[self.state], f"from {self.state} to {state}"
         self.state = state
+        self.over = state is _ENDED
         self._quiet_until = 0.0
 
     def start(self, now: float) -> None:
@@ -108,7 +105,7 @@ class ClientCore:
         """Greet over a further connection; an earlier greeting may still arrive, and its answer no longer counts."""
         self._requests.out.clear()  # nothing else is out before a greeting is answered, and what waits is not sent yet
         self.connections += 1
-        fields = (VERSION, VERSION, self._user, self._producer, self._token, self._window, self.connections)
+        fields = self._greeting.fields(self.connections)
         self._send(self._requests.frame(Request("hello", fields, None, special=self._welcomed)))
 
     def close(self, deadline: float) -> None:
@@ -144,7 +141,7 @@ class ClientCore:
         self._lose(error, shut=True)
 
     def fail(self, reason: str, cause: BaseException | None = None) -> None:
-        """End for good, over a fault of this side, and the error behind it if there is one."""
+        """End for good, over a fault of this side, and the error that caused it if there is one."""
         error = errors.ConnectionLost(reason)
         error.__cause__ = cause
         self._end(error)
@@ -218,7 +215,7 @@ class ClientCore:
             self._beat(now)
             if now >= self._queues.resume_at:
                 self._queues.resume(now)
-            self._states.tick(now, self._memberships.rooms.values())
+            self._send(self._states.tick(now, self._memberships.rooms.values()))
             self._pump()
         self._quiet_until = self._heartbeat.due_at(self._next(now))
         return self._quiet_until
@@ -273,25 +270,25 @@ class ClientCore:
             call.resolve(None)
             self._pump()
 
-    def offer(self, name: str, batch: Batch) -> None:
-        """Put a batch in its room's queue: its messages are sent as blocks, in the order of the offers."""
+    def offer(self, name: str, submission: Submission, more: bool = False) -> None:
+        """Put a submission in its room's queue: its messages are sent as blocks, in the order of the offers.
+
+        `more`: another offer follows at once, and nothing goes out before it, so that they share a block.
+        """
         if self.state is _ENDED or self._bye:
-            batch.fail(self._too_late())
+            submission.fail(self._too_late())
             return
-        if batch.failed:
-            return
-        room = self._memberships.rooms.get(name)
-        if room is not None:
-            room.typing = False  # a message ends it, here and at the broker
-        shut = room is not None and not room.live
-        self._queues.offer(name, batch, shut=shut)
-        self._pump()
+        if not submission.failed:
+            room = self._memberships.rooms.get(name)
+            if room is not None:
+                room.typing = False  # a message ends it, here and at the broker
+            self._queues.offer(name, submission, shut=room is not None and not room.live)
+        if not more:
+            self._pump()
 
     def typing(self, membership: Membership, active: bool, now: float) -> None:
         """Show a room's other members whether the user is typing; at most so often, and never kept."""
-        frame = self._states.typing(membership, active, now)
-        if frame is not None:
-            self._send(frame)
+        self._send(self._states.typing(membership, active, now))
 
     def mark_read(self, membership: Membership, seq: int) -> None:
         """Have the broker store how far a room is read; it is tried until it is stored."""
@@ -301,14 +298,13 @@ class ClientCore:
 
     def credit(self, membership: Membership) -> None:
         """Return credit for the notifications that the application has taken."""
-        frame = self._memberships.credit(membership)
-        if frame is not None:
-            self._send(frame)
+        self._send(self._memberships.credit(membership))
 
     # -- what goes out -----------------------------------------------------------------------------
 
-    def _send(self, frame: bytes) -> None:
-        if not self._bye:  # the session has ended there: what comes after its goodbye would be a stranger's
+    def _send(self, frame: bytes | None) -> None:
+        """Send a frame, if there is one; after the goodbye the session has ended, and it would be a stranger's."""
+        if frame is not None and not self._bye:
             self._heartbeat.said = self._now
             self._port.send(frame)
 
@@ -323,10 +319,10 @@ class ClientCore:
         while self._memberships.again and len(out) < places:
             room, fields = self._memberships.rejoin()
             self._send(requests.frame(Request("join", fields, None, special=partial(self._rejoined, room))))
+        if requests.waiting and self._states.unanswered is not None:
+            self._send(self._states.answer())  # the broker's answers may wait for it
         while requests.waiting and len(out) < places:
-            frame = requests.next()
-            if frame is not None:
-                self._send(frame)
+            self._send(requests.next())
         while self._queues.ready and len(out) < places:
             turn = self._queues.next()
             if turn is None:
@@ -411,8 +407,7 @@ class ClientCore:
 
     def _stated(self, state: State) -> None:
         self._quiet_until = 0.0
-        self._send(encode_command("seen", state.number))
-        self._states.receive(state, self._memberships.rooms, self._now)
+        self._send(self._states.receive(state, self._memberships.rooms, self._now))
 
     def _invited(self, room: str, user: str, position: Position) -> None:
         if not is_same(room, direct_name(self._user, user)):
@@ -424,7 +419,14 @@ class ClientCore:
         self._heartbeat.ponged(self._now, pong.next_ms / 1000)
 
     def _ended(self, end: End) -> None:
-        self._dismissed(errors.refusal(end.code, end.text, end.retryable))
+        self._dismissed(errors.refusal(end.code, end.text, end.retryable, end.detail))
+
+    def _removed(self, removed: Removed) -> None:
+        self._quiet_until = 0.0
+        self._memberships.removed(removed)
+        self._pump()
+        if self.state is _CLOSING:
+            self._leave_if_done()
 
     def _dismissed(self, error: errors.Refused) -> None:
         """Take the end of the session: a lost connection, or a refusal for good."""
@@ -443,14 +445,12 @@ class ClientCore:
         elif error is not None:
             self._end(error)
         elif welcome is not None:
-            if welcome.version != VERSION or welcome.window > (self._window or MAX_WINDOW):
-                raise errors.ProtocolError(
-                    f"the broker agreed on version {welcome.version} and a window of {welcome.window}: not as asked"
-                )
+            self._greeting.check(welcome)
             self.welcome = welcome
             self._enter(_OPEN if self._deadline is None else _CLOSING)
             self._reconnect.opened(self._now)
             self._heartbeat.opened(self._now, welcome.ping_ms / 1000, welcome.lost_ms / 1000)
+            self._requests.opened(welcome.version)
             self._queues.opened()
             self._memberships.opened(welcome.window)
             self._states.opened()
@@ -477,11 +477,7 @@ class ClientCore:
     ) -> None:
         """Take the reply to a block: blocks are stored in their order, a refusal may overtake them."""
         if stored is not None:
-            if queue.overtakes(block):
-                raise errors.ProtocolError(f"{queue.name}: block {block.number} was stored before an earlier one")
-            last = stored.seq + block.count - 1
-            if not stored.seq or last > MAX_INT:
-                raise errors.ProtocolError(f"{queue.name}: block {block.number} was stored at {stored.seq}")
+            last = queue.last_seq(block, stored.seq)
             self._memberships.stored(queue.name, stored.epoch, stored.seq, last)  # first: the position is after it
         self._queues.settled(queue, block, stored, error, self._now)
         if queue.stalled:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from zchat.errors import ZchatError
+from zchat.errors import Refused, ZchatError
 from zchat.messages import Position
 from zchat.wire.replies import Welcome
 
@@ -34,6 +34,9 @@ class Port(Protocol):
 
     def invited(self, room: str, user: str, position: Position) -> None:
         """Record that `user` has written in a direct room that isn't joined, to be read after `position`."""
+
+    def mark_refused(self, room: str, error: Refused) -> None:
+        """Record that the broker will not store how far a room is read, and why; no caller waits for that."""
 
     def lost(self, error: ZchatError, was_open: bool) -> None:
         """Record that the connection is given up: nothing is sent until the next, nothing heard.

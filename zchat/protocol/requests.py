@@ -9,7 +9,8 @@ from typing import Any, NamedTuple, TypeAlias
 from zchat import errors
 from zchat.protocol.port import Call
 from zchat.protocol.send_queue import SWEEP
-from zchat.wire.commands import encode_command
+from zchat.wire.commands import COMMANDS, encode_command
+from zchat.wire.limits import OLDEST_VERSION
 
 Done: TypeAlias = Callable[[Any], Any]
 Special: TypeAlias = Callable[[Any, errors.Refused | None], None]
@@ -54,11 +55,16 @@ class Requests:
         self.out: dict[int, Request] = {}  # sent and not answered, by their numbers
         self._number = 0
         self._sweep_at = SWEEP
+        self._version = OLDEST_VERSION  # of the protocol, over the connection that there is
 
     @property
     def pending(self) -> bool:
         """Return whether a caller, or the core itself, awaits an answer."""
         return bool(self.out) or any(not request.withdrawn for request in self.waiting)
+
+    def opened(self, version: int) -> None:
+        """Record that there is a connection, and which version of the protocol was agreed on."""
+        self._version = version
 
     def add(self, request: Request) -> None:
         """Have a request wait for a place."""
@@ -72,8 +78,14 @@ class Requests:
         """Return the frame of the next request that waits, which is sent now; None if there is none."""
         while self.waiting:
             request = self.waiting.popleft()
-            if not self._given_up(request):
+            if self._given_up(request):
+                continue
+            since = COMMANDS[request.word].since
+            if since <= self._version:
                 return self.frame(request)
+            if request.call is not None:
+                text = f"{request.word} requires version {since} of the protocol, the broker speaks {self._version}"
+                request.call.fail(errors.VersionRefused(f"{text}: update it"))
         return None
 
     def _given_up(self, request: Request) -> bool:

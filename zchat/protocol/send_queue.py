@@ -24,7 +24,7 @@ from zchat.errors import (
     ZchatError,
 )
 from zchat.wire.blocks import join_bodies
-from zchat.wire.limits import MAX_BLOCK_BYTES, MAX_BLOCK_MESSAGES, MAX_NESTED
+from zchat.wire.limits import MAX_BLOCK_BYTES, MAX_BLOCK_MESSAGES, MAX_INT, MAX_NESTED
 from zchat.wire.values import NESTING
 
 BLOCKS_IN_FLIGHT = 4
@@ -37,10 +37,10 @@ NOT_COUNTED = -1
 """Bytes of bodies that hold others, as long as all bodies of a block are too few for it to matter."""
 
 SWEEP = 64
-"""Batches that wait before those whose callers have gone are removed; then twice what is left."""
+"""Submissions that wait before those whose callers have gone are removed; then twice what is left."""
 
 
-class Batch(Protocol):
+class Submission(Protocol):
     """Packed messages that a caller hands over, oldest first.
 
     Whichever side removes a body from `bodies` owns its outcome. If the core removed it, it has a number, and a caller
@@ -64,19 +64,16 @@ class Batch(Protocol):
 class OutgoingBlock:
     """A numbered block in flight."""
 
-    __slots__ = ("free", "number", "old", "out", "parts")
+    __slots__ = ("count", "free", "number", "old", "out", "parts", "room_ended")
 
-    def __init__(self, number: int, parts: list[tuple[Batch, list[bytes]]]) -> None:
+    def __init__(self, number: int, parts: list[tuple[Submission, list[bytes]]]) -> None:
         self.number = number
-        self.parts = parts  # the messages that it is made of, in order, each with its batch
+        self.parts = parts  # the messages that it is made of, in order, each with its submission
+        self.count = len(parts[0][1]) if len(parts) == 1 else sum(len(bodies) for _, bodies in parts)  # of messages
         self.out = False  # its answer is awaited on this connection
         self.old = False  # it was sent over an earlier one and not answered: it may be stored
         self.free = False  # the store has answered that nothing of it is in the log
-
-    @property
-    def count(self) -> int:
-        """Return how many messages it has."""
-        return sum(len(bodies) for _, bodies in self.parts)
+        self.room_ended: ZchatError | None = None  # why it isn't sent again: the room has ended for the user
 
     def pack(self) -> bytes:
         """Return its bytes, the same each time."""
@@ -85,24 +82,32 @@ class OutgoingBlock:
 
     def stored(self, seq: int, timestamp: int) -> None:
         """Report to its senders that it is stored, from `seq` on."""
-        for batch, bodies in self.parts:
-            batch.stored(len(bodies), seq, timestamp)
-            batch.out -= len(bodies)
-            seq += len(bodies)
+        for submission, bodies in self.parts:
+            count = len(bodies)
+            submission.stored(count, seq, timestamp)
+            submission.out -= count
+            seq += count
 
     def fail(self, error: Exception) -> None:
         """Report to its senders that it is not stored."""
-        for batch, bodies in self.parts:
-            batch.out -= len(bodies)
-            batch.fail(error)
+        for submission, bodies in self.parts:
+            submission.out -= len(bodies)
+            submission.fail(error)
+
+    def fail_unsent(self, room: str, why: ZchatError) -> None:
+        """Report to its senders that it isn't sent again, and so isn't stored, or may be if it was sent before."""
+        if self.old:
+            self.fail_unknown(room, why)
+        else:
+            self.fail(why)
 
     def fail_unknown(self, room: str, why: ZchatError) -> None:
         """Report to its senders that it may or may not be stored."""
-        for batch, bodies in self.parts:
+        for submission, bodies in self.parts:
             messages, way = ("message", "was on its way") if len(bodies) == 1 else ("messages", "were on their way")
             error = OutcomeUnknown(f"{len(bodies)} {messages} to {room} {way} and may or may not be stored: {why}")
             error.__cause__ = why
-            batch.fail(error)
+            submission.fail(error)
 
 
 class SendQueue:
@@ -113,7 +118,6 @@ class SendQueue:
         "_sweep_at",
         "again",
         "back",
-        "batches",
         "flight",
         "name",
         "number",
@@ -123,6 +127,7 @@ class SendQueue:
         "shown",
         "shut",
         "stalled",
+        "submissions",
         "wait",
     )
 
@@ -136,8 +141,8 @@ class SendQueue:
         self.wait = 0.0  # seconds that the broker asked for then, 0 if it asked for none
         self.resume_at = inf  # when it ends
         self.back: int | None = None  # the number to go back to once no answer is awaited
-        self.batches: deque[Batch] = deque()  # what isn't numbered yet
-        self.again: deque[tuple[Batch, list[bytes]]] = deque()  # before that: what is to be numbered anew
+        self.submissions: deque[Submission] = deque()  # what isn't numbered yet
+        self.again: deque[tuple[Submission, list[bytes]]] = deque()  # before that: what is to be numbered anew
         self.resend: deque[OutgoingBlock] = deque()  # before that: what is to be sent again as it was
         self.flight: deque[OutgoingBlock] = deque()  # in the order of their numbers
         self._put_off = False  # once no answer is awaited, blocks are sent again as they were
@@ -148,21 +153,21 @@ class SendQueue:
         """Return whether a caller waits for what is in the queue, or it may be stored."""
         return bool(
             self.flight
-            or any(not batch.failed for batch, _ in self.again)
-            or any(batch.bodies and not batch.failed for batch in self.batches)
+            or any(not submission.failed for submission, _ in self.again)
+            or any(submission.bodies and not submission.failed for submission in self.submissions)
         )
 
-    def add(self, batch: Batch) -> None:
-        """Take a batch in, after the others."""
-        if len(self.batches) >= self._sweep_at:
-            for _ in range(len(self.batches)):
-                other = self.batches.popleft()
+    def add(self, submission: Submission) -> None:
+        """Take a submission in, after the others."""
+        if len(self.submissions) >= self._sweep_at:
+            for _ in range(len(self.submissions)):
+                other = self.submissions.popleft()
                 other.queued = False  # say so, then check once more, as in `_take`
                 if other.bodies and not other.failed:
                     other.queued = True
-                    self.batches.append(other)
-            self._sweep_at = max(SWEEP, 2 * len(self.batches))
-        self.batches.append(batch)
+                    self.submissions.append(other)
+            self._sweep_at = max(SWEEP, 2 * len(self.submissions))
+        self.submissions.append(submission)
 
     def next(self) -> OutgoingBlock | None:
         """Return the next block to send: one that is to be sent again, or a new one; None if there is none for now."""
@@ -182,19 +187,19 @@ class SendQueue:
         block.out = True
         return block
 
-    def _take(self) -> list[tuple[Batch, list[bytes]]]:
-        """Take messages for one block, from as many batches as fit: 1,000 and 1 MiB at most.
+    def _take(self) -> list[tuple[Submission, list[bytes]]]:
+        """Take messages for one block, from as many submissions as fit: 1,000 and 1 MiB at most.
 
         Bodies that hold others are 64 KiB of it at most, or one: that many bytes are no more than
         a block may have arrays, maps, keys and ext values.
         """
-        parts: list[tuple[Batch, list[bytes]]] = []
+        parts: list[tuple[Submission, list[bytes]]] = []
         count = size = 0
         nested = NOT_COUNTED
         while self.again:
-            batch, bodies = self.again[0]
-            if batch.failed:
-                batch.out -= len(bodies)
+            submission, bodies = self.again[0]
+            if submission.failed:
+                submission.out -= len(bodies)
                 self.again.popleft()
                 continue
             size += sum(map(len, bodies))
@@ -203,15 +208,15 @@ class SendQueue:
                 nested = _nested(nested, parts, bodies)
             if parts and (count > MAX_BLOCK_MESSAGES or size > MAX_BLOCK_BYTES or nested > MAX_NESTED):
                 return parts
-            parts.append((batch, bodies))
+            parts.append((submission, bodies))
             self.again.popleft()
-        while self.batches and count < MAX_BLOCK_MESSAGES:
-            batch = self.batches.popleft()
-            if batch.failed:
+        while self.submissions and count < MAX_BLOCK_MESSAGES:
+            submission = self.submissions.popleft()
+            if submission.failed:
                 continue
             wanted = MAX_BLOCK_MESSAGES - count
-            batch.out += wanted
-            taken = _pop(batch.bodies, wanted)
+            submission.out += wanted
+            taken = _pop(submission.bodies, wanted)
             count += len(taken)
             size += sum(map(len, taken))
             if size > MAX_NESTED:
@@ -220,24 +225,33 @@ class SendQueue:
                 body = taken.pop()  # seldom: 1 MiB, or 64 KiB of arrays and maps, in fewer than 1,000 messages
                 size -= len(body)
                 nested -= _nested_bytes((body,))
-                batch.bodies.appendleft(body)
+                submission.bodies.appendleft(body)
                 count = MAX_BLOCK_MESSAGES
-            batch.out -= wanted - len(taken)
+            submission.out -= wanted - len(taken)
             if taken:
-                parts.append((batch, taken))
-            batch.queued = False  # say so, then check once more: the caller appends, then checks it
-            if batch.bodies:
-                batch.queued = True
-                self.batches.append(batch)  # after the others: none waits for a long one to end
+                parts.append((submission, taken))
+            submission.queued = False  # say so, then check once more: the caller appends, then checks it
+            if submission.bodies:
+                submission.queued = True
+                self.submissions.append(submission)  # after the others: none waits for a long one to end
                 if not taken:
                     break
         return parts
 
     # -- answers ---------------------------------------------------------------------------------
 
-    def overtakes(self, block: OutgoingBlock) -> bool:
-        """Return whether the answer to an earlier block is still awaited."""
-        return self.flight[0] is not block and any(other.out for other in self.flight if other.number < block.number)
+    def last_seq(self, block: OutgoingBlock, seq: int) -> int:
+        """Return the seq of the last message of a block that the broker says is stored from `seq` on.
+
+        Raises:
+            ProtocolError: the answer to an earlier block is still awaited, or there is no such seq.
+        """
+        if self.flight[0] is not block and any(other.out for other in self.flight if other.number < block.number):
+            raise ProtocolError(f"{self.name}: block {block.number} was stored before an earlier one")
+        last = seq + block.count - 1
+        if not seq or last > MAX_INT:
+            raise ProtocolError(f"{self.name}: block {block.number} was stored at {seq}")
+        return last
 
     def stored(self, block: OutgoingBlock, seq: int, timestamp: int) -> None:
         """Record that a block is stored, from `seq` on."""
@@ -297,6 +311,7 @@ class SendQueue:
         """Once no answer is awaited: send what was put off as it was, or number what is free anew."""
         if (self.back is None and not self._put_off) or any(block.out for block in self.flight):
             return
+        self._drop_ended()
         if self.flight and not self.flight[0].free:
             self.stalled = True
         else:  # what comes after a block that isn't in the log isn't there either
@@ -322,6 +337,7 @@ class SendQueue:
         for block in self.flight:
             block.old = block.old or block.out
         self._send_again()
+        self._drop_ended()
 
     def _flow(self) -> None:
         """Put nothing off any longer."""
@@ -336,22 +352,32 @@ class SendQueue:
 
     def fail(self, error: ZchatError) -> None:
         """Fail everything: what became of blocks in flight is unknown, the rest is not sent."""
+        self.lost()
+        self.end(error)
+
+    def end(self, error: ZchatError) -> None:
+        """Fail what waits, as the room has ended for the user. What is awaited is answered yet, and not sent again."""
         for block in self.flight:
-            if block.old or block.out:
-                block.fail_unknown(self.shown, error)
-            else:
-                block.fail(error)
-        for batch, bodies in self.again:
-            batch.out -= len(bodies)
-            batch.fail(error)
-        for batch in self.batches:
-            batch.fail(error)
-        self.flight.clear()
-        self.resend.clear()
+            block.room_ended = error
+        self._drop_ended()
+        for submission, bodies in self.again:
+            submission.out -= len(bodies)
+            submission.fail(error)
+        for submission in self.submissions:
+            submission.fail(error)
         self.again.clear()
-        self.batches.clear()
-        self.back = None
-        self._flow()
+        self.submissions.clear()
+        if not self.flight:
+            self.back = None
+            self._flow()
+
+    def _drop_ended(self) -> None:
+        """Fail the blocks whose room has ended and whose answers aren't awaited."""
+        for block in [each for each in self.flight if each.room_ended is not None and not each.out]:
+            assert block.room_ended is not None
+            self.flight.remove(block)
+            block.fail_unsent(self.shown, block.room_ended)
+        self.resend = deque(each for each in self.resend if each.room_ended is None)
 
 
 def _is_too_fast(error: Refused) -> bool:
@@ -359,7 +385,7 @@ def _is_too_fast(error: Refused) -> bool:
     return isinstance(error, Busy) and error.retry_after is not None
 
 
-def _nested(before: int, parts: list[tuple[Batch, list[bytes]]], bodies: list[bytes]) -> int:
+def _nested(before: int, parts: list[tuple[Submission, list[bytes]]], bodies: list[bytes]) -> int:
     """Return the bytes of all bodies that hold others; `before` is that of `parts`, or NOT_COUNTED."""
     if before == NOT_COUNTED:
         before = sum(_nested_bytes(earlier) for _, earlier in parts)

@@ -8,7 +8,7 @@ from math import inf
 
 from zchat.errors import Refused, ZchatError
 from zchat.names import fold, shown_name
-from zchat.protocol.send_queue import Batch, OutgoingBlock, SendQueue
+from zchat.protocol.send_queue import OutgoingBlock, SendQueue, Submission
 from zchat.wire.replies import Stored
 
 RESUME_AFTER = 0.5
@@ -36,21 +36,21 @@ class SendQueues:
         """Return the queue of a room, None if nothing was ever sent to it."""
         return self.queues.get(fold(name))
 
-    def offer(self, name: str, batch: Batch, *, shut: bool) -> None:
-        """Put a batch in its room's queue; `shut` if the room is yet to be joined again."""
+    def offer(self, name: str, submission: Submission, *, shut: bool) -> None:
+        """Put a submission in its room's queue; `shut` if the room is yet to be joined again."""
         key = fold(name)
         queue = self.queues.get(key)
         if queue is None:
             queue = self.queues[key] = SendQueue(name, shown_name(self._user, name))
             queue.shut = shut
-        queue.add(batch)
+        queue.add(submission)
         if not queue.ready:
             queue.ready = True
             self.ready.append(queue)
 
     def line_up(self, queue: SendQueue) -> None:
         """Give a queue its turn, if it has something to send."""
-        if not queue.ready and (queue.resend or queue.again or queue.batches):
+        if not queue.ready and (queue.resend or queue.again or queue.submissions):
             queue.ready = True
             self.ready.append(queue)
 
@@ -118,10 +118,10 @@ class SendQueues:
                 shut.shut = True
 
     def end(self, name: str, error: ZchatError) -> None:
-        """Fail everything that waits for a room which can't be joined again."""
+        """Fail everything that waits for a room which the user isn't in any more, and isn't to be joined again."""
         queue = self.queue(name)
         if queue is not None:
-            queue.fail(error)
+            queue.end(error)
 
     def fail(self, error: ZchatError) -> None:
         """Fail everything in all queues."""

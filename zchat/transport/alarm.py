@@ -6,7 +6,15 @@ import _socket
 import socket
 from typing import Any
 
+from zchat.threads import silent_at_the_end
+
 _make_pair: Any = getattr(_socket, "socketpair", socket.socketpair)  # not gevent's, which belong to a loop
+
+SLEPT = 0.0001
+"""Seconds of waiting from which on what ends it is taken to be alone: a poll that finds something takes a tenth of it.
+
+To ask a socket whether it has more costs as much as to handle what it had; the next poll ends at once if it has.
+"""
 
 
 class _Ends:
@@ -19,6 +27,7 @@ class _Ends:
         self.ear.setblocking(False)
         self.bell.setblocking(False)
 
+    @silent_at_the_end
     def __del__(self) -> None:
         for end in ("ear", "bell"):
             if hasattr(self, end):

@@ -6,6 +6,7 @@ import errno
 import os
 
 import zmq
+import zmq.backend
 
 from zchat import threads
 from zchat.errors import ZchatError
@@ -21,6 +22,9 @@ CONNECTION_FILES = 8
 
 CONTEXT_THREADS = 3
 """Threads that have to be free for a context: 2 of its own, and the one that is to use it."""
+
+send_part = zmq.backend.Socket.send
+"""What pyzmq's `Socket.send` calls, with the socket, the bytes and flags, after a look for arguments of drafts."""
 
 _contexts: dict[int, zmq.Context[zmq.Socket[bytes]]] = {}
 

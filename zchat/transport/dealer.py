@@ -12,7 +12,7 @@ import zmq
 
 from zchat.address import DEFAULT_URL, inproc_address, is_ipv6
 from zchat.errors import AddressError
-from zchat.transport.context import CONNECTION_FILES, check_free, no_sockets
+from zchat.transport.context import CONNECTION_FILES, check_free, no_sockets, send_part
 from zchat.transport.descriptor import read_by_libzmq
 from zchat.transport.keys import Key
 from zchat.wire.limits import MAX_FRAME
@@ -48,6 +48,7 @@ BREAKS = {
 """What libzmq reports of a connection that can't go on, in words."""
 
 
+_NOBLOCK = int(zmq.NOBLOCK)
 _NOT_NOW = 500  # what a broker's handler of ZAP requests answers then
 
 
@@ -131,7 +132,7 @@ class Dealer:
     def send(self, frame: bytes) -> bool:
         """Send one frame; False if too many wait to be sent already."""
         try:
-            self.socket.send(frame, zmq.NOBLOCK)
+            send_part(self.socket, frame, _NOBLOCK)
         except zmq.Again:
             return False
         return True

@@ -31,8 +31,8 @@ def borrowed(fd: int) -> Iterator[_socket.socket]:
         lent.detach()
 
 
-def is_told(url: str) -> bool:
-    """Return True if `read_by_libzmq` can say something of a connection to an address: over TCP, on Linux."""
+def is_counted(url: str) -> bool:
+    """Return True if `read_by_libzmq` knows what comes over a connection to an address: over TCP, on Linux."""
     return sys.platform == "linux" and not url.startswith(IPC)
 
 

@@ -1,4 +1,4 @@
-"""Looking up the names of hosts, in threads of its own.
+"""Looking up the names of hosts: what is asked and found, and, where threads wait, threads that ask.
 
 libzmq looks a name up in its one thread, in which every client of the process then waits, and takes one address of it.
 """
@@ -26,10 +26,14 @@ def host_of(url: str) -> str:
     return "" if parts is None or is_ip(parts[1]) else parts[1]
 
 
-class Lookup:
-    """The lookup of the host that an address names; it begins when this is made.
+FAMILIES = (socket.AF_INET, socket.AF_INET6)
+"""Those of the addresses that are tried."""
 
-    `done` is called with it once it is over, in a thread of ours.
+
+class Lookup:
+    """The lookup of the host that an address names, which somebody carries out.
+
+    `done` is called with it once it is over, by what carries it out.
     """
 
     def __init__(self, url: str, done: Callable[[Lookup], object]) -> None:
@@ -41,7 +45,6 @@ class Lookup:
         self.over = False
         self._url = url
         self._done = done
-        _pool().add(self)
 
     @property
     def unknown(self) -> bool:
@@ -60,12 +63,17 @@ class Lookup:
         return f"the host {self.host!a} {what} ({getattr(self.error, 'strerror', None) or self.error})"
 
     def end(self, found: list[str], error: Exception | None) -> None:
-        """Record the host's addresses, or why there are none. The pool's thread."""
+        """Record the host's addresses, or why there are none."""
         before, _, after = self._url.rpartition(f"{self.host}:")
         self.urls = [f"{before}{f'[{each}]' if ':' in each else each}:{after}" for each in found]
         self.error = error
         self.over = True
         self._done(self)
+
+
+def look_up_in_thread(lookup: Lookup) -> None:
+    """Carry a lookup out in a thread of ours, which calls its `done`. Any thread."""
+    _pool().add(lookup)
 
 
 class _Pool:
@@ -142,6 +150,9 @@ def _addresses(name: str) -> list[str]:
     look_up: Any = socket.getaddrinfo
     if str(getattr(look_up, "__module__", "")).partition(".")[0] in ("gevent", "eventlet"):  # for the thread of a loop
         look_up = _socket.getaddrinfo
-    families = (socket.AF_INET, socket.AF_INET6)
-    found = look_up(name, None, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(place[0]) for family, _, _, _, place in found if family in families))
+    return each_once(look_up(name, None, type=socket.SOCK_STREAM))
+
+
+def each_once(found: list[Any]) -> list[str]:
+    """Return the addresses that the system has found, as `getaddrinfo` gives them, each once, in its order."""
+    return list(dict.fromkeys(str(place[0]) for family, _, _, _, place in found if family in FAMILIES))

@@ -1,7 +1,8 @@
 """Keys: pairs of CurveZMQ, the files that hold them, and the folder of a broker with the users that it lets in.
 
 The files are certificates as czmq writes them and pyzmq reads them (https://rfc.zeromq.org/spec/4/): a section
-`metadata`, whose `user` decides whose key it is, and a section `curve` with the halves of 40 characters (Z85).
+`metadata`, whose `user` decides whose key it is and whose `gateway = true` makes it a gateway's, and a section `curve`
+with the halves of 40 characters (Z85).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import re
 import stat
 import struct
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -21,10 +22,11 @@ from typing import NamedTuple, TypeAlias
 import zmq
 from zmq.utils import z85
 
+from zchat import paths
 from zchat.checks import shown
 from zchat.errors import BadKey, BadName
 from zchat.files import read_bounded
-from zchat.names import GUEST, check_name, fold
+from zchat.names import GUEST, check_name, fold, is_same
 
 KEY_CHARACTERS = 40
 """Characters of one half of a pair: 32 bytes in Z85."""
@@ -56,6 +58,8 @@ class Key:
     """The secret half; "" if it isn't known here."""
     user: str = ""
     """Whose key it is; "" if nothing says so."""
+    gateway: bool = False
+    """True if a broker that has it so in its folder lets it in as any user but operators."""
 
     @property
     def fingerprint(self) -> str:
@@ -92,7 +96,7 @@ def credentials(
     if server_key is None:
         raise BadKey("key is given without server_key: give the broker's server.key, or its 40 characters")
     if not isinstance(key, Key):
-        key = read_secret(key)
+        key = read_secret(paths.given("key is a pair of keys, or the path of its file", key, BadKey))
     elif not key.secret:
         raise BadKey("key is a public half: give the pair, as in NAME.key_secret")
     return Credentials(key, server_keys(server_key))
@@ -113,12 +117,12 @@ def _digits(public: str) -> str:
     return blake2b(z85.decode(public), digest_size=8).hexdigest()
 
 
-def make(user: str = "") -> Key:
-    """Return a new pair for a user; raises BadKey if the name breaks the rules, or is a guest's."""
+def make(user: str = "", *, gateway: bool = False) -> Key:
+    """Return a new pair for a user, or a `gateway`; raises BadKey if the name breaks the rules, or is a guest's."""
     if user:
         _user(user, "a new key")
     public, secret = zmq.curve_keypair()
-    return Key(public.decode(), secret.decode(), user)
+    return Key(public.decode(), secret.decode(), user, gateway)
 
 
 # -- writing -------------------------------------------------------------------------------------------
@@ -167,6 +171,8 @@ def _certificate(key: Key, *, with_secret: bool) -> str:
     lines = [f"#   A key of zchat, {what}.", "metadata"]
     if key.user:
         lines.append(f'    user = "{key.user}"')
+    if key.gateway:
+        lines.append("    gateway = true")
     lines += ["curve", f'    public-key = "{key.public}"']
     if with_secret:
         lines.append(f'    secret-key = "{key.secret}"')
@@ -221,7 +227,7 @@ def read_secret(path: str | os.PathLike[str]) -> Key:
 def read_public(path: str | os.PathLike[str]) -> Key:
     """Return the public half in a file NAME.key; raises BadKey if there is none."""
     key = _read(Path(path))
-    return Key(key.public, "", key.user)
+    return Key(key.public, "", key.user, key.gateway)
 
 
 def server_keys(given: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> tuple[str, ...]:
@@ -230,24 +236,25 @@ def server_keys(given: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
     Raises:
         BadKey: one is neither, or there is none.
     """
-    several = [given] if isinstance(given, str | os.PathLike) else list(given)
+    several = [given] if isinstance(given, str | os.PathLike) or not isinstance(given, Iterable) else list(given)
     if not several:
         raise BadKey("no key of the broker's is given: name its server.key, or its 40 characters")
     return tuple(map(_server_key, several))
 
 
 def _server_key(given: str | os.PathLike[str]) -> str:
-    if isinstance(given, os.PathLike) or os.path.exists(given):
-        key = _read(Path(given))
+    text = paths.given("a broker's key is its 40 characters, or the path of its file", given, BadKey)
+    if isinstance(given, os.PathLike) or os.path.exists(text):
+        key = _read(Path(text))
         if key.secret:
             raise BadKey(
-                f"{shown(str(given))} has a secret half, which its owner alone may have: ask who runs the broker for "
+                f"{shown(text)} has a secret half, which its owner alone may have: ask who runs the broker for "
                 f"its {SERVER}{PUBLIC}, and tell them if it was sent to you"
             )
         return key.public
-    if len(given) != KEY_CHARACTERS:
-        raise BadKey(f"{shown(given)} is no file, and no key: that has {KEY_CHARACTERS} characters, not {len(given)}")
-    return _half(given, shown(given))
+    if len(text) != KEY_CHARACTERS:
+        raise BadKey(f"{shown(text)} is no file, and no key: that has {KEY_CHARACTERS} characters, not {len(text)}")
+    return _half(text, shown(text))
 
 
 def _read(place: Path) -> Key:
@@ -281,13 +288,15 @@ def _read(place: Path) -> Key:
             value = _half(value, f"{shown(str(place))}, line {number}")
         elif name == "user":
             value = _user(value, f"{shown(str(place))}, line {number}")
+        elif name == "gateway" and value not in ("true", "false"):
+            raise BadKey(f"{shown(str(place))}, line {number}: gateway is true or false, not {shown(value)}")
         found[name] = value
     if "public-key" not in found:
         raise BadKey(f"{shown(str(place))} is no key: it has no public-key; name a file that zchat keygen made")
     user = found.get("user")
     if user is None and place.name not in (SERVER + PUBLIC, SERVER + SECRET):
         user = _user(_stem(place.name), f"{shown(str(place))}: it names no user, and its own name")
-    return Key(found["public-key"], found.get("secret-key", ""), user or "")
+    return Key(found["public-key"], found.get("secret-key", ""), user or "", found.get("gateway") == "true")
 
 
 def _stem(name: str) -> str:
@@ -326,12 +335,14 @@ class Users(NamedTuple):
 
     names: Mapping[str, str]
     """The users' names by public keys."""
+    gateways: frozenset[str]
+    """The public keys that are gateways'."""
     files: Mapping[str, str]
     """The names of the files by public keys."""
     troubles: tuple[str, ...]
     """What is wrong, a sentence a file; these files count as they did when they were last right."""
     notes: tuple[str, ...] = ()
-    """What is to be noticed, a sentence a file: it lets in another user than its name says."""
+    """What is to be noticed, a sentence a file: it lets in another user than its name says, or more than one."""
 
 
 class KeyFolder:
@@ -407,23 +418,26 @@ class KeyFolder:
         troubles = [text for _, text in self._wrong.values()]
         names: dict[str, str] = {}
         files: dict[str, str] = {}
+        first: dict[str, Key] = {}
         spellings: dict[str, str] = {}
         twice: set[str] = set()
         notes: list[str] = []
         for name, (_, key) in sorted(self._known.items()):
-            if fold(_stem(name)) != fold(key.user):
+            if not is_same(_stem(name), key.user):
                 notes.append(f"{shown(name)} lets in {shown(key.user)}, whom its name doesn't name")
-            other = names.get(key.public)
-            if other is not None and fold(other) != fold(key.user):
+            if key.gateway:
+                notes.append(f"{shown(name)} is a gateway's: it lets in any user but operators")
+            other = first.setdefault(key.public, key)
+            if (fold(other.user), other.gateway) != (fold(key.user), key.gateway):
                 twice.add(key.public)
-                troubles.append(
-                    f"{name} and {files[key.public]} have the same key and different users: neither is let in"
-                )
+                what = "different users" if fold(other.user) != fold(key.user) else "one has it as a gateway's"
+                troubles.append(f"{name} and {files[key.public]} have the same key and {what}: neither is let in")
             names[key.public] = spellings.setdefault(fold(key.user), key.user)
             files[key.public] = name
         for public in twice:
             del names[public], files[public]
-        return Users(names, files, tuple(sorted(troubles)), tuple(notes))
+        gateways = frozenset(public for public in names if first[public].gateway)
+        return Users(names, gateways, files, tuple(sorted(troubles)), tuple(notes))
 
 
 def _check_folders(folder: Path) -> None:

@@ -9,29 +9,36 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
+import zmq
+
 from zchat.address import IPC, absolute, check_address
 from zchat.errors import (
     AddressError,
     Busy,
-    KeyNeeded,
-    KeyRefused,
-    NoKeysThere,
     NotLetIn,
     ProtocolError,
+    Refused,
     ServerKeyWrong,
     ZchatError,
 )
 from zchat.events import Disconnected, Reconnected
+from zchat.logs import client_log
 from zchat.messages import Position
 from zchat.protocol.core import ClientCore
 from zchat.transport.context import context_of_this_process
-from zchat.transport.dealer import Dealer, Failure
-from zchat.transport.descriptor import is_told
-from zchat.transport.greeting import ask_mechanism
+from zchat.transport.dealer import FRAMING, Dealer, Failure
+from zchat.transport.descriptor import is_counted
+from zchat.transport.door import refused_key, shut_door
 from zchat.transport.hosts import Lookup, host_of
 from zchat.transport.ipc_path import check_ipc, ipc_trouble
-from zchat.transport.keys import NO_KEYS, Credentials, Key, fingerprint
+from zchat.transport.keys import NO_KEYS, Credentials
 from zchat.wire.replies import Welcome
+
+POLLIN = int(zmq.POLLIN)
+"""A plain number: an enum's `&` is three calls."""
+
+DROPPED_SECONDS = 5.0
+"""Seconds that a client which was dropped without `close` has to send what was accepted, as in `close`."""
 
 CONNECT_SECONDS = 0.5
 """Seconds that one of several addresses of a host may take to be reached until the next one is tried."""
@@ -57,15 +64,21 @@ class Link:
     """The core's port: a DEALER at a time, to one of several addresses.
 
     The first connection goes to the first of `urls`. After a loss the same is tried once more, then the others in turn.
-    The name of a host is looked up for each connection, in another thread, and its addresses are tried in turn.
+    The name of a host is looked up for each connection, beside all else, and its addresses are tried in turn.
     `on_link` is called when a connection is lost and when there is one again, `on_invited` with each invitation to
     a direct room, `on_greeted` once when the first greeting is answered, or never will be, `on_end` once
     when all is over: with None if that was asked for, else with the reason. Whichever thread or loop drives it
-    owns all of it, and calls these: `zchat.transport.receive_thread` has the thread.
+    owns all of it, and calls these: `zchat.transport.receive_thread` has the thread, `loop_receiver` the loop. It has
+    turns, and says how it watches a DEALER, looks a host up and asks how a broker greets.
 
     Raises:
         AddressError: one of `urls` is no address.
     """
+
+    turn_frames: int
+    """Frames taken from the DEALER in a turn."""
+    alone = False
+    """True if the first of them is taken to be the only one, and others are found by the next poll."""
 
     def __init__(
         self, urls: Sequence[str], user: str, producer: bytes, token: bytes, window: int,
@@ -87,13 +100,16 @@ class Link:
         """When `be_due` is to be called."""
         self.sample_at = math.inf
         """When `sample` is to be called."""
+        self.next_turn = math.inf
+        """When the next turn is to be, if nothing arrives before and there is no work."""
+        self._work: deque[tuple[Any, ...]] = deque()  # what is to be called in the next turn
         self._urls = deque(urls)  # the one in use, or to be tried, first
         self._on_link = on_link
         self._on_invited = on_invited
         self._on_greeted = on_greeted
         self._on_end = on_end
         self._greeted = False
-        self._fault = ""  # why the connection can't go on: the core is told once it has returned
+        self._fault = ""  # why the connection can't go on: reported to the core once its call has returned
         self._dealer: Dealer | None = None
         self._key = credentials.key
         self._servers = deque(credentials.servers)  # the broker's keys, the one to be tried first
@@ -108,6 +124,30 @@ class Link:
 
     def do(self, *work: Any) -> None:
         """Have `work[0](*work[1:])` called by what drives the link. Any thread."""
+        raise NotImplementedError
+
+    def start(self) -> None:
+        """Begin to connect, once.
+
+        Raises:
+            ZchatError: the system has no more threads.
+        """
+        raise NotImplementedError
+
+    def when_greeted(self, seconds: float) -> Any:
+        """Wait until the first greeting is answered, or never will be, `seconds` at most."""
+        raise NotImplementedError
+
+    def when_over(self, seconds: float | None) -> Any:
+        """Wait until all is over and the sockets are closed, `seconds` at most, None for no limit."""
+        raise NotImplementedError
+
+    def give_up(self) -> None:
+        """End it at once, as an exception has broken off the call that made it."""
+        raise NotImplementedError
+
+    def drop(self) -> None:
+        """End it soon: nobody holds the client any more. Any thread, a finalizer's too."""
         raise NotImplementedError
 
     @property
@@ -144,6 +184,10 @@ class Link:
         """Pass an invitation on."""
         self._on_invited(room, user, position)
 
+    def mark_refused(self, room: str, error: Refused) -> None:
+        """Log it; later calls raise it as well."""
+        client_log.warning("%s could not be marked as read: %s", room, error)
+
     def lost(self, error: ZchatError, was_open: bool) -> None:
         """Close the DEALER: a later connection has a fresh one, without stale frames."""
         self._close()
@@ -172,6 +216,72 @@ class Link:
         self._trying = False
         self._left.clear()
         self.due = math.inf
+
+    # -- turns -------------------------------------------------------------------------------------
+
+    def turn(self, now: float, arrived: bool) -> bool:
+        """Do the work there is, take what has `arrived`, and do what is due; True if more may have arrived."""
+        core, work = self.core, self._work
+        for left in range(len(work) - 1, -1, -1):
+            function, *arguments = work.popleft()
+            if left and function == core.offer == work[0][0]:
+                arguments.append(True)
+            function(*arguments)
+            function, arguments = None, []  # what a caller was given is held by the caller alone
+        if arrived:
+            arrived = self._receive(now)
+        if now >= self.due:
+            self.be_due(now)
+        if now >= self.sample_at:
+            self.sample(now)
+        self.next_turn = min(core.tick(now), self.due, self.sample_at)
+        if self._fault:
+            fault, self._fault = self._fault, ""
+            if (dealer := self._dealer) is None or not (dealer.broken() and self.is_shut_out(dealer, now)):
+                core.lost(fault)
+            self.next_turn = now
+        return arrived
+
+    def _receive(self, now: float) -> bool:
+        """Hand what has arrived to the core, a turn's worth, at least one frame; True if something may be left."""
+        dealer, core = self._dealer, self.core
+        if dealer is None:
+            return False
+        socket = dealer.socket
+        for _ in range(self.turn_frames):
+            frame = socket.recv(zmq.NOBLOCK)
+            dealer.taken += len(frame) + FRAMING
+            core.receive(frame, now)
+            if self.alone or self._dealer is not dealer or not int(socket.get(zmq.EVENTS)) & POLLIN:
+                return False
+        return True
+
+    def _broken(self, dealer: Dealer) -> bool:
+        """Return whether the connection is given up, once all that came over it is received; the first has time."""
+        broken = dealer.broken()
+        if not broken:
+            return False
+        now = time.monotonic()
+        if self.is_shut_out(dealer, now):
+            return True
+        if self.next_address(now):
+            return True
+        if not self._greeted:
+            return False
+        while self._dealer is dealer and int(dealer.socket.get(zmq.EVENTS)) & POLLIN:
+            self._receive(now)
+        if self._dealer is dealer:
+            self._fault = f"{self._urls[0]}: {broken}"
+        return True
+
+    def _drain(self) -> None:
+        """Do all the work there is, whatever the time; of a core that has ended, all of it fails."""
+        while True:
+            try:
+                function, *arguments = self._work.popleft()
+            except IndexError:
+                return
+            function(*arguments)
 
     # -- addresses ---------------------------------------------------------------------------------
 
@@ -223,7 +333,8 @@ class Link:
         url = self._urls[0]
         lookup = self._lookups.get(url)
         if lookup is None or (lookup.over and not lookup.urls):
-            self._lookups[url] = Lookup(url, lambda over: self.do(self._looked_up, url, over))
+            lookup = self._lookups[url] = Lookup(url, lambda over: self.do(self._looked_up, url, over))
+            self._carry_out(lookup)
         elif lookup.over:
             self._looked_up(url, lookup)
 
@@ -269,7 +380,7 @@ class Link:
         """Decide what a failed handshake means; True if that is seen to, and the connection not to be given up yet."""
         match dealer.failure:
             case Failure.REFUSED if self._key is not None or self._urls[0].startswith(IPC):
-                self.core.refuse(_refused_key(self._urls[0], self._key))
+                self.core.refuse(refused_key(self._urls[0], self._key))
                 return True
             case Failure.LATER:
                 self.core.shut_out(Busy("the broker lets nobody else in for now; try again later"), now)
@@ -281,7 +392,7 @@ class Link:
                 dealer.failure = Failure.NONE
                 if not self._asking:
                     self._asking = True
-                    ask_mechanism(dealer.url, lambda mechanism: self.do(self._greeted_with, dealer, mechanism))
+                    self._ask_mechanism(dealer.url, lambda mechanism: self.do(self._greeted_with, dealer, mechanism))
                 return True
         return False
 
@@ -290,7 +401,7 @@ class Link:
         self._asking = False
         if self.core.over or self._greeted or self._dealer is not dealer:
             return
-        now, error = time.monotonic(), self._verdict(self._urls[0], mechanism)
+        now, error = time.monotonic(), shut_door(self._urls[0], mechanism, self._key, self._servers)
         self.door = error
         if isinstance(error, ServerKeyWrong):
             self._shut_out += 1
@@ -309,11 +420,11 @@ class Link:
         self._shut_out += 1
         if self._shut_out == self._most_tries:
             given = self._urls[0]  # another may be tried when the answer comes
-            ask_mechanism(url, lambda mechanism: self.do(self._greeted_again_with, given, mechanism))
+            self._ask_mechanism(url, lambda mechanism: self.do(self._greeted_again_with, given, mechanism))
 
     def _greeted_again_with(self, url: str, mechanism: str) -> None:
         """Report why no connection is made, if that is known: the client goes on trying, for it may be an attack."""
-        error = self._verdict(url, mechanism)
+        error = shut_door(url, mechanism, self._key, self._servers)
         if error is not None and self._shut_out and not self.core.over:
             self._on_link(Disconnected(str(error)))
 
@@ -321,26 +432,6 @@ class Link:
     def _most_tries(self) -> int:
         """Return how many handshakes have to fail until it isn't by chance: some with each of the broker's keys."""
         return SHUT_OUT * max(1, len(self._servers))
-
-    def _verdict(self, url: str, mechanism: str) -> NotLetIn | None:
-        """Return what a mechanism means for a client whose handshakes fail; None if nothing is known by it."""
-        if mechanism == "CURVE" and self._key is None:
-            return KeyNeeded(
-                f"the broker at {url} lets nobody in without a key: make one (zchat keygen NAME), have its NAME.key "
-                "added there, and give key and server_key (--key, --server-key)"
-            )
-        if mechanism == "NULL" and self._key is not None:
-            return NoKeysThere(
-                f"the broker at {url} has no keys, so that anybody could be it: check the address, or leave key and "
-                "server_key out if you trust what answers there"
-            )
-        if mechanism == "CURVE":
-            given = ", ".join(fingerprint(each) for each in self._servers)
-            return ServerKeyWrong(
-                f"the broker at {url} has another key than the one given as its own ({given}): it is another broker, "
-                "or somebody in between; ask who runs it for its server.key"
-            )
-        return None
 
     def _reopen(self, url: str) -> None:
         """Try an address again, over a fresh DEALER."""
@@ -368,11 +459,19 @@ class Link:
         """Wait for them no longer; they are closed next."""
         raise NotImplementedError
 
+    def _carry_out(self, lookup: Lookup) -> None:
+        """Begin to look a host up: each receiver's own. `lookup.end` is called once that is over."""
+        raise NotImplementedError
+
+    def _ask_mechanism(self, url: str, done: Callable[[str], object]) -> None:
+        """Have `done` called with the mechanism at an address, "" if none is known: each receiver's own."""
+        raise NotImplementedError
+
     def _open(self, url: str, *, patient: bool) -> None:
         server = self._servers[0] if self._servers else ""
         context = context_of_this_process()
         dealer = self._dealer = Dealer(context, url, patient=patient, key=self._key, server=server)
-        self.sample_at = time.monotonic() + SAMPLE_SECONDS if is_told(url) else math.inf
+        self.sample_at = time.monotonic() + SAMPLE_SECONDS if is_counted(url) else math.inf
         self._watch(dealer)
 
     def _close(self, *, lingering: bool = False) -> None:
@@ -381,11 +480,3 @@ class Link:
         if dealer is not None:
             self._unwatch(dealer)
             dealer.close(lingering)
-
-
-def _refused_key(url: str, key: Key | None) -> KeyRefused:
-    if key is None:
-        return KeyRefused(f"the broker at {url} lets in only whom its machine knows by a login: ask who runs it")
-    return KeyRefused(
-        f"the broker at {url} doesn't let in this key ({key.fingerprint}): have its public half added there"
-    )

@@ -7,9 +7,7 @@ whether it sleeps. It never runs the user's code and never waits for anything bu
 
 from __future__ import annotations
 
-import logging
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,20 +15,16 @@ import zmq
 
 from zchat.errors import ZchatError
 from zchat.events import Disconnected, Reconnected
+from zchat.logs import client_log
 from zchat.messages import Position
-from zchat.threads import Flag, RealThread, awaited_by_callers, start
-from zchat.transport.alarm import Alarm
+from zchat.threads import Flag, RealThread, awaited_by_callers, join_briefly, start
+from zchat.transport.alarm import SLEPT, Alarm
 from zchat.transport.context import no_sockets
-from zchat.transport.dealer import FRAMING, Dealer
+from zchat.transport.dealer import Dealer
+from zchat.transport.greeting import ask_mechanism_in_thread
+from zchat.transport.hosts import Lookup, look_up_in_thread
 from zchat.transport.keys import NO_KEYS, Credentials
-from zchat.transport.link import Link
-
-log = logging.getLogger("zchat.client")
-
-_POLLIN = int(zmq.POLLIN)  # a plain number: an enum's `&` is three calls
-
-DROPPED_SECONDS = 5.0
-"""Seconds that a client which was dropped without `close` has to send what was accepted, as in `close`."""
+from zchat.transport.link import DROPPED_SECONDS, POLLIN, Link
 
 TURN_FRAMES = 64
 """Frames taken from the socket before work from other threads is done."""
@@ -42,32 +36,28 @@ class ReceiveThread(Link):
     `held` returns None once nobody holds the client any more; then the thread ends by itself. It begins with `start`.
     """
 
+    turn_frames = TURN_FRAMES
+
     def __init__(
-        self, urls: Sequence[str], user: str, producer: bytes, token: bytes, window: int,
+        self, held: Callable[[], object], urls: Sequence[str], user: str, producer: bytes, token: bytes, window: int,
         on_link: Callable[[Disconnected | Reconnected], None],
         on_invited: Callable[[str, str, Position], None],
         on_end: Callable[[ZchatError | None], None],
-        held: Callable[[], object] = lambda: True,
         credentials: Credentials = NO_KEYS,
     ) -> None:  # fmt: skip
-        self.greeted = Flag()  # the first greeting is answered, or never will be
+        self._answered = Flag()  # the first greeting is, or never will be
         self._held = held
-        self._work: deque[tuple[Any, ...]] = deque()
         self._asleep = False
         self._over = False
         self._alarm: Alarm | None = None
-        self._rung = (-1, _POLLIN)
+        self._rung = (-1, POLLIN)
         self._polled: list[tuple[Any, int]] = []
-        notified = on_link, on_invited, self.greeted.set, on_end
+        notified = on_link, on_invited, self._answered.set, on_end
         super().__init__(urls, user, producer, token, window, *notified, credentials)
         self.thread = RealThread(self._run, f"zchat-receive {self.url}")
 
     def start(self) -> None:
-        """Start the thread, which makes the sockets. Once.
-
-        Raises:
-            ZchatError: the system has no more threads.
-        """
+        """Start the thread, which makes the sockets; see `Link`."""
         start(self.thread)
 
     def do(self, *work: Any) -> None:
@@ -82,9 +72,28 @@ class ReceiveThread(Link):
         elif self._asleep and (alarm := self._alarm) is not None:
             alarm.ring()
 
+    def when_greeted(self, seconds: float) -> bool:
+        """See `Link`."""
+        return self._answered.wait(seconds)
+
+    def when_over(self, seconds: float | None) -> None:
+        """See `Link`. Any thread, those too that callers wait for."""
+        self.thread.join(seconds)
+
+    def give_up(self) -> None:
+        """End it at once, and wait a moment for the thread's end; see `Link`."""
+        self.do(self.core.close, 0.0)
+        join_briefly(self.thread)
+
     def drop(self) -> None:
-        """End the connection soon: nobody holds the client any more. Any thread, a finalizer's too."""
+        """See `Link`."""
         self.do(self.core.close, time.monotonic() + DROPPED_SECONDS)
+
+    def _carry_out(self, lookup: Lookup) -> None:
+        look_up_in_thread(lookup)
+
+    def _ask_mechanism(self, url: str, done: Callable[[str], object]) -> None:
+        ask_mechanism_in_thread(url, done)
 
     def _watch(self, dealer: Dealer) -> None:
         self._polled = [*dealer.polled, self._rung]
@@ -99,9 +108,9 @@ class ReceiveThread(Link):
         try:
             self._open_all()
             self._turns()
-        except Exception as error:  # a fault of zchat: callers that wait get it, and don't wait for ever
-            log.exception("the receive thread failed")
+        except BaseException as error:  # a fault of zchat: callers that wait get it, and don't wait for ever
             self.core.fail(f"the receive thread failed: {error!r}", error)
+            client_log.exception("the receive thread failed")
         finally:
             self._close(lingering=True)
             self._over = True
@@ -113,21 +122,12 @@ class ReceiveThread(Link):
         """Make the sockets; without them the core ends, with the reason."""
         try:
             self._alarm = Alarm()
-            self._rung = (self._alarm.fd, _POLLIN)
+            self._rung = (self._alarm.fd, POLLIN)
             self.open()
         except OSError as error:
             self.core.refuse(no_sockets(error))
         except ZchatError as error:
             self.core.refuse(error)
-
-    def _drain(self) -> None:
-        """Have what came in too late answered too: the core has ended, so all of it fails."""
-        while True:
-            try:
-                function, *arguments = self._work.popleft()
-            except IndexError:
-                return
-            function(*arguments)
 
     def _turns(self) -> None:
         core, work, alarm = self.core, self._work, self._alarm
@@ -138,67 +138,27 @@ class ReceiveThread(Link):
             core.start(now)
         arrived = False
         while not core.over:
-            for _ in range(len(work)):
-                function, *arguments = work.popleft()
-                function(*arguments)
-                function, arguments = None, []  # what a caller was given is held by the caller alone
-            if arrived:
-                arrived = self._receive(now)
-            if now >= self.due:
-                self.be_due(now)
-            if now >= self.sample_at:
-                self.sample(now)
-            due = min(core.tick(now), self.due, self.sample_at)
-            if self._fault:
-                fault, self._fault = self._fault, ""
-                if (dealer := self._dealer) is None or not (dealer.broken() and self.is_shut_out(dealer, now)):
-                    core.lost(fault)
-            elif not arrived:
+            arrived = self.turn(now, arrived)
+            if not arrived:
                 dealer = self._dealer
                 self._asleep = True
-                wait = 0 if work or core.over else max(1, int((due - now) * 1000) + 1)
+                wait = 0 if work or core.over else max(1, int((self.next_turn - now) * 1000) + 1)
+                before = time.monotonic()
                 ready = zmq.zmq_poll(self._polled, wait)
                 self._asleep = False
                 if self._held() is None:
                     core.close(time.monotonic() + DROPPED_SECONDS)
-                if ready:
-                    sockets = [socket for socket, _ in ready]
-                    if alarm.fd in sockets:
+                broken = False
+                for socket, _ in ready:
+                    if socket == alarm.fd:
                         alarm.quiet()
-                if dealer is not None and ready:
-                    arrived = dealer.socket in sockets
-                    if dealer.monitor in sockets and self._broken(dealer):
-                        arrived = False
-            now = time.monotonic()
-
-    def _receive(self, now: float) -> bool:
-        """Hand what has arrived to the core, a turn's worth, at least one frame; True if something may be left."""
-        dealer, core = self._dealer, self.core
-        if dealer is None:
-            return False
-        socket = dealer.socket
-        for _ in range(TURN_FRAMES):
-            frame = socket.recv(zmq.NOBLOCK)
-            dealer.taken += len(frame) + FRAMING
-            core.receive(frame, now)
-            if self._dealer is not dealer or not int(socket.get(zmq.EVENTS)) & _POLLIN:
-                return False
-        return True
-
-    def _broken(self, dealer: Dealer) -> bool:
-        """Return whether the connection is given up, once all that came over it is received; the first has time."""
-        broken = dealer.broken()
-        if not broken:
-            return False
-        now = time.monotonic()
-        if self.is_shut_out(dealer, now):
-            return True
-        if self.next_address(now):
-            return True
-        if not self._greeted:
-            return False
-        while self._dealer is dealer and int(dealer.socket.get(zmq.EVENTS)) & _POLLIN:
-            self._receive(now)
-        if self._dealer is dealer:
-            self._fault = f"{self._urls[0]}: {broken}"
-        return True
+                    elif dealer is not None:
+                        arrived = arrived or socket is dealer.socket
+                        broken = broken or socket is dealer.monitor
+                if broken and dealer is not None and self._broken(dealer):
+                    arrived = False
+                now = time.monotonic()
+                self.alone = now - before > SLEPT
+            else:
+                now = time.monotonic()
+                self.alone = False

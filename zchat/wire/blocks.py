@@ -2,58 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
-from itertools import chain, repeat
+from collections.abc import Callable, Iterator, Sequence
+from itertools import repeat
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from zchat.errors import BadBlock, MessageTooLarge, ProtocolError, UsageError
-from zchat.messages import Message
+from zchat.messages import Batch, Message, Position, messages_from
 from zchat.names import MAX_CHARACTERS
+from zchat.wire.checking import check_bodies
 from zchat.wire.hostile import (
     EXHAUSTED,
-    HEADER,
     LARGE,
     MAX_WORD,
-    NESTED,
     fed,
     harmless,
     reason,
-    unpack_hostile,
     unpack_large,
 )
-from zchat.wire.limits import MAX_BLOCK_BYTES, MAX_BLOCK_MESSAGES, MAX_DEPTH, MAX_INT
+from zchat.wire.limits import MAX_BLOCK_MESSAGES, MAX_INT
 from zchat.wire.values import array_header, pack, unpack
-
-
-def check_bodies(bodies: bytes, max_message: int) -> int:
-    """Return how many messages a block's bodies are, once they are seen to be what they say.
-
-    Any thread.
-
-    Raises:
-        BadBlock: they are not one MessagePack array of 1 to 1,000 values, in valid UTF-8, with
-            map keys that are neither arrays nor maps (1,000 a map that aren't text or binary),
-            64 levels deep, with 65,536 arrays, maps, keys and ext values at most.
-        MessageTooLarge: one of them is over `max_message` bytes, or all over 1 MiB.
-    """
-    most = max(MAX_BLOCK_BYTES, max_message) + HEADER
-    if len(bodies) > most:
-        raise MessageTooLarge(f"a block's bodies have {most} bytes at most, header included, these have {len(bodies)}")
-    try:
-        values = unpack_hostile(bodies)
-    except Exception as error:  # as above
-        raise BadBlock(f"the bodies are not one MessagePack array: {reason(error)}") from error
-    if type(values) is not tuple:
-        raise BadBlock("the bodies are one MessagePack array, this is another value")
-    count = len(values)
-    if not 1 <= count <= MAX_BLOCK_MESSAGES:
-        raise BadBlock(f"a block has 1 to {MAX_BLOCK_MESSAGES} messages, this has {count}")
-    if not NESTED.isdisjoint(map(type, values)):
-        _check_depth(values)
-    if len(bodies) > max_message:
-        _check_sizes(bodies, count, max_message)
-    return count
 
 
 def claimed_count(bodies: bytes) -> int:
@@ -63,29 +31,6 @@ def claimed_count(bodies: bytes) -> int:
         return first & 0xF
     width = {0xDC: 2, 0xDD: 4}.get(first, 0)
     return min(int.from_bytes(bodies[1 : 1 + width], "big"), MAX_BLOCK_MESSAGES)
-
-
-def _check_depth(values: tuple[Any, ...]) -> None:
-    """Raise BadBlock if a value nests too deep; `values` are as `unpack_hostile` returns them."""
-    level: Iterable[Any] = values
-    for _ in range(MAX_DEPTH + 1):
-        nested = [value for value in level if value.__class__ in NESTED]
-        if not nested:
-            return
-        level = chain.from_iterable(nested)
-    raise BadBlock(f"a body nests more than {MAX_DEPTH} levels deep")
-
-
-def _check_sizes(bodies: bytes, count: int, max_message: int) -> None:
-    unpacker = fed(bodies)
-    unpacker.read_array_header()
-    start = unpacker.tell()
-    for _ in range(count):
-        unpacker.skip()
-        size = unpacker.tell() - start
-        if size > max_message:
-            raise MessageTooLarge(f"a message has {max_message} bytes at most, this has {size}; send it in parts")
-        start = unpacker.tell()
 
 
 def encode_body(body: Any) -> bytes:
@@ -143,7 +88,7 @@ def sender(beginning: bytes) -> str:
     return user
 
 
-_new_message = partial(tuple.__new__, Message)
+_is_full, _batch = itemgetter(1), itemgetter(2)
 
 
 class Run(NamedTuple):
@@ -154,9 +99,21 @@ class Run(NamedTuple):
     are gone before Python's collector looks, and their memory is warm.
     """
 
+    room: str
     messages: Iterator[Message]
     bodies: Iterator[Any]
     seqs: Sequence[int]
+    timestamps: Sequence[int]
+    users: Sequence[str]
+
+    def batches(self, position: Position) -> Iterator[Batch]:
+        """Return what gives all that is left as one batch; nothing if another reader is faster.
+
+        It is taken and given in one step: an exception, from a signal for example, comes before or after.
+        """
+        bodies: list[Any] = []
+        batch = Batch(self.room, position, self.seqs, self.timestamps, self.users, bodies)
+        return map(_batch, filter(_is_full, zip(map(bodies.extend, (self.bodies,)), (bodies,), (batch,), strict=True)))
 
 
 def run_of(room: str, blocks: list[list[Any]], after: int, upto: int, *, again: bool = False) -> Run:
@@ -184,14 +141,14 @@ def run_of(room: str, blocks: list[list[Any]], after: int, upto: int, *, again: 
             count = len(values)
             if count > MAX_BLOCK_MESSAGES or len(user) > MAX_CHARACTERS:
                 raise ValueError(f"a block has {MAX_BLOCK_MESSAGES} messages at most, and its sender a name")
-            if first <= after or first + count - 1 > upto:  # whoever reads drops what lies outside
+            if first <= after or first + count - 1 > upto:  # the reader drops what lies outside
                 values = values[max(0, after + 1 - first) : max(0, upto + 1 - first)]
                 first = max(first, after + 1)
                 count = len(values)
             if len(blocks) == 1:
-                rest = iter(values)
-                found = range(first, first + count)
-                return Run(_made(repeat(room), found, repeat(timestamp), repeat(user), rest), rest, found)
+                rest, found = iter(values), range(first, first + count)
+                times, names = [timestamp] * count, [user] * count
+                return Run(room, messages_from(room, found, times, names, rest), rest, found, times, names)
             if count == 1:  # what people type
                 seqs.append(first)
                 timestamps.append(timestamp)
@@ -208,11 +165,7 @@ def run_of(room: str, blocks: list[list[Any]], after: int, upto: int, *, again: 
         what = harmless(reason(error), MAX_WORD)
         raise ProtocolError(f"{room}: a block between {after} and {upto} can't be decoded: {what}") from error
     rest = iter(bodies)
-    return Run(_made(repeat(room), seqs, timestamps, users, rest), rest, seqs)
-
-
-def _made(*columns: Iterable[Any]) -> Iterator[Message]:
-    return map(_new_message, zip(*columns, strict=False))
+    return Run(room, messages_from(room, seqs, timestamps, users, rest), rest, seqs, timestamps, users)
 
 
 def messages_of(room: str, blocks: list[list[Any]], after: int, upto: int) -> list[Message]:

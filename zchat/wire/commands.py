@@ -13,7 +13,8 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from zchat.errors import Malformed
-from zchat.wire.hostile import reason, unpack_hostile
+from zchat.wire.hostile import fed, reason, too_long, unpack_hostile
+from zchat.wire.limits import FRAME_OVERHEAD
 from zchat.wire.values import Shape, is_uint, pack
 
 
@@ -33,6 +34,9 @@ class Target(Enum):
     ROOM = "room"
     """A room that there is and that the user may see; else the command is refused."""
 
+    ROOM_OR_BROKER = "room or broker"
+    """A room as `ROOM`, or nil for the broker as a whole."""
+
     MADE = "made"
     """A room that is made if there is none and the command's `create` says so; else as `ROOM`."""
 
@@ -40,7 +44,7 @@ class Target(Enum):
     """The session's membership of the room; else the command is refused."""
 
     MEMBER_IF_ANY = "member if any"
-    """The session's membership of the room; else the command changes nothing, and nobody is told."""
+    """The session's membership of the room; else the command changes nothing, and nobody is notified."""
 
 
 class Right(IntEnum):
@@ -68,7 +72,7 @@ class CommandSpec(NamedTuple):
     `fields`: its elements, in order; those that `shape` doesn't need may be left out. `answered`: it has a request's
     number as its first field, and a reply.
     `needs_session`: it is refused before a greeting. `target`: what its field `room` stands for. `right`: what
-    its user must be allowed.
+    its user must be allowed. `since`: the version of the protocol that it came with.
     """
 
     fields: tuple[Field, ...]
@@ -77,6 +81,7 @@ class CommandSpec(NamedTuple):
     needs_session: bool
     target: Target
     right: Right
+    since: int
 
 
 def _command(
@@ -87,12 +92,18 @@ def _command(
     additions: str = "",
     answered: bool = True,
     needs_session: bool = True,
+    since: int = 1,
 ) -> CommandSpec:
     listed = [Field(*field.split(":")) for field in (*fields.split(", "), *additions.split(", ")) if field]
     kinds = tuple(field.kind for field in listed)
     needed = sum(map(bool, fields.split(", ")))
     shape = Shape(*kinds[:needed], additions=kinds[needed:])
-    return CommandSpec(tuple(listed), shape, answered, needs_session, target, right)
+    return CommandSpec(tuple(listed), shape, answered, needs_session, target, right, since)
+
+
+def _moderating(fields: str) -> CommandSpec:
+    target = Target.ROOM_OR_BROKER if fields.startswith("room:str or nil") else Target.ROOM
+    return _command(f"request:uint, {fields}", target, Right.MODERATE, since=2)
 
 
 COMMANDS: dict[str, CommandSpec] = {
@@ -122,6 +133,14 @@ COMMANDS: dict[str, CommandSpec] = {
     "seen": _command("number:uint", answered=False),
     "ping": _command("", answered=False),
     "bye": _command("request:uint"),
+    "kick": _moderating("room:str, user:str, reason:str"),
+    "ban": _moderating("room:str or nil, user:str, seconds:uint, reason:str"),
+    "unban": _moderating("room:str or nil, user:str"),
+    "mute": _moderating("room:str, user:str, seconds:uint, reason:str"),
+    "unmute": _moderating("room:str, user:str"),
+    "close": _moderating("room:str, reason:str"),
+    "open": _moderating("room:str"),
+    "sanctions": _moderating("room:str or nil, after:uint or nil, limit:uint"),
 }
 """Every command by its word."""
 
@@ -135,6 +154,9 @@ class Command(NamedTuple):
     request: int | None
     fields: list[Any]
 
+
+_HEAD = 64
+"""Bytes at the beginning of a frame that a command's word and its request's number lie in."""
 
 _made: Callable[[tuple[Any, ...]], Command] = partial(tuple.__new__, Command)  # `_make`, without a call of Python's
 
@@ -160,9 +182,12 @@ def decode_command(frame: bytes) -> Command:
         MalformedCommand: it is not one MessagePack array, no known command, or a field is wrong.
     """
     try:
-        found = unpack_hostile(frame)
+        long = "" if len(frame) <= FRAME_OVERHEAD else too_long(frame)
+        found = () if long else unpack_hostile(frame)
     except Exception as error:  # msgpack raises many kinds over hostile bytes; all mean the same
         raise malformed(f"not one MessagePack value: {reason(error)}") from error
+    if long:
+        raise malformed(long, _request_of(frame))
     if type(found) is not tuple or not found or type(word := found[0]) is not str:
         raise malformed("a frame is an array that begins with the name of a command")
     fields = [*found[1:]]
@@ -179,6 +204,18 @@ def decode_command(frame: bytes) -> Command:
     if len(fields) > len(spec.fields):
         del fields[len(spec.fields) :]
     return _made((word, spec, fields.pop(0) if spec.answered else None, fields))
+
+
+def _request_of(frame: bytes) -> int | None:
+    """Return the number of the request that a frame is which is too long to be decoded, None if it isn't seen."""
+    unpacker = fed(frame[:_HEAD])
+    try:
+        unpacker.read_array_header()
+        spec = COMMANDS.get(unpacker.unpack())
+        number = unpacker.unpack()
+    except Exception:  # as above
+        return None
+    return number if spec is not None and spec.answered and is_uint(number) else None
 
 
 def malformed(text: str, request: int | None = None) -> MalformedCommand:

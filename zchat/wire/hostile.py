@@ -7,7 +7,7 @@ from typing import Any
 
 import msgpack
 
-from zchat.wire.limits import MAX_NESTED, MAX_NUMBER_KEYS
+from zchat.wire.limits import FRAME_OVERHEAD, MAX_NESTED, MAX_NUMBER_KEYS
 from zchat.wire.values import unpack
 
 NESTED = frozenset({tuple, list, dict})
@@ -26,13 +26,25 @@ def _timestamp() -> int:
 
 
 TIMESTAMP = _timestamp()
+"""How timestamps are decoded, as msgpack's option of that name says it."""
 
 HEADER = 5
+"""Bytes that the header of an array has at most."""
 
 _EXT_CODE = "code must be"
 """What msgpack says of an ext value of a type below 0."""
 
 RESERVED_EXT = "an ext type from -2 to -128, which MessagePack keeps for itself"
+"""What is said of it instead."""
+
+MAX_ELEMENTS = 32
+"""Elements of a long frame: more than any command has, and room for those of later versions."""
+
+_BINARY = frozenset({0xC4, 0xC5, 0xC6})
+"""First bytes of binary values."""
+
+_SHORT = 4096
+"""Values of an array that are freed at once."""
 
 _SKIP_FROM = 512
 """Bytes from which a value is walked before it is decoded: a lying count in a short one is cheap."""
@@ -61,8 +73,6 @@ def unpack_hostile(packed: bytes) -> Any:
     """
     if len(packed) > _SKIP_FROM:
         fed(packed).skip()
-    if len(packed) > MAX_NESTED:  # each takes a byte at least
-        return _unpack_counted(packed, _values, _passed_over, use_list=False, timestamp=TIMESTAMP)
     # Not `unpack`: once a frame, and a partial that adds to its words costs as much again as the decoding.
     return msgpack.unpackb(
         packed,
@@ -75,23 +85,58 @@ def unpack_hostile(packed: bytes) -> Any:
     )
 
 
+def too_long(frame: bytes) -> str:
+    """Return what is too long in a frame of more than `FRAME_OVERHEAD` bytes, "" for nothing: so it is quickly decoded.
+
+    Raises:
+        Exception: it isn't an array, or not whole, as msgpack says it.
+    """
+    unpacker = fed(frame)
+    count = unpacker.read_array_header()
+    if count > MAX_ELEMENTS:
+        return f"a frame of more than {FRAME_OVERHEAD} bytes has {MAX_ELEMENTS} elements at most"
+    short = 0
+    for _ in range(count):
+        begin = unpacker.tell()
+        unpacker.skip()
+        if frame[begin] not in _BINARY:
+            short += unpacker.tell() - begin
+    return f"a frame has {FRAME_OVERHEAD} bytes at most beside binary" if short > FRAME_OVERHEAD else ""
+
+
+def decoding(size: int) -> dict[str, Any]:
+    """Return how so many bytes of a stranger's bodies are decoded by an unpacker: as by `unpack_hostile`, but for maps.
+
+    They come as tuples too: of the tens of thousands that there may be Python's collector forgets those that hold no
+    others, and goes through lists of as many for 30 ms. A long array comes as a list: it can be freed in parts.
+    """
+    options = {"raw": False, "strict_map_key": False, "use_list": False, "timestamp": TIMESTAMP}
+    if size <= MAX_NESTED:  # each takes a byte at least
+        return options | {"object_pairs_hook": _tuple_of_values, "ext_hook": _passed_over}
+    counted = _counted(MAX_NESTED, _tuple_of_values, _passed_over)
+    count = counted["list_hook"]
+    return options | counted | {"use_list": True, "list_hook": lambda values: _shrunk(count(values))}
+
+
+def _shrunk(values: list[Any]) -> list[Any] | tuple[Any, ...]:
+    return tuple(values) if len(values) <= _SHORT else values
+
+
 def unpack_large(packed: bytes) -> Any:
     """Decode more than `LARGE` bytes of a broker's, with no more in them than bodies may have. Any thread.
 
     Raises:
         ValueError: they are not one MessagePack value, or have more than MAX_NESTED arrays, maps, keys and ext values.
     """
-    return _unpack_counted(packed, _mapping, msgpack.ExtType)
+    # The outermost array isn't counted.
+    return unpack(packed, **_counted(MAX_NESTED + 1, _mapping, msgpack.ExtType))
 
 
-def _unpack_counted(
-    packed: bytes,
-    mapping: Callable[[list[tuple[Any, Any]]], Any],
-    extension: Callable[[int, bytes], Any],
-    **options: Any,
-) -> Any:
-    """Decode bytes with a bounded number of containers; `mapping` makes a map, `extension` an ext value of it."""
-    left = MAX_NESTED + 1  # the outermost array isn't counted
+def _counted(
+    most: int, mapping: Callable[[list[tuple[Any, Any]]], Any], extension: Callable[[int, bytes], Any]
+) -> dict[str, Any]:
+    """Return how to decode a bounded number of containers; `mapping` makes a map, `extension` an ext value of it."""
+    left = most
 
     def count(value: Any) -> Any:
         nonlocal left
@@ -107,14 +152,12 @@ def _unpack_counted(
             raise ValueError(_TOO_MANY)
         return mapping(pairs)
 
-    return unpack(
-        packed,
-        list_hook=count,
-        object_pairs_hook=count_keys,
-        max_map_len=MAX_NESTED,
-        ext_hook=lambda code, data: extension(count(code), data),
-        **options,
-    )
+    return {
+        "list_hook": count,
+        "object_pairs_hook": count_keys,
+        "max_map_len": MAX_NESTED,
+        "ext_hook": lambda code, data: extension(count(code), data),
+    }
 
 
 def _passed_over(code: int, data: bytes) -> None:
@@ -140,6 +183,10 @@ def _values(pairs: list[tuple[Any, Any]]) -> list[Any]:
     if numbers > MAX_NUMBER_KEYS:
         raise ValueError(f"a map has more than {MAX_NUMBER_KEYS} keys that are neither text nor binary")
     return values
+
+
+def _tuple_of_values(pairs: list[tuple[Any, Any]]) -> tuple[Any, ...]:
+    return tuple(_values(pairs))
 
 
 def fed(packed: bytes) -> Any:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-VERSION = 1
-"""The protocol version that this code speaks."""
+VERSION = 2
+"""The newest version of the protocol that this code speaks."""
+
+OLDEST_VERSION = 1
+"""The oldest version that it speaks with those that know no newer one."""
 
 MAX_BLOCK_MESSAGES = 1000
 """So that a block is decoded in well under a millisecond, and a reader's cut costs little."""
@@ -50,6 +53,9 @@ OWN = 4
 
 JOIN_FLAGS = LOG | PRESENT
 """What a join asks for that has no flags."""
+
+MAX_SANCTION = 100 * 365 * 24 * 60 * 60
+"""Seconds for which a ban or a mute may last, unless it is for ever: a hundred years of 365 days."""
 
 TYPING_EVERY = 3.0
 """Seconds between two words of a user that they are typing in a room: what IRCv3's typing tag asks for."""

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 from zchat.errors import ProtocolError, Refused, VersionRefused
 from zchat.names import MAX_CHARACTERS
 from zchat.wire.hostile import EXHAUSTED, LARGE, MAX_WORD, harmless, reason, unpack_large
+from zchat.wire.limits import OLDEST_VERSION
 from zchat.wire.values import Shape, join_arrays, pack, unpack
 
 OK = "ok"
@@ -21,6 +22,7 @@ GAP = "gap"
 STATE = "state"
 PONG = "pong"
 END = "end"
+REMOVED = "removed"
 
 
 class Ok(NamedTuple):
@@ -118,14 +120,34 @@ class Pong(NamedTuple):
 
 
 class End(NamedTuple):
-    """The end of the session, and why; the fields as in `errors.Refused`, harmless as those of `Error`."""
+    """The end of the session, and why; the fields as in `errors.Refused`, harmless as those of `Error`.
+
+    `detail` comes from version 2 of the protocol on, where there is one.
+    """
 
     code: str
     text: str
     retryable: bool
+    detail: int | None = None
 
 
-Notice: TypeAlias = Ok | Error | Push | GapNotice | State | Pong | End
+class Removed(NamedTuple):
+    """The end of one membership, that of the join with that number: from version 2 of the protocol on.
+
+    `code`: `kicked`, `banned` or `not_allowed`. `text`: the moderator's reason, or why the rules say so; `by`: the
+    moderator, "" for the rules. `until`: when a ban ends (microseconds since 1970), 0 if it doesn't or there is none.
+    All texts are harmless, as those of `Error`.
+    """
+
+    room: str
+    join: int
+    code: str
+    text: str
+    by: str
+    until: int
+
+
+Notice: TypeAlias = Ok | Error | Push | GapNotice | State | Pong | End | Removed
 
 SHAPES: dict[str, Shape] = {
     OK: Shape("uint"),
@@ -134,7 +156,8 @@ SHAPES: dict[str, Shape] = {
     GAP: Shape("str", "uint", "uint", "uint", "str"),
     STATE: Shape("uint", "array", "array"),
     PONG: Shape("uint"),
-    END: Shape("str", "str", "bool"),
+    END: Shape("str", "str", "bool", additions=("uint or nil",)),
+    REMOVED: Shape("str", "uint", "str", "str", "str", "uint"),
 }
 """The elements after the word, by the word."""
 
@@ -170,8 +193,13 @@ def _gap(fields: list[Any]) -> GapNotice:
 
 
 def _end(fields: list[Any]) -> End:
-    code, text, retryable = fields
-    return End(harmless(code, MAX_WORD), harmless(text), retryable)
+    code, text, *rest = fields
+    return End(harmless(code, MAX_WORD), harmless(text), *rest)
+
+
+def _removed(fields: list[Any]) -> Removed:
+    room, join, code, text, by, until = fields
+    return Removed(room, join, harmless(code, MAX_WORD), harmless(text), harmless(by, MAX_CHARACTERS), until)
 
 
 def person_entry(fields: Any) -> PersonEntry:
@@ -200,6 +228,7 @@ _MADE: dict[str, Callable[[list[Any]], Any]] = {
     STATE: _state,
     PONG: Pong._make,
     END: _end,
+    REMOVED: _removed,
 }
 
 
@@ -263,9 +292,16 @@ def encode_pong(next_ms: int) -> bytes:
     return frame
 
 
-def encode_end(error: Refused) -> bytes:
-    """Return the end of a session, with its reason."""
-    frame: bytes = pack((END, error.code, error.text, error.retryable))
+def encode_end(error: Refused, version: int) -> bytes:
+    """Return the end of a session of that version of the protocol, with its reason."""
+    detail = () if error.detail is None or version == OLDEST_VERSION else (error.detail,)
+    frame: bytes = pack((END, error.code, error.text, error.retryable, *detail))
+    return frame
+
+
+def encode_removed(removed: Removed) -> bytes:
+    """Return the end of a membership."""
+    frame: bytes = pack((REMOVED, *removed))
     return frame
 
 

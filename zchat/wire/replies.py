@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from zchat.errors import BadName, ProtocolError
 from zchat.names import MAX_CHARACTERS, fold
+from zchat.wire.hostile import MAX_WORD, harmless
 from zchat.wire.notices import OK, PersonEntry, encode_ok, person_entry, row
 from zchat.wire.values import Shape, is_uint, join_arrays
 
@@ -127,9 +128,68 @@ class Goodbye(NamedTuple):
     """The answer to `bye`."""
 
 
-Reply: TypeAlias = Welcome | Joined | Left | Stored | HistoryPage | RoomsPage | Marked | MembersPage | Figures | Goodbye
+class KickedOut(NamedTuple):
+    """The answer to `kick`: how many of the user's sessions were in the room."""
+
+    sessions: int
+
+
+class Sanctioned(NamedTuple):
+    """The answer to `ban` and `mute`: when it ends (microseconds since 1970), 0 if never."""
+
+    until: int
+
+
+class Changed(NamedTuple):
+    """The answer to `unban`, `unmute`, `close` and `open`: False if it was so already."""
+
+    changed: bool
+
+
+class SanctionRow(NamedTuple):
+    """One sanction of a list: a number that rises with each, the room (None: the broker as a whole), the user ("" if
+    the room is closed), the kind, when it ends (0: never), by whom, when it was made, and why.
+
+    `kind`: `ban`, `mute` or `closed`. Times are microseconds since 1970. `kind`, `by` and `reason` are harmless, as
+    `zchat.wire.hostile.harmless` says.
+    """
+
+    number: int
+    room: str | None
+    user: str
+    kind: str
+    until: int
+    by: str
+    at: int
+    reason: str
+
+
+class SanctionsPage(NamedTuple):
+    """The answer to `sanctions`: some sanctions by number, and whether more follow."""
+
+    sanctions: list[SanctionRow]
+    more: bool
+
+
+Reply: TypeAlias = (
+    Welcome
+    | Joined
+    | Left
+    | Stored
+    | HistoryPage
+    | RoomsPage
+    | Marked
+    | MembersPage
+    | Figures
+    | Goodbye
+    | KickedOut
+    | Sanctioned
+    | Changed
+    | SanctionsPage
+)
 
 _ROOM_ROW = Shape("str", "uint", "uint", "uint", "uint or nil")
+_SANCTION_ROW = Shape("uint", "str or nil", "str", "str", "uint", "str", "uint", "str")
 _FIGURES = Shape("map", "map", "array", "map", "array")
 _LAGGING = Shape("str", "str", "uint")
 _HISTOGRAM = Shape("array", "array", "uint")
@@ -146,6 +206,14 @@ SHAPES: dict[str, tuple[type[Any], Shape]] = {
     "members": (MembersPage, Shape("array", "bool")),
     "stats": (Figures, _FIGURES),
     "bye": (Goodbye, Shape()),
+    "kick": (KickedOut, Shape("uint")),
+    "ban": (Sanctioned, Shape("uint")),
+    "unban": (Changed, Shape("bool")),
+    "mute": (Sanctioned, Shape("uint")),
+    "unmute": (Changed, Shape("bool")),
+    "close": (Changed, Shape("bool")),
+    "open": (Changed, Shape("bool")),
+    "sanctions": (SanctionsPage, Shape("array", "bool")),
 }
 """Each answered command's reply, and the kinds of its elements, without the additions that a client may ask for."""
 
@@ -173,6 +241,20 @@ def _rooms(result: list[Any]) -> RoomsPage:
 def _members(result: list[Any]) -> MembersPage:
     page: MembersPage = row(MembersPage, SHAPES["members"][1], result)
     return page._replace(people=list(map(person_entry, page.people)))
+
+
+def _sanctions(result: list[Any]) -> SanctionsPage:
+    page: SanctionsPage = row(SanctionsPage, SHAPES["sanctions"][1], result)
+    return page._replace(sanctions=list(map(_sanction, page.sanctions)))
+
+
+def _sanction(fields: Any) -> SanctionRow:
+    found: SanctionRow = row(SanctionRow, _SANCTION_ROW, fields)
+    if len(found.user) > MAX_CHARACTERS or not (found.room is None or _is_short(found.room)):
+        raise ProtocolError("the broker sent a sanction with a name that is too long")
+    return found._replace(
+        kind=harmless(found.kind, MAX_WORD), by=harmless(found.by, MAX_CHARACTERS), reason=harmless(found.reason)
+    )
 
 
 def _figures(result: list[Any]) -> Figures:
@@ -215,6 +297,7 @@ _DECODED: dict[str, Callable[[list[Any]], Any]] = {
     "rooms": _rooms,
     "members": _members,
     "stats": _figures,
+    "sanctions": _sanctions,
 }
 
 

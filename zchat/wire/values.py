@@ -13,9 +13,16 @@ from zchat.wire.limits import ID_BYTES, MAX_INT
 NESTING = frozenset((*range(0x80, 0xA0), *range(0xC7, 0xCA), *range(0xD4, 0xD9), *range(0xDC, 0xE0)))
 """First bytes of arrays, maps and ext values: any other body is plain and has none of them in it."""
 
-pack = partial(msgpack.packb, use_bin_type=True)
+PACKED_BYTES = 1024
+"""Bytes that a packer begins with: the 256 KiB of its own accord cost more than to pack what is small."""
 
 unpack = partial(msgpack.unpackb, raw=False, strict_map_key=False)
+
+
+def pack(value: Any) -> bytes:
+    """Return a value as MessagePack; raises what msgpack does if that can't hold it. Any thread."""
+    packed: bytes = msgpack.Packer(buf_size=PACKED_BYTES).pack(value)
+    return packed
 
 
 def is_uint(value: object) -> bool:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from tests.protocol.driver import Wire
-from zchat.client.event_queue import EventQueue
-from zchat.client.inbox import Inbox
-from zchat.client.joined_rooms import JoinedRooms
-from zchat.client.link import ClientLink
 from zchat.errors import UsageError
 from zchat.protocol.core import ClientCore
+from zchat.protocol.faces.event_queue import EventQueue
+from zchat.protocol.faces.inbox import Inbox
 from zchat.protocol.faces.invitations import Invitations
-from zchat.protocol.faces.outcomes import BaseAnswer, BaseLetter, BaseStream, Limit, unacknowledged
+from zchat.protocol.faces.joined_rooms import JoinedRooms
+from zchat.protocol.faces.outcomes import BaseAnswer, BaseStream, Limit, unacknowledged
 from zchat.protocol.faces.steps import Steps
 from zchat.protocol.rooms.membership import Membership
+from zchat.threads import Bell
 
 T = TypeVar("T")
 
@@ -44,19 +44,6 @@ class HandAnswer(BaseAnswer):
         return self.late(limit, what)
 
 
-class HandLetter(BaseLetter):
-    """One message that is stored when it is waited for, or never."""
-
-    __slots__ = ("_limit",)
-
-    def __init__(self, packed: bytes, timeout: float | None) -> None:
-        super().__init__(packed, nothing)
-        self._limit = Seconds(timeout)
-
-    def wait(self, room: str) -> None:
-        self.late(self._limit, room)
-
-
 class HandStream(BaseStream):
     """Many messages, more of which are stored when they are waited for, or never."""
 
@@ -76,11 +63,11 @@ class HandWaits:
     def answer(self) -> BaseAnswer:
         return HandAnswer(nothing)
 
-    def letter(self, packed: bytes, timeout: float | None) -> BaseLetter:
-        return HandLetter(packed, timeout)
-
     def stream(self) -> HandStream:
         return HandStream()
+
+    def bell(self) -> Bell:
+        return Bell()
 
 
 class HandLink:
@@ -91,8 +78,9 @@ class HandLink:
         self.user = "alice"
         self.url = "tcp://127.0.0.1:5555"
         self.waits = HandWaits()
-        self.events = EventQueue()
+        self.events = EventQueue(Bell())
         self.closed = False
+        self.notes: list[str] = []
 
     @property
     def core(self) -> ClientCore:
@@ -105,17 +93,17 @@ class HandLink:
         if self.closed:
             raise UsageError("this client is closed: make another one")
 
-    def check_process(self) -> None:
-        """This is the process that made it."""
-
     def now(self) -> float:
         return self.wire.now
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
 
 
 class HandRoom:
     """A room, which is its membership and what takes its notifications."""
 
-    def __init__(self, rooms: JoinedRooms[HandRoom], membership: Membership, inbox: Inbox) -> None:
+    def __init__(self, rooms: JoinedRooms[HandRoom], membership: Membership, inbox: Inbox[Bell]) -> None:
         self.membership = membership
         self.inbox = inbox
 
@@ -124,7 +112,7 @@ class HandRooms(JoinedRooms[HandRoom]):
     """The rooms that a client is in."""
 
     def __init__(self, link: HandLink) -> None:
-        super().__init__(cast(ClientLink, link), Invitations(wanted=True), HandRoom)
+        super().__init__(link, Invitations(wanted=True), HandRoom)
 
     @property
     def names(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""What an application may pass to a call, and what it is told otherwise."""
+"""What an application may pass to a call, and what it is answered otherwise."""
 
 from __future__ import annotations
 

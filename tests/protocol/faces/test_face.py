@@ -6,20 +6,13 @@ from typing import Any
 
 import pytest
 
-from tests.protocol.driver import FakeFeed, Wire
+from tests.protocol.driver import Wire
 from tests.protocol.faces.driver import HandLink
 from zchat.errors import Busy, MessageTooLarge, NotAMember, UsageError
 from zchat.messages import Position
 from zchat.protocol.faces.face import BaseClient, BaseRoom
-
-
-class Inbox:
-    """What a room has for the application: it is read up to seq 4."""
-
-    def __init__(self, feed: FakeFeed) -> None:
-        self.roster = feed.roster
-        self.left = False
-        self.position = Position(77, 4)
+from zchat.protocol.faces.inbox import Inbox
+from zchat.threads import Bell
 
 
 class Joined:
@@ -28,8 +21,9 @@ class Joined:
     def __init__(self) -> None:
         self.wire = Wire()
         self.link = HandLink(self.wire)
-        feed, self.membership = self.wire.join()
-        self.inbox = Inbox(feed)
+        _, self.membership = self.wire.join()
+        self.inbox = Inbox(Bell(), self.link.events.arrived, self.wire.core.credit)
+        self.inbox.cursor.begin(Position(77, 4), 10, gap=False)
         self.room = BaseRoom(self.link, self.membership, self.inbox)
 
 
@@ -48,6 +42,15 @@ def test_a_room_says_how_it_is(joined: Joined) -> None:
     joined.inbox.roster.members = 3
     assert (room.name, room.member_count, room.position) == ("General", 3, (77, 4))
     assert repr(room) == "<BaseRoom 'General'>"
+
+
+def test_a_room_says_whether_it_is_reported_with_names(joined: Joined) -> None:
+    room, roster = joined.room, joined.inbox.roster
+    assert not room.crowded
+    roster.crowded(300, 0, 0)
+    assert (room.crowded, room.member_count) == (True, 300)
+    roster.named(True, 0, {}, 0.0)
+    assert not room.crowded
 
 
 def test_typing_and_read_marks_go_out_at_once(joined: Joined) -> None:

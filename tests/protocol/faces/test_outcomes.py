@@ -1,4 +1,4 @@
-"""What a caller is told of a request, of one message and of many, whatever it waits by."""
+"""What a caller learns of a request, of one message and of many, whatever it waits by."""
 
 from __future__ import annotations
 
@@ -93,10 +93,10 @@ def test_many_messages_are_awaited_until_the_last_is_stored_or_one_fails() -> No
 def test_what_is_on_its_way_settles_unless_its_outcome_is_unknown() -> None:
     stream = BaseStream(Woken())
     stream.out = 2
-    settled = [stream.settled]
+    certain = [stream.certain]
     stream.fail(OutcomeUnknown("who knows"))
-    settled.append(stream.settled)
-    assert (settled, stream.out) == ([False, True], 2)
+    certain.append(stream.certain)
+    assert (certain, stream.out) == ([False, True], 2)
 
 
 def test_each_caller_raises_an_error_of_its_own() -> None:

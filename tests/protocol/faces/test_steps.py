@@ -8,13 +8,17 @@ from typing import Any
 
 import pytest
 
-from tests.protocol.driver import FakeFeed, Wire
+from tests.protocol.driver import Wire
 from tests.protocol.faces.driver import LIMIT, HandLink, HandRoom, HandRooms, HandStream, carry_out
+from zchat.client.reading import messages_of
 from zchat.errors import Busy, DeadlineExceeded, NotAMember, OutcomeUnknown, UsageError
 from zchat.messages import START, Member, Position, RoomInfo
 from zchat.protocol.faces import face, steps
 from zchat.protocol.faces.face import Feeding
+from zchat.protocol.faces.inbox import Inbox
+from zchat.threads import Bell
 from zchat.wire.blocks import encode_block, join_bodies
+from zchat.wire.limits import JOIN_FLAGS
 from zchat.wire.values import pack, unpack
 
 
@@ -75,6 +79,22 @@ def test_members_are_asked_for_after_the_last_of_the_page_before(wire: Wire, lin
     assert found == [Member("alice", 5, 0, False), Member("bob", 6, 3, True)]
 
 
+def test_of_a_list_no_more_is_asked_for_than_is_wanted(
+    wire: Wire, link: HandLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "ROOMS_PAGE", 2)
+    asked: list[Any] = []
+
+    def page(*names: str) -> None:
+        [command] = wire.commands("rooms")
+        asked.append(command[2:])
+        wire.ok(command, [[name, 1, 1, 1, None] for name in names], True)
+
+    found = carry_out(steps.rooms(link, LIMIT, "A", 3), partial(page, "B", "C"), partial(page, "D"))
+    assert [room.name for room in found] == ["B", "C", "D"]
+    assert asked == [["A", 2], ["C", 1]]
+
+
 def block(first: int, *texts: str) -> list[Any]:
     found: list[Any] = unpack(encode_block(first, 1_000, "bob", b"b" * 16, join_bodies([pack(text) for text in texts])))
     return found
@@ -113,7 +133,7 @@ def test_a_question_that_is_interrupted_is_given_up(wire: Wire, link: HandLink) 
         lambda link: steps.stats(link, LIMIT),
         lambda link: steps.mark_read(link, "General", 5, LIMIT),
         lambda link: steps.history(link, "General", None, None, 5, LIMIT),
-        lambda link: steps.join(link, HandRooms(link), "General", None, True, LIMIT),
+        lambda link: steps.join(link, HandRooms(link), "General", None, True, JOIN_FLAGS, LIMIT),
     ],
 )
 def test_a_question_without_an_answer_says_what_was_asked_and_a_closed_client_asks_nothing(
@@ -135,14 +155,16 @@ JOINED = ("General", 77, 0, 1, 0, 10, False)
 
 
 def join(wire: Wire, link: HandLink, rooms: HandRooms, after: Position | None = None) -> HandRoom:
-    return carry_out(steps.join(link, rooms, "General", after, True, LIMIT), answered(wire, "join", *JOINED))
+    return carry_out(
+        steps.join(link, rooms, "General", after, True, JOIN_FLAGS, LIMIT), answered(wire, "join", *JOINED)
+    )
 
 
 def test_a_room_is_joined_once(wire: Wire, link: HandLink, rooms: HandRooms) -> None:
     room = join(wire, link, rooms)
-    assert carry_out(steps.join(link, rooms, "GENERAL", None, True, LIMIT)) is room
+    assert carry_out(steps.join(link, rooms, "GENERAL", None, True, JOIN_FLAGS, LIMIT)) is room
     with pytest.raises(UsageError, match="you are in General already"):
-        carry_out(steps.join(link, rooms, "General", START, True, LIMIT))
+        carry_out(steps.join(link, rooms, "General", START, True, JOIN_FLAGS, LIMIT))
     assert wire.commands() == []
 
 
@@ -150,23 +172,23 @@ def test_a_join_at_a_position_may_be_repeated_until_something_is_taken(
     wire: Wire, link: HandLink, rooms: HandRooms
 ) -> None:
     room = join(wire, link, rooms, START)
-    assert join_again(link, rooms, START) is room, "whoever was interrupted at the last moment may join again"
+    assert join_again(link, rooms, START) is room, "a caller that was interrupted at the last moment may join again"
     wire.say("push", "General", 77, 0, 1, [block(1, "one")])
-    assert len([*room.inbox.messages(0)]) == 1
+    assert len([*messages_of(room.inbox, 0)]) == 1
     with pytest.raises(UsageError, match="you are in General already"):
         join_again(link, rooms, START)
 
 
 def join_again(link: HandLink, rooms: HandRooms, after: Position) -> HandRoom:
-    return carry_out(steps.join(link, rooms, "General", after, True, LIMIT))
+    return carry_out(steps.join(link, rooms, "General", after, True, JOIN_FLAGS, LIMIT))
 
 
 def test_a_join_waits_for_another_one_of_the_room_and_returns_its_room(
     wire: Wire, link: HandLink, rooms: HandRooms
 ) -> None:
-    first = steps.join(link, rooms, "General", None, True, LIMIT)
+    first = steps.join(link, rooms, "General", None, True, JOIN_FLAGS, LIMIT)
     wait = next(first)
-    room = carry_out(steps.join(link, rooms, "general", None, True, LIMIT), answered(wire, "join", *JOINED))
+    room = carry_out(steps.join(link, rooms, "general", None, True, JOIN_FLAGS, LIMIT), answered(wire, "join", *JOINED))
     with pytest.raises(StopIteration) as end:
         first.send(wait())
     assert end.value.value is room
@@ -182,7 +204,7 @@ def test_of_a_join_that_is_interrupted_nothing_is_left(
 
     with pytest.raises(Interrupted):
         carry_out(
-            steps.join(link, rooms, "General", None, True, LIMIT),
+            steps.join(link, rooms, "General", None, True, JOIN_FLAGS, LIMIT),
             interrupted if moment == "before the answer" else late,
         )
     if moment == "before the answer":
@@ -197,7 +219,7 @@ def test_of_a_join_that_is_interrupted_nothing_is_left(
 def test_a_join_that_is_interrupted_leaves_the_room_to_another_that_waits_for_it(
     wire: Wire, link: HandLink, rooms: HandRooms, moment: str
 ) -> None:
-    first, second = (steps.join(link, rooms, "General", None, True, LIMIT) for _ in range(2))
+    first, second = (steps.join(link, rooms, "General", None, True, JOIN_FLAGS, LIMIT) for _ in range(2))
     next(first)
     wait = next(second)
     if moment == "before the answer":
@@ -214,13 +236,29 @@ def test_a_join_that_is_interrupted_leaves_the_room_to_another_that_waits_for_it
     assert rooms.names == ["general"]
 
 
+def test_of_joins_of_one_room_that_are_all_interrupted_nothing_is_left(
+    wire: Wire, link: HandLink, rooms: HandRooms
+) -> None:
+    rooms.invitations.receive("@alice\nbob", "bob", Position(77, 3))
+    joins = [steps.join(link, rooms, "@bob", None, True, JOIN_FLAGS, LIMIT) for _ in range(3)]
+    for each in joins:
+        next(each)
+    for each in joins:
+        with pytest.raises(Interrupted):
+            each.throw(Interrupted())
+    answered(wire, "join", "@alice\nbob", 77, 3, 1, 3, 10, False)()
+    assert [command[0] for command in wire.commands()] == ["leave"]
+    assert rooms.names == []
+    assert list(rooms.invitations.waiting) == ["@alice\nbob"], "it is for the next one"
+
+
 def test_a_join_that_was_given_up_before_it_was_sent_holds_up_no_later_one(
     wire: Wire, link: HandLink, rooms: HandRooms
 ) -> None:
     wire.core.lost("cut")
     with pytest.raises(Interrupted):
-        carry_out(steps.join(link, rooms, "General", None, True, LIMIT), interrupted)
-    again = steps.join(link, rooms, "General", None, True, LIMIT)
+        carry_out(steps.join(link, rooms, "General", None, True, JOIN_FLAGS, LIMIT), interrupted)
+    again = steps.join(link, rooms, "General", None, True, JOIN_FLAGS, LIMIT)
     wait = next(again)
     wire.connected_anew()
     wire.greet()
@@ -239,7 +277,7 @@ def test_an_invitation_that_could_not_be_taken_up_is_kept(wire: Wire, link: Hand
         wire.refuse(command, Busy("later"))
 
     with pytest.raises(Busy):
-        carry_out(steps.join(link, rooms, "@bob", None, True, LIMIT), refused)
+        carry_out(steps.join(link, rooms, "@bob", None, True, JOIN_FLAGS, LIMIT), refused)
     assert list(rooms.invitations.waiting) == ["@alice\nbob"]
 
 
@@ -269,22 +307,15 @@ class Sending:
     def __init__(self, wire: Wire, link: HandLink, bodies: Any) -> None:
         self.wire = wire
         self.stream = HandStream()
-        self.inbox, self.membership = wire.join()
-        self.feeding = Feeding(link, self.membership, Inboxed(), self.stream, bodies)
+        _, self.membership = wire.join()
+        inbox = Inbox(Bell(), link.events.arrived, wire.core.credit)
+        self.feeding = Feeding(link, self.membership, inbox, self.stream, bodies)
         self.steps = steps.send_many(self.feeding, 5.0)
 
     def store(self) -> None:
         """Answer what has come."""
         for command in self.wire.commands("send"):
             self.wire.store(command)
-
-
-class Inboxed:
-    """What a room has for the application: nothing."""
-
-    left = False
-    position = START
-    roster = FakeFeed().roster
 
 
 def test_many_messages_are_sent_and_counted(wire: Wire, link: HandLink) -> None:
@@ -330,7 +361,7 @@ def test_no_more_is_taken_from_the_source_than_may_wait(
             taken += 1
             yield number
 
-    wire.core.offer = lambda name, batch: None  # type: ignore[method-assign]  # nothing goes out
+    wire.core.offer = lambda name, submission, more=False: None  # type: ignore[method-assign]  # nothing goes out
     sending = Sending(wire, link, source())
     with pytest.raises(DeadlineExceeded):
         carry_out(sending.steps)

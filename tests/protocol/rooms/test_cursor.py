@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from random import Random
 
-from tests.protocol.driver import FakeBatch, Wire
+from tests.protocol.driver import FakeSubmission, Wire
 from zchat import errors
 from zchat.messages import Position
 from zchat.protocol.rooms.cursor import MAX_OWN_RANGES, Cursor, Portion
@@ -59,7 +59,7 @@ def test_credit_after_a_rejoin_counts_from_what_was_held(wire: Wire) -> None:
     assert wire.commands() == [["credit", "General", 2, 2], ["credit", "General", 2, 4]]
 
 
-def test_credit_given_before_the_rejoin_is_answered_goes_out_behind_it(wire: Wire) -> None:
+def test_credit_given_before_the_rejoin_is_answered_goes_out_after_it(wire: Wire) -> None:
     _, membership = wire.join()
     for number in range(4):
         wire.say("push", "General", 77, number, number + 1, [])
@@ -98,7 +98,7 @@ def test_no_more_is_held_than_a_smaller_window_has(wire: Wire) -> None:
 
 def test_a_position_moves_over_own_messages_too(wire: Wire) -> None:
     wire.join()
-    wire.core.offer("General", FakeBatch("a", "b"))
+    wire.core.offer("General", FakeSubmission("a", "b"))
     wire.store(wire.commands("send")[0])
     wire.come_back()
     assert wire.rejoin()[4] == [77, 2]
@@ -107,11 +107,11 @@ def test_a_position_moves_over_own_messages_too(wire: Wire) -> None:
 def test_own_messages_move_a_position_once_everything_before_them_has_come(wire: Wire) -> None:
     wire.join()
     wire.seq = 5
-    wire.core.offer("General", FakeBatch("a"))
+    wire.core.offer("General", FakeSubmission("a"))
     wire.store(wire.commands("send")[0])
     wire.come_back()
     assert wire.rejoin()[4] == [77, 0]
-    wire.core.offer("General", FakeBatch("b"))
+    wire.core.offer("General", FakeSubmission("b"))
     wire.seq = 5
     wire.store(wire.commands("send")[0])
     wire.say("push", "General", 77, 0, 5, [])
@@ -119,16 +119,16 @@ def test_own_messages_move_a_position_once_everything_before_them_has_come(wire:
     assert wire.rejoin()[4] == [77, 6]
 
 
-def test_a_position_does_not_move_into_another_log_before_the_gap_is_told(wire: Wire) -> None:
+def test_a_position_does_not_move_into_another_log_before_the_gap_is_reported(wire: Wire) -> None:
     feed, _ = wire.join()
     wire.say("push", "General", 77, 0, 4, [])
     wire.come_back()
     wire.rejoin(gap=True)
-    wire.core.offer("General", FakeBatch("into another log"))
+    wire.core.offer("General", FakeSubmission("into another log"))
     [send] = wire.commands("send")
     wire.ok(send, 5, 1_000, 99)
     wire.come_back()
-    assert wire.rejoin(gap=True)[4] == [77, 4], "or the gap would never be told"
+    assert wire.rejoin(gap=True)[4] == [77, 4], "or the gap would never come"
     wire.say("gap", "General", 99, 4, 5, "reset")
     assert isinstance(feed.notices[-1], GapNotice)
     wire.come_back()
@@ -140,7 +140,7 @@ def test_a_position_moves_over_own_messages_of_a_broker_started_again(wire: Wire
     wire.say("push", "General", 77, 0, 4, [])
     wire.come_back()
     wire.rejoin()
-    wire.core.offer("General", FakeBatch("in a new epoch of the same log"))
+    wire.core.offer("General", FakeSubmission("in a new epoch of the same log"))
     [send] = wire.commands("send")
     wire.ok(send, 5, 1_000, 99)
     wire.come_back()
@@ -150,7 +150,7 @@ def test_a_position_moves_over_own_messages_of_a_broker_started_again(wire: Wire
 def test_own_messages_of_a_log_that_is_gone_do_not_move_the_position_in_the_next(wire: Wire) -> None:
     wire.join()
     wire.seq = 9
-    wire.core.offer("General", FakeBatch("a"))
+    wire.core.offer("General", FakeSubmission("a"))
     wire.store(wire.commands("send")[0])
     wire.come_back()
     wire.rejoin()
@@ -187,7 +187,7 @@ def test_what_is_taken_while_a_join_is_under_way_is_returned_once_it_is_answered
     assert wire.commands() == [["credit", "General", 2, 2]]
 
 
-def test_what_is_received_is_never_behind_what_is_taken() -> None:
+def test_what_is_received_never_lags_what_is_taken() -> None:
     random = Random(7)
     for _ in range(300):
         chain = Chain(Position(1, 0), random.choice((1, 3, 10)))

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.protocol.driver import FakeBatch, FakeCall, FakeFeed, Wire
+import pytest
+
+from tests.protocol.driver import FakeCall, FakeFeed, FakeSubmission, Wire
 from zchat import errors
-from zchat.client.waiting import Answer, Deadline
+from zchat.client.waiting import Answer
+from zchat.deadline import Deadline
+from zchat.events import Removed
 from zchat.messages import Position
 from zchat.protocol.rooms.membership import Membership
+from zchat.protocol.send_queue import BLOCKS_IN_FLIGHT
 from zchat.wire.limits import JOIN_FLAGS, OWN, PRESENT
 from zchat.wire.notices import GapNotice, Push
 
@@ -29,14 +34,14 @@ def test_rooms_are_joined_again_where_they_were_with_what_is_held(wire: Wire) ->
 def test_a_room_that_cannot_be_joined_again_ends_with_the_reason_and_the_others_go_on(wire: Wire) -> None:
     feed, membership = wire.join()
     sport, _ = wire.join("Sports")
-    on_its_way, waits = FakeBatch("on its way"), FakeBatch(*["x"] * 9_000)
+    on_its_way, waits = FakeSubmission("on its way"), FakeSubmission(*["x"] * 9_000)
     wire.core.offer("General", on_its_way)
     wire.core.offer("General", waits)
     wire.come_back()
     general, sports = wire.commands()
     wire.refuse(general, errors.NoSuchRoom("the rooms here are fixed"))
     wire.ok(sports, "Sports", 77, 0, 1, 0, 10, False)
-    assert [type(error) for error in feed.ends] == [errors.NoSuchRoom]
+    assert [type(removal.error) for removal in feed.removals] == [errors.NoSuchRoom]
     assert membership.left
     assert isinstance(on_its_way.errors[0], errors.OutcomeUnknown)
     assert isinstance(waits.errors[-1], errors.NoSuchRoom)
@@ -53,7 +58,7 @@ def test_a_rejoin_refused_for_now_is_tried_again_over_another_connection(wire: W
     wire.connected_anew()
     wire.greet()
     wire.rejoin()
-    assert feed.ends == []
+    assert feed.removals == []
     assert feed.begun == 2
 
 
@@ -73,13 +78,13 @@ def test_more_rooms_than_requests_may_be_unanswered_are_joined_again_one_after_t
 
 def test_another_broker_may_spell_a_room_in_its_own_way(wire: Wire) -> None:
     feed, membership = wire.join()
-    wire.core.offer("General", batch := FakeBatch("x"))
+    wire.core.offer("General", submission := FakeSubmission("x"))
     wire.come_back()
     [join] = wire.commands()
     wire.ok(join, "GENERAL", 77, 0, 1, 0, 10, False)
     assert membership.name == "GENERAL"
     wire.store(wire.commands("send")[0])
-    assert batch.seqs == [1]
+    assert submission.seqs == [1]
     assert feed.moves == 1
     assert feed.cursor.position == (77, 1)
     wire.say("push", "GENERAL", 77, 0, 3, [])
@@ -94,9 +99,9 @@ def test_notifications_go_to_their_rooms_feed_in_order(wire: Wire) -> None:
     assert (membership.cursor.received_position, membership.cursor.upto) == ((77, 5), 5)
 
 
-def test_own_messages_are_told_to_the_feed(wire: Wire) -> None:
+def test_own_messages_are_reported_to_the_feed(wire: Wire) -> None:
     feed, _ = wire.join()
-    wire.core.offer("General", FakeBatch("a", "b"))
+    wire.core.offer("General", FakeSubmission("a", "b"))
     wire.store(wire.commands("send")[0])
     assert feed.moves == 1
     assert feed.cursor.position == (77, 2)
@@ -169,9 +174,9 @@ def test_own_messages_that_come_with_the_log_move_the_position_when_they_come(wi
     assert join[7:] == [ECHO]
     wire.ok(join, "General", 77, 0, 1, 0, 10, False, ECHO)
     assert call.result is feed.membership
-    wire.core.offer("General", batch := FakeBatch("a", "b"))
+    wire.core.offer("General", submission := FakeSubmission("a", "b"))
     wire.store(wire.commands("send")[0])
-    assert batch.seqs == [1, 2]
+    assert submission.seqs == [1, 2]
     assert feed.cursor.position == feed.cursor.received_position == (77, 0)
     wire.say("push", "General", 77, 0, 2, [])
     assert feed.cursor.received_position == (77, 2)
@@ -193,7 +198,7 @@ def test_who_is_not_sent_the_log_stays_at_the_position_of_the_join(wire: Wire) -
     feed, _, join = asked(wire, PRESENT)
     wire.ok(join, "General", 77, 3, 1, 3, 10, False, PRESENT)
     wire.seq = 3
-    wire.core.offer("General", FakeBatch("a"))
+    wire.core.offer("General", FakeSubmission("a"))
     wire.store(wire.commands("send")[0])
     assert feed.cursor.position == (77, 3)
     assert feed.cursor.sure
@@ -218,8 +223,138 @@ def test_an_older_broker_that_took_the_place_of_another_ends_the_room_alone(wire
     first, second = wire.commands("join")
     wire.ok(first, "General", 77, 0, 1, 0, 10, False)
     wire.ok(second, "Sports", 77, 0, 1, 0, 10, False)
-    assert [type(error) for error in feed.ends] == [errors.VersionRefused]
+    assert [type(removal.error) for removal in feed.removals] == [errors.VersionRefused]
     assert [command[2:] for command in wire.commands("leave")] == [["General", 3]]
-    assert not sports.ends
+    assert not sports.removals
     wire.say("push", "Sports", 77, 0, 1, [])
     assert len(sports.notices) == 1
+
+
+# -- removed from a room -----------------------------------------------------------------------------------
+
+
+def test_who_is_removed_has_what_came_before_and_then_the_reason_and_is_in_the_room_no_more(wire: Wire) -> None:
+    feed, membership = wire.join()
+    sports, _ = wire.join("Sports")
+    wire.say("push", "General", 77, 0, 1, [])
+    wire.remove(membership, "banned", "spam", until=7_000_000)
+    wire.say("push", "General", 77, 1, 2, [])
+    assert [notice.upto for notice in feed.notices] == [1]
+    [removal] = feed.removals
+    assert removal.event == Removed("General", "spam", "bob", 7.0, "banned")
+    assert isinstance(removal.error, errors.Banned)
+    assert membership.left
+    assert membership.removed is removal.error
+    wire.commands()
+    wire.take(membership, 1)
+    wire.core.typing(membership, True, wire.now)
+    wire.core.leave(membership, call := FakeCall())
+    assert call.done
+    assert wire.commands() == []
+    wire.say("push", "Sports", 77, 0, 1, [])
+    assert sports.notices, "the others go on"
+
+
+def test_a_room_that_the_user_was_removed_from_is_not_joined_again_by_itself_but_when_asked(wire: Wire) -> None:
+    _, membership = wire.join()
+    wire.remove(membership)
+    wire.come_back()
+    assert wire.commands() == []
+    _, again = wire.join()
+    wire.remove(membership)
+    assert not again.left, "that was of an earlier join"
+    wire.remove(again)
+    assert again.left
+
+
+def test_a_removal_of_a_room_that_is_not_joined_or_is_being_joined_again_changes_nothing(wire: Wire) -> None:
+    feed, membership = wire.join()
+    for room, join in (("Other", 1), ("General", 2), ("General", 0), ("general", 1)):
+        wire.say("removed", room, join, "kicked", "", "bob", 0)
+    wire.come_back()
+    wire.remove(membership)
+    wire.rejoin()
+    assert feed.removals == []
+    assert not membership.left
+    assert wire.core.connected
+
+
+def test_what_waits_fails_with_the_reason_and_what_is_on_its_way_gets_its_own_answer(wire: Wire) -> None:
+    _, membership = wire.join()
+    submissions = [FakeSubmission(str(number)) for number in range(BLOCKS_IN_FLIGHT)]
+    for submission in submissions:
+        wire.core.offer("General", submission)
+    wire.core.offer("General", waits := FakeSubmission("waits"))
+    stored, refused, *others = wire.commands("send")
+    wire.remove(membership)
+    assert [type(error) for error in waits.errors] == [errors.Kicked]
+    assert not any(submission.errors for submission in submissions), "the broker had taken them before, or had not"
+    wire.store(stored)
+    wire.refuse(refused, errors.NotAMember("you are not in General"))
+    for each in others:
+        wire.refuse(each, errors.OutOfOrder("that is not due", detail=2))
+    assert submissions[0].seqs == [1]
+    assert [type(submission.errors[0]) for submission in submissions[1:]] == [
+        errors.NotAMember,
+        errors.Kicked,
+        errors.Kicked,
+    ]
+    assert wire.commands("send") == []
+    assert not wire.core._pending
+
+
+@pytest.mark.parametrize("error", [errors.Closing("going down"), errors.Busy("too fast", detail=300)])
+def test_what_is_put_off_is_not_sent_again_after_a_removal(wire: Wire, error: errors.Refused) -> None:
+    _, membership = wire.join()
+    wire.core.offer("General", before := FakeSubmission("before"))
+    wire.core.offer("General", after := FakeSubmission("after"))
+    first, second = wire.commands("send")
+    wire.refuse(first, error)
+    wire.remove(membership)
+    assert [type(each) for each in before.errors] == [errors.Kicked]
+    wire.refuse(second, error)
+    assert [type(each) for each in after.errors] == [errors.Kicked]
+    wire.pass_time(lambda: wire.now > 51)
+    assert wire.commands("send") == []
+    wire.join()
+    wire.core.offer("General", again := FakeSubmission("again"))
+    [send] = wire.commands("send")
+    wire.refuse(send, errors.OutOfOrder("that is not due", detail=1))
+    [send] = wire.commands("send")
+    assert send[3] == 1
+    wire.store(send)
+    assert again.seqs == [1]
+
+
+def test_what_is_on_its_way_when_the_connection_is_lost_after_a_removal_is_unknown(wire: Wire) -> None:
+    _, membership = wire.join()
+    wire.core.offer("General", submission := FakeSubmission("x"))
+    wire.remove(membership)
+    assert not submission.errors
+    wire.come_back()
+    [error] = submission.errors
+    assert isinstance(error, errors.OutcomeUnknown)
+    assert isinstance(error.__cause__, errors.Kicked)
+    assert wire.commands() == []
+
+
+def test_a_client_that_closes_waits_for_what_is_on_its_way_in_a_room_that_it_was_removed_from(wire: Wire) -> None:
+    _, membership = wire.join()
+    wire.core.offer("General", submission := FakeSubmission("x"))
+    [send] = wire.commands("send")
+    wire.core.close(wire.now + 5)
+    wire.remove(membership)
+    assert wire.commands() == []
+    wire.store(send)
+    assert submission.seqs == [1]
+    assert [command[0] for command in wire.commands()] == ["bye"]
+
+
+def test_a_read_mark_on_its_way_is_answered_after_a_removal(wire: Wire) -> None:
+    feed, membership = wire.join()
+    wire.core.mark_read(membership, 3)
+    [mark] = wire.commands("mark")
+    wire.remove(membership)
+    wire.refuse(mark, errors.Banned("you are banned from General", detail=0))
+    assert isinstance(feed.roster.refusal(), errors.Banned)
+    assert wire.commands() == []

@@ -6,17 +6,18 @@ from typing import Any
 
 import pytest
 
-from tests.protocol.driver import FakeBatch, FakeCall, FakeFeed, Wire
+from tests.protocol.driver import FakeCall, FakeFeed, FakeSubmission, Wire
 from zchat import errors
-from zchat.client.event_queue import EventQueue
-from zchat.client.handler import events_of
-from zchat.client.inbox import Inbox
+from zchat.client.reading import events_of
 from zchat.events import MemberJoined, MemberLeft, Typing
 from zchat.messages import GapReason, Message
+from zchat.protocol.faces.event_queue import EventQueue
+from zchat.protocol.faces.inbox import Inbox
 from zchat.protocol.rooms.membership import Membership
-from zchat.protocol.rooms.room_state import READ_MARK_AGAIN
+from zchat.protocol.rooms.room_state import READ_MARK_AGAIN, UNREAD_EVERY
 from zchat.protocol.rooms.roster import RETURN_SECONDS
-from zchat.wire.limits import TYPING_EVERY
+from zchat.threads import Bell
+from zchat.wire.limits import PRESENT, TYPING_EVERY
 from zchat.wire.notices import PersonEntry, Push
 from zchat.wire.values import pack
 
@@ -29,7 +30,7 @@ def named(room: str, *people: tuple[str, int, bool, int], whole: bool = True) ->
 
 
 def own_mark(wire: Wire) -> list[Any]:
-    """Return the one mark that has gone out since the last look."""
+    """Return the one mark that has gone out since the last call."""
     [mark] = wire.commands("mark")
     return mark
 
@@ -98,7 +99,7 @@ def test_who_does_not_come_back_after_a_loss_has_left_in_the_end(wire: Wire) -> 
 # -- typing ----------------------------------------------------------------------------------------
 
 
-def test_typing_goes_out_once_in_three_seconds_however_often_it_is_told(wire: Wire) -> None:
+def test_typing_goes_out_once_in_three_seconds_however_often_it_is_reported(wire: Wire) -> None:
     _, membership = wire.join()
     for _ in range(100):
         wire.core.typing(membership, True, wire.now)
@@ -106,7 +107,7 @@ def test_typing_goes_out_once_in_three_seconds_however_often_it_is_told(wire: Wi
     assert wire.commands() == [["typing", "General", True]] * 2
 
 
-def test_that_typing_has_ended_goes_out_if_it_was_told(wire: Wire) -> None:
+def test_that_typing_has_ended_goes_out_if_it_was_reported(wire: Wire) -> None:
     _, membership = wire.join()
     wire.core.typing(membership, False, wire.now)
     assert wire.commands() == []
@@ -119,7 +120,7 @@ def test_that_typing_has_ended_goes_out_if_it_was_told(wire: Wire) -> None:
 def test_a_message_ends_typing_without_another_word(wire: Wire) -> None:
     _, membership = wire.join()
     wire.core.typing(membership, True, wire.now)
-    wire.core.offer("General", FakeBatch("said"))
+    wire.core.offer("General", FakeSubmission("said"))
     wire.core.typing(membership, False, wire.now)
     assert [command[0] for command in wire.commands()] == ["typing", "send"]
 
@@ -219,11 +220,14 @@ def test_a_mark_that_the_broker_has_no_place_for_is_sent_again_later(wire: Wire)
     assert not wire.core._pending
 
 
-def test_a_mark_that_is_refused_for_good_is_told_and_not_sent_again(wire: Wire) -> None:
+def test_a_mark_that_is_refused_for_good_is_reported_and_not_sent_again(wire: Wire) -> None:
     feed, membership = wire.join()
     wire.core.mark_read(membership, 3)
     wire.refuse(own_mark(wire), errors.NoSuchRoom("there is no General"))
-    assert isinstance(feed.roster.refusal(), errors.NoSuchRoom)
+    [(room, error)] = wire.port.marks_refused
+    assert room == "General"
+    assert feed.roster.refusal() is error
+    assert isinstance(error, errors.NoSuchRoom)
     assert not wire.core._pending
     wire.core.mark_read(membership, 4)
     assert own_mark(wire)[3] == 4
@@ -295,26 +299,26 @@ def test_a_direct_room_is_shown_under_the_other_users_name(wire: Wire) -> None:
 
 def test_what_goes_wrong_with_a_message_names_the_room_as_the_application_does(wire: Wire) -> None:
     wire.join(DIRECT)
-    batch = FakeBatch("x")
-    wire.core.offer(DIRECT, batch)
+    submission = FakeSubmission("x")
+    wire.core.offer(DIRECT, submission)
     wire.core.close(wire.now)
     wire.core.tick(wire.now)
-    assert "@bob" in str(batch.errors[0])
-    assert "\n" not in str(batch.errors[0])
+    assert "@bob" in str(submission.errors[0])
+    assert "\n" not in str(submission.errors[0])
 
 
 def test_a_feed_learns_its_room_before_anything_comes() -> None:
     wire, feed = Wire(), FakeFeed()
     wire.join("General", feed)
-    assert feed.roster._room == "General"
+    assert feed.roster.room == "General"
 
 
 # -- through one loop ------------------------------------------------------------------------------
 
 
 def test_who_breaks_off_a_loop_at_a_change_of_the_picture_finds_the_messages_in_the_next() -> None:
-    queue = EventQueue()
-    reading = Inbox(queue.arrived, lambda membership: None)
+    queue = EventQueue(Bell())
+    reading = Inbox(Bell(), queue.arrived, lambda membership: None)
     reading.roster.begin("General", "alice")
     reading.roster.named(True, 0, {}, 0.0)
     queue.inboxes.append(reading)
@@ -322,3 +326,55 @@ def test_who_breaks_off_a_loop_at_a_change_of_the_picture_finds_the_messages_in_
     reading.push(Push("General", 7, 0, 1, [[1, 5, "bob", b"p" * 16, pack(["hi"])]]))
     assert next(events_of(queue, 0)) == MemberJoined("General", "bob")
     assert [event.body for event in events_of(queue, 0) if isinstance(event, Message)] == ["hi"]
+
+
+# -- state frames of rooms that are joined without their messages --------------------------------------
+
+
+def unread(wire: Wire) -> FakeFeed:
+    """Return the feed of a room that is joined without its messages, whose first state frame has been answered."""
+    feed, _ = wire.join(flags=PRESENT)
+    wire.commands()
+    wire.say("state", 1, [named("General", ("bob", 6, True, 2))], [])
+    assert wire.commands() == [["seen", 1]]
+    return feed
+
+
+def test_state_of_a_room_joined_without_its_messages_is_answered_once_a_second(wire: Wire) -> None:
+    feed = unread(wire)
+    wire.say("state", 2, [named("General", ("carol", 7, False, 0), whole=False)], [])
+    assert feed.roster.members == 1, "it counts at once"
+    assert wire.commands("seen") == []
+    assert wire.pass_time(lambda: bool(wire.commands("seen"))) == pytest.approx(UNREAD_EVERY, abs=0.01)
+    wire.now += UNREAD_EVERY
+    wire.say("state", 3, [named("General", ("carol", 0, False, 0), whole=False)], [])
+    assert wire.commands("seen") == [["seen", 3]], "what comes seldom isn't put off"
+
+
+def test_what_is_put_off_is_answered_before_the_next_request_and_while_one_is_out(wire: Wire) -> None:
+    unread(wire)
+    wire.say("state", 2, [named("General", ("carol", 7, False, 0), whole=False)], [])
+    wire.core.ask("rooms", (None, 500), FakeCall())
+    assert [command[0] for command in wire.commands()] == ["seen", "rooms"]
+    wire.say("state", 3, [named("General", ("carol", 0, False, 0), whole=False)], [])
+    assert wire.commands() == [["seen", 3]]
+
+
+def test_state_is_answered_at_once_that_is_of_a_room_whose_messages_come_or_of_none_or_invites(wire: Wire) -> None:
+    unread(wire)
+    wire.join("Sports")
+    wire.commands()
+    sports = named("Sports", ("carol", 7, False, 0))
+    wire.say("state", 2, [named("General", ("carol", 7, False, 0), whole=False), sports], [])
+    wire.say("state", 3, [], [])
+    wire.say("state", 4, [named("General", ("carol", 0, False, 0), whole=False)], [[DIRECT, "bob", 7, 3]])
+    assert wire.commands("seen") == [["seen", 2], ["seen", 3], ["seen", 4]]
+
+
+def test_an_answer_that_was_put_off_is_not_sent_over_the_next_connection(wire: Wire) -> None:
+    unread(wire)
+    wire.say("state", 2, [named("General", ("carol", 7, False, 0), whole=False)], [])
+    wire.come_back()
+    wire.now += 2 * UNREAD_EVERY
+    wire.core.tick(wire.now)
+    assert wire.commands("seen") == []

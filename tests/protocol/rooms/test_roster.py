@@ -1,4 +1,4 @@
-"""A room's roster: the latest of who is here, and the difference to what the application was told."""
+"""A room's roster: the latest of who is here, and the difference to what the application has received."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_the_first_names_tell_nothing(roster: Seen) -> None:
     assert (roster.members, roster.calls) == (2, 0)
 
 
-def test_coming_and_going_typing_and_reading_are_told(roster: Seen) -> None:
+def test_coming_and_going_typing_and_reading_are_reported(roster: Seen) -> None:
     roster.change(carol=person("Carol"))
     assert roster.told() == [MemberJoined(ROOM, "Carol")]
     roster.change(bob=person("bob", typing=True))
@@ -71,7 +71,7 @@ def test_coming_and_going_typing_and_reading_are_told(roster: Seen) -> None:
     assert roster.told() == []
 
 
-def test_what_is_undone_before_it_is_taken_is_not_told(roster: Seen) -> None:
+def test_what_is_undone_before_it_is_taken_is_not_reported(roster: Seen) -> None:
     roster.change(carol=person("carol"))
     roster.change(bob=person("bob", typing=True))
     roster.change(carol=None)
@@ -80,13 +80,13 @@ def test_what_is_undone_before_it_is_taken_is_not_told(roster: Seen) -> None:
     assert roster.told() == []
 
 
-def test_only_the_latest_mark_is_told(roster: Seen) -> None:
+def test_only_the_latest_mark_is_reported(roster: Seen) -> None:
     for mark in range(1, 100):
         roster.change(bob=person("bob", mark=mark))
     assert roster.told() == [ReadMark(ROOM, "bob", 99)]
 
 
-def test_however_much_happens_there_is_no_more_to_tell_than_people_are_here_or_were_told(roster: Seen) -> None:
+def test_however_much_happens_there_is_no_more_to_tell_than_people_are_here_or_were_reported(roster: Seen) -> None:
     for number in range(10_000):
         for now in (person(f"user{number}", typing=True), None):
             roster.named(False, 2, {f"user{number}": now}, 0.0)
@@ -101,7 +101,7 @@ def test_who_leaves_while_typing_has_ended_that_first(roster: Seen) -> None:
     assert roster.told() == [Typing(ROOM, "bob", False), MemberLeft(ROOM, "bob")]
 
 
-def test_of_the_own_user_only_a_mark_that_another_session_moved_is_told(roster: Seen) -> None:
+def test_of_the_own_user_only_a_mark_that_another_session_moved_is_reported(roster: Seen) -> None:
     roster.marked_read(5)
     for own in (person("alice", typing=True), person("alice", mark=5), None, person("alice", mark=5)):
         roster.change(alice=own)
@@ -110,7 +110,7 @@ def test_of_the_own_user_only_a_mark_that_another_session_moved_is_told(roster: 
     assert roster.told() == [ReadMark(ROOM, "alice", 9)]
 
 
-def test_a_mark_of_its_own_is_not_told_when_a_lower_one_was_asked_for_since(roster: Seen) -> None:
+def test_a_mark_of_its_own_is_not_reported_when_a_lower_one_was_asked_for_since(roster: Seen) -> None:
     roster.marked_read(10)
     roster.mark_stored(10)
     roster.marked_read(7)
@@ -136,7 +136,7 @@ def test_marks_in_a_log_that_is_no_more_hide_none_in_the_next(roster: Seen) -> N
     assert roster.told() == [ReadMark(ROOM, "alice", 3)]
 
 
-def test_what_was_found_and_not_taken_is_told_once_and_before_what_comes_later(roster: Seen) -> None:
+def test_what_was_found_and_not_taken_is_reported_once_and_before_what_comes_later(roster: Seen) -> None:
     roster.change(bob=person("bob", typing=True), carol=person("carol"))
     first = next(roster.take())
     roster.change(dave=person("dave"))
@@ -147,7 +147,7 @@ def test_what_was_found_and_not_taken_is_told_once_and_before_what_comes_later(r
     ]
 
 
-def test_an_invitation_is_told_before_anything_else(roster: Seen) -> None:
+def test_an_invitation_is_reported_before_anything_else(roster: Seen) -> None:
     roster.change(carol=person("carol"))
     roster.invited("bob")
     assert roster.told() == [Invited(ROOM, "bob"), MemberJoined(ROOM, "carol")]
@@ -164,7 +164,7 @@ def test_a_lost_connection_ends_everybodys_typing(roster: Seen) -> None:
     assert roster.told() == [Typing(ROOM, "bob", False)]
 
 
-def test_what_changed_meanwhile_is_told_after_the_return(roster: Seen) -> None:
+def test_what_changed_meanwhile_is_reported_after_the_return(roster: Seen) -> None:
     roster.come_back()
     roster.whole(person("alice"), person("bob", mark=3), person("carol"))
     assert roster.told() == [ReadMark(ROOM, "bob", 3), MemberJoined(ROOM, "carol")]
@@ -220,13 +220,13 @@ def test_a_crowd_is_counts_the_latest_only(roster: Seen) -> None:
     assert not roster.waiting
 
 
-def test_a_crowd_that_is_joined_is_told_of_at_once() -> None:
+def test_a_crowd_that_is_joined_is_reported_at_once() -> None:
     roster = Seen()
     roster.crowded(10_000, 0, 1)
     assert roster.told() == [Crowd(ROOM, 10_000, 0, 1)]
 
 
-def test_when_a_crowd_has_names_again_the_difference_is_told(roster: Seen) -> None:
+def test_when_a_crowd_has_names_again_the_difference_is_reported(roster: Seen) -> None:
     roster.crowded(300, 0, 0)
     roster.told()
     roster.whole(person("alice"), person("carol"))
@@ -241,14 +241,14 @@ def test_the_first_names_after_a_crowd_was_joined_tell_nothing() -> None:
     assert roster.told() == []
 
 
-def test_after_a_mark_was_refused_one_that_another_session_moves_as_far_is_told(roster: Seen) -> None:
+def test_after_a_mark_was_refused_one_that_another_session_moves_as_far_is_reported(roster: Seen) -> None:
     roster.marked_read(5)
     roster.mark_refused(Busy("too many marks"))
     roster.change(alice=person("alice", mark=5))
     assert roster.told() == [ReadMark(ROOM, "alice", 5)]
 
 
-def test_why_a_mark_was_not_stored_is_told_once(roster: Seen) -> None:
+def test_why_a_mark_was_not_stored_is_reported_once(roster: Seen) -> None:
     error = Busy("too many marks")
     roster.mark_refused(error)
     assert roster.refusal() is error

@@ -7,12 +7,21 @@ from functools import partial
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from typing import Any
 
-from zchat.checks import check_text, shown
+from zchat.checks import check_flag, check_text, shown
 from zchat.errors import UsageError
 from zchat.events import Event
 from zchat.messages import Position
 from zchat.names import DIRECT, check_held_name, wire_name
-from zchat.wire.limits import MAX_INT
+from zchat.wire.limits import LOG, MAX_INT, MAX_SANCTION, OWN, PRESENT
+
+ASK_TIMEOUT = 5.0
+"""Seconds that a request to the broker may take, if nothing else is said."""
+
+REPORT = "report"
+"""What a client is given as `invitations` to report them and join no room by itself."""
+
+SEND_TIMEOUT = 5.0
+"""Seconds that a send waits, if nothing else is said: a broker that is restarted is back by then."""
 
 
 def check_user(user: str) -> str:
@@ -47,6 +56,29 @@ def direct_room(user: str) -> str:
     return DIRECT + user
 
 
+def join_flags(echo: bool, reads: bool, present: bool) -> int:
+    """Return the flags of a join, as in `zchat.wire.limits`. Any thread.
+
+    Raises:
+        UsageError: one is neither True nor False, or `echo` is asked for without `reads`.
+    """
+    for what, value in (("echo", echo), ("reads", reads), ("present", present)):
+        check_flag(what, value)
+    if echo and not reads:
+        raise UsageError("join: echo without reads: own messages come among the others, or not at all")
+    return LOG * reads | PRESENT * present | OWN * echo
+
+
+def check_invitations(invitations: bool | str) -> None:
+    """Check what a client is to do with invitations. Any thread.
+
+    Raises:
+        UsageError: it is neither True nor False nor `REPORT`.
+    """
+    if invitations != REPORT:
+        check_flag("invitations", invitations)
+
+
 def check_number(what: str, value: int) -> None:
     """Check a count or a seq; `what` names it in the error's text. Any thread.
 
@@ -55,6 +87,17 @@ def check_number(what: str, value: int) -> None:
     """
     if type(value) is not int or not 0 <= value <= MAX_INT:
         raise UsageError(f"{what} is a number from 0 to {MAX_INT}, not {shown(value)}")
+
+
+def check_sanction_seconds(seconds: int) -> int:
+    """Return how long a ban or a mute is to last. Any thread.
+
+    Raises:
+        UsageError: it is no whole number from 0 (for ever) to MAX_SANCTION.
+    """
+    if type(seconds) is not int or not 0 <= seconds <= MAX_SANCTION:
+        raise UsageError(f"seconds is a whole number from 0 (for ever) to {MAX_SANCTION}, not {shown(seconds)}")
+    return seconds
 
 
 def check_position(position: Position) -> None:

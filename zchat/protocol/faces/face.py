@@ -6,17 +6,22 @@ what to wait by, and carries out `zchat.protocol.faces.steps`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from math import inf
 from typing import Any, Protocol
 
 import msgpack
 
 from zchat.checks import check_flag
-from zchat.errors import DeadlineExceeded, MessageTooLarge, NotAMember, OutcomeUnknown, Refused, UsageError, ZchatError
+from zchat.errors import DeadlineExceeded, MessageTooLarge, NotAMember, OutcomeUnknown, UsageError, ZchatError
 from zchat.messages import Position
 from zchat.protocol.core import ClientCore
 from zchat.protocol.faces.arguments import check_number
-from zchat.protocol.faces.outcomes import BaseAnswer, BaseLetter, BaseStream, fresh
+from zchat.protocol.faces.event_queue import EventQueue
+from zchat.protocol.faces.inbox import Inbox
+from zchat.protocol.faces.outcomes import BaseAnswer, BaseStream, Bell, fresh
+from zchat.protocol.faces.progress import Progress, follow
 from zchat.protocol.rooms.membership import Membership
 from zchat.wire.blocks import encode_body
 
@@ -36,11 +41,11 @@ class Waits(Protocol):
     def answer(self) -> BaseAnswer:
         """Return the answer to one request, yet to come."""
 
-    def letter(self, packed: bytes, timeout: float | None) -> BaseLetter:
-        """Return one message, yet to be sent, which may take `timeout` seconds from now, None for any time."""
-
     def stream(self) -> BaseStream:
         """Return the messages of a `send_many`, yet to be handed over."""
+
+    def bell(self) -> Bell:
+        """Return what rings when a room, or any, has something to take."""
 
 
 class FaceLink(Protocol):
@@ -66,34 +71,18 @@ class FaceLink(Protocol):
     def waits(self) -> Waits:
         """What steps wait by."""
 
+    @property
+    def events(self) -> EventQueue[Any]:
+        """The events of all rooms, and of the connection."""
+
     def check(self) -> None:
         """Raise UsageError if there can be no new call: the client is closed, or another process's."""
 
     def now(self) -> float:
         """Return the seconds on the clock that the core goes by."""
 
-
-class RoomRoster(Protocol):
-    """Who is in a room; `zchat.protocol.rooms.roster` has more."""
-
-    members: int
-
-    def refusal(self) -> Refused | None:
-        """Return, once, why the broker would not store a read mark."""
-
-
-class RoomInbox(Protocol):
-    """What a room has for the application."""
-
-    left: bool
-
-    @property
-    def position(self) -> Position:
-        """How far messages were taken, one by one."""
-
-    @property
-    def roster(self) -> RoomRoster:
-        """Who is in the room."""
+    def note(self, text: str) -> None:
+        """Log what calls for no attention."""
 
 
 # -- what every face has ---------------------------------------------------------------------------------
@@ -103,9 +92,12 @@ class BaseClient:
     """What a client has in every face without waiting."""
 
     def __init__(self, link: FaceLink) -> None:
-        self.user = link.user
-        """The name that others see."""
         self._link: FaceLink = link
+
+    @property
+    def user(self) -> str:
+        """Return the name that others see: spelt, once the client is connected, as the broker has it."""
+        return self._link.user
 
     @property
     def url(self) -> str:
@@ -121,10 +113,10 @@ class BaseClient:
 class BaseRoom:
     """What a room has in every face without waiting."""
 
-    def __init__(self, link: FaceLink, membership: Membership, inbox: RoomInbox) -> None:
+    def __init__(self, link: FaceLink, membership: Membership, inbox: Inbox[Any]) -> None:
         self._link: FaceLink = link
         self._membership = membership
-        self._inbox: RoomInbox = inbox
+        self._inbox: Inbox[Any] = inbox
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"
@@ -138,6 +130,14 @@ class BaseRoom:
     def member_count(self) -> int:
         """Return how many users are here, by the broker's latest report; 0 until the first, moments after the join."""
         return self._inbox.roster.members
+
+    @property
+    def crowded(self) -> bool:
+        """True while the broker reports how many users are here, and not who.
+
+        They are too many, or the rules give this user no names there. False until the first report.
+        """
+        return self._inbox.roster.is_crowd
 
     @property
     def position(self) -> Position:
@@ -195,8 +195,10 @@ class BaseRoom:
             raise has_been_left(self._membership)
         return packed
 
-    def _feeding(self, stream: BaseStream, bodies: Iterable[Any]) -> Feeding:
-        """Return what hands the bodies of a `send_many` over."""
+    def _feeding(self, stream: BaseStream, bodies: Iterable[Any], progress: Progress | None) -> Feeding:
+        """Return what hands the bodies of a `send_many` over, which `progress` follows."""
+        if progress is not None:
+            follow(progress, stream)
         return Feeding(self._link, self._membership, self._inbox, stream, bodies)
 
 
@@ -204,24 +206,33 @@ class Feeding:
     """The bodies of one `send_many`, on their way from the application to the core."""
 
     def __init__(
-        self, link: FaceLink, membership: Membership, inbox: RoomInbox, stream: BaseStream, bodies: Iterable[Any]
+        self, link: FaceLink, membership: Membership, inbox: Inbox[Any], stream: BaseStream, bodies: Iterable[Any]
     ) -> None:
         self.stream = stream
         self._link = link
         self._membership = membership
         self._inbox = inbox
         self._bodies = iter(bodies)
-        self._enough = 0
+        self._ends = True  # with these bodies
+        self._cost = 0  # of what was handed over since it was full
+        self._enough: float = inf
+        self._in_turn = 0  # messages handed over since others had their turn
         self._exhausted = False
         self._broken: ZchatError | None = None
 
-    def fill(self) -> bool:
-        """Hand over body after body; True if one has to wait until it isn't `full`, False once there are no more.
+    def give(self, bodies: Sequence[Any]) -> None:
+        """Take more bodies, in place of those that are handed over; none at the end."""
+        self._bodies = iter(bodies)
+        self._ends = not bodies
 
+    def fill(self) -> bool:
+        """Hand over body after body; False once there are no more, or something is wrong.
+
+        True if there may be more: once it isn't `full`, once others had a turn that is due, or once they are given.
         What `bodies` itself raises comes through. This runs once a message, so it is written flat.
 
         Raises:
-            NotAMember: the room has been left.
+            NotAMember: the room has been left, or the user was removed from it.
         """
         link, stream = self._link, self.stream
         do, offer, limit = link.do, link.core.offer, max_message(link)
@@ -229,9 +240,14 @@ class Feeding:
         pack = msgpack.Packer(autoreset=True).pack
         waiting = stream.bodies
         append = waiting.append
-        count, cost = stream.handed, 0
+        if self.turn_due:
+            self._in_turn = 0
+        turn = stream.turn
+        bodies = self._bodies if turn is None else islice(self._bodies, turn - self._in_turn)
+        before = count = stream.handed
+        cost, self._enough = self._cost, inf
         try:
-            for body in self._bodies:
+            for body in bodies:
                 packed = pack(body) if type(body) is str else encode_body(body)
                 length = len(packed)
                 if length > limit:
@@ -247,9 +263,10 @@ class Feeding:
                     stream.queued = True
                     do(offer, membership.name, stream)
                 if cost >= MAX_WAITING_BYTES:
-                    self._enough = len(waiting) // 2
+                    cost, self._enough = 0, len(waiting) // 2
                     return True
-            self._exhausted = True
+            self._exhausted = self._ends and (turn is None or self._in_turn + count - before < turn)
+            return not self._exhausted
         except UnicodeError as error:
             self._broken = UsageError(f"message {count + 1} is not text that UTF-8 can encode: {error}")
             self._broken.__cause__ = error
@@ -257,7 +274,14 @@ class Feeding:
             self._broken = error
         finally:
             stream.handed = count
+            self._cost = cost
+            self._in_turn += count - before
         return False
+
+    @property
+    def turn_due(self) -> bool:
+        """True if so many were handed over that others have their turn next, in a face in which they wait for that."""
+        return self._in_turn == self.stream.turn
 
     @property
     def full(self) -> bool:
@@ -306,5 +330,9 @@ def too_large(length: int, limit: int) -> MessageTooLarge:
 
 
 def has_been_left(membership: Membership) -> NotAMember:
-    """Return the error of a call to a room that has been left."""
-    return NotAMember(f"you are not in {membership.shown} any more: join it again")
+    """Return the error of a call to a room that has been left, or that the user was removed from: that is its cause."""
+    if membership.removed is None:
+        return NotAMember(f"you are not in {membership.shown} any more: join it again")
+    error = NotAMember(str(membership.removed))
+    error.__cause__ = membership.removed
+    return error

@@ -12,7 +12,7 @@ MAX_INVITATIONS = 1_000
 """Invitations kept until the application takes events or joins: a session may be in no more rooms."""
 
 MAX_INVITED = 500
-"""Direct rooms that a client is in by itself: half of what a session may join is the application's, whoever writes."""
+"""Direct rooms that a client is in by itself: half of what a session may join is always the application's."""
 
 
 class Invitation(NamedTuple):
@@ -30,8 +30,10 @@ class Invitations:
     each changes one entry of a dictionary or set, which is atomic.
     """
 
-    def __init__(self, *, wanted: bool) -> None:
+    def __init__(self, *, wanted: bool, reported: bool = False) -> None:
         self._wanted = wanted
+        self.reported = reported
+        """True if they are reported, and none is taken up."""
         self._accept: Callable[[], None] | None = None
         self.waiting: dict[str, Invitation] = {}
         """Those that nobody has taken up, oldest first."""

@@ -1,4 +1,4 @@
-"""What became of a request, of one message and of many: what is known, and what a caller is told of it.
+"""What became of a request, of one message and of many: what is known, and what is reported to a caller.
 
 Nothing here waits. A face adds the waiting: it is given `wake`, which is called after each change,
 by whichever thread runs the core. All texts about deadlines are made here, so that every face
@@ -8,10 +8,13 @@ reports the same.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from typing import Any, Protocol
 
-from zchat.errors import DeadlineExceeded, OutcomeUnknown, ZchatError
+from zchat.errors import DeadlineExceeded, OutcomeUnknown, UsageError, ZchatError
+
+SETTLING = 0.05
+"""Seconds between two samples of what is on its way, once nothing more is handed over."""
 
 
 class Limit(Protocol):
@@ -24,6 +27,17 @@ class Limit(Protocol):
     @property
     def left(self) -> float | None:
         """How many seconds are left, 0 if none are, None for no limit."""
+
+
+class Bell(Protocol):
+    """Wakes what waits for a change: threads or tasks, which check for themselves then."""
+
+    @property
+    def waiting(self) -> Sized:
+        """What waits."""
+
+    def ring(self) -> None:
+        """Wake all that waits."""
 
 
 class BaseAnswer:
@@ -97,7 +111,7 @@ class BaseAnswer:
 
 
 class BaseLetter:
-    """One message on its way. A batch of one, as `zchat.protocol.send_queue.Batch` says."""
+    """One message on its way. A submission of one, as `zchat.protocol.send_queue.Submission` says."""
 
     __slots__ = ("_error", "_wake", "bodies", "failed", "out", "queued", "seq", "timestamp")
 
@@ -165,9 +179,12 @@ class BaseLetter:
 
 
 class BaseStream:
-    """The messages of one `send_many` on their way. A batch, as `zchat.protocol.send_queue.Batch` says."""
+    """The messages of one `send_many` on their way. A submission, as `zchat.protocol.send_queue.Submission` says."""
 
     __slots__ = ("_wake", "bodies", "error", "failed", "handed", "last", "out", "queued", "stored_count")
+
+    turn: int | None = None
+    """After how many messages others have their turn, None where nothing waits for that: threads run at once."""
 
     def __init__(self, wake: Callable[[], object]) -> None:
         self._wake = wake
@@ -210,6 +227,28 @@ class BaseStream:
         """
         raise NotImplementedError
 
+    def settle(self, seconds: float | None) -> bool:
+        """Wait until nothing is on its way; False if that is not so in time, or can't be known any more.
+
+        `seconds` is how long, None for no limit. A thread waits so.
+
+        Raises:
+            UsageError: tasks wait for it, by `settled`.
+        """
+        raise UsageError("this send_many was a task's: await progress.settled(timeout)")
+
+    async def settled(self, seconds: float | None) -> bool:
+        """As `settle`, for tasks.
+
+        Raises:
+            UsageError: threads wait for it, by `settle`.
+        """
+        raise UsageError("this send_many was a thread's, which waits for it: progress.settle(timeout)")
+
+    def give_way(self) -> Any:
+        """Let others have their turn, where `turn` says so."""
+        raise NotImplementedError
+
     def withdraw(self) -> None:
         """Take back what isn't sent: it never will be. The caller's thread."""
         self.failed = True
@@ -221,7 +260,7 @@ class BaseStream:
         return self.stored_count < self.handed and not self.failed
 
     @property
-    def settled(self) -> bool:
+    def certain(self) -> bool:
         """True if nothing is on its way, or what became of it can't be known any more."""
         return not self.out or isinstance(self.error, OutcomeUnknown)
 

@@ -10,24 +10,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from functools import partial
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
+from zchat.checks import check_flag
 from zchat.errors import ProtocolError, ZchatError
-from zchat.messages import Member, Message, Position, RoomInfo
+from zchat.messages import Batch, Member, Message, Position, RoomInfo
 from zchat.names import is_same, shown_name
 from zchat.protocol.core import ClientCore
-from zchat.protocol.faces.arguments import check_number, check_position, check_room
+from zchat.protocol.faces.arguments import check_number, check_position, check_room, check_user
 from zchat.protocol.faces.face import FaceLink, Feeding
-from zchat.protocol.faces.outcomes import BaseAnswer, Limit
-from zchat.protocol.port import Call
+from zchat.protocol.faces.joined_rooms import Joined, JoinedRooms
+from zchat.protocol.faces.outcomes import Limit
 from zchat.stats import BusyRoom, Histogram, Stats
-from zchat.wire.blocks import messages_of
+from zchat.wire.blocks import messages_of, run_of
 from zchat.wire.replies import Figures, HistoryPage, Marked, MembersPage, RoomRow, RoomsPage
 
 T = TypeVar("T")
 R = TypeVar("R")
-S = TypeVar("S", contravariant=True)
-J = TypeVar("J", contravariant=True)
 
 Steps: TypeAlias = Generator[Callable[[], Any], Any, T]
 
@@ -44,38 +43,56 @@ MAX_LISTED = 200_000
 # -- questions -----------------------------------------------------------------------------------------
 
 
-def rooms(link: FaceLink, limit: Limit) -> Steps[list[RoomInfo]]:
-    """Return the broker's rooms, page by page."""
+def rooms(link: FaceLink, limit: Limit, after: str | None = None, most: int | None = None) -> Steps[list[RoomInfo]]:
+    """Return the broker's rooms, those after a name if one is given, `most` of them at most, page by page."""
     link.check()
+    last = None if after is None else check_room(link.user, after)
+    _check_most(most)
     found: list[RoomInfo] = []
-    last: str | None = None
-    while True:
-        page: RoomsPage = yield from _ask(link, "rooms", (last, ROOMS_PAGE), None, limit, "the list of rooms")
-        _check_page(len(page.rooms), ROOMS_PAGE, len(found), "rooms")
+    while (left := _left(most, len(found), ROOMS_PAGE)) > 0:
+        page: RoomsPage = yield from ask(link, "rooms", (last, left), None, limit, "the list of rooms")
+        check_page(len(page.rooms), left, len(found), "rooms")
         found += [_room(link.user, row) for row in page.rooms]
         if not page.more or not page.rooms:
-            return found
+            break
         last = page.rooms[-1].name
+    return found
 
 
-def members(link: FaceLink, name: str, limit: Limit) -> Steps[list[Member]]:
-    """Return a room's members, page by page."""
+def members(
+    link: FaceLink, name: str, limit: Limit, after: str | None = None, most: int | None = None
+) -> Steps[list[Member]]:
+    """Return a room's members, those after a name if one is given, `most` of them at most, page by page."""
     link.check()
     room = check_room(link.user, name)
+    last = None if after is None else check_user(after)
+    _check_most(most)
     found: list[Member] = []
-    while True:
-        fields = (room, found[-1].user if found else None, MEMBERS_PAGE)
-        page: MembersPage = yield from _ask(link, "members", fields, None, limit, f"the members of {name!r}")
-        _check_page(len(page.people), MEMBERS_PAGE, len(found), "members")
+    while (left := _left(most, len(found), MEMBERS_PAGE)) > 0:
+        fields = (room, last, left)
+        page: MembersPage = yield from ask(link, "members", fields, None, limit, f"the members of {name!r}")
+        check_page(len(page.people), left, len(found), "members")
         found += [Member(each.user, each.since, each.read_mark, each.typing) for each in page.people]
         if not page.more or not page.people:
-            return found
+            break
+        last = found[-1].user
+    return found
+
+
+def _check_most(most: int | None) -> None:
+    if most is not None:
+        check_number("limit", most)
+
+
+def _left(most: int | None, found: int, page: int) -> int:
+    """Return how many rows to ask for: a page's, or what is left of `most`."""
+    return page if most is None else min(page, most - found)
 
 
 def stats(link: FaceLink, limit: Limit) -> Steps[Stats]:
     """Return the broker's figures."""
     link.check()
-    found: Stats = yield from _ask(link, "stats", (), stats_of, limit, "the broker's figures")
+    found: Stats = yield from ask(link, "stats", (), stats_of, limit, "the broker's figures")
     return found
 
 
@@ -84,7 +101,7 @@ def mark_read(link: FaceLink, name: str, seq: int, limit: Limit) -> Steps[int]:
     link.check()
     check_number("seq", seq)
     fields = (check_room(link.user, name), seq)
-    marked: Marked = yield from _ask(link, "mark", fields, None, limit, f"marking {name!r} as read")
+    marked: Marked = yield from ask(link, "mark", fields, None, limit, f"marking {name!r} as read")
     return marked.seq
 
 
@@ -92,42 +109,72 @@ def history(
     link: FaceLink, name: str, after: int | None, before: int | None, most: int, limit: Limit
 ) -> Steps[list[Message]]:
     """Return at most `most` messages of a room's log, page by page, all of one connection and so of one log."""
-    link.check()
-    room = check_room(link.user, name)
-    for bound, value in (("after", after), ("before", before)):
-        if value is not None:
-            check_number(bound, value)
-    check_number("limit", most)
+    room = _check_history(link, name, after, before, most)
     found: list[Message] = []
     begin, connection = after, 0
     more = most > 0
     while more:
         left = most - len(found)
-        fields = (room, after, before, left)
-        answer = yield from _ask(
-            link, "history", fields, partial(_with_connection, link.core), limit, f"the history of {name!r}"
-        )
-        answered: int = answer[0]
-        page: HistoryPage = answer[1]
+        answered, page = yield from _history_page(link, room, name, after, before, left, limit)
         if found and answered != connection:
             found.clear()
             after = begin
             continue
         connection = answered
-        if not is_same(page.room, room):
-            raise ProtocolError(f"the broker sent the history of another room than {name!r}")
-        if page.blocks and (page.after < (after or 0) or (before is not None and page.upto >= before)):
-            raise ProtocolError(f"the broker sent history of {name!r} from {page.after} to {page.upto}: not as asked")
         messages = messages_of(shown_name(link.user, page.room), page.blocks, page.after, page.upto)
-        if len(messages) > left:
-            raise ProtocolError(f"the broker sent {len(messages)} messages of {name!r}, {left} were asked for")
+        _check_count(len(messages), left, name)
         found += messages
         after = page.upto
         more = page.more and bool(messages) and len(found) < most
     return found
 
 
-def _check_page(rows: int, most: int, found: int, what: str) -> None:
+def history_batch(
+    link: FaceLink, name: str, after: int | None, before: int | None, most: int, limit: Limit
+) -> Steps[Batch | None]:
+    """Return those messages of a room's log that one answer has, None if there are none."""
+    room = _check_history(link, name, after, before, most)
+    if not most:
+        return None
+    _, page = yield from _history_page(link, room, name, after, before, most, limit)
+    run = run_of(shown_name(link.user, page.room), page.blocks, page.after, page.upto)
+    _check_count(len(run.seqs), most, name)
+    return next(run.batches(Position(page.epoch, page.upto)), None) if len(run.seqs) else None
+
+
+def _check_history(link: FaceLink, name: str, after: int | None, before: int | None, most: int) -> str:
+    """Return what the protocol calls the room, after a check of all that its history is asked for with."""
+    link.check()
+    room = check_room(link.user, name)
+    for bound, value in (("after", after), ("before", before)):
+        if value is not None:
+            check_number(bound, value)
+    check_number("limit", most)
+    return room
+
+
+def _history_page(
+    link: FaceLink, room: str, name: str, after: int | None, before: int | None, most: int, limit: Limit
+) -> Steps[tuple[int, HistoryPage]]:
+    """Return the number of the connection that an answer came over, and the answer."""
+    fields = (room, after, before, most)
+    found: tuple[int, HistoryPage] = yield from ask(
+        link, "history", fields, partial(_with_connection, link.core), limit, f"the history of {name!r}"
+    )
+    page = found[1]
+    if not is_same(page.room, room):
+        raise ProtocolError(f"the broker sent the history of another room than {name!r}")
+    if page.blocks and (page.after < (after or 0) or (before is not None and page.upto >= before)):
+        raise ProtocolError(f"the broker sent history of {name!r} from {page.after} to {page.upto}: not as asked")
+    return found
+
+
+def _check_count(count: int, most: int, name: str) -> None:
+    if count > most:
+        raise ProtocolError(f"the broker sent {count} messages of {name!r}, {most} were asked for")
+
+
+def check_page(rows: int, most: int, found: int, what: str) -> None:
     """Raise ProtocolError if a page of a list has more than `most` rows, or the list no end: so much is `found`."""
     if rows > most:
         raise ProtocolError(f"the broker sent a page of {rows} {what}, {most} were asked for")
@@ -135,7 +182,7 @@ def _check_page(rows: int, most: int, found: int, what: str) -> None:
         raise ProtocolError(f"the broker's list of {what} has no end: {found} have come")
 
 
-def _ask(
+def ask(
     link: FaceLink, word: str, fields: tuple[Any, ...], done: Callable[[Any], Any] | None, limit: Limit, what: str
 ) -> Steps[Any]:
     """Return the answer to one question; `done` makes it of the broker's reply, in the core's thread."""
@@ -172,37 +219,22 @@ def stats_of(figures: Figures) -> Stats:
 # -- rooms ---------------------------------------------------------------------------------------------
 
 
-class JoinedRooms(Protocol[S, J]):
-    """The rooms that a client is in, as a face keeps them. All of it is called in the core's thread, through `do`."""
-
-    def join(
-        self, wire: str, shown: str, after: Position | None, create: bool, answer: BaseAnswer, echo: bool = False
-    ) -> None:
-        """Join a room, or wait for somebody else's join of it; the answer is the room, and what `give_back` takes."""
-
-    def give_back(self, joined: J) -> None:
-        """Leave a room whose caller was interrupted before it had it, unless another one has it."""
-
-    def leave(self, room: S, answer: Call) -> None:
-        """Leave a room, at once; the answer comes when the broker knows."""
-
-
 def join(
-    link: FaceLink, rooms: JoinedRooms[R, J], name: str, after: Position | None, create: bool, limit: Limit,
-    *, echo: bool = False,
-) -> Steps[R]:  # fmt: skip
-    """Join a room and return it, the one that there is if it is joined already; `echo`: own messages come too.
+    link: FaceLink, rooms: JoinedRooms[R], name: str, after: Position | None, create: bool, flags: int, limit: Limit
+) -> Steps[R]:
+    """Join a room and return it, the one that there is if it is joined already; `flags`: as in `zchat.wire.limits`.
 
     Of what is interrupted nothing is left: nobody would have the room.
     """
+    check_flag("create", create)
     link.check()
     if after is not None:
         check_position(after)
     wire = check_room(link.user, name)
     answer = link.waits.answer()
     try:
-        link.do(rooms.join, wire, name, after, create, answer, echo)
-        found: tuple[R, J] = yield partial(answer.wait, limit, f"joining {name!r}")
+        link.do(rooms.join, wire, name, after, create, answer, flags)
+        found: tuple[R, Joined[R]] = yield partial(answer.wait, limit, f"joining {name!r}")
         return found[0]
     except BaseException:
         if not answer.withdraw() and answer.result is not None:
@@ -210,7 +242,7 @@ def join(
         raise
 
 
-def leave(link: FaceLink, rooms: JoinedRooms[R, J], room: R, name: str, limit: Limit) -> Steps[None]:
+def leave(link: FaceLink, rooms: JoinedRooms[R], room: R, name: str, limit: Limit) -> Steps[None]:
     """Leave a room; it is left all the same if the broker doesn't confirm it in time."""
     link.check()
     answer = link.waits.answer()
@@ -221,17 +253,21 @@ def leave(link: FaceLink, rooms: JoinedRooms[R, J], room: R, name: str, limit: L
 # -- sending many --------------------------------------------------------------------------------------
 
 
-def send_many(feeding: Feeding, timeout: float | None) -> Steps[int]:
+def send_many(feeding: Feeding, timeout: float | None, fetch: Callable[[], Any] | None = None) -> Steps[int]:
     """Send what `feeding` hands over, and return how many messages are stored, once all are.
 
-    Each wait is for more than the count that was seen before the check: an answer that comes
-    between the two ends it.
+    `fetch`: what is waited by for the next bodies, none at the end, if `feeding` isn't made with all of them. Each wait
+    for answers is for more than the count that was seen before the check: an answer that comes between the two ends it.
     """
     stream = feeding.stream
     try:
         more = True
         while more:
+            if fetch is not None:
+                feeding.give((yield fetch))
             more = feeding.fill()
+            if feeding.turn_due:
+                yield stream.give_way
             seen = stream.stored_count
             while feeding.full if more else stream.unanswered:
                 yield partial(stream.wait, seen, timeout)

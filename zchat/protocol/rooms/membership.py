@@ -5,8 +5,9 @@ from __future__ import annotations
 from math import inf
 from typing import Protocol
 
-from zchat.errors import ZchatError
+from zchat.errors import Refused
 from zchat.protocol.rooms.cursor import Cursor
+from zchat.protocol.rooms.removal import Removal
 from zchat.protocol.rooms.roster import Roster
 from zchat.wire.limits import JOIN_FLAGS
 from zchat.wire.notices import GapNotice, Push
@@ -32,14 +33,14 @@ class Feed(Protocol):
     def moved(self) -> None:
         """Record that own messages are stored, over which the cursor has moved, or will."""
 
-    def end(self, error: ZchatError | None) -> None:
+    def removed(self, removal: Removal) -> None:
         """Record that nothing more comes, and why."""
 
 
 class Membership:
     """One joined room. The core alone changes it; other threads may read it."""
 
-    __slots__ = ("cursor", "feed", "flags", "join", "left", "live", "name", "shown", "typed_at", "typing")
+    __slots__ = ("cursor", "feed", "flags", "join", "left", "live", "name", "removed", "shown", "typed_at", "typing")
 
     def __init__(self, name: str, shown: str, join: int, feed: Feed, flags: int = JOIN_FLAGS) -> None:
         self.name = name  # as the broker writes it
@@ -49,6 +50,7 @@ class Membership:
         self.flags = flags  # what it is sent, and whether it counts as here, as in `zchat.wire.limits`
         self.cursor = feed.cursor
         self.live = True  # the latest join is answered, over the connection that there is
-        self.left = False  # it is over: left, or not to be joined again
+        self.left = False  # it is over: left, or the user was removed
+        self.removed: Refused | None = None  # why, in the latter case
         self.typing = False  # the others see that the user is typing
         self.typed_at = -inf  # when, for the last time

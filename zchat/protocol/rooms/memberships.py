@@ -10,12 +10,14 @@ from zchat import errors
 from zchat.messages import SAME_LOG, Position
 from zchat.names import is_same, shown_name
 from zchat.protocol.requests import Done
+from zchat.protocol.rooms import removal
 from zchat.protocol.rooms.membership import Feed, Membership
+from zchat.protocol.rooms.removal import Removal
 from zchat.protocol.rooms.room_state import RoomStates
 from zchat.protocol.send_queues import SendQueues
 from zchat.wire.commands import encode_command
 from zchat.wire.limits import JOIN_FLAGS, LOG, OWN
-from zchat.wire.notices import GapNotice, Push
+from zchat.wire.notices import GapNotice, Push, Removed
 from zchat.wire.replies import Joined
 
 
@@ -84,6 +86,12 @@ class Memberships:
             room.cursor.own(epoch, first, last)
             room.feed.moved()
 
+    def removed(self, notice: Removed) -> None:
+        """End a room that the user was removed from, unless it is not joined, or was joined anew meanwhile."""
+        room = self.rooms.get(notice.room)
+        if room is not None and room.live and room.join == notice.join:
+            self._end(room, removal.removed(room.shown, notice))
+
     # -- the connection ----------------------------------------------------------------------------
 
     def opened(self, window: int) -> None:
@@ -130,9 +138,7 @@ class Memberships:
 
     def refused(self, room: Membership, error: errors.Refused) -> None:
         """End a room that can't be joined any more."""
-        self._forget(room)
-        self._queues.end(room.name, error)
-        room.feed.end(error)
+        self._end(room, removal.refused(room.shown, error))
 
     # -- within ------------------------------------------------------------------------------------
 
@@ -152,6 +158,12 @@ class Memberships:
             raise errors.ProtocolError(f"the broker has joined another room than {shown_name(self._user, asked)}")
         if answer.window > self._window:
             raise errors.ProtocolError(f"{answer.room}: a window of {answer.window}, not of {self._window} at most")
+
+    def _end(self, room: Membership, why: Removal) -> None:
+        room.removed = why.error
+        self._forget(room)
+        self._queues.end(room.name, why.error)
+        room.feed.removed(why)
 
     def _forget(self, room: Membership) -> None:
         room.left = True

@@ -1,8 +1,8 @@
 """The state of the rooms, without I/O: who is here, who is typing, how far each has read, invitations.
 
-Latest values only. The broker has one state frame out until it is answered, which happens at
-once, whatever the application does; rosters (`zchat.protocol.rooms.roster`) keep what it said. Read marks wait here
-until the broker has stored them: the highest of each room, one request at a time.
+Latest values only. The broker has one state frame out until it is answered, which happens at once, whatever the
+application does, but for rooms that are joined without their messages; rosters (`zchat.protocol.rooms.roster`) keep
+what it said. Read marks wait here until the broker has stored them: the highest of each room, one request at a time.
 """
 
 from __future__ import annotations
@@ -17,12 +17,17 @@ from zchat.names import fold
 from zchat.protocol.requests import Request, Requests
 from zchat.protocol.rooms.membership import Membership
 from zchat.wire.commands import encode_command
-from zchat.wire.limits import TYPING_EVERY
+from zchat.wire.limits import LOG, TYPING_EVERY
 from zchat.wire.notices import PersonEntry, State
 from zchat.wire.replies import Marked
 
 READ_MARK_AGAIN = 1.0
 """Seconds until a read mark is sent again that the broker had no place for: soon, and next to nothing each time."""
+
+
+UNREAD_EVERY = 1.0
+"""Seconds between two answers to state frames about rooms that are joined without their messages: a program that has a
+client for each of many users is sent a room's changes once for each of them."""
 
 
 class _ReadMark:
@@ -40,15 +45,25 @@ class _ReadMark:
 class RoomStates:
     """The state half of the client's core, which drives it.
 
-    Requests for read marks go to `requests`; `invited` is called with each invitation to a room that isn't joined.
+    Requests for read marks go to `requests`; `invited` is called with each invitation to a room that isn't joined,
+    `mark_refused` with each room whose read mark the broker will not store, and why.
     """
 
-    def __init__(self, requests: Requests, invited: Callable[[str, str, Position], None]) -> None:
+    def __init__(
+        self,
+        requests: Requests,
+        invited: Callable[[str, str, Position], None],
+        mark_refused: Callable[[str, Refused], None],
+    ) -> None:
         self._requests = requests
         self._invited = invited
+        self._mark_refused = mark_refused
         self._read_marks: dict[str, _ReadMark] = {}  # by the rooms' folded names
         self._closing = False
         self._now = 0.0
+        self.unanswered: int | None = None
+        """The number of a state frame whose answer is put off."""
+        self._answer_at = -inf  # such a frame may be answered from then on
         self.due = inf  # when `tick` has something to do
 
     # -- what the application says -----------------------------------------------------------------
@@ -101,13 +116,18 @@ class RoomStates:
             roster = mark.room.feed.roster
             if error is not None:
                 roster.mark_refused(error)
+                self._mark_refused(roster.room, error)
             elif answer is not None:
                 roster.mark_stored(min(asked, answer.seq))
 
     # -- what the broker says ----------------------------------------------------------------------
 
-    def receive(self, state: State, rooms: Mapping[str, Membership], now: float) -> None:
-        """Take a state frame; `rooms` are the joined ones by name."""
+    def receive(self, state: State, rooms: Mapping[str, Membership], now: float) -> bytes | None:
+        """Take a state frame; `rooms` are the joined ones by name. Returns its answer, None if that is put off.
+
+        What the application reads is never put off, nor is what may be the proof that an earlier answer was read.
+        """
+        self._now = now
         for update in state.rooms:
             room = rooms.get(update.room)
             if room is None or not room.live:
@@ -121,6 +141,19 @@ class RoomStates:
         for invitation in state.invitations:
             if invitation.room not in rooms:
                 self._invited(invitation.room, invitation.user, Position(invitation.epoch, invitation.seq))
+        self.unanswered = state.number
+        if now < self._answer_at and not self._requests.out and _is_unread(state, rooms):
+            self.due = min(self.due, self._answer_at)
+            return None
+        return self.answer()
+
+    def answer(self) -> bytes | None:
+        """Return the answer to a state frame that has none yet, None if there is no such frame."""
+        number, self.unanswered = self.unanswered, None
+        if number is None:
+            return None
+        self._answer_at = self._now + UNREAD_EVERY
+        return encode_command("seen", number)
 
     # -- the connection and the time ---------------------------------------------------------------
 
@@ -167,6 +200,7 @@ class RoomStates:
     def lost(self, rooms: Iterable[Membership]) -> None:
         """Record that the connection is lost: nobody is typing, and marks without a reply go out again."""
         self.due = inf
+        self.unanswered = None
         for room in rooms:
             room.typing = False
             room.feed.roster.lost()
@@ -174,11 +208,11 @@ class RoomStates:
             mark.out = False
             mark.again_at = 0.0
 
-    def tick(self, now: float, rooms: Iterable[Membership]) -> None:
-        """Carry out what time brings."""
+    def tick(self, now: float, rooms: Iterable[Membership]) -> bytes | None:
+        """Carry out what time brings; returns the answer to a state frame that is to be sent now."""
         self._now = now
         if now < self.due:
-            return
+            return None
         self.due = inf
         for mark in list(self._read_marks.values()):
             if mark.again_at and now >= mark.again_at:
@@ -188,6 +222,16 @@ class RoomStates:
                 self.due = min(self.due, mark.again_at)
         for room in rooms:
             self.due = min(self.due, room.feed.roster.expire(now))
+        if self.unanswered is not None and now < self._answer_at:
+            self.due = min(self.due, self._answer_at)
+            return None
+        return self.answer()
+
+
+def _is_unread(state: State, rooms: Mapping[str, Membership]) -> bool:
+    """Return whether a state frame is about rooms alone that are joined without their messages."""
+    joined = [rooms.get(update.room) for update in state.rooms]
+    return bool(joined) and not state.invitations and all(room and not room.flags & LOG for room in joined)
 
 
 def _person(entry: PersonEntry) -> tuple[str, PersonEntry | None]:

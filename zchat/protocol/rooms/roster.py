@@ -6,7 +6,6 @@ meanwhile, there are no more of them than the room has people.
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -18,8 +17,6 @@ from zchat.errors import ProtocolError, Refused
 from zchat.events import Crowd, Event, Invited, MemberJoined, MemberLeft, ReadMark, Typing
 from zchat.names import fold
 from zchat.wire.notices import PersonEntry
-
-log = logging.getLogger("zchat.client")
 
 RETURN_SECONDS = 3.0
 """Seconds that a user who was here before a lost connection still counts as here after it: a broker that was
@@ -63,7 +60,8 @@ class Roster:
 
     def __init__(self, changed: Callable[[], None]) -> None:
         self._changed = changed
-        self._room = ""  # what the application calls it
+        self.room = ""
+        """What the application calls the room; "" before it is known."""
         self._own = ""  # the own user, folded
         self._own_asked = 0  # up to where this session is having the room marked as read
         self._own_stored = 0  # up to where it has
@@ -87,7 +85,7 @@ class Roster:
 
     def begin(self, room: str, user: str) -> None:
         """Record that `user` has joined the room, or joined it again: the next update is the first of a join."""
-        self._room = room
+        self.room = room
         self._own = fold(user)
         self._first = True
 
@@ -100,7 +98,7 @@ class Roster:
             ProtocolError: they are more than MAX_PEOPLE.
         """
         if len(people) + len(self._people) > MAX_PEOPLE and len(people.keys() | self._people.keys()) > MAX_PEOPLE:
-            raise ProtocolError(f"{self._room}: more than {MAX_PEOPLE} users have names")
+            raise ProtocolError(f"{self.room}: more than {MAX_PEOPLE} users have names")
         self._take_back()
         if self._crowd_told is not None and self._crowd_told.typing:
             self._crowd_over = replace(self._crowd_told, members=members, typing=0)
@@ -130,10 +128,15 @@ class Roster:
         self._missing.clear()
         self._missing_until = inf
         self._crowd_over = None
-        self._crowd = Crowd(self._room, members, typing, caught_up)
+        self._crowd = Crowd(self.room, members, typing, caught_up)
         self._first = False
         self.members = members
         self._tell()
+
+    @property
+    def is_crowd(self) -> bool:
+        """True if the latest report has counts in place of names."""
+        return self._crowd is not None
 
     def marked_read(self, seq: int) -> None:
         """Record that it is this session which has the room marked as read up to there."""
@@ -150,7 +153,6 @@ class Roster:
 
     def mark_refused(self, error: Refused) -> None:
         """Record that the broker will not store a read mark, and why."""
-        log.warning("%s could not be marked as read: %s", self._room, error)
         self._refused = error
         self._own_asked = 0
 
@@ -176,7 +178,7 @@ class Roster:
     def invited(self, user: str) -> None:
         """Report, before anything else, that the room was joined because `user` has written there."""
         self._take_back()
-        self._invited = Invited(self._room, user)
+        self._invited = Invited(self.room, user)
         self._tell()
 
     # -- the application's threads -----------------------------------------------------------------
@@ -267,19 +269,19 @@ class Roster:
     def _difference(self, key: str, was: PersonEntry | None, now: PersonEntry | None, events: list[Event]) -> None:
         if key == self._own:
             if now is not None and self._moved_elsewhere(was, now):
-                events.append(ReadMark(self._room, now.user, now.read_mark))
+                events.append(ReadMark(self.room, now.user, now.read_mark))
             return
         if was is not None and was.typing and not (now is not None and now.typing):
-            events.append(Typing(self._room, was.user, False))
+            events.append(Typing(self.room, was.user, False))
         if was is None and now is not None:
-            events.append(MemberJoined(self._room, now.user))
+            events.append(MemberJoined(self.room, now.user))
         elif was is not None and now is None:
-            events.append(MemberLeft(self._room, was.user))
+            events.append(MemberLeft(self.room, was.user))
         if now is not None:
             if now.read_mark != (was.read_mark if was else 0):
-                events.append(ReadMark(self._room, now.user, now.read_mark))
+                events.append(ReadMark(self.room, now.user, now.read_mark))
             if now.typing and not (was is not None and was.typing):
-                events.append(Typing(self._room, now.user, True))
+                events.append(Typing(self.room, now.user, True))
 
     def _take_back(self) -> None:
         """Go on from what the application knows: nothing of what it takes meanwhile is reported twice."""
