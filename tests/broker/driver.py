@@ -17,13 +17,24 @@ from zchat.broker.port import Peer as PeerAtBroker
 from zchat.broker.rooms.member import MemberState
 from zchat.broker.rooms.room import Room
 from zchat.broker.settings import Settings
-from zchat.broker.store.blocks import Block
-from zchat.broker.store.contract import Append, Appended, Commit, Failed, Full, LogPage, Marked, RoomLog, Store, Watcher
+from zchat.broker.store.contract import (
+    Append,
+    Appended,
+    Commit,
+    Failed,
+    Full,
+    LogPage,
+    Marked,
+    RoomLog,
+    Sanction,
+    Store,
+    Watcher,
+)
 from zchat.broker.store.memory import MemoryStore
 from zchat.messages import Message
 from zchat.wire.blocks import join_bodies, messages_of
 from zchat.wire.limits import PRESENT
-from zchat.wire.notices import END, ERROR, GAP, OK, PUSH, STATE
+from zchat.wire.notices import END, ERROR, GAP, OK, PUSH, REMOVED, STATE
 from zchat.wire.values import pack
 
 TURNS = 10_000
@@ -51,7 +62,7 @@ class Picture:
         assert (self.typing, self.caught_up) == (0, 0)
         if whole:
             self.people = {}
-        assert self.people is not None, "changes are of names that were told"
+        assert self.people is not None, "changes are of names that were sent"
         for user, since, typing, mark in people:
             if since:
                 self.people[user] = since, typing, mark
@@ -62,7 +73,7 @@ class Picture:
 
 
 def picture_of(room: Room, *, counted: bool = False) -> Picture:
-    """Return what a member should have of a room; `counted`: one that may not be told names."""
+    """Return what a member should have of a room; `counted`: one that may not see names."""
     roster = room.roster
     assert roster is not None
     if roster.crowd or counted:
@@ -111,7 +122,7 @@ class LateStore(MemoryStore):
     """Answer reads when `poll` is called too, and nothing while `holding`; fail them, appends and marks on order.
 
     While `behind`, it must ask before it has located a room's end. It reports `commits` that were never
-    made, and blocks that were stored `elsewhere`.
+    made, and whatever else is among its `reports`, as if another broker shared it.
     """
 
     def __init__(self, clock: Callable[[], int]) -> None:
@@ -120,14 +131,12 @@ class LateStore(MemoryStore):
         self.failing: Failed | Full | None = None
         self.behind = False
         self.commits: list[Commit] = []
-        self.elsewhere: list[tuple[str, Block, int, str]] = []
+        self.reports: list[Callable[[Watcher], None]] = []
         self.followed: list[tuple[str, bool]] = []
         self._waiting: list[Callable[[], None]] = []
 
     def append(self, append: Append, done: Callable[[Appended], None]) -> None:
-        if self.failing is not None:
-            self._answers.append((done, self.failing, append))
-        else:
+        if not self._fails(done):
             super().append(append, done)
 
     def read(
@@ -141,11 +150,22 @@ class LateStore(MemoryStore):
 
         self._waiting.append(carry_out)
 
+    def impose(self, sanction: Sanction, places: Any, done: Callable[[Any], None]) -> None:
+        if not self._fails(done):
+            super().impose(sanction, places, done)
+
+    def lift(self, room: str, user: str, kind: str, done: Callable[[Any], None], number: int = 0) -> None:
+        if not self._fails(done):
+            super().lift(room, user, kind, done, number)
+
     def set_read_mark(self, room: str, user: str, seq: int, done: Callable[[Marked | Full | Failed], None]) -> None:
+        if not self._fails(done):
+            super().set_read_mark(room, user, seq, done)
+
+    def _fails(self, done: Callable[[Any], None]) -> bool:
         if self.failing is not None:
             self._answers.append((done, self.failing, None))
-        else:
-            super().set_read_mark(room, user, seq, done)
+        return self.failing is not None
 
     def locate(self, room: str, done: Callable[[], None]) -> None:
         if self.behind:
@@ -165,8 +185,8 @@ class LateStore(MemoryStore):
             super().poll(watcher)
             while self.commits:
                 watcher.committed(self.commits.pop())
-            while self.elsewhere:
-                watcher.grew(*self.elsewhere.pop(0))
+            while self.reports:
+                self.reports.pop(0)(watcher)
             waiting, self._waiting = self._waiting, []
             for done in waiting:
                 done()
@@ -194,6 +214,7 @@ class World:
         self.sessions = self.core.context.sessions.table.by_routing_id
         self.peers: list[Peer] = []
         self._ids = 0
+        self.resumes = True  # False for a test that carries out by itself what has waited
 
     def new_id(self) -> bytes:
         self._ids += 1
@@ -205,6 +226,8 @@ class World:
 
     def turn(self, drained: bool = True) -> None:
         """Do what the loop does in a turn, once it has received."""
+        while self.resumes and self.core.shares.waiting and self.core.resume(self.now, idle=drained) is not None:
+            self.core.shares.rest(self.now)
         self.core.tick(self.now, drained)
         self.core.turn(self.now)
 
@@ -215,7 +238,7 @@ class World:
             if not self.core.busy and not (isinstance(self.store, LateStore) and self.store.busy):
                 for peer in self.peers:
                     peer.read()
-                if not self.core.busy:  # none of them has seen a state frame that others wait behind
+                if not self.core.busy:  # none of them has seen a state frame that others wait for
                     return
         raise AssertionError("the core never comes to rest")
 
@@ -261,7 +284,7 @@ class World:
         owed = {id(session): session for _, _, session in core.pipes._retries} | {
             id(session): session for session in self.sessions.values()
         }
-        assert core.pipes.waiting == sum(len(frame) for session in owed.values() for frame in session.replies)
+        assert core.pipes.waiting == sum(len(frame) for session in owed.values() for frame, _ in session.replies)
         directory = core.directory
         assert directory.order == sorted(folded for folded, room in self.rooms.items() if not room.direct)
         directs = {(user, folded) for folded, room in self.rooms.items() for user in room.direct}
@@ -296,7 +319,7 @@ class World:
         assert core.presence._returning.keys() <= set(self.sessions.values())
         deadlines = list(core.presence._returning.values())
         assert deadlines == sorted(deadlines)
-        assert not core.state_frames.busy
+        assert not core.state_frames.ready
         for session in self.sessions.values():
             for room, member in session.members.items():
                 assert (room in session.present) == bool(member.flags & PRESENT)
@@ -315,9 +338,10 @@ class World:
 class Peer:
     """Speak for one client, over one connection at a time, and check what it is sent as it comes."""
 
-    def __init__(self, world: World, user: str, window: int = 0, *, greet: bool = True) -> None:
+    def __init__(self, world: World, user: str, window: int = 0, *, greet: bool = True, version: int = 1) -> None:
         self.world = world
         self.user = user
+        self.version = version
         self.window = window
         self.id = world.new_id()
         self.connections = 0
@@ -361,8 +385,9 @@ class Peer:
         self.world.run()
         return self.replies[number]
 
-    def greet(self, oldest: int = 1, newest: int = 1, *flags: int) -> Notice:
+    def greet(self, oldest: int = 1, newest: int | None = None, *flags: int) -> Notice:
         self.connections += 1
+        newest = self.version if newest is None else newest
         fields = (oldest, newest, self.user, self.producer, self.token, self.window, self.connections, *flags)
         return self.do("hello", *fields)
 
@@ -414,7 +439,7 @@ class Peer:
         return [message.seq for message in self.got.get(room, [])]
 
     def read(self) -> list[Notice]:
-        """Take note of what came since the last time, and return it."""
+        """Record what came since the last time, and return it."""
         frames = self.world.port.frames.get(self.id, [])
         new = [decode_notice(frame) for frame in frames[self.frames_read :]]
         self.frames_read = len(frames)
@@ -456,13 +481,17 @@ class Peer:
         self.world.receive(self.id, pack(("seen", self.states[self.id])))
 
     def check_pictures(self) -> None:
-        """Assert that this peer knows the state of its rooms, unless it was told that there is more to come."""
+        """Assert that this peer knows the state of its rooms, unless it has received that there is more to come."""
         session = self.world.sessions.get(self.id)
         if session is None or session.shown or session.blocked or session.gone:
             return
         for room, member in session.members.items():
             named = self.world.core.context.access.is_named_to(member)
             assert room.scheduled or self.pictures[room.name] == picture_of(room, counted=not named)
+
+    def removed(self) -> list[Notice]:
+        """Return which memberships were ended by others than this peer, and how, without the word."""
+        return [notice[1:] for notice in self.other if notice[0] == REMOVED]
 
     def ended(self) -> str | None:
         """Return why the session was ended, None if it wasn't."""

@@ -43,6 +43,7 @@ def make_old(path: Path, *, searched: bool = False) -> None:
     with closing(sqlite3.connect(path)) as connection, connection:
         for table, column in (("rooms", "maker"), ("producers", "user"), ("marks", "moved")):
             connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        connection.execute("DROP TABLE sanctions")
         if searched:
             connection.execute("CREATE TABLE searched (room INTEGER, first INTEGER)")
             connection.execute("INSERT INTO old_senders VALUES (?)", (GONE,))

@@ -1,4 +1,4 @@
-"""A broker with keys, and clients at its door: who gets in, under which name, and what the others are told."""
+"""A broker with keys, and clients at its door: who gets in, under which name, and what the others learn."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 
 import zchat
 from tests.broker.raw import ANY, Talk
-from tests.running import DEADLINE, eventually
+from tests.running import DEADLINE, OWN_HOST, eventually
 from zchat.broker import Broker
 from zchat.broker.edge import watcher
 from zchat.transport import keys
@@ -48,7 +48,7 @@ def client(broker: Broker, folder: Path, whose: str, **others: Any) -> zchat.Cli
 
 def test_who_has_a_key_gets_in_under_its_name(broker: Broker, folder: Path) -> None:
     with client(broker, folder, "alice") as alice, client(broker, folder, "bob", user="BOB") as bob:
-        assert alice.user == "alice"
+        assert (alice.user, bob.user) == ("alice", "bob")
         room, other = alice.join("General"), bob.join("General")
         other.send("hello")
         message = next(iter(room.messages(timeout=DEADLINE)))
@@ -248,7 +248,7 @@ def test_talk_goes_on_with_keys_as_without(folder: Path) -> None:
 
 def test_a_client_with_keys_comes_back_to_a_broker_that_was_started_again(folder: Path, tmp_path: Path) -> None:
     store = f"sqlite:{tmp_path}/z.db"
-    with Broker(ANY, keys=folder, store=store) as broker:
+    with Broker(f"tcp://{OWN_HOST}:*", keys=folder, store=store) as broker:
         url = broker.url
         alice = client(broker, folder, "alice")
         room = alice.join("General")

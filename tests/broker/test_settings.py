@@ -21,7 +21,7 @@ NUMBERS = [(setting, option) for setting, option in ALL if option.unit]
 PAGE = (ROOT / "docs" / "command.md").read_text(encoding="utf-8")
 
 
-NO_SETTINGS = {"store", "keys", "guests", "logins", "rules", "insecure"}
+NO_SETTINGS = {"store", "keys", "guests", "logins", "rules", "insecure", "audit"}
 """Arguments of a broker that its core doesn't know: where it keeps the rooms, and who is let in."""
 
 

@@ -49,6 +49,12 @@ class Account:
         debt = seconds + debt if debt > 0.0 else seconds
         self.debt = debt if debt < MAX_DEBT else MAX_DEBT
 
+    def be_expensive(self, now: float) -> None:
+        """Record that something is done for it that holds others up, as what takes longer than `CHEAP` does."""
+        if self._cost(now) <= 2 * CHEAP:
+            self._longest = 2 * CHEAP
+            self._longest_at = now
+
     def is_cheap(self, now: float) -> bool:
         """Return whether nothing lately has taken longer than `CHEAP`."""
         return self._cost(now) <= CHEAP

@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from sys import is_finalizing
 from types import TracebackType
 
+from zchat import paths
 from zchat.address import DEFAULT_URL, IPC, check_address, is_this_machines
 from zchat.broker.figures.counters import Counters
 from zchat.broker.figures.lag import Lag
 from zchat.broker.limits import HIGH_WATER_MARK, MAX_MESSAGE, NAMES
 from zchat.broker.loop import Found, Loop, Security
 from zchat.broker.settings import DEFAULT_ROOMS, Settings
-from zchat.broker.store import open_store
+from zchat.broker.store import open_store, shown_url
 from zchat.checks import check_flag, check_timeout
-from zchat.errors import AddressError, UsageError, ZchatError
-from zchat.log_fields import FIELDS
+from zchat.errors import AddressError, BadAudit, BadKey, BadRules, StoreError, UsageError, ZchatError
+from zchat.logs import broker_log
 from zchat.threads import (
     Flag,
     RealThread,
+    awaited,
     awaited_by_callers,
     check_real_threads,
+    get_ident,
     join_briefly,
     refuse_to_wait,
     start,
 )
 from zchat.wire.replies import Figures
-
-log = logging.getLogger("zchat.broker")
 
 START_SECONDS = 60.0
 """How long opening the store and the addresses may take: a large file that is upgraded takes its time."""
@@ -44,7 +44,7 @@ class Broker:
     Args:
         bind: the addresses to listen on, `tcp://HOST:PORT` (`*` as port: any free one) or
             `ipc://PATH`; none for tcp://127.0.0.1:5555.
-        store: `memory:` or `sqlite:PATH`.
+        store: `memory:`, `sqlite:PATH`, or the URL of a Redis, `redis://HOST`.
         high_water_mark: notifications of a room that a member may hold unread, 1 to 10,000.
         rooms: rooms that always exist.
         fixed_rooms: True if no others may be created.
@@ -61,6 +61,9 @@ class Broker:
         rules: the file that says who may do what in which rooms; None allows everyone everything. It
             requires keys or logins.
         insecure: True if addresses that other machines can reach may be listened at without keys.
+        audit: the file that who comes in, and what is done to whom, is appended to, a JSON object a
+            line. The same lines go to the handlers of the logger `zchat.audit`, which hands them on to
+            no other; True for these alone. False for no audit log.
 
     Entering returns once clients can connect. Leaving answers what was accepted, notifies the
     clients, and raises what ended the loop if something did (if the block raises as well, its
@@ -73,7 +76,7 @@ class Broker:
         AddressError: an address is malformed, in use, not this machine's, or one that other machines
             can reach although there are no keys.
         BadKey: the folder of keys, or a file in it, is wrong.
-        BadRules: the file of rules is wrong.
+        BadRules: the file of rules is wrong; BadAudit: that of the audit log can't be used.
         StoreError: the store can't be opened, or failed for good.
         ZchatError: the broker does not start, or end, in time.
     """
@@ -94,6 +97,7 @@ class Broker:
         logins: bool = False,
         rules: str | os.PathLike[str] | None = None,
         insecure: bool = False,
+        audit: str | os.PathLike[str] | bool = False,
     ) -> None:
         self._settings = Settings(
             high_water_mark=high_water_mark,
@@ -107,12 +111,20 @@ class Broker:
         self._bind = bind or (DEFAULT_URL,)
         for url in self._bind:
             check_address(url, listening=True)
-        self._security = Security(_path(keys), guests, logins, _path(rules))
+        self._security = Security(
+            None if keys is None else paths.given("keys is the path of a folder", keys, BadKey),
+            guests,
+            logins,
+            None if rules is None else paths.given("rules is the path of a file", rules, BadRules),
+            audit
+            if isinstance(audit, bool)
+            else paths.given("audit is the path of a file, or a bool", audit, BadAudit),
+        )
         for name, value in {"guests": guests, "logins": logins, "insecure": insecure}.items():
             check_flag(name, value)
         _check_security(self._bind, self._security, insecure=insecure)
         self._store = open_store(store)
-        self._place = store
+        self._place = shown_url(store)
         self._loop: Loop | None = None
         self._thread: RealThread | None = None
         self._error: BaseException | None = None
@@ -190,23 +202,35 @@ class Broker:
             error.add_note(f"The broker had failed before: {self._error!r}")
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the broker has ended, for `timeout` seconds at most (None: for ever); True if it has."""
+        """Wait until the broker has ended, for `timeout` seconds at most (None: for ever); True if it has.
+
+        Raises:
+            UsageError: this is a thread of zchat's own that others or the broker's end wait for, as in a handler of log
+                records.
+        """
         if self._thread is None:
             raise UsageError("the broker is not running: use it within its `with` block")
         self._check_process()
         seconds = check_timeout(timeout)
-        if is_finalizing() and seconds != 0:
+        if seconds != 0 and self._may_not_wait():
             raise refuse_to_wait()
         self._thread.join(None if seconds is None else min(seconds, threading.TIMEOUT_MAX))
         return not self._thread.is_alive()
 
     def read_again(self) -> None:
-        """Have the keys and the rules read at once, not within the next second; nothing without. Any thread."""
+        """Have the keys and the rules read, and the audit log begun anew if its file was moved. Any thread.
+
+        That happens at once, not within the next second; without any of them nothing does.
+        """
         if self._loop is not None:
             self._loop.read_again()
 
     def stop(self) -> None:
-        """Stop the broker and wait for it; what went wrong in it is raised where the block is left."""
+        """Stop the broker and wait for it; what went wrong in it is raised where the block is left. Any thread.
+
+        In a thread of zchat's own that others or the broker's end wait for, as in a handler of log records, it only
+        asks the broker to end.
+        """
         if self._loop is not None and self._thread is not None:
             self._check_process()
             self._loop.stop()
@@ -218,11 +242,16 @@ class Broker:
 
     def _join(self) -> None:
         assert self._thread is not None
-        if is_finalizing():
-            return  # it has ended with the program
+        if self._may_not_wait():
+            return
         self._thread.join(JOIN_SECONDS)
         if self._thread.is_alive():
             raise ZchatError(f"the broker did not end within {JOIN_SECONDS:g} s; it continues until the program ends")
+
+    def _may_not_wait(self) -> bool:
+        """Return whether the broker has ended with the program, or ends only once the calling thread goes on."""
+        assert self._loop is not None
+        return is_finalizing() or get_ident() in awaited or self._loop.waits_for(get_ident())
 
     @awaited_by_callers()
     def _run(self) -> None:
@@ -232,13 +261,15 @@ class Broker:
         except BaseException as error:
             self._error = error
             if self._ready.is_set():  # else the thread that waits for the start raises it
-                log.exception("the broker has failed", extra={FIELDS: {"event": "failed"}})
+                self._log_failure(error)
         finally:
             self._ready.set()
 
-
-def _path(path: str | os.PathLike[str] | None) -> str | None:
-    return None if path is None else os.fspath(path)
+    def _log_failure(self, error: BaseException) -> None:
+        if isinstance(error, StoreError) and error.__cause__ is None:  # its text says it all
+            broker_log.error("the broker has failed: %s", error, event="failed")
+        else:
+            broker_log.exception("the broker has failed", event="failed")
 
 
 def _check_security(bind: tuple[str, ...], security: Security, *, insecure: bool) -> None:

@@ -35,6 +35,24 @@ USER_PRODUCERS = 1_000
 USER_READ_MARKS = 10_000
 """Read marks kept of one user, where names are bound: another takes the place of the oldest."""
 
+USER_SANCTIONS = 10_000
+"""Sanctions kept that one moderator has imposed."""
+
+MAKER_SANCTIONS = 1_000
+"""Sanctions that a moderator who owns a room as its maker alone may have imposed; at that number there is no
+further one. Each user who may make rooms has places for so many."""
+
+MAKERS_SANCTIONS = 50_000
+"""Sanctions kept in all at which makers impose no further one: they leave half of the places to those whom the rules
+name."""
+
+OPERATORS_SANCTIONS = 10_000
+"""Places of `contract.MAX_SANCTIONS` that operators' sanctions alone get: nobody else can keep an operator from
+banning them."""
+
+OPERATORS_ROOM_SANCTIONS = 1_000
+"""Places of `contract.ROOM_SANCTIONS` that operators' sanctions alone get."""
+
 MAX_MEMBERSHIPS = 1_000
 """Rooms that one session may be in, so that its end stays within one turn."""
 
@@ -126,6 +144,15 @@ SMALL_ANSWER = 512
 PAGE_SECONDS_A_BYTE = 1.5e-9
 """Seconds of the loop that a byte of a page of history is taken to cost: 0.4 ms for the longest of many blocks."""
 
+SENT_SECONDS_A_BYTE = 1.1e-9
+"""Seconds for a byte of the thread of libzmq that sends for all and encrypts a page at once."""
+
+RECEIVED_LONG = NOTIFICATION_BYTES
+"""Bytes of an encrypted frame beyond which its decryption is accounted for as well: longer than a client's blocks."""
+
+RECEIVED_SECONDS_A_BYTE = 1.1e-9
+"""Seconds for a byte of the thread of libzmq that reads for all and decrypts a frame at once: the longest in 1.1 ms."""
+
 LONG = CHEAP
 """Seconds of a frame from which on it is asked whether the loop's thread had a processor meanwhile."""
 
@@ -191,6 +218,12 @@ CUT_NOTED_EVERY = 1.0
 SAMPLE_AGAIN = 0.05
 """Seconds between two such moments while there are more connections: 10,000 of them take two and a half."""
 
+OVERRUN_BYTES = 2 << 20
+"""Bytes that a connection may send after its last word, beyond which it is cut at once: twice the longest frame."""
+
+HANDSHAKES_FOR_ENDLESS = 20
+"""Handshakes as which it counts that a connection was cut because it sent without an end: two seconds of its key's."""
+
 NUMBERS_KEPT = 10_000
 """Connections of which it is known who they were: frames of one that is closed may be left to read."""
 
@@ -201,7 +234,8 @@ TURN_JUDGED = 500
 """Members that are judged again, after a change of rules, before members are served again: about 3 ms."""
 
 TURN_UNSEATED = 100
-"""Of sessions, and their memberships, that are ended because of that, or one session's: about 2 ms."""
+"""Members that are put out in a turn because of that. Sessions are ended at once, and of their memberships so
+many end in a turn, or all of one session: about 2 ms."""
 
 TURN_LISTED = 1_000
 """Rooms of which it is found out, for a list of them, whether a user sees them: about 3 ms."""
@@ -267,6 +301,10 @@ HISTORY_MESSAGES = 1_000
 HISTORY_BYTES = 256 * 1024
 """Bytes of blocks in one such answer (or one block), so that answers don't hold up notifications."""
 
+SHORT_PAGE_BYTES = 64 * 1024
+"""The same for a user who is over its share while others ask for something, too: a page is encrypted at once, by the
+thread that sends for all."""
+
 ROOMS_PAGE = 500
 """Rooms in one answer to a room list request: about 40 kB."""
 
@@ -306,6 +344,12 @@ REJOIN_SECONDS = 5.0
 MEMBERS_PAGE = 500
 """Users in one answer to a question for a room's members: about 20 kB, with long names 140."""
 
+SANCTIONS_PAGE = 100
+"""Sanctions in one answer to a question for them: about 10 kB, with long names and reasons 170."""
+
+SANCTIONS_AT_ONCE = 256
+"""Sanctions of which it is found out once a second whether they are over: all that may be kept within 7 minutes."""
+
 RETAIN_EVERY = 5.0
 """Seconds between two rounds of retention."""
 
@@ -344,6 +388,24 @@ FAILED_NOTED_EVERY = 1.0
 
 BUSIEST_SHOWN = 20
 """Rooms reported as the busiest: a screenful."""
+
+AUDIT_LINES = 1_000
+"""Lines of the audit log a second: 200 kB of it, 3 ms of the loop, and 12 ms of the thread that writes them."""
+
+AUDIT_EVERY = 1.0
+"""Seconds over which they are counted, and over which what comes in floods is gathered in one of them."""
+
+AUDIT_KEPT_FREE = 100
+"""How many of them are for moderation alone: newcomers can't push out who has banned whom."""
+
+AUDIT_FOR_OPERATORS = 100
+"""Lines a second beyond them for what operators do: all who may make rooms moderate those, as fast as they like."""
+
+AUDIT_LINES_A_USER = 200
+"""Lines a second about what one user does: twice the sessions that one may have."""
+
+AUDIT_CLOSE_SECONDS = 0.1
+"""Seconds at least for the last lines of it when the broker ends: on a disk that answers, a hundred times enough."""
 
 LAG_NOTED = 10_000
 """Messages behind from which a member is logged, if the next sample finds the same: more than a burst."""

@@ -7,7 +7,6 @@ the store when something is done, and the thread that stops the broker.
 from __future__ import annotations
 
 import ctypes
-import logging
 import math
 import os
 import sys
@@ -19,6 +18,8 @@ from typing import Any, NamedTuple
 import zmq
 
 from zchat.broker.core.core import Core
+from zchat.broker.edge.audit import AuditLog
+from zchat.broker.edge.audit_file import check_apart
 from zchat.broker.edge.descriptors import clients
 from zchat.broker.edge.door import Door
 from zchat.broker.edge.entrance import Entrance
@@ -30,6 +31,7 @@ from zchat.broker.guard.connections import Connections
 from zchat.broker.guard.doorkeeper import Doorkeeper
 from zchat.broker.guard.gate import Gate
 from zchat.broker.limits import (
+    AUDIT_CLOSE_SECONDS,
     CLOSE_SECONDS,
     LINGER_SECONDS,
     LONG,
@@ -42,16 +44,16 @@ from zchat.broker.limits import (
 )
 from zchat.broker.port import Cut, Peer, Sent
 from zchat.broker.settings import Settings
+from zchat.broker.store import files_of
 from zchat.broker.store.contract import Store
 from zchat.broker.store.ledger import now as microseconds
-from zchat.log_fields import FIELDS
-from zchat.transport.alarm import Alarm
-from zchat.transport.context import new_context
+from zchat.logs import broker_log
+from zchat.transport.alarm import SLEPT, Alarm
+from zchat.transport.context import new_context, send_part
 from zchat.transport.keys import KeyFolder
+from zchat.version import __version__
 from zchat.wire.limits import MAX_FRAME
 from zchat.wire.replies import Figures
-
-log = logging.getLogger("zchat.broker")
 
 HANDSHAKE_MS = 5_000
 """How long a raw TCP connection may take to become a ZeroMQ peer."""
@@ -68,7 +70,8 @@ START_FILES = 32
 MAX_WAIT = 1.0
 """Seconds that the loop sleeps at most."""
 
-_MORE = zmq.SNDMORE | zmq.NOBLOCK
+_NOBLOCK = int(zmq.NOBLOCK)
+_MORE = int(zmq.SNDMORE | zmq.NOBLOCK)
 
 
 class Found(NamedTuple):
@@ -82,6 +85,8 @@ class Found(NamedTuple):
     """The number of messages that could be read."""
     users: int = 0
     """The number of users who are let in by their keys; 0 without keys."""
+    place: str = ""
+    """The URL of the store, as it may be shown."""
 
 
 class Security(NamedTuple):
@@ -95,6 +100,8 @@ class Security(NamedTuple):
     """True if over ipc a login is the name, without a key."""
     rules: str | None = None
     """The file of rules, None for none."""
+    audit: str | bool = False
+    """The file of the audit log; True for its logger alone, False for none."""
 
 
 class Loop:
@@ -113,6 +120,7 @@ class Loop:
         self._keys: WatchedKeys | None = None
         self._rules: WatchedRules | None = None
         self._watcher: Watcher | None = None
+        self._audit: AuditLog | None = None
         self._store = store
         self._settings = settings
         self._place = place
@@ -122,6 +130,7 @@ class Loop:
         self._ran = 0.0  # for how long this thread had run by the beginning of the turn, or the end of what was long
         self._sampled = 0.0  # when that was
         self._dropping = False  # frames of a message that is refused are still to come
+        self._dropped_before = broker_log.dropped
         self._alarm: Alarm | None = None
         self._router: zmq.Socket[bytes]
         self._entrance: Entrance | None = None
@@ -139,23 +148,44 @@ class Loop:
         self._ring()
 
     def read_again(self) -> None:
-        """Have the keys and the rules read at once. Any thread."""
+        """Have the keys and the rules read at once, and the audit log begun anew if it was moved. Any thread."""
         if self._watcher is not None:
             self._watcher.read_now()
+        if self._audit is not None:
+            self._audit.follow()
+
+    def waits_for(self, ident: int) -> bool:
+        """Return whether the loop's end waits for the thread of a number. Any thread."""
+        return any(each is not None and each.thread.ident == ident for each in (self._watcher, self._audit))
 
     def run(self, ready: Callable[[], None]) -> None:
         """Open everything, call `ready`, run until stopped, close everything."""
+        audit = self._audit = AuditLog(self._security.audit, microseconds)
+        reason = "failed"
+        try:
+            self._run(audit, ready)
+            reason = ""
+        finally:
+            if self.core is not None:
+                audit.put(self.core.audit.take_all())
+                audit.record("stopped", reason=reason)
+            audit.close(max(AUDIT_CLOSE_SECONDS, self._left()))
+
+    def _run(self, audit: AuditLog, ready: Callable[[], None]) -> None:
         security = self._security
+        if isinstance(security.audit, str):
+            check_apart(security.audit, [*files_of(self._place), *filter(None, [security.rules])])
         folder = None if security.keys is None else KeyFolder(security.keys)
-        keys = self._keys = None if folder is None else WatchedKeys(folder)
-        rules = self._rules = None if security.rules is None else WatchedRules(security.rules)
+        keys = self._keys = None if folder is None else WatchedKeys(folder, audit)
+        rules = self._rules = None if security.rules is None else WatchedRules(security.rules, audit)
         watcher = self._watcher = Watcher([each for each in (keys, rules) if each is not None], self._ring)
         context = new_context(START_FILES)
         try:
             self._alarm = Alarm()
             self._router = _router(context, self._settings)
             try:
-                gate = Gate(None if keys is None else keys.users.names, guests=security.guests, logins=security.logins)
+                found = (None, frozenset[str]()) if keys is None else (keys.users.names, keys.users.gateways)
+                gate = Gate(*found, guests=security.guests, logins=security.logins)
                 logs = self._store.open(self._alarm.ring, quotas=gate.binds_names)
                 try:
                     secret = "" if folder is None else folder.server.secret
@@ -176,6 +206,8 @@ class Loop:
                         None if rules is None else rules.rules,
                     )
                     watcher.start()
+                    audit.start()
+                    audit.record("started", text=f"zchat {__version__}")
                 except BaseException:
                     self._store.undo_open()
                     raise
@@ -183,14 +215,14 @@ class Loop:
                     self.urls = urls
                     users = 0 if keys is None else len(set(keys.users.names.values()))
                     messages = sum(each.last - each.first + 1 for each in logs)
-                    self.found = Found(self._store.new, len(logs), messages, users)
+                    self.found = Found(self._store.new, len(logs), messages, users, self._place)
                     self._log_start()
                     ready()
                     self._serve(core)
                 finally:
                     left = self._store.close(self._left(LINGER_SECONDS))
                     if left:
-                        log.warning("%s", left, extra={FIELDS: {"event": "left_behind"}})
+                        broker_log.warning("%s", left, event="left_behind")
                 _log_end(core.figures())
             finally:
                 watcher.close()
@@ -205,8 +237,8 @@ class Loop:
         """Send one frame to one peer without blocking: the core's port."""
         router = self._router
         try:
-            router.send(routing_id, _MORE)
-            router.send(frame, zmq.NOBLOCK)
+            send_part(router, routing_id, _MORE)
+            send_part(router, frame, _NOBLOCK)
         except zmq.Again:
             return Sent.FULL
         except zmq.ZMQError as error:
@@ -243,12 +275,17 @@ class Loop:
         doorkeeper = self._doorkeeper
         assert doorkeeper is not None
         keys, rules, watcher = self._keys, self._rules, self._watcher
+        audit, connections = self._audit, doorkeeper.connections
         assert watcher is not None
+        assert audit is not None
         spent = core.histograms.turn
         began = time.monotonic()
+        most = TURN_FRAMES
         while not self._stopping:
-            drained = self._receive(core)
-            if core.shares:
+            drained = self._receive(core, most)
+            asleep = drained or most == 1
+            most = TURN_FRAMES
+            if core.shares.waiting:
                 self._resume(core, drained)
             now = self._now(core)
             core.tick(now, drained)
@@ -256,27 +293,41 @@ class Loop:
             if now >= doorkeeper.due:
                 doorkeeper.check(now, core)
             if keys is not None and (users := keys.take()) is not None:
-                core.context.gate.revise(users.names)
+                core.context.gate.revise(users.names, users.gateways)
                 core.keys_changed()
             if rules is not None and (changed := rules.take()) is not None:
                 core.revise(changed)
             if now >= watcher.due:
                 watcher.check(now)
-            if core.log_lines:
+            if core.log_lines.kept:
                 _log(core)
+            if core.audit.used and (lines := core.audit.take(now)):
+                audit.put(lines)
+            if now >= audit.due:
+                audit.check(now, core)
+            core.counters.log_dropped = broker_log.dropped - self._dropped_before
             end = time.monotonic()
             spent.add(int((end - began) * 1_000_000))
-            if drained and not core.busy:
-                if core.gathering():
+            if asleep and not core.busy:
+                if core.pinged and core.gathering():
                     time.sleep(NAP)
-                somebody = self._sleep(min(core.due(), doorkeeper.wake) - now)
-                end = time.monotonic()
+                    end = time.monotonic()
+                arrived, somebody = self._sleep(min(core.due(), doorkeeper.wake) - now)
+                slept, end = time.monotonic() - end, time.monotonic()
                 if not somebody:
                     doorkeeper.polled_nothing(end)
+                if not arrived:
+                    most = 0
+                elif (
+                    slept > SLEPT
+                    and end < core.expiry_due
+                    and not (core.shares.waiting or connections.checking or connections.sampled)
+                ):  # it is alone, and to find that out costs as much as to serve it; the next sleep ends at once if not
+                    most = 1
             began = end
 
-    def _receive(self, core: Core) -> bool:
-        """Hand what has arrived to the core, a turn's worth; return True if nothing is left."""
+    def _receive(self, core: Core, most: int = TURN_FRAMES) -> bool:
+        """Hand what has arrived to the core, `most` frames (0: nothing has); return True if nothing is left."""
         router, entrance, doorkeeper = self._router, self._entrance, self._doorkeeper
         assert entrance is not None
         assert doorkeeper is not None
@@ -284,37 +335,41 @@ class Loop:
         self._before = self._sampled = time.monotonic()
         self._ran = time.thread_time()
         end = self._before + TURN_SECONDS
-        for _ in range(TURN_FRAMES):
-            now = self._now(core)
+        for _ in range(most):
+            now = time.monotonic()  # `_now`, without a call: once a frame, and when none is left
+            if now - self._before > LONG:
+                self._leave_out(core, now)
+            self._before = now
             if now >= end:
                 return False
             try:
-                first = router.recv(zmq.NOBLOCK)
+                first = router.recv(_NOBLOCK)
             except zmq.Again:
-                doorkeeper.drained(core)
-                return True
+                break
             if self._dropping:
                 self._dropping = bool(router.getsockopt(zmq.RCVMORE))
                 continue
             # After a routing id there is always a frame.
+            frame = router.recv(_NOBLOCK, copy=False)
+            self._dropping = frame.more
             known = core.knows(first)
             peer = None
-            if known and not connections.checking:
-                frames = [router.recv(zmq.NOBLOCK)]
-            else:
-                frame = router.recv(zmq.NOBLOCK, copy=False)
-                frames = [frame.bytes]
+            if not known or connections.checking:
                 peer = entrance.peer(first, frame, known=known)
                 if peer is None:
-                    self._dropping = bool(router.getsockopt(zmq.RCVMORE))
                     continue
-            if router.getsockopt(zmq.RCVMORE):
+            frames = [frame.bytes]
+            if frame.more:
                 frames.append(b"")  # refused: that there is another frame is enough to know, none is kept
-                self._dropping = True
             core.receive(first, frames, now, peer)
             if not known and peer is not None and core.knows(first):
                 connections.greeted(peer.connection)
-        return False
+        else:
+            if most:
+                return False
+        if connections.checking or connections.sampled:
+            doorkeeper.drained(core)
+        return True
 
     def _resume(self, core: Core, drained: bool) -> None:
         """Carry out what has waited, for a moment."""
@@ -325,19 +380,23 @@ class Loop:
                 self._doorkeeper.connections.greeted(waiting.peer.connection)
 
     def _now(self, core: Core) -> float:
-        """Return the time; that in which this thread did not run is nobody's, if it was long."""
+        """Return the time, once what was long since the last time is looked into."""
         now = time.monotonic()
         if now - self._before > LONG:
-            ran = time.thread_time()
-            # What came before in this turn was short, and ran as long as it took.
-            running = max(0.0, ran - self._ran - (self._before - self._sampled))
-            core.shares.pass_over(max(0.0, now - self._before - running))
-            self._ran, self._sampled = ran, now
+            self._leave_out(core, now)
         self._before = now
         return now
 
-    def _sleep(self, seconds: float) -> bool:
-        """Wait for what there is to do; return True if that is of the doorkeeper's."""
+    def _leave_out(self, core: Core, now: float) -> None:
+        """Take the time in which this thread did not run out of the account: it is nobody's."""
+        ran = time.thread_time()
+        # What came before in this turn was short, and ran as long as it took.
+        running = max(0.0, ran - self._ran - (self._before - self._sampled))
+        core.shares.pass_over(max(0.0, now - self._before - running))
+        self._ran, self._sampled = ran, now
+
+    def _sleep(self, seconds: float) -> tuple[bool, bool]:
+        """Wait for what there is to do; return whether frames have arrived, and whether the doorkeeper has work."""
         assert self._alarm is not None
         assert self._doorkeeper is not None
         assert self._entrance is not None
@@ -350,8 +409,8 @@ class Loop:
             ready.pop()
         if ready and ready[-1][0] is not self._router:
             self._doorkeeper.due = 0.0
-            return True
-        return False
+            return ready[0][0] is self._router, True
+        return bool(ready), False
 
     def _farewell(self, core: Core) -> None:
         """Answer what was accepted, dismiss the clients, within a bound of time."""
@@ -369,7 +428,7 @@ class Loop:
         _log(core)
 
     def _log_start(self) -> None:
-        new, rooms, messages, _ = self.found
+        new, rooms, messages, *_ = self.found
         settings = self._settings
         fields = {
             "event": "listening",
@@ -383,7 +442,7 @@ class Loop:
             "clients": clients(self.urls),
         }
         held = "new" if new else f"messages: {messages:,}, rooms: {rooms:,}"
-        log.info("listening at %s; store %s (%s)", ", ".join(self.urls), self._place, held, extra={FIELDS: fields})
+        broker_log.info("listening at %s; store %s (%s)", ", ".join(self.urls), self._place, held, **fields)
 
 
 def _log_end(figures: Figures) -> None:
@@ -392,12 +451,13 @@ def _log_end(figures: Figures) -> None:
     fields = {"event": "stopped", "uptime": round(seconds, 3), "counts": counts, "refused": figures.refused}
     text = "stopped after %.0f s; messages stored: %d, delivered: %d; commands refused: %d"
     refused = sum(figures.refused.values())
-    log.info(text, seconds, counts["messages"], counts["deliveries"], refused, extra={FIELDS: fields})
+    broker_log.info(text, seconds, counts["messages"], counts["deliveries"], refused, **fields)
 
 
 def _log(core: Core) -> None:
     for text, grave, fields in core.log_lines.take():
-        log.log(logging.ERROR if grave else logging.INFO, "%s", text, extra={FIELDS: fields})
+        report = broker_log.error if grave else broker_log.info
+        report("%s", text, **fields)
 
 
 def _router(context: zmq.Context[zmq.Socket[bytes]], settings: Settings) -> zmq.Socket[bytes]:

@@ -6,6 +6,7 @@ from enum import Enum
 from typing import NamedTuple, Protocol
 
 from zchat.broker.limits import GREET_WITHIN, UNGREETED_BYTES
+from zchat.names import fold
 
 
 class Sent:
@@ -57,3 +58,8 @@ class Peer(NamedTuple):
     """The number of the connection, which no other one has; 0 if that is not known."""
     name: str = ""
     """The name of its key's user as it is spelt there; "" without keys."""
+
+    @property
+    def via(self) -> str:
+        """The name of the gateway through which the user has come, "" for one who has come by themselves."""
+        return self.name if self.name and fold(self.name) != self.user else ""

@@ -92,9 +92,16 @@ class Run:
         return judged(self.value, user, room, made=self.makers.get(room) == user)
 
     def revise(self, _: Peer) -> None:
+        self._revise()
+
+    def _revise(self) -> None:
         self.value = self._draw()
         self.world.core.revise(parse(printed(self.value)))
         self.world.run()
+        for peer, room in list(self.floors):
+            there = fold(room) in self.world.rooms and "join" in self.rights(peer.user, room)
+            if room not in self.joined[peer] and not there:
+                del self.floors[peer, room]
 
     def revise_amid_reads(self, _: Peer) -> None:
         """Change the rules while the store is asked for what members are to be sent."""
@@ -103,9 +110,7 @@ class Run:
             self.credit(peer)
         self.world.run()
         self._check_all_sent()
-        self.value = self._draw()
-        self.world.core.revise(parse(printed(self.value)))
-        self.world.run()
+        self._revise()
         self.store.holding = False
         self.world.run()
 

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.broker.driver import Clock, LateStore, Peer, World
-from zchat.broker.core import access
+from zchat.broker.core import access, moderation
 from zchat.broker.core.access import Access
 from zchat.broker.figures.prometheus import FigureCollector
 from zchat.broker.guard.gate import Gate
@@ -18,6 +18,7 @@ from zchat.broker.port import Peer as Stranger
 from zchat.broker.rooms.room import Room
 from zchat.errors import Malformed
 from zchat.wire.commands import COMMANDS, Right, Target
+from zchat.wire.limits import LOG
 from zchat.wire.notices import OK
 
 ASKED: dict[str, tuple[tuple[Any, ...], Right, str | None]] = {
@@ -60,7 +61,7 @@ def rules(monkeypatch: pytest.MonkeyPatch) -> Rules:
 
 
 def test_every_command_with_a_right_is_tried_here() -> None:
-    there = {word for word, spec in COMMANDS.items() if spec.right is not Right.NOTHING}
+    there = {word for word, spec in COMMANDS.items() if spec.right not in (Right.NOTHING, Right.MODERATE)}
     assert there == {*ASKED, "typing"}
 
 
@@ -96,7 +97,7 @@ def test_typing_where_it_is_not_allowed_is_shown_to_nobody(world: World, rules: 
     assert not roster.typing
 
 
-def test_a_user_who_has_not_joined_a_room_is_told_first_what_is_not_allowed(world: World, rules: Rules) -> None:
+def test_a_user_who_has_not_joined_a_room_learns_first_what_is_not_allowed(world: World, rules: Rules) -> None:
     alice = Peer(world, "alice")
     alice.tell("typing", "General", True)
     assert rules.asked == []
@@ -180,7 +181,7 @@ COMMANDS_OF_ROOMS: tuple[tuple[str, tuple[Any, ...]], ...] = (
     ("credit", (1, 1)),
     ("join", (1, None, 0, True)),
 )
-"""All commands about a room, the one that may make it last."""
+"""All commands about a room but those of moderation, the one that may make it last."""
 
 
 @given(
@@ -190,9 +191,8 @@ COMMANDS_OF_ROOMS: tuple[tuple[str, tuple[Any, ...]], ...] = (
 @example("smé\u212aå", True)
 @example("@alice\nsmé\u212aå", False)
 def test_no_spelling_of_a_name_tells_of_a_room_that_may_not_be_seen(name: str, rules: bool) -> None:
-    assert {word for word, _ in COMMANDS_OF_ROOMS} == {
-        word for word, spec in COMMANDS.items() if spec.target is not Target.NOTHING
-    }
+    of_rooms = {word for word, spec in COMMANDS.items() if spec.target is not Target.NOTHING}
+    assert {word for word, _ in COMMANDS_OF_ROOMS} == of_rooms - set(moderation.HANDLERS)
     hidden = ["Smékå", "@alice\nsmékå"] if rules else ["@alice\nsmékå"]
     answers = []
     for there in (True, False):
@@ -364,6 +364,29 @@ def test_a_room_has_as_many_members_as_the_rules_allow_and_who_comes_back_has_a_
     alice.leave("General")
     zoe.leave("General")
     assert carol.join("General")[0] == OK
+    world.check()
+
+
+def test_of_those_that_come_back_and_those_that_came_meanwhile_a_room_has_no_more_than_the_rules_allow() -> None:
+    world = ruled('[[rooms]]\nnames = ["general"]\nmost = 3\ncreate = ["everybody"]')
+    alice, bob, carol, dave = (Peer(world, user) for user in ("alice", "bob", "carol", "dave"))
+    assert [peer.join("General", flags=flags)[0] for peer, flags in ((alice, None), (bob, None), (carol, LOG))] == [
+        OK
+    ] * 3
+    for peer in (alice, bob):
+        peer.reconnect()
+    assert dave.join("General")[2] == "limit_reached"
+    assert [peer.join("General")[0] for peer in (alice, bob)] == [OK, OK]
+    carol.leave("General")
+    assert dave.join("General")[0] == OK
+    assert carol.join("General", flags=LOG)[2] == "limit_reached"
+    alice.reconnect()
+    for _ in range(14):  # until it has lost its place
+        world.pass_time(0.5)
+        for peer in (alice, bob, carol, dave):
+            peer.tell("ping")
+    assert carol.join("General", flags=LOG)[0] == OK
+    assert alice.join("General")[2] == "limit_reached"
     world.check()
 
 

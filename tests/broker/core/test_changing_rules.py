@@ -7,7 +7,7 @@ from functools import cache
 import pytest
 
 from tests.broker.core.changing_rules import complaint
-from tests.promises.simulation.mutations import Change, planted
+from tests.promises.simulation.planting import Change, planted
 
 SEEDS = 12
 
@@ -27,7 +27,10 @@ FAULTS: dict[str, tuple[int, list[Change]]] = {
         0,
         [
             Change(
-                "zchat.broker.core.revision.Revision", "_walk", "session.present | session.members", "session.members"
+                "zchat.broker.core.revision.Revision",
+                "_walk",
+                "[*session.present, *session.members, *before]",
+                "session.members",
             )
         ],
     ),
@@ -45,7 +48,7 @@ FAULTS: dict[str, tuple[int, list[Change]]] = {
     ),
     "what was said meanwhile sent to who has left": (
         76,
-        [Change("zchat.broker.core.handlers", "leave", "member.session.floors.pop(member.room.folded, None)", "pass")],
+        [Change("zchat.broker.core.sessions.Sessions", "leave", "session.floors.pop(room.folded, None)", "pass")],
     ),
     "who was there when the session began forgotten with the connection": (
         19,

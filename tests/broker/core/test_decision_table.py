@@ -1,4 +1,4 @@
-"""The table of docs/rules.md: what each may do, asked of a broker command by command."""
+"""The tables of docs/rules.md: what each may do, and to whom, asked of a broker command by command."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.broker.driver import Peer, World
-from zchat.broker.core.access import judge
 from zchat.broker.guard.gate import Gate
 from zchat.broker.guard.rules_text import parse
 from zchat.messages import GapReason
-from zchat.wire.commands import Right
 from zchat.wire.notices import OK
 
 PAGE = (Path(__file__).parents[3] / "docs" / "rules.md").read_text(encoding="utf-8")
@@ -28,6 +26,10 @@ class Who(NamedTuple):
     room: str = "Room"
     other: str = "Other"
     """Another name of the same rules, of a room that there isn't."""
+    imposed: tuple[Any, ...] = ()
+    """What an operator does before: a command without its room."""
+    there: bool = False
+    """True if the user is in the room before that."""
 
 
 NOBODY = dict.fromkeys(("join", "read", "send", "members", "create"), '["nobody"]')
@@ -39,6 +41,8 @@ def table(*, names: str = "*", top: str = "", **lists: str) -> str:
 
 
 ME = '["bob"]'
+
+ROOT = 'operators = ["root"]'
 
 ROWS: dict[str, Who] = {
     "may not see": Who(table(see='["nobody"]')),
@@ -59,18 +63,30 @@ ROWS: dict[str, Who] = {
     "the same, who may open none": Who('[direct]\nallow = ["alice"]', "bob", "@alice\nbob", "@bob\ncarol"),
     "operator, in others' direct room": Who(f"operators = {ME}", "bob", "@alice\ncarol", "@carol\ndave"),
     "anybody, without rules": Who(None),
+    "muted": Who(ROOT, imposed=("mute", "bob", 0, "")),
+    "banned": Who(ROOT, imposed=("ban", "bob", 0, "")),
+    "in a closed room": Who(ROOT, imposed=("close", ""), there=True),
+    "not in the closed room": Who(ROOT, imposed=("close", "")),
+    "owner of a closed room": Who(f'{ROOT}\n[[rooms]]\nnames = ["*"]\nowners = {ME}', imposed=("close", "")),
+    "operator, room closed": Who('operators = ["root", "bob"]', imposed=("close", "")),
+    "may not see, and is banned": Who(table(see='["nobody"]', top=ROOT), imposed=("ban", "bob", 0, "")),
+    "owner, banned by an operator": Who(
+        f'{ROOT}\n[[rooms]]\nnames = ["*"]\nowners = {ME}', imposed=("ban", "bob", 0, "")
+    ),
 }
 
 
-def rows() -> dict[str, dict[str, str]]:
-    """Return the page's table: by who asks, what the answer to each thing is."""
-    section = PAGE.partition("## What each may do")[2]
+def rows(title: str) -> dict[str, dict[str, str]]:
+    """Return the table of a section of the page: by the first column, what is in the others."""
+    section = PAGE.partition(f"## {title}\n")[2].partition("\n## ")[0]
     lines = [line.strip("| ").split("|") for line in section.splitlines() if line.startswith("|")]
     head, _, *found = [[cell.strip() for cell in line] for line in lines]
     return {who: dict(zip(head[1:], (WORDS.get(cell, cell) for cell in cells), strict=True)) for who, *cells in found}
 
 
-TABLE = rows()
+TABLE = rows("What each may do")
+
+MODERATED = rows("Who moderates whom")
 
 
 def answer(notice: list[Any]) -> str:
@@ -91,7 +107,15 @@ class Asked:
             self.world.core.revise(rules)
         self.world.run()
         self.peer = Peer(self.world, who.user)
+        if who.there:
+            assert self.join(who.room)[0] == OK
+        if who.imposed:
+            word, *fields = who.imposed
+            assert Peer(self.world, "root", version=2).do(word, who.room, *fields)[0] == OK
         self.rules = rules
+
+    def join(self, room: str, position: tuple[int, int] | None = None) -> list[Any]:
+        return self.peer.join(room, position, create=False)
 
     def of(self, what: str) -> str:
         """Return what is answered."""
@@ -100,9 +124,9 @@ class Asked:
             case "listed":
                 return "yes" if room in [row[0] for row in peer.do("rooms", None, 100)[2]] else "no_such_room"
             case "join":
-                return answer(peer.join(room, create=False))
+                return answer(self.join(room))
             case "after a position":
-                answered = answer(peer.join(room, (0, 0), create=False))
+                answered = answer(self.join(room, (0, 0)))
                 gaps = [gap[5] for gap in peer.gaps.get(room, [])]
                 return GapReason.WITHHELD if gaps == [GapReason.WITHHELD] and not peer.texts(room) else answered
             case "history":
@@ -110,10 +134,11 @@ class Asked:
             case "mark":
                 return answer(peer.do("mark", room, 1))
             case "send":
-                peer.join(room, create=False)
+                if not self.who.there:
+                    self.join(room)
                 return answer(peer.send(room, "more"))
             case "typing":
-                if peer.join(room, create=False)[0] != OK:
+                if not self.who.there and self.join(room)[0] != OK:
                     return ""
                 peer.tell("typing", room, True)
                 roster = self.world.rooms[room.lower()].roster
@@ -122,7 +147,7 @@ class Asked:
             case "members":
                 return answer(peer.do("members", room, None, 10))
             case "names":
-                if peer.join(room, create=False)[0] != OK:
+                if not self.who.there and self.join(room)[0] != OK:
                     return ""
                 return "counts" if peer.pictures[room].people is None else "names"
             case "make":
@@ -130,11 +155,8 @@ class Asked:
                 assert (self.who.other.lower() in self.world.rooms) == (made == "yes")
                 return made
             case "moderate":
-                if self.rules is None:
-                    return ""
-                found = self.world.rooms[room.lower()]
-                rights = self.rules.rights(self.who.user, found.folded, found.maker == self.who.user)
-                return judge(rights, Right.MODERATE).value
+                moderator = Peer(self.world, self.who.user, version=2)
+                return answer(moderator.do("sanctions", room, None, 10))
             case "stats":
                 return answer(peer.do("stats"))
             case _:
@@ -151,3 +173,35 @@ def test_the_broker_answers_as_the_page_says(who: str, what: str) -> None:
     asked = Asked(ROWS[who])
     assert asked.of(what) == TABLE[who][what]
     asked.world.check()
+
+
+# -- who moderates whom ------------------------------------------------------------------------------
+
+WHOM = {"oneself": "", "another user": "user", "guest": "guest-1a2b3c4d", "owner": "anna", "operator": "root"}
+
+AS = {"user": "bob", "guest": "guest-5e6f7a8b", "owner": "otto", "operator": "toor"}
+
+OF_USERS: dict[str, tuple[Any, ...]] = {"kick": ("",), "ban": (0, ""), "unban": (), "mute": (0, ""), "unmute": ()}
+
+LEVELS = 'operators = ["root", "toor"]\n[[rooms]]\nnames = ["*"]\nowners = ["anna", "otto"]\nguests = ["join", "see"]'
+
+
+@pytest.mark.parametrize("whom", next(iter(MODERATED.values())))
+@pytest.mark.parametrize("who", MODERATED)
+def test_who_moderates_whom_is_what_the_page_says(who: str, whom: str) -> None:
+    assert MODERATED.keys() == AS.keys()
+    world = World(gate=Gate(logins=True), rules=parse(LEVELS))
+    anna = Peer(world, "anna")
+    anna.join("Room")
+    anna.send("Room", "so that it stays")
+    peer = Peer(world, AS[who], version=2)
+    if whom in WHOM:
+        user = WHOM[whom] or AS[who]
+        asked = [(word, "Room", user, *fields) for word, fields in OF_USERS.items()]
+    elif whom == "the room":
+        asked = [("close", "Room", ""), ("open", "Room"), ("sanctions", "Room", None, 10)]
+    else:
+        assert whom == "the broker"
+        asked = [("ban", None, "zoe", 0, ""), ("unban", None, "zoe"), ("sanctions", None, None, 10)]
+    assert {answer(peer.do(*command)) for command in asked} == {MODERATED[who][whom]}
+    world.check()

@@ -74,10 +74,10 @@ def test_a_greeting_with_flags_of_a_later_version_alone_is_answered_as_ever(worl
 
 def test_a_refusal_of_the_version_says_which_there_are(world: World) -> None:
     alice = Peer(world, "alice", greet=False)
-    assert alice.greet(2, 3)[:1] == [ERROR]
+    assert alice.greet(3, 4)[:1] == [ERROR]
     [refusal] = alice.replies.values()
     assert refusal[2] == "version"
-    assert refusal[5:] == [None, 1, 1]
+    assert refusal[5:] == [None, 1, 2]
 
 
 # -- bit 0: the log ---------------------------------------------------------------------------------

@@ -55,7 +55,7 @@ def test_a_position_that_has_parted_from_the_log_gets_a_gap_that_says_so(
 ) -> None:
     store = LateStore(lambda: 1)
     world = World(store=store, logs=[LOG])
-    store.holding = True  # there are no blocks behind this log
+    store.holding = True  # there are no blocks of this log
     alice = Peer(world, "alice")
     reply = alice.join("General", position)
     assert reply[3:5] == list(position)
@@ -113,7 +113,8 @@ def test_a_position_after_what_is_known_is_judged_once_the_store_has_located_the
     assert not world.core.settled
     bodies = join_bodies([pack("one"), pack("two")])
     data = encode_block(41, 1, "carol", b"carol's producer", bodies)
-    store.elsewhere.append(("General", Block(41, 42, 1, b"carol's producer", data), 10, "carol"))
+    stored = Block(41, 42, 1, b"carol's producer", data)
+    store.reports.append(lambda watcher: watcher.grew("General", stored, 10, "carol"))
     alice.joins["General"], alice.covered["General"], alice.notified["General"] = 1, position[1], 0
     store.holding = False
     world.run()
@@ -135,7 +136,7 @@ def test_a_join_whose_connection_was_lost_while_the_store_located_the_rooms_end_
     assert "new" not in world.rooms
 
 
-def test_a_join_that_is_refused_once_the_rooms_end_is_located_is_told_so() -> None:
+def test_a_join_that_is_refused_once_the_rooms_end_is_located_is_answered_so() -> None:
     world, store, alice = ahead()
     request = alice.ask("join", "General", 1, [10, 41], 0, True)
     alice.ask("join", "General", 2, None, 0, True)
@@ -145,7 +146,7 @@ def test_a_join_that_is_refused_once_the_rooms_end_is_located_is_told_so() -> No
     assert world.sessions[alice.id].members[world.rooms["general"]].join == 2
 
 
-def test_the_store_is_told_when_a_room_gets_its_first_member_and_when_the_last_one_goes() -> None:
+def test_the_store_is_notified_when_a_room_gets_its_first_member_and_when_the_last_one_goes() -> None:
     store = LateStore(lambda: 1)
     world = World(store=store)
     alice, bob = Peer(world, "alice"), Peer(world, "bob")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.broker.driver import LateStore, Peer, World
+from tests.broker.driver import Clock, LateStore, Peer, World
 from zchat.broker.limits import HISTORY_BYTES, MAX_REQUESTS, UNREAD_BYTES
 from zchat.wire.notices import OK
 
@@ -133,6 +133,23 @@ def test_pages_that_the_store_is_reading_count_as_well() -> None:
     store.holding = False
     world.run()
     assert sum(map(len, world.port.frames[bob.id])) < UNREAD_BYTES + PAGE
+    world.check()
+
+
+def test_while_the_store_reads_a_client_that_has_read_all_is_asked_for_nothing() -> None:
+    store = LateStore(Clock())
+    world = World(store=store)
+    alice, bob = Peer(world, "alice"), Peer(world, "bob")
+    alice.join("General")
+    alice.send("General", "x" * PAGE)
+    store.holding = True
+    asked = [ask(bob) for _ in range(MAX_REQUESTS)]
+    world.run()
+    assert not bob.states
+    store.holding = False
+    for _ in asked:
+        world.run()
+    assert [number for number in bob.replies if number in asked] == asked
     world.check()
 
 

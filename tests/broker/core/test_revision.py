@@ -138,7 +138,7 @@ def test_a_reader_amid_the_log_gets_a_gap_up_to_where_it_came_in_place_of_the_re
     world.check()
 
 
-def test_who_may_no_longer_be_told_names_is_told_counts_and_back() -> None:
+def test_who_may_no_longer_see_names_receives_counts_and_back() -> None:
     world = ruled()
     alice, bob = Peer(world, "alice"), Peer(world, "bob")
     for peer in (alice, bob):

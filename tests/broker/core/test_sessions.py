@@ -8,7 +8,7 @@ import pytest
 
 from tests.broker.driver import LateStore, Peer, World
 from tests.frames import decode_notice
-from zchat.broker.core import handlers
+from zchat.broker.core import handlers, moderation
 from zchat.broker.guard.gate import Gate
 from zchat.broker.limits import EXPIRE_AFTER, EXPIRE_EVERY, MAX_REQUESTS, RETRY_MAX, STALL, STRANGER_BYTES
 from zchat.broker.port import Cut
@@ -20,14 +20,20 @@ from zchat.wire.values import pack, unpack
 # -- greeting --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("oldest", "newest", "agreed"), [(1, 1, True), (0, 9, True), (2, 9, False), (0, 0, False)])
-def test_broker_and_client_agree_on_a_version_or_part(world: World, oldest: int, newest: int, agreed: bool) -> None:
+@pytest.mark.parametrize(
+    ("oldest", "newest", "agreed"),
+    [(1, 1, 1), (1, 2, 2), (2, 2, 2), (0, 9, 2), (2, 9, 2), (0, 1, 1), (3, 9, None), (0, 0, None), (2, 1, None)],
+)
+def test_broker_and_client_agree_on_the_newest_version_of_both_or_part(
+    world: World, oldest: int, newest: int, agreed: int | None
+) -> None:
     peer = Peer(world, "alice", greet=False)
     answer = peer.greet(oldest, newest)
     if agreed:
-        assert answer[:3] == [OK, 1, 1]
+        assert answer[:3] == [OK, 1, agreed]
     else:
         assert (answer[2], answer[4]) == ("version", False)
+        assert answer[6:8] == [1, 2]
         assert not world.sessions
     world.check()
 
@@ -53,7 +59,7 @@ def test_a_long_frame_of_a_stranger_is_refused_undecoded(world: World, monkeypat
     assert stranger.greet()[0] == OK, "the longest greeting is shorter"
 
 
-def test_a_message_of_several_frames_is_told_the_limit_of_one(world: World) -> None:
+def test_a_message_of_several_frames_is_refused_with_the_limit_of_one(world: World) -> None:
     stranger = Peer(world, "alice", greet=False)
     world.receive(stranger.id, b"\x90", b"\x90")
     [(_, _, code, text, *_)] = stranger.read()
@@ -190,7 +196,7 @@ def test_a_greeting_with_the_same_token_fences_the_old_connection(world: World) 
     world.check()
 
 
-def test_the_old_connection_is_told_that_it_is_superseded(world: World) -> None:
+def test_the_old_connection_is_notified_that_it_is_superseded(world: World) -> None:
     alice = Peer(world, "alice")
     old = Peer(world, "alice", greet=False)
     old.id, old.frames_read = alice.id, 1
@@ -262,7 +268,7 @@ def test_a_resumed_session_may_bring_another_producer_and_name(world: World) -> 
 # -- silence ---------------------------------------------------------------------------------------
 
 
-def test_a_silent_session_ends_and_is_told_so(world: World) -> None:
+def test_a_silent_session_ends_and_is_notified(world: World) -> None:
     alice, bob = Peer(world, "alice"), Peer(world, "bob")
     alice.join("General")
     while world.now < 100 + EXPIRE_AFTER + 2:
@@ -418,7 +424,7 @@ def test_a_broker_that_goes_down_answers_what_it_accepted_and_takes_no_more() ->
 def test_every_command_has_a_handler() -> None:
     from zchat.wire.commands import COMMANDS
 
-    assert handlers.HANDLERS.keys() == COMMANDS.keys()
+    assert handlers.HANDLERS.keys() | moderation.HANDLERS.keys() == COMMANDS.keys()
 
 
 def test_pings_are_given_a_moment_to_gather_only_after_a_silence(world: World) -> None:

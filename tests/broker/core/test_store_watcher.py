@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from tests.broker.driver import LateStore, Peer, World
-from zchat.broker.store.contract import Commit
+from zchat.broker.store.contract import Commit, RoomLog
+from zchat.broker.store.epochs import Epoch
+from zchat.messages import GapReason
+from zchat.names import fold
+from zchat.wire.notices import OK
 
 
 def test_a_commit_is_counted_with_its_time_and_its_bytes() -> None:
@@ -16,3 +20,51 @@ def test_a_commit_is_counted_with_its_time_and_its_bytes() -> None:
     assert (numbers[:2], sum(numbers), numbers[-1], total) == ([1, 1], 3, 1, 10_000_101)
     assert len(numbers) == len(bounds) + 1
     assert times["commit_bytes"][1][:2] == [1, 1]
+
+
+def test_members_of_a_room_that_has_lost_messages_come_back_and_are_sent_what_became_of_their_positions() -> None:
+    store = LateStore(lambda: 1)
+    world = World(store=store)
+    alice, bob, carol = (Peer(world, user) for user in ("alice", "bob", "carol"))
+    alice.join("General")
+    bob.join("General")
+    carol.join("Movies")
+    for text in "abc":
+        alice.send("General", text)
+    room = world.rooms["general"]
+    epoch = room.epochs.current
+    left = RoomLog("General", 1, 1, (Epoch(epoch, 1),))
+    store.reports.append(lambda watcher: watcher.parted(left))
+    world.run()
+    assert [peer.ended() for peer in (alice, bob, carol)] == ["store_failed", "store_failed", None]
+    assert (room.last, len(room.tail), room.members) == (1, 0, {})
+    lines = [(line.text, line.grave) for line in world.core.log_lines.take() if line.fields["event"] == "messages_lost"]
+    assert lines == [("the store has lost messages of 'General', which had 3 and has 1", True)]
+    bob.reconnect()
+    bob.join("General", (epoch, 3))
+    assert [gap[3:] for gap in bob.gaps["General"]] == [[3, 1, GapReason.TAIL_LOST]]
+    world.check()
+
+
+def test_a_room_that_is_gone_is_forgotten_and_one_that_nobody_knows_is_no_trouble() -> None:
+    store = LateStore(lambda: 1)
+    world = World(store=store)
+    alice = Peer(world, "alice")
+    alice.join("Sailing")
+    alice.send("Sailing", "a")
+    alice.leave("Sailing")
+    store.reports.append(lambda watcher: watcher.parted(RoomLog("Sailing", 1, 0, ())))
+    store.reports.append(lambda watcher: watcher.parted(RoomLog("Nowhere", 1, 0, ())))
+    world.run()
+    assert fold("Sailing") not in world.rooms
+    world.check()
+
+
+def test_a_room_that_was_begun_elsewhere_is_there() -> None:
+    store = LateStore(lambda: 1)
+    world = World(store=store)
+    alice = Peer(world, "alice")
+    store.reports.append(lambda watcher: watcher.appeared(RoomLog("Sailing", 3, 2, (), "bob")))
+    world.run()
+    assert (world.rooms["sailing"].first, world.rooms["sailing"].maker) == (3, "bob")
+    assert alice.join("Sailing", create=False)[0] == OK

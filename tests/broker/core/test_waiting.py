@@ -6,14 +6,26 @@ import pytest
 
 from tests.broker.driver import Peer, World
 from zchat.broker.guard.gate import Gate
-from zchat.broker.limits import DEBT, EXPIRE_AFTER, FRAMES_WAITING, MAX_REQUESTS
+from zchat.broker.limits import (
+    DEBT,
+    EXPIRE_AFTER,
+    FRAMES_WAITING,
+    HISTORY_BYTES,
+    MAX_REQUESTS,
+    PAGE_SECONDS_A_BYTE,
+    RECEIVED_LONG,
+    RECEIVED_SECONDS_A_BYTE,
+    SENT_SECONDS_A_BYTE,
+    SHORT_PAGE_BYTES,
+)
 from zchat.broker.port import Cut
 from zchat.wire.notices import OK
 from zchat.wire.values import pack
 
 
 def put_in_debt(world: World, *peers: Peer) -> None:
-    """Have peers be over their shares, beside somebody who speaks."""
+    """Have peers be over their shares, beside somebody who speaks; what waits does so until `resume`."""
+    world.resumes = False
     speaker = next((peer for peer in world.peers if peer.user == "speaker"), None) or Peer(world, "speaker")
     speaker.do("rooms", None, 1)
     for peer in peers:
@@ -49,7 +61,7 @@ def test_frames_wait_in_their_order_and_are_carried_out_once_the_debt_is_paid(wo
     world.check()
 
 
-def test_whoever_waits_holds_nobody_else_up(world: World) -> None:
+def test_a_user_who_waits_holds_nobody_else_up(world: World) -> None:
     alice, bob = Peer(world, "alice"), Peer(world, "bob")
     put_in_debt(world, alice)
     asked = alice.ask("rooms", None, 1)
@@ -82,6 +94,60 @@ def test_a_frame_that_waits_counts_as_heard(world: World) -> None:
     assert alice.ended() is None
 
 
+@pytest.mark.parametrize("key", ["k" * 40, None])
+def test_long_frames_count_by_their_bytes_where_they_were_encrypted(world: World, key: str | None) -> None:
+    alice, speaker = Peer(world, "alice"), Peer(world, "speaker")
+    session = world.sessions[alice.id]
+    session.peer = session.peer._replace(key=key)
+    block = b"\x91\xc6\0\x0f\xff\0" + b"x" * 0xFFF00
+    for size, charged in ((RECEIVED_LONG // 2, False), (len(block), key is not None)):
+        speaker.do("rooms", None, 1)
+        before = session.account.debt
+        world.core.receive(alice.id, [pack(("send", 9, "General", 1, block[:size]))], world.now)
+        assert (session.account.debt > before + size * RECEIVED_SECONDS_A_BYTE / 2) is charged
+
+
+@pytest.mark.parametrize("key", ["k" * 40, None])
+def test_pages_are_short_for_who_is_over_its_share_beside_others(world: World, key: str | None) -> None:
+    alice, speaker = Peer(world, "alice"), Peer(world, "speaker")
+    session = world.sessions[alice.id]
+    session.peer = session.peer._replace(key=key)
+    alice.join("General")
+    for _ in range(40):
+        alice.send("General", "x" * 8_000)
+    longest = alice.do("history", "General", 0, None, 100)
+    assert HISTORY_BYTES * 0.8 < len(pack(longest[7])) < HISTORY_BYTES * 1.1
+    world.resumes = False
+    speaker.do("rooms", None, 1)
+    before = session.account.debt = 2 * DEBT
+    number = alice.ask("history", "General", 0, None, 100)
+    assert resume(world, idle=True) == 1
+    size = len(pack(alice.replies[number][7]))
+    assert SHORT_PAGE_BYTES * 0.8 < size < SHORT_PAGE_BYTES * 1.1
+    seconds = PAGE_SECONDS_A_BYTE + (SENT_SECONDS_A_BYTE if key is not None else 0)
+    assert session.account.debt - before == pytest.approx(size * seconds, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("size", "debt", "ends"),
+    [(RECEIVED_LONG + 1, 2 * DEBT, True), (RECEIVED_LONG + 1, 0.0, False), (99, 2 * DEBT, False)],
+)
+def test_who_is_over_its_share_and_sends_long_frames_that_are_no_commands_is_ended(
+    world: World, size: int, debt: float, ends: bool
+) -> None:
+    alice, speaker = Peer(world, "alice"), Peer(world, "speaker")
+    speaker.do("rooms", None, 1)
+    account = world.sessions[alice.id].account
+    account.settle(world.now)
+    account.debt = debt
+    world.core.receive(alice.id, [b"\xc1" * size], world.now)
+    world.core.resume(world.now, idle=True)
+    world.core.shares.rest(world.now)
+    alice.read()
+    assert (alice.ended() is not None) is ends
+    assert world.core.counters.refused["malformed"] == 1 + ends
+
+
 def test_too_many_frames_that_wait_end_their_session(world: World) -> None:
     alice, bob = Peer(world, "alice"), Peer(world, "bob")
     put_in_debt(world, alice)
@@ -92,7 +158,7 @@ def test_too_many_frames_that_wait_end_their_session(world: World) -> None:
     assert alice.ended() == "too_many_requests"
     world.now += 100
     assert resume(world) == 0, "what is left of it is dropped"
-    assert not world.core.shares
+    assert not world.core.shares.waiting
     bob.do("rooms", None, 1)
     world.check()
 
@@ -155,6 +221,18 @@ def test_strangers_wait_together_and_greet_in_the_end_with_what_they_said_after_
     world.check()
 
 
+def test_a_stranger_whose_first_frame_is_refused_is_refused_once_whatever_waits_after_it(world: World) -> None:
+    put_in_debt(world)
+    world.core.shares.strangers.charge(3 * DEBT, world.now)
+    for _ in range(10):
+        world.receive(b"many", pack(("rooms", 1, None, 10)))
+    before = world.core.counters.refused.total()
+    world.now += 100
+    assert resume(world) == 1
+    assert world.core.counters.refused.total() - before == 1
+    assert world.port.cuts == [(b"many", Cut.STRANGER)]
+
+
 def test_a_stranger_who_says_more_than_a_client_would_is_cut(world: World) -> None:
     put_in_debt(world)
     world.core.shares.strangers.charge(3 * DEBT, world.now)
@@ -171,3 +249,62 @@ def test_too_many_strangers_who_wait_are_cut(world: World, monkeypatch: pytest.M
     for name in (b"one", b"two", b"three"):
         world.receive(name, b"x")
     assert world.port.cuts == [(b"three", Cut.CROWDED)]
+
+
+SLOW = b"\x91\xdd\x00\x00\xff\x00" + b"\x90" * 0xFF00
+
+
+def test_a_block_that_takes_long_to_check_holds_nobody_up_and_its_senders_frames_stay_in_order(world: World) -> None:
+    world.resumes = False
+    alice, bob = Peer(world, "alice"), Peer(world, "bob")
+    alice.join("General")
+    asked = [
+        alice.ask("send", "General", 1, SLOW),
+        alice.ask("send", "General", 2, b"\x91\xa1x"),
+        alice.ask("rooms", None, 1),
+    ]
+    world.run()
+    assert not alice.replies.keys() & set(asked)
+    assert world.sessions[alice.id].waiting == 3
+    assert bob.do("rooms", None, 1)[0] == OK
+    assert resume(world, idle=True) > 10
+    first, second, _ = (alice.replies[number] for number in asked)
+    assert (first[0], second[0]) == (OK, OK)
+    assert first[2] < second[2]
+    world.check()
+
+
+def test_a_block_that_is_wrong_at_its_end_is_refused_when_that_is_found(world: World) -> None:
+    world.resumes = False
+    alice = Peer(world, "alice")
+    alice.join("General")
+    asked = alice.ask("send", "General", 1, SLOW[:-1] + b"\xc1")
+    after = alice.ask("send", "General", 1, b"\x91\xa1x")
+    resume(world, idle=True)
+    assert alice.replies[asked][2] == "bad_block"
+    assert alice.replies[after][0] == OK
+
+
+def test_a_block_of_who_was_put_out_meanwhile_is_not_stored(world: World) -> None:
+    world.resumes = False
+    alice = Peer(world, "alice")
+    alice.join("General")
+    asked = alice.ask("send", "General", 1, SLOW)
+    world.run()
+    session = world.sessions[alice.id]
+    session.members.clear()
+    resume(world, idle=True)
+    assert alice.replies[asked][2] == "not_a_member"
+    assert world.rooms["general"].last == 0
+
+
+def test_a_block_of_a_session_that_has_ended_is_checked_no_further(world: World) -> None:
+    world.resumes = False
+    alice, bob = Peer(world, "alice"), Peer(world, "bob")
+    alice.join("General")
+    bob.join("General")
+    alice.ask("send", "General", 1, SLOW)
+    world.core.context.sessions.end(world.sessions[alice.id], None)
+    assert resume(world, idle=True) == 0
+    assert world.rooms["general"].last == 0
+    assert not world.core.shares.waiting

@@ -28,7 +28,7 @@ def test_a_full_pipe_is_tried_again_by_the_clock_without_any_credit() -> None:
     for _ in range(10):
         due = world.core.context.pipes.due
         assert due < inf
-        assert not world.core.context.pusher.busy
+        assert not world.core.context.pusher.ready
         tries = world.port.tries.count(listener.id)
         waits.append(due - world.now)
         world.now = due - 1e-6

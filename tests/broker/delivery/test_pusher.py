@@ -259,7 +259,7 @@ def test_a_turn_is_bounded_in_sends_goes_on_where_it_stopped_and_serves_all_in_t
     world.receive(speaker.id, _send(1))
     served: list[bytes] = []
     world.core.tick(world.now, True)
-    while world.core.context.pusher.busy:
+    while world.core.context.pusher.ready:
         before = len(world.port.tries)
         world.core.turn(world.now)
         sent = [id for id in world.port.tries[before:] if id != speaker.id]  # who is answered
@@ -280,7 +280,7 @@ def test_a_turn_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     before = world.core.counters.pushes
     world.turn()
     assert world.core.counters.pushes - before == 2
-    assert world.core.context.pusher.busy
+    assert world.core.context.pusher.ready
     world.run()
     assert world.core.counters.pushes - before == 7
 

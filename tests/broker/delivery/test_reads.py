@@ -152,7 +152,7 @@ def test_a_store_with_too_many_reads_ends_nobody(monkeypatch: pytest.MonkeyPatch
 # -- gaps ------------------------------------------------------------------------------------------
 
 
-def test_a_reader_under_whom_the_log_is_trimmed_is_told_once_from_where_to_where() -> None:
+def test_a_reader_under_whom_the_log_is_trimmed_is_notified_once_from_where_to_where() -> None:
     world = World(Settings(high_water_mark=1))
     speaker, listener = pair(world)
     for number in range(1, 11):
@@ -185,7 +185,9 @@ def test_a_gap_after_own_messages_begins_where_the_last_notification_ended() -> 
     world.check()
 
 
-def test_a_reader_behind_the_tail_is_told_of_what_was_trimmed_under_its_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_behind_the_tail_is_notified_of_what_was_trimmed_under_its_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(pusher, "TAIL_BYTES", NOTIFICATION_BYTES)
     store = LateStore(lambda: 1)
     world = World(Settings(high_water_mark=1), store)
@@ -210,7 +212,7 @@ class Emptied(LateStore):
         super().read(room, max(after, upto), upto, max_bytes, done)
 
 
-def test_what_was_stored_after_a_read_began_is_not_told_as_trimmed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_stored_after_a_read_began_is_not_reported_as_trimmed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pusher, "TAIL_BYTES", 1)
     store = Emptied(lambda: 1)
     world = World(Settings(high_water_mark=1), store)

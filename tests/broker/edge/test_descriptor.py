@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from zchat.broker.edge.descriptor import shut
+from zchat.broker.edge.descriptor import address, shut
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="connections are cut on Linux alone")
 
@@ -55,3 +55,16 @@ def test_the_programs_own_sockets_are_left_alone(
         assert not shut(reading, [listening], reset=True)
         far.sendall(b"still here")
         assert near.recv(10) == b"still here"
+
+
+def test_the_address_at_the_other_end_is_known_while_it_is_open(ends: tuple[socket.socket, socket.socket]) -> None:
+    near, _ = ends
+    one, other = socket.socketpair()
+    with one, other:
+        assert address(near.fileno()) == ("127.0.0.1" if near.family == socket.AF_INET else "")
+        assert address(one.fileno()) == "", "it has none"
+    reading, writing = os.pipe()
+    os.close(writing)
+    assert address(reading) == "", "it is no socket"
+    os.close(reading)
+    assert address(reading) == ""

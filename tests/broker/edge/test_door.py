@@ -1,4 +1,4 @@
-"""The addresses that a broker listens at: each that it can't have is told why."""
+"""The addresses that a broker listens at: each that it can't have is refused with why."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_connections_may_wait_for_being_accepted(router: zmq.Socket[bytes], made
 
 def test_a_turn_turns_away_a_bounded_number_of_newcomers(made: door.Door, monkeypatch: pytest.MonkeyPatch) -> None:
     port = int(made.open("tcp://127.0.0.1:*").rpartition(":")[2])
-    monkeypatch.setattr(door, "scarce", lambda file, ipc: True)
+    monkeypatch.setattr(door, "scarce", lambda ipc: True)
     counters, log_lines = Counters(), LogLines()
     made.check(0.0, counters, log_lines)
     with ExitStack() as stack:
@@ -63,12 +63,12 @@ def test_a_turn_turns_away_a_bounded_number_of_newcomers(made: door.Door, monkey
         ("tcp://::1:5555", r"an IPv6 address without its brackets: use tcp://\[::1\]:5555"),
     ],
 )
-def test_an_address_of_tcp_that_it_cant_have_is_told_why(url: str, why: str) -> None:
+def test_an_address_of_tcp_that_it_cant_have_is_reported_why(url: str, why: str) -> None:
     with pytest.raises(zchat.AddressError, match=why), Broker(url, insecure=True):
         pass
 
 
-def test_a_port_in_use_is_told_whoever_has_it() -> None:
+def test_a_port_in_use_is_reported_whatever_has_it() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         url = f"tcp://127.0.0.1:{other.getsockname()[1]}"
         with pytest.raises(zchat.AddressError, match=r"is in use: .* choose another port"), Broker(url):
@@ -83,7 +83,7 @@ def test_a_port_in_use_is_told_whoever_has_it() -> None:
         (zmq.ENOBUFS, "can't listen at tcp://127.0.0.1:80: .*"),
     ],
 )
-def test_what_libzmq_says_of_an_address_is_told_with_what_to_do(
+def test_what_libzmq_says_of_an_address_is_reported_with_what_to_do(
     router: zmq.Socket[bytes], made: door.Door, monkeypatch: pytest.MonkeyPatch, number: int, why: str
 ) -> None:
     def bind(self: zmq.Socket[bytes], url: str) -> NoReturn:
@@ -108,7 +108,7 @@ except zchat.AddressError as error:
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can be somebody else")
-def test_a_port_that_needs_privileges_is_told() -> None:
+def test_a_port_that_needs_privileges_is_reported() -> None:
     run = subprocess.run(
         [sys.executable, "-c", PRIVILEGED], cwd=ROOT, capture_output=True, text=True, timeout=DEADLINE, check=True
     )

@@ -31,6 +31,7 @@ def test_cuts_are_logged_a_line_a_reason_and_second(
 ) -> None:
     caplog.set_level(logging.INFO, "zchat.broker")
     monkeypatch.setattr(guard, "GREET_WITHIN", 0.1)
+    began = time.monotonic()
     with ExitStack() as stack:
         strangers = [stack.enter_context(Stranger(broker.url)) for _ in range(50)]
         assert all(stranger.ended() for stranger in strangers)
@@ -40,7 +41,7 @@ def test_cuts_are_logged_a_line_a_reason_and_second(
         return [line for line in caplog.messages if "that did not greet within 5 s" in line]
 
     eventually(lambda: sum(int(line.split()[1]) for line in lines()) == 50, "all are logged")
-    assert len(lines()) <= 3
+    assert len(lines()) <= 3 + time.monotonic() - began
 
 
 def test_a_session_that_has_ended_is_cut_after_its_last_word(broker: Broker) -> None:
@@ -66,10 +67,10 @@ def test_a_session_that_goes_on_elsewhere_is_cut_where_it_was(broker: Broker) ->
 def test_who_has_greeted_stays_however_long_it_is_silent_for_the_door(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(guard, "GREET_WITHIN", 0.2)
     with Stranger(broker.url) as alice:
         alice.shake_hands()
         assert alice.greet("alice")[0] == "ok"
+        monkeypatch.setattr(guard, "GREET_WITHIN", 0.2)
         time.sleep(1)  # five times as long
         assert alice.ask("rooms", 2, None, 1)[0] == "ok"
 

@@ -227,7 +227,7 @@ def test_a_broker_at_any_path_has_a_folder_of_its_own_for_its_user_alone(
     assert list(folder.iterdir()) == []
 
 
-def test_a_folder_for_any_path_that_cant_be_made_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_for_any_path_that_cant_be_made_is_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(folder / "nowhere"))
     with pytest.raises(zchat.AddressError, match="set TMPDIR, or choose a path"):
         IpcSocket("ipc://*", 8)
@@ -293,7 +293,7 @@ def test_a_name_without_a_file_leaves_none_alone_or_behind(folder: Path) -> None
         ("x" * 107, r"has 1\d\d bytes after ipc://: a socket's path has \d+ at most"),
     ],
 )
-def test_a_path_where_no_socket_can_be_is_told_why(folder: Path, name: str, why: str) -> None:
+def test_a_path_where_no_socket_can_be_is_reported_why(folder: Path, name: str, why: str) -> None:
     (folder / "letter").write_text("a letter")
     with pytest.raises(zchat.AddressError, match=why), Broker(f"ipc://{folder}/{name}"):
         pass
@@ -315,7 +315,7 @@ for name in sys.argv[1:]:
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can be somebody else")
-def test_a_path_where_this_user_may_not_write_is_told() -> None:
+def test_a_path_where_this_user_may_not_write_is_reported() -> None:
     with TemporaryDirectory(prefix="z") as name:
         folder = Path(name)
         folder.chmod(0o755)

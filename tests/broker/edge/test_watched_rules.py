@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from zchat.broker.edge.audit import AuditLog
 from zchat.broker.edge.watched_rules import WatchedRules
 from zchat.errors import BadRules
+
+NO_AUDIT = AuditLog(False, lambda: 0)
 
 
 @pytest.fixture
@@ -19,7 +22,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_a_change_is_handed_on_once(file: Path) -> None:
-    watched = WatchedRules(str(file))
+    watched = WatchedRules(str(file), NO_AUDIT)
     assert watched.rules.operators == {"alice"}
     assert not watched.read_again()
     assert watched.take() is None
@@ -33,7 +36,7 @@ def test_a_change_is_handed_on_once(file: Path) -> None:
 
 
 def test_of_two_changes_the_last_counts(file: Path) -> None:
-    watched = WatchedRules(str(file))
+    watched = WatchedRules(str(file), NO_AUDIT)
     for user in ("bob", "carol"):
         file.write_text(f'operators = ["{user}"]')
         assert watched.read_again()
@@ -46,12 +49,12 @@ def test_of_two_changes_the_last_counts(file: Path) -> None:
 def test_what_is_wrong_at_the_start_is_fatal(file: Path) -> None:
     file.write_text("operators = 3")
     with pytest.raises(BadRules, match=r"rules\.toml', line 1"):
-        WatchedRules(str(file))
+        WatchedRules(str(file), NO_AUDIT)
 
 
 def test_what_is_wrong_later_is_logged_once_and_changes_nothing(file: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "zchat.broker")
-    watched = WatchedRules(str(file))
+    watched = WatchedRules(str(file), NO_AUDIT)
     right = file.read_text()
     for text in ("operators = 3", "operators = 3", "operatos = []"):
         file.write_text(text)
@@ -75,3 +78,18 @@ def test_what_is_wrong_later_is_logged_once_and_changes_nothing(file: Path, capl
     assert "line 1" in lines[0]
     assert "operatos" in lines[1]
     assert "can't be read" in lines[2]
+
+
+def test_what_becomes_of_them_is_recorded(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded: list[tuple[str, dict[str, object]]] = []
+    audit = AuditLog(False, lambda: 0)
+    monkeypatch.setattr(audit, "record", lambda event, **fields: recorded.append((event, fields)))
+    watched = WatchedRules(str(file), audit)
+    right = file.read_text()
+    for text in (right, "operators = 3", "operators = 3", right, "stats = []"):
+        file.write_text(text)
+        watched.read_again()
+    assert [event for event, _ in recorded] == ["rules_read", "rules_wrong", "rules_read", "rules_read"]
+    first, wrong, again, other = (fields for _, fields in recorded)
+    assert first == again != other
+    assert "line 1" in str(wrong["text"])

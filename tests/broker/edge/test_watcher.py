@@ -36,7 +36,7 @@ def test_all_is_read_and_what_is_new_is_reported() -> None:
         assert old.readings.acquire(timeout=DEADLINE), "also what comes after something new"
     finally:
         watching.close()
-    assert not watching._thread.is_alive()
+    assert not watching.thread.is_alive()
 
 
 def test_it_reads_by_itself_and_reports_nothing_where_nothing_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,7 +54,7 @@ def test_it_reads_by_itself_and_reports_nothing_where_nothing_is_new(monkeypatch
 def test_without_anything_to_read_there_is_no_thread() -> None:
     watching = Watcher([], lambda: None)
     watching.start()
-    assert not watching._thread.is_alive()
+    assert not watching.thread.is_alive()
     watching.close()
 
 
@@ -72,9 +72,9 @@ def test_a_thread_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> 
     watching.read_now()
     assert entered.wait(DEADLINE)
     watching.close()
-    assert watching._thread.is_alive()
+    assert watching.thread.is_alive()
     hanging.set()
-    watching._thread.join(DEADLINE)
+    watching.thread.join(DEADLINE)
 
 
 def test_one_that_fails_is_logged_once_and_the_others_are_read_all_the_same(

@@ -14,7 +14,7 @@ def look(world: World, *peers: Peer) -> None:
             peer.tell("ping")
 
 
-def test_the_busiest_rooms_are_told_with_what_was_said_and_delivered_since_the_last_look() -> None:
+def test_the_busiest_rooms_are_reported_with_what_was_said_and_delivered_since_the_last_look() -> None:
     world = World()
     alice, bob, carol = (Peer(world, name) for name in ("alice", "bob", "carol"))
     for room in ("General", "Sports", "Movies", "@alice\nbob"):
@@ -36,7 +36,7 @@ def test_the_busiest_rooms_are_told_with_what_was_said_and_delivered_since_the_l
     assert alice.do("stats")[6] == []
 
 
-def test_at_most_twenty_rooms_are_told_as_the_busiest() -> None:
+def test_at_most_twenty_rooms_are_reported_as_the_busiest() -> None:
     world = World()
     alice = Peer(world, "alice")
     for number in range(BUSIEST_SHOWN + 2):

@@ -24,7 +24,7 @@ def test_no_value_is_lost_however_large(values: list[int]) -> None:
     assert (sum(tally.counts), tally.sum) == (len(values), sum(values))
 
 
-def test_turns_and_commits_are_told_by_name_in_microseconds_and_bytes() -> None:
+def test_turns_and_commits_are_reported_by_name_in_microseconds_and_bytes() -> None:
     bounds = {name: tally.bounds for name, tally in Histograms().by_name()}
     assert bounds == {"turn": BOUNDS_US, "commit": BOUNDS_US, "commit_bytes": BOUNDS_BYTES}
     assert all(list(each) == sorted(each) for each in bounds.values())

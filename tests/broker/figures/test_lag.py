@@ -31,7 +31,7 @@ def notes(world: World) -> list[str]:
     return [note.text for note in world.core.log_lines.take() if "behind" in note.text]
 
 
-def test_those_furthest_behind_are_told_with_how_far_they_are() -> None:
+def test_those_furthest_behind_are_reported_with_how_far_they_are() -> None:
     world = World(Settings(high_water_mark=1))
     speaker = Peer(world, "alice")
     speaker.join("General")

@@ -1,4 +1,4 @@
-"""What the core says to whoever runs the broker."""
+"""What the core reports to the operator."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from zchat.broker.figures.log_lines import MAX_LINES, RECOVERED_AFTER, LogLine, 
 from zchat.broker.limits import FAILED_NOTED_EVERY
 
 
-def test_trouble_is_told_once_and_so_is_its_end() -> None:
+def test_trouble_is_reported_once_and_so_is_its_end() -> None:
     notes = LogLines()
     notes.well("storing")
-    assert not notes
+    assert not notes.kept
     for _ in range(3):
         notes.trouble("storing", "the disk is full")
     notes.trouble("retention", "the disk is full")
-    assert notes
+    assert notes.kept
     for _ in range(3):
         notes.well("storing")
         notes.tick(1.0)
@@ -82,7 +82,7 @@ def failures(world: World) -> list[dict[str, str | int]]:
     return [note.fields for note in world.core.log_lines.take() if note.fields["event"] == "send_failed"]
 
 
-def test_a_notification_that_finds_its_reader_gone_is_told_with_room_user_and_reason() -> None:
+def test_a_notification_that_finds_its_reader_gone_is_reported_with_room_user_and_reason() -> None:
     world = World()
     alice, bob = Peer(world, "alice"), Peer(world, "bob")
     for peer in (alice, bob):
@@ -103,7 +103,7 @@ def test_a_notification_that_finds_its_reader_gone_is_told_with_room_user_and_re
     assert failures(world) == [], "nothing more is sent there"
 
 
-def test_what_cant_be_sent_to_a_session_is_told_once_a_second_with_how_often_it_happened() -> None:
+def test_what_cant_be_sent_to_a_session_is_reported_once_a_second_with_how_often_it_happened() -> None:
     world = World()
     alice, bob, carol = (Peer(world, name) for name in ("alice", "bob", "carol"))
     for peer in (alice, bob, carol):
@@ -133,7 +133,7 @@ def test_what_cant_be_sent_to_a_session_is_told_once_a_second_with_how_often_it_
     assert failures(world) == [], "what works is not told"
 
 
-def test_what_was_not_told_of_a_session_is_told_at_its_end() -> None:
+def test_what_was_not_reported_of_a_session_is_reported_at_its_end() -> None:
     world = World()
     alice, bob = Peer(world, "alice"), Peer(world, "bob")
     for peer in (alice, bob):

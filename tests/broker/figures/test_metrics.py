@@ -1,4 +1,4 @@
-"""What Prometheus finds: real scrapes over HTTP, compared with what clients are told."""
+"""What Prometheus finds: real scrapes over HTTP, compared with what clients receive."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def value(samples: list[Sample], name: str, **labels: str) -> float:
     return found
 
 
-def test_a_scrape_tells_what_clients_are_told(tmp_path: Path) -> None:
+def test_a_scrape_tells_what_clients_are_reported(tmp_path: Path) -> None:
     with (
         Broker("tcp://127.0.0.1:*", store=f"sqlite:{tmp_path / 'z.db'}") as broker,
         Metrics(broker, "127.0.0.1:*") as served,
@@ -100,7 +100,7 @@ def test_a_scrape_tells_what_clients_are_told(tmp_path: Path) -> None:
         assert list(upto.values()) == list(accumulate(counts))
 
 
-def test_every_count_is_told_and_every_metric_is_in_the_manual(broker: Broker, served: Metrics) -> None:
+def test_every_count_is_reported_and_every_metric_is_in_the_manual(broker: Broker, served: Metrics) -> None:
     samples = scrape(served)
     assert set(broker.figures.counts) == set(METRICS)
     assert set(broker.figures.times) == set(MEASURED)
@@ -109,7 +109,7 @@ def test_every_count_is_told_and_every_metric_is_in_the_manual(broker: Broker, s
     assert sorted(described) == sorted(told)
 
 
-def test_a_place_that_is_in_use_or_elsewhere_or_none_is_told_of(broker: Broker, served: Metrics) -> None:
+def test_a_place_that_is_in_use_or_elsewhere_or_none_is_reported(broker: Broker, served: Metrics) -> None:
     taken = served.url.removeprefix("http://").removesuffix("/metrics")
     for place, why in [
         (taken, f"{taken} is in use, so metrics can't be served there; choose another port"),
@@ -177,6 +177,12 @@ def test_what_has_an_origin_is_a_web_page_and_reads_nothing(served: Metrics) -> 
         status, answer = asked(served, "Host: localhost", f"Origin: {origin}")
         assert (status, "zchat_" in answer) == (403, False)
         assert "not for web pages" in answer
+
+
+def test_headers_that_are_made_up_make_no_traceback(served: Metrics, capfd: pytest.CaptureFixture[str]) -> None:
+    for header in ("Accept: application/openmetrics-text; version=x", "Accept: ;;=,", "Content-Length: x"):
+        assert asked(served, "Host: localhost", header)[0] in (200, 500)
+    assert capfd.readouterr().err == ""
 
 
 def test_at_other_addresses_any_name_may_be_asked_for(broker: Broker) -> None:

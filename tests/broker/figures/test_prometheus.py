@@ -22,13 +22,13 @@ def figures(*lagging: Lag) -> Figures:
 
 
 def lags(told: FigureCollector) -> dict[tuple[str, str], float]:
-    """Return who is told to be behind, and by how much."""
+    """Return who is reported to be behind, and by how much."""
     text = generate_latest(told).decode()
     samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
     return {(s.labels["room"], s.labels["user"]): s.value for s in samples if s.name == "zchat_lag_messages"}
 
 
-def test_a_user_with_several_sessions_behind_is_told_once() -> None:
+def test_a_user_with_several_sessions_behind_is_reported_once() -> None:
     found = figures(Lag("General", "bob", 7), Lag("General", "bob", 9), Lag("General", "alice", 5))
     assert lags(FigureCollector(lambda: found)) == {("General", "bob"): 9, ("General", "alice"): 5}
 

@@ -92,7 +92,7 @@ def test_frames_that_are_refused_are_counted_by_reason() -> None:
     assert alice.do("stats")[3] == {"malformed": 3, "no_session": 1, "bad_name": 1}
 
 
-def test_how_long_the_broker_has_run_and_since_when_is_told() -> None:
+def test_how_long_the_broker_has_run_and_since_when_is_reported() -> None:
     world = World()
     alice = Peer(world, "alice")
     started = alice.do("stats")[2]["started"]

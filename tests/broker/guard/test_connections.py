@@ -13,6 +13,7 @@ from zchat.broker.limits import (
     ENDLESS_BYTES,
     GREET_WITHIN,
     HELD_BYTES,
+    OVERRUN_BYTES,
     SAMPLE_AGAIN,
     SAMPLE_EVERY,
     SAMPLES_A_MOMENT,
@@ -28,7 +29,7 @@ def come(made: Connections, fd: int, routing_id: bytes = ID, now: float = 0.0) -
     """Have a connection accepted, let in, heard and greeted; return its number."""
     made.accepted(fd, now)
     number = made.admit()
-    assert made.peer(number, fd, routing_id, known=False) is not None
+    assert made.peer(number, fd, routing_id, 1, known=False) is not None
     made.greeted(number)
     return number
 
@@ -49,9 +50,9 @@ def test_a_frame_is_that_of_the_connection_with_its_number() -> None:
     made = Connections()
     made.accepted(7, 0.0)
     number = made.admit("alice", "k" * 40, "192.0.2.1", "Alice")
-    peer = made.peer(number, 7, ID, known=False)
+    peer = made.peer(number, 7, ID, 1, known=False)
     assert peer == (ID, "alice", "k" * 40, "192.0.2.1", number, "Alice")
-    assert made.peer(number, 7, ID, known=True) is peer
+    assert made.peer(number, 7, ID, 1, known=True) is peer
     assert made.fd_of(number) == 7
 
 
@@ -67,9 +68,9 @@ def test_a_descriptor_that_was_used_again_is_not_taken_for_that_of_the_connectio
     made.closed(7)  # it said something and was closed; the loop reads that later
     made.accepted(7, 0.1)
     second = made.admit()
-    assert made.peer(first, 7, b"first", known=True) is not None
+    assert made.peer(first, 7, b"first", 1, known=True) is not None
     assert made.fd_of(first) == -1
-    assert made.peer(second, 7, b"second", known=False) is not None
+    assert made.peer(second, 7, b"second", 1, known=False) is not None
     assert made.fd_of(second) == 7
     made.cut(first, Cut.ENDED, 0.2)
     made.greeted(second)
@@ -82,8 +83,8 @@ def test_late_frames_of_a_closed_connection_are_read_if_there_is_a_session_and_e
     gone = made.closed(7)
     assert gone is not None
     assert gone.connection == number
-    assert made.peer(number, 7, ID, known=True) is gone
-    assert made.peer(number, 7, ID, known=False) is None
+    assert made.peer(number, 7, ID, 1, known=True) is gone
+    assert made.peer(number, 7, ID, 1, known=False) is None
 
 
 def test_a_stranger_that_is_closed_before_it_is_read_is_dropped() -> None:
@@ -91,19 +92,19 @@ def test_a_stranger_that_is_closed_before_it_is_read_is_dropped() -> None:
     made.accepted(7, 0.0)
     number = made.admit()
     assert made.closed(7) is None
-    assert made.peer(number, 7, ID, known=False) is None
+    assert made.peer(number, 7, ID, 1, known=False) is None
 
 
 def test_nothing_is_read_of_a_connection_that_is_to_be_cut() -> None:
     made = Connections()
     number = come(made, 7)
     made.cut(number, Cut.ENDED, 1.0)
-    assert made.peer(number, 7, ID, known=True) is None
-    assert made.peer(number, 7, ID, known=False) is None
+    assert made.peer(number, 7, ID, 1, known=True) is None
+    assert made.peer(number, 7, ID, 1, known=False) is None
 
 
 def test_a_number_that_was_never_given_is_nobodys() -> None:
-    assert Connections().peer(5, 7, ID, known=True) is None
+    assert Connections().peer(5, 7, ID, 1, known=True) is None
 
 
 def test_who_they_were_is_known_of_a_bounded_number_of_connections(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,8 +115,14 @@ def test_who_they_were_is_known_of_a_bounded_number_of_connections(monkeypatch: 
     for fd in range(5):
         closed.append(come(made, fd))
         made.closed(fd)
-    assert [made.peer(number, 9, ID, known=True) is not None for number in silent[:2]] == [False, False]
-    assert [made.peer(number, 9, ID, known=True) is not None for number in closed] == [False, False, True, True, True]
+    assert [made.peer(number, 9, ID, 1, known=True) is not None for number in silent[:2]] == [False, False]
+    assert [made.peer(number, 9, ID, 1, known=True) is not None for number in closed] == [
+        False,
+        False,
+        True,
+        True,
+        True,
+    ]
     assert len(made._peers) <= 3 + 3
 
 
@@ -154,6 +161,22 @@ def test_who_has_not_greeted_in_time_is_cut() -> None:
     assert made.take_due(100.0) == []
 
 
+def test_who_sends_on_and_on_after_its_last_word_is_cut_at_once() -> None:
+    made = Connections()
+    number, other = come(made, 7), come(made, 8, b"other")
+    for each in (number, other):
+        made.cut(each, Cut.ENDED, 0.0)
+    for _ in range(2):
+        assert made.peer(number, 7, ID, OVERRUN_BYTES // 2, known=False) is None
+        assert made.take_due(0.0) == []
+    for _ in range(3):  # more of it is still to be read
+        assert made.peer(number, 7, ID, 1, known=False) is None
+    assert made.take_due(0.0) == [(7, Cut.ENDLESS)]
+    assert made.take_due(0.0) == [], "once"
+    made.closed(7)
+    assert made.take_due(CUT_AFTER) == [(8, Cut.ENDED)], "the other had its time"
+
+
 def test_of_too_many_newcomers_the_oldest_are_cut() -> None:
     made = Connections()
     for fd in range(UNGREETED + 2):
@@ -169,7 +192,7 @@ def test_a_greeting_of_a_newcomer_that_was_given_up_comes_too_late() -> None:
     made.accepted(7, 0.0)
     number = made.admit()
     assert made.take_due(GREET_WITHIN) == [(7, Cut.LATE)]
-    assert made.peer(number, 7, ID, known=False) is None
+    assert made.peer(number, 7, ID, 1, known=False) is None
     made.closed(7)
 
 
@@ -182,7 +205,7 @@ def test_who_leaves_before_it_has_greeted_is_counted_and_who_is_cut_is_not() -> 
     made.closed(8)
     assert made.lost == 1
     number = made.admit()
-    assert made.peer(number, 9, ID, known=False) is not None
+    assert made.peer(number, 9, ID, 1, known=False) is not None
     made.cut(number, Cut.STRANGER, 0.0)
     made.closed(9)
     assert made.take_due(GREET_WITHIN) == [(10, Cut.LATE)]
@@ -230,7 +253,7 @@ def test_a_message_without_an_end_is_cut_once_all_complete_ones_are_read() -> No
     taken = {b"honest": 900 << 20, b"endless": 1_000}
     read = reading(_7=(900 << 20) + ENDLESS_BYTES, _8=ENDLESS_BYTES + 1_001)
     assert made.sample(read, taken.__getitem__, SAMPLE_EVERY) == []
-    assert made.unsettled
+    assert made.sampled
     assert made.judge(taken.__getitem__, drained=True) == [(8, Cut.ENDLESS)]
 
 
@@ -252,7 +275,7 @@ def test_small_frames_earn_no_credit_for_an_endless_message() -> None:
     assert made.judge(lambda routing_id: 50_000_000, drained=True) == [(7, Cut.ENDLESS)]
 
 
-def test_where_bytes_cant_be_told_nobody_is_cut_for_them() -> None:
+def test_where_bytes_cant_be_counted_nobody_is_cut_for_them() -> None:
     made = Connections()
     come(made, 7)
     assert made.sample(lambda fd: -1, nothing, SAMPLE_EVERY) == []

@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from zchat.broker.figures.audit_trail import AuditTrail
 from zchat.broker.figures.counters import Counters
 from zchat.broker.figures.log_lines import LogLines
 from zchat.broker.guard.connections import Connections
 from zchat.broker.guard.doorkeeper import CHECK_EVERY, FILES_FOR_NEWCOMERS, KNOCKS_AT_ONCE, MADE_ROOM, Doorkeeper
 from zchat.broker.guard.gate import Gate
-from zchat.broker.limits import CUT_AFTER, CUT_NOTED_EVERY, GREET_WITHIN, HANDSHAKES_A_KEY_BURST
+from zchat.broker.limits import (
+    CUT_AFTER,
+    CUT_NOTED_EVERY,
+    GREET_WITHIN,
+    HANDSHAKES_A_KEY_BURST,
+    HANDSHAKES_FOR_ENDLESS,
+    OVERRUN_BYTES,
+)
 from zchat.broker.port import Cut, Peer
 
 ID = b"\0\0\0\0\1"
@@ -36,6 +44,7 @@ class Entrance:
     def __init__(self, gate: Gate | None = None) -> None:
         self.counters = Counters()
         self.log_lines = LogLines()
+        self.audit = AuditTrail(lambda: 0)
         self.connections = Connections()
         self.doorkeeper = Doorkeeper(gate or Gate(), self.connections, self)
         self.asking: list[Asking] = []
@@ -74,6 +83,9 @@ class Entrance:
     def read(self, fd: int) -> int:
         return self.bytes.get(fd, -1)
 
+    def address(self, fd: int) -> str:
+        return f"192.0.2.{fd}"
+
     def cut(self, fd: int, *, reset: bool) -> bool:
         self.done.append(("cut", fd, reset))
         return True
@@ -94,7 +106,7 @@ class Entrance:
         """Have a connection accepted, let in and, if it greets, heard of as a client's."""
         self.connections.accepted(fd, now)
         number = self.connections.admit()
-        peer = self.connections.peer(number, fd, ID, known=False)
+        peer = self.connections.peer(number, fd, ID, 1, known=False)
         assert peer is not None
         if greets:
             self.connections.greeted(number)
@@ -127,7 +139,7 @@ def test_so_many_are_let_in_at_once_and_the_next_without_a_wait() -> None:
     assert entrance.doorkeeper.due == 1.0 + CHECK_EVERY
 
 
-def test_whose_connection_has_ended_the_core_is_told() -> None:
+def test_whose_connection_has_ended_the_core_is_reported() -> None:
     entrance = Entrance()
     peer = entrance.come(7, 0.0)
     entrance.gone.append(peer)
@@ -197,3 +209,49 @@ def test_those_that_hold_too_much_are_cut_once_all_that_came_before_is_read() ->
     entrance.doorkeeper.drained(entrance)
     assert entrance.done == [("cut", 7, True)]
     assert entrance.counters.cut_endless_message == 1
+
+
+def test_a_key_whose_connection_is_cut_for_sending_without_an_end_is_let_in_less_for_a_while() -> None:
+    entrance = Entrance(Gate(KEYS))
+    entrance.asking = [Asking("a" * 40)]
+    entrance.turn(1.0)
+    entrance.connections.accepted(8, 1.0)
+    number = entrance.connections.admit("alice", "a" * 40, "192.0.2.8", "Alice")
+    peer = entrance.connections.peer(number, 8, ID, 1, known=False)
+    assert peer is not None
+    entrance.doorkeeper.cut(peer, Cut.ENDED, 1.0)
+    entrance.connections.peer(number, 8, ID, OVERRUN_BYTES + 1, known=False)
+    assert entrance.turn(1.0) == [("cut", 8, True)]
+    entrance.asking = [Asking("a" * 40)] * HANDSHAKES_A_KEY_BURST
+    refused = [done for done in entrance.turn(1.0) if done[0] == "refused"]
+    assert len(refused) == HANDSHAKES_FOR_ENDLESS + 1
+
+
+def test_who_is_turned_away_is_recorded_by_address_with_its_key() -> None:
+    entrance = Entrance(Gate(KEYS))
+    entrance.asking = [Asking("x" * 40), Asking("x" * 40), Asking(None, "192.0.2.2")]
+    entrance.events.append(lambda: setattr(entrance.counters, "turned_away", 3))
+    entrance.turn(1.0)
+    assert [(line.event, line.key, line.fields) for line in entrance.audit.take_all()] == [
+        ("turned_away", "", {"reason": "turned_away", "count": 3}),
+        ("turned_away", "x" * 40, {"address": "192.0.2.1", "reason": "turned_away_unknown_key", "count": 2}),
+        ("turned_away", "", {"address": "192.0.2.2", "reason": "turned_away_unknown_key", "count": 1}),
+    ]
+
+
+def test_who_is_cut_is_recorded_but_after_an_end_which_is_recorded_itself() -> None:
+    entrance = Entrance()
+    entrance.doorkeeper.cut(entrance.come(9, 0.0), Cut.ENDED, 0.0)
+    entrance.connections.accepted(7, 0.0)
+    entrance.connections.accepted(8, 0.0)
+    number = entrance.connections.admit("alice", "a" * 40, "198.51.100.7", "Alice")
+    entrance.connections.peer(number, 8, ID, 1, known=False)
+    entrance.turn(GREET_WITHIN)
+    assert [(line.event, line.key, line.fields) for line in entrance.audit.take_all()] == [
+        ("cut", "", {"address": "192.0.2.7", "reason": "cut_before_greeting", "count": 1}),
+        (
+            "cut",
+            "a" * 40,
+            {"address": "198.51.100.7", "user": "Alice", "reason": "cut_before_greeting", "count": 1},
+        ),
+    ]

@@ -65,7 +65,7 @@ def test_operators_may_everything_but_enter_others_direct_rooms() -> None:
     assert found.rights("alice", "@alice\nbob", False) == IN_ROOM | Right.CREATE
 
 
-def test_a_direct_room_is_its_twos_whoever_may_open_one() -> None:
+def test_a_direct_room_is_its_twos_whichever_of_them_may_open_it() -> None:
     found = Rules(direct=frozenset({"bob"}))
     assert found.rights("bob", "@bob\ncarol", False) == IN_ROOM | Right.CREATE
     assert found.rights("carol", "@bob\ncarol", False) == IN_ROOM

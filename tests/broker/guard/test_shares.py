@@ -11,11 +11,17 @@ from zchat.broker.limits import (
     ALONE_AFTER,
     CHEAP,
     DEBT,
+    EXPENSIVE_FOR,
+    RECEIVED_SECONDS_A_BYTE,
     RESUME_AFTER,
     RESUME_AT_THE_LATEST,
     SHARE,
     WAITING_TRIED,
 )
+from zchat.wire.limits import MAX_FRAME
+
+LONGEST = MAX_FRAME * RECEIVED_SECONDS_A_BYTE
+"""Seconds that the decryption of the longest frame takes."""
 
 
 class Bench:
@@ -85,13 +91,45 @@ def test_one_long_frame_is_taken_and_the_next_waits_for_the_square_of_it(bench: 
     assert not bench.must_wait(alice)
 
 
+def test_the_decryption_of_long_frames_counts_and_not_for_who_is_alone(bench: Bench) -> None:
+    alice = bench.shares.account("alice")
+    for _ in range(int(DEBT / (LONGEST * LONGEST / CHEAP))):
+        bench.others_speak()
+        bench.shares.used(alice, LONGEST, bench.now)
+        assert not bench.must_wait(alice)
+    bench.others_speak()
+    bench.shares.used(alice, LONGEST, bench.now)
+    assert bench.must_wait(alice)
+    bench.now += 2 * ALONE_AFTER
+    for _ in range(100):
+        bench.shares.used(alice, LONGEST, bench.now)
+    bench.others_speak()
+    assert not bench.must_wait(alice)
+
+
+def test_all_who_are_over_their_shares_by_long_frames_have_a_share_together(bench: Bench) -> None:
+    users = [bench.shares.account(f"user {number}") for number in range(20)]
+    for user in users:
+        for _ in range(9):
+            bench.others_speak()
+            bench.shares.used(user, LONGEST, bench.now)
+        assert bench.must_wait(user)
+        bench.shares.wait(user, "frame")
+    bench.now += DEBT / SHARE  # each has paid its own
+    bench.others_speak()
+    assert bench.resume() is None
+    bench.now += len(users) * DEBT / ALL_OVER_SHARE
+    bench.others_speak()
+    assert bench.resume() == "frame"
+
+
 def test_what_comes_after_a_frame_that_waits_waits_as_well(bench: Bench) -> None:
     alice = bench.shares.account("alice")
     bench.shares.wait(alice, "first")
     assert bench.must_wait(alice)
     assert bench.resume() == "first"
     assert not bench.must_wait(alice)
-    assert not bench.shares
+    assert not bench.shares.waiting
 
 
 def test_cheap_frames_are_carried_out_whenever_there_is_nothing_else_to_do(bench: Bench) -> None:
@@ -106,6 +144,25 @@ def test_cheap_frames_are_carried_out_whenever_there_is_nothing_else_to_do(bench
     bench.others_speak()
     bench.shares.wait(alice, "another")
     assert bench.resume(idle=True) is None
+
+
+def test_who_had_others_held_up_by_pages_is_not_served_beside_them_before_its_debt_is_paid_or_a_while_is_over(
+    bench: Bench,
+) -> None:
+    alice = bench.shares.account("alice")
+    for _ in range(100):
+        bench.others_speak()
+        bench.work(alice, CHEAP)
+    bench.shares.wait(alice, "first page")
+    assert bench.resume(idle=True) == "first page"
+    bench.others_speak()
+    bench.shares.used(alice, CHEAP / 10, bench.now)
+    bench.shares.wait(alice, "another")
+    assert bench.resume(idle=True) is None
+    bench.now += 2 * EXPENSIVE_FOR
+    bench.others_speak()
+    assert bench.must_wait(alice)
+    assert bench.resume(idle=True) == "another"
 
 
 def test_who_is_alone_never_waits_and_owes_nothing_later(bench: Bench) -> None:

@@ -1,4 +1,4 @@
-"""Who is here, who is typing, how far each has read: what the others are told, and when."""
+"""Who is here, who is typing, how far each has read: what the others receive, and when."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_a_user_is_here_since_the_first_session_came(world: World) -> None:
     assert (alice.pictures["General"].people or {})["bob"] == (began, False, 0)
 
 
-def test_the_first_update_comes_behind_the_joins_answer_and_is_whole(world: World) -> None:
+def test_the_first_update_comes_after_the_joins_answer_and_is_whole(world: World) -> None:
     pair(world)
     carol = Peer(world, "carol")
     carol.ask("join", "General", 1, None, 0, True)
@@ -100,7 +100,7 @@ def test_the_first_update_comes_behind_the_joins_answer_and_is_whole(world: Worl
     assert people(carol) == ["alice", "bob", "carol"]
     carol.do("leave", "General", 1)
     world.pass_time(1)
-    assert carol.states[carol.id] == 1, "nothing of a room comes behind the answer to its leave"
+    assert carol.states[carol.id] == 1, "nothing of a room comes after the answer to its leave"
 
 
 def test_who_joins_again_gets_everybody_anew(world: World) -> None:
@@ -210,7 +210,7 @@ def test_a_killed_client_leaves_when_its_session_expires(world: World) -> None:
     world.check()
 
 
-def test_what_is_told_of_a_room_is_as_many_people_as_the_list_of_rooms_counts(world: World) -> None:
+def test_what_is_reported_of_a_room_is_as_many_people_as_the_list_of_rooms_counts(world: World) -> None:
     alice, bob = pair(world)
     bob.reconnect()
     assert alice.do("rooms", "Crypto", 1)[2][0][:2] == ["General", 2], "bob is on his way back"
@@ -247,7 +247,7 @@ def test_a_page_of_members_has_five_hundred_at_most(world: World) -> None:
 # -- typing ----------------------------------------------------------------------------------------
 
 
-def test_who_types_is_told_and_ends_by_itself(world: World) -> None:
+def test_who_types_is_reported_and_ends_by_itself(world: World) -> None:
     alice, bob = pair(world)
     world.pass_time(0.3)
     bob.tell("typing", "General", True)
@@ -262,7 +262,7 @@ def test_who_types_is_told_and_ends_by_itself(world: World) -> None:
     world.check()
 
 
-def test_typing_ends_with_the_message_and_when_it_is_told(world: World) -> None:
+def test_typing_ends_with_the_message_and_when_it_is_reported(world: World) -> None:
     alice, bob = pair(world)
     bob.tell("typing", "general", True)
     world.pass_time(1)
@@ -333,7 +333,7 @@ def test_typing_where_one_is_no_member_changes_nothing(world: World) -> None:
 # -- read marks ------------------------------------------------------------------------------------
 
 
-def test_how_far_a_user_has_read_is_told_and_never_goes_back(world: World) -> None:
+def test_how_far_a_user_has_read_is_reported_and_never_goes_back(world: World) -> None:
     alice, bob = pair(world)
     alice.send("General", *range(5))
     assert bob.do("mark", "general", 3)[2] == 3
@@ -363,7 +363,7 @@ def test_a_mark_needs_no_membership_and_stands_when_the_user_comes(world: World)
     assert bob.do("rooms", "General", 1)[2] == [["Movies", 0, 1, 0, None]]
 
 
-def test_a_mark_is_answered_and_told_once_it_is_stored() -> None:
+def test_a_mark_is_answered_and_reported_once_it_is_stored() -> None:
     store = LateStore(lambda: 1)
     world = World(store=store)
     alice, bob = pair(world)
@@ -399,7 +399,7 @@ def test_a_mark_that_follows_a_first_message_that_is_refused_is_no_failure_of_th
     assert alice.do("mark", "General", 9)[2] == 0
 
 
-def test_a_mark_that_cant_be_stored_is_refused_and_told_nobody() -> None:
+def test_a_mark_that_cant_be_stored_is_refused_and_reported_to_nobody() -> None:
     store = LateStore(lambda: 1)
     world = World(store=store)
     alice, bob = pair(world)

@@ -1,4 +1,4 @@
-"""A room's state is told conflated: one frame out at a time, the latest in it, everything bounded."""
+"""A room's state is sent conflated: one frame out at a time, the latest in it, everything bounded."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ def test_the_changes_of_a_burst_go_out_together_every_twenty_milliseconds(world:
     assert alice.states[alice.id] - began >= 0.1 / STATE_EVERY - 1
 
 
-def test_a_room_is_told_the_more_seldom_the_more_sessions_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_room_is_reported_the_more_seldom_the_more_sessions_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(state_frames, "STATE_FRAMES_A_SECOND", 100)
     assert STATE_FRAMES_A_SECOND == 10_000
     world = World()
@@ -255,7 +255,7 @@ def test_a_state_frame_holds_64_kib_of_updates_and_the_rest_comes_in_the_next(wo
     world.check()
 
 
-def test_one_room_is_told_however_large_and_names_have_a_bound() -> None:
+def test_one_room_is_reported_however_large_and_names_have_a_bound() -> None:
     assert MAX_NAMES * 280 < 1 << 20
     world = World(Settings(names=MAX_NAMES))
     peers = enter(world, 300, name="😀" * 60)
@@ -328,7 +328,7 @@ def test_a_room_of_more_users_than_names_tells_counts_until_it_has_three_quarter
     others = [Peer(world, f"user {number}") for number in range(8)]
 
     def crowd(count: int, *, coming: bool) -> bool:
-        """Return whether alice is told counts once there are so many others."""
+        """Return whether alice receives counts once there are so many others."""
         (others[count - 1].join if coming else others[count].leave)("General")
         world.pass_time(1)
         picture = alice.pictures["General"]
@@ -341,7 +341,7 @@ def test_a_room_of_more_users_than_names_tells_counts_until_it_has_three_quarter
     assert [crowd(count, coming=True) for count in (5, 6, 7, 8)] == [False, False, False, True]
 
 
-def test_a_crowd_is_told_how_many_type_and_how_many_have_read_to_the_end() -> None:
+def test_a_crowd_learns_how_many_type_and_how_many_have_read_to_the_end() -> None:
     world = World(Settings(names=0))
     alice, bob, carol = (Peer(world, name) for name in ("alice", "bob", "carol"))
     for peer in (alice, bob, carol):

@@ -34,7 +34,7 @@ def test_a_direct_room_is_a_room_like_any_other_for_its_two_users(world: World) 
     world.check()
 
 
-def test_it_is_spelt_as_whoever_made_it_did_and_found_in_any_case(world: World) -> None:
+def test_it_is_spelt_as_its_maker_did_and_found_in_any_case(world: World) -> None:
     alice, bob = Peer(world, "Alice"), Peer(world, "bob")
     assert bob.join(direct_name("BOB", "alice"))[2] == "@alice\nBOB"
     assert alice.join(direct_name("Alice", "bob"))[2] == "@alice\nBOB"
@@ -135,7 +135,7 @@ def test_the_other_users_sessions_are_invited_when_something_is_said(world: Worl
     world.check()
 
 
-def test_who_comes_later_is_invited_at_the_greeting_to_join_behind_what_is_read(world: World) -> None:
+def test_who_comes_later_is_invited_at_the_greeting_to_join_after_what_is_read(world: World) -> None:
     alice = Peer(world, "alice")
     alice.join(ROOM)
     _, _, first, _, epoch = alice.send(ROOM, "one", "two", "three")

@@ -7,6 +7,8 @@ import pytest
 from tests.broker.rooms.driver import block, member_of, room_of
 from zchat.broker.limits import SHARED_NOTIFICATIONS
 from zchat.broker.rooms.member import MemberState
+from zchat.broker.store.contract import RoomLog
+from zchat.broker.store.epochs import Epoch
 from zchat.messages import Position
 from zchat.names import direct_name
 
@@ -20,6 +22,18 @@ def test_a_room_grows_by_blocks_and_shrinks_at_its_front() -> None:
     assert (room.first, room.last, len(room.tail)) == (4, 6, 1)
     assert room.trim(2) == 0, "a log's front never goes back"
     assert room.first == 4
+
+
+def test_a_room_whose_log_has_parted_has_the_ends_and_epochs_of_what_is_left_and_no_tail() -> None:
+    room = room_of()
+    blocks = [block(first, first) for first in (1, 2, 3)]
+    for each in blocks:
+        room.grow(each, epoch=7)
+    room.share((0, 3), (b"frame", 3, 3, frozenset()))
+    assert room.part(RoomLog("General", 1, 2, (Epoch(7, 1), Epoch(8, 2)))) == sum(each.cost for each in blocks)
+    assert (room.first, room.last, room.epochs.current, len(room.tail), room.shared) == (1, 2, 8, 0, {})
+    room.grow(block(3, 3), epoch=8)
+    assert (room.last, len(room.tail)) == (3, 1)
 
 
 def test_what_members_share_is_forgotten_when_the_log_changes() -> None:

@@ -20,7 +20,9 @@ from zchat.broker.store.contract import (
     Full,
     LogPage,
     Marked,
+    Places,
     RoomLog,
+    Sanction,
     Store,
     Stored,
     Trimmed,
@@ -32,6 +34,9 @@ from zchat.wire.values import unpack
 ALICE = b"alice's producer"
 BOB = b"bob's producer.."
 EVERYTHING = 1 << 62
+
+DECIDING = ("ledger", "redis.mirror")
+"""The modules that know how much a store keeps of something at most."""
 
 
 class Clock:
@@ -50,14 +55,29 @@ class Reports:
     def __init__(self) -> None:
         self.all: list[tuple[Any, ...]] = []
 
+    def appeared(self, log: RoomLog) -> None:
+        self.all.append(("appeared", log))
+
     def grew(self, room: str, block: Block, epoch: int, user: str) -> None:
         self.all.append(("grew", room, block, epoch, user))
+
+    def parted(self, log: RoomLog) -> None:
+        self.all.append(("parted", log))
 
     def trimmed(self, room: str, first: int) -> None:
         self.all.append(("trimmed", room, first))
 
     def marked(self, room: str, user: str, seq: int) -> None:
         self.all.append(("marked", room, user, seq))
+
+    def imposed(self, sanction: Sanction) -> None:
+        self.all.append(("imposed", sanction))
+
+    def lifted(self, sanction: Sanction) -> None:
+        self.all.append(("lifted", sanction))
+
+    def recovered(self, sanctions: list[Sanction]) -> None:
+        self.all.append(("recovered", sanctions))
 
     def forgot(self, producers: int) -> None:
         self.all.append(("forgot", producers))
@@ -74,12 +94,17 @@ class Reports:
 
 
 class Driver:
-    """Drive the stores that `make` makes, one after the other, as if they were one."""
+    """Drive the stores that `make` makes, one after the other, as if they were one.
 
-    def __init__(self, make: Callable[[Clock], Store], keeps: bool) -> None:
+    `keeps`: what was stored is there after a reopening; `begins`: that begins an epoch.
+    """
+
+    def __init__(self, make: Callable[[Clock], Store], keeps: bool, begins: bool = True) -> None:
         self.clock = Clock()
         self.quotas = False
+        self.places = Places(100, 100, 100)
         self.keeps = keeps
+        self.begins = begins
         self._make = make
         self.woken = Event()
         self.reports = Reports()
@@ -135,6 +160,22 @@ class Driver:
         """Return the marks that a store opened now has."""
         self.reopen()
         return sorted(self.store.read_marks())
+
+    def impose(self, kind: str, user: str = "bob", room: str = "General", until: int = 0) -> Any:
+        """Return what is answered to a sanction of alice's."""
+        sanction = Sanction(room, user, kind, until, "alice", self.clock.now, "spam", "maker")
+        return self.answer(self.store.impose, sanction, self.places)
+
+    def lift(self, kind: str, user: str = "bob", room: str = "General", number: int = 0) -> Any:
+        def ask(done: Callable[[Any], None]) -> None:
+            self.store.lift(room, user, kind, done, number)
+
+        return self.answer(ask)
+
+    def kept(self) -> list[Sanction]:
+        """Return the sanctions that a store opened now has."""
+        self.reopen()
+        return self.store.sanctions()
 
     def expire(self) -> None:
         """Have the producers of more than a day ago forgotten."""

@@ -52,7 +52,9 @@ def test_the_oldest_epochs_are_given_up() -> None:
         (Position(0, 3), (GapReason.RESET, 9)),
     ],
 )
-def test_a_position_that_the_log_never_had_is_told_why(position: Position, parted: tuple[str, int] | None) -> None:
+def test_a_position_that_the_log_never_had_is_answered_with_why(
+    position: Position, parted: tuple[str, int] | None
+) -> None:
     epochs = Epochs([Epoch(7, 1), Epoch(8, 5)])
     assert epochs.parted(position, 9) == parted
 

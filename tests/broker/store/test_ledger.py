@@ -89,7 +89,7 @@ def test_a_restored_ledger_goes_on_where_it_was(clock: Clock) -> None:
     assert ledger.rooms["Other"].id == 8
 
 
-def test_producers_are_forgotten_by_age_and_named_to_whoever_keeps_a_copy(ledger: Ledger, clock: Clock) -> None:
+def test_producers_are_forgotten_by_age_and_named_to_the_keeper_of_a_copy(ledger: Ledger, clock: Clock) -> None:
     stored(ledger, 1, "a")
     clock.now += 1
     stored(ledger, 1, "b", producer=BOB)
@@ -203,3 +203,9 @@ def test_a_producer_that_was_seen_by_a_clock_that_was_ahead_is_in_no_others_way(
     assert ledger.expire(clock.now - PRODUCER_DAY, clock.now) == [(BOB, "General")]
     clock.now += 10 * PRODUCER_DAY
     assert ledger.expire(clock.now - PRODUCER_DAY, clock.now) == [(ALICE, "General")]
+
+
+def test_no_time_is_before_1970(monkeypatch: pytest.MonkeyPatch) -> None:
+    for nanoseconds, microseconds in ((-315_619_200_000_000_000, 0), (-1, 0), (1_999, 1)):
+        monkeypatch.setattr("time.time_ns", lambda now=nanoseconds: now)
+        assert module.now() == microseconds

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.broker.store.driver import ALICE, BOB, Driver, block
+from tests.broker.store.driver import ALICE, BOB, DECIDING, Driver, block
 from zchat.broker.store.contract import Duplicate, ForgottenProducer, Full, Marked, Stored
 from zchat.broker.store.quotas import Quota
 
@@ -16,10 +16,9 @@ def producer(number: int) -> bytes:
 @pytest.fixture
 def bound(store: Driver, monkeypatch: pytest.MonkeyPatch) -> Driver:
     """Give a store in which a user has two producers and two read marks, and all together four."""
-    monkeypatch.setattr("zchat.broker.store.ledger.USER_PRODUCERS", 2)
-    monkeypatch.setattr("zchat.broker.store.ledger.USER_READ_MARKS", 2)
-    monkeypatch.setattr("zchat.broker.store.ledger.MAX_PRODUCERS", 4)
-    monkeypatch.setattr("zchat.broker.store.ledger.MAX_READ_MARKS", 4)
+    for module in DECIDING:
+        for name, most in (("USER_PRODUCERS", 2), ("USER_READ_MARKS", 2), ("MAX_PRODUCERS", 4), ("MAX_READ_MARKS", 4)):
+            monkeypatch.setattr(f"zchat.broker.store.{module}.{name}", most)
     store.quotas = True
     store.reopen()
     return store
@@ -112,7 +111,8 @@ def test_a_user_who_has_none_to_lose_is_refused_once_all_places_are_taken(
 
 
 def test_without_bound_names_nobody_forgets_anything(store: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zchat.broker.store.ledger.USER_PRODUCERS", 1)
+    for module in DECIDING:
+        monkeypatch.setattr(f"zchat.broker.store.{module}.USER_PRODUCERS", 1)
     for number in range(3):
         store.append(1, "a", producer=producer(number))
     assert isinstance(store.append(2, "a", producer=producer(0)), Stored)

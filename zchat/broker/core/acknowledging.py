@@ -11,18 +11,23 @@ from math import ceil
 
 from zchat import errors
 from zchat.broker.core.context import Context
-from zchat.broker.core.replies import Request
+from zchat.broker.core.replies import Request, Rest
 from zchat.broker.guard.rules import ELSEWHERE, Rate
 from zchat.broker.rooms.member import Member
 from zchat.broker.rooms.room import Room
 from zchat.broker.rooms.session import Session
 from zchat.broker.store import contract
-from zchat.wire.blocks import check_bodies, claimed_count
+from zchat.wire.blocks import claimed_count
+from zchat.wire.checking import STEP_BYTES, check_bodies, checking
+from zchat.wire.commands import Right
 from zchat.wire.replies import Stored
 
 
-def send(context: Context, request: Request, member: Member, number: int, bodies: bytes) -> None:
-    """Store a block; the answer goes out when it is safe, after the members have been served."""
+def send(context: Context, request: Request, member: Member, number: int, bodies: bytes) -> Rest | None:
+    """Store a block; the answer goes out when it is safe, after the members have been served.
+
+    What returns, unless it is None, is the rest of the work: the bodies may take long to check.
+    """
     if context.sessions.closing:
         raise errors.Closing("the broker is going down; try again later")
     if not number:
@@ -34,19 +39,55 @@ def send(context: Context, request: Request, member: Member, number: int, bodies
         if any(rules.limits) or any(table.rate):
             _check_rate(context, rules.limits, session, room, table.rate, bodies)
         largest = min(largest, table.max_message or largest)
-    done = partial(_appended, context, request, room, number)
+    if len(bodies) > STEP_BYTES:
+        return _check_and_append(context, request, member, number, bodies, largest)
     try:
-        count = check_bodies(bodies, largest)
-    except (errors.BadBlock, errors.MessageTooLarge) as error:  # it may have been stored all the same, by other limits
-        bodies, count = b"", 0
-        done = partial(_recalled, done, errors.refusal(error.code, str(error), error.retryable))
+        _append(context, request, room, number, bodies, check_bodies(bodies, largest))
+    except (errors.BadBlock, errors.MessageTooLarge) as error:
+        _recall(context, request, room, number, error)
+    return None
+
+
+def _check_and_append(
+    context: Context, request: Request, member: Member, number: int, bodies: bytes, largest: int
+) -> Rest:
+    session, room = member.session, member.room
+    try:
+        count = yield from checking(bodies, largest)
+    except (errors.BadBlock, errors.MessageTooLarge) as error:
+        _recall(context, request, room, number, error)
+        return
+    context.access.check(request.peer, Right.SEND, room, room.name)  # it may have been banned or muted meanwhile
+    if session.members.get(room) is not member:
+        raise errors.NotAMember(f"you are not in {room.name}: join it first")
+    _append(context, request, room, number, bodies, count)
+
+
+def _recall(context: Context, request: Request, room: Room, number: int, error: errors.Refused) -> None:
+    """Refuse a block that breaks a rule, unless it was stored all the same, by other limits."""
+    refusal = errors.refusal(error.code, str(error), error.retryable)
+    done = partial(_recalled, partial(_appended, context, request, room, number), refusal)
+    _append(context, request, room, number, b"", 0, done)
+
+
+def _append(
+    context: Context,
+    request: Request,
+    room: Room,
+    number: int,
+    bodies: bytes,
+    count: int,
+    done: Callable[[contract.Appended], None] | None = None,
+) -> None:
+    session = request.session
+    assert session is not None, "a member has a session"
     context.replies.owed += 1
     room.pending += 1
     context.store.append(
         contract.Append(
             room.name, session.producer, number, session.user, bodies, count, session.connection, room.maker
         ),
-        done,
+        done or partial(_appended, context, request, room, number),
     )
 
 
@@ -87,11 +128,8 @@ def _appended(
             answer = errors.OutOfOrder(f"block {number} is out of order: go back to {expected}", detail=expected)
         case contract.ForgottenProducer():
             answer = errors.Forgotten(f"the producer of block {number} is not known here: begin again at 1")
-        case contract.Full(reason):
-            answer = refused_as_busy(reason)
-        case contract.Failed(reason, damaged):
-            context.log_lines.trouble("storing", reason, damaged)
-            answer = refused_as_failed("store", reason)
+        case contract.Full() | contract.Failed():
+            answer = not_done(context, outcome, "storing", "store")
         case _:
             assert isinstance(outcome, errors.Refused), "a block without messages is only recalled"
             answer = outcome
@@ -99,11 +137,12 @@ def _appended(
     context.directory.vacate(room)
 
 
-def refused_as_busy(reason: str) -> errors.Busy:
-    """Return the refusal of what a bound of the store has no room for."""
-    return errors.Busy(f"{reason}; try again later")
+def not_done(context: Context, outcome: contract.Full | contract.Failed, what: str, verb: str) -> errors.Refused:
+    """Return the refusal of what the store has not done: it had no room for it, or it failed, which is logged.
 
-
-def refused_as_failed(what: str, reason: str) -> errors.StoreFailed:
-    """Return the refusal of what the store could not do; `what` is a verb, `reason` is the disk\'s."""
-    return errors.StoreFailed(f"the broker could not {what} it: {reason}; try again later")
+    `what` fails then, as the log has it; `verb`: what the store could not do.
+    """
+    if isinstance(outcome, contract.Full):
+        return errors.Busy(f"{outcome.reason}; try again later")
+    context.log_lines.trouble(what, outcome.reason, outcome.damaged)
+    return errors.StoreFailed(f"the broker could not {verb} it: {outcome.reason}; try again later")

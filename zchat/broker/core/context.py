@@ -7,10 +7,12 @@ from typing import Any
 
 from zchat.broker.core.access import Access
 from zchat.broker.core.listing import Listing
+from zchat.broker.core.removal import Removal
 from zchat.broker.core.replies import Replies
 from zchat.broker.core.sessions import Sessions
 from zchat.broker.delivery.pipes import Pipes
 from zchat.broker.delivery.pusher import Pusher
+from zchat.broker.figures.audit_trail import AuditTrail
 from zchat.broker.figures.counters import Counters
 from zchat.broker.figures.log_lines import LogLines
 from zchat.broker.figures.stats import FigureReader
@@ -33,6 +35,7 @@ class Context:
     directory: Directory
     access: Access
     sessions: Sessions
+    removal: Removal
     pusher: Pusher
     pipes: Pipes
     presence: Presence
@@ -41,6 +44,7 @@ class Context:
     listing: Listing
     counters: Counters
     log_lines: LogLines
+    audit: AuditTrail
     figures: FigureReader
     gate: Gate
     shares: Shares[Any]

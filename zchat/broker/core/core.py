@@ -12,23 +12,26 @@ It knows no socket, thread, clock or file, so that a simulation can run it. The 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from math import inf
-from typing import Any
 
 from zchat import errors
 from zchat.broker.account import Account
 from zchat.broker.core.access import Access
+from zchat.broker.core.commands import carry_out
 from zchat.broker.core.context import Context
-from zchat.broker.core.handlers import HANDLERS
+from zchat.broker.core.enforcement import Enforcement, logs_with
+from zchat.broker.core.identity import judge
 from zchat.broker.core.listing import Listing
-from zchat.broker.core.replies import Replies, Request
+from zchat.broker.core.removal import Removal
+from zchat.broker.core.replies import Replies, Request, Rest
 from zchat.broker.core.revision import Revision
 from zchat.broker.core.sessions import Sessions
 from zchat.broker.core.store_watcher import StoreWatcher
 from zchat.broker.core.waiting import SAID_ANYHOW, WaitingFrame, WaitingFrames
 from zchat.broker.delivery.pipes import Pipes
 from zchat.broker.delivery.pusher import Pusher
+from zchat.broker.figures.audit_trail import AuditTrail
 from zchat.broker.figures.busiest import Busiest
 from zchat.broker.figures.counters import Counters
 from zchat.broker.figures.histograms import Histograms
@@ -46,6 +49,8 @@ from zchat.broker.limits import (
     FRAMING,
     MAX_REQUESTS,
     QUIET_AFTER,
+    RECEIVED_LONG,
+    RECEIVED_SECONDS_A_BYTE,
     STALL,
     STRANGER_BYTES,
     UNREAD_BYTES,
@@ -60,8 +65,8 @@ from zchat.broker.rooms.session_table import SessionTable
 from zchat.broker.rooms.wall_clock import SECOND, WallClock
 from zchat.broker.settings import Settings
 from zchat.broker.store.contract import PRODUCER_DAY, Failed, RoomLog, Store
-from zchat.names import fold, room_key
-from zchat.wire.commands import COMMANDS, CommandSpec, MalformedCommand, Right, Target, decode_command, malformed
+from zchat.names import fold
+from zchat.wire.commands import MalformedCommand, decode_command, malformed
 from zchat.wire.limits import MAX_FRAME
 from zchat.wire.replies import Figures
 
@@ -88,18 +93,23 @@ class Core:
         self.counters = Counters()
         self.histograms = Histograms()
         self.log_lines = LogLines()
+        self.audit = AuditTrail(clock)
         read_marks = store.read_marks()
         users = {user for _, user, _ in read_marks} | set(map(fold, store.old_senders()))
         gate = gate or Gate()
+        sanctions = store.sanctions() if gate.binds_names else []  # else anybody could be those they are of
+        logs = logs_with(sanctions, logs)
         directory = Directory(logs, settings.rooms, fixed=settings.fixed_rooms, users=users, quotas=gate.binds_names)
-        access = Access(rules, directory)
+        self._wall_clock = WallClock(clock, now)
+        access = Access(rules, directory, lambda: self._wall_clock.time(self.context.now), binds_names=gate.binds_names)
         shares: Shares[WaitingFrame] = Shares(by_user=gate.binds_names)
         table = SessionTable()
         pipes = Pipes(port, self.counters, self.log_lines)
         pusher = Pusher(port, store, pipes, self.counters, self.log_lines)
         state_frames = StateFrames(port, pipes, self.counters, table.of, access.is_named_to)
         presence = Presence(settings.names, clock, self.counters, state_frames.changed, directory.vacate)
-        sessions = Sessions(port, table, pusher, pipes, presence, self.counters, self.log_lines)
+        sessions = Sessions(port, table, pusher, pipes, presence, self.counters, self.log_lines, self.audit)
+        self._removal = Removal(sessions, pipes)
         replies = Replies(pipes, self.counters)
         self.lag = LagSampler(directory.rooms, self.counters, self.log_lines)
         self._busiest = Busiest(directory.rooms)
@@ -124,6 +134,7 @@ class Core:
             directory,
             access,
             sessions,
+            self._removal,
             pusher,
             pipes,
             presence,
@@ -132,6 +143,7 @@ class Core:
             Listing(access, directory, replies),
             self.counters,
             self.log_lines,
+            self.audit,
             FigureReader(sources),
             gate,
             shares,
@@ -139,22 +151,29 @@ class Core:
             now,
         )
         self._port = port
-        self._revision = Revision(access, sessions, pusher, presence, state_frames)
+        self._revision = Revision(directory.rooms, access, table, pusher, state_frames, self._removal, presence)
+        self._enforcement = Enforcement(store, directory, access, table, self._removal, presence, sanctions)
         self.shares = shares
         self._waiting = WaitingFrames(port, shares, sessions, self.counters)
         self._reports = StoreWatcher(
-            directory.rooms, pusher, presence, state_frames, self.counters, self.histograms, self.log_lines
+            directory,
+            pusher,
+            presence,
+            state_frames,
+            self._enforcement,
+            self.counters,
+            self.histograms,
+            self.log_lines,
         )
-        self._wall_clock = WallClock(clock, now)
         self._clock_due = now
         self._retention = Retention(settings, store, directory.rooms, self._wall_clock, self._trimmed)
         self._rooms = directory.rooms
         self._sessions = table.by_routing_id
         self._spoken = now
-        self._pinged = False
-        self._expiry_due = now + EXPIRE_EVERY
-        self._ticked = now
-        self._judge_from = now
+        self.pinged = False
+        self.expiry_due = now + EXPIRE_EVERY
+        """When silence is to be judged, by the next `tick` before which everything was received."""
+        self._ticked = self._judge_from = now
         for name, user, seq in read_marks:
             if room := directory.rooms.get(fold(name)):
                 room.read_marks[user] = min(seq, room.last)
@@ -171,18 +190,24 @@ class Core:
         return 0 if session is None else session.taken
 
     def keys_changed(self) -> None:
-        """End the sessions whose keys are no longer their users'."""
-        gate = self.context.gate
-        for session in list(self.context.sessions.table.by_token.values()):
-            key = session.peer.key
-            if key is not None and not gate.is_of(key, session.peer.user):
-                error = errors.KeyRemoved(f"this key is no longer {session.user}'s here: ask who runs the broker")
-                self.context.sessions.end(session, error)
+        """End the sessions whose keys are no longer their users', or no longer let them in."""
+        self._end_unnamed(self.context.sessions.table.by_token.values())
 
     def revise(self, rules: Rules) -> None:
         """Go by other rules from now on; who is in a room is judged by them in the next turns."""
         self.context.access.rules = rules
+        of = self.context.sessions.table.of
+        self._end_unnamed(session for user in rules.operators for session in of(user))
+        self._enforcement.rules_changed()
         self._revision.begin()
+
+    def _end_unnamed(self, sessions: Iterable[Session]) -> None:
+        """End those sessions whose users may not have come as they have, by the keys and rules as they are now."""
+        gate, access = self.context.gate, self.context.access
+        for session in list(sessions):
+            error = judge(gate, access, session.peer, session.user)
+            if error is not None:
+                self._removal.end(session, error)
 
     def vanished(self, peer: Peer) -> None:
         """Record that a connection has ended: the next peer with its routing id is sent nothing that was its own."""
@@ -217,6 +242,8 @@ class Core:
                 peer = Peer(routing_id, "")
             account = shares.account(peer.user) if peer.name else shares.strangers
         shares.begin(account, now)
+        if size > RECEIVED_LONG and peer.key is not None:
+            shares.used(account, size * RECEIVED_SECONDS_A_BYTE, now)
         if (account.debt > DEBT or account.waiting) and self._waiting.hold(session, account, peer, frames, size, now):
             return
         self._carry_out(session, account, peer, frames)
@@ -232,7 +259,7 @@ class Core:
                 raise _no_session()
             word, spec, number, fields = decode_command(frames[0])
             if word == "ping":
-                self._pinged = True
+                self.pinged = True
             else:
                 self._spoken = context.now
                 if word not in SAID_ANYHOW:
@@ -247,29 +274,37 @@ class Core:
                     self.counters.reads_waited += 1
                     session.asked.append((number, word, spec, fields))
                     return
-            self._handle(Request(peer, session, number), word, spec, fields)
-            if number is None and session is not None and session.asked and word == "seen":
+            request = Request(peer, session, number)
+            left = carry_out(context, request, word, spec, fields)
+            if left is not None:
+                self._go_on(account, request, left, len(frames[0]))
+            elif number is None and session is not None and session.asked and word == "seen":
                 self._ask_again(session)
         except MalformedCommand as error:
             if session is None or error.request is None or self._accept(session):
                 context.replies.refuse(Request(peer, session, error.request), error)
             if session is None:
                 self._port.cut(peer, Cut.STRANGER)
+            elif frames and len(frames[0]) > RECEIVED_LONG and self.shares.is_over(account, context.now):
+                context.sessions.end(session, errors.Malformed(f"{error}; such long frames hold all others up"))
         except errors.NoSession as error:
             context.replies.refuse(Request(peer, session, number), error)
             self._port.cut(peer, Cut.STRANGER)
         except errors.Refused as error:
             context.replies.refuse(Request(peer, session, number), error)
+            if session is None and isinstance(error, errors.Banned):
+                self._port.cut(peer, Cut.ENDED)
 
-    def _handle(self, request: Request, word: str, spec: CommandSpec, fields: list[Any]) -> None:
-        """Carry a command out; raises a `Refused` if its user may not, or it can't be done."""
-        peer, session, _ = request
-        if session is None or spec.target is Target.NOTHING:
-            if spec.right is not Right.NOTHING:
-                self.context.access.check_at_broker(peer, spec.right)
-            HANDLERS[word](self.context, request, *fields)
-        else:
-            HANDLERS[word](self.context, request, self._found(session, spec, fields), *fields)
+    def _go_on(self, account: Account, request: Request, left: Rest, size: int) -> None:
+        """Do a part of what is left of a command; the rest waits, before all else of its account."""
+        try:
+            next(left)
+        except StopIteration:
+            return
+        except errors.Refused as error:
+            self.context.replies.refuse(request, error)
+            return
+        self._waiting.put_back(account, request, left, size)
 
     def _must_prove(self, session: Session) -> bool:
         """Return whether a session has so many answers unread that it is given no page before it has read them.
@@ -277,7 +312,8 @@ class Core:
         Then it is sent a state frame: while requests wait for it to read, one is out or yet to be sent.
         """
         unread = session.unread
-        if unread >= UNREAD_BYTES // 2:  # asked for early, so that nobody who reads waits for it
+        # Asked for early, so that nobody who reads waits for it; what the store is reading can't be proven yet.
+        if unread >= UNREAD_BYTES // 2 and session.answered > session.proven:
             self.context.state_frames.prove(session)
         return unread >= UNREAD_BYTES
 
@@ -288,7 +324,7 @@ class Core:
             number, word, spec, fields = session.asked.popleft()
             request = Request(peer, session, number)
             try:
-                self._handle(request, word, spec, fields)
+                carry_out(self.context, request, word, spec, fields)
             except errors.Refused as error:
                 self.context.replies.refuse(request, error)
 
@@ -300,11 +336,16 @@ class Core:
         waiting = self._waiting.next(now, idle=idle)
         if waiting is not None:
             self.context.now = now
-            session, account, peer, frames, _, more = waiting
+            session, account, peer, frames, size, more, left = waiting
+            if left is not None:
+                self._go_on(account, left[0], left[1], size)
+                return waiting
             self._carry_out(session, account, peer, frames)
             for frames in more:
                 session = self._sessions.get(peer.routing_id)
-                self._carry_out(session, account, peer if session is None else session.peer, frames)
+                if session is None:  # the first was refused: so is the stranger, once
+                    break
+                self._carry_out(session, account, session.peer, frames)
         return waiting
 
     def _accept(self, session: Session) -> bool:
@@ -315,44 +356,6 @@ class Core:
         error = errors.TooManyRequests(f"more than {MAX_REQUESTS} requests unanswered; wait for replies")
         self.context.sessions.end(session, error)
         return False
-
-    def _found(self, session: Session, spec: CommandSpec, fields: list[Any]) -> Any:
-        """Take the room's name out of a command's fields, where it is the first, and return what it stands for.
-
-        That is a room or a membership, as the table says of the command, once its user may have that. Its name is
-        checked first: whether a spelling is refused tells nothing of the rooms there are.
-        """
-        name = fields.pop(0)
-        folded = room_key(name)
-        peer = session.peer
-        access, directory = self.context.access, self.context.directory
-        if spec.target is Target.MEMBER or spec.target is Target.MEMBER_IF_ANY:
-            room = self._rooms.get(folded)
-            member = None if room is None else session.members.get(room)
-            if spec.target is Target.MEMBER_IF_ANY:
-                if member is None or spec.right is Right.NOTHING or access.may(peer.user, spec.right, member.room):
-                    return member
-                return None
-            if member is None:
-                room = directory.find(name, peer.user)
-                access.check(peer, spec.right or Right.SEE, room, name)
-                raise errors.NotAMember(f"you are not in {room.name}: join it first")
-            if spec.right is not Right.NOTHING:
-                access.check(peer, spec.right, member.room, name)
-            return member
-        if spec.target is Target.MADE and fields[_CREATE]:
-            if folded not in self._rooms:
-                access.check_making(peer, folded, name)
-            room = directory.make(name, peer.user)
-        else:
-            room = directory.find(name, peer.user)
-        if spec.right is not Right.NOTHING:
-            try:
-                access.check(peer, spec.right, room, name)
-            except errors.Refused:
-                directory.vacate(room)
-                raise
-        return room
 
     # -- turns -----------------------------------------------------------------------------------
 
@@ -371,14 +374,17 @@ class Core:
             self.log_lines.tick(now)
         if now >= self._clock_due:
             self._follow_clock(now)
-        self._retention.tick(now)  # before the poll, which answers it
+        if now >= self._retention.due:
+            self._retention.tick(now)  # before the poll, which answers it
         context.store.poll(self._reports)
-        if now >= self._expiry_due and drained:
-            self._expiry_due = now + EXPIRE_EVERY
+        if now >= self.expiry_due and drained:
+            self.expiry_due = now + EXPIRE_EVERY
             if now >= self._judge_from and not (context.sessions.expire(now) and context.presence.settle(now)):
-                self._expiry_due = now
-        context.presence.tick(now)
-        if self.lag.tick(now):
+                self.expiry_due = now
+        if now >= context.presence.due:
+            context.presence.tick(now)
+        if now >= self.lag.due:
+            self.lag.sample(now)
             self._busiest.sample(now)
 
     def turn(self, now: float) -> None:
@@ -386,20 +392,29 @@ class Core:
 
         Who is judged by other rules is judged before being served.
         """
-        context = self.context
-        pusher = context.pusher
-        self._revision.turn()
-        for session in context.pipes.turn(now):
-            pusher.opened(session)
-            context.state_frames.opened(session)
-        pusher.turn(now)
+        context = self.context  # parts with nothing to do aren't asked: a message alone has a turn to itself
+        pusher, pipes, state_frames = context.pusher, context.pipes, context.state_frames
+        pusher.now = pipes.now = state_frames.now = now
+        if self._revision.waiting is not None:
+            self._revision.turn()
+        if self._removal.waiting:
+            self._removal.turn()
+        if now >= pipes.due:
+            for session in pipes.turn():
+                pusher.opened(session)
+                state_frames.opened(session)
+        if pusher.ready or now >= pusher.due:
+            pusher.turn()
         if pusher.given_up:
             for session, error in pusher.take_given_up():
                 if not session.ended:
                     context.sessions.end(session, error)
-        context.replies.turn()
-        context.listing.turn()
-        context.state_frames.turn(now)
+        if context.replies.later:
+            context.replies.turn()
+        if context.listing.waiting:
+            context.listing.turn()
+        if state_frames.ready or now >= state_frames.due:
+            state_frames.turn()
 
     def _follow_clock(self, now: float) -> None:
         self._clock_due = now + CLOCK_EVERY
@@ -412,6 +427,7 @@ class Core:
         settled = self._wall_clock.settled(now)
         if settled is not None:
             self.context.store.expire(settled.earliest - PRODUCER_DAY, settled.latest)
+            self._enforcement.expire(settled.earliest)
 
     def _trimmed(self, failed: Failed | None) -> None:
         if failed is None:
@@ -424,24 +440,26 @@ class Core:
     def busy(self) -> bool:
         """True if a turn would send something: the loop must not sleep then."""
         context = self.context
-        return context.pusher.busy or context.state_frames.busy or self._revision.busy or context.listing.busy
+        if self._revision.waiting is not None or self._removal.waiting or context.listing.waiting:
+            return True
+        return bool(context.pusher.ready or context.state_frames.ready)
 
     def due(self) -> float:
         """Return when `tick` is next needed if nothing arrives."""
         context = self.context
         return min(
-            self._expiry_due,
+            self.expiry_due,
             self._retention.due,
             context.pipes.due,
             context.pusher.due,
             context.state_frames.due,
             context.presence.due,
-            self.shares.due if self.shares else inf,
+            self.shares.due if self.shares.waiting else inf,
         )
 
     def gathering(self) -> bool:
         """Return, once after a ping, whether there was nothing else for a while: more pings follow at once."""
-        pinged, self._pinged = self._pinged, False
+        pinged, self.pinged = self.pinged, False
         return pinged and self.context.now - self._spoken > QUIET_AFTER
 
     def figures(self) -> Figures:
@@ -465,11 +483,8 @@ class Core:
         self.context.sessions.dismiss()
 
 
-READS = {"history", "rooms", "members"}
+READS = {"history", "rooms", "members", "sanctions"}
 """Commands with large answers."""
-
-_CREATE = [field.name for field in COMMANDS["join"].fields].index("create") - 2
-"""Where the field is once the request's number and the room's name are taken out."""
 
 
 def _no_session() -> errors.NoSession:

@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from hashlib import blake2b
-from typing import Any
 
 from zchat import errors
 from zchat.broker import limits
-from zchat.broker.core.acknowledging import refused_as_busy, refused_as_failed, send
+from zchat.broker.core.access import refusal_of
+from zchat.broker.core.acknowledging import not_done, send
 from zchat.broker.core.context import Context
-from zchat.broker.core.replies import Request
+from zchat.broker.core.identity import name_for
+from zchat.broker.core.replies import Request, Rest
 from zchat.broker.port import Peer
 from zchat.broker.rooms.member import Member, withheld
 from zchat.broker.rooms.room import Room
@@ -25,7 +26,7 @@ from zchat.broker.rooms.session import Session
 from zchat.broker.store import contract
 from zchat.events import Gap
 from zchat.messages import GapReason, Position
-from zchat.names import GUEST, fold
+from zchat.names import fold
 from zchat.wire.commands import Right
 from zchat.wire.limits import (
     DIGEST,
@@ -34,6 +35,7 @@ from zchat.wire.limits import (
     LOG,
     MAX_BLOCK_BYTES,
     MAX_BLOCK_MESSAGES,
+    OLDEST_VERSION,
     OWN,
     PRESENT,
     VERSION,
@@ -72,21 +74,27 @@ def hello(
         raise errors.Malformed("this connection has greeted already; greet once")
     if sessions.closing:
         raise errors.Closing("the broker is going down; try again later")
-    if not oldest <= VERSION <= newest:
+    version = min(newest, VERSION)
+    if version < max(oldest, OLDEST_VERSION):
         refusal = errors.VersionRefused(
-            f"this broker speaks version {VERSION} of the protocol, the client {oldest} to {newest}; update the older"
+            f"this broker speaks versions {OLDEST_VERSION} to {VERSION} of the protocol, "
+            f"the client {oldest} to {newest}; update the older"
         )
-        refusal.versions = (VERSION, VERSION)
+        refusal.versions = (OLDEST_VERSION, VERSION)
         raise refusal
     context.directory.check_user(user)
     user = _own_name(context, request.peer, user)
+    peer = request.peer._replace(user=fold(user))
+    if (ban := context.access.ban_at_broker(peer.user)) is not None:
+        _record_turned_away(context, peer, "banned", user)
+        raise refusal_of(ban)
     window = min(window, settings.high_water_mark) or settings.high_water_mark
     # Others see the producer in blocks: without the token none of them can number on in its name.
     producer = blake2b(producer + token, digest_size=ID_BYTES).digest()
-    peer = request.peer._replace(user=fold(user))
     session = sessions.table.by_token.get(token)
     if session is not None:
-        if request.peer.name and session.peer.user != request.peer.user:
+        if peer.name and (peer.user, request.peer.user) != (session.peer.user, fold(session.peer.name)):
+            context.audit.add("wrong_name", request.peer, by=request.peer.name, user=session.user)
             raise errors.WrongName("this session is another user's: take a token of your own")
         if connection <= session.connection:  # it was overtaken on its way
             raise errors.Superseded("this session continues over a later connection")
@@ -94,19 +102,19 @@ def hello(
         if peer.user != session.peer.user:
             context.presence.away(session)
         session.producer, session.user = producer, user
-        session.connect(peer, connection, window, context.now)
+        session.connect(peer, connection, window, context.now, version)
     elif len(sessions.table.by_routing_id) >= limits.MAX_SESSIONS:
         raise errors.Busy(f"the broker has {limits.MAX_SESSIONS} sessions, the most it may have; try again later")
     elif context.gate.binds_names and len(sessions.table.by_user.get(peer.user, ())) >= limits.USER_SESSIONS:
         raise errors.LimitReached(f"{user} has {limits.USER_SESSIONS} sessions, the most that one user may have")
     else:
         account = context.shares.account(peer.user)
-        session = Session(peer, connection, user, producer, token, window, context.now, account)
+        session = Session(peer, connection, user, producer, token, window, context.now, account, version)
     sessions.enter(session)
     context.presence.back(session, context.now)
     session.unanswered += 1
     welcome = Welcome(
-        version=VERSION,
+        version=version,
         user=user,
         window=window,
         max_message=settings.max_message,
@@ -123,17 +131,20 @@ def hello(
 
 
 def _own_name(context: Context, peer: Peer, user: str) -> str:
-    """Return the name that a connection may have, as it is to be spelt: its key's, if it has one."""
-    if not peer.name:
-        return user
-    if peer.key is not None and not context.gate.is_of(peer.key, peer.user):
-        raise errors.KeyRemoved("this key is no longer let in here: ask who runs the broker")
-    if fold(user) != peer.user:
-        if peer.key is not None and peer.user.startswith(GUEST):
-            raise errors.WrongName(f"no user has this key here, so that it is a guest's: be {peer.name}")
-        what = "login" if peer.key is None else "key"
-        raise errors.WrongName(f"this {what} is {peer.name}'s, and no other name can be had with it: be {peer.name}")
-    return peer.name
+    """Return the name that a connection has, as it is to be spelt; what it can't have is recorded."""
+    try:
+        return name_for(context.gate, context.access, peer, user)
+    except errors.KeyRemoved:
+        _record_turned_away(context, peer, "key_removed", peer.name)
+        raise
+    except errors.WrongName:
+        context.audit.add("wrong_name", peer, by=peer.name, user=user)
+        raise
+
+
+def _record_turned_away(context: Context, peer: Peer, reason: str, user: str) -> None:
+    address, key = peer.address or "", peer.key or ""
+    context.audit.gather("turned_away", reason, address=address, key=key, user=user, via=peer.via)
 
 
 def join(
@@ -222,10 +233,7 @@ def _gap(room: Room, start: Position) -> Gap | None:
 def leave(context: Context, request: Request, member: Member, number: int) -> None:
     """End a membership; a leave of an earlier join changes nothing."""
     if member.join == number:
-        context.pusher.left(member)
-        del member.session.members[member.room]
-        member.session.floors.pop(member.room.folded, None)
-        context.presence.left(member.session, member.room)
+        context.sessions.leave(member.session, member.room)
     context.replies.answer(request, Left())
 
 
@@ -243,10 +251,12 @@ def history(context: Context, request: Request, room: Room, after: int | None, b
         )
         return
     context.replies.owed += 1
-    _session(request).reading += 1
-    context.store.read(
-        room.name, after, upto, limits.HISTORY_BYTES, partial(_page, context, request, room, after, upto, end, limit)
-    )
+    session = _session(request)
+    session.reading += 1
+    size = limits.HISTORY_BYTES
+    if context.shares.is_over(session.account, context.now):
+        size = min(size, limits.SHORT_PAGE_BYTES)
+    context.store.read(room.name, after, upto, size, partial(_page, context, request, room, after, upto, end, limit))
 
 
 def _page(
@@ -262,6 +272,13 @@ def _page(
     session = _session(request)
     context.replies.owed -= 1
     session.reading -= 1
+    if session.asked:  # they wait until the client has read what was sent, of which this may be the last
+        context.state_frames.prove(session)
+    try:
+        context.access.check(request.peer, Right.READ, room, room.name)  # that may have been taken meanwhile
+    except errors.Refused as error:
+        context.replies.refuse(request, error)
+        return
     if context.pipes.overloaded and not isinstance(page, contract.Failed):
         page = contract.Full("too many answers wait to be sent")
     match page:
@@ -280,13 +297,11 @@ def _page(
             found = [block.data for block in blocks]
             page_found = HistoryPage(room.name, room.epochs.at(upto), after, upto, more, found)
             frame = encode_history(request.number, page_found)
-            session.account.charge(len(frame) * limits.PAGE_SECONDS_A_BYTE, context.now)
+            seconds = limits.PAGE_SECONDS_A_BYTE + (limits.SENT_SECONDS_A_BYTE if request.peer.key is not None else 0.0)
+            context.shares.used(session.account, len(frame) * seconds, context.now)
             context.replies.answer_frame(request, frame)
-        case contract.Full(reason):
-            context.replies.refuse(request, refused_as_busy(reason))
-        case contract.Failed(reason, damaged):
-            context.log_lines.trouble("reading history", reason, damaged)
-            context.replies.refuse(request, refused_as_failed("read", reason))
+        case _:
+            context.replies.refuse(request, not_done(context, page, "reading history", "read"))
 
 
 def rooms(context: Context, request: Request, after: str | None, limit: int) -> None:
@@ -328,11 +343,8 @@ def _marked(context: Context, request: Request, outcome: contract.Marked | contr
             context.log_lines.well("storing read marks")
             context.counters.marks += 1
             context.replies.answer(request, Marked(seq))
-        case contract.Full(reason):
-            context.replies.refuse(request, refused_as_busy(reason))
-        case contract.Failed(reason, damaged):
-            context.log_lines.trouble("storing read marks", reason, damaged)
-            context.replies.refuse(request, refused_as_failed("store", reason))
+        case _:
+            context.replies.refuse(request, not_done(context, outcome, "storing read marks", "store"))
 
 
 def members(context: Context, request: Request, room: Room, after: str | None, limit: int) -> None:
@@ -383,7 +395,7 @@ def _session(request: Request) -> Session:
     return request.session
 
 
-HANDLERS: dict[str, Callable[..., Any]] = {
+HANDLERS: dict[str, Callable[..., Rest | None]] = {
     "hello": hello,
     "join": join,
     "leave": leave,
@@ -399,3 +411,4 @@ HANDLERS: dict[str, Callable[..., Any]] = {
     "ping": ping,
     "bye": bye,
 }
+"""What carries out each command but those of moderation."""

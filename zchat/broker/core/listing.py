@@ -21,12 +21,8 @@ class Listing:
         self._access = access
         self._directory = directory
         self._replies = replies
-        self._waiting: deque[Iterator[None]] = deque()
-
-    @property
-    def busy(self) -> bool:
-        """True if a turn would go through rooms: the loop must not sleep then."""
-        return bool(self._waiting)
+        self.waiting: deque[Iterator[None]] = deque()
+        """The requests to go on with, in a turn: while there are some, the loop must not sleep."""
 
     def begin(self, request: Request, after: str | None, limit: int) -> None:
         """Answer with up to `limit` of the rooms that the user sees, after the folded name `after`, now or later."""
@@ -35,8 +31,8 @@ class Listing:
 
     def turn(self) -> None:
         """Go on with the request that has waited longest."""
-        if self._waiting:
-            self._go_on(self._waiting.popleft())
+        if self.waiting:
+            self._go_on(self.waiting.popleft())
 
     def _go_on(self, listing: Iterator[None]) -> None:
         try:
@@ -44,7 +40,7 @@ class Listing:
         except StopIteration:
             self._replies.owed -= 1
         else:
-            self._waiting.append(listing)
+            self.waiting.append(listing)
 
     def _list(self, request: Request, after: str | None, limit: int) -> Iterator[None]:
         user = request.peer.user

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple, TypeAlias
 
 from zchat import errors
 from zchat.broker.delivery.pipes import Pipes
@@ -24,6 +25,10 @@ class Request(NamedTuple):
     number: int | None
 
 
+Rest: TypeAlias = Iterator[None]
+"""What is left to do of a command that takes long: each `next` does a part; it may raise a `Refused`."""
+
+
 class Replies:
     """The answers to requests; a request whose connection is no longer its session's gets none."""
 
@@ -32,12 +37,13 @@ class Replies:
         """Requests that wait for the store."""
         self._pipes = pipes
         self._counters = counters
-        self._later: list[tuple[Request, Reply | errors.Refused]] = []
+        self.later: list[tuple[Request, Reply | errors.Refused]] = []
+        """The answers that are given by `turn`."""
 
     @property
     def settled(self) -> bool:
         """True if nothing waits for the store, or for the end of a turn."""
-        return not (self.owed or self._later)
+        return not (self.owed or self.later)
 
     def waits(self, request: Request) -> bool:
         """Return whether a request can still be answered: its connection is its session's."""
@@ -68,13 +74,11 @@ class Replies:
 
         All such answers go this way, errors too, so that they go out in the order of the blocks.
         """
-        self._later.append((request, result))
+        self.later.append((request, result))
 
     def turn(self) -> None:
         """Give the answers that were put off."""
-        if not self._later:
-            return
-        later, self._later = self._later, []
+        later, self.later = self.later, []
         for request, result in later:
             if isinstance(result, errors.Refused):
                 self.refuse(request, result)

@@ -1,45 +1,51 @@
-"""What follows from the store's reports: rooms grow and shrink, members are served, read marks move.
+"""What follows from the store's reports: rooms grow and shrink, members are served, read marks move, and sanctions
+begin and end.
 
 The sender of a block is answered elsewhere, in `zchat.broker.core.acknowledging`, by the outcome of its own request.
 """
 
 from __future__ import annotations
 
+from zchat.broker.core.enforcement import Enforcement
 from zchat.broker.delivery.pusher import Pusher
 from zchat.broker.figures.counters import Counters
 from zchat.broker.figures.histograms import Histograms
 from zchat.broker.figures.log_lines import LogLines
 from zchat.broker.presence.presence import Presence
 from zchat.broker.presence.state_frames import StateFrames
-from zchat.broker.rooms.room import Room
+from zchat.broker.rooms.directory import Directory
 from zchat.broker.store.blocks import Block
-from zchat.broker.store.contract import Commit
+from zchat.broker.store.contract import Commit, RoomLog, Sanction
 from zchat.names import fold
 
 
 class StoreWatcher:
-    """The broker's `Watcher`: it keeps the rooms what their logs are.
-
-    `rooms` are all rooms by folded name.
-    """
+    """The broker's `Watcher`: it keeps the rooms what their logs are."""
 
     def __init__(
         self,
-        rooms: dict[str, Room],
+        directory: Directory,
         pusher: Pusher,
         presence: Presence,
         state_frames: StateFrames,
+        enforcement: Enforcement,
         counters: Counters,
         histograms: Histograms,
         log_lines: LogLines,
     ) -> None:
-        self._rooms = rooms
+        self._directory = directory
+        self._rooms = directory.rooms
         self._pusher = pusher
         self._presence = presence
         self._state_frames = state_frames
+        self._enforcement = enforcement
         self._counters = counters
         self._histograms = histograms
         self._log_lines = log_lines
+
+    def appeared(self, log: RoomLog) -> None:
+        """Take in a room that another broker has begun, or that this one had given up."""
+        self._directory.restore(log)
 
     def grew(self, room: str, block: Block, epoch: int, user: str) -> None:
         """Have a room's members served with a block, and its sender type no more."""
@@ -50,6 +56,16 @@ class StoreWatcher:
         if grown.direct:
             self._state_frames.grew(grown)
 
+    def parted(self, log: RoomLog) -> None:
+        """Have a room's log be what is left of it, and its members join again; that is logged."""
+        room = self._rooms.get(fold(log.name))
+        if room is None:  # it was empty, and forgotten
+            return
+        text = f"the store has lost messages of {log.name!r}, which had {room.last:,} and has {log.last:,}"
+        self._log_lines.add("messages_lost", text, grave=True, room=log.name, had=room.last, has=log.last)
+        self._pusher.parted(room, log)
+        self._directory.vacate(room)
+
     def trimmed(self, room: str, first: int) -> None:
         """Let go of a room's messages before `first`."""
         self._pusher.trimmed(self._rooms[fold(room)], first)
@@ -59,6 +75,18 @@ class StoreWatcher:
         if not seq:
             self._counters.read_marks_forgotten += 1
         self._presence.marked(self._rooms[fold(room)], user, seq)
+
+    def imposed(self, sanction: Sanction) -> None:
+        """Enforce a sanction."""
+        self._enforcement.imposed(sanction)
+
+    def lifted(self, sanction: Sanction) -> None:
+        """Enforce a sanction no more."""
+        self._enforcement.lifted(sanction)
+
+    def recovered(self, sanctions: list[Sanction]) -> None:
+        """Enforce the sanctions that there are after a failure."""
+        self._enforcement.recovered(sanctions)
 
     def forgot(self, producers: int) -> None:
         """Count producers that were forgotten for others of their users."""

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from zchat import errors
 from zchat.broker.account import Account
+from zchat.broker.core.replies import Request, Rest
 from zchat.broker.core.sessions import Sessions
 from zchat.broker.figures.counters import Counters
 from zchat.broker.guard.shares import Shares
@@ -39,6 +40,8 @@ class WaitingFrame(NamedTuple):
     size: int
     more: list[list[bytes]]
     """Of a stranger further messages: they come after the greeting, if that is what the first is."""
+    left: tuple[Request, Rest] | None = None
+    """Of a command that was begun, what is left to do; None: the message has not been decoded yet."""
 
 
 class WaitingFrames:
@@ -89,6 +92,16 @@ class WaitingFrames:
             waiting = self._strangers[peer.routing_id] = WaitingFrame(None, account, peer, frames, 0, [])
             self._shares.wait(account, waiting)
         return True
+
+    def put_back(self, account: Account, request: Request, left: Rest, size: int) -> None:
+        """Have the rest of a session's command wait; all that waits of its account comes after it."""
+        session = request.session
+        assert session is not None, "a stranger's command is done at once"
+        session.waiting += 1
+        session.waiting_bytes += size
+        self._bytes += size
+        waiting = WaitingFrame(session, account, request.peer, [], size, [], (request, left))
+        self._shares.put_back(account, waiting)
 
     def next(self, now: float, *, idle: bool) -> WaitingFrame | None:
         """Return a message that is to be carried out now, None if there is none yet; `idle`: as in `Shares.resume`."""

@@ -25,22 +25,21 @@ class Pipes:
         self._counters = counters
         self._retries: list[tuple[float, int, Session]] = []
         self._tie = count()
-        self._now = 0.0
         self.waiting = 0
+        self.now = 0.0
+        """The time, as of the last turn."""
+        self.due = inf
+        """When the next full pipe is to be tried again, infinity if there is none."""
 
-    @property
-    def due(self) -> float:
-        """Return when the next full pipe is to be tried again, infinity if there is none."""
-        return self._retries[0][0] if self._retries else inf
-
-    def turn(self, now: float) -> list[Session]:
+    def turn(self) -> list[Session]:
         """Try the full pipes again that are due; return the sessions whose pipe has room again."""
-        self._now = now
         opened: list[Session] = []
-        while self._retries and self._retries[0][0] <= now:
-            session = heapq.heappop(self._retries)[2]
+        retries = self._retries
+        while retries and retries[0][0] <= self.now:
+            session = heapq.heappop(retries)[2]
             if self._retry(session):
                 opened.append(session)
+        self.due = retries[0][0] if retries else inf
         return opened
 
     def send_or_drop(self, peer: Peer, session: Session | None, frame: bytes) -> None:
@@ -54,15 +53,25 @@ class Pipes:
             return
         if len(frame) > SMALL_ANSWER:
             session.answered += len(frame)
+        self._send(session, frame, 1)
+
+    def tell(self, session: Session, frame: bytes) -> None:
+        """Send what no request asked for, in order with the replies, and as surely."""
+        if not session.gone:
+            self._send(session, frame, 0)
+
+    def _send(self, session: Session, frame: bytes, answers: int) -> None:
+        """Send a frame that answers so many requests, one or none, after those that wait for the session's pipe."""
         if session.replies or session.blocked:
-            self._keep(session, frame)
+            self._keep(session, frame, answers)
             return
         outcome = self._port.send(session.peer.routing_id, frame)
         if outcome == Sent.SENT:
-            session.unanswered -= 1
-            self._answered(len(frame))
+            session.unanswered -= answers
+            self._counters.answers += 1  # `_answered`, without a call: once a reply
+            self._counters.answer_bytes += len(frame)
         elif outcome == Sent.FULL:
-            self._keep(session, frame)
+            self._keep(session, frame, answers)
             self.block(session)
         else:
             self.lost(session)
@@ -78,11 +87,11 @@ class Pipes:
 
     def drop_replies(self, session: Session) -> None:
         """Forget the replies that wait for a session's pipe."""
-        self.waiting -= sum(map(len, session.replies))
+        self.waiting -= sum(len(frame) for frame, _ in session.replies)
         session.replies.clear()
 
-    def _keep(self, session: Session, frame: bytes) -> None:
-        session.replies.append(frame)
+    def _keep(self, session: Session, frame: bytes, answers: int) -> None:
+        session.replies.append((frame, answers))
         self.waiting += len(frame)
 
     def block(self, session: Session, room: str = "") -> None:
@@ -91,7 +100,8 @@ class Pipes:
         self._failed(session, room, "full pipe")
         if not session.blocked:
             session.blocked = True
-            heapq.heappush(self._retries, (self._now + session.backoff, next(self._tie), session))
+            heapq.heappush(self._retries, (self.now + session.backoff, next(self._tie), session))
+            self.due = self._retries[0][0]
             session.backoff = min(session.backoff * 2, RETRY_MAX)
 
     def lost(self, session: Session, room: str = "") -> None:
@@ -112,8 +122,8 @@ class Pipes:
 
     def _failed(self, session: Session, room: str, reason: str) -> None:
         session.unnoted += 1
-        if self._now - session.noted >= FAILED_NOTED_EVERY:
-            session.noted = self._now
+        if self.now - session.noted >= FAILED_NOTED_EVERY:
+            session.noted = self.now
             self._note(session, room, reason)
 
     def _note(self, session: Session, room: str, reason: str) -> None:
@@ -128,7 +138,8 @@ class Pipes:
         """Send what waits for a session's pipe; True if nothing waits any more."""
         session.blocked = False
         while session.replies:
-            outcome = self._port.send(session.peer.routing_id, session.replies[0])
+            frame, answers = session.replies[0]
+            outcome = self._port.send(session.peer.routing_id, frame)
             if outcome == Sent.FULL:
                 if not session.ended or session.backoff < RETRY_MAX:
                     self.block(session)
@@ -138,8 +149,8 @@ class Pipes:
             if outcome == Sent.GONE:
                 self.lost(session)
                 return False
-            size = len(session.replies.popleft())
-            self.waiting -= size
-            session.unanswered -= 1
-            self._answered(size)
+            session.replies.popleft()
+            self.waiting -= len(frame)
+            session.unanswered -= answers
+            self._answered(len(frame))
         return True

@@ -30,7 +30,7 @@ from zchat.broker.rooms.member import Member, MemberState, withheld
 from zchat.broker.rooms.room import Room, Shared
 from zchat.broker.rooms.session import Session
 from zchat.broker.store.blocks import Block
-from zchat.broker.store.contract import Failed, Full, LogPage, Store
+from zchat.broker.store.contract import Failed, Full, LogPage, RoomLog, Store
 from zchat.errors import Refused, StoreFailed
 from zchat.events import Gap
 from zchat.messages import GapReason
@@ -50,25 +50,19 @@ class Pusher:
         self._log_lines = log_lines
         self._pipes = pipes
         self.given_up: list[tuple[Session, Refused]] = []
-        self._ready: deque[Member] = deque()
+        self.ready: deque[Member] = deque()
+        """The members to serve: while there are some, the loop must not sleep."""
         self._unread: list[tuple[float, int, Member]] = []
         self._tie = count()
         self._tails: dict[Room, None] = {}
         self._tail_bytes = 0
-        self._now = 0.0
         self.in_flight = 0
+        self.now = 0.0
+        """The time, as of the last turn."""
+        self.due = inf
+        """When the next failed read is to be tried again, infinity if there is none."""
         self.memberships = 0
         """How many members all rooms have."""
-
-    @property
-    def busy(self) -> bool:
-        """True if a turn would send something: the loop must not sleep then."""
-        return bool(self._ready)
-
-    @property
-    def due(self) -> float:
-        """Return when the next failed read is to be tried again, infinity if there is none."""
-        return self._unread[0][0] if self._unread else inf
 
     # -- what happens to members ---------------------------------------------------------------
 
@@ -97,6 +91,20 @@ class Pusher:
     def trimmed(self, room: Room, first: int) -> None:
         """Record that a room's messages before `first` were removed."""
         self._tail_bytes -= room.trim(first)
+
+    def parted(self, room: Room, log: RoomLog) -> None:
+        """Record that a room's log has lost what was reported of it.
+
+        Its members' sessions are given up: what they were sent lies in no log any more. As they join again, each at
+        its position, they are sent what has become of that.
+        """
+        self._tail_bytes -= room.part(log)
+        self._tails.pop(room, None)
+        room.caught_up.clear()
+        error = StoreFailed(f"the store has lost messages of {room.name}: join again")
+        for member in room.members:
+            member.state = MemberState.UNREAD
+            self.given_up.append((member.session, error))
 
     def joined(self, member: Member, old: Member | None) -> None:
         """Serve a new member from its cursor on; `old` is the membership that it takes the place of."""
@@ -166,37 +174,33 @@ class Pusher:
     def _wake(self, member: Member) -> None:
         if self._may_send(member):
             member.state = MemberState.READY
-            self._ready.append(member)
+            self.ready.append(member)
         else:
             member.state = MemberState.STARVED
             self._counters.deferred += 1
 
     def _may_send(self, member: Member) -> bool:
-        return member.sent - member.taken < (max(1, member.window // 2) if self._crowded else member.window)
+        window = member.window
+        if self.in_flight >= IN_FLIGHT_BYTES:  # half a window, not less: credit comes back once that much is taken
+            window = max(1, window // 2)
+        return member.sent - member.taken < window
 
     @property
     def _most(self) -> int:
-        return CROWDED_BYTES if self._crowded else NOTIFICATION_BYTES
-
-    @property
-    def _crowded(self) -> bool:
-        """True if so many bytes are out that windows are halved and notifications small.
-
-        Half a window, not less: a client returns its credit when it has taken that much.
-        """
-        return self.in_flight >= IN_FLIGHT_BYTES
+        return NOTIFICATION_BYTES if self.in_flight < IN_FLIGHT_BYTES else CROWDED_BYTES
 
     # -- a turn ----------------------------------------------------------------------------------
 
-    def turn(self, now: float) -> None:
+    def turn(self) -> None:
         """Try failed reads again that are due, then serve ready members in turn, within bounds."""
-        self._now = now
-        while self._unread and self._unread[0][0] <= now:
-            member = heapq.heappop(self._unread)[2]
+        unread = self._unread
+        while unread and unread[0][0] <= self.now:
+            member = heapq.heappop(unread)[2]
             if member.state is MemberState.UNREAD:
                 self._wake(member)
+        self.due = unread[0][0] if unread else inf
         sends = size = 0
-        ready = self._ready
+        ready = self.ready
         while ready and sends < TURN_SENDS and size < TURN_BYTES:
             member = ready.popleft()
             if member.state is MemberState.READY:
@@ -235,6 +239,10 @@ class Pusher:
         room = member.room
         epochs = room.epochs
         epoch = epochs.at(blocks[0].first)
+        if len(blocks) == 1 and blocks[0].producer != member.producer:  # as it mostly is: no lists for it
+            block, upto = blocks[0], blocks[0].last
+            frame = encode_push(room.name, epoch, member.covered, upto, [block.data])
+            return frame, upto, upto - member.cursor, frozenset((block.producer,))
         if epoch != epochs.current:  # a reader that stops in the middle has a position in the one epoch that it names
             blocks = [block for block in blocks if epochs.at(block.first) == epoch]
         upto = blocks[-1].last
@@ -261,12 +269,12 @@ class Pusher:
         member.state = MemberState.READY
         room = member.room
         if member.gap is not None:  # what was read was withheld meanwhile
-            self._ready.append(member)
+            self.ready.append(member)
             return
         if not page.blocks or page.blocks[0].first > member.cursor + 1:
             first = page.blocks[0].first if page.blocks else end + 1
             member.gap = Gap(room.name, member.covered, first - 1, GapReason.TRIMMED)
-            self._ready.append(member)
+            self.ready.append(member)
             return
         if member.session.blocked or member.session.gone:
             self._hold(member)
@@ -288,7 +296,8 @@ class Pusher:
                 return
             wait = min(READ_AGAIN_FIRST * 2 ** (member.tries - 1), READ_AGAIN_MAX)
         member.state = MemberState.UNREAD
-        heapq.heappush(self._unread, (self._now + wait, next(self._tie), member))
+        heapq.heappush(self._unread, (self.now + wait, next(self._tie), member))
+        self.due = self._unread[0][0]
 
     def _hold(self, member: Member) -> None:
         member.state = MemberState.HELD

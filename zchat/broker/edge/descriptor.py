@@ -1,9 +1,10 @@
-"""How a connection is closed by its descriptor, which is libzmq's."""
+"""What can be done with a connection by its descriptor, which is libzmq's: close it, ask where it comes from."""
 
 from __future__ import annotations
 
 import socket
 import struct
+from contextlib import suppress
 from typing import Any
 
 from zchat.transport.descriptor import borrowed
@@ -26,6 +27,14 @@ def shut(fd: int, listening: list[Any], *, reset: bool) -> bool:
     except OSError:
         return False
     return True
+
+
+def address(fd: int) -> str:
+    """Return the IP address at the other end of a connection; "" if it has none, or is closed."""
+    with suppress(OSError), borrowed(fd) as connection:
+        if connection.family in (socket.AF_INET, socket.AF_INET6):
+            return str(connection.getpeername()[0])
+    return ""
 
 
 def _came_in(name: Any, family: int, listening: socket.socket) -> bool:

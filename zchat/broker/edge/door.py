@@ -22,7 +22,7 @@ from typing import Any
 import zmq
 
 from zchat.address import DEFAULT_URL, IPC, check_address, inproc_address, is_ipv6
-from zchat.broker.edge.descriptors import limit, scarce
+from zchat.broker.edge.descriptors import scarce
 from zchat.broker.edge.ipc_socket import IpcSocket, in_use
 from zchat.broker.figures.counters import Counters
 from zchat.broker.figures.log_lines import LogLines
@@ -31,6 +31,7 @@ from zchat.broker.guard.doorkeeper import CHECK_EVERY
 from zchat.broker.port import Peer
 from zchat.checks import shown
 from zchat.errors import AddressError, ZchatError
+from zchat.files import limit
 
 BACKLOG = 4096
 """Connections that may wait for being accepted: a fleet that comes back at once."""
@@ -100,7 +101,7 @@ class Door:
         """Let newcomers in if there are descriptors, or else turn them away."""
         if self._shut:
             counters.turned_away += self._turn_away()
-        if self._nobody is not None and scarce(self._nobody.fileno(), bool(self._ipc)):
+        if self._nobody is not None and scarce(bool(self._ipc)):
             if not self._shut:
                 self._stand_in()
                 log_lines.trouble(TROUBLE, f"the limit of {limit()} open files (ulimit -n) is reached")

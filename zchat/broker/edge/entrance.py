@@ -6,14 +6,14 @@ from typing import Any
 
 import zmq
 
-from zchat.broker.edge.descriptor import shut
-from zchat.broker.edge.descriptors import limit
+from zchat.broker.edge.descriptor import address, shut
 from zchat.broker.edge.door import Door
 from zchat.broker.edge.zap import PROPERTY, Zap, ZapRequest
 from zchat.broker.figures.counters import Counters
 from zchat.broker.figures.log_lines import LogLines
 from zchat.broker.guard.connections import Connections
 from zchat.broker.port import Peer
+from zchat.files import limit
 from zchat.transport.descriptor import read_by_libzmq
 
 
@@ -28,7 +28,9 @@ class Entrance:
         self._connections = connections
         self._door = door
         self._zap = Zap(context)
-        self._polled = [(self._zap.fd, zmq.POLLIN), *door.polled]
+        self.polled: list[tuple[Any, int]] = []
+        """What can be read when somebody comes or goes: then `check` is to be called."""
+        self._poll()
 
     @property
     def shut(self) -> bool:
@@ -40,14 +42,13 @@ class Entrance:
         """When `check` is next needed, whatever happens."""
         return self._door.wake
 
-    @property
-    def polled(self) -> list[tuple[Any, int]]:
-        """What can be read when somebody comes or goes: then `check` is to be called."""
-        return self._polled if not self._door.shut else [*self._polled, *self._door.polled[1:]]
-
     def check(self, now: float, counters: Counters, log_lines: LogLines) -> None:
         """Let newcomers in if there are descriptors, or else turn them away; record who has come and gone."""
         self._door.check(now, counters, log_lines)
+        self._poll()
+
+    def _poll(self) -> None:
+        self.polled = [(self._zap.fd, zmq.POLLIN), *self._door.polled]
 
     def take_vanished(self) -> list[Peer]:
         """Return the peers whose connections have ended since the last time."""
@@ -71,7 +72,7 @@ class Entrance:
             number = int(str(frame.get(PROPERTY)))
         except (zmq.ZMQError, ValueError):
             return None
-        return self._connections.peer(number, int(frame.get(zmq.SRCFD)), routing_id, known=known)
+        return self._connections.peer(number, int(frame.get(zmq.SRCFD)), routing_id, len(frame), known=known)
 
     def limit(self) -> int | None:
         """Return how many descriptors this process may have, None for no limit."""
@@ -80,6 +81,10 @@ class Entrance:
     def read(self, fd: int) -> int:
         """Return how many bytes libzmq has read from a connection, -1 if that isn't known."""
         return read_by_libzmq(fd)
+
+    def address(self, fd: int) -> str:
+        """Return where a connection comes from, "" if that isn't known."""
+        return address(fd)
 
     def cut(self, fd: int, *, reset: bool) -> bool:
         """Close a connection; `reset`: with all that is still to be sent. False if it is none of the broker's."""

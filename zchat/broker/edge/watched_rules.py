@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from hashlib import blake2b
 
+from zchat.broker.edge.audit import AuditLog
 from zchat.broker.edge.rules_file import read_text, rules_of
 from zchat.broker.guard.rules import Rules
 from zchat.errors import BadRules
-from zchat.log_fields import FIELDS
-
-log = logging.getLogger("zchat.broker")
+from zchat.logs import broker_log
 
 
 class WatchedRules:
-    """The rules in a file, read first when it is made.
+    """The rules in a file, read first when it is made; what becomes of them is recorded in the `audit` log.
 
     Raises:
         BadRules: the file can't be read, or is wrong.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, audit: AuditLog) -> None:
         self._path = path
+        self._audit = audit
         self._text = read_text(path)
         self.rules = rules_of(path, self._text)
         """The rules at the start."""
+        audit.record("rules_read", digest=_digest(self._text))
         self._wrong = ""  # why those that are in force are not those of the file
         self._new: deque[Rules] = deque(maxlen=1)
 
@@ -41,18 +41,25 @@ class WatchedRules:
         except BadRules as error:
             if str(error) != self._wrong:
                 self._wrong = str(error)
-                fields = {"event": "rules_wrong", "reason": str(error)}
-                log.error("the rules are wrong, and stay as they were: %s", error, extra={FIELDS: fields})
+                self._audit.record("rules_wrong", text=self._wrong)
+                text = "the rules are wrong, and stay as they were: %s"
+                broker_log.error(text, error, event="rules_wrong", reason=self._wrong)
             return False
         if rules is None:
             if self._wrong:
                 self._wrong = ""
-                log.info("the rules are right again, as they were", extra={FIELDS: {"event": "rules_well"}})
+                self._audit.record("rules_read", digest=_digest(text))
+                broker_log.info("the rules are right again, as they were", event="rules_well")
             return False
         self._text, self._wrong = text, ""
-        digest = blake2b(text.encode(), digest_size=8).hexdigest()
+        self._new.append(rules)
+        digest = _digest(text)
+        self._audit.record("rules_read", digest=digest)
         tables = len(rules.tables)
         text = "rules were read: tables of rooms: %d, digest %s"
-        log.info(text, tables, digest, extra={FIELDS: {"event": "rules_read", "tables": tables, "digest": digest}})
-        self._new.append(rules)
+        broker_log.info(text, tables, digest, event="rules_read", tables=tables, digest=digest)
         return True
+
+
+def _digest(text: str) -> str:
+    return blake2b(text.encode(), digest_size=8).hexdigest()

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from math import inf
 from typing import Protocol
 
 from zchat.broker.limits import READ_EVERY
-from zchat.log_fields import FIELDS
+from zchat.logs import broker_log
 from zchat.threads import Bell, RealThread, start
-
-log = logging.getLogger("zchat.broker")
 
 JOIN_SECONDS = 2.0
 """How long the thread may take to end: a folder on a network's file system may hang."""
@@ -39,7 +36,8 @@ class Watcher:
         self._asked = False
         self._bell = Bell()
         self._over = False
-        self._thread = RealThread(self._run, "zchat-watcher")
+        self.thread = RealThread(self._run, "zchat-watcher")
+        """What reads."""
         self._failed: dict[int, str] = {}  # by places in `watched`: what their last readings failed of
         self._rounds = 0  # the number of times that everything was read
         self._checked = 0  # what that was at the last check
@@ -50,7 +48,7 @@ class Watcher:
     def start(self) -> None:
         """Begin to watch, if there is something to."""
         if self._watched:
-            start(self._thread)
+            start(self.thread)
 
     def read_now(self) -> None:
         """Have everything read at once. Any thread."""
@@ -63,19 +61,19 @@ class Watcher:
         if self._rounds != self._checked:
             self._checked = self._rounds
             if self._quiet >= QUIET_CHECKS:
-                log.info("keys and rules are read again", extra={FIELDS: {"event": "watcher_well"}})
+                broker_log.info("keys and rules are read again", event="watcher_well")
             self._quiet = 0
             return
         self._quiet += 1
         if self._quiet == QUIET_CHECKS:
             text = "keys and rules are read no more: who is removed stays in; restart the broker, or mend what it reads"
-            log.critical(text, extra={FIELDS: {"event": "watcher_silent", "running": self._thread.is_alive()}})
+            broker_log.critical(text, event="watcher_silent", running=self.thread.is_alive())
 
     def close(self) -> None:
         """End the thread, if it was begun."""
         self._over = True
         self._bell.ring()
-        self._thread.join(JOIN_SECONDS)
+        self.thread.join(JOIN_SECONDS)
 
     def _run(self) -> None:
         while True:
@@ -95,12 +93,10 @@ class Watcher:
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
         if reason != self._failed.get(place, ""):
+            self._failed[place] = reason
             what = type(watched).__name__
             if reason:
-                fields = {"event": "watcher_failed", "what": what, "reason": reason}
-                log.error("reading fails, and changes nothing: %s: %s", what, reason, extra={FIELDS: fields})
+                text = "reading fails, and changes nothing: %s: %s"
+                broker_log.error(text, what, reason, event="watcher_failed", what=what, reason=reason)
             else:
-                log.info(
-                    "reading has recovered: %s", what, extra={FIELDS: {"event": "watcher_recovered", "what": what}}
-                )
-            self._failed[place] = reason
+                broker_log.info("reading has recovered: %s", what, event="watcher_recovered", what=what)

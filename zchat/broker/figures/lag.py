@@ -30,15 +30,14 @@ class LagSampler:
         self._rooms = rooms
         self._counters = counters
         self._log_lines = log_lines
-        self._due = 0.0
+        self.due = 0.0
+        """When `sample` is to be called."""
         self._far: dict[Member, bool] = {}  # whether that was logged
         self.furthest: tuple[Lag, ...] = ()
 
-    def tick(self, now: float) -> bool:
-        """Sample if it is time to, and return whether it was; a member far behind in two samples in a row is logged."""
-        if now < self._due:
-            return False
-        self._due = now + LAG_EVERY
+    def sample(self, now: float) -> None:
+        """Sample; a member far behind in two samples in a row is logged."""
+        self.due = now + LAG_EVERY
         lags: list[Lag] = []
         far: dict[Member, bool] = {}
         for room in self._rooms.values():
@@ -63,4 +62,3 @@ class LagSampler:
                 self._log_lines.add("behind", text, room=name, user=user, count=lag)
             far[member] = member in self._far
         self._far = far
-        return True

@@ -30,7 +30,8 @@ class LogLines:
     """The lines for the log, in order; a trouble is reported when it begins and when it has been over for a while."""
 
     def __init__(self) -> None:
-        self._kept: deque[LogLine] = deque()
+        self.kept: deque[LogLine] = deque()
+        """The lines that are yet to be logged: while there are some, `take` is to be called."""
         self._passed_over = 0
         self.troubles: dict[str, float] = {}
         """What fails, with when it worked again: infinity while it fails, not a number until `tick` has dated it."""
@@ -38,15 +39,12 @@ class LogLines:
         """True if the store was found damaged: until the broker is started again."""
         self._lasting: set[str] = set()
 
-    def __bool__(self) -> bool:
-        return bool(self._kept)
-
     def add(self, event: str, text: str, *, grave: bool = False, **fields: Field) -> None:
         """Keep a line, with the fields that aren't empty; beyond a bound the lines are only counted."""
-        if len(self._kept) < MAX_LINES:
+        if len(self.kept) < MAX_LINES:
             about: dict[str, Field] = {"event": event}
             about.update((name, value) for name, value in fields.items() if value != "")
-            self._kept.append(LogLine(text, grave, about))
+            self.kept.append(LogLine(text, grave, about))
         else:
             self._passed_over += 1
 
@@ -75,10 +73,10 @@ class LogLines:
 
     def take(self) -> list[LogLine]:
         """Return what was gathered since the last time."""
-        notes = list(self._kept)
+        notes = list(self.kept)
         if self._passed_over:
             fields: dict[str, Field] = {"event": "passed_over", "count": self._passed_over}
             notes.append(LogLine(f"{self._passed_over} more lines at the same moment were not logged", False, fields))
-        self._kept.clear()
+        self.kept.clear()
         self._passed_over = 0
         return notes

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import errno
 import io
-import logging
 import socket
 import time
 from socketserver import TCPServer
 from sys import is_finalizing
 from types import TracebackType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from zchat.address import host_and_port, is_ip, is_this_machines
 from zchat.checks import shown
 from zchat.errors import AddressError, UsageError, ZchatError
-from zchat.log_fields import FIELDS
+from zchat.logs import broker_log
 from zchat.threads import RealThread, start
 from zchat.wire.replies import Figures
 
@@ -27,7 +26,9 @@ try:
 except ImportError as error:
     raise ZchatError("metrics require the package prometheus-client: pip install prometheus-client") from error
 
-log = logging.getLogger("zchat.broker")
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 REQUEST_SECONDS = 2.0
 """Seconds for a whole request and its answer: there is one at a time, and the next one waits for it. A scrape takes
@@ -92,9 +93,9 @@ class Metrics:
         ProcessCollector(registry=registry)
         try:
             self._server = _listen(self._place, self._host, self._port)
-            self._server.set_app(make_wsgi_app(registry))
+            self._server.set_app(_in_the_log(make_wsgi_app(registry)))
             start(self._thread)
-            log.info("metrics are served at %s", self.url, extra={FIELDS: {"event": "metrics", "url": self.url}})
+            broker_log.info("metrics are served at %s", self.url, event="metrics", url=self.url)
             return self
         except BaseException:  # of a signal, perhaps: nobody could end it later
             self._end()
@@ -119,9 +120,9 @@ class Metrics:
         while not self._ending:
             try:
                 self._server.handle_request()
-            except (OSError, ValueError):  # closed beneath a request that took too long
+            except BaseException:  # closed beneath a request that took too long, perhaps
                 if not self._ending:
-                    log.exception("metrics are no longer served")
+                    broker_log.exception("metrics are no longer served")
                 return
 
 
@@ -182,7 +183,7 @@ class _Handler(WSGIRequestHandler):
         return True
 
     def log_message(self, format: str, *args: Any) -> None:
-        log.debug("metrics: %s: " + format, self.address_string(), *args)
+        broker_log.debug("metrics: %s: " + format, self.address_string(), *args)
 
 
 class _Server(WSGIServer):
@@ -207,11 +208,28 @@ class _Server(WSGIServer):
         self.setup_environ()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        log.debug("metrics: a request of %s failed", client_address, exc_info=True)
+        broker_log.debug("metrics: a request of %s failed", client_address, exc_info=True)
 
 
 class _Server6(_Server):
     address_family = socket.AF_INET6
+
+
+def _in_the_log(app: WSGIApplication) -> WSGIApplication:
+    """Return an application whose errors are lines for developers, and no tracebacks on standard error.
+
+    That of prometheus-client raises at headers that a stranger has made up.
+    """
+
+    def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        try:
+            return app(environ, start_response)
+        except Exception:
+            broker_log.debug("metrics: a request failed", exc_info=True)
+            start_response("500 Internal Server Error", [("Content-Type", "text/plain")])
+            return [b"the request can't be answered\n"]
+
+    return answer
 
 
 def _without_port(host: str) -> str:

@@ -18,6 +18,7 @@ from zchat.broker.limits import (
     GREET_WITHIN,
     HELD_BYTES,
     NUMBERS_KEPT,
+    OVERRUN_BYTES,
     SAMPLE_AGAIN,
     SAMPLE_EVERY,
     SAMPLES_A_MOMENT,
@@ -30,7 +31,7 @@ from zchat.broker.port import Cut, Peer
 class Connection:
     """An accepted connection, by its descriptor."""
 
-    __slots__ = ("base", "doomed", "fd", "greeted", "least", "number", "sample", "since")
+    __slots__ = ("base", "doomed", "fd", "greeted", "least", "number", "overrun", "sample", "since")
 
     def __init__(self, fd: int, since: float, least: int) -> None:
         self.fd = fd
@@ -44,6 +45,8 @@ class Connection:
         """True once it has had a session."""
         self.doomed = False
         """True once it is to be cut: what it sends from then on is not read."""
+        self.overrun = 0
+        """The bytes of that."""
         self.sample = 0
         """The bytes that libzmq had read from it when that was last sampled."""
         self.base = 0
@@ -66,8 +69,10 @@ class Connections:
         self._gone: deque[int] = deque()  # closed, but frames may be left
         self._issued = 0
         self._cuts: deque[tuple[float, int, Cut]] = deque()  # when, number, why
+        self._overran: list[int] = []  # the numbers of those that send on and on after their last word
         self._sample_at = inf
-        self._sampled: deque[Connection] = deque()
+        self.sampled: deque[Connection] = deque()
+        """Those that are to be judged once all that had arrived is read."""
         self._to_sample: deque[Connection] = deque()
 
     def __len__(self) -> int:
@@ -109,8 +114,8 @@ class Connections:
             del self._nameless[oldest], self._peers[oldest]
         return number
 
-    def peer(self, number: int, fd: int, routing_id: bytes, *, known: bool) -> Peer | None:
-        """Return whose a frame is: the peer with that number; `known`: its routing id has a session.
+    def peer(self, number: int, fd: int, routing_id: bytes, size: int, *, known: bool) -> Peer | None:
+        """Return whose a frame of `size` bytes is: the peer with that number; `known`: its routing id has a session.
 
         None if it is not to be read: its connection is to be cut, or it is a stranger's whose connection is closed.
         """
@@ -129,7 +134,12 @@ class Connections:
         connection = self._by_number.get(number)
         if connection is None:
             return peer if known else None
-        return None if connection.doomed else peer
+        if not connection.doomed:
+            return peer
+        before, connection.overrun = connection.overrun, connection.overrun + size
+        if before <= OVERRUN_BYTES < connection.overrun:
+            self._overran.append(number)
+        return None
 
     def greeted(self, number: int) -> None:
         """Record that a connection has a session."""
@@ -137,11 +147,6 @@ class Connections:
         if connection is not None and not connection.greeted:
             connection.greeted = True
             del self._new[connection.fd]
-
-    @property
-    def unsettled(self) -> bool:
-        """True if there is something to settle once all that had arrived is read."""
-        return self.checking or bool(self._sampled)
 
     def drained(self) -> None:
         """Record that all that had arrived is read: without newcomers nobody can pass for another now."""
@@ -161,9 +166,15 @@ class Connections:
         connection = self._by_number.get(number)
         return -1 if connection is None else connection.fd
 
+    def peer_at(self, fd: int) -> Peer | None:
+        """Return who is at the other end of a connection; None if that isn't known, as it has sent nothing."""
+        connection = self._by_fd.get(fd)
+        return None if connection is None else self._peers.get(connection.number)
+
     def take_due(self, now: float, most: int = UNGREETED) -> list[tuple[int, Cut]]:
         """Return the descriptors to be cut now, and why; `most` connections may be newcomers."""
-        found = []
+        found = [(self.fd_of(number), Cut.ENDLESS) for number in self._overran]
+        self._overran.clear()
         cuts = self._cuts
         while cuts and cuts[0][0] <= now:
             _, number, why = cuts.popleft()
@@ -219,7 +230,7 @@ class Connections:
                     found.append((self._give_up(connection), Cut.STUFFED))
                 continue
             connection.sample = size
-            self._sampled.append(connection)
+            self.sampled.append(connection)
         if not self._by_fd:
             self._sample_at = inf
         else:
@@ -233,7 +244,7 @@ class Connections:
         """
         found = []
         most = ENDLESS_BYTES if drained else HELD_BYTES
-        for connection in self._sampled:
+        for connection in self.sampled:
             if connection.fd == -1 or connection.doomed:
                 continue
             held = connection.sample - connection.base - taken(self._peers[connection.number].routing_id)
@@ -242,5 +253,5 @@ class Connections:
             elif held > most:
                 connection.doomed = True
                 found.append((connection.fd, Cut.ENDLESS))
-        self._sampled.clear()
+        self.sampled.clear()
         return found

@@ -9,6 +9,7 @@ from collections import Counter
 from math import inf
 from typing import Generic, Protocol, TypeVar
 
+from zchat.broker.figures.audit_trail import AuditTrail
 from zchat.broker.figures.counters import Counters
 from zchat.broker.figures.log_lines import LogLines
 from zchat.broker.guard.connections import Connections
@@ -84,6 +85,9 @@ class Entrance(Protocol[K]):
     def read(self, fd: int) -> int:
         """Return how many bytes were read from a connection, -1 if that isn't known."""
 
+    def address(self, fd: int) -> str:
+        """Return where a connection comes from, "" if that isn't known."""
+
     def cut(self, fd: int, *, reset: bool) -> bool:
         """Close a connection; `reset`: with all that is still to be sent. False if it is none of the broker's."""
 
@@ -93,6 +97,7 @@ class Sessions(Protocol):
 
     counters: Counters
     log_lines: LogLines
+    audit: AuditTrail
 
     def taken(self, routing_id: bytes) -> int:
         """Return how many bytes were received over a session's connection."""
@@ -132,13 +137,15 @@ class Doorkeeper(Generic[K]):
         counters, connections, entrance = core.counters, self.connections, self._entrance
         # Who asks now was accepted before: so what was accepted is noted after it, and they are answered last.
         knocks = entrance.knocks(KNOCKS_AT_ONCE)
-        was_shut = entrance.shut
+        was_shut, before = entrance.shut, counters.turned_away
         entrance.check(now, counters, core.log_lines)
+        if counters.turned_away > before:
+            core.audit.gather("turned_away", "turned_away", count=counters.turned_away - before)
         for peer in entrance.take_vanished():
             core.vanished(peer)
         counters.lost_before_greeting = connections.lost
         for knock in knocks:
-            self._answer(knock, now, counters)
+            self._answer(knock, now, core)
         cuts = connections.take_due(now, self._most())
         if entrance.shut and not was_shut:
             cuts += [(connections.give_up_oldest(), Cut.CROWDED) for _ in range(MADE_ROOM)]
@@ -151,7 +158,7 @@ class Doorkeeper(Generic[K]):
         if self._cut:
             self.wake = min(self.wake, self._noted + CUT_NOTED_EVERY)
 
-    def _answer(self, knock: K, now: float, counters: Counters) -> None:
+    def _answer(self, knock: K, now: float, core: Sessions) -> None:
         key = knock.key
         if key is None:
             admission = self._gate.admit_without_key(knock.find_login)
@@ -161,14 +168,14 @@ class Doorkeeper(Generic[K]):
             number = self.connections.admit(admission.user, key, knock.address, admission.name)
             self._entrance.let_in(knock, number)
             return
-        counters.count(admission.turned_away)
+        core.counters.count(admission.turned_away)
+        core.audit.gather("turned_away", admission.turned_away, address=knock.address, key=key or "")
         self._entrance.refuse(knock, later=admission.turned_away != "turned_away_unknown_key")
 
     def drained(self, core: Sessions) -> None:
-        """Record that the ROUTER has nothing left that came before."""
-        if self.connections.unsettled:
-            self.connections.drained()
-            self._shut(self.connections.judge(core.taken, drained=True), core)
+        """Record that the ROUTER has nothing left that came before, if its connections are being checked or sampled."""
+        self.connections.drained()
+        self._shut(self.connections.judge(core.taken, drained=True), core)
 
     def _most(self) -> int:
         """Return how many connections may be newcomers."""
@@ -177,9 +184,18 @@ class Doorkeeper(Generic[K]):
 
     def _shut(self, cuts: list[tuple[int, Cut]], core: Sessions) -> None:
         for fd, why in cuts:
-            if fd != -1 and self._entrance.cut(fd, reset=why not in _WITH_LAST_WORDS):
+            if fd == -1:
+                continue
+            peer = self.connections.peer_at(fd)
+            address = self._entrance.address(fd) if peer is None else peer.address or ""
+            if self._entrance.cut(fd, reset=why not in _WITH_LAST_WORDS):
                 self._cut[why] += 1
                 core.counters.count(why.counter)
+                if why is not Cut.ENDED:  # its session's end is recorded
+                    key, user = ("", "") if peer is None else (peer.key or "", peer.name or peer.user)
+                    core.audit.gather("cut", why.counter, address=address, key=key, user=user)
+                    if why is Cut.ENDLESS:
+                        self._gate.put_off(key)
 
     def _note(self, now: float, log_lines: LogLines) -> None:
         """Log what was cut since the last time, a line a reason."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from zchat.broker.guard.buckets import Bucket
 from zchat.broker.guard.rules import Rate
 from zchat.broker.limits import BYTES_BURST, MESSAGES_BURST, RATES_KEPT
+from zchat.buckets import Bucket
 from zchat.names import account_of
 
 

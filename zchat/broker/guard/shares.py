@@ -41,7 +41,8 @@ class Shares(Generic[Frame]):
         self._by_user = by_user
         self._of: dict[str, Account] = {}
         self._over = Account(ALL_OVER_SHARE)  # what all that have waited have cost
-        self._waiting: deque[Account] = deque()
+        self.waiting: deque[Account] = deque()
+        """The accounts of which something waits: while there are some, `resume` is to be called."""
         self._current: Account | None = None
         self._since = 0.0
         self._resumed = False
@@ -74,6 +75,19 @@ class Shares(Generic[Frame]):
             self._charge(self._current, now)
             self._current = None
 
+    def used(self, account: Account, seconds: float, now: float) -> None:
+        """Record that something was done for an account beside what the loop's clock shows, which takes so long.
+
+        A frame was decrypted, for example, or an answer will be encrypted: for nobody else is that done meanwhile.
+        """
+        account.charge(seconds, now)
+        if account.debt > DEBT:
+            if self._is_alone(account, now):
+                account.debt = DEBT
+            else:
+                self._over.charge(seconds, now)
+                account.be_expensive(now)
+
     def pass_over(self, seconds: float) -> None:
         """Leave so many seconds of what is going on out of account: the loop's thread did not run then."""
         self._since += seconds
@@ -82,10 +96,10 @@ class Shares(Generic[Frame]):
         seconds = now - self._since
         if seconds > 0.0:
             account.charge(seconds, now)
-            if self._resumed:
-                self._over.charge(seconds, now)
             if account.debt > DEBT and self._is_alone(account, now):
                 account.debt = DEBT
+            if self._resumed:
+                self._over.charge(seconds, now)
         self._resumed = False
 
     def spoke(self, account: Account, now: float) -> None:
@@ -104,27 +118,32 @@ class Shares(Generic[Frame]):
 
     def must_wait(self, account: Account, now: float) -> bool:
         """Return whether a frame of an account has to wait: it is in debt, or earlier ones wait."""
-        if account.waiting:
-            return True
+        return bool(account.waiting) or self.is_over(account, now)
+
+    def is_over(self, account: Account, now: float) -> bool:
+        """Return whether an account is in debt, and others ask for something."""
         return account.settle(now) > DEBT and not self._is_alone(account, now)
 
     def wait(self, account: Account, frame: Frame) -> None:
         """Have a frame wait."""
         if not account.waiting:
-            self._waiting.append(account)
+            self.waiting.append(account)
             self.due = 0.0
         account.waiting.append(frame)
 
-    def __bool__(self) -> bool:
-        """Return whether something waits."""
-        return bool(self._waiting)
+    def put_back(self, account: Account, frame: Frame) -> None:
+        """Have a frame wait that was not carried out whole: before those of its account that wait."""
+        if not account.waiting:
+            self.waiting.append(account)
+            self.due = 0.0
+        account.waiting.appendleft(frame)
 
     def resume(self, now: float, *, idle: bool) -> Frame | None:
         """Return a frame that has waited and is to be carried out now, None if there is none yet.
 
         `idle`: there is nothing else to do.
         """
-        waiting = self._waiting
+        waiting = self.waiting
         over = self._over
         within = over.settle(now) <= DEBT
         due = now + RESUME_AT_THE_LATEST

@@ -42,16 +42,18 @@ class Presence:
         self._empty = empty
         self._typing: OrderedDict[RosterEntry, tuple[float, Room, str]] = OrderedDict()
         self._returning: OrderedDict[Session, float] = OrderedDict()
-
-    @property
-    def due(self) -> float:
-        """When the next user's typing ends by itself, infinity if no user types."""
-        return next(iter(self._typing.values()))[0] if self._typing else inf
+        self.due = inf
+        """When `tick` is to be called again: no user's typing ends by itself before."""
 
     def tick(self, now: float) -> None:
         """End the typing of the users whose notice has expired."""
-        while self._typing and (oldest := next(iter(self._typing.values())))[0] <= now:
-            self._end_typing(oldest[1], oldest[2])
+        self.due = inf
+        while self._typing:
+            ends, room, user = next(iter(self._typing.values()))
+            if ends > now:
+                self.due = ends
+                break
+            self.end_typing(room, user)
 
     def settle(self, now: float) -> bool:
         """Take sessions that came back out of rooms not joined again, as many as a turn allows; return True if all.
@@ -138,7 +140,7 @@ class Presence:
         if roster is None or room not in session.present:
             return
         if not active:
-            self._end_typing(room, session.peer.user)
+            self.end_typing(room, session.peer.user)
             return
         person = roster.people[session.peer.user]
         if now < person.typed + TYPING_EVERY:
@@ -147,7 +149,15 @@ class Presence:
         person.typed = now
         self._typing.pop(person, None)
         self._typing[person] = (now + TYPING_FOR, room, session.peer.user)
+        self.due = min(self.due, now + TYPING_FOR)
         if roster.type(session.peer.user, True):
+            self._changed(room)
+
+    def end_typing(self, room: Room, user: str) -> None:
+        """Show a user, by folded name, as typing no more, if that one is."""
+        roster = room.roster
+        if roster is not None and roster.type(user, False):
+            del self._typing[roster.people[user]]
             self._changed(room)
 
     def grew(self, room: Room, user: str) -> None:
@@ -158,7 +168,7 @@ class Presence:
         if roster.grew():
             self._changed(room)
         if roster.typing:
-            self._end_typing(room, fold(user))
+            self.end_typing(room, fold(user))
 
     def marked(self, room: Room, user: str, seq: int) -> None:
         """Record how far a user, by folded name, has read a room; 0: that is not known any more."""
@@ -167,10 +177,4 @@ class Presence:
         else:
             room.read_marks.pop(user, None)
         if room.roster is not None and room.roster.set_read_mark(user, seq, 0 < seq == room.last):
-            self._changed(room)
-
-    def _end_typing(self, room: Room, user: str) -> None:
-        roster = room.roster
-        if roster is not None and roster.type(user, False):
-            del self._typing[roster.people[user]]
             self._changed(room)

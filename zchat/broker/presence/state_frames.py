@@ -52,20 +52,14 @@ class StateFrames:
         self._counters = counters
         self._sessions_of = sessions_of
         self._is_named_to = is_named_to
-        self._ready: deque[Session] = deque()
+        self.ready: deque[Session] = deque()
+        """The sessions to send a state frame to: while there are some, the loop must not sleep."""
+        self.due = inf
+        """When the next room's changes are to go out, infinity if there are none."""
+        self.now = -inf
+        """The time, as of the last turn."""
         self._flushes: list[tuple[float, int, Room]] = []
         self._tie = count()
-        self._now = -inf
-
-    @property
-    def busy(self) -> bool:
-        """True if a turn would send something: the loop must not sleep then."""
-        return bool(self._ready)
-
-    @property
-    def due(self) -> float:
-        """When the next room's changes are to go out, infinity if there are none."""
-        return self._flushes[0][0] if self._flushes else inf
 
     # -- what happens ------------------------------------------------------------------------------
 
@@ -74,7 +68,8 @@ class StateFrames:
         if not room.scheduled:
             room.scheduled = True
             due = room.updated + max(STATE_EVERY, len(room.members) / STATE_FRAMES_A_SECOND)
-            heapq.heappush(self._flushes, (max(self._now, due), next(self._tie), room))
+            heapq.heappush(self._flushes, (max(self.now, due), next(self._tie), room))
+            self.due = self._flushes[0][0]
 
     def grew(self, room: Room) -> None:
         """Have the two users of a direct room, whose log has grown, invited where they are not members."""
@@ -116,7 +111,7 @@ class StateFrames:
     def _wake(self, session: Session) -> None:
         if (session.stale or session.invitations or session.to_prove) and not session.queued and not session.shown:
             session.queued = True
-            self._ready.append(session)
+            self.ready.append(session)
 
     def _invite(self, session: Session, room: Room) -> None:
         if len(session.invitations) >= MAX_MEMBERSHIPS:  # as many as it could join
@@ -127,17 +122,18 @@ class StateFrames:
 
     # -- a turn ------------------------------------------------------------------------------------
 
-    def turn(self, now: float) -> None:
+    def turn(self) -> None:
         """See whose rooms' changes are due, then send state frames, both within bounds."""
-        self._now = now
         stale = 0
-        while self._flushes and self._flushes[0][0] <= now and stale < TURN_STALE:
-            room = heapq.heappop(self._flushes)[2]
+        flushes = self._flushes
+        while flushes and flushes[0][0] <= self.now and stale < TURN_STALE:
+            room = heapq.heappop(flushes)[2]
             stale += 1 + len(room.members)
             self._flush(room)
+        self.due = flushes[0][0] if flushes else inf
         sends = size = 0
-        while self._ready and sends < TURN_STATES and size < TURN_STATE_BYTES:
-            session = self._ready.popleft()
+        while self.ready and sends < TURN_STATES and size < TURN_STATE_BYTES:
+            session = self.ready.popleft()
             session.queued = False
             if not (session.blocked or session.gone or session.ended):
                 sends += 1
@@ -145,7 +141,7 @@ class StateFrames:
 
     def _flush(self, room: Room) -> None:
         room.scheduled = False
-        room.updated = self._now
+        room.updated = self.now
         version = room.roster.version if room.roster is not None else 0
         for member in room.members:
             if member.roster_version != version:

@@ -79,6 +79,10 @@ class Directory:
         maker = self._check_quota(user, direct=bool(users)) if self._quotas else ""
         return self._add(Room(RoomLog(direct_name(*users) if users else name, 1, 0, (), maker)))
 
+    def restore(self, log: RoomLog) -> Room:
+        """Return the room of that name, with that log if there is none."""
+        return self.rooms.get(fold(log.name)) or self._add(Room(log))
+
     def _check_quota(self, user: str, *, direct: bool) -> str:
         """Return who counts as the maker of a room that a user may make; raises LimitReached."""
         maker = account_of(user)
@@ -95,7 +99,7 @@ class Directory:
             check_name("user", user)
 
     def vacate(self, room: Room) -> None:
-        """Forget a room that has no members and no log."""
+        """Forget a room that has no members, no log and no sanctions."""
         if not room.idle or self.rooms.get(room.folded) is not room:
             return
         del self.rooms[room.folded]

@@ -39,9 +39,7 @@ class Retention:
         self.due = 0.0 if self._keep or self._age else float("inf")
 
     def tick(self, now: float) -> None:
-        """Take the next step if one is due: of this round, or the first of another."""
-        if now < self.due:
-            return
+        """Take the next step, which is due: of this round, or the first of another."""
         self._now = now
         settled = self._clock.settled(now) if self._age else None
         before = 0 if settled is None else max(0, settled.earliest - self._age)

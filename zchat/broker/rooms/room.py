@@ -7,11 +7,13 @@ from typing import TypeAlias
 from zchat.broker.limits import SHARED_NOTIFICATIONS
 from zchat.broker.rooms.member import Member, MemberState
 from zchat.broker.rooms.roster import Roster
+from zchat.broker.rooms.sanctions import Sanctions
 from zchat.broker.store.blocks import Block, Blocks
 from zchat.broker.store.contract import RoomLog
 from zchat.broker.store.epochs import Epochs
 from zchat.messages import Position
 from zchat.names import DIRECT, fold
+from zchat.wire.limits import PRESENT
 
 Shared: TypeAlias = tuple[bytes, int, int, frozenset[bytes]]
 """A notification for every member at its place: frame, `upto`, number of messages, producers of the blocks."""
@@ -40,9 +42,11 @@ class Room:
         "read_marks",
         "roster",
         "sampled",
+        "sanctions",
         "scheduled",
         "shared",
         "tail",
+        "unseen",
         "updated",
     )
 
@@ -59,10 +63,14 @@ class Room:
         """True if the room always exists."""
         self.pending = 0
         """Calls about the room that the store has yet to answer."""
+        self.sanctions: Sanctions | None = None
+        """What moderators have imposed here; None if there is nothing."""
         self.tail = Blocks()
         """The newest blocks."""
         self.members: dict[Member, None] = {}
         """The members, in the order in which they came."""
+        self.unseen = 0
+        """How many of them the others aren't shown: the user isn't in the room by them."""
         self.caught_up: dict[Member, None] = {}
         """Those of them that have been sent all, in the order in which they are served next."""
         self.shared: dict[tuple[int, int], Shared] = {}
@@ -89,6 +97,11 @@ class Room:
         """The number of users in the room."""
         return len(self.roster.people) if self.roster is not None else 0
 
+    @property
+    def places(self) -> int:
+        """How many places are taken: by members, and by sessions that lost their connections and have theirs yet."""
+        return self.unseen + (self.roster.sessions if self.roster is not None else 0)
+
     def other(self, user: str) -> str:
         """Return the other user of a direct room, as its name spells it."""
         return self.name[1:].split("\n")[self.direct.index(user) - 1]
@@ -102,11 +115,14 @@ class Room:
     def add(self, member: Member) -> None:
         """Take a member in."""
         self.members[member] = None
+        self.unseen += not member.flags & PRESENT
         self.caught_up[member] = None
 
     def remove(self, member: Member) -> None:
         """Let a member go."""
-        self.members.pop(member, None)
+        if member in self.members:
+            del self.members[member]
+            self.unseen -= not member.flags & PRESENT
         self.caught_up.pop(member, None)
         member.session.stale.pop(member, None)
         member.state = MemberState.LEFT
@@ -117,6 +133,16 @@ class Room:
         self.last = block.last
         self.tail.append(block)
         self.shared.clear()
+
+    def part(self, log: RoomLog) -> int:
+        """Record that the log is another than it was; return the bytes let go of the tail."""
+        freed = self.tail.cost
+        self.first = log.first
+        self.last = self.sampled = log.last
+        self.epochs = Epochs(log.epochs)
+        self.tail = Blocks()
+        self.shared.clear()
+        return freed
 
     def trim(self, first: int) -> int:
         """Record that the log now begins at `first`; return the bytes let go of the tail."""
@@ -134,4 +160,4 @@ class Room:
     @property
     def idle(self) -> bool:
         """True if the room holds nothing that must be kept."""
-        return not (self.fixed or self.roster or self.last or self.pending)
+        return not (self.fixed or self.roster or self.last or self.pending or self.sanctions)

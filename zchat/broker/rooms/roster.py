@@ -53,6 +53,7 @@ class Roster:
         "counted",
         "crowd",
         "people",
+        "sessions",
         "typing",
         "version",
     )
@@ -61,6 +62,8 @@ class Roster:
         self._room = room
         self._names = names
         self.people: dict[str, RosterEntry] = {}
+        self.sessions = 0
+        """How many sessions they are in the room by."""
         self.version = 0
         """Counts the changes."""
         self.crowd = not names
@@ -84,6 +87,7 @@ class Roster:
 
         `read_mark` is the user's, 0 for none; `at_end` says whether it is at the log's end.
         """
+        self.sessions += 1
         person = self.people.get(user)
         if person is not None:
             person.sessions += 1
@@ -102,6 +106,7 @@ class Roster:
 
     def leave(self, user: str) -> bool:
         """Count a session of a user less; return True if it was the last, and the user has left."""
+        self.sessions -= 1
         person = self.people[user]
         person.sessions -= 1
         if person.sessions:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from zchat.broker.account import Account
 from zchat.broker.limits import HISTORY_BYTES, RETRY_FIRST
 from zchat.broker.port import Peer
+from zchat.wire.limits import OLDEST_VERSION
 
 if TYPE_CHECKING:
     from zchat.broker.rooms.member import Member
@@ -50,6 +51,7 @@ class Session:
         "unanswered",
         "unnoted",
         "user",
+        "version",
         "waiting",
         "waiting_bytes",
         "window",
@@ -65,6 +67,7 @@ class Session:
         window: int,
         now: float,
         account: Account,
+        version: int = OLDEST_VERSION,
     ) -> None:
         self.account = account
         """What is counted of the loop's time."""
@@ -76,6 +79,8 @@ class Session:
         """The user's name as it was spelt in the greeting."""
         self.producer = producer
         self.token = token
+        self.version = version
+        """The version of the protocol that was agreed on for this connection."""
         self.window = window
         """Notifications that each member of the session may have unanswered."""
         self.heard = now
@@ -84,7 +89,8 @@ class Session:
         """Bytes received over this connection, with what a frame takes on the way at most."""
         self.members: dict[Room, Member] = {}
         self.floors: dict[str, int] = {}
-        """By a room's folded name the log's end when the session first joined it, if there are rules."""
+        """By a room's folded name the log's end when the session first joined it, until it leaves or is put out; if
+        there are rules, or names are bound to keys or logins."""
         self.present: dict[Room, None] = {}
         """The rooms that the user is in by this session: those it has joined, and for a while those of the
         connection before."""
@@ -116,8 +122,8 @@ class Session:
         """Requests that wait for that."""
         self.reading = 0
         """Pages of history that the store is reading."""
-        self.replies: deque[bytes] = deque()
-        """Replies that found the pipe full."""
+        self.replies: deque[tuple[bytes, int]] = deque()
+        """Frames that found the pipe full, each with how many requests it answers: one, or none."""
         self.held: list[Member] = []
         """Members whose notification has to wait for the pipe."""
         self.blocked = False
@@ -132,10 +138,11 @@ class Session:
         self.unnoted = 0
         """Frames that could not be sent since."""
 
-    def connect(self, peer: Peer, connection: int, window: int, now: float) -> None:
+    def connect(self, peer: Peer, connection: int, window: int, now: float, version: int = OLDEST_VERSION) -> None:
         """Go on over a fresh connection: what the old one was yet to be sent is dropped already."""
         self.peer = peer
         self.connection = connection
+        self.version = version
         self.window = window
         self.heard = now
         self.taken = 0

@@ -10,6 +10,8 @@ from zchat.broker.limits import CLOCK_JUMP, SETTLING, START_SETTLING
 SECOND = 1_000_000
 """Microseconds."""
 
+_JUMP = CLOCK_JUMP * SECOND
+
 
 class Bounds(NamedTuple):
     """What the time is for certain, in microseconds since 1970: not before the one, not after the other."""
@@ -27,7 +29,7 @@ class WallClock:
 
     def __init__(self, clock: Callable[[], int], now: float) -> None:
         self._clock = clock
-        self._ahead = self._least = self._most = self._ahead_of(now)
+        self._ahead = self._least = self._most = self._believed = self._ahead_of(now)
         self._since = now
         """When `_least` and `_most` began to be what they are of."""
         self._settling = START_SETTLING
@@ -42,12 +44,24 @@ class WallClock:
         jump = ahead - self._ahead
         self._ahead = ahead
         self._least, self._most = min(self._least, ahead), max(self._most, ahead)
+        if self._settled is None or abs(ahead - self._believed) <= _JUMP:
+            self._believed = ahead
         if now - self._since >= self._settling:
+            if self._most - self._least <= _JUMP:
+                self._believed = ahead
             self._settled = Bounds(self._least, self._most)
             self._least, self._most, self._since, self._settling = ahead, ahead, now, SETTLING
         elif self._settled is not None:
             self._settled = Bounds(min(self._settled.earliest, ahead), max(self._settled.latest, ahead))
-        return jump if abs(jump) > CLOCK_JUMP * SECOND else 0
+        return jump if abs(jump) > _JUMP else 0
+
+    def time(self, now: float) -> int:
+        """Return the microseconds since 1970 by which something ends for users.
+
+        A clock that is set, but for the first seconds, is believed after `SETTLING` to twice that, until when time goes
+        on from what it was: one that is wrong for a moment ends nothing early, and nothing late.
+        """
+        return self._believed + int(now * SECOND)
 
     def settled(self, now: float) -> Bounds | None:
         """Return what the time is for certain, None if the clock has only just begun.

@@ -58,11 +58,13 @@ class Blocks:
         oldest = self._blocks[self._start] if len(self._blocks) > self._start else None
         return oldest is not None and oldest.first <= seq + 1
 
-    def append(self, block: Block) -> None:
-        """Add the block that follows the last one."""
+    def append(self, block: Block) -> int:
+        """Add the block that follows the last one; return what it costs."""
         self._blocks.append(block)
         self._lasts.append(block.last)
-        self.cost += block.cost
+        cost = block.cost
+        self.cost += cost
+        return cost
 
     def drop(self) -> Block:
         """Remove the first block and return it; IndexError if there is none."""

@@ -2,8 +2,8 @@
 
 A store holds the rooms' logs. The loop thread calls it; no call blocks on a disk or a network.
 
-**Answers.** Each of `append`, `set_read_mark`, `read`, `trim` and `locate` ends by calling its `done` once, in the
-loop thread: within the call, or later within `poll`. The calls about a room are carried out in their
+**Answers.** Each of `append`, `set_read_mark`, `impose`, `lift`, `read`, `trim` and `locate` ends by calling its `done`
+once, in the loop thread: within the call, or later within `poll`. The calls about a room are carried out in their
 order, each kind for itself, and so are their answers given; only a `Full` may overtake the answers
 to earlier calls. Between rooms there is no order.
 
@@ -34,6 +34,12 @@ PRODUCER_DAY = 86_400 * 1_000_000
 
 MAX_READ_MARKS = 100_000
 """Read marks kept, one a room and user: 25 MB, 0.3 s of an opening; a new one beyond it is refused, others move."""
+
+MAX_SANCTIONS = 100_000
+"""Sanctions kept, of all rooms and of the broker as a whole: 100 MB at most, and 0.5 s of an opening."""
+
+ROOM_SANCTIONS = 10_000
+"""Sanctions kept of one room, and as many of the broker as a whole, so that one owner doesn't take up all."""
 
 NEVER = 1 << 62
 """Microseconds since 1970 that nothing is dated after."""
@@ -101,6 +107,65 @@ class Marked(NamedTuple):
     """The room and user of the mark in whose place it is, None for none."""
 
 
+BAN = "ban"
+MUTE = "mute"
+CLOSED = "closed"
+"""The kinds of sanctions, as the protocol has them: the first two are of a user, the last is of a room."""
+
+
+class Sanction(NamedTuple):
+    """What a moderator has imposed on a user, in one room or at the broker as a whole; or that a room is closed.
+
+    Times are microseconds since 1970.
+    """
+
+    room: str
+    """The room's name; "" for the broker as a whole."""
+    user: str
+    """Whom it is for, as the moderator spelt it; "" if the room is closed."""
+    kind: str
+    """`BAN`, `MUTE` or `CLOSED`."""
+    until: int
+    """When it ends; 0 for never."""
+    by: str
+    """Who has imposed it, as the name was spelt."""
+    at: int
+    """When it was imposed."""
+    reason: str
+    """Why, in the moderator's words; "" for none."""
+    maker: str = ""
+    """Who has made the room, as in `RoomLog`: it may have nothing else that is kept."""
+    number: int = 0
+    """Its place in the order in which sanctions were imposed; 0 before the store has decided."""
+
+
+class Places(NamedTuple):
+    """How many sanctions there may be for another one to be kept: of its room, by its moderator, and in all."""
+
+    room: int
+    moderator: int
+    all: int
+
+
+class Imposed(NamedTuple):
+    """The answer that a sanction is stored and safe, and which one it replaces, None for none."""
+
+    sanction: Sanction
+    replaced: Sanction | None
+
+
+class Lifted(NamedTuple):
+    """The answer that a sanction is gone for certain; None: there was none."""
+
+    sanction: Sanction | None
+
+
+class TooMany(NamedTuple):
+    """The answer that no further one is kept, as a bound is reached that others must make room in."""
+
+    reason: str
+
+
 class Full(NamedTuple):
     """The answer that the store can't do it now, and may later: a bound is reached, or nothing is there yet."""
 
@@ -156,10 +221,19 @@ class Watcher(Protocol):
     brokers share will report more, of the others and of itself; another kind of report is another method here.
     """
 
+    def appeared(self, log: RoomLog) -> None:
+        """Follow a room that has a log, which this broker has not begun; what is in it is reported next."""
+
     def grew(self, room: str, block: Block, epoch: int, user: str) -> None:
         """Follow a block that was stored and is safe: the one after the last reported of its room.
 
         `user` is its sender, spelt as in the block.
+        """
+
+    def parted(self, log: RoomLog) -> None:
+        """Follow a room whose log is no longer what was reported: it has lost its end, or all of it.
+
+        It is now as `log` says, which may have none; what is stored from now on follows that.
         """
 
     def trimmed(self, room: str, first: int) -> None:
@@ -167,6 +241,18 @@ class Watcher(Protocol):
 
     def marked(self, room: str, user: str, seq: int) -> None:
         """Follow a user's read mark, which has moved, is safe, and stands at `seq`; 0: it made place for another."""
+
+    def imposed(self, sanction: Sanction) -> None:
+        """Follow a sanction that is safe; it takes the place of the user's of that kind in that room."""
+
+    def lifted(self, sanction: Sanction) -> None:
+        """Follow the end of a sanction, which will not be back after a failure."""
+
+    def recovered(self, sanctions: list[Sanction]) -> None:
+        """Follow which sanctions there are after a failure, in the order of their numbers.
+
+        What was answered `Failed` may have been kept, or removed, all the same.
+        """
 
     def forgot(self, producers: int) -> None:
         """Follow that so many producers were forgotten, each for another of the same user."""
@@ -204,9 +290,10 @@ class Store(ABC):
         below what is remembered, or above the next, is `OutOfSequence`; one other than 1 of
         an unknown producer is a `ForgottenProducer`. A block that isn't stored uses up no
         number; one without messages isn't: where it would be, the answer is `NotStored`. The
-        first block of a room since the opening, or since a failure, begins an epoch, a random
-        number. With quotas a user's `USER_PRODUCERS` + 1st producer is remembered in place of the one that is idle for
-        longest, and `Watcher.forgot` is called.
+        first block of a room since its log may have lost its end, since the opening or a failure,
+        begins an epoch, a random number; where a server keeps the log, since that was started. With
+        quotas a user's `USER_PRODUCERS` + 1st producer is remembered in place of the one that is idle
+        for longest, and `Watcher.forgot` is called.
         `Stored` comes when the block is as safe as the store makes it, and not before can it
         be read: `Watcher.grew` is called, then `done`. After a failure everything that was waiting
         after it fails too, in order.
@@ -228,6 +315,31 @@ class Store(ABC):
     @abstractmethod
     def read_marks(self) -> list[tuple[str, str, int]]:
         """Return every read mark: room, folded user, seq. To be called once, right after `open`."""
+
+    @abstractmethod
+    def impose(
+        self, sanction: Sanction, places: Places, done: Callable[[Imposed | TooMany | Full | Failed], None]
+    ) -> None:
+        """Store a sanction, in place of the one of that kind that the user has in that room, whatever their case.
+
+        `Imposed` comes when it is as safe as the store makes it, after `Watcher.imposed`, and after every block
+        that was appended before. `TooMany`: there are as many as `places` says; one in the place of another's counts
+        as one more of its moderator alone, and in the place of one's own as none.
+        `Full`, `Failed`: as with `append`.
+        """
+
+    @abstractmethod
+    def lift(
+        self, room: str, user: str, kind: str, done: Callable[[Lifted | Full | Failed], None], number: int = 0
+    ) -> None:
+        """Remove the sanction of that kind that a user has in a room; with `number` only if it is the one of that.
+
+        `Lifted` comes as `Imposed` does, after `Watcher.lifted` if there was one.
+        """
+
+    @abstractmethod
+    def sanctions(self) -> list[Sanction]:
+        """Return every sanction in the order of their numbers. To be called once, right after `open`."""
 
     def old_senders(self) -> list[str]:
         """Return the users who have sent what was stored when names had fewer rules, and whose names break today's.

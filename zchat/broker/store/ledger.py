@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from array import array
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import TypeAlias
@@ -21,11 +21,16 @@ from zchat.broker.store.contract import (
     Failed,
     ForgottenProducer,
     Full,
+    Imposed,
+    Lifted,
     Marked,
     NotStored,
     OutOfSequence,
+    Places,
     RoomLog,
+    Sanction,
     Stored,
+    TooMany,
 )
 from zchat.broker.store.epochs import Epoch, Epochs
 from zchat.broker.store.quotas import Quota
@@ -54,6 +59,8 @@ Decided: TypeAlias = Stored | Duplicate | OutOfSequence | ForgottenProducer | No
 
 ReadMarkDecided: TypeAlias = Marked | Full | Failed
 
+SanctionDecided: TypeAlias = Imposed | Lifted | TooMany
+
 Pair: TypeAlias = tuple[bytes, str]
 """A producer and the name of a room."""
 
@@ -64,8 +71,8 @@ _random = random.SystemRandom()
 
 
 def now() -> int:
-    """Return the time in microseconds since 1970."""
-    return time.time_ns() // 1000
+    """Return the time in microseconds since 1970, 0 for any before: no block has such a one."""
+    return max(0, time.time_ns() // 1000)
 
 
 def random_epoch() -> int:
@@ -138,7 +145,7 @@ class Producer:
 
 
 class Ledger:
-    """The books of all logs, by which appends and read marks are decided, without I/O, one step each.
+    """The books of all logs, by which appends, read marks and sanctions are decided, without I/O, one step each.
 
     `clock` returns the microseconds since 1970. `rooms` are the rooms by their exact names,
     `last_id` the greatest number of one, and `read_marks` the seqs by room and folded user. Not thread-safe: it
@@ -150,6 +157,11 @@ class Ledger:
         self.read_marks: dict[MarkOf, int] = {}
         self.displaced: list[Pair] = []
         """Producers forgotten to make room for others of the same users; the caller that records them empties this."""
+        self._sanctions: dict[tuple[str, str, str], Sanction] = {}
+        """By folded room, folded user and kind, in the order of their numbers."""
+        self._sanctions_of: Counter[tuple[str, str]] = Counter()
+        """How many there are, by `room` and its folded name, and by `by` and the moderator's."""
+        self._last_sanction = 0
         self._producers_of: Quota[Pair] | None = None
         self._read_marks_of: Quota[MarkOf] | None = None
         self._clock = clock
@@ -260,6 +272,55 @@ class Ledger:
         assert self._read_marks_of is not None
         self._read_marks_of.remove(mark[1], mark)
 
+    def restore_sanction(self, sanction: Sanction) -> Sanction | None:
+        """Take over a sanction that was kept, in the order of their numbers; return the one that it replaces."""
+        key = _key_of(sanction)
+        replaced = self._sanctions.pop(key, None)
+        self._sanctions[key] = sanction
+        if replaced is not None:
+            self._count(replaced, -1)
+        self._count(sanction, 1)
+        self._last_sanction = sanction.number
+        return replaced
+
+    def sanctions(self) -> list[Sanction]:
+        """Return all sanctions in the order of their numbers."""
+        return list(self._sanctions.values())
+
+    def impose(self, sanction: Sanction, places: Places) -> SanctionDecided:
+        """Decide one sanction as `Store.impose` says; only `Imposed` changes anything."""
+        of_room, of_moderator = (self._sanctions_of[kind] for kind in _counted(sanction))
+        replaced = self._sanctions.get(_key_of(sanction))
+        where = sanction.room or "the broker as a whole"
+        counts = [
+            (f"{where} has", of_room, places.room),
+            ("you have imposed", of_moderator, places.moderator),
+            ("the broker has", len(self._sanctions), places.all),
+        ]
+        if replaced is not None:
+            counts = [] if fold(replaced.by) == fold(sanction.by) else counts[1:2]
+        for whose, count, most in counts:
+            if count >= most:
+                return TooMany(f"{whose} {count:,} sanctions, and none of yours is kept beyond {most:,}; lift others")
+        numbered = sanction._replace(number=self._last_sanction + 1)
+        return Imposed(numbered, self.restore_sanction(numbered))
+
+    def lift(self, room: str, user: str, kind: str, number: int) -> Lifted:
+        """Decide the end of one sanction as `Store.lift` says."""
+        key = fold(room), fold(user), kind
+        found = self._sanctions.get(key)
+        if found is None or (number and found.number != number):
+            return Lifted(None)
+        del self._sanctions[key]
+        self._count(found, -1)
+        return Lifted(found)
+
+    def _count(self, sanction: Sanction, change: int) -> None:
+        for kind in _counted(sanction):
+            self._sanctions_of[kind] += change
+            if not self._sanctions_of[kind]:
+                del self._sanctions_of[kind]
+
     def forget(self, producer: bytes) -> list[Pair]:
         """Forget a producer in all rooms; returns the pairs that were remembered."""
         pairs = [(producer, room) for room in self._rooms_of.get(producer, ())]
@@ -300,6 +361,15 @@ class Ledger:
         rooms.remove(pair[1])
         if not rooms:
             del self._rooms_of[pair[0]]
+
+
+def _key_of(sanction: Sanction) -> tuple[str, str, str]:
+    return fold(sanction.room), fold(sanction.user), sanction.kind
+
+
+def _counted(sanction: Sanction) -> tuple[tuple[str, str], tuple[str, str]]:
+    """Return by what a sanction is counted: its room, and who has imposed it."""
+    return ("room", fold(sanction.room)), ("by", fold(sanction.by))
 
 
 def count_old(blocks: Iterable[tuple[int, int]], end: int, keep: int, before: int, ahead: int) -> int:

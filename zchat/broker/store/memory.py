@@ -15,11 +15,16 @@ from zchat.broker.store.contract import (
     Appended,
     Failed,
     Full,
+    Imposed,
+    Lifted,
     LogPage,
     Marked,
+    Places,
     RoomLog,
+    Sanction,
     Store,
     Stored,
+    TooMany,
     Trimmed,
     Watcher,
 )
@@ -86,9 +91,8 @@ class MemoryStore(Store):
             log = self._logs.get(append.room)
             if log is None:
                 log = self._logs[append.room] = _Log(self._ledger.rooms[append.room])
-            log.blocks.append(answer.block)
+            self._cost += log.blocks.append(answer.block)
             self._order.append(log)
-            self._cost += answer.block.cost
             self._keep_bounds(log)
         self._answers.append((done, answer, append))
 
@@ -102,6 +106,22 @@ class MemoryStore(Store):
     def read_marks(self) -> list[tuple[str, str, int]]:
         """See `Store.read_marks`."""
         return self._ledger.all_read_marks()
+
+    def impose(
+        self, sanction: Sanction, places: Places, done: Callable[[Imposed | TooMany | Full | Failed], None]
+    ) -> None:
+        """See `Store.impose`."""
+        self._answers.append((done, self._ledger.impose(sanction, places), None))
+
+    def lift(
+        self, room: str, user: str, kind: str, done: Callable[[Lifted | Full | Failed], None], number: int = 0
+    ) -> None:
+        """See `Store.lift`."""
+        self._answers.append((done, self._ledger.lift(room, user, kind, number), None))
+
+    def sanctions(self) -> list[Sanction]:
+        """See `Store.sanctions`."""
+        return self._ledger.sanctions()
 
     def read(
         self, room: str, after: int, upto: int, max_bytes: int, done: Callable[[LogPage | Full | Failed], None]
@@ -148,6 +168,10 @@ class MemoryStore(Store):
                 if answer.displaced is not None:
                     room, user = answer.displaced
                     watcher.marked(room, user, 0)
+            elif kind is Imposed:
+                watcher.imposed(answer.sanction)
+            elif kind is Lifted and answer.sanction is not None:
+                watcher.lifted(answer.sanction)
             done(answer)
         if self._ledger.displaced:
             watcher.forgot(len(self._ledger.displaced))

@@ -104,7 +104,7 @@ def test_a_copy_made_while_a_broker_stores_is_its_log_up_to_a_message(
             assert len(list(bob.history("General", after=0, limit=10**6))) == content.messages
 
 
-def test_a_reader_who_has_read_more_than_the_backup_has_is_told_before_it_gets_anything(path: Path) -> None:
+def test_a_reader_who_has_read_more_than_the_backup_has_is_notified_before_it_gets_anything(path: Path) -> None:
     target = path.with_name("backup")
     with Mortal(f"sqlite:{path}") as broker, zchat.Client(broker.url, user="alice") as alice:
         general = alice.join("General")
@@ -341,6 +341,23 @@ def test_an_old_database_is_moved_aside_with_what_lies_beside_it_once_the_new_on
     assert restore(copy, path, nothing, old).messages == 1
     assert [message.body for message in opened().messages()] == ["a"]
     assert rows(old, "SELECT last FROM rooms") == [(2,)]
+
+
+def test_a_file_that_comes_meanwhile_where_the_old_database_is_to_go_is_not_overwritten(
+    store: Driver, path: Path
+) -> None:
+    store.stored(1, "old")
+    saved, aside = path.with_name("saved"), path.with_name("aside")
+    back_up(path, saved, nothing)
+    store.store.close()
+
+    def make(done: int, size: int) -> None:
+        aside.write_text("theirs")
+
+    with pytest.raises(StoreError, match=f"{aside} exists, and nothing is overwritten"):
+        restore(saved, path, make, aside)
+    assert aside.read_text() == "theirs"
+    assert rows(path, "SELECT last FROM rooms") == [(1,)]
 
 
 def test_nothing_need_be_there_to_be_moved_aside(store: Driver, path: Path) -> None:

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -25,11 +25,12 @@ from zchat.broker.store.contract import (
     Trimmed,
 )
 from zchat.broker.store.sqlite import committer, schema
+from zchat.errors import StoreError
 
 # A disk that is full
 
 
-def test_a_block_that_meets_a_full_disk_fails_and_so_does_all_behind_it_in_order(full: Driver) -> None:
+def test_a_block_that_meets_a_full_disk_fails_and_so_does_all_after_it_in_order(full: Driver) -> None:
     answers = fill(full, 5)
     kinds = [type(answer) for answer in answers]
     stored = kinds.count(Stored)
@@ -58,7 +59,7 @@ def test_a_block_that_failed_uses_up_no_number_and_is_stored_when_there_is_room(
     assert [message.seq for message in full.messages()] == [before - 1, before, before + 1]
 
 
-def test_answers_that_wait_behind_a_block_that_fails_fail_with_it(full: Driver, gate: Gate) -> None:
+def test_answers_that_wait_after_a_block_that_fails_fail_with_it(full: Driver, gate: Gate) -> None:
     answers: list[Appended] = []
     for number in (5, 5, 7, 6):  # stored, the same again, out of order, stored: if there were room
         full.store.append(block(number, "x" * 300_000), answers.append)
@@ -106,7 +107,7 @@ def test_who_said_goodbye_while_the_disk_failed_is_forgotten_all_the_same(full: 
         full.reopen()
 
 
-def test_marks_that_wait_behind_a_block_that_fails_fail_with_it_and_those_of_the_file_stand(
+def test_marks_that_wait_after_a_block_that_fails_fail_with_it_and_those_of_the_file_stand(
     full: Driver, gate: Gate
 ) -> None:
     gate.open.set()
@@ -334,7 +335,7 @@ def test_marks_wait_for_their_commit_and_the_last_of_those_in_it_stands(store: D
 def test_more_marks_than_may_wait_are_refused_at_once_and_blocks_are_not(
     store: Driver, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zchat.broker.store.sqlite.store.QUEUE_READ_MARKS", 2)
+    monkeypatch.setattr("zchat.broker.store.sqlite.store.QUEUE_OTHERS", 2)
     monkeypatch.setattr("zchat.broker.store.sqlite.store.QUEUE_BLOCKS", 2)
     answers: list[Any] = []
     store.store.append(block(1, *"abc"), answers.append)
@@ -359,3 +360,21 @@ def test_a_long_log_is_copied_into_the_file_as_it_grows(
         store.stored(number, "x" * 20_000)
     assert path.stat().st_size > 500_000
     assert path.with_name("z.db-wal").stat().st_size < 500_000
+
+
+@pytest.mark.parametrize("word", ["impose", "lift"])
+def test_a_sanction_whose_commit_failed_and_is_in_the_file_all_the_same_is_reported(
+    store: Driver, monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    def commit_and_fail(*arguments: Any) -> NoReturn:
+        commit(*arguments)
+        raise StoreError("the files have moved")
+
+    ban = store.impose("ban").sanction
+    commit = committer.Committer._commit
+    with monkeypatch.context() as patch:
+        patch.setattr(committer.Committer, "_commit", commit_and_fail)
+        assert isinstance(getattr(store, word)("ban"), Failed)
+    there = [ban._replace(number=2)] if word == "impose" else []
+    assert store.store.sanctions() == there
+    assert store.reports.of("recovered")[-1] == (there,)

@@ -137,7 +137,7 @@ def test_the_end_of_a_broker_whose_files_were_removed_does_no_harm_to_the_next_o
     next_one.store.close()
 
 
-def test_who_sends_is_told_within_seconds_and_so_is_the_log(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_sender_is_notified_within_seconds_and_so_is_the_log(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "zchat.broker")
     with Broker(ANY, store=f"sqlite:{path}") as broker, zchat.Client(broker.url, user="alice") as alice:
         room = alice.join("General")

@@ -52,7 +52,7 @@ def fill(room: zchat.Room) -> list[int]:
     return stored
 
 
-def test_a_full_disk_is_told_to_who_sends_and_reading_goes_on(broker: Broker) -> None:
+def test_a_full_disk_is_reported_to_senders_and_reading_goes_on(broker: Broker) -> None:
     with zchat.Client(broker.url, user="alice") as alice, zchat.Client(broker.url, user="bob") as bob:
         general, heard = alice.join("General"), bob.join("General")
         stored = fill(general)

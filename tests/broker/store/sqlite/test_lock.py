@@ -8,6 +8,7 @@ import pytest
 
 from tests.broker.store.driver import Driver
 from tests.broker.store.sqlite.driver import refused
+from zchat.broker.store.sqlite import lock
 from zchat.broker.store.sqlite.store import SqliteStore
 from zchat.errors import StoreError
 
@@ -25,3 +26,26 @@ def test_two_brokers_can_not_have_one_file_under_two_names(store: Driver, path: 
     link.symlink_to(path)
     with pytest.raises(StoreError, match="another broker"):
         SqliteStore(link).open(lambda: None)
+
+
+@pytest.mark.parametrize("anew", [True, False], ids=["replaced", "removed"])
+def test_a_lock_that_changes_hands_before_it_is_locked_is_the_file_that_is_there(
+    path: Path, monkeypatch: pytest.MonkeyPatch, anew: bool
+) -> None:
+    really = lock._lock
+    times: list[int] = []
+
+    def slow(file: int) -> None:
+        if not times:
+            path.unlink()
+            if anew:
+                path.touch()
+        times.append(file)
+        really(file)
+
+    monkeypatch.setattr(lock, "_lock", slow)
+    held = lock.FileLock(path)
+    assert held.inode == lock.inode(path)
+    with pytest.raises(lock.Locked):
+        lock.FileLock(path)
+    held.release()

@@ -15,7 +15,7 @@ from zchat.broker.store.contract import (
     Failed,
     LogPage,
 )
-from zchat.broker.store.sqlite import reader
+from zchat.broker.store.pages import READY_PAGES
 from zchat.broker.store.sqlite.schema import PAGE_BYTES
 
 
@@ -31,9 +31,9 @@ def test_a_read_that_fails_says_why(store: Driver, path: Path) -> None:
 def test_more_pages_than_are_read_ahead_all_come(store: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
     store.say("a")
     pages: list[object] = []
-    for _ in range(3 * reader.READY_PAGES):
+    for _ in range(3 * READY_PAGES):
         store.store.read("General", 0, 9, 9, pages.append)
-    store.wait(lambda: len(pages) == 3 * reader.READY_PAGES)
+    store.wait(lambda: len(pages) == 3 * READY_PAGES)
     assert all(isinstance(page, LogPage) and page.blocks for page in pages)
 
 

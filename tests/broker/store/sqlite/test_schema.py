@@ -196,6 +196,24 @@ def test_a_file_of_the_first_version_keeps_its_messages_and_takes_marks(
     assert rows(path, "PRAGMA user_version") == [(len(schema.UPGRADES),)]
 
 
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_a_file_of_an_older_version_takes_sanctions_and_is_then_refused_by_the_older_zchat(
+    version: int, path: Path, opened: Callable[..., Driver], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch, closing(schema.connect(path, "FULL")) as connection:
+        patch.setattr(schema, "UPGRADES", schema.UPGRADES[:version])
+        schema.set_up(connection, path)
+        connection.execute("INSERT INTO rooms (id, name, first, last, timestamp) VALUES (1, 'General', 1, 0, 0)")
+    store = opened()
+    assert store.store.sanctions() == []
+    imposed = store.impose("ban")
+    assert store.kept() == [imposed.sanction]
+    store.store.close()
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "UPGRADES", schema.UPGRADES[:version])
+        assert f"was written by a newer zchat (schema 4, this one knows {version})" in refused(path)
+
+
 # A file as zchat 0.1.0 left it
 
 RELEASED = ROOT / "tests" / "data" / "store-0.1.0.db"
@@ -273,7 +291,7 @@ def test_a_file_that_this_zchat_has_opened_is_one_of_a_newer_to_zchat_0_1_0(
     shutil.copyfile(RELEASED, path)
     assert rows(path, "PRAGMA user_version") == [(2,)]
     opened()
-    assert rows(path, "PRAGMA user_version") == [(3,)]
+    assert rows(path, "PRAGMA user_version") == [(4,)]
 
 
 def test_an_upgrade_that_fails_leaves_the_file_as_it_was(
@@ -335,7 +353,7 @@ for path in ("z.db", "locked/z.db"):
     except StoreError as error:
         print(error)
 sys.stdout.flush()
-os._exit(0)  # whoever measures coverage can't write it down as this user
+os._exit(0)  # what measures coverage can't write it down as this user
 """
 
 

@@ -21,13 +21,14 @@ from zchat.broker.store.contract import (
     Marked,
     Stored,
 )
+from zchat.broker.store.pages import READY_PAGES
 from zchat.broker.store.sqlite import committer, reader
 from zchat.broker.store.sqlite.store import POLL_PAGES, SqliteStore
 from zchat.errors import StoreError, UsageError
 
 
 @pytest.mark.parametrize(("thread", "step"), [(committer.Committer, "_trim"), (reader.Reader, "_read")])
-def test_a_thread_that_dies_is_told_of_and_the_store_still_closes(
+def test_a_thread_that_dies_is_reported_and_the_store_still_closes(
     store: Driver, monkeypatch: pytest.MonkeyPatch, thread: type, step: str
 ) -> None:
     def fail(self: object, task: object) -> NoReturn:
@@ -102,11 +103,11 @@ def test_closing_commits_and_answers_every_mark(store: Driver) -> None:
 def test_closing_answers_every_read_and_trim(store: Driver) -> None:
     store.say(*"abc")
     answers: list[object] = []
-    for _ in range(3 * reader.READY_PAGES):
+    for _ in range(3 * READY_PAGES):
         store.store.read("General", 0, 9, 9, answers.append)
     store.store.trim("General", 1, 0, answers.append)
     store.store.close()
-    assert len(answers) == 3 * reader.READY_PAGES + 1
+    assert len(answers) == 3 * READY_PAGES + 1
 
 
 def test_closing_does_not_wait_for_a_disk_that_hangs(store: Driver, gate: Gate, path: Path) -> None:
@@ -148,20 +149,23 @@ def test_everything_acknowledged_survives_a_kill(path: Path) -> None:
     )
     assert writer.stdout
     with writer.stdout as output:
-        lines = [output.readline() for _ in range(100)]
+        lines = [output.readline() for _ in range(150)]
         writer.kill()
         lines += [line for line in output if line.endswith("\n")]
     writer.wait(DEADLINE)
     told = dict(line.split() for line in lines)  # the last of each
-    acknowledged, marked = int(told["stored"]), int(told["marked"])
+    acknowledged, marked, imposed = int(told["stored"]), int(told["marked"]), int(told["imposed"])
     driver = Driver(lambda clock: SqliteStore(path, clock), keeps=True)
     messages = driver.messages()
     ((room, user, mark),) = driver.store.read_marks()
+    banned = [int(each.user.removeprefix("user")) for each in driver.store.sanctions()]
     again = driver.append(acknowledged // 3, "again")
     driver.store.close()
     assert len(messages) >= acknowledged >= 100
     assert (room, user) == ("General", "bob")
     assert len(messages) >= mark >= marked >= 50
+    assert len(messages) >= banned[-1] >= imposed >= 50
+    assert banned == list(range(3, banned[-1] + 1, 3))
     assert [(message.seq, message.body) for message in messages] == [
         (seq, f"{(seq + 2) // 3}") for seq in range(1, len(messages) + 1)
     ]

@@ -1,4 +1,4 @@
-"""Write blocks to a store until killed and mark them as read; print the last seq of each, stored and marked."""
+"""Write blocks to a store until killed, mark them as read and ban a user for each; print the last seq of each."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from threading import Event
 
 from tests.broker.store.driver import Reports, block
-from zchat.broker.store.contract import Appended, Failed, Full, Marked, Stored
+from zchat.broker.store.contract import Appended, Failed, Full, Imposed, Marked, Places, Sanction, Stored, TooMany
 from zchat.broker.store.sqlite.store import SqliteStore
 
 IN_FLIGHT = 8
@@ -27,11 +27,17 @@ def main(path: str) -> None:
         assert isinstance(answer, Stored), answer
         print("stored", answer.block.last, flush=True)
         store.set_read_mark("General", "bob", answer.block.last, marked)
+        ban = Sanction("General", f"user{answer.block.last}", "ban", 0, "alice", 1, "")
+        store.impose(ban, Places(10_000, 10_000, 10_000), imposed)
         ask()
 
     def marked(answer: Marked | Full | Failed) -> None:
         assert isinstance(answer, Marked), answer
         print("marked", answer.seq, flush=True)
+
+    def imposed(answer: Imposed | TooMany | Full | Failed) -> None:
+        assert isinstance(answer, Imposed), answer
+        print("imposed", answer.sanction.user.removeprefix("user"), flush=True)
 
     for _ in range(IN_FLIGHT):
         ask()

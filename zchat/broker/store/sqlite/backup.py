@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import secrets
 import sqlite3
 import sys
 import time
@@ -14,6 +13,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from zchat import paths
 from zchat.broker.store.sqlite import schema
 from zchat.broker.store.sqlite.access import acting_as_owner, why_not
 from zchat.broker.store.sqlite.files import BESIDE, resolved_file
@@ -23,8 +23,8 @@ from zchat.errors import StoreError
 STEP_OPERATIONS = 64
 """Operations of SQLite after which the caller is notified, and may end it all: some twenty blocks."""
 
-LEFT = re.compile(r"\..+\.zchat-[0-9a-f]{16}(-journal|-wal|-shm)?")
-"""The name of a file that isn't complete: of one that was killed it stays."""
+LEFT = re.compile(rf"\..+{paths.FRESH_END}(-journal|-wal|-shm)?")
+"""The name of a file that isn't complete, or of one beside it: of a copy that was killed it stays."""
 
 LEFT_SECONDS = 12 * 3600
 """Seconds without a change after which such a file is taken for left behind: a large one is checked for minutes."""
@@ -82,8 +82,7 @@ def restore(backup: Path, target: Path, progress: Progress, aside: Path | None =
             if aside is not None:
                 if sys.platform == "linux" and target.exists():
                     stack.enter_context(_locked(target, target))
-                for end in ("", *MOST_BESIDE):
-                    _check_free(aside.with_name(aside.name + end))
+                _check_aside(aside)
             else:
                 _check_free(target)
                 for end in ("-journal", "-wal"):  # those without a byte hold nothing, and SQLite begins them anew
@@ -116,10 +115,10 @@ def _locked(target: Path, path: Path) -> Iterator[FileLock]:
 
 def _copy(source: Path, target: Path, aside: Path | None, progress: Progress) -> Content:
     with closing(_open(source)) as reading, _acting(target):
-        fresh = target.with_name(f".{target.name}.zchat-{secrets.token_hex(8)}")
+        fresh = Path(paths.fresh(os.fspath(target)))
         _remove_left(target.parent)
         try:
-            os.close(os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            os.close(os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         except OSError as error:
             raise _failed(target, error) from error
         try:
@@ -236,6 +235,7 @@ def _place(fresh: Path, target: Path) -> None:
 def _exchange(fresh: Path, target: Path, aside: Path) -> None:
     """Give the file its name in place of a database, if there is one, which is moved with the files beside it."""
     resolved_file(target)  # what was there is the only thing that is moved
+    _check_aside(aside)  # once more: to copy takes long
     _move(target, aside)
     try:
         _place(fresh, target)
@@ -249,6 +249,11 @@ def _move(database: Path, to: Path) -> None:
     for end in ("", *MOST_BESIDE):
         with suppress(FileNotFoundError):
             database.with_name(database.name + end).rename(to.with_name(to.name + end))
+
+
+def _check_aside(aside: Path) -> None:
+    for end in ("", *MOST_BESIDE):
+        _check_free(aside.with_name(aside.name + end))
 
 
 def _check_free(target: Path) -> None:

@@ -8,10 +8,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import NamedTuple, TypeAlias
 
-from zchat.broker.store.contract import TRIM_BLOCKS, Commit, Failed, Stored, Trimmed
+from zchat.broker.store.batches import take_batch
+from zchat.broker.store.contract import TRIM_BLOCKS, Commit, Failed, Sanction, Stored, Trimmed
 from zchat.broker.store.ledger import Ledger, LogEnds, Pair, Producer, count_old
 from zchat.broker.store.sqlite import schema
 from zchat.broker.store.sqlite.files import StoreFiles
@@ -61,6 +62,14 @@ class WriteReadMark(NamedTuple):
     """The room and user of the mark in whose place it is, None for none."""
 
 
+class WriteSanction(NamedTuple):
+    """One decided sanction, and the one that is no more, by its number; None for none."""
+
+    generation: int
+    imposed: Sanction | None
+    gone: int | None
+
+
 class InTurn(NamedTuple):
     """The place of an answer that writes nothing, and waits its turn after blocks that do."""
 
@@ -84,7 +93,7 @@ class Trim(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of the next `count` blocks, read marks and answers: safe (`failed` None), or why they failed.
+    """What became of the next `count` things in their order: safe (`failed` None), or why they failed.
 
     What is decided from now on belongs to `generation`. After a failure that is a new one, to be
     decided on `ledger`, what the file has; None if it can't be read, and comes with a later outcome.
@@ -98,7 +107,7 @@ class Outcome(NamedTuple):
     commit: Commit | None = None
 
 
-Task: TypeAlias = Write | WriteReadMark | InTurn | Forget | Trim
+Task: TypeAlias = Write | WriteReadMark | WriteSanction | InTurn | Forget | Trim
 Report: TypeAlias = Outcome | Trimmed | Failed
 
 
@@ -183,30 +192,14 @@ class Committer:
                 self._connection.close()
 
     def _take(self) -> tuple[list[Task], bool]:
-        tasks: list[Task] = []
-        size = 0
-        try:
-            task = self._tasks.get(timeout=CHECK_SECONDS)
-        except Empty:
-            return tasks, True
-        while task is not None:
-            tasks.append(task)
-            if type(task) is Write:
-                size += len(task.block[-1])
-            if len(tasks) == COMMIT_BLOCKS or size > COMMIT_BYTES:
-                return tasks, True
-            try:
-                task = self._tasks.get_nowait()
-            except Empty:
-                return tasks, True
-        return tasks, False
+        return take_batch(self._tasks, CHECK_SECONDS, COMMIT_BLOCKS, COMMIT_BYTES, _size)
 
     def _turn(self, tasks: list[Task]) -> None:
         if self._connection is None:
             ledger = self._recover()
             if ledger:
                 self._report(Outcome(0, None, self._generation, ledger))
-        ordered = [task for task in tasks if isinstance(task, (Write, WriteReadMark, InTurn))]
+        ordered = [task for task in tasks if isinstance(task, (Write, WriteReadMark, WriteSanction, InTurn))]
         fresh = [task for task in ordered if task.generation == self._generation]
         if len(fresh) < len(ordered):  # stale ones come before fresh ones
             self._report(Outcome(len(ordered) - len(fresh), self._failed, self._generation))
@@ -253,6 +246,7 @@ class Committer:
         rooms: dict[int, tuple[int, str, int, int, str]] = {}
         producers: dict[tuple[bytes, int], Write | None] = {}
         read_marks: dict[tuple[int, str], WriteReadMark | None] = {}
+        sanctions: dict[int, Sanction | None] = {}
         for task in tasks:
             if type(task) is Write and task.generation == self._generation:
                 blocks.append(task.block)
@@ -264,6 +258,11 @@ class Committer:
                 if task.displaced:
                     read_marks[task.displaced] = None
                 read_marks[task.room, task.user] = task
+            elif type(task) is WriteSanction and task.generation == self._generation:
+                if task.gone is not None:
+                    sanctions[task.gone] = None
+                if task.imposed is not None:
+                    sanctions[task.imposed.number] = task.imposed
             elif type(task) is Forget:
                 producers.update(dict.fromkeys(task.pairs))
         known = [
@@ -290,6 +289,11 @@ class Committer:
                 connection.executemany("INSERT OR REPLACE INTO marks VALUES (?, ?, ?, ?)", rows)
                 gone = [mark for mark, write in read_marks.items() if not write]
                 connection.executemany("DELETE FROM marks WHERE room = ? AND user = ?", gone)
+            if sanctions:
+                lifted = [(number,) for number, sanction in sanctions.items() if not sanction]
+                connection.executemany("DELETE FROM sanctions WHERE number = ?", lifted)
+                imposed = [(each.number, *each[:-1]) for each in sanctions.values() if each]
+                connection.executemany("INSERT INTO sanctions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", imposed)
             if forgotten:
                 connection.executemany("DELETE FROM producers WHERE producer = ? AND room = ?", forgotten)
         self._files.check_folder()
@@ -356,6 +360,10 @@ class Committer:
             connection.execute("UPDATE rooms SET first = ? WHERE id = ?", (first, trim.room))
             self._written += COMMIT_OVERHEAD
         return Trimmed(first, old > TRIM_BLOCKS)
+
+
+def _size(task: Task) -> int:
+    return len(task.block[-1]) if type(task) is Write else 0
 
 
 def pairs_of(pairs: Iterable[Pair], rooms: dict[str, LogEnds]) -> list[tuple[bytes, int]]:

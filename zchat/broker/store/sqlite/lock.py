@@ -60,21 +60,34 @@ class FileLock:
     def __init__(self, path: Path) -> None:
         with _choosing:
             self.made = not os.path.lexists(path)
-            if not self.made and inode(path) in _locked:
-                raise Locked
-            if not self.made and not path.is_file():
-                raise StoreError(f"{path} is not a regular file, as the lock of a database is: move it away")
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-            try:
-                _lock(self._file)
-            except OSError as error:
-                os.close(self._file)
-                raise Locked from error
+            while not self._take(path):
+                pass
             found = os.fstat(self._file)
             self.inode: Inode = found.st_dev, found.st_ino
             self.size = found.st_size
             self.names = found.st_nlink
             _locked.add(self.inode)
+
+    def _take(self, path: Path) -> bool:
+        """Open and lock the file; False if it was removed or replaced before it was locked."""
+        there = os.path.lexists(path)
+        if there and inode(path) in _locked:
+            raise Locked
+        if there and not path.is_file():
+            raise StoreError(f"{path} is not a regular file, as the lock of a database is: move it away")
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            _lock(self._file)
+        except OSError as error:
+            os.close(self._file)
+            raise Locked from error
+        try:
+            if os.path.samestat(os.fstat(self._file), os.stat(path)):
+                return True
+        except OSError:
+            pass
+        os.close(self._file)
+        return False
 
     def release(self) -> None:
         """Release the lock; the file stays."""

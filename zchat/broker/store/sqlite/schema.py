@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgpack
 
-from zchat.broker.store.contract import Failed
+from zchat.broker.store.contract import Failed, Sanction
 from zchat.broker.store.epochs import MAX_EPOCHS, Epoch
 from zchat.broker.store.ledger import Ledger, LogEnds, Producer
 from zchat.errors import BadName, StoreError
@@ -124,7 +124,28 @@ def _add_whose_it_is(connection: sqlite3.Connection) -> None:
     connection.execute("DROP TABLE IF EXISTS searched")  # of versions between 0.1.0 and this schema
 
 
-UPGRADES: tuple[Callable[[sqlite3.Connection], None], ...] = (_create, _add_read_marks, _add_whose_it_is)
+def _add_sanctions(connection: sqlite3.Connection) -> None:
+    connection.execute(
+        """CREATE TABLE sanctions (
+            number INTEGER PRIMARY KEY,
+            room TEXT NOT NULL,
+            user TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            until INTEGER NOT NULL,
+            moderator TEXT NOT NULL,
+            at INTEGER NOT NULL,
+            reason TEXT NOT NULL,
+            maker TEXT NOT NULL
+        )"""
+    )
+
+
+UPGRADES: tuple[Callable[[sqlite3.Connection], None], ...] = (
+    _create,
+    _add_read_marks,
+    _add_whose_it_is,
+    _add_sanctions,
+)
 """Steps from each schema version to the next, from the empty file's 0 on: a new version is a new step."""
 
 
@@ -233,6 +254,9 @@ def load(connection: sqlite3.Connection, clock: Callable[[], int], *, quotas: bo
         ledger.restore_producer((producer, _named(rooms, room).name), kept)
     for room, user, seq in connection.execute("SELECT room, user, seq FROM marks ORDER BY moved"):
         ledger.restore_read_mark(_named(rooms, room), user, seq)
+    columns = "room, user, kind, until, moderator, at, reason, maker, number"
+    for row in connection.execute(f"SELECT {columns} FROM sanctions ORDER BY number"):
+        ledger.restore_sanction(Sanction(*row))
     return ledger
 
 

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from zchat import threads
 from zchat.broker.store.contract import (
@@ -18,15 +18,20 @@ from zchat.broker.store.contract import (
     Appended,
     Failed,
     Full,
+    Imposed,
+    Lifted,
     LogPage,
     Marked,
+    Places,
     RoomLog,
+    Sanction,
     Store,
     Stored,
+    TooMany,
     Trimmed,
     Watcher,
 )
-from zchat.broker.store.ledger import MAX_SEQ, Decided, Ledger, ReadMarkDecided, now
+from zchat.broker.store.ledger import MAX_SEQ, Decided, Ledger, ReadMarkDecided, SanctionDecided, now
 from zchat.broker.store.sqlite import schema
 from zchat.broker.store.sqlite.access import trouble
 from zchat.broker.store.sqlite.committer import (
@@ -36,6 +41,7 @@ from zchat.broker.store.sqlite.committer import (
     Outcome,
     Trim,
     WriteReadMark,
+    WriteSanction,
     pairs_of,
     write_of,
 )
@@ -49,8 +55,9 @@ QUEUE_BLOCKS = 10_000
 QUEUE_BYTES = 64 << 20
 """Bytes of blocks that wait at most: a second of a slow disk."""
 
-QUEUE_READ_MARKS = 10_000
-"""Read marks that wait at most: 80 ms of commits, which blocks after them wait too; one more is refused with `Full`."""
+QUEUE_OTHERS = 10_000
+"""Read marks and sanctions that wait at most: 80 ms of commits, which blocks after them wait too; one more is refused
+with `Full`."""
 
 QUEUE_READS = 1000
 """Reads that wait at most: some 100 ms of them; one more is refused with `Full`."""
@@ -65,6 +72,8 @@ THREADS = 2
 """Threads of a store: one commits, one reads."""
 
 CLOSED = "the store is closed"
+
+_Decided: TypeAlias = Decided | ReadMarkDecided | SanctionDecided
 
 
 class SqliteStore(Store):
@@ -97,11 +106,11 @@ class SqliteStore(Store):
         self._old_senders: list[str] = []
         self._generation = 0
         self._sound = True  # not when a failure has spoilt the ledger, and the file can't be read either
-        self._writing: deque[tuple[Callable[[Any], None], Decided | ReadMarkDecided, int | None, Any]] = deque()
-        """What waits for a commit: `done`, what was decided, the block's size (None: it is a mark), and the `Append`,
+        self._writing: deque[tuple[Callable[[Any], None], _Decided, int | None, Any]] = deque()
+        """What waits for a commit: `done`, what was decided, the block's size (None: it is none), and the `Append`,
         or the room and user of a mark that moves."""
-        self._read_marks_writing = 0
-        """How many of these are marks."""
+        self._others_writing = 0
+        """How many of these are no blocks."""
         self._forgot = 0
         """Producers forgotten since the last `poll` for others of their users."""
         self._appending_bytes = 0
@@ -153,7 +162,7 @@ class SqliteStore(Store):
             done(Failed(CLOSED))
             return
         size = len(append.bodies)
-        blocks = len(self._writing) - self._read_marks_writing
+        blocks = len(self._writing) - self._others_writing
         if blocks and (blocks >= QUEUE_BLOCKS or self._appending_bytes + size > QUEUE_BYTES):
             done(Full("too many blocks wait for the disk"))
             return
@@ -178,34 +187,79 @@ class SqliteStore(Store):
 
     def set_read_mark(self, room: str, user: str, seq: int, done: Callable[[Marked | Full | Failed], None]) -> None:
         """See `Store.set_read_mark`; beyond what may wait the answer is `Full` at once."""
-        if not self._open:
-            done(Failed(CLOSED))
-            return
-        if self._read_marks_writing >= QUEUE_READ_MARKS:
-            done(Full("too many read marks wait for the disk"))
+        if not self._takes_other(done):
             return
         ledger = self._ledger
         stood = ledger.read_marks.get((room, user))
         decided = ledger.set_read_mark(room, user, seq)
-        about = None
+        about = task = None
         if type(decided) is Marked and decided.seq != stood:
             about = room, user
             displaced = None
             if decided.displaced is not None:
                 displaced = ledger.rooms[decided.displaced[0]].id, decided.displaced[1]
             number, moved = ledger.rooms[room].id, self._clock()
-            self._commits.put(WriteReadMark(self._generation, number, user, decided.seq, moved, displaced))
+            task = WriteReadMark(self._generation, number, user, decided.seq, moved, displaced)
+        self._put_other(task, done, decided, about)
+
+    def read_marks(self) -> list[tuple[str, str, int]]:
+        """See `Store.read_marks`."""
+        return self._ledger.all_read_marks()
+
+    def impose(
+        self, sanction: Sanction, places: Places, done: Callable[[Imposed | TooMany | Full | Failed], None]
+    ) -> None:
+        """See `Store.impose`; beyond what may wait the answer is `Full` at once."""
+        if self._takes_other(done):
+            decided = self._ledger.impose(sanction, places)
+            task = None
+            if type(decided) is Imposed:
+                gone = None if decided.replaced is None else decided.replaced.number
+                task = WriteSanction(self._generation, decided.sanction, gone)
+            self._put_other(task, done, decided)
+
+    def lift(
+        self, room: str, user: str, kind: str, done: Callable[[Lifted | Full | Failed], None], number: int = 0
+    ) -> None:
+        """See `Store.lift`; beyond what may wait the answer is `Full` at once."""
+        if self._takes_other(done):
+            decided = self._ledger.lift(room, user, kind, number)
+            task = None
+            if decided.sanction is not None:
+                task = WriteSanction(self._generation, None, decided.sanction.number)
+            self._put_other(task, done, decided)
+
+    def sanctions(self) -> list[Sanction]:
+        """See `Store.sanctions`."""
+        return self._ledger.sanctions()
+
+    def _takes_other(self, done: Callable[[Any], None]) -> bool:
+        """Return whether something other than a block can be decided now; else it is answered."""
+        if not self._open:
+            done(Failed(CLOSED))
+        elif self._others_writing >= QUEUE_OTHERS:
+            done(Full("too many read marks and sanctions wait for the disk"))
+        else:
+            return True
+        return False
+
+    def _put_other(
+        self,
+        task: WriteReadMark | WriteSanction | None,
+        done: Callable[[Any], None],
+        decided: ReadMarkDecided | SanctionDecided,
+        about: tuple[str, str] | None = None,
+    ) -> None:
+        """Have something other than a block written, and answered in its turn; `task` is None if nothing changes."""
+        if task is not None:
+            self._commits.put(task)
         elif self._writing or not self._sound:
             self._commits.put(InTurn(self._generation))
         else:
             done(decided)
             return
         self._writing.append((done, decided, None, about))
-        self._read_marks_writing += 1
-
-    def read_marks(self) -> list[tuple[str, str, int]]:
-        """See `Store.read_marks`."""
-        return self._ledger.all_read_marks()
+        self._others_writing += 1
 
     def old_senders(self) -> list[str]:
         """See `Store.old_senders`."""
@@ -334,6 +388,8 @@ class SqliteStore(Store):
             if forgotten:
                 self._commits.put(Forget(pairs_of(forgotten, self._ledger.rooms)))
             self._generation = outcome.generation
+            if watcher is not None:
+                watcher.recovered(self._ledger.sanctions())
         self._sound = self._generation == outcome.generation
         if outcome.commit is not None and watcher is not None:
             watcher.committed(outcome.commit)
@@ -343,7 +399,7 @@ class SqliteStore(Store):
         for _ in range(outcome.count):
             done, decided, size, about = self._writing.popleft()
             if size is None:
-                self._read_marks_writing -= 1
+                self._others_writing -= 1
             else:
                 self._appending_bytes -= size
             if failed is None and watcher is not None:
@@ -355,6 +411,10 @@ class SqliteStore(Store):
                     if decided.displaced is not None:
                         room, user = decided.displaced
                         watcher.marked(room, user, 0)
+                elif type(decided) is Imposed:
+                    watcher.imposed(decided.sanction)
+                elif type(decided) is Lifted and decided.sanction is not None:
+                    watcher.lifted(decided.sanction)
             done(failed or decided)
 
 

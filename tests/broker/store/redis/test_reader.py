@@ -1,0 +1,47 @@
+"""The thread that reads, over a connection of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.broker.store.driver import EVERYTHING, Driver
+from tests.redis_server import RedisServer
+from zchat.broker.store.contract import LogPage
+
+
+@pytest.fixture
+def store(redis_server: RedisServer, opened: Callable[..., Driver]) -> Driver:
+    redis_server.call("FLUSHALL")
+    return opened(redis_server)
+
+
+def test_more_pages_than_are_read_ahead_all_come(store: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(1, 4):
+        store.stored(number, f"{number}")
+    pages: list[Any] = []
+    for index in range(200):
+        store.store.read("General", index % 3, EVERYTHING, 0, pages.append)
+    store.wait(lambda: len(pages) == 200)
+    assert [page.blocks[0].first for page in pages if isinstance(page, LogPage)] == [
+        index % 3 + 1 for index in range(200)
+    ]
+
+
+def test_a_page_is_full_however_large_its_blocks_are(store: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zchat.broker.store.redis.reader.ENTRIES", 3)
+    for number in range(1, 21):
+        store.stored(number, "x" * (1 if number <= 10 else 5000))
+    small = len(store.blocks()[0].data)
+    assert [each.first for each in store.blocks(max_bytes=10 * small)] == list(range(1, 11))
+    assert [each.first for each in store.blocks(after=10, max_bytes=4 * 6000)] == [11, 12, 13, 14]
+    assert [each.first for each in store.blocks()] == list(range(1, 21))
+
+
+def test_reading_goes_on_after_its_connection_was_cut(store: Driver, redis_server: RedisServer) -> None:
+    store.say("a", "b")
+    for _ in range(3):
+        redis_server.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        assert store.texts() == ["a", "b"]

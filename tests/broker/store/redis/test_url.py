@@ -1,0 +1,103 @@
+"""The URLs of stores over Redis: what they say, and what is no such URL."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from zchat.broker.store.redis.url import is_redis, parse, shown_url
+from zchat.errors import UsageError
+
+HOST: dict[str, Any] = {"host": "host", "port": 6379}
+
+
+@pytest.mark.parametrize(
+    ("url", "connect"),
+    [
+        ("redis://host", HOST),
+        ("redis://host/", HOST),
+        ("redis://host:7000/2", {"host": "host", "port": 7000, "db": 2}),
+        ("rediss://host", HOST),
+        ("redis://[::1]:7000", {"host": "::1", "port": 7000}),
+        ("redis://alice:p%40ss@host", {**HOST, "username": "alice", "password": "p@ss"}),
+        ("redis://:pass@host", {**HOST, "password": "pass"}),
+        ("redis+unix:///run/redis.sock", {"path": "/run/redis.sock"}),
+        ("redis+unix:///run/a%20b.sock?db=3", {"path": "/run/a b.sock", "db": 3}),
+        (
+            "redis+unix://alice:pass@/run/redis.sock",
+            {"path": "/run/redis.sock", "username": "alice", "password": "pass"},
+        ),
+    ],
+)
+def test_a_url_says_where_the_server_is_and_who_asks(url: str, connect: dict[str, Any]) -> None:
+    said = parse(url)
+    assert said.connect == connect
+    assert (said.prefix, said.acknowledge) == ("zchat", "disk")
+    assert (said.tls, said.unix) == (url.startswith("rediss:"), url.startswith("redis+unix:"))
+
+
+def test_a_url_says_which_keys_are_the_stores_and_what_an_acknowledged_message_has_reached() -> None:
+    said = parse("redis://host/?prefix=team:chat&acknowledge=memory")
+    assert (said.prefix, said.acknowledge) == ("team:chat", "memory")
+    assert parse("redis+unix:///s?db=0&prefix=p").connect == {"path": "/s", "db": 0}
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("redis://", "it names no host"),
+        ("redis:///0", "it names no host"),
+        ("redis://host:port", "its port is not a number up to 65535"),
+        ("redis://host:70000", "its port is not a number up to 65535"),
+        ("redis://host/zero", "the number of a database is 0 or more"),
+        ("redis://host/0/1", "the number of a database is 0 or more"),
+        ("redis+unix://", "names a socket by its whole path"),
+        ("redis+unix://run/redis.sock", "names a socket by its whole path"),
+        ("redis+unix:///s?db=-1", "the number of a database is 0 or more"),
+        ("redis://host?db=1", "there is no option db: use prefix and acknowledge"),
+        ("redis://host?prefix=", "prefix is 1 to 64 letters, digits"),
+        ("redis://host?prefix=a{b}", "prefix is 1 to 64 letters, digits"),
+        ("redis://host?prefix", "is not the URL of a Redis"),
+        ("redis://host?acknowledge=always", "acknowledge is disk or memory"),
+        ("redis://host#2", "there is nothing after a #"),
+    ],
+)
+def test_a_url_that_is_wrong_is_refused_with_what_is_wrong(url: str, why: str) -> None:
+    with pytest.raises(UsageError, match=why):
+        parse(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://alice:secret@host/0?prefix=p", "redis://alice:***@host/0?prefix=p"),
+        ("rediss://:secret@host", "rediss://:***@host"),
+        ("redis://alice:sec:ret@host", "redis://alice:***@host"),
+        ("redis://alice:secret/@x@host", "redis://alice:***@host"),
+        ("redis+unix://:secret@/s", "redis+unix://:***@/s"),
+        ("redis://alice@host:6379", "redis://alice@host:6379"),
+        ("REDIS://alice:secret@host", "REDIS://alice:***@host"),
+        ("redis:alice:secret@host", "redis:alice:***@host"),
+        ("sqlite:/a:b@c", "sqlite:/a:b@c"),
+    ],
+)
+def test_a_password_is_never_shown(url: str, shown: str) -> None:
+    assert shown_url(url) == shown
+    if is_redis(url):
+        try:
+            said = repr(parse(url).place)
+        except UsageError as error:
+            said = str(error)
+        assert "secret" not in said
+        assert "sec:ret" not in said
+
+
+def test_other_stores_urls_are_none_of_these() -> None:
+    assert [is_redis(url) for url in ("redis://host", "rediss:", "memory:", "sqlite:redis", "redisx://host")] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]

@@ -1,0 +1,75 @@
+"""What becomes of a command: it is found out what it is about and whether its user may, then its handler is called."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zchat import errors
+from zchat.broker.core.context import Context
+from zchat.broker.core.handlers import HANDLERS
+from zchat.broker.core.moderation import moderate
+from zchat.broker.core.replies import Request, Rest
+from zchat.broker.rooms.member import Member
+from zchat.broker.rooms.room import Room
+from zchat.broker.rooms.session import Session
+from zchat.names import room_key
+from zchat.wire.commands import COMMANDS, CommandSpec, Right, Target
+
+_CREATE = [field.name for field in COMMANDS["join"].fields].index("create") - 2
+"""Where the field is once the request's number and the room's name are taken out."""
+
+
+def carry_out(context: Context, request: Request, word: str, spec: CommandSpec, fields: list[Any]) -> Rest | None:
+    """Carry a command out; return what is left to do of it, None for nothing.
+
+    Raises:
+        Refused: its user may not, or it can't be done.
+    """
+    peer, session, _ = request
+    if session is None or spec.target is Target.NOTHING:
+        if spec.right is not Right.NOTHING:
+            context.access.check_at_broker(peer, spec.right)
+        return HANDLERS[word](context, request, *fields)
+    if spec.right is Right.MODERATE:
+        moderate(context, request, session, word, spec, fields)
+        return None
+    return HANDLERS[word](context, request, _target(context, session, spec, fields), *fields)
+
+
+def _target(context: Context, session: Session, spec: CommandSpec, fields: list[Any]) -> Room | Member | None:
+    """Take the room's name out of a command's fields, where it is the first, and return what it stands for.
+
+    That is a room or a membership, as the table says of the command, once its user may have that. Its name is
+    checked first: whether a spelling is refused reveals nothing about the rooms there are.
+    """
+    name = fields.pop(0)
+    folded = room_key(name)
+    peer = session.peer
+    access, directory = context.access, context.directory
+    if spec.target is Target.MEMBER or spec.target is Target.MEMBER_IF_ANY:
+        room = directory.rooms.get(folded)
+        member = None if room is None else session.members.get(room)
+        if spec.target is Target.MEMBER_IF_ANY:
+            if member is None or spec.right is Right.NOTHING or access.may(peer.user, spec.right, member.room):
+                return member
+            return None
+        if member is None:
+            room = directory.find(name, peer.user)
+            access.check(peer, spec.right or Right.SEE, room, name)
+            raise errors.NotAMember(f"you are not in {room.name}: join it first")
+        if spec.right is not Right.NOTHING:
+            access.check(peer, spec.right, member.room, name)
+        return member
+    if spec.target is Target.MADE and fields[_CREATE]:
+        if folded not in directory.rooms:
+            access.check_making(peer, folded, name)
+        room = directory.make(name, peer.user)
+    else:
+        room = directory.find(name, peer.user)
+    if spec.right is not Right.NOTHING:
+        try:
+            access.check(peer, spec.right, room, name)
+        except errors.Refused:
+            directory.vacate(room)
+            raise
+    return room

@@ -1,0 +1,115 @@
+"""The thread that reads, over a connection of its own, beside the one that writes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
+
+from zchat.broker.store.blocks import Block
+from zchat.broker.store.contract import Failed, LogPage
+from zchat.broker.store.pages import PageThread
+from zchat.broker.store.redis.attachment import RoomState
+from zchat.broker.store.redis.forms import block_at, ends_of, epochs_of, name_of
+from zchat.broker.store.redis.mirror import CatchUp, CaughtUp
+from zchat.broker.store.redis.partitions import Keys, partition_of
+from zchat.broker.store.redis.server import Connection, Trouble, understanding
+from zchat.broker.store.redis.url import RedisURL
+from zchat.errors import StoreError
+
+ENTRIES = 500
+"""Blocks that one command reads at most: some 40 MB of the largest."""
+
+CATCH_UP_BYTES = 1 << 20
+"""Bytes of blocks in one step of catching up with a room."""
+
+CATCH_UP_AGAIN = 0.2
+"""Seconds until a room that couldn't be read is read again, to be caught up with."""
+
+FIRST_BYTES = 4096
+"""Bytes that a block is taken to have before one was read."""
+
+
+class Read(NamedTuple):
+    """A request for blocks of a room, as `Store.read` says."""
+
+    room: str
+    after: int
+    upto: int
+    max_bytes: int
+
+
+Page: TypeAlias = LogPage | Failed | CaughtUp
+
+
+class Reader(PageThread[Read | CatchUp, Page]):
+    """The thread that reads pages, over connections of its own."""
+
+    def __init__(self, url: RedisURL, keys: Keys, wake: Callable[[], None]) -> None:
+        self._url = url
+        self._keys = keys
+        self._connection: Connection | None = None
+        self._size = FIRST_BYTES  # of a block, as far as is known: how many to ask for
+        super().__init__(wake)
+
+    def _read(self, read: Read | CatchUp) -> Page | None:
+        page = self._tried(read)
+        if isinstance(read, CatchUp) and isinstance(page, Failed):  # nobody else would ask again
+            time.sleep(CATCH_UP_AGAIN)
+            self.put(read)
+            return None
+        return page
+
+    def _tried(self, read: Read | CatchUp) -> Page:
+        """Return a page, or why it can't be read: over a new connection, if the one there is has been cut."""
+        connected = self._connection is not None
+        while True:
+            try:
+                if self._connection is None:
+                    self._connection = Connection(self._url)
+                return (
+                    self._page(self._connection, read)
+                    if isinstance(read, Read)
+                    else self._catch_up(self._connection, read)
+                )
+            except (Trouble, StoreError) as trouble:
+                self._close()
+                if not connected:
+                    return Failed(f"the server can't be read from: {trouble}")
+                connected = False
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    @understanding()
+    def _page(self, connection: Connection, read: Read) -> LogPage:
+        blocks: list[Block] = []
+        size = 0
+        folded = read.room.encode()
+        log = self._keys.log(partition_of(read.room), folded)
+        after = b"(%d-0" % read.after
+        while True:
+            count = min(ENTRIES, (read.max_bytes - size) // self._size + 1)
+            (entries,) = connection.ask([("XRANGE", log, after, "+", "COUNT", count)])
+            for block in map(block_at, entries):
+                size += len(block.data)
+                if (blocks and size > read.max_bytes) or block.first > read.upto:
+                    return LogPage(blocks)
+                blocks.append(block)
+            if blocks:
+                self._size = max(1, size // len(blocks))
+            if len(entries) < count or size >= read.max_bytes:
+                return LogPage(blocks)
+            after = b"(" + entries[-1][0]
+
+    @understanding()
+    def _catch_up(self, connection: Connection, read: CatchUp) -> CaughtUp:
+        shelf, field = self._keys.shelves[partition_of(read.room)], read.room.encode()
+        name, ends, epochs = connection.ask([("HGET", key, field) for key in (shelf.names, shelf.ends, shelf.epochs)])
+        if ends is None:
+            return CaughtUp(read, None, [])
+        state = RoomState(*name_of(name), ends_of(ends), epochs_of(epochs))
+        page = self._page(connection, Read(read.room, read.after, state.ends.last, CATCH_UP_BYTES))
+        return CaughtUp(read, state, page.blocks)

@@ -1,0 +1,291 @@
+"""The scripts by which Redis decides: each is one step, whatever else happens.
+
+Every script that writes begins with three arguments, the run of the server, the broker and its generation, and does
+nothing but answer `detached` if the partition is attached to another run, or the broker has attached again since. So
+a command that was given up and arrives late changes nothing, and the first one after a restart begins no log that is
+other than the broker believes.
+
+Times come from the server, unless a time is passed: tests do.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha1
+from typing import NamedTuple
+
+from zchat.broker.limits import MAX_REQUESTS
+from zchat.broker.store.epochs import MAX_EPOCHS
+from zchat.broker.store.ledger import JUMP, MAX_SEQ
+
+
+class Script(NamedTuple):
+    """One script, and the digest that it is called by once it is loaded."""
+
+    text: str
+    sha: str
+
+
+FREEING = "allow-oom"
+"""The flag of the scripts that run without any memory left: those that free some, or without which nothing could."""
+
+
+def _script(body: str, flags: str = "") -> Script:
+    text = f"#!lua flags={flags}\n{body.strip()}\n"
+    return Script(text, sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+_ATTACHED = """
+local info = redis.call('HMGET', KEYS[1], 'run', 'epoch', 'g:' .. ARGV[2])
+if info[1] ~= ARGV[1] or info[3] ~= ARGV[3] then return {'detached'} end
+"""
+
+_NOW = """
+local function now(given)
+  if given ~= '' then return tonumber(given) end
+  local time = redis.call('TIME')
+  return time[1] * 1000000 + time[2]
+end
+"""
+
+_COUNT = """
+local function count(kind, change)
+  if redis.call('HINCRBY', KEYS[3], kind, change) == 0 then redis.call('HDEL', KEYS[3], kind) end
+end
+local function moderator(value)
+  return string.sub(value, 9, string.find(value, '\\0', 9, true) - 1)
+end
+"""
+
+ATTACH = _script(
+    """
+local fresh = 0
+if redis.call('HGET', KEYS[1], 'run') ~= ARGV[1] then
+  redis.call('HSET', KEYS[1], 'run', ARGV[1], 'epoch', ARGV[3])
+  fresh = 1
+end
+for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
+  if string.sub(field, 1, 2) == 'g:' then redis.call('HDEL', KEYS[1], field) end
+end
+local generation = redis.call('HINCRBY', KEYS[1], 'gens', 1)
+redis.call('HSET', KEYS[1], 'g:' .. ARGV[2], generation)
+local counts = redis.call('HMGET', KEYS[1], 'l', 'n')
+return {generation, fresh, tonumber(counts[1] or 0), tonumber(counts[2] or 0)}
+""",
+    flags=FREEING,
+)
+"""Attach a partition to a broker; a run of the server that is new begins an epoch. A broker that was attached before is
+so no more. KEYS: info. ARGV: run, broker, an epoch. Returns the generation, 1 if the epoch is new, and `l` and `n`."""
+
+APPEND = _script(
+    _ATTACHED
+    + _NOW
+    + f"""
+local number, connection, count = tonumber(ARGV[7]), tonumber(ARGV[6]), tonumber(ARGV[8])
+local slot = 'r' .. (number % {MAX_REQUESTS})
+local seen = redis.call('HMGET', KEYS[6], 'n', 'c', 'u', slot)
+local due = 1
+if seen[1] then
+  due = tonumber(seen[1]) + 1
+  if connection < tonumber(seen[2]) then return {{'fenced'}} end
+end
+if number ~= due then
+  if not seen[1] then return {{'forgotten'}} end
+  if seen[4] then
+    local of, first, kept, at, epoch, digest = struct.unpack('>I8I8I8I8I8c8', seen[4])
+    if of == number then
+      if ARGV[9] ~= '' and digest ~= ARGV[9] then return {{'taken', due}} end
+      return {{'duplicate', first, kept, at, epoch}}
+    end
+  end
+  return {{'order', due}}
+end
+if not seen[1] and ARGV[12] == '1' then return {{'crowded'}} end
+if count == 0 then return {{'absent'}} end
+
+local first, last, at, epoch = 1, 0, 0, 0
+local ends = redis.call('HGET', KEYS[2], ARGV[4])
+if ends then first, last, at, epoch = struct.unpack('>I8I8I8I8', ends) end
+local begins = last + 1
+last = last + count
+if last > {MAX_SEQ} then return {{'full'}} end
+local time = now(ARGV[14])
+if at <= time or at > time + {JUMP} then at = time end
+if not ends then redis.call('HSETNX', KEYS[3], ARGV[4], ARGV[5]) end
+if epoch ~= tonumber(info[2]) then
+  epoch = tonumber(info[2])
+  local known = redis.call('HGET', KEYS[4], ARGV[4]) or ''
+  redis.call('HSET', KEYS[4], ARGV[4], string.sub(known .. struct.pack('>I8I8', epoch, begins), {-16 * MAX_EPOCHS}))
+end
+local head = '\\149\\207' .. struct.pack('>I8', begins) .. '\\207' .. struct.pack('>I8', at)
+redis.call('XADD', KEYS[5], string.format('%.0f-0', last), 'h', head, 's', ARGV[10])
+redis.call('HSET', KEYS[2], ARGV[4], struct.pack('>I8I8I8I8', first, last, at, epoch))
+local user = seen[3] or ARGV[11]
+redis.call('HSET', KEYS[6], 'n', ARGV[7], 'c', ARGV[6], 'u', user, slot,
+  struct.pack('>I8I8I8I8I8', number, begins, count, at, epoch) .. ARGV[9])
+redis.call('ZADD', KEYS[7], time, ARGV[13] .. user .. '\\0' .. ARGV[4])
+return {{'stored', begins, at, epoch, redis.call('HINCRBY', KEYS[1], 'l', 1)}}
+"""
+)
+"""Store one block as `Store.append` says.
+
+KEYS: info, ends, names, epochs, the log, what is seen of the producer, producers. ARGV, after the three: 4 folded
+room, 5 its maker, NUL and its name, 6 connection, 7 number, 8 count, 9 digest of the bodies ("" to compare none), 10
+the block after its time, 11 folded user, 12 `1` if no further producer may be remembered, 13 producer, 14 time or "".
+
+Returns `stored` with first seq, time, epoch and `l`; `duplicate` with first seq, count, time and epoch; `order` with
+the number that is due; `taken` likewise, if other bytes are stored under the number; `forgotten`; `absent`; `fenced`,
+if the client has gone on over a later connection; `crowded`; or `full`, if the room has no number left."""
+
+MARK = _script(
+    _ATTACHED
+    + _NOW
+    + """
+local ends = redis.call('HGET', KEYS[2], ARGV[4])
+if not ends then return {'none'} end
+local _, last = struct.unpack('>I8I8', ends)
+local mark = ARGV[4] .. '\\0' .. ARGV[5]
+local seq = math.min(tonumber(ARGV[6]), last)
+local value = redis.call('HGET', KEYS[3], mark)
+if value then
+  local stood = struct.unpack('>I8', value)
+  if seq <= stood then return {'stands', stood} end
+elseif ARGV[7] == '1' then
+  return {'crowded'}
+end
+local time = now(ARGV[8])
+redis.call('HSET', KEYS[3], mark, struct.pack('>I8I8', seq, time))
+return {'marked', seq, time, redis.call('HINCRBY', KEYS[1], 'n', 1)}
+"""
+)
+"""Move a read mark as `Store.set_read_mark` says. KEYS: info, ends, marks. ARGV, after the three: 4 folded room, 5
+folded user, 6 seq, 7 `1` if no further mark may be kept, 8 time or "". Returns `marked` with seq, time and `n`;
+`stands` with the seq of a mark that doesn't move; `none` if the room has no log; or `crowded`."""
+
+UNMARK = _script(
+    _ATTACHED
+    + """
+local value = redis.call('HGET', KEYS[2], ARGV[4])
+if not value then return {'none'} end
+local _, moved = struct.unpack('>I8I8', value)
+if moved > tonumber(ARGV[5]) then return {'none'} end
+redis.call('HDEL', KEYS[2], ARGV[4])
+return {'gone', redis.call('HINCRBY', KEYS[1], 'n', 1)}
+""",
+    flags=FREEING,
+)
+"""Remove a read mark that has not moved since. KEYS: info, marks. ARGV, after the three: 4 folded room, NUL, folded
+user, 5 the time at which it has moved. Returns `gone` with `n`, or `none`."""
+
+FORGET = _script(
+    _ATTACHED
+    + """
+local score = redis.call('ZSCORE', KEYS[2], ARGV[4])
+if not score or tonumber(score) > tonumber(ARGV[5]) then return {'none'} end
+redis.call('ZREM', KEYS[2], ARGV[4])
+redis.call('DEL', KEYS[3])
+return {'gone'}
+""",
+    flags=FREEING,
+)
+"""Forget a producer in a room, unless a block of it is newer than a time. KEYS: info, producers, what is seen of it.
+ARGV, after the three: 4 its member of producers, 5 the time. Returns `gone` or `none`."""
+
+IMPOSE = _script(
+    _ATTACHED
+    + _COUNT
+    + """
+local room, by = 'room\\0' .. ARGV[5], 'by\\0' .. ARGV[6]
+local replaced = redis.call('HGET', KEYS[2], ARGV[4])
+local counts = redis.call('HMGET', KEYS[3], room, by)
+local of_room, of_moderator = tonumber(counts[1] or 0), tonumber(counts[2] or 0)
+local all = redis.call('HLEN', KEYS[2])
+if not replaced and of_room >= tonumber(ARGV[8]) then return {'crowded', 'room', of_room} end
+if not (replaced and moderator(replaced) == ARGV[6]) and of_moderator >= tonumber(ARGV[9]) then
+  return {'crowded', 'moderator', of_moderator}
+end
+if not replaced and all >= tonumber(ARGV[10]) then return {'crowded', 'all', all} end
+local number = redis.call('HINCRBY', KEYS[1], 's', 1)
+redis.call('HSET', KEYS[2], ARGV[4], struct.pack('>I8', number) .. ARGV[6] .. '\\0' .. ARGV[7])
+if replaced then
+  count('by\\0' .. moderator(replaced), -1)
+else
+  count(room, 1)
+end
+count(by, 1)
+return {'imposed', number, replaced, redis.call('HINCRBY', KEYS[1], 'n', 1)}
+"""
+)
+"""Impose a sanction as `Store.impose` says. KEYS: info, sanctions, counts. ARGV, after the three: 4 the sanction's
+field, 5 folded room, 6 folded moderator, 7 the rest, packed, 8 to 10 the places. Returns `imposed` with its number,
+the value that it replaces, nil for none, and `n`; or `crowded` with what is full and how many there are."""
+
+LIFT = _script(
+    _ATTACHED
+    + _COUNT
+    + """
+local value = redis.call('HGET', KEYS[2], ARGV[4])
+if not value then return {'none'} end
+local number = struct.unpack('>I8', value)
+if ARGV[6] ~= '0' and tonumber(ARGV[6]) ~= number then return {'none'} end
+redis.call('HDEL', KEYS[2], ARGV[4])
+count('room\\0' .. ARGV[5], -1)
+count('by\\0' .. moderator(value), -1)
+return {'lifted', value, redis.call('HINCRBY', KEYS[1], 'n', 1)}
+""",
+    flags=FREEING,
+)
+"""Lift a sanction as `Store.lift` says. KEYS: info, sanctions, counts. ARGV, after the three: 4 the sanction's field,
+5 folded room, 6 its number, 0 for any. Returns `lifted` with its value and `n`, or `none`."""
+
+TRIM = _script(
+    _ATTACHED
+    + """
+local ends = redis.call('HGET', KEYS[2], ARGV[4])
+if not ends then return {'none'} end
+local first, last, at, epoch = struct.unpack('>I8I8I8I8', ends)
+local begins = math.min(tonumber(ARGV[5]), last) + 1
+if begins <= first then return {'stands', first} end
+redis.call('XTRIM', KEYS[3], 'MINID', string.format('%.0f-0', begins))
+redis.call('HSET', KEYS[2], ARGV[4], struct.pack('>I8I8I8I8', begins, last, at, epoch))
+return {'trimmed', begins, redis.call('HINCRBY', KEYS[1], 'l', 1)}
+""",
+    flags=FREEING,
+)
+"""Remove a room's messages up to a seq, which a block ends with. KEYS: info, ends, the log. ARGV, after the three: 4
+folded room, 5 the seq. Returns `trimmed` with the first seq and `l`, `stands` with it, or `none`."""
+
+SNAPSHOT = _script(
+    """
+local counts = redis.call('HMGET', KEYS[1], 'l', 'n')
+local snapshot = {tonumber(counts[1] or 0), tonumber(counts[2] or 0)}
+for number = 2, 5 do snapshot[number + 1] = redis.call('HGETALL', KEYS[number]) end
+return snapshot
+""",
+    flags="no-writes",
+)
+"""Return all that a partition has of its rooms but the logs, as of one moment: `l`, `n`, and then the fields and
+values of ends, names, epochs and marks. KEYS: info, ends, names, epochs, marks."""
+
+HOLD = _script(
+    """
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then return redis.call('PTTL', KEYS[1]) end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 0
+""",
+    flags=FREEING,
+)
+"""Take the store for a broker, or keep it, for some time. KEYS: holder. ARGV: broker, milliseconds. Returns 0, or for
+how many milliseconds another broker has it."""
+
+RELEASE = _script(
+    """
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0
+""",
+    flags=FREEING,
+)
+"""Let go of the store. KEYS: holder. ARGV: broker."""
+
+ALL = (ATTACH, APPEND, MARK, UNMARK, FORGET, IMPOSE, LIFT, TRIM, SNAPSHOT, HOLD, RELEASE)
+"""All of them, to be loaded over each new connection."""

@@ -1,0 +1,244 @@
+"""A connection to the server, and what has to be true of the server for it to keep what the URL asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, NoReturn, TypeAlias
+
+from zchat.broker.store.redis.url import DISK, RedisURL
+from zchat.errors import StoreError, UsageError
+
+try:
+    import redis
+    from hiredis import pack_command
+    from redis import exceptions
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+except ImportError:  # a store says so once it is made
+    redis = None
+
+SILENCE_SECONDS = 3.0
+"""Seconds without an answer after which a connection is given up: a server that saves or is busy answers earlier."""
+
+OLDEST = (7, 0)
+"""The oldest version of the server: those before run a script halfway and refuse the rest."""
+
+RIGHTS = "+@read +@write +@scripting +@connection +info +config|get"
+"""What a user of the server has to be allowed, as its ACL has it."""
+
+Command: TypeAlias = tuple[bytes | str | int, ...]
+
+
+def check_installed() -> None:
+    """See that what this requires is installed; raises UsageError."""
+    if redis is None:
+        raise UsageError("a store over Redis requires the package redis: pip install 'zchat-zmq[redis]'")
+
+
+class Trouble(Exception):
+    """The server can't be used now, and may be later; the text says why."""
+
+    advice = "start it, or name another server"
+    """What to do if it goes on, on one line."""
+
+
+class Loading(Trouble):
+    """The server is there, and is still reading what it has kept."""
+
+
+class Strange(Trouble):
+    """What answers at the server's address is no Redis, now at least; made of what its answer led to."""
+
+    advice = "check the address"
+
+    def __init__(self, error: Exception) -> None:
+        kind = "" if isinstance(error, exceptions.RedisError) else f"{type(error).__name__}: "
+        super().__init__(f"it answers, but not as Redis does ({kind}{_words(error)})")
+
+
+@contextmanager
+def understanding() -> Iterator[None]:
+    """Read answers in a block, or in a function as its decorator; raises Strange if they can't be made sense of."""
+    try:
+        yield
+    except (Trouble, StoreError):
+        raise
+    except Exception as error:
+        raise Strange(error) from error
+
+
+class Connection:
+    """A connection to the server that `url` names, made at once. It belongs to one thread at a time.
+
+    Raises:
+        Trouble: nobody answers, the server is still loading, or it is something else than a Redis.
+        StoreError: the server refuses who asks.
+    """
+
+    def __init__(self, url: RedisURL) -> None:
+        self._url = url
+        kind = redis.UnixDomainSocketConnection if url.unix else redis.Connection
+        self._raw: Any = (redis.SSLConnection if url.tls else kind)(
+            **url.connect,
+            protocol=2,
+            socket_timeout=SILENCE_SECONDS,
+            socket_connect_timeout=SILENCE_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+            client_name="zchat",
+        )
+        try:
+            self._raw.connect()
+        except exceptions.BusyLoadingError as error:
+            raise Loading(_words(error)) from error
+        except exceptions.AuthenticationError as error:
+            raise StoreError(
+                f"{url.place} does not let zchat in: {_words(error)}; name a user and a password, as in "
+                "redis://USER:PASSWORD@HOST"
+            ) from error
+        except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
+            raise Trouble(_words(error)) from error
+        except exceptions.ResponseError as error:
+            self.close()
+            refuse(url, error)
+        except Exception as error:
+            self.close()
+            raise Strange(error) from error
+
+    def send(self, commands: list[Command]) -> None:
+        """Send commands, whose replies `receive` then returns; raises Trouble."""
+        try:
+            # redis-py's own packing takes three times as long.
+            self._raw.send_packed_command([b"".join(map(pack_command, commands))])
+        except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
+            raise Trouble(_words(error)) from error
+
+    def receive(self) -> Any:
+        """Return the next reply, which may be a `redis.exceptions.ResponseError`; raises Trouble."""
+        try:
+            return self._raw.read_response()
+        except exceptions.ResponseError as error:
+            return error
+        except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
+            raise Trouble(_words(error)) from error
+        except Exception as error:
+            raise Strange(error) from error
+
+    def ask(self, commands: list[Command]) -> list[Any]:
+        """Return the replies to commands.
+
+        Raises:
+            Trouble: the server does not answer, or can't do it now.
+            StoreError: it refuses one.
+        """
+        self.send(commands)
+        replies = [self.receive() for _ in commands]
+        for reply in replies:
+            if isinstance(reply, exceptions.ResponseError):
+                if passes(reply):
+                    raise Trouble(_words(reply))
+                refuse(self._url, reply)
+        return replies
+
+    def close(self) -> None:
+        """Let go of it."""
+        with suppress(Exception):  # it may be broken
+            self._raw.disconnect()
+
+
+def is_error(reply: object) -> bool:
+    """Return whether a reply is an error."""
+    return isinstance(reply, exceptions.ResponseError)
+
+
+def is_full(error: object) -> bool:
+    """Return whether an error says that the server has no memory left."""
+    return isinstance(error, exceptions.OutOfMemoryError)
+
+
+def passes(error: object) -> bool:
+    """Return whether an error is of the server's state, so that the same command may be carried out later."""
+    kinds = (
+        exceptions.NoScriptError,
+        exceptions.ReadOnlyError,
+        exceptions.MasterDownError,
+        exceptions.ClusterDownError,
+        exceptions.TryAgainError,
+    )
+    return isinstance(error, kinds) or str(error).startswith(("BUSY ", "UNBLOCKED "))
+
+
+@understanding()
+def run_of(connection: Connection, url: RedisURL) -> bytes:
+    """Return the id of the server's present run, once it is what the URL asks for.
+
+    Raises:
+        Trouble: it does not answer, or not as Redis does, or is loading.
+        StoreError: it can't keep what it is asked for; the text says what to set.
+    """
+    (text,) = connection.ask([("INFO",)])
+    info = dict(line.split(":", 1) for line in text.decode(errors="replace").splitlines() if ":" in line)
+
+    def refuse(what: str) -> NoReturn:
+        raise StoreError(f"{url.place} {what}, or name another server")
+
+    version = info["redis_version"]
+    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
+        refuse(f"is Redis {version}: run Redis {OLDEST[0]}.{OLDEST[1]} or newer, or Valkey")
+    if info.get("loading") == "1":
+        raise Loading("it is still loading what it has kept")
+    if info.get("cluster_enabled") == "1":
+        refuse("is part of a Redis Cluster, which is not supported: use a server of its own (cluster-enabled no)")
+    if info.get("role") != "master":
+        refuse("is a replica, which nothing can be written to: name its master")
+    policy = info.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        refuse(f"throws records away when its memory is full: set maxmemory-policy noeviction in place of {policy}")
+    if url.acknowledge == DISK:
+        if info.get("aof_enabled") != "1":
+            refuse("keeps nothing on its disk by itself: set appendonly yes, and appendfsync always" + _OR_MEMORY)
+        _check_flushes(connection, url)
+    run: str = info["run_id"]
+    return run.encode()
+
+
+_OR_MEMORY = ", or ask for less with acknowledge=memory"
+
+
+def _check_flushes(connection: Connection, url: RedisURL) -> None:
+    """See that the server flushes its disk before it answers."""
+    connection.send([("CONFIG", "GET", "appendfsync", "no-appendfsync-on-rewrite")])
+    reply = connection.receive()
+    if is_error(reply):
+        raise StoreError(
+            f"{url.place} doesn't say whether it flushes its disk before it answers ({_words(reply)}): "
+            f"allow CONFIG GET{_OR_MEMORY}"
+        )
+    settings = dict(zip(reply[::2], reply[1::2], strict=True))
+    for name, needed in ((b"appendfsync", b"always"), (b"no-appendfsync-on-rewrite", b"no")):
+        if settings.get(name) != needed:
+            raise StoreError(
+                f"{url.place} answers before its disk has what it was given: set {name.decode()} {needed.decode()}"
+                f"{_OR_MEMORY}"
+            )
+
+
+def refuse(url: RedisURL, error: Exception) -> NoReturn:
+    """Raise the StoreError of what the server refuses; the text says what to set."""
+    words = _words(error)
+    if is_full(error):
+        raise StoreError(f"{url.place} has no memory left: raise maxmemory, or remove what else is there") from error
+    if isinstance(error, exceptions.NoPermissionError):
+        user = url.connect.get("username", "default")
+        rights = f"ACL SETUSER {user} {RIGHTS} ~{url.prefix}:*"
+        raise StoreError(f"{url.place} does not allow {user} what a store needs ({words}): {rights}") from error
+    if words.startswith("WRONGTYPE"):
+        raise StoreError(
+            f"{url.place}: there is something else under the prefix {url.prefix}: choose another"
+        ) from error
+    raise StoreError(f"{url.place} can't be used as a store: {words}") from error
+
+
+def _words(error: object) -> str:
+    """Return what an error says, on one line."""
+    return " ".join(str(error).split()).rstrip(".")

@@ -1,0 +1,333 @@
+"""The store `redis:`: logs in a Redis or Valkey, which numbers and dates them, and knows duplicates."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from zchat import threads
+from zchat.broker.store.contract import (
+    CLOSE_SECONDS,
+    NEVER,
+    Append,
+    Appended,
+    Failed,
+    Full,
+    Imposed,
+    Lifted,
+    LogPage,
+    Marked,
+    Places,
+    RoomLog,
+    Sanction,
+    Store,
+    TooMany,
+    Trimmed,
+    Watcher,
+)
+from zchat.broker.store.ledger import MAX_SEQ
+from zchat.broker.store.redis.attachment import Attachment, Taken
+from zchat.broker.store.redis.committer import Answered, Attached, Committer, Expired, TrimDone
+from zchat.broker.store.redis.mirror import CaughtUp, Mirror
+from zchat.broker.store.redis.partitions import PARTITIONS, Keys
+from zchat.broker.store.redis.reader import Read, Reader
+from zchat.broker.store.redis.requests import Call, Expire, Impose, Lift, Request, SetReadMark, Trim, Write
+from zchat.broker.store.redis.server import Loading, Trouble, check_installed
+from zchat.broker.store.redis.url import RedisURL
+from zchat.errors import StoreError
+from zchat.names import fold
+
+QUEUE_BLOCKS = 10_000
+"""Appends that wait at most: ten batches' worth; one more is refused with `Full`."""
+
+QUEUE_BYTES = 64 << 20
+"""Bytes of blocks that wait at most: a second of a slow server."""
+
+QUEUE_OTHERS = 10_000
+"""Read marks and sanctions that wait at most; one more is refused with `Full`."""
+
+QUEUE_READS = 1000
+"""Reads that wait at most: some 100 ms of them; one more is refused with `Full`."""
+
+QUEUE_TRIMS = 1000
+"""Trims that wait at most: one a room is enough, and they come back with the next round."""
+
+POLL_PAGES = 8
+"""Pages handed over in one `poll`: 8 MiB of the largest at most, a turn's worth."""
+
+OPEN_SECONDS = 10.0
+"""Seconds that opening waits for a server that is still loading, and for a broker that was killed to lose the store."""
+
+OPEN_AGAIN = 0.1
+"""Seconds between two attempts at that."""
+
+BROKER_BYTES = 8
+"""Bytes of the number that tells brokers apart, made by chance at each opening."""
+
+THREADS = 2
+"""Threads of a store: one writes, one reads."""
+
+CLOSED = Failed("the store is closed")
+
+
+class RedisStore(Store):
+    """The store that keeps logs in the server that `url` names, for one broker at a time.
+
+    `clock` returns the microseconds since 1970 (None: the server's own time counts). The server decides each append and
+    mark; the loop's mirror of what it has keeps the order of what is reported.
+
+    Raises:
+        UsageError: what it requires is not installed.
+    """
+
+    def __init__(self, url: RedisURL, clock: Callable[[], int] | None = None) -> None:
+        check_installed()
+        self._url = url
+        self._clock = clock
+        self._keys = Keys(url.prefix)
+        self._calls: dict[Call, None] = {}
+        """What was asked for and isn't answered yet, in order."""
+        self._appending = 0
+        self._appending_bytes = 0
+        self._others = 0
+        """How many read marks and sanctions wait."""
+        self._reading: deque[Callable[[LogPage | Full | Failed], None]] = deque()
+        self._trimming: deque[Callable[[Trimmed | Failed], None]] = deque()
+        self._open = False
+
+    def open(self, wake: Callable[[], None], *, quotas: bool = False) -> list[RoomLog]:
+        """See `Store.open`; waits for a server that is loading, and for a broker that has the store and was killed."""
+        threads.check_free(THREADS)
+        attachment = self._attach()
+        try:
+            self.new = attachment.new
+            self._mirror = Mirror(self._ask, lambda catch_up: self._reads.put(catch_up), quotas=quotas)
+            snapshots = attachment.snapshots(range(PARTITIONS)).values()
+            logs = self._mirror.open(snapshots, attachment.producers(), attachment.sanctions())
+        except Trouble as trouble:
+            attachment.release()
+            raise self._unusable(trouble) from trouble
+        except BaseException:
+            attachment.release()
+            raise
+        self._wake = wake
+        self._commits = Committer(self._url, self._keys, attachment, self._now, wake)
+        self._reads = Reader(self._url, self._keys, wake)
+        self._open = True
+        return logs
+
+    def _attach(self) -> Attachment:
+        left = 0
+        deadline = time.monotonic() + OPEN_SECONDS
+        broker = os.urandom(BROKER_BYTES)
+        while True:
+            try:
+                return Attachment(self._url, self._keys, broker)
+            except Taken as taken:
+                if taken.left > left > 0 or time.monotonic() > deadline:  # it is alive, and has said so again
+                    raise
+                left = taken.left
+            except Loading as trouble:
+                if time.monotonic() > deadline:
+                    raise self._unusable(trouble) from trouble
+            except Trouble as trouble:
+                raise self._unusable(trouble) from trouble
+            time.sleep(OPEN_AGAIN)
+
+    def _unusable(self, trouble: Trouble) -> StoreError:
+        return StoreError(f"{self._url.place} can't be used as a store: {trouble}; {trouble.advice}")
+
+    def _now(self) -> str:
+        return "" if self._clock is None else str(self._clock())
+
+    def _ask(self, request: Request) -> None:
+        self._commits.put(Call(request))
+
+    def append(self, append: Append, done: Callable[[Appended], None]) -> None:
+        """See `Store.append`; beyond what may wait the answer is `Full` at once."""
+        size = len(append.bodies)
+        if not self._open:
+            done(CLOSED)
+        elif self._appending and (self._appending >= QUEUE_BLOCKS or self._appending_bytes + size > QUEUE_BYTES):
+            done(Full("too many blocks wait for the server"))
+        else:
+            room = fold(append.room)
+            self._appending += 1
+            self._appending_bytes += size
+            self._put(Call(Write(room, append, self._mirror.is_crowded(append)), done))
+
+    def set_read_mark(self, room: str, user: str, seq: int, done: Callable[[Marked | Full | Failed], None]) -> None:
+        """See `Store.set_read_mark`; beyond what may wait the answer is `Full` at once."""
+        folded = fold(room)
+        self._put_other(SetReadMark(folded, user, seq, self._mirror.is_full_of_marks(folded, user)), done)
+
+    def read_marks(self) -> list[tuple[str, str, int]]:
+        """See `Store.read_marks`."""
+        logs = self._mirror.logs
+        return [(logs[room].name, user, seq) for (room, user), (seq, _) in self._mirror.read_marks.items()]
+
+    def impose(
+        self, sanction: Sanction, places: Places, done: Callable[[Imposed | TooMany | Full | Failed], None]
+    ) -> None:
+        """See `Store.impose`; beyond what may wait the answer is `Full` at once."""
+        self._put_other(Impose(fold(sanction.room), sanction, places), done)
+
+    def lift(
+        self, room: str, user: str, kind: str, done: Callable[[Lifted | Full | Failed], None], number: int = 0
+    ) -> None:
+        """See `Store.lift`; beyond what may wait the answer is `Full` at once."""
+        self._put_other(Lift(fold(room), user, kind, number), done)
+
+    def _put_other(self, request: SetReadMark | Impose | Lift, done: Callable[[Any], None]) -> None:
+        if not self._open:
+            done(CLOSED)
+        elif self._others >= QUEUE_OTHERS:
+            done(Full("too many read marks and sanctions wait for the server"))
+        else:
+            self._others += 1
+            self._put(Call(request, done))
+
+    def _put(self, call: Call) -> None:
+        self._calls[call] = None
+        self._commits.put(call)
+
+    def sanctions(self) -> list[Sanction]:
+        """See `Store.sanctions`."""
+        return list(self._mirror.sanctions.values())
+
+    def read(
+        self, room: str, after: int, upto: int, max_bytes: int, done: Callable[[LogPage | Full | Failed], None]
+    ) -> None:
+        """See `Store.read`; beyond what may wait the answer is `Full` at once."""
+        folded = fold(room)
+        if not self._open:
+            done(CLOSED)
+        elif len(self._reading) >= QUEUE_READS:
+            done(Full("too many reads wait for the server"))
+        elif folded not in self._mirror.logs or after >= MAX_SEQ:
+            done(LogPage([]))
+        else:
+            self._reading.append(done)
+            self._reads.put(Read(folded, after, upto, max_bytes))
+
+    def trim(
+        self, room: str, keep: int, before: int, done: Callable[[Trimmed | Failed], None], ahead: int = NEVER
+    ) -> None:
+        """See `Store.trim`."""
+        folded = fold(room)
+        if not self._open:
+            done(CLOSED)
+        elif len(self._trimming) >= QUEUE_TRIMS:
+            done(Failed("too many trims wait for the server"))
+        elif folded not in self._mirror.logs:
+            done(Trimmed(1, False))
+        else:
+            self._trimming.append(done)
+            self._commits.put(Trim(folded, keep, before, ahead))
+
+    def forget(self, producer: bytes) -> None:
+        """See `Store.forget`; it is forgotten in the rooms in which this broker has met it."""
+        if self._open:
+            self._mirror.forget(producer)
+
+    def expire(self, before: int, now: int) -> None:
+        """See `Store.expire`."""
+        if self._open:
+            self._commits.put(Expire(before))
+
+    def poll(self, watcher: Watcher) -> None:
+        """See `Store.poll`.
+
+        Raises:
+            StoreError: another broker has the store.
+        """
+        if not self._open:
+            return
+        self._deliver(watcher)
+        for _ in range(POLL_PAGES):
+            page = self._reads.take()
+            if page is None:
+                break
+            if isinstance(page, CaughtUp):
+                self._mirror.caught_up(page, watcher)
+            else:
+                self._reading.popleft()(page)
+        else:
+            self._wake()  # there may be more, for the next turn
+        if self._mirror.forgot:
+            watcher.forgot(self._mirror.forgot)
+            self._mirror.forgot = 0
+        failure = self._commits.failure or self._reads.failure
+        if isinstance(failure, StoreError):
+            raise failure
+        if failure:
+            raise StoreError(f"{self._url.place}: a thread of the store has failed: {failure!r}") from failure
+
+    def _deliver(self, watcher: Watcher) -> None:
+        """Report and answer what the thread that writes has done."""
+        for _ in range(len(self._commits.reports)):
+            report = self._commits.reports.popleft()
+            if isinstance(report, Answered):
+                if report.commit is not None:
+                    watcher.committed(report.commit)
+                for call, reply in zip(report.calls, report.replies, strict=True):
+                    self._answered(call)
+                    self._mirror.replied(call, reply, watcher)
+            elif isinstance(report, Attached):
+                self._mirror.attached(report.snapshots, report.sanctions, watcher)
+            elif isinstance(report, TrimDone):
+                answer = report.answer
+                if isinstance(answer, Trimmed):
+                    self._mirror.trimmed(report.room, answer.first, watcher)
+                self._trimming.popleft()(Trimmed(1, False) if answer is None else answer)
+            elif isinstance(report, Expired):
+                for pair in report.pairs:
+                    self._mirror.forgotten(pair)
+            else:
+                watcher.failed(f"the server can't be used: {report.reason}")
+
+    def _answered(self, call: Call) -> None:
+        """Note that a call waits no more, if somebody waited for it."""
+        request = call.request
+        if isinstance(request, Write):
+            self._appending -= 1
+            self._appending_bytes -= request.size
+        elif call.done is not None:
+            self._others -= 1
+        self._calls.pop(call, None)
+
+    def close(self, seconds: float = CLOSE_SECONDS) -> str:
+        """See `Store.close`; a thread that hangs in the network is abandoned, and the store is free again soon."""
+        if self._open:
+            deadline = time.monotonic() + seconds
+            self._commits.stop()
+            self._reads.stop()
+            self._commits.join(seconds)
+            self._reads.join(max(0.0, deadline - time.monotonic()))
+            self._open = False
+            self._deliver(_Nobody())
+            self._mirror.close(CLOSED)
+            for call in self._calls:
+                assert call.done is not None
+                call.done(Failed("the server did not answer before the store was closed"))
+            for read_done in self._reading:
+                read_done(CLOSED)
+            for trim_done in self._trimming:
+                trim_done(CLOSED)
+        return ""
+
+    def undo_open(self) -> None:
+        """See `Store.undo_open`."""
+        if self._open and self.new:
+            self._commits.remove()
+        self.close()
+
+
+class _Nobody:
+    """A watcher that follows nothing."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *arguments: None
