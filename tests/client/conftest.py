@@ -8,6 +8,7 @@ import pytest
 
 import zchat
 from tests.client.driver import Connect
+from tests.faces import Face
 from zchat.broker import Broker
 
 
@@ -18,12 +19,12 @@ def broker() -> Iterator[Broker]:
 
 
 @pytest.fixture
-def connect(broker: Broker) -> Iterator[Connect]:
+def connect(face: Face, broker: Broker) -> Iterator[Connect]:
     """Give a function that connects a client, which is closed at the end."""
     with ExitStack() as stack:
 
         def connect(user: str = "alice", url: str | list[str] = broker.url, **options: Any) -> zchat.Client:
-            return stack.enter_context(zchat.Client(url, user=user, **options))
+            return stack.enter_context(face.client(url, user=user, **options))
 
         yield connect
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import zchat
+from tests.faces import first
 from tests.running import DEADLINE, eventually
 
 Connect = Callable[..., zchat.Client]
@@ -19,9 +20,6 @@ def handlers_end() -> None:
 
 def take(room: zchat.Room, count: int) -> list[Any]:
     """Take the next `count` bodies."""
-    bodies = []
-    for message in room.messages(timeout=DEADLINE):
-        bodies.append(message.body)
-        if len(bodies) == count:
-            return bodies
-    raise AssertionError(f"{len(bodies)} of {count} messages came: {bodies}")
+    bodies = [message.body for message in first(room.messages(timeout=DEADLINE), count)]
+    assert len(bodies) == count, f"{len(bodies)} of {count} messages came: {bodies}"
+    return bodies

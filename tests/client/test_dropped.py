@@ -17,6 +17,8 @@ from tests.client.driver import Connect
 from tests.running import DEADLINE, ROOT, eventually
 from zchat.broker import Broker
 
+pytestmark = pytest.mark.threads_alone("what ends is a thread; tests/aio/test_client.py drops a client in a loop")
+
 
 def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))

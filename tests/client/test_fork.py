@@ -13,7 +13,7 @@ from tests.running import FORKING, ROOT
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="this system does not fork")
 
 PROGRAM = """
-import os, sys, threading, time
+import logging, os, sys, threading, time
 import zchat
 from zchat.broker import Broker
 
@@ -23,7 +23,7 @@ ended = []
 def fork():
     child = os.fork()
     if child:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while not (found := os.waitpid(child, os.WNOHANG))[0]:
             if time.monotonic() > deadline:
                 os.kill(child, 9)
@@ -39,8 +39,20 @@ def handle(event):
     if where == "handler" and isinstance(event, zchat.Message):
         fork()
 
+class Forking(logging.Handler):
+    # A handler of log records that forks once, in a thread of zchat's own.
+    forked = False
+
+    def emit(self, record):
+        if not self.forked and threading.current_thread() is not threading.main_thread():
+            self.forked = True
+            fork()
+
 def main():
-    with Broker("tcp://127.0.0.1:*", store=store) as broker:
+    if where.startswith("zchat."):
+        logging.getLogger(where).addHandler(Forking())
+        logging.getLogger(where).setLevel(logging.DEBUG)
+    with Broker("tcp://127.0.0.1:*", store=store, audit=True) as broker:
         with zchat.Client(broker.url, user="alice", on_event=handle) as alice, zchat.Client(broker.url) as bob:
             general = alice.join("General")
             bob.join("General").send("hello")
@@ -57,6 +69,8 @@ def main():
 
 main()
 """
+
+FAULT = "ZeroDivisionError: division by zero"
 
 
 def ran(where: str, how: str, store: str = "memory:") -> tuple[str, str]:
@@ -89,6 +103,14 @@ def test_a_child_whose_handler_fails_shows_why() -> None:
 
 def test_a_child_whose_handler_returns_ends() -> None:
     assert ran("handler", "print('from the child', flush=False)") == ("from the child\n0\n", "")
+
+
+@pytest.mark.parametrize("where", ["zchat.broker", "zchat.audit"])
+@pytest.mark.parametrize(("how", "code", "last"), [("sys.exit(7)", 7, []), ("pass", 0, []), ("1 / 0", 1, [FAULT])])
+def test_a_child_of_a_handler_of_log_records_ends(where: str, how: str, code: int, last: list[str]) -> None:
+    out, shown = ran(where, how)
+    assert out == f"{code}\n"
+    assert shown.splitlines()[-1:] == last
 
 
 def test_a_child_of_another_thread_ends() -> None:

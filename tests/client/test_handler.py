@@ -15,6 +15,8 @@ from tests.client.driver import Connect, handlers_end, take
 from tests.running import DEADLINE, eventually
 from zchat.broker import Broker
 
+pytestmark = pytest.mark.threads_alone("a handler has a thread of its own; a task takes `events()` instead")
+
 
 def said(handler: Callable[[zchat.Message], object]) -> Callable[[zchat.Event], object]:
     """Return a handler of all events that gives messages alone to `handler`: who comes and goes is another matter."""

@@ -9,7 +9,8 @@ import pytest
 import zchat
 from tests.client.driver import Connect
 from tests.running import eventually
-from zchat.client.waiting import Answer, Deadline
+from zchat.client.waiting import Answer
+from zchat.deadline import Deadline
 
 
 def test_joining_twice_gives_the_same_room_whatever_its_case(connect: Connect, name: str) -> None:
@@ -76,6 +77,7 @@ def test_a_bad_name_is_refused(connect: Connect, bad: str) -> None:
     client.rooms()
 
 
+@pytest.mark.threads_alone("a task is cancelled instead: tests/aio/test_client.py")
 def test_a_join_that_is_interrupted_leaves_nothing_behind(
     connect: Connect, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,6 +18,8 @@ from tests.running import DEADLINE, FORKING, ROOT, eventually
 from zchat import threads
 from zchat.broker import Broker
 
+pytestmark = pytest.mark.threads_alone("threads are what there is no more of, or descriptors in a process of its own")
+
 with_descriptors = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="nothing tells the descriptors")
 
 CONNECTING = """

@@ -1,4 +1,4 @@
-"""How a client connects: which broker it takes, what it says when there is none, and what a fork leaves."""
+"""The connection of a client with threads: what a fork leaves of it, and an exception that breaks its making off."""
 
 from __future__ import annotations
 
@@ -43,37 +43,9 @@ with Broker("tcp://127.0.0.1:*") as broker:
 """
 
 
-def test_after_a_fork_the_child_is_told_to_make_its_own_client() -> None:
+def test_after_a_fork_the_child_is_asked_to_make_its_own_client() -> None:
     ran = subprocess.run([sys.executable, *FORKING, "-c", FORK], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert (ran.returncode, ran.stderr) == (0, "")
-
-
-def free_port() -> str:
-    """Return an address at which nobody listens."""
-    with Broker("tcp://127.0.0.1:*") as gone:
-        return gone.url
-
-
-def test_without_a_broker_the_client_says_so_in_time() -> None:
-    began = time.monotonic()
-    with pytest.raises(zchat.ConnectionLost, match="no broker answered at tcp://127"):
-        zchat.Client(free_port(), user="alice", timeout=0.2)
-    assert 0.2 <= time.monotonic() - began < 5
-
-
-@pytest.mark.parametrize("url", ["", "nonsense", "tcp://", "tcp://127.0.0.1", "tcp://127.0.0.1:x", "http://a:1"])
-def test_a_malformed_address_is_told(url: str) -> None:
-    with pytest.raises(zchat.AddressError):
-        zchat.Client(url, user="alice", timeout=0.2)
-
-
-def test_several_brokers_are_tried_in_turn(broker: Broker) -> None:
-    with zchat.Client([free_port(), broker.url], user="alice", timeout=2) as client:
-        assert client.url == broker.url
-        assert client.join("General")
-        assert [*client.events(timeout=0)] == []
-    with pytest.raises(zchat.UsageError):
-        zchat.Client([], user="alice")
 
 
 def test_a_client_that_is_broken_off_waits_so_long_for_its_thread_and_no_longer(
@@ -91,10 +63,3 @@ def test_a_client_that_is_broken_off_waits_so_long_for_its_thread_and_no_longer(
         zchat.Client(broker.url, user="alice")
     assert BROKEN_OFF_SECONDS <= time.monotonic() - began < DEADLINE
     go_on.set()
-
-
-def test_a_broker_that_says_no_is_heard() -> None:
-    with pytest.MonkeyPatch.context() as patch, Broker("tcp://127.0.0.1:*") as full:
-        patch.setattr("zchat.broker.limits.MAX_SESSIONS", 0)
-        with pytest.raises(zchat.Busy, match="sessions"):
-            zchat.Client(full.url, user="alice", timeout=DEADLINE)

@@ -9,17 +9,18 @@ from threading import Event, Thread
 import pytest
 
 import zchat
+from tests.faces import Face
 from tests.mortal import Mortal
 from tests.running import DEADLINE, eventually
 from zchat.broker import Broker
 
 
-def test_what_is_stored_can_be_seen_while_it_goes_on_and_behind_which_seq() -> None:
+def test_what_is_stored_can_be_seen_while_it_goes_on_and_after_which_seq(face: Face) -> None:
     seen = []
-    with Broker("tcp://127.0.0.1:*", store="memory:") as broker, zchat.Client(broker.url, user="alice") as alice:
+    with Broker("tcp://127.0.0.1:*", store="memory:") as broker, face.client(broker.url, user="alice") as alice:
         room = alice.join("General")
         room.send("before")
-        progress = zchat.Progress()
+        progress = face.progress()
         assert (progress.stored, progress.last, progress.unanswered, progress.settle(0)) == (0, 0, 0, True)
 
         def source() -> Iterator[str]:
@@ -33,10 +34,12 @@ def test_what_is_stored_can_be_seen_while_it_goes_on_and_behind_which_seq() -> N
         assert (progress.stored, progress.last, progress.unanswered) == (3_000, 3_001, 0)
 
 
-def test_one_that_is_cut_short_tells_exactly_what_is_stored_once_its_answers_have_come(tmp_path: Path) -> None:
-    with Mortal(f"sqlite:{tmp_path / 'z.db'}") as mortal, zchat.Client(mortal.url, user="alice") as alice:
+def test_one_that_is_cut_short_tells_exactly_what_is_stored_once_its_answers_have_come(
+    face: Face, tmp_path: Path
+) -> None:
+    with Mortal(f"sqlite:{tmp_path / 'z.db'}") as mortal, face.client(mortal.url, user="alice") as alice:
         room = alice.join("General")
-        progress = zchat.Progress()
+        progress = face.progress()
 
         def source() -> Iterator[str]:
             yield from map(str, range(500))
@@ -59,11 +62,11 @@ def test_one_that_is_cut_short_tells_exactly_what_is_stored_once_its_answers_hav
         assert bodies == list(map(str, range(500 + sent))), "and nothing else ever is"
 
 
-def test_one_that_fails_tells_what_is_stored_and_what_nobody_knows(tmp_path: Path) -> None:
+def test_one_that_fails_tells_what_is_stored_and_what_nobody_knows(face: Face, tmp_path: Path) -> None:
     with Mortal(f"sqlite:{tmp_path / 'z.db'}") as mortal:
-        alice = zchat.Client(mortal.url, user="alice")
+        alice = face.client(mortal.url, user="alice")
         room = alice.join("General")
-        progress = zchat.Progress()
+        progress = face.progress()
         told = Event()
 
         def source() -> Iterator[str]:

@@ -11,6 +11,7 @@ import pytest
 
 import zchat
 from tests.client.driver import Connect, take
+from tests.faces import Face
 from tests.running import DEADLINE, eventually
 from zchat.broker import Broker
 
@@ -54,6 +55,30 @@ def test_a_room_that_is_joined_without_own_messages_is_not_joined_with_them(conn
     assert take(again, 1) == ["hi"]
 
 
+def test_a_client_may_be_in_a_room_without_reading_it_and_read_one_without_being_there(
+    connect: Connect, name: str
+) -> None:
+    alice, bob, carol = connect("alice"), connect("bob"), connect("carol")
+    here = alice.join(name, reads=False)
+    unseen = bob.join(name, present=False)
+    here.send("one")
+    carol.join(name).send("two")
+    assert take(unseen, 2) == ["one", "two"]
+    assert [*here.messages(timeout=0)] == []
+    assert [member.user for member in carol.members(name)] == ["alice", "carol"]
+    with pytest.raises(zchat.UsageError, match="don't read it: leave it"):
+        alice.join(name)
+    with pytest.raises(zchat.UsageError, match="without being one of its members: leave it"):
+        bob.join(name)
+    with pytest.raises(zchat.UsageError, match="and read it: leave it"):
+        carol.join(name, reads=False)
+    with pytest.raises(zchat.UsageError, match="among its members: leave it"):
+        carol.join(name, present=False)
+    with pytest.raises(zchat.UsageError, match="echo without reads"):
+        carol.join(name, echo=True, reads=False)
+    assert bob.join(name, present=False) is unseen
+
+
 @pytest.mark.parametrize(
     "body", ["", "é\u0301 \U0001f600 \x00", None, True, 1.5, -(2**63), b"\xff", [1, ["x"]], {"a": {1: None}}]
 )
@@ -86,8 +111,8 @@ def test_a_body_nested_too_deep_is_a_usage_error(pair: tuple[zchat.Room, zchat.R
         alice.send(body)
 
 
-def test_a_message_over_the_brokers_limit_is_refused_where_it_is_sent(connect: Connect) -> None:
-    with Broker("tcp://127.0.0.1:*", max_message=100) as small, zchat.Client(small.url, user="alice") as client:
+def test_a_message_over_the_brokers_limit_is_refused_where_it_is_sent(face: Face, connect: Connect) -> None:
+    with Broker("tcp://127.0.0.1:*", max_message=100) as small, face.client(small.url, user="alice") as client:
         room = client.join("General")
         assert client.max_message == 100
         room.send("x" * 98)
@@ -230,7 +255,7 @@ def test_the_position_moves_with_every_message_and_over_own_ones(pair: tuple[zch
     bob.send("own")
     assert bob.position == zchat.Position(epoch, 11)
     alice.send("unread")
-    bob.send("own, behind what is unread")
+    bob.send("own, after what is unread")
     assert bob.position.seq == 11
     take(bob, 1)
     assert list(bob.messages(timeout=0)) == []
@@ -255,6 +280,7 @@ def test_join_after_a_position_resumes_there(connect: Connect, name: str) -> Non
 def test_messages_end_after_the_timeout_of_silence(pair: tuple[zchat.Room, zchat.Room]) -> None:
     alice, bob = pair
     alice.send_many(range(3))
+    eventually(lambda: bob._inbox.cursor.upto == 3, "they are there")
     began = time.monotonic()
     assert [message.body for message in bob.messages(timeout=0.3)] == [0, 1, 2]
     assert 0.3 <= time.monotonic() - began < DEADLINE
@@ -283,23 +309,95 @@ def test_two_readers_of_one_room_share_its_messages(pair: tuple[zchat.Room, zcha
     assert sorted(message.body for each in heard for message in each) == list(range(50))
 
 
+def test_batches_have_what_messages_would_and_joining_after_their_position_resumes_there(
+    connect: Connect, name: str
+) -> None:
+    alice, bob = connect("alice").join(name), connect("bob").join(name)
+    bodies = [f"{number:0100}" for number in range(4000)]  # 400 KB: no one batch, of 64 KiB at most, has the rest
+    alice.send_many(bodies[:2000])
+    bob.send("own")
+    alice.send_many(bodies[2000:])
+    batches = bob.batches(timeout=DEADLINE)
+    heard: list[zchat.Message] = []
+    kept = bob.position
+    while len(heard) < 2000:
+        batch = next(batches)
+        heard += batch
+        kept = batch.position
+        assert kept.seq >= batch.last == heard[-1].seq
+    heard.append(next(bob.messages(timeout=DEADLINE)))
+    later = connect("bob").join(name, after=kept)
+    while len(heard) < 4000:
+        heard += next(batches)
+    assert [message.body for message in heard] == bodies
+    assert heard == [message for message in bob.history(limit=5000) if message.user == "alice"]
+    assert next(later.batches(timeout=DEADLINE)).first == kept.seq + 1
+
+
+def test_batches_are_a_way_to_take_messages_and_no_other_way_goes_with_them(connect: Connect, name: str) -> None:
+    client = connect("bob")
+    room = client.join(name)
+    assert [*room.batches(timeout=0), *room.messages(timeout=0)] == []
+    with pytest.raises(zchat.UsageError, match="messages"):
+        client.events(0)
+
+
+def test_events_bring_messages_as_batches_if_they_are_asked_to(connect: Connect, name: str) -> None:
+    alice, bob = connect("alice").join(name), connect("bob")
+    room = bob.join(name)
+    alice.send_many(range(500))
+    found: list[Any] = []
+    for event in bob.events(timeout=DEADLINE, batches=True):
+        if isinstance(event, zchat.Batch):
+            assert (event.room, event.position) == (name, room.position)
+            found += event.bodies
+            if event.last == 500:
+                break
+    assert found == list(range(500))
+    with pytest.raises(zchat.UsageError, match="batches is True or False"):
+        bob.events(batches=1)  # type: ignore[call-overload]
+
+
+def test_history_comes_as_batches_that_go_on_where_the_last_one_ended(face: Face, told: zchat.Client) -> None:
+    room = f"told {face.kind}"
+    batch = told.history_batch(room, after=0, limit=20)
+    assert batch is not None
+    assert (batch.bodies, batch.position.seq) == ([*range(1, 21)], 20)
+    rest = told.history_batch(room, after=batch.last)
+    assert rest is not None
+    assert (rest.seqs, rest.room) == ([*range(21, 31)], room)
+    newest = told.history_batch(room, before=11, limit=3)
+    assert newest is not None
+    assert newest.bodies == [8, 9, 10]
+    assert newest.position.epoch == rest.position.epoch > 0
+    assert told.history_batch(room, after=30) is told.history_batch(room, limit=0) is None
+
+
+def test_a_batch_of_history_is_no_longer_than_one_answer(connect: Connect, name: str) -> None:
+    alice = connect("alice")
+    alice.join(name).send_many(["x" * 100_000] * 30)
+    batch = alice.history_batch(name, after=0)
+    assert batch is not None
+    assert 1 <= len(batch) < 30
+
+
 @pytest.mark.parametrize("after", [None, 0, 3, 29, 30, 99])
 @pytest.mark.parametrize("before", [None, 1, 4, 31, 99])
 @pytest.mark.parametrize("limit", [0, 1, 7, 1000])
 def test_history_has_exclusive_bounds_and_is_oldest_first(
-    told: zchat.Client, after: int | None, before: int | None, limit: int
+    face: Face, told: zchat.Client, after: int | None, before: int | None, limit: int
 ) -> None:
     within = [n for n in range(1, 31) if (after or 0) < n and (before is None or n < before)]
     expected = within[:limit] if after is not None else within[max(0, len(within) - limit) :]
-    found = told.history("told", after=after, before=before, limit=limit)
+    found = told.history(f"told {face.kind}", after=after, before=before, limit=limit)
     assert [message.seq for message in found] == expected
     assert [message.body for message in found] == expected
 
 
 @pytest.fixture(scope="module")
-def told(broker: Broker) -> Iterator[zchat.Client]:
-    with zchat.Client(broker.url, user="teller") as client:
-        room = client.join("told")
+def told(face: Face, broker: Broker) -> Iterator[zchat.Client]:
+    with face.client(broker.url, user="teller") as client:
+        room = client.join(f"told {face.kind}")
         room.send_many(range(1, 11))
         room.send_many(range(11, 31))
         yield client
@@ -342,7 +440,7 @@ def test_joining_at_what_is_no_position_is_a_usage_error(connect: Connect, name:
     client.join(name)
 
 
-def test_a_position_of_another_log_is_told_as_a_gap_once(connect: Connect, name: str) -> None:
+def test_a_position_of_another_log_is_reported_as_a_gap_once(connect: Connect, name: str) -> None:
     alice = connect("alice").join(name)
     alice.send_many(range(5))
     room = connect("bob").join(name, after=zchat.Position(12345, 3))

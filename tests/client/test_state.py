@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import zchat
+from tests.faces import Face
 from tests.mortal import Mortal
 from tests.running import DEADLINE, eventually
 from zchat.broker import Broker
@@ -21,11 +22,11 @@ Connect = Callable[..., "Watched"]
 
 
 class Watched:
-    """A client whose handler keeps what it is told, and in `rooms` what it was invited to."""
+    """A client whose handler keeps what it receives, and in `rooms` what it was invited to."""
 
-    def __init__(self, url: str, user: str, **options: Any) -> None:
+    def __init__(self, face: Face, url: str, user: str, **options: Any) -> None:
         self.told: list[zchat.Event] = []
-        self.client = zchat.Client(url, user=user, on_event=self.told.append, **options)
+        self.client = face.client(url, user=user, on_event=self.told.append, **options)
 
     def join(self, name: str) -> zchat.Room:
         """Join a room and wait until the broker has told who is here: of who comes from then on there are events."""
@@ -34,13 +35,13 @@ class Watched:
         return room
 
     def heard(self, *events: zchat.Event) -> None:
-        """Wait until it was told of all of these, in this order, others between them or not."""
+        """Wait until it has received all of these, in this order, others between them or not."""
 
         def all_told() -> bool:
             told = iter(list(self.told))
             return all(event in told for event in events)
 
-        eventually(all_told, f"{self.client.user} is told of {events}")
+        eventually(all_told, f"{self.client.user} receives {events}")
 
     def bodies(self, room: str) -> list[Any]:
         return [event.body for event in list(self.told) if isinstance(event, zchat.Message) and event.room == room]
@@ -58,12 +59,12 @@ def broker() -> Iterator[Broker]:
 
 
 @pytest.fixture
-def connect(broker: Broker) -> Iterator[Connect]:
+def connect(face: Face, broker: Broker) -> Iterator[Connect]:
     """Give a function that connects a client which keeps its events."""
     with ExitStack() as stack:
 
         def connect(user: str, url: str = broker.url, **options: Any) -> Watched:
-            watched = Watched(url, user, **options)
+            watched = Watched(face, url, user, **options)
             stack.enter_context(watched.client)
             return watched
 
@@ -77,7 +78,7 @@ def unread(client: zchat.Client) -> dict[str, int | None]:
 # -- presence --------------------------------------------------------------------------------------
 
 
-def test_who_comes_and_goes_is_told_to_the_others(connect: Connect) -> None:
+def test_who_comes_and_goes_is_reported_to_the_others(connect: Connect) -> None:
     alice, bob = connect("alice"), connect("bob")
     general = alice.join("General")
     bobs = bob.client.join("General")
@@ -119,20 +120,20 @@ def test_members_are_asked_for_in_pages(connect: Connect, monkeypatch: pytest.Mo
         clients[0].members("nowhere")
 
 
-def test_a_large_room_tells_counts_and_gives_names_to_those_who_ask() -> None:
+def test_a_large_room_tells_counts_and_gives_names_to_those_who_ask(face: Face) -> None:
     with Broker("tcp://127.0.0.1:*", names=2) as broker, ExitStack() as stack:
-        alice = Watched(broker.url, "alice")
+        alice = Watched(face, broker.url, "alice")
         stack.enter_context(alice.client)
         general = alice.join("General")
         for name in ("bob", "carol"):
-            stack.enter_context(zchat.Client(broker.url, user=name)).join("General")
+            stack.enter_context(face.client(broker.url, user=name)).join("General")
         alice.heard(zchat.Crowd("General", 3, 0, 0))
         assert general.member_count == 3
         assert [member.user for member in general.members()] == ["alice", "bob", "carol"]
 
 
-def test_clients_that_take_messages_keep_no_events_and_know_the_count(broker: Broker) -> None:
-    with zchat.Client(broker.url, user="alice") as alice, zchat.Client(broker.url, user="bob") as bob:
+def test_clients_that_take_messages_keep_no_events_and_know_the_count(face: Face, broker: Broker) -> None:
+    with face.client(broker.url, user="alice") as alice, face.client(broker.url, user="bob") as bob:
         general = alice.join("General")
         assert list(general.messages(timeout=0)) == []
         bob.join("General").send("x")
@@ -141,9 +142,9 @@ def test_clients_that_take_messages_keep_no_events_and_know_the_count(broker: Br
         assert not alice._link.events.places
 
 
-def test_a_broker_that_is_started_again_makes_nobody_leave_and_come(tmp_path: Path) -> None:
+def test_a_broker_that_is_started_again_makes_nobody_leave_and_come(face: Face, tmp_path: Path) -> None:
     with Mortal(f"sqlite:{tmp_path / 'z.db'}") as mortal, ExitStack() as stack:
-        watched = [Watched(mortal.url, name) for name in ("alice", "bob")]
+        watched = [Watched(face, mortal.url, name) for name in ("alice", "bob")]
         for each in watched:
             stack.enter_context(each.client)
         rooms = [each.join("General") for each in watched]
@@ -163,7 +164,7 @@ def test_a_broker_that_is_started_again_makes_nobody_leave_and_come(tmp_path: Pa
 # -- typing ----------------------------------------------------------------------------------------
 
 
-def test_typing_is_told_to_the_others_and_ends_with_the_message(connect: Connect) -> None:
+def test_typing_is_reported_to_the_others_and_ends_with_the_message(connect: Connect) -> None:
     alice, bob = connect("alice"), connect("bob")
     alice.join("General")
     general = bob.client.join("General")
@@ -189,7 +190,7 @@ def test_typing_can_be_ended_without_a_message(connect: Connect) -> None:
 # -- read marks ------------------------------------------------------------------------------------
 
 
-def test_read_marks_are_told_to_the_others_and_give_unread_counts(connect: Connect) -> None:
+def test_read_marks_are_reported_to_the_others_and_give_unread_counts(connect: Connect) -> None:
     alice, bob = connect("alice"), connect("bob")
     said = alice.join("General")
     room = bob.client.join("General")
@@ -207,7 +208,7 @@ def test_read_marks_are_told_to_the_others_and_give_unread_counts(connect: Conne
     assert {member.user: member.mark for member in said.members()} == {"alice": 0, "bob": 10}
 
 
-def test_a_mark_that_another_session_of_the_user_moves_is_told(connect: Connect) -> None:
+def test_a_mark_that_another_session_of_the_user_moves_is_reported(connect: Connect) -> None:
     first, second = connect("alice"), connect("alice")
     room = first.client.join("General")
     second.join("General")
@@ -228,16 +229,16 @@ def test_a_room_is_marked_without_being_joined(connect: Connect) -> None:
         bob.mark_read("nowhere", 1)
 
 
-def test_marks_and_unread_counts_survive_the_broker(tmp_path: Path) -> None:
+def test_marks_and_unread_counts_survive_the_broker(face: Face, tmp_path: Path) -> None:
     with Mortal(f"sqlite:{tmp_path / 'z.db'}") as mortal:
-        with zchat.Client(mortal.url, user="alice") as alice, zchat.Client(mortal.url, user="bob") as bob:
+        with face.client(mortal.url, user="alice") as alice, face.client(mortal.url, user="bob") as bob:
             room = bob.join("General")
             alice.join("General").send_many(range(10))
             mortal.kill()
             room.mark_read(6)  # without a broker: it is kept until there is one
             mortal.start()
             assert alice.join("Sports", timeout=DEADLINE)
-        with zchat.Client(mortal.url, user="bob") as bob:
+        with face.client(mortal.url, user="bob") as bob:
             assert unread(bob)["General"] == 4
 
 
@@ -347,8 +348,8 @@ def test_however_they_come_together_there_is_one_room(connect: Connect, number: 
     assert len(bob.client._link.events.inboxes) == len(bob.client._rooms._rooms) == 1
 
 
-def test_who_takes_messages_reads_on_where_the_invitation_says(broker: Broker) -> None:
-    with zchat.Client(broker.url, user="alice") as alice, zchat.Client(broker.url, user="bob") as bob:
+def test_who_takes_messages_reads_on_where_the_invitation_says(face: Face, broker: Broker) -> None:
+    with face.client(broker.url, user="alice") as alice, face.client(broker.url, user="bob") as bob:
         alice.direct("bob").send("unread")
         eventually(lambda: bob._rooms.invitations.waiting, "the invitation is there")
         members = {info.name: info.members for info in bob.rooms()}
@@ -357,8 +358,8 @@ def test_who_takes_messages_reads_on_where_the_invitation_says(broker: Broker) -
         assert next(room.messages(timeout=DEADLINE)).body == "unread"
 
 
-def test_invitations_are_taken_up_when_the_application_begins_to_take_events(broker: Broker) -> None:
-    with zchat.Client(broker.url, user="alice") as alice, zchat.Client(broker.url, user="bob") as bob:
+def test_invitations_are_taken_up_when_the_application_begins_to_take_events(face: Face, broker: Broker) -> None:
+    with face.client(broker.url, user="alice") as alice, face.client(broker.url, user="bob") as bob:
         stored = alice.direct("bob").send("hi")
         eventually(lambda: bob._rooms.invitations.waiting, "the invitation is there")
         events = bob.events(timeout=DEADLINE)
@@ -376,19 +377,41 @@ def test_invitations_can_be_switched_off(connect: Connect) -> None:
     assert bob.client._rooms.invitations.waiting == {}
 
 
-def test_invitations_that_nobody_takes_up_are_bounded(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invitations_may_be_reported_alone_as_often_as_something_is_written(face: Face, broker: Broker) -> None:
+    with (
+        face.client(broker.url, user="alice") as alice,
+        face.client(broker.url, user="bob", invitations="report") as bob,
+    ):
+        direct = alice.direct("bob")
+        events = bob.events(timeout=DEADLINE)
+        for _ in range(2):
+            direct.send("hi")
+            assert next(events) == zchat.Invited("@alice", "alice")
+        assert [room.unread for room in bob.rooms() if room.name == "@alice"] == [None]
+        assert [member.user for member in direct.members()] == ["alice"], "nobody is in a room by itself"
+        room = bob.direct("alice")
+        direct.send("again")
+        assert next(event for event in events if isinstance(event, zchat.Message)).body == "again"
+        assert room.position.seq == 3
+    with pytest.raises(zchat.UsageError, match="invitations is True or False"):
+        face.client(broker.url, user="bob", invitations="no")
+
+
+def test_invitations_that_nobody_takes_up_are_bounded(
+    face: Face, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(invitations, "MAX_INVITATIONS", 2)
-    with zchat.Client(broker.url, user="bob") as bob:
+    with face.client(broker.url, user="bob") as bob:
         for name in ("alice", "carol", "dave"):
-            with zchat.Client(broker.url, user=name) as other:
+            with face.client(broker.url, user=name) as other:
                 other.direct("bob").send("hi")
         eventually(lambda: len(bob._rooms.invitations.waiting) == 2, "two are kept")
         assert [info.name for info in bob.rooms() if info.name[0] == "@"] == ["@alice", "@carol", "@dave"]
         assert len(bob._rooms.invitations.waiting) == 2
 
 
-def test_whoever_writes_leaves_places_for_the_rooms_that_the_application_joins(
-    broker: Broker, connect: Connect, monkeypatch: pytest.MonkeyPatch
+def test_those_who_write_leave_places_for_the_rooms_that_the_application_joins(
+    face: Face, broker: Broker, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(invitations, "MAX_INVITED", 2)
     bob = connect("bob")
@@ -401,9 +424,9 @@ def test_whoever_writes_leaves_places_for_the_rooms_that_the_application_joins(
 
     waiting = bob.client._rooms.invitations.waiting
     for name in ("alice", "carol", "dave", "erin"):
-        with zchat.Client(broker.url, user=name) as other:
+        with face.client(broker.url, user=name) as other:
             other.direct("bob").send("hi")
-        # One after the other: a room that was told of just now is told of again a moment later.
+        # One after the other: a room that was reported just now is reported again a moment later.
         eventually(partial(knows, name), "bob knows of it")
     assert len(waiting) == 2
     assert invited() == ["alice", "carol"]
@@ -413,9 +436,9 @@ def test_whoever_writes_leaves_places_for_the_rooms_that_the_application_joins(
     bob.hears("@erin", "hi")
 
 
-def test_a_direct_room_lives_through_a_broker_that_is_started_again(tmp_path: Path) -> None:
+def test_a_direct_room_lives_through_a_broker_that_is_started_again(face: Face, tmp_path: Path) -> None:
     with Mortal(f"sqlite:{tmp_path / 'z.db'}") as mortal, ExitStack() as stack:
-        alice, bob = (Watched(mortal.url, name) for name in ("alice", "bob"))
+        alice, bob = (Watched(face, mortal.url, name) for name in ("alice", "bob"))
         direct = stack.enter_context(alice.client).direct("bob")
         stack.enter_context(bob.client)
         direct.send("one")
@@ -427,11 +450,11 @@ def test_a_direct_room_lives_through_a_broker_that_is_started_again(tmp_path: Pa
         assert [type(event) for event in bob.told].count(zchat.Invited) == 1
 
 
-def test_closing_says_how_far_a_direct_room_was_read(connect: Connect) -> None:
+def test_closing_says_how_far_a_direct_room_was_read(face: Face, connect: Connect) -> None:
     alice = connect("alice")
     alice.client.direct("bob").send_many(range(100))
     seen: list[int] = []
-    bob = zchat.Client(alice.client.url, user="bob")
+    bob = face.client(alice.client.url, user="bob")
     for event in bob.events(timeout=DEADLINE):
         if isinstance(event, zchat.Message):
             seen.append(event.body)

@@ -1,4 +1,4 @@
-"""What a program is told of its broker."""
+"""What a program learns of its broker."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from typing import Any
 
 import pytest
 
+from tests.faces import Face
 from tests.running import eventually
-from zchat import BusyRoom, Client, Histogram, Stats
+from zchat import BusyRoom, Histogram, Stats
 from zchat.broker import Broker
 from zchat.protocol.faces.steps import stats_of
 from zchat.wire.replies import decode_reply
 
 
-def test_a_program_learns_what_the_broker_counts() -> None:
-    with Broker("tcp://127.0.0.1:*") as broker, Client(broker.url, user="alice") as client:
+def test_a_program_learns_what_the_broker_counts(face: Face) -> None:
+    with Broker("tcp://127.0.0.1:*") as broker, face.client(broker.url, user="alice") as client:
         client.join("General").send_many(["one", "two"])
         found = client.stats()
         assert found.counts["messages"] == 2
@@ -26,10 +27,10 @@ def test_a_program_learns_what_the_broker_counts() -> None:
         assert turns.sum > 0
 
 
-def test_commits_are_counted_with_their_time_and_size(tmp_path: Path) -> None:
+def test_commits_are_counted_with_their_time_and_size(face: Face, tmp_path: Path) -> None:
     with (
         Broker("tcp://127.0.0.1:*", store=f"sqlite:{tmp_path / 'chat.db'}") as broker,
-        Client(broker.url, user="alice") as client,
+        face.client(broker.url, user="alice") as client,
     ):
         room = client.join("General")
         for number in range(3):
@@ -40,8 +41,8 @@ def test_commits_are_counted_with_their_time_and_size(tmp_path: Path) -> None:
     assert found.times["commit"].sum > 0
 
 
-def test_the_time_that_the_broker_sleeps_is_no_part_of_its_turns() -> None:
-    with Broker("tcp://127.0.0.1:*") as broker, Client(broker.url, user="alice") as client:
+def test_the_time_that_the_broker_sleeps_is_no_part_of_its_turns(face: Face) -> None:
+    with Broker("tcp://127.0.0.1:*") as broker, face.client(broker.url, user="alice") as client:
 
         def idle() -> bool:
             found = client.stats()

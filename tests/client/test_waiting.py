@@ -10,6 +10,7 @@ import pytest
 
 import zchat
 from tests.client.driver import Connect
+from tests.faces import Face
 from tests.mortal import Mortal
 from tests.running import DEADLINE, eventually
 from zchat.client.waiting import Stream, finish
@@ -19,7 +20,9 @@ from zchat.protocol.faces.steps import Steps
 
 
 @pytest.mark.parametrize("wrong", [-1, float("nan"), "1", True, []])
-def test_a_wrong_timeout_is_a_usage_error_and_harms_nothing(connect: Connect, name: str, wrong: Any) -> None:
+def test_a_wrong_timeout_is_a_usage_error_and_harms_nothing(
+    face: Face, connect: Connect, name: str, wrong: Any
+) -> None:
     client = connect()
     room = client.join(name)
     calls: list[Callable[..., object]] = [
@@ -28,7 +31,7 @@ def test_a_wrong_timeout_is_a_usage_error_and_harms_nothing(connect: Connect, na
         lambda timeout: client.join("another", timeout=timeout),
         lambda timeout: room.send("x", timeout=timeout),
         lambda timeout: room.send_many(["x"], timeout=timeout),
-        lambda timeout: zchat.Client(client.url, user="bob", timeout=timeout),
+        lambda timeout: face.client(client.url, user="bob", timeout=timeout),
     ]  # fmt: skip
     for call in calls:
         with pytest.raises(zchat.UsageError, match="timeout"):
@@ -49,8 +52,8 @@ def test_connecting_and_closing_need_a_timeout_and_elsewhere_infinity_is_none(co
     assert [next(room.messages(timeout=each)).body for each in (float("inf"), 1e300)] == ["x", "y"]
 
 
-def test_a_question_that_is_not_answered_in_time_says_so() -> None:
-    with Mortal() as mortal, zchat.Client(mortal.url, user="alice") as client:
+def test_a_question_that_is_not_answered_in_time_says_so(face: Face) -> None:
+    with Mortal() as mortal, face.client(mortal.url, user="alice") as client:
         room = client.join("Sports")
         mortal.freeze()
         asks: list[Callable[[], object]] = [
@@ -76,6 +79,7 @@ def test_a_question_that_is_not_answered_in_time_says_so() -> None:
 # -- the last answer and the wait for it -------------------------------------------------------------
 
 
+@pytest.mark.threads_alone("in a loop nothing comes between the two")
 @pytest.mark.parametrize("timeout", [0.5, None])
 def test_the_last_answer_may_come_just_before_one_waits_for_it(
     connect: Connect, name: str, monkeypatch: pytest.MonkeyPatch, timeout: float | None

@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from os import PathLike
 from types import TracebackType
+from typing import Literal, overload
 from weakref import ref
 
 from zchat.address import DEFAULT_URL
 from zchat.checks import check_finite_timeout, check_flag, check_timeout, shown
-from zchat.client.event_queue import EventQueue
-from zchat.client.handler import Handler, events_of
-from zchat.client.joined_rooms import JoinedRooms
-from zchat.client.link import CLOSE_GRACE, ClientLink, Lease
+from zchat.client.handler import Handler
+from zchat.client.link import ClientLink
+from zchat.client.reading import events_of
 from zchat.client.room import Room
-from zchat.client.waiting import Deadline, finish
+from zchat.client.waiting import finish
+from zchat.deadline import Deadline
 from zchat.errors import HandlerFailed, UsageError
 from zchat.events import Event
-from zchat.messages import Member, Message, Position, RoomInfo
-from zchat.protocol.faces import steps
-from zchat.protocol.faces.arguments import check_handler, check_number, check_urls, check_user, direct_room
+from zchat.messages import Batch, Member, Message, Position, RoomInfo, Sanction
+from zchat.protocol.faces import moderation, steps
+from zchat.protocol.faces.arguments import ASK_TIMEOUT, REPORT, check_handler, direct_room, join_flags
 from zchat.protocol.faces.face import BaseClient
 from zchat.protocol.faces.invitations import Invitations
+from zchat.protocol.faces.joined_rooms import JoinedRooms
 from zchat.stats import Stats
-from zchat.transport.keys import Credentials, Key, credentials
-
-ASK_TIMEOUT = 5.0
-"""Seconds that a request to the broker may take."""
+from zchat.transport.connection import CLOSE_GRACE, Lease
+from zchat.transport.keys import Key
+from zchat.transport.settings import settings
 
 
 class Client(BaseClient):
@@ -45,7 +45,8 @@ class Client(BaseClient):
     raises is logged, it goes on, and `wait`, `close` or the end of the `with` block raises the
     first such failure. `high_water_mark`: notifications that a room may have unacknowledged, 0 for
     the broker's own number. `invitations`: join by itself the direct rooms in which somebody has
-    written, if the application takes `events()` or has a handler. `key`: the user's pair of keys,
+    written, if the application takes `events()` or has a handler; `"report"`: report them, as `Invited`, and join
+    none. `key`: the user's pair of keys,
     as a file NAME.key_secret or a `zchat.Key`, for a broker with keys; `server_key`: that broker's
     public key, as its file or its 40 characters, or several that are tried in turn. Both or
     neither; `user` None is then the key's user.
@@ -61,7 +62,8 @@ class Client(BaseClient):
         BadName: the user's name breaks the rules; VersionRefused: the broker is too old or new.
         Busy: the broker is full; Closing: it is shutting down. Both are temporary.
         BadKey: a key can't be used. KeyNeeded, NoKeysThere, ServerKeyWrong, KeyRefused: the
-        broker's door stays shut (`NotLetIn`). WrongName: the name is another key's.
+        broker's door stays shut (`NotLetIn`). WrongName: the name is another key's. Banned: the user
+        is banned from the broker as a whole.
     """
 
     _link: ClientLink
@@ -74,25 +76,20 @@ class Client(BaseClient):
         timeout: float = 5.0,
         on_event: Callable[[Event], object] | None = None,
         high_water_mark: int = 0,
-        invitations: bool = True,
+        invitations: bool | Literal["report"] = True,
         key: Key | str | PathLike[str] | None = None,
         server_key: str | PathLike[str] | Sequence[str | PathLike[str]] | None = None,
     ) -> None:
-        urls = check_urls(url)
-        given = credentials(key, server_key)
-        user = check_user(_name(given) if user is None else user)
-        seconds = check_finite_timeout("connecting", timeout)
-        check_number("high_water_mark", high_water_mark)
-        check_flag("invitations", invitations)
+        given = settings(url, user, timeout, high_water_mark, invitations, key, server_key)
         if on_event is not None:
             check_handler(on_event)
-        kept = Invitations(wanted=invitations)
-        self._lease = lease = Lease(user)
+        kept = Invitations(wanted=bool(given.invitations), reported=given.invitations == REPORT)
+        self._lease = lease = Lease(given.user)
         try:
-            events, window = EventQueue(), high_water_mark
-            link = lease.link = ClientLink(urls, user, seconds, window, events, kept.receive, lease, given)
+            link = lease.link = ClientLink(given, kept.receive)
+            finish(link.connecting(lease, Deadline(given.timeout)))
             super().__init__(link)
-            self._rooms = JoinedRooms(link, kept, partial(Room, ref(lease)))
+            self._rooms: JoinedRooms[Room] = JoinedRooms(link, kept, partial(Room, ref(lease)))
             self._handler: Handler | None = None
             if on_event is not None:
                 self._take_events("on_event")
@@ -122,26 +119,28 @@ class Client(BaseClient):
         after: Position | None = None,
         create: bool = True,
         echo: bool = False,
+        reads: bool = True,
+        present: bool = True,
         timeout: float | None = ASK_TIMEOUT,
     ) -> Room:
         """Join a room and return it; joining twice returns the same room.
 
         Messages come from now on, or those after the position `after`. `create`: create the room
         if it doesn't exist. `echo`: the messages of this client come too, in their place among the
-        others, as a program wants that shares one client among many. `timeout`: seconds for all of
-        it, None for no limit; joins and leaves take turns. Any thread.
+        others, as a program wants that shares one client among many. `reads`: receive the messages; without
+        it the room is there to send to, and for who is in it, up to a second late. `present`: be one of its
+        members; without it the user reads unseen, and can't send. `timeout`: seconds for all of it, None for
+        no limit; joins and leaves take turns. Any thread.
 
         Raises:
-            BadName, NoSuchRoom, LimitReached: the broker's reasons.
-            UsageError: an argument is wrong, `after` or `echo` is given for a room that is joined
-                otherwise already, or the client is closed.
-            VersionRefused: `echo` is given, and the broker is too old for it.
+            BadName, NoSuchRoom, LimitReached, NotAllowed, Banned, RoomClosed: the broker's reasons.
+            UsageError: an argument is wrong, `after`, `echo`, `reads` or `present` is given for a room that
+                is joined otherwise already, or the client is closed.
+            VersionRefused: `echo`, `reads` or `present` is given, and the broker is too old for it.
             DeadlineExceeded, ConnectionLost: no answer.
         """
-        check_flag("create", create)
-        check_flag("echo", echo)
-        room: Room = finish(steps.join(self._link, self._rooms, name, after, create, Deadline(timeout), echo=echo))
-        return room
+        flags = join_flags(echo, reads, present)
+        return finish(steps.join(self._link, self._rooms, name, after, create, flags, Deadline(timeout)))
 
     def direct(self, user: str, *, timeout: float | None = ASK_TIMEOUT) -> Room:
         """Return the direct room with another user, which is open and visible to the two alone.
@@ -162,20 +161,27 @@ class Client(BaseClient):
             raise UsageError(f"leave is given a Room, as join returns it, not {shown(room)}")
         finish(steps.leave(self._link, self._rooms, room, room.name, Deadline(timeout)))
 
-    def rooms(self, *, timeout: float | None = ASK_TIMEOUT) -> list[RoomInfo]:
+    def rooms(
+        self, *, after: str | None = None, limit: int | None = None, timeout: float | None = ASK_TIMEOUT
+    ) -> list[RoomInfo]:
         """Return the broker's rooms and the user's direct rooms, by name, with what is unread in each.
 
+        `after`: those after this name, of a room that need not exist. `limit`: as many at most, None for all.
         `timeout`: seconds for all pages of the list together, None for no limit. Any thread.
 
         Raises:
-            UsageError: the timeout is wrong, or the client is closed.
+            BadName: `after` is no name of a room.
+            UsageError: an argument is wrong, or the client is closed.
             DeadlineExceeded, ConnectionLost: no answer.
         """
-        return finish(steps.rooms(self._link, Deadline(timeout)))
+        return finish(steps.rooms(self._link, Deadline(timeout), after, limit))
 
-    def members(self, name: str, *, timeout: float | None = ASK_TIMEOUT) -> list[Member]:
+    def members(
+        self, name: str, *, after: str | None = None, limit: int | None = None, timeout: float | None = ASK_TIMEOUT
+    ) -> list[Member]:
         """Return the members of a room, by name; the room need not be joined.
 
+        `after`, `limit`: as in `rooms`, of users' names.
         `timeout`: seconds for all pages of the list together, None for no limit. Any thread.
 
         Raises:
@@ -183,7 +189,7 @@ class Client(BaseClient):
             UsageError: an argument is wrong, or the client is closed.
             DeadlineExceeded, ConnectionLost: no answer.
         """
-        return finish(steps.members(self._link, name, Deadline(timeout)))
+        return finish(steps.members(self._link, name, Deadline(timeout), after, limit))
 
     def stats(self, *, timeout: float | None = ASK_TIMEOUT) -> Stats:
         """Return the broker's figures: counts, members that lag, durations, busy rooms.
@@ -233,23 +239,68 @@ class Client(BaseClient):
         """
         return finish(steps.history(self._link, name, after, before, limit, Deadline(timeout)))
 
+    def history_batch(
+        self,
+        name: str,
+        *,
+        after: int | None = None,
+        before: int | None = None,
+        limit: int = 1000,
+        timeout: float | None = ASK_TIMEOUT,
+    ) -> Batch | None:
+        """Return messages of a room's log as one batch, as much as one answer of the broker has: 256 KiB or one block.
+
+        None if there are none. Those after `after` come first, oldest first, so that the next call continues after
+        `batch.last`; without `after` they begin `limit` before the end, or before `before`, and may not reach it.
+        Otherwise as `history`.
+        """
+        return finish(steps.history_batch(self._link, name, after, before, limit, Deadline(timeout)))
+
+    # -- moderation of the broker as a whole -------------------------------------------------------
+
+    def ban(
+        self, user: str, seconds: int = 0, reason: str = "", *, timeout: float | None = ASK_TIMEOUT
+    ) -> float | None:
+        """Ban a user from the broker as a whole, which operators may; return until when.
+
+        The user's sessions end with `Banned`, and no client of the user is let in until then. Otherwise as
+        `Room.ban`.
+        """
+        return finish(moderation.sanction(self._link, "ban", None, user, seconds, reason, Deadline(timeout)))
+
+    def unban(self, user: str, *, timeout: float | None = ASK_TIMEOUT) -> bool:
+        """End the ban of a user from the broker as a whole; True if there was one. As `ban`."""
+        return finish(moderation.lift(self._link, "unban", None, user, Deadline(timeout)))
+
+    def sanctions(self, *, timeout: float | None = ASK_TIMEOUT) -> list[Sanction]:
+        """Return the bans from the broker as a whole that are in force, oldest first. As `ban`."""
+        return finish(moderation.sanctions(self._link, None, Deadline(timeout)))
+
     # -- events ----------------------------------------------------------------------------------
 
-    def events(self, timeout: float | None = None) -> Iterator[Event]:
+    @overload
+    def events(self, timeout: float | None = None, *, batches: Literal[False] = False) -> Iterator[Event]: ...
+
+    @overload
+    def events(self, timeout: float | None = None, *, batches: bool) -> Iterator[Event | Batch]: ...
+
+    def events(self, timeout: float | None = None, *, batches: bool = False) -> Iterator[Event | Batch]:
         """Yield every event of every joined room, in order, until `timeout` seconds of silence.
 
         None waits until the client is closed, 0 takes what is there. Gaps are events here, and so are
         lost and restored connections, and users who come, go, type and read: of these, the
-        difference from what was last reported. `zchat.events` has them all. Any thread.
+        difference from what was last reported. `zchat.events` has them all. `batches`: messages come as batches, as in
+        `Room.batches`. Any thread.
 
         Raises:
-            Refused, ProtocolError, ConnectionLost (a fault of this side): why the client, or one of
-                its rooms, has ended, after all that came.
+            Refused, ProtocolError, ConnectionLost (a fault of this side): why the client has ended,
+                after all that came. A room that ends alone is an event, `Removed`.
             UsageError: the timeout is wrong, the client is closed, or its events are taken in another way.
         """
         timeout = check_timeout(timeout)
+        check_flag("batches", batches)
         self._take_events("events")
-        return events_of(self._link.events, timeout, self._link.check_process, self._lease)
+        return events_of(self._link.events, timeout, self._link.check_process, self._lease, batches=batches)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the client is closed or refused for good; True if it has ended.
@@ -297,14 +348,3 @@ class Client(BaseClient):
         """Settle on taking events in this way, and join the rooms of invitations from now on."""
         self._link.settle(way)
         self._rooms.begin_to_accept()
-
-
-def _name(given: Credentials) -> str:
-    return _login() if given.key is None or not given.key.user else given.key.user
-
-
-def _login() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError) as error:
-        raise UsageError("the login name is unknown: give a user name") from error

@@ -1,56 +1,20 @@
-"""Taking events in threads: in the application's own, or in one that calls its handler."""
+"""The thread that calls the application's handler with every event."""
 
 from __future__ import annotations
 
-import logging
 import os
-import sys
-import traceback
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from sys import is_finalizing
-from typing import NoReturn
 
 from zchat.checks import shown
-from zchat.client.event_queue import EventQueue
-from zchat.client.inbox import End
 from zchat.client.link import ClientLink
-from zchat.client.waiting import Deadline
+from zchat.client.reading import events_of
+from zchat.deadline import Deadline
 from zchat.errors import HandlerFailed, UsageError, ZchatError
 from zchat.events import Event
-from zchat.threads import RealThread, awaited, get_ident, start
-
-log = logging.getLogger("zchat.client")
-
-
-def events_of(
-    queue: EventQueue, timeout: float | None, check: Callable[[], None] = lambda: None, holder: object = None
-) -> Iterator[Event]:
-    """Yield events until there was none for `timeout` seconds, None for no limit, or the connection ends.
-
-    `check` is called before it waits, and raises if nothing can come. `holder` is kept alive meanwhile.
-
-    Raises:
-        Refused, ProtocolError, ConnectionLost: why the connection, or a room, has ended.
-    """
-    deadline = Deadline(timeout)
-    while True:
-        place = queue.first(deadline, check)
-        if place is None:
-            return
-        if isinstance(place, End):
-            if queue.verdict(place):
-                return
-            continue
-        events = queue.visit(place)
-        if events is None:
-            continue
-        try:
-            yield from events
-        finally:
-            queue.leave(place)
-        deadline = Deadline(timeout)
+from zchat.logs import client_log
+from zchat.threads import RealThread, awaited, end_child, get_ident, start
 
 
 class Handler:
@@ -93,6 +57,13 @@ class Handler:
             raise failed
 
     def _run(self) -> None:
+        try:
+            self._handle_all()
+        except BaseException as error:  # a fault of zchat
+            self._remember(HandlerFailed(f"the handler's thread failed: {error!r}"), error)
+            client_log.exception("the handler's thread failed")
+
+    def _handle_all(self) -> None:
         events = events_of(self._link.events, None)
         while not self._silent:  # before an event is taken: the position doesn't move over one not handled
             try:
@@ -100,10 +71,12 @@ class Handler:
             except StopIteration:
                 return
             except ZchatError as error:
-                log.info("no more events: %s", error)
-                if self._link.events.over:
+                over = self._link.events.over
+                if not over:
+                    self._remember(HandlerFailed(f"what has come in a room can't be read: {error}"), error)
+                client_log.info("no more events: %s", error)
+                if over:
                     return
-                self._remember(HandlerFailed(f"a room has ended: {error}"), error)
                 events = events_of(self._link.events, None)
                 continue
             if self._is_silent():
@@ -114,14 +87,14 @@ class Handler:
                     _check_handled(returned)
             except BaseException as error:  # SystemExit or CancelledError would end this thread without a word
                 if os.getpid() != self._pid:
-                    _end_child(error)
+                    end_child(error)
                 if self._link.closed and isinstance(error, UsageError):
-                    log.info("no more events: %s", error)  # it uses the client, which is closed
+                    client_log.info("no more events: %s", error)  # it uses the client, which is closed
                     return
-                log.exception("the handler raised over %r", event)
-                self._remember(HandlerFailed(f"the event handler raised {error!r}"), error)
+                self._remember(HandlerFailed(f"the event handler raised {_described(error)}"), error)
+                client_log.exception("the handler raised over %r", event)
             if os.getpid() != self._pid:
-                _end_child(None)
+                end_child(None)
 
     def _is_silent(self) -> bool:
         return self._silent
@@ -133,29 +106,17 @@ class Handler:
             self._failed.append(failed)
 
 
+def _described(error: BaseException) -> str:
+    """Return what a handler raised as text; the program's exceptions may raise others when they are shown."""
+    try:
+        return repr(error)
+    except BaseException:
+        return f"{type(error).__name__}, which can't be shown"
+
+
 def _check_handled(returned: object) -> None:
     """Raise TypeError if a handler returned what it should have done: a coroutine or a generator."""
     if isinstance(returned, Coroutine | Generator):
         returned.close()  # or Python warns that it was never awaited
     if isinstance(returned, Coroutine | Generator | AsyncGenerator):
         raise TypeError(f"it returned {shown(returned)}, which nobody runs: an event is handled once the call returns")
-
-
-def _end_child(error: BaseException | None) -> NoReturn:
-    """End a child that the handler has forked, as its program would end: this is the only thread that it has.
-
-    Nothing comes in it, and the handler isn't called any more.
-    """
-    code: object = 0
-    if isinstance(error, SystemExit):
-        code = error.code
-        if code is not None and not isinstance(code, int):
-            print(code, file=sys.stderr)  # noqa: T201
-            code = 1
-    elif error is not None:
-        traceback.print_exception(error)
-        code = 1
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(Exception):
-            stream.flush()
-    os._exit(code if isinstance(code, int) else 0)

@@ -2,47 +2,15 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from math import inf
 from sys import is_finalizing
 from typing import Any, TypeVar
 
-from zchat.checks import check_timeout
-from zchat.protocol.faces.outcomes import BaseAnswer, BaseLetter, BaseStream, Limit, unacknowledged
+from zchat.deadline import Deadline
+from zchat.protocol.faces.outcomes import SETTLING, BaseAnswer, BaseLetter, BaseStream, Limit, unacknowledged
 from zchat.protocol.faces.steps import Steps
 from zchat.threads import Bell, Lock, allocate_lock, awaited, get_ident, refuse_to_wait
 
 T = TypeVar("T")
-
-SETTLING = 0.05
-"""Seconds between two samples of what is on its way, once nothing more is handed over."""
-
-
-class Deadline:
-    """One moment for a wait of several steps.
-
-    `seconds` is how long from now, None for no limit.
-
-    Raises:
-        UsageError: the seconds are below 0, or no number.
-    """
-
-    __slots__ = ("_at", "seconds")
-
-    def __init__(self, seconds: float | None) -> None:
-        self.seconds = seconds = check_timeout(seconds)
-        self._at = None if seconds is None else time.monotonic() + seconds
-
-    @property
-    def left(self) -> float | None:
-        """Return the seconds left, 0 if none are, None if it never comes."""
-        return None if self._at is None else min(max(0.0, self._at - time.monotonic()), threading.TIMEOUT_MAX)
-
-    @property
-    def at(self) -> float:
-        """Return the moment on the monotonic clock, infinity if it never comes."""
-        return inf if self._at is None else self._at
 
 
 def acquire(lock: Lock, limit: Limit) -> bool:
@@ -104,12 +72,9 @@ class Stream(BaseStream):
             raise unacknowledged(limit)
 
     def settle(self, seconds: float | None) -> bool:
-        """Wait until nothing is on its way; False if that is not so in time, or can't be known any more.
-
-        `seconds` is how long, None for no limit.
-        """
+        """See `zchat.protocol.faces.outcomes.BaseStream`."""
         limit = Deadline(seconds)
-        while not self.settled:
+        while not self.certain:
             left = limit.left
             if left == 0:
                 break
@@ -122,8 +87,8 @@ class ThreadWaits:
     """What threads wait by. See `zchat.protocol.faces.face.Waits`."""
 
     answer = Answer
-    letter = Letter
     stream = Stream
+    bell = Bell
 
 
 def finish(steps: Steps[T]) -> T:
