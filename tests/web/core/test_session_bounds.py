@@ -1,0 +1,168 @@
+"""A page's session: what it may ask for in how long, and what it learns of rooms and users."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.web.core.harness import House
+from tests.web.core.test_session import ROW, send
+from tests.web.core.test_tokens import KEY, token
+from zchat.web.core import limits
+from zchat.web.core.letting_in import LettingIn
+
+
+@pytest.fixture
+def house() -> House:
+    return House()
+
+
+# -- bounds ------------------------------------------------------------------------------------------
+
+
+def test_commands_come_in_bursts_and_then_so_many_a_second(house: House) -> None:
+    page = house.page("alice")
+    answers = [page.ask("rooms") for _ in range(int(limits.COMMANDS_BURST))]
+    refused = [answer for answer in answers if answer["op"] == "error"]
+    assert len(refused) == 1, "the greeting was one"
+    assert (refused[0]["code"], refused[0]["after"]) == ("too_fast", 51)
+    house.passes(1)
+    assert [page.ask("rooms")["op"] for _ in range(20)] == ["ok"] * 20
+
+
+def test_messages_come_more_slowly_than_commands(house: House) -> None:
+    page = house.page("alice", "General")
+    codes = [send(page, "x", f"k{number}").get("code") for number in range(22)]
+    assert codes == [None] * 20 + ["too_fast"] * 2
+    house.passes(0.5)
+    assert send(page, "x", "later")["op"] == "ok"
+
+
+def test_a_page_that_goes_on_much_too_fast_is_closed(house: House) -> None:
+    page = house.page("alice")
+    for _ in range(int(limits.COMMANDS_BURST + limits.REFUSALS_BURST) + 1):
+        page.say(op="typing", room="General", active=True)
+    assert (page.closed or (0,))[0] == 4029
+    assert page.frames[-1]["after"] == 10_000
+
+
+def test_acknowledgements_are_free_if_they_change_something(house: House) -> None:
+    page = house.page("alice", "General")
+    for number in range(1, 300):
+        house.say("General", "bob", number)
+        page.say(op="ack", room="General", taken=number)
+    assert page.bodies() == [*range(1, 300)]
+    for _ in range(int(limits.COMMANDS_BURST + limits.REFUSALS_BURST) + 1):
+        page.say(op="ack", room="General", taken=1)
+    assert (page.closed or (0,))[0] == 4029
+    assert house.gateway.context.counters.dropped_acks > 100
+
+
+def test_a_hundred_commands_may_wait(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_UNANSWERED", 3)
+    page = house.page("alice", "General")
+    house.broker.away = True
+    for number in range(4):
+        page.say(op="send", id=number + 10, room="General", body="x", key=f"k{number}")
+    assert [(error["id"], error["code"]) for error in page.take("error")] == [(13, "too_many_requests")]
+
+
+def test_nothing_is_read_while_much_waits_to_be_carried_out(house: House) -> None:
+    page = house.page("alice", "General")
+    page.paused = True
+    for number in range(3):
+        page.say(op="send", id=number + 10, room="General", body="x" * 60_000, key=f"k{number}")
+    assert page.held
+    page.paused = False
+    page.session.resumed()
+    house.world.run()
+    assert not page.held
+
+
+def test_what_is_no_command_ends_the_connection(house: House) -> None:
+    page = house.page("alice")
+    page.session.receive(b'{"op":"join","id":7}')
+    assert page.frames == [
+        {"op": "error", "id": 7, "code": "malformed", "text": "join: room is not a name", "retryable": False}
+    ]
+    assert (page.closed or (0,))[0] == 4002
+
+
+def test_a_fault_of_the_gateways_own_ends_one_connection_and_is_reported(house: House) -> None:
+    page, other = house.page("alice"), house.page("bob")
+    house.client("alice").rooms = None  # type: ignore[assignment,method-assign]
+    page.session.receive(b'{"op":"rooms","id":9}')
+    with pytest.raises(AssertionError, match="not callable"):
+        house.world.run()
+    assert (page.closed or (0,))[0] == 1011
+    house.world.faults.clear()
+    assert other.ask("rooms")["op"] == "ok"
+
+
+# -- lists, typing, marks -------------------------------------------------------------------------------
+
+
+def test_lists_come_in_parts_that_go_on_after_a_name(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "b", "c", "d", "e"):
+        house.say(name, "bob", "x")
+    monkeypatch.setattr(limits, "MAX_LISTED", 2)
+    page = house.page("alice", "a")
+    house.page("bob", "a")
+    first = page.ask("rooms")
+    assert first["rooms"][0] == {"name": "a", "members": 1, "first": 1, "last": 1, "unread": None}
+    assert first["more"] is True
+    assert [room["name"] for room in page.ask("rooms", after="B")["rooms"]] == ["c", "d"]
+    assert page.ask("rooms", after="d")["more"] is False
+    assert [member["user"] for member in page.ask("members", room="a")["members"]] == ["alice", "bob"]
+    assert page.ask("members", room="a", after="bob")["members"][0]["user"] == "zchat web"
+
+
+def test_as_many_rooms_are_asked_of_the_broker_as_one_answer_has(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_LISTED", 100)
+    for number in range(1000):
+        house.broker.log(f"room {number:03}")
+    page = house.page("alice")
+    house.broker.asked.clear()
+    assert len(page.ask("rooms", after="room 099")["rooms"]) == 100
+    assert house.broker.asked == ["alice rooms room 099"]
+
+
+def test_the_list_of_a_token_for_few_rooms_goes_on_to_those(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_LISTED", 10)
+    house = House(LettingIn(token_key=KEY))
+    for number in range(35):
+        house.broker.log(f"room {number:02}")
+    page = house.browser()
+    until = house.world.wall() + 60
+    page.hello(token=token({"sub": "alice", "exp": until, "rooms": ["room 22", "room 24", "room 33"]}))
+    first = page.ask("rooms")
+    assert ([room["name"] for room in first["rooms"]], first["more"]) == (["room 22", "room 24"], True)
+    second = page.ask("rooms", after="room 24")
+    assert [room["name"] for room in second["rooms"]] == ["room 33"]
+    assert page.ask("rooms", after="room 33")["rooms"] == []
+
+
+def test_history_is_read_both_ways(house: House) -> None:
+    house.say("General", "bob", *range(1, 11))
+    page = house.page("alice")
+
+    def bodies(**fields: Any) -> tuple[list[Any], bool]:
+        found = page.ask("history", room="General", **fields)
+        return [row[ROW] for row in found["rows"]], found["more"]
+
+    assert bodies(limit=2) == ([9, 10], True)
+    assert bodies(before=3) == ([1, 2], False)
+    assert bodies(after=8) == ([9, 10], True)
+    assert bodies(after=10) == ([], False)
+
+
+def test_typing_and_marks_are_the_users_own(house: House) -> None:
+    page = house.page("alice", "General", "@bob")
+    for room in ("General", "@bob", "elsewhere"):
+        page.say(op="typing", room=room, active=True)
+        page.say(op="mark", room=room, seq=3)
+    joined = house.client("alice").joined
+    assert [(room.typed, room.marked) for room in joined.values()] == [([True], [3])] * 2
+    house.passes(0)
+    assert page.take("event") == [{"op": "event", "room": "@bob", "kind": "ReadMark", "user": "alice", "seq": 3}]

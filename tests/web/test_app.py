@@ -1,0 +1,238 @@
+"""The gateway as a part of a site."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import zchat
+from tests.running import DEADLINE
+from zchat.broker import Broker
+from zchat.errors import UsageError
+from zchat.web import App
+from zchat.web.core import limits
+
+Scope = Mapping[str, Any]
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Path:
+    (tmp_path / "index.html").write_text("<p>a page</p>")
+    return tmp_path
+
+
+def user_of(scope: Scope) -> str | None:
+    """Return the user whom the site's login has put into a cookie."""
+    cookies = dict(scope["headers"]).get(b"cookie", b"").decode()
+    return cookies.removeprefix("user=") or None
+
+
+class Line:
+    """One connection to an application, as a server of ASGI has it."""
+
+    def __init__(self, app: Any, kind: str, path: str, *headers: tuple[str, str], root: str = "") -> None:
+        given = [("host", "site.example"), *headers]
+        self.sent: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._given: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.taking = asyncio.Event()
+        """Set while the other end takes what is sent."""
+        self.taking.set()
+        scope = {
+            "type": kind, "path": path, "root_path": root, "method": "GET", "client": ("192.0.2.1", 5),
+            "headers": [(name.encode(), value.encode()) for name, value in given], "query_string": b"",
+        }  # fmt: skip
+        self.give({"type": f"{kind}.connect"} if kind == "websocket" else {"type": "http.request", "body": b""})
+        self.task = asyncio.create_task(app(scope, self._given.get, self._send))
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        await self.taking.wait()
+        await self.sent.put(message)
+
+    def give(self, message: dict[str, Any]) -> None:
+        self._given.put_nowait(message)
+
+    async def next(self) -> dict[str, Any]:
+        async with asyncio.timeout(DEADLINE):
+            return await self.sent.get()
+
+    async def ask(self, **command: Any) -> dict[str, Any]:
+        self.give({"type": "websocket.receive", "text": json.dumps(command)})
+        while True:
+            found: dict[str, Any] = json.loads((await self.next())["text"])
+            if found.get("id") == command.get("id"):
+                return found
+
+    async def end(self, kind: str = "websocket") -> None:
+        self.give({"type": f"{kind}.disconnect", "code": 1001})
+        async with asyncio.timeout(DEADLINE):
+            await self.task
+
+
+@asynccontextmanager
+async def connected(app: App, *headers: tuple[str, str]) -> AsyncIterator[Line]:
+    line = Line(app, "websocket", "/ws", *headers)
+    assert await line.next() == {"type": "websocket.accept"}
+    yield line
+    await line.end()
+
+
+async def test_users_are_those_whom_the_site_has_let_in(broker: Broker, page: Path, name: str) -> None:
+    async with (
+        App(broker.url, authenticate=user_of, page=page) as app,
+        connected(app, ("cookie", "user=alice"), ("origin", "https://site.example")) as alice,
+        zchat.AsyncClient(broker.url, user="bob") as bob,
+    ):
+        assert (await alice.ask(op="hello", id=1, version=1))["user"] == "alice"
+        assert (await alice.ask(op="join", id=2, room=name))["op"] == "ok"
+        room = await bob.join(name)
+        await alice.ask(op="send", id=3, room=name, body="hi", key="k")
+        async for message in room.messages(DEADLINE):
+            assert (message.user, message.body) == ("alice", "hi")
+            break
+
+
+async def test_others_are_not_accepted(broker: Broker, page: Path) -> None:
+    async with App(broker.url, authenticate=user_of, page=page, max_connections=1) as app:
+        for headers in ([], [("cookie", "user=alice"), ("origin", "https://evil.example")]):
+            line = Line(app, "websocket", "/ws", *headers)
+            assert await line.next() == {"type": "websocket.close", "code": 1008}
+            await line.task
+        async with connected(app, ("cookie", "user=alice")):
+            line = Line(app, "websocket", "/ws", ("cookie", "user=bob"))
+            assert await line.next() == {"type": "websocket.close", "code": 1008}
+            await line.task
+
+
+async def test_a_command_that_is_too_long_ends_the_connection(broker: Broker, page: Path) -> None:
+    async with App(broker.url, authenticate=user_of, page=page) as app:
+        line = Line(app, "websocket", "/ws", ("cookie", "user=alice"))
+        await line.next()
+        line.give({"type": "websocket.receive", "text": "x" * (limits.MAX_COMMAND + 1)})
+        assert (await line.next())["code"] == 1009
+        await line.end()
+
+
+async def test_it_serves_its_page_below_where_it_is_mounted_and_public_rooms(broker: Broker, page: Path) -> None:
+    async def nobody(scope: Scope) -> None:
+        return None
+
+    async def get(app: App, path: str, *headers: tuple[str, str]) -> tuple[int, bytes]:
+        line = Line(app, "http", path, *headers, root="/chat")
+        await line.task
+        start, body = await line.next(), await line.next()
+        return start["status"], body["body"]
+
+    async with (
+        App(broker.url, authenticate=nobody, page=page, public=["pub*"]) as app,
+        zchat.AsyncClient(broker.url, user="bob") as bob,
+    ):
+        assert await get(app, "/chat/") == (200, b"<p>a page</p>")
+        assert (await get(app, "/chat/nothing"))[0] == 404
+        assert (await get(app, "/chat/", ("origin", "https://evil.example")))[0] == 403
+        assert (await get(app, "/chat/rooms/secret/live"))[0] == 404
+        assert (await get(app, "/chat/rooms/public-nowhere/live"))[0] == 404
+        room = await bob.join("pub")
+        line = Line(app, "http", "/chat/rooms/pub/live", root="/chat")
+        assert (await line.next())["status"] == 200
+        sent = await room.send("news")
+        event = (await line.next())["body"]
+        assert event.startswith(b"id: ")
+        assert f"[[{sent.seq},".encode() in event
+        await line.end("http")
+
+
+async def test_what_is_mounted_is_connected_in_the_sites_own_lifespan(broker: Broker, page: Path) -> None:
+    fastapi = pytest.importorskip("fastapi")
+    chat = App(broker.url, authenticate=user_of, page=page)
+
+    @asynccontextmanager
+    async def lifespan(site: Any) -> AsyncIterator[None]:
+        async with chat:
+            yield
+
+    site = fastapi.FastAPI(lifespan=lifespan)
+    site.mount("/chat", chat)
+    async with site.router.lifespan_context(site):
+        line = Line(site, "websocket", "/chat/ws", ("cookie", "user=alice"))
+        assert (await line.next())["type"] == "websocket.accept"
+        assert (await line.ask(op="hello", id=1, version=1))["user"] == "alice"
+        await line.end()
+        line = Line(site, "http", "/chat/")
+        await line.task
+        assert (await line.next())["status"] == 200
+
+
+async def test_alone_it_is_connected_by_the_servers_lifespan_and_says_bye_at_the_end(
+    broker: Broker, page: Path
+) -> None:
+    app = App(broker.url, authenticate=user_of, page=page)
+    with pytest.raises(UsageError, match="async with"):
+        await app({"type": "http"}, None, None)  # type: ignore[arg-type]
+    asked: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    said: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    life = asyncio.create_task(app({"type": "lifespan"}, asked.get, said.put))
+    asked.put_nowait({"type": "lifespan.startup"})
+    assert await said.get() == {"type": "lifespan.startup.complete"}
+    line = Line(app, "websocket", "/ws", ("cookie", "user=alice"))
+    await line.next()
+    await line.ask(op="hello", id=1, version=1)
+    asked.put_nowait({"type": "lifespan.shutdown"})
+    assert json.loads((await line.next())["text"])["op"] == "bye"
+    assert (await line.next())["code"] == 1012
+    assert await said.get() == {"type": "lifespan.shutdown.complete"}
+    await life
+    await line.end()
+
+
+async def test_without_a_broker_the_server_is_told_why_it_does_not_start(
+    page: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zchat.web.serving.CONNECT_SECONDS", 0.1)
+    app = App("tcp://127.0.0.1:1", authenticate=user_of, page=page)
+    said: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "lifespan.startup"}
+
+    async def send(message: dict[str, Any]) -> None:
+        said.append(message)
+
+    await app({"type": "lifespan"}, receive, send)
+    assert said[0]["type"] == "lifespan.startup.failed"
+    assert "no broker answered" in said[0]["message"]
+    with pytest.raises(UsageError, match="authenticate"):
+        App(authenticate=None, page=page)  # type: ignore[arg-type]
+
+
+async def test_a_page_that_takes_nothing_holds_what_its_connection_has_place_for(
+    broker: Broker, page: Path, name: str
+) -> None:
+    async with (
+        App(broker.url, authenticate=user_of, page=page) as app,
+        zchat.AsyncClient(broker.url, user="bob") as bob,
+        connected(app, ("cookie", "user=alice")) as alice,
+    ):
+        await alice.ask(op="hello", id=1, version=1)
+        await alice.ask(op="join", id=2, room=name)
+        alice.taking.clear()
+        room = await bob.join(name)
+        await room.send_many(["x" * 1000] * 1000)
+        alice.taking.set()
+        seen = 0
+        taken = 0
+        while seen < 1000:
+            found = json.loads((await alice.next())["text"])
+            if found["op"] == "messages":
+                seen, taken = seen + len(found["rows"]), taken + 1
+                alice.give(
+                    {
+                        "type": "websocket.receive",
+                        "text": json.dumps({"op": "ack", "room": name, "taken": taken}),
+                    }
+                )

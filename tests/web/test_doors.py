@@ -1,0 +1,57 @@
+"""Ways of letting in that somebody has written down."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zchat.errors import UsageError
+from zchat.web.doors import letting_in, read_token_key
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({}, "--open .* --token-key FILE .* or --user-header NAME"),
+        ({"open_to_all": True, "user_header": "X", "proxies": ["10.0.0.1"]}, "in one way"),
+        ({"user_header": "X-User"}, "--trusted-proxy"),
+        ({"user_header": "X-User", "proxies": ["10.0.0.1/8"]}, "no network"),
+        ({"open_to_all": True, "hosts": ["chat.example.org:80"]}, "no host"),
+        ({"open_to_all": True, "hosts": ["http://x"]}, "no host"),
+        ({"open_to_all": True, "origins": ["chat.example.org"]}, "no origin"),
+        ({"open_to_all": True, "origins": ["https://x/path"]}, "no origin"),
+        ({"open_to_all": True, "origins": ["http://["]}, "no origin"),
+        ({"token_key": "/nowhere/key"}, "can't be read: No such file"),
+    ],
+)
+def test_what_can_not_be_meant_is_refused(options: dict[str, Any], reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        letting_in(**options)
+
+
+def test_names_are_taken_in_any_case() -> None:
+    found = letting_in(
+        open_to_all=True, hosts=["Chat.Example.org", "[::2]"], origins=["HTTPS://Site.example/"], public=["News*"]
+    )
+    assert found.place("chat.example.org:443", "https://site.example") is None
+    assert found.place("[::2]:8080", None) is None
+    assert "news today" in found.public
+
+
+def test_a_key_for_tokens_is_secret_and_long(tmp_path: Path) -> None:
+    file = tmp_path / "token.key"
+    file.write_bytes(b"k" * 40 + b"\n")
+    file.chmod(0o600)
+    assert read_token_key(str(file)) == b"k" * 40
+    file.chmod(0o640)
+    with pytest.raises(UsageError, match=r"read by others \(mode 640\)"):
+        read_token_key(str(file))
+    file.chmod(0o600)
+    for content, reason in ((b"short\n", "32 bytes or more"), (b"k" * 5000, "more than 4096")):
+        file.write_bytes(content)
+        with pytest.raises(UsageError, match=reason):
+            read_token_key(str(file))
+    with pytest.raises(UsageError, match="can't be read"):
+        read_token_key(str(tmp_path))

@@ -1,0 +1,65 @@
+"""The certificate and the key that the gateway serves https with, of what somebody has written down."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import ssl
+
+from zchat.checks import shown
+from zchat.errors import UsageError
+from zchat.files import read_bounded
+
+MAX_PEM = 1 << 20
+"""Bytes of a file with a certificate or a key: a chain has some thousand."""
+
+CERTIFICATE = rb"(X509 |TRUSTED )?CERTIFICATE-----"
+KEY = rb"([A-Z]+ )*PRIVATE KEY-----"
+
+
+def tls_context(certificate: str, key: str) -> ssl.SSLContext:
+    """Return what https is served with, of two files in PEM format: the certificate with its chain, and its key.
+
+    It waits for no other program and asks for no passphrase.
+
+    Raises:
+        UsageError: they can't be used; the text names the file, and what is wrong with it.
+    """
+    _check_pem(certificate, "certificate", CERTIFICATE)
+    _check_pem(key, "key", KEY)
+
+    def asked() -> str:
+        """Be asked for a passphrase, by the library; it is never asked for on the terminal."""
+        raise UsageError(
+            f"the key in {shown(key)} has a passphrase: decrypt it first, for example by "
+            f"openssl pkey -in {shlex.quote(key)} -out DECRYPTED.pem, in a file that its user alone can read"
+        )
+
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(certificate, key, asked)
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            raise UsageError(
+                f"the key in {shown(key)} is not that of the certificate in {shown(certificate)}"
+            ) from error
+        raise UsageError(f"{shown(certificate)} or {shown(key)} is damaged: {error.reason or error}") from error
+    except OSError as error:
+        raise UsageError(f"{shown(certificate)} and {shown(key)} can't be used: {error.strerror or error}") from error
+    return context
+
+
+def _check_pem(path: str, what: str, begins: bytes) -> None:
+    """See that a file has what is to be in it; `begins` is that, as a pattern of PEM's lines.
+
+    Raises:
+        UsageError: it can't be read, or has none.
+    """
+    try:
+        text = read_bounded(path, MAX_PEM)
+    except OSError as error:
+        raise UsageError(f"{shown(path)}, which should have a {what}, can't be read: {error.strerror}") from error
+    if len(text) > MAX_PEM:
+        raise UsageError(f"{shown(path)} has more than {MAX_PEM} bytes: it should have a {what}, and little else")
+    if re.search(rb"^-----BEGIN " + begins, text, re.MULTILINE) is None:
+        raise UsageError(f"there is no {what} in {shown(path)}: a file in PEM format is needed")
