@@ -23,7 +23,7 @@ def broker() -> Iterator[Broker]:
 
 @pytest.fixture
 def environment(broker: Broker, tmp_path: Path) -> dict[str, str]:
-    """Give the environment in which the command finds the broker, and nothing of whoever runs the tests."""
+    """Give the environment in which the command finds the broker, and nothing of the user who runs the tests."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("ZCHAT_", "LC_", "XDG_"))}
     return kept | {
         "ZCHAT_URL": broker.url,

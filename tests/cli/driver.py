@@ -26,7 +26,7 @@ def masked(text: str) -> str:
 
 
 def settled(broker: Broker) -> None:
-    """Wait until a broker has told everyone who is in a room: of who comes from then on they are told."""
+    """Wait until a broker has told everyone who is in a room: who comes from then on is reported."""
     with library.Client(broker.url, user="looker") as client:
         room = client.join("Technology")
         eventually(lambda: room.member_count, "the broker tells who is in a room")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import array
+import fcntl
 import os
 import pty
 import re
 import select
 import signal
 import subprocess
+import termios
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -121,6 +124,14 @@ def until_full(pipe: Pipe) -> None:
 def members(broker: Broker) -> int:
     """Return how many members the rooms of a broker have."""
     return broker.figures.counts["memberships"]
+
+
+def unread_by(pid: int) -> int:
+    """Return the bytes that wait in the pipe of a process's standard input."""
+    waiting = array.array("i", [0])
+    with open(f"/proc/{pid}/fd/0", "rb", buffering=0) as pipe:
+        fcntl.ioctl(pipe, termios.FIONREAD, waiting)
+    return waiting[0]
 
 
 def child(pid: int) -> int:

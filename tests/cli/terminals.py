@@ -41,7 +41,7 @@ class Tmux:
 
 
 class Terminal:
-    """Hold one terminal in which a command of `zchat` runs, then its exit code is told."""
+    """Hold one terminal in which a command of `zchat` runs, then its exit code is shown."""
 
     def __init__(
         self, tmux: Tmux, name: str, columns: int, *arguments: str, before: str = "", command: str = "client"

@@ -1,4 +1,4 @@
-"""What can't work is told soon."""
+"""What can't work is reported soon."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_without_a_broker_it_says_so_in_one_line_with_exit_code_1(monkeypatch: p
     assert re.fullmatch(rf"zchat: .* {url} .* \(--connect URL\)\n", told.stderr)
 
 
-def test_a_host_that_isnt_known_is_told_before_anything_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_that_isnt_known_is_reported_before_anything_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     def getaddrinfo(*arguments: object, **extra: object) -> NoReturn:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -38,7 +38,7 @@ def test_a_host_that_isnt_known_is_told_before_anything_is_waited_for(monkeypatc
 
 
 @pytest.mark.parametrize("error", [KeyError("uid not found: 4711"), None])
-def test_a_login_name_that_cant_be_used_is_told_with_the_option_for_another(
+def test_a_login_name_that_cant_be_used_is_reported_with_the_option_for_another(
     monkeypatch: pytest.MonkeyPatch, error: Exception | None
 ) -> None:
     def getuser() -> str:
@@ -53,7 +53,7 @@ def test_a_login_name_that_cant_be_used_is_told_with_the_option_for_another(
     assert re.fullmatch(r"zchat: .*(the login name is unknown|'/bob').* \(--user NAME\)\n", told.stderr)
 
 
-def test_a_lookup_that_takes_too_long_is_told_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lookup_that_takes_too_long_is_reported_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     over = Event()
     monkeypatch.setattr("socket.getaddrinfo", lambda *arguments, **extra: over.wait(DEADLINE))
     monkeypatch.setattr(connection, "TIMEOUT", 0.3)

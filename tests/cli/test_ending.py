@@ -18,17 +18,29 @@ import pytest
 
 import zchat as library
 from tests.cli.driver import say
-from tests.cli.outside import CODES, caught, child, command, masked_signals, members, pipes, terminal, until_full
+from tests.cli.outside import (
+    CODES,
+    caught,
+    child,
+    command,
+    masked_signals,
+    members,
+    pipes,
+    terminal,
+    unread_by,
+    until_full,
+)
+from tests.cli.tail.driver import Resting
 from tests.cli.terminals import Tmux
 from tests.mortal import Mortal
-from tests.running import DEADLINE, ZCHAT, Start, eventually
+from tests.running import DEADLINE, ROOT, ZCHAT, Start, eventually
 from zchat.broker import Broker
 from zchat.cli.ending import LAST_SECONDS
 
 STAYING = ["client", "tail -f General", "tail -f --resume {}/seen General", "top", "top --every 0.2", "send General"]
 
-SECONDS = 4.0
-"""Seconds that an end may take: half a second on a machine that does nothing else."""
+SECONDS = LAST_SECONDS - 1
+"""Seconds that an end may take: half a second on a machine that does nothing else; after one more it is by force."""
 
 READY = {"client": "you are in General", "top": "per second since start"}
 """What commands show once they stay; the others show nothing, and are then members of the room."""
@@ -45,14 +57,6 @@ def quick() -> Iterator[None]:
     began = time.monotonic()
     yield
     assert time.monotonic() - began < SECONDS
-
-
-@contextmanager
-def unforced() -> Iterator[None]:
-    """Assert that the block ends before the end by force."""
-    began = time.monotonic()
-    yield
-    assert time.monotonic() - began < LAST_SECONDS - 1
 
 
 @pytest.mark.parametrize(("line", "number"), each_line_and_each_signal(*STAYING))
@@ -165,17 +169,18 @@ def test_who_is_ended_while_the_broker_stands_still_has_left_once_it_goes_on(sta
         room = bob.join("General")
         running = start("send", "General", ZCHAT_URL=mortal.url)
         running.write("stored\n")
-        assert next(room.messages()).body == "stored"
+        assert next(room.messages(timeout=DEADLINE)).body == "stored"
         mortal.freeze()
         running.write("on its way\n")
-        time.sleep(0.3)  # nothing shows that it is sent
+        eventually(lambda: unread_by(running.process.pid) == 0, "it has read it")
+        eventually(Resting(running.process.pid), "it waits for the answer")
         running.process.send_signal(signal.SIGTERM)
         assert running.process.wait(DEADLINE) == 143
         mortal.thaw()
         began = time.monotonic()
         eventually(lambda: [each.user for each in room.members()] == ["bob"], "alice has left")
         assert time.monotonic() - began < SECONDS
-        assert next(room.messages()).body == "on its way"
+        assert next(room.messages(timeout=DEADLINE)).body == "on its way"
 
 
 def test_a_second_signal_changes_no_exit_code(start: Start, broker: Broker) -> None:
@@ -185,6 +190,7 @@ def test_a_second_signal_changes_no_exit_code(start: Start, broker: Broker) -> N
         "sys.last = Last()\nfrom zchat.cli.main import main; main(sys.argv[1:])"
     )
     say(broker, "General", "hi")
+    eventually(lambda: members(broker) == 0, "who has spoken is gone")
     running = start(shell='exec "$1" -c "$PROGRAM" tail -f General', PROGRAM=program)
     eventually(lambda: members(broker) == 1, "it is there")
     running.process.terminate()
@@ -194,6 +200,7 @@ def test_a_second_signal_changes_no_exit_code(start: Start, broker: Broker) -> N
 @pytest.mark.parametrize("line", ["client", "tail -f General", "broker --store memory: --bind tcp://127.0.0.1:*"])
 def test_a_signal_that_was_blocked_at_the_start_is_not(start: Start, broker: Broker, line: str) -> None:
     say(broker, "General", "hi")
+    eventually(lambda: members(broker) == 0, "who has spoken is gone")
     program = (
         "import os, signal, sys; signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGINT])\n"
         "os.execv(sys.argv[1], sys.argv[1:])"
@@ -210,6 +217,7 @@ def test_a_terminal_that_nobody_reads_holds_up_no_end(
     broker: Broker, environment: dict[str, str], line: str, term: str
 ) -> None:
     say(broker, "Long", *("a line of some length" * 10 for _ in range(3_000)))
+    eventually(lambda: members(broker) == 0, "who has spoken is gone")
     master, slave = pty.openpty()
     try:
         with command(
@@ -220,7 +228,7 @@ def test_a_terminal_that_nobody_reads_holds_up_no_end(
                 eventually(lambda: members(broker) == 1, "it has joined")
                 say(broker, "Long", *("y" * 1500 for _ in range(100)))
             time.sleep(1.5)  # nothing shows that it waits
-            with unforced():
+            with quick():
                 process.terminate()
                 assert process.wait(DEADLINE) == 143
         eventually(lambda: members(broker) == 0, "it has left")
@@ -250,7 +258,7 @@ def test_a_terminal_whose_output_is_stopped_holds_up_an_end_for_a_second(
             eventually(there, "it has the terminal")
             time.sleep(0.5)  # nothing shows that all is drawn
             termios.tcflow(slave, termios.TCOOFF)  # as Ctrl-S does
-            say(broker, "General", "this can't be shown")
+            say(broker, "General", *("this can't be shown" for _ in range(1_500)))
             time.sleep(0.5)  # nothing shows that it waits
             with quick():
                 process.terminate()
@@ -408,7 +416,7 @@ def test_a_broker_takes_a_hangup_as_an_event_and_goes_on(start: Start) -> None:
 
 
 @pytest.mark.parametrize("number", list(CODES), ids=lambda number: number.name)
-def test_a_chat_in_pipes_has_stored_what_it_was_told_before_the_signal(
+def test_a_chat_in_pipes_has_stored_what_it_was_given_before_the_signal(
     start: Start, broker: Broker, number: int
 ) -> None:
     running = start("client")
@@ -470,3 +478,20 @@ def ends_and_restores(
     assert after.read_text() == modes.read_text()
     state = "#{alternate_on} #{cursor_flag}"
     assert tmux("display-message", "-p", "-t", "alice", state).split() == ["0", "1"]
+
+
+# -- all is done ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("line", ["backup --store sqlite:{0}/old {0}/new", "restore {0}/old {0}/new", "keygen new"])
+def test_a_signal_once_the_files_are_there_changes_nothing(start: Start, tmp_path: Path, line: str) -> None:
+    (tmp_path / "old").write_bytes((ROOT / "tests" / "data" / "store-0.1.0.db").read_bytes())
+    program = (
+        "import os, signal, sys, click; before = click.echo\n"
+        "def echo(*a, **k): os.kill(os.getpid(), signal.SIGTERM); before(*a, **k)\n"
+        "click.echo = echo\nfrom zchat.cli.main import main; main(sys.argv[1:])"
+    )
+    running = start(shell=f'cd {tmp_path} && exec "$1" -c "$PROGRAM" {line.format(tmp_path)}', PROGRAM=program)
+    assert running.end() == 0
+    assert running.errors == ""
+    assert list(tmp_path.glob("new*"))

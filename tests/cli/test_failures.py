@@ -1,15 +1,19 @@
-"""What goes wrong is told in one line, with an exit code; a closed pipe is a quiet end."""
+"""What goes wrong is reported in one line, with an exit code; a closed pipe is a quiet end."""
 
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
+import click
 import pytest
 
 from tests.cli.driver import say
 from tests.running import Start
 from zchat.broker import Broker
+from zchat.cli.failures import reported_in_one_line
+from zchat.errors import Banned
 
 
 @pytest.mark.parametrize(
@@ -32,13 +36,13 @@ def test_a_closed_pipe_is_a_quiet_end(start: Start, broker: Broker, line: str) -
     assert running.text == ""
 
 
-def test_a_full_disk_is_told_in_one_line(start: Start) -> None:
+def test_a_full_disk_is_reported_in_one_line(start: Start) -> None:
     running = start(shell='"$@" rooms >/dev/full')
     assert running.end() == 1
     assert re.fullmatch(r"zchat: .*No space.*standard output.*\n", running.errors)
 
 
-def test_an_input_that_cant_be_read_is_told_in_one_line(start: Start) -> None:
+def test_an_input_that_cant_be_read_is_reported_in_one_line(start: Start) -> None:
     running = start(shell='"$@" send General 0>/dev/null')
     assert running.end() == 1
     assert re.fullmatch(r"zchat: .*standard input.*\n", running.errors)
@@ -59,6 +63,14 @@ def test_a_command_in_a_folder_that_was_removed_says_so(start: Start, tmp_path: 
     assert running.errors.splitlines() == [
         f"zchat: f can't be used: {gone}, or give --resume a path in full",
         f"zchat: 'ipc://f' can't be used: {gone}, or name the path in full (--connect URL)",
-        f"zchat: f can't be used: {gone}; fix that, or name another file (--store sqlite:PATH)",
+        f"zchat: f can't be used: {gone}; fix that, or name another file (--store URL)",
         f"zchat: g can't be used: {gone}; fix that, or name another file",
     ]
+
+
+def test_what_a_ban_refuses_is_reported_by_the_clock_of_the_user(capsys: pytest.CaptureFixture[str]) -> None:
+    until = datetime(2135, 6, 1, 12, 0)
+    text = f"you are banned from 'Ops' until {until.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC, by bob"
+    with pytest.raises(click.exceptions.Exit), reported_in_one_line():
+        raise Banned(text, detail=int(until.timestamp()))
+    assert capsys.readouterr().err == "zchat: you are banned from 'Ops' until 2135-06-01 12:00, by bob\n"

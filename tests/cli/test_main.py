@@ -9,7 +9,7 @@ import sys
 import click
 import pytest
 
-from tests.running import DEADLINE, ROOT, Start
+from tests.running import DEADLINE, ROOT, Start, output_of
 from zchat.cli.main import WITH_VALUE, is_broker
 from zchat.cli.program import program
 
@@ -95,3 +95,34 @@ def test_without_threads_a_command_says_so_in_one_line(start: Start, line: str) 
         assert re.fullmatch(
             r"zchat: no more threads can be started.*\(ulimit -u, or that of a container\)\n", running.errors
         ), count
+
+
+IN_A_PROGRAM = {
+    "sys.stdout = io.StringIO()": "sys.stdout is no open file",
+    "sys.stderr = io.StringIO()": "sys.stderr is no open file",
+    "sys.stdin.close()": "sys.stdin is no open file",
+    "sys.stdout = io.TextIOWrapper(io.BytesIO())": "sys.stdout is no open file",
+}
+
+
+@pytest.mark.parametrize("before", IN_A_PROGRAM)
+def test_a_program_whose_streams_are_no_files_gets_an_error_and_keeps_its_signals(before: str) -> None:
+    program = (
+        "import io, signal, sys; from zchat.cli.main import main\n"
+        f"{before}\n"
+        "try: main(['--help'])\n"
+        "except SystemExit as error: sys.__stdout__.write(str(error.code))\n"
+        "assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL"
+    )
+    assert output_of(program) == f"zchat: {IN_A_PROGRAM[before]}; run the command as a process of its own"
+
+
+def test_another_thread_than_the_main_one_gets_an_error() -> None:
+    program = (
+        "import threading; from zchat.cli.main import main\n"
+        "def run():\n"
+        " try: main(['--help'])\n"
+        " except SystemExit as error: print(error.code)\n"
+        "thread = threading.Thread(target=run); thread.start(); thread.join()"
+    )
+    assert output_of(program) == "zchat: this is not the main thread; run the command as a process of its own\n"

@@ -1,4 +1,4 @@
-"""What is wrong with a command's options is told in one line; a room is named as it is shown."""
+"""What is wrong with a command's options is reported in one line; a room is named as it is shown."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ from zchat.cli.program import program
         ),
     ],
 )
-def test_wrong_usage_is_told_in_one_line_with_exit_code_2(arguments: list[str], what: str) -> None:
+def test_wrong_usage_is_reported_in_one_line_with_exit_code_2(arguments: list[str], what: str) -> None:
     told = CliRunner().invoke(program, arguments, prog_name="zchat")
     assert told.exit_code == 2
     assert told.stderr.startswith("zchat: ")

@@ -36,13 +36,13 @@ def test_without_a_command_it_shows_its_help_and_fails() -> None:
 
 
 @pytest.mark.parametrize(("typed", "meant"), [("tial", "tail"), ("clinet", "client"), ("room", "rooms")])
-def test_a_command_that_is_misspelt_is_told_with_the_one_that_may_be_meant(typed: str, meant: str) -> None:
+def test_a_command_that_is_misspelt_is_reported_with_the_one_that_may_be_meant(typed: str, meant: str) -> None:
     shown = CliRunner().invoke(program, [typed, "General"], standalone_mode=False)
     assert str(shown.exception) == f"there is no command '{typed}'; did you mean {meant}?"
     assert str(CliRunner().invoke(program, ["xyz"], standalone_mode=False).exception) == "No such command 'xyz'."
 
 
-def test_the_version_is_told() -> None:
+def test_the_version_is_reported() -> None:
     assert re.match(r"zchat ", CliRunner().invoke(program, ["--version"]).output)
 
 
@@ -62,4 +62,18 @@ def test_its_help_loads_no_command_and_neither_zeromq_nor_the_client() -> None:
     assert "zchat.cli.program" in loaded
     slow = {"zmq", "msgpack._cmsgpack", "wcwidth", "prompt_toolkit", "sqlite3", "platformdirs", "tomllib", "asyncio"}
     assert slow & set(loaded) <= {"msgpack._cmsgpack"}
+    assert not {"zchat.events", "zchat.messages", "zchat.stats"} & set(loaded)
     assert not [name for name in loaded if name.startswith(("zchat.client", "zchat.broker", "zchat.cli.commands."))]
+
+
+def test_its_help_is_the_same_where_python_leaves_out_docstrings() -> None:
+    lines = [["--help"], *([name, "--help"] for name in COMMANDS)]
+    script = (
+        "import sys; from click.testing import CliRunner; from zchat.cli.program import program\n"
+        f"for line in {lines}: sys.stdout.write(CliRunner().invoke(program, line).output)"
+    )
+    with_docstrings, without = (
+        subprocess.run([sys.executable, *flags, "-c", script], capture_output=True, timeout=DEADLINE, check=True).stdout
+        for flags in ([], ["-OO"])
+    )
+    assert without == with_docstrings

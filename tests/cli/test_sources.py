@@ -157,6 +157,8 @@ def test_a_level_of_the_command_line_is_not_changed_by_a_file(
         ('[broker]\nfixed-rooms = "yes"\n', "FILE, line 2: fixed-rooms is true or false, not 'yes'"),
         ("[broker]\nroom = 7\n", "FILE, line 2: room is a list of texts"),
         ("[broker]\nstore = 1\n", 'FILE, line 2: store is a text, "…", not 1'),
+        ('[broker]\nkeys = "a\\u0000b"\n', "FILE, line 2: keys is without NUL characters, as on the command line, not"),
+        ('[broker]\nroom = ["a\\u0000b"]\n', "FILE, line 2: room is without NUL characters"),
         ("[broker]\nhigh-water-mark = 0\n", "Invalid value for '--high-water-mark': 0 is not in the range "
          "1<=x<=10000 (from FILE, line 2)"),
         ('[broker]\nroom = ["/Ops"]\n', "choose another first character (from FILE, line 2)"),
@@ -245,7 +247,7 @@ def test_a_key_for_an_option_of_one_letter_is_led_to_it(zchat: Zchat, tmp_path: 
     assert "line 2: there is no option 'number' of zchat tail; did you mean n?" in told
 
 
-def test_the_values_that_a_switch_takes_are_told(zchat: Zchat) -> None:
+def test_the_values_that_a_switch_takes_are_reported(zchat: Zchat) -> None:
     told = zchat("tail", "General", ZCHAT_TAIL_JSON="maybe").stderr
     assert "'maybe' is not a valid boolean. Recognized values: 0, 1, f, false," in told
 

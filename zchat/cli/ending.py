@@ -1,10 +1,11 @@
 """How every command ends when a signal asks it to.
 
-A signal's handler sets a flag and writes one byte into a pipe, and does nothing else; the byte is written even if
-the main thread is just going to wait for a lock, where Python's part of the handler would wait too. A thread of its
-own, the ending thread, reads the pipe and calls what the command gave it to be ended by: its client is closed, its
-loop woken. So nothing is raised amid a command's work, and waits end by themselves: those of the library because the
-client is closed, those for standard streams because they wait for `end_descriptor` too.
+The machine's part of a signal's handler writes the signal's number into a pipe (`signal.set_wakeup_fd`), and Python's
+part sets a flag, and does nothing else: it is the main thread's, and may wait as long as that waits for a lock or a
+terminal. A thread of its own, the ending thread, reads the pipe and calls what the command gave it to be ended by: its
+client is closed, its loop woken. So nothing is raised amid a command's work, and waits end by themselves: those of the
+library because the client is closed, those for standard streams because they wait for `end_descriptor` too. The pipe is
+the only way by which signals are noticed, and nobody else's: an event loop gets its own from here too (`at_signal`).
 
 Whatever the end requires is there before a signal comes, threads too: by then the system may have none left.
 
@@ -82,8 +83,8 @@ class _State:
         """What can be read from once one has come."""
         self.full_screen = False
         """True while the command has a full screen."""
-        self.wakeup = -1
-        """Where the number of each signal is written, also by the machine itself."""
+        self.others: dict[int, Callable[[], object]] = {}
+        """What signals call that end nothing, SIGWINCH for instance."""
         self.terminal: Any = None
         """How the terminal was at the start; None without one."""
 
@@ -127,24 +128,19 @@ def install(*, surviving_hangup: bool = False) -> None:
     _state.surviving_hangup = surviving_hangup
     numbers, into = os.pipe()
     _state.descriptor, asked_for = os.pipe()
-    _state.wakeup = into
     forced: SimpleQueue[None] = SimpleQueue()
     if sys.platform != "win32":
         os.set_blocking(into, False)
 
     def note(number: int, frame: FrameType | None) -> None:
         _ask(number)
-        before = signal.set_wakeup_fd(into, warn_on_full_buffer=False)
-        if before != into:  # taken by asyncio, so that nothing was written
-            if before >= 0:
-                signal.set_wakeup_fd(before)
-            with suppress(BlockingIOError):  # full of others
-                os.write(into, bytes([number]))
 
     def run() -> None:
         while True:
             for number in os.read(numbers, 64):
-                if number not in SIGNALS:  # SIGWINCH, for instance
+                if number not in SIGNALS:
+                    if call := _state.others.get(number):
+                        call()
                     continue
                 if _is_survived(number):
                     _hang_up()
@@ -181,7 +177,7 @@ def install(*, surviving_hangup: bool = False) -> None:
 def _blocked() -> Iterator[None]:
     """Let no signal come to this thread while the block runs.
 
-    After it each comes: whoever started the command may have been in the middle of blocking them.
+    After it each comes: the parent may have started the command while it was blocking them.
     """
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
@@ -228,6 +224,22 @@ def calling(call: Callable[[], object]) -> Iterator[None]:
         thread.join(CALL_SECONDS)
 
 
+def at_signal(number: int, call: Callable[[], object] | None) -> bool:
+    """Have a signal that ends nothing call `call`, which must not wait, or nothing for None. The main thread's.
+
+    The ending thread calls it. Return True if the signal called something before.
+    """
+    before = _state.others.pop(number, None)
+    if call is not None:
+        _state.others[number] = call
+        signal.signal(number, lambda number, frame: None)
+        if hasattr(signal, "siginterrupt"):
+            signal.siginterrupt(number, False)  # no call of another library need know of it
+    elif before is not None:
+        signal.signal(number, signal.SIG_DFL)
+    return before is not None
+
+
 @contextmanager
 def at_hangup(call: Callable[[], object]) -> Iterator[None]:
     """Have each SIGHUP that the command survives call `call` while the block runs, those too that came before."""
@@ -248,16 +260,9 @@ def forgive() -> None:
     _state.forgiven = True
 
 
-def settle() -> None:
-    """Ignore further signals if one has asked the command to end: all is done, and its exit code stands."""
-    if asked():
-        for number in SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
-
-
 @contextmanager
 def full_screen() -> Iterator[None]:
-    """Give the command the whole screen and an event loop of asyncio while the block runs. The main thread's.
+    """Give the command the whole screen while the block runs. The main thread's.
 
     The block begins once the command is in the foreground. The screen is left even if the command is ended by force.
 
@@ -273,8 +278,6 @@ def full_screen() -> Iterator[None]:
             yield
         finally:
             _state.full_screen = False
-            if _state.wakeup >= 0:  # the loop has taken it
-                signal.set_wakeup_fd(_state.wakeup, warn_on_full_buffer=False)
 
 
 class Work(Generic[T]):

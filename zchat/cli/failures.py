@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -14,9 +13,7 @@ from zchat.cli import ending, logs
 from zchat.cli.sources import origin
 from zchat.cli.text.safe import named, safe
 from zchat.errors import AddressError, NoSuchRoom, UsageError, ZchatError
-from zchat.log_fields import FIELDS
-
-log = logging.getLogger("zchat.cli")
+from zchat.logs import cli_log
 
 FAILED = 1
 WRONG_USAGE = 2
@@ -38,7 +35,7 @@ class Interrupted(KeyboardInterrupt):
 def report(text: str) -> None:
     """Write one line to standard error, if it is still there: of a log in JSON it is an event."""
     if logs.is_json():
-        log.error("%s", " ".join(text.splitlines()), extra={FIELDS: {"event": "error"}})
+        cli_log.error("%s", " ".join(text.splitlines()), event="error")
         return
     from zchat.cli.text.columns import terminal_text, terminal_width, wrapped  # takes long to load
 
@@ -68,7 +65,9 @@ def reported_in_one_line() -> Iterator[None]:
     except (ZchatError, OSError) as error:
         if ending.exit_code():  # what the end has caused: a client is closed, a stream given up
             _leave(0)
-        report(str(error) or type(error).__name__)
+        from zchat.cli.text.phrases import error_text  # takes long to load
+
+        report(str(error) if logs.is_json() else error_text(error) or type(error).__name__)
         wrong_usage = isinstance(error, UsageError) and not isinstance(error, AddressError)
         _leave(WRONG_USAGE if wrong_usage else FAILED)
 

@@ -39,5 +39,15 @@ def kept() -> list[int]:
     return _kept[:]
 
 
+def ignore() -> None:
+    """Ignore them from now on: the command is over, and its exit code stands. The main thread's, last of all.
+
+    Python's own end takes some ten milliseconds, in which the system would end the process by a signal, as if what was
+    done were not: a signal that Python has a handler for it leaves to the system then, one that is ignored it doesn't.
+    """
+    for number in SIGNALS:
+        _signal.signal(number, _signal.SIG_IGN)
+
+
 def _keep(number: int, frame: object) -> None:
     _kept.append(number)

@@ -16,7 +16,7 @@ from click.core import ParameterSource
 from zchat.cli.streams import Writing
 from zchat.cli.text.safe import INDENT, safe
 from zchat.json_form import json_line
-from zchat.log_fields import FIELDS
+from zchat.logs import FIELDS, broker_log
 from zchat.threads import RealThread, start
 
 LEVELS = ("debug", "info", "warning", "error")
@@ -57,7 +57,7 @@ class TextFormatter(logging.Formatter):
 
 def _rows(lines: list[str]) -> str:
     """Return safe lines as what fits the terminal."""
-    from zchat.cli.text.columns import terminal_text, terminal_width, wrapped  # takes long to load
+    from zchat.cli.text.columns import terminal_text, terminal_width, wrapped  # takes long to load; see `load`
 
     width = terminal_width(sys.stderr)
     return terminal_text(wrapped(lines, width), width)
@@ -101,8 +101,8 @@ def _choose(key: str) -> Callable[[click.Context, click.Parameter, str | None], 
 class QueueHandler(logging.Handler):
     """The handler that writes to standard error in a thread of its own, so that a thread that logs never waits.
 
-    Lines that find the queue full, or that can't be written, are dropped and counted; how many they are is
-    an event of its own once lines are taken again.
+    Lines that find the queue full, or that can't be formatted or written, are dropped and counted; how many they are is
+    an event of its own once lines are taken again. It raises nothing: `asyncio` logs in its loop, which that would end.
     """
 
     def __init__(self) -> None:
@@ -122,10 +122,15 @@ class QueueHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Have a record written soon."""
-        line = self.format(record) + "\n"
+        try:
+            line = self.format(record) + "\n"
+        except Exception:  # what it requires can't be loaded, or the record is wrong
+            with self._changed:
+                self._drop()
+            return
         with self._changed:
             if self._size + len(line) > QUEUE_SIZE:
-                self.dropped += 1
+                self._drop()
                 return
             self._size += len(line)
             self._lines.append(line)
@@ -151,7 +156,8 @@ class QueueHandler(logging.Handler):
             taken = self._write(sink, line)
             with self._changed:
                 self._size -= len(line)
-                self.dropped += not taken
+                if not taken:
+                    self._drop()
                 missing = self.dropped - self._reported if taken and self._size < QUEUE_SIZE // 2 else 0
                 self._changed.notify_all()
             if missing and self._write(sink, self._missing(missing)):
@@ -168,8 +174,12 @@ class QueueHandler(logging.Handler):
         self._cut = False
         return True
 
+    def _drop(self) -> None:
+        self.dropped += 1
+        broker_log.dropped += 1
+
     def _missing(self, count: int) -> str:
-        text = "%d lines of the log were dropped because standard error did not take them"
+        text = "%d lines of the log were dropped because they could not be written"
         record = logging.LogRecord("zchat.broker", logging.WARNING, __file__, 0, text, (count,), None)
         setattr(record, FIELDS, {"event": "log_dropped", "count": count})
         return self.format(record) + "\n"
@@ -188,14 +198,14 @@ def begin(level: str = UNASKED_LEVEL, form: str = "text") -> None:
     logging.getLogger().setLevel(level.upper())
 
 
+def load() -> None:
+    """Load what lines require, for a command that serves: it may have no descriptor left when it logs its first one."""
+    import zchat.cli.text.columns  # noqa: F401
+
+
 def is_json() -> bool:
     """Return True if events are logged as JSON."""
     return any(isinstance(handler.formatter, JsonFormatter) for handler in _handlers)
-
-
-def dropped() -> int:
-    """Return how many lines of the log were dropped."""
-    return sum(handler.dropped for handler in _handlers)
 
 
 log_level = click.option(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from zchat.cli import first_signals
 
 TYPE_CHECKING = False  # to load typing takes long
@@ -13,8 +15,17 @@ WITH_VALUE = ("--config", "--log-level")
 
 
 def main(args: list[str] | None = None) -> Any:
-    """Run the command with `args` (None: the process's own) and exit."""
-    first_signals.keep()
+    """Run the command with `args` (None: the process's own) and exit.
+
+    It takes the signals and standard streams of its process. Where it can't have them, it exits and says so: in a
+    thread other than the main one, or where a stream is no file, but an object that a program has put there.
+    """
+    if unfit := _unfit_stream():
+        raise SystemExit(f"zchat: sys.{unfit} is no open file; run the command as a process of its own")
+    try:
+        first_signals.keep()
+    except ValueError:
+        raise SystemExit("zchat: this is not the main thread; run the command as a process of its own") from None
     try:
         return _run(args)
     except (MemoryError, ImportError) as error:
@@ -26,13 +37,26 @@ def main(args: list[str] | None = None) -> Any:
         raise SystemExit(1) from None
 
 
+def _unfit_stream() -> str:
+    """Return the name of a standard stream that isn't the system's, "" without one; one that is missing is."""
+    for name in ("stdin", "stdout", "stderr"):
+        stream = getattr(sys, name)
+        try:
+            if stream is not None:
+                stream.fileno()
+        except (AttributeError, OSError, ValueError):
+            return name
+    return ""
+
+
 def _run(args: list[str] | None) -> Any:
+    import atexit
     import os
-    import sys
 
     from zchat.cli import ending, limits, streams
     from zchat.errors import ZchatError
 
+    atexit.register(first_signals.ignore)
     try:
         trouble = limits.trouble()
         streams.prepare()
@@ -48,14 +72,11 @@ def _run(args: list[str] | None) -> Any:
 
         report(str(error))
         sys.exit(FAILED)
-    try:
-        if "_ZCHAT_COMPLETE" in os.environ:
-            from zchat.cli import completion
+    if "_ZCHAT_COMPLETE" in os.environ:
+        from zchat.cli import completion
 
-            completion.install()
-        return program.main(args, prog_name="zchat")
-    finally:
-        ending.settle()
+        completion.install()
+    return program.main(args, prog_name="zchat")
 
 
 def is_broker(args: list[str]) -> bool:

@@ -158,8 +158,11 @@ def connecting(command: F) -> F:
     )
 
 
-def addressing(command: F) -> F:
-    """Add the options of every command that connects to a broker: its address, the keys, and `--log-level`."""
+def addressing(command: F, names: tuple[str, ...] = ("--connect",)) -> F:
+    """Add the options of every command that connects to a broker: its address, the keys, and `--log-level`.
+
+    `names` are those of the option for the address.
+    """
     keys = click.option(
         "--key",
         envvar="ZCHAT_KEY",
@@ -181,7 +184,7 @@ def addressing(command: F) -> F:
         help="That broker's own public key: its server.key, or the 40 characters; several are tried in turn.",
     )
     return click.option(
-        "--connect",
+        *names,
         "url",
         envvar="ZCHAT_URL",
         show_envvar=True,

@@ -22,6 +22,7 @@ COMMANDS = {
     "members": "List the members of a room.",
     "stats": "Show the broker's figures.",
     "top": "Show a live view of the broker.",
+    "web": "Let browsers take part.",
     "ping": "Check whether a broker responds.",
     "backup": "Copy the messages of a broker into a file.",
     "restore": "Make a broker's database from such a file.",
@@ -72,7 +73,36 @@ class Commands(Program):
         return found + click.Command.shell_complete(self, ctx, incomplete)
 
 
+HELP = """Rooms for programs and people to talk in.
+
+\b
+Examples:
+  zchat broker                        start a broker on this machine
+  zchat client                        chat, from another terminal
+  zchat send General hello            send one message
+  make 2>&1 | zchat send Builds       send every line
+  zchat tail -f General               follow a room
+  zchat rooms                         list the rooms
+  zchat members General               list the members of a room
+  zchat top                           see a live view of the broker
+  zchat web --open                    chat in a browser on this machine
+  zchat ping                          check whether the broker responds
+
+\b
+The variables ZCHAT_URL and ZCHAT_USER set --connect and --user. Every other option has a
+variable too: ZCHAT_TAIL_JSON=1 is zchat tail --json. --config takes options from a file.
+Completion in bash: eval "$(_ZCHAT_COMPLETE=bash_source zchat)"
+(zsh_source in zsh; in fish: _ZCHAT_COMPLETE=fish_source zchat | source)
+
+\b
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted; 143, 129, 131 ended by
+SIGTERM, SIGHUP, SIGQUIT; 128 + N by another signal N.
+"""
+"""What `zchat --help` says: no docstring, as `python -OO` leaves those out."""
+
+
 @click.group(
+    help=HELP,
     cls=Commands,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -81,30 +111,7 @@ class Commands(Program):
 @log_level
 @click.pass_context
 def program(context: click.Context) -> None:
-    """Rooms for programs and people to talk in.
-
-    \b
-    Examples:
-      zchat broker                        start a broker on this machine
-      zchat client                        chat, from another terminal
-      zchat send General hello            send one message
-      make 2>&1 | zchat send Builds       send every line
-      zchat tail -f General               follow a room
-      zchat rooms                         list the rooms
-      zchat members General               list the members of a room
-      zchat top                           see a live view of the broker
-      zchat ping                          check whether the broker responds
-
-    \b
-    The variables ZCHAT_URL and ZCHAT_USER set --connect and --user. Every other option has a
-    variable too: ZCHAT_TAIL_JSON=1 is zchat tail --json. --config takes options from a file.
-    Completion in bash: eval "$(_ZCHAT_COMPLETE=bash_source zchat)"
-    (zsh_source in zsh; in fish: _ZCHAT_COMPLETE=fish_source zchat | source)
-
-    \b
-    Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted; 143, 129, 131 ended by
-    SIGTERM, SIGHUP, SIGQUIT; 128 + N by another signal N.
-    """
+    """Carry out `zchat`."""
     if context.invoked_subcommand is None:
         with suppress(OSError):
             click.echo(context.get_help(), err=True)

@@ -6,7 +6,6 @@ table of its command in a TOML file. Those of `SHARED` have one variable and one
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -17,7 +16,7 @@ from click.core import ParameterSource
 
 from zchat.errors import UsageError
 from zchat.files import read_bounded
-from zchat.log_fields import FIELDS
+from zchat.logs import cli_log
 
 SHARED = ("connect", "user", "log-level", "key", "server-key")
 """The keys that may also stand before all tables of a file, for every command that has the option."""
@@ -27,8 +26,6 @@ BORROWED = {("backup", "store"): "broker"}
 
 OF_SERVICES = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$")
 """How a variable ends that Kubernetes makes for a service, whose name it begins with."""
-
-log = logging.getLogger("zchat.cli")
 
 NEAR = 0.7
 """How much of two keys is the same if one is taken for a slip of the other, after `difflib`."""
@@ -164,8 +161,7 @@ def _warn_of_unknown_variables(command: click.Command, commands: Iterable[str]) 
             near = get_close_matches(name, known, 1, 0.8)
             if near or name.startswith(own):
                 hint = f"; did you mean {near[0]}?" if near else ""
-                fields = {"event": "variable", "name": name}
-                log.warning("the variable %s belongs to no option%s", name, hint, extra={FIELDS: fields})
+                cli_log.warning("the variable %s belongs to no option%s", name, hint, event="variable", name=name)
 
 
 def origin(error: click.UsageError) -> str:
@@ -251,6 +247,8 @@ def _values(config: Config, table: str, options: Iterable[click.Option]) -> dict
 
 def _kind(option: click.Option, value: Any) -> str:
     """Return what an option's value has to be if a value is something else."""
+    if any("\0" in each for each in (value if isinstance(value, list) else [value]) if isinstance(each, str)):
+        return "without NUL characters, as on the command line"
     if option.is_flag:
         return "" if isinstance(value, bool) else "true or false"
     if option.multiple:

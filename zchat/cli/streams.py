@@ -1,8 +1,8 @@
 """Standard input, output and error: the one place where they are read and written.
 
-Whoever shares a pipe or terminal with a command may have set it to non-blocking: node does, and so does a program
-that crashed. Then reading fails where it should wait, and writing takes a part of what it was given, or nothing, and
-Python's own streams lose the rest. What is here waits until the descriptor is ready, however it is set and without
+Another program that shares a pipe or terminal with a command may have set it to non-blocking: node does, and so does
+one that crashed. Then reading fails where it should wait, and writing takes a part of what it was given, or nothing,
+and Python's own streams lose the rest. What is here waits until the descriptor is ready, however it is set and without
 changing that; a signal that asks the command to end also ends the wait.
 """
 
@@ -127,13 +127,21 @@ def prepare() -> None:
 
 
 def _fits(encoding: str) -> bool:
-    """Return True if an encoding has ASCII's characters as they are, in any number, and can escape what it lacks."""
-    text = "zchat: " * 20 + "\n"
+    """Return True if an encoding has all of ASCII as it is, without a state, and can escape what it lacks.
+
+    One with a state writes and reads escape sequences, which begin with a character of ASCII: that isn't as it is.
+    """
+    each = [bytes([number]) for number in range(128)]
     try:
         "\ud800".encode(encoding, "backslashreplace")
-        return text.encode(encoding).endswith(text.encode()) and text.encode().decode(encoding, "replace") == text
+        return all(_is_as_it_is(encoding, data) for data in (*each, b"".join(each)))
     except (UnicodeError, LookupError):
         return False
+
+
+def _is_as_it_is(encoding: str, data: bytes) -> bool:
+    text = data.decode("ascii")
+    return text.encode(encoding) == data and data.decode(encoding) == text
 
 
 def read_stdin(count: int) -> bytes:

@@ -13,7 +13,7 @@ from zchat.cli.chat.conversation import OPTIONS, Conversation, Options
 from zchat.cli.chat.history_pages import Fits
 from zchat.cli.chat.news import News
 from zchat.cli.chat.people import People
-from zchat.cli.chat.rooms import Draft, Rooms
+from zchat.cli.chat.rooms import Draft, Place, Rooms
 from zchat.cli.chat.slash import do
 from zchat.cli.chat.transcript import Transcript
 
@@ -55,8 +55,8 @@ class Chat:
     def _ring(self) -> None:
         self.rung += 1
 
-    def do(self, line: str) -> bool:
-        return do(self.conversation, line)
+    def do(self, line: str, meant: Place | None = None, leads_to: Place | None = None) -> bool:
+        return do(self.conversation, line, meant, leads_to)
 
     def __enter__(self) -> Chat:
         """Show what arrives until the end, which closes the client."""

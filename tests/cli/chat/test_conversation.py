@@ -11,11 +11,11 @@ import pytest
 from tests.cli.chat.driver import Chat, half, shown_to, unread
 from tests.cli.driver import bodies, masked, say
 from tests.running import Start, Zchat, eventually
-from zchat import Client
+from zchat import Client, Room
 from zchat.broker import Broker
 from zchat.cli.chat.conversation import Options
 from zchat.cli.chat.transcript import NEW_LINE
-from zchat.errors import NoSuchRoom, UsageError, VersionRefused, ZchatError
+from zchat.errors import DeadlineExceeded, ProtocolError, UsageError, VersionRefused, ZchatError
 from zchat.events import Event, Gap
 
 
@@ -116,7 +116,7 @@ def test_nothing_is_marked_when_that_was_asked_for(start: Start, broker: Broker)
 # -- what the line editor asks -----------------------------------------------------------------------
 
 
-def test_typing_is_told_while_a_line_holds_text_that_is_no_command(broker: Broker) -> None:
+def test_typing_is_reported_while_a_line_holds_text_that_is_no_command(broker: Broker) -> None:
     with Client(broker.url, user="alice") as alice, Client(broker.url, user="bob") as bob:
         Chat(alice).conversation.typed("in no room yet")
         silent = Chat(alice, ["General"], Options(typing=False)).conversation
@@ -137,7 +137,7 @@ def test_typing_is_told_while_a_line_holds_text_that_is_no_command(broker: Broke
     chat.typed("too late")
 
 
-def test_what_one_said_oneself_elsewhere_is_not_told_as_the_others_writing(broker: Broker) -> None:
+def test_what_one_said_oneself_elsewhere_is_not_reported_as_the_others_writing(broker: Broker) -> None:
     with (
         Client(broker.url, user="alice") as elsewhere,
         Client(broker.url, user="bob") as bob,
@@ -185,12 +185,12 @@ class Ending:
         return False
 
 
-def test_a_room_that_has_ended_is_told_and_the_others_go_on() -> None:
-    chat = Chat(cast(Client, Ending(NoSuchRoom("Sports is no more"), over=False)))
+def test_what_can_not_be_read_is_reported_and_the_rest_goes_on() -> None:
+    chat = Chat(cast(Client, Ending(ProtocolError("the broker sent a malformed block"), over=False)))
     chat.conversation.follow()
     assert chat.shown == [
         "! Sports: messages 3 to 7 are no longer kept",
-        "! Sports is no more",
+        "! the broker sent a malformed block",
         "! General: messages 3 to 7 are no longer kept",
     ]
 
@@ -250,7 +250,7 @@ def test_who_comes_back_is_shown_the_end_of_the_room_and_what_is_new_there(broke
         assert shown_to(chat)[1:] == ["bob: five", "bob: six", "bob: seven"], "nothing is new"
 
 
-def test_who_has_never_read_a_room_is_told_nothing_of_new_messages(broker: Broker) -> None:
+def test_who_has_never_read_a_room_sees_nothing_of_new_messages(broker: Broker) -> None:
     say(broker, "General", "one")
     with Client(broker.url, user="alice") as alice:
         chat = Chat(alice, ["General"], fits=half)
@@ -342,3 +342,30 @@ def test_an_ignored_user_is_neither_shown_nor_counted(broker: Broker) -> None:
         for wrong in ("/ignore alice", "/ignore bob smith"):
             with pytest.raises(UsageError):
                 chat.do(wrong)
+
+
+def test_a_room_is_left_all_the_same_if_the_broker_does_not_confirm_it_in_time(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave = Room.leave
+
+    def late(room: Room, *, timeout: float | None) -> None:
+        leave(room)
+        raise DeadlineExceeded(f"leaving {room.name!r}: the broker did not answer within {timeout} s")
+
+    with Client(broker.url, user="alice") as alice:
+        chat = Chat(alice, ["General", "Sports"], fits=half)
+        chat.shown.clear()
+        monkeypatch.setattr(Room, "leave", late)
+        leads_to = chat.conversation.coming()
+        with pytest.raises(DeadlineExceeded, match="the broker has not confirmed yet that you left General"):
+            chat.do("/leave", chat.conversation.place, leads_to)
+        assert shown_to(chat) == ["* you left General and are now in Sports"]
+        assert chat.conversation.place is leads_to, "what was typed after it is said there"
+        assert chat.rooms.joined == {"sports"}
+        with pytest.raises(UsageError, match="you are not in General"):
+            chat.do("/leave General")
+        chat.do("/join General")
+        with pytest.raises(DeadlineExceeded, match="that you left Sports"):
+            chat.do("/leave Sports")
+        assert shown_to(chat) == ["* you are in General", "* you left Sports"]

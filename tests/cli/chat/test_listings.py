@@ -18,7 +18,7 @@ def test_members_of_a_crowd_are_counted_and_the_first_of_them_shown() -> None:
         for other in others:
             other.join("General")
         with Chat(Client(small.url, user="alice"), ["General"]) as chat:
-            eventually(lambda: any("departures are hidden" in text for text in chat.shown), "it is told to be a crowd")
+            eventually(lambda: any("departures are hidden" in text for text in chat.shown), "it is reported as a crowd")
             others[0].join("General").typing()
             eventually(lambda: "typing" in chat.conversation.status.typing, "somebody types")
             chat.shown.clear()

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from tests.cli.driver import say
 from zchat import Client, Message, RoomInfo
 from zchat.broker import Broker
 from zchat.cli.chat.missed import ELSEWHERE, SEARCHED, Missed, first_unread
 from zchat.cli.chat.rooms import Unread
+from zchat.errors import Banned
 
 
 def mentions(message: Message) -> bool:
@@ -57,3 +62,24 @@ def test_what_is_unread_in_other_rooms_is_a_line(broker: Broker) -> None:
         assert missed.in_others(infos, [])["room 1"] == Unread("room 1", 2, 2, 3, 2)
         assert len(missed.in_others(infos, [])) == ELSEWHERE
         assert missed.elsewhere(infos, []).endswith(" »2 …: /list")
+
+
+def test_a_room_that_the_user_may_not_read_spoils_nothing_of_the_others(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for room in ("General", "Sports"):
+        say(broker, room, "old", "new")
+    with Client(broker.url, user="alice") as alice:
+        for room in ("General", "Sports"):
+            alice.mark_read(room, 1)
+        history = alice.history
+
+        def banned(room: str, **options: Any) -> list[Message]:
+            if room == "General":
+                raise Banned("you are banned from 'General' for ever, by bob", detail=0)
+            return history(room, **options)
+
+        monkeypatch.setattr(alice, "history", banned)
+        missed = Missed(alice, mentions, lambda messages: None)
+        assert missed.elsewhere(alice.rooms(), []) == "Sports 1"
+        assert missed.in_others(alice.rooms(), [])["general"].number == 0, "there is nothing to be read"

@@ -1,4 +1,4 @@
-"""Who comes, goes and types is told quietly: a line for many, and none for who only looked in."""
+"""Who comes, goes and types is reported quietly: a line for many, and none for who only looked in."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_names_that_read_like_the_line_are_quoted(alarms: list[Alarm]) -> None:
     assert told == ["“alice left G1 and bob” joined G1", "dave joined “My room”"]
 
 
-def test_who_only_looked_in_is_not_told_and_delays_nobody(alarms: list[Alarm]) -> None:
+def test_who_only_looked_in_is_not_reported_and_delays_nobody(alarms: list[Alarm]) -> None:
     company = Presence((told := list[str]()).append, lambda: None, everywhere)
     company.take(MemberJoined("General", "Bob"))
     company.take(MemberLeft("General", "bob"))
@@ -95,7 +95,7 @@ def test_who_only_looked_in_is_not_told_and_delays_nobody(alarms: list[Alarm]) -
     assert told == ["carol left General"]
 
 
-def test_nothing_is_told_of_direct_rooms_or_rooms_that_were_left_or_after_the_end(alarms: list[Alarm]) -> None:
+def test_nothing_is_reported_of_direct_rooms_or_rooms_that_were_left_or_after_the_end(alarms: list[Alarm]) -> None:
     company = Presence((told := list[str]()).append, lambda: None, everywhere)
     company.take(MemberJoined("@bob", "bob"))
     company.take(ReadMark("General", "bob", 7))
@@ -113,7 +113,7 @@ def test_nothing_is_told_of_direct_rooms_or_rooms_that_were_left_or_after_the_en
     assert (told, len(alarms)) == ([], 2)
 
 
-def test_of_rooms_that_are_not_shown_nothing_is_told(alarms: list[Alarm]) -> None:
+def test_of_rooms_that_are_not_shown_nothing_is_reported(alarms: list[Alarm]) -> None:
     company = Presence((told := list[str]()).append, lambda: None, lambda room: room == "General")
     for room in ("General", "Sports"):
         company.take(MemberJoined(room, "bob"))
@@ -123,7 +123,7 @@ def test_of_rooms_that_are_not_shown_nothing_is_told(alarms: list[Alarm]) -> Non
     assert told == ["bob joined General", "carol left General"]
 
 
-def test_that_somebody_joined_is_not_told_after_their_words(alarms: list[Alarm]) -> None:
+def test_that_somebody_joined_is_not_reported_after_their_words(alarms: list[Alarm]) -> None:
     company = Presence((told := list[str]()).append, lambda: None, everywhere)
     company.spoke("general", "Bob")
     company.take(MemberJoined("General", "bob"))
@@ -145,7 +145,7 @@ def test_no_more_who_spoke_are_kept_than_a_bound(alarms: list[Alarm]) -> None:
     assert told == ["first joined General"]
 
 
-def test_quiet_means_that_nothing_is_told(alarms: list[Alarm]) -> None:
+def test_quiet_means_that_nothing_is_reported(alarms: list[Alarm]) -> None:
     company = Presence((told := list[str]()).append, lambda: None, everywhere, quiet=True)
     for event in (MemberJoined("General", "bob"), Typing("General", "bob", True), Crowd("General", 500, 3, 1)):
         company.take(event)
@@ -183,7 +183,7 @@ def test_a_name_that_would_steer_the_terminal_is_harmless_where_it_types() -> No
     assert company.typing("General") == "“b␛[2J” is typing"
 
 
-def test_a_crowd_is_told_once_and_how_many_type() -> None:
+def test_a_crowd_is_reported_once_and_how_many_type() -> None:
     company = Presence((told := list[str]()).append, lambda: None, everywhere)
     company.take(Crowd("General", 250, 0, 1))
     company.take(Crowd("General", 251, 4, 1))

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 from typing import cast
 
 from zchat import Message, Room
-from zchat.cli.chat.rooms import Rooms, Unread
+from zchat.cli.chat.rooms import Place, Rooms, Unread
+from zchat.errors import UsageError
 
 
 def room(name: str) -> Room:
@@ -35,8 +36,12 @@ def test_leaving_leads_to_the_room_joined_last_and_never_to_one_that_one_did_not
     rooms.add(general)
     rooms.add(sports)
     rooms.add_aside(direct)
-    assert rooms.remove(sports) is general
-    assert rooms.remove(general) is None
+    rooms.go_to(sports)
+    assert rooms.left("Sports")
+    assert rooms.current is None
+    assert rooms.go_on() == (general, 0)
+    assert rooms.left("general")
+    assert rooms.go_on() == (None, 0)
     assert rooms.get("@bob") is direct
 
 
@@ -45,7 +50,8 @@ def test_a_direct_room_that_one_goes_to_is_one_like_the_others() -> None:
     rooms.add_aside(direct)
     rooms.add(general)
     rooms.add(direct)
-    assert rooms.remove(general) is direct
+    assert not rooms.left("General")
+    assert rooms.go_on() == (direct, 0)
 
 
 def counts(rooms: Rooms) -> dict[str, tuple[int, int]]:
@@ -103,8 +109,9 @@ def test_the_rooms_that_one_went_to_are_those_of_the_next_time_the_current_one_f
 
 
 def test_the_current_room_direct_ones_and_those_that_are_watched_are_shown() -> None:
-    rooms = Rooms()
-    rooms.go_to(room("General"))
+    rooms, general = Rooms(), room("General")
+    rooms.add(general)
+    rooms.go_to(general)
     names = ("general", "Sports", "@bob")
     assert [rooms.shows(name) for name in names] == [True, False, True]
     rooms.choose("SPORTS", shown=True)
@@ -119,7 +126,7 @@ def test_all_rooms_are_shown_if_that_is_asked_for_but_those_that_are_hidden() ->
     assert [rooms.shows(name) for name in ("General", "Sports")] == [True, False]
 
 
-def test_who_writes_to_one_is_told_of_once_with_the_first_of_his_messages() -> None:
+def test_who_writes_to_one_is_named_once_with_the_first_of_their_messages() -> None:
     rooms = Rooms()
     rooms.invited("@bob", "Bob")
     assert rooms.inviter(message("@bob", "alice")) is None, "one's own, from elsewhere"
@@ -134,5 +141,82 @@ def test_a_room_that_was_left_has_nothing_new() -> None:
         rooms.add(each)
     rooms.go_to(general)
     rooms.count(message("Sports"))
-    rooms.remove(sports)
+    assert not rooms.left("Sports")
     assert rooms.unread == ()
+
+
+def here(rooms: Rooms, meant: Place | None) -> str:
+    """Return the room that a line is about which is meant for a place, or why there is none."""
+    rooms.begin_line(meant, None)
+    try:
+        return rooms.here().name
+    except UsageError as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def test_a_line_is_about_the_room_in_which_the_user_was_when_it_was_entered_or_about_none() -> None:
+    rooms, general, sports = Rooms(), room("General"), room("Sports")
+    for each in (general, sports):
+        rooms.add(each)
+    rooms.go_to(general)
+    in_general = rooms.place
+    assert here(rooms, in_general) == "General"
+    rooms.go_to(sports)
+    assert here(rooms, in_general) == "MeantElsewhere: you began it in General, and are in Sports now"
+    rooms.go_to(general)
+    assert here(rooms, in_general) == "MeantElsewhere: you began it in General, and are in General now"
+    assert here(rooms, None) == "General", "a script's"
+    rooms.removed("General")
+    assert here(rooms, in_general) == "MeantElsewhere: you began it in General, and are in no room now"
+    assert here(rooms, rooms.place) == "UsageError: you are not in a room: go to one with /join ROOM"
+
+
+def test_what_follows_a_line_that_leads_elsewhere_is_meant_for_where_it_leads() -> None:
+    rooms, general = Rooms(), room("General")
+    rooms.add(general)
+    begin, coming = rooms.place, rooms.coming()
+    rooms.go_to(general, begin)
+    assert here(rooms, begin) == "General"
+    assert here(rooms, coming) == "MeantElsewhere: you were not in that room"
+    rooms.go_to(general, coming)
+    assert here(rooms, coming) == "General"
+
+
+def test_what_follows_a_line_that_led_nowhere_is_meant_for_where_the_user_is_if_that_line_was() -> None:
+    rooms, general, sports = Rooms(), room("General"), room("Sports")
+    for each in (general, sports):
+        rooms.add(each)
+    rooms.go_to(general)
+    first, second = rooms.coming(), rooms.coming()
+    rooms.begin_line(rooms.place, first)
+    rooms.stay()
+    assert here(rooms, first) == "General"
+    rooms.go_to(sports)
+    rooms.begin_line(first, second)
+    rooms.stay()
+    assert here(rooms, second) == "MeantElsewhere: you were not in that room"
+
+
+def test_leaving_a_room_leads_what_follows_to_no_other_room_than_was_known() -> None:
+    for removed in (False, True):
+        rooms, general, sports, movies = Rooms(), room("General"), room("Sports"), room("Movies")
+        for each in (general, sports, movies):
+            rooms.add(each)
+        rooms.go_to(movies)
+        coming = rooms.coming()
+        if removed:
+            rooms.removed("Sports")
+        rooms.left("Movies")
+        rooms.go_on(coming)
+        assert here(rooms, coming) == ("MeantElsewhere: you were not in that room" if removed else "Sports")
+
+
+def test_nobody_goes_to_a_room_from_which_they_were_removed_meanwhile() -> None:
+    rooms, general = Rooms(), room("General")
+    before = rooms.removals_from("General")
+    rooms.removed("general")
+    assert not rooms.add(general, before)
+    assert rooms.add(general, rooms.removals_from("General"))
+    rooms.removed("General")
+    assert rooms.go_to(general) is None
+    assert rooms.current is None

@@ -54,11 +54,12 @@ def test_every_slash_command_works(zchat: Zchat, broker: Broker) -> None:
         "! you are not in a room: go to one with /join ROOM",
     ]
     listed = "\n".join(lines[24:])
-    assert all(re.search(rf"^  (/\w+, )?{word}\b", listed, re.MULTILINE) for word in COMMANDS)
+    first = [command.word for command in COMMANDS.values() if not command.topic]
+    assert all(re.search(rf"^  (/\w+, )?{word}\b", listed, re.MULTILINE) for word in first)
     assert bodies(broker, "General") == []
 
 
-def test_wrong_commands_are_told_and_never_sent(zchat: Zchat, broker: Broker) -> None:
+def test_wrong_commands_are_reported_and_never_sent(zchat: Zchat, broker: Broker) -> None:
     typed = ["/msg alice hi", "/msg #x hi", "/members now"]
     typed += ["/nonsense text", "/messages x", "/list x", "/ x", "x" * (2 << 20), "still here"]
     done = zchat("client", stdin="\n".join(typed))
@@ -144,6 +145,37 @@ def test_help_tells_of_one_command_what_it_does(zchat: Zchat, broker: Broker) ->
         "  /join, /j ROOM  go to a room",
         "  /hide ROOM  count a room",
         "! unknown command /jion: did you mean /join? or type //jion to send it",
+    ]
+
+
+def test_help_tells_of_one_command_what_it_does_without_the_others_in_its_line(zchat: Zchat, broker: Broker) -> None:
+    done = zchat("client", stdin="/help watch\n/help unread\n/help quit\n/help help\n/help close\n")
+    assert [line for line in done.stdout.splitlines()[2:] if not line.startswith("    ")] == [
+        "  /watch ROOM  always show a room",
+        "  /unread  show what is new",
+        "  /quit, /exit  leave the chat",
+        "  /help [COMMAND]  list the commands",
+        "  /close [REASON]  close it to others",
+    ]
+
+
+def test_help_lists_what_moderators_have_by_itself(zchat: Zchat, broker: Broker) -> None:
+    done = zchat("client", stdin="/help moderation\n/help ban\n/help bans\n/help mute\n")
+    lines = done.stdout.splitlines()[2:]
+    moderating = [command.word for command in COMMANDS.values() if command.topic]
+    assert all(any(re.search(rf"^  (/\w+, )?{word}\b", line) for line in lines) for word in moderating)
+    end = next(number for number, line in enumerate(lines) if line.startswith("  /ban ["))
+    assert all(len(line) <= 40 for line in lines[:end]), "it fits a small terminal"
+    everywhere = "--everywhere  about the broker as a whole; for operators"
+    time = "TIME          30s, 10m, 1h, 2d, 1w, 1h30m; without it: for ever"
+    reason = "REASON        for the user and the other moderators to see"
+    assert lines[end:] == [
+        "  /ban [--everywhere] USER [TIME] [REASON]  put out, keep out",
+        *(f"    {line}" for line in (everywhere, time, reason)),
+        "  /bans [--everywhere]  who is banned, muted",
+        f"    {everywhere}",
+        "  /mute USER [TIME] [REASON]  silence a user",
+        *(f"    {line.replace('        ', '  ', 1)}" for line in (time, reason)),
     ]
 
 

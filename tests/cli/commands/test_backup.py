@@ -37,10 +37,11 @@ def test_the_default_store_is_the_brokers(zchat: Zchat, tmp_path: Path) -> None:
 
 
 def test_a_store_that_has_nothing_to_copy_is_wrong_usage(zchat: Zchat, tmp_path: Path) -> None:
-    for store in ("memory:", "sqlite:", "papyrus:scroll"):
+    for store in ("memory:", "sqlite:", "papyrus:scroll", "redis://bob:secret@host"):
         done = zchat("backup", "--store", store, str(tmp_path / "copy"))
         assert done.returncode == 2
-        assert re.fullmatch(r"zchat: '.*' has nothing to copy: name the broker's store, .*--store\n", done.stderr)
+        assert re.fullmatch(r"zchat: '.*:' has nothing to copy: name the broker's store, .*--store\n", done.stderr)
+        assert "secret" not in done.stderr
 
 
 def test_a_signal_ends_it_and_leaves_no_file(start: Start, zchat: Zchat, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -23,6 +24,7 @@ from tests.frames import decode_notice
 from tests.running import DEADLINE, Running, Start, Zchat, eventually
 from zchat.broker import Broker, Settings
 from zchat.cli.commands import broker as command
+from zchat.cli.ending import LAST_SECONDS
 from zchat.cli.program import program
 from zchat.transport import keys
 from zchat.wire.notices import STATE
@@ -60,7 +62,7 @@ def test_the_broker_tells_where_it_is_and_how_to_chat(start: Start, tmp_path: Pa
     text = running.until("clients: about")
     url = re.search(r"^zchat broker at (tcp://127\.0\.0\.1:\d+)$", text, re.MULTILINE)
     assert url
-    assert f"store: {store} (kept: everything)\n  a new database: there was none\n" in text
+    assert f"store: {store} (kept: everything)\n  a new store: there was none\n" in text
     assert re.search(
         rf"^chat with: (zchat|\S+ -m zchat) client --connect {re.escape(url[1])} --user NAME$", text, re.MULTILINE
     )
@@ -144,7 +146,7 @@ def test_without_prometheus_client_metrics_say_what_to_install(start: Start) -> 
         ("192.0.2.1:9556", 1, r"at 192.0.2.1:9556 .* use an address of this machine \(--metrics HOST:PORT\)"),
     ],
 )
-def test_a_place_where_metrics_cant_be_served_is_told_in_one_line(
+def test_a_place_where_metrics_cant_be_served_is_reported_in_one_line(
     zchat: Zchat, place: str, code: int, why: str
 ) -> None:
     done = zchat("broker", "--bind", "tcp://127.0.0.1:*", "--store", "memory:", "--metrics", place)
@@ -179,7 +181,7 @@ def test_the_default_store_is_in_the_users_data_folder(start: Start, tmp_path: P
     running = start("broker", "--bind", "tcp://127.0.0.1:*", **options)
     with library.Client(address(running), user="bob") as bob:
         bob.join("General").send_many(["a", "b", "c"])
-    assert "\n  a new database: there was none\n" in running.text
+    assert "\n  a new store: there was none\n" in running.text
     running.process.terminate()
     assert running.end() == 0
     assert (tmp_path / "data" / "zchat" / "zchat.db").exists()
@@ -239,14 +241,14 @@ def file_of_a_newer_zchat(path: Path) -> None:
         (
             Path.mkdir,
             "mounted/chat.db",
-            r"there is no folder .*/mounted \(is it mounted\?\); make it, or name another file \(--store sqlite:PATH\)",
+            r"there is no folder .*/mounted \(is it mounted\?\); make it, or name another file \(--store URL\)",
         ),
         (shopping_list, "chat.db", "file is not a database"),
         (database_of_another, "chat.db", "is a database of another program; give the store a file of its own"),
         (file_of_a_newer_zchat, "chat.db", "was written by a newer zchat .* upgrade zchat or use another file"),
     ],
 )
-def test_a_store_that_cant_be_opened_is_told_in_one_line_and_left_alone(
+def test_a_store_that_cant_be_opened_is_reported_in_one_line_and_left_alone(
     zchat: Zchat, tmp_path: Path, make: Callable[[Path], object], store: str, why: str
 ) -> None:
     path = tmp_path / "chat.db"
@@ -274,7 +276,7 @@ def test_a_data_folder_that_cant_be_made_is_named_with_the_option_that_helps(zch
     done = zchat("broker", "--bind", "tcp://127.0.0.1:*", XDG_DATA_HOME=str(data))
     assert (done.returncode, done.stdout) == (1, "")
     assert re.fullmatch(
-        rf"zchat: {data}/zchat/zchat.db can't be used .* name another file \(--store sqlite:PATH\)\n", done.stderr
+        rf"zchat: {data}/zchat/zchat.db can't be used .* name another file \(--store URL\)\n", done.stderr
     )
 
 
@@ -289,7 +291,7 @@ def test_a_store_that_is_no_ordinary_file_is_refused_and_nothing_is_left_beside_
     assert list(tmp_path.iterdir()) == [pipe]
 
 
-def test_an_address_where_it_cant_listen_is_told_with_the_option_for_another(
+def test_an_address_where_it_cant_listen_is_reported_with_the_option_for_another(
     zchat: Zchat, broker: Broker, tmp_path: Path
 ) -> None:
     for bind in (broker.url, "tcp://192.0.2.1:5555", f"ipc://{tmp_path}", f"ipc://{tmp_path}/nowhere/socket"):
@@ -298,7 +300,9 @@ def test_an_address_where_it_cant_listen_is_told_with_the_option_for_another(
         assert re.fullmatch(rf"zchat: (can't listen at )?{re.escape(bind)}\b.* \(--bind URL\)\n", done.stderr)
 
 
-def test_a_port_for_metrics_that_is_in_use_is_told_with_the_option_for_another(zchat: Zchat, broker: Broker) -> None:
+def test_a_port_for_metrics_that_is_in_use_is_reported_with_the_option_for_another(
+    zchat: Zchat, broker: Broker
+) -> None:
     place = broker.url.removeprefix("tcp://")
     done = zchat("broker", "--bind", "tcp://127.0.0.1:*", "--store", "memory:", "--metrics", place)
     assert (done.returncode, done.stdout) == (1, "")
@@ -409,9 +413,9 @@ def test_some_seconds_of_a_clock_that_is_far_off_remove_nothing_and_date_nothing
         assert [message.body for message in client.history("General")] == ["before", "meanwhile", "after"]
     assert abs(times[1] - times[0] - days * DAY) < 60_000_000
     assert 0 < times[2] - times[0] < 60_000_000
-    assert re.findall(r"the wall clock is ([\d,.]+) s further (ahead|back)", running.errors) == [
-        ("5,184,000.0", way) for way in (("ahead", "back") if days > 0 else ("back", "ahead"))
-    ]
+    jumps = re.findall(r"the wall clock is ([\d,.]+) s further (ahead|back)", running.errors)
+    assert [way for _, way in jumps] == (["ahead", "back"] if days > 0 else ["back", "ahead"])
+    assert [float(jump.replace(",", "")) for jump, _ in jumps] == [pytest.approx(60 * 86_400, abs=DEADLINE)] * 2
 
 
 # -- signals -----------------------------------------------------------------------------------------
@@ -432,10 +436,40 @@ def test_a_signal_stops_the_broker_within_two_seconds(
         began = time.monotonic()
         running.process.send_signal(number)
         assert running.process.wait(DEADLINE) == 0
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < LAST_SECONDS - 1, "two, and as many as a busy machine takes"
         assert running.end() == 0
         assert running.errors == ""
         for client in clients:
             events = client.events(timeout=DEADLINE)
             assert any(isinstance(event, library.Disconnected) for event in events)  # not after a silence, but told
             client.close(timeout=0)
+
+
+def test_an_audit_log_is_begun_anew_at_a_hangup_once_it_was_moved_and_survives_a_kill(
+    start: Start, tmp_path: Path
+) -> None:
+    path = tmp_path / "audit.jsonl"
+    (tmp_path / "zchat.toml").write_text(f'[broker]\naudit = "{path}"\n')
+    place = ("--bind", "tcp://127.0.0.1:*", "--store", "memory:", "--log-level", "info")
+    running = start("--config", str(tmp_path / "zchat.toml"), "broker", *place)
+    url = address(running)
+    assert f"audit log: {path}\n" in running.text
+    path.rename(path.with_suffix(".1"))
+    running.process.send_signal(signal.SIGHUP)
+    eventually(path.exists, "it is begun anew")
+    eventually(lambda: "the audit log is begun anew if it was moved" in running.errors, "it is logged")
+    with library.Client(url, user="alice"):
+        eventually(lambda: "let_in" in path.read_text(), "it is recorded")
+        running.process.kill()
+        running.process.wait(DEADLINE)
+    assert [json.loads(line)["event"] for line in path.read_text().splitlines()] == ["reopened", "let_in"]
+    assert "started" in path.with_suffix(".1").read_text()
+
+
+def test_an_audit_log_that_cant_be_is_reported_in_one_line_with_the_option_for_another(
+    zchat: Zchat, tmp_path: Path
+) -> None:
+    done = zchat("broker", "--bind", "tcp://127.0.0.1:*", "--store", "memory:", "--audit", str(tmp_path))
+    assert done.returncode == 2
+    told = f"zchat: the audit log {str(tmp_path)!r} can't be opened: Is a directory (--audit FILE)\n"
+    assert done.stderr == told

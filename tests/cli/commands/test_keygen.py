@@ -29,6 +29,13 @@ def test_a_pair_is_made_and_nothing_of_the_secret_is_shown(tmp_path: Path) -> No
     assert "fingerprint: " in done.stdout
 
 
+def test_a_gateways_pair_says_what_it_is(tmp_path: Path) -> None:
+    done = zchat("keygen", "--gateway", "web", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "web's key, a gateway's, with which one can be any user but operators; keep it to yourself" in done.stdout
+    assert "gateway = true" in (tmp_path / "web.key").read_text()
+
+
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     assert zchat("keygen", "alice", cwd=tmp_path).returncode == 0
     before = (tmp_path / "alice.key_secret").read_bytes()
@@ -47,10 +54,23 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
         (("#lice",), "begins with #"),
         (("guest-1",), "names that begin with guest- are those of guests"),
         (("alice", "--out", "nowhere"), "can't be written"),
+        (("--gateway", "--server", "x"), "--gateway is for the key of a NAME"),
     ],
 )
 def test_what_cant_be_is_said_in_one_line(tmp_path: Path, args: tuple[str, ...], why: str) -> None:
     done = zchat("keygen", *args, cwd=tmp_path)
     assert done.returncode == 2
     assert why in " ".join(done.stderr.split())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_made_once_a_signal_has_come(tmp_path: Path) -> None:
+    program = (
+        "import os, signal, sys; from zchat.cli.commands import keygen; before = keygen.asked\n"
+        "def asked(): os.kill(os.getpid(), signal.SIGTERM); return before()\n"
+        "keygen.asked = asked\nfrom zchat.cli.main import main; main(sys.argv[1:])"
+    )
+    command = [sys.executable, "-c", program, "keygen", "alice", "--out", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=DEADLINE)
+    assert (done.returncode, done.stdout, done.stderr) == (143, "", "")
     assert list(tmp_path.iterdir()) == []

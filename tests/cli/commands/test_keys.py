@@ -24,6 +24,13 @@ def test_keys_are_listed_by_users_with_fingerprints_and_what_is_wrong_is_said(tm
     (tmp_path / "server" / "users" / "alice@phone.key_secret").unlink()
     done = runner.invoke(program, ["keys", str(tmp_path / "server")])
     assert (done.exit_code, done.stderr) == (0, "")
+    keys.write_pair(tmp_path, "web", keys.make("web", gateway=True))
+    (tmp_path / "web.key").rename(tmp_path / "server" / "users" / "web.key")
+    done = runner.invoke(program, ["keys", str(tmp_path / "server")])
+    assert done.exit_code == 0
+    [line] = [line.split() for line in done.stdout.splitlines() if line.startswith("web")]
+    assert line[-2:] == ["users/web.key", "gateway"]
+    assert done.stderr == "zchat: 'web.key' is a gateway's: it lets in any user but operators\n"
     (tmp_path / "server" / "users" / "bob.key").write_text("nonsense\n")
     done = runner.invoke(program, ["keys", str(tmp_path / "server")])
     assert done.exit_code == 1

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import array
-import fcntl
 import os
 import re
 import signal
-import termios
 from pathlib import Path
 
 import pytest
@@ -15,7 +12,7 @@ import pytest
 import zchat
 import zchat as library
 from tests.cli.driver import bodies
-from tests.cli.outside import CODES, caught
+from tests.cli.outside import CODES, caught, unread_by
 from tests.mortal import Mortal
 from tests.running import DEADLINE, Start, Zchat, eventually
 from zchat.broker import Broker
@@ -110,14 +107,6 @@ def unread_at(url: str) -> int:
     return waiting
 
 
-def unread_by(pid: int) -> int:
-    """Return the bytes that wait in the pipe of a process's standard input."""
-    waiting = array.array("i", [0])
-    with open(f"/proc/{pid}/fd/0", "rb", buffering=0) as pipe:
-        fcntl.ioctl(pipe, termios.FIONREAD, waiting)
-    return waiting[0]
-
-
 def test_a_broker_that_is_killed_for_good_leaves_a_true_count(start: Start, tmp_path: Path) -> None:
     with Mortal(f"sqlite:{tmp_path / 'z.db'}") as mortal:
         running = start(shell='seq 100000000 | "$@" send General', ZCHAT_URL=mortal.url)
@@ -130,7 +119,7 @@ def test_a_broker_that_is_killed_for_good_leaves_a_true_count(start: Start, tmp_
         assert stored <= count(mortal.url) <= stored + unanswered
 
 
-def test_one_message_that_fails_is_told_to_be_not_stored(zchat: Zchat) -> None:
+def test_one_message_that_fails_is_reported_as_not_stored(zchat: Zchat) -> None:
     done = zchat("send", "General", "x" * (120 << 10), *["y" * (120 << 10)] * 9)
     assert done.returncode == 1
     assert re.fullmatch(r"zchat: a message has .* bytes at most.*; the message is not stored\n", done.stderr)

@@ -116,6 +116,7 @@ def test_what_was_stopped_without_notice_takes_the_terminal_again(
         eventually(lambda: shell.terminal_modes() != modes, "the shell has the terminal")
         if how == "background first":
             os.kill(pid, signal.SIGCONT)
+            eventually(lambda: shell.state()[0] == "0", "it has given the screen back")  # and what is shown there now
             shell.type("clear; jobs")
             shell.shows("Running")
         shell.type("clear; fg")
@@ -128,7 +129,7 @@ def test_what_was_stopped_without_notice_takes_the_terminal_again(
         eventually(lambda: shell.screen().count("General>") == 1, "one prompt stands")
         shell.type("/quit")
     else:
-        assert shell.screen().count("busiest") == 1
+        eventually(lambda: shell.screen().count("busiest") == 1, "one table stands")
         shell.key("q")
     shell.shows("shell$")
     shell.type("echo code $?; stty -g | cmp - " + str(shell.modes) + " && echo as it was")

@@ -64,6 +64,25 @@ def soon_silent(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("never_silent")
+def test_the_system_echoes_what_is_typed_only_while_other_programs_have_the_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(terminal_input, "in_foreground", lambda descriptor: True)
+    with terminal() as (_, slave), os.fdopen(slave, encoding="utf-8") as stream:
+
+        def echoes() -> bool:
+            return bool(termios.tcgetattr(slave)[3] & termios.ECHO)
+
+        keys = TerminalInput(stream)
+        assert echoes()
+        with keys.raw_mode():
+            for given_back in (False, True):
+                keys.given_back = given_back
+                with keys.cooked_mode():
+                    assert echoes() is given_back
+                assert not echoes()
+
+
 def test_a_paste_is_one_key_however_it_comes() -> None:
     async def read(typed: Read) -> None:
         assert await typed(PASTE_BEGIN + "a\x03b" + PASTE_END + "c") == ["[a\x03b]", "c"]
@@ -100,6 +119,15 @@ def test_what_comes_late_of_a_paste_is_not_typed(monkeypatch: pytest.MonkeyPatch
         assert await typed(rest, "end\r" + PASTE_END, "\r") == [f"[{rest}end\r]", "\r"]
         assert await typed(PASTE_BEGIN + "half", "\x03", "late\r" + PASTE_END) == ["[half]", "\x03", "[late\r]"]
         assert len(await typed("x" * 2 * TYPED)) == 2 * TYPED
+
+    reading(read)
+
+
+def test_late_answers_of_the_terminal_are_not_typed_and_escape_is_a_key_after_a_moment() -> None:
+    async def read(typed: Read) -> None:
+        assert await typed("a\x1b[?62;c", "\x1b]11;rgb:1e", "1e/2e\x1b", "\\b\x1b[O") == ["a", "b"]
+        assert await typed("\x1b", silence=True) == ["\x1b"]
+        assert await typed("\x1b[27;5;65~", "c") == ["c"]
 
     reading(read)
 

@@ -15,7 +15,7 @@ from zchat.broker import Broker
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_follower_that_is_ended_by_a_signal_goes_on_behind_its_last_line(
+def test_a_follower_that_is_ended_by_a_signal_goes_on_after_its_last_line(
     start: Start, zchat: Zchat, broker: Broker, file: Path, number: int, code: int
 ) -> None:
     say(broker.url, *map(str, range(5)))
@@ -61,7 +61,7 @@ def test_a_follower_that_is_killed_may_repeat_and_never_leaves_out(
         running.end()
         mortal.kill()
         mortal.start()
-        say(mortal.url, "behind it")
+        say(mortal.url, "after it")
         rest = seqs(zchat(*tail, ZCHAT_URL=mortal.url))
         assert rest == list(range(rest[0], 2_003))
         assert rest[0] <= 2_002

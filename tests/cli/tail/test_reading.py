@@ -1,4 +1,4 @@
-"""How `zchat tail` reads: page by page, and gaps are told."""
+"""How `zchat tail` reads: page by page, and gaps are reported."""
 
 from __future__ import annotations
 
@@ -56,3 +56,17 @@ def test_tail_tells_a_gap_on_standard_error_and_goes_on(capsys: pytest.CaptureFi
     assert next(coming) is None
     assert next(coming) == library.Message("General", 8, 0, "bob", "hi")
     assert capsys.readouterr().err == "zchat: General: messages 3 to 7 are no longer kept\n"
+
+
+def test_tail_ends_with_the_reason_if_its_user_is_removed_from_a_room() -> None:
+    class Removing:
+        """A client whose room ends after a message."""
+
+        def events(self, timeout: float) -> Iterator[library.Event]:
+            yield library.Message("General", 8, 0, "bob", "hi")
+            yield library.Removed("General", "spam", "bob", None, "kicked")
+
+    coming = arriving(cast(library.Client, Removing()))
+    assert next(coming) == library.Message("General", 8, 0, "bob", "hi")
+    with pytest.raises(library.ZchatError, match=r"^bob has put you out of General: spam$"):
+        next(coming)

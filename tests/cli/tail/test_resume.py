@@ -65,7 +65,7 @@ def test_a_killed_broker_is_waited_for_and_the_position_holds(
         assert seqs(zchat(*tail, ZCHAT_URL=mortal.url)) == [3]
 
 
-def test_another_log_is_told_as_a_gap_and_it_goes_on(zchat: Zchat, file: Path) -> None:
+def test_another_log_is_reported_as_a_gap_and_it_goes_on(zchat: Zchat, file: Path) -> None:
     tail = ("tail", "--json", "--resume", str(file), "General")
     with Mortal("memory:") as mortal:
         say(mortal.url, *map(str, range(5)))
@@ -83,7 +83,7 @@ def test_another_log_is_told_as_a_gap_and_it_goes_on(zchat: Zchat, file: Path) -
             assert (seqs(done), done.stderr) == ([before + 1], "")
 
 
-def test_what_was_trimmed_meanwhile_is_told(zchat: Zchat, tmp_path: Path, file: Path) -> None:
+def test_what_was_trimmed_meanwhile_is_reported(zchat: Zchat, tmp_path: Path, file: Path) -> None:
     store = f"sqlite:{tmp_path / 'z.db'}"
     tail = ("tail", "--json", "--resume", str(file), "General")
     with Broker("tcp://127.0.0.1:*", store=store) as first:
@@ -245,6 +245,69 @@ def test_a_disk_that_is_full_by_then_is_named_with_the_file_and_what_comes_of_it
         resume.keep(Position(7, 10))
     assert kept(file) == 10
     assert [path.name for path in tmp_path.iterdir()] == ["seen"]
+
+
+def replaced(file: Path) -> None:
+    new = file.with_name("theirs")
+    new.write_text("theirs")
+    new.replace(file)
+
+
+def written_to(file: Path) -> None:
+    file.write_text("theirs")
+
+
+def removed(file: Path) -> None:
+    file.unlink()
+
+
+def made_anew(file: Path) -> None:
+    file.unlink()
+    ResumeFile(str(file), "General", "bob").keep(Position(1, 2))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (replaced, "was replaced or changed while zchat tail ran, and is left as it is; name another with --resume"),
+        (written_to, "was replaced or changed while"),
+        (made_anew, "was replaced or changed while"),
+        (removed, "was removed while zchat tail ran; to begin again start it again, and set with -n or --after where"),
+    ],
+)
+@pytest.mark.parametrize("known", [True, False], ids=["kept", "new"])
+def test_a_file_that_others_have_changed_meanwhile_is_theirs(
+    file: Path, tmp_path: Path, change: Callable[[Path], None], told: str, known: bool
+) -> None:
+    resume = ResumeFile(str(file), "General", "alice")
+    if known:
+        resume.keep(Position(7, 8))
+    change(file)
+    theirs = file.read_text() if file.exists() else None
+    for _ in range(2):
+        with pytest.raises(ResumeError, match=f"^{file} {told}"):
+            resume.keep(Position(7, 9))
+    resume.close()
+    assert (file.read_text() if file.exists() else None) == theirs
+    assert [path.name for path in tmp_path.iterdir()] == ["seen"] * (theirs is not None)
+
+
+def test_a_tail_whose_file_is_replaced_ends_with_its_name_and_the_other_one_goes_on(
+    start: Start, broker: Broker, file: Path
+) -> None:
+    say(broker.url, "one")
+    first = start("tail", "-f", "--resume", str(file), "General", traced=False)
+    first.until("one")
+    eventually(lambda: kept(file) == 1, "the file was replaced")
+    file.unlink()
+    second = start("tail", "-n", "1", "-f", "--resume", str(file), "General", traced=False)
+    second.until("one")
+    eventually(lambda: kept(file) == 1, "the other one has its file")
+    say(broker.url, "two")
+    assert first.end() == 1
+    assert re.fullmatch(rf"zchat: {file} was replaced or changed while zchat tail ran, and .*\n", first.errors)
+    second.until("two")
+    eventually(lambda: kept(file) == 2, "the other one goes on")
 
 
 @pytest.mark.parametrize(("name", "room"), [("x" * 250, "General"), ("new", "NoSuchRoom")])

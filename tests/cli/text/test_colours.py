@@ -44,7 +44,7 @@ def test_texts_that_are_joined_keep_their_styles_where_they_are() -> None:
     assert fragments(text, 80) == [("", "one "), ("bold", "two"), ("", "\n"), (LOUD, "three")]
 
 
-def test_a_style_goes_on_behind_a_break() -> None:
+def test_a_style_goes_on_after_a_break() -> None:
     text = StyledText("[12:00:00] bob smith: hello", [(11, 20, "bold")])
     assert fragments(text, 16) == [
         ("", "[12:00:00] "), ("bold", "bob"), ("", f"\n{INDENT}"), ("bold", "smith"), ("", ": hello"),

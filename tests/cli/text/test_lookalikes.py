@@ -1,4 +1,4 @@
-"""Who looks like another is told, once."""
+"""Who looks like another is reported, once."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from zchat.cli.text.safe import INDENT, named, safe, safe_lines, safe_name
 from zchat.names import IGNORABLE
 
-ignorable = [chr(code) for code in range(0x110000) if re.match(f"[{IGNORABLE}]", chr(code))]
+ignorable = re.findall(f"[{IGNORABLE}]", "".join(map(chr, range(0x110000))))
 BLANK = "\u2800\ufffc\U00013441\U00013442\U00016fe4\U0001d159"
 
 

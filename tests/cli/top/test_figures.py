@@ -32,7 +32,7 @@ def test_no_more_lines_than_the_screen_has(height: int) -> None:
     assert len(lines(URL, None, "", 80, height)) == 1
 
 
-def test_a_lost_broker_is_told_above_what_it_told_last() -> None:
+def test_a_lost_broker_is_reported_above_what_it_said_last() -> None:
     text = shown(Rates(told(10, messages=250), None), trouble="connection lost; reconnecting")
     assert text.startswith(f"{URL}{'connection lost; reconnecting':>60}\n")
     assert "250" in text

@@ -1,4 +1,4 @@
-"""A broker is polled at a steady pace, and what keeps it from answering is told in a few words."""
+"""A broker is polled at a steady pace, and what keeps it from answering is reported in a few words."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_samples_are_taken_at_once_and_then_at_the_pace_asked_for(monkeypatch: p
     assert client.asked == [0, 5, 10]
 
 
-def test_a_lost_connection_is_told_at_once_and_the_first_sample_after_it_comes_at_once(
+def test_a_lost_connection_is_reported_at_once_and_the_first_sample_after_it_comes_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     client = Polled(None, Disconnected("cut"), None, Reconnected(), None)

@@ -48,7 +48,7 @@ def test_the_times_of_turns_and_commits_are_those_since_the_look_before() -> Non
     assert idle.commit_size is None
 
 
-def test_the_busiest_rooms_are_told_by_the_interval_that_the_broker_counted_in() -> None:
+def test_the_busiest_rooms_are_reported_by_the_interval_that_the_broker_counted_in() -> None:
     busiest = [("General", 20, 500, 9500)]
     assert Rates(told(9, busiest=busiest), None).busiest == [("General", 20, 100, 1900)]
     assert Rates(told(9, busiest=busiest, interval=0), None).busiest == [("General", 20, None, None)]

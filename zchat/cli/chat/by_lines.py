@@ -13,13 +13,13 @@ from zchat.cli.chat.news import News
 from zchat.cli.chat.people import People
 from zchat.cli.chat.rooms import Draft, Rooms
 from zchat.cli.chat.slash import do
-from zchat.cli.chat.syntax import if_it_fails
+from zchat.cli.chat.syntax import leads
 from zchat.cli.chat.transcript import Transcript
 from zchat.cli.connection import connect, is_lost
 from zchat.cli.stdin import CutLine, stdin_lines
 from zchat.cli.text.colours import rows
 from zchat.cli.text.columns import terminal_text, terminal_width
-from zchat.cli.text.phrases import counted
+from zchat.cli.text.phrases import counted, error_text
 from zchat.errors import ZchatError
 from zchat.threads import RealThread, start
 
@@ -39,6 +39,8 @@ ENDING_SECONDS = 1.0
 def run(url: str, user: str | None, names: tuple[str, ...], options: Options) -> None:
     """Chat by standard input and output until the input ends or the broker refuses the client for good.
 
+    If nobody reads the output any more, what is left of the input is done all the same, unless it is a terminal's.
+
     Raises:
         Ended: a signal has come.
         ZchatError: a line that changes the room failed, which ends the chat, or another line failed,
@@ -49,6 +51,7 @@ def run(url: str, user: str | None, names: tuple[str, ...], options: Options) ->
     """What ended the chat from another thread."""
     showing = Lock()
     failed = 0
+    nobody_reads = False
 
     def fail(error: Exception) -> None:
         failures.append(error)
@@ -56,13 +59,18 @@ def run(url: str, user: str | None, names: tuple[str, ...], options: Options) ->
             lines.put_nowait(None)
 
     def show(text: str) -> bool:
+        nonlocal nobody_reads
         width = terminal_width(sys.stdout)
+        if nobody_reads:
+            return False
         try:
             with showing:
                 sys.stdout.write((text if width is None else terminal_text(rows(text, width), width)) + "\n")
                 sys.stdout.flush()
         except OSError as error:
-            fail(error)
+            nobody_reads = isinstance(error, BrokenPipeError) and not sys.stdin.isatty()
+            if not nobody_reads:
+                fail(error)
             return False
         return True
 
@@ -109,9 +117,10 @@ def run(url: str, user: str | None, names: tuple[str, ...], options: Options) ->
                 except ZchatError as error:
                     if is_lost(error) or ending.asked():
                         raise
-                    if if_it_fails(line) and rooms.current is not None:  # or what follows would be sent there
-                        raise ZchatError(f"{line.rstrip()}: {error}; the lines after it are not sent") from error
-                    transcript.error(str(error))
+                    text = error_text(error)
+                    if leads(line) and rooms.current is not None:  # or what follows would be sent there
+                        raise ZchatError(f"{line.rstrip()}: {text}; the lines after it are not sent") from error
+                    transcript.error(text)
                     failed += 1
             if failures:
                 raise failures[0]
@@ -120,4 +129,5 @@ def run(url: str, user: str | None, names: tuple[str, ...], options: Options) ->
             following.join(ENDING_SECONDS)
             conversation.close()
     if failed:
-        raise ZchatError(f"{counted(failed, 'line')} of the input failed, as reported above")
+        where = "" if nobody_reads else ", as reported above"
+        raise ZchatError(f"{counted(failed, 'line')} of the input failed{where}")

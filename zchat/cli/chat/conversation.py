@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from datetime import datetime
 from functools import partial
 from threading import Lock
 from typing import NamedTuple
 
 from zchat import Client, Room
 from zchat.cli.chat.history_pages import Fits, HistoryPages, Page
-from zchat.cli.chat.listings import MEMBERS_SHOWN, member_lines, room_lines
+from zchat.cli.chat.joining import Joining, put_out_of
+from zchat.cli.chat.listings import Lists
 from zchat.cli.chat.lookup import Lookup, NobodySeen
 from zchat.cli.chat.missed import Missed
+from zchat.cli.chat.moderation import Moderation
 from zchat.cli.chat.news import News, together
 from zchat.cli.chat.people import People
 from zchat.cli.chat.presence import Presence
-from zchat.cli.chat.rooms import Draft, Rooms
+from zchat.cli.chat.rooms import Draft, Place, Rooms
 from zchat.cli.chat.status import Status
-from zchat.cli.chat.syntax import is_command, quoted
+from zchat.cli.chat.syntax import is_command, quoted, says
 from zchat.cli.chat.transcript import Transcript
-from zchat.cli.text.phrases import connection_text, counted, gap_text
+from zchat.cli.text.phrases import connection_text, error_text, gap_text, removed_text
 from zchat.cli.text.safe import named
-from zchat.errors import DeadlineExceeded, NoSuchRoom, UsageError, ZchatError
-from zchat.events import Disconnected, Event, Gap, Invited, MemberJoined, ReadMark, Reconnected
-from zchat.messages import Message, RoomInfo
+from zchat.errors import DeadlineExceeded, UsageError, ZchatError
+from zchat.events import Disconnected, Event, Gap, Invited, MemberJoined, ReadMark, Reconnected, Removed
+from zchat.messages import Message
 from zchat.names import DIRECT, fold
 
 ENDING_SECONDS = 0.1
@@ -112,12 +115,18 @@ class Conversation:
         self._send = send
         self._news = news
         self._missed = Missed(client, transcript.mentions, news.keep)
+        self.lists = Lists(client, rooms, people, transcript, news, self._missed, width)
+        """The lists that the user may ask for."""
         self._lookup = Lookup(client, rooms, people, transcript.seen)
+        self.moderation = Moderation(client, rooms, self._lookup, transcript)
+        """What the user may do as a moderator."""
         self._on_terminal = fits is not None
         self._seconds = KEPT_SECONDS if self._on_terminal else ANSWER_SECONDS
         """How long a lost broker is waited for."""
-        self._width = width
         self._read_marks = options.read_marks
+        self._joining = Joining(
+            client, rooms, transcript, self._lookup, self._missed, self._seconds, read_marks=options.read_marks
+        )
         self._shows_typing = options.typing
         self._changed = changed
         self._presence = Presence(transcript.info, changed, rooms.shows, quiet=options.quiet)
@@ -128,19 +137,30 @@ class Conversation:
     def begin(self, names: Sequence[str], kept: Sequence[str] = ()) -> None:
         """Join the rooms of these names; text goes to the first. What is unread elsewhere is reported.
 
-        `kept`: the rooms of before; those that exist still are joined instead, if there are any.
+        `kept`: the rooms of before; those that can still be joined are joined instead, if there are any. On a terminal
+        rooms that can't be joined are reported, even if the user is in no room then; a script's text is for the first.
         """
         self.transcript.info(f"{named(self._client.user)} at {self._client.url}; /help lists the commands")
         infos = {fold(info.name): info for info in self._client.rooms()}
+        first = (*kept, *names)[0]  # what is typed meanwhile is meant for that
         kept = [infos[fold(name)].name for name in kept if fold(name) in infos]
         if self._read_marks:  # what was empty when the user came has no read mark: all of it is unread
             for key in map(fold, kept):
                 if infos[key].unread is None:
                     infos[key] = infos[key]._replace(unread=infos[key].last - infos[key].first + 1)
-        first, *others = kept or names
-        self._go_to_joined(self._joined(first, infos))
-        for name in others:
-            room = self._joined(name, infos)
+        rooms: Iterable[Room] = self._joining.allowed(kept, infos, kept=True)
+        if not rooms:
+            others = [name for name in names if fold(name) not in map(fold, kept)]
+            rooms = (
+                self._joining.allowed(others, infos)
+                if self._on_terminal
+                else (self._joining.joined(name, infos) for name in names)
+            )
+        place = self._rooms.place
+        joined = iter(rooms)
+        if not any(self._go_to(room, place if fold(room.name) == fold(first) else None) for room in joined):
+            self._go_to(None)
+        for room in joined:
             self.transcript.info(f"you are also in {named(room.name)}")
         if self._on_terminal and (elsewhere := self._missed.elsewhere(list(infos.values()), self._rooms.joined)):
             self.transcript.info(f"unread elsewhere: {elsewhere}")
@@ -166,7 +186,7 @@ class Conversation:
             except ZchatError as error:
                 if self._client.wait(ENDING_SECONDS):
                     return
-                self.transcript.error(str(error))  # one room has ended
+                self.transcript.error(error_text(error))  # what has come in one room can't be read
 
     def take(self, event: Event) -> None:
         """Show an event."""
@@ -183,6 +203,8 @@ class Conversation:
             case Reconnected():
                 self._connected = True
                 self.transcript.info(connection_text(event))
+            case Removed():
+                self._removed(event)
             case Invited():
                 self._rooms.invited(event.room, event.user)
             case ReadMark() if fold(event.user) == fold(self._client.user):
@@ -213,13 +235,23 @@ class Conversation:
         if meant:
             self._news.come(message, shown=shown)
 
+    def _removed(self, event: Removed) -> None:
+        """Show why the user is in a room no longer, and go on in another; a script's text is for no other."""
+        self.transcript.error(removed_text(event, datetime.now()))
+        here = self._rooms.removed(event.room)
+        self._presence.forget(event.room)
+        if here and self._on_terminal:
+            self._go_on()
+        elif here:
+            self._go_to(None)
+
     @property
     def status(self) -> Status:
         """Return what the status line says. Any thread."""
         room = self._rooms.current
         unread = together(self._rooms.unread, self._news.unseen)
         if room is None:
-            return Status(self._connected, None, 0, "", unread)
+            return Status(self._connected, None, 0, "", unread, joining=self._rooms.place.room is None)
         here = room.member_count if self._connected else 0
         return Status(self._connected, room.name, here, self._presence.typing(room.name), unread)
 
@@ -238,9 +270,14 @@ class Conversation:
                 room.typing(bool(text.strip()) and not is_command(text))
 
     def say(self, text: str) -> None:
-        """Send a text to the current room."""
-        room = self._current()
-        self._send(Draft(room.name, text, text, lambda seconds: room))
+        """Send a text to the current room.
+
+        Raises:
+            UsageError, MeantElsewhere: as `Rooms.here` has it.
+        """
+        room = self._rooms.here()
+        typed = text if says(text) else f"/{text}"
+        self._send(Draft(room.name, text, typed, lambda seconds: room))
 
     def message_to(self, user: str, text: str, *, sure: bool = False) -> None:
         """Send a text to the direct room with a user; other text still goes to the current room.
@@ -259,9 +296,7 @@ class Conversation:
         if not sure:
             self._await_broker(f"{DIRECT}{user}", seconds)
             user = self._user_meant(user)
-        room = self._rooms.get(f"{DIRECT}{user}")
-        if room is None:
-            room = self._client.direct(user, timeout=max(0.0, deadline - time.monotonic()))
+        room = self._client.direct(user, timeout=max(0.0, deadline - time.monotonic()))  # as `Joining.joined` has it
         self._rooms.add_aside(room)
         return room
 
@@ -288,7 +323,7 @@ class Conversation:
         except NobodySeen as error:
             if self._on_terminal:
                 raise
-            self.transcript.error(str(error).rpartition(" /msg!")[0].removesuffix(";"))
+            self.transcript.error(error.what)
             return user
 
     def join(self, name: str, *, sure: bool = False) -> None:
@@ -296,7 +331,9 @@ class Conversation:
         if name.startswith(DIRECT) and not sure and self._rooms.get(name) is None:
             self._await_broker(name, self._seconds)
             name = f"{DIRECT}{self._user_meant(name.removeprefix(DIRECT))}"
-        self._go_to_joined(self._joined(name))
+        room = self._joining.joined(name)
+        if not self._go_to(room, self._rooms.leads_to):
+            raise put_out_of(room)
 
     def next(self) -> None:
         """Go to the next room in which something is unread, first to one in which the user is meant."""
@@ -306,24 +343,30 @@ class Conversation:
         self.join(name, sure=True)
 
     def leave(self, name: str = "") -> None:
-        """Leave a room, "" for the current one; from that the user comes to the one joined last before it."""
+        """Leave a room, "" for the current one; from that the user comes to the one joined last before it.
+
+        Raises:
+            DeadlineExceeded: the broker has not confirmed it; the room is left all the same.
+        """
         room = self._room(name)
-        here = self._rooms.is_current(room.name)
-        room.leave(timeout=self._seconds)
+        late: DeadlineExceeded | None = None
+        try:
+            room.leave(timeout=self._seconds)
+        except DeadlineExceeded as error:
+            late = error
         self._presence.forget(room.name)
-        next_room = self._rooms.remove(room)
-        if not here:
+        if self._rooms.left(room.name):
+            self._go_on(f"you left {named(room.name)}", self._rooms.leads_to)
+        else:
+            self._rooms.stay()
             self.transcript.info(f"you left {named(room.name)}")
             self._changed()
-            return
-        self._go_to(
-            next_room,
-            f"you left {named(room.name)}" + (f" and are now in {named(next_room.name)}" if next_room else ""),
-        )
+        if late is not None:
+            raise DeadlineExceeded(f"the broker has not confirmed yet that you left {named(room.name)}") from late
 
     def watch(self, name: str) -> None:
         """Have the messages of a room shown while the user is in another; join the room if the user isn't in it."""
-        room = self._rooms.get(name) or self._joined(name)
+        room = self._rooms.get(name) or self._joining.joined(name)
         self._rooms.choose(room.name, shown=True)
         self.transcript.info(f"{named(room.name)} is shown wherever you are; to end that: /hide {room.name}")
 
@@ -350,56 +393,15 @@ class Conversation:
         else:
             self.transcript.info(f"{named(user)} is no longer ignored")
 
-    def list_rooms(self) -> None:
-        """Show all rooms: those with something unread first, with a mark at those the user is in."""
-        self._check_broker("/list")
-        infos = self._client.rooms()
-        unread = {fold(each.room): each for each in self._rooms.unread}
-        unread |= self._missed.in_others(infos, self._rooms.joined)
-        lines = room_lines(
-            infos,
-            self._rooms.joined,
-            self._rooms.current_name,
-            unread,
-            None if self._width is None else self._width(),
-        )
-        if lines:
-            self.transcript.listing(lines)
-        else:
-            self.transcript.info("there are no rooms")
-
-    def list_members(self, name: str = "") -> None:
-        """Show the members of a room, "" for the current one, and which of them are typing."""
-        room = self._rooms.get(name) if name else self._current()
-        name = room.name if room else name
-        self._check_broker("/members")
-        members = self._client.members(name)
-        typing = sum(member.typing for member in members)
-        head = f"{named(name)} has {counted(len(members), 'member')}"
-        self.transcript.info(head + (f", {typing:,} typing" if typing else ""))
-        self.transcript.listing(member_lines(members))
-        if len(members) > MEMBERS_SHOWN:
-            self.transcript.info(f"and {len(members) - MEMBERS_SHOWN:,} more; zchat members lists all")
-
-    def list_mentions(self) -> None:
-        """Show the latest mentions and direct messages."""
-        latest = [message for message in self._news.latest if not self._people.is_ignored(message.user)]
-        if latest:
-            self.transcript.quotation(latest)
-        else:
-            self.transcript.info("nobody has mentioned you or written to you since you came")
-
     def messages(self, count: int | None) -> None:
         """Show the next page of the current room's history, as `HistoryPages.next`; or its last `count` messages."""
-        room = self._current()
-        self._check_broker("/messages")
+        room = self._rooms.here()
         with self._arriving:
             self._show_page(self.pages.next(room) if count is None else self.pages.last(room, count))
 
     def unread(self) -> None:
         """Show the next page of what was new in the current room when the user came."""
-        room = self._current()
-        self._check_broker("/unread")
+        room = self._rooms.here()
         with self._arriving:
             self._show_page(self.pages.new(room))
 
@@ -411,75 +413,73 @@ class Conversation:
 
     def show(self, seq: int, name: str) -> None:
         """Show a message that was shown cut; `name`: its room, "" for the current one."""
-        room = name or self._current().name
-        self._check_broker("/show")
+        room = name or self._rooms.here().name
         found = self._client.history(room, after=seq - 1, before=seq + 1, limit=1) if seq else []
         if not found:
             raise UsageError(f"there is no message {seq} in {named(room)}")
         self.transcript.long_message(found[0])
 
-    def _check_broker(self, word: str) -> None:
+    @property
+    def place(self) -> Place:
+        """Return where the user is. Any thread."""
+        return self._rooms.place
+
+    def coming(self) -> Place:
+        """Return a place to which a line leads that is entered now. Any thread."""
+        return self._rooms.coming()
+
+    def begin_line(self, meant: Place | None, leads_to: Place | None) -> None:
+        """Record where the line is meant for that is carried out next, and where it leads; None for a script's."""
+        self._rooms.begin_line(meant, leads_to)
+
+    def check_broker(self, word: str) -> None:
         """Raise UsageError if a question can't be answered now, and somebody is there to repeat it."""
         if self._on_terminal and not self._connected:
             raise UsageError(f"the broker is away: {word} works once it is back")
 
-    def _current(self) -> Room:
-        room = self._rooms.current
-        if room is None:
-            raise UsageError("you are not in a room: go to one with /join ROOM")
-        return room
-
     def _room(self, name: str) -> Room:
         """Return a room that the user is in, the current one for ""."""
-        room = self._rooms.get(name) if name else self._current()
+        room = self._rooms.get(name) if name else self._rooms.here()
         if room is None:
             raise UsageError(f"you are not in {named(name)}: /list marks the rooms you are in")
         return room
 
-    def _joined(self, name: str, infos: dict[str, RoomInfo] | None = None) -> Room:
-        """Return a room, joined now unless the user is in it; what the user missed there is counted.
+    def _go_to(self, room: Room | None, place: Place | None = None) -> bool:
+        """Make a room the current one, None for none; return False if the user is in it no longer.
 
-        `infos`: what is known of the rooms, None if they are to be asked for.
+        `place`: as `Rooms.go_to` has it.
         """
-        direct = name.startswith(DIRECT)
-        try:
-            room = self._client.join(name, create=False, timeout=self._seconds)  # also if joined: it may have ended
-        except NoSuchRoom:
-            like = "" if direct else self._lookup.room_like(name)
-            room = self._client.join(name, timeout=self._seconds)
-            if not direct:
-                self.transcript.info(
-                    f"{named(room.name)} is a new room" + (f"; did you mean {named(like)}?" if like else "")
-                )
-        known = self._rooms.get(room.name) is room
-        upto = room.position.seq
-        self._rooms.add(room)
-        if not known and not direct:
-            with suppress(ZchatError):  # nothing is known of it
-                if infos is None:
-                    infos = {fold(info.name): info for info in self._client.rooms()}
-                info = infos.get(fold(room.name))
-                if info is None or info.unread is None:
-                    if self._read_marks:
-                        room.mark_read(upto)  # reading begins here
-                elif (missed := self._missed.count(info, upto)) is not None:
-                    self._rooms.add_unread(missed)
-        return room
-
-    def _go_to_joined(self, room: Room) -> None:
-        self._go_to(room, f"you are in {named(room.name)}")
-
-    def _go_to(self, room: Room | None, text: str) -> None:
-        """Make a room the current one, say so with `text`, and show the room's end."""
         with self._arriving:
-            unseen = self._rooms.go_to(room)  # or what has come, but was not taken yet
-            self.transcript.info(text)
-            if room is not None:
-                self._news.seen(room.name)
-                try:
-                    self._show_end(room, unseen)
-                except ZchatError as error:
-                    self.transcript.error(f"the end of {named(room.name)} can't be shown: {error}")
+            unseen = self._rooms.go_to(room, place)
+            if unseen is not None:
+                self._arrive(room, unseen)
+        return unseen is not None
+
+    def _go_on(self, left: str = "", place: Place | None = None) -> None:
+        """Make the room the current one that was joined last, if the user is in none; `left`: what to say of the other.
+
+        `place`: as `Rooms.go_on` has it.
+        """
+        with self._arriving:
+            if self._rooms.current is None:
+                room, unseen = self._rooms.go_on(place)
+                self._arrive(room, unseen, left)
+
+    def _arrive(self, room: Room | None, unseen: int, left: str = "") -> None:
+        """Say which room is the current one, and show its end; `unseen`: as `_show_end` has it."""
+        here = f"are now in {named(room.name)}" if room else ""
+        if left:
+            self.transcript.info(" and ".join(filter(None, (left, here))))
+        else:
+            self.transcript.info(
+                f"you are in {named(room.name)}" if room else "you are in no room: go to one with /join ROOM"
+            )
+        if room is not None:
+            self._news.seen(room.name)
+            try:
+                self._show_end(room, unseen)
+            except ZchatError as error:
+                self.transcript.error(f"the end of {named(room.name)} can't be shown: {error_text(error)}")
         self._changed()
 
     def _show_end(self, room: Room, unseen: int) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from zchat import Client
 from zchat.cli.chat.people import People, closest
 from zchat.cli.chat.rooms import Rooms
 from zchat.cli.chat.syntax import quoted
 from zchat.cli.text.safe import named
-from zchat.errors import NoSuchRoom, UsageError, ZchatError
+from zchat.errors import NoSuchRoom, Refused, UsageError, ZchatError
 from zchat.names import DIRECT, check_held_name, fold
 
 ANSWER_SECONDS = 0.5
@@ -23,7 +24,12 @@ STOPS = ",.:;!?"
 
 
 class NobodySeen(UsageError):
-    """A user of whom nothing was seen: the name may be a slip."""
+    """A user of whom nothing was seen: `name` may be a slip, and `like` be meant, if it isn't ""."""
+
+    def __init__(self, name: str, like: str) -> None:
+        self.what = f"no user {named(name)} was seen here" + (f"; did you mean {named(like)}?" if like else "")
+        """What is wrong, without what to do."""
+        super().__init__(f"{self.what}{'' if like else ';'} /msg! {quoted(name)} writes all the same")
 
 
 class Lookup:
@@ -45,8 +51,10 @@ class Lookup:
         except ZchatError:
             return ""
 
-    def user_meant(self, name: str) -> str:
+    def user_meant(self, name: str, *, everywhere: bool = False) -> str:
         """Return the user that a typed name means: it, or it without `STOPS` at its end if only that is known.
+
+        `everywhere`: True to ask for rooms that the user isn't in as well, of those the ones with the most members.
 
         Raises:
             BadName: no user has such a name.
@@ -56,29 +64,37 @@ class Lookup:
         bare = name.rstrip(STOPS)
         try:
             for each in dict.fromkeys(filter(None, (name, bare))):
-                if fold(each) == fold(self._client.user) or self._people.has_seen(each) or self._is_there(each):
+                if fold(each) == fold(self._client.user) or self._people.has_seen(each):
+                    return each
+                if self._is_there(each, everywhere=everywhere):
                     return each
         except ZchatError:  # nothing is known
             return name
-        like = closest(bare, self._people.seen)
-        raise NobodySeen(
-            f"no user {named(name)} was seen here"
-            + (f"; did you mean {named(like)}?" if like else ";")
-            + f" /msg! {quoted(name)} writes all the same"
-        )
+        raise NobodySeen(name, closest(bare, self._people.seen))
 
-    def _is_there(self, user: str) -> bool:
+    def _is_there(self, user: str, *, everywhere: bool) -> bool:
         """Return True if there are messages in a user's direct room, or the user is or was in one of the rooms."""
         try:
             if self._client.history(f"{DIRECT}{user}", limit=1, timeout=ANSWER_SECONDS):
                 return True
         except NoSuchRoom:
             pass
-        for room in self._rooms.public[-ASKED_ROOMS:]:
-            for member in room.members(timeout=ANSWER_SECONDS):
-                self._seen(member.user)
+        rooms = [room.name for room in self._rooms.public[-ASKED_ROOMS:]]
+        if everywhere:
+            rooms += self._others()
+        for name in rooms:
+            with suppress(Refused):  # the others may tell
+                for member in self._client.members(name, timeout=ANSWER_SECONDS):
+                    self._seen(member.user)
         if not self._people.has_seen(user):
-            for room in self._rooms.public[-ASKED_ROOMS:]:
-                for sender in {message.user for message in room.history(timeout=ANSWER_SECONDS)}:
-                    self._seen(sender)
+            for name in rooms:
+                with suppress(Refused):
+                    for sender in {message.user for message in self._client.history(name, timeout=ANSWER_SECONDS)}:
+                        self._seen(sender)
         return self._people.has_seen(user)
+
+    def _others(self) -> list[str]:
+        """Return rooms that the user isn't in, and that are no direct ones: those with the most members first."""
+        infos = sorted(self._client.rooms(timeout=ANSWER_SECONDS), key=lambda room: -room.members)
+        others = [info.name for info in infos if fold(info.name) not in self._rooms.joined]
+        return [name for name in others if not name.startswith(DIRECT)][:ASKED_ROOMS]

@@ -9,7 +9,7 @@ from zchat.cli.chat.rooms import Unread
 from zchat.cli.text.colours import MENTION
 from zchat.cli.text.phrases import listed
 from zchat.cli.text.safe import named
-from zchat.errors import ZchatError
+from zchat.errors import Refused, ZchatError
 from zchat.messages import Message, RoomInfo
 from zchat.names import DIRECT, fold
 
@@ -42,7 +42,7 @@ class Missed:
     def count(self, info: RoomInfo, upto: int) -> Unread | None:
         """Return what the user has missed in a room up to `upto`; None if it is nothing.
 
-        Of more than `SEARCHED` messages the oldest count whoever sent them.
+        Of more than `SEARCHED` messages the oldest count, whatever their sender.
         """
         first = first_unread(info)
         if not first or first > upto:
@@ -59,11 +59,18 @@ class Missed:
     def in_others(self, infos: list[RoomInfo], joined: Collection[str]) -> dict[str, Unread]:
         """Return by folded names what is unread in rooms that are not `joined`, by folded names too.
 
-        Of more than `ELSEWHERE` such rooms the others are left out; direct rooms are joined by themselves.
+        Of more than `ELSEWHERE` such rooms the others are left out; direct rooms are joined by themselves. In a room
+        that the user may not read, as after a ban, there is nothing to be read.
         """
         found = [info for info in infos if fold(info.name) not in joined and first_unread(info)]
         found = [info for info in found if not info.name.startswith(DIRECT)][:ELSEWHERE]
-        return {fold(info.name): self.count(info, info.last) or Unread(info.name, 0, 0, 0) for info in found}
+        return {fold(info.name): self._in_other(info) or Unread(info.name, 0, 0, 0) for info in found}
+
+    def _in_other(self, info: RoomInfo) -> Unread | None:
+        try:
+            return self.count(info, info.last)
+        except Refused:
+            return None
 
     def elsewhere(self, infos: list[RoomInfo], joined: Collection[str]) -> str:
         """Return in words what is unread in rooms that are not `joined`, by folded names; "" if nothing is."""

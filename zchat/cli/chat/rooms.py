@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from threading import Lock
 from typing import NamedTuple
 
 from zchat import Room
+from zchat.cli.text.safe import named
+from zchat.errors import UsageError
 from zchat.messages import Message
 from zchat.names import DIRECT, fold
 
@@ -36,6 +39,27 @@ class Unread(NamedTuple):
     """The seq of the last that is meant for the user; 0 if none is."""
 
 
+class Place:
+    """A stay of the user in a room or in none, or one that is to come. What is typed is meant for one of them.
+
+    One that is to come is where a line leads that is not done yet, or the beginning of the chat. If it doesn't lead
+    there nothing else does: what was typed for it is for nowhere else.
+
+    `removals`: how often the user had been removed from a room when that line was entered.
+    """
+
+    __slots__ = ("removals", "room")
+
+    def __init__(self, removals: int = 0) -> None:
+        self.removals = removals
+        self.room: str | None = None
+        """The room's name, "" for none; None until the user has come there."""
+
+
+class MeantElsewhere(UsageError):
+    """A line that is about the current room, and was meant for another place than the one where the user is."""
+
+
 class Rooms:
     """The rooms that the user is in: the current one, which text goes to, and what was not shown of the others.
 
@@ -59,11 +83,45 @@ class Rooms:
         """Who invited to a direct room and has not been reported yet, by room."""
         self._unread: dict[str, Unread] = {}
         """What was not shown, by room."""
+        self._removed: Counter[str] = Counter()
+        """How often the user was removed from each room."""
+        self.place = Place()
+        """Where the user is, which only this class changes; before the chat has begun, where that leads."""
+        self._meant: Place | None = None
+        """Where the line is meant for that is being carried out; None for a script's."""
+        self.leads_to: Place | None = None
+        """Where it leads; None for nowhere, or a script's."""
 
     @property
     def current(self) -> Room | None:
         """Return the room that text goes to; None if the user is in no room."""
         return self._current
+
+    def here(self) -> Room:
+        """Return the room that text goes to, and which a command without a room is about.
+
+        Raises:
+            UsageError: the user is in no room.
+            MeantElsewhere: the line that is being carried out was meant for another place.
+        """
+        with self._lock:
+            room, place, meant = self._current, self.place, self._meant
+        if meant is not None and meant is not place:
+            if meant.room is None:
+                raise MeantElsewhere("you were not in that room")
+            then, now = (named(each) if each else "no room" for each in (meant.room, place.room))
+            raise MeantElsewhere(f"you began it in {then}, and are in {now} now")
+        if room is None:
+            raise UsageError("you are not in a room: go to one with /join ROOM")
+        return room
+
+    def begin_line(self, meant: Place | None, leads_to: Place | None) -> None:
+        """Record where the line is meant for that is carried out next, and where it leads; None for a script's."""
+        self._meant, self.leads_to = meant, leads_to
+
+    def coming(self) -> Place:
+        """Return a place to which a line leads that is entered now."""
+        return Place(self._removed.total())
 
     @property
     def current_name(self) -> str:
@@ -91,13 +149,23 @@ class Rooms:
         with self._lock:
             return [room for room in self._rooms.values() if not room.name.startswith(DIRECT)]
 
-    def add(self, room: Room) -> None:
-        """Add a room that the user joined."""
+    def removals_from(self, name: str) -> int:
+        """Return how often the user was removed from a room."""
+        return self._removed[fold(name)]
+
+    def add(self, room: Room, removals: int = 0) -> bool:
+        """Add a room that the user joined; False if the user may not be in it any more.
+
+        `removals`: how often the user had been removed from it before the join.
+        """
         key = fold(room.name)
         with self._lock:
+            if self._removed[key] != removals:
+                return False
             self._rooms[key] = room
             self._aside.discard(key)
             self._inviters.pop(key, None)
+            return True
 
     def add_aside(self, room: Room) -> None:
         """Add a direct room that the user writes to without going there."""
@@ -109,12 +177,42 @@ class Rooms:
             self._inviters.pop(key, None)
             self._unread.pop(key, None)
 
-    def go_to(self, room: Room | None) -> int:
-        """Make a room the current one; None: there is none. Return the first message not shown in it, 0 for none."""
+    def go_to(self, room: Room | None, place: Place | None = None) -> int | None:
+        """Make a room the current one; None: there is none. Return the first message not shown in it, 0 for none.
+
+        The user stays, and this returns None, if the user is in that room no longer.
+
+        `place`: what this was while it was to come; None if nobody knew that it would.
+        """
         with self._lock:
-            self._current = room
-            unread = None if room is None else self._unread.pop(fold(room.name), None)
-            return unread.first if unread else 0
+            if room is not None and self._rooms.get(fold(room.name)) is not room:
+                return None
+            return self._come_to(room, place)
+
+    def go_on(self, place: Place | None = None) -> tuple[Room | None, int]:
+        """Make the room the current one that was joined last, of those that there still are; None: there is none.
+
+        Return it, and what `go_to` returns. `place`: as there; nobody knew if the user was removed from a room since.
+        """
+        with self._lock:
+            visited = [each for name, each in self._rooms.items() if name not in self._aside]
+            room = visited[-1] if visited else None
+            known = place is not None and place.removals == self._removed.total()
+            return room, self._come_to(room, place if known else None)
+
+    def stay(self) -> None:
+        """Record that the line being carried out, which might have led elsewhere, leaves the user there."""
+        with self._lock:
+            if self.leads_to is not None and self._meant is self.place:
+                self.leads_to.room = self.place.room
+                self.place = self.leads_to
+
+    def _come_to(self, room: Room | None, place: Place | None) -> int:
+        self._current = room
+        self.place = place or Place()
+        self.place.room = room.name if room else ""
+        unread = None if room is None else self._unread.pop(fold(room.name), None)
+        return unread.first if unread else 0
 
     def next_with_news(self) -> str:
         """Return the room with news to go to next, "" if there is none: one in which the user is meant, if there is."""
@@ -129,14 +227,27 @@ class Rooms:
         """Have the messages of a room shown, or hidden, while the user is in another."""
         self._chosen[fold(name)] = shown
 
-    def remove(self, room: Room) -> Room | None:
-        """Remove a room that the user left; return the one joined last that the user went to, None if there is none."""
-        key = fold(room.name)
+    def left(self, name: str) -> bool:
+        """Remove a room that the user has left; return True if it was the current one: there is none then."""
         with self._lock:
-            del self._rooms[key]
-            self._unread.pop(key, None)
-            visited = [each for name, each in self._rooms.items() if name not in self._aside]
-            return visited[-1] if visited else None
+            if self._meant is not self.place:
+                self.leads_to = None  # from elsewhere, so nobody could know where from here
+            return self._remove(fold(name))
+
+    def removed(self, name: str) -> bool:
+        """Likewise one that the user was removed from, or is to be removed from once it is joined."""
+        with self._lock:
+            self._removed[fold(name)] += 1
+            return self._remove(fold(name))
+
+    def _remove(self, key: str) -> bool:
+        self._rooms.pop(key, None)
+        self._aside.discard(key)
+        self._unread.pop(key, None)
+        here = self._current is not None and fold(self._current.name) == key
+        if here:
+            self._come_to(None, None)
+        return here
 
     def invited(self, name: str, user: str) -> None:
         """Record that the client joined a direct room because `user` wrote there."""

@@ -30,12 +30,18 @@ class Status(NamedTuple):
     """Who is typing, in words; "" for nobody."""
     new: tuple[Unread, ...]
     """What was not shown of the other rooms, and what was meant for the user and shown since the last key."""
+    joining: bool = False
+    """True if there is no room yet, as the chat begins."""
+
+    @property
+    def place(self) -> str:
+        """Return the room's name, cut, or what there is in place of one."""
+        return cut_name(self.room, ROOM_CELLS) if self.room else "joining" if self.joining else "no room"
 
 
 def status_line(status: Status, width: int) -> str:
     """Return the line in `width` columns at most: what matters least is shortened first, then left out."""
     connection = "online" if status.connected else "offline, reconnecting"
-    room = cut_name(status.room, ROOM_CELLS) if status.room else "no room"
     here = f"{status.here:,} here" if status.here else ""
     total = sum(each.number for each in status.new)
     names = [_unread(each) for each in status.new]
@@ -49,8 +55,8 @@ def status_line(status: Status, width: int) -> str:
     short = "typing" if status.typing else ""
     line = ""
     for parts in (
-        (connection, room, here, status.typing, long),
-        (offline, room, here, status.typing, long),
+        (connection, status.place, here, status.typing, long),
+        (offline, status.place, here, status.typing, long),
         (offline, here, status.typing, long),
         (offline, here, short, long),
         (offline, here, short, named),

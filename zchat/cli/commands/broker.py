@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shlex
 import shutil
@@ -17,7 +16,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from zchat import log_fields
 from zchat.address import DEFAULT_URL, IPC
 from zchat.broker import Broker, Settings
 from zchat.broker.edge import descriptors
@@ -27,6 +25,7 @@ from zchat.broker.loop import Found
 from zchat.broker.settings import options
 from zchat.cli import ending, first_signals, logs
 from zchat.cli.failures import hinting_at
+from zchat.cli.greeting import greet, say
 from zchat.cli.logs import log_format, log_level
 from zchat.cli.options import (
     F,
@@ -41,21 +40,22 @@ from zchat.cli.options import (
 from zchat.cli.sources import Listed
 from zchat.cli.text.phrases import counted
 from zchat.cli.text.safe import safe
-from zchat.errors import AddressError, BadKey, BadRules, StoreError, ZchatError
+from zchat.errors import AddressError, BadAudit, BadKey, BadRules, StoreError, ZchatError
+from zchat.files import limit, raise_limit
+from zchat.logs import broker_log
 from zchat.transport.keys import USERS
 
 if TYPE_CHECKING:
     from zchat.broker.metrics import Metrics
 
-log = logging.getLogger("zchat.broker")
-
 T = TypeVar("T")
 
 START_HINTS: dict[type[ZchatError], str] = {
     AddressError: "--bind URL",
-    StoreError: "--store sqlite:PATH",
+    StoreError: "--store URL",
     BadKey: "--keys DIR",
     BadRules: "--rules FILE",
+    BadAudit: "--audit FILE",
 }
 """The options that mend what can be wrong when the broker starts."""
 
@@ -95,7 +95,25 @@ def _settings(command: F) -> F:
     return command
 
 
-@click.command()
+HELP = """Run a broker until Ctrl-C or SIGTERM; it then answers what it has accepted, and ends.
+
+\b
+Examples:
+  zchat broker
+  zchat broker --store memory: --bind tcp://127.0.0.1:*
+  zchat broker --bind tcp://0.0.0.0:5555 --keys /etc/zchat/keys
+  zchat broker --room Ops --room Builds --fixed-rooms
+  zchat broker --store sqlite:/var/lib/zchat/chat.db --retain-days 90
+  zchat broker --metrics 127.0.0.1:9556
+  zchat broker --keys /etc/zchat/keys --rules /etc/zchat/rules.toml
+
+Without --keys names are claims: anyone who reaches the address can read every room and use any name, including
+its direct rooms and read marks. So only this machine can reach it then.
+"""
+"""What `zchat broker --help` says: no docstring, as `python -OO` leaves those out."""
+
+
+@click.command(help=HELP)
 @click.option(
     "--bind",
     multiple=True,
@@ -109,7 +127,7 @@ def _settings(command: F) -> F:
 @click.option(
     "--store",
     metavar="URL",
-    help="Where the rooms are kept: sqlite:PATH or memory:  [default: sqlite, in the user's data folder]",
+    help="Where the rooms are kept: sqlite:PATH, memory: or redis://HOST  [default: sqlite, in the user's data folder]",
 )
 @_settings
 @click.option(
@@ -126,6 +144,11 @@ def _settings(command: F) -> F:
     "--rules", metavar="FILE", help="With --keys or --logins: who may do what in which room; see zchat rules."
 )
 @click.option("--insecure", is_flag=True, help="Listen without keys at addresses that other machines can reach.")
+@click.option(
+    "--audit",
+    metavar="FILE",
+    help="The file of the audit log: who comes in, and what is done to whom, a JSON object a line.  [default: none]",
+)
 @log_level
 @log_format
 def broker(
@@ -137,69 +160,52 @@ def broker(
     logins: bool,
     rules: str | None,
     insecure: bool,
+    audit: str | None,
     **settings: Any,
 ) -> None:
-    """Run a broker until Ctrl-C or SIGTERM; it then answers what it has accepted, and ends.
-
-    \b
-    Examples:
-      zchat broker
-      zchat broker --store memory: --bind tcp://127.0.0.1:*
-      zchat broker --bind tcp://0.0.0.0:5555 --keys /etc/zchat/keys
-      zchat broker --room Ops --room Builds --fixed-rooms
-      zchat broker --store sqlite:/var/lib/zchat/chat.db --retain-days 90
-      zchat broker --metrics 127.0.0.1:9556
-      zchat broker --keys /etc/zchat/keys --rules /etc/zchat/rules.toml
-
-    Without --keys names are claims: anyone who reaches the address can read every room and use any name, including
-    its direct rooms and read marks. So only this machine can reach it then.
-    """
+    """Carry out `zchat broker`."""
     stopping = Event()
     _raise_limit()
+    logs.load()
     with ExitStack() as stack:
         stack.enter_context(ending.notifying(stopping.set))
         place = default_store() if store is None else store
-        door = {"keys": keys, "guests": guests, "logins": logins, "rules": rules, "insecure": insecure}
+        written = False if audit is None else audit
+        door = {
+            "keys": keys,
+            "guests": guests,
+            "logins": logins,
+            "rules": rules,
+            "insecure": insecure,
+            "audit": written,
+        }
         running = Broker(*bind, store=place, **door, **settings)  # type: ignore[arg-type]
-        stack.enter_context(ending.at_hangup(partial(_note_hangup, running, keys, rules)))
+        stack.enter_context(ending.at_hangup(partial(_note_hangup, running, keys, rules, audit)))
         # Metrics first: a broker that starts makes its files, and one that can't serve its figures is not to start.
         serving = nullcontext() if metrics is None else _metrics(running, metrics)
         served = stack.enter_context(_entered(serving, METRICS_HINTS))
         with nullcontext() if store is not None else made_folder(path_of(place).parent):
             stack.enter_context(_entered(running, START_HINTS))
-        _greet(_greeting(running, place, Settings(**settings), served.url if served else "", keys, logins, rules))
+        found = Settings(**settings)
+        greet(_greeting(running, place, found, served.url if served else "", keys, logins, rules, audit), broker_log)
         systemd = Systemd(os.environ)
         systemd.ready()
         while not stopping.wait(POLL_SECONDS) and not running.wait(0):
-            running.counters.log_dropped = logs.dropped()
             systemd.turned(running.counters.turns, time.monotonic())
         systemd.stopping()
     with suppress(OSError):
-        _say(f"stopped; {counted(running.counters.messages, 'message')} stored since the start")
+        say(f"stopped; {counted(running.counters.messages, 'message')} stored since the start")
     if ending.asked() - 128 not in first_signals.OTHERS:
         ending.forgive()
 
 
-def _greet(text: str) -> None:
-    try:
-        _say(text)
-    except OSError as error:  # it serves all the same
-        what = "what is printed at the start can't be written: %s"
-        log.warning(what, error, extra={log_fields.FIELDS: {"event": "greeting_failed"}})
-
-
-def _say(text: str) -> None:
-    """Print a text for people; where the log is JSON its events say the same, and a program reads them."""
-    if not logs.is_json():
-        click.echo(text)
-
-
-def _note_hangup(running: Broker, keys: str | None, rules: str | None) -> None:
+def _note_hangup(running: Broker, keys: str | None, rules: str | None, audit: str | None) -> None:
     running.read_again()
     again = [what for what, place in (("keys", keys), ("rules", rules)) if place is not None]
     read = f"{' and '.join(again)} are to be read again, " if again else ""
-    text = f"SIGHUP: {read}options are read at the start only; the broker continues"
-    log.info(text, extra={log_fields.FIELDS: {"event": "hangup"}})
+    begun = "" if audit is None else "the audit log is begun anew if it was moved, "
+    text = f"SIGHUP: {read}{begun}options are read at the start only; the broker continues"
+    broker_log.info(text, event="hangup")
 
 
 def _metrics(running: Broker, place: str) -> Metrics:
@@ -235,16 +241,24 @@ def _names(keys: str | None, logins: bool, users: int) -> list[str]:
 
 
 def _greeting(
-    running: Broker, store: str, settings: Settings, metrics: str, keys: str | None, logins: bool, rules: str | None
+    running: Broker,
+    store: str,
+    settings: Settings,
+    metrics: str,
+    keys: str | None,
+    logins: bool,
+    rules: str | None,
+    audit: str | None,
 ) -> str:
     lines = [f"zchat broker at {address}" for address in running.urls]
-    lines.append(f"store: {store} (kept: {_kept(store, settings)})")
-    if store.startswith("sqlite:"):
+    lines.append(f"store: {running.found.place} (kept: {_kept(store, settings)})")
+    if store != "memory:":
         lines.append(f"  {_found(running.found)}")
     if metrics:
         lines.append(f"metrics: {metrics} (no access control; they contain names of rooms and users)")
     lines.append(f"chat with: {_program()} client{_connect(running.url)}{_who(running.url, keys, logins)}")
     lines += [*_names(keys, logins, running.found.users), "" if rules is None else f"rules: {rules}"]
+    lines.append("" if audit is None else f"audit log: {audit}")
     lines.append(_room_for_clients(running))
     return "\n".join(map(safe, filter(None, lines)))
 
@@ -258,7 +272,7 @@ def _who(url: str, keys: str | None, logins: bool) -> str:
 
 def _found(found: Found) -> str:
     if found.new:
-        return "a new database: there was none"
+        return "a new store: there was none"
     return f"it holds {counted(found.messages, 'message')} in {counted(found.rooms, 'room')}"
 
 
@@ -276,9 +290,9 @@ def _kept(store: str, settings: Settings) -> str:
     kept = [f"at least the last {counted(count, 'message')} of a room"] if count else []
     kept += [f"{days:g} day{'' if days == 1 else 's'}"] if days else []
     words = ", and none for more than ".join(kept)
-    if store.startswith("sqlite:"):
-        return words or "everything"
-    return "; ".join(filter(None, [words, "nothing once the broker ends"]))
+    if store == "memory:":
+        return "; ".join(filter(None, [words, "nothing once the broker ends"]))
+    return words or "everything"
 
 
 def _program() -> str:
@@ -292,7 +306,7 @@ def _program() -> str:
 
 
 def _room_for_clients(running: Broker) -> str:
-    most = descriptors.limit()
+    most = limit()
     if most is None:
         return f"clients: {MAX_SESSIONS} at once (open files have no limit)"
     return f"clients: about {descriptors.clients(running.urls)} at once (open files, ulimit -n: {most})"
@@ -300,8 +314,8 @@ def _room_for_clients(running: Broker) -> str:
 
 def _raise_limit() -> None:
     """Let the process have as many open files as its user may, a client being one."""
-    raised = descriptors.raise_limit()
+    raised = raise_limit()
     if raised is not None:
         before, after = raised
-        fields = {"event": "files", "before": before, "after": after}
-        log.info("the limit of open files is raised from %d to %d", before, after, extra={log_fields.FIELDS: fields})
+        text = "the limit of open files is raised from %d to %d"
+        broker_log.info(text, before, after, event="files", before=before, after=after)

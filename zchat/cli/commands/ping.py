@@ -15,8 +15,9 @@ from zchat.cli import ending
 from zchat.cli.connection import TIMEOUT, connect
 from zchat.cli.failures import FAILED, report
 from zchat.cli.options import addresses, addressing, given_keys, seconds
+from zchat.cli.text.phrases import error_text
 from zchat.cli.text.safe import safe
-from zchat.errors import Busy, ConnectionLost, KeyRefused
+from zchat.errors import Banned, Busy, ConnectionLost, KeyRefused
 from zchat.transport.greeting import connected
 
 USER = "zchat ping"
@@ -29,7 +30,7 @@ MAX_TIMEOUT = 3600.0
 """The most seconds that can be waited: an hour."""
 
 ALIVE = 3
-"""The exit code if there is a broker that has no room for another client, or doesn't let this key in."""
+"""The exit code if there is a broker that has no room for another client, or doesn't let this key or user in."""
 
 PROBE_SECONDS = 2.0
 """Seconds that finding out what is at an address waits at most for a connection, and again for what comes over it: a
@@ -44,31 +45,35 @@ CLOSED = (
 )
 
 
-@click.command()
+HELP = """Check whether a broker responds: exit with 0 if it has answered in time, with 1 if not.
+
+\b
+Examples:
+  zchat ping
+  zchat ping --timeout 10 --connect tcp://192.0.2.7:5555
+  zchat ping -q || test $? = 3 || systemctl restart zchat
+
+It is meant for health checks. The broker has answered once its loop has taken the request, so
+one that hangs fails. One whose disk is full still answers: restarting it would not help. One
+that has no room for another client (too few open files, or 10,000 sessions), or doesn't let
+this key or user in, is alive: 3.
+"""
+"""What `zchat ping --help` says: no docstring, as `python -OO` leaves those out."""
+
+
+@click.command(help=HELP)
 @seconds("--timeout", TIMEOUT, MIN_TIMEOUT, MAX_TIMEOUT, "Seconds that the broker may take to answer.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing if it answers.")
 @addressing
 def ping(url: str, timeout: float, quiet: bool) -> None:
-    """Check whether a broker responds: exit with 0 if it has answered in time, with 1 if not.
-
-    \b
-    Examples:
-      zchat ping
-      zchat ping --timeout 10 --connect tcp://192.0.2.7:5555
-      zchat ping -q || test $? = 3 || systemctl restart zchat
-
-    It is meant for health checks. The broker has answered once its loop has taken the request, so
-    one that hangs fails. One whose disk is full still answers: restarting it would not help. One
-    that has no room for another client (too few open files, or 10,000 sessions), or doesn't let
-    this key in, is alive: 3.
-    """
+    """Carry out `zchat ping`."""
     began = time.monotonic()
     try:
         with connect(url, _user(url), timeout=timeout) as client:
             took = time.monotonic() - began
             answered = client.url
-    except (Busy, KeyRefused) as error:
-        report(str(error))
+    except (Busy, KeyRefused, Banned) as error:
+        report(error_text(error))
         raise click.exceptions.Exit(ALIVE) from error
     except ConnectionLost as error:
         urls = addresses(url)

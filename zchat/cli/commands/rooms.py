@@ -12,20 +12,23 @@ from zchat.cli.text.columns import table, terminal_text, terminal_width
 from zchat.cli.text.safe import named
 from zchat.json_form import json_line
 
+HELP = """List the rooms, including your direct rooms, with the numbers of their members and messages.
 
-@click.command()
+UNREAD counts the messages that are new to you, in rooms that you have read before.
+
+\b
+Examples:
+  zchat rooms
+  zchat rooms --json | jq -r .name
+"""
+"""What `zchat rooms --help` says: no docstring, as `python -OO` leaves those out."""
+
+
+@click.command(help=HELP)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line: name, members, first, last, unread.")
 @connecting
 def rooms(url: str, user: str | None, as_json: bool) -> None:
-    """List the rooms, including your direct rooms, with the numbers of their members and messages.
-
-    UNREAD counts the messages that are new to you, in rooms that you have read before.
-
-    \b
-    Examples:
-      zchat rooms
-      zchat rooms --json | jq -r .name
-    """
+    """Carry out `zchat rooms`."""
     with connect(url, user) as client:
         found = client.rooms()
     width = None if as_json else terminal_width(sys.stdout)

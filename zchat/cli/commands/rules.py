@@ -27,7 +27,22 @@ def _check_room(context: click.Context, parameter: click.Parameter, text: str | 
     return None if text is None else check_room(context, parameter, text)
 
 
-@click.command()
+HELP = """Show what USER may do in ROOM by the rules in FILE, as the broker decides it; or check FILE alone.
+
+\b
+Examples:
+  zchat rules /etc/zchat/rules.toml
+  zchat rules /etc/zchat/rules.toml carol ops-db
+  zchat rules /etc/zchat/rules.toml carol @bob         carol's direct room with bob
+  zchat rules rules.toml guest-1a2b3c4d General --json | jq -r .join
+
+For each right it shows yes, or the code with which a broker refuses: not_allowed, or no_such_room where USER is
+not to know that there is such a room. The room need not exist: the rules are about names.
+"""
+"""What `zchat rules --help` says: no docstring, as `python -OO` leaves those out."""
+
+
+@click.command(help=HELP)
 @click.option("--made", is_flag=True, help="As if USER had made ROOM.")
 @click.option(
     "--json", "as_json", is_flag=True, help="One JSON object: user, room, line, the rights, rate, most, and so on."
@@ -36,18 +51,7 @@ def _check_room(context: click.Context, parameter: click.Parameter, text: str | 
 @click.argument("user", metavar="[USER", required=False, callback=check_user)
 @click.argument("room", metavar="ROOM]", required=False, callback=_check_room)
 def rules(made: bool, as_json: bool, file: str, user: str | None, room: str | None) -> None:
-    """Show what USER may do in ROOM by the rules in FILE, as the broker decides it; or check FILE alone.
-
-    \b
-    Examples:
-      zchat rules /etc/zchat/rules.toml
-      zchat rules /etc/zchat/rules.toml carol ops-db
-      zchat rules /etc/zchat/rules.toml carol @bob         carol's direct room with bob
-      zchat rules rules.toml guest-1a2b3c4d General --json | jq -r .join
-
-    For each right it shows yes, or the code with which a broker refuses: not_allowed, or no_such_room where USER is
-    not to know that there is such a room. The room need not exist: the rules are about names.
-    """
+    """Carry out `zchat rules`."""
     found = read_rules(file)
     if user is None or room is None:
         if user is not None or as_json or made:

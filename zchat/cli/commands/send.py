@@ -18,7 +18,7 @@ from zchat.cli.failures import Interrupted
 from zchat.cli.options import check_room, connecting
 from zchat.cli.progress_line import ProgressLine
 from zchat.cli.stdin import CutLine, stdin_lines
-from zchat.cli.text.phrases import counted
+from zchat.cli.text.phrases import counted, error_text
 from zchat.cli.text.safe import named
 from zchat.errors import ConnectionLost, DeadlineExceeded, OutcomeUnknown, ZchatError
 
@@ -32,28 +32,32 @@ STEP = 0.05
 """Seconds between two checks for that."""
 
 
-@click.command()
+HELP = """Send TEXT to ROOM as one message, its words joined by spaces.
+
+Without TEXT, every line of standard input is a message, including empty ones. The command
+ends when all of them are stored. If it fails or is interrupted, it reports how many are,
+so that you can continue after them. A room that doesn't exist is created.
+Bytes that are not text in the terminal's encoding become U+FFFD.
+
+\b
+Examples:
+  zchat send General hello, everyone
+  zchat send General -- --not an option
+  make 2>&1 | zchat send Builds
+  zchat send Archive < chat.log
+  tail -n +12346 chat.log | zchat send Archive     continue after 12,345 lines
+  zchat send --user cron General "backup done"
+"""
+"""What `zchat send --help` says: no docstring, as `python -OO` leaves those out."""
+
+
+@click.command(help=HELP)
 @click.argument("room", callback=check_room, shell_complete=complete_rooms)
 @click.argument("text", nargs=-1)
 @click.option("--no-progress", is_flag=True, help="Don't show the progress on a terminal.")
 @connecting
 def send(url: str, user: str | None, room: str, text: tuple[str, ...], no_progress: bool) -> None:
-    """Send TEXT to ROOM as one message, its words joined by spaces.
-
-    Without TEXT, every line of standard input is a message, including empty ones. The command
-    ends when all of them are stored. If it fails or is interrupted, it reports how many are,
-    so that you can continue after them. A room that doesn't exist is created.
-    Bytes that are not text in the terminal's encoding become U+FFFD.
-
-    \b
-    Examples:
-      zchat send General hello, everyone
-      zchat send General -- --not an option
-      make 2>&1 | zchat send Builds
-      zchat send Archive < chat.log
-      tail -n +12346 chat.log | zchat send Archive     continue after 12,345 lines
-      zchat send --user cron General "backup done"
-    """
+    """Carry out `zchat send`."""
     progress = Progress()
     shown = not (text or no_progress or sys.stdin.isatty()) and sys.stderr.isatty()
 
@@ -110,7 +114,7 @@ class _CutShort(ZchatError):
         self.outcome = outcome
 
     def __str__(self) -> str:
-        reason = str(self.error)
+        reason = error_text(self.error)
         if isinstance(self.error, OutcomeUnknown):
             reason = reason.partition(";")[0]  # the outcome says the rest
         return f"{reason}; {self.outcome}"

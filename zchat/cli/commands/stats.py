@@ -35,19 +35,23 @@ MEANINGS = {
 BUSIEST = "Stored, and sent to members, a second, between the last two samples; the twenty busiest, no direct rooms."
 
 
-@click.command()
+HELP = """Show the broker's figures: counts since its start, what it holds, timings, and the busiest rooms.
+
+\b
+Examples:
+  zchat stats
+  zchat stats --explain
+  zchat stats --json | jq .counts.deferred
+"""
+"""What `zchat stats --help` says: no docstring, as `python -OO` leaves those out."""
+
+
+@click.command(help=HELP)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: counts, refused, lagging, times, busiest.")
 @click.option("--explain", is_flag=True, help="Say under each figure what it means.")
 @connecting
 def stats(url: str, user: str | None, as_json: bool, explain: bool) -> None:
-    """Show the broker's figures: counts since its start, what it holds, timings, and the busiest rooms.
-
-    \b
-    Examples:
-      zchat stats
-      zchat stats --explain
-      zchat stats --json | jq .counts.deferred
-    """
+    """Carry out `zchat stats`."""
     if explain and as_json:
         raise click.UsageError("use only one of --explain and --json")
     with connect(url, user) as client:

@@ -15,7 +15,9 @@ from zchat.cli.options import check_rooms, check_time, connecting
 from zchat.cli.tail.output import Output, ResumableOutput
 from zchat.cli.tail.reading import Stretch, catch_up, follow, last_seq, seq_before, write_history
 from zchat.cli.tail.resume import ResumeFile
-from zchat.errors import NotAllowed
+from zchat.cli.text.phrases import error_text
+from zchat.cli.text.safe import named
+from zchat.errors import NotAllowed, Refused
 from zchat.names import DIRECT, fold
 from zchat.wire.limits import MAX_INT
 
@@ -32,7 +34,28 @@ class Begin(NamedTuple):
     unread: bool
 
 
-@click.command()
+HELP = """Show the latest messages of one or more ROOMs, which must exist.
+
+\b
+Examples:
+  zchat tail General                      the last 10 messages
+  zchat tail -n 0 -f Builds | grep FAIL   new messages, filtered
+  zchat tail --since 1h --all             the last hour of all rooms
+  zchat tail --after 0 --json General     everything, for a program
+  zchat tail --unread General             what you have not read yet
+  zchat tail -f --resume seen General     continue where the last run ended
+
+The messages of several rooms come in the order of their times, each with its room.
+In JSON, timestamp is in microseconds since 1970 (UTC) and time the same as text; a body that
+is not text is written as JSON; what JSON lacks becomes {"$bytes": base64}, {"$float": "NaN"},
+{"$timestamp": nanoseconds}, {"$ext": [type, base64]} or {"$map": [[key, value], ...]}.
+Messages that are no longer kept and a lost connection are reported on standard error;
+-f continues once the broker is back.
+"""
+"""What `zchat tail --help` says: no docstring, as `python -OO` leaves those out."""
+
+
+@click.command(help=HELP)
 @click.argument("rooms", metavar="[ROOM]...", nargs=-1, callback=check_rooms, shell_complete=complete_rooms)
 @click.option("-a", "--all", "all_rooms", is_flag=True, help="Show all rooms but direct ones.")
 @click.option(
@@ -71,24 +94,7 @@ def tail(
     following: bool,
     as_json: bool,
 ) -> None:
-    """Show the latest messages of one or more ROOMs, which must exist.
-
-    \b
-    Examples:
-      zchat tail General                      the last 10 messages
-      zchat tail -n 0 -f Builds | grep FAIL   new messages, filtered
-      zchat tail --since 1h --all             the last hour of all rooms
-      zchat tail --after 0 --json General     everything, for a program
-      zchat tail --unread General             what you have not read yet
-      zchat tail -f --resume seen General     continue where the last run ended
-
-    The messages of several rooms come in the order of their times, each with its room.
-    In JSON, timestamp is in microseconds since 1970 (UTC) and time the same as text; a body that
-    is not text is written as JSON; what JSON lacks becomes {"$bytes": base64}, {"$float": "NaN"},
-    {"$timestamp": nanoseconds}, {"$ext": [type, base64]} or {"$map": [[key, value], ...]}.
-    Messages that are no longer kept and a lost connection are reported on standard error;
-    -f continues once the broker is back.
-    """
+    """Carry out `zchat tail`."""
     begin = _begin(context, Begin(count, after, since, unread))
     if rooms and context.get_parameter_source("all_rooms") is not ParameterSource.COMMANDLINE:
         all_rooms = False
@@ -120,13 +126,19 @@ def _begin(context: click.Context, begin: Begin) -> Begin:
 
 def _show(url: str, user: str | None, names: tuple[str, ...], begin: Begin, following: bool, as_json: bool) -> None:
     with connect(url, user) as client:
-        names = names or tuple(info.name for info in client.rooms() if not info.name.startswith(DIRECT))
+        every = () if names else [info.name for info in client.rooms() if not info.name.startswith(DIRECT)]
         joined: dict[str, Room] = {}
         stretches = []
-        for name in {fold(name): name for name in names}.values():
-            with hinting_at_rooms(name):
-                room = client.join(name, create=False) if following else None
-                newest = _newest(client, name, following)
+        for name in {fold(name): name for name in names or every}.values():
+            try:
+                with hinting_at_rooms(name):
+                    room = client.join(name, create=False) if following else None
+                    newest = _newest(client, name, following)
+            except Refused as error:
+                if names:
+                    raise
+                report(f"{named(name)} is left out: {error_text(error)}")
+                continue
             end = newest or 0
             if room is not None:  # what comes after its position arrives by itself
                 end = room.position.seq

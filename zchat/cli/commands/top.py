@@ -26,24 +26,28 @@ WIDTH = 80
 """Columns of the output where there is no terminal."""
 
 
-@click.command()
+HELP = """Show a live view of the broker: rates, the busiest rooms, and the members furthest behind.
+
+\b
+Examples:
+  zchat top
+  zchat top --every 10
+  zchat top --every 60 -n 60 >>hour.txt
+
+On a terminal it takes the full screen; q or Ctrl-C ends it. Elsewhere it writes the samples
+one after another. The first sample shows averages since the broker's start. The line
+commits ends with the mean time and size of a commit; the line turns with the mean time of
+a turn and the share of time for which the broker's loop was busy.
+"""
+"""What `zchat top --help` says: no docstring, as `python -OO` leaves those out."""
+
+
+@click.command(help=HELP)
 @seconds("--every", EVERY, MIN_EVERY, MAX_EVERY, f"Seconds between two samples, {MIN_EVERY:g} to {MAX_EVERY:g}.")
 @click.option("-n", "--count", type=click.IntRange(min=1), metavar="N", help="End after N samples.  [default: never]")
 @connecting
 def top(url: str, user: str | None, every: float, count: int | None) -> None:
-    """Show a live view of the broker: rates, the busiest rooms, and the members furthest behind.
-
-    \b
-    Examples:
-      zchat top
-      zchat top --every 10
-      zchat top --every 60 -n 60 >>hour.txt
-
-    On a terminal it takes the full screen; q or Ctrl-C ends it. Elsewhere it writes the samples
-    one after another. The first sample shows averages since the broker's start. The line
-    commits ends with the mean time and size of a commit; the line turns with the mean time of
-    a turn and the share of time for which the broker's loop was busy.
-    """
+    """Carry out `zchat top`."""
     with connect(url, user) as client:
         dashboard = Dashboard(client.url)
         if sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
@@ -51,8 +55,8 @@ def top(url: str, user: str | None, every: float, count: int | None) -> None:
 
             screen.run(client, dashboard, every, count)
             if count is not None:
-                columns, rows = os.get_terminal_size()
-                _write(dashboard, columns, rows - 1)  # the shell's prompt takes one
+                size = screen.size()
+                _write(dashboard, size.columns, size.rows - 1)  # the shell's prompt takes one
             return
         for number, sample in enumerate(samples(client, every), 1):
             dashboard.add(sample)

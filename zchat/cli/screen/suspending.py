@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 from prompt_toolkit.application import Application, get_app, in_terminal
@@ -32,8 +32,9 @@ def suspended_by_signal(app: Application[Any]) -> Iterator[None]:
     over = False
 
     async def wait() -> None:
-        async with in_terminal():
-            await foreground(app.input.fileno(), lambda: over or app.is_done)
+        with suppress(OSError):  # the terminal is gone, which the application notices by itself
+            async with given_back(app):
+                await foreground(app.input.fileno(), lambda: over or app.is_done)
         if not over:
             _take_terminal(app)
 
@@ -65,9 +66,22 @@ def suspend() -> None:
 
 
 async def _suspended(app: Application[Any]) -> None:
-    async with in_terminal():
-        _stop()
-        await foreground(app.input.fileno(), lambda: app.is_done)
+    with suppress(OSError):  # as above
+        async with given_back(app):
+            _stop()
+            await foreground(app.input.fileno(), lambda: app.is_done)
+
+
+@asynccontextmanager
+async def given_back(app: Application[Any]) -> AsyncIterator[None]:
+    """Have the terminal as other programs use it while the block runs, and nothing drawn."""
+    terminal: Any = app.input  # a `TerminalInput`, where there are terminals of that kind
+    terminal.given_back = True
+    try:
+        async with in_terminal():
+            yield
+    finally:
+        terminal.given_back = False
 
 
 async def foreground(terminal: int, over: Callable[[], object]) -> None:
@@ -92,7 +106,7 @@ def _stop() -> None:
 def _take_terminal(app: Application[Any]) -> None:
     """Set the terminal as the application needs it, and draw, from where the cursor is or the whole screen."""
     with suppress(OSError):  # the terminal is gone, which the application notices by itself
-        app.input.raw_mode().__enter__()  # for good: what was before is restored by whoever set it first
+        app.input.raw_mode().__enter__()  # for good: what was before is restored by what set it first
         if app.is_running:
             app.output.write_raw("\r")
             app.renderer.reset()

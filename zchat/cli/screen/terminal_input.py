@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from prompt_toolkit.input import Input
@@ -14,6 +14,9 @@ from zchat.cli.foreground import in_foreground
 
 PASTE_SECONDS = 1.0
 """Seconds of silence after which a paste is taken as complete: its end was lost, with a connection for example."""
+
+ESCAPE_SECONDS = 0.1
+"""Seconds after which Esc is a key of its own: a key or an answer of which it is the first character comes at once."""
 
 TYPED = 64
 """Characters that are read at once at most if they are typed: more are the rest of a paste that came late."""
@@ -34,6 +37,8 @@ if sys.platform == "win32":
 else:
     from prompt_toolkit.input.vt100 import Vt100Input, cooked_mode, raw_mode
     from prompt_toolkit.key_binding import KeyPress
+
+    from zchat.cli.screen.key_parser import KeyParser
 
     def terminal_input() -> Input:
         """Return what the keys come from."""
@@ -60,24 +65,33 @@ else:
         A paste that a terminal marks ends with its end mark; or, as that may be lost, after a second of silence, or
         with a Ctrl-C that comes by itself. What has come of it until then is pasted. What comes later of the same
         paste isn't typed either: it is pasted too.
+
+        What a terminal sends that is no key is passed over. One that has no end is over after half a second of silence
+        (prompt_toolkit's `flush_keys`), or with Enter, Ctrl-C or any other control character.
         """
 
         def __init__(self, stdin: Any) -> None:
             super().__init__(stdin)
+            self._keys = self.vt100_parser = KeyParser(lambda key: self._buffer.append(key))
             self._ready: Callable[[], None] = lambda: None
             """What is called once there are keys."""
             self._silence: asyncio.TimerHandle | None = None
-            """What ends a paste after a time of silence."""
+            """What ends a paste, or the wait for what comes after Esc, after a time of silence."""
             self._broken = False
             """True after a paste that ended without its end mark."""
+            self.given_back = False
+            """True while other programs have the terminal, or soon will."""
 
         def raw_mode(self) -> AbstractContextManager[None]:
             """Have the terminal give each key while the block runs."""
             return _Raw(self.fileno())
 
         def cooked_mode(self) -> AbstractContextManager[None]:
-            """Have the terminal as other programs use it while the block runs."""
-            return _Cooked(self.fileno())
+            """Have the terminal as other programs use it while the block runs, if it is given back to them.
+
+            To write what comes while a line is edited is no reason: what is typed then would be echoed by the system.
+            """
+            return _Cooked(self.fileno()) if self.given_back else nullcontext()
 
         @contextmanager
         def attach(self, input_ready_callback: Callable[[], None]) -> Iterator[None]:
@@ -87,7 +101,7 @@ else:
                 with super().attach(input_ready_callback):
                     yield
             finally:
-                self._wait(False)
+                self._wait(None)
 
         def read_keys(self) -> list[KeyPress]:
             """Return the keys that have come."""
@@ -98,29 +112,33 @@ else:
 
         @property
         def _pasting(self) -> bool:
-            return self.vt100_parser._in_bracketed_paste  # there is no other way to ask
+            return self._keys._in_bracketed_paste  # there is no other way to ask
 
         def _take(self, data: str) -> None:
-            parser = self.vt100_parser
+            parser = self._keys
             if self._pasting and not data.strip(INTERRUPT):
                 self._give_up()
             elif self._broken and PASTE_BEGIN not in data and (PASTE_END in data or len(data) > TYPED):
                 parser.feed(PASTE_BEGIN)
             self._broken = self._broken and not (self._pasting or PASTE_BEGIN in data)
             parser.feed(data)
-            self._wait(self._pasting)
+            self._wait(PASTE_SECONDS if self._pasting else ESCAPE_SECONDS if parser.may_be_key else None)
 
-        def _wait(self, pasting: bool) -> None:
-            """Wait from now on for the time of silence, or no longer."""
+        def _wait(self, seconds: float | None) -> None:
+            """Wait from now on for so long a silence; None: no longer."""
             if self._silence is not None:
                 self._silence.cancel()
-            self._silence = asyncio.get_running_loop().call_later(PASTE_SECONDS, self._silent) if pasting else None
+            loop = asyncio.get_running_loop()
+            self._silence = None if seconds is None else loop.call_later(seconds, self._silent)
 
         def _silent(self) -> None:
-            self._give_up()
+            if self._pasting:
+                self._give_up()
+            else:
+                self._keys.flush()
             self._ready()
 
         def _give_up(self) -> None:
             """End the paste with what has come."""
-            self.vt100_parser.feed(PASTE_END)
+            self._keys.feed(PASTE_END)
             self._broken = True

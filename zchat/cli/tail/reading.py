@@ -5,16 +5,17 @@ from __future__ import annotations
 import select
 import sys
 from collections.abc import Iterator
+from datetime import datetime
 from heapq import merge
 from typing import NamedTuple
 
 from zchat import Client, Room
 from zchat.cli.failures import report
 from zchat.cli.tail.output import Output
-from zchat.cli.text.phrases import connection_text, gap_text
+from zchat.cli.text.phrases import connection_text, gap_text, removed_text
 from zchat.cli.text.safe import named
-from zchat.errors import DeadlineExceeded
-from zchat.events import Disconnected, Event, Gap, Reconnected
+from zchat.errors import DeadlineExceeded, ZchatError
+from zchat.events import Disconnected, Event, Gap, Reconnected, Removed
 from zchat.messages import SAME_LOG, GapReason, Message
 
 PAGE = 1000
@@ -87,7 +88,11 @@ def seq_before(client: Client, room: str, end: int, since: int) -> int:
 
 
 def follow(client: Client, output: Output) -> None:
-    """Write messages as they arrive, until the client ends or nobody reads the output."""
+    """Write messages as they arrive, until the client ends or nobody reads the output.
+
+    Raises:
+        ZchatError: the user is in one of the rooms no longer, or why the client has ended.
+    """
     for number, message in enumerate(arriving(client), 1):
         if message is not None:
             output.write(message)
@@ -142,6 +147,8 @@ def _message(event: Event) -> Message | None:
         report(gap_text(event))
     elif isinstance(event, (Disconnected, Reconnected)):
         report(connection_text(event))
+    elif isinstance(event, Removed):
+        raise ZchatError(removed_text(event, datetime.now()))
     return None
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-import secrets
 import stat
-import string
 import sys
 import time
 from contextlib import suppress
@@ -15,6 +13,7 @@ from types import TracebackType
 
 from zchat import paths
 from zchat.errors import ZchatError
+from zchat.files import NOT_WAITING
 from zchat.messages import Position
 from zchat.names import DIRECT, fold
 from zchat.wire.limits import MAX_INT
@@ -28,12 +27,9 @@ EVERY = 1.0
 MOST = 4096
 """Bytes of such a file at most: what is longer is something else."""
 
-DIGITS = 16
-"""Random digits in the name of a new file."""
-
 
 class ResumeError(ZchatError):
-    """A file can't be resumed from: it is damaged, belongs to another room, or is in use."""
+    """A file can't be resumed from: it is damaged, belongs to another room, is in use, or others have changed it."""
 
 
 class ResumeFile:
@@ -42,10 +38,11 @@ class ResumeFile:
     The file is replaced as a whole, after the new one was flushed to disk, so that a crash leaves one
     or the other. It is locked with flock, which ends with the process; the new file is locked before
     it replaces the old one. It is replaced once at the start, so that a folder or a disk that takes no
-    new file is noticed before anything is read.
+    new file is noticed before anything is read. A file that others have replaced, removed or written to meanwhile
+    is left as it is: it is theirs, or another process has begun to use it.
 
-    A new file has a random name in the same folder, `.NAME.zchat-` and 16 hexadecimal digits, and is
-    only ever created, so that it overwrites nobody's. What a killed process left of that name is removed.
+    A new file has a random name in the same folder (`paths.fresh`), and is only ever created, so that it
+    overwrites nobody's. What a killed process left of that name is removed.
 
     Args:
         path: the file, which is created empty if there is none. A link is followed.
@@ -64,9 +61,6 @@ class ResumeFile:
             self._path = paths.resolved(path)
         except OSError as error:
             raise ResumeError(f"{path} can't be used: {error.strerror}, or give --resume a path in full") from error
-        self._folder, name = os.path.split(self._path)
-        self._fresh = f".{name}.zchat-"
-        """How the names of new files begin."""
         self._shown = path
         self._room = room
         self._user = user if room.startswith(DIRECT) else None
@@ -74,13 +68,15 @@ class ResumeFile:
         self._file = -1
         self._made = False
         """True if the file was created by this."""
+        self._content = b""
+        """What the file holds, unless others have written to it."""
         self.position = None
         try:
             self._file = self._open()
-            content = os.read(self._file, MOST + 1)
-            self.position = self._parse(content)
+            self._content = os.read(self._file, MOST + 1)
+            self.position = self._parse(self._content)
             self._remove_leftovers()
-            self._replace(content, len(self._line(Position(MAX_INT, MAX_INT))))
+            self._replace(self._content, len(self._line(Position(MAX_INT, MAX_INT))))
         except OSError as error:
             self.close()
             reason = error.strerror or str(error)
@@ -100,8 +96,9 @@ class ResumeFile:
     def close(self) -> None:
         """Close the file, which another process may use from now on; one that was created for nothing is removed."""
         if self._file >= 0:
-            if self._made and self.position is None and _is(self._file, self._path):
-                with suppress(OSError):
+            if self._made and self.position is None:
+                with suppress(OSError, ResumeError):
+                    self._check_ours()
                     os.unlink(self._path)
             os.close(self._file)
             self._file = -1
@@ -115,7 +112,7 @@ class ResumeFile:
         """Write a position to the file, unless it is there already.
 
         Raises:
-            ResumeError: it can't be written.
+            ResumeError: it can't be written, or others have changed it.
         """
         if position == self.position:
             return
@@ -137,8 +134,8 @@ class ResumeFile:
 
     def _replace(self, content: bytes, room: int = 0) -> None:
         """Put a new file with this content in place; see that there is room for as many bytes as `room`, too."""
-        fresh = os.path.join(self._folder, self._fresh + secrets.token_hex(DIGITS // 2))
-        file = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fresh = paths.fresh(self._path)
+        file = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             os.fchmod(file, stat.S_IMODE(os.fstat(self._file).st_mode))
             if sys.platform != "win32":
@@ -150,6 +147,7 @@ class ResumeFile:
             if size > len(content):
                 os.ftruncate(file, len(content))
                 os.fsync(file)
+            self._check_ours()
             os.replace(fresh, self._path)
         except BaseException:
             os.close(file)
@@ -157,18 +155,28 @@ class ResumeFile:
                 os.unlink(fresh)
             raise
         os.close(self._file)
-        self._file = file
+        self._file, self._content = file, content
+
+    def _check_ours(self) -> None:
+        """Raise ResumeError if the file isn't any more what this has put there."""
+        if not os.path.lexists(self._path):
+            raise ResumeError(
+                f"{self._shown} was removed while zchat tail ran; to begin again start it again, and set with "
+                "-n or --after where"
+            )
+        os.lseek(self._file, 0, os.SEEK_SET)
+        if not _is(self._file, self._path) or os.read(self._file, MOST + 1) != self._content:
+            raise ResumeError(
+                f"{self._shown} was replaced or changed while zchat tail ran, and is left as it is; "
+                "name another with --resume"
+            )
 
     def _remove_leftovers(self) -> None:
         """Remove new files that a process didn't live to put in place; no other has any, because this one is locked."""
-        try:
-            names = os.listdir(self._folder)
-        except PermissionError:  # of a folder that may be written, which is enough
-            return
-        for name in names:
-            digits = name.removeprefix(self._fresh)
-            if name != digits and len(digits) == DIGITS and not digits.strip(string.hexdigits):
-                os.unlink(os.path.join(self._folder, name))
+        with suppress(PermissionError):  # of a folder that may be written and not listed, which is enough
+            for each in paths.left(self._path):
+                with suppress(FileNotFoundError):
+                    os.unlink(each)
 
     def _open(self) -> int:
         """Return the file, opened and locked; opens it again if it was replaced before it was locked."""
@@ -190,7 +198,7 @@ class ResumeFile:
             os.close(file)
 
     def _open_or_make(self) -> int:
-        flags = os.O_RDWR | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0)
+        flags = os.O_RDWR | NOT_WAITING
         try:
             return os.open(self._path, flags)
         except FileNotFoundError:

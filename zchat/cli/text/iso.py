@@ -20,6 +20,17 @@ def iso_time(timestamp: int) -> str | None:
     return when.strftime("%Y-%m-%dT%H:%M:%S.%fZ") if when.year >= 1000 else None
 
 
+def span_meant(text: str) -> timedelta | None:
+    """Return what an age such as `90s` or `1h30m` means; None if it is none, or longer than any calendar."""
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smhdw])", text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        return None
+    try:
+        return sum((timedelta(**{UNITS[unit]: float(number)}) for number, unit in parts), timedelta())
+    except OverflowError:
+        return None
+
+
 def time_meant(text: str, now: datetime) -> int:
     """Return in microseconds since 1970 what a user means: an age such as `90s` or `1h30m`, or a time.
 
@@ -29,12 +40,9 @@ def time_meant(text: str, now: datetime) -> int:
         ValueError: it is neither.
     """
     text = text.strip()
-    ages = re.findall(r"(\d+(?:\.\d+)?)([smhdw])", text)
+    age = span_meant(text)
     try:
-        if ages and "".join(number + unit for number, unit in ages) == text:
-            when = now - sum((timedelta(**{UNITS[unit]: float(number)}) for number, unit in ages), timedelta())
-        else:
-            when = datetime.fromisoformat(text).astimezone()
+        when = datetime.fromisoformat(text).astimezone() if age is None else now - age
         return (when - EPOCH) // timedelta(microseconds=1)
     except (ValueError, OverflowError, OSError) as error:
         raise ValueError(

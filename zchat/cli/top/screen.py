@@ -7,17 +7,19 @@ import os
 from contextlib import suppress
 
 from prompt_toolkit.application import Application, get_app
+from prompt_toolkit.data_structures import Size
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.layout import FormattedTextControl, Layout, Window
-from prompt_toolkit.output import create_output
 
 from zchat import Client
 from zchat.cli import ending
 from zchat.cli.failures import HUNG_UP, INTERRUPTED, Interrupted
+from zchat.cli.screen import event_loop
 from zchat.cli.screen.loop_threads import LoopThreads
 from zchat.cli.screen.suspending import suspend, suspended_by_signal
 from zchat.cli.screen.terminal_input import terminal_input
+from zchat.cli.screen.terminal_output import terminal_output
 from zchat.cli.text.columns import padded
 from zchat.cli.top.dashboard import Dashboard
 from zchat.cli.top.polling import samples
@@ -36,9 +38,14 @@ def run(client: Client, dashboard: Dashboard, every: float, count: int | None) -
     """
     os.environ.setdefault("PROMPT_TOOLKIT_NO_CPR", "1")  # a full screen needn't ask where the cursor is
     with ending.full_screen():
-        code = asyncio.run(_watch(client, dashboard, every, count))
+        code = event_loop.run(_watch(client, dashboard, every, count))
     if code:
         raise Interrupted(code)
+
+
+def size() -> Size:
+    """Return the rows and columns that are drawn."""
+    return terminal_output().get_size()
 
 
 async def _watch(client: Client, dashboard: Dashboard, every: float, count: int | None) -> int:
@@ -104,6 +111,6 @@ def _screen(dashboard: Dashboard) -> Application[bool]:
         return found[:-1]
 
     window = Window(FormattedTextControl(text), always_hide_cursor=True)
-    output = create_output()
+    output = terminal_output()
     output.enable_bracketed_paste = lambda: None  # type: ignore[method-assign]  # nothing is pasted into it
     return Application(Layout(window), key_bindings=keys, full_screen=True, input=terminal_input(), output=output)

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+from prompt_toolkit.application.current import set_app
+from prompt_toolkit.completion import DummyCompleter
+from prompt_toolkit.history import InMemoryHistory
+from prompt_toolkit.input import DummyInput
+from prompt_toolkit.key_binding import KeyPress
+from prompt_toolkit.keys import Keys
+from prompt_toolkit.output import DummyOutput
 
 import zchat
 from tests.cli.terminals import Terminal, Tmux
 from tests.running import eventually
 from zchat.broker import Broker
+from zchat.cli.chat.rooms import Place
+from zchat.cli.chat.terminal.editor import Editor
+from zchat.cli.chat.terminal.typed_lines import TypedLine
 
 
 def test_a_paste_of_many_lines_is_asked_about(tmux: Tmux, broker: Broker) -> None:
@@ -155,3 +169,82 @@ def test_a_bell_rings_for_what_is_meant_for_one_if_that_is_asked_for(tmux: Tmux,
             terminal.until("» bob: alice, carol!\n", "General>")
     eventually(lambda: tmux("display-message", "-p", "-t", "alice", "#{window_bell_flag}") == "1\n", "it rings")
     assert tmux("display-message", "-p", "-t", "carol", "#{window_bell_flag}") == "0\n"
+
+
+def test_a_line_is_meant_for_where_the_user_is_when_it_is_begun_and_goes_along_where_the_user_leads_it() -> None:
+    places = {name: Place() for name in ("Ops", "General", "Sports", "Movies")}
+    names = {place: name for name, place in places.items()}
+    conversation = SimpleNamespace(typed=lambda text: None, key=lambda: None, coming=Place)
+
+    def led(line: TypedLine) -> str:
+        if line.leads_to is not None and line.leads_to not in names:
+            names[line.leads_to] = f"where {line} leads"
+        return names[line.meant]
+
+    async def scenario() -> list[tuple[str, str]]:
+        outbox = SimpleNamespace(waiting=[])
+        editor = Editor(
+            cast(Any, conversation), cast(Any, outbox), DummyCompleter(), InMemoryHistory(), DummyInput(), DummyOutput()
+        )
+        found: list[tuple[str, str]] = []
+
+        def press(*keys: Keys | str, data: str = "") -> None:
+            with set_app(editor.app):
+                for key in keys:
+                    editor.app.key_processor.feed(KeyPress(cast(Keys, key), data))
+                    editor.app.key_processor.process_keys()
+
+        def comes_to(name: str) -> None:
+            conversation.place = places[name]
+
+        def done() -> None:
+            found.extend((line, led(line)) for line in editor.lines.withdraw())
+
+        buffer = editor.app.layout.current_buffer
+        assert buffer is not None
+        comes_to("Ops")
+        buffer.insert_text("/close")
+        comes_to("General")
+        buffer.insert_text(" now")
+        press(Keys.Enter)
+        buffer.insert_text("typed later")
+        press(Keys.Enter)
+        buffer.insert_text("cleared")
+        comes_to("Sports")
+        press(Keys.ControlC)
+        buffer.insert_text("in place of it")
+        press(Keys.Enter)
+        press(Keys.BracketedPaste, data="one\ntwo")
+        comes_to("Movies")
+        press(Keys.ControlL, Keys.PageUp)
+        done()
+
+        buffer.insert_text("a draft that goes along")
+        press(Keys.Escape, "a", Keys.PageUp, Keys.Enter)
+        buffer.insert_text("/join Ops")
+        press(Keys.Enter)
+        buffer.insert_text("begun while that is awaited")
+        done()
+        comes_to("Ops")
+        press(Keys.Enter)
+        buffer.insert_text("a draft that stays")
+        comes_to("General")
+        press(Keys.Escape, "a", Keys.Enter)
+        done()
+        return found
+
+    assert asyncio.run(scenario()) == [
+        ("/close now", "Ops"),
+        ("typed later", "General"),
+        ("in place of it", "Sports"),
+        ("one", "Sports"),
+        ("two", "Sports"),
+        ("/messages", "Movies"),
+        ("/next", "Movies"),
+        ("/messages", "where /next leads"),
+        ("a draft that goes along", "where /next leads"),
+        ("/join Ops", "where /next leads"),
+        ("begun while that is awaited", "where /join Ops leads"),
+        ("/next", "General"),
+        ("a draft that stays", "Ops"),
+    ]

@@ -38,7 +38,9 @@ def test_no_more_are_kept_than_the_bounds_say(tmp_path: Path) -> None:
     assert len(KeptRooms(path, URL, f"user {USERS_KEPT}").load()) == ROOMS_KEPT
 
 
-@pytest.mark.parametrize("content", ["", "no json", "[1]", f'{{"{URL} alice": 5}}', f'{{"{URL} alice": [5, ""]}}'])
+@pytest.mark.parametrize(
+    "content", ["", "no json", "[1]", f'{{"{URL} alice": 5}}', f'{{"{URL} alice": [5, "", "{"é" * 80}"]}}']
+)
 def test_what_is_wrong_in_the_file_is_passed_over(tmp_path: Path, content: str) -> None:
     path = tmp_path / "rooms"
     path.write_text(content)

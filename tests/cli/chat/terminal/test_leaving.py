@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 import zchat
+from tests.cli.outside import terminal
 from tests.cli.terminals import Terminal, Tmux
 from tests.mortal import Mortal, refusing
-from tests.running import eventually
+from tests.running import DEADLINE, eventually
 from zchat.broker import Broker
 
 
@@ -47,7 +52,8 @@ def test_who_leaves_while_a_command_waits_for_a_broker_waits_no_longer_than_for_
         alice.until("exit code 1")
     shown = alice.screen()
     assert "! not sent: a text (you left before the broker answered)" in shown
-    assert "zchat: 2 messages could not be stored" in shown
+    assert "! not done: /join Sports (you left before the broker answered)" in shown
+    assert "zchat: 1 message could not be stored" in shown
 
 
 def test_a_chat_that_is_refused_for_good_ends_with_one_line(tmux: Tmux) -> None:
@@ -90,3 +96,68 @@ def test_a_chat_ends_when_its_terminal_is_closed(tmux: Tmux, broker: Broker, bus
         tmux("kill-session", "-t", "alice")
         eventually(lambda: not process.exists(), "the program has ended")
         eventually(lambda: [member.user for member in room.members()] == ["bob"], "alice has left")
+
+
+STANDING = """
+import sys
+from zchat import Client, ConnectionLost, DeadlineExceeded
+from zchat.cli.chat.terminal import line_worker
+from zchat.cli.main import main
+
+line_worker.LAST_LINE_SECONDS = 0.1
+before, calls = Client.rooms, []
+
+def rooms(self, **options):
+    calls.append(self)
+    if len(calls) < CALL:
+        return before(self, **options)
+    if ERROR:
+        raise DeadlineExceeded("the list of rooms: the broker did not answer within 5 s")
+    self.wait()
+    raise ConnectionLost("the client was closed before this was answered")
+
+Client.rooms = rooms
+main(sys.argv[1:])
+"""
+"""A command whose broker doesn't answer the CALL-th question for its rooms; ERROR: or not in time."""
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "keys", "code", "told"),
+    [
+        (1, 1, "", 1, "zchat: the list of rooms: the broker did not answer within 5 s"),
+        (1, 0, "\x03", 130, ""),
+        (1, 0, "\x04", 0, ""),
+        (1, 0, "hello\r\x04", 1, "! not sent: hello (you left before the broker answered)"),
+        (2, 0, "/list\r\x03", 130, ""),
+    ],
+    ids=["too late", "Ctrl-C", "Ctrl-D", "a text and Ctrl-D", "a command and Ctrl-C"],
+)
+def test_a_chat_obeys_keys_while_the_broker_does_not_answer_and_says_what_is_wrong(
+    broker: Broker, environment: dict[str, str], call: int, error: int, keys: str, code: int, told: str
+) -> None:
+    program = STANDING.replace("CALL", str(call)).replace("ERROR", str(error))
+    with terminal() as (master, slave):
+        process = subprocess.Popen(
+            [sys.executable, "-c", program, "client"],
+            env=environment | {"TERM": "xterm"},
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+        )
+        os.close(slave)
+        shown, prompt = b"", b"joining>" if call == 1 else b"General>"
+        pressed = not keys
+        with suppress(OSError):  # it has ended
+            while select.select([master], [], [], DEADLINE)[0]:
+                shown += os.read(master, 1 << 16)
+                if prompt in shown and not pressed:
+                    os.write(master, keys.encode())
+                    pressed = True
+        try:
+            assert process.wait(DEADLINE) == code
+        finally:
+            process.kill()
+    assert told.encode() in shown
+    assert b"Traceback" not in shown

@@ -107,7 +107,7 @@ def test_the_status_line_says_who_is_here_who_types_and_what_is_new_elsewhere(tm
         alice.until(
             "you are in Sports\n", "--- new ---\n[12:00:00] carol: goal\nSports>", status="online | Sports | 2 here"
         )
-        assert "new:" not in alice.screen().splitlines()[-1]
+        eventually(lambda: "new:" not in alice.screen().splitlines()[-1], "nothing is new elsewhere")
     for terminal in (alice, bob):
         terminal.type("/quit", "Enter")
         terminal.until("exit code 0")
@@ -212,7 +212,8 @@ def test_a_chat_can_keep_its_typing_to_itself(tmux: Tmux, broker: Broker) -> Non
             terminal.until("General> half a li")
         told = {"alice": False, "bob": True}
         eventually(
-            lambda: {member.user: member.typing for member in carol.members("General")} == told, "bob's typing is told"
+            lambda: {member.user: member.typing for member in carol.members("General")} == told,
+            "bob's typing is reported",
         )
 
 

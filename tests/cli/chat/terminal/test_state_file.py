@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
 import stat
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.cli.terminals import Terminal, Tmux
 from tests.running import eventually
+from zchat import paths
 from zchat.broker import Broker
+from zchat.cli.chat.terminal import state_file
 from zchat.cli.chat.terminal.kept_rooms import KeptRooms
 from zchat.cli.chat.terminal.typed_lines import LinesOfBefore
 
@@ -92,10 +98,74 @@ def test_another_users_file_keeps_its_mode_and_owner(tmp_path: Path) -> None:
     assert {(mode(each), each.stat().st_uid) for each in tmp_path.iterdir()} == {(0o644, 54_321)}
 
 
-def test_what_a_killed_chat_has_left_is_no_hindrance_and_never_followed(tmp_path: Path) -> None:
+def test_what_a_killed_chat_has_left_is_no_hindrance_and_goes_in_time(tmp_path: Path) -> None:
     other = tmp_path / "others"
     other.write_text("theirs")
-    (tmp_path / f"rooms.{os.getpid()}").symlink_to(other)
+    left = Path(paths.fresh(str(tmp_path / "rooms")))
+    left.symlink_to(other)
     use(tmp_path)
+    assert left.is_symlink(), "another chat may be just putting it in place"
+    long_ago = time.time() - 2 * state_file.LEFT_SECONDS
+    os.utime(left, (long_ago, long_ago), follow_symlinks=False)
     assert use(tmp_path) == (["a line"], ["Room"])
+    assert not left.is_symlink()
     assert other.read_text() == "theirs"
+
+
+@contextmanager
+def full_after(count: int) -> Iterator[None]:
+    """Let files have so many bytes at most, as on a disk that is full by then, while the block runs."""
+    before, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (count, most))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, most))
+
+
+@pytest.mark.parametrize("free", [0, 1, 7])
+def test_a_full_disk_leaves_the_files_as_they_were_and_no_other(tmp_path: Path, free: int) -> None:
+    use(tmp_path)
+    before = {each.name: each.read_bytes() for each in tmp_path.iterdir()}
+    with full_after(len(before["typed_lines"]) + free):
+        LinesOfBefore(tmp_path / "typed_lines").store_string("a longer line")
+    with full_after(free):
+        KeptRooms(tmp_path / "rooms", URL, "alice").keep(["Other"])
+    assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("free", [0, 1, 7])
+def test_a_full_disk_leaves_the_file_that_a_link_leads_to_as_it_was(tmp_path: Path, free: int) -> None:
+    (tmp_path / "rooms").symlink_to(tmp_path / "others")
+    rooms = KeptRooms(tmp_path / "rooms", URL, "alice")
+    rooms.keep(["Room"])
+    before = (tmp_path / "others").read_bytes()
+    with full_after(len(before) + free):
+        rooms.keep(["Room", "Another"])
+    assert (tmp_path / "others").read_bytes() == before
+    rooms.keep([])
+    assert rooms.load() == []
+
+
+@pytest.mark.parametrize("failing", ["fsync", "replace"])
+def test_whatever_fails_when_a_new_file_is_put_in_place_leaves_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    use(tmp_path)
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, failing, fail)
+        KeptRooms(tmp_path / "rooms", URL, "alice").keep(["Other"])
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["rooms", "typed_lines"]
+    assert use(tmp_path) == (["a line"], ["Room"])
+
+
+def test_a_line_whose_end_was_never_written_takes_no_other_along(tmp_path: Path) -> None:
+    path = tmp_path / "typed_lines"
+    path.write_bytes(b'"whole"\n"half')
+    lines = LinesOfBefore(path)
+    lines.store_string("next")
+    assert list(lines.load_history_strings()) == ["next", "whole"]

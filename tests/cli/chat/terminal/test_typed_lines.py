@@ -7,14 +7,15 @@ import os
 import stat
 from pathlib import Path
 
-from zchat.cli.chat.terminal.typed_lines import LinesOfBefore, TypedLines
+from zchat.cli.chat.rooms import Place
+from zchat.cli.chat.terminal.typed_lines import LinesOfBefore, TypedLine, TypedLines
 
 
 def test_lines_are_done_in_their_order_each_once_the_one_before_is() -> None:
     async def scenario() -> None:
         lines = TypedLines()
         for line in ("one", "two"):
-            lines.put(line)
+            lines.put(TypedLine(line, Place()))
         assert await lines.next() == "one"
         assert lines.waiting == ["one", "two"], "the first is being done"
         assert await lines.next() == "two"
@@ -31,7 +32,7 @@ def test_who_waits_for_a_line_gets_the_next_that_is_typed() -> None:
         waiting = asyncio.ensure_future(lines.next())
         await asyncio.sleep(0)
         assert not waiting.done()
-        lines.put("typed at last")
+        lines.put(TypedLine("typed at last", Place()))
         assert await waiting == "typed at last"
 
     asyncio.run(scenario())
@@ -41,12 +42,41 @@ def test_lines_that_are_withdrawn_are_those_not_begun() -> None:
     async def scenario() -> None:
         lines = TypedLines()
         for line in ("being done", "two", "three"):
-            lines.put(line)
+            lines.put(TypedLine(line, Place()))
         assert await lines.next() == "being done"
         assert lines.withdraw() == ["two", "three"]
         assert lines.waiting == ["being done"]
         lines.end()
         assert await lines.next() is None
+
+    asyncio.run(scenario())
+
+
+def test_lines_that_are_not_withdrawn_stay_in_their_order() -> None:
+    async def scenario() -> None:
+        lines = TypedLines()
+        for line in ("a", "b", "a", "c", "b"):
+            lines.put(TypedLine(line, Place()))
+        assert await lines.next() == "a"
+        assert lines.withdraw(lambda line: line in ("a", "b")) == ["b", "a", "b"]
+        assert lines.waiting == ["a", "c"]
+
+    asyncio.run(scenario())
+
+
+def test_where_the_lines_lead_that_are_not_done_is_known() -> None:
+    async def scenario() -> None:
+        lines, sports, movies = TypedLines(), Place(), Place()
+        for line in (TypedLine("/join Sports", Place(), sports), TypedLine("text", sports)):
+            lines.put(line)
+        found = [lines.leads_to]
+        lines.put(TypedLine("/join Movies", sports, movies))
+        for _ in range(3):
+            await lines.next()
+            found.append(lines.leads_to)
+        lines.end()
+        await lines.next()
+        assert [*found, lines.leads_to] == [sports, movies, movies, movies, None]
 
     asyncio.run(scenario())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
@@ -12,7 +13,7 @@ from zchat import Client
 from zchat.cli.chat.people import People
 from zchat.cli.chat.rooms import Rooms
 from zchat.cli.chat.slash import COMMANDS
-from zchat.cli.chat.syntax import ALIASES, SURE, is_command, quoted
+from zchat.cli.chat.syntax import ALIASES, EVERYWHERE, SURE, is_command, quoted
 from zchat.cli.text.phrases import room_named
 from zchat.cli.text.safe import safe
 from zchat.errors import ZchatError
@@ -23,12 +24,20 @@ ANSWER_SECONDS = 0.5
 
 
 class ChatCompleter(Completer):
-    """Completion of commands, of rooms after `/join`, and of the room's members after `/msg` and in text."""
+    """Completion of commands, of rooms after `/join`, and of users after `/msg`, `/kick` and the like, and in text."""
 
     def __init__(self, client: Client, rooms: Rooms, people: People) -> None:
         self._client = client
         self._people = people
         self._rooms = rooms
+        self._users_after: dict[str, Callable[[], list[str]]] = {
+            **dict.fromkeys(("/msg", SURE, "/ignore"), self._user_names),
+            **dict.fromkeys(("/kick", "/ban", f"/ban {EVERYWHERE}", "/mute"), self._users_to_moderate),
+            "/unban": partial(self._sanctioned, "ban"),
+            f"/unban {EVERYWHERE}": partial(self._sanctioned, "ban", everywhere=True),
+            "/unmute": partial(self._sanctioned, "mute"),
+        }
+        """The commands whose argument begins with a user, and what returns the users."""
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
         """Return what can follow the text before the cursor."""
@@ -41,9 +50,13 @@ class ChatCompleter(Completer):
         word = ALIASES.get(word, word)
         if word in ("/join", "/leave", "/members", "/watch", "/hide"):
             return _beginning(self._known(self._room_names), room_named(rest))
-        found = []
-        if word in ("/msg", SURE, "/ignore"):
-            found = _beginning([f"{quoted(name)} " for name in self._known(self._user_names)], rest)
+        if word in ("/ban", "/unban", "/bans") and rest.startswith("-"):
+            option, space, rest = rest.partition(" ")
+            if not space:
+                return _beginning([f"{EVERYWHERE} "], option)
+            word = f"{word} {EVERYWHERE}"
+        names = self._users_after.get(word)
+        found = [] if names is None else _beginning([f"{quoted(name)} " for name in self._known(names)], rest)
         return found or self._mentions(before)
 
     def _mentions(self, before: str) -> list[Completion]:
@@ -73,6 +86,18 @@ class ChatCompleter(Completer):
             return []
         own = fold(self._client.user)
         return [member.user for member in room.members(timeout=ANSWER_SECONDS) if fold(member.user) != own]
+
+    def _users_to_moderate(self) -> list[str]:
+        """Return the others in the current room, and then those that were seen: they may have left in a hurry."""
+        here = self._user_names()
+        known = {fold(name) for name in (self._client.user, *here)}
+        return here + [name for name in reversed(self._people.seen) if fold(name) not in known]
+
+    def _sanctioned(self, kind: str, *, everywhere: bool = False) -> list[str]:
+        """Return the users that are banned from the current room, or muted in it; or banned from the broker."""
+        where = self._client if everywhere else self._rooms.current
+        found = [] if where is None else where.sanctions(timeout=ANSWER_SECONDS)
+        return [each.user for each in found if each.kind == kind]
 
 
 def _beginning(choices: Iterable[str], start: str) -> list[Completion]:

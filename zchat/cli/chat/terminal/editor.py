@@ -20,13 +20,14 @@ from prompt_toolkit.output import Output
 from prompt_toolkit.widgets import SearchToolbar
 
 from zchat.cli.chat.conversation import Conversation
-from zchat.cli.chat.status import ROOM_CELLS, SEPARATOR, status_line
-from zchat.cli.chat.syntax import is_quit
+from zchat.cli.chat.rooms import Place
+from zchat.cli.chat.status import SEPARATOR, status_line
+from zchat.cli.chat.syntax import is_quit, leads
 from zchat.cli.chat.terminal.outbox import Outbox
-from zchat.cli.chat.terminal.typed_lines import TypedLines
+from zchat.cli.chat.terminal.typed_lines import TypedLine, TypedLines
 from zchat.cli.failures import INTERRUPTED
 from zchat.cli.screen.suspending import suspend
-from zchat.cli.text.columns import EMOJI_STYLE, beginning, cut, cut_name
+from zchat.cli.text.columns import EMOJI_STYLE, beginning, cut
 from zchat.cli.text.phrases import counted
 from zchat.cli.text.safe import INDENT, named, safe
 from zchat.names import DIRECT
@@ -88,6 +89,9 @@ class Editor:
         self._outbox = outbox
         self._pasted = ""
         """Pasted lines that the user is being asked about."""
+        self._meant: list[Place] = []
+        """Where the line being typed, or pasted, is meant for: where it was begun, then where keys lead it; empty
+        for an empty line."""
         self._notice = ""
         self._noticed_at = 0.0
         self.lines = TypedLines()
@@ -139,8 +143,7 @@ class Editor:
     def _prefix(self, line: int, part: int) -> str:
         if line or part:
             return INDENT
-        room = self._conversation.status.room
-        return _steady(f"{cut_name(room, ROOM_CELLS) if room else 'no room'}> ")
+        return _steady(f"{self._conversation.status.place}> ")
 
     def _status(self) -> str:
         if self._pasted:
@@ -170,7 +173,20 @@ class Editor:
 
     def _changed(self, buffer: Buffer) -> None:
         self._notice = ""
+        self._note_begin()
         self._conversation.typed(buffer.text)
+
+    def _note_begin(self) -> None:
+        """Record where the line was begun, if it is not empty any more; or that it is empty."""
+        if not self._buffer.text.strip() and not self._pasted:
+            self._meant.clear()
+        elif not self._meant:
+            self._meant.append(self._place)
+
+    @property
+    def _place(self) -> Place:
+        """Return where the user is, or will be once the lines that wait are done."""
+        return self.lines.leads_to or self._conversation.place
 
     def _keys(self) -> KeyBindings:
         keys = KeyBindings()
@@ -199,6 +215,7 @@ class Editor:
         def _(event: KeyPressEvent) -> None:
             self._buffer.append_to_history()
             self._buffer.reset()
+            self._note_begin()
             self._conversation.typed("")
             self._show_notice("Up brings the line back; Ctrl-C again leaves")
 
@@ -248,7 +265,7 @@ class Editor:
         @keys.add("c-c", filter=asking)
         @keys.add("c-g", filter=asking)
         def _(event: KeyPressEvent) -> None:
-            self._pasted = ""
+            self._ask_about("")
 
         @keys.add(Keys.Any, filter=asking)
         @keys.add(Keys.BracketedPaste, filter=asking)
@@ -297,23 +314,42 @@ class Editor:
         line = self._buffer.text
         if not line.strip():
             self._buffer.reset()
-        elif self._has_place(1):
+        elif self._has_space(1):
             self._buffer.append_to_history()
+            self._put(line)
             self._buffer.reset()
-            self.lines.put(line)
+            self._note_begin()
             if is_quit(line):
                 self.lines.end()
 
     def _do(self, command: str) -> None:
-        """Carry out a command that stands for a key; the line being typed stays."""
-        if self._has_place(1):
-            self.lines.put(command)
+        """Carry out a command that stands for a key; the line being typed stays, and goes along."""
+        if self._has_space(1):
+            meant, leads_to = self._place, self._led_to(command)
+            self.lines.put(TypedLine(command, meant, leads_to))
+            if leads_to and meant in self._meant:
+                self._meant.append(leads_to)
+
+    def _put(self, line: str) -> None:
+        """Have a line carried out that was typed or pasted."""
+        meant = self._place
+        if self._meant and meant not in self._meant:  # the user was removed since, and may not have seen it
+            meant = self._meant[0]
+        self.lines.put(TypedLine(line, meant, self._led_to(line)))
+
+    def _led_to(self, line: str) -> Place | None:
+        return self._conversation.coming() if leads(line) else None
+
+    def _ask_about(self, pasted: str) -> None:
+        """Ask what is to be done with pasted lines; "" to ask no longer."""
+        self._pasted = pasted
+        self._note_begin()
 
     def _insert_pasted(self) -> None:
         self._buffer.insert_text(self._pasted)
         self._pasted = ""
 
-    def _has_place(self, lines: int) -> bool:
+    def _has_space(self, lines: int) -> bool:
         waiting = len(self.lines.waiting)
         if waiting and waiting + lines > LINES_WAITING:
             self._show_notice(f"{counted(waiting, 'line')} of yours still waiting: press Enter again later")
@@ -325,7 +361,7 @@ class Editor:
         """Insert pasted text; ask first if it has several lines."""
         text = text.replace("\r\n", "\n").replace("\r", "\n").strip("\n")
         if "\n" in text:
-            self._pasted = text
+            self._ask_about(text)
         else:
             self._buffer.insert_text(text)
 
@@ -336,12 +372,12 @@ class Editor:
         """Send each line of a paste as a message of its own; one that begins with / is no command."""
         lines = self._pasted_lines()
         if len(lines) > LINES_PASTED:
-            self._pasted = ""
+            self._ask_about("")
             self._show_notice(f"more than {LINES_PASTED:,} lines: use zchat send ROOM < FILE")
-        elif self._has_place(len(lines)):
-            self._pasted = ""
+        elif self._has_space(len(lines)):
             for line in lines:
-                self.lines.put(f"/{line}" if line.startswith("/") else line)
+                self._put(f"/{line}" if line.startswith("/") else line)
+            self._ask_about("")
 
 
 def _steady(text: str) -> str:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from zchat.cli.chat.terminal import state_file
+from zchat.errors import BadName
+from zchat.names import fold
 
 ROOMS_KEPT = 50
 """Rooms kept of one user at most: to join more takes a new chat noticeably longer."""
@@ -39,7 +41,7 @@ class KeptRooms:
         found = self._read().get(self._key)
         if not isinstance(found, list):
             return []
-        return [name for name in found[:ROOMS_KEPT] if isinstance(name, str) and name]
+        return [name for name in found[:ROOMS_KEPT] if isinstance(name, str) and _may_be_name(name)]
 
     def keep(self, names: list[str]) -> None:
         """Keep rooms in place of those of before."""
@@ -59,3 +61,10 @@ class KeptRooms:
                 if isinstance(found, dict):
                     return found
         return {}
+
+
+def _may_be_name(name: str) -> bool:
+    try:
+        return bool(fold(name))
+    except BadName:
+        return False

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
-
-from prompt_toolkit.application import get_app_session
 
 from zchat import Client
 from zchat.cli import ending, streams
@@ -15,21 +15,23 @@ from zchat.cli.chat.conversation import Conversation, Options
 from zchat.cli.chat.news import News
 from zchat.cli.chat.people import People
 from zchat.cli.chat.rooms import Rooms
-from zchat.cli.chat.slash import do
-from zchat.cli.chat.syntax import if_it_fails, is_quit, without_texts
 from zchat.cli.chat.terminal.completion import ChatCompleter
 from zchat.cli.chat.terminal.editor import KEYS, Editor
 from zchat.cli.chat.terminal.kept_rooms import KeptRooms
+from zchat.cli.chat.terminal.line_worker import LineWorker
 from zchat.cli.chat.terminal.outbox import Outbox
 from zchat.cli.chat.terminal.screen import Screen
 from zchat.cli.chat.terminal.state_file import state_file
 from zchat.cli.chat.terminal.typed_lines import LinesOfBefore
 from zchat.cli.chat.transcript import Transcript
-from zchat.cli.connection import connect, is_lost
+from zchat.cli.connection import connect
 from zchat.cli.failures import HUNG_UP, Interrupted
+from zchat.cli.screen import event_loop
+from zchat.cli.screen.event_loop import task_beside
 from zchat.cli.screen.loop_threads import LoopThreads
 from zchat.cli.screen.suspending import foreground, suspended_by_signal
 from zchat.cli.screen.terminal_input import terminal_input
+from zchat.cli.screen.terminal_output import terminal_output
 from zchat.cli.text.phrases import counted
 from zchat.errors import ZchatError
 
@@ -37,7 +39,7 @@ DRAIN_SECONDS = 5.0
 """Seconds that the last messages may take to be stored when the user leaves: as long as any other answer."""
 
 ENDING_SECONDS = 1.0
-"""The same after a signal."""
+"""The same after Ctrl-C or a signal."""
 
 PROMPT_SECONDS = 0.3
 """Seconds of that before the user is notified: most answers come sooner."""
@@ -56,7 +58,7 @@ def run(url: str, user: str | None, names: tuple[str, ...], options: Options) ->
     """
     os.environ.setdefault("PROMPT_TOOLKIT_NO_CPR", "1")  # asking where the cursor is delays every message
     with connect(url, user, invitations=True, closing=None) as client, ending.full_screen():
-        code, unsent = asyncio.run(_chat(client, names, options))
+        code, unsent = event_loop.run(_chat(client, names, options))
     if code is not None:  # not from within: a KeyboardInterrupt in a task would tear the event loop down
         raise Interrupted(code)
     if unsent:
@@ -72,7 +74,7 @@ async def _chat(client: Client, names: tuple[str, ...], options: Options) -> tup
     def changed() -> None:
         app.invalidate()  # nothing changes before the editor is there
 
-    output = get_app_session().output
+    output = terminal_output()
     screen = Screen(output)
     rooms = Rooms(all_shown=options.all_rooms)
     people = People(client.user)
@@ -101,54 +103,40 @@ async def _chat(client: Client, names: tuple[str, ...], options: Options) -> tup
     app.after_render += lambda app: screen.notice_size()
     loop = asyncio.get_running_loop()
     threads = LoopThreads(THREADS)
+    worker = LineWorker(conversation, outbox, editor.lines, threads)
+    begin = partial(conversation.begin, names or ("General",), () if names else kept.load())
 
     def leave() -> None:
         with suppress(RuntimeError):  # the loop has ended
             loop.call_soon_threadsafe(lambda: editor.leave(ending.asked()))
 
-    drawing = asyncio.create_task(screen.draw())
-    following = asyncio.create_task(threads.do(conversation.follow))
-
-    async def do_lines() -> None:
-        while (line := await editor.lines.next()) is not None:
-            doing = asyncio.ensure_future(threads.do(do, conversation, line))
-            try:
-                if not await _in_time(doing, editor.lines.ended):
-                    waiting = [each for each in (line, *editor.lines.withdraw()) if not is_quit(each)]
-                    await threads.do(outbox.refuse, waiting, "you left before the broker answered")
-                    break
-                if not doing.result():
-                    break
-            except ZchatError as error:
-                if is_lost(error):
-                    raise
-                await threads.do(transcript.error, str(error))
-                if why := if_it_fails(line):
-                    texts, others = without_texts(editor.lines.withdraw())
-                    for each in others:
-                        editor.lines.put(each)
-                    await threads.do(outbox.refuse, texts, why)
-
     async def first(*tasks: asyncio.Future[Any]) -> None:
         await asyncio.wait((*tasks, editor.left, following, drawing), return_when=asyncio.FIRST_COMPLETED)
 
+    @contextmanager
+    def hung_up() -> Iterator[None]:
+        """Leave if the block finds the terminal gone. It asks the terminal alone: a deadline is an OSError too."""
+        try:
+            yield
+        except (EOFError, OSError):
+            editor.leave(HUNG_UP)
+
     async def talk() -> None:
-        with (
-            app.input.raw_mode(),
-            suspended_by_signal(app),
-        ):  # from the beginning, or what is typed before the editor is there is echoed
-            await threads.do(conversation.begin, names or ("General",), () if names else kept.load())
+        started = asyncio.Event()
+        with app.input.raw_mode(), suspended_by_signal(app):  # or what is typed before the editor is there is echoed
             await foreground(app.input.fileno(), editor.left.done)
-            started = asyncio.Event()
-            editing = asyncio.create_task(app.run_async(pre_run=started.set, handle_sigint=False))
-            await first(editing, asyncio.create_task(started.wait()))
-            doing = asyncio.create_task(do_lines())
-            await first(editing, doing)
-            did_all = doing.done()
-            doing.cancel()
-            if app.is_running and app.future and not app.future.done():
-                app.exit()
-            await _ended(editing)
+            with (
+                task_beside(app.run_async(pre_run=started.set, handle_sigint=False)) as editing,
+                task_beside(started.wait()) as starting,
+            ):
+                await first(editing, starting)
+                with task_beside(worker.run(begin)) as doing:
+                    await first(editing, doing)
+                    did_all = doing.done()
+                if app.is_running and app.future and not app.future.done():
+                    app.exit()
+                with hung_up():
+                    await _ended(editing)
         if did_all:
             doing.result()
             await threads.do(outbox.drain, PROMPT_SECONDS)
@@ -158,42 +146,34 @@ async def _chat(client: Client, names: tuple[str, ...], options: Options) -> tup
                 await threads.do(transcript.info, text)  # not here: it may have to wait for what is drawn here
                 await threads.do(outbox.drain, DRAIN_SECONDS)
 
-    talking = asyncio.create_task(talk())
-    try:
-        with ending.notifying(leave):
-            await first(talking)
-            await asyncio.wait((talking,), timeout=None if not editor.left.done() else _patience())
-    finally:
-        if rooms.visited:
-            kept.keep(rooms.visited)
-        await threads.do(outbox.leave, editor.lines.withdraw())
-        closing = ENDING_SECONDS if ending.asked() else DRAIN_SECONDS
-        await threads.do(client.close, closing)
-        await threads.do(outbox.end, closing)
-        await asyncio.wait((following,), timeout=_patience())
-        screen.end()
-        await threads.do(conversation.close)
-    try:
-        await _ended(talking, following, drawing)
-    except (EOFError, OSError):  # the terminal is gone
-        editor.leave(HUNG_UP)
+    with (
+        task_beside(screen.draw()) as drawing,
+        task_beside(threads.do(conversation.follow)) as following,
+        task_beside(talk()) as talking,
+    ):
+        try:
+            with ending.notifying(leave):
+                await first(talking)
+                await asyncio.wait((talking,), timeout=None if not editor.left.done() else _patience())
+        finally:
+            if rooms.visited:
+                kept.keep(rooms.visited)
+            await threads.do(outbox.leave, editor.lines.withdraw())
+            closing = ENDING_SECONDS if editor.left.done() else DRAIN_SECONDS
+            await threads.do(client.close, closing)
+            await threads.do(outbox.end, closing)
+            await asyncio.wait((following,), timeout=_patience())
+            screen.end()
+            await threads.do(conversation.close)
+        with hung_up():
+            await _ended(drawing)
+        await _ended(following, talking)
     return editor.left.result() if editor.left.done() else None, outbox.unsent
 
 
 def _patience() -> float:
     """Return how many seconds drawing may take at the end: none if the terminal was given up after a signal."""
     return 0.0 if streams.given_up() else HANG_SECONDS
-
-
-async def _in_time(doing: asyncio.Future[bool], ended: asyncio.Event) -> bool:
-    """Wait until a line is done; once no more lines will be typed, for `DRAIN_SECONDS` at most: else return False."""
-    end = asyncio.ensure_future(ended.wait())
-    await asyncio.wait((doing, end), return_when=asyncio.FIRST_COMPLETED)
-    end.cancel()
-    await asyncio.wait((doing,), timeout=DRAIN_SECONDS)
-    if not doing.done():  # it ends with the client, and nobody asks how
-        doing.add_done_callback(lambda doing: doing.cancelled() or doing.exception())
-    return doing.done()
 
 
 async def _ended(*tasks: asyncio.Task[Any]) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import Condition
 
 from zchat.cli.chat.conversation import KEPT_SECONDS
 from zchat.cli.chat.rooms import Draft
+from zchat.cli.chat.syntax import is_quit, says
 from zchat.cli.chat.transcript import Transcript
 from zchat.cli.text.columns import beginning, cut
+from zchat.cli.text.phrases import error_text
 from zchat.cli.text.safe import safe
 from zchat.errors import DeadlineExceeded, OutcomeUnknown, ZchatError
 from zchat.threads import RealThread, start
@@ -72,15 +74,16 @@ class Outbox:
         with self._moved:
             self._moved.wait_for(lambda: not self._drafts, seconds)
 
-    def refuse(self, texts: list[str], why: str) -> None:
-        """Report that texts are not sent. Any thread."""
-        self.unsent += len(texts)
-        for text in texts[:REPORTED]:
-            self._report("not sent", text, why)
-        if len(texts) > REPORTED:
-            self._transcript.error(f"not sent: {len(texts) - REPORTED:,} more")
+    def refuse(self, lines: Sequence[str], why: str) -> None:
+        """Report that lines are not sent; or not done if they say nothing, which `unsent` doesn't count. Any thread."""
+        lines = [line for line in lines if not is_quit(line)]
+        self.unsent += sum(map(says, lines))
+        for line in lines[:REPORTED]:
+            self._report("not sent" if says(line) else "not done", line, why)
+        if len(lines) > REPORTED:
+            self._transcript.error(f"not sent: {len(lines) - REPORTED:,} more")
 
-    def leave(self, lines: list[str]) -> None:
+    def leave(self, lines: Sequence[str]) -> None:
         """Report what is not being sent yet, and `lines` that were to follow, as not sent because the user leaves.
 
         Any thread but the outbox's.
@@ -91,7 +94,7 @@ class Outbox:
             for _ in drafts:
                 self._drafts.pop()
             self._moved.notify_all()
-        self.refuse([draft.line for draft in drafts] + lines, "you left before it was sent")
+        self.refuse([*(draft.line for draft in drafts), *lines], "you left before it was sent")
 
     def end(self, seconds: float) -> None:
         """End the thread: the client is closed, so that what still waits is stored or fails, within `seconds`."""
@@ -125,7 +128,7 @@ class Outbox:
     def _failed(self, draft: Draft, error: ZchatError, outcome: str) -> None:
         self.unsent += 1
         outcome = "possibly not stored" if isinstance(error, OutcomeUnknown) else outcome
-        self._report(outcome, draft.line, "you left before the broker answered" if self._leaving else str(error))
+        self._report(outcome, draft.line, "you left before the broker answered" if self._leaving else error_text(error))
 
     def _report(self, outcome: str, text: str, why: str) -> None:
         self._transcript.error(f"{outcome}: {cut(safe(beginning(text, QUOTED_CELLS)), QUOTED_CELLS)} ({why})")

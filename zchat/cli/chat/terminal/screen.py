@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from threading import Condition, get_ident
 
@@ -38,6 +40,28 @@ PAGE_FOOT = 4
 
 _NO_STYLE = Style([])
 """No style but what a text's own fragments say."""
+
+
+class _Wait:
+    """The wait for a call that shows texts."""
+
+    over = False
+    """True once nobody waits for it."""
+
+
+_wait: ContextVar[_Wait | None] = ContextVar("_wait", default=None)
+
+
+@contextmanager
+def shown_while_awaited() -> Iterator[None]:
+    """Show what calls show that are begun in the block until it is left: a thread can't be broken off."""
+    wait = _Wait()
+    token = _wait.set(wait)
+    try:
+        yield
+    finally:
+        wait.over = True
+        _wait.reset(token)
 
 
 class Screen:
@@ -88,14 +112,20 @@ class Screen:
             count += 1
         return max(1, count)
 
-    def show(self, text: str) -> None:
-        """Have a text drawn soon; wait while too many do. Any thread but the event loop's."""
+    def show(self, text: str) -> bool:
+        """Have a text drawn soon; wait while too many do. Any thread but the event loop's.
+
+        It isn't drawn, and this returns False, after the end, and if nobody waits for the call any more that shows it.
+        """
         assert get_ident() != self._drawer, "the drawing thread would wait for itself"
+        wait = _wait.get()
         with self._changed:
             self._changed.wait_for(lambda: self._ended or len(self._texts) < WAITING)
-            if not self._ended:
-                self._texts.append(text)
-                self._rouse()
+            if self._ended or (wait is not None and wait.over):
+                return False
+            self._texts.append(text)
+            self._rouse()
+            return True
 
     def clear(self) -> None:
         """Clear the screen; what was on it isn't drawn again when the terminal changes its size. Any thread."""

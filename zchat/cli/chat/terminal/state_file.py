@@ -10,13 +10,17 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 from contextlib import suppress
 from pathlib import Path
 
 from platformdirs import user_state_path
 
-NOT_WAITING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_CLOEXEC", 0)
-"""How a file is opened of which it isn't known yet what it is."""
+from zchat import paths
+from zchat.files import NOT_WAITING
+
+LEFT_SECONDS = 60.0
+"""Seconds after which a new file that was not put in place is taken for one of a chat that was killed."""
 
 
 def state_file(name: str) -> Path:
@@ -59,32 +63,68 @@ def read(path: Path, most: int) -> tuple[bytes, int]:
         return file.read(most), size
 
 
-def append(path: Path, data: bytes) -> None:
-    """Add to a file, which is made if there is none.
+def append(path: Path, line: bytes) -> None:
+    """Add a line to a file, which is made if there is none; it joins no line whose end was never written.
 
     Raises:
-        OSError: it can't be written.
+        OSError: it can't be written; then nothing of it is there.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with open(opened(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "wb") as file:
-        file.write(data)
+    with open(opened(path, os.O_RDWR | os.O_CREAT | os.O_APPEND), "rb+", buffering=0) as file:
+        if file.seek(0, os.SEEK_END):
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                line = b"\n" + line
+        done = file.write(line)
+        if done < len(line):
+            end = file.tell()
+            if os.fstat(file.fileno()).st_size == end:  # no other chat has added to it since
+                file.truncate(end - done)
+            raise _full(path)
 
 
 def replace(path: Path, data: bytes) -> None:
     """Put a new file in place of one of the user's own, or of none; write into any other.
 
     Raises:
-        OSError: it can't be written.
+        OSError: it can't be written; then what was there is there.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if os.path.lexists(path) and not is_own(path):
-        with open(opened(path, os.O_WRONLY | os.O_CREAT), "wb") as file:
-            file.truncate(0)
-            file.write(data)
+        _rewrite(path, data)
         return
-    new = path.with_name(f"{path.name}.{os.getpid()}")
-    with suppress(FileNotFoundError):  # what a chat left that was killed
-        new.unlink()
-    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(data)
-    new.replace(path)
+    with suppress(OSError):
+        for each in paths.left(os.fspath(path)):
+            if time.time() - os.lstat(each).st_mtime > LEFT_SECONDS:
+                os.unlink(each)
+    fresh = paths.fresh(os.fspath(path))
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(descriptor)
+        os.replace(fresh, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(fresh)
+        raise
+
+
+def _rewrite(path: Path, data: bytes) -> None:
+    """Write into a file; the bytes that it has are not given up before the new ones are there."""
+    with open(opened(path, os.O_RDWR | os.O_CREAT), "rb+", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        before = file.read(len(data))
+        file.seek(0)
+        if file.write(data) == len(data):
+            file.truncate(len(data))
+            return
+        file.seek(0)
+        file.write(before)
+        file.truncate(size)
+        raise _full(path)
+
+
+def _full(path: Path) -> OSError:
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))

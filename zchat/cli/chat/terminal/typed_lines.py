@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from prompt_toolkit.history import History
 
+from zchat.cli.chat.rooms import Place
 from zchat.cli.chat.terminal import state_file
 
 KEPT_BYTES = 256 << 10
@@ -20,18 +21,35 @@ LONGEST = 10_000
 """Characters of a line that is kept: more than anybody types."""
 
 
+class TypedLine(str):
+    """A typed line, or the command that a key stands for."""
+
+    __slots__ = ("leads_to", "meant")
+
+    meant: Place
+    """Where it is meant for."""
+    leads_to: Place | None
+    """Where it leads; None for nowhere."""
+
+    def __new__(cls, text: str, meant: Place, leads_to: Place | None = None) -> TypedLine:
+        """Make a line of a text."""
+        line = super().__new__(cls, text)
+        line.meant, line.leads_to = meant, leads_to
+        return line
+
+
 class TypedLines:
     """The queue of typed lines; the first is the one being done. The event loop's thread."""
 
     def __init__(self) -> None:
-        self._lines: deque[str] = deque()
+        self._lines: deque[TypedLine] = deque()
         self._begun = False
         """True while the first line is being done."""
         self.ended = asyncio.Event()
         """Set once no more lines will be typed."""
         self._moved = asyncio.Event()
 
-    def put(self, line: str) -> None:
+    def put(self, line: TypedLine) -> None:
         """Add a line."""
         self._lines.append(line)
         self._moved.set()
@@ -41,7 +59,7 @@ class TypedLines:
         self.ended.set()
         self._moved.set()
 
-    async def next(self) -> str | None:
+    async def next(self) -> TypedLine | None:
         """Return the next line, once there is one; None after the last. The line before it is done by then."""
         if self._begun:
             self._lines.popleft()
@@ -55,16 +73,21 @@ class TypedLines:
         return self._lines[0]
 
     @property
-    def waiting(self) -> list[str]:
+    def leads_to(self) -> Place | None:
+        """Return where the lines that are not done lead: what is typed now is meant for that. None for nowhere."""
+        return next((line.leads_to for line in reversed(self._lines) if line.leads_to), None)
+
+    @property
+    def waiting(self) -> list[TypedLine]:
         """Return the lines that are not done, including the one being done."""
         return list(self._lines)
 
-    def withdraw(self) -> list[str]:
-        """Return the lines that are not being done yet, and forget them."""
+    def withdraw(self, which: Callable[[TypedLine], bool] = lambda line: True) -> list[TypedLine]:
+        """Return `which` of the lines that are not being done yet, and forget them."""
         lines = list(self._lines)[self._begun :]
-        for _ in lines:
-            self._lines.pop()
-        return lines
+        kept = [line for line in lines if not which(line)]
+        self._lines = deque([*list(self._lines)[: self._begun], *kept])
+        return [line for line in lines if which(line)]
 
 
 class LinesOfBefore(History):

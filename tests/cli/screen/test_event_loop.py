@@ -1,0 +1,82 @@
+"""The event loop of a command with a screen is notified of signals, and stands in the way of none."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+
+import pytest
+
+from tests.running import output_of
+from zchat.cli.screen.event_loop import task_beside
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
+
+BEFORE = """
+import asyncio, os, signal, threading
+from zchat.cli import ending
+from zchat.cli.screen import event_loop
+
+ending.install()
+"""
+
+
+def test_a_signal_calls_what_the_loop_was_given_until_that_is_removed() -> None:
+    found = output_of(
+        BEFORE + "async def use():\n"
+        " loop, come = asyncio.get_running_loop(), asyncio.Event()\n"
+        " loop.add_signal_handler(signal.SIGWINCH, come.set)\n"
+        " os.kill(os.getpid(), signal.SIGWINCH)\n"
+        " await asyncio.wait_for(come.wait(), 30)\n"
+        " print(loop.remove_signal_handler(signal.SIGWINCH), loop.remove_signal_handler(signal.SIGWINCH))\n"
+        " print(signal.getsignal(signal.SIGWINCH) is signal.SIG_DFL, ending.asked())\n"
+        "event_loop.run(use())"
+    )
+    assert found.split() == ["True", "False", "True", "0"]
+
+
+def test_a_signal_is_noticed_while_the_loop_stands_and_more_is_handed_to_it_than_it_can_hold() -> None:
+    found = output_of(
+        BEFORE + "noticed = threading.Event()\n"
+        "def other(): signal.pthread_kill(threading.get_ident(), signal.SIGTERM)\n"
+        "async def use():\n"
+        " loop = asyncio.get_running_loop()\n"
+        " loop.add_signal_handler(signal.SIGWINCH, int)\n"
+        " for _ in range(5000): loop.call_soon_threadsafe(int)\n"
+        " with ending.notifying(noticed.set):\n"
+        "  threading.Timer(0.1, other).start()  # nothing shows when the loop stands\n"
+        "  print(noticed.wait(30), ending.asked())\n"
+        "event_loop.run(use())"
+    )
+    assert found.split() == ["True", "143"]
+
+
+def test_a_task_beside_a_block_ends_with_it_and_what_it_raised_is_raised_where_it_is_asked_for_alone() -> None:
+    unasked: list[object] = []
+
+    async def fails() -> None:
+        raise OSError("gone")
+
+    async def fails_at_its_end() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await fails()
+
+    async def use() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: unasked.append(context))
+        with task_beside(fails()) as failing, task_beside(asyncio.sleep(60)) as sleeping:
+            await asyncio.wait((failing,))
+            with pytest.raises(OSError, match="gone"):
+                failing.result()
+        await asyncio.wait((sleeping,))
+        assert sleeping.cancelled()
+        with task_beside(fails_at_its_end()) as failing:
+            await asyncio.sleep(0)
+        await asyncio.wait((failing,))
+        del failing
+        gc.collect()
+
+    asyncio.run(use())
+    assert unasked == []

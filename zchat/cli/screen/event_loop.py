@@ -1,0 +1,54 @@
+"""The event loop of a command with a screen."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
+
+from zchat.cli import ending
+
+T = TypeVar("T")
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Return what a coroutine returns, run in an event loop of its own. The main thread's."""
+    with asyncio.Runner(loop_factory=None if sys.platform == "win32" else ScreenLoop) as runner:
+        return runner.run(coroutine)
+
+
+@contextmanager
+def task_beside(coroutine: Coroutine[Any, Any, T]) -> Iterator[asyncio.Task[T]]:
+    """Give a task that runs beside the block, which owns it: at its end the task is cancelled.
+
+    What the block doesn't ask the task for is nobody's: asyncio would report an error that nobody asked for.
+    """
+    task = asyncio.create_task(coroutine)
+    task.add_done_callback(lambda task: task.cancelled() or task.exception())
+    try:
+        yield task
+    finally:
+        task.cancel()
+
+
+class ScreenLoop(asyncio.SelectorEventLoop):
+    """An event loop that is notified of signals by the ending thread.
+
+    asyncio's own takes the descriptor that signals are written to for a socket that the loop itself reads. While the
+    loop draws on a terminal that nobody reads, that fills with other threads' calls, and no signal passes it.
+    """
+
+    def add_signal_handler(self, sig: int, callback: Callable[..., object], *args: Any) -> None:  # type: ignore[override]
+        """Have a signal that ends nothing call a function in the loop."""
+
+        def call() -> None:
+            with suppress(RuntimeError):  # the loop has ended
+                self.call_soon_threadsafe(callback, *args)
+
+        ending.at_signal(sig, call)
+
+    def remove_signal_handler(self, sig: int) -> bool:
+        """Have a signal call nothing; return True if it called something before."""
+        return ending.at_signal(sig, None)
