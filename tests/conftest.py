@@ -4,13 +4,13 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-pytest_plugins = ["tests.cores"]
+pytest_plugins = ["tests.cores", "tests.loop", "tests.faces"]
 
 for _number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
     if (
@@ -18,7 +18,14 @@ for _number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
     ):  # by nohup, or a script's &: the commands under test would inherit it
         signal.signal(_number, signal.SIG_DFL)
 
-ROOT = Path(__file__).parent.parent
+FOLDER = Path(__file__).parent
+ROOT = FOLDER.parent
+
+TRACED = (
+    "cli/chat", "cli/commands", "cli/screen", "cli/tail", "cli/test_completion.py", "cli/test_limits.py",
+    "cli/test_main.py", "cli/test_progress_line.py", "client/test_dropped.py", "test_operations.py",
+)  # fmt: skip
+"""Where coverage is measured in the processes too that the tests start, for 0.2 s each; others start the same lines."""
 
 # A busy machine makes an example slow, never wrong.
 settings.register_profile("zchat", deadline=None)
@@ -26,7 +33,19 @@ settings.register_profile("fast", deadline=None, max_examples=25)
 settings.load_profile("zchat")
 
 
-@pytest.fixture
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    place = item.path.relative_to(FOLDER)
+    measured = any(place.is_relative_to(each) for each in TRACED)
+    settings = None if measured else os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+    try:
+        return (yield)
+    finally:
+        if settings is not None:
+            os.environ["COVERAGE_PROCESS_CONFIG"] = settings
+
+
+@pytest.fixture(scope="session")
 def needs() -> Callable[[str], str]:
     """Give a function that returns where a program is, and skips the test if it is missing (fails it in CI)."""
 

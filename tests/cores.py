@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ PLACES = (
     "promises/test_both_cores.py",
     "protocol",
     "test_api.py",
+    "test_buckets.py",
     "test_errors.py",
     "test_events.py",
     "test_json_form.py",
@@ -44,6 +46,7 @@ PLACES = (
     "test_messages.py",
     "test_mirror.py",
     "test_names.py",
+    "web/core",
     "wire",
 )
 """Where the tests of the cores lie."""
@@ -59,8 +62,13 @@ _guarded = False
 
 def is_core(item: pytest.Item) -> bool:
     """Tell whether a test is one of a core's."""
-    place = item.path.relative_to(FOLDER)
-    return any(place.is_relative_to(each) for each in PLACES) and item.get_closest_marker("real") is None
+    return _lies_among_cores(item.path) and item.get_closest_marker("real") is None
+
+
+@cache
+def _lies_among_cores(path: Path) -> bool:
+    place = path.relative_to(FOLDER)
+    return any(place.is_relative_to(each) for each in PLACES)
 
 
 def _check(event: str, arguments: object = ()) -> None:

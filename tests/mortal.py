@@ -13,7 +13,7 @@ from types import TracebackType
 
 import zmq
 
-from tests.running import DEADLINE, ROOT
+from tests.running import DEADLINE, OWN_HOST, ROOT
 from zchat.wire.values import pack, unpack
 
 PROGRAM = """
@@ -30,7 +30,7 @@ class Mortal:
     """Hold such a broker; `rooms`, if any, are the only ones that it has."""
 
     def __init__(self, store: str = "memory:", *rooms: str) -> None:
-        self.url = "tcp://127.0.0.1:*"
+        self.url = f"tcp://{OWN_HOST}:*"
         self._arguments: tuple[str, ...] = (store, *rooms)
         self.start()
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
+from _thread import start_new_thread
 from collections.abc import Callable
 from pathlib import Path
-from threading import Condition, Thread
+from threading import Condition, Event
 from typing import IO
 
 ROOT = Path(__file__).parent.parent
@@ -15,10 +17,19 @@ ZCHAT = [sys.executable, "-m", "zchat"]
 FORKING = ["-W", "ignore:This process:DeprecationWarning"]
 """How Python is called for a program that forks: from 3.12 on it warns of each fork while there are threads."""
 
+OWN_HOST = "127." + ".".join(map(str, os.getpid().to_bytes(3))) if sys.platform == "linux" else "127.0.0.1"
+"""This machine, for what comes back to its port: at 127.0.0.1 the tests of another process may have taken that."""
+
 DEADLINE = 60.0
 """Seconds after which a wait has failed: long for a busy machine that measures coverage; no good run comes near."""
 
 Zchat = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def output_of(program: str) -> str:
+    """Return what a program in Python, run in a process of its own, writes to standard output; it must exit with 0."""
+    line = [sys.executable, "-c", program]
+    return subprocess.run(line, capture_output=True, text=True, timeout=DEADLINE, check=True).stdout
 
 
 class Running:
@@ -29,12 +40,11 @@ class Running:
         self._lines: list[str] = []
         self._told: list[str] = []
         self._changed = Condition()
-        self._readers = [
-            Thread(target=self._read, args=(self._lines, process.stdout), daemon=True),
-            Thread(target=self._read, args=(self._told, process.stderr), daemon=True),
-        ]
-        for reader in self._readers:
-            reader.start()
+        self._read_all: list[Event] = []
+        for lines, stream in ((self._lines, process.stdout), (self._told, process.stderr)):
+            self._read_all.append(Event())
+            # None of `threading`'s: coverage traces those, and Python 3.11 may refuse to begin that in two at once.
+            start_new_thread(self._read, (lines, stream, self._read_all[-1]))
 
     @property
     def text(self) -> str:
@@ -46,11 +56,15 @@ class Running:
         """What it has written to standard error."""
         return "".join(self._told)
 
-    def _read(self, lines: list[str], stream: IO[str]) -> None:
-        for line in stream:
-            with self._changed:
-                lines.append(line)
-                self._changed.notify_all()
+    def _read(self, lines: list[str], stream: IO[str] | None, read_all: Event) -> None:
+        assert stream
+        try:
+            for line in stream:
+                with self._changed:
+                    lines.append(line)
+                    self._changed.notify_all()
+        finally:
+            read_all.set()
 
     def until(self, text: str) -> str:
         """Wait until it has written `text`; return everything that it has written."""
@@ -80,8 +94,8 @@ class Running:
         if self.process.stdin:
             self.process.stdin.close()
         code = self.process.wait(DEADLINE)
-        for reader in self._readers:
-            reader.join(DEADLINE)
+        for read_all in self._read_all:
+            read_all.wait(DEADLINE)
         return code
 
 
@@ -91,6 +105,10 @@ Start = Callable[..., Running]
 def eventually(true: Callable[[], object], what: str | Callable[[], str]) -> None:
     """Wait until something is true; `what` it is, or a function that says so once it has failed."""
     deadline = time.monotonic() + DEADLINE
-    while not true():
-        assert time.monotonic() < deadline, what if isinstance(what, str) else what()
-        time.sleep(0.01)
+    while True:
+        begun = time.monotonic()
+        if true():
+            return
+        now = time.monotonic()
+        assert now < deadline, what if isinstance(what, str) else what()
+        time.sleep(min(max(0.01, 5 * (now - begun)), 0.1))  # a screen takes a process: it is not asked for all the time

@@ -67,7 +67,7 @@ def test_a_place_to_serve_at_is_a_host_and_a_port(place: str, host: str, port: i
 
 
 @pytest.mark.parametrize("place", ["80", ":80", "a", "::1:80", "http://a:80", "a b:80", "a:65536", "a:", "a:x"])
-def test_what_is_no_place_to_serve_at_is_told_so(place: str) -> None:
+def test_what_is_no_place_to_serve_at_is_reported(place: str) -> None:
     with pytest.raises(zchat.AddressError, match=r"is not HOST:PORT|ports are"):
         host_and_port(place)
 

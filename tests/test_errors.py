@@ -15,6 +15,7 @@ TREE = {
     "AddressError": "UsageError",
     "BadKey": "UsageError",
     "BadRules": "UsageError",
+    "BadAudit": "UsageError",
     "NotLetIn": "ZchatError",
     "KeyNeeded": "NotLetIn",
     "NoKeysThere": "NotLetIn",
@@ -111,3 +112,10 @@ def test_a_busy_broker_may_say_when_to_try_again() -> None:
     again = errors.refusal("busy", "too fast", True, 250)
     assert isinstance(again, errors.Busy)
     assert again.retry_after == 0.25
+
+
+@pytest.mark.parametrize("kind", [errors.Banned, errors.Muted], ids=name)
+def test_a_sanction_says_until_when_and_whether_it_ends_at_all(kind: type[errors.Banned] | type[errors.Muted]) -> None:
+    assert kind("spam", detail=1_767_229_200).until == 1_767_229_200.0
+    assert kind("spam", detail=0).until is None
+    assert kind("spam").until is None

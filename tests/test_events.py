@@ -9,7 +9,18 @@ from typing import get_args
 import pytest
 
 from zchat import events
-from zchat.events import Crowd, Disconnected, Gap, Invited, MemberJoined, MemberLeft, ReadMark, Reconnected, Typing
+from zchat.events import (
+    Crowd,
+    Disconnected,
+    Gap,
+    Invited,
+    MemberJoined,
+    MemberLeft,
+    ReadMark,
+    Reconnected,
+    Removed,
+    Typing,
+)
 from zchat.messages import Message
 
 EACH = [
@@ -23,6 +34,7 @@ EACH = [
     ReadMark("General", "bob", 3),
     Crowd("General", 300, 2, 40),
     Invited("@bob", "bob"),
+    Removed("General", "spam", "bob", 7.5, "banned"),
 ]
 
 

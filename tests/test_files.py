@@ -1,4 +1,4 @@
-"""Small files that users name."""
+"""Small files that users name, and how many files may be open."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from zchat.files import read_bounded
+from zchat.files import limit, read_bounded, scarce
 
 
 def test_a_file_is_read_up_to_one_byte_more_than_its_bound(tmp_path: Path) -> None:
@@ -41,3 +41,14 @@ def test_what_could_be_waited_for_for_ever_or_has_no_end_is_refused_at_once(
             read_bounded(path, 10)
         assert error.value.strerror == "it is no regular file"
     assert len(closed) == 2, "nothing stays open"
+
+
+def test_descriptors_are_scarce_when_the_lowest_free_one_is_among_those_that_are_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patched:  # other threads open and close some, too
+        patched.setattr("zchat.files.os.pipe", lambda: (50, 51))
+        patched.setattr("zchat.files.os.close", lambda descriptor: None)
+        found = [scarce(most, 16) for most in (67, 66, 51)]
+    assert found == [False, True, True]
+    assert limit() is None or not scarce(limit() or 0, 1)

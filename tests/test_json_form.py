@@ -1,14 +1,16 @@
-"""Bodies as JSON, without loss."""
+"""Bodies as JSON, without loss, and how deep a text of JSON nests."""
 
 from __future__ import annotations
 
 import json
 
 import msgpack
+import pytest
 from hypothesis import given
+from hypothesis import strategies as some
 
 from tests.cli.text.driver import values
-from zchat.json_form import json_line, plain
+from zchat.json_form import LEVELS, is_too_deep, json_line, plain
 from zchat.wire.limits import MAX_DEPTH
 
 
@@ -42,3 +44,31 @@ def test_what_is_nested_deeper_than_a_broker_takes_is_left_out() -> None:
     for deep in (list_deep, map_deep):
         assert json_line({"v": deep}).count('{"$deep": true}') == 1
     assert "$deep" not in json_line({"v": msgpack.unpackb(b"\x91" * MAX_DEPTH + b"\x90")})
+
+
+@pytest.mark.parametrize("opened", [b"[", b'{"a":', b'[{"]":1,"a":'])
+def test_what_is_deeper_than_the_bound_is_found_whether_it_ends_or_not(opened: bytes) -> None:
+    levels = opened.count(b"[") + opened.count(b"{")
+    assert not is_too_deep(opened * (LEVELS // levels))
+    assert is_too_deep(opened * (LEVELS // levels + 1))
+
+
+def test_brackets_in_texts_and_side_by_side_are_not_counted() -> None:
+    assert not is_too_deep(json.dumps(["[{" * LEVELS, '"[\\' * LEVELS]).encode())
+    assert not is_too_deep(json.dumps([[[]]] * LEVELS).encode())
+
+
+@given(
+    some.recursive(
+        some.text() | some.none(), lambda values: some.lists(values) | some.dictionaries(some.text(), values)
+    )
+)
+def test_what_is_found_is_how_deep_the_value_is(value: object) -> None:
+    def depth(value: object) -> int:
+        inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+        return 0 if inner is None else 1 + max(map(depth, inner), default=0)
+
+    text = json.dumps(value).encode()
+    around = LEVELS - depth(value)
+    assert not is_too_deep(b"[" * around + text)
+    assert is_too_deep(b"[" * (around + 1) + text)

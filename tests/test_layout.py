@@ -16,7 +16,12 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = sorted((ROOT / "zchat").rglob("*.py"))
-SOURCES = [*PACKAGE, *sorted((ROOT / "tests").rglob("*.py")), *sorted((ROOT / "benchmarks").rglob("*.py"))]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+SOURCES = [
+    *PACKAGE,
+    *(path for name in ("tests", "benchmarks") for path in sorted((ROOT / name).rglob("*.py"))),
+    *EXAMPLES,
+]
 
 MAY_IMPORT: dict[str, str] = {
     "": "",
@@ -24,21 +29,25 @@ MAY_IMPORT: dict[str, str] = {
     "protocol": "wire protocol/rooms",
     "protocol/faces": "wire protocol/rooms",
     "protocol/rooms": "wire",
-    "transport": "wire protocol",
+    "transport": "wire protocol protocol/faces",
     "client": "wire protocol protocol/faces protocol/rooms transport",
+    "aio": "wire protocol protocol/faces protocol/rooms transport",
     "broker": "wire transport broker/core broker/delivery broker/edge broker/figures broker/guard broker/presence "
     "broker/rooms broker/store",
     "broker/guard": "wire broker/figures",
     "broker/edge": "wire transport broker/store broker/rooms broker/figures broker/guard broker/core broker/delivery "
     "broker/presence",
-    "broker/store": "wire broker/store/sqlite",
+    "broker/store": "wire broker/store/sqlite broker/store/redis",
     "broker/store/sqlite": "wire broker/store",
+    "broker/store/redis": "wire broker/store",
     "broker/rooms": "wire broker/store",
     "broker/figures": "wire broker/store broker/rooms",
     "broker/delivery": "wire broker/store broker/rooms broker/figures",
     "broker/presence": "wire broker/store broker/rooms broker/figures broker/delivery",
     "broker/core": "wire broker/store broker/rooms broker/figures broker/delivery broker/guard broker/presence",
     "cli": "wire client transport broker broker/store/sqlite cli/commands cli/text",
+    "web": "wire client aio web/core",
+    "web/core": "wire",
     "cli/screen": "",
     "cli/text": "",
     "cli/tail": "wire client transport cli/text",
@@ -46,7 +55,7 @@ MAY_IMPORT: dict[str, str] = {
     "cli/chat": "wire client transport cli/text",
     "cli/chat/terminal": "client transport cli/chat cli/screen cli/text",
     "cli/commands": "wire client transport broker broker/core broker/edge broker/figures broker/guard "
-    "broker/store/sqlite cli/chat cli/chat/terminal cli/tail cli/text cli/top",
+    "broker/store/sqlite cli/chat cli/chat/terminal cli/tail cli/text cli/top web",
 }
 """What the modules of a folder may import beside each other and beside those that stand free: which other folders.
 
@@ -55,6 +64,7 @@ A module that stands beside folders, as `broker/limits.py` does, is free for tho
 
 WITHOUT_IO = ["wire", "protocol", "protocol/faces", "protocol/rooms"]
 WITHOUT_IO += ["broker/core", "broker/delivery", "broker/figures", "broker/guard", "broker/presence", "broker/rooms"]
+WITHOUT_IO += ["web/core"]
 """The folders whose modules know no socket, thread, clock, file or chance, whatever they import."""
 
 AT_THE_EDGE = {"zchat.broker.figures.metrics"}
@@ -71,6 +81,14 @@ MOST_MODULES = 17
 
 OUTSIDE_WORLD = {"asyncio", "os", "pathlib", "random", "secrets", "select", "selectors", "socket", "sqlite3"}
 OUTSIDE_WORLD |= {"subprocess", "tempfile", "threading", "time", "zmq"}
+
+WHO_REPORTS = {
+    "logging": {"zchat.logs", "zchat.broker.edge.audit", "zchat.cli.logs", "zchat.cli.completion"},
+    "traceback": {"zchat.logs", "zchat.threads"},
+    "warnings": {"zchat.transport.connection"},
+}
+"""The modules that report something by themselves, by the module that they import for it: the loggers that all others
+use, the audit log, the command's own, a finalizer, and the child that was forked in a thread of zchat's own."""
 
 MACHINE_PATHS = re.compile(r"(?<![\w.])/(?:work|root|home|Users|mnt)/\w")
 
@@ -97,17 +115,15 @@ def module_of(path: Path) -> str:
 MODULES = {module_of(path): path for path in PACKAGE}
 
 
-def modules_imported(module: str) -> set[str]:
+@cache
+def modules_imported(module: str) -> frozenset[str]:
     """Return the modules of the package that a module imports."""
-    found = set()
+    found: set[str] = set()
     for name in imports(MODULES[module]):
         while name and name not in MODULES:
             name = name.rpartition(".")[0]
         found.add(name)
-    return found - {"", module}
-
-
-GRAPH = {module: modules_imported(module) for module in MODULES}
+    return frozenset(found - {"", module})
 
 
 def folder_of(module: str) -> str:
@@ -124,17 +140,17 @@ def relative(path: Path) -> str:
 
 def may_import(module: str, other: str) -> bool:
     home, place = folder_of(module), folder_of(other)
+    if other == "zchat":  # the public names, for those who use them as programs do
+        return home.startswith("cli")
     if home == place or place in MAY_IMPORT[home].split():
         return True
     above = f"{home}/".startswith(f"{place}/" if place else "")
-    return above and all(may_import(module, each) for each in GRAPH[other] if each != module)
+    return above and all(may_import(module, each) for each in modules_imported(other) if each != module)
 
 
 @pytest.mark.parametrize("module", sorted(set(MODULES) - {"zchat", "zchat.__main__"}))
 def test_a_folder_imports_what_its_rule_allows(module: str) -> None:
-    home = folder_of(module)
-    others = {other for other in GRAPH[module] if not (other == "zchat" and home.startswith("cli"))}
-    assert sorted(other for other in others if not may_import(module, other)) == []
+    assert sorted(other for other in modules_imported(module) if not may_import(module, other)) == []
 
 
 def test_every_folder_has_a_rule() -> None:
@@ -143,9 +159,9 @@ def test_every_folder_has_a_rule() -> None:
 
 def circles() -> list[set[str]]:
     """Return the sets of modules that reach each other by their imports."""
-    reached = {module: reach(module) for module in GRAPH}
+    reached = {module: reach(module) for module in MODULES}
     found = []
-    for module in GRAPH:
+    for module in MODULES:
         circle = {other for other in reached[module] if module in reached[other]}
         if circle and circle not in found:
             found.append(circle)
@@ -157,7 +173,7 @@ def reach(module: str) -> set[str]:
     found: set[str] = set()
     waiting = [module]
     while waiting:
-        for other in GRAPH[waiting.pop()] - found:
+        for other in modules_imported(waiting.pop()) - found:
             found.add(other)
             waiting.append(other)
     return found
@@ -183,6 +199,11 @@ def test_zeromq_is_used_by_the_transport_the_brokers_loop_and_its_door_alone() -
         "zchat.broker.edge.zap",
         "zchat.broker.loop",
     }
+
+
+@pytest.mark.parametrize("name", WHO_REPORTS)
+def test_what_is_logged_goes_by_the_loggers_that_let_nothing_out_into_zchats_threads(name: str) -> None:
+    assert {module for module in MODULES if name in imports(MODULES[module])} == WHO_REPORTS[name]
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=relative)

@@ -17,8 +17,10 @@ TESTED_BY = {
     "broker/core/context.py": "broker/core/test_handlers.py",
     "broker/limits.py": "promises/test_guarantees.py",
     "broker/port.py": "broker/delivery/test_pipes.py",
-    "log_fields.py": "cli/test_logs.py",
     "protocol/port.py": "protocol/test_core.py",
+    "web/core/counters.py": "web/test_metrics.py",
+    "web/core/limits.py": "promises/test_guarantees.py",
+    "web/core/port.py": "web/core/test_session.py",
     "wire/limits.py": "promises/test_guarantees.py",
     # a package's names
     "__init__.py": "test_api.py",
@@ -26,7 +28,12 @@ TESTED_BY = {
     "broker/__init__.py": "test_api.py",
     "broker/metrics.py": "broker/figures/test_metrics.py",
     "broker/store/__init__.py": "broker/store/test_contract.py",
+    "aio/__init__.py": "aio/test_client.py",
     "client/__init__.py": "client/test_client.py",
+    "web/__init__.py": "cli/commands/test_web.py",
+    # seen from outside alone, by threads that join and send
+    "protocol/faces/joined_rooms.py": "client/test_joined_rooms.py",
+    "protocol/faces/progress.py": "client/test_progress.py",
     # seen from outside alone: on a terminal, or in what the cursor and the table of memberships do
     "cli/commands/client.py": "cli/chat/test_by_lines.py",
     "cli/top/screen.py": "cli/commands/test_top.py",

@@ -12,8 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.vectors.load import vectors
-from zchat.errors import BadName
-from zchat.names import IGNORABLE, MAX_CHARACTERS, _script, check_held_name, check_name, direct_name, direct_users, fold
+from zchat.errors import BadName, Malformed
+from zchat.names import (
+    IGNORABLE,
+    MAX_CHARACTERS,
+    _script,
+    check_held_name,
+    check_name,
+    check_reason,
+    direct_name,
+    direct_users,
+    fold,
+)
 
 NAMES = vectors("names")
 
@@ -146,7 +156,7 @@ _users = st.sampled_from([entry["text"] for entry in NAMES if entry["good"]] + [
 
 
 @given(_users, _users)
-def test_a_direct_room_is_the_same_whoever_names_it_and_in_whatever_case(one: str, other: str) -> None:
+def test_a_direct_room_is_the_same_for_both_who_name_it_and_in_whatever_case(one: str, other: str) -> None:
     if fold(one) == fold(other):
         with pytest.raises(BadName):
             direct_name(one, other)
@@ -205,3 +215,18 @@ def test_whatever_begins_like_a_direct_room_is_folded_or_refused(name: str) -> N
     except BadName:
         return
     assert fold(folded) == folded
+
+
+@pytest.mark.parametrize(
+    "reason", ["", " ", "spam, again; see /rules", "Ärger 東京 ☕", "x" * 200, "a" + 4 * "\u0301" + "b\u0301"]
+)
+def test_a_reason_is_any_line_of_text_or_none(reason: str) -> None:
+    assert check_reason(reason) == reason
+
+
+@pytest.mark.parametrize(
+    "reason", ["a\nb", "\x1b[31mred", "\u202egnol", "a\u200bb", "\u2028", "\ud800", "x" * 201, "a" + 5 * "\u0301"]
+)
+def test_a_reason_that_could_fool_who_reads_it_is_refused_and_says_what_to_do(reason: str) -> None:
+    with pytest.raises(Malformed, match=r"leave it out|shorten it|leave some out"):
+        check_reason(reason)

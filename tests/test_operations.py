@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 import tomllib
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,6 +22,7 @@ import pytest
 
 from tests.machine import Machine
 from tests.running import DEADLINE, ROOT, ZCHAT, eventually
+from zchat.broker.edge.audit import AuditLog
 from zchat.cli.program import COMMANDS, program
 
 PAGE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
@@ -138,12 +140,32 @@ def test_the_unit_leaves_its_broker_little(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_the_pages_line_finds_the_brokers_events_among_the_other_lines_of_the_journal() -> None:
+def test_the_pages_line_finds_the_brokers_events_among_the_other_lines_of_the_journal(
+    needs: Callable[[str], str],
+) -> None:
     (line,) = re.findall(r"^journalctl -u zchat -o cat \| jq (.+)$", PAGE, re.MULTILINE)
     journal = "Started zchat.service - zchat broker.\n" + '{"event": "listening", "urls": []}\n' + "store: memory:\n"
-    jq = [installed("jq"), *shlex.split(line)]
+    jq = [needs("jq"), *shlex.split(line)]
     done = subprocess.run(jq, input=journal, capture_output=True, text=True, timeout=DEADLINE, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "listening\n", "")
+
+
+def test_the_pages_lines_find_what_they_say_in_an_audit_log(tmp_path: Path, needs: Callable[[str], str]) -> None:
+    lines = re.findall(r"^(jq -c .+) /var/log/zchat/audit\.jsonl(.*)$", PAGE, re.MULTILINE)
+    path = tmp_path / "audit.jsonl"
+    log = AuditLog(str(path), lambda: 0)
+    log.start()
+    log.record("ban", by="alice", user="bob", reason="spam")
+    for _ in range(2):
+        log.record("turned_away", address="192.0.2.7")
+    log.close(DEADLINE)
+    found = []
+    for line, rest in lines:
+        shell = ["/bin/sh", "-c", line.replace("jq", shlex.quote(needs("jq")), 1) + f" {path}{rest}"]
+        found.append(subprocess.run(shell, capture_output=True, text=True, timeout=DEADLINE, check=True).stdout)
+    assert json.loads(found[0])["by"] == "alice"
+    assert json.loads(found[1]) == ["1970-01-01T00:00:00.000000Z", "alice", None, "bob", None, "spam"]
+    assert found[2].split() == ["2", '"192.0.2.7"']
 
 
 @pytest.fixture

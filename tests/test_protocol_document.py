@@ -50,6 +50,12 @@ LIMITS = {
     "messages in a page of history": limits.HISTORY_MESSAGES,
     "rooms in a page": limits.ROOMS_PAGE,
     "users in a page of members": limits.MEMBERS_PAGE,
+    "sanctions in a page": limits.SANCTIONS_PAGE,
+    "sanctions of a broker": contract.MAX_SANCTIONS,
+    "sanctions of a room": contract.ROOM_SANCTIONS,
+    "sanctions by one moderator": limits.USER_SANCTIONS,
+    "reason of a sanction": names.MAX_REASON,
+    "time of a ban or a mute that isn't for ever": wire_limits.MAX_SANCTION,
     "updates and invitations in a state frame, if more than one of each": limits.STATE_BYTES,
     "users of a room up to which names are sent, unless set otherwise": limits.NAMES,
     "what that can be set to": limits.MAX_NAMES,
@@ -147,7 +153,8 @@ def test_the_table_of_errors_is_the_codes() -> None:
 def test_what_follows_from_an_error_for_a_block_is_there_for_each_that_a_block_or_its_session_can_have() -> None:
     rows = tables(section("## Sending"))[1]
     codes = {code for row in rows for code in re.findall(r"`(\w+)`", row[0])} - {"detail", "end"}
-    elsewhere = {"version", "wrong_name", "limit_reached", "expired"}  # of a greeting, of a join, retryable in an end
+    # Of a greeting, of a join, retryable in an end.
+    elsewhere = {"version", "wrong_name", "limit_reached", "expired", "kicked"}
     assert codes == REFUSALS.keys() - elsewhere
     for row in rows:  # a code that isn't retryable stands in no row of those that are
         found = {REFUSALS[code].retryable for code in re.findall(r"`(\w+)`", row[0]) if code in REFUSALS}
@@ -182,6 +189,14 @@ def test_the_limits_are_the_codes() -> None:
         (r"taken for 1 to (\S+), as that", limits.MEMBERS_PAGE),
         (r"counts as typing for (\S+) s,", wire_limits.TYPING_FOR),
         (r"not within (\S+) s of the last", wire_limits.TYPING_EVERY),
+        (r"how many at most; the broker takes it for 1 to (\S+) ", limits.SANCTIONS_PAGE),
+        (r"At most (\S+) sanctions are kept", contract.MAX_SANCTIONS),
+        (r"sanctions are kept, and (\S+) of a room", contract.ROOM_SANCTIONS),
+        (r"of a room, and (\S+) by one moderator", limits.USER_SANCTIONS),
+        (r"The last (\S+) places", limits.OPERATORS_SANCTIONS),
+        (r"and the last (\S+) of a room", limits.OPERATORS_ROOM_SANCTIONS),
+        (r"refused above (\S+) of their own", limits.MAKER_SANCTIONS),
+        (r"and above (\S+) in all", limits.MAKERS_SANCTIONS),
         (r"keeps (\S+) read marks", contract.MAX_READ_MARKS),
         (r"from its next greeting on it has (\S+) s", limits.REJOIN_SECONDS),
         (r"sends names of \((\S+) unless", limits.NAMES),
@@ -210,7 +225,8 @@ def test_the_minimal_client_on_the_page_is_the_one_that_is_tested() -> None:
 
 def test_the_files_of_vectors_and_the_steps_of_conversations_are_all_on_the_page() -> None:
     files, values, steps, forms = tables(section("## Test vectors"))
-    assert {row[0].strip("`") for row in files} == {path.name for path in (ROOT / "tests" / "vectors").glob("*.json")}
+    there = {path.name for path in (ROOT / "tests" / "vectors").glob("*.json")}
+    assert {row[0].strip("`") for row in files} == there - {"web.json"}, "that is between pages and their gateway"
     scripts = [json.loads(path.read_text(encoding="ascii")) for path in CONVERSATIONS]
     assert {row[0].strip("`") for row in steps} == {
         kind for script in scripts for step in script["steps"] for kind in step

@@ -109,7 +109,28 @@ def answer(word: str, fields: list[Any], random: Random) -> list[Any]:
                 {"turn": times},
                 [[name(random), *numbers[4:7]]],
             ]
+        case "kick" | "ban" | "mute":
+            return numbers[:1]
+        case "unban" | "unmute" | "close" | "open":
+            return [more]
+        case "sanctions":
+            kinds = ("ban", "mute", "closed", NASTY, "x" * 5000)
+            rows = [
+                [numbers[0], random.choice((None, name(random))), name(random), random.choice(kinds), numbers[1],
+                 random.choice(("bob", NASTY, "x" * 5000)), numbers[2], random.choice(("", NASTY * 100))]
+                for _ in range(random.choice((1, 5, 100, 101)))
+            ]  # fmt: skip
+            return [rows, more]
     return []
+
+
+def removal(room: str, join: int, random: Random) -> list[Any]:
+    """Return the end of a membership, mostly of one that there is."""
+    if random.random() < 0.2:
+        room, join = random.choice((name(random), room)), random.choice(NUMBERS)
+    code = random.choice(("kicked", "banned", "not_allowed", "busy", "superseded", NASTY, "x" * 5000))
+    by = random.choice(("bob", "", NASTY, "x" * 5000))
+    return ["removed", room, join, code, random.choice(("", "spam", NASTY * 100)), by, random.choice(NUMBERS)]
 
 
 def refusal(request: int | None, random: Random) -> list[Any]:

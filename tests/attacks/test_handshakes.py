@@ -146,8 +146,8 @@ STOPPED: dict[str, Callable[[Insider], bytes]] = {
 @pytest.mark.parametrize("where", STOPPED)
 def test_a_handshake_that_stops_anywhere_is_cut(keyed: Place, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """5,000 that stopped after the greeting held up a newcomer for a second, and those who got through stayed."""
-    monkeypatch.setattr(guard, "GREET_WITHIN", 0.5)
     with keyed.talk() as talk, ExitStack() as stack:
+        monkeypatch.setattr(guard, "GREET_WITHIN", 0.5)  # those who talk have greeted
         insiders = [keyed.insider() for _ in range(10)]
         for insider in insiders:
             stack.enter_context(insider)

@@ -14,7 +14,7 @@ import pytest
 
 from tests.attacks.lies import DEEP, MAX_INT, NASTY
 from tests.attacks.run import live
-from tests.protocol.driver import FakeBatch, FakeCall, FakeFeed, Wire
+from tests.protocol.driver import FakeCall, FakeFeed, FakeSubmission, Wire
 from tests.protocol.faces.driver import LIMIT, HandLink, carry_out
 from zchat import errors
 from zchat.protocol.faces import steps
@@ -23,7 +23,7 @@ from zchat.protocol.rooms.roster import MAX_PEOPLE
 from zchat.protocol.send_queue import MAX_DUE
 from zchat.wire.blocks import run_of
 from zchat.wire.hostile import LARGE, MAX_TEXT, MAX_WORD
-from zchat.wire.limits import MAX_NESTED, MAX_WINDOW
+from zchat.wire.limits import MAX_NESTED, MAX_WINDOW, OLDEST_VERSION, VERSION
 from zchat.wire.notices import decode_notice
 from zchat.wire.values import array_header, pack
 
@@ -57,8 +57,9 @@ def welcomed(version: int = 1, window: int = 10, ping_ms: int = 1000, lost_ms: i
     return wire
 
 
-def test_another_version_than_the_clients_is_no_welcome() -> None:
-    assert isinstance(welcomed(version=2).failed_with(), errors.ProtocolError)
+@pytest.mark.parametrize("version", [OLDEST_VERSION - 1, VERSION + 1])
+def test_another_version_than_the_clients_is_no_welcome(version: int) -> None:
+    assert isinstance(welcomed(version=version).failed_with(), errors.ProtocolError)
 
 
 def test_a_window_is_never_larger_than_was_asked_for_or_than_brokers_have() -> None:
@@ -205,19 +206,19 @@ def test_a_word_that_is_none_is_not_repeated_at_length(wire: Wire) -> None:
 
 @pytest.mark.parametrize("seq", [0, MAX_INT], ids=["nowhere", "at the end of numbers"])
 def test_a_message_is_stored_at_a_number_of_the_log(wire: Wire, seq: int) -> None:
-    batch = FakeBatch("one", "two")
-    wire.core.offer("General", batch)
+    submission = FakeSubmission("one", "two")
+    wire.core.offer("General", submission)
     wire.ok(wire.commands("send")[0], seq, 1000, 77)
     assert isinstance(wire.failed_with(), errors.ProtocolError)
-    assert isinstance(batch.errors[0], errors.OutcomeUnknown)
+    assert isinstance(submission.errors[0], errors.OutcomeUnknown)
 
 
 def test_a_number_that_is_due_leaves_some_to_count_on(wire: Wire) -> None:
     """Numbers ran out, and no other broker took them any more."""
-    wire.core.offer("General", FakeBatch("one"))
+    wire.core.offer("General", FakeSubmission("one"))
     wire.say("error", wire.commands("send")[0][1], "out_of_order", "no", False, MAX_DUE)
     assert wire.core.connected
-    wire.core.offer("General", FakeBatch("two"))
+    wire.core.offer("General", FakeSubmission("two"))
     wire.say("error", wire.commands("send")[0][1], "out_of_order", "no", False, MAX_DUE + 1)
     assert isinstance(wire.failed_with(), errors.ProtocolError)
 

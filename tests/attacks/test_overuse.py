@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import struct
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -44,6 +45,13 @@ def array(count: int, value: bytes) -> bytes:
     return b"\x91\xdd" + struct.pack(">I", count) + value * count
 
 
+def growing(count: int, most: int) -> Iterator[int]:
+    """Yield how many to send at once, each time twice as many: between two times, a busy machine pays a debt back."""
+    while True:
+        yield count
+        count = min(2 * count, most)
+
+
 @pytest.mark.parametrize(
     "bodies",
     [array(174_000, b"\xd6\xff\0\0\0\1"), array(65_000, b"\x90")],
@@ -53,10 +61,10 @@ def test_costly_sends_wait_and_nobody_else_does(keyed: Place, bodies: bytes) -> 
     """One client's mebibytes of timestamps brought 20 others from 2,003 messages a second to 69; its 63 KiB of empty
     arrays to 268."""
     with keyed.talk() as talk, joined(keyed, "Mine") as mallory:
-        numbers = itertools.count(1)
+        numbers, bursts = itertools.count(1), growing(2, 32)
 
         def pressed() -> bool:
-            for number in itertools.islice(numbers, 2):
+            for number in itertools.islice(numbers, next(bursts)):
                 mallory.send(pack(("send", 2 + number, "Mine", number, bodies)))
             talk.goes_on()
             return keyed.count("frames_waited") > 0
@@ -67,12 +75,12 @@ def test_costly_sends_wait_and_nobody_else_does(keyed: Place, bodies: bytes) -> 
 def test_who_goes_on_after_that_is_ended(keyed: Place) -> None:
     """Whatever was sent was read and decoded; a session of a user over its share has 64 frames waiting at most."""
     with keyed.talk() as talk, joined(keyed, "Mine") as mallory:
-        costly = b"\x93" + pack("typing") + pack("Mine") + array(32_000, b"\x81\xa1a\0")[1:]
+        numbers, bursts = itertools.count(1), growing(8, 128)
 
         def ended() -> bool:
             with suppress(OSError):
-                for _ in range(8):
-                    mallory.send(costly)
+                for number in itertools.islice(numbers, next(bursts)):
+                    mallory.send(pack(("send", 2 + number, "Mine", number, array(65_000, b"\x90"))))
             talk.goes_on()
             return keyed.broker.figures.refused.get("too_many_requests", 0) > 0
 

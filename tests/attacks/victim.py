@@ -9,16 +9,17 @@ from typing import Any
 
 from tests.attacks import lies
 from tests.frames import decode_command
-from tests.protocol.driver import FakeBatch, FakeCall
+from tests.protocol.driver import FakeCall, FakeSubmission
 from zchat import errors
-from zchat.client.inbox import Inbox
-from zchat.client.waiting import Deadline
+from zchat.deadline import Deadline
 from zchat.messages import Position
 from zchat.protocol.core import ClientCore
-from zchat.protocol.faces import steps
+from zchat.protocol.faces import moderation, steps
+from zchat.protocol.faces.inbox import Inbox, LastChunk
 from zchat.protocol.faces.outcomes import BaseAnswer
 from zchat.protocol.rooms.membership import Membership
 from zchat.protocol.rooms.roster import MAX_PEOPLE
+from zchat.threads import Bell
 from zchat.wire.commands import COMMANDS
 from zchat.wire.hostile import MAX_TEXT
 from zchat.wire.limits import MAX_BLOCK_MESSAGES
@@ -26,7 +27,7 @@ from zchat.wire.replies import Welcome
 from zchat.wire.values import pack
 
 WINDOW = 5
-WELCOME = [1, "alice", WINDOW, 1 << 20, 1 << 20, 1000, 16, 1000, 3000, 15_000]
+WELCOME = ["alice", WINDOW, 1 << 20, 1 << 20, 1000, 16, 1000, 3000, 15_000]
 ROOMS = ("General", "Other", "@bob")
 OWN_WORDS = 300
 """Characters that an error's text has at most beside what the broker has said."""
@@ -47,7 +48,7 @@ class Victim:
         self.unanswered: list[list[Any]] = []
         self.ends = 0
         self.texts: list[str] = []  # that the application was given, and has not looked at
-        self.inboxes: list[Inbox] = []
+        self.inboxes: list[Inbox[Bell]] = []
         self.joins: list[FakeCall] = []
         self.asked: list[tuple[Any, BaseAnswer]] = []
         self.waits: Any = self
@@ -93,6 +94,9 @@ class Victim:
     def invited(self, room: str, user: str, position: Position) -> None:
         self.texts.append(user)
 
+    def mark_refused(self, room: str, error: errors.Refused) -> None:
+        self.texts.append(str(error))
+
     def lost(self, error: errors.ZchatError, was_open: bool) -> None:
         self.texts.append(str(error))
         self.unanswered.clear()
@@ -119,11 +123,11 @@ class Victim:
         core, random, link = self.core, self.random, self
         limit = Deadline(None)
         ask: Any = None
-        match random.randrange(14):
+        match random.randrange(16):
             case 0 | 1:
                 self._join()
             case 2 | 3:
-                core.offer(random.choice(ROOMS[:2]), FakeBatch(*range(random.choice((1, 3, 1500)))))
+                core.offer(random.choice(ROOMS[:2]), FakeSubmission(*range(random.choice((1, 3, 1500)))))
             case 4:
                 ask = steps.rooms(link, limit)  # type: ignore[arg-type]
             case 5:
@@ -139,6 +143,17 @@ class Victim:
                 core.typing(random.choice(self.rooms), random.random() < 0.7, self.now)
             case 10 if self.rooms and random.random() < 0.3:
                 core.leave(random.choice(self.rooms), FakeCall())
+            case 11:
+                ask = moderation.sanctions(link, random.choice(("General", None)), limit)  # type: ignore[arg-type]
+            case 12:
+                ask = random.choice(
+                    (
+                        moderation.kick(link, "General", "bob", "", limit),  # type: ignore[arg-type]
+                        moderation.sanction(link, "ban", None, "bob", 60, "spam", limit),  # type: ignore[arg-type]
+                        moderation.lift(link, "unmute", "General", "bob", limit),  # type: ignore[arg-type]
+                        moderation.close_room(link, "General", "", limit),  # type: ignore[arg-type]
+                    )
+                )
             case _ if self.inboxes:
                 self._read(random.choice(self.inboxes))
         if ask is not None:
@@ -146,7 +161,7 @@ class Victim:
 
     def _join(self) -> None:
         core, random = self.core, self.random
-        call, inbox = FakeCall(), Inbox(lambda _: None, core.credit, core.mark_read)
+        call, inbox = FakeCall(), Inbox(Bell(), lambda _: None, core.credit, core.mark_read)
         inbox.keeps_mark = random.random() < 0.2
         self.inboxes.append(inbox)
         self.joins.append(call)
@@ -172,11 +187,13 @@ class Victim:
             except errors.ZchatError as error:
                 self.texts.append(str(error))
 
-    def _read(self, inbox: Inbox) -> None:
+    def _read(self, inbox: Inbox[Bell]) -> None:
         try:
-            chunk = inbox.take(0)
+            chunk = inbox.take()
             if chunk is not None:
-                taken = list(islice(chunk.messages, self.random.choice((1, 3, 10_000))))
+                taken: list[Any] = list(islice(chunk.messages, self.random.choice((1, 3, 10_000))))
+                if isinstance(chunk, LastChunk):
+                    self.texts += [str(chunk.error), *(text for event in taken for text in (event.reason, event.by))]
                 assert len(taken) <= MAX_BLOCK_MESSAGES * len(lies.BODIES)
                 inbox.finish(chunk)
         except errors.ZchatError as error:
@@ -211,7 +228,7 @@ class Victim:
         random = self.random
         room = random.choice(self.rooms) if self.rooms else None
         where, after = (room.name, room.cursor.upto) if room else ("General", 0)
-        match random.randrange(16):
+        match random.randrange(17):
             case 0:
                 return random.choice(lies.NOTICES[:10])
             case 1:
@@ -226,6 +243,8 @@ class Victim:
                 )
             case 5 | 6 | 7 | 8:
                 return lies.notification(where, after, random)
+            case 9 if random.random() < 0.2:
+                return lies.removal(where, room.join if room else 1, random)
         if not self.unanswered:
             return ["ok", 12345]
         command = random.choice(self.unanswered) if random.random() < 0.01 else self.unanswered[0]
@@ -233,7 +252,7 @@ class Victim:
         if random.random() < 0.98:  # else it is answered again
             self.unanswered.remove(command)
         if word == "hello" and random.random() < 0.95:
-            return ["ok", request, *WELCOME]
+            return ["ok", request, random.choice((1, 2, 2, 2)), *WELCOME]
         result = lies.answer(word, fields, random)
         return ["ok", request, *result]
 

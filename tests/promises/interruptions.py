@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import pairwise
 from random import Random
 
 import zchat
@@ -22,8 +23,11 @@ from zchat.events import Gap
 SECONDS = 20.0
 """Seconds after which a wait has failed: far more than anything takes, so that a hang is seen as one."""
 
-WAYS = ("messages", "events")
-"""How the client takes what is said."""
+WAYS = ("messages", "events", "batches", "batched events")
+"""How the client takes what is said; by batches, a notification that was begun one by one is ended."""
+
+BATCHED = frozenset({"batches", "batched events"})
+"""The ways in which an interruption may lose all of a notification that is left."""
 
 
 class Lost(AssertionError):
@@ -58,10 +62,11 @@ class Talk:
         """Return every public call."""
         client, room = self.client, self.room
         return {
-            "messages" if self.way == "messages" else "events": self.read,
+            self.way: self.read,
             "send": self.send,
             "send_many": self.send_many,
             "history": lambda: client.history(self.name, limit=50, timeout=SECONDS),
+            "history_batch": lambda: client.history_batch(self.name, after=0, limit=50, timeout=SECONDS),
             "room.history": lambda: room.history(limit=5, timeout=SECONDS),
             "rooms": lambda: client.rooms(timeout=SECONDS),
             "members": lambda: client.members(self.name, timeout=SECONDS),
@@ -82,15 +87,24 @@ class Talk:
         }
 
     def read(self) -> None:
-        """Take what is there, one by one; each is written down as soon as it is had."""
+        """Take what is there; each is written down as soon as it is had."""
         taken = self.taken
-        if self.way == "messages":
+        if self.way in ("messages", "batches"):
             for message in self.room.messages(timeout=0):
                 taken.append(message.seq)
-        else:
+                if self.way == "batches":
+                    break
+            if self.way == "batches":
+                for batch in self.room.batches(timeout=0):
+                    taken.extend(batch.seqs)
+        elif self.way == "events":
             for event in self.client.events(timeout=0):
                 if isinstance(event, zchat.Message) and event.room == self.name:
                     taken.append(event.seq)
+        else:
+            for each in self.client.events(timeout=0, batches=True):
+                if isinstance(each, zchat.Batch) and each.room == self.name:
+                    taken.extend(each.seqs)
 
     def send(self) -> None:
         """Send one message."""
@@ -171,7 +185,7 @@ class Talk:
             raise Lost(f"the position is {position}, and {last} was taken")
 
     def _read_on(self) -> None:
-        if self.way == "messages":
+        if self.way in ("messages", "batches"):
             try:
                 self.taken += [message.seq for message in self.room.messages(timeout=0)]
             except zchat.GapError as error:
@@ -184,11 +198,13 @@ class Talk:
                     self.taken.append(event.seq)
 
     def missing(self) -> int:
-        """Return how many messages of the other one were never taken."""
+        """Return how many messages of the other one were never taken; of batches, how many in a row count as one."""
         taken = set(self.taken)
-        own = {f"user {self.client.user}"}
         log = self.client.history(self.name, after=0, limit=1_000_000, timeout=SECONDS)
-        return sum(message.seq not in taken for message in log if f"user {message.user}" not in own)
+        missed = [message.seq not in taken for message in log if message.user != self.client.user]
+        if self.way in BATCHED:
+            return sum(here and not before for before, here in pairwise([False, *missed]))
+        return sum(missed)
 
     def end(self) -> None:
         """Check what was lost in all, and that closing works."""
@@ -234,13 +250,14 @@ def sweep(url: str, way: str, name: str, only: str, most: int, thorough: int = 1
 
 
 def names(way: str) -> list[str]:
-    """Return the names of the calls."""
-    reading = "messages" if way == "messages" else "events"
+    """Return the names of the calls: of a client that takes batches, those alone that it doesn't share with others."""
+    if way in BATCHED:
+        return [way]
     rest = (
-        "send, send_many, history, room.history, rooms, members, room.members, stats, mark_read, room.mark_read, "
-        "typing, position, member_count, wait, join, join at, direct, leave, progress, client"
+        "send, send_many, history, history_batch, room.history, rooms, members, room.members, stats, mark_read, "
+        "room.mark_read, typing, position, member_count, wait, join, join at, direct, leave, progress, client"
     )
-    return [reading, *rest.split(", ")]
+    return [way, *rest.split(", ")]
 
 
 def storm(url: str, way: str, name: str, count: int, seed: int) -> int:
@@ -282,7 +299,7 @@ def main() -> None:
                 print(f"starts and ends: {lives.storm(options.storm, options.seed)} by signals")
         return
     began = time.monotonic()
-    sweeps = len(WAYS) * len(names(WAYS[0])) + len(lifetimes.NAMES)
+    sweeps = sum(len(names(way)) for way in WAYS) + len(lifetimes.NAMES)
     each = options.count * 4 // 5 // sweeps + 1
     swept = stormed = 0
     with Broker("tcp://127.0.0.1:*", store="memory:") as broker:

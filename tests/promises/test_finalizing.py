@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 
 import pytest
 
 from tests.promises.nested import AT_ONCE
+from tests.promises.outliving import OBJECTS
 from tests.running import ROOT
 from zchat.broker import Broker
 
@@ -28,3 +30,24 @@ def test_a_finalizer_at_the_programs_end_is_refused_what_would_wait(cycle: list[
         if not came.startswith(expected) or float(seconds) > AT_ONCE / 4:
             wrong.append(line)
     assert wrong == []
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_a_finalizer_that_is_run_when_the_modules_are_gone_shows_no_error(name: str) -> None:
+    with Broker("tcp://127.0.0.1:*") as broker:
+        command = [sys.executable, "-W", "ignore", "-m", "tests.promises.outliving", broker.url, name]
+        run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_every_finalizer_is_silent_at_the_end() -> None:
+    finalizers = [
+        (path.name, [ast.unparse(each) for each in node.decorator_list])
+        for path in sorted((ROOT / "zchat").rglob("*.py"))
+        for parent in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(parent, ast.ClassDef)
+        for node in parent.body
+        if isinstance(node, ast.FunctionDef) and node.name == "__del__"
+    ]
+    assert len(finalizers) >= 5
+    assert [each for each in finalizers if each[1] != ["silent_at_the_end"]] == []

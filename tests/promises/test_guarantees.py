@@ -26,9 +26,10 @@ from zchat.broker.settings import Settings
 from zchat.broker.store import contract, memory, open_store
 from zchat.broker.store.sqlite import schema
 from zchat.broker.store.sqlite.store import SqliteStore
-from zchat.client import client, inbox, room
-from zchat.protocol.faces import face
+from zchat.client.reading import messages_of
+from zchat.protocol.faces import arguments, face, inbox
 from zchat.protocol.rooms import cursor
+from zchat.threads import Bell
 from zchat.transport import context as transport_context
 from zchat.transport import dealer, receive_thread
 from zchat.wire import limits as wire_limits
@@ -67,7 +68,7 @@ def test_every_test_that_is_named_is_there() -> None:
     there: dict[str, set[str]] = {}
     for place in {place for place, _ in REFERENCE.findall(PAGE)}:
         tree = ast.parse((ROOT / place).read_text(encoding="utf-8"))
-        there[place] = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+        there[place] = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
     assert not [f"{place}::{name}" for place, name in REFERENCE.findall(PAGE) if name not in there[place]]
 
 
@@ -79,7 +80,11 @@ def test_every_promise_names_the_code_that_keeps_it() -> None:
         assert kept, row
         for file, there in kept:
             tree = ast.parse((ROOT / "zchat" / file).read_text(encoding="utf-8"))
-            defined = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+            defined = {
+                node.name
+                for node in ast.walk(tree)
+                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+            }
             defined |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
             assert set(there.split(", ")) <= defined, (file, there)
 
@@ -102,6 +107,8 @@ NO_BOUNDS = {
     "address.MAX_IPC_PATH",
     "address.MAX_PORT",
     "broker.loop.MAX_WAIT",
+    "transport.alarm.SLEPT",
+    "wire.values.PACKED_BYTES",
     "transport.dealer.FRAMING",
     "checks.MAX_SHOWN",
     "broker.edge.descriptors.KEPT_FREE_FOR_IPC",
@@ -112,6 +119,7 @@ NO_BOUNDS = {
     "transport.greeting.GREETING_BYTES",
     "transport.keys.KEY_CHARACTERS",
     "transport.link.AGAIN_SECONDS",
+    "broker.limits.RECEIVED_SECONDS_A_BYTE",
     "broker.limits.SAMPLE_AGAIN",
     "broker.limits.SAMPLE_EVERY",
     "broker.edge.door.SETTLE_SECONDS",
@@ -137,15 +145,43 @@ NO_BOUNDS = {
     "broker.store.sqlite.backup.LEFT_SECONDS",
     "broker.edge.systemd.NOTICES",
     "cli.streams.TERMINAL_BYTES",
-    "client.waiting.SETTLING",
+    "protocol.faces.outcomes.SETTLING",
+    "files.NOT_WAITING",
+    "protocol.faces.moderation.SANCTIONS_PAGE",
     "protocol.faces.steps.MEMBERS_PAGE",
+    "broker.store.redis.attachment.HOLD_EVERY",
+    "broker.store.redis.partitions.PARTITIONS",
+    "broker.store.redis.reader.CATCH_UP_AGAIN",
+    "broker.store.redis.reader.CATCH_UP_BYTES",
+    "broker.store.redis.reader.FIRST_BYTES",
+    "broker.store.redis.store.BROKER_BYTES",
+    "broker.store.redis.store.OPEN_AGAIN",
+    "broker.store.redis.store.THREADS",
+    "broker.store.redis.url.PORT",
     "protocol.faces.steps.ROOMS_PAGE",
     "transport.dealer.NEVER_MS",
     "transport.link.LAST_TIMES",
+    "transport.loop_receiver.MIN_WAIT",
+    "loops.SWEEP",
+    "loops.TIMER_LOST_AFTER",
+    "transport.link.POLLIN",
     "protocol.send_queue.NOT_COUNTED",
     "protocol.core.IDLE",
     "protocol.faces.face.WAITING_COST",
     "broker.limits.PAGE_SECONDS_A_BYTE",
+    "broker.limits.SENT_SECONDS_A_BYTE",
+    "web.core.frames.SAFE",
+    "web.core.limits.ASK_SECONDS",
+    "web.core.limits.HISTORY_TRIES",
+    "web.core.limits.VERSION",
+    "web.descriptors.OWN_FILES",
+    "web.descriptors.RECOVERED_AFTER",
+    "web.descriptors.SESSION_FILES",
+    "web.listening.BACKLOG",
+    "web.server.STALL_SECONDS",
+    "web.server.TURN_SECONDS",
+    "web.serving.CONNECT_SECONDS",
+    "web.serving.LAST_SECONDS",
     "wire.hostile.HEADER",
     "wire.hostile.TIMESTAMP",
     "wire.limits.DIGEST",
@@ -155,6 +191,7 @@ NO_BOUNDS = {
     "wire.limits.LOG",
     "wire.limits.MAX_FRAME",
     "wire.limits.MAX_INT",
+    "wire.limits.OLDEST_VERSION",
     "wire.limits.OWN",
     "wire.limits.PRESENT",
     "wire.limits.VERSION",
@@ -222,11 +259,8 @@ def test_a_turn_of_the_broker_takes_a_bounded_number_of_frames(monkeypatch: pyte
     class Flood:
         """Always have another message."""
 
-        def recv(self, flags: int) -> bytes:
-            return b"frame"
-
-        def getsockopt(self, option: int) -> int:
-            return 0
+        def recv(self, flags: int, copy: bool = True) -> Any:
+            return b"frame" if copy else SimpleNamespace(bytes=b"frame", more=False)
 
     class Receiver:
         taken = 0
@@ -240,7 +274,7 @@ def test_a_turn_of_the_broker_takes_a_bounded_number_of_frames(monkeypatch: pyte
     turns: Any = loop.Loop((), open_store("memory:"), Settings())
     turns._router = Flood()
     turns._entrance = SimpleNamespace()
-    turns._doorkeeper = SimpleNamespace(connections=SimpleNamespace(checking=False))
+    turns._doorkeeper = SimpleNamespace(connections=SimpleNamespace(checking=False, sampled=()))
     receiver = Receiver()
     assert not turns._receive(receiver)
     assert receiver.taken == limits.TURN_FRAMES
@@ -292,7 +326,7 @@ def test_a_turn_of_the_client_takes_a_bounded_number_of_frames() -> None:
 
 
 def test_ranges_of_own_messages_are_bounded_and_cost_the_position_nothing_in_the_end() -> None:
-    feed = inbox.Inbox(lambda reading: None, lambda membership: None)
+    feed = inbox.Inbox(Bell(), lambda reading: None, lambda membership: None)
     feed.cursor.begin(zchat.Position(7, 0), 10, gap=False)
     for number in range(2, 3 * cursor.MAX_OWN_RANGES, 2):
         feed.cursor.own(7, number, number)
@@ -300,11 +334,11 @@ def test_ranges_of_own_messages_are_bounded_and_cost_the_position_nothing_in_the
     last = 3 * cursor.MAX_OWN_RANGES
     feed.cursor.receive(7, last)
     feed.push(notices.Push("General", 7, 0, last, []))
-    assert list(feed.messages(0)) == []
+    assert list(messages_of(feed, 0)) == []
     assert feed.position == feed.cursor.received_position == (7, last)
 
 
-def test_a_broker_whose_store_never_opens_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broker_whose_store_never_opens_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opening = Event()
 
     def never(self: object, wake: object, *, quotas: bool) -> list[contract.RoomLog]:
@@ -337,7 +371,7 @@ def test_sqlite_flushes_every_commit_to_the_disk(tmp_path: Path) -> None:
     assert synchronous(store, tmp_path) == 2  # SQLite's number for FULL
 
 
-def test_sqlite_can_be_told_to_flush_less(tmp_path: Path) -> None:
+def test_sqlite_can_be_set_to_flush_less(tmp_path: Path) -> None:
     assert synchronous(SqliteStore(tmp_path / "log", synchronous="NORMAL"), tmp_path) == 1
 
 
@@ -357,11 +391,11 @@ def synchronous(store: SqliteStore, folder: Path) -> int:
 
 def test_waits_have_the_defaults_of_this_page() -> None:
     for function, seconds in (
-        (zchat.Room.send, room.SEND_TIMEOUT),
-        (zchat.Room.send_many, room.SEND_TIMEOUT),
-        (zchat.Client.join, client.ASK_TIMEOUT),
-        (zchat.Client.rooms, client.ASK_TIMEOUT),
-        (zchat.Client.history, client.ASK_TIMEOUT),
+        (zchat.Room.send, arguments.SEND_TIMEOUT),
+        (zchat.Room.send_many, arguments.SEND_TIMEOUT),
+        (zchat.Client.join, arguments.ASK_TIMEOUT),
+        (zchat.Client.rooms, arguments.ASK_TIMEOUT),
+        (zchat.Client.history, arguments.ASK_TIMEOUT),
     ):
         assert inspect.signature(function).parameters["timeout"].default == seconds
 
@@ -378,7 +412,7 @@ def test_send_many_takes_no_more_from_its_source_than_may_wait(monkeypatch: pyte
 
     with Broker("tcp://127.0.0.1:*") as broker, zchat.Client(broker.url, user="bob") as bob:
         general = bob.join("General")
-        monkeypatch.setattr(general._link.core, "offer", lambda name, batch: None)  # nothing goes out
+        monkeypatch.setattr(general._link.core, "offer", lambda name, submission: None)  # nothing goes out
         with pytest.raises(zchat.DeadlineExceeded):
-            general.send_many(source(), timeout=0.1)
+            general.send_many(source(), timeout=0.5)
     assert taken == 100

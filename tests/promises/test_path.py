@@ -22,15 +22,15 @@ from tests.running import DEADLINE, eventually
 from zchat.broker import Broker
 
 PACKAGE = Path(zchat.__file__).parent.as_posix() + "/"
-DRIVING = {"transport/receive_thread.py", "broker/loop.py"}
-"""The loops that drive a thread."""
+DRIVING = {"transport/link.py", "broker/loop.py"}
+"""Where the turns are that drive a thread."""
 
 HANDED_OVER = "transport/receive_thread.py:do"
 SENT = "transport/dealer.py:send"
 STORED_IN_MEMORY = "broker/store/memory.py:append"
 STORED_IN_A_FILE = "broker/store/sqlite/store.py:append"
 ROUTED = "broker/loop.py:send"
-ARRIVED = "client/inbox.py:push"
+ARRIVED = "protocol/faces/inbox.py:push"
 TAKEN = "wire/blocks.py:run_of"
 WAYS_OUT = {HANDED_OVER, SENT, STORED_IN_MEMORY, STORED_IN_A_FILE, ROUTED, ARRIVED, TAKEN}
 
@@ -121,7 +121,7 @@ def test_the_receive_thread_delivers_a_message_without_turning_round(paths: Trac
 
 
 def test_a_readers_thread_takes_a_message_without_turning_round(paths: Tracer) -> None:
-    check(paths.through(TAKEN, "client/inbox.py"))
+    check(paths.through(TAKEN, "client/reading.py"))
 
 
 def test_the_broker_stores_a_message_without_turning_round(paths: Tracer) -> None:

@@ -11,6 +11,7 @@ import pytest
 import zchat
 from zchat.broker import Broker, Settings
 from zchat.broker.metrics import Metrics
+from zchat.transport import keys
 
 ANY = "tcp://127.0.0.1:*"
 NAN, INF = float("nan"), float("inf")
@@ -76,8 +77,10 @@ def settles(here: Here, seconds: Any) -> object:
     return progress.settle(seconds)
 
 
+KEY = keys.make("bob")
 CLIENTS = "user timeout on_event high_water_mark invitations"
 HISTORY = "after before limit timeout"
+SANCTION = "user seconds reason timeout"
 SETTINGS = "high_water_mark rooms fixed_rooms retain_messages retain_days max_message names"
 
 
@@ -93,8 +96,11 @@ def each(what: str, public: Callable[..., object], names: str) -> dict[str, Call
 CALLS: dict[str, Callable[[Here], Call]] = {
     "Client url": lambda here: lambda wrong: zchat.Client(wrong, user="bob", timeout=0.05),
     **each("Client", lambda here, **wrong: here.other(**wrong).close(), CLIENTS),
+    "Client key": lambda here: lambda wrong: here.other(key=wrong, server_key="x" * 40),
+    "Client server_key": lambda here: lambda wrong: here.other(key=KEY, server_key=wrong),
+    "Client server_key, one of them": lambda here: lambda wrong: here.other(key=KEY, server_key=[wrong]),
     "Client.join name": lambda here: lambda wrong: here.client.join(wrong, create=False),
-    **each("Client.join", Here.new_room, "after create echo timeout"),
+    **each("Client.join", Here.new_room, "after create echo reads present timeout"),
     "Client.direct user": lambda here: lambda wrong: here.client.direct(wrong),
     "Client.direct timeout": lambda here: lambda wrong: here.client.direct("bob", timeout=wrong),
     "Client.leave room": lambda here: here.client.leave,
@@ -108,8 +114,22 @@ CALLS: dict[str, Callable[[Here], Call]] = {
     "Client.mark_read timeout": lambda here: lambda wrong: here.client.mark_read("General", 0, timeout=wrong),
     "Client.history name": lambda here: lambda wrong: here.client.history(wrong),
     **each("Client.history", lambda here, **wrong: here.client.history("General", **wrong), HISTORY),
+    "Client.history_batch name": lambda here: lambda wrong: here.client.history_batch(wrong),
+    **each("Client.history_batch", lambda here, **wrong: here.client.history_batch("General", **wrong), HISTORY),
     **each("Room.history", lambda here, **wrong: here.room.history(**wrong), HISTORY),
+    **each("Client.ban", lambda here, **wrong: here.client.ban(**{"user": "bob"} | wrong), SANCTION),
+    **each("Client.unban", lambda here, **wrong: here.client.unban(**{"user": "bob"} | wrong), "user timeout"),
+    "Client.sanctions timeout": lambda here: lambda wrong: here.client.sanctions(timeout=wrong),
+    **each("Room.kick", lambda here, **wrong: here.room.kick(**{"user": "bob"} | wrong), "user reason timeout"),
+    **each("Room.ban", lambda here, **wrong: here.room.ban(**{"user": "bob"} | wrong), SANCTION),
+    **each("Room.unban", lambda here, **wrong: here.room.unban(**{"user": "bob"} | wrong), "user timeout"),
+    **each("Room.mute", lambda here, **wrong: here.room.mute(**{"user": "bob"} | wrong), SANCTION),
+    **each("Room.unmute", lambda here, **wrong: here.room.unmute(**{"user": "bob"} | wrong), "user timeout"),
+    **each("Room.close_room", lambda here, **wrong: here.room.close_room(**wrong), "reason timeout"),
+    "Room.open_room timeout": lambda here: lambda wrong: here.room.open_room(timeout=wrong),
+    "Room.sanctions timeout": lambda here: lambda wrong: here.room.sanctions(timeout=wrong),
     "Client.events timeout": lambda here: lambda wrong: list(here.other().events(wrong)),
+    "Client.events batches": lambda here: lambda wrong: list(here.other().events(0, batches=wrong)),
     "Client.wait timeout": lambda here: lambda wrong: here.other().wait(wrong),
     "Client.close timeout": lambda here: lambda wrong: here.other().close(wrong),
     "Room.send body": lambda here: lambda wrong: here.room.send(wrong),
@@ -119,6 +139,7 @@ CALLS: dict[str, Callable[[Here], Call]] = {
     "Room.send_many timeout": lambda here: lambda wrong: here.room.send_many(["x"], timeout=wrong),
     "Room.send_many progress": lambda here: lambda wrong: here.room.send_many(["x"], progress=wrong),
     "Room.messages timeout": lambda here: lambda wrong: list(here.other().join("General").messages(wrong)),
+    "Room.batches timeout": lambda here: lambda wrong: list(here.other().join("General").batches(wrong)),
     "Room.members timeout": lambda here: lambda wrong: here.room.members(timeout=wrong),
     "Room.leave timeout": lambda here: lambda wrong: here.client.join("Here").leave(timeout=wrong),
     "Room.typing active": lambda here: here.room.typing,
@@ -129,6 +150,9 @@ CALLS: dict[str, Callable[[Here], Call]] = {
     "Broker store": lambda here: lambda wrong: starts(store=wrong),
     **each("Broker", lambda here, **wrong: Broker(ANY, **wrong), SETTINGS),
     **each("Settings", lambda here, **wrong: Settings(**wrong), SETTINGS),
+    **each("Broker", lambda here, **wrong: Broker(ANY, **wrong), "keys guests logins rules insecure audit"),
+    "Broker keys, at the start": lambda here: lambda wrong: starts(keys=wrong),
+    "Broker rules, at the start": lambda here: lambda wrong: starts("ipc://*", logins=True, rules=wrong),
     "Broker rooms, one of them": lambda here: lambda wrong: Broker(ANY, rooms=[wrong]),
     "Settings rooms, one of them": lambda here: lambda wrong: Settings(rooms=(wrong,)),
     "Broker.wait timeout": lambda here: lambda wrong: here.broker.wait(wrong) if waits_briefly(wrong) else None,
@@ -194,10 +218,20 @@ def test_a_path_that_no_file_can_have_is_no_store(url: str) -> None:
         ("Client.join echo", 0, "echo is True or False, not 0"),
         ("Room.typing active", "no", "active is True or False, not 'no'"),
         ("Room.send_many progress", 5, "progress is a Progress, not 5"),
+        ("Room.ban user", None, "the name of a user is text, not None"),
+        ("Room.ban seconds", 1.5, "seconds is a whole number from 0 (for ever) to 3153600000, not 1.5"),
+        ("Client.ban reason", "a\nb", "the reason contains a control character (U+000A): leave it out"),
+        ("Room.close_room reason", "x" * 201, "a reason has at most 200 characters, this one has 201: shorten it"),
         ("Room.typing active", 1, "active is True or False, not 1"),
         ("Room.send timeout", True, "a timeout is a number of seconds from 0, or None for ever, not True"),
         ("Broker bind", None, "a broker's address is text, not None"),
-        ("Broker store", None, "a store is named by text, memory: or sqlite:PATH, not None"),
+        ("Broker store", None, "a store is named by text, memory: or sqlite:PATH or redis://HOST, not None"),
+        ("Broker keys", "a\0b", r"keys is the path of a folder, not 'a\x00b'"),
+        ("Broker rules", b"x", "rules is the path of a file, not b'x'"),
+        ("Broker audit", 5, "audit is the path of a file, or a bool, not 5"),
+        ("Broker store", "sqlite:a\0b", r"the PATH of sqlite:PATH is that of a file, not 'a\x00b'"),
+        ("Client key", "a\0b", r"key is a pair of keys, or the path of its file, not 'a\x00b'"),
+        ("Client server_key", 5, "a broker's key is its 40 characters, or the path of its file, not 5"),
         ("Broker rooms", "General", "rooms is a list of names, not 'General'"),
         ("Broker rooms, one of them", None, "the name of a room is text, not None"),
         ("Broker high_water_mark", 1.5, "high_water_mark is 1 to 10,000 notifications, not 1.5"),

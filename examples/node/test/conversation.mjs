@@ -1,6 +1,7 @@
 // Plays a conversation with a client: what a broker says, and what the client must say and give its application.
 
 import assert from "node:assert/strict";
+import { isDeepStrictEqual } from "node:util";
 import { decode, encode } from "@msgpack/msgpack";
 import { plain, valueOf } from "./vectors.mjs";
 
@@ -15,7 +16,7 @@ export async function play({ steps }, client) {
     if (kind === "is") return value === bound.get(name);
     if (kind === "same") {
       if (!bound.has(name)) bound.set(name, value);
-      return Buffer.from(bound.get(name)).equals(value);
+      return isDeepStrictEqual(plain(bound.get(name)), plain(value));
     }
     if (kind === "above") {
       if (value <= (bound.get(name) ?? 0)) return false;

@@ -98,7 +98,7 @@ class Proxy:
     def deafen(self, turn: int = 0) -> int:
         """Swallow what goes to every other client, and to the broker from the rest; returns how many connections.
 
-        They stay open, and neither side is told. `turn`: an odd one swaps the two halves.
+        They stay open, and neither side is notified. `turn`: an odd one swaps the two halves.
         """
         return self._order(lambda: self._deafen(turn))
 
@@ -130,13 +130,21 @@ class Proxy:
         self._server = loop.run_until_complete(asyncio.start_server(self._accept, "127.0.0.1", 0))
         self._ready.set_result(f"tcp://127.0.0.1:{self._server.sockets[0].getsockname()[1]}")
         loop.run_forever()
+        loop.remove_reader(self._server.sockets[0].fileno())
+        loop.run_until_complete(self._settle())  # what was accepted last begins, which a closed server would not let it
         self._server.close()
         self._cut()
         for task in self._tasks:
             task.cancel()
         loop.run_until_complete(asyncio.gather(*self._tasks, return_exceptions=True))
         loop.run_until_complete(self._server.wait_closed())
+        loop.run_until_complete(self._settle())  # what was closed is released
         loop.close()
+
+    async def _settle(self) -> None:
+        """Take the steps that the loop has yet to take."""
+        for _ in range(10):
+            await asyncio.sleep(0)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -146,7 +154,7 @@ class Proxy:
         self.accepted += 1
         try:
             broker_reader, broker_writer = await asyncio.open_connection("127.0.0.1", self._port)
-        except OSError:
+        except (OSError, asyncio.CancelledError):
             writer.transport.abort()
             return
         for end in (writer, broker_writer):

@@ -12,6 +12,7 @@ from tests.promises.faults.audit import Verdict
 from tests.promises.faults.fleet import Fleet, check_file
 from tests.promises.faults.processes import Memory, Served, resume, suspend
 from tests.promises.faults.proxy import Proxy
+from tests.redis_server import RedisServer
 from tests.running import DEADLINE
 
 BETWEEN = 20_000
@@ -48,17 +49,20 @@ class Figures:
 def _figures(fleet: Fleet, broker: Served) -> Figures:
     verdicts = fleet.settle()
     counters = broker.stop()
-    return Figures(verdicts, fleet.seconds, fleet.garbage, counters=counters, file=check_file(broker.path))
+    file = check_file(broker.path) if broker.path.exists() else "ok"
+    return Figures(verdicts, fleet.seconds, fleet.garbage, counters=counters, file=file)
 
 
-def killed(folder: Path, *, restarts: int, publishers: int, between: int = BETWEEN, seed: int = 0) -> Figures:
+def killed(
+    folder: Path, *, restarts: int, publishers: int, between: int = BETWEEN, seed: int = 0, store: str | None = None
+) -> Figures:
     """Kill the broker and start it again, many times, under load; `flowing` is how long each return took.
 
     From the moment at which the new broker says that it listens to the one at which a message that
     it has stored reaches its reader.
     """
     chance = random.Random(seed)
-    broker = Served(folder)
+    broker = Served(folder, store=store)
     try:
         broker.start()
         with Fleet(broker, publishers=publishers, readers=1, seed=seed) as fleet:
@@ -69,6 +73,40 @@ def killed(folder: Path, *, restarts: int, publishers: int, between: int = BETWE
                 started = time.time()
                 listening = broker.start()
                 flowing.append(fleet.beat(started) - listening)
+            fleet.flow(between)
+            figures = _figures(fleet, broker)
+        figures.flowing = flowing
+        return figures
+    finally:
+        broker.forget()
+
+
+def server_killed(
+    folder: Path, server: RedisServer, *, restarts: int, publishers: int, between: int = BETWEEN, seed: int = 0
+) -> Figures:
+    """Kill the server that a broker's store is over, many times, under load; cut its connections, and suspend it.
+
+    `flowing` is how long each return took: from the moment at which the server answers again to the
+    one at which a message that was stored then reaches its reader.
+    """
+    chance = random.Random(seed)
+    broker = Served(folder, store=server.url)
+    try:
+        broker.start()
+        with Fleet(broker, publishers=publishers, readers=2, seed=seed) as fleet:
+            flowing: list[float] = []
+            for _ in range(restarts):
+                fleet.flow(chance.randrange(between))
+                server.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+                fleet.flow(chance.randrange(between))
+                server.pause()
+                time.sleep(chance.uniform(0.0, 1.0))
+                server.resume()
+                fleet.flow(chance.randrange(between))
+                server.kill()
+                server.start()
+                answering = time.time()
+                flowing.append(fleet.beat(answering) - answering)
             fleet.flow(between)
             figures = _figures(fleet, broker)
         figures.flowing = flowing

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.promises.faults import scenarios
+from tests.redis_server import RedisServer
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="processes are stopped by SIGSTOP")
 
@@ -23,6 +25,15 @@ def test_nothing_acknowledged_is_lost_or_comes_twice_when_the_broker_is_killed(t
     assert figures.clean, figures
     assert max(figures.flowing) < FLOWING
     assert figures.garbage
+
+
+def test_nothing_acknowledged_is_lost_or_comes_twice_when_the_server_of_the_store_is_killed(
+    tmp_path: Path, needs: Callable[[str], str]
+) -> None:
+    with RedisServer(needs("redis-server"), tmp_path) as server:
+        figures = scenarios.server_killed(tmp_path, server, restarts=3, publishers=2, between=8_000)
+    assert figures.clean, figures
+    assert max(figures.flowing) < FLOWING
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a process's memory is read from /proc")

@@ -50,7 +50,7 @@ def test_a_line_of_the_log_is_one_step(line: str, step: Step) -> None:
 
 
 @pytest.mark.parametrize("line", ["", "hello", "11:12 <a> b", "==="])
-def test_a_line_that_no_log_has_is_told(line: str) -> None:
+def test_a_line_that_no_log_has_is_reported(line: str) -> None:
     with pytest.raises(ValueError, match="line 2"):
         list(steps(f"[11:12] <a> b\n{line}\n"))
 
@@ -70,7 +70,7 @@ def test_a_line_that_no_log_has_is_told(line: str) -> None:
         ("=== mode/#u  by a", [Come(SERVER), Say(SERVER, "mode/#u  by a"), Go(SERVER)]),
     ],
 )
-def test_whoever_acts_is_in_the_room_once(log: str, expected: list[Act]) -> None:
+def test_each_who_acts_is_in_the_room_once(log: str, expected: list[Act]) -> None:
     assert list(acts(log)) == expected
 
 

@@ -43,14 +43,13 @@ class Actor:
         sim = self.sim
         key = None
         if sim.keys is not None:
-            keys = sim.keys.owned(self.user)
-            if not keys:
+            key = sim.keys.draw(self.user)
+            if key is None:
                 return  # until there is one
-            key = sim.keys.random.choice(keys)
         self.runs += 1
         name = f"c{self.number}.{self.runs}"
         self.client = client = Client(
-            sim.world, sim.network, sim.truth, name, self.user, positions, sim.flags(*ASKED), key
+            sim.world, sim.network, sim.truth, name, self.user, positions, sim.flags(*ASKED), key, sim.ruling
         )
         sim.clients.append(client)
         sim.world.after(GREET, self._greeted, client)
@@ -91,7 +90,8 @@ class Actor:
         what = random.random()
         if missing and what < 0.3:
             room = random.choice(missing)
-            client.join(room, self.positions.pop(room, None) if random.random() < 0.8 else None)
+            known = client.places.pop(room, None) or self.positions.pop(room, None)
+            client.join(room, known if random.random() < 0.8 else None)
         elif not rooms:
             return
         elif what < 0.60:

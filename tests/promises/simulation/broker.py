@@ -6,9 +6,13 @@ from collections import Counter, deque
 from collections.abc import Mapping
 
 from tests.promises.simulation.checks import check_core, require
+from tests.promises.simulation.costs import Costs, Waiting
 from tests.promises.simulation.entrance import Entrance
+from tests.promises.simulation.inspection import Inspection
 from tests.promises.simulation.keys import ALLOWED, Keys
 from tests.promises.simulation.network import Connection, Network
+from tests.promises.simulation.ruling import Ruling
+from tests.promises.simulation.ruling import State as RulesState
 from tests.promises.simulation.state import Shown
 from tests.promises.simulation.store import Disk, DurableStore, VolatileStore
 from tests.promises.simulation.truth import Truth
@@ -18,7 +22,7 @@ from zchat.broker.figures.counters import Counters
 from zchat.broker.guard.connections import Connections
 from zchat.broker.guard.doorkeeper import Doorkeeper
 from zchat.broker.guard.gate import Gate
-from zchat.broker.limits import CUT_AFTER, GREET_WITHIN, READ_EVERY, STOP_SECONDS, TURN_FRAMES
+from zchat.broker.limits import CUT_AFTER, GREET_WITHIN, READ_EVERY, RESUME_SECONDS, STOP_SECONDS, TURN_FRAMES
 from zchat.broker.port import Cut, Peer, Sent
 from zchat.broker.rooms.session import Session
 from zchat.broker.settings import Settings
@@ -36,6 +40,9 @@ CHECK_EVERY = 50
 DOOR = [why.counter for why in Cut]
 DOOR += ["turned_away_unknown_key", "turned_away_too_often", "turned_away_too_many"]
 """The counters of what becomes of connections."""
+
+MET = [*DOOR, "frames_waited", "slowed_messages", "slowed_bytes"]
+"""These, and those of users who wait for others."""
 
 SLACK = 1.0
 """Seconds that the broker may be late in what it does by the clock."""
@@ -62,19 +69,28 @@ class Process:
         self.store = store
         self._turn_at = float("inf")
         self._asleep = False
+        self._spent = 0.0  # in this turn
         self._users: dict[Session, str] = {}  # as they were when they began
         self._last_words: dict[int, float] = {}  # when they were said, by numbers of connections
         self._without: dict[int, float] = {}  # since when connections were seen to have no session any more
-        self._present: Connection | None = None  # whose frame is taken
+        self._busy_until = 0.0  # with what frames take
+        self._other_rules: RulesState | None = None  # that the loop is yet to take
+        ruling = broker.ruling
+        rules = None if ruling is None else ruling.rules(ruling.state)
+        self.inspection = None if ruling is None else Inspection(self, ruling)
         logs = store.open(self.woken)
         keys = broker.keys
-        self._names = None if keys is None else keys.names
-        self._read: Mapping[str, str] | None = None  # the keys that the loop is yet to take
-        gate = Gate(self._names, guests=keys is not None and keys.guests)
+        self._known = (None, frozenset[str]()) if keys is None else (keys.names, keys.gateways)
+        self._keys_of: dict[int, str | None] = {}  # by numbers of connections
+        self._read: tuple[Mapping[str, str], frozenset[str]] | None = None  # the keys that the loop is yet to take
+        gate = Gate(*self._known, guests=keys is not None and keys.guests)
         self.connections = Connections()
         self.entrance = Entrance(broker.network, self.connections, broker.files, self._rung, self._refuses, self._cuts)
         self.doorkeeper = Doorkeeper(gate, self.connections, self.entrance)
-        self.core = Core(self, store, logs, broker.settings, broker.world.now, broker.world.clock, gate)
+        self.core = Core(self, store, logs, broker.settings, broker.world.now, broker.world.clock, gate, rules)
+        self._waiting = Waiting(self)
+        if self.inspection is not None:
+            self.inspection.watch()
         self._append = store.append
         store.append = self.append  # type: ignore[method-assign]
         self.stopping_until: float | None = None
@@ -94,17 +110,22 @@ class Process:
         """Be the core's port."""
         self.step()
         network = self.broker.network
+        self._waiting.sends(frame)
         outcome = network.send(routing_id, frame)
         if outcome == Sent.SENT:
             session = self.core.context.sessions.table.by_routing_id.get(routing_id)
             proves = session is not None and session.to_prove
-            self.shown.sent(network.connections[routing_id].number, frame, proves=proves)
+            connection = network.connections[routing_id].number
+            self.shown.sent(connection, frame, proves=proves)
+            if self.inspection is not None:
+                self.inspection.sent(session, connection, frame)
         return outcome
 
     def cut(self, peer: Peer, why: Cut) -> None:
         """Be the core's port."""
-        now = self.broker.world.now
-        if why is Cut.ENDED:
+        now = self._now
+        known = self.connections._by_number.get(peer.connection)
+        if why is Cut.ENDED and known is not None and known.greeted:  # others make room for newcomers
             self._last_words.setdefault(peer.connection, now)
         self.doorkeeper.cut(peer, why, now)
 
@@ -113,10 +134,13 @@ class Process:
         self.step()
         broker = self.broker
         if broker.keys is not None:
-            assert self._present is not None
+            sessions = self.core.context.sessions.table.by_token.values()
+            [peer] = [each.peer for each in sessions if each.producer == append.producer]
             since = broker.attentive_since(ALLOWED)
-            known = broker.keys.was(self._present.key, append.user, since)
+            known = broker.keys.was(self._keys_of[peer.connection], append.user, since)
             require(known, f"a message of {append.user} is accepted from somebody who has not the key")
+        if self.inspection is not None:
+            self.inspection.append(append)
         self._append(append, done)  # type: ignore[arg-type]
 
     def woken(self) -> None:
@@ -125,6 +149,17 @@ class Process:
             self.broker.crash()
         else:
             self.wake(0.0)
+
+    def spend(self, user: str, frame: bytes) -> None:
+        """Have a frame that was carried out have taken the loop's time."""
+        costs = self.broker.costs
+        if costs is not None and (seconds := costs.draw(user, frame)):
+            self._spent += seconds
+            self.core.shares.rest(self._now)
+
+    @property
+    def _now(self) -> float:
+        return self.broker.world.now + self._spent
 
     # -- the door ------------------------------------------------------------------------------------
 
@@ -137,12 +172,12 @@ class Process:
     def _cuts(self, connection: Connection) -> None:
         """Check that a last word has had its time."""
         said_at = self._last_words.get(connection.number, 0.0)
-        require(said_at + CUT_AFTER <= self.broker.world.now, "a connection is cut, and was just told why")
+        require(said_at + CUT_AFTER <= self._now, "a connection is cut before its last word has had its time")
 
     # -- the keys --------------------------------------------------------------------------------------
 
     def _read_keys(self) -> None:
-        """Read the folder of keys, as a thread of its own does."""
+        """Read the folder of keys and the file of rules, as a thread of its own does."""
         broker = self.broker
         if not self.alive:
             return
@@ -150,8 +185,12 @@ class Process:
             broker.world.after(min(broker.stopped_until - broker.world.now, 0.1), self._read_keys)  # it may end earlier
             return
         assert broker.keys is not None
-        if self._names != broker.keys.names:
-            self._names = self._read = broker.keys.names
+        if self._known != (broker.keys.names, broker.keys.gateways):
+            self._known = self._read = broker.keys.names, broker.keys.gateways
+            self.wake(0.0)
+        ruling, inspection = broker.ruling, self.inspection
+        if ruling is not None and inspection is not None and inspection.state is not ruling.state:
+            self._other_rules = ruling.state
             self.wake(0.0)
         broker.world.after(READ_EVERY, self._read_keys)
 
@@ -170,7 +209,7 @@ class Process:
     def wake(self, seconds: float) -> None:
         """Have a turn then, or earlier."""
         world = self.broker.world
-        at = max(world.now + seconds, self.broker.stopped_until)
+        at = max(world.now + seconds, self.broker.stopped_until, self._busy_until)
         if self.alive and at < self._turn_at:
             self._turn_at = at
             world.after(at - world.now, self._turn, at)
@@ -192,15 +231,25 @@ class Process:
             else:
                 doorkeeper.polled_nothing(now)
         try:
+            self._spent = 0.0
             drained = self._receive(now)
+            if core.shares.waiting:
+                self._resume(now, drained)
+            now += self._spent
+            self._busy_until = now
             core.tick(now, drained)
             core.turn(now)
+            if self.inspection is not None:
+                self.inspection.turned()
             if now >= doorkeeper.due or self.stopping_until is not None:
                 doorkeeper.check(now, core)
             if self._read is not None:
-                core.context.gate.revise(self._read)
+                core.context.gate.revise(*self._read)
                 self._read = None
                 core.keys_changed()
+            if self._other_rules is not None and self.inspection is not None:
+                self.inspection.revise(self._other_rules)
+                self._other_rules = None
             if self.stopping_until is not None and (core.settled or now >= self.stopping_until):
                 core.dismiss()
                 self.store.close()
@@ -214,7 +263,10 @@ class Process:
         broker.turns += 1
         if broker.turns % CHECK_EVERY == 0:
             check_core(core)
+            self._waiting.check()
             self.check_door()
+            if self.inspection is not None:
+                self.inspection.check_members()
         if not drained or core.busy:
             self.wake(TURN)
         else:
@@ -227,29 +279,43 @@ class Process:
         core, connections, inbox = self.core, self.connections, self.inbox
         for _ in range(self.broker.turn_frames):
             if not inbox:
-                self.doorkeeper.drained(core)
+                if connections.checking or connections.sampled:
+                    self.doorkeeper.drained(core)
                 return True
             connection, frame = inbox.popleft()
             routing_id = connection.routing_id
             known = core.knows(routing_id)
             peer = None
             if not known or connections.checking:
-                peer = connections.peer(connection.number, connection.fd, routing_id, known=known)
+                peer = connections.peer(connection.number, connection.fd, routing_id, len(frame), known=known)
                 if peer is None:
                     continue
             self.shown.received(connection.number, frame)
-            self._present = connection
-            core.receive(routing_id, [frame], now, peer)
+            if self.inspection is not None:
+                self.inspection.received(connection.number, routing_id, frame)
+            self._keys_of[connection.number] = connection.key
+            self._waiting.arrived(connection.number, routing_id, frame)
+            core.receive(routing_id, [frame], now + self._spent, peer)
+            self._waiting.taken()
             if not known and peer is not None and core.knows(routing_id):
                 connections.greeted(peer.connection)
                 if self.broker.keys is not None:
                     self._check_greeted(core.context.sessions.table.by_routing_id[routing_id])
         return False
 
+    def _resume(self, now: float, drained: bool) -> None:
+        """Carry out what has waited, for a moment."""
+        core, end = self.core, now + self._spent + RESUME_SECONDS
+        while now + self._spent < end and (waiting := core.resume(now + self._spent, idle=drained)) is not None:
+            if waiting.session is None and core.knows(waiting.peer.routing_id):
+                self.connections.greeted(waiting.peer.connection)
+
     def _check_greeted(self, session: Session) -> None:
         """Check that a session begins under the name of its key, and never goes on under another."""
         assert self.broker.keys is not None
         self.broker.keys.check_sessions(self.broker)
+        ruling = self.broker.ruling
+        require(ruling is None or not ruling.is_banned(session.peer.user), f"{session.user} is banned, and greeted")
         before = self._users.setdefault(session, session.peer.user)
         require(before == session.peer.user, f"the session of {before} was given to {session.peer.user}")
 
@@ -283,7 +349,8 @@ class Broker:
 
     def __init__(
         self, world: World, network: Network, truth: Truth, disk: Disk | None, settings: Settings, turn_frames: int,
-        keys: Keys | None, files: int | None,
+        keys: Keys | None, files: int | None, ruling: Ruling | None,
+        costs: Costs | None,
     ) -> None:  # fmt: skip
         self.world = world
         self.network = network
@@ -294,6 +361,8 @@ class Broker:
         self.max_room_messages = world.random.choice((200, MANY))
         self.keys = keys
         self.files = files
+        self.ruling = ruling
+        self.costs = costs
         self.stopped_until = 0.0
         self._stood_still = (0.0, 0.0)  # from when to when, the last time
         self.turns = 0
@@ -326,7 +395,7 @@ class Broker:
             self.world.note("broker ends")
             self.process.alive = False
             self.process.store.crash()
-            self._counts += _door_counts(self.process.core.counters)
+            self._counts += _counts_of(self.process.core.counters)
             self.process = None
             self.network.down()
 
@@ -359,13 +428,13 @@ class Broker:
 
     @property
     def counts(self) -> Counter[str]:
-        """Return what has become of connections, in all of the broker's runs."""
-        return self._counts + _door_counts(self.core.counters) if self.core is not None else self._counts
+        """Return what has become of connections and who had to wait, in all of the broker's runs."""
+        return self._counts + _counts_of(self.core.counters) if self.core is not None else self._counts
 
     def _arrived(self, connection: Connection, frame: bytes) -> None:
         if self.process is not None:
             self.process.arrived(connection, frame)
 
 
-def _door_counts(counters: Counters) -> Counter[str]:
-    return Counter({name: getattr(counters, name) for name in DOOR})
+def _counts_of(counters: Counters) -> Counter[str]:
+    return Counter({name: getattr(counters, name) for name in MET})

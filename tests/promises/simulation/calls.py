@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tests.promises.simulation.checks import require
+from tests.promises.simulation.ruling import SEND
 from zchat import errors
 from zchat.wire.values import pack
 
@@ -15,10 +16,11 @@ if TYPE_CHECKING:
 
 
 class Outgoing:
-    """Be a batch, and follow what its sender is told of each message."""
+    """Be a submission, and follow what its sender learns of each message."""
 
-    def __init__(self, client: Client, names: list[str], padding: str) -> None:
+    def __init__(self, client: Client, room: str, names: list[str], padding: str) -> None:
         self.client = client
+        self.room = room
         self.names = names
         self.bodies = deque(pack(name + padding) for name in names)
         self.out = 0
@@ -27,9 +29,10 @@ class Outgoing:
         self.told = 0
         self.done = False
         self.unknown = False
+        self.since = client.world.now
 
     def stored(self, count: int, first: int, timestamp: int) -> None:
-        """See `zchat.protocol.send_queue.Batch`."""
+        """See `zchat.protocol.send_queue.Submission`."""
         for name in self.names[self.told : self.told + count]:
             self.client.truth.told_stored(name, first)
             first += 1
@@ -39,10 +42,12 @@ class Outgoing:
             self.finish()
 
     def fail(self, error: Exception) -> None:
-        """See `zchat.protocol.send_queue.Batch`."""
+        """See `zchat.protocol.send_queue.Submission`."""
         self.failed = True
         if isinstance(error, errors.OutcomeUnknown):
             self.unknown = True
+        if self.client.ruling is not None:
+            self.client.ruling.check_refusal(error, self.client.user, self.room, SEND, self.since)
         if not self.unknown and not self.done:
             for name in self.names[self.told :]:
                 self.client.truth.told_refused(name, type(error).__name__)
@@ -62,7 +67,7 @@ class Outgoing:
         self.finish()
 
     def finish(self) -> None:
-        """Take note that the sender waits no longer."""
+        """Record that the sender waits no longer."""
         if not self.done:
             self.done = True
             self.client.waiting -= 1

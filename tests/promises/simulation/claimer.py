@@ -9,7 +9,7 @@ from tests.promises.simulation.checks import require
 from tests.promises.simulation.intruder import NAME
 from tests.promises.simulation.network import Dealer
 from zchat.wire.blocks import join_bodies
-from zchat.wire.limits import VERSION
+from zchat.wire.limits import OLDEST_VERSION
 from zchat.wire.notices import END, ERROR, OK, STATE
 from zchat.wire.values import pack
 
@@ -24,7 +24,7 @@ class Claimer:
         random = sim.claims
         self._dealer = Dealer(sim.network, self, lambda: 0, 1.0, sim.intruders_key, claims=routing_id)
         room = random.choice(sim.rooms)
-        greeting = ("hello", 1, VERSION, VERSION, NAME, random.randbytes(16), random.randbytes(16), 0, 1)
+        greeting = ("hello", 1, OLDEST_VERSION, OLDEST_VERSION, NAME, random.randbytes(16), random.randbytes(16), 0, 1)
         stolen = [
             ("send", 2**40, room, random.randint(1, 50), join_bodies([pack("not mine")])),
             ("credit", room, random.randint(1, 3), random.randint(1, 100)),

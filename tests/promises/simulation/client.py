@@ -10,6 +10,7 @@ from tests.promises.simulation.calls import Outgoing, Question
 from tests.promises.simulation.checks import require
 from tests.promises.simulation.joined import Joined
 from tests.promises.simulation.network import Dealer, Network
+from tests.promises.simulation.ruling import JOIN, READ, Ruling
 from tests.promises.simulation.truth import Truth, producer_of
 from tests.promises.simulation.world import World
 from zchat import errors
@@ -27,7 +28,7 @@ class Client:
 
     def __init__(
         self, world: World, network: Network, truth: Truth, name: str, user: str, positions: dict[str, Position | None],
-        flags: int = JOIN_FLAGS, key: str | None = None,
+        flags: int = JOIN_FLAGS, key: str | None = None, ruling: Ruling | None = None,
     ) -> None:  # fmt: skip
         random = world.random
         self.world = world
@@ -37,6 +38,7 @@ class Client:
         self.user = user
         self.flags = flags
         self.key = key
+        self.ruling = ruling
         self.robbed = False  # somebody else knows its token
         self.begun_at = world.now
         self.alive = True
@@ -55,11 +57,14 @@ class Client:
         self.moved_at = world.now
         self.greeted_at = 0
         self.left_at: dict[str, int] = {}
+        self.places: dict[str, Position | None] = {}  # in rooms out of which it was put
+        self.refusals: dict[str, Exception] = {}  # why it could not join
         self.read: dict[str, int] = {}
+        self.unsure: set[str] = set()  # rooms of which a mark may never be stored, for want of a right
         self._inbox: deque[bytes] = deque()
         self._due = float("inf")
         self._orders: dict[str, int] = {}
-        self._batches = 0
+        self._submissions = 0
         self.stragglers: float | None = None
         self.dealer = self._dealer()
         self.core = ClientCore(self, user, told, self.token, self.mark, Random(random.random()))
@@ -84,10 +89,16 @@ class Client:
         self.greeted_at = self.world.true_clock()
 
     def invited(self, room: str, user: str, position: Position) -> None:
-        """See `zchat.protocol.port.Port`: whoever is invited joins."""
+        """See `zchat.protocol.port.Port`: a client that is invited joins."""
         if room not in self.joins:
             self.world.note(f"{self.name} invited by {user}")
             self._join(room, position, user)
+
+    def mark_refused(self, room: str, error: errors.Refused) -> None:
+        """See `zchat.protocol.port.Port`."""
+        self.world.note(f"{self.name} could not mark {room}: {type(error).__name__}")
+        self.unsure.add(room)
+        self._check_refusal(error, room, READ, self.begun_at)
 
     def lost(self, error: errors.ZchatError, was_open: bool) -> None:
         """See `zchat.protocol.port.Port`."""
@@ -124,7 +135,7 @@ class Client:
             self.turn()
 
     def broken(self) -> None:
-        """Take note that the connection broke."""
+        """Record that the connection broke."""
         if self.alive and self.stopped_until <= self.world.now:
             self.core.lost("the connection broke")
             self.turn()
@@ -201,8 +212,29 @@ class Client:
         def failed(error: Exception) -> None:
             if self.joins.get(room) is joined:
                 del self.joins[room]
+                self.places[room] = position
+                self.refusals[room] = error
+            self._check_refusal(error, room, JOIN, joined.since)
 
         self.core.join(room, position, True, Question(self, done, failed), joined.feed, self.flags)
+
+    def _check_refusal(self, error: Exception, room: str, right: str, since: float) -> None:
+        if self.ruling is not None:
+            self.ruling.check_refusal(error, self.user, room, right, since)
+
+    def put_out(self, joined: Joined, error: errors.Refused) -> None:
+        """Record that the broker has put it out of a room, and why."""
+        room = joined.name
+        self.world.note(f"{self.name} was put out of {room}: {type(error).__name__}")
+        assert self.ruling is not None, f"{self.name} was put out of {room}, and there are no rules"
+        if isinstance(error, errors.Kicked):
+            require((fold(room), fold(self.user)) in self.ruling.kicked, f"{self.name} was put out by nobody: {error}")
+        self._check_refusal(error, room, JOIN, joined.since)
+        self.moved_at = self.world.now
+        self.unsure.add(room)
+        self.places[room] = joined.position()
+        if self.joins.get(room) is joined:
+            del self.joins[room]
 
     def leave(self, room: str) -> Position | None:
         """Leave a room; returns the position to come back to."""
@@ -259,16 +291,16 @@ class Client:
         self.turn()
 
     def say(self, room: str, count: int, deadline: float | None) -> None:
-        """Send some messages as one batch."""
-        self._batches += 1
+        """Send some messages as one submission."""
+        self._submissions += 1
         lane = f"{self.name}/{room}"
         names = []
         for index in range(count):
-            body = f"{self.name}.{room}.{self._batches}.{index}"
+            body = f"{self.name}.{room}.{self._submissions}.{index}"
             order = self._orders[lane] = self._orders.get(lane, 0) + 1
             self.truth.orders[body] = (lane, order)
             names.append(body)
-        outgoing = Outgoing(self, names, " " * self.world.random.choice((0, 0, 50, 400)))
+        outgoing = Outgoing(self, room, names, " " * self.world.random.choice((0, 0, 50, 400)))
         self.waiting += 1
         self.core.offer(room, outgoing)
         if deadline is not None:
@@ -280,6 +312,8 @@ class Client:
 
         def done(result: list[Any]) -> None:
             name, epoch, start, upto, _more, blocks = result[:6]
+            may = self.ruling is None or self.ruling.had(self.user, room, READ, since)
+            require(may, f"{self.name} was given the history of {room}")
             found: list[tuple[int, str]] = []
             for first, _, _, _, bodies, *_ in blocks:
                 found += enumerate((body.rstrip() for body in unpack(bodies)), first)
@@ -289,7 +323,8 @@ class Client:
                 [pair for pair in found if start < pair[0] <= upto] == wanted, f"{name}: the history is not the log"
             )
 
-        call = Question(self, lambda result: None, lambda error: None)
+        since = self.world.now
+        call = Question(self, lambda result: None, lambda error: self._check_refusal(error, room, READ, since))
         self.core.ask("history", (room, after, before, limit), call, done)
         self.turn()
 

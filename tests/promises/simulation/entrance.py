@@ -98,6 +98,10 @@ class Entrance:
         connection = self._network.by_fd.get(fd)
         return -1 if connection is None else connection.received
 
+    def address(self, fd: int) -> str:
+        """See `zchat.broker.guard.doorkeeper.Entrance`."""
+        return ""
+
     def cut(self, fd: int, *, reset: bool) -> bool:
         """See `zchat.broker.guard.doorkeeper.Entrance`."""
         connection = self._network.by_fd.get(fd)

@@ -8,7 +8,7 @@ from tests.frames import decode_notice
 from tests.promises.simulation.checks import require
 from tests.promises.simulation.network import Dealer
 from zchat.broker.limits import ENDLESS_BYTES, GREET_WITHIN, UNGREETED_BYTES
-from zchat.wire.limits import VERSION
+from zchat.wire.limits import OLDEST_VERSION
 from zchat.wire.notices import OK
 from zchat.wire.values import pack
 
@@ -52,7 +52,7 @@ class Intruder:
         """Greet under a name, with a token of its own unless one is given."""
         random = self.sim.intruding
         own = random.randbytes(16)
-        self.dealer.send(pack(("hello", 1, VERSION, VERSION, user, own, token or own, 0, connection)))
+        self.dealer.send(pack(("hello", 1, OLDEST_VERSION, OLDEST_VERSION, user, own, token or own, 0, connection)))
 
     # -- what it does ----------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""One joined room, as the application of a simulated client has it: what it takes of it, and what it is told."""
+"""One joined room, as the application of a simulated client has it: what it takes of it, and what it receives."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from operator import length_hint
 from typing import TYPE_CHECKING
 
 from tests.promises.simulation.checks import require
+from tests.promises.simulation.ruling import READ
 from tests.promises.simulation.state import Told
 from tests.promises.simulation.truth import Stream
 from tests.promises.simulation.world import Violation
-from zchat.client.inbox import Chunk, GapChunk, Inbox
 from zchat.messages import Position
+from zchat.protocol.faces.inbox import Chunk, GapChunk, Inbox, LastChunk
 from zchat.protocol.rooms.membership import Membership
 from zchat.protocol.rooms.roster import Roster
+from zchat.threads import Bell
 from zchat.wire.limits import LOG, OWN
 from zchat.wire.notices import GapNotice, PersonEntry, Push
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class _Roster(Roster):
-    """Be a picture that shows what it knew first, which is told as no event."""
+    """Be a picture that shows what it knew first, which comes as no event."""
 
     def __init__(self, changed: Callable[[], None], told: Told) -> None:
         super().__init__(changed)
@@ -36,15 +38,15 @@ class _Roster(Roster):
             self._told.first(self._people)
 
 
-class _Feed(Inbox):
+class _Feed(Inbox[Bell]):
     """Be a reading that looks at what it is pushed.
 
     `since`: how many messages had been acknowledged when the room was joined, or joined again: it isn't told
     the places of its own among them any more.
     """
 
-    def __init__(self, client: Client, told: Told, arrived: Callable[[Inbox], None]) -> None:
-        super().__init__(arrived, client.credit, client.store_mark)
+    def __init__(self, client: Client, told: Told, arrived: Callable[[Inbox[Bell]], None]) -> None:
+        super().__init__(Bell(), arrived, client.credit, client.store_mark)
         self._client = client
         self.roster: Roster = _Roster(lambda: arrived(self), told)
         self.heads: deque[Push | GapNotice] = deque()
@@ -71,6 +73,7 @@ class Joined:
     def __init__(self, client: Client, name: str, position: Position | None, inviter: str | None = None) -> None:
         self.client = client
         self.name = name
+        self.since = client.world.now
         self.asked = position
         self.inviter = inviter
         self.told = Told(client.truth, client.name, name, client.user, inviter)
@@ -85,16 +88,21 @@ class Joined:
         self._taken: list[tuple[int, str, str, int]] = []
 
     def begun(self, membership: Membership) -> None:
-        """Take note that the room is joined."""
+        """Record that the room is joined."""
         client = self.client
         self.membership = membership
         position = self.feed.position
         if self.asked is not None:
             require(position == self.asked, f"{self.name}: joined at {position}, not at {self.asked}")
         producer = b"" if client.flags & OWN else client.producer
-        self.stream = Stream(client.truth, self.name, *position, producer, client.name)
+        self.stream = Stream(client.truth, self.name, *position, producer, client.name, self._withheld)
         if self.inviter is not None:
             self.feed.roster.invited(self.inviter)
+
+    def _withheld(self) -> bool:
+        """Return whether what was said before may have been withheld."""
+        ruling = self.client.ruling
+        return ruling is not None and ruling.lacked(self.client.user, self.name, READ, self.since)
 
     def arrived(self) -> None:
         """Take what came, soon."""
@@ -134,8 +142,13 @@ class Joined:
         """Take a part of a notification, or all of it; False if there is none."""
         stream, feed = self.stream, self.feed
         assert stream is not None
-        chunk = feed.take(0)
+        chunk = feed.take()
         if chunk is None:
+            return False
+        if isinstance(chunk, LastChunk):
+            next(chunk.messages)
+            feed.finish(chunk)
+            self.client.put_out(self, chunk.error)
             return False
         if isinstance(chunk, GapChunk):
             [gap] = chunk.messages
@@ -147,6 +160,7 @@ class Joined:
             self.client.world.note(f"{self.client.name} gap {self.name} {after} {upto} {reason}")
             stream.skipped(epoch, after, upto, reason)
             return True
+        assert isinstance(chunk, Chunk), "nobody moderates here"
         random = self.client.world.random
         many = random.random() < 0.8
         for message in chunk.messages:
@@ -174,5 +188,5 @@ class Joined:
         log = truth.log_at(self.name, *position)
         for seq in range(taken + 1, position.seq + 1):
             if log[seq - 1].producer != stream.producer:
-                raise Violation(f"{self.client.name}: {self.name}: the position {position} is behind {taken}, unread")
+                raise Violation(f"{self.client.name}: {self.name}: the position {position} is after {taken}, unread")
         return position

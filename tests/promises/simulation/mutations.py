@@ -2,42 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
-import pkgutil
-import textwrap
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from typing import Any, NamedTuple
-from unittest.mock import patch
-
-from zchat.broker.core import handlers
-
-
-class Change(NamedTuple):
-    """Replace a piece of the source of `name` in `owner`, a class or a module by its dotted name."""
-
-    owner: str
-    name: str
-    old: str
-    new: str
-
-
-@contextmanager
-def planted(changes: list[Change]) -> Iterator[None]:
-    """Have the changed functions in place of the real ones."""
-    with ExitStack() as stack:
-        for place, name, old, new in changes:
-            owner: Any = pkgutil.resolve_name(place)
-            function = inspect.unwrap(getattr(owner, name))
-            source = textwrap.dedent(inspect.getsource(function))
-            assert source.count(old) == 1, f"{name} has changed: look for {old!r}"
-            scope: dict[str, Any] = {}
-            exec(compile(source.replace(old, new), f"<mutation of {name}>", "exec"), function.__globals__, scope)
-            words = [word for word, handler in handlers.HANDLERS.items() if handler is function]
-            stack.enter_context(patch.dict(handlers.HANDLERS, dict.fromkeys(words, scope[name])))
-            stack.enter_context(patch.object(owner, name, scope[name]))
-        yield
-
+from tests.promises.simulation import (
+    mutations_of_gateways,
+    mutations_of_moderation,
+    mutations_of_rules,
+    mutations_of_shares,
+)
+from tests.promises.simulation.planting import Change
 
 MUTATIONS: dict[str, list[Change]] = {
     "reply before commit": [
@@ -142,8 +113,8 @@ MUTATIONS: dict[str, list[Change]] = {
         Change(
             "zchat.broker.guard.connections.Connections",
             "peer",
-            "return None if connection.doomed else peer",
-            "return peer",
+            "if not connection.doomed:",
+            "if True:",
         ),
         Change(
             "zchat.broker.core.sessions.Sessions",
@@ -252,7 +223,7 @@ MUTATIONS: dict[str, list[Change]] = {
         Change("zchat.broker.presence.presence.Presence", "grew", "    if roster.typing:\n", "    if False:\n"),
     ],
     "typing not ended at its time": [
-        Change("zchat.broker.presence.presence.Presence", "tick", "[0] <= now:", "[0] <= now - 60:")
+        Change("zchat.broker.presence.presence.Presence", "tick", "if ends > now:", "if ends + 60 > now:")
     ],
     "no whole picture for a session that came back": [
         Change(
@@ -329,12 +300,15 @@ MUTATIONS: dict[str, list[Change]] = {
         Change("zchat.broker.core.handlers", "_enter", "if asked & PRESENT:", "if True:")
     ],
     "a room kept for who looked and has gone": [
-        Change("zchat.broker.core.sessions.Sessions", "_empty", "self._presence.left(session, member.room)", "pass")
+        Change(
+            "zchat.broker.core.sessions.Sessions",
+            "_end_memberships",
+            "self._presence.left(session, member.room)",
+            "pass",
+        )
     ],
     "sessions kept whose key was taken out": [
-        Change(
-            "zchat.broker.core.core.Core", "keys_changed", "if key is not None and not gate.is_of(", "if False and ("
-        )
+        Change("zchat.broker.core.core.Core", "_end_unnamed", "if error is not None:", "if False:")
     ],
     "the keys known as they were at the start": [
         Change("zchat.broker.guard.gate.Gate", "revise", "    self._users = users\n", "    pass\n")
@@ -348,22 +322,22 @@ MUTATIONS: dict[str, list[Change]] = {
     "a key asked about at the door alone": [
         Change(
             "zchat.broker.core.handlers",
-            "_own_name",
-            "if peer.key is not None and not context.gate.is_of(peer.key, peer.user):",
+            "name_for",
+            "if key is not None and not gate.is_of(key, peer.user):",
             "if False:",
         )
     ],
     "any name had with any key": [
-        Change("zchat.broker.core.handlers", "_own_name", "if not peer.name:", "if True:"),
+        Change("zchat.broker.core.handlers", "name_for", "if not peer.name:", "if True:"),
     ],
     "another name than the key's passed over in silence": [
-        Change("zchat.broker.core.handlers", "_own_name", "if fold(user) != peer.user:", "if False:"),
+        Change("zchat.broker.core.handlers", "name_for", "if fold(user) == peer.user:", "if True:"),
     ],
     "a session given to anyone who has its token": [
         Change(
             "zchat.broker.core.handlers",
             "hello",
-            "if request.peer.name and session.peer.user != request.peer.user:",
+            "if peer.name and (peer.user, request.peer.user) != (session.peer.user, fold(session.peer.name)):",
             "if False:",
         )
     ],
@@ -371,7 +345,7 @@ MUTATIONS: dict[str, list[Change]] = {
         Change("zchat.broker.guard.gate.Gate", "admit", "if name is None and self._guests:", "if name is None:")
     ],
     "handshakes that are never allowed again": [
-        Change("zchat.broker.guard.buckets.Bucket", "wait", " + (now - self._at) * self._rate", "")
+        Change("zchat.buckets.Bucket", "wait", " + (now - self._at) * self._rate", "")
     ],
     "a key that comes too often refused for good": [
         Change(
@@ -387,9 +361,9 @@ MUTATIONS: dict[str, list[Change]] = {
     "a session's connection left open after its end": [
         Change(
             "zchat.broker.core.sessions.Sessions",
-            "end",
-            "if not self.closing:\n        self._port",
-            "if False:\n        self._port",
+            "cut_off",
+            "self._port.cut(session.peer, Cut.ENDED)",
+            "pass",
         )
     ],
     "what never greets left": [
@@ -436,3 +410,6 @@ MUTATIONS: dict[str, list[Change]] = {
         )
     ],
 }
+
+MUTATIONS |= mutations_of_rules.MUTATIONS | mutations_of_shares.MUTATIONS | mutations_of_moderation.MUTATIONS
+MUTATIONS |= mutations_of_gateways.MUTATIONS

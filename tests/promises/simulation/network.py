@@ -34,7 +34,7 @@ class Owner(Protocol):
         """Take a frame."""
 
     def broken(self) -> None:
-        """Take note, if the socket's monitor has told it, that the TCP connection is broken."""
+        """Record, if the socket's monitor has reported it, that the TCP connection is broken."""
 
     def refused(self, *, later: bool) -> None:
         """Record that the broker lets nobody in with this key, for now or for good."""
@@ -194,7 +194,7 @@ class Connection:
         self.down.end_at_a_byte(lambda: self.dealer.lost(self))
 
     def let_go(self, stragglers: float | None) -> None:
-        """Take note that the DEALER was closed.
+        """Record that the DEALER was closed.
 
         What it sent still arrives, `stragglers` seconds late, or (None) never.
         """
@@ -341,7 +341,7 @@ class Dealer:
             self.owner.refused(later=later)
 
     def lost(self, connection: Connection) -> None:
-        """Take note that a connection is broken: try again; the owner is told only now and then."""
+        """Record that a connection is broken: try again; the owner is notified only now and then."""
         if self.closed or self.connection is not connection:
             return
         self.connection = None

@@ -11,11 +11,12 @@ from typing import Any
 from tests.frames import decode_notice
 from tests.promises.simulation.checks import require
 from tests.promises.simulation.network import Dealer, Network
+from tests.promises.simulation.ruling import READ, Ruling
 from tests.promises.simulation.truth import Stream, Truth, producer_of
 from tests.promises.simulation.world import World
 from zchat.messages import Position
 from zchat.wire.blocks import messages_of
-from zchat.wire.limits import JOIN_FLAGS, LOG, VERSION
+from zchat.wire.limits import JOIN_FLAGS, LOG, OLDEST_VERSION
 from zchat.wire.notices import END, ERROR, GAP, OK, PUSH, STATE
 from zchat.wire.values import pack
 
@@ -24,13 +25,16 @@ EVERY = 0.15
 
 SILENCE = 3.0
 
+RULED = ("not_allowed", "no_such_room", "banned", "room_closed")
+"""Refusals by rules and moderators, after which it tries again a while later."""
+
 
 class Peer:
     """Read one room, by the letter of the protocol."""
 
     def __init__(
         self, world: World, network: Network, truth: Truth, room: str, flags: Callable[[], int],
-        key: str | None,
+        key: str | None, ruling: Ruling | None = None,
     ) -> None:  # fmt: skip
         self.world = world
         self.network = network
@@ -38,6 +42,7 @@ class Peer:
         self.room = room
         self._flags = flags
         self._key = key
+        self._ruling = ruling
         self.over = False
         self.stream: Stream | None = None
         self.rejoins = 0
@@ -57,7 +62,7 @@ class Peer:
         self._heard = self.world.now
         self._shown = 0
         self._stale: list[tuple[int, int]] = []
-        self._tell("hello", VERSION, VERSION, "peer", told, token, 3, 1)
+        self._tell("hello", OLDEST_VERSION, OLDEST_VERSION, "peer", told, token, 3, 1)
 
     def _tell(self, word: str, *fields: Any) -> None:
         self._request += 1
@@ -73,6 +78,10 @@ class Peer:
         self._dealer.close(None)
         self.world.after(EVERY, self._connect)
 
+    def _withheld(self) -> bool:
+        """Return whether what was said before may have been withheld."""
+        return self._ruling is not None and self._ruling.lacked("peer", self.room, READ, 0.0)
+
     def arrived(self, frame: bytes) -> None:
         """Take a frame."""
         if self.over:
@@ -84,7 +93,10 @@ class Peer:
             self.broken()
         elif kind == ERROR:
             require(notice[1] is not None, f"a peer's credit was refused: {notice[3]}")
-            self.broken()
+            if notice[2] in RULED:
+                self.refused(later=True)
+            else:
+                self.broken()
         elif kind == OK and self._joining and notice[1] == self._join_request:
             self._joined(notice)
         elif kind == OK and not self._mark:
@@ -115,7 +127,7 @@ class Peer:
         require(notice[9:] == ([] if self._asked == JOIN_FLAGS else [self._asked]), f"joined with {notice[9:]}")
         position = Position(notice[3], notice[4])
         if self._position is None:
-            self.stream = Stream(self.truth, self.room, *position, self._producer, "peer")
+            self.stream = Stream(self.truth, self.room, *position, self._producer, "peer", self._withheld)
         else:
             require(position == self._position, f"a peer joined at {position}, not at {self._position}")
         self._position = position

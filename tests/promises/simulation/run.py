@@ -44,7 +44,7 @@ def _many(first: int, seeds: int, seconds: float) -> int:
         seed = first + done
         try:
             report = Simulation(seed).run()
-        except Exception as error:  # a promise broken, or a core that fell over: both are told with their seed
+        except Exception as error:  # a promise broken, or a core that fell over: both are reported with their seed
             print(f"seed {seed}: {type(error).__name__}: {error}")
             print(f"run it again with: make simulate SEED={seed}")
             return 1

@@ -13,11 +13,14 @@ from tests.promises.simulation.broker import MANY, Broker
 from tests.promises.simulation.checks import check_core, check_empty, require
 from tests.promises.simulation.claimer import Claimer
 from tests.promises.simulation.client import Client
-from tests.promises.simulation.faults import DISASTERS, FAULTS, Fault
+from tests.promises.simulation.costs import Costs
+from tests.promises.simulation.faults import DISASTERS, FAULTS, Fault, a_day_passes
 from tests.promises.simulation.intruder import NAME
 from tests.promises.simulation.keys import ALLOWED, Keys
+from tests.promises.simulation.moderation import Moderation
 from tests.promises.simulation.network import Network
 from tests.promises.simulation.peer import Peer
+from tests.promises.simulation.ruling import Ruling
 from tests.promises.simulation.state import check_invited, check_marks, check_pictures, check_presence, versions
 from tests.promises.simulation.store import Disk
 from tests.promises.simulation.talk import talk
@@ -26,7 +29,7 @@ from tests.promises.simulation.wall_clock import SAMPLES, SETTLING, WallClockFau
 from tests.promises.simulation.world import Violation, World
 from zchat.broker.limits import EXPIRE_AFTER
 from zchat.broker.settings import Settings
-from zchat.errors import KeyRefused, KeyRemoved, WrongName
+from zchat.errors import Banned, KeyRefused, KeyRemoved, WrongName
 from zchat.messages import START
 from zchat.names import DIRECT, direct_users
 from zchat.wire.limits import JOIN_FLAGS, LOG, OWN, PRESENT
@@ -56,8 +59,20 @@ OVER = EXPIRE_AFTER + 5.0
 KEYED = 0.6
 """In how many of the seeds there are keys."""
 
+RULED = 0.5
+"""In how many of these there are rules."""
+
+MODERATED = 0.6
+"""In how many of these owners and operators moderate."""
+
+COSTLY = 0.25
+"""In how many of the seeds a user takes more than a share of the loop."""
+
 GUESTS = 0.3
 """In how many of these other keys are let in as guests."""
+
+UNREAD_EVERY = 0.05
+"""Seconds between two answers to state frames, of which there are many more here: each may have room for one room."""
 
 FILES = (None, 1_024, 16)
 """Descriptors that the broker may have; of the last so few that newcomers make room for others."""
@@ -107,7 +122,28 @@ class Simulation:
         self.intruding = Random(f"intruders of {seed}")
         self.intruders_key = self._key(NAME)
         turn_frames, files = random.choice((1, 5, 256)), door.choice(FILES)
-        self.broker = Broker(world, self.network, self.truth, self.disk, settings, turn_frames, self.keys, files)
+        chance = Random(f"ruled {seed}")
+        ruled = self.keys is not None and chance.random() < RULED
+        users = [f"user{number}" for number in range(USERS)]
+        moderated = ruled and chance.random() < MODERATED
+        others = ["peer", "auditor", NAME]
+        self.ruling = Ruling(world, self.rooms, [*users, *others], moderated=moderated) if ruled else None
+        if self.keys is not None and self.ruling is not None:
+            self.keys.operators = self.ruling.operators
+        spending = Random(f"costs of {seed}")
+        self.costs = Costs(spending, users) if spending.random() < COSTLY else None
+        self.broker = Broker(
+            world,
+            self.network,
+            self.truth,
+            self.disk,
+            settings,
+            turn_frames,
+            self.keys,
+            files,
+            self.ruling,
+            self.costs,
+        )
         bounded = self.volatile and self.broker.max_room_messages < MANY
         self.truth.keep = 1 if bounded else settings.retain_messages
         self.truth.age = int(settings.retain_days * 86_400_000_000)
@@ -127,6 +163,7 @@ class Simulation:
             "zchat.broker.delivery.pusher.NOTIFICATION_BYTES": random.choice((300, 3_000, 64 * 1024)),
             "zchat.broker.delivery.pusher.IN_FLIGHT_BYTES": random.choice((2_000, 256 << 20, 256 << 20)),
             "zchat.broker.delivery.pusher.TURN_SENDS": random.choice((1, 4, 64)),
+            "zchat.protocol.rooms.room_state.UNREAD_EVERY": UNREAD_EVERY,
             "zchat.broker.presence.state_frames.STATE_BYTES": random.choice((60, 400, 64 * 1024)),
             "zchat.broker.presence.state_frames.TURN_STATES": random.choice((1, 4, 64)),
             "zchat.broker.presence.state_frames.TURN_STALE": random.choice((1, 1_000)),
@@ -137,7 +174,17 @@ class Simulation:
             "zchat.broker.guard.gate.HANDSHAKES_A_KEY_BURST": door.choice((3, 50)),
             "zchat.broker.guard.gate.HANDSHAKES_BURST": door.choice((8, 2_000)),
             "zchat.broker.guard.gate.HANDSHAKES": 20,
+            "zchat.broker.core.revision.TURN_JUDGED": chance.choice((1, 500)),
+            "zchat.broker.core.removal.TURN_UNSEATED": chance.choice((1, 100)),
         }
+        if self.costs is not None:
+            step = spending.choice((64, 4096))
+            self.bounds |= {
+                "zchat.broker.core.acknowledging.STEP_BYTES": step,
+                "zchat.wire.checking.STEP_BYTES": step,
+                "zchat.wire.checking.STEP_VALUES": spending.choice((1, 16)),
+                "zchat.wire.checking.PLAIN_BYTES": 4 * step,
+            }
         kinds = dict(FAULTS)
         if random.random() < DISASTROUS:
             kinds |= DISASTERS
@@ -145,6 +192,10 @@ class Simulation:
         self.kinds: list[Fault] = chosen
         self.weights = [kinds[fault] for fault in chosen]
         self.counts: dict[str, int] = {}
+        self.moderation: Moderation | None = None
+        if moderated and self.ruling is not None:
+            timed = not wall_clock.jumping and a_day_passes not in self.kinds
+            self.moderation = Moderation(self, self.ruling, timed=timed)
         self.pace = random.uniform(*FAULTS_A_SECOND)
         self.actors: list[Actor] = []
 
@@ -161,7 +212,7 @@ class Simulation:
             self.broker.start()
             self.actors = [Actor(self, number) for number in range(world.random.randint(*CLIENTS))]
             draw = partial(self.flags, JOIN_FLAGS, JOIN_FLAGS | OWN, PRESENT)
-            self.peer = Peer(world, self.network, self.truth, ROOMS[0], draw, peers_key)
+            self.peer = Peer(world, self.network, self.truth, ROOMS[0], draw, peers_key, self.ruling)
             world.after(0.5, self._go_wrong)
             for actor in self.actors:
                 world.after(0.05, self._act, actor)
@@ -221,11 +272,14 @@ class Simulation:
         self.network.room = self.usual_room
 
     def excuse(self, client: Client) -> None:
-        """Check why a client has ended: asked to, killed, or told what a user may be told."""
+        """Check why a client has ended: asked to, killed, or with what a user may learn."""
         why = client.why
         if isinstance(why, WrongName) and client.robbed:
             return  # who had the token was first, once the session had ended
-        if isinstance(why, KeyRefused | KeyRemoved | WrongName):
+        if isinstance(why, Banned):
+            banned = self.moderation and self.moderation.was_banned(client.user, client.begun_at)
+            require(banned, f"{client.name} is not banned, and: {why}")
+        elif isinstance(why, KeyRefused | KeyRemoved | WrongName):
             keys, since = self.keys, client.begun_at - ALLOWED - EXCUSED
             require(keys and keys.was_not(client.key, client.user, since), f"{client.name} has its key, and: {why}")
         elif why is not None and client.core.welcome is not None:
@@ -242,7 +296,14 @@ class Simulation:
         self.heal_disk()
         self.heal_network()
         if self.keys is not None:
+            self.keys.over = True
             self.keys.put_all_back()
+        if self.ruling is not None:
+            self.ruling.end()
+        if self.moderation is not None:
+            self.moderation.over = True
+        if self.costs is not None:
+            self.costs.over = True
         if self.disk is not None:
             self.disk.slow = min(self.disk.slow, 0.02)
         self.broker.go_on()
@@ -268,6 +329,8 @@ class Simulation:
         while True:
             world.run(world.now + 2 * STEP)
             self.broker.start()
+            if self.moderation is not None:
+                self.moderation.lift_all()
             for actor in self.actors:
                 actor.restart()
                 client = actor.client
@@ -305,7 +368,7 @@ class Simulation:
         return [actor.client for actor in self.actors if actor.client is not None]
 
     def _state(self) -> object:
-        """Return what is another whenever a room's state changes, or whom it is told to."""
+        """Return what is another whenever a room's state changes, or who receives it."""
         core = self.broker.core
         return core and versions(core), [(client.name, client.moved_at) for client in self.members]
 
@@ -313,6 +376,8 @@ class Simulation:
         """Tell what is yet to be done until everybody has everything, None for nothing."""
         if self.broker.core is None or not self.broker.core.settled:
             return "the broker has not settled"
+        if self.truth.sanctions:
+            return "something imposed is yet to be lifted"
         for actor in self.actors:
             client = actor.client
             if client is None or not client.alive or client.core.welcome is None:

@@ -1,4 +1,4 @@
-"""What is true of the rooms' state, and what applications were told of it."""
+"""What is true of the rooms' state, and what applications received of it."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 class Told:
-    """Keep what an application knows of a room by what it was told alone: the first picture, and events since.
+    """Keep what an application knows of a room by what it has received alone: the first picture, and events since.
 
-    Of its own user it is told only what another session has read: `own_mark`. `inviter` is who must
-    be told of before all else. `comings` counts those who were told to have come or gone.
+    Of its own user it receives only what another session has read: `own_mark`. `inviter` is who must
+    be reported before all else. `comings` counts those who were reported to have come or gone.
     """
 
     def __init__(self, truth: Truth, who: str, room: str, user: str, inviter: str | None) -> None:
@@ -57,7 +57,7 @@ class Told:
             inviter, self._inviter = self._inviter, None
             if inviter is not None or isinstance(event, Invited):
                 invited = isinstance(event, Invited) and event.user == inviter
-                self._require(invited, f"{event} is told first, and {inviter} wrote")
+                self._require(invited, f"{event} comes first, and {inviter} wrote")
             elif isinstance(event, Crowd):
                 self.crowd = event
             else:
@@ -82,19 +82,19 @@ class Told:
             del self.marks[key]
             self.comings += 1
         elif isinstance(event, ReadMark):
-            self._require(event.seq != self.marks[key], f"{event} is told again")
+            self._require(event.seq != self.marks[key], f"{event} comes again")
             self._read(key, event.seq)
         else:
-            self._require(event.active != (key in self.typing), f"{event} is told again")
+            self._require(event.active != (key in self.typing), f"{event} comes again")
             self.typing ^= {key}
 
     def _read(self, key: str, seq: int) -> None:
         """Take a mark, which is safe, and never goes back unless there was a disaster."""
         if not self._truth.losses:
             safe = self._truth.marks.get((self._room, key), 0)
-            self._require(seq <= safe, f"{key} is told to have read {seq}, and safe is {safe}")
+            self._require(seq <= safe, f"{key} is reported to have read {seq}, and safe is {safe}")
             highest = self._highest.get(key, 0)
-            self._require(seq >= highest, f"{key} is told to have read {seq}, after {highest}")
+            self._require(seq >= highest, f"{key} is reported to have read {seq}, after {highest}")
             self._highest[key] = max(seq, highest)
         if key != self._own:
             self.marks[key] = seq
@@ -106,11 +106,13 @@ class Told:
             known = max(read, self.own_mark)
             self._require(own.read_mark <= known, f"the own mark is {own.read_mark}, and known is {known}")
         others = {key: each for key, each in people.items() if key != self._own}
-        self._require(self.here.keys() == others.keys(), f"here were told {list(self.here)}, and are {list(others)}")
+        self._require(
+            self.here.keys() == others.keys(), f"here were reported {list(self.here)}, and are {list(others)}"
+        )
         typing = {key for key, each in others.items() if each.typing}
-        self._require(self.typing == typing, f"typing were told {self.typing}, and are {typing}")
+        self._require(self.typing == typing, f"typing were reported {self.typing}, and are {typing}")
         marks = {key: each.read_mark for key, each in others.items()}
-        self._require(self.marks == marks, f"read was told to be {self.marks}, and is {marks}")
+        self._require(self.marks == marks, f"read was reported to be {self.marks}, and is {marks}")
 
     def _require(self, condition: bool, what: str) -> None:
         if not condition:
@@ -194,7 +196,7 @@ def check_marks(core: Core, truth: Truth, clients: Iterable[Client]) -> None:
         raise Violation(f"the broker knows {stored} marks, and {len(truth.marks)} are safe")
     for client in clients if not truth.losses else ():
         for name, seq in client.read.items():
-            if truth.marks.get((name, fold(client.user)), 0) < seq:
+            if name not in client.unsure and truth.marks.get((name, fold(client.user)), 0) < seq:
                 raise Violation(f"{client.name}: {name!r} was marked as read up to {seq}, and that is not stored")
 
 

@@ -14,12 +14,22 @@ from typing import Any
 from tests.promises.simulation.truth import Truth
 from tests.promises.simulation.world import World
 from zchat.broker.store.blocks import Block
-from zchat.broker.store.contract import Commit, Failed, LogPage, RoomLog, Trimmed, Watcher
+from zchat.broker.store.contract import Commit, Failed, LogPage, RoomLog, Sanction, Trimmed, Watcher
 from zchat.broker.store.epochs import Epoch
 from zchat.broker.store.ledger import MAX_EPOCH, Ledger, LogEnds, Producer, count_old
 from zchat.broker.store.memory import MemoryStore
-from zchat.broker.store.sqlite.committer import Committer, Forget, Report, Task, Trim, Write, WriteReadMark
-from zchat.broker.store.sqlite.reader import READY_PAGES, Read, Reader
+from zchat.broker.store.pages import READY_PAGES
+from zchat.broker.store.sqlite.committer import (
+    Committer,
+    Forget,
+    Report,
+    Task,
+    Trim,
+    Write,
+    WriteReadMark,
+    WriteSanction,
+)
+from zchat.broker.store.sqlite.reader import Read, Reader
 from zchat.broker.store.sqlite.store import SqliteStore
 
 TRIM_BLOCKS = 3
@@ -57,6 +67,7 @@ class File:
         self.rooms: dict[int, File.Log] = {}
         self.producers: dict[tuple[bytes, int], tuple[int, bytes, int, str]] = {}
         self.marks: dict[tuple[int, str], int] = {}
+        self.sanctions: dict[int, Sanction] = {}
 
     def copy(self) -> File:
         """Return the same, on its own."""
@@ -64,6 +75,7 @@ class File:
         file.rooms = {number: log.copy() for number, log in self.rooms.items()}
         file.producers = dict(self.producers)
         file.marks = dict(self.marks)
+        file.sanctions = dict(self.sanctions)
         return file
 
 
@@ -100,9 +112,11 @@ class Disk:
             ledger.restore_producer((name, self.file.rooms[number].name), Producer(last, kept, seen, user))
         for (number, user), seq in self.file.marks.items():
             ledger.restore_read_mark(ledger.rooms[self.file.rooms[number].name], user, seq)
+        for number in sorted(self.file.sanctions):
+            ledger.restore_sanction(self.file.sanctions[number])
         return ledger
 
-    def commit(self, tasks: list[Write | WriteReadMark | Forget]) -> None:
+    def commit(self, tasks: list[Write | WriteReadMark | WriteSanction | Forget]) -> None:
         """Write all of it, or nothing."""
         if self.failing:
             raise sqlite3.OperationalError("database or disk is full")
@@ -120,6 +134,13 @@ class Disk:
                     del file.marks[task.displaced]
                 file.marks[task.room, task.user] = task.seq
                 self.truth.marked(file.rooms[task.room].name, task.user, task.seq)
+                continue
+            if isinstance(task, WriteSanction):
+                if task.gone is not None:
+                    self.truth.lifted(file.sanctions.pop(task.gone))
+                if task.imposed is not None:
+                    file.sanctions[task.imposed.number] = task.imposed
+                    self.truth.imposed(task.imposed)
                 continue
             number, name, last, timestamp, maker = task.room
             log = file.rooms.setdefault(number, File.Log(name, maker))
@@ -176,6 +197,7 @@ class Disk:
         self.truth.went_back(
             {log.name: log.last for log in rooms.values()},
             {(rooms[number].name, user): seq for (number, user), seq in self.file.marks.items()},
+            list(self.file.sanctions.values()),
         )
 
 
@@ -235,7 +257,7 @@ class _Commits(Committer):
             task
             for task in tasks
             if isinstance(task, Forget)
-            or (isinstance(task, (Write, WriteReadMark)) and task.generation == self._generation)
+            or (isinstance(task, (Write, WriteReadMark, WriteSanction)) and task.generation == self._generation)
         ]
         try:
             self._disk.commit(fresh)
@@ -318,6 +340,12 @@ class _Witness:
         self._truth = truth
         self._watcher = watcher
 
+    def appeared(self, log: RoomLog) -> None:
+        self._watcher.appeared(log)
+
+    def parted(self, log: RoomLog) -> None:
+        self._watcher.parted(log)
+
     def grew(self, room: str, block: Block, epoch: int, user: str) -> None:
         self._truth.stored(room, epoch, block)
         self._watcher.grew(room, block, epoch, user)
@@ -329,6 +357,17 @@ class _Witness:
     def marked(self, room: str, user: str, seq: int) -> None:
         self._truth.marked(room, user, seq)
         self._watcher.marked(room, user, seq)
+
+    def imposed(self, sanction: Sanction) -> None:
+        self._truth.imposed(sanction)
+        self._watcher.imposed(sanction)
+
+    def lifted(self, sanction: Sanction) -> None:
+        self._truth.lifted(sanction)
+        self._watcher.lifted(sanction)
+
+    def recovered(self, sanctions: list[Sanction]) -> None:
+        self._watcher.recovered(sanctions)
 
     def forgot(self, producers: int) -> None:
         self._watcher.forgot(producers)
@@ -353,4 +392,4 @@ class VolatileStore(MemoryStore):
 
     def crash(self) -> None:
         """Lose everything."""
-        self._truth.went_back({}, {})
+        self._truth.went_back({}, {}, [])

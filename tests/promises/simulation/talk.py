@@ -1,4 +1,4 @@
-"""What is told when nothing goes wrong any more: whatever somebody does, the others know it within a second."""
+"""What is reported when nothing goes wrong any more: whatever somebody does, the others know it within a second."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from tests.promises.simulation.checks import require
 from tests.promises.simulation.client import Client
 from tests.promises.simulation.intruder import Intruder
+from tests.promises.simulation.judged import change_rules, moderate
 from tests.promises.simulation.keys import ALLOWED, Keys
 from zchat.errors import KeyRemoved
 from zchat.names import direct_name, fold
@@ -38,6 +39,9 @@ def talk(sim: Simulation) -> None:
     client.mark_read(room, position.seq)
     _stored(sim, client)
     _write(sim, client, random.choice([user for user in {each.user: 0 for each in sim.members} if user != client.user]))
+    if sim.ruling is not None:
+        change_rules(sim, sim.ruling)
+        moderate(sim, sim.ruling)
     if sim.keys is not None:
         _lose_key(sim, sim.keys, random.choice(sim.members).key)
 
@@ -83,7 +87,7 @@ def _type(sim: Simulation, client: Client, room: str) -> None:
 
     client.typing(room, True)
     _wait(sim, SOON)
-    require(types(), f"{client.name} types in {room}, and nobody is told")
+    require(types(), f"{client.name} types in {room}, and nobody learns of it")
     how = sim.world.random.randrange(3)
     if how == 0:
         client.typing(room, False)
@@ -98,24 +102,26 @@ def _type(sim: Simulation, client: Client, room: str) -> None:
 
 
 def _come_back(sim: Simulation, client: Client, room: str) -> None:
-    """Lose the connection, and be back before anybody is told."""
+    """Lose the connection, and be back before anybody learns of it."""
     before = [other.joins[room].told.comings for other in _others(sim, client, room)]
     assert client.dealer.connection is not None
     client.dealer.connection.cut(0.5 * sim.world.random.random())
     _wait(sim, BACK)
     require(client.core.connected, f"{client.name} is not back")
     after = [other.joins[room].told.comings for other in _others(sim, client, room)]
-    require(before == after, f"{client.name} came back to {room}, and others were told that it left")
+    require(before == after, f"{client.name} came back to {room}, and others received that it left")
 
 
 def _leave(sim: Simulation, client: Client, room: str) -> None:
-    """Leave and come again, which is told if it is the user's only session there; then some more do the same."""
+    """Leave and come again, which is reported if it is the user's only session there; then some more do the same."""
     before = [other.joins[room].told.comings for other in _others(sim, client, room)]
     position = client.leave(room)
     _wait(sim, SOON)
     after = [other.joins[room].told.comings for other in _others(sim, client, room)]
     if any(other.user == client.user and room in other.joins and other.flags & PRESENT for other in sim.members):
-        require(before == after, f"{client.name} left {room}, another session of its user is there, and it was told")
+        require(
+            before == after, f"{client.name} left {room}, another session of its user is there, and it was reported"
+        )
     others = [other for other in sim.members if room in other.joins]
     gone = sim.world.random.sample(others, len(others) - 1)
     places = {each: each.leave(room) for each in gone} | {client: position}
@@ -135,9 +141,9 @@ def _write(sim: Simulation, client: Client, user: str) -> None:
 
 
 def _lose_key(sim: Simulation, keys: Keys, key: str | None) -> None:
-    """Have a key taken out, or be another's: its clients are notified in time, and nobody else loses anything.
+    """Have a key taken out, or be another's, or a gateway's no more.
 
-    Then it is put back, and so are they.
+    Its clients are notified in time, and nobody else loses anything. Then it is put back, and so are they.
     """
     assert key is not None
     with_it = [client for client in sim.members if client.key == key]
@@ -147,6 +153,8 @@ def _lose_key(sim: Simulation, keys: Keys, key: str | None) -> None:
     sim.world.run(sim.world.now + SOON)
     if sim.world.random.random() < 0.5:
         keys.remove(key)
+    elif key in keys.gateways:
+        keys.put(key, keys.names[key])
     else:
         keys.put(key, "another")
     late.greets_in_vain(1.3)

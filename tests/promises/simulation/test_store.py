@@ -1,4 +1,4 @@
-"""The simulated disk keeps what a real one would, and the truth is told of it."""
+"""The simulated disk keeps what a real one would, and what is said of it is true."""
 
 from __future__ import annotations
 

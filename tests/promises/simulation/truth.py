@@ -1,4 +1,4 @@
-"""What is true, known from outside: every log in every epoch, and what each sender was told."""
+"""What is true, known from outside: every log in every epoch, and what each sender learned."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import NamedTuple
 
 from tests.promises.simulation.world import Violation
 from zchat.broker.store.blocks import Block
+from zchat.broker.store.contract import Sanction
 from zchat.broker.store.ledger import JUMP
 from zchat.messages import GapReason
+from zchat.names import fold
 from zchat.wire.limits import ID_BYTES
 from zchat.wire.values import unpack
 
@@ -38,8 +40,9 @@ class Truth:
     that retention left. `place` says where a message lies now, `destroyed` holds what a disaster
     took, `orders` maps a body to its sender's lane and its place in that sender's order,
     `newest` a lane to the latest that is stored. `refused` and `acknowledged` are what senders
-    were told: why not, or where, and after how many others. `marks` maps a room and a folded user
+    learned: why not, or where, and after how many others. `marks` maps a room and a folded user
     to how far they have read it, as far as that is safe, `answered` the same to what was answered.
+    `sanctions` are those that are safe, `imposed_ever` those that ever were, as (room, user, kind, until, by).
     `losses` counts the disasters. `keep` and `age` are how many messages a room keeps, and for how many microseconds
     (0: all, for ever); `clock` tells the right time.
     """
@@ -61,11 +64,13 @@ class Truth:
         self.marks: dict[tuple[str, str], int] = {}
         self.answered: dict[tuple[str, str], int] = {}
         self.losses = 0
+        self.sanctions: dict[tuple[str, str, str], Sanction] = {}
+        self.imposed_ever: set[tuple[str, str, str, int, str]] = set()
 
     # -- the store ---------------------------------------------------------------------------------
 
     def stored(self, room: str, epoch: int, block: Block) -> None:
-        """Take note of a block that has just become safe."""
+        """Record a block that has just become safe."""
         log = self.logs.setdefault(room, [])
         if epoch != self.epochs.get(room, 0):
             if (room, epoch) in self.pasts:
@@ -73,7 +78,7 @@ class Truth:
             log = self.logs[room] = self.pasts[room, epoch] = log[:]
             self.epochs[room] = epoch
         if block.first != len(log) + 1:
-            raise Violation(f"{room}: a block begins at {block.first} behind {len(log)}")
+            raise Violation(f"{room}: a block begins at {block.first} after {len(log)}")
         _, timestamp, user, producer, bodies = unpack(block.data)
         if log and log[-1].timestamp - JUMP <= timestamp < log[-1].timestamp:
             raise Violation(f"{room}: time went back at {block.first}")
@@ -81,10 +86,10 @@ class Truth:
             if body in self.place:
                 raise Violation(f"{room}: {body} is in the log twice: at {self.place[body]} and {len(log) + 1}")
             if body in self.refused:
-                raise Violation(f"{room}: {body} was stored although its sender was told {self.refused[body]}")
+                raise Violation(f"{room}: {body} was stored although its sender received {self.refused[body]}")
             lane, order = self.orders[body]
             if order < self.newest.get(lane, 0):
-                raise Violation(f"{room}: {body} stands behind what its sender sent later")
+                raise Violation(f"{room}: {body} stands after what its sender sent later")
             self.newest[lane] = order
             log.append(Entry(body, producer, user, timestamp, self._clock()))
             self.place[body] = len(log)
@@ -92,13 +97,13 @@ class Truth:
             raise Violation(f"{room}: a block from {block.first} to {block.last} holds another number of messages")
 
     def marked(self, room: str, user: str, seq: int) -> None:
-        """Take note of a read mark that is safe."""
+        """Record a read mark that is safe."""
         if not self.marks.get((room, user), 0) <= seq <= len(self.logs.get(room, [])):
             raise Violation(f"{room}: {user} has read {seq}, after {self.marks.get((room, user))}")
         self.marks[room, user] = seq
 
     def trimmed(self, room: str, first: int) -> None:
-        """Take note that retention removed what lies before `first`."""
+        """Record that retention removed what lies before `first`."""
         log = self.logs[room]
         for seq in range(self.firsts.get(room, 1), first):
             entry = log[seq - 1]
@@ -108,10 +113,21 @@ class Truth:
                 raise Violation(f"{room}: {seq} was removed before its time")
         self.firsts[room] = max(first, self.firsts.get(room, 1))
 
-    def went_back(self, lasts: dict[str, int], marks: dict[tuple[str, str], int]) -> None:
-        """Take note that the logs now end where `lasts` says, and what the marks are: a disaster took the rest."""
+    def imposed(self, sanction: Sanction) -> None:
+        """Record a sanction that is safe."""
+        key = fold(sanction.room), fold(sanction.user), sanction.kind
+        self.sanctions[key] = sanction
+        self.imposed_ever.add((*key, sanction.until, sanction.by))
+
+    def lifted(self, sanction: Sanction) -> None:
+        """Record that a sanction is gone for good."""
+        self.sanctions.pop((fold(sanction.room), fold(sanction.user), sanction.kind), None)
+
+    def went_back(self, lasts: dict[str, int], marks: dict[tuple[str, str], int], sanctions: list[Sanction]) -> None:
+        """Record that the logs now end where `lasts` says, and what the marks are: a disaster took the rest."""
         self.losses += 1
         self.marks = marks
+        self.sanctions = {(fold(each.room), fold(each.user), each.kind): each for each in sanctions}
         self.answered = {who: min(seq, marks.get(who, 0)) for who, seq in self.answered.items()}
         for room, log in self.logs.items():
             kept = log[: lasts.get(room, 0)]
@@ -129,7 +145,7 @@ class Truth:
     # -- senders -----------------------------------------------------------------------------------
 
     def told_stored(self, body: str, seq: int) -> None:
-        """Take note that a sender was told where its message is."""
+        """Record that a sender has learnt where its message is."""
         if body in self.acknowledged:
             raise Violation(f"{body} was acknowledged twice")
         self.acknowledged[body] = (seq, len(self.acknowledged))
@@ -138,9 +154,9 @@ class Truth:
             raise Violation(f"{body} was acknowledged at {seq}, and it is {'nowhere' if where is None else where}")
 
     def told_refused(self, body: str, why: str) -> None:
-        """Take note that a sender was told that its message isn't and won't be stored."""
+        """Record that a sender has learnt that its message isn't and won't be stored."""
         if body in self.place:
-            raise Violation(f"{body} is stored, and its sender was told {why}")
+            raise Violation(f"{body} is stored, and its sender received {why}")
         self.refused[body] = why
 
     def check_acknowledged(self) -> None:
@@ -150,7 +166,7 @@ class Truth:
                 raise Violation(f"{body} was acknowledged at {seq} and is lost")
 
     def told_marked(self, room: str, user: str, seq: int) -> None:
-        """Take note that a user was told how far a room is marked as read."""
+        """Record that a user has learnt how far a room is marked as read."""
         self.answered[room, user] = max(seq, self.answered.get((room, user), 0))
 
     def check_marks(self) -> None:
@@ -158,7 +174,7 @@ class Truth:
         for (room, user), seq in self.answered.items():
             stands = self.marks.get((room, user), 0)
             if stands < seq:
-                raise Violation(f"{room}: {user} was told that {seq} is marked, and it is {stands}")
+                raise Violation(f"{room}: {user} received that {seq} is marked, and it is {stands}")
 
     # -- readers -----------------------------------------------------------------------------------
 
@@ -176,16 +192,21 @@ class Stream:
     """Follow what one reader is given of one room, from a position on; what it must not miss is checked.
 
     `producer` is the session's own, whose messages it must not be sent. `logs` are those that it may be reading:
-    over own messages, which it isn't sent, there can be several ways.
+    over own messages, which it isn't sent, there can be several ways. `withheld`: whether what was said before may have
+    been withheld by rules.
     """
 
-    def __init__(self, truth: Truth, room: str, epoch: int, seq: int, producer: bytes, who: str) -> None:
+    def __init__(
+        self, truth: Truth, room: str, epoch: int, seq: int, producer: bytes, who: str,
+        withheld: Callable[[], bool] = lambda: False,
+    ) -> None:  # fmt: skip
         self.truth = truth
         self.room = room
         self.epoch = epoch
         self.seq = seq
         self.producer = producer
         self.who = who
+        self.withheld = withheld
         self.logs = [truth.log_at(room, epoch, seq)]
 
     def took(self, epoch: int, after: int, upto: int, messages: list[tuple[int, str, str, int]]) -> None:
@@ -194,7 +215,7 @@ class Stream:
         if after != self.seq:
             self._pass_own(after, [log])
         if not any(_same(log, past, self.seq) for past in self.logs):
-            raise Violation(f"{self.who}: {self.room} went on at {self.seq} in another log, and no gap was told")
+            raise Violation(f"{self.who}: {self.room} went on at {self.seq} in another log, and no gap was reported")
         expected = [
             (seq, entry.user, entry.body, entry.timestamp)
             for seq, entry in enumerate(log[after:upto], after + 1)
@@ -207,7 +228,7 @@ class Stream:
         self.epoch, self.seq, self.logs = epoch, upto, [log]
 
     def skipped(self, epoch: int, after: int, upto: int, reason: str) -> None:
-        """Check a gap: that it had to be told, and goes on where reading can."""
+        """Check a gap: that it had to come, and goes on where reading can."""
         if after != self.seq:
             self._pass_own(after, [log for (room, _), log in self.truth.pasts.items() if room == self.room])
         log = self.truth.log_at(self.room, epoch, upto)
@@ -216,10 +237,20 @@ class Stream:
             if not after < upto < first:
                 raise Violation(f"{self.who}: {self.room} has a gap up to {upto}, and it can be read")
             if not any(_same(log, past, after) for past in self.logs):
-                raise Violation(f"{self.who}: {self.room} is another log, and it was told as trimmed")
+                raise Violation(f"{self.who}: {self.room} is another log, and it was reported as trimmed")
+        elif reason == GapReason.WITHHELD:
+            if not self.withheld():
+                raise Violation(f"{self.who}: {self.room} was withheld up to {upto} from somebody who may read it")
+            if not any(_same(log, past, after) for past in self.logs):
+                raise Violation(f"{self.who}: {self.room} is another log, and it was reported as withheld")
         elif all(_same(self.truth.logs.get(self.room, []), past, after) for past in self.logs):
             raise Violation(f"{self.who}: {self.room} has a gap ({reason}) although its past is the log's")
-        elif reason == GapReason.TAIL_LOST and upto >= first and not any(_same(log, past, upto) for past in self.logs):
+        elif (
+            reason == GapReason.TAIL_LOST
+            and upto >= first
+            and not self.withheld()
+            and not any(_same(log, past, upto) for past in self.logs)
+        ):
             raise Violation(f"{self.who}: {self.room} lost more than its tail")
         self.epoch, self.seq, self.logs = epoch, upto, [log]
 

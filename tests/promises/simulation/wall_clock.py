@@ -27,7 +27,8 @@ class WallClockFaults:
         self._random = Random(f"wall clock {world.seed}")
         self.days = self._random.choice(AGES) / 86_400
         self.jumps = 0
-        if self._random.random() < 0.5:
+        self.jumping = self._random.random() < 0.5
+        if self.jumping:
             self._later()
 
     def _later(self) -> None:
