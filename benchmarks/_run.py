@@ -9,8 +9,10 @@ import os
 import platform
 import signal
 import statistics
+import subprocess
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -126,14 +128,40 @@ def workers() -> Iterator[Callable[..., Worker]]:
         yield start
 
 
+STORES = {"memory:": "", "sqlite": "", "redis": "always", "redis-everysec": "everysec"}
+"""The kinds of stores, and of a Redis when it flushes its disk: before it answers, as SQLite does, or every second."""
+
+
 @contextmanager
 def store_url(kind: str) -> Iterator[str]:
-    """Give the URL of a fresh store: `memory:`, or for `sqlite` one in a file of its own."""
-    if kind != "sqlite":
+    """Give the URL of a fresh store: `memory:`, a file for `sqlite`, a server of its own for the others."""
+    if kind == "memory:":
         yield kind
         return
     with tempfile.TemporaryDirectory(prefix="zchat-benchmark-") as folder:
-        yield f"sqlite:{Path(folder) / 'log.sqlite'}"
+        if kind == "sqlite":
+            yield f"sqlite:{Path(folder) / 'log.sqlite'}"
+            return
+        with _redis(Path(folder), STORES[kind]) as path:
+            yield f"redis+unix://{path}?acknowledge={'disk' if STORES[kind] == 'always' else 'memory'}"
+
+
+@contextmanager
+def _redis(folder: Path, flushes: str) -> Iterator[Path]:
+    """Give the socket of a Redis that answers."""
+    path = folder / "socket"
+    line = ["redis-server", "--port", "0", "--unixsocket", str(path), "--dir", str(folder), "--save", ""]
+    server = subprocess.Popen([*line, "--appendonly", "yes", "--appendfsync", flushes], stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + DEADLINE
+        while not path.exists():
+            if server.poll() is not None or time.monotonic() > deadline:
+                raise Failed("redis-server does not start")
+            time.sleep(0.01)
+        yield path
+    finally:
+        server.kill()
+        server.wait()
 
 
 def in_turn(contenders: dict[str, Callable[[], dict[str, float]]], rounds: int) -> list[Row]:
@@ -170,7 +198,7 @@ def options(description: str) -> argparse.ArgumentParser:
     """Return a parser with the options that all benchmarks share."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--rounds", type=int, default=5, help="rounds, each with every contender in turn (default 5)")
-    parser.add_argument("--store", choices=["memory:", "sqlite"], default="memory:", help="of zchat's broker")
+    parser.add_argument("--store", choices=list(STORES), default="memory:", help="of zchat's broker")
     parser.add_argument("--size", type=int, default=80, help="bytes of text in a message (default 80)")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     return parser

@@ -1,6 +1,6 @@
 """Messages acknowledged a second: one client hands them over in one `send_many`, nobody reads.
 
-Both stores in turn. The clock stops when `send_many` returns: everything is stored then, with
+All stores in turn. The clock stops when `send_many` returns: everything is stored then, with
 SQLite on the disk (`synchronous=FULL`).
 """
 
@@ -11,7 +11,7 @@ import time
 from functools import partial
 
 from _contenders import Zchat, served
-from _run import Failed, Pipe, in_turn, options, report, run, workers
+from _run import STORES, Failed, Pipe, in_turn, options, report, run, workers
 
 
 def publish(pipe: Pipe, contender: Zchat, url: str, size: int, messages: int) -> None:
@@ -34,10 +34,10 @@ def acknowledged(contender: Zchat, arguments: argparse.Namespace) -> dict[str, f
 
 
 def main() -> None:
-    parser = options("Measure messages acknowledged a second, both stores in turn.")
+    parser = options("Measure messages acknowledged a second, all stores in turn.")
     parser.add_argument("--messages", type=int, default=500_000, help="messages in a round (default 500000)")
     arguments = parser.parse_args()
-    contenders = [Zchat("sqlite"), Zchat("memory:")]
+    contenders = [Zchat(store) for store in reversed(STORES)]
     report(
         f"messages acknowledged a second: one send_many of {arguments.messages:,} of {arguments.size} bytes",
         in_turn({str(each): partial(acknowledged, each, arguments) for each in contenders}, arguments.rounds),

@@ -20,10 +20,11 @@ import zmq
 from _contenders import ROOM
 from _run import DEADLINE, Failed, Pipe, in_turn, options, report, run, store_url, workers
 from zchat.broker import Broker
-from zchat.client.inbox import Inbox
 from zchat.messages import Position
 from zchat.protocol.core import ClientCore
+from zchat.protocol.faces.inbox import Inbox
 from zchat.protocol.rooms.membership import Membership
+from zchat.threads import Bell
 from zchat.wire.replies import Welcome
 
 TICK_EVERY = 0.25
@@ -44,7 +45,7 @@ class User:
         self.greeted = False
         self.frames = 0
         self.why: object = None
-        self.reading = Inbox(lambda reading: None, lambda membership: None)
+        self.reading = Inbox(Bell(), lambda reading: None, lambda membership: None)
         producer, token = os.urandom(16), os.urandom(16)
         self.core = ClientCore(self, f"user {number}", producer, token, 0, Random(number))
         self.core.start(time.monotonic())
@@ -69,6 +70,9 @@ class User:
 
     def invited(self, room: str, user: str, position: Position) -> None:
         raise Failed(f"{user} wrote to somebody in {room}")
+
+    def mark_refused(self, room: str, error: Exception) -> None:
+        """Do nothing: nobody marks anything."""
 
     def lost(self, error: Exception, was_open: bool) -> None:
         raise Failed(f"a connection was lost: {error}")

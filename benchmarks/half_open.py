@@ -18,7 +18,7 @@ from statistics import median
 
 from _contenders import ROOM, Zchat, key_folder
 from _run import Pipe, Row, options, report, run, workers
-from zchat.broker.edge.descriptors import raise_limit
+from zchat.files import raise_limit
 
 LONG_COMMAND = b"\x06"
 READY = b"\x05READY\x0bSocket-Type\0\0\0\x06DEALER"

@@ -2,7 +2,8 @@
 
 Broker, honest clients and hostile ones are three processes. The clients are bare sockets, many to a thread: an honest
 one sends a message at its pace to a room of its own, and answers what it is sent; a hostile one keeps as much under way
-as it may, and begins again if it is ended. Before each disturbed run comes one that is not.
+as it may, and begins again if it is ended. Before each disturbed run comes one that is not, and one in which the
+hostile clients do the same at another broker: what honest clients lose there they lose to a machine that is busy.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import struct
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,9 @@ WARM_UP = 1.0
 
 UNDER_WAY = 16
 """Requests that a hostile client has unanswered."""
+
+LOWEST = 19
+"""The niceness of hostile clients, and of the other broker: the lowest priority there is."""
 
 MIB = 1 << 20
 
@@ -178,8 +182,9 @@ KINDS: dict[str, Callable[[Peer], Any]] = {
 
 
 def harm(pipe: Pipe, url: str, folder: Path | None, kind: str, clients: int) -> None:
-    """Send what the kind says until the end."""
+    """Send what the kind says until the end, at the lowest priority: elsewhere it would have a processor of its own."""
     attack = KINDS[kind]
+    os.nice(LOWEST)
     with zmq.Context() as context:
         peers = [Peer(context, url, f"hostile {number}", folder) for number in range(clients)]
         if kind == "history":
@@ -216,13 +221,27 @@ def fill(peer: Peer) -> None:
             peer.hear()
 
 
-def measure(kind: str | None, clients: int, folder: Path | None, arguments: argparse.Namespace) -> dict[str, float]:
-    """Return what honest clients had in one run beside so many hostile ones."""
-    with workers() as start, served(Zchat(arguments.store, folder), start) as url:
+class Another(Zchat):
+    """A broker beside the one that is measured, as if it ran elsewhere."""
+
+    def broker(self, store: str) -> AbstractContextManager[Any]:
+        """Return a broker over a store; this process has the lowest priority from now on."""
+        os.nice(LOWEST)
+        return super().broker(store)
+
+
+def measure(
+    kind: str | None, clients: int, folder: Path | None, arguments: argparse.Namespace, *, elsewhere: bool = False
+) -> dict[str, float]:
+    """Return what honest clients had in one run beside so many hostile ones; `elsewhere`: those at another broker."""
+    with workers() as start, ExitStack() as brokers:
+        url = attacked = brokers.enter_context(served(Zchat(arguments.store, folder), start))
+        if elsewhere:
+            attacked = brokers.enter_context(served(Another(arguments.store, folder), start))
         honest = start(behave, url, folder, arguments.honest, arguments.rate, arguments.seconds)
         honest.hear()
         if kind is not None:
-            start(harm, url, folder, kind, clients).hear()
+            start(harm, attacked, folder, kind, clients).hear()
         figures: dict[str, float] = honest.ask()
         return figures
 
@@ -249,11 +268,11 @@ def table(folder: Path | None, arguments: argparse.Namespace) -> list[Row]:
     for kind in arguments.kind or KINDS:
         runs: dict[str, Callable[[], dict[str, float]]] = {
             "undisturbed": partial(measure, None, 0, folder, arguments),
+            "elsewhere": partial(measure, kind, arguments.hostile, folder, arguments, elsewhere=True),
             kind: partial(measure, kind, arguments.hostile, folder, arguments),
         }
-        undisturbed, disturbed = in_turn(runs, arguments.rounds)
+        undisturbed, elsewhere, disturbed = in_turn(runs, arguments.rounds)
         kept = disturbed["sent/s"] / undisturbed["sent/s"]
-        slower = disturbed["p99 ms"] / undisturbed["p99 ms"]
         rows.append(
             {
                 "beside": kind,
@@ -261,8 +280,10 @@ def table(folder: Path | None, arguments: argparse.Namespace) -> list[Row]:
                 "kept": kept,
                 "p50 ms": disturbed["p50 ms"],
                 "p99 ms": disturbed["p99 ms"],
-                "p99 undisturbed": undisturbed["p99 ms"],
-                "p99 times": slower,
+                "undisturbed": undisturbed["p99 ms"],
+                "times": disturbed["p99 ms"] / undisturbed["p99 ms"],
+                "elsewhere": elsewhere["p99 ms"],
+                "times elsewhere": disturbed["p99 ms"] / elsewhere["p99 ms"],
             }
         )
     return rows

@@ -1,6 +1,7 @@
-"""What a change of rules takes with 10,000 memberships: until all are judged, and the longest turn of the loop.
+"""What a change of rules takes with 10,000 memberships, and what sanctions cost a command.
 
-It is the broker's core alone, without sockets: what its turns take is what members wait.
+It is the broker's core alone, without sockets: what its turns take is what members wait. Of a change it is the time
+until all are judged, and the longest turn of the loop; of sanctions what it takes to find out whether a user may send.
 """
 
 from __future__ import annotations
@@ -13,18 +14,27 @@ from functools import partial
 from _run import Failed, in_turn, options, report, run
 from zchat.broker.core.core import Core
 from zchat.broker.guard.gate import Gate
-from zchat.broker.guard.rules import Rules
+from zchat.broker.guard.rules import Rules, Table
 from zchat.broker.guard.rules_text import parse
 from zchat.broker.port import Cut, Peer, Sent
 from zchat.broker.settings import Settings
+from zchat.broker.store.contract import BAN, CLOSED, MUTE, Places, Sanction
 from zchat.broker.store.ledger import now as microseconds
 from zchat.broker.store.memory import MemoryStore
-from zchat.wire.commands import encode_command
+from zchat.wire.commands import Right, encode_command
 
 MEMBERSHIPS = 10_000
 
 TABLES = 20
 """Tables before the one that decides."""
+
+SANCTIONS = 10_000
+"""Half of them bans, half of them mutes, all in one room."""
+
+CHECKS = 200_000
+
+CHECKERS = 100
+"""Users, all of whom may send."""
 
 
 class Nowhere:
@@ -77,6 +87,33 @@ def change(sessions: int, kept: int) -> dict[str, float]:
     return {"ms": took * 1e3, "longest turn ms": longest * 1e3}
 
 
+def ask(sanctions: int, *, closed: bool = False) -> dict[str, float]:
+    """Return what it takes to find out whether users may send to a room with so many sanctions of others."""
+    store = MemoryStore(microseconds)
+    store.open(lambda: None)
+    imposed = [
+        Sanction("room", f"bad{number}", (BAN, MUTE)[number % 2], 0, "root", 1, "") for number in range(sanctions)
+    ]
+    if closed:
+        imposed.append(Sanction("room", "", CLOSED, 0, "root", 1, ""))
+    for sanction in imposed:
+        store.impose(sanction, Places(*[len(imposed)] * 3), lambda _: None)
+    settings = Settings(rooms=("room",))
+    core = Core(Nowhere(), store, [], settings, 0.0, microseconds, Gate(logins=True), rules(CHECKERS))
+    access, room = core.context.access, core.context.directory.rooms["room"]
+    peers = [Peer(b"r", f"user{number}") for number in range(CHECKERS)]
+    for peer in peers:
+        access.may(peer.user, Right.SEND, room)  # what the rules say of them is remembered
+    if closed:
+        access.rules = Rules((Table(("*",), owners=frozenset(peer.user for peer in peers)),))
+    gc.collect()
+    began = time.process_time()
+    for _ in range(CHECKS // CHECKERS):
+        for peer in peers:
+            access.check(peer, Right.SEND, room, "room")
+    return {"us": (time.process_time() - began) * 1e6 / CHECKS}
+
+
 def _settle(core: Core) -> float:
     """Go through turns until there is nothing to do; return what the longest took."""
     longest, busy = 0.0, True
@@ -91,7 +128,9 @@ def _settle(core: Core) -> float:
 
 def main() -> None:
     parser = options("Measure a change of rules.")
+    parser.add_argument("--sanctions", action="store_true", help="measure what sanctions cost a command instead")
     arguments = parser.parse_args()
+    title = "a change of rules over 10,000 memberships"
     contenders: dict[str, Callable[[], dict[str, float]]] = {
         "10,000 sessions in a room, none loses it": partial(change, 10_000, 10_000),
         "10,000 sessions in a room, 1,000 lose it": partial(change, 10_000, 9_000),
@@ -99,7 +138,15 @@ def main() -> None:
         "100 sessions in 100 rooms, none loses one": partial(change, 100, 100),
         "10 sessions in 1,000 rooms, all lose all": partial(change, 10, 0),
     }
-    report("a change of rules over 10,000 memberships", in_turn(contenders, arguments.rounds), arguments.json)
+    if arguments.sanctions:
+        title = "whether a user may send"
+        contenders = {
+            "a room without sanctions": partial(ask, 0),
+            "a room with one": partial(ask, 1),
+            "a room with 10,000": partial(ask, SANCTIONS),
+            "a closed room with 10,000, asked by its owners": partial(ask, SANCTIONS, closed=True),
+        }
+    report(title, in_turn(contenders, arguments.rounds), arguments.json)
 
 
 if __name__ == "__main__":

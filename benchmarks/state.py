@@ -32,7 +32,7 @@ TOGETHER = 500
 speed. In smaller ones half of the messages would be more than half of the work: each costs every member the same."""
 
 REST = 0.1
-"""Seconds between two acts of a visitor: each is told by itself, not together with the one before."""
+"""Seconds between two acts of a visitor: each is reported by itself, not together with the one before."""
 
 SETTLE = 1.0
 """Seconds between the last change and the message that ends the run, which could overtake it."""
@@ -62,7 +62,7 @@ def publish(pipe: Pipe, url: str, size: int, messages: int, rate: float) -> None
 
 
 def take(pipe: Pipe, url: str, numbers: range, messages: int) -> None:
-    """Take all events with a thread a member; say when all have all messages, then when each change was told."""
+    """Take all events with a thread a member; say when all have all messages, then when each change was reported."""
     full: list[float] = []
     told: list[tuple[str, str, str, int]] = []
 
@@ -171,7 +171,7 @@ def changes(arguments: argparse.Namespace, share: float) -> dict[str, float]:
 def _delays(called: list[tuple[str, str, int]], told: list[tuple[str, str, str, int]], members: int) -> Iterator[float]:
     """Yield the milliseconds of each change to each member; one that was conflated came with what came next.
 
-    Infinity for a visitor of whom a member was told nothing, so late that coming and leaving were the same.
+    Infinity for a visitor of whom a member received nothing, so late that coming and leaving were the same.
     """
     at = {(member, kind, user): when for member, kind, user, when in told}
     for member in {each[0] for each in told}:
@@ -184,7 +184,7 @@ def _delays(called: list[tuple[str, str, int]], told: list[tuple[str, str, str, 
                 raise Failed(f"{member} was not told that {user} {kind}")
             yield (known - when) / 1e6
     if len({each[0] for each in told}) != members:
-        raise Failed("a member was told nothing")
+        raise Failed("a member received nothing")
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from functools import partial
 from threading import Thread
 
 from _contenders import Contender, Subscriber, Yardstick, Zchat, key_folder, served
-from _run import DEADLINE, Failed, Pipe, in_turn, options, report, run, workers
+from _run import DEADLINE, STORES, Failed, Pipe, in_turn, options, report, run, workers
 
 SILENCE = 20.0
 """Seconds without a message after which a subscriber gives up: something is lost or stuck."""
@@ -99,7 +99,7 @@ def main() -> None:
     parser.add_argument("--subscribers", type=int, default=10)
     parser.add_argument("--subscriber-processes", type=int, default=1)
     parser.add_argument("--messages", type=int, help="messages in all (default: for about 2,000,000 deliveries)")
-    parser.add_argument("--stores", action="store_true", help="run zchat with both stores in turn")
+    parser.add_argument("--stores", action="store_true", help="run zchat with all stores in turn")
     parser.add_argument("--keys", action="store_true", help="run zchat with keys and without in turn")
     parser.add_argument("--window", type=int, default=Yardstick.window, help="of the yardstick, in messages")
     parser.add_argument("--only", choices=["zchat", "yardstick"], help="leave the other out")
@@ -107,7 +107,7 @@ def main() -> None:
     if arguments.messages is None:
         arguments.messages = max(20_000, min(500_000, 2_000_000 // arguments.subscribers))
 
-    stores = ["memory:", "sqlite"] if arguments.stores else [arguments.store]
+    stores = list(STORES) if arguments.stores else [arguments.store]
     with key_folder([*_readers(arguments), *_writers(arguments)]) if arguments.keys else nullcontext() as folder:
         contenders: list[Contender] = []
         if arguments.only != "yardstick":
