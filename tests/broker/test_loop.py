@@ -44,6 +44,7 @@ class Core:
         self.passed_over = 0.0
         self.shares = SimpleNamespace(pass_over=self._pass_over)
         self.waiting = 0
+        self.idle: list[bool] = []
         self.ran = 0.0
 
     def _pass_over(self, seconds: float) -> None:
@@ -51,6 +52,7 @@ class Core:
 
     def resume(self, now: float, *, idle: bool) -> Any:
         assert now == self.now
+        self.idle.append(idle)
         if not self.waiting:
             return None
         self.waiting -= 1
@@ -206,3 +208,13 @@ def test_waiting_frames_are_carried_out_for_a_moment(core: Core) -> None:
     looping._resume(core, True)
     looping._resume(core, True)
     assert core.waiting == 0
+
+
+@pytest.mark.parametrize("drained", [True, False])
+def test_between_frames_that_wait_and_are_not_paid_for_the_socket_is_read_again(core: Core, drained: bool) -> None:
+    looping = looped()
+    core.waiting = 10
+    for _ in range(2):
+        looping._resume(core, drained)
+        assert core.idle == [drained, False, False, False]
+        core.idle.clear()

@@ -95,7 +95,7 @@ SHARE = 0.1
 STRANGERS_SHARE = 0.05
 """The same for all together who have no session, and no name by a key or login."""
 
-ALL_OVER_SHARE = 0.2
+ALL_OVER_SHARE = 0.1
 """The same for all together whose frames have waited."""
 
 DEBT = 0.01

@@ -376,6 +376,7 @@ class Loop:
         assert self._doorkeeper is not None
         end = self._now(core) + RESUME_SECONDS
         while (now := self._now(core)) < end and (waiting := core.resume(now, idle=drained)) is not None:
+            drained = False  # others may have said something meanwhile: what isn't paid for goes one at a time
             if waiting.session is None and core.knows(waiting.peer.routing_id):
                 self._doorkeeper.connections.greeted(waiting.peer.connection)
 

@@ -307,6 +307,7 @@ class Process:
         """Carry out what has waited, for a moment."""
         core, end = self.core, now + self._spent + RESUME_SECONDS
         while now + self._spent < end and (waiting := core.resume(now + self._spent, idle=drained)) is not None:
+            drained = False
             if waiting.session is None and core.knows(waiting.peer.routing_id):
                 self.connections.greeted(waiting.peer.connection)
 
