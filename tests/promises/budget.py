@@ -1,8 +1,8 @@
 """What one message costs the cores, counted in calls: two clients and a broker without sockets, threads or clocks.
 
 Calls are counted, not timed: on a busy machine they are as many as on one that rests. Each message is alone, as one a
-millisecond is: it is said, carried out, delivered, taken and acknowledged before the next. To record what it costs now, with
-the Python that runs this:
+millisecond is: it is said, carried out, delivered, taken and acknowledged before the next. What it costs now, with the
+Python that runs this, is recorded by
 
     python -m tests.promises.budget
 """
@@ -21,7 +21,7 @@ import zchat
 from tests.promises.test_both_cores import Client, Net
 
 RECORD = Path(__file__).with_suffix(".json")
-"""What was recorded: by version of Python and part of the way, calls a message of the package's functions, and of C's."""
+"""What was recorded: by version of Python and part of the way, calls a message of the package's functions and C's."""
 
 MESSAGES = 200
 """Messages that are counted: what comes once in a while, a heartbeat for instance, weighs little."""
@@ -61,7 +61,7 @@ def measured() -> Costs:
         "broker: credit": credited,
     }
     counts: dict[str, Counter[str]] = {name: Counter() for name in parts}
-    for name, part in parts.items():  # once uncounted: what the first message alone costs
+    for part in parts.values():  # once uncounted: what the first message alone costs
         part()
     for _ in range(MESSAGES):
         net.now += INTERVAL

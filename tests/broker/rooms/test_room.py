@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.broker.rooms.driver import block, member_of, room_of
@@ -38,7 +40,8 @@ def test_a_room_whose_log_has_parted_has_the_ends_and_epochs_of_what_is_left_and
 
 def test_what_members_share_is_forgotten_when_the_log_changes() -> None:
     room = room_of(last=3)
-    for change in (lambda: room.grow(block(4, 4), 7), lambda: room.trim(2)):
+    changes: list[Callable[[], object]] = [lambda: room.grow(block(4, 4), 7), lambda: room.trim(2)]
+    for change in changes:
         room.share((0, 3), (b"frame", 3, 3, frozenset()))
         change()
         assert room.shared == {}

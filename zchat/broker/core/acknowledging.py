@@ -117,7 +117,8 @@ def _appended(
     answer: Stored | errors.Refused
     match outcome:
         case contract.Stored(block, epoch):
-            context.log_lines.well("storing")
+            if context.log_lines.troubles:
+                context.log_lines.well("storing")
             context.counters.blocks += 1
             context.counters.messages += block.last - block.first + 1
             answer = Stored(block.first, block.timestamp, epoch)
@@ -134,7 +135,8 @@ def _appended(
             assert isinstance(outcome, errors.Refused), "a block without messages is only recalled"
             answer = outcome
     context.replies.answer_later(request, answer)
-    context.directory.vacate(room)
+    if not room.last:
+        context.directory.vacate(room)
 
 
 def not_done(context: Context, outcome: contract.Full | contract.Failed, what: str, verb: str) -> errors.Refused:

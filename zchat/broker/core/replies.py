@@ -83,7 +83,7 @@ class Replies:
             if isinstance(result, errors.Refused):
                 self.refuse(request, result)
             else:
-                self.answer(request, result)
+                self.answer_frame(request, encode_ok(request.number, result))
 
     def refuse_if_overloaded(self) -> None:
         """Raise `Busy` for what has a large answer while too many bytes of answers wait."""

@@ -50,8 +50,7 @@ class StoreWatcher:
     def grew(self, room: str, block: Block, epoch: int, user: str) -> None:
         """Have a room's members served with a block, and its sender type no more."""
         grown = self._rooms[fold(room)]
-        grown.grow(block, epoch)
-        self._pusher.grew(grown, block)
+        self._pusher.grew(grown, block, grown.grow(block, epoch))
         self._presence.grew(grown, user)
         if grown.direct:
             self._state_frames.grew(grown)

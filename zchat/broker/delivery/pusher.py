@@ -66,11 +66,11 @@ class Pusher:
 
     # -- what happens to members ---------------------------------------------------------------
 
-    def grew(self, room: Room, block: Block) -> None:
-        """Serve a room's members from a block that has just become safe."""
+    def grew(self, room: Room, block: Block, cost: int) -> None:
+        """Serve a room's members from a block that has just become safe, and by which its tail costs more."""
         self._tails.pop(room, None)  # a key that is set again keeps its old place
         self._tails[room] = None
-        self._tail_bytes += block.cost
+        self._tail_bytes += cost
         while room.tail.cost > TAIL_BYTES and len(room.tail) > 1:
             self._tail_bytes -= room.tail.drop().cost
         while self._tail_bytes > TAIL_TOTAL_BYTES:

@@ -127,12 +127,13 @@ class Room:
         member.session.stale.pop(member, None)
         member.state = MemberState.LEFT
 
-    def grow(self, block: Block, epoch: int) -> None:
-        """Record a block that is stored and safe."""
-        self.epochs.begin(epoch, block.first)
+    def grow(self, block: Block, epoch: int) -> int:
+        """Record a block that is stored and safe; return what the tail costs more."""
+        if epoch != self.epochs.current:
+            self.epochs.begin(epoch, block.first)
         self.last = block.last
-        self.tail.append(block)
         self.shared.clear()
+        return self.tail.append(block)
 
     def part(self, log: RoomLog) -> int:
         """Record that the log is another than it was; return the bytes let go of the tail."""

@@ -21,22 +21,20 @@ class Epoch(NamedTuple):
 class Epochs:
     """A room's epochs in their order, the newest last."""
 
-    __slots__ = ("_epochs",)
+    __slots__ = ("_epochs", "current")
 
     def __init__(self, epochs: Iterable[Epoch] = ()) -> None:
         self._epochs = list(epochs)
+        self.current = self._epochs[-1].epoch if self._epochs else 0
+        """The newest epoch, 0 before the first message."""
 
     def __iter__(self) -> Iterator[Epoch]:
         return iter(self._epochs)
 
-    @property
-    def current(self) -> int:
-        """Return the newest epoch, 0 before the first message."""
-        return self._epochs[-1].epoch if self._epochs else 0
-
     def begin(self, epoch: int, first: int) -> None:
         """Note that `epoch` begins at `first`; nothing happens if it is the newest already."""
-        if not self._epochs or epoch != self._epochs[-1].epoch:
+        if epoch != self.current:
+            self.current = epoch
             self._epochs.append(Epoch(epoch, first))
             del self._epochs[:-MAX_EPOCHS]
 

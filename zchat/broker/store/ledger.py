@@ -231,7 +231,8 @@ class Ledger:
             return NotStored()
         if last > MAX_SEQ or room.id > MAX_ROOMS:
             return Full("the store has no number left for this; use another room or a new store")
-        self.restore_room(room)
+        if not room.last:
+            self.restore_room(room)
         if not room.epoch:
             room.epoch = self._new_epoch()
             room.began = first
@@ -243,7 +244,8 @@ class Ledger:
             self._drop(displaced)
             self.displaced.append(displaced)
         producer.stored(first, append.count, timestamp, now)
-        self.restore_producer(pair, producer)
+        if producer.last == 1 or self._producers_of is not None:
+            self.restore_producer(pair, producer)
         self._producers.move_to_end(pair)
         data = encode_block(first, timestamp, append.user, append.producer, append.bodies)
         return Stored(Block(first, last, timestamp, append.producer, data), room.epoch)
