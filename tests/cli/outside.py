@@ -6,6 +6,7 @@ import array
 import fcntl
 import os
 import pty
+import pwd
 import re
 import select
 import signal
@@ -16,11 +17,24 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.running import DEADLINE, ZCHAT, eventually
 from zchat.broker import Broker
 
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGQUIT: 131}
 """The signals that ask a command to end, each with the exit code that it makes."""
+
+
+def without_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have this process run as a user without an entry in the system's list, as in a container, and without HOME."""
+
+    def nobody(user: int) -> pwd.struct_passwd:
+        raise KeyError(user)
+
+    for name in ("HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
 
 
 class Pipe:

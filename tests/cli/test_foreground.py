@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import resource
 import signal
 
+import pytest
+
 from tests.cli.outside import terminal
+from zchat.cli import ending
 from zchat.cli.foreground import in_foreground, unstopped
 
 
@@ -26,3 +31,24 @@ def test_only_while_it_has_the_screen_does_a_command_ignore_what_would_stop_it()
     with unstopped():
         assert [signal.getsignal(number) for number in numbers] == [signal.SIG_IGN] * 2
     assert [signal.getsignal(number) for number in numbers] == before
+
+
+def test_in_the_background_it_waits_by_a_descriptor_of_any_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
+    out, into = os.pipe()
+    high = fcntl.fcntl(out, fcntl.F_DUPFD, 1100)
+    asked = iter([False, False, True])
+    try:
+        monkeypatch.setattr(ending, "in_foreground", lambda descriptor: next(asked))
+        monkeypatch.setattr(ending._state, "descriptor", high)
+        with ending.full_screen():
+            assert next(asked, None) is None
+        asked = iter([False, False])
+        os.write(into, b"a signal")
+        with pytest.raises(ending.Ended), ending.full_screen():
+            pass
+    finally:
+        for each in (out, into, high):
+            os.close(each)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 import zchat as library
+from tests.cli.outside import without_home
 from tests.running import Start, Zchat
 from zchat.broker import Broker
 from zchat.cli.program import program
@@ -90,3 +91,15 @@ def test_a_room_of_a_new_broker_may_be_named_as_it_is_shown(start: Start, zchat:
     url = re.search(r"^zchat broker at (tcp://\S+)$", running.until("clients: about"), re.MULTILINE)
     assert url
     assert [line.split()[0] for line in zchat("rooms", "--connect", url[1]).stdout.splitlines()] == ["ROOM", "Ops"]
+
+
+@pytest.mark.parametrize("arguments", [["broker"], ["backup", "copy.db"]])
+def test_a_user_without_a_home_folder_is_told_to_name_a_store(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    without_home(monkeypatch)
+    done = CliRunner().invoke(program, arguments)
+    assert done.exit_code == 1
+    assert done.stderr == (
+        "zchat: this user has no home folder to keep messages in: name a place by --store sqlite:PATH, or set HOME\n"
+    )

@@ -48,11 +48,48 @@ sykg50qixjdspmFIqbfDu0QAP+CsnHLUtw==
 -----END EC PRIVATE KEY-----
 """
 
+WEAK = """\
+-----BEGIN CERTIFICATE-----
+MIICBjCCAW+gAwIBAgIURotBMcTjq2fszW9eJCXFUYvFs7EwDQYJKoZIhvcNAQEL
+BQAwFDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyNzEyMDA0OVoYDzIxMjYx
+MTAzMTIwMDQ5WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwgZ8wDQYJKoZIhvcNAQEB
+BQADgY0AMIGJAoGBALQxkG1rY76K0ZO0hFGHGGHDT8Ag5QPs5P5pWIFbASaO1sru
+plICf8kuExn5ooEZqlGYJNM335TQH5CKrSpgwibPrSEB8JAIySYq9VHTbzbVMsm3
+RfAsYNpiuFDclbs4Cc3Koas0bgC84WZv0K4D7U4N1Pt1TYHFFktgW+eBB+d5AgMB
+AAGjUzBRMB0GA1UdDgQWBBT9wTQyj0kQOSBydqmx3PWB4B+w5jAfBgNVHSMEGDAW
+gBT9wTQyj0kQOSBydqmx3PWB4B+w5jAPBgNVHRMBAf8EBTADAQH/MA0GCSqGSIb3
+DQEBCwUAA4GBALMX1DWJIq6Rx9HP5UV9kXF0Qhm5//Sdf7rsvcZEEoNpjkmEi7cI
+ojw50Mxs1O3cFYHLGafb8BPCcVLU2A49CMZfvhaJd5sHiBktqFzQHgnn1X48S2h9
+WMALtlQy982aunydGZD1pcBKttF3BGO87hlMHRyNlZM987rZ3Vc3SknM
+-----END CERTIFICATE-----
+"""
+WEAK_KEY = """\
+-----BEGIN PRIVATE KEY-----
+MIICdgIBADANBgkqhkiG9w0BAQEFAASCAmAwggJcAgEAAoGBALQxkG1rY76K0ZO0
+hFGHGGHDT8Ag5QPs5P5pWIFbASaO1sruplICf8kuExn5ooEZqlGYJNM335TQH5CK
+rSpgwibPrSEB8JAIySYq9VHTbzbVMsm3RfAsYNpiuFDclbs4Cc3Koas0bgC84WZv
+0K4D7U4N1Pt1TYHFFktgW+eBB+d5AgMBAAECgYA/Fk9Lj9qnHnELtprQ9Gx75eap
+DJtByZHO5NEg0NzRRBc9i1pdwhQ9Ok1jvbvAWV0BHjReYuR7dHZoo7TG7oNqfpss
+PPx2d5X8YhHtfmDFTGc+LZNMibFQ8QNs6U0XtFAZRjkxwKwszQDTPUDU74b4fpY1
+4dG/UfAPzemOFydMJQJBAOHzFACb9GzZRDQbiUUN+iXKk0dTUcELhT5qwC7iyZay
+DP/QcqUka8NrLic2Elf2tRKBK0gBSd70EDz8bNSlFCMCQQDMKKF1wiHW/2zE8QR0
+jy+HbNNAqJcRG3ytz3IqtuS3iVcE6xVZbs7VUSGC1QZOs7XfWUCsfjNfaERgZfvX
+sZGzAkEAu5LWOiM96Nb9Xdy2OlN+JL1lQsMSjZYIyWZJoSK4g5fQXtYnNp1jsNlb
+eUXUOJ4gd/ovehlHwAURLe/IUUexzQJAY2YU1mSiXS8XIfvGk4lzNphBcmWix21+
+kpFBoJJTYRi5CWf7iQNuKGXLzwswevj8P7YQyurW0EjPoa+FokqOCQJAZzh6d/vO
+eY25EDJ9wdUK8qDNIVWP4i4Foef5000WCHcWvXSzgW/oDspx56e7yeMhLjNG4Mj7
+BS9GnCaEUDHmWA==
+-----END PRIVATE KEY-----
+"""
+"""Of RSA with 1,024 bits, as OpenSSL no longer serves it."""
+
 
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
     for name, text in (("c.pem", CERTIFICATE), ("k.pem", KEY), ("ek.pem", WITH_A_PASSPHRASE), ("k2.pem", ANOTHERS)):
         (tmp_path / name).write_text(text)
+    (tmp_path / "weak.pem").write_text(WEAK)
+    (tmp_path / "rsa.pem").write_text(WEAK_KEY)
     (tmp_path / "both.pem").write_text(KEY + CERTIFICATE)
     (tmp_path / "cut.pem").write_text(KEY[:100])
     (tmp_path / "long.pem").write_text(CERTIFICATE + "x" * MAX_PEM)
@@ -77,6 +114,13 @@ def test_a_certificate_and_its_key_are_taken_from_two_files_or_from_one(files: P
         ("long.pem", "k.pem", "long.pem", "more than 1048576 bytes"),
         ("c.pem", "ek.pem", "ek.pem", "has a passphrase: decrypt it first, for example by openssl pkey -in"),
         ("c.pem", "k2.pem", "k2.pem", "is not that of the certificate in"),
+        ("c.pem", "rsa.pem", "rsa.pem", "is not that of the certificate in"),
+        (
+            "weak.pem",
+            "rsa.pem",
+            "weak.pem",
+            "too weak (EE_KEY_TOO_SMALL): have one made with a key of RSA of 2,048",
+        ),
         ("c.pem", "cut.pem", "cut.pem", "is damaged"),
     ],
 )

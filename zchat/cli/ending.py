@@ -270,9 +270,12 @@ def full_screen() -> Iterator[None]:
         Ended: a signal has come before.
     """
     with unstopped():
-        while not in_foreground(0):
-            if select.select([_state.descriptor], [], [], FOREGROUND_EVERY)[0]:
-                raise Ended
+        if not in_foreground(0):
+            poll = select.poll()  # which takes descriptors of any number
+            poll.register(_state.descriptor, select.POLLIN)
+            while not in_foreground(0):
+                if poll.poll(FOREGROUND_EVERY * 1000):
+                    raise Ended
         _state.full_screen = True
         try:
             yield

@@ -17,7 +17,7 @@ from zchat.cli.logs import log_level
 from zchat.cli.sources import Listed
 from zchat.cli.text.iso import time_meant
 from zchat.cli.text.phrases import room_named
-from zchat.errors import AddressError, BadName
+from zchat.errors import AddressError, BadName, StoreError
 from zchat.names import DIRECT, check_held_name
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -53,10 +53,20 @@ def check_place(context: click.Context, parameter: click.Parameter, place: str |
 
 
 def default_store() -> str:
-    """Return the store of a broker that is given none: a file in the user's data folder."""
+    """Return the store of a broker that is given none: a file in the user's data folder.
+
+    Raises:
+        StoreError: the system knows of no home folder for this user.
+    """
     from platformdirs import user_data_dir  # takes long to load
 
-    return f"sqlite:{Path(user_data_dir('zchat', appauthor=False)) / 'zchat.db'}"
+    try:
+        folder = user_data_dir("zchat", appauthor=False)
+    except RuntimeError as error:
+        raise StoreError(
+            "this user has no home folder to keep messages in: name a place by --store sqlite:PATH, or set HOME"
+        ) from error
+    return f"sqlite:{Path(folder) / 'zchat.db'}"
 
 
 def path_of(store: str) -> Path:

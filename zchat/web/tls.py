@@ -13,6 +13,12 @@ from zchat.files import read_bounded
 MAX_PEM = 1 << 20
 """Bytes of a file with a certificate or a key: a chain has some thousand."""
 
+OF_ANOTHER = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
+"""What OpenSSL says of a key that is not the certificate's: of the same kind, or of another."""
+
+TOO_WEAK = ("EE_KEY_TOO_SMALL", "CA_KEY_TOO_SMALL", "CA_MD_TOO_WEAK")
+"""What OpenSSL says of what it doesn't serve, as others could forge it."""
+
 CERTIFICATE = rb"(X509 |TRUSTED )?CERTIFICATE-----"
 KEY = rb"([A-Z]+ )*PRIVATE KEY-----"
 
@@ -39,11 +45,16 @@ def tls_context(certificate: str, key: str) -> ssl.SSLContext:
     try:
         context.load_cert_chain(certificate, key, asked)
     except ssl.SSLError as error:
-        if error.reason == "KEY_VALUES_MISMATCH":
-            raise UsageError(
-                f"the key in {shown(key)} is not that of the certificate in {shown(certificate)}"
-            ) from error
-        raise UsageError(f"{shown(certificate)} or {shown(key)} is damaged: {error.reason or error}") from error
+        if error.reason in OF_ANOTHER:
+            text = f"the key in {shown(key)} is not that of the certificate in {shown(certificate)}"
+        elif error.reason in TOO_WEAK:
+            text = (
+                f"the certificate in {shown(certificate)} is too weak ({error.reason}): have one made with a key of "
+                "RSA of 2,048 bits at least, or of P-256, and signed with SHA-256"
+            )
+        else:
+            text = f"{shown(certificate)} or {shown(key)} is damaged, or not for https: {error.reason or error}"
+        raise UsageError(text) from error
     except OSError as error:
         raise UsageError(f"{shown(certificate)} and {shown(key)} can't be used: {error.strerror or error}") from error
     return context

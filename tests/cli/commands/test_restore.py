@@ -24,3 +24,18 @@ def test_what_is_no_backup_is_named(zchat: Zchat, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "zchat: /etc/passwd can't be read as a database of zchat (file is not a database)\n"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_link_leads_to_is_moved_aside_in_its_own_folder(zchat: Zchat, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    (disk / "real.db").write_bytes(RELEASED.read_bytes())
+    link = tmp_path / "link.db"
+    link.symlink_to(disk / "real.db")
+    done = zchat("restore", "--aside", str(RELEASED), str(link))
+    assert (done.returncode, done.stderr) == (0, "")
+    [aside] = [each for each in disk.iterdir() if each.name.startswith("real.db.before-")]
+    assert aside.read_bytes() == RELEASED.read_bytes()
+    assert done.stdout.splitlines()[-1] == f"{aside}: what was there before"
+    assert link.readlink() == disk / "real.db"
+    assert [each.name for each in tmp_path.iterdir() if each.name.startswith("link")] == ["link.db"]

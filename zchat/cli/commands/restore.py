@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from zchat.broker.store.sqlite.backup import restore as put_back
+from zchat.broker.store.sqlite.files import resolved_file
 from zchat.cli.copying import Copying, content_text
 from zchat.cli.ending import forgive
 from zchat.cli.logs import log_level
@@ -22,24 +23,29 @@ Examples:
   zchat restore --aside general.zchat old.db
 
 PATH must not exist, unless --aside moves it out of the way, with its -wal and -shm, once the new
-one is complete: if anything fails before, it stays. Only a regular file is moved. Clients that
-have read more than the backup holds are notified of a gap, and continue with new messages. Run
-by root, PATH is given to the owner of its folder.
+one is complete: if anything fails before, it stays. Only a regular file is moved: of a link what
+it leads to, within that folder. Clients that have read more than the backup holds are notified of
+a gap, and continue with new messages. Run by root, PATH is given to the owner of its folder.
 """
 """What `zchat restore --help` says: no docstring, as `python -OO` leaves those out."""
 
 
 @click.command(help=HELP)
-@click.option("--aside", is_flag=True, help="Move an old PATH aside, to PATH.before-TIME, once all is copied.")
+@click.option(
+    "--aside",
+    is_flag=True,
+    help="Move an old PATH aside, to PATH.before-TIME, once all is copied.",
+)
 @click.option("--no-progress", is_flag=True, help="Don't show the progress on a terminal.")
 @click.argument("file", type=click.Path(readable=False))
 @click.argument("path", type=click.Path(readable=False))
 @log_level
 def restore(aside: bool, no_progress: bool, file: str, path: str) -> None:
     """Carry out `zchat restore`."""
-    old = Path(f"{path}.before-{time.strftime('%Y%m%d-%H%M%S')}") if aside else None
     with Copying(not no_progress) as copying:
-        content = put_back(Path(file), Path(path), copying.step, old)
+        place = resolved_file(Path(path))  # where a link leads: another disk perhaps, to which nothing can be moved
+        old = place.with_name(f"{place.name}.before-{time.strftime('%Y%m%d-%H%M%S')}") if aside else None
+        content = put_back(Path(file), place, copying.step, old)
     click.echo(safe(f"{path}: {content_text(content)}"))
     if old is not None and old.exists():
         click.echo(safe(f"{old}: what was there before"))

@@ -442,3 +442,14 @@ def test_a_copy_in_a_folder_that_can_not_be_flushed_is_one_all_the_same(
     else:
         assert back_up(RELEASED, target, nothing).messages == 47
     assert rows(target, "SELECT count(*) FROM rooms") == [(4,)]
+
+
+def test_paths_need_not_be_utf8(store: Driver, path: Path) -> None:
+    folder = path.with_name(os.fsdecode(b"d\xff"))
+    folder.mkdir()
+    store.stored(1, "a")
+    copy, new = folder / os.fsdecode(b"b\xfe?x#%41.db"), folder / os.fsdecode(b"\xff")
+    assert back_up(path, copy, nothing).messages == 1
+    assert restore(copy, new, nothing).messages == 1
+    assert restore(copy, new, nothing, folder / os.fsdecode(b"old\xff")).messages == 1
+    assert rows(new, "SELECT last FROM rooms") == [(1,)]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.outside import without_home
 from tests.cli.terminals import Terminal, Tmux
 from tests.running import eventually
 from zchat import paths
@@ -169,3 +170,8 @@ def test_a_line_whose_end_was_never_written_takes_no_other_along(tmp_path: Path)
     lines = LinesOfBefore(path)
     lines.store_string("next")
     assert list(lines.load_history_strings()) == ["next", "whole"]
+
+
+def test_a_user_without_a_home_folder_has_nothing_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_home(monkeypatch)
+    assert state_file.state_file("rooms") is None

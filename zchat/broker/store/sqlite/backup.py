@@ -180,7 +180,8 @@ def _fill(reading: sqlite3.Connection, source: Path, fresh: Path, target: Path, 
 
     reading.set_progress_handler(step, STEP_OPERATIONS)
     try:
-        reading.execute("VACUUM INTO ?", (str(fresh),))
+        # As bytes: a path need not be UTF-8, and SQLite's text is what it is given.
+        reading.execute("VACUUM INTO CAST(? AS TEXT)", (os.fsencode(fresh),))
         progress(size, size)
         with closing(sqlite3.connect(fresh, isolation_level=None)) as copy:
             damage = copy.execute("PRAGMA quick_check(1)").fetchone()[0]

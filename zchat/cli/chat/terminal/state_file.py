@@ -23,9 +23,12 @@ LEFT_SECONDS = 60.0
 """Seconds after which a new file that was not put in place is taken for one of a chat that was killed."""
 
 
-def state_file(name: str) -> Path:
-    """Return where something is kept for the next time."""
-    return user_state_path("zchat", appauthor=False) / name
+def state_file(name: str) -> Path | None:
+    """Return where something is kept for the next time, None where the system knows of no home folder for this user."""
+    try:
+        return user_state_path("zchat", appauthor=False) / name
+    except RuntimeError:
+        return None
 
 
 def opened(path: Path, flags: int) -> int:
