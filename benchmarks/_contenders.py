@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import yardstick
 import zchat
@@ -39,6 +39,7 @@ class Zchat:
 
     store: str
     keys: Path | None = None
+    slowness = 1
 
     def __str__(self) -> str:
         return f"zchat, {self.store.rstrip(':')}{', keys' if self.keys else ''}"
@@ -70,6 +71,7 @@ class Yardstick:
     window: int = yardstick.WINDOW
     publishers: int = 1
     store = "memory:"
+    slowness = 1
 
     def __str__(self) -> str:
         return "yardstick"
@@ -88,7 +90,21 @@ class Yardstick:
         return max(1, self.window // self.publishers)
 
 
-Contender: TypeAlias = Zchat | Yardstick
+class Contender(Protocol):
+    """What is measured: a broker, and clients that send and take."""
+
+    @property
+    def store(self) -> str: ...
+
+    @property
+    def slowness(self) -> int:
+        """How many times fewer messages a run of many has, so that it is no longer than others."""
+
+    def broker(self, store: str) -> AbstractContextManager[Any]: ...
+
+    def publisher(self, url: str, user: str) -> AbstractContextManager[Publisher]: ...
+
+    def subscriber(self, url: str, user: str, last: int) -> AbstractContextManager[Subscriber]: ...
 
 
 def serve(pipe: Pipe, contender: Contender, store: str) -> None:

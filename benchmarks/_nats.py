@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -17,7 +15,7 @@ from typing import Any
 
 from _contenders import ROOM
 from _faces import Footprint, all_of, at_once, clock, idle_for_a_while, named, paced, run
-from _run import DEADLINE, Failed, Pipe, Worker
+from _run import DEADLINE, Pipe, Worker, free_port, reached
 
 UNLIMITED = -1
 """What nats-py takes for no limit of what waits for a callback."""
@@ -40,14 +38,12 @@ class Nats:
 
     @contextmanager
     def served(self, start: Callable[..., Worker]) -> Iterator[str]:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         with tempfile.TemporaryDirectory(prefix="zchat-benchmark-") as folder:
             line = ["nats-server", "--addr", "127.0.0.1", "--port", str(port), "--jetstream", "--store_dir", folder]
             process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             try:
-                _reached(port)
+                reached(port)
                 yield f"nats://127.0.0.1:{port}"
             finally:
                 process.kill()
@@ -154,16 +150,3 @@ async def _connected(url: str) -> AsyncIterator[Any]:
 
 async def _result(end: asyncio.Future[int]) -> int:
     return await asyncio.wait_for(end, DEADLINE)
-
-
-def _reached(port: int) -> None:
-    """Return once something listens at a port of this machine."""
-    until = time.monotonic() + DEADLINE
-    while time.monotonic() < until:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-        except OSError:
-            time.sleep(0.02)
-        else:
-            return
-    raise Failed("nats-server doesn't listen")

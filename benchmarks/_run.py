@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import platform
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -162,6 +163,31 @@ def _redis(folder: Path, flushes: str) -> Iterator[Path]:
     finally:
         server.kill()
         server.wait()
+
+
+def free_port() -> int:
+    """Return a port of this machine at which nothing listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+def reached(port: int) -> None:
+    """Return once something listens at a port of this machine.
+
+    Raises:
+        Failed: nothing does.
+    """
+    until = time.monotonic() + DEADLINE
+    while time.monotonic() < until:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except OSError:
+            time.sleep(0.02)
+        else:
+            return
+    raise Failed(f"nothing listens at port {port}")
 
 
 def in_turn(contenders: dict[str, Callable[[], dict[str, float]]], rounds: int) -> list[Row]:

@@ -14,6 +14,7 @@ from functools import partial
 from threading import Thread
 
 from _contenders import Contender, Subscriber, Yardstick, Zchat, key_folder, served
+from _peers import installed
 from _run import DEADLINE, Failed, Pipe, in_turn, options, report, run, workers
 
 PACE = 1_000_000
@@ -85,15 +86,17 @@ def latencies(contender: Contender, arguments: argparse.Namespace) -> dict[str, 
 
 
 def main() -> None:
-    parser = options("Measure latency at one message a millisecond, zchat in turn with plain pyzmq.")
+    parser = options("Measure latency at one message a millisecond, zchat in turn with its peers and plain pyzmq.")
     parser.add_argument("--messages", type=int, default=2000, help="messages in a round (default 2000)")
     parser.add_argument("--keys", action="store_true", help="run zchat with keys and without in turn")
-    parser.add_argument("--only", choices=["zchat", "yardstick"], help="leave the other out")
+    parser.add_argument("--only", choices=["zchat", "yardstick"], help="leave the others out")
     arguments = parser.parse_args()
     with key_folder([WRITER, READER]) if arguments.keys else nullcontext() as folder:
         contenders: list[Contender] = []
         if arguments.only != "yardstick":
             contenders += [Zchat(arguments.store, keys) for keys in ([folder, None] if folder else [None])]
+        if arguments.only is None:
+            contenders += installed()
         if arguments.only != "zchat":
             contenders.append(Yardstick())
         rows = in_turn({str(each): partial(latencies, each, arguments) for each in contenders}, arguments.rounds)

@@ -14,6 +14,7 @@ from functools import partial
 from threading import Thread
 
 from _contenders import Contender, Subscriber, Yardstick, Zchat, key_folder, served
+from _peers import installed
 from _run import DEADLINE, STORES, Failed, Pipe, in_turn, options, report, run, workers
 
 SILENCE = 20.0
@@ -64,7 +65,7 @@ def _take(room: Subscriber, total: int, seqs: int, ends: list[int]) -> None:
 def deliveries(contender: Contender, arguments: argparse.Namespace) -> dict[str, float]:
     """Return the deliveries a second of one run."""
     publishers, subscribers = arguments.publishers, arguments.subscribers
-    each = arguments.messages // publishers
+    each = max(1, arguments.messages // contender.slowness // publishers)
     total = each * publishers
     # zchat numbers the messages of a room, the yardstick those of a publisher: no number twice, none left out
     seqs = publishers * each * (each + 1) // 2 if isinstance(contender, Yardstick) else total * (total + 1) // 2
@@ -94,7 +95,7 @@ def _writers(arguments: argparse.Namespace) -> list[str]:
 
 
 def main() -> None:
-    parser = options("Measure deliveries a second, zchat in turn with plain pyzmq.")
+    parser = options("Measure deliveries a second, zchat in turn with its peers and plain pyzmq.")
     parser.add_argument("--publishers", type=int, default=1)
     parser.add_argument("--subscribers", type=int, default=10)
     parser.add_argument("--subscriber-processes", type=int, default=1)
@@ -102,7 +103,7 @@ def main() -> None:
     parser.add_argument("--stores", action="store_true", help="run zchat with all stores in turn")
     parser.add_argument("--keys", action="store_true", help="run zchat with keys and without in turn")
     parser.add_argument("--window", type=int, default=Yardstick.window, help="of the yardstick, in messages")
-    parser.add_argument("--only", choices=["zchat", "yardstick"], help="leave the other out")
+    parser.add_argument("--only", choices=["zchat", "yardstick"], help="leave the others out")
     arguments = parser.parse_args()
     if arguments.messages is None:
         arguments.messages = max(20_000, min(500_000, 2_000_000 // arguments.subscribers))
@@ -112,6 +113,8 @@ def main() -> None:
         contenders: list[Contender] = []
         if arguments.only != "yardstick":
             contenders += [Zchat(store, keys) for store in stores for keys in ([folder, None] if folder else [None])]
+        if arguments.only is None:
+            contenders += installed()
         if arguments.only != "zchat":
             contenders.append(Yardstick(arguments.window, arguments.publishers))
         rows = in_turn({str(each): partial(deliveries, each, arguments) for each in contenders}, arguments.rounds)
