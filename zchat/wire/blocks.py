@@ -21,7 +21,7 @@ from zchat.wire.hostile import (
     unpack_large,
 )
 from zchat.wire.limits import MAX_BLOCK_MESSAGES, MAX_INT
-from zchat.wire.values import array_header, pack, unpack
+from zchat.wire.values import SHORT_ARRAYS, array_header, pack, unpack
 
 
 def claimed_count(bodies: bytes) -> int:
@@ -69,7 +69,8 @@ def _fails(function: Callable[..., object], *arguments: object, **options: objec
 
 def join_bodies(bodies: list[bytes]) -> bytes:
     """Return packed bodies as the one MessagePack array that a block carries."""
-    return array_header(len(bodies)) + b"".join(bodies)
+    count = len(bodies)
+    return (SHORT_ARRAYS[count] if count < 16 else array_header(count)) + b"".join(bodies)
 
 
 def encode_block(first: int, timestamp: int, user: str, producer: bytes, bodies: bytes) -> bytes:

@@ -218,7 +218,7 @@ def row(kind: type[Any], shape: Shape, fields: Any) -> Any:
     """
     if type(fields) is not list or shape.wrong(fields) is not None:
         raise ProtocolError(f"the broker sent a malformed {kind.__name__}")
-    return kind(*fields[: len(shape)])
+    return kind(*fields[: shape.count])
 
 
 _MADE: dict[str, Callable[[list[Any]], Any]] = {
@@ -254,7 +254,7 @@ def decode_notice(frame: bytes) -> Notice:
         return Ok(fields[0], fields[1:])
     if len(frame) > LARGE and word == PUSH and len(fields[4]) > 1:
         raise ProtocolError(f"the broker sent a notification of {len(frame)} bytes with several blocks")
-    notice: Notice = _MADE[word](fields[: len(shape)])
+    notice: Notice = _MADE[word](fields[: shape.count])
     return notice
 
 

@@ -64,16 +64,14 @@ class Shape:
     `kinds` are keys of `KINDS`; those in `additions` follow, and may be missing: an older version ends before them.
     """
 
-    __slots__ = ("_checks", "kinds", "needed")
+    __slots__ = ("_checks", "count", "kinds", "needed")
 
     def __init__(self, *kinds: str, additions: tuple[str, ...] = ()) -> None:
         self.kinds = kinds + additions
         self.needed = len(kinds)
+        self.count = len(self.kinds)
         found = enumerate(KINDS[kind] for kind in self.kinds)
         self._checks = tuple((index, kind.types, kind.right) for index, kind in found)
-
-    def __len__(self) -> int:
-        return len(self.kinds)
 
     def wrong(self, values: Sequence[Any]) -> int | None:
         """Return the index of the first value that is missing or of another kind, None if all are right.
@@ -95,10 +93,14 @@ class Shape:
         return None
 
 
+SHORT_ARRAYS = tuple(bytes((0x90 | count,)) for count in range(16))
+"""The headers of arrays of 0 to 15 elements: once a message, they are looked up."""
+
+
 def array_header(count: int) -> bytes:
     """Return the MessagePack header of an array of `count` elements (fixarray, array 16 or 32)."""
     if count < 16:
-        return bytes((0x90 | count,))
+        return SHORT_ARRAYS[count]
     if count < 1 << 16:
         return b"\xdc" + count.to_bytes(2, "big")
     return b"\xdd" + count.to_bytes(4, "big")
@@ -106,8 +108,9 @@ def array_header(count: int) -> bytes:
 
 def join_arrays(head: Sequence[Any], *arrays: list[bytes]) -> bytes:
     """Return one array: the elements of `head`, then each of `arrays` as an array of values packed already."""
-    parts = [array_header(len(head) + len(arrays)), pack(head)[1:]]
+    parts = [SHORT_ARRAYS[len(head) + len(arrays)], pack(head)[1:]]
     for packed in arrays:
-        parts.append(array_header(len(packed)))
+        count = len(packed)
+        parts.append(SHORT_ARRAYS[count] if count < 16 else array_header(count))
         parts += packed
     return b"".join(parts)

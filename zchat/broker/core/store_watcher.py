@@ -51,7 +51,9 @@ class StoreWatcher:
         """Have a room's members served with a block, and its sender type no more."""
         grown = self._rooms[fold(room)]
         self._pusher.grew(grown, block, grown.grow(block, epoch))
-        self._presence.grew(grown, user)
+        roster = grown.roster
+        if roster is not None and (roster.typing or roster.at_end):
+            self._presence.grew(grown, roster, user)
         if grown.direct:
             self._state_frames.grew(grown)
 

@@ -160,11 +160,11 @@ class Presence:
             del self._typing[roster.people[user]]
             self._changed(room)
 
-    def grew(self, room: Room, user: str) -> None:
-        """Record that a room's log has grown by a block of a user, spelt as there, who is not typing any more."""
-        roster = room.roster
-        if roster is None or not (roster.typing or roster.at_end):
-            return
+    def grew(self, room: Room, roster: Roster, user: str) -> None:
+        """Record that a room's log has grown by a block of a user, spelt as there, who is not typing any more.
+
+        `roster` is the room's; nothing is to be recorded where none of its users types or has read to the end.
+        """
         if roster.grew():
             self._changed(room)
         if roster.typing:

@@ -93,7 +93,9 @@ class MemoryStore(Store):
                 log = self._logs[append.room] = _Log(self._ledger.rooms[append.room])
             self._cost += log.blocks.append(answer.block)
             self._order.append(log)
-            self._keep_bounds(log)
+            room = log.room
+            if self._cost > self._max_bytes or room.last - room.first >= self._max_room_messages:
+                self._keep_bounds(log)
         self._answers.append((done, answer, append))
 
     def set_read_mark(self, room: str, user: str, seq: int, done: Callable[[Marked | Full | Failed], None]) -> None:
