@@ -128,7 +128,7 @@ class LateStore(MemoryStore):
     def __init__(self, clock: Callable[[], int]) -> None:
         super().__init__(clock)
         self.holding = False
-        self.failing: Failed | Full | None = None
+        self.failing: Any = None
         self.behind = False
         self.commits: list[Commit] = []
         self.reports: list[Callable[[Watcher], None]] = []

@@ -12,7 +12,7 @@ from zchat.broker.figures.log_lines import RECOVERED_AFTER
 from zchat.broker.guard.rules import Rate, Rules, Table
 from zchat.broker.limits import MESSAGES_BURST
 from zchat.broker.settings import Settings
-from zchat.broker.store.contract import Failed, Full
+from zchat.broker.store.contract import Failed, Fenced, Full
 from zchat.wire.notices import OK, STATE
 
 
@@ -171,3 +171,20 @@ def test_a_room_has_a_rate_of_its_own_and_direct_rooms_have_none() -> None:
     assert alice.do("send", "General", 2, b"\x91\xa1x")[2] == "busy"
     assert alice.do("send", "@alice\nbob", 2, b"\x91\xa1x")[0] == OK
     assert world.core.counters.slowed_bytes == 1
+
+
+def test_a_session_whose_client_has_gone_on_at_another_broker_is_ended_with_its_first_block_that_comes_too_late() -> (
+    None
+):
+    store = LateStore(lambda: 1)
+    world = World(store=store)
+    alice, bob = Peer(world, "alice"), Peer(world, "bob")
+    for peer in (alice, bob):
+        peer.join("General")
+    store.failing = Fenced()
+    for number in (1, 2):
+        alice.ask("send", "General", number, b"\x91\x01")
+    world.run()
+    assert [peer.ended() for peer in (alice, bob)] == ["superseded", None]
+    assert world.core.log_lines.troubles == {}
+    world.check()

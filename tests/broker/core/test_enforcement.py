@@ -226,11 +226,14 @@ def test_after_a_failure_of_the_store_what_it_has_is_in_force_and_nothing_else()
     world.check()
 
 
-def test_where_names_are_claims_no_failure_of_the_store_brings_a_sanction_in_force() -> None:
+def test_where_names_are_claims_neither_a_failure_of_the_store_nor_another_broker_brings_a_sanction_in_force() -> None:
     world = World()
     bob = Peer(world, "bob")
-    world.core._reports.recovered([Sanction("General", "bob", "ban", 0, "anna", 1, "", number=1)])
+    ban = Sanction("General", "bob", "ban", 0, "anna", 1, "", number=1)
+    world.core._reports.recovered([ban])
+    world.core._reports.imposed(ban)  # by another broker
     assert code(bob.join("General")) == OK
+    world.core._reports.lifted(ban)
 
 
 @pytest.mark.parametrize("means", ["mute", "close", "rules"])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from tests.broker.driver import LateStore, Peer, World
-from zchat.broker.store.contract import Commit, RoomLog
+from tests.broker.store.driver import Reports
+from zchat.broker.store.contract import Append, Commit, RoomLog
 from zchat.broker.store.epochs import Epoch
+from zchat.broker.store.memory import MemoryStore
 from zchat.messages import GapReason
 from zchat.names import fold
 from zchat.wire.notices import OK
@@ -68,3 +70,37 @@ def test_a_room_that_was_begun_elsewhere_is_there() -> None:
     world.run()
     assert (world.rooms["sailing"].first, world.rooms["sailing"].maker) == (3, "bob")
     assert alice.join("Sailing", create=False)[0] == OK
+
+
+def test_of_what_others_have_stored_without_a_block_being_reported_members_are_served_from_the_log() -> None:
+    store = LateStore(lambda: 1)
+    world = World(store=store)
+    alice, bob, carol = (Peer(world, user) for user in ("alice", "bob", "carol"))
+    alice.join("General")
+    bob.join("General")
+    alice.send("General", "a")
+    room = world.rooms["general"]
+    stored = Append("General", b"elsewhere.......", 1, "zoe", b"\x91\xa1b", 1, 1)
+    store.append(stored, lambda _: None)
+    MemoryStore.poll(store, Reports())
+    store.reports.append(lambda watcher: watcher.reached(RoomLog("General", 1, 2, tuple(room.epochs))))
+    world.run()
+    assert (room.last, len(room.tail)) == (2, 0)
+    assert [bob.texts(), alice.texts()] == [["a", "b"], ["b"]]
+    carol.join("General", (room.epochs.current, 1))
+    assert carol.texts() == ["b"]
+    alice.send("General", "c")
+    assert bob.texts() == ["a", "b", "c"]
+    world.check()
+
+
+def test_the_users_of_a_direct_room_are_invited_to_what_was_said_at_another_broker() -> None:
+    store = LateStore(lambda: 1)
+    world = World(store=store)
+    alice = Peer(world, "alice")
+    name = "@alice\nbob"
+    store.reports.append(lambda watcher: watcher.appeared(RoomLog(name, 1, 0, ())))
+    store.reports.append(lambda watcher: watcher.reached(RoomLog(name, 1, 2, (Epoch(7, 1),))))
+    world.run()
+    assert world.rooms[fold(name)].last == 2
+    assert len(alice.invitations) == 1

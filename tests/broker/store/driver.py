@@ -35,8 +35,13 @@ ALICE = b"alice's producer"
 BOB = b"bob's producer.."
 EVERYTHING = 1 << 62
 
-DECIDING = ("ledger", "redis.mirror")
-"""The modules that know how much a store keeps of something at most."""
+DECIDING = {
+    "MAX_PRODUCERS": ("ledger", "redis.mirror"),
+    "MAX_READ_MARKS": ("ledger", "redis.marks"),
+    "USER_PRODUCERS": ("ledger", "redis.producers"),
+    "USER_READ_MARKS": ("ledger", "redis.marks"),
+}
+"""The modules that know how much a store keeps of something at most, by the bound's name."""
 
 
 class Clock:
@@ -60,6 +65,9 @@ class Reports:
 
     def grew(self, room: str, block: Block, epoch: int, user: str) -> None:
         self.all.append(("grew", room, block, epoch, user))
+
+    def reached(self, log: RoomLog) -> None:
+        self.all.append(("reached", log))
 
     def parted(self, log: RoomLog) -> None:
         self.all.append(("parted", log))

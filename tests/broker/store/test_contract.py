@@ -205,7 +205,7 @@ def test_a_producer_that_comes_back_after_more_than_a_day_is_remembered_anew(sto
 
 
 def test_no_young_producer_makes_room_for_a_new_one(store: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in DECIDING:
+    for module in DECIDING["MAX_PRODUCERS"]:
         monkeypatch.setattr(f"zchat.broker.store.{module}.MAX_PRODUCERS", 1)
     store.stored(1, "a")
     assert isinstance(store.append(1, "b", producer=BOB), Full)
@@ -420,7 +420,7 @@ def test_marks_are_answered_in_the_order_of_their_calls_and_after_the_blocks_tha
 def test_no_mark_makes_room_for_a_new_one_and_those_there_still_move(
     store: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in DECIDING:
+    for module in DECIDING["MAX_READ_MARKS"]:
         monkeypatch.setattr(f"zchat.broker.store.{module}.MAX_READ_MARKS", 2)
     store.stored(1, "a", "b")
     assert [store.mark(1, user) for user in ("alice", "bob")] == [Marked(1), Marked(1)]

@@ -16,8 +16,8 @@ def producer(number: int) -> bytes:
 @pytest.fixture
 def bound(store: Driver, monkeypatch: pytest.MonkeyPatch) -> Driver:
     """Give a store in which a user has two producers and two read marks, and all together four."""
-    for module in DECIDING:
-        for name, most in (("USER_PRODUCERS", 2), ("USER_READ_MARKS", 2), ("MAX_PRODUCERS", 4), ("MAX_READ_MARKS", 4)):
+    for name, most in (("USER_PRODUCERS", 2), ("USER_READ_MARKS", 2), ("MAX_PRODUCERS", 4), ("MAX_READ_MARKS", 4)):
+        for module in DECIDING[name]:
             monkeypatch.setattr(f"zchat.broker.store.{module}.{name}", most)
     store.quotas = True
     store.reopen()
@@ -111,7 +111,7 @@ def test_a_user_who_has_none_to_lose_is_refused_once_all_places_are_taken(
 
 
 def test_without_bound_names_nobody_forgets_anything(store: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in DECIDING:
+    for module in DECIDING["USER_PRODUCERS"]:
         monkeypatch.setattr(f"zchat.broker.store.{module}.USER_PRODUCERS", 1)
     for number in range(3):
         store.append(1, "a", producer=producer(number))

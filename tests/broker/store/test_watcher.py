@@ -99,5 +99,5 @@ def test_a_store_of_one_broker_has_reported_all_there_is(store: Driver) -> None:
     located: list[bool] = []
     store.store.follow("General", True)
     store.store.locate("General", lambda: located.append(True))
-    assert located
+    store.wait(lambda: located)
     store.store.follow("General", False)

@@ -343,6 +343,9 @@ class _Witness:
     def appeared(self, log: RoomLog) -> None:
         self._watcher.appeared(log)
 
+    def reached(self, log: RoomLog) -> None:
+        self._watcher.reached(log)
+
     def parted(self, log: RoomLog) -> None:
         self._watcher.parted(log)
 

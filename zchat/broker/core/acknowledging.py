@@ -129,6 +129,11 @@ def _appended(
             answer = errors.OutOfOrder(f"block {number} is out of order: go back to {expected}", detail=expected)
         case contract.ForgottenProducer():
             answer = errors.Forgotten(f"the producer of block {number} is not known here: begin again at 1")
+        case contract.Fenced():
+            answer = errors.Superseded("this session goes on over a later connection, at another broker")
+            if context.replies.waits(request):
+                assert request.session is not None, "a member has a session"
+                context.sessions.end(request.session, answer)
         case contract.Full() | contract.Failed():
             answer = not_done(context, outcome, "storing", "store")
         case _:

@@ -62,7 +62,9 @@ class Enforcement:
             self._keep(sanction)
 
     def imposed(self, sanction: Sanction) -> None:
-        """Enforce a sanction that is stored and safe."""
+        """Enforce a sanction that is stored and safe; a broker without names of users' own enforces none."""
+        if not self._access.binds_names:
+            return
         room = self._keep(sanction)
         user = fold(sanction.user)
         if room is None:
@@ -74,6 +76,8 @@ class Enforcement:
 
     def lifted(self, sanction: Sanction) -> None:
         """Enforce a sanction no more; a room that had nothing else is forgotten."""
+        if not self._access.binds_names:
+            return
         self._let_go(sanction)
         if not sanction.room:
             self._access.at_broker.remove(sanction)
@@ -95,8 +99,6 @@ class Enforcement:
 
     def recovered(self, sanctions: Iterable[Sanction]) -> None:
         """Enforce these sanctions, and no others: they are all that the store has after a failure."""
-        if not self._access.binds_names:
-            return
         there = {sanction.number: sanction for sanction in sanctions}
         for number, sanction in there.items():
             if number not in self._kept:

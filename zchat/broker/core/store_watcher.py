@@ -44,7 +44,7 @@ class StoreWatcher:
         self._log_lines = log_lines
 
     def appeared(self, log: RoomLog) -> None:
-        """Take in a room that another broker has begun, or that this one had given up."""
+        """Take in a room that another broker has begun, or of which this one had given up the first block."""
         self._directory.restore(log)
 
     def grew(self, room: str, block: Block, epoch: int, user: str) -> None:
@@ -56,6 +56,13 @@ class StoreWatcher:
             self._presence.grew(grown, roster, user)
         if grown.direct:
             self._state_frames.grew(grown)
+
+    def reached(self, log: RoomLog) -> None:
+        """Have a room be as long as another broker has made it."""
+        room = self._rooms[fold(log.name)]
+        self._pusher.reached(room, log)
+        if room.direct:
+            self._state_frames.grew(room)
 
     def parted(self, log: RoomLog) -> None:
         """Have a room's log be what is left of it, and its members join again; that is logged."""

@@ -88,6 +88,14 @@ class Pusher:
             else:
                 self._wake(member)
 
+    def reached(self, room: Room, log: RoomLog) -> None:
+        """Serve a room's members from its log, as far as that now goes: its newest blocks aren't at hand."""
+        self._tail_bytes -= room.reach(log)
+        self._tails.pop(room, None)
+        waiting, room.caught_up = room.caught_up, {}
+        for member in waiting:
+            self._wake(member)
+
     def trimmed(self, room: Room, first: int) -> None:
         """Record that a room's messages before `first` were removed."""
         self._tail_bytes -= room.trim(first)

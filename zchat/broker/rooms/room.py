@@ -135,6 +135,16 @@ class Room:
         self.shared.clear()
         return self.tail.append(block)
 
+    def reach(self, log: RoomLog) -> int:
+        """Record how far the log goes, whose newest blocks aren't at hand; return the bytes let go of the tail."""
+        freed = self.tail.cost
+        self.first = max(self.first, log.first)
+        self.last = log.last
+        self.epochs = Epochs(log.epochs)
+        self.tail = Blocks()
+        self.shared.clear()
+        return freed
+
     def part(self, log: RoomLog) -> int:
         """Record that the log is another than it was; return the bytes let go of the tail."""
         freed = self.tail.cost

@@ -95,6 +95,10 @@ class ForgottenProducer(NamedTuple):
     """The answer that the producer goes on numbering but isn't known (any more)."""
 
 
+class Fenced(NamedTuple):
+    """The answer that the producer's client has gone on over a later connection, maybe to another broker."""
+
+
 class NotStored(NamedTuple):
     """The answer that no block of that number is stored: of an append without messages, which was to ask for one."""
 
@@ -211,14 +215,14 @@ class RoomLog(NamedTuple):
     """Who has made the room, by folded name; "" if that is not known."""
 
 
-Appended: TypeAlias = Stored | Duplicate | OutOfSequence | ForgottenProducer | NotStored | Full | Failed
+Appended: TypeAlias = Stored | Duplicate | OutOfSequence | ForgottenProducer | Fenced | NotStored | Full | Failed
 
 
 class Watcher(Protocol):
     """What a store reports to, within `poll`, in the loop thread.
 
     Rooms are named as the store has them, users by folded names unless it says otherwise. A store that several
-    brokers share will report more, of the others and of itself; another kind of report is another method here.
+    brokers share reports what any of them has brought about.
     """
 
     def appeared(self, log: RoomLog) -> None:
@@ -228,6 +232,12 @@ class Watcher(Protocol):
         """Follow a block that was stored and is safe: the one after the last reported of its room.
 
         `user` is its sender, spelt as in the block.
+        """
+
+    def reached(self, log: RoomLog) -> None:
+        """Follow a room that others have filled, in which this broker had no members when that was found: up to where.
+
+        Where it has some meanwhile, they are to read what lies between.
         """
 
     def parted(self, log: RoomLog) -> None:
@@ -392,8 +402,8 @@ class Store(ABC):
     def follow(self, room: str, wanted: bool) -> None:  # noqa: B027  # that nothing is done is what most stores do
         """Say whether the broker has members in a room: True with the first that comes, False with the last that goes.
 
-        Where several brokers share a store, only of such rooms the blocks of others are handed over. A store
-        with one broker hands over its own blocks all the same, and does nothing here.
+        Where several brokers share a store, only of such rooms the blocks of others are handed over, and of the rest
+        up to where they go. A store with one broker hands over its own blocks all the same, and does nothing here.
         """
 
     def locate(self, room: str, done: Callable[[], None]) -> None:

@@ -27,7 +27,7 @@ def test_all_keys_of_a_partition_lie_in_its_slot_whatever_rooms_are_called() -> 
     for part in range(PARTITIONS):
         names = [*keys.shelves[part], keys.log(part, b"a{b}c"), keys.seen(part, b"}{" * 8, b"room")]
         assert {slot_of(name) for name in names} == {slot_of(keys.shelves[part].info)}
-    assert {slot_of(each) for each in (keys.format, keys.holder, keys.sanctions, keys.counts)} == {
+    assert {slot_of(each) for each in (keys.format, keys.holder, keys.brokers, keys.sanctions, keys.counts)} == {
         slot_of(keys.shelves[0].info)
     }
 

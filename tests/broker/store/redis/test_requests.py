@@ -25,7 +25,7 @@ class Asked:
     def __init__(self) -> None:
         self._twin = Twin()
         for shelf in KEYS.shelves:
-            self._twin.call(scripts.ATTACH, [shelf.info], b"run", b"broker", 7)
+            self._twin.call(scripts.ATTACH, [shelf.info, shelf.feed], b"run", b"broker", 7)
 
     def __call__(self, request: Request) -> Any:
         word, sha, count, *rest = request.command(KEYS, Fence(b"run", b"broker", 1), str(NOW))

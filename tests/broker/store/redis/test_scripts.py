@@ -7,15 +7,19 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgpack import unpackb
 
 from tests.broker.store.redis.twin import Twin
 from tests.redis_server import RedisServer
+from tests.running import DEADLINE, eventually
 from zchat.broker.limits import MAX_REQUESTS
 from zchat.broker.store.epochs import MAX_EPOCHS
 from zchat.broker.store.ledger import JUMP, MAX_SEQ
 from zchat.broker.store.redis import scripts
 from zchat.broker.store.redis.partitions import Keys
 from zchat.broker.store.redis.scripts import Script
+from zchat.broker.store.redis.server import Connection
+from zchat.broker.store.redis.url import parse
 
 KEYS = Keys("t")
 SHELF = KEYS.shelves[0]
@@ -28,7 +32,7 @@ EVERYTHING = (1 << 63) - 1
 
 def append_keys(folded: bytes, producer: bytes) -> list[bytes]:
     log, seen = KEYS.log(0, folded), KEYS.seen(0, producer, folded)
-    return [SHELF.info, SHELF.ends, SHELF.names, SHELF.epochs, log, seen, SHELF.producers]
+    return [SHELF.info, SHELF.ends, SHELF.names, SHELF.epochs, log, seen, SHELF.producers, SHELF.feed]
 
 
 def appending(
@@ -54,7 +58,7 @@ ATTACHED = (b"run", b"broker", 1)
 times = st.sampled_from([NOW, NOW + 1, NOW + JUMP, NOW + JUMP + 1])
 rooms, users, producers = st.sampled_from(ROOMS), st.sampled_from(USERS), st.sampled_from(PRODUCERS)
 few = st.integers(0, 3)
-sanction_keys = [SHELF.info, KEYS.sanctions, KEYS.counts]
+sanction_keys = [SHELF.info, KEYS.sanctions, KEYS.counts, SHELF.feed]
 
 
 def field(user: bytes, kind: bytes, folded: bytes) -> bytes:
@@ -85,7 +89,7 @@ runs_of_blocks = st.builds(
     times,
 )
 marks = st.builds(
-    lambda *arguments: (scripts.MARK, [SHELF.info, SHELF.ends, SHELF.marks], arguments),
+    lambda *arguments: (scripts.MARK, [SHELF.info, SHELF.ends, SHELF.marks, SHELF.feed], arguments),
     rooms,
     users,
     st.sampled_from([0, 1, 2, 50, EVERYTHING]),
@@ -93,7 +97,7 @@ marks = st.builds(
     times,
 )
 unmarks = st.builds(
-    lambda folded, user, moved: (scripts.UNMARK, [SHELF.info, SHELF.marks], (folded + b"\0" + user, moved)),
+    lambda folded, user, moved: (scripts.UNMARK, [SHELF.info, SHELF.marks, SHELF.feed], (folded + b"\0" + user, moved)),
     rooms,
     users,
     times,
@@ -130,17 +134,17 @@ lifts = st.builds(
     few,
 )
 trims = st.builds(
-    lambda folded, upto: (scripts.TRIM, [SHELF.info, SHELF.ends, KEYS.log(0, folded)], (folded, upto)),
+    lambda folded, upto: (scripts.TRIM, [SHELF.info, SHELF.ends, KEYS.log(0, folded), SHELF.feed], (folded, upto)),
     rooms,
     st.sampled_from([0, 1, 3, 4, 103, EVERYTHING]),
 )
 attaches = st.builds(
-    lambda run, broker, epoch: (scripts.ATTACH, [SHELF.info], (run, broker, epoch)),
+    lambda run, broker, epoch: (scripts.ATTACH, [SHELF.info, SHELF.feed], (run, broker, epoch)),
     st.sampled_from([b"run", b"run", b"run", b"run 2"]),
     st.sampled_from([b"broker", b"broker", b"broker", b"other"]),
     st.integers(1, 1 << 53),
 )
-snapshots = st.just((scripts.SNAPSHOT, [SHELF.info, SHELF.ends, SHELF.names, SHELF.epochs, SHELF.marks], ()))
+snapshots = st.sampled_from([[], [KEYS.sanctions]]).map(lambda more: (scripts.SNAPSHOT, [*SHELF[:5], *more], ()))
 others = st.one_of(appends, marks, unmarks, forgets, imposes, lifts, trims, snapshots)
 one_call = st.one_of(others, attaches).map(lambda call: [call])
 
@@ -152,8 +156,12 @@ def flat(lists: list[list[Any]]) -> list[Any]:
 class Both:
     """A real Redis and its twin, which are asked the same."""
 
-    def __init__(self, server: RedisServer) -> None:
+    def __init__(self, server: RedisServer, *, listening: bool = False) -> None:
         self._server = server
+        self._listening = None
+        if listening:
+            self._listening = Connection(parse(server.url))
+            self._listening.subscribe([SHELF.feed])
         server.call("FLUSHALL")
         loaded = server.calls([("SCRIPT", "LOAD", script.text) for script in scripts.ALL])
         assert loaded == [script.sha.encode() for script in scripts.ALL]
@@ -174,10 +182,16 @@ class Both:
         return answers
 
     def attach(self, run: bytes = b"run", broker: bytes = b"broker", epoch: int = 1 << 52) -> Any:
-        return self.call((scripts.ATTACH, [SHELF.info], (run, broker, epoch)))[0]
+        return self.call((scripts.ATTACH, [SHELF.info, SHELF.feed], (run, broker, epoch)))[0]
 
     def check(self) -> None:
-        """Check that both hold the same."""
+        """Check that both hold the same, and have told the same if that was listened to."""
+        if self._listening is not None:
+            told: list[Any] = []
+            while len(told) < len(self._twin.told):
+                told += ((where, unpackb(said, raw=True)) for where, said in self._listening.told(DEADLINE))
+            assert told == self._twin.told
+            self._listening.close()
         held = self._server.keys()
         for key, value in held.items():
             if isinstance(value, list):  # a stream
@@ -187,15 +201,16 @@ class Both:
 
 def _sorted(answer: Any) -> Any:
     """Return an answer whose fields and values, if it is a snapshot, are in no order."""
-    if len(answer) == 6 and isinstance(answer[2], list):
-        return answer[:2] + [dict(zip(each[::2], each[1::2], strict=True)) for each in answer[2:]]
+    if len(answer) > 6 and isinstance(answer[3], list):
+        pairs = [dict(zip(each[::2], each[1::2], strict=True)) for each in answer[3:7]]
+        return answer[:3] + pairs + [sorted(each) for each in answer[7:]]
     return answer
 
 
 @settings(max_examples=40)
 @given(st.lists(st.one_of(runs_of_blocks, one_call), max_size=12).map(flat))
 def test_the_scripts_do_what_their_twin_does(redis_server: RedisServer, calls: list[Any]) -> None:
-    both = Both(redis_server)
+    both = Both(redis_server, listening=True)
     both.attach()
     both.call(*calls)
     both.check()
@@ -204,7 +219,7 @@ def test_the_scripts_do_what_their_twin_does(redis_server: RedisServer, calls: l
 @settings(max_examples=40)
 @given(st.lists(others, min_size=10, max_size=60))
 def test_so_they_do_in_rooms_with_messages(redis_server: RedisServer, calls: list[Any]) -> None:
-    both = Both(redis_server)
+    both = Both(redis_server, listening=True)
     both.attach()
     for folded in ROOMS:
         both.call(*(appending(folded, producer, count=3) for producer in PRODUCERS))
@@ -244,8 +259,8 @@ def test_what_was_used_since_is_not_removed_and_a_producer_stays_its_first_users
     both.call(appending(now=NOW), appending(number=2, user=b"bob", now=NOW + 5))
     member = PRODUCERS[0] + b"alice\0" + ROOMS[0]
     forget = (scripts.FORGET, [SHELF.info, SHELF.producers, KEYS.seen(0, PRODUCERS[0], ROOMS[0])])
-    mark = (scripts.MARK, [SHELF.info, SHELF.ends, SHELF.marks], (ROOMS[0], b"bob", 1, 0, NOW + 5))
-    unmark = (scripts.UNMARK, [SHELF.info, SHELF.marks])
+    mark = (scripts.MARK, [SHELF.info, SHELF.ends, SHELF.marks, SHELF.feed], (ROOMS[0], b"bob", 1, 0, NOW + 5))
+    unmark = (scripts.UNMARK, [SHELF.info, SHELF.marks, SHELF.feed])
     both.call(mark)
     for until, word in ((NOW + 4, b"none"), (NOW + 5, b"gone")):
         answers = both.call((*forget, (member, until)), (*unmark, (ROOMS[0] + b"\0bob", until)))
@@ -281,17 +296,17 @@ def test_a_command_of_an_earlier_attachment_of_another_run_or_of_another_broker_
     assert redis_server.keys() == before
     assert both.call(appending(number=2))[0][0] == b"stored"
     both.attach(broker=b"other")
-    assert both.call(appending(number=3)) == [[b"detached"]]
+    assert both.call(appending(number=3))[0][0] == b"stored", "another broker takes nothing from this one"
     both.check()
 
 
 def test_another_run_begins_an_epoch_with_the_next_block_and_the_same_run_does_not(redis_server: RedisServer) -> None:
     both = Both(redis_server)
-    assert both.attach(epoch=7) == [1, 1, 0, 0]
+    assert both.attach(epoch=7) == [1, 7, 0, 0]
     both.call(appending())
-    assert both.attach(epoch=8) == [2, 0, 1, 0]
+    assert both.attach(epoch=8) == [2, 7, 1, 0]
     assert both.call(appending(number=2))[0] == [b"stored", 2, NOW, 7, 2]
-    assert both.attach(run=b"run 2", epoch=9) == [3, 1, 2, 0]
+    assert both.attach(run=b"run 2", epoch=9) == [3, 9, 2, 0]
     assert both.call(appending(number=3), fence=(b"run 2", b"broker", 3))[0] == [b"stored", 3, NOW, 9, 3]
     assert redis_server.call("HGET", SHELF.epochs, ROOMS[0]) == pack(">QQQQ", 7, 1, 9, 3)
 
@@ -321,15 +336,18 @@ def test_other_bytes_under_a_stored_number_are_no_duplicate(redis_server: RedisS
     assert [answer[0] for answer in answers] == [b"stored", b"taken", b"duplicate", b"duplicate"]
 
 
-def test_one_broker_holds_the_store_until_it_lets_go_or_its_time_is_over(redis_server: RedisServer) -> None:
+def test_one_broker_tends_the_store_until_it_lets_go_or_its_time_is_over(redis_server: RedisServer) -> None:
     Both(redis_server)
+    where = (2, KEYS.holder, KEYS.brokers)
 
-    def hold(broker: bytes, milliseconds: int = 60_000) -> Any:
-        return redis_server.call("EVALSHA", scripts.HOLD.sha, 1, KEYS.holder, broker, milliseconds)
+    def hold(broker: bytes, milliseconds: int = 60_000, ended: int = 60_000) -> Any:
+        return redis_server.call("EVALSHA", scripts.HOLD.sha, *where, broker, milliseconds, ended)
 
-    assert [hold(b"a"), hold(b"a")] == [0, 0]
-    assert 0 < hold(b"b") <= 60_000
-    assert redis_server.call("EVALSHA", scripts.RELEASE.sha, 1, KEYS.holder, b"b") == 0
-    assert hold(b"b") > 0
-    assert redis_server.call("EVALSHA", scripts.RELEASE.sha, 1, KEYS.holder, b"a") == 1
-    assert hold(b"b", 1) == 0
+    assert [hold(b"a"), hold(b"a"), hold(b"b")] == [[1, []], [1, []], [0]]
+    assert redis_server.call("EVALSHA", scripts.RELEASE.sha, *where, b"b") == 0
+    assert hold(b"b") == [0]
+    assert redis_server.call("EVALSHA", scripts.RELEASE.sha, *where, b"a") == 1
+    assert hold(b"b", 1) == [1, []]
+    redis_server.call("ZADD", KEYS.brokers, 5, b"killed")
+    eventually(lambda: hold(b"c") == [1, [b"killed"]], "c tends it, and finds who has ended")
+    assert redis_server.call("ZCARD", KEYS.brokers) == 3

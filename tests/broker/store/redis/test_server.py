@@ -5,14 +5,17 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.broker.store.driver import Reports, block
 from tests.broker.store.redis.stranger import INFO, NO_REDIS, Stranger, bulk
 from tests.promises.faults.processes import free_port
 from tests.redis_server import ALWAYS, RedisServer
-from tests.running import DEADLINE
+from tests.running import DEADLINE, eventually
 from zchat.broker.store import open_store
+from zchat.broker.store.contract import Stored
 from zchat.broker.store.redis import server
 from zchat.broker.store.redis.url import parse
 from zchat.errors import StoreError, UsageError
@@ -103,9 +106,15 @@ def test_who_is_not_let_in_or_lacks_a_right_learns_what_to_name_and_to_set(fresh
     as_bob = fresh.url.replace("://", "://bob:secret@")
     why = refused(as_bob)
     assert "does not allow bob what a store needs" in why
-    assert why.endswith(f"ACL SETUSER bob {server.RIGHTS} ~zchat:*")
-    fresh.call("ACL", "SETUSER", "bob", *server.RIGHTS.split())
-    taken(as_bob)
+    assert why.endswith(f"ACL SETUSER bob {server.RIGHTS} ~zchat:* &zchat:*")
+    fresh.call("ACL", "SETUSER", "bob", *server.RIGHTS.split(), "&zchat:*")
+    store = open_store(as_bob)
+    store.open(lambda: None)
+    answers: list[Any] = []
+    store.append(block(1, "a"), answers.append)
+    eventually(lambda: [store.poll(Reports()), *answers][1:], "it is stored")
+    assert isinstance(answers[0], Stored)
+    store.close()
     assert "does not allow bob" in refused(f"{as_bob}?prefix=elsewhere")
     fresh.call("ACL", "SETUSER", "bob", "-config")
     assert "doesn't say whether it flushes its disk before it answers" in refused(as_bob)

@@ -55,6 +55,7 @@ def test_a_cut_connection_loses_doubles_and_reorders_nothing(
     own_server: RedisServer, opened: Callable[..., Driver]
 ) -> None:
     store = opened(own_server)
+    store.store.follow("General", True)
     for number in range(1, 161, MAX_REQUESTS):  # as many as a client has on their way
         answers = [asked(store, each, f"{each}") for each in range(number, number + MAX_REQUESTS)]
         own_server.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
@@ -68,6 +69,7 @@ def test_a_server_that_stands_still_for_a_while_has_stored_every_block_once(
     own_server: RedisServer, opened: Callable[..., Driver]
 ) -> None:
     store = opened(own_server, silence=0.3)
+    store.store.follow("General", True)
     store.stored(1, "a")
     own_server.pause()
     answers = [asked(store, number, f"{number}") for number in range(2, 10)]
@@ -84,6 +86,8 @@ def test_what_can_not_be_stored_for_long_fails_and_what_was_stored_all_the_same_
     own_server: RedisServer, opened: Callable[..., Driver], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = opened(own_server, silence=0.3)
+    for room in ("General", "Other"):
+        store.store.follow(room, True)
     store.stored(1, "a")
     monkeypatch.setattr("zchat.broker.store.redis.committer.HELD_SECONDS", 0.1)
     own_server.pause()

@@ -16,10 +16,14 @@ DETACHED = [b"detached"]
 
 
 class Twin:
-    """A server that holds what its scripts write: hashes, sorted sets and strings as they are, streams as lists."""
+    """A server that holds what its scripts write: hashes, sorted sets and strings as they are, streams as lists.
+
+    `told` is what they have told, with the channel.
+    """
 
     def __init__(self) -> None:
         self.keys: dict[bytes, Any] = {}
+        self.told: list[tuple[bytes, list[Any]]] = []
         self._ways: dict[Script, Callable[..., Any]] = {
             scripts.ATTACH: self._attach,
             scripts.APPEND: self._append,
@@ -30,8 +34,6 @@ class Twin:
             scripts.LIFT: self._lift,
             scripts.TRIM: self._trim,
             scripts.SNAPSHOT: self._snapshot,
-            scripts.HOLD: self._hold,
-            scripts.RELEASE: self._release,
         }
 
     def call(self, script: Script, keys: list[bytes], *arguments: Any) -> Any:
@@ -60,20 +62,21 @@ class Twin:
         stands = self._hash(info)
         return stands.get(b"run") == run and stands.get(b"g:" + broker) == generation
 
+    def _tell(self, channel: bytes, kind: bytes, broker: bytes, info: bytes, *fields: Any) -> None:
+        self.told.append((channel, [kind, broker, int(self._hash(info)[b"epoch"]), *fields]))
+
     def _attach(self, keys: list[bytes], run: bytes, broker: bytes, epoch: bytes) -> Any:
-        (info,) = keys
-        fresh = self._hash(info).get(b"run") != run
-        if fresh:
+        info, feed = keys
+        if self._hash(info).get(b"run") != run:
             self._set(info, b"run", run)
             self._set(info, b"epoch", epoch)
-        for field in [field for field in self._hash(info) if field.startswith(b"g:")]:
-            self._remove(info, field)
+        self._tell(feed, b"A", broker, info, 0)
         generation = self._add(info, b"gens")
         self._set(info, b"g:" + broker, b"%d" % generation)
-        return [generation, int(fresh), *(int(self._hash(info).get(count, b"0")) for count in (b"l", b"n"))]
+        return [generation, *(int(self._hash(info).get(count, b"0")) for count in (b"epoch", b"l", b"n"))]
 
     def _append(self, keys: list[bytes], run: bytes, broker: bytes, generation: bytes, *arguments: bytes) -> Any:
-        info, ends, names, epochs, log, seen, producers = keys
+        info, ends, names, epochs, log, seen, producers, feed = keys
         folded, spelled, connection, number, count, digest, suffix, user, crowded, producer, now = arguments
         if not self._is_attached(info, run, broker, generation):
             return DETACHED
@@ -115,10 +118,12 @@ class Twin:
         for field, value in {b"n": number, b"c": connection, b"u": user, slot: result}.items():
             self._set(seen, field, value)
         self._set(producers, producer + user + b"\0" + folded, now)
-        return [b"stored", begins, at, epoch, self._add(info, b"l")]
+        change = self._add(info, b"l")
+        self._tell(feed, b"L", broker, info, change, folded, last)
+        return [b"stored", begins, at, epoch, change]
 
     def _mark(self, keys: list[bytes], run: bytes, broker: bytes, generation: bytes, *arguments: bytes) -> Any:
-        info, ends, marks = keys
+        info, ends, marks, feed = keys
         folded, user, seq, crowded, now = arguments
         if not self._is_attached(info, run, broker, generation):
             return DETACHED
@@ -134,19 +139,23 @@ class Twin:
         elif crowded == b"1":
             return [b"crowded"]
         self._set(marks, mark, pack(">QQ", reached, int(now)))
-        return [b"marked", reached, int(now), self._add(info, b"n")]
+        change = self._add(info, b"n")
+        self._tell(feed, b"M", broker, info, change, mark, reached, int(now))
+        return [b"marked", reached, int(now), change]
 
     def _unmark(
         self, keys: list[bytes], run: bytes, broker: bytes, generation: bytes, mark: bytes, moved: bytes
     ) -> Any:
-        info, marks = keys
+        info, marks, feed = keys
         if not self._is_attached(info, run, broker, generation):
             return DETACHED
         value = self._hash(marks).get(mark)
         if not value or unpack(">QQ", value)[1] > int(moved):
             return [b"none"]
         self._remove(marks, mark)
-        return [b"gone", self._add(info, b"n")]
+        change = self._add(info, b"n")
+        self._tell(feed, b"U", broker, info, change, mark, unpack(">QQ", value)[1])
+        return [b"gone", change]
 
     def _forget(
         self, keys: list[bytes], run: bytes, broker: bytes, generation: bytes, member: bytes, until: bytes
@@ -166,7 +175,7 @@ class Twin:
             self._remove(counts, kind)
 
     def _impose(self, keys: list[bytes], run: bytes, broker: bytes, generation: bytes, *arguments: bytes) -> Any:
-        info, sanctions, counts = keys
+        info, sanctions, counts, feed = keys
         field, folded, moderator, value, *places = arguments
         if not self._is_attached(info, run, broker, generation):
             return DETACHED
@@ -181,16 +190,19 @@ class Twin:
         if not replaced and all_there_are >= int(places[2]):
             return [b"crowded", b"all", all_there_are]
         number = self._add(info, b"s")
-        self._set(sanctions, field, pack(">Q", number) + moderator + b"\0" + value)
+        imposed = pack(">Q", number) + moderator + b"\0" + value
+        self._set(sanctions, field, imposed)
         if replaced:
             self._count(counts, b"by\0" + _moderator(replaced), -1)
         else:
             self._count(counts, room, 1)
         self._count(counts, by, 1)
-        return [b"imposed", number, replaced, self._add(info, b"n")]
+        change = self._add(info, b"n")
+        self._tell(feed, b"I", broker, info, change, imposed, unpack(">Q", replaced[:8])[0] if replaced else 0)
+        return [b"imposed", number, replaced, change]
 
     def _lift(self, keys: list[bytes], run: bytes, broker: bytes, generation: bytes, *arguments: bytes) -> Any:
-        info, sanctions, counts = keys
+        info, sanctions, counts, feed = keys
         field, folded, number = arguments
         if not self._is_attached(info, run, broker, generation):
             return DETACHED
@@ -200,10 +212,12 @@ class Twin:
         self._remove(sanctions, field)
         self._count(counts, b"room\0" + folded, -1)
         self._count(counts, b"by\0" + _moderator(value), -1)
-        return [b"lifted", value, self._add(info, b"n")]
+        change = self._add(info, b"n")
+        self._tell(feed, b"X", broker, info, change, value)
+        return [b"lifted", value, change]
 
     def _trim(self, keys: list[bytes], run: bytes, broker: bytes, generation: bytes, folded: bytes, upto: bytes) -> Any:
-        info, ends, log = keys
+        info, ends, log, feed = keys
         if not self._is_attached(info, run, broker, generation):
             return DETACHED
         if folded not in self._hash(ends):
@@ -214,25 +228,15 @@ class Twin:
             return [b"stands", first]
         self.keys[log] = [entry for entry in self.keys[log] if int(entry[0][:-2]) >= begins]
         self._set(ends, folded, pack(">QQQQ", begins, last, at, epoch))
-        return [b"trimmed", begins, self._add(info, b"l")]
+        change = self._add(info, b"l")
+        self._tell(feed, b"R", broker, info, change, folded, begins)
+        return [b"trimmed", begins, change]
 
     def _snapshot(self, keys: list[bytes]) -> Any:
         info, *rest = keys
-        counts = [int(self._hash(info).get(count, b"0")) for count in (b"l", b"n")]
-        return [*counts, *([each for pair in self._hash(key).items() for each in pair] for key in rest)]
-
-    def _hold(self, keys: list[bytes], broker: bytes, milliseconds: bytes) -> Any:
-        (holder,) = keys
-        if self.keys.setdefault(holder, broker) != broker:
-            return int(milliseconds)
-        return 0
-
-    def _release(self, keys: list[bytes], broker: bytes) -> Any:
-        (holder,) = keys
-        if self.keys.get(holder) != broker:
-            return 0
-        del self.keys[holder]
-        return 1
+        counts = [int(self._hash(info).get(count, b"0")) for count in (b"epoch", b"l", b"n")]
+        found: list[Any] = [*counts, *([each for pair in self._hash(key).items() for each in pair] for key in rest[:4])]
+        return [*found, *(list(self._hash(key).values()) for key in rest[4:])]
 
 
 def _moderator(value: bytes) -> bytes:

@@ -11,6 +11,7 @@ from zchat.broker.store.epochs import Epoch
 from zchat.broker.store.ledger import random_epoch
 from zchat.broker.store.redis import scripts
 from zchat.broker.store.redis.forms import Ends, ends_of, epochs_of, mark_of, name_of, pair_of, sanction_of
+from zchat.broker.store.redis.hearing import Changes
 from zchat.broker.store.redis.partitions import Keys
 from zchat.broker.store.redis.requests import Fence, called
 from zchat.broker.store.redis.server import Connection, Trouble, run_of, understanding
@@ -21,26 +22,14 @@ FORMAT = b"1"
 """The number of the format of what is kept."""
 
 HOLD_MS = 3_000
-"""Milliseconds for which a broker has the store from each time that it says so: as long as one that was killed keeps
-the next one waiting."""
+"""Milliseconds for which a broker tends the store from each time that it says so: one that was killed keeps the next
+from doing it for as long."""
 
 HOLD_EVERY = 1.0
 """Seconds between two times: of three, two may be late."""
 
-
-class Taken(StoreError):
-    """Another broker has the store, for `left` milliseconds at least."""
-
-    def __init__(self, text: str, left: int = 0) -> None:  # it may be raised anew, with another text
-        super().__init__(text)
-        self.left = left
-
-
-class Counts(NamedTuple):
-    """How often the logs of a partition, and all else in it, have changed."""
-
-    logs: int
-    others: int
+ENDED_MS = 60_000
+"""Milliseconds after which a broker that has not said that it is there is taken for ended: it is attached no more."""
 
 
 class RoomState(NamedTuple):
@@ -55,11 +44,13 @@ class RoomState(NamedTuple):
 class Snapshot(NamedTuple):
     """All that a partition has of its rooms but the logs, as of one moment."""
 
-    counts: Counts
+    changes: Changes
     rooms: dict[str, RoomState]
     """By folded name."""
     marks: dict[tuple[str, str], tuple[int, int]]
     """By folded room and user the seq, and the time at which it moved."""
+    sanctions: list[Sanction] | None
+    """All sanctions in the order of their numbers, if this is the partition that has them; else None."""
 
 
 class Attachment:
@@ -71,26 +62,27 @@ class Attachment:
 
         Raises:
             Trouble: the server can't be used now.
-            Taken: another broker has the store, and will for some time.
             StoreError: the server can't be used as it is; the text says what to set.
         """
         self._url = url
         self._keys = keys
         self.broker = broker
+        self.tends = False
+        """Whether this broker is the one that trims logs and forgets producers."""
         self.connection = Connection(url)
         try:
             self._run = run_of(self.connection, url)
             self.new = self._check_format()
             self.connection.ask([("SCRIPT", "LOAD", script.text) for script in scripts.ALL])
             self.hold()
-            attach = [called(scripts.ATTACH, [s.info], self._run, broker, random_epoch()) for s in keys.shelves]
+            attach = [called(scripts.ATTACH, [s.info, s.feed], self._run, broker, random_epoch()) for s in keys.shelves]
             replies = self.connection.ask(attach)
         except BaseException:
             self.connection.close()
             raise
         self._fences = [Fence(self._run, broker, reply[0]) for reply in replies]
-        self.counts = [Counts(*reply[2:]) for reply in replies]
-        """What had changed in each partition when this was attached."""
+        self.changes = [Changes(*reply[1:]) for reply in replies]
+        """How far each partition was when this was attached."""
 
     def _check_format(self) -> bool:
         """Return whether there was no store, so that one begins."""
@@ -106,31 +98,22 @@ class Attachment:
 
     @understanding()
     def hold(self) -> None:
-        """Say that this broker goes on having the store; raises Taken, Trouble."""
-        (left,) = self.connection.ask([called(scripts.HOLD, [self._keys.holder], self.broker, HOLD_MS)])
-        if int(left):
-            raise Taken(
-                f"{self._url.place}: another broker has what is under the prefix {self._url.prefix}: "
-                "stop it, or choose another prefix",
-                int(left),
-            )
+        """Say that this broker is there, and tend the store if no other one does; raises Trouble, StoreError."""
+        where = [self._keys.holder, self._keys.brokers]
+        ((tends, *ended),) = self.connection.ask([called(scripts.HOLD, where, self.broker, HOLD_MS, ENDED_MS)])
+        self.tends = bool(tends)
+        for broker in ended[0] if ended else ():
+            gone = b"g:" + broker
+            self.connection.ask([("HDEL", shelf.info, gone) for shelf in self._keys.shelves])
+            self.connection.ask([("ZREM", self._keys.brokers, broker)])
 
     def fence(self, partition: int) -> Fence:
         """Return what the scripts of a partition go by."""
         return self._fences[partition]
 
-    @understanding()
     def snapshots(self, partitions: Iterable[int]) -> dict[int, Snapshot]:
-        """Return what partitions have."""
-        chosen = list(partitions)
-        commands = [called(scripts.SNAPSHOT, list(self._keys.shelves[each][:5])) for each in chosen]
-        return {each: _snapshot(*reply) for each, reply in zip(chosen, self.connection.ask(commands), strict=True)}
-
-    @understanding()
-    def sanctions(self) -> list[Sanction]:
-        """Return all sanctions in the order of their numbers."""
-        (values,) = self.connection.ask([("HVALS", self._keys.sanctions)])
-        return sorted(map(sanction_of, values), key=lambda sanction: sanction.number)
+        """Return what partitions have; raises Trouble, StoreError."""
+        return snapshots_of(self.connection, self._keys, list(partitions))
 
     @understanding()
     def producers(self) -> list[tuple[bytes, str, str, int]]:
@@ -145,21 +128,41 @@ class Attachment:
         return found
 
     def release(self, *, begun: bool = False) -> None:
-        """Let go of the store, and of the connection; `begun`: remove the store too, which this began for nothing."""
-        with suppress(Trouble, StoreError):  # the server keeps it for some seconds
-            if begun:
+        """Let go of the store, and of the connection.
+
+        `begun`: remove the store too, which this began for nothing, if no other broker has come to it.
+        """
+        with suppress(Trouble, StoreError):  # others find after some time that this broker is there no more
+            if begun and self.connection.ask([("ZCARD", self._keys.brokers)]) == [1]:
                 self.connection.ask([("DEL", self._keys.format, *(shelf.info for shelf in self._keys.shelves))])
-            self.connection.ask([called(scripts.RELEASE, [self._keys.holder], self.broker)])
+            self.connection.ask([("HDEL", shelf.info, b"g:" + self.broker) for shelf in self._keys.shelves])
+            self.connection.ask([called(scripts.RELEASE, [self._keys.holder, self._keys.brokers], self.broker)])
         self.connection.close()
 
 
-def _snapshot(logs: int, others: int, *fields: list[bytes]) -> Snapshot:
-    ends, names, epochs, marks = (dict(zip(each[::2], each[1::2], strict=True)) for each in fields)
+@understanding()
+def snapshots_of(connection: Connection, keys: Keys, partitions: list[int]) -> dict[int, Snapshot]:
+    """Return what partitions have, over a connection for which the script is loaded; raises Trouble, StoreError."""
+    commands = []
+    for partition in partitions:
+        where = list(keys.shelves[partition][:5])
+        if partition == 0:
+            where.append(keys.sanctions)
+        commands.append(called(scripts.SNAPSHOT, where))
+    return {each: _snapshot(*reply) for each, reply in zip(partitions, connection.ask(commands), strict=True)}
+
+
+def _snapshot(epoch: int, logs: int, others: int, *fields: list[bytes]) -> Snapshot:
+    ends, names, epochs, marks = (dict(zip(each[::2], each[1::2], strict=True)) for each in fields[:4])
     rooms = {}
     for folded, value in ends.items():
         name, maker = name_of(names[folded])
         rooms[folded.decode()] = RoomState(name, maker, ends_of(value), epochs_of(epochs[folded]))
-    return Snapshot(Counts(logs, others), rooms, {_mark(key): mark_of(value) for key, value in marks.items()})
+    sanctions = None
+    if len(fields) > 4:
+        sanctions = sorted(map(sanction_of, fields[4]), key=lambda sanction: sanction.number)
+    read_marks = {_mark(key): mark_of(value) for key, value in marks.items()}
+    return Snapshot(Changes(epoch, logs, others), rooms, read_marks, sanctions)
 
 
 def _mark(key: bytes) -> tuple[str, str]:

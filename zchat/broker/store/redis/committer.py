@@ -10,13 +10,13 @@ from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, TypeAlias
 
 from zchat.broker.store.batches import take_batch
-from zchat.broker.store.contract import TRIM_BLOCKS, Commit, Failed, Full, Sanction, Trimmed
+from zchat.broker.store.contract import TRIM_BLOCKS, Commit, Failed, Full, Trimmed
 from zchat.broker.store.ledger import EXPIRED_AT_ONCE, count_old
 from zchat.broker.store.redis import scripts
-from zchat.broker.store.redis.attachment import HOLD_EVERY, Attachment, Counts, Snapshot, Taken
+from zchat.broker.store.redis.attachment import HOLD_EVERY, Attachment, Snapshot
 from zchat.broker.store.redis.forms import block_at, ends_of, pair_of
-from zchat.broker.store.redis.mirror import Pair
 from zchat.broker.store.redis.partitions import PARTITIONS, Keys, partition_of
+from zchat.broker.store.redis.producers import Pair
 from zchat.broker.store.redis.requests import Call, Expire, Forget, Trim, Write, called
 from zchat.broker.store.redis.server import Trouble, is_error, is_full, passes, understanding
 from zchat.broker.store.redis.url import RedisURL
@@ -45,10 +45,9 @@ class Answered(NamedTuple):
 
 
 class Attached(NamedTuple):
-    """The server was reached again: what has changed meanwhile, and which sanctions there are."""
+    """The server was reached again: what has changed meanwhile, and in any case the partition with the sanctions."""
 
     snapshots: dict[int, Snapshot]
-    sanctions: list[Sanction]
 
 
 class TrimDone(NamedTuple):
@@ -59,7 +58,7 @@ class TrimDone(NamedTuple):
 
 
 class Expired(NamedTuple):
-    """Producers that were forgotten, as they had been idle for long."""
+    """Producers that were forgotten, as they had been idle for long: some that this broker has not met, maybe."""
 
     pairs: list[Pair]
 
@@ -70,7 +69,11 @@ class Unreachable(NamedTuple):
     reason: str
 
 
-Task: TypeAlias = Call | Trim | Expire
+class Doubt(NamedTuple):
+    """A request to attach anew."""
+
+
+Task: TypeAlias = Call | Trim | Expire | Doubt
 Report: TypeAlias = Answered | Attached | TrimDone | Expired | Unreachable
 
 
@@ -92,8 +95,10 @@ class Committer:
         self._keys = keys
         self._broker = attachment.broker
         self._attachment: Attachment | None = attachment
-        self._counts = list(attachment.counts)
-        """What has changed in each partition as far as this broker knows."""
+        self.tends = attachment.tends
+        """Whether this broker is the one that trims logs and forgets producers. Any thread may read it."""
+        self._changes = list(attachment.changes)
+        """How far each partition is as far as this thread knows."""
         self._now = now
         self._wake = wake
         self._tasks: SimpleQueue[Task | None] = SimpleQueue()
@@ -102,7 +107,7 @@ class Committer:
         self._held_since: float | None = None
         """Since when the server can't be reached; None while it can."""
         self._hold_due = 0.0
-        """When it is next to be said that this broker has the store, or tried to attach again."""
+        """When it is next to be said that this broker is there, or tried to attach again."""
         self._stopping = False
         self._removing = False
         self._thread = RealThread(self._run, "zchat store commits")
@@ -111,6 +116,10 @@ class Committer:
     def put(self, task: Task) -> None:
         """Hand over one more task; the caller bounds them. Any one thread."""
         self._tasks.put(task)
+
+    def doubt(self) -> None:
+        """Have this broker attach anew: what the server has may be of another run. Any one thread."""
+        self._tasks.put(Doubt())
 
     def remove(self) -> None:
         """Have the store removed at the end: it was begun for nothing."""
@@ -144,6 +153,8 @@ class Committer:
         return take_batch(self._tasks, HOLD_EVERY, BATCH_CALLS, BATCH_BYTES, _size)
 
     def _turn(self, tasks: list[Task]) -> None:
+        if any(isinstance(task, Doubt) for task in tasks):
+            self._drop()
         for task in tasks:
             if isinstance(task, Expire):
                 self._in_turn(self._expire, task)
@@ -154,7 +165,7 @@ class Committer:
                 self._exchange(self._ready())
                 break
             except (Trouble, StoreError) as trouble:
-                self._drop(trouble)
+                self._drop()
                 # A connection that was there may just have been cut: the first attempt to make another is at once.
                 if not (connected and not self._stopping) and not self._may_hold():
                     self._fail(str(trouble))
@@ -164,18 +175,19 @@ class Committer:
                 self._report(TrimDone(task.room, self._in_turn(self._trim, task)))
 
     def _ready(self) -> Attachment:
-        """Return what is attached, and goes on having the store; raises Trouble, StoreError."""
+        """Return what is attached, and known to be there; raises Trouble, StoreError."""
         attachment = self._attachment
         now = time.monotonic()
         if attachment is None:
             attachment = self._attachment = Attachment(self._url, self._keys, self._broker)
-            changed = [each for each in range(PARTITIONS) if attachment.counts[each] != self._counts[each]]
-            self._report(Attached(attachment.snapshots(changed), attachment.sanctions()))
-            self._counts = list(attachment.counts)
+            changed = [each for each in range(1, PARTITIONS) if attachment.changes[each] != self._changes[each]]
+            self._report(Attached(attachment.snapshots([0, *changed])))
+            self._changes = list(attachment.changes)
         elif now >= self._hold_due:
             attachment.hold()
         else:
             return attachment
+        self.tends = attachment.tends
         self._hold_due = now + HOLD_EVERY
         self._held_since = None
         return attachment
@@ -227,15 +239,14 @@ class Committer:
         if type(reply) is not list:
             raise TypeError(f"a script's reply that is no list, {reply!r:.80}")
         if reply[0] in COUNTED:
-            logs, others = self._counts[call.partition]
-            self._counts[call.partition] = (
-                Counts(reply[-1], others) if reply[0] == b"stored" else Counts(logs, reply[-1])
+            known = self._changes[call.partition]
+            stored = reply[0] == b"stored"
+            self._changes[call.partition] = (
+                known._replace(logs=reply[-1]) if stored else known._replace(others=reply[-1])
             )
         return reply
 
-    def _drop(self, trouble: Exception) -> None:
-        if isinstance(trouble, Taken):
-            raise trouble
+    def _drop(self) -> None:
         if self._attachment is not None:
             self._attachment.connection.close()
             self._attachment = None
@@ -278,7 +289,7 @@ class Committer:
         try:
             return do(self._attachment, task)
         except (Trouble, StoreError) as trouble:
-            self._drop(trouble)
+            self._drop()
             return Failed(str(trouble))
 
     @understanding()
@@ -306,14 +317,14 @@ class Committer:
         old = count_old(dated(), ends.last, trim.keep, trim.before, trim.ahead)
         if not old:
             return Trimmed(ends.first, False)
-        where = [shelf.info, shelf.ends, log]
+        where = [shelf.info, shelf.ends, log, shelf.feed]
         upto = lasts[min(old, TRIM_BLOCKS) - 1]
         command = called(scripts.TRIM, where, *attachment.fence(partition), folded, upto)
         ((word, *rest),) = attachment.connection.ask([command])
         if word == b"detached":
             raise Trouble(OTHERWISE)
         if word == b"trimmed":
-            self._counts[partition] = self._counts[partition]._replace(logs=rest[1])
+            self._changes[partition] = self._changes[partition]._replace(logs=rest[1])
         return Trimmed(rest[0], old > TRIM_BLOCKS)
 
     @understanding()
@@ -348,7 +359,7 @@ def _size(task: Task) -> int:
 DETACHED = [b"detached"]
 """The reply of a script that goes by another attachment than this broker's."""
 
-OTHERWISE = "the server has begun anew, or another broker has attached"
+OTHERWISE = "the server has begun anew, or takes this broker for ended"
 
 COUNTED = {b"stored", b"marked", b"imposed", b"lifted"}
 """The first words of the replies that end with how often something has changed."""

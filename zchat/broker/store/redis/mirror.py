@@ -1,7 +1,13 @@
 """What a broker knows of the logs that the server keeps, without I/O: replies come in, reports and answers go out.
 
-The server decides. A room's blocks are reported in their order, each once: a block that doesn't follow the last one
-that was reported waits, with all that is about its room, until what lies between has been read.
+The server decides, for this broker and others. A room's blocks are reported in their order, each once: a block that
+doesn't follow the last one that was reported waits, with all that is about its room, until what lies between has been
+read. That another broker has stored a block is told by a notice, which has none of it: it is read too.
+
+Replies, notices, snapshots and pages come over several connections, in any order. Each is of an epoch of its partition;
+while that lasts, a log only grows at its end and is trimmed at its beginning, so that what is older than what is known
+changes nothing. A new epoch is taken over by `attached` alone, which compares: before that, what is of another epoch
+than is known is left alone, and the partition is looked at.
 """
 
 from __future__ import annotations
@@ -10,48 +16,38 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from zchat.broker.limits import USER_PRODUCERS, USER_READ_MARKS
 from zchat.broker.store.blocks import Block
 from zchat.broker.store.contract import (
     MAX_PRODUCERS,
-    MAX_READ_MARKS,
     NEVER,
     Append,
     Appended,
     Duplicate,
     Failed,
+    Fenced,
     ForgottenProducer,
     Full,
-    Imposed,
-    Lifted,
-    Marked,
     NotStored,
     OutOfSequence,
     RoomLog,
     Sanction,
     Stored,
-    TooMany,
     Watcher,
 )
 from zchat.broker.store.epochs import Epochs
-from zchat.broker.store.quotas import Quota
 from zchat.broker.store.redis.attachment import RoomState, Snapshot
-from zchat.broker.store.redis.forms import block_of, sanction_of
+from zchat.broker.store.redis.forms import block_of
+from zchat.broker.store.redis.marks import MirroredMarks
+from zchat.broker.store.redis.notices import Notice
 from zchat.broker.store.redis.partitions import partition_of
-from zchat.broker.store.redis.requests import Call, Forget, Impose, Lift, Request, SetReadMark, Unmark, Write
+from zchat.broker.store.redis.producers import Pair, Producers
+from zchat.broker.store.redis.requests import Call, Forget, Impose, Lift, Request, SetReadMark, Write
+from zchat.broker.store.redis.sanctions import MirroredSanctions
 from zchat.messages import Position
 from zchat.names import fold
 from zchat.wire.blocks import sender
 
 LOST = Failed("the connection to the server was lost before the block could be read back")
-
-
-class Pair(NamedTuple):
-    """A producer in a room, and whose it is."""
-
-    producer: bytes
-    user: str
-    room: str
 
 
 class CatchUp(NamedTuple):
@@ -60,12 +56,17 @@ class CatchUp(NamedTuple):
     room: str
     after: int
     turn: int
+    blocks: bool
+    """Whether blocks are wanted: this broker has members there."""
+    locating: bool = False
+    """Whether it is asked for `Mirror.locate`."""
 
 
 class CaughtUp(NamedTuple):
-    """What has been read of a room: its state, None if it has no log, and the next blocks."""
+    """What has been read of a room: the partition's epoch, the room's state, None if it has no log, and the blocks."""
 
     asked: CatchUp
+    epoch: int
     state: RoomState | None
     blocks: list[Block]
 
@@ -86,67 +87,102 @@ class MirroredLog:
 class Mirror:
     """What this broker has reported of what the server keeps.
 
-    `ask` sends a request for something that nobody waits for; `catch_up` has what a room has after a seq read. Rooms
-    and users are named by folded names.
+    `ask` sends a request for something that nobody waits for; `catch_up` has what a room has after a seq read; `look`
+    has a partition looked at as a whole, soon, and `doubt` this broker attached anew. Rooms and users are named by
+    folded names.
     """
 
-    def __init__(self, ask: Callable[[Request], None], catch_up: Callable[[CatchUp], None], *, quotas: bool) -> None:
+    def __init__(
+        self,
+        ask: Callable[[Request], None],
+        catch_up: Callable[[CatchUp], None],
+        look: Callable[[int], None],
+        doubt: Callable[[], None],
+        *,
+        quotas: bool,
+    ) -> None:
         self._ask = ask
         self._catch_up = catch_up
+        self._look = look
+        self._doubt = doubt
+        self._odd: set[int] = set()
+        """The partitions that were in another epoch than is known when they were last looked at."""
+        self._epochs: dict[int, int] = {}
+        """The epoch of each partition: what is of another is of another run of the server."""
+        self._followed: set[str] = set()
+        """The rooms in which this broker has members."""
         self.logs: dict[str, MirroredLog] = {}
-        self.read_marks: dict[tuple[str, str], tuple[int, int]] = {}
-        """By room and user the seq, and the time at which it moved."""
-        self.sanctions: dict[int, Sanction] = {}
-        """The sanctions by their numbers, in their order."""
+        self._marks = MirroredMarks(ask, quotas=quotas)
+        self._sanctions = MirroredSanctions(look)
         self.forgot = 0
         """Producers forgotten for others of their users since this was last set to 0."""
         self._turn = 0
         """How often the server was reached again: what was read before is not what it has now."""
-        self._waiting: dict[str, deque[tuple[Call, Any]]] = {}
-        """Replies about rooms that are being caught up with."""
-        self._seen: dict[Pair, int] = {}
-        """The time of each known producer's last block."""
-        self._pairs_of: dict[bytes, set[Pair]] = {}
-        self._producers_of: Quota[Pair] | None = Quota(USER_PRODUCERS) if quotas else None
-        self._read_marks_of: Quota[tuple[str, str]] | None = Quota(USER_READ_MARKS) if quotas else None
+        self._waiting: dict[str, deque[tuple[Call | Notice, Any]]] = {}
+        """Replies and notices about rooms that are being caught up with."""
+        self._told: dict[str, int] = {}
+        """Of such rooms the last seq that is known of, if it is after what was asked for."""
+        self._locating: dict[str, deque[Callable[[], None]]] = {}
+        """By room whom to call once it was caught up with: there is a request for each."""
+        self._producers = Producers(quotas=quotas)
 
-    def open(
-        self,
-        snapshots: Iterable[Snapshot],
-        producers: Iterable[tuple[bytes, str, str, int]],
-        sanctions: Iterable[Sanction],
-    ) -> list[RoomLog]:
+    def open(self, snapshots: dict[int, Snapshot], producers: Iterable[tuple[bytes, str, str, int]]) -> list[RoomLog]:
         """Take over what there is at the opening of the store, and return the logs."""
-        self._recover(sanctions)
         marks: list[tuple[int, tuple[str, str], int]] = []
-        for snapshot in snapshots:
+        for partition, snapshot in snapshots.items():
+            self._epochs[partition] = snapshot.changes.epoch
+            if snapshot.sanctions is not None:
+                self._sanctions.take_over(snapshot, anew=True)
             for room, state in snapshot.rooms.items():
                 self.logs[room] = _mirrored(state)
             marks += ((moved, mark, seq) for mark, (seq, moved) in snapshot.marks.items())
         for moved, mark, seq in sorted(marks):
-            self._keep_mark(mark, seq, moved)
+            self._marks.keep(mark, seq, moved)
         for producer, user, room, seen in producers:
-            self._used(Pair(producer, user, room), seen)
+            self._producers.used(Pair(producer, user, room), seen)
         return [RoomLog(log.name, log.first, log.last, tuple(log.epochs), log.maker) for log in self.logs.values()]
+
+    def read_marks(self) -> list[tuple[str, str, int]]:
+        """Return every read mark: the room's name, folded user, seq."""
+        return [(self.logs[room].name, user, seq) for (room, user), (seq, _) in self._marks.kept.items()]
+
+    @property
+    def sanctions(self) -> list[Sanction]:
+        """Return the sanctions in the order of their numbers."""
+        return list(self._sanctions.kept.values())
 
     # -- before something is asked for -------------------------------------------------------------
 
+    def follow(self, room: str, wanted: bool) -> None:
+        """See `Store.follow`."""
+        if wanted:
+            self._followed.add(room)
+        else:
+            self._followed.discard(room)
+
+    def locate(self, room: str, done: Callable[[], None]) -> None:
+        """See `Store.locate`."""
+        self._locating.setdefault(room, deque()).append(done)
+        self._read(room, locating=True)
+
     def is_crowded(self, append: Append) -> bool:
         """Return whether no producer may be remembered beside those that are."""
-        if append.number != 1 or len(self._seen) < MAX_PRODUCERS:
+        if append.number != 1 or len(self._producers) < MAX_PRODUCERS:
             return False
-        return self._producers_of is None or self._producers_of.displaced(fold(append.user)) is None
+        return self._producers.displaced(fold(append.user)) is None
 
     def is_full_of_marks(self, room: str, user: str) -> bool:
         """Return whether no read mark may be kept beside those that are."""
-        if len(self.read_marks) < MAX_READ_MARKS:
-            return False
-        return self._read_marks_of is None or self._read_marks_of.displaced(user) is None
+        return self._marks.is_full(user)
 
     def forget(self, producer: bytes) -> None:
         """Have a producer forgotten in all rooms in which this broker knows it."""
-        for pair in list(self._pairs_of.get(producer, ())):
+        for pair in self._producers.of(producer):
             self._forget(pair, NEVER)
+
+    def expire(self, before: int) -> None:
+        """Forget some of the producers that are idle since a time, which another broker has forgotten."""
+        self._producers.expire(before)
 
     # -- what has come -----------------------------------------------------------------------------
 
@@ -162,11 +198,44 @@ class Mirror:
         elif isinstance(request, Write):
             self._written(call, request, reply, watcher)
         elif isinstance(request, SetReadMark):
-            self._marked(call, request, reply, watcher)
+            self._marks.replied(call, request, reply, self.logs, watcher)
         elif isinstance(request, Impose):
-            self._imposed(call, request, reply, watcher)
+            self._sanctions.imposed(call, request, reply, watcher)
         elif isinstance(request, Lift):
-            self._lifted(call, reply, watcher)
+            self._sanctions.lifted(call, reply, watcher)
+
+    def heard(self, notice: Notice, watcher: Watcher) -> None:
+        """Report what another broker has changed, or have it read first."""
+        partition, kind = notice.partition, notice.kind
+        if notice.epoch != self._epochs[partition]:
+            self._look(partition)
+        elif kind in (b"I", b"X"):
+            self._sanctions.heard(notice, watcher)
+        else:
+            room, _, user = notice.fields[0].decode().partition("\0")
+            log = self.logs.get(room)
+            if kind == b"L":
+                self._grew_elsewhere(room, notice.fields[1])
+            elif room in self._waiting:
+                self._waiting[room].append((notice, None))
+            elif log is None:
+                self._look(partition)
+            elif kind == b"R":
+                self._trimmed_elsewhere(room, log, notice.fields[1], watcher)
+            else:
+                self._marks.heard(kind, (room, user), notice.fields[1:], log.name, watcher)
+
+    def looked(self, snapshots: dict[int, Snapshot], watcher: Watcher) -> None:
+        """Report what other brokers have changed, as partitions show that were looked at."""
+        for partition, snapshot in snapshots.items():
+            if snapshot.changes.epoch == self._epochs[partition]:
+                self._take_over(snapshot, watcher, anew=False)
+            elif partition in self._odd:
+                self._odd.clear()
+                self._doubt()
+            else:  # this broker may be about to attach in that epoch
+                self._odd.add(partition)
+                self._look(partition)
 
     def trimmed(self, room: str, first: int, watcher: Watcher) -> None:
         """Report that a room's log begins at `first`."""
@@ -176,40 +245,47 @@ class Mirror:
             log.last = max(log.last, first - 1)
         watcher.trimmed(log.name, first)
 
-    def attached(self, snapshots: dict[int, Snapshot], sanctions: list[Sanction], watcher: Watcher) -> None:
-        """Report what has changed in partitions while there was no connection, and which sanctions there are."""
+    def attached(self, snapshots: dict[int, Snapshot], watcher: Watcher) -> None:
+        """Report what has changed in partitions while there was no connection."""
         self._turn += 1
+        self._odd.clear()
         lost = {room for room in self.logs if self._is_lost(room, snapshots)}
         for room in lost:
             self._part(room, snapshots[partition_of(room)].rooms.get(room), watcher)
-        for pair in [pair for pair in self._seen if pair.room in lost]:
-            self.forgotten(pair)
-        for snapshot in snapshots.values():
-            for room, state in snapshot.rooms.items():
-                self._compare(room, state, watcher)
-            for mark, (seq, moved) in snapshot.marks.items():
-                if seq != self.read_marks.get(mark, (None, 0))[0]:
-                    self._keep_mark(mark, seq, moved)
-                    watcher.marked(self.logs[mark[0]].name, mark[1], seq)
+        self._producers.forget_rooms(lost)
         for room, waiting in self._waiting.items():
             self._give_up(waiting)
-            self._catch_up(CatchUp(room, self._last(room), self._turn))
-        self._recover(sanctions)
-        watcher.recovered(sanctions)
+            self._read(room)
+        for room, located in self._locating.items():
+            for _ in located:
+                self._read(room, locating=True)
+        for partition, snapshot in snapshots.items():
+            anew = snapshot.changes.epoch != self._epochs[partition]
+            self._epochs[partition] = snapshot.changes.epoch
+            self._take_over(snapshot, watcher, anew=anew)
 
-    def _give_up(self, waiting: deque[tuple[Call, Any]]) -> None:
+    def _take_over(self, snapshot: Snapshot, watcher: Watcher, *, anew: bool) -> None:
+        """Report what a partition has that was not reported; `anew`: in another epoch than was known."""
+        for room, state in snapshot.rooms.items():
+            self._compare(room, state, watcher)
+        for mark, (seq, moved) in snapshot.marks.items():
+            self._marks.compare(mark, seq, moved, self.logs[mark[0]].name, watcher, anew=anew)
+        if snapshot.sanctions is not None and self._sanctions.take_over(snapshot, anew=anew):
+            watcher.recovered(snapshot.sanctions)
+
+    def _give_up(self, waiting: deque[tuple[Call | Notice, Any]]) -> None:
         """Fail the blocks that wait with a place in the log: the server that gave it may have lost it since."""
         for _ in range(len(waiting)):
-            call, reply = waiting.popleft()
-            if call.done is not None and type(call.request) is Write:
-                call.done(reply if isinstance(reply, Full | Failed) else LOST)
+            what, reply = waiting.popleft()
+            if isinstance(what, Call) and what.done is not None and type(what.request) is Write:
+                what.done(reply if isinstance(reply, Full | Failed) else LOST)
             else:
-                waiting.append((call, reply))
+                waiting.append((what, reply))
 
     def _is_lost(self, room: str, snapshots: dict[int, Snapshot]) -> bool:
         """Return whether a log is no longer what was reported of it."""
         snapshot = snapshots.get(partition_of(room))
-        if snapshot is None:
+        if snapshot is None or snapshot.changes.epoch == self._epochs[partition_of(room)]:
             return False
         state, log = snapshot.rooms.get(room), self.logs[room]
         if state is None:
@@ -223,48 +299,93 @@ class Mirror:
         if state is not None:
             now = RoomLog(state.name, state.ends.first, state.ends.last, state.epochs, state.maker)
             self.logs[room] = _mirrored(state)
-        for mark in [mark for mark in self.read_marks if mark[0] == room]:
-            del self.read_marks[mark]
-            if self._read_marks_of is not None:
-                self._read_marks_of.remove(mark[1], mark)
-            watcher.marked(log.name, mark[1], 0)
+        for mark in [mark for mark in self._marks.kept if mark[0] == room]:
+            self._marks.remove(mark, log.name, watcher)
         watcher.parted(now)
-
-    def _recover(self, sanctions: Iterable[Sanction]) -> None:
-        self.sanctions = {sanction.number: sanction for sanction in sanctions}
 
     def caught_up(self, read: CaughtUp, watcher: Watcher) -> None:
         """Report what was read of a room, and then what has waited for it."""
-        room, state = read.asked.room, read.state
-        if read.asked.turn != self._turn:
+        asked, state = read.asked, read.state
+        room = asked.room
+        if asked.turn != self._turn:  # it was asked for again
             return
         if state is not None:
-            log = self.logs.setdefault(room, MirroredLog(state.name, state.maker, state.ends.first))
-            epochs = Epochs(state.epochs)
-            for block in read.blocks:
-                if block.first > log.last + 1:  # what lay between was trimmed
-                    self.trimmed(room, block.first, watcher)
-                if block.last > log.last:
-                    self._grow(log, block, epochs.at(block.first), sender(block.data), watcher)
-            if not read.blocks and state.ends.first > log.last:
-                self.trimmed(room, state.ends.first, watcher)
-            if log.last < state.ends.last:
-                self._catch_up(CatchUp(room, log.last, self._turn))
+            if read.epoch != self._epochs[partition_of(room)]:  # it will be, once this broker has attached
+                self._look(partition_of(room))
                 return
+            log = self._log_of(room, state, watcher)
+            if asked.blocks:
+                self._report(room, log, state, read.blocks, watcher)
+            else:
+                self._reach(room, log, state, watcher)
+            if log.last < state.ends.last:
+                self._read(room, locating=asked.locating)
+                return
+        if asked.locating:
+            located = self._locating[room]
+            located.popleft()()
+            if not located:
+                del self._locating[room]
         waiting = self._waiting.pop(room, deque())
         while waiting:
-            self.replied(*waiting.popleft(), watcher)
+            what, reply = waiting.popleft()
+            if isinstance(what, Call):
+                self.replied(what, reply, watcher)
+            else:
+                self.heard(what, watcher)
             if room in self._waiting:
                 self._waiting[room] += waiting
                 return
+        if self._told.pop(room, 0) > self._last(room):
+            self._wait(room)
+
+    def _report(self, room: str, log: MirroredLog, state: RoomState, blocks: list[Block], watcher: Watcher) -> None:
+        """Report blocks that were read of a room."""
+        epochs = Epochs(state.epochs)
+        for block in blocks:
+            if block.first > log.last + 1:  # what lay between was trimmed
+                self.trimmed(room, block.first, watcher)
+            if block.last > log.last:
+                self._grow(log, block, epochs.at(block.first), sender(block.data), watcher)
+        if state.ends.first > log.first and (not blocks or state.ends.first <= log.last + 1):
+            self.trimmed(room, state.ends.first, watcher)
+
+    def _reach(self, room: str, log: MirroredLog, state: RoomState, watcher: Watcher) -> None:
+        """Report how far a room is in which this broker has no members, without the blocks."""
+        if state.ends.last > log.last:
+            log.first = max(log.first, state.ends.first)
+            log.last = state.ends.last
+            log.epochs = Epochs(state.epochs)
+            watcher.reached(RoomLog(log.name, log.first, log.last, state.epochs, log.maker))
+        elif state.ends.first > log.first:
+            self.trimmed(room, state.ends.first, watcher)
 
     def close(self, reason: Failed) -> None:
         """Answer what still waits."""
         for waiting in self._waiting.values():
-            for call, _ in waiting:
-                if call.done is not None:
-                    call.done(reason)
+            for what, _ in waiting:
+                if isinstance(what, Call) and what.done is not None:
+                    what.done(reason)
         self._waiting.clear()
+        for located in self._locating.values():
+            for done in located:
+                done()
+        self._locating.clear()
+
+    # -- what other brokers have done ----------------------------------------------------------------
+
+    def _grew_elsewhere(self, room: str, last: int) -> None:
+        if last > self._last(room):
+            if room in self._waiting:
+                self._told[room] = max(last, self._told.get(room, 0))
+            else:
+                self._wait(room)
+
+    def _trimmed_elsewhere(self, room: str, log: MirroredLog, first: int, watcher: Watcher) -> None:
+        if first > log.last + 1:  # what was trimmed is not reported yet
+            self._wait(room)
+        elif first > log.first:
+            self.trimmed(room, first, watcher)
 
     # -- blocks ------------------------------------------------------------------------------------
 
@@ -283,7 +404,7 @@ class Mirror:
                 log = self.logs[room] = MirroredLog(append.room, append.maker)
             answer = Duplicate(first, count, timestamp, epoch)
             if first > log.last:  # else it was read when this broker caught up
-                if first > log.last + 1 or not append.count:
+                if first > log.last + 1 or not append.count or (word == b"duplicate" and not call.again):
                     self._wait(room)
                     self._waiting[room].append((call, reply))
                     return
@@ -300,7 +421,7 @@ class Mirror:
         elif word == b"crowded":
             answer = Full(f"{MAX_PRODUCERS} producers are remembered, and there is no place for another")
         elif word == b"fenced":
-            answer = Failed("its client has gone on over a later connection")
+            answer = Fenced()
         else:
             answer = Full("the room has no number left for this; use another room")
         assert call.done is not None
@@ -315,133 +436,50 @@ class Mirror:
         """Have all that is about a room wait until what it has after what was reported is read."""
         if room not in self._waiting:
             self._waiting[room] = deque()
-            self._catch_up(CatchUp(room, self._last(room), self._turn))
+            self._read(room)
+
+    def _read(self, room: str, *, locating: bool = False) -> None:
+        self._catch_up(CatchUp(room, self._last(room), self._turn, room in self._followed, locating))
 
     def _last(self, room: str) -> int:
         log = self.logs.get(room)
         return 0 if log is None else log.last
 
-    def _compare(self, room: str, state: RoomState, watcher: Watcher) -> None:
-        """Compare what was reported of a room with what there is."""
+    def _log_of(self, room: str, state: RoomState, watcher: Watcher) -> MirroredLog:
+        """Return what was reported of a room's log; one that is new is."""
         log = self.logs.get(room)
         if log is None:
             log = self.logs[room] = MirroredLog(state.name, state.maker, state.ends.first)
             watcher.appeared(RoomLog(log.name, log.first, log.last, (), log.maker))
-        if state.ends.first > log.first:
-            self.trimmed(room, state.ends.first, watcher)
-        if state.ends.last > log.last and room not in self._waiting:
-            self._waiting[room] = deque()  # `attached` has all such rooms read
+        return log
+
+    def _compare(self, room: str, state: RoomState, watcher: Watcher) -> None:
+        """Compare what was reported of a room with what there is."""
+        log = self._log_of(room, state, watcher)
+        if state.ends.last > log.last and (room in self._followed or room in self._waiting):
+            self._grew_elsewhere(room, state.ends.last)
+        else:
+            self._reach(room, log, state, watcher)
 
     # -- producers ---------------------------------------------------------------------------------
 
     def _count(self, request: Write, seen: int) -> None:
         """Note that a producer has stored a block: a further one of its user may be one too many."""
-        append, quota = request.append, self._producers_of
-        if append.number != 1 and quota is None:
+        append = request.append
+        if append.number != 1 and not self._producers.have_quotas:
             return
-        pair = Pair(append.producer, fold(append.user), request.room)
-        if quota is not None and pair not in self._seen and (displaced := quota.displaced(pair.user)) is not None:
-            self._forget(displaced, self._seen[displaced])
+        gone = self._producers.used(Pair(append.producer, fold(append.user), request.room), seen)
+        if gone is not None:
+            self._forget(*gone)
             self.forgot += 1
-        self._used(pair, seen)
-
-    def _used(self, pair: Pair, seen: int) -> None:
-        self._seen[pair] = seen
-        self._pairs_of.setdefault(pair.producer, set()).add(pair)
-        if self._producers_of is not None:
-            self._producers_of.used(pair.user, pair)
 
     def _forget(self, pair: Pair, until: int) -> None:
         self._ask(Forget(pair.room, pair.producer, pair.user, until))
-        self.forgotten(pair)
+        self._producers.forget([pair])
 
-    def forgotten(self, pair: Pair) -> None:
-        """Note that a producer is forgotten in a room."""
-        if self._seen.pop(pair, None) is None:
-            return
-        pairs = self._pairs_of[pair.producer]
-        pairs.remove(pair)
-        if not pairs:
-            del self._pairs_of[pair.producer]
-        if self._producers_of is not None:
-            self._producers_of.remove(pair.user, pair)
-
-    # -- read marks --------------------------------------------------------------------------------
-
-    def _marked(self, call: Call, request: SetReadMark, reply: Any, watcher: Watcher) -> None:
-        assert call.done is not None
-        word, *rest = reply
-        if word == b"none":
-            call.done(Full("the room has no log yet, so there is nothing to mark as read"))
-            return
-        if word == b"crowded":
-            call.done(Full(f"{MAX_READ_MARKS} read marks are kept, and there is no place for another"))
-            return
-        seq = rest[0]
-        mark = request.room, request.user
-        displaced = None
-        known = self.read_marks.get(mark)
-        if word == b"marked":
-            if known is None and self._read_marks_of is not None:
-                displaced = self._displace(request.user)
-            self._keep_mark(mark, seq, rest[1])
-        name = self.logs[request.room].name
-        if known is None or known[0] != seq:
-            watcher.marked(name, request.user, seq)
-        gone = None
-        if displaced is not None:
-            gone = self.logs[displaced[0]].name, displaced[1]
-            watcher.marked(*gone, 0)
-        call.done(Marked(seq, gone))
-
-    def _displace(self, user: str) -> tuple[str, str] | None:
-        """Return the mark that goes if a user gets a further one, once it is on its way out; None if none does."""
-        assert self._read_marks_of is not None
-        displaced = self._read_marks_of.displaced(user)
-        if displaced is not None:
-            self._read_marks_of.remove(displaced[1], displaced)
-            _, moved = self.read_marks.pop(displaced)
-            self._ask(Unmark(*displaced, moved))
-        return displaced
-
-    def _keep_mark(self, mark: tuple[str, str], seq: int, moved: int) -> None:
-        self.read_marks[mark] = seq, moved
-        if self._read_marks_of is not None:
-            self._read_marks_of.used(mark[1], mark)
-
-    # -- sanctions ---------------------------------------------------------------------------------
-
-    def _imposed(self, call: Call, request: Impose, reply: Any, watcher: Watcher) -> None:
-        assert call.done is not None
-        word, *rest = reply
-        if word == b"crowded":
-            full, count = rest
-            sanction, places = request.sanction, request.places
-            whose, most = {
-                b"room": (f"{sanction.room or 'the broker as a whole'} has", places.room),
-                b"moderator": ("you have imposed", places.moderator),
-                b"all": ("the broker has", places.all),
-            }[full]
-            call.done(TooMany(f"{whose} {count:,} sanctions, and none of yours is kept beyond {most:,}; lift others"))
-            return
-        number, value, _ = rest
-        imposed = request.sanction._replace(number=number)
-        replaced = None if value is None else sanction_of(value)
-        if replaced is not None:
-            self.sanctions.pop(replaced.number, None)
-        self.sanctions[number] = imposed
-        watcher.imposed(imposed)
-        call.done(Imposed(imposed, replaced))
-
-    def _lifted(self, call: Call, reply: Any, watcher: Watcher) -> None:
-        assert call.done is not None
-        word, *rest = reply
-        sanction: Sanction | None = None
-        if word == b"lifted":
-            sanction = sanction_of(rest[0])
-            self.sanctions.pop(sanction.number, None)
-            watcher.lifted(sanction)
-        call.done(Lifted(sanction))
+    def forgotten(self, pairs: Iterable[Pair]) -> None:
+        """Note that producers are forgotten, some of which this broker may know."""
+        self._producers.forget(pairs)
 
 
 def _mirrored(state: RoomState) -> MirroredLog:

@@ -35,7 +35,7 @@ class Shelf(NamedTuple):
 
     info: bytes
     """A hash: `run`, the server's run that the partition is attached to; `epoch`, the present one; `gens`, the last
-    generation given out, and `g:` with a broker's id, the one that the broker has; `l` and `n`, how often logs and all
+    generation given out, and `g:` with a broker's id, the one that this has; `l` and `n`, how often logs and all
     else have changed. In partition 0 also `s`, the number of the last sanction."""
     ends: bytes
     """A hash: folded name to first seq, last seq, time of the last block and its epoch, packed."""
@@ -47,12 +47,14 @@ class Shelf(NamedTuple):
     """A hash: folded name, NUL, folded user to the read mark's seq and the time at which it moved, packed."""
     producers: bytes
     """A sorted set: producer, folded user, NUL, folded name by the time of the last block."""
+    feed: bytes
+    """A channel: what has changed, told to all brokers; see `zchat.broker.store.redis.notices`."""
 
 
 class Keys:
     """The keys of a store whose names all begin with `prefix`."""
 
-    __slots__ = ("_bases", "counts", "format", "holder", "sanctions", "shelves")
+    __slots__ = ("_bases", "brokers", "counts", "format", "holder", "sanctions", "shelves")
 
     def __init__(self, prefix: str) -> None:
         self._bases = [f"{prefix}:{{{tag}}}:".encode() for tag in TAGS]
@@ -62,7 +64,10 @@ class Keys:
         self.format = first + b"format"
         """A string: the number of the format of all this."""
         self.holder = first + b"holder"
-        """A string that expires: the id of the broker that has the store."""
+        """A string that expires: the id of the broker that tends the store: it trims logs and forgets producers."""
+        self.brokers = first + b"brokers"
+        """A sorted set: the ids of the brokers by the time, in milliseconds, at which they last said that they are
+        there."""
         self.sanctions = first + b"sanctions"
         """A hash: folded room, NUL, folded user, NUL, kind to number, folded moderator, NUL and the rest, packed."""
         self.counts = first + b"counts"

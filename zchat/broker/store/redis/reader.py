@@ -13,7 +13,7 @@ from zchat.broker.store.redis.attachment import RoomState
 from zchat.broker.store.redis.forms import block_at, ends_of, epochs_of, name_of
 from zchat.broker.store.redis.mirror import CatchUp, CaughtUp
 from zchat.broker.store.redis.partitions import Keys, partition_of
-from zchat.broker.store.redis.server import Connection, Trouble, understanding
+from zchat.broker.store.redis.server import Command, Connection, Trouble, understanding
 from zchat.broker.store.redis.url import RedisURL
 from zchat.errors import StoreError
 
@@ -107,9 +107,13 @@ class Reader(PageThread[Read | CatchUp, Page]):
     @understanding()
     def _catch_up(self, connection: Connection, read: CatchUp) -> CaughtUp:
         shelf, field = self._keys.shelves[partition_of(read.room)], read.room.encode()
-        name, ends, epochs = connection.ask([("HGET", key, field) for key in (shelf.names, shelf.ends, shelf.epochs)])
+        ask: list[Command] = [("HGET", key, field) for key in (shelf.names, shelf.ends, shelf.epochs)]
+        ask.append(("HGET", shelf.info, "epoch"))  # after the rest: that is of this epoch, or of an earlier one
+        name, ends, epochs, epoch = connection.ask(ask)
         if ends is None:
-            return CaughtUp(read, None, [])
+            return CaughtUp(read, 0, None, [])
         state = RoomState(*name_of(name), ends_of(ends), epochs_of(epochs))
-        page = self._page(connection, Read(read.room, read.after, state.ends.last, CATCH_UP_BYTES))
-        return CaughtUp(read, state, page.blocks)
+        blocks: list[Block] = []
+        if read.blocks:
+            blocks = self._page(connection, Read(read.room, read.after, state.ends.last, CATCH_UP_BYTES)).blocks
+        return CaughtUp(read, int(epoch or 0), state, blocks)

@@ -51,6 +51,7 @@ class Write:
                 keys.log(partition, folded),
                 keys.seen(partition, append.producer, folded),
                 shelf.producers,
+                shelf.feed,
             ],
             *fence,
             folded,
@@ -83,7 +84,7 @@ class SetReadMark(NamedTuple):
     def command(self, keys: Keys, fence: Fence, time: str) -> Command:
         """Return the command that does it."""
         shelf = keys.shelves[partition_of(self.room)]
-        where = [shelf.info, shelf.ends, shelf.marks]
+        where = [shelf.info, shelf.ends, shelf.marks, shelf.feed]
         return called(scripts.MARK, where, *fence, self.room, self.user, self.seq, int(self.crowded), time)
 
 
@@ -97,7 +98,8 @@ class Unmark(NamedTuple):
     def command(self, keys: Keys, fence: Fence, time: str) -> Command:
         """Return the command that does it."""
         shelf = keys.shelves[partition_of(self.room)]
-        return called(scripts.UNMARK, [shelf.info, shelf.marks], *fence, f"{self.room}\0{self.user}", self.moved)
+        where = [shelf.info, shelf.marks, shelf.feed]
+        return called(scripts.UNMARK, where, *fence, f"{self.room}\0{self.user}", self.moved)
 
 
 class Forget(NamedTuple):
@@ -128,7 +130,7 @@ class Impose(NamedTuple):
         sanction = self.sanction
         return called(
             scripts.IMPOSE,
-            [keys.shelves[0].info, keys.sanctions, keys.counts],
+            [keys.shelves[0].info, keys.sanctions, keys.counts, keys.shelves[0].feed],
             *fence,
             field_of(sanction.room, sanction.user, sanction.kind),
             self.room,
@@ -148,7 +150,7 @@ class Lift(NamedTuple):
 
     def command(self, keys: Keys, fence: Fence, time: str) -> Command:
         """Return the command that does it."""
-        where = [keys.shelves[0].info, keys.sanctions, keys.counts]
+        where = [keys.shelves[0].info, keys.sanctions, keys.counts, keys.shelves[0].feed]
         return called(scripts.LIFT, where, *fence, field_of(self.room, self.user, self.kind), self.room, self.number)
 
 

@@ -5,6 +5,9 @@ nothing but answer `detached` if the partition is attached to another run, or th
 a command that was given up and arrives late changes nothing, and the first one after a restart begins no log that is
 other than the broker believes.
 
+Each script that changes something tells all brokers so, in a notice on the partition's channel; see
+`zchat.broker.store.redis.notices`. What can't be told is changed all the same.
+
 Times come from the server, unless a time is passed: tests do.
 """
 
@@ -56,28 +59,31 @@ local function moderator(value)
 end
 """
 
+_TELL = """
+local function tell(channel, kind, ...)
+  redis.pcall('SPUBLISH', channel, cmsgpack.pack({kind, ARGV[2], tonumber(info[2]), ...}))
+end
+"""
+
 ATTACH = _script(
     """
-local fresh = 0
-if redis.call('HGET', KEYS[1], 'run') ~= ARGV[1] then
-  redis.call('HSET', KEYS[1], 'run', ARGV[1], 'epoch', ARGV[3])
-  fresh = 1
-end
-for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
-  if string.sub(field, 1, 2) == 'g:' then redis.call('HDEL', KEYS[1], field) end
-end
+local known = redis.call('HMGET', KEYS[1], 'run', 'epoch', 'l', 'n')
+local fresh = known[1] ~= ARGV[1]
+local epoch = fresh and ARGV[3] or known[2]
+redis.call('SPUBLISH', KEYS[2], cmsgpack.pack({'A', ARGV[2], tonumber(epoch), 0}))
+if fresh then redis.call('HSET', KEYS[1], 'run', ARGV[1], 'epoch', epoch) end
 local generation = redis.call('HINCRBY', KEYS[1], 'gens', 1)
 redis.call('HSET', KEYS[1], 'g:' .. ARGV[2], generation)
-local counts = redis.call('HMGET', KEYS[1], 'l', 'n')
-return {generation, fresh, tonumber(counts[1] or 0), tonumber(counts[2] or 0)}
+return {generation, tonumber(epoch), tonumber(known[3] or 0), tonumber(known[4] or 0)}
 """,
     flags=FREEING,
 )
-"""Attach a partition to a broker; a run of the server that is new begins an epoch. A broker that was attached before is
-so no more. KEYS: info. ARGV: run, broker, an epoch. Returns the generation, 1 if the epoch is new, and `l` and `n`."""
+"""Attach a partition to a broker; a run of the server that is new begins an epoch. What the broker had attached before
+is so no more. KEYS: info, feed. ARGV: run, broker, an epoch. Returns the generation, the epoch, `l` and `n`."""
 
 APPEND = _script(
     _ATTACHED
+    + _TELL
     + _NOW
     + f"""
 local number, connection, count = tonumber(ARGV[7]), tonumber(ARGV[6]), tonumber(ARGV[8])
@@ -123,12 +129,14 @@ local user = seen[3] or ARGV[11]
 redis.call('HSET', KEYS[6], 'n', ARGV[7], 'c', ARGV[6], 'u', user, slot,
   struct.pack('>I8I8I8I8I8', number, begins, count, at, epoch) .. ARGV[9])
 redis.call('ZADD', KEYS[7], time, ARGV[13] .. user .. '\\0' .. ARGV[4])
-return {{'stored', begins, at, epoch, redis.call('HINCRBY', KEYS[1], 'l', 1)}}
+local l = redis.call('HINCRBY', KEYS[1], 'l', 1)
+tell(KEYS[8], 'L', l, ARGV[4], last)
+return {{'stored', begins, at, epoch, l}}
 """
 )
 """Store one block as `Store.append` says.
 
-KEYS: info, ends, names, epochs, the log, what is seen of the producer, producers. ARGV, after the three: 4 folded
+KEYS: info, ends, names, epochs, the log, what is seen of the producer, producers, feed. ARGV, after the three: 4 folded
 room, 5 its maker, NUL and its name, 6 connection, 7 number, 8 count, 9 digest of the bodies ("" to compare none), 10
 the block after its time, 11 folded user, 12 `1` if no further producer may be remembered, 13 producer, 14 time or "".
 
@@ -138,6 +146,7 @@ if the client has gone on over a later connection; `crowded`; or `full`, if the 
 
 MARK = _script(
     _ATTACHED
+    + _TELL
     + _NOW
     + """
 local ends = redis.call('HGET', KEYS[2], ARGV[4])
@@ -154,27 +163,32 @@ elseif ARGV[7] == '1' then
 end
 local time = now(ARGV[8])
 redis.call('HSET', KEYS[3], mark, struct.pack('>I8I8', seq, time))
-return {'marked', seq, time, redis.call('HINCRBY', KEYS[1], 'n', 1)}
+local n = redis.call('HINCRBY', KEYS[1], 'n', 1)
+tell(KEYS[4], 'M', n, mark, seq, time)
+return {'marked', seq, time, n}
 """
 )
-"""Move a read mark as `Store.set_read_mark` says. KEYS: info, ends, marks. ARGV, after the three: 4 folded room, 5
-folded user, 6 seq, 7 `1` if no further mark may be kept, 8 time or "". Returns `marked` with seq, time and `n`;
+"""Move a read mark as `Store.set_read_mark` says. KEYS: info, ends, marks, feed. ARGV, after the three: 4 folded room,
+5 folded user, 6 seq, 7 `1` if no further mark may be kept, 8 time or "". Returns `marked` with seq, time and `n`;
 `stands` with the seq of a mark that doesn't move; `none` if the room has no log; or `crowded`."""
 
 UNMARK = _script(
     _ATTACHED
+    + _TELL
     + """
 local value = redis.call('HGET', KEYS[2], ARGV[4])
 if not value then return {'none'} end
 local _, moved = struct.unpack('>I8I8', value)
 if moved > tonumber(ARGV[5]) then return {'none'} end
 redis.call('HDEL', KEYS[2], ARGV[4])
-return {'gone', redis.call('HINCRBY', KEYS[1], 'n', 1)}
+local n = redis.call('HINCRBY', KEYS[1], 'n', 1)
+tell(KEYS[3], 'U', n, ARGV[4], moved)
+return {'gone', n}
 """,
     flags=FREEING,
 )
-"""Remove a read mark that has not moved since. KEYS: info, marks. ARGV, after the three: 4 folded room, NUL, folded
-user, 5 the time at which it has moved. Returns `gone` with `n`, or `none`."""
+"""Remove a read mark that has not moved since. KEYS: info, marks, feed. ARGV, after the three: 4 folded room, NUL,
+folded user, 5 the time at which it has moved. Returns `gone` with `n`, or `none`."""
 
 FORGET = _script(
     _ATTACHED
@@ -192,6 +206,7 @@ ARGV, after the three: 4 its member of producers, 5 the time. Returns `gone` or 
 
 IMPOSE = _script(
     _ATTACHED
+    + _TELL
     + _COUNT
     + """
 local room, by = 'room\\0' .. ARGV[5], 'by\\0' .. ARGV[6]
@@ -205,22 +220,26 @@ if not (replaced and moderator(replaced) == ARGV[6]) and of_moderator >= tonumbe
 end
 if not replaced and all >= tonumber(ARGV[10]) then return {'crowded', 'all', all} end
 local number = redis.call('HINCRBY', KEYS[1], 's', 1)
-redis.call('HSET', KEYS[2], ARGV[4], struct.pack('>I8', number) .. ARGV[6] .. '\\0' .. ARGV[7])
+local value = struct.pack('>I8', number) .. ARGV[6] .. '\\0' .. ARGV[7]
+redis.call('HSET', KEYS[2], ARGV[4], value)
 if replaced then
   count('by\\0' .. moderator(replaced), -1)
 else
   count(room, 1)
 end
 count(by, 1)
-return {'imposed', number, replaced, redis.call('HINCRBY', KEYS[1], 'n', 1)}
+local n = redis.call('HINCRBY', KEYS[1], 'n', 1)
+tell(KEYS[4], 'I', n, value, replaced and struct.unpack('>I8', replaced) or 0)
+return {'imposed', number, replaced, n}
 """
 )
-"""Impose a sanction as `Store.impose` says. KEYS: info, sanctions, counts. ARGV, after the three: 4 the sanction's
-field, 5 folded room, 6 folded moderator, 7 the rest, packed, 8 to 10 the places. Returns `imposed` with its number,
+"""Impose a sanction as `Store.impose` says. KEYS: info, sanctions, counts, feed. ARGV, after the three: 4 its field,
+5 folded room, 6 folded moderator, 7 the rest, packed, 8 to 10 the places. Returns `imposed` with its number,
 the value that it replaces, nil for none, and `n`; or `crowded` with what is full and how many there are."""
 
 LIFT = _script(
     _ATTACHED
+    + _TELL
     + _COUNT
     + """
 local value = redis.call('HGET', KEYS[2], ARGV[4])
@@ -230,15 +249,18 @@ if ARGV[6] ~= '0' and tonumber(ARGV[6]) ~= number then return {'none'} end
 redis.call('HDEL', KEYS[2], ARGV[4])
 count('room\\0' .. ARGV[5], -1)
 count('by\\0' .. moderator(value), -1)
-return {'lifted', value, redis.call('HINCRBY', KEYS[1], 'n', 1)}
+local n = redis.call('HINCRBY', KEYS[1], 'n', 1)
+tell(KEYS[4], 'X', n, value)
+return {'lifted', value, n}
 """,
     flags=FREEING,
 )
-"""Lift a sanction as `Store.lift` says. KEYS: info, sanctions, counts. ARGV, after the three: 4 the sanction's field,
+"""Lift a sanction as `Store.lift` says. KEYS: info, sanctions, counts, feed. ARGV, after the three: 4 its field,
 5 folded room, 6 its number, 0 for any. Returns `lifted` with its value and `n`, or `none`."""
 
 TRIM = _script(
     _ATTACHED
+    + _TELL
     + """
 local ends = redis.call('HGET', KEYS[2], ARGV[4])
 if not ends then return {'none'} end
@@ -247,45 +269,54 @@ local begins = math.min(tonumber(ARGV[5]), last) + 1
 if begins <= first then return {'stands', first} end
 redis.call('XTRIM', KEYS[3], 'MINID', string.format('%.0f-0', begins))
 redis.call('HSET', KEYS[2], ARGV[4], struct.pack('>I8I8I8I8', begins, last, at, epoch))
-return {'trimmed', begins, redis.call('HINCRBY', KEYS[1], 'l', 1)}
+local l = redis.call('HINCRBY', KEYS[1], 'l', 1)
+tell(KEYS[4], 'R', l, ARGV[4], begins)
+return {'trimmed', begins, l}
 """,
     flags=FREEING,
 )
-"""Remove a room's messages up to a seq, which a block ends with. KEYS: info, ends, the log. ARGV, after the three: 4
-folded room, 5 the seq. Returns `trimmed` with the first seq and `l`, `stands` with it, or `none`."""
+"""Remove a room's messages up to a seq, which a block ends with. KEYS: info, ends, the log, feed. ARGV, after the
+three: 4 folded room, 5 the seq. Returns `trimmed` with the first seq and `l`, `stands` with it, or `none`."""
 
 SNAPSHOT = _script(
     """
-local counts = redis.call('HMGET', KEYS[1], 'l', 'n')
-local snapshot = {tonumber(counts[1] or 0), tonumber(counts[2] or 0)}
-for number = 2, 5 do snapshot[number + 1] = redis.call('HGETALL', KEYS[number]) end
+local info = redis.call('HMGET', KEYS[1], 'epoch', 'l', 'n')
+local snapshot = {tonumber(info[1] or 0), tonumber(info[2] or 0), tonumber(info[3] or 0)}
+for number = 2, 5 do snapshot[number + 2] = redis.call('HGETALL', KEYS[number]) end
+if KEYS[6] then snapshot[8] = redis.call('HVALS', KEYS[6]) end
 return snapshot
 """,
     flags="no-writes",
 )
-"""Return all that a partition has of its rooms but the logs, as of one moment: `l`, `n`, and then the fields and
-values of ends, names, epochs and marks. KEYS: info, ends, names, epochs, marks."""
+"""Return all that a partition has of its rooms but the logs, as of one moment: the epoch, `l`, `n`, then the fields and
+values of ends, names, epochs and marks, and the sanctions if their key is given. KEYS: info, ends, names, epochs,
+marks, and sanctions or nothing."""
 
 HOLD = _script(
     """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('ZADD', KEYS[2], now, ARGV[1])
 local holder = redis.call('GET', KEYS[1])
-if holder and holder ~= ARGV[1] then return redis.call('PTTL', KEYS[1]) end
+if holder and holder ~= ARGV[1] then return {0} end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return 0
+return {1, redis.call('ZRANGE', KEYS[2], '-inf', now - ARGV[3], 'BYSCORE', 'LIMIT', 0, 100)}
 """,
     flags=FREEING,
 )
-"""Take the store for a broker, or keep it, for some time. KEYS: holder. ARGV: broker, milliseconds. Returns 0, or for
-how many milliseconds another broker has it."""
+"""Say that a broker is there, and have it tend the store, for some time, if no other one does. KEYS: holder, brokers.
+ARGV: broker, milliseconds, and after how many milliseconds a broker that was not heard of is taken for ended. Returns
+0; or 1 if it tends the store, and some that have ended."""
 
 RELEASE = _script(
     """
+redis.call('ZREM', KEYS[2], ARGV[1])
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
 return 0
 """,
     flags=FREEING,
 )
-"""Let go of the store. KEYS: holder. ARGV: broker."""
+"""Say that a broker is there no more. KEYS: holder, brokers. ARGV: broker."""
 
 ALL = (ATTACH, APPEND, MARK, UNMARK, FORGET, IMPOSE, LIFT, TRIM, SNAPSHOT, HOLD, RELEASE)
 """All of them, to be loaded over each new connection."""

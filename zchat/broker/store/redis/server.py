@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, NoReturn, TypeAlias
@@ -24,7 +25,10 @@ SILENCE_SECONDS = 3.0
 OLDEST = (7, 0)
 """The oldest version of the server: those before run a script halfway and refuse the rest."""
 
-RIGHTS = "+@read +@write +@scripting +@connection +info +config|get"
+TOLD = 1000
+"""Notices that are taken from a connection at once at most."""
+
+RIGHTS = "+@read +@write +@scripting +@connection +@pubsub +time +info +config|get"
 """What a user of the server has to be allowed, as its ACL has it."""
 
 Command: TypeAlias = tuple[bytes | str | int, ...]
@@ -140,6 +144,37 @@ class Connection:
                 refuse(self._url, reply)
         return replies
 
+    def subscribe(self, channels: list[bytes]) -> None:
+        """Have what is told on channels come, for `told`; raises Trouble, StoreError."""
+        self.send([("SSUBSCRIBE", channel) for channel in channels])
+        missing = len(channels)
+        while missing:
+            reply = self.receive()
+            if is_error(reply):
+                refuse(self._url, reply)
+            missing -= reply[0] == b"ssubscribe"
+
+    def told(self, seconds: float) -> list[tuple[bytes, bytes]]:
+        """Return what was told on channels, each with its channel: what is there, or comes first in so many seconds.
+
+        Raises:
+            Trouble: the connection is lost.
+        """
+        found: list[tuple[bytes, bytes]] = []
+        try:
+            while len(found) < TOLD and self._raw.can_read(timeout=0 if found else seconds):
+                kind, channel, said = self._raw.read_response()
+                if kind == b"smessage":
+                    found.append((channel, said))
+        except (exceptions.RedisError, OSError, ValueError) as error:
+            raise Trouble(_words(error)) from error
+        return found
+
+    def hang_up(self) -> None:
+        """Have the thread to which this belongs find that it is lost. Any thread."""
+        with suppress(Exception):  # it may be closed, or not made yet
+            self._raw._sock.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         """Let go of it."""
         with suppress(Exception):  # it may be broken
@@ -230,7 +265,7 @@ def refuse(url: RedisURL, error: Exception) -> NoReturn:
         raise StoreError(f"{url.place} has no memory left: raise maxmemory, or remove what else is there") from error
     if isinstance(error, exceptions.NoPermissionError):
         user = url.connect.get("username", "default")
-        rights = f"ACL SETUSER {user} {RIGHTS} ~{url.prefix}:*"
+        rights = f"ACL SETUSER {user} {RIGHTS} ~{url.prefix}:* &{url.prefix}:*"
         raise StoreError(f"{url.place} does not allow {user} what a store needs ({words}): {rights}") from error
     if words.startswith("WRONGTYPE"):
         raise StoreError(

@@ -29,8 +29,9 @@ from zchat.broker.store.contract import (
     Watcher,
 )
 from zchat.broker.store.ledger import MAX_SEQ
-from zchat.broker.store.redis.attachment import Attachment, Taken
+from zchat.broker.store.redis.attachment import Attachment
 from zchat.broker.store.redis.committer import Answered, Attached, Committer, Expired, TrimDone
+from zchat.broker.store.redis.feed import Feed, Looked
 from zchat.broker.store.redis.mirror import CaughtUp, Mirror
 from zchat.broker.store.redis.partitions import PARTITIONS, Keys
 from zchat.broker.store.redis.reader import Read, Reader
@@ -55,11 +56,14 @@ QUEUE_READS = 1000
 QUEUE_TRIMS = 1000
 """Trims that wait at most: one a room is enough, and they come back with the next round."""
 
+POLL_NOTICES = 1000
+"""Notices handed over in one `poll`: a few milliseconds' worth."""
+
 POLL_PAGES = 8
 """Pages handed over in one `poll`: 8 MiB of the largest at most, a turn's worth."""
 
 OPEN_SECONDS = 10.0
-"""Seconds that opening waits for a server that is still loading, and for a broker that was killed to lose the store."""
+"""Seconds that opening waits for a server that is still loading."""
 
 OPEN_AGAIN = 0.1
 """Seconds between two attempts at that."""
@@ -67,14 +71,14 @@ OPEN_AGAIN = 0.1
 BROKER_BYTES = 8
 """Bytes of the number that tells brokers apart, made by chance at each opening."""
 
-THREADS = 2
-"""Threads of a store: one writes, one reads."""
+THREADS = 3
+"""Threads of a store: one writes, one reads, one listens to what other brokers change."""
 
 CLOSED = Failed("the store is closed")
 
 
 class RedisStore(Store):
-    """The store that keeps logs in the server that `url` names, for one broker at a time.
+    """The store that keeps logs in the server that `url` names, which brokers may share.
 
     `clock` returns the microseconds since 1970 (None: the server's own time counts). The server decides each append and
     mark; the loop's mirror of what it has keeps the order of what is reported.
@@ -99,14 +103,20 @@ class RedisStore(Store):
         self._open = False
 
     def open(self, wake: Callable[[], None], *, quotas: bool = False) -> list[RoomLog]:
-        """See `Store.open`; waits for a server that is loading, and for a broker that has the store and was killed."""
+        """See `Store.open`; waits for a server that is loading."""
         threads.check_free(THREADS)
         attachment = self._attach()
         try:
             self.new = attachment.new
-            self._mirror = Mirror(self._ask, lambda catch_up: self._reads.put(catch_up), quotas=quotas)
-            snapshots = attachment.snapshots(range(PARTITIONS)).values()
-            logs = self._mirror.open(snapshots, attachment.producers(), attachment.sanctions())
+            self._mirror = Mirror(
+                self._ask,
+                lambda catch_up: self._reads.put(catch_up),
+                lambda partition: self._feed.look(partition),
+                lambda: self._commits.doubt(),
+                quotas=quotas,
+            )
+            snapshots = attachment.snapshots(range(PARTITIONS))
+            logs = self._mirror.open(snapshots, attachment.producers())
         except Trouble as trouble:
             attachment.release()
             raise self._unusable(trouble) from trouble
@@ -116,25 +126,20 @@ class RedisStore(Store):
         self._wake = wake
         self._commits = Committer(self._url, self._keys, attachment, self._now, wake)
         self._reads = Reader(self._url, self._keys, wake)
+        seen = [snapshot.changes for snapshot in snapshots.values()]
+        self._feed = Feed(self._url, self._keys, attachment.broker, seen, wake)
         self._open = True
         return logs
 
     def _attach(self) -> Attachment:
-        left = 0
         deadline = time.monotonic() + OPEN_SECONDS
         broker = os.urandom(BROKER_BYTES)
         while True:
             try:
                 return Attachment(self._url, self._keys, broker)
-            except Taken as taken:
-                if taken.left > left > 0 or time.monotonic() > deadline:  # it is alive, and has said so again
-                    raise
-                left = taken.left
-            except Loading as trouble:
-                if time.monotonic() > deadline:
-                    raise self._unusable(trouble) from trouble
             except Trouble as trouble:
-                raise self._unusable(trouble) from trouble
+                if not isinstance(trouble, Loading) or time.monotonic() > deadline:
+                    raise self._unusable(trouble) from trouble
             time.sleep(OPEN_AGAIN)
 
     def _unusable(self, trouble: Trouble) -> StoreError:
@@ -166,8 +171,7 @@ class RedisStore(Store):
 
     def read_marks(self) -> list[tuple[str, str, int]]:
         """See `Store.read_marks`."""
-        logs = self._mirror.logs
-        return [(logs[room].name, user, seq) for (room, user), (seq, _) in self._mirror.read_marks.items()]
+        return self._mirror.read_marks()
 
     def impose(
         self, sanction: Sanction, places: Places, done: Callable[[Imposed | TooMany | Full | Failed], None]
@@ -196,7 +200,7 @@ class RedisStore(Store):
 
     def sanctions(self) -> list[Sanction]:
         """See `Store.sanctions`."""
-        return list(self._mirror.sanctions.values())
+        return self._mirror.sanctions
 
     def read(
         self, room: str, after: int, upto: int, max_bytes: int, done: Callable[[LogPage | Full | Failed], None]
@@ -216,14 +220,16 @@ class RedisStore(Store):
     def trim(
         self, room: str, keep: int, before: int, done: Callable[[Trimmed | Failed], None], ahead: int = NEVER
     ) -> None:
-        """See `Store.trim`."""
+        """See `Store.trim`; of brokers that share a store one trims, and the others have nothing to do."""
         folded = fold(room)
         if not self._open:
             done(CLOSED)
         elif len(self._trimming) >= QUEUE_TRIMS:
             done(Failed("too many trims wait for the server"))
-        elif folded not in self._mirror.logs:
+        elif (log := self._mirror.logs.get(folded)) is None:
             done(Trimmed(1, False))
+        elif not self._commits.tends:
+            done(Trimmed(log.first, False))
         else:
             self._trimming.append(done)
             self._commits.put(Trim(folded, keep, before, ahead))
@@ -234,15 +240,30 @@ class RedisStore(Store):
             self._mirror.forget(producer)
 
     def expire(self, before: int, now: int) -> None:
-        """See `Store.expire`."""
+        """See `Store.expire`; of brokers that share a store one does it."""
         if self._open:
-            self._commits.put(Expire(before))
+            if self._commits.tends:
+                self._commits.put(Expire(before))
+            else:
+                self._mirror.expire(before)
+
+    def follow(self, room: str, wanted: bool) -> None:
+        """See `Store.follow`."""
+        if self._open:
+            self._mirror.follow(fold(room), wanted)
+
+    def locate(self, room: str, done: Callable[[], None]) -> None:
+        """See `Store.locate`."""
+        if self._open:
+            self._mirror.locate(fold(room), done)
+        else:
+            done()
 
     def poll(self, watcher: Watcher) -> None:
         """See `Store.poll`.
 
         Raises:
-            StoreError: another broker has the store.
+            StoreError: a thread of the store has failed.
         """
         if not self._open:
             return
@@ -257,12 +278,18 @@ class RedisStore(Store):
                 self._reading.popleft()(page)
         else:
             self._wake()  # there may be more, for the next turn
+        for _ in range(min(len(self._feed.reports), POLL_NOTICES)):
+            heard = self._feed.reports.popleft()
+            if isinstance(heard, Looked):
+                self._mirror.looked(heard.snapshots, watcher)
+            else:
+                self._mirror.heard(heard, watcher)
+        if self._feed.reports:
+            self._wake()
         if self._mirror.forgot:
             watcher.forgot(self._mirror.forgot)
             self._mirror.forgot = 0
-        failure = self._commits.failure or self._reads.failure
-        if isinstance(failure, StoreError):
-            raise failure
+        failure = self._commits.failure or self._reads.failure or self._feed.failure
         if failure:
             raise StoreError(f"{self._url.place}: a thread of the store has failed: {failure!r}") from failure
 
@@ -277,15 +304,14 @@ class RedisStore(Store):
                     self._answered(call)
                     self._mirror.replied(call, reply, watcher)
             elif isinstance(report, Attached):
-                self._mirror.attached(report.snapshots, report.sanctions, watcher)
+                self._mirror.attached(report.snapshots, watcher)
             elif isinstance(report, TrimDone):
                 answer = report.answer
                 if isinstance(answer, Trimmed):
                     self._mirror.trimmed(report.room, answer.first, watcher)
                 self._trimming.popleft()(Trimmed(1, False) if answer is None else answer)
             elif isinstance(report, Expired):
-                for pair in report.pairs:
-                    self._mirror.forgotten(pair)
+                self._mirror.forgotten(report.pairs)
             else:
                 watcher.failed(f"the server can't be used: {report.reason}")
 
@@ -305,8 +331,10 @@ class RedisStore(Store):
             deadline = time.monotonic() + seconds
             self._commits.stop()
             self._reads.stop()
+            self._feed.stop()
             self._commits.join(seconds)
             self._reads.join(max(0.0, deadline - time.monotonic()))
+            self._feed.join(max(0.0, deadline - time.monotonic()))
             self._open = False
             self._deliver(_Nobody())
             self._mirror.close(CLOSED)

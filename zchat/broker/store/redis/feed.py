@@ -1,0 +1,151 @@
+"""The thread that listens to what all brokers change, over a connection of its own that only listens."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
+
+from zchat.broker.store.redis import scripts
+from zchat.broker.store.redis.attachment import Snapshot, snapshots_of
+from zchat.broker.store.redis.hearing import Changes, Hearing
+from zchat.broker.store.redis.notices import Notice, notice_of
+from zchat.broker.store.redis.partitions import PARTITIONS, Keys
+from zchat.broker.store.redis.server import Connection, Trouble, understanding
+from zchat.broker.store.redis.url import RedisURL
+from zchat.errors import StoreError
+from zchat.threads import RealThread, awaited_by_callers, start
+
+PROBE_EVERY = 1.0
+"""Seconds between two times that the server is asked what there was to be heard: what was not heard is found after two
+of them."""
+
+LISTEN_AGAIN = 0.2
+"""Seconds from one attempt to listen to the next."""
+
+NOTICES = 10_000
+"""Notices that wait for the loop at most: 2 MB; of what is dropped, the partition is looked at as a whole."""
+
+
+class Looked(NamedTuple):
+    """What partitions have, of which something was missed."""
+
+    snapshots: dict[int, Snapshot]
+
+
+Heard: TypeAlias = Notice | Looked
+
+
+class Feed:
+    """The thread that listens, and what it has heard of other brokers than `broker`.
+
+    `seen` is how far each partition was at the opening. Each report is followed by a call of `wake`, from that thread.
+    `failure` is what ended it before its time.
+    """
+
+    def __init__(self, url: RedisURL, keys: Keys, broker: bytes, seen: list[Changes], wake: Callable[[], None]) -> None:
+        self.reports: deque[Heard] = deque()
+        self.failure: BaseException | None = None
+        self._url = url
+        self._keys = keys
+        self._broker = broker
+        self._wake = wake
+        self._hearing = Hearing(seen)
+        self._partitions = {shelf.feed: number for number, shelf in enumerate(keys.shelves)}
+        self._wanted = [False] * PARTITIONS
+        """Which partitions the loop wants to be looked at."""
+        self._listening: Connection | None = None
+        self._asking: Connection | None = None
+        self._stopping = False
+        self._thread = RealThread(self._run, "zchat store feed")
+        start(self._thread)
+
+    def look(self, partition: int) -> None:
+        """Have a partition looked at as a whole, with the next probe. The loop thread."""
+        self._wanted[partition] = True
+
+    def stop(self) -> None:
+        """End soon; returns at once. The loop thread."""
+        self._stopping = True
+        listening = self._listening
+        if listening is not None:
+            listening.hang_up()
+
+    def join(self, timeout: float) -> bool:
+        """Wait `timeout` seconds at most for the end; return whether it has come."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    @awaited_by_callers()
+    def _run(self) -> None:
+        try:
+            while not self._stopping:
+                try:
+                    self._listen()
+                except (Trouble, StoreError):  # which the thread that writes reports
+                    self._close()
+                    if not self._stopping:
+                        time.sleep(LISTEN_AGAIN)
+        except BaseException as error:  # the loop, which waits for reports, has to learn that none will come
+            self.failure = error
+            self._wake()
+        finally:
+            self._close()
+
+    def _close(self) -> None:
+        for connection in (self._listening, self._asking):
+            if connection is not None:
+                connection.close()
+        self._listening = self._asking = None
+
+    @understanding()
+    def _listen(self) -> None:
+        """Listen for as long as the connections hold; raises Trouble, StoreError."""
+        listening = self._listening = Connection(self._url)
+        asking = self._asking = Connection(self._url)
+        asking.ask([("SCRIPT", "LOAD", scripts.SNAPSHOT.text)])
+        listening.subscribe(list(self._partitions))
+        self._probe(asking, at_once=True)
+        due = time.monotonic() + PROBE_EVERY
+        while not self._stopping:
+            for channel, packed in listening.told(max(0.0, due - time.monotonic())):
+                self._take(notice_of(self._partitions[channel], packed))
+            if time.monotonic() >= due:
+                self._probe(asking, at_once=False)
+                due = time.monotonic() + PROBE_EVERY
+            elif self._hearing.missing:
+                self._look(asking)
+
+    def _take(self, notice: Notice) -> None:
+        self._hearing.heard(notice)
+        if notice.broker == self._broker or not notice.count:
+            return
+        if len(self.reports) >= NOTICES:
+            self._hearing.missing.add(notice.partition)
+            return
+        self.reports.append(notice)
+        self._wake()
+
+    def _probe(self, asking: Connection, *, at_once: bool) -> None:
+        replies = asking.ask([("HMGET", shelf.info, "epoch", "l", "n") for shelf in self._keys.shelves])
+        self._hearing.probed([Changes(*(int(each or 0) for each in reply)) for reply in replies], at_once=at_once)
+        deaf = bool(self._hearing.missing) and not at_once
+        for partition, wanted in enumerate(self._wanted):
+            if wanted:
+                self._wanted[partition] = False
+                self._hearing.missing.add(partition)
+        if self._hearing.missing:
+            self._look(asking)
+        if deaf:
+            raise Trouble("what was told has not come")
+
+    def _look(self, asking: Connection) -> None:
+        """Report what the partitions have of which something is missing."""
+        if len(self.reports) >= NOTICES:
+            return  # the loop has enough to do: with the next probe
+        snapshots = snapshots_of(asking, self._keys, sorted(self._hearing.missing))
+        for partition, snapshot in snapshots.items():
+            self._hearing.looked(partition, snapshot.changes)
+        self.reports.append(Looked(snapshots))
+        self._wake()
