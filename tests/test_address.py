@@ -22,6 +22,20 @@ def test_an_address_that_keeps_the_rules_is_taken(url: str) -> None:
     check_address(url, listening=True)
 
 
+@pytest.mark.parametrize("host", ["a..b", ".a", "a" * 64, "\udcff", "[\udcff]"])
+def test_a_host_that_no_name_can_be_is_refused_by_all_that_take_one(host: str) -> None:
+    for use in (zchat.Client, check_address):
+        with pytest.raises(zchat.AddressError, match="names a host that can't be"):
+            use(f"tcp://{host}:5555")
+    with (
+        pytest.raises(zchat.AddressError, match="names a host that can't be"),
+        Broker(f"tcp://{host}:1", insecure=True),
+    ):
+        pass
+    with pytest.raises(zchat.AddressError, match="names a host that can't be"):
+        host_and_port(f"{host}:80")
+
+
 @pytest.mark.parametrize("port", ["0", "65536", "99999", "-1", "x", "", "+5", "\u0665", "5555 "])
 def test_a_port_that_tcp_has_not_is_refused(port: str) -> None:
     for listening in (False, True):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
 
 from zchat.version import __version__ as __version__
@@ -165,10 +164,18 @@ def __getattr__(name: str) -> Any:
         return import_module(f"zchat.{name}")
     if name not in __all__:
         raise AttributeError(f"module 'zchat' has no attribute {name!r}")
-    homes = (vars(import_module(f"zchat.{home}")) for home in _HOMES)
-    value = next(home[name] for home in homes if name in home)
-    setattr(sys.modules[__name__], name, value)
+    homes = (vars(_module(home)) for home in _HOMES)
+    value = globals()[name] = next(home[name] for home in homes if name in home)
     return value
+
+
+def _module(path: str) -> Any:
+    """Return a module of the package: the one that is loaded, as at the interpreter's end nothing can be imported."""
+    first, *others = path.split(".")
+    found = globals().get(first)
+    for each in others:
+        found = getattr(found, each, None)
+    return import_module(f"zchat.{path}") if found is None else found
 
 
 def __dir__() -> list[str]:

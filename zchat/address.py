@@ -57,6 +57,8 @@ def check_address(url: str, *, listening: bool = False) -> None:
         raise AddressError(
             f"{shown(url)} is only for listening: connect to the name or address of the broker's machine"
         )
+    for name in host.split(";"):  # the address that is connected from may stand before the other
+        check_host(name.removeprefix("[").removesuffix("]"), url)
     if not (listening and port == "*") and not (re.fullmatch("[0-9]{1,5}", port) and 1 <= int(port) <= MAX_PORT):
         free = ", or * for any free one" if listening else ""
         raise AddressError(f"{shown(url)} has the port {shown(port)}: ports are 1 to {MAX_PORT}{free}")
@@ -114,7 +116,23 @@ def host_and_port(place: str) -> tuple[str, int]:
         raise AddressError(
             f"{shown(place)} has the port {shown(port)}: ports are 1 to {MAX_PORT}, or * for any free one"
         )
-    return parts[1] or parts[2], int(port)
+    host = parts[1] or parts[2]
+    check_host(host, place)
+    return host, int(port)
+
+
+def check_host(host: str, where: str) -> None:
+    """Check that a host's name, or address without brackets, can be one; `where` is what it stands in. Any thread.
+
+    Raises:
+        AddressError: no name can be so, and to look it up fails in ways of its own.
+    """
+    try:
+        host.encode("idna")
+    except UnicodeError as error:
+        raise AddressError(
+            f"{shown(where)} names a host that can't be: between its dots a host's name has 1 to 63 characters"
+        ) from error
 
 
 def _is_ipv6(host: str) -> bool:

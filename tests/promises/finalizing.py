@@ -31,7 +31,6 @@ class Owner:
         self.broker.__enter__()
         self.itself: Any = None
         self.time = time.monotonic
-        self.refusal = zchat.UsageError
         self.calls: dict[str, Callable[[], object]] = {
             "send": lambda: self.room.send("bye", timeout=None),
             "send in time": lambda: self.room.send("bye"),
@@ -67,7 +66,7 @@ class Owner:
             try:
                 call()
                 came = "returned"
-            except self.refusal as error:
+            except zchat.UsageError as error:
                 came = f"refused: {error}"
             except BaseException as error:
                 came = f"raised {error!r}"

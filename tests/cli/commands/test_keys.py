@@ -35,3 +35,10 @@ def test_keys_are_listed_by_users_with_fingerprints_and_what_is_wrong_is_said(tm
     done = runner.invoke(program, ["keys", str(tmp_path / "server")])
     assert done.exit_code == 1
     assert "bob.key', line 1" in " ".join(done.output.split())
+    (tmp_path / "server" / "users" / "bob.key").unlink()
+    keys.write_pair(tmp_path, "carol", keys.make("carol"))
+    text = (tmp_path / "carol.key").read_bytes()
+    (tmp_path / "server" / "users" / "carol@x\nalice  aaaa-bbbb  \x1b[2Kz.key").write_bytes(text)
+    done = runner.invoke(program, ["keys", str(tmp_path / "server")])
+    assert "\x1b" not in done.stdout
+    assert len(done.stdout.splitlines()) == 5, "the title, the broker, and a line for each user"

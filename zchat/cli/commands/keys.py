@@ -9,7 +9,7 @@ import click
 
 from zchat.cli.failures import FAILED, report
 from zchat.cli.text.columns import table, terminal_width
-from zchat.cli.text.safe import named
+from zchat.cli.text.safe import named, safe
 from zchat.transport.keys import SERVER, USERS, KeyFolder, fingerprint
 
 HELP = """List the keys in a broker's folder DIR: user, fingerprint, file, and whether it is a gateway's, which lets in
@@ -35,7 +35,7 @@ def keys(context: click.Context, folder: str) -> None:
         (
             named(name),
             fingerprint(key),
-            str(Path(USERS) / users.files[key]),
+            safe(str(Path(USERS) / users.files[key])),
             "gateway" if key in users.gateways else "",
         )
         for key, name in entries

@@ -48,6 +48,8 @@ def test_a_url_says_which_keys_are_the_stores_and_what_an_acknowledged_message_h
     [
         ("redis://", "it names no host"),
         ("redis:///0", "it names no host"),
+        ("redis://a..b", "'a..b' names a host that can't be"),
+        (f"redis://{'a' * 64}", "between its dots a host's name has 1 to 63 characters"),
         ("redis://host:port", "its port is not a number up to 65535"),
         ("redis://host:70000", "its port is not a number up to 65535"),
         ("redis://host/zero", "the number of a database is 0 or more"),

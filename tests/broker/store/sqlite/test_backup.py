@@ -453,3 +453,19 @@ def test_paths_need_not_be_utf8(store: Driver, path: Path) -> None:
     assert restore(copy, new, nothing).messages == 1
     assert restore(copy, new, nothing, folder / os.fsdecode(b"old\xff")).messages == 1
     assert rows(new, "SELECT last FROM rooms") == [(1,)]
+
+
+def test_while_the_copy_is_checked_the_caller_may_end_it_all(store: Driver, path: Path) -> None:
+    for number in range(1, 200):
+        store.stored(number, "x" * 5000)
+    whole = 0
+
+    def end(done: int, size: int) -> None:
+        nonlocal whole
+        whole += done == size
+        if whole > 1:  # all is copied, which is said once
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        back_up(path, path.with_name("copy"), end)
+    assert not [name for name in names(path.parent) if "copy" in name]

@@ -6,7 +6,8 @@ import re
 from typing import Any, NamedTuple
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-from zchat.errors import UsageError
+from zchat.address import check_host
+from zchat.errors import AddressError, UsageError
 
 SCHEMES = ("redis", "rediss", "redis+unix")
 """How URLs of such stores begin: over TCP, over TLS, over a socket in the file system."""
@@ -92,6 +93,10 @@ def _server(parts: SplitResult) -> dict[str, Any]:
     else:
         if not parts.hostname:
             raise ValueError("it names no host")
+        try:
+            check_host(parts.hostname, parts.hostname)
+        except AddressError as error:
+            raise ValueError(str(error)) from None
         connect["host"], connect["port"] = parts.hostname, _port(parts)
     if parts.username:
         connect["username"] = unquote(parts.username)

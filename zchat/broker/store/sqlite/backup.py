@@ -184,6 +184,7 @@ def _fill(reading: sqlite3.Connection, source: Path, fresh: Path, target: Path, 
         reading.execute("VACUUM INTO CAST(? AS TEXT)", (os.fsencode(fresh),))
         progress(size, size)
         with closing(sqlite3.connect(fresh, isolation_level=None)) as copy:
+            copy.set_progress_handler(step, STEP_OPERATIONS)
             damage = copy.execute("PRAGMA quick_check(1)").fetchone()[0]
             if damage != "ok":
                 raise StoreError(f"{source} is damaged ({damage}); restore an older backup")
