@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
+import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -185,3 +189,25 @@ def test_over_tls_a_server_is_taken_whose_certificate_is_trusted_and_no_other(
         refused(f"redis://127.0.0.1:{port}")
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
         taken(f"rediss://127.0.0.1:{port}")
+
+
+def test_an_answer_in_drops_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "SILENCE_SECONDS", 0.3)
+    monkeypatch.setattr(server, "ANSWER_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        drops = threading.Thread(target=_drip, args=(listening,))
+        drops.start()
+        try:
+            with pytest.raises(server.Trouble, match=r"no whole answer within 0\.5 seconds"):
+                server.Connection(parse(f"redis://127.0.0.1:{listening.getsockname()[1]}"))
+        finally:
+            drops.join(DEADLINE)
+
+
+def _drip(listening: socket.socket) -> None:
+    """Answer with a status that has no end, a byte at a time, until the other hangs up."""
+    connection, _ = listening.accept()
+    with connection, suppress(OSError):
+        while True:
+            connection.sendall(b"+")
+            time.sleep(0.02)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, NoReturn, TypeAlias
@@ -15,12 +16,17 @@ try:
     from hiredis import pack_command
     from redis import exceptions
     from redis.backoff import NoBackoff
+    from redis.connection import DefaultParser
     from redis.retry import Retry
 except ImportError:  # a store says so once it is made
     redis = None
+    DefaultParser = object
 
 SILENCE_SECONDS = 3.0
 """Seconds without an answer after which a connection is given up: a server that saves or is busy answers earlier."""
+
+ANSWER_SECONDS = 6.0
+"""Seconds that an answer may take from its first byte to its last: one in drops would hold the store for ever."""
 
 OLDEST = (7, 0)
 """The oldest version of the server: those before run a script halfway and refuse the rest."""
@@ -72,6 +78,25 @@ def understanding() -> Iterator[None]:
         raise Strange(error) from error
 
 
+class Patience(DefaultParser):  # type: ignore[misc]
+    """Read answers, each of which has to be whole by a time; redis-py bounds only the wait for each part of one."""
+
+    def on_connect(self, connection: Any, **options: Any) -> None:
+        """Begin to read from a new connection."""
+        super().on_connect(connection, **options)
+        self.begin()
+
+    def begin(self) -> None:
+        """Give the next answer, or those of a greeting together, its time."""
+        self._until = time.monotonic() + SILENCE_SECONDS + ANSWER_SECONDS
+
+    def read_from_socket(self, *arguments: Any, **options: Any) -> Any:
+        """Read a part; raises TimeoutError if the answer has not come in time."""
+        if time.monotonic() > self._until:
+            raise exceptions.TimeoutError(f"no whole answer within {SILENCE_SECONDS + ANSWER_SECONDS:g} seconds")
+        return super().read_from_socket(*arguments, **options)
+
+
 class Connection:
     """A connection to the server that `url` names, made at once. It belongs to one thread at a time.
 
@@ -86,6 +111,7 @@ class Connection:
         self._raw: Any = (redis.SSLConnection if url.tls else kind)(
             **url.connect,
             protocol=2,
+            parser_class=Patience,
             socket_timeout=SILENCE_SECONDS,
             socket_connect_timeout=SILENCE_SECONDS,
             retry=Retry(NoBackoff(), 0),
@@ -120,6 +146,7 @@ class Connection:
     def receive(self) -> Any:
         """Return the next reply, which may be a `redis.exceptions.ResponseError`; raises Trouble."""
         try:
+            self._raw._parser.begin()
             return self._raw.read_response()
         except exceptions.ResponseError as error:
             return error
@@ -163,6 +190,7 @@ class Connection:
         found: list[tuple[bytes, bytes]] = []
         try:
             while len(found) < TOLD and self._raw.can_read(timeout=0 if found else seconds):
+                self._raw._parser.begin()
                 kind, channel, said = self._raw.read_response()
                 if kind == b"smessage":
                     found.append((channel, said))
