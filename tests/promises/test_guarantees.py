@@ -151,6 +151,7 @@ NO_BOUNDS = {
     "protocol.faces.steps.MEMBERS_PAGE",
     "broker.store.redis.attachment.HOLD_EVERY",
     "broker.store.redis.feed.LISTEN_AGAIN",
+    "broker.store.redis.forms.HEAD_BYTES",
     "broker.store.redis.partitions.PARTITIONS",
     "broker.store.redis.reader.CATCH_UP_AGAIN",
     "broker.store.redis.reader.CATCH_UP_BYTES",

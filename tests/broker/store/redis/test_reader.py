@@ -10,6 +10,7 @@ import pytest
 from tests.broker.store.driver import EVERYTHING, Driver
 from tests.redis_server import RedisServer
 from zchat.broker.store.contract import LogPage
+from zchat.broker.store.redis.server import Connection
 
 
 @pytest.fixture
@@ -45,3 +46,31 @@ def test_reading_goes_on_after_its_connection_was_cut(store: Driver, redis_serve
     for _ in range(3):
         redis_server.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         assert store.texts() == ["a", "b"]
+
+
+def test_no_more_is_read_than_a_page_takes_up_however_the_sizes_of_blocks_change(
+    store: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(1, 101):
+        store.stored(number, "x" * (50_000 if number % 3 else 1))
+        store.stored(number, "x", room="Small")
+    received: list[int] = []
+    ask = Connection.ask
+
+    def counted(self: Connection, commands: Any) -> Any:
+        replies = ask(self, commands)
+        if commands[0][0] == "XRANGE":
+            received.append(sum(len(fields[3]) for _, fields in replies[0]))
+        return replies
+
+    monkeypatch.setattr(Connection, "ask", counted)
+    pages = 0
+    for room in ("General", "Small"):
+        after = 0
+        while blocks := store.blocks(after=after, max_bytes=1 << 16, room=room):
+            after = blocks[-1].last
+            pages += 1
+        assert after == 100
+    assert pages < 70
+    assert max(received[1:]) < 5 * 50_000, "of the first nothing is known"
+    assert sum(received) < 3 * 67 * 50_000

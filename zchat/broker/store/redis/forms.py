@@ -14,6 +14,9 @@ from zchat.wire.limits import ID_BYTES
 from zchat.wire.values import pack, unpack
 
 _HEAD = Struct(">BBQBQ")  # an array of five, and two integers of 64 bits
+HEAD_BYTES = _HEAD.size
+"""Bytes of a block up to its time, which a log has apart from the rest."""
+
 _ENDS = Struct(">QQQQ")
 _PAIR = Struct(">QQ")
 

@@ -10,7 +10,7 @@ from zchat.broker.store.blocks import Block
 from zchat.broker.store.contract import Failed, LogPage
 from zchat.broker.store.pages import PageThread
 from zchat.broker.store.redis.attachment import RoomState
-from zchat.broker.store.redis.forms import block_at, ends_of, epochs_of, name_of
+from zchat.broker.store.redis.forms import HEAD_BYTES, block_at, ends_of, epochs_of, name_of
 from zchat.broker.store.redis.mirror import CatchUp, CaughtUp
 from zchat.broker.store.redis.partitions import Keys, partition_of
 from zchat.broker.store.redis.server import Command, Connection, Trouble, understanding
@@ -27,7 +27,7 @@ CATCH_UP_AGAIN = 0.2
 """Seconds until a room that couldn't be read is read again, to be caught up with."""
 
 FIRST_BYTES = 4096
-"""Bytes that a block is taken to have before one was read."""
+"""Bytes that a block is taken to have before one of its room was read."""
 
 
 class Read(NamedTuple):
@@ -49,7 +49,8 @@ class Reader(PageThread[Read | CatchUp, Page]):
         self._url = url
         self._keys = keys
         self._connection: Connection | None = None
-        self._size = FIRST_BYTES  # of a block, as far as is known: how many to ask for
+        self._sizes: dict[str, int] = {}
+        """By room the bytes of a block, as the last ones read there had them: so many are asked for."""
         super().__init__(wake)
 
     def _read(self, read: Read | CatchUp) -> Page | None:
@@ -91,15 +92,16 @@ class Reader(PageThread[Read | CatchUp, Page]):
         log = self._keys.log(partition_of(read.room), folded)
         after = b"(%d-0" % read.after
         while True:
-            count = min(ENTRIES, (read.max_bytes - size) // self._size + 1)
+            count = min(ENTRIES, (read.max_bytes - size) // self._sizes.get(read.room, FIRST_BYTES) + 1)
             (entries,) = connection.ask([("XRANGE", log, after, "+", "COUNT", count)])
+            if entries:  # a few small ones may come before many large ones: it falls by half at most
+                mean = sum(len(fields[3]) for _, fields in entries) // len(entries) + HEAD_BYTES
+                self._sizes[read.room] = max(mean, self._sizes.get(read.room, 0) // 2)
             for block in map(block_at, entries):
                 size += len(block.data)
                 if (blocks and size > read.max_bytes) or block.first > read.upto:
                     return LogPage(blocks)
                 blocks.append(block)
-            if blocks:
-                self._size = max(1, size // len(blocks))
             if len(entries) < count or size >= read.max_bytes:
                 return LogPage(blocks)
             after = b"(" + entries[-1][0]
