@@ -23,9 +23,9 @@ SIZE = 80
 class Fleet:
     """Start everything, for as long as a `with` block lasts.
 
-    `url`: where the publishers and readers find the broker, None for its own address. `greet`:
-    whether the sender of garbage begins sessions, which then expire. `rate`: messages a second of
-    all publishers together at most, 0 for as many as they can.
+    `url`: where the publishers and readers find the broker, None for its own address; of several addresses each of them
+    begins with another. `greet`: whether the sender of garbage begins sessions, which then expire. `rate`: messages a
+    second of all publishers together at most, 0 for as many as they can.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Fleet:
         *,
         publishers: int,
         readers: int,
-        url: str | None = None,
+        url: str | list[str] | None = None,
         seed: int = 0,
         greet: bool = True,
         rate: int = 0,
@@ -42,7 +42,7 @@ class Fleet:
         self.broker = broker
         self._greet = greet
         self._rate = rate
-        self._url = url or broker.url
+        self._urls = [url or broker.url] if not isinstance(url, list) else url
         self._counts = publishers, readers
         self._seed = seed
         self._stack = ExitStack()
@@ -55,13 +55,13 @@ class Fleet:
     def __enter__(self) -> Fleet:
         publishers, readers = self._counts
         with self._stack as stack:
-            self.readers = [self._worker(read, self._url, f"reader {number}") for number in range(readers)]
+            self.readers = [self._worker(read, self._at(number), f"reader {number}") for number in range(readers)]
             self._pest = self._worker(pester, self.broker.url, self._seed, self._greet)
-            self._pulse = self._worker(pulse, self._url)
+            self._pulse = self._worker(pulse, self._at(0))
             for worker in [*self.readers, self._pest, self._pulse]:
                 worker.until("ready")
             share = self._rate // publishers
-            self.publishers = [self._worker(publish, self._url, each, SIZE, share) for each in range(publishers)]
+            self.publishers = [self._worker(publish, self._at(each), each, SIZE, share) for each in range(publishers)]
             self.began = time.monotonic()
             for worker in self.publishers:
                 worker.until("ready")
@@ -72,6 +72,11 @@ class Fleet:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
+
+    def _at(self, number: int) -> list[str]:
+        """Return the addresses for a publisher or reader, in the order in which it tries them."""
+        first = number % len(self._urls)
+        return self._urls[first:] + self._urls[:first]
 
     def _worker(self, *target_and_arguments: object) -> Worker:
         target, *arguments = target_and_arguments

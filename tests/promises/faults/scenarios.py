@@ -81,6 +81,42 @@ def killed(
         broker.forget()
 
 
+def one_of_two_killed(
+    folder: Path, server: RedisServer, *, restarts: int, publishers: int, between: int = BETWEEN, seed: int = 0
+) -> Figures:
+    """Kill one of two brokers that share a store and start it again, then the other one, many times, under load.
+
+    Clients know both. `flowing` is how long a client whose broker was killed took to come to the other one: from that
+    moment to the one at which a message that was stored then reaches its reader.
+    """
+    chance = random.Random(seed)
+    brokers: list[Served] = []
+    try:
+        for name in ("first", "second"):
+            (folder / name).mkdir()
+            brokers.append(Served(folder / name, store=server.url))
+            brokers[-1].start()
+        urls = [broker.url for broker in brokers]
+        with Fleet(brokers[0], publishers=publishers, readers=2, url=urls, seed=seed) as fleet:
+            flowing: list[float] = []
+            for number in range(restarts):
+                broker = brokers[number % 2]
+                fleet.flow(chance.randrange(between))
+                broker.kill()
+                killed = time.time()
+                flowing.append(fleet.beat(killed) - killed)
+                server.call("CLIENT", "KILL", "TYPE", "pubsub", "SKIPME", "yes")
+                broker.start()
+            fleet.flow(between)
+            figures = _figures(fleet, brokers[0])
+            brokers[1].stop()
+        figures.flowing = flowing
+        return figures
+    finally:
+        for broker in brokers:
+            broker.forget()
+
+
 def server_killed(
     folder: Path, server: RedisServer, *, restarts: int, publishers: int, between: int = BETWEEN, seed: int = 0
 ) -> Figures:

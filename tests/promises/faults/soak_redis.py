@@ -20,19 +20,23 @@ from tests.redis_server import RedisServer
 RESTARTS = 10
 PUBLISHERS = 4
 
-HEAD = "round  killed    messages    a second  flowing after s (median, most)    lost  twice  late  changed"
+HEAD = "round  killed     messages    a second  flowing after s (median, most)    lost  twice  late  changed"
 
 
 def round_of(folder: Path, seed: int) -> dict[str, Figures]:
     """Run each scenario once, over a server of its own."""
     found: dict[str, Figures] = {}
-    for name in ("broker", "server"):
+    for name in ("broker", "brokers", "server"):
         place = folder / name
         place.mkdir()
         with RedisServer("redis-server", place) as server:
             if name == "broker":
                 found[name] = scenarios.killed(
                     place, restarts=RESTARTS, publishers=PUBLISHERS, seed=seed, store=server.url
+                )
+            elif name == "brokers":
+                found[name] = scenarios.one_of_two_killed(
+                    place, server, restarts=RESTARTS, publishers=PUBLISHERS, seed=seed
                 )
             else:
                 found[name] = scenarios.server_killed(
@@ -46,7 +50,7 @@ def line_of(number: int, name: str, figures: Figures) -> str:
     kinds = ("lost", "twice", "late", "changed")
     lost, twice, late, changed = (sum(getattr(verdict, kind) for verdict in figures.verdicts) for kind in kinds)
     return (
-        f"{number:5}  {name}{figures.verdicts[0].messages:12,}{figures.rate:12,.0f}"
+        f"{number:5}  {name:7}{figures.verdicts[0].messages:12,}{figures.rate:12,.0f}"
         f"{median(figures.flowing):23.2f}{max(figures.flowing):6.2f}{lost:12}{twice:7}{late:6}{changed:9}"
     )
 

@@ -40,7 +40,7 @@ SILENCE = 0.2
 """Seconds of silence after which a reader looks up."""
 
 
-def publish(pipe: Pipe, url: str, publisher: int, size: int, rate: int) -> None:
+def publish(pipe: Pipe, url: list[str], publisher: int, size: int, rate: int) -> None:
     """Send until told to stop, then say what was acknowledged.
 
     Between two `send_many` it sends one message alone and keeps the answer. `rate`: messages a
@@ -69,7 +69,7 @@ def publish(pipe: Pipe, url: str, publisher: int, size: int, rate: int) -> None:
     pipe.say("done", (publisher, acknowledged, receipts))
 
 
-def read(pipe: Pipe, url: str, user: str) -> None:
+def read(pipe: Pipe, url: list[str], user: str) -> None:
     """Take every message until told the last one's seq, then say what came: a `Stream`; say meanwhile how far it is."""
     stream = Stream()
     end: int | None = None
@@ -90,7 +90,7 @@ def read(pipe: Pipe, url: str, user: str) -> None:
     pipe.say("done", stream)
 
 
-def pulse(pipe: Pipe, url: str) -> None:
+def pulse(pipe: Pipe, url: list[str]) -> None:
     """Send one message after the other and take each as another client; say of the first after a pause how late it was.
 
     That is when it was stored and when it was taken, in seconds since 1970. Nobody here has a
