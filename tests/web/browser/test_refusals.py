@@ -29,6 +29,12 @@ def text(selector: str) -> str:
     return f"(document.querySelector({selector!r})?.innerText ?? '')"
 
 
+def write(words: str) -> str:
+    """Return what writes in the message box, without sending it."""
+    box = "document.querySelector('#text')"
+    return f"{box}.value = {words!r}; {box}.dispatchEvent(new Event('input'))"
+
+
 @pytest.fixture(scope="module")
 def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keyed]:
     keyed = Keyed(tmp_path_factory.mktemp("keyed"))
@@ -71,10 +77,13 @@ def test_a_kick_a_ban_and_a_mute_are_shown_with_who_why_and_until_when(come: Com
     page = come("eve")
     room = root.join("General")
     eventually(lambda: "eve" in {member.user for member in room.members()}, "eve is there")
+    page.js(write("half written"))
     room.kick("eve", "off topic")
     page.until(f"{text('#notice span')} === 'root has put you out of General: off topic'")
     page.click("#notice button")
     page.until("document.querySelector('#notice').hidden")
+    assert page.js("document.querySelector('#text').value") == "half written"
+    page.js(write(""))
     room.ban("eve", 3600, "a flood")
     page.until(f"{text('#notice span')}.startsWith('root has banned you from General until ')")
     assert page.js(text("#notice span")).endswith(": a flood")
@@ -118,6 +127,9 @@ def test_a_room_that_one_may_not_enter_says_so_and_one_stays_where_one_was(come:
     assert page.js("document.querySelector('#compose').hidden")
     page.type("#find", "open")
     page.until(f"document.querySelector('#title').textContent === '#open' && {text('#banner')} === ''")
+    page.js("document.querySelector('#find').maxLength = 100")
+    page.type("#find", "x" * 65)
+    page.until(f"{text('#banner')} === 'A room\\'s name has at most 64 characters, this one has 65'")
     page.type("#find", "quiet")
     page.until(f"{text('#banner')}.includes('quiet')")
     assert page.js("[document.querySelector('#title').textContent, decodeURIComponent(location.hash)]") == [

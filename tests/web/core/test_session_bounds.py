@@ -89,6 +89,17 @@ def test_what_is_no_command_ends_the_connection(house: House) -> None:
     assert (page.closed or (0,))[0] == 4002
 
 
+@pytest.mark.parametrize("room", ["x" * 65, "@" + "x" * 65, "x" * 60_000])
+def test_a_name_that_is_too_long_is_refused_as_one_and_ends_nothing(house: House, room: str) -> None:
+    page = house.page("alice", "General")
+    for more in ({"op": "join"}, {"op": "send", "body": "x", "key": "k"}):
+        found = page.ask(more.pop("op"), room=room, **more)
+        assert (found["op"], found["code"], found["retryable"]) == ("error", "bad_name", False)
+        assert found["text"] == f"a room's name has at most 64 characters, this one has {len(room)}"
+    assert page.closed is None
+    assert page.ask("rooms")["op"] == "ok"
+
+
 def test_a_fault_of_the_gateways_own_ends_one_connection_and_is_reported(house: House) -> None:
     page, other = house.page("alice"), house.page("bob")
     house.client("alice").rooms = None  # type: ignore[assignment,method-assign]

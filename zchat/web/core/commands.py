@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from zchat.errors import UsageError
+from zchat.errors import BadName, UsageError
 from zchat.json_form import is_too_deep
 from zchat.messages import START, Position
 from zchat.names import DIRECT, MAX_CHARACTERS
@@ -34,9 +34,7 @@ KINDS = {
     "count": Kind("a count", _count(SAFE - 1)),
     "rows": Kind(f"a count up to {limits.MAX_ROWS}", _count(limits.MAX_ROWS)),
     "text": Kind("text", lambda value: type(value) is str),
-    "name": Kind(
-        "a name", lambda value: type(value) is str and len(value) <= MAX_CHARACTERS + value.startswith(DIRECT)
-    ),
+    "name": Kind("a name", lambda value: type(value) is str),
     "key": Kind(
         f"a text of 1 to {MAX_KEY} characters", lambda value: type(value) is str and 1 <= len(value) <= MAX_KEY
     ),
@@ -91,6 +89,13 @@ class NoCommand(Turned):
     def __init__(self, text: str, number: int | None = None) -> None:
         super().__init__(malformed(text).code, text)
         self.id = number
+
+
+def check_name(command: Command) -> None:
+    """Raise a `Turned` if a command names a room by what is too long for a name, as somebody may have typed it."""
+    name = command.fields.get("room")
+    if name is not None and len(name) > MAX_CHARACTERS + name.startswith(DIRECT):
+        raise Turned(BadName.code, f"a room's name has at most {MAX_CHARACTERS} characters, this one has {len(name)}")
 
 
 def decode(data: bytes) -> Command:

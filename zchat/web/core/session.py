@@ -14,7 +14,7 @@ from zchat.messages import GapReason, RoomInfo
 from zchat.names import fold, is_same
 from zchat.web.core import frames, limits, refusals
 from zchat.web.core.channel import Channel, Member
-from zchat.web.core.commands import Command, NoCommand, decode, position
+from zchat.web.core.commands import Command, NoCommand, check_name, decode, position
 from zchat.web.core.gateway import Gateway
 from zchat.web.core.letting_in import Caller, Patterns
 from zchat.web.core.outcomes import Answer, Asked, Remembered, Submission
@@ -207,6 +207,7 @@ class Session:
             if self._remembered is None and command.op != "hello":
                 self._fail(command.id, NoSession("say hello first"), Close.MALFORMED)
                 return
+            check_name(command)
             found = await HANDLERS[command.op](self, command)
             if found is not None and command.id is not None:
                 self._answer(command.id, found)

@@ -164,7 +164,7 @@ $("compose").onsubmit = (event) => {
   event.preventDefault();
   const words = text.value.trim();
   if (!words || !page.view) return;
-  text.value = "";
+  page.view.draft = text.value = "";
   page.view.write(words);
 };
 $("compose").onmousedown = (event) => event.target === text || event.preventDefault(); // a phone's keyboard stays
@@ -173,7 +173,10 @@ text.onkeydown = (event) => {
   event.preventDefault();
   $("compose").requestSubmit();
 };
-text.oninput = () => page.view?.room.type(!!text.value);
+text.oninput = () => {
+  const { view } = page;
+  if (view) view.room.type(!!(view.draft = text.value));
+};
 $("finder").onsubmit = (event) => {
   event.preventDefault();
   if (!typed()) return;
@@ -204,7 +207,7 @@ addEventListener("keydown", (event) => {
 });
 addEventListener("hashchange", () => wanted() && wanted() !== page.view?.room.name && enter(wanted()));
 addEventListener("beforeunload", (event) => {
-  if ([...page.views.values()].some((each) => each.waiting.size)) event.preventDefault();
+  if ([...page.views.values()].some((each) => each.waiting.size || each.draft)) event.preventDefault();
 });
 document.addEventListener("visibilitychange", () => page.view?.read());
 

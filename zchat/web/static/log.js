@@ -34,7 +34,6 @@ export const following = () => whole && !away;
 /** Show a room in place of another. @param {import("./view.js").View} next */
 export function show(next) {
   const { room } = next;
-  if (page.view) page.view.draft = text.value;
   if (page.view !== next) newFrom = next.unreadFrom;
   page.view = next;
   next.fresh = [];

@@ -89,7 +89,7 @@ export class View {
     row.append(make("div", "note"));
     row.dataset.text = words;
     this.waiting.add(row);
-    setTimeout(() => row.classList.add("waits"), 300); // what is stored at once never looks as if it waited
+    setTimeout(() => held(() => row.classList.add("waits")), 300); // what is stored at once never looks as if it waited
     if (this === page.view) {
       $("waiting").append(row);
       newest();
