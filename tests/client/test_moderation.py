@@ -150,6 +150,9 @@ def test_who_is_banned_from_the_broker_is_out_of_it_and_not_let_in(come: Connect
     try:
         with pytest.raises(zchat.Banned, match="spam") as ended:
             eve.wait(DEADLINE)
+        with pytest.raises(zchat.ConnectionLost, match="you are banned from this broker") as late:
+            eve.rooms()
+        assert isinstance(late.value.__cause__, zchat.Banned)
         with pytest.raises(zchat.Banned, match="spam") as caught:
             come("eve")
         assert caught.value.until == ended.value.until == pytest.approx(until, abs=1)
@@ -182,3 +185,34 @@ def test_of_messages_on_their_way_each_has_its_outcome_and_none_is_stored_after_
     with suppress(zchat.Refused):
         there.send("later")
     assert len(bob.history(limit=10_000)) == len(stored)
+
+
+def test_a_restart_of_the_broker_puts_nobody_out_of_a_closed_room(face: Face, tmp_path: Path) -> None:
+    folder = tmp_path / "keys"
+    keys.make_server(folder)
+    for user, key in PEOPLE.items():
+        keys.write_pair(folder / "users", user, key)
+    (tmp_path / "rules.toml").write_text(RULES, encoding="utf-8")
+    options = {"keys": folder, "rules": tmp_path / "rules.toml", "store": f"sqlite:{tmp_path / 'z.db'}"}
+    with ExitStack() as stack:
+
+        def come(user: str) -> zchat.Client:
+            server_key = folder / "server.key"
+            return stack.enter_context(face.client(url, key=PEOPLE[user], server_key=server_key, timeout=DEADLINE))
+
+        with Broker("tcp://127.0.0.1:*", **options) as broker:  # type: ignore[arg-type]
+            url = broker.url
+            ops, reads = come("bob").join("Ops"), come("eve").join("Ops")
+            ops.send("one")
+            heard = reads.messages(timeout=DEADLINE)
+            assert next(heard).body == "one"
+            ops.close_room("back at eight")
+        with Broker(url, **options):  # type: ignore[arg-type]
+            ops.send("two")
+            assert next(heard).body == "two"
+            with pytest.raises(zchat.RoomClosed):
+                reads.send("but")
+            with pytest.raises(zchat.RoomClosed):
+                come("eve").join("Ops")
+            ops.open_room()
+            reads.send("three")

@@ -184,7 +184,9 @@ class ClientCore:
 
     def _too_late(self) -> errors.ConnectionLost:
         because = "" if self._why is None else f": {self._why}"
-        return errors.ConnectionLost(f"the connection has ended{because}")
+        error = errors.ConnectionLost(f"the connection has ended{because}")
+        error.__cause__ = self._why
+        return error
 
     # -- time --------------------------------------------------------------------------------------
 

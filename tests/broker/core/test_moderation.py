@@ -335,6 +335,23 @@ def test_in_a_closed_room_a_member_has_its_place_while_its_session_lasts(flags: 
     world.check()
 
 
+@pytest.mark.parametrize("flags", [None, LOG])
+def test_into_a_closed_room_who_has_read_it_comes_back_however_long_that_was_away(flags: int | None) -> None:
+    world = Place(RULES)
+    anna, bob, carol = world.peer("anna", "Ops"), world.peer("bob"), world.peer("carol")
+    bob.join("Ops", flags=flags)
+    anna.send("Ops", "one")
+    epoch = world.rooms["ops"].epochs.current
+    anna.do("close", "Ops", "")
+    again = world.peer("bob")
+    assert code(again.join("Ops", (epoch, 0), flags=flags)) == OK
+    assert again.texts("Ops") == ["one"]
+    assert code(again.send("Ops", "but")) == "room_closed"
+    for position in ((0, 0), (epoch + 1, 0), None):
+        assert code(carol.join("Ops", position, flags=flags)) == "room_closed"
+    world.check()
+
+
 def test_in_a_closed_room_who_is_there_stays_and_owners_and_operators_alone_speak_or_come() -> None:
     world = Place()
     anna, bob, carol = world.peer("anna", "Ops"), world.peer("bob", "Ops"), world.peer("carol")

@@ -18,7 +18,7 @@ UNTIL = 1_764_252_300_000_000
         ("kicked", "spam", "bob", 0, errors.Kicked, "bob has put you out of Ops: spam"),
         ("kicked", "", "bob", 0, errors.Kicked, "bob has put you out of Ops"),
         ("banned", "spam", "bob", 0, errors.Banned, "bob has banned you from Ops: spam"),
-        ("banned", "", "bob", UNTIL, errors.Banned, "bob has banned you from Ops until 2025-11-27 14:05 UTC"),
+        ("banned", "", "bob", UNTIL, errors.Banned, "bob has banned you from Ops until 2025-11-27 14:05:00 UTC"),
         (
             "not_allowed",
             "new rules",

@@ -32,6 +32,7 @@ from zchat.broker.store.contract import (
     Places,
     Sanction,
 )
+from zchat.messages import Position
 from zchat.names import GUEST, fold
 from zchat.wire.commands import Right
 
@@ -151,15 +152,16 @@ class Access:
             raise self._directory.no_such_room(name)
         raise errors.NotAllowed(f"you may not {_WORDS[right].format(repr(name))}: ask who runs the broker")
 
-    def check_place(self, session: Session, room: Room) -> None:
+    def check_place(self, session: Session, room: Room, start: Position | None) -> None:
         """Raise a `Refused` if a room is closed, or has as many members as the rules allow, and a session is new there.
 
-        One that comes back has its place, in a closed room for as long as it lasts, and an owner has one anyway.
+        One that comes back has its place, and an owner has one anyway. In a closed room who joins at a position of the
+        room's log comes back too, however long that was away, or the broker: positions are known to who has read.
         """
         if room.direct or room in session.present:
             return
         closed = None if room.sanctions is None else room.sanctions.closed
-        came = room.folded in session.floors
+        came = room.folded in session.floors or (start is not None and room.epochs.knows(start.epoch))
         if closed is not None and not came and self.level(session.peer.user, room) is Level.OTHERS:
             raise refusal_of(closed)
         if self.rules is None:

@@ -195,7 +195,7 @@ def _enter(
         if len(session.members) >= limits.MAX_MEMBERSHIPS:
             context.directory.vacate(room)
             raise errors.LimitReached(f"a session is in {limits.MAX_MEMBERSHIPS} rooms at most; leave one")
-        context.access.check_place(session, room)
+        context.access.check_place(session, room, start)
     if old is not None and number <= old.join:
         raise errors.Malformed(f"join: number {number} is not above {old.join}, that of the join before")
     if start is None:

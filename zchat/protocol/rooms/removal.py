@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from math import ceil
 from typing import NamedTuple
 
 from zchat import events
@@ -50,6 +51,6 @@ def _text(room: str, notice: Removed, until: float | None) -> str:
 def _utc(seconds: float) -> str:
     """Return a time in words, "" if no calendar has it."""
     try:
-        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
+        return f"{datetime.fromtimestamp(ceil(seconds), UTC):%Y-%m-%d %H:%M:%S} UTC"
     except (OverflowError, ValueError, OSError):
         return ""
