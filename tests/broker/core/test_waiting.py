@@ -19,8 +19,9 @@ from zchat.broker.limits import (
     SHORT_PAGE_BYTES,
 )
 from zchat.broker.port import Cut
+from zchat.broker.port import Peer as PeerAtBroker
 from zchat.wire.notices import OK
-from zchat.wire.values import pack
+from zchat.wire.values import pack, unpack
 
 
 def put_in_debt(world: World, *peers: Peer) -> None:
@@ -231,6 +232,26 @@ def test_a_stranger_whose_first_frame_is_refused_is_refused_once_whatever_waits_
     assert resume(world) == 1
     assert world.core.counters.refused.total() - before == 1
     assert world.port.cuts == [(b"many", Cut.STRANGER)]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_greeting_that_waited_is_not_answered_to_who_claims_the_routing_id_afterwards(
+    world: World, known: bool
+) -> None:
+    put_in_debt(world)
+    world.core.shares.strangers.charge(3 * DEBT, world.now)
+    greeted = PeerAtBroker(b"id", "", connection=7)
+    world.core.receive(b"id", [pack(("hello", 5, 1, 1, "carol", b"p" * 16, b"t" * 16, 0, 1))], world.now, greeted)
+    if known:  # that the connection has ended, before the routing id is claimed
+        world.core.vanished(greeted)
+    claims = PeerAtBroker(b"id", "", connection=8)
+    world.core.receive(b"id", [pack(("rooms", 9, None, 10))], world.now, claims)
+    world.now += 100
+    assert resume(world) == 1
+    assert [unpack(frame)[:3] for frame in world.port.frames[b"id"]] == [["error", 9, "no_session"]]
+    assert not [session for session in world.sessions.values() if session.user == "carol"]
+    assert not world.core.shares.waiting
+    world.check()
 
 
 def test_a_stranger_who_says_more_than_a_client_would_is_cut(world: World) -> None:

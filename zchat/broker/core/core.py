@@ -214,6 +214,7 @@ class Core:
         session = self._sessions.get(peer.routing_id)
         if session is not None and session.peer.connection == peer.connection:
             self.context.pipes.vanished(session)
+        self._waiting.vanished(peer)
 
     def receive(self, routing_id: bytes, frames: list[bytes], now: float, peer: Peer | None = None) -> None:
         """Take one message of a peer: whatever it holds, it is obeyed, refused or ignored, and counted.

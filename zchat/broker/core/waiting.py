@@ -82,6 +82,9 @@ class WaitingFrames:
 
     def _hold_stranger(self, account: Account, peer: Peer, frames: list[bytes], size: int) -> bool:
         before = self._strangers.get(peer.routing_id)
+        if before is not None and before.peer.connection != peer.connection:  # whose routing id has been claimed
+            self.vanished(before.peer)
+            before = None
         if size > STRANGER_BYTES or (before is not None and len(before.more) >= MAX_REQUESTS):
             self._port.cut(peer, Cut.STRANGER)
         elif before is not None:
@@ -92,6 +95,13 @@ class WaitingFrames:
             waiting = self._strangers[peer.routing_id] = WaitingFrame(None, account, peer, frames, 0, [])
             self._shares.wait(account, waiting)
         return True
+
+    def vanished(self, peer: Peer) -> None:
+        """Forget what waits of a stranger whose connection has ended: an answer would be another's."""
+        waiting = self._strangers.get(peer.routing_id)
+        if waiting is not None and waiting.peer.connection == peer.connection:
+            del self._strangers[peer.routing_id]
+            self._shares.drop(waiting.account, waiting)
 
     def put_back(self, account: Account, request: Request, left: Rest, size: int) -> None:
         """Have the rest of a session's command wait; all that waits of its account comes after it."""
