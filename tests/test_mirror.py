@@ -31,6 +31,8 @@ TESTED_BY = {
     "aio/__init__.py": "aio/test_client.py",
     "client/__init__.py": "client/test_client.py",
     "web/__init__.py": "cli/commands/test_web.py",
+    # a thread, seen from outside alone: by what brokers on one server hear of each other
+    "broker/store/redis/feed.py": "broker/store/redis/test_several.py",
     # seen from outside alone, by threads that join and send
     "protocol/faces/joined_rooms.py": "client/test_joined_rooms.py",
     "protocol/faces/progress.py": "client/test_progress.py",

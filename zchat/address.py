@@ -18,6 +18,9 @@ DEFAULT_URL = "tcp://127.0.0.1:5555"
 MAX_PORT = 65_535
 """The highest port of TCP; given a higher number, libzmq uses another port."""
 
+MAX_LABEL = 63
+"""Characters between two dots of a host's name, as the domain name system has them (RFC 1035)."""
+
 IPC = "ipc://"
 """What the addresses of sockets on this machine begin with."""
 
@@ -127,12 +130,17 @@ def check_host(host: str, where: str) -> None:
     Raises:
         AddressError: no name can be so, and to look it up fails in ways of its own.
     """
-    try:
-        host.encode("idna")
-    except UnicodeError as error:
+    labels = host.removesuffix(".").split(".")
+    can_be = all(1 <= len(label) <= MAX_LABEL for label in labels)
+    if can_be and not host.isascii():
+        try:
+            host.encode("idna")
+        except UnicodeError:
+            can_be = False
+    if not can_be:
         raise AddressError(
-            f"{shown(where)} names a host that can't be: between its dots a host's name has 1 to 63 characters"
-        ) from error
+            f"{shown(where)} names a host that can't be: between its dots a host's name has 1 to {MAX_LABEL} characters"
+        )
 
 
 def _is_ipv6(host: str) -> bool:

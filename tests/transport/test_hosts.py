@@ -237,11 +237,6 @@ def test_a_name_without_an_address_says_so(known: Answers) -> None:
         zchat.Client("tcp://bare.example:5555", user="alice", timeout=DEADLINE)
 
 
-def test_a_name_that_python_refuses_to_encode_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(zchat.AddressError, match="was not found"):
-        zchat.Client(f"tcp://{'x' * 64}.example:5555", user="alice", timeout=DEADLINE)
-
-
 def test_lookups_take_a_bounded_number_of_threads_one_a_name(known: Answers) -> None:
     over: list[str] = []
 

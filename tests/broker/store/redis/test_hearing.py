@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from zchat.broker.store.redis.hearing import Changes, Hearing
-from zchat.broker.store.redis.notices import Notice, notice_of
+from zchat.broker.store.redis.notices import Notice
 
 
 def notice(kind: bytes, count: int, epoch: int = 7, partition: int = 1) -> Notice:
@@ -15,11 +15,6 @@ def notice(kind: bytes, count: int, epoch: int = 7, partition: int = 1) -> Notic
 @pytest.fixture
 def hearing() -> Hearing:
     return Hearing([Changes(7, 5, 5)] * 3)
-
-
-def test_a_notice_says_what_the_script_has_told() -> None:
-    packed = b"\x96\xa1L\xa3abc\x07\x05\xa7general\xcf" + (1 << 40).to_bytes(8, "big")
-    assert notice_of(3, packed) == Notice(3, b"L", b"abc", 7, 5, (b"general", 1 << 40))
 
 
 def test_as_long_as_every_change_is_heard_nothing_is_missing(hearing: Hearing) -> None:

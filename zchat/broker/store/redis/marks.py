@@ -10,6 +10,9 @@ from zchat.broker.store.contract import MAX_READ_MARKS, Full, Marked, Watcher
 from zchat.broker.store.quotas import Quota
 from zchat.broker.store.redis.requests import Call, Request, SetReadMark, Unmark
 
+GONE_KEPT = 1_000
+"""Marks that are gone of which it is known until when: a look at the server that was taken before may come later."""
+
 Mark: TypeAlias = tuple[str, str]
 """A folded room and a folded user."""
 
@@ -27,6 +30,8 @@ class MirroredMarks:
         self._ask = ask
         self.kept: dict[Mark, tuple[int, int]] = {}
         """By room and user the seq, and the time at which it moved."""
+        self._gone: dict[Mark, int] = {}
+        """When those that are gone had moved for the last time."""
         self._quota: Quota[Mark] | None = Quota(USER_READ_MARKS) if quotas else None
 
     def is_full(self, user: str) -> bool:
@@ -38,18 +43,19 @@ class MirroredMarks:
     def keep(self, mark: Mark, seq: int, moved: int) -> None:
         """Note where a mark stands."""
         self.kept[mark] = seq, moved
+        self._gone.pop(mark, None)
         if self._quota is not None:
             self._quota.used(mark[1], mark)
 
     def remove(self, mark: Mark, room: str, watcher: Watcher) -> None:
         """Report that a mark is gone; `room` is its room's name, here and below."""
-        del self.kept[mark]
-        if self._quota is not None:
-            self._quota.remove(mark[1], mark)
+        self._let_go(mark)
         watcher.marked(room, mark[1], 0)
 
     def compare(self, mark: Mark, seq: int, moved: int, room: str, watcher: Watcher, *, anew: bool) -> None:
         """Report where a mark stands, if it has moved; `anew`: or if it has gone back, as the server lost its end."""
+        if not anew and moved <= self._gone.get(mark, -1):
+            return  # as it was before
         known = self.kept.get(mark, (0, 0))[0]
         if seq > known or (anew and seq != known):
             self.keep(mark, seq, moved)
@@ -96,7 +102,15 @@ class MirroredMarks:
         assert self._quota is not None
         displaced = self._quota.displaced(user)
         if displaced is not None:
-            self._quota.remove(displaced[1], displaced)
-            _, moved = self.kept.pop(displaced)
-            self._ask(Unmark(*displaced, moved))
+            self._ask(Unmark(*displaced, self._let_go(displaced)))
         return displaced
+
+    def _let_go(self, mark: Mark) -> int:
+        """Keep a mark no longer; return when it had moved for the last time."""
+        _, moved = self.kept.pop(mark)
+        if self._quota is not None:
+            self._quota.remove(mark[1], mark)
+        self._gone[mark] = moved
+        if len(self._gone) > GONE_KEPT:
+            del self._gone[next(iter(self._gone))]
+        return moved
