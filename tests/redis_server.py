@@ -73,6 +73,14 @@ class RedisServer:
         self._process.kill()
         self._process.wait(DEADLINE)
 
+    def lose(self, text: bytes) -> None:
+        """Kill it, and start it again without the last command that has a text, and what came after that."""
+        self.kill()
+        (log,) = self.path.parent.glob("appendonlydir/*.incr.aof")
+        kept = log.read_bytes()
+        log.write_bytes(kept[: kept.rindex(text)])
+        self.start()
+
     def pause(self) -> None:
         """Have it stand still until `resume`."""
         self._process.send_signal(signal.SIGSTOP)

@@ -229,15 +229,6 @@ def test_brokers_whose_connections_are_cut_report_the_same_log(
         assert mine == [f"{each}:{number}" for number in range(1, sent[each] + 1)]
 
 
-def lose(server: RedisServer, text: bytes) -> None:
-    """Kill a server, and start it again without the last text of those that it has stored, and what came after it."""
-    server.kill()
-    (log,) = server.path.parent.glob("appendonlydir/*.incr.aof")
-    kept = log.read_bytes()
-    log.write_bytes(kept[: kept.rindex(text)])
-    server.start()
-
-
 def test_a_server_that_has_lost_the_end_of_a_log_is_found_out_by_each_broker(
     own_server: RedisServer, opened: Callable[..., Driver], probing: None
 ) -> None:
@@ -246,7 +237,7 @@ def test_a_server_that_has_lost_the_end_of_a_log_is_found_out_by_each_broker(
     first.say("a")
     first.say("lost")
     second.wait(lambda: len(grown(second)) == 2)
-    lose(own_server, b"lost")
+    own_server.lose(b"lost")
     stored = first.stored(1, "c", producer=BOB)
     assert stored.block.first == 2
     second.wait(lambda: grown(second)[-1][1] == stored.block.data or second.reports.of("parted"))

@@ -200,28 +200,20 @@ def test_a_server_that_has_lost_everything_goes_on_with_empty_rooms(
     assert store.marks() == []
 
 
-def lose_the_end(server: RedisServer) -> None:
-    """Kill a server, and start it again without the last thing that it has stored."""
-    server.kill()
-    (log,) = server.path.parent.glob("appendonlydir/*.incr.aof")
-    log.write_bytes(log.read_bytes()[:-10])
-    server.start()
-
-
 def test_a_server_that_has_lost_the_end_of_a_log_goes_on_from_there(
     own_server: RedisServer, opened: Callable[..., Driver]
 ) -> None:
     store = opened(own_server, acknowledge="memory")
     store.say("a")
-    lost = store.stored(1, "b")
-    lose_the_end(own_server)
+    lost = store.stored(1, "lost")
+    own_server.lose(b"lost")
     again = store.stored(1, "c", producer=BOB)
     assert again.block.first == 2
     assert again.epoch != lost.epoch
     ((log,),) = store.reports.of("parted")
     assert (log.name, log.first, log.last, log.epochs) == ("General", 1, 1, (Epoch(lost.epoch, 1),))
     assert store.texts() == ["a", "c"]
-    assert store.append(1, "b") != duplicate(lost), "its producer went with it"
+    assert store.append(1, "lost") != duplicate(lost), "its producer went with it"
 
 
 def test_a_reader_is_sent_what_a_server_has_lost_and_then_what_comes(own_server: RedisServer) -> None:
@@ -232,12 +224,12 @@ def test_a_reader_is_sent_what_a_server_has_lost_and_then_what_comes(own_server:
     ):
         reading, sending = alice.join("General"), bob.join("General")
         sending.send("a")
-        sending.send("b")
+        sending.send("lost")
         events = alice.events(timeout=60)
         seen: list[Any] = []
         while len(seen) < 2:
             seen += [event for event in [next(events)] if isinstance(event, Message)]
-        lose_the_end(own_server)
+        own_server.lose(b"lost")
         sending.send("c")
         while len(seen) < 4:
             seen += [event for event in [next(events)] if isinstance(event, Message | Gap)]
