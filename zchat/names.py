@@ -298,6 +298,7 @@ def account_of(user: str) -> str:
     return GUEST if user.startswith(GUEST) else user
 
 
+@lru_cache(maxsize=1000)
 def fold(name: str) -> str:
     """Return a name in the form that is equal for equal names, whatever their case. Any thread.
 

@@ -27,7 +27,7 @@ def ids(place: Place) -> dict[str, bytes]:
     """Return the routing ids of the sessions by user, as a stranger can guess them: they are counted up."""
     assert place.broker._loop is not None
     assert place.broker._loop.core is not None
-    return {session.user: routing_id for routing_id, session in place.broker._loop.core._sessions.items()}
+    return {session.user: routing_id for routing_id, session in place.broker._loop.core.sessions.items()}
 
 
 # -- the routing id of a connection that has died ----------------------------------------------------

@@ -10,6 +10,7 @@ import pytest
 import zmq
 
 from zchat.broker import loop
+from zchat.broker.figures.histograms import Histograms
 from zchat.broker.limits import RESUME_SECONDS, TURN_FRAMES, TURN_SECONDS
 from zchat.broker.loop import Loop
 from zchat.broker.settings import Settings
@@ -46,6 +47,7 @@ class Core:
         self.waiting = 0
         self.idle: list[bool] = []
         self.ran = 0.0
+        self.sessions = frozenset({b"a", b"b"})
 
     def _pass_over(self, seconds: float) -> None:
         self.passed_over += seconds
@@ -58,9 +60,6 @@ class Core:
         self.waiting -= 1
         self.now += RESUME_SECONDS / 4
         return SimpleNamespace(session=self)
-
-    def knows(self, routing_id: bytes) -> bool:
-        return True
 
     def receive(self, routing_id: bytes, frames: list[bytes], now: float, peer: None) -> None:
         self.received.append((routing_id, frames))
@@ -121,7 +120,6 @@ class Scripted(Loop):
             connections=SimpleNamespace(checking=False, sampled=()),
             due=math.inf,
             wake=math.inf,
-            polled_nothing=lambda now: None,
         )
 
     def _receive(self, core: Any, most: int = TURN_FRAMES) -> bool:
@@ -157,7 +155,7 @@ def test_what_ends_a_sleep_is_taken_to_be_alone_unless_all_that_has_arrived_is_t
     turns.shares.waiting = []
     turns.tick, turns.turn = lambda now, drained: ticks.append(drained), lambda now: None
     turns.due = lambda: math.inf
-    turns.histograms = SimpleNamespace(turn=SimpleNamespace(add=lambda spent: None))
+    turns.histograms = Histograms()
     turns.log_lines = turns.audit = turns
     turns.counters = SimpleNamespace(log_dropped=0)
     looping = Scripted(turns, script)

@@ -11,6 +11,7 @@ import math
 import os
 import sys
 import time
+from bisect import bisect_left
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -28,7 +29,7 @@ from zchat.broker.edge.watched_rules import WatchedRules
 from zchat.broker.edge.watcher import Watcher
 from zchat.broker.edge.zap import ZapRequest
 from zchat.broker.guard.connections import Connections
-from zchat.broker.guard.doorkeeper import Doorkeeper
+from zchat.broker.guard.doorkeeper import CHECK_EVERY, Doorkeeper
 from zchat.broker.guard.gate import Gate
 from zchat.broker.limits import (
     AUDIT_CLOSE_SECONDS,
@@ -287,7 +288,10 @@ class Loop:
             most = TURN_FRAMES
             if core.shares.waiting:
                 self._resume(core, drained)
-            now = self._now(core)
+            now = time.monotonic()  # `_now`, without a call: once a turn
+            if now - self._before > LONG:
+                self._leave_out(core, now)
+            self._before = now
             core.tick(now, drained)
             core.turn(now)
             if now >= doorkeeper.due:
@@ -307,15 +311,17 @@ class Loop:
                 audit.check(now, core)
             core.counters.log_dropped = broker_log.dropped - self._dropped_before
             end = time.monotonic()
-            spent.add(int((end - began) * 1_000_000))
-            if asleep and not core.busy:
+            microseconds_spent = int((end - began) * 1_000_000)  # `Tally.add`, without a call: once a turn
+            spent.counts[bisect_left(spent.bounds, microseconds_spent)] += 1
+            spent.sum += microseconds_spent
+            if asleep and (due := core.due()):
                 if core.pinged and core.gathering():
                     time.sleep(NAP)
                     end = time.monotonic()
-                arrived, somebody = self._sleep(min(core.due(), doorkeeper.wake) - now)
+                arrived, somebody = self._sleep(min(due, doorkeeper.wake) - now)
                 slept, end = time.monotonic() - end, time.monotonic()
                 if not somebody:
-                    doorkeeper.polled_nothing(end)
+                    doorkeeper.due = min(end + CHECK_EVERY, doorkeeper.wake)  # nobody has come or gone
                 if not arrived:
                     most = 0
                 elif (
@@ -331,7 +337,7 @@ class Loop:
         router, entrance, doorkeeper = self._router, self._entrance, self._doorkeeper
         assert entrance is not None
         assert doorkeeper is not None
-        connections = doorkeeper.connections
+        connections, sessions = doorkeeper.connections, core.sessions
         self._before = self._sampled = time.monotonic()
         self._ran = time.thread_time()
         end = self._before + TURN_SECONDS
@@ -352,7 +358,7 @@ class Loop:
             # After a routing id there is always a frame.
             frame = router.recv(_NOBLOCK, copy=False)
             self._dropping = frame.more
-            known = core.knows(first)
+            known = first in sessions
             peer = None
             if not known or connections.checking:
                 peer = entrance.peer(first, frame, known=known)
@@ -362,7 +368,7 @@ class Loop:
             if frame.more:
                 frames.append(b"")  # refused: that there is another frame is enough to know, none is kept
             core.receive(first, frames, now, peer)
-            if not known and peer is not None and core.knows(first):
+            if not known and peer is not None and first in sessions:
                 connections.greeted(peer.connection)
         else:
             if most:
@@ -377,7 +383,7 @@ class Loop:
         end = self._now(core) + RESUME_SECONDS
         while (now := self._now(core)) < end and (waiting := core.resume(now, idle=drained)) is not None:
             drained = False  # others may have said something meanwhile: what isn't paid for goes one at a time
-            if waiting.session is None and core.knows(waiting.peer.routing_id):
+            if waiting.session is None and waiting.peer.routing_id in core.sessions:
                 self._doorkeeper.connections.greeted(waiting.peer.connection)
 
     def _now(self, core: Core) -> float:

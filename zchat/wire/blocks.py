@@ -7,6 +7,8 @@ from itertools import repeat
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+from msgpack import Packer
+
 from zchat.errors import BadBlock, MessageTooLarge, ProtocolError, UsageError
 from zchat.messages import Batch, Message, Position, messages_from
 from zchat.names import MAX_CHARACTERS
@@ -21,7 +23,7 @@ from zchat.wire.hostile import (
     unpack_large,
 )
 from zchat.wire.limits import MAX_BLOCK_MESSAGES, MAX_INT
-from zchat.wire.values import SHORT_ARRAYS, array_header, pack, unpack
+from zchat.wire.values import PACKED_BYTES, SHORT_ARRAYS, array_header, pack, unpack
 
 
 def claimed_count(bodies: bytes) -> int:
@@ -75,7 +77,8 @@ def join_bodies(bodies: list[bytes]) -> bytes:
 
 def encode_block(first: int, timestamp: int, user: str, producer: bytes, bodies: bytes) -> bytes:
     """Return a block as it is stored and pushed: what the store decided, then the sender's bytes."""
-    packed: bytes = pack((first, timestamp, user, producer, bodies))
+    packer = Packer(buf_size=PACKED_BYTES)  # `pack`, inline: once a block
+    packed: bytes = packer.pack((first, timestamp, user, producer, bodies))
     return packed
 
 

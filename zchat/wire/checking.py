@@ -43,25 +43,23 @@ def check_bodies(bodies: bytes, max_message: int) -> int:
             64 levels deep, with 65,536 arrays, maps, keys and ext values at most.
         MessageTooLarge: one of them is over `max_message` bytes, or all over 1 MiB.
     """
-    if len(bodies) <= STEP_BYTES and len(bodies) <= max_message:
-        return _check_at_once(bodies)
-    steps = checking(bodies, max_message)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            count: int = end.value
-            return count
-
-
-def _check_at_once(bodies: bytes) -> int:
+    if len(bodies) > STEP_BYTES or len(bodies) > max_message:
+        steps = checking(bodies, max_message)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                found: int = end.value
+                return found
     try:
         values = unpack_hostile(bodies)
     except Exception as error:  # msgpack raises many kinds over hostile bytes; all mean the same
         raise _undecodable(error) from error
     if type(values) is not tuple:
         raise _no_array()
-    count = _countable(len(values))
+    count = len(values)
+    if not 1 <= count <= MAX_BLOCK_MESSAGES:
+        raise _uncountable(count)
     if not NESTED.isdisjoint(map(type, values)):
         level: Any = values
         for _ in range(MAX_DEPTH + 1):
@@ -194,8 +192,12 @@ def _contents(some: list[Any]) -> Iterator[list[Any]]:
 
 def _countable(count: int) -> int:
     if not 1 <= count <= MAX_BLOCK_MESSAGES:
-        raise BadBlock(f"a block has 1 to {MAX_BLOCK_MESSAGES} messages, this has {count}")
+        raise _uncountable(count)
     return count
+
+
+def _uncountable(count: int) -> BadBlock:
+    return BadBlock(f"a block has 1 to {MAX_BLOCK_MESSAGES} messages, this has {count}")
 
 
 def _undecodable(error: Exception) -> BadBlock:

@@ -9,11 +9,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
+from msgpack import Packer
+
 from zchat.errors import ProtocolError, Refused, VersionRefused
 from zchat.names import MAX_CHARACTERS
 from zchat.wire.hostile import EXHAUSTED, LARGE, MAX_WORD, harmless, reason, unpack_large
 from zchat.wire.limits import OLDEST_VERSION
-from zchat.wire.values import Shape, join_arrays, pack, unpack
+from zchat.wire.values import PACKED_BYTES, SHORT_ARRAYS, Shape, array_header, join_arrays, pack, unpack
 
 OK = "ok"
 ERROR = "error"
@@ -221,6 +223,8 @@ def row(kind: type[Any], shape: Shape, fields: Any) -> Any:
     return kind(*fields[: shape.count])
 
 
+_PUSHED = SHORT_ARRAYS[1 + SHAPES[PUSH].count]
+
 _MADE: dict[str, Callable[[list[Any]], Any]] = {
     ERROR: _error,
     PUSH: partial(tuple.__new__, Push),  # as `_make`, without a call of Python's
@@ -258,9 +262,11 @@ def decode_notice(frame: bytes) -> Notice:
     return notice
 
 
-def encode_push(room: str, epoch: int, after: int, upto: int, blocks: list[bytes]) -> bytes:
+def encode_push(room: str, epoch: int, after: int, upto: int, blocks: Sequence[bytes]) -> bytes:
     """Return a notification: the blocks, as they came, that lie after `after` up to `upto`."""
-    return join_arrays((PUSH, room, epoch, after, upto), blocks)
+    head = Packer(buf_size=PACKED_BYTES).pack((PUSH, room, epoch, after, upto))  # `join_arrays`, inline: once a member
+    count = len(blocks)
+    return b"".join((_PUSHED, head[1:], SHORT_ARRAYS[count] if count < 16 else array_header(count), *blocks))
 
 
 def encode_gap(gap: GapNotice) -> bytes:
@@ -314,5 +320,5 @@ def encode_error(request: int | None, error: Refused) -> bytes:
 
 def encode_ok(request: int | None, result: Sequence[Any]) -> bytes:
     """Return the answer to a request: one of `zchat.wire.replies`."""
-    frame: bytes = pack((OK, request, *result))
+    frame: bytes = Packer(buf_size=PACKED_BYTES).pack((OK, request, *result))  # `pack`, inline: once a request
     return frame

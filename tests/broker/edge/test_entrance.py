@@ -81,7 +81,7 @@ def test_a_client_that_is_cut_comes_back(broker: Broker, monkeypatch: pytest.Mon
         room = alice.join("General")
         core = broker._loop.core
         assert core is not None
-        (session,) = core._sessions.values()
+        (session,) = core.sessions.values()
         peer = session.peer
         broker._loop.cut(peer, Cut.ENDED)
         eventually(lambda: session.peer is not peer, "it has another connection")
@@ -104,5 +104,5 @@ def test_what_a_closed_connection_had_sent_is_still_read(broker: Broker) -> None
             alice.shake_hands()
             assert alice.greet("alice", number + 1)[0] == "ok"
             alice.say(frame(pack(("bye", 2))))
-    eventually(lambda: not broker._loop.core._sessions, "all have said goodbye")  # type: ignore[union-attr]
+    eventually(lambda: not broker._loop.core.sessions, "all have said goodbye")  # type: ignore[union-attr]
     assert broker.counters.expired == 0

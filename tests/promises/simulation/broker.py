@@ -20,7 +20,7 @@ from tests.promises.simulation.world import World
 from zchat.broker.core.core import Core
 from zchat.broker.figures.counters import Counters
 from zchat.broker.guard.connections import Connections
-from zchat.broker.guard.doorkeeper import Doorkeeper
+from zchat.broker.guard.doorkeeper import CHECK_EVERY, Doorkeeper
 from zchat.broker.guard.gate import Gate
 from zchat.broker.limits import CUT_AFTER, GREET_WITHIN, READ_EVERY, RESUME_SECONDS, STOP_SECONDS, TURN_FRAMES
 from zchat.broker.port import Cut, Peer, Sent
@@ -34,7 +34,7 @@ TURN = 0.0002
 MANY = 1_000_000
 """Messages that a room keeps in memory: more than there are."""
 
-CHECK_EVERY = 50
+CORE_CHECKED_EVERY = 50
 """Turns between two checks of the core's bounds."""
 
 DOOR = [why.counter for why in Cut]
@@ -229,7 +229,7 @@ class Process:
             if self.entrance.readable:
                 doorkeeper.due = 0.0
             else:
-                doorkeeper.polled_nothing(now)
+                doorkeeper.due = min(now + CHECK_EVERY, doorkeeper.wake)
         try:
             self._spent = 0.0
             drained = self._receive(now)
@@ -261,7 +261,7 @@ class Process:
             return
         core.log_lines.take()
         broker.turns += 1
-        if broker.turns % CHECK_EVERY == 0:
+        if broker.turns % CORE_CHECKED_EVERY == 0:
             check_core(core)
             self._waiting.check()
             self.check_door()
@@ -284,7 +284,7 @@ class Process:
                 return True
             connection, frame = inbox.popleft()
             routing_id = connection.routing_id
-            known = core.knows(routing_id)
+            known = routing_id in core.sessions
             peer = None
             if not known or connections.checking:
                 peer = connections.peer(connection.number, connection.fd, routing_id, len(frame), known=known)
@@ -297,7 +297,7 @@ class Process:
             self._waiting.arrived(connection.number, routing_id, frame)
             core.receive(routing_id, [frame], now + self._spent, peer)
             self._waiting.taken()
-            if not known and peer is not None and core.knows(routing_id):
+            if not known and peer is not None and routing_id in core.sessions:
                 connections.greeted(peer.connection)
                 if self.broker.keys is not None:
                     self._check_greeted(core.context.sessions.table.by_routing_id[routing_id])
@@ -308,7 +308,7 @@ class Process:
         core, end = self.core, now + self._spent + RESUME_SECONDS
         while now + self._spent < end and (waiting := core.resume(now + self._spent, idle=drained)) is not None:
             drained = False
-            if waiting.session is None and core.knows(waiting.peer.routing_id):
+            if waiting.session is None and waiting.peer.routing_id in core.sessions:
                 self.connections.greeted(waiting.peer.connection)
 
     def _check_greeted(self, session: Session) -> None:

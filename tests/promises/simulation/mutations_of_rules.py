@@ -14,7 +14,7 @@ MUTATIONS: dict[str, list[Change]] = {
     "who may not be in a room any more left in it": [
         Change(REVISION, "_judge", "if not rights & Right.JOIN:", "if False:")
     ],
-    "who is put out not notified": [Change("zchat.broker.core.removal.Removal", "put_out", "self._pipes.tell(", "(")],
+    "who is put out not notified": [Change("zchat.broker.core.removal.Removal", "put_out", "self._pipes.reply(", "(")],
     "what was yet to be sent not withheld": [Change(REVISION, "_judge", "if not rights & Right.READ:", "if False:")],
     "names sent to who may see them no more": [
         Change(ACCESS, "is_named_to", "return self.may", "return True or self.may")

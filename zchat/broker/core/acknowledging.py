@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from math import ceil
+from typing import Any
 
 from zchat import errors
 from zchat.broker.core.context import Context
@@ -21,6 +22,10 @@ from zchat.wire.blocks import claimed_count
 from zchat.wire.checking import STEP_BYTES, check_bodies, checking
 from zchat.wire.commands import Right
 from zchat.wire.replies import Stored
+
+_append_of: Callable[[tuple[Any, ...]], contract.Append] = partial(tuple.__new__, contract.Append)
+_stored_at: Callable[[tuple[int, int, int]], Stored] = partial(tuple.__new__, Stored)
+# As `_make`, without a call of Python's: once a block.
 
 
 def send(context: Context, request: Request, member: Member, number: int, bodies: bytes) -> Rest | None:
@@ -84,9 +89,7 @@ def _append(
     context.replies.owed += 1
     room.pending += 1
     context.store.append(
-        contract.Append(
-            room.name, session.producer, number, session.user, bodies, count, session.connection, room.maker
-        ),
+        _append_of((room.name, session.producer, number, session.user, bodies, count, session.connection, room.maker)),
         done or partial(_appended, context, request, room, number),
     )
 
@@ -121,7 +124,7 @@ def _appended(
                 context.log_lines.well("storing")
             context.counters.blocks += 1
             context.counters.messages += block.last - block.first + 1
-            answer = Stored(block.first, block.timestamp, epoch)
+            answer = _stored_at((block.first, block.timestamp, epoch))
         case contract.Duplicate(first, _, timestamp, epoch):
             context.counters.duplicates += 1
             answer = Stored(first, timestamp, epoch)
@@ -139,7 +142,7 @@ def _appended(
         case _:
             assert isinstance(outcome, errors.Refused), "a block without messages is only recalled"
             answer = outcome
-    context.replies.answer_later(request, answer)
+    context.replies.later.append((request, answer))
     if not room.last:
         context.directory.vacate(room)
 

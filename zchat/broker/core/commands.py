@@ -9,9 +9,8 @@ from zchat.broker.core.context import Context
 from zchat.broker.core.handlers import HANDLERS
 from zchat.broker.core.moderation import moderate
 from zchat.broker.core.replies import Request, Rest
-from zchat.broker.rooms.member import Member
+from zchat.broker.port import Peer
 from zchat.broker.rooms.room import Room
-from zchat.broker.rooms.session import Session
 from zchat.names import room_key
 from zchat.wire.commands import COMMANDS, CommandSpec, Right, Target
 
@@ -33,33 +32,30 @@ def carry_out(context: Context, request: Request, word: str, spec: CommandSpec, 
     if spec.right is Right.MODERATE:
         moderate(context, request, session, word, spec, fields)
         return None
-    return HANDLERS[word](context, request, _target(context, session, spec, fields), *fields)
-
-
-def _target(context: Context, session: Session, spec: CommandSpec, fields: list[Any]) -> Room | Member | None:
-    """Take the room's name out of a command's fields, where it is the first, and return what it stands for.
-
-    That is a room or a membership, as the table says of the command, once its user may have that. Its name is
-    checked first: whether a spelling is refused reveals nothing about the rooms there are.
-    """
+    # The room's name comes first, and stands for a room or a membership, as the table says of the command. It is
+    # checked before all else: whether a spelling is refused reveals nothing about the rooms there are.
     name = fields.pop(0)
     folded = room_key(name)
-    peer = session.peer
+    if spec.target is not Target.MEMBER and spec.target is not Target.MEMBER_IF_ANY:
+        return HANDLERS[word](context, request, _room(context, peer, spec, fields, name, folded), *fields)
+    access, right = context.access, spec.right
+    room = context.directory.rooms.get(folded)
+    member = None if room is None else session.members.get(room)
+    if spec.target is Target.MEMBER_IF_ANY:
+        if member is not None and right is not Right.NOTHING and not access.may(peer.user, right, member.room):
+            member = None
+    elif member is None:
+        room = context.directory.find(name, peer.user)
+        access.check(peer, right or Right.SEE, room, name)
+        raise errors.NotAMember(f"you are not in {room.name}: join it first")
+    elif right is not Right.NOTHING:
+        access.check(peer, right, member.room, name)
+    return HANDLERS[word](context, request, member, *fields)
+
+
+def _room(context: Context, peer: Peer, spec: CommandSpec, fields: list[Any], name: str, folded: str) -> Room:
+    """Return the room that a command names, once its user may have that; it is made if the command says so."""
     access, directory = context.access, context.directory
-    if spec.target is Target.MEMBER or spec.target is Target.MEMBER_IF_ANY:
-        room = directory.rooms.get(folded)
-        member = None if room is None else session.members.get(room)
-        if spec.target is Target.MEMBER_IF_ANY:
-            if member is None or spec.right is Right.NOTHING or access.may(peer.user, spec.right, member.room):
-                return member
-            return None
-        if member is None:
-            room = directory.find(name, peer.user)
-            access.check(peer, spec.right or Right.SEE, room, name)
-            raise errors.NotAMember(f"you are not in {room.name}: join it first")
-        if spec.right is not Right.NOTHING:
-            access.check(peer, spec.right, member.room, name)
-        return member
     if spec.target is Target.MADE and fields[_CREATE]:
         if folded not in directory.rooms:
             access.check_making(peer, folded, name)

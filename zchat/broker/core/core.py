@@ -12,7 +12,7 @@ It knows no socket, thread, clock or file, so that a simulation can run it. The 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from math import inf
 
 from zchat import errors
@@ -24,7 +24,7 @@ from zchat.broker.core.enforcement import Enforcement, logs_with
 from zchat.broker.core.identity import judge
 from zchat.broker.core.listing import Listing
 from zchat.broker.core.removal import Removal
-from zchat.broker.core.replies import Replies, Request, Rest
+from zchat.broker.core.replies import Replies, Request, Rest, request_of
 from zchat.broker.core.revision import Revision
 from zchat.broker.core.sessions import Sessions
 from zchat.broker.core.store_watcher import StoreWatcher
@@ -168,7 +168,8 @@ class Core:
         self._clock_due = now
         self._retention = Retention(settings, store, directory.rooms, self._wall_clock, self._trimmed)
         self._rooms = directory.rooms
-        self._sessions = table.by_routing_id
+        self.sessions: Mapping[bytes, Session] = table.by_routing_id
+        """The sessions of the peers that have one, by their routing ids."""
         self._spoken = now
         self.pinged = False
         self.expiry_due = now + EXPIRE_EVERY
@@ -180,13 +181,9 @@ class Core:
 
     # -- what comes in ---------------------------------------------------------------------------
 
-    def knows(self, routing_id: bytes) -> bool:
-        """Return whether a peer has a session."""
-        return routing_id in self._sessions
-
     def taken(self, routing_id: bytes) -> int:
         """Return how many bytes were received over a session's connection, with all that frames take on the way."""
-        session = self._sessions.get(routing_id)
+        session = self.sessions.get(routing_id)
         return 0 if session is None else session.taken
 
     def keys_changed(self) -> None:
@@ -211,7 +208,7 @@ class Core:
 
     def vanished(self, peer: Peer) -> None:
         """Record that a connection has ended: the next peer with its routing id is sent nothing that was its own."""
-        session = self._sessions.get(peer.routing_id)
+        session = self.sessions.get(peer.routing_id)
         if session is not None and session.peer.connection == peer.connection:
             self.context.pipes.vanished(session)
         self._waiting.vanished(peer)
@@ -229,7 +226,7 @@ class Core:
         size = len(frames[0]) if frames else 0
         counters.received_bytes += size
         shares = self.shares
-        session = self._sessions.get(routing_id)
+        session = self.sessions.get(routing_id)
         if session is not None:
             if peer is not None and peer.connection != session.peer.connection:
                 self._port.cut(peer, Cut.FOREIGN)
@@ -269,13 +266,15 @@ class Core:
                 if spec.needs_session:
                     raise _no_session()
             elif number is not None:
-                if not self._accept(session):
+                session.unanswered += 1  # `_accept`, without a call: once a request
+                if session.unanswered > MAX_REQUESTS:
+                    self._end_impatient(session)
                     return
                 if word in READS and (session.asked or self._must_prove(session)):
                     self.counters.reads_waited += 1
                     session.asked.append((number, word, spec, fields))
                     return
-            request = Request(peer, session, number)
+            request = request_of((peer, session, number))
             left = carry_out(context, request, word, spec, fields)
             if left is not None:
                 self._go_on(account, request, left, len(frames[0]))
@@ -343,7 +342,7 @@ class Core:
                 return waiting
             self._carry_out(session, account, peer, frames)
             for frames in more:
-                session = self._sessions.get(peer.routing_id)
+                session = self.sessions.get(peer.routing_id)
                 if session is None:  # the first was refused: so is the stranger, once
                     break
                 self._carry_out(session, account, session.peer, frames)
@@ -354,9 +353,12 @@ class Core:
         session.unanswered += 1
         if session.unanswered <= MAX_REQUESTS:
             return True
+        self._end_impatient(session)
+        return False
+
+    def _end_impatient(self, session: Session) -> None:
         error = errors.TooManyRequests(f"more than {MAX_REQUESTS} requests unanswered; wait for replies")
         self.context.sessions.end(session, error)
-        return False
 
     # -- turns -----------------------------------------------------------------------------------
 
@@ -446,8 +448,16 @@ class Core:
         return bool(context.pusher.ready or context.state_frames.ready)
 
     def due(self) -> float:
-        """Return when `tick` is next needed if nothing arrives."""
+        """Return when `tick` is next needed if nothing arrives, 0 if the core is `busy`."""
         context = self.context
+        if (  # `busy`, without a call: once a turn
+            self._revision.waiting is not None
+            or self._removal.waiting
+            or context.listing.waiting
+            or context.pusher.ready
+            or context.state_frames.ready
+        ):
+            return 0.0
         return min(
             self.expiry_due,
             self._retention.due,
@@ -476,7 +486,7 @@ class Core:
     @property
     def settled(self) -> bool:
         """True if everything that was accepted is answered."""
-        waiting = any(session.replies for session in self._sessions.values() if not session.gone)
+        waiting = any(session.replies for session in self.sessions.values() if not session.gone)
         return self.context.replies.settled and not waiting
 
     def dismiss(self) -> None:

@@ -52,7 +52,7 @@ class Removal:
         if member is None:
             return 1
         if session.version > OLDEST_VERSION:
-            self._pipes.tell(session, encode_removed(Removed(room.name, member.join, code, text, by, until)))
+            self._pipes.reply(session, encode_removed(Removed(room.name, member.join, code, text, by, until)), 0)
             return 1
         words = _WORDS[code].format(by=by, room=room.name)
         self.end(session, errors.refusal(code, f"{words}: {text}" if by and text else words, retryable=True))

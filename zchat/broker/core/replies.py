@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple, TypeAlias
 
 from zchat import errors
@@ -25,6 +26,9 @@ class Request(NamedTuple):
     number: int | None
 
 
+request_of: Callable[[tuple[Peer, Session | None, int | None]], Request] = partial(tuple.__new__, Request)
+"""As `Request._make`, without a call of Python's."""
+
 Rest: TypeAlias = Iterator[None]
 """What is left to do of a command that takes long: each `next` does a part; it may raise a `Refused`."""
 
@@ -38,7 +42,8 @@ class Replies:
         self._pipes = pipes
         self._counters = counters
         self.later: list[tuple[Request, Reply | errors.Refused]] = []
-        """The answers that are given by `turn`."""
+        """What the store said of blocks, which `turn` answers once members have been served: errors too, so that all
+        such answers go out in the order of the blocks."""
 
     @property
     def settled(self) -> bool:
@@ -69,21 +74,16 @@ class Replies:
         else:
             self.answer_frame(request, frame)
 
-    def answer_later(self, request: Request, result: Reply | errors.Refused) -> None:
-        """Answer a block with what the store said, once members have been served.
-
-        All such answers go this way, errors too, so that they go out in the order of the blocks.
-        """
-        self.later.append((request, result))
-
     def turn(self) -> None:
         """Give the answers that were put off."""
         later, self.later = self.later, []
         for request, result in later:
             if isinstance(result, errors.Refused):
                 self.refuse(request, result)
-            else:
-                self.answer_frame(request, encode_ok(request.number, result))
+                continue
+            session = request.session  # `answer`, without its calls: once a block
+            if session is not None and not session.ended and session.peer is request.peer:
+                self._pipes.reply(session, encode_ok(request.number, result))
 
     def refuse_if_overloaded(self) -> None:
         """Raise `Busy` for what has a large answer while too many bytes of answers wait."""

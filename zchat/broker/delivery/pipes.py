@@ -47,21 +47,15 @@ class Pipes:
         if not (session is not None and session.gone) and self._port.send(peer.routing_id, frame) == Sent.SENT:
             self._answered(len(frame))
 
-    def reply(self, session: Session, frame: bytes) -> None:
-        """Send a reply: at once, or first when the session's pipe has room again."""
+    def reply(self, session: Session, frame: bytes, answers: int = 1) -> None:
+        """Send a reply: at once, or when the session's pipe has room again, after those that wait for that.
+
+        `answers`: how many requests it answers, one or none; what no request asked for comes as surely, and in order.
+        """
         if session.gone:
             return
-        if len(frame) > SMALL_ANSWER:
+        if answers and len(frame) > SMALL_ANSWER:
             session.answered += len(frame)
-        self._send(session, frame, 1)
-
-    def tell(self, session: Session, frame: bytes) -> None:
-        """Send what no request asked for, in order with the replies, and as surely."""
-        if not session.gone:
-            self._send(session, frame, 0)
-
-    def _send(self, session: Session, frame: bytes, answers: int) -> None:
-        """Send a frame that answers so many requests, one or none, after those that wait for the session's pipe."""
         if session.replies or session.blocked:
             self._keep(session, frame, answers)
             return

@@ -180,18 +180,15 @@ class Pusher:
         return given_up
 
     def _wake(self, member: Member) -> None:
-        if self._may_send(member):
+        window = member.window
+        if self.in_flight >= IN_FLIGHT_BYTES:  # half a window, not less: credit comes back once that much is taken
+            window = max(1, window // 2)
+        if member.sent - member.taken < window:
             member.state = MemberState.READY
             self.ready.append(member)
         else:
             member.state = MemberState.STARVED
             self._counters.deferred += 1
-
-    def _may_send(self, member: Member) -> bool:
-        window = member.window
-        if self.in_flight >= IN_FLIGHT_BYTES:  # half a window, not less: credit comes back once that much is taken
-            window = max(1, window // 2)
-        return member.sent - member.taken < window
 
     @property
     def _most(self) -> int:
@@ -229,17 +226,23 @@ class Pusher:
             member.state = MemberState.CAUGHT_UP
             room.caught_up[member] = None
             return 0
-        if not room.tail.reach(member.cursor):
-            member.state = MemberState.READING
-            self._counters.reads += 1
-            self._store.read(room.name, member.cursor, room.last, self._most, partial(self._page, member, room.last))
-            return 0
         key = (member.covered, member.cursor)
         made = room.shared.get(key)
         if made is None or member.producer in made[3]:
-            blocks = room.tail.after(member.cursor, self._most)
-            made = self._make(member, blocks)
-            if member.producer not in made[3]:
+            block = room.tail.newest
+            if block is not None and block.first == member.cursor + 1 and block.producer != member.producer:
+                upto = block.last  # as it mostly is: no lists for one block
+                frame = encode_push(room.name, room.epochs.current, member.covered, upto, (block.data,))
+                made = frame, upto, upto - member.cursor, frozenset((block.producer,))
+            elif room.tail.reach(member.cursor):
+                made = self._make(member, room.tail.after(member.cursor, self._most))
+            else:
+                member.state = MemberState.READING
+                self._counters.reads += 1
+                most, end = self._most, room.last
+                self._store.read(room.name, member.cursor, end, most, partial(self._page, member, end))
+                return 0
+            if self.ready and member.producer not in made[3]:  # else nobody else waits for it
                 room.share(key, made)
         return self._send(member, made[0], made[1], made[2])
 
@@ -247,10 +250,6 @@ class Pusher:
         room = member.room
         epochs = room.epochs
         epoch = epochs.at(blocks[0].first)
-        if len(blocks) == 1 and blocks[0].producer != member.producer:  # as it mostly is: no lists for it
-            block, upto = blocks[0], blocks[0].last
-            frame = encode_push(room.name, epoch, member.covered, upto, [block.data])
-            return frame, upto, upto - member.cursor, frozenset((block.producer,))
         if epoch != epochs.current:  # a reader that stops in the middle has a position in the one epoch that it names
             blocks = [block for block in blocks if epochs.at(block.first) == epoch]
         upto = blocks[-1].last

@@ -115,17 +115,14 @@ class Doorkeeper(Generic[K]):
     def __init__(self, gate: Gate, connections: Connections, entrance: Entrance[K]) -> None:
         self.connections = connections
         self.due = 0.0
-        """When `check` is to be called at the latest by a thread that is awake and hasn't polled since."""
+        """When `check` is to be called at the latest by a thread that is awake. One whose poll finds that nobody has
+        come or gone puts it off, by `CHECK_EVERY` or until `wake`."""
         self.wake = inf
         """When a thread that sleeps is to wake for it."""
         self._gate = gate
         self._entrance = entrance
         self._cut: Counter[Cut] = Counter()  # and not logged yet
         self._noted = -inf
-
-    def polled_nothing(self, now: float) -> None:
-        """Record that nothing can be read: nobody has come or gone."""
-        self.due = min(now + CHECK_EVERY, self.wake)
 
     def cut(self, peer: Peer, why: Cut, now: float) -> None:
         """Have a connection cut, after the time that a last word needs."""

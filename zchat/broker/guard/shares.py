@@ -65,15 +65,23 @@ class Shares(Generic[Frame]):
     def begin(self, account: Account, now: float) -> None:
         """Record that the loop works for an account from now on, until `begin` or `rest` is called again."""
         if self._current is not None:
-            self._charge(self._current, now)
+            self.rest(now)
         self._current = account
         self._since = now
 
     def rest(self, now: float) -> None:
         """Record that the loop works for nobody in particular."""
-        if self._current is not None:
-            self._charge(self._current, now)
+        account = self._current
+        if account is not None:
             self._current = None
+            seconds = now - self._since
+            if seconds > 0.0:
+                account.charge(seconds, now)
+                if account.debt > DEBT and self._is_alone(account, now):
+                    account.debt = DEBT
+                if self._resumed:
+                    self._over.charge(seconds, now)
+            self._resumed = False
 
     def used(self, account: Account, seconds: float, now: float) -> None:
         """Record that something was done for an account beside what the loop's clock shows, which takes so long.
@@ -91,16 +99,6 @@ class Shares(Generic[Frame]):
     def pass_over(self, seconds: float) -> None:
         """Leave so many seconds of what is going on out of account: the loop's thread did not run then."""
         self._since += seconds
-
-    def _charge(self, account: Account, now: float) -> None:
-        seconds = now - self._since
-        if seconds > 0.0:
-            account.charge(seconds, now)
-            if account.debt > DEBT and self._is_alone(account, now):
-                account.debt = DEBT
-            if self._resumed:
-                self._over.charge(seconds, now)
-        self._resumed = False
 
     def spoke(self, account: Account, now: float) -> None:
         """Record that an account's frame asks for something."""

@@ -31,13 +31,15 @@ class Block(NamedTuple):
 class Blocks:
     """A run of blocks in their order: added at the end, dropped at the front, read from a position."""
 
-    __slots__ = ("_blocks", "_lasts", "_start", "cost")
+    __slots__ = ("_blocks", "_lasts", "_start", "cost", "newest")
 
     def __init__(self) -> None:
         self._blocks: list[Block | None] = []
         self._lasts: list[int] = []
         self._start = 0
         self.cost = 0
+        self.newest: Block | None = None
+        """The last block, None if there is none."""
 
     def __len__(self) -> int:
         return len(self._blocks) - self._start
@@ -60,6 +62,7 @@ class Blocks:
 
     def append(self, block: Block) -> int:
         """Add the block that follows the last one; return what it costs."""
+        self.newest = block
         self._blocks.append(block)
         self._lasts.append(block.last)
         cost = len(block.data) + BLOCK_COST  # `Block.cost`, without a call: twice a block
@@ -73,6 +76,8 @@ class Blocks:
         self._blocks[self._start] = None
         self._start += 1
         self.cost -= block.cost
+        if self._start == len(self._blocks):
+            self.newest = None
         if self._start >= COMPACT and self._start * 2 >= len(self._blocks):
             del self._blocks[: self._start]
             del self._lasts[: self._start]

@@ -7,6 +7,7 @@ import time
 from array import array
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import islice
 from typing import TypeAlias
 
@@ -52,6 +53,9 @@ EXPIRED_AT_ONCE = 256
 JUMP = int(CLOCK_JUMP * 1_000_000)
 """Microseconds that a room's newest message may be ahead of the clock: what is further was dated by a wrong one."""
 
+_RESULTS = 3 * MAX_REQUESTS
+"""Numbers that are remembered of a producer's last blocks, three each."""
+
 AHEAD_BLOCKS = 10_000
 """Blocks ahead of the clock that trimming passes over at most: some milliseconds. A room with more keeps them."""
 
@@ -66,6 +70,9 @@ Pair: TypeAlias = tuple[bytes, str]
 
 MarkOf: TypeAlias = tuple[str, str]
 """The name of a room and a folded user."""
+
+_stored: Callable[[tuple[Block, int]], Stored] = partial(tuple.__new__, Stored)  # `_make`, without a call of Python's
+_block: Callable[[tuple[int, int, int, bytes, bytes]], Block] = partial(tuple.__new__, Block)
 
 _random = random.SystemRandom()
 
@@ -127,13 +134,6 @@ class Producer:
         self.last = last
         self.results = array("q", results)
         self.seen = seen
-
-    def stored(self, first: int, count: int, timestamp: int, seen: int) -> None:
-        """Note where the next block went."""
-        self.last += 1
-        self.seen = seen
-        self.results.extend((first, count, timestamp))
-        del self.results[: -3 * MAX_REQUESTS]
 
     def answer(self, number: int, epochs: Epochs) -> Duplicate | OutOfSequence:
         """Answer a number that is not the next one; `epochs` are those of the room."""
@@ -243,12 +243,17 @@ class Ledger:
         if displaced is not None:
             self._drop(displaced)
             self.displaced.append(displaced)
-        producer.stored(first, append.count, timestamp, now)
+        producer.last += 1
+        producer.seen = now
+        results = producer.results
+        results.extend((first, append.count, timestamp))
+        if len(results) > _RESULTS:
+            del results[:-_RESULTS]
         if producer.last == 1 or self._producers_of is not None:
             self.restore_producer(pair, producer)
         self._producers.move_to_end(pair)
         data = encode_block(first, timestamp, append.user, append.producer, append.bodies)
-        return Stored(Block(first, last, timestamp, append.producer, data), room.epoch)
+        return _stored((_block((first, last, timestamp, append.producer, data)), room.epoch))
 
     def set_read_mark(self, name: str, user: str, seq: int) -> ReadMarkDecided:
         """Decide one mark as `Store.set_read_mark` says; it changes something if `read_marks` then has another seq."""
