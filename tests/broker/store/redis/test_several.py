@@ -53,6 +53,7 @@ def test_what_one_broker_stores_the_others_report_in_order_and_all_number_on(two
     following(first, second)
     for number in range(1, 6):
         first.stored(number, f"{number}", "more")
+        second.wait(lambda: second.reports.of("appeared"))  # else its own block may tell it of the room
         assert second.stored(number, "b", producer=BOB).block.first == 3 * number
     for store in two:
         store.wait(lambda store=store: len(grown(store)) == 10)  # type: ignore[misc]

@@ -281,8 +281,8 @@ def test_what_is_typed_for_others_without_a_broker_waits_as_all_that_is_said(tmu
             "* you are in Sports\n",
             "[12:00:00] alice → erin: secret\n"
             "! not sent: /msg erni nonsense (no user erni was seen here; did you mean erin?\n"
-            "    /msg! erni writes all the same)\n"
-            "[12:00:00] #General alice: for all\n"
+            "    /msg! erni writes all the same)\n",
+            " alice: for all\n",  # of General, which is named once alice is in Sports
             "[12:00:00] alice: for fans\nSports>",
             status="online",
         )
