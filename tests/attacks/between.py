@@ -10,8 +10,8 @@ from tests.attacks.hostile import Hostile, Visitor
 from tests.attacks.zmtp import COMMAND
 from tests.running import DEADLINE
 
-HARM_AFTER = 5
-"""Frames of a connection that are carried as they are, the handshake among them, before one is harmed."""
+HARM_AFTER = 4
+"""Frames of a connection that are carried as they are before one is harmed: the handshake, a greeting, a join."""
 
 MOST_HARMED = 3
 """Connections that are harmed; the next one is left alone."""
