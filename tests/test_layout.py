@@ -37,9 +37,10 @@ MAY_IMPORT: dict[str, str] = {
     "broker/guard": "wire broker/figures",
     "broker/edge": "wire transport broker/store broker/rooms broker/figures broker/guard broker/core broker/delivery "
     "broker/presence",
-    "broker/store": "wire broker/store/sqlite broker/store/redis",
+    "broker/store": "wire broker/store/sqlite broker/store/redis broker/store/redis/connections",
     "broker/store/sqlite": "wire broker/store",
-    "broker/store/redis": "wire broker/store",
+    "broker/store/redis": "wire broker/store broker/store/redis/connections",
+    "broker/store/redis/connections": "",
     "broker/rooms": "wire broker/store",
     "broker/figures": "wire broker/store broker/rooms",
     "broker/delivery": "wire broker/store broker/rooms broker/figures",

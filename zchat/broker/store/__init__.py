@@ -8,7 +8,7 @@ from collections.abc import Callable
 from zchat import paths
 from zchat.broker.store.contract import Store
 from zchat.broker.store.memory import MemoryStore
-from zchat.broker.store.redis.url import is_redis, parse, shown_url
+from zchat.broker.store.redis.connections.url import is_redis, parse, shown_url
 from zchat.broker.store.sqlite.access import ENDS
 from zchat.broker.store.sqlite.store import SqliteStore
 from zchat.checks import shown

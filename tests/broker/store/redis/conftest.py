@@ -31,7 +31,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Driver]]:
     def make(server: RedisServer, silence: float | None = None, **options: Any) -> Driver:
         query = "&".join(f"{name}={value}" for name, value in options.items())
         if silence is not None:
-            monkeypatch.setattr("zchat.broker.store.redis.server.SILENCE_SECONDS", silence)
+            monkeypatch.setattr("zchat.broker.store.redis.connections.server.SILENCE_SECONDS", silence)
         for _ in range(100):
             with suppress(StoreError):  # on a busy machine that patience may not do
                 drivers.append(

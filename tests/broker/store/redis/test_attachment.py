@@ -11,8 +11,8 @@ from tests.redis_server import RedisServer
 from tests.running import eventually
 from zchat.broker.store.contract import Sanction
 from zchat.broker.store.redis.attachment import Attachment
+from zchat.broker.store.redis.connections.url import parse
 from zchat.broker.store.redis.partitions import PARTITIONS, Keys
-from zchat.broker.store.redis.url import parse
 
 HOLDER = "zchat:{40821}:holder"
 

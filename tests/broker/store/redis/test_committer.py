@@ -10,7 +10,7 @@ import pytest
 from tests.broker.store.driver import Driver, block
 from tests.redis_server import RedisServer
 from zchat.broker.store.contract import PRODUCER_DAY, Commit, NotStored, Stored
-from zchat.broker.store.redis.server import Connection
+from zchat.broker.store.redis.connections.server import Connection
 
 
 def commits(driver: Driver) -> list[Commit]:

@@ -10,7 +10,7 @@ import pytest
 from tests.broker.store.driver import EVERYTHING, Driver
 from tests.redis_server import RedisServer
 from zchat.broker.store.contract import LogPage
-from zchat.broker.store.redis.server import Connection
+from zchat.broker.store.redis.connections.server import Connection
 
 
 @pytest.fixture

@@ -16,10 +16,10 @@ from zchat.broker.limits import MAX_REQUESTS
 from zchat.broker.store.epochs import MAX_EPOCHS
 from zchat.broker.store.ledger import JUMP, MAX_SEQ
 from zchat.broker.store.redis import scripts
+from zchat.broker.store.redis.connections.server import Connection
+from zchat.broker.store.redis.connections.url import parse
 from zchat.broker.store.redis.partitions import Keys
 from zchat.broker.store.redis.scripts import Script
-from zchat.broker.store.redis.server import Connection
-from zchat.broker.store.redis.url import parse
 
 KEYS = Keys("t")
 SHELF = KEYS.shelves[0]

@@ -16,7 +16,7 @@ from zchat.broker import Broker
 from zchat.broker.limits import MAX_REQUESTS
 from zchat.broker.store.contract import Fenced, ForgottenProducer, Marked, RoomLog, Sanction, Trimmed
 from zchat.broker.store.epochs import Epoch
-from zchat.broker.store.redis.server import Connection
+from zchat.broker.store.redis.connections.server import Connection
 
 FEED = "zchat.broker.store.redis.feed"
 

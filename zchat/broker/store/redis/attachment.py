@@ -10,12 +10,13 @@ from zchat.broker.store.contract import Sanction
 from zchat.broker.store.epochs import Epoch
 from zchat.broker.store.ledger import random_epoch
 from zchat.broker.store.redis import scripts
+from zchat.broker.store.redis.connections.sentinel import connect
+from zchat.broker.store.redis.connections.server import Connection, Trouble, run_of, understanding
+from zchat.broker.store.redis.connections.url import RedisURL
 from zchat.broker.store.redis.forms import Ends, ends_of, epochs_of, mark_of, name_of, pair_of, sanction_of
 from zchat.broker.store.redis.hearing import Changes
 from zchat.broker.store.redis.partitions import Keys
 from zchat.broker.store.redis.requests import Fence, called
-from zchat.broker.store.redis.server import Connection, Trouble, run_of, understanding
-from zchat.broker.store.redis.url import RedisURL
 from zchat.errors import StoreError
 
 FORMAT = b"1"
@@ -58,20 +59,21 @@ class Attachment:
 
     @understanding()
     def __init__(self, url: RedisURL, keys: Keys, broker: bytes) -> None:
-        """Connect, check the server, and attach to all partitions.
+        """Connect to the server, which the URL's Sentinels are asked for, check it, and attach to all partitions.
 
         Raises:
             Trouble: the server can't be used now.
             StoreError: the server can't be used as it is; the text says what to set.
         """
-        self._url = url
         self._keys = keys
         self.broker = broker
         self.tends = False
         """Whether this broker is the one that trims logs and forgets producers."""
-        self.connection = Connection(url)
+        self.connection = connect(url)
+        self.url = self.connection.url
+        """The URL of the server; of several that Sentinels watch, of the one that is the master."""
         try:
-            self._run = run_of(self.connection, url)
+            self._run = run_of(self.connection, self.url)
             self.new = self._check_format()
             self.connection.ask([("SCRIPT", "LOAD", script.text) for script in scripts.ALL])
             self.hold()
@@ -91,7 +93,7 @@ class Attachment:
             self.connection.ask([("SET", self._keys.format, FORMAT)])
         elif found != FORMAT:
             raise StoreError(
-                f"{self._url.place}: what is under the prefix {self._url.prefix} is of another format "
+                f"{self.url.place}: what is under the prefix {self.url.prefix} is of another format "
                 f"({found.decode(errors='replace')}): upgrade zchat, or choose another prefix"
             )
         return found is None

@@ -14,12 +14,12 @@ from zchat.broker.store.contract import TRIM_BLOCKS, Commit, Failed, Full, Trimm
 from zchat.broker.store.ledger import EXPIRED_AT_ONCE, count_old
 from zchat.broker.store.redis import scripts
 from zchat.broker.store.redis.attachment import HOLD_EVERY, Attachment, Snapshot
+from zchat.broker.store.redis.connections.server import Trouble, is_error, is_full, passes, understanding
+from zchat.broker.store.redis.connections.url import RedisURL
 from zchat.broker.store.redis.forms import block_at, ends_of, pair_of
 from zchat.broker.store.redis.partitions import PARTITIONS, Keys, partition_of
 from zchat.broker.store.redis.producers import Pair
 from zchat.broker.store.redis.requests import Call, Expire, Forget, Trim, Write, called
-from zchat.broker.store.redis.server import Trouble, is_error, is_full, passes, understanding
-from zchat.broker.store.redis.url import RedisURL
 from zchat.errors import StoreError
 from zchat.threads import RealThread, awaited_by_callers, start
 
@@ -48,6 +48,8 @@ class Attached(NamedTuple):
     """The server was reached again: what has changed meanwhile, and in any case the partition with the sanctions."""
 
     snapshots: dict[int, Snapshot]
+    url: RedisURL
+    """Where it is now."""
 
 
 class TrimDone(NamedTuple):
@@ -121,6 +123,18 @@ class Committer:
         """Have this broker attach anew: what the server has may be of another run. Any one thread."""
         self._tasks.put(Doubt())
 
+    @property
+    def place(self) -> RedisURL | None:
+        """The URL of the server that is attached to; None while it is looked for. Any thread."""
+        attachment = self._attachment
+        return None if attachment is None else attachment.url
+
+    def leave(self, place: RedisURL) -> None:
+        """Have this broker attach anew, if it is attached to the server at `place`. Any thread."""
+        attachment = self._attachment
+        if attachment is not None and attachment.url == place:
+            attachment.connection.hang_up()
+
     def remove(self) -> None:
         """Have the store removed at the end: it was begun for nothing."""
         self._removing = True
@@ -181,7 +195,7 @@ class Committer:
         if attachment is None:
             attachment = self._attachment = Attachment(self._url, self._keys, self._broker)
             changed = [each for each in range(1, PARTITIONS) if attachment.changes[each] != self._changes[each]]
-            self._report(Attached(attachment.snapshots([0, *changed])))
+            self._report(Attached(attachment.snapshots([0, *changed]), attachment.url))
             self._changes = list(attachment.changes)
         elif now >= self._hold_due:
             attachment.hold()

@@ -9,11 +9,11 @@ from typing import NamedTuple, TypeAlias
 
 from zchat.broker.store.redis import scripts
 from zchat.broker.store.redis.attachment import Snapshot, snapshots_of
+from zchat.broker.store.redis.connections.server import Connection, Trouble, understanding
+from zchat.broker.store.redis.connections.url import RedisURL
 from zchat.broker.store.redis.hearing import Changes, Hearing
 from zchat.broker.store.redis.notices import Notice, notice_of
 from zchat.broker.store.redis.partitions import PARTITIONS, Keys
-from zchat.broker.store.redis.server import Connection, Trouble, understanding
-from zchat.broker.store.redis.url import RedisURL
 from zchat.errors import StoreError
 from zchat.threads import RealThread, awaited_by_callers, start
 
@@ -65,9 +65,18 @@ class Feed:
         """Have a partition looked at as a whole, with the next probe. The loop thread."""
         self._wanted[partition] = True
 
+    def move(self, url: RedisURL) -> None:
+        """Listen at the server at `url` from now on. The loop thread."""
+        if url != self._url:
+            self._url = url
+            self._hang_up()
+
     def stop(self) -> None:
         """End soon; returns at once. The loop thread."""
         self._stopping = True
+        self._hang_up()
+
+    def _hang_up(self) -> None:
         listening = self._listening
         if listening is not None:
             listening.hang_up()
@@ -102,13 +111,14 @@ class Feed:
     @understanding()
     def _listen(self) -> None:
         """Listen for as long as the connections hold; raises Trouble, StoreError."""
-        listening = self._listening = Connection(self._url)
-        asking = self._asking = Connection(self._url)
+        url = self._url
+        listening = self._listening = Connection(url)
+        asking = self._asking = Connection(url)
         asking.ask([("SCRIPT", "LOAD", scripts.SNAPSHOT.text)])
         listening.subscribe(list(self._partitions))
         self._probe(asking, at_once=True)
         due = time.monotonic() + PROBE_EVERY
-        while not self._stopping:
+        while not self._stopping and url is self._url:
             for channel, packed in listening.told(max(0.0, due - time.monotonic())):
                 self._take(notice_of(self._partitions[channel], packed))
             if time.monotonic() >= due:

@@ -10,11 +10,11 @@ from zchat.broker.store.blocks import Block
 from zchat.broker.store.contract import Failed, LogPage
 from zchat.broker.store.pages import PageThread
 from zchat.broker.store.redis.attachment import RoomState
+from zchat.broker.store.redis.connections.server import Command, Connection, Trouble, understanding
+from zchat.broker.store.redis.connections.url import RedisURL
 from zchat.broker.store.redis.forms import HEAD_BYTES, block_at, ends_of, epochs_of, name_of
 from zchat.broker.store.redis.mirror import CatchUp, CaughtUp
 from zchat.broker.store.redis.partitions import Keys, partition_of
-from zchat.broker.store.redis.server import Command, Connection, Trouble, understanding
-from zchat.broker.store.redis.url import RedisURL
 from zchat.errors import StoreError
 
 ENTRIES = 500
@@ -53,6 +53,10 @@ class Reader(PageThread[Read | CatchUp, Page]):
         """By room the bytes of a block, as the last ones read there had them: so many are asked for."""
         super().__init__(wake)
 
+    def move(self, url: RedisURL) -> None:
+        """Read from the server at `url` from now on. The loop thread."""
+        self._url = url
+
     def _read(self, read: Read | CatchUp) -> Page | None:
         page = self._tried(read)
         if isinstance(read, CatchUp) and isinstance(page, Failed):  # nobody else would ask again
@@ -63,11 +67,14 @@ class Reader(PageThread[Read | CatchUp, Page]):
 
     def _tried(self, read: Read | CatchUp) -> Page:
         """Return a page, or why it can't be read: over a new connection, if the one there is has been cut."""
+        url = self._url
+        if self._connection is not None and self._connection.url != url:
+            self._close()
         connected = self._connection is not None
         while True:
             try:
                 if self._connection is None:
-                    self._connection = Connection(self._url)
+                    self._connection = Connection(url)
                 return (
                     self._page(self._connection, read)
                     if isinstance(read, Read)

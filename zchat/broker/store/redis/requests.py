@@ -7,10 +7,10 @@ from typing import Any, NamedTuple, TypeAlias
 
 from zchat.broker.store.contract import Append, Places, Sanction
 from zchat.broker.store.redis import scripts
+from zchat.broker.store.redis.connections.server import Command
 from zchat.broker.store.redis.forms import digest_of, field_of, member_of, pack_sanction, suffix_of
 from zchat.broker.store.redis.partitions import Keys, partition_of
 from zchat.broker.store.redis.scripts import Script
-from zchat.broker.store.redis.server import Command
 from zchat.names import fold
 
 

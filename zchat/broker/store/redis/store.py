@@ -31,13 +31,14 @@ from zchat.broker.store.contract import (
 from zchat.broker.store.ledger import MAX_SEQ
 from zchat.broker.store.redis.attachment import Attachment
 from zchat.broker.store.redis.committer import Answered, Attached, Committer, Expired, TrimDone
+from zchat.broker.store.redis.connections.sentinel import Watch
+from zchat.broker.store.redis.connections.server import Loading, Replaced, Trouble, check_installed
+from zchat.broker.store.redis.connections.url import RedisURL
 from zchat.broker.store.redis.feed import Feed, Looked
 from zchat.broker.store.redis.mirror import CaughtUp, Mirror
 from zchat.broker.store.redis.partitions import PARTITIONS, Keys
 from zchat.broker.store.redis.reader import Read, Reader
 from zchat.broker.store.redis.requests import Call, Expire, Impose, Lift, Request, SetReadMark, Trim, Write
-from zchat.broker.store.redis.server import Loading, Trouble, check_installed
-from zchat.broker.store.redis.url import RedisURL
 from zchat.errors import StoreError
 from zchat.names import fold
 
@@ -72,7 +73,8 @@ BROKER_BYTES = 8
 """Bytes of the number that tells brokers apart, made by chance at each opening."""
 
 THREADS = 3
-"""Threads of a store: one writes, one reads, one listens to what other brokers change."""
+"""Threads of a store: one writes, one reads, one listens to what other brokers change; where there are Sentinels, one
+more asks them."""
 
 CLOSED = Failed("the store is closed")
 
@@ -103,8 +105,8 @@ class RedisStore(Store):
         self._open = False
 
     def open(self, wake: Callable[[], None], *, quotas: bool = False) -> list[RoomLog]:
-        """See `Store.open`; waits for a server that is loading."""
-        threads.check_free(THREADS)
+        """See `Store.open`; waits for a server that is loading, and for the end of a failover."""
+        threads.check_free(THREADS + bool(self._url.sentinels))
         attachment = self._attach()
         try:
             self.new = attachment.new
@@ -125,9 +127,10 @@ class RedisStore(Store):
             raise
         self._wake = wake
         self._commits = Committer(self._url, self._keys, attachment, self._now, wake)
-        self._reads = Reader(self._url, self._keys, wake)
+        self._reads = Reader(attachment.url, self._keys, wake)
         seen = [snapshot.changes for snapshot in snapshots.values()]
-        self._feed = Feed(self._url, self._keys, attachment.broker, seen, wake)
+        self._feed = Feed(attachment.url, self._keys, attachment.broker, seen, wake)
+        self._watch = Watch(self._url, self._commits) if self._url.sentinels else None
         self._open = True
         return logs
 
@@ -138,7 +141,7 @@ class RedisStore(Store):
             try:
                 return Attachment(self._url, self._keys, broker)
             except Trouble as trouble:
-                if not isinstance(trouble, Loading) or time.monotonic() > deadline:
+                if not isinstance(trouble, Loading | Replaced) or time.monotonic() > deadline:
                     raise self._unusable(trouble) from trouble
             time.sleep(OPEN_AGAIN)
 
@@ -290,6 +293,8 @@ class RedisStore(Store):
             watcher.forgot(self._mirror.forgot)
             self._mirror.forgot = 0
         failure = self._commits.failure or self._reads.failure or self._feed.failure
+        if failure is None and self._watch is not None:
+            failure = self._watch.failure
         if failure:
             raise StoreError(f"{self._url.place}: a thread of the store has failed: {failure!r}") from failure
 
@@ -304,6 +309,8 @@ class RedisStore(Store):
                     self._answered(call)
                     self._mirror.replied(call, reply, watcher)
             elif isinstance(report, Attached):
+                self._reads.move(report.url)
+                self._feed.move(report.url)
                 self._mirror.attached(report.snapshots, watcher)
             elif isinstance(report, TrimDone):
                 answer = report.answer
@@ -332,9 +339,13 @@ class RedisStore(Store):
             self._commits.stop()
             self._reads.stop()
             self._feed.stop()
+            if self._watch is not None:
+                self._watch.stop()
             self._commits.join(seconds)
             self._reads.join(max(0.0, deadline - time.monotonic()))
             self._feed.join(max(0.0, deadline - time.monotonic()))
+            if self._watch is not None:
+                self._watch.join(max(0.0, deadline - time.monotonic()))
             self._open = False
             self._deliver(_Nobody())
             self._mirror.close(CLOSED)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, NoReturn, TypeAlias
 
-from zchat.broker.store.redis.url import DISK, RedisURL
+from zchat.broker.store.redis.connections.url import DISK, RedisURL
 from zchat.errors import StoreError, UsageError
 
 try:
@@ -57,6 +57,14 @@ class Loading(Trouble):
     """The server is there, and is still reading what it has kept."""
 
 
+class Replaced(Trouble):
+    """The master that the Sentinels name isn't there, or is none: another may be in its place soon."""
+
+    def __init__(self, words: str, advice: str = "see what the Sentinels say of the failover") -> None:
+        super().__init__(words)
+        self.advice = advice
+
+
 class Strange(Trouble):
     """What answers at the server's address is no Redis, now at least; made of what its answer led to."""
 
@@ -100,20 +108,24 @@ class Patience(DefaultParser):  # type: ignore[misc]
 class Connection:
     """A connection to the server that `url` names, made at once. It belongs to one thread at a time.
 
+    `silence`: seconds without an answer after which it is given up; None for `SILENCE_SECONDS`.
+
     Raises:
         Trouble: nobody answers, the server is still loading, or it is something else than a Redis.
+        Replaced: the Sentinels of the URL have named it, and it is no master.
         StoreError: the server refuses who asks.
     """
 
-    def __init__(self, url: RedisURL) -> None:
-        self._url = url
+    def __init__(self, url: RedisURL, silence: float | None = None) -> None:
+        self.url = url
+        silence = SILENCE_SECONDS if silence is None else silence
         kind = redis.UnixDomainSocketConnection if url.unix else redis.Connection
         self._raw: Any = (redis.SSLConnection if url.tls else kind)(
             **url.connect,
             protocol=2,
             parser_class=Patience,
-            socket_timeout=SILENCE_SECONDS,
-            socket_connect_timeout=SILENCE_SECONDS,
+            socket_timeout=silence,
+            socket_connect_timeout=silence,
             retry=Retry(NoBackoff(), 0),
             client_name="zchat",
         )
@@ -134,6 +146,18 @@ class Connection:
         except Exception as error:
             self.close()
             raise Strange(error) from error
+        if url.service:
+            self._check_master()
+
+    def _check_master(self) -> None:
+        """See that the server that the Sentinels have named is a master, so that what is read is what it has."""
+        try:
+            (text,) = self.ask([("INFO", "replication")])
+            if b"role:master" not in text:
+                raise Replaced("it is a replica now")
+        except BaseException:
+            self.close()
+            raise
 
     def send(self, commands: list[Command]) -> None:
         """Send commands, whose replies `receive` then returns; raises Trouble."""
@@ -168,7 +192,7 @@ class Connection:
             if isinstance(reply, exceptions.ResponseError):
                 if passes(reply):
                     raise Trouble(_words(reply))
-                refuse(self._url, reply)
+                refuse(self.url, reply)
         return replies
 
     def subscribe(self, channels: list[bytes]) -> None:
@@ -178,7 +202,7 @@ class Connection:
         while missing:
             reply = self.receive()
             if is_error(reply):
-                refuse(self._url, reply)
+                refuse(self.url, reply)
             missing -= reply[0] == b"ssubscribe"
 
     def told(self, seconds: float) -> list[tuple[bytes, bytes]]:
@@ -261,7 +285,8 @@ def run_of(connection: Connection, url: RedisURL) -> bytes:
         if info.get("aof_enabled") != "1":
             refuse("keeps nothing on its disk by itself: set appendonly yes, and appendfsync always" + _OR_MEMORY)
         _check_flushes(connection, url)
-    run: str = info["run_id"]
+    # A master that was replaced and is it again has the same run, and may lack what it has acknowledged in between.
+    run: str = info["run_id"] + info.get("master_replid", "")
     return run.encode()
 
 

@@ -20,8 +20,8 @@ from tests.redis_server import ALWAYS, RedisServer
 from tests.running import DEADLINE, eventually
 from zchat.broker.store import open_store
 from zchat.broker.store.contract import Stored
-from zchat.broker.store.redis import server
-from zchat.broker.store.redis.url import parse
+from zchat.broker.store.redis.connections import server
+from zchat.broker.store.redis.connections.url import parse
 from zchat.errors import StoreError, UsageError
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from zchat.broker.store.redis.url import is_redis, parse, shown_url
+from zchat.broker.store.redis.connections.url import is_redis, parse, shown_url
 from zchat.errors import UsageError
 
 HOST: dict[str, Any] = {"host": "host", "port": 6379}
@@ -43,6 +43,22 @@ def test_a_url_says_which_keys_are_the_stores_and_what_an_acknowledged_message_h
     assert parse("redis+unix:///s?db=0&prefix=p").connect == {"path": "/s", "db": 0}
 
 
+def test_a_url_names_sentinels_and_what_they_call_the_server() -> None:
+    said = parse("redis+sentinel://alice:p%40ss@a,b:7000,[::1]:7001/chat?db=2&prefix=p&acknowledge=memory")
+    assert said.sentinels == (("a", 26379), ("b", 7000), ("::1", 7001))
+    assert (said.service, said.prefix, said.acknowledge) == ("chat", "p", "memory")
+    assert said.connect == {"db": 2, "username": "alice", "password": "p@ss"}
+    master = said.at("::1", 6379)
+    assert master.connect == {**said.connect, "host": "::1", "port": 6379}
+    assert master.place.endswith("/chat?db=2&prefix=p&acknowledge=memory (its master [::1]:6379)")
+    asked = [said.sentinel("b", 7000, named=named) for named in (False, True)]
+    assert [each.connect for each in asked] == [
+        {"host": "b", "port": 7000},
+        {"host": "b", "port": 7000, "username": "alice", "password": "p@ss"},
+    ]
+    assert "p@ss" not in said.place + master.place
+
+
 @pytest.mark.parametrize(
     ("url", "why"),
     [
@@ -63,6 +79,13 @@ def test_a_url_says_which_keys_are_the_stores_and_what_an_acknowledged_message_h
         ("redis://host?prefix", "is not the URL of a Redis"),
         ("redis://host?acknowledge=always", "acknowledge is disk or memory"),
         ("redis://host#2", "there is nothing after a #"),
+        ("redis+sentinel://host", "names no service: write what the Sentinels call the server"),
+        ("redis+sentinel:///chat", "it names no host"),
+        ("redis+sentinel://a,/chat", "it names no host"),
+        ("redis+sentinel://a:x/chat", "its port is not a number up to 65535"),
+        ("redis+sentinel://a/chat/0", "names no service"),
+        ("redis+sentinel://a/chat?db=x", "the number of a database is 0 or more"),
+        (f"redis+sentinel://{','.join('abcdefghij')}/chat", "names 10 Sentinels: 9 at most are asked"),
     ],
 )
 def test_a_url_that_is_wrong_is_refused_with_what_is_wrong(url: str, why: str) -> None:
@@ -78,6 +101,7 @@ def test_a_url_that_is_wrong_is_refused_with_what_is_wrong(url: str, why: str) -
         ("redis://alice:sec:ret@host", "redis://alice:***@host"),
         ("redis://alice:secret/@x@host", "redis://alice:***@host"),
         ("redis+unix://:secret@/s", "redis+unix://:***@/s"),
+        ("redis+sentinel://alice:secret@a,b:1/chat", "redis+sentinel://alice:***@a,b:1/chat"),
         ("redis://alice@host:6379", "redis://alice@host:6379"),
         ("REDIS://alice:secret@host", "REDIS://alice:***@host"),
         ("redis:alice:secret@host", "redis:alice:***@host"),

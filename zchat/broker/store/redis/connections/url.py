@@ -9,8 +9,9 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from zchat.address import check_host
 from zchat.errors import AddressError, UsageError
 
-SCHEMES = ("redis", "rediss", "redis+unix")
-"""How URLs of such stores begin: over TCP, over TLS, over a socket in the file system."""
+SCHEMES = ("redis", "rediss", "redis+unix", "redis+sentinel")
+"""How URLs of such stores begin: over TCP, over TLS, over a socket in the file system, and at the master that Sentinels
+name."""
 
 PREFIX = "zchat"
 """What the names of all keys begin with unless the URL says otherwise."""
@@ -20,6 +21,13 @@ MEMORY = "memory"
 """What an acknowledged message has reached: the server's disk, or its memory."""
 
 PORT = 6379
+SENTINEL_PORT = 26379
+
+MAX_SENTINELS = 9
+"""Sentinels in one URL at most: each is asked, and one that is silent takes a second of a failover."""
+
+WITHOUT_PATH = ("redis+unix", "redis+sentinel")
+"""The schemes whose path is no number of a database, which is an option there."""
 
 _PREFIX = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
@@ -39,6 +47,27 @@ class RedisURL(NamedTuple):
     """What the names of all keys begin with."""
     acknowledge: str
     """What an acknowledged message has reached: `DISK` or `MEMORY`."""
+    sentinels: tuple[tuple[str, int], ...] = ()
+    """Host and port of each Sentinel to be asked where the server is; none if `connect` says it."""
+    service: str = ""
+    """What the Sentinels call the server and its replicas; "" without them."""
+
+    def at(self, host: str, port: int) -> RedisURL:
+        """Return the URL of the master that the Sentinels name."""
+        where = {**self.connect, "host": host, "port": port}
+        return self._replace(place=f"{self.place} (its master {shown_place(host, port)})", connect=where)
+
+    def sentinel(self, host: str, port: int, *, named: bool) -> RedisURL:
+        """Return the URL of one of the Sentinels; `named`: it asks for a user or a password, and is given them."""
+        where: dict[str, Any] = {"host": host, "port": port}
+        if named:
+            where.update((key, self.connect[key]) for key in ("username", "password") if key in self.connect)
+        return self._replace(place=f"the Sentinel {shown_place(host, port)}", connect=where, service="")
+
+
+def shown_place(host: str, port: int) -> str:
+    """Return a host and a port as a URL has them. Any thread."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def is_redis(url: str) -> bool:
@@ -64,7 +93,13 @@ def parse(url: str) -> RedisURL:
         options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=True)) if parts.query else {}
     except ValueError as error:
         raise UsageError(f"{place} is not the URL of a Redis: {error}") from None
-    if parts.scheme == "redis+unix" and (database := options.pop("db", None)) is not None:
+    service, path = "", parts.path.strip("/")
+    sentinels: tuple[tuple[str, int], ...] = ()
+    if parts.scheme == "redis+sentinel":
+        service, sentinels, path = path, _sentinels(place, parts), ""
+        if not _PREFIX.fullmatch(service):
+            raise UsageError(f"{place} names no service: write what the Sentinels call the server, as in HOST/SERVICE")
+    if parts.scheme in WITHOUT_PATH and (database := options.pop("db", None)) is not None:
         connect["db"] = _database(place, database)
     prefix, acknowledge = options.pop("prefix", PREFIX), options.pop("acknowledge", DISK)
     if options:
@@ -75,10 +110,10 @@ def parse(url: str) -> RedisURL:
         raise UsageError(
             f"{place}: acknowledge is {DISK} or {MEMORY}, what a message has reached when it is acknowledged"
         )
-    path = parts.path.strip("/")
-    if parts.scheme != "redis+unix" and path:
+    if parts.scheme not in WITHOUT_PATH and path:
         connect["db"] = _database(place, path)
-    return RedisURL(place, connect, parts.scheme == "rediss", parts.scheme == "redis+unix", prefix, acknowledge)
+    tls, unix = parts.scheme == "rediss", parts.scheme == "redis+unix"
+    return RedisURL(place, connect, tls, unix, prefix, acknowledge, sentinels, service)
 
 
 def _server(parts: SplitResult) -> dict[str, Any]:
@@ -90,14 +125,8 @@ def _server(parts: SplitResult) -> dict[str, Any]:
         if parts.hostname or not parts.path.strip("/"):
             raise ValueError("redis+unix:///PATH names a socket by its whole path")
         connect["path"] = unquote(parts.path)
-    else:
-        if not parts.hostname:
-            raise ValueError("it names no host")
-        try:
-            check_host(parts.hostname, parts.hostname)
-        except AddressError as error:
-            raise ValueError(str(error)) from None
-        connect["host"], connect["port"] = parts.hostname, _port(parts)
+    elif parts.scheme != "redis+sentinel":
+        connect["host"], connect["port"] = _host(parts), _port(parts, PORT)
     if parts.username:
         connect["username"] = unquote(parts.username)
     if parts.password:
@@ -105,9 +134,30 @@ def _server(parts: SplitResult) -> dict[str, Any]:
     return connect
 
 
-def _port(parts: SplitResult) -> int:
+def _sentinels(place: str, parts: SplitResult) -> tuple[tuple[str, int], ...]:
+    """Return host and port of each Sentinel."""
+    each = [urlsplit(f"//{where}") for where in parts.netloc.rpartition("@")[2].split(",")]
+    if len(each) > MAX_SENTINELS:
+        raise UsageError(f"{place} names {len(each)} Sentinels: {MAX_SENTINELS} at most are asked")
     try:
-        return parts.port or PORT
+        return tuple((_host(where), _port(where, SENTINEL_PORT)) for where in each)
+    except ValueError as error:
+        raise UsageError(f"{place} is not the URL of Sentinels: {error}") from None
+
+
+def _host(parts: SplitResult) -> str:
+    if not parts.hostname:
+        raise ValueError("it names no host")
+    try:
+        check_host(parts.hostname, parts.hostname)
+    except AddressError as error:
+        raise ValueError(str(error)) from None
+    return parts.hostname
+
+
+def _port(parts: SplitResult, default: int) -> int:
+    try:
+        return parts.port or default
     except ValueError:  # whose text has what stands in its place, a password for example
         raise ValueError("its port is not a number up to 65535") from None
 
