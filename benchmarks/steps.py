@@ -32,6 +32,7 @@ import zchat.transport.link
 from _contenders import Contender, Yardstick, Zchat
 from _run import DEADLINE, Failed, Pipe, machine, options, run, store_url, workers
 from latency import PACE, READER, SILENCE, WARM_UP, WRITER
+from zchat.transport.alarm import Alarm
 
 Times = dict[str, list[int]]
 """When a step was taken, in nanoseconds, by the step's name."""
@@ -41,12 +42,12 @@ Change = tuple[Any, str, Callable[..., Any]]
 
 WAY = (
     ("the sender's thread hands the message over", "send", "sender woke"),
-    ("the sender's receive thread packs it and gives it to libzmq", "sender woke", "sender sent"),
-    ("libzmq and the system bring it to the broker's loop", "sender sent", "broker woke"),
+    ("the sender's receive thread packs it", "sender woke", "sender sent"),
+    ("libzmq takes it, and the system brings it to the broker's loop", "sender sent", "broker woke"),
     ("the loop receives it", "broker woke", "broker began"),
     ("the core stores and numbers it", "broker began", "broker stored"),
-    ("the core gives it to libzmq for the reader", "broker stored", "broker pushed"),
-    ("libzmq and the system bring it to the reader's receive thread", "broker pushed", "reader woke"),
+    ("the core makes the reader's notification", "broker stored", "broker pushed"),
+    ("libzmq takes it, and the system brings it to the reader's receive thread", "broker pushed", "reader woke"),
     ("the receive thread takes it in", "reader woke", "reader took"),
     ("the reader's own thread has it", "reader took", "had"),
 )
@@ -54,15 +55,15 @@ WAY = (
 
 YARDSTICK_WAY = (
     ("the sender's thread hands the message over", "send", "sender woke"),
-    ("the sender's other thread gives it to libzmq", "sender woke", "sender sent"),
-    ("libzmq and the system bring it to the broker", "sender sent", "broker woke"),
-    ("the broker gives it to libzmq for the reader", "broker woke", "broker pushed"),
-    ("libzmq and the system bring it to the reader's thread", "broker pushed", "reader woke"),
+    ("the sender's other thread takes it", "sender woke", "sender sent"),
+    ("libzmq takes it, and the system brings it to the broker", "sender sent", "broker woke"),
+    ("the broker takes it", "broker woke", "broker pushed"),
+    ("libzmq takes it, and the system brings it to the reader's thread", "broker pushed", "reader woke"),
     ("the reader's own thread has it", "reader woke", "had"),
 )
 
 AFTERWARDS = (
-    ("the broker gives its answer to libzmq", "broker pushed", "broker answered"),
+    ("the core makes its answer", "broker pushed", "broker answered"),
     ("the loop sleeps again", "broker answered", "broker slept"),
     ("the answer is at the sender's receive thread", "broker answered", "sender woke again"),
     ("`send` returns", "sender woke again", "returned"),
@@ -178,7 +179,7 @@ def serve(pipe: Pipe, contender: Contender, store: str, messages: int, count: bo
     changes: list[Change] = [
         (zmq, "zmq_poll", steps.around("broker slept", "broker woke", zmq.zmq_poll)),
         (core, "receive", steps.around("broker began", "broker stored", core.receive)),
-        (loop.Loop, "send", steps.after("broker sent", loop.Loop.send)),
+        (loop.Loop, "send", steps.before("broker sent", loop.Loop.send)),
     ]
     if isinstance(contender, Yardstick):
         changes = [noting_sockets(steps, "broker slept", "broker woke", "broker sent")]
@@ -201,7 +202,7 @@ def noting_sockets(steps: Steps, slept: str, woke: str, sent: str) -> Change:
     def made(*arguments: Any) -> Any:
         socket = make(*arguments)
         object.__setattr__(socket, "recv", steps.around(slept, woke, socket.recv))
-        object.__setattr__(socket, "send", steps.after(sent, socket.send))
+        object.__setattr__(socket, "send", steps.before(sent, socket.send))
         return socket
 
     return yardstick, "_socket", made
@@ -213,7 +214,7 @@ def publish(pipe: Pipe, contender: Contender, url: str, size: int, messages: int
     dealer: Any = zchat.transport.dealer
     changes: list[Change] = [
         (zmq, "zmq_poll", steps.after("sender woke", zmq.zmq_poll)),
-        (dealer, "send_part", steps.after("sender sent", dealer.send_part)),
+        (dealer, "send_part", steps.before("sender sent", dealer.send_part)),
     ]
     if isinstance(contender, Yardstick):
         changes = [
@@ -333,6 +334,91 @@ def _next(times: list[int], after: int) -> int:
     return times[place] if place < len(times) else after
 
 
+def wake(pipe: Pipe, messages: int) -> None:
+    """Say how long it takes, one a millisecond, to wake a thread that polls, and one that waits for a lock."""
+    alarm, lock = Alarm(), threading.Lock()
+    polled: list[int] = []
+    acquired: list[int] = []
+    begun: list[int] = []
+    released: list[int] = []
+
+    def poll() -> None:
+        for _ in range(messages):
+            zmq.zmq_poll([(alarm.fd, zmq.POLLIN)], -1)
+            polled.append(clock())
+            alarm.quiet()
+
+    def acquire() -> None:
+        for _ in range(messages):
+            lock.acquire()
+            acquired.append(clock())
+
+    lock.acquire()
+    for target, woken, note, signal in (
+        (poll, polled, begun, alarm.ring),
+        (acquire, acquired, released, lock.release),
+    ):
+        thread = Thread(target=target, daemon=True)
+        thread.start()
+        for number in range(messages):
+            while len(woken) < number:  # of two rings that come together a sleeper hears one
+                time.sleep(PACE / 1e9)
+            time.sleep(PACE / 1e9)
+            note.append(clock())
+            signal()
+        thread.join(DEADLINE)
+    alarm.close()
+    pipe.say((_median(begun, polled), _median(released, acquired)))
+    pipe.wait_for_the_end()
+
+
+def receive(pipe: Pipe, messages: int) -> None:
+    """Say how long a frame is under way to a ROUTER, by the time that it holds."""
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as router:
+        pipe.say(f"tcp://127.0.0.1:{router.bind_to_random_port('tcp://127.0.0.1')}")
+        sent, came = [], []
+        for _ in range(messages):
+            router.recv()
+            frame = router.recv()
+            came.append(clock())
+            sent.append(int(frame))
+        pipe.say(_median(sent, came))
+        pipe.wait_for_the_end()
+
+
+def give(pipe: Pipe, url: str, size: int, messages: int) -> None:
+    """Send a frame a millisecond, which holds the time."""
+    with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
+        dealer.connect(url)
+        for _ in range(messages):
+            time.sleep(PACE / 1e9)
+            dealer.send(f"{clock():0{size}}".encode())
+        pipe.say()
+        pipe.wait_for_the_end()
+
+
+def _median(begun: list[int], ended: list[int]) -> float:
+    """Return the microseconds between these times at the median, without those of the beginning."""
+    return statistics.median(b - a for a, b in zip(begun[WARM_UP:], ended[WARM_UP:], strict=True)) / 1000
+
+
+def pieces(arguments: argparse.Namespace) -> dict[str, float]:
+    """Return the microseconds that the pieces of the way take alone, and all of them that it needs."""
+    messages = arguments.messages + WARM_UP
+    with workers() as start:
+        polled, acquired = start(wake, messages).hear()
+    with workers() as start:
+        receiver = start(receive, messages)
+        start(give, receiver.hear(), arguments.size, messages)
+        carried = receiver.hear()
+    return {
+        "to wake a thread that polls": polled,
+        "to wake a thread that waits for a lock": acquired,
+        "a frame from one process to another by libzmq": carried,
+        "in all, with two frames": polled + acquired + 2 * carried,
+    }
+
+
 def show_calls(contenders: list[Contender], arguments: argparse.Namespace) -> None:
     """Print what each thread calls for a message."""
     for contender in contenders:
@@ -363,6 +449,8 @@ def main() -> None:
     for _ in range(arguments.rounds):
         for each in contenders:
             results[str(each)].append(once(each, arguments))
+        if arguments.only is None:
+            results.setdefault("the pieces alone", []).append((pieces(arguments), {}))
     print(machine())
     for name, rounds in results.items():
         print(f"\n{name}: microseconds of a message, medians")
@@ -371,7 +459,7 @@ def main() -> None:
             print(f"  {step:<66}{statistics.median(values):8.1f}")
         for process in rounds[0][1]:
             for thread in rounds[0][1][process]:
-                figures = [each[process][thread] for _, each, _ in rounds if thread in each[process]]
+                figures = [each[process][thread] for _, each, *_ in rounds if thread in each[process]]
                 cpu, waked = (statistics.median(column) for column in zip(*figures, strict=True))
                 if waked >= 0.05 or cpu >= 1:
                     print(f"  {process + ', ' + thread:<50}{cpu:8.1f} us of CPU{waked:8.2f} wake-ups")
