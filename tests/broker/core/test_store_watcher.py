@@ -42,6 +42,7 @@ def test_members_of_a_room_that_has_lost_messages_come_back_and_are_sent_what_be
     assert (room.last, len(room.tail), room.members) == (1, 0, {})
     lines = [(line.text, line.grave) for line in world.core.log_lines.take() if line.fields["event"] == "messages_lost"]
     assert lines == [("the store has lost messages of 'General', which had 3 and has 1", True)]
+    assert world.core.counters.rooms_lost_messages == 1
     bob.reconnect()
     bob.join("General", (epoch, 3))
     assert [gap[3:] for gap in bob.gaps["General"]] == [[3, 1, GapReason.TAIL_LOST]]

@@ -16,7 +16,7 @@ from zchat.broker.port import Cut
 from zchat.broker.presence import state_frames
 from zchat.broker.settings import Settings
 from zchat.broker.store import ledger
-from zchat.broker.store.contract import Commit, Failed
+from zchat.broker.store.contract import Commit, Failed, RoomLog
 
 
 def a_life(world: World, store: LateStore) -> None:
@@ -63,6 +63,8 @@ def a_life(world: World, store: LateStore) -> None:
     old = alice.reconnect()
     world.receive(old, b"late")
     world.pass_time(max(EXPIRE_AFTER, RETAIN_EVERY) + 2)
+    store.reports.append(lambda watcher: watcher.parted(RoomLog("General", 1, 0, ())))
+    world.run()
 
 
 RULES = Rules((Table(("slow",), rate=Rate(messages=1)), Table(("slower",), rate=Rate(bytes=1))))

@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from dataclasses import fields
 
+import pytest
+
 from tests.broker.driver import Peer, World
 from tests.running import ROOT
 from zchat.broker.figures.counters import COUNTED, Counters
 from zchat.broker.figures.stats import METRICS
 from zchat.broker.limits import LAG_EVERY
 from zchat.broker.settings import Settings
+from zchat.broker.store.contract import Health
+from zchat.broker.store.memory import MemoryStore
 from zchat.wire.blocks import join_bodies
 from zchat.wire.values import pack
 
@@ -31,6 +35,21 @@ def test_stats_tell_what_was_counted_and_what_is_held() -> None:
     assert counts["rooms"] == len(world.rooms)
     assert refused == {"no_such_room": 1}
     assert lagging == []
+
+
+def test_stats_tell_how_the_connection_to_the_stores_server_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+
+    def found() -> list[int]:
+        counts = world.core.figures().counts
+        names = ("connected", "silent", "waiting", "attachments", "looks", "tends")
+        return [counts[f"store_{name}"] for name in names]
+
+    assert found() == [1, 0, 0, 0, 0, 1], "without a server"
+    world = World()
+    monkeypatch.setattr(MemoryStore, "health", lambda self: Health(False, 3.7, 5, 2, 64, False))
+    world = World()
+    assert found() == [0, 3, 5, 2, 64, 0]
 
 
 def test_stats_tell_who_lags_but_not_in_direct_rooms() -> None:

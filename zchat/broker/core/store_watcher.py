@@ -71,6 +71,7 @@ class StoreWatcher:
             return
         text = f"the store has lost messages of {log.name!r}, which had {room.last:,} and has {log.last:,}"
         self._log_lines.add("messages_lost", text, grave=True, room=log.name, had=room.last, has=log.last)
+        self._counters.rooms_lost_messages += 1
         self._pusher.parted(room, log)
         self._directory.vacate(room)
 

@@ -77,6 +77,7 @@ class Counters:
     reads_waited: int = _counter("Requests for pages that waited until their clients had read earlier ones.")
     producers_forgotten: int = _counter("Producers forgotten because their users had too many others.")
     read_marks_forgotten: int = _counter("Read marks forgotten because their users had too many others.")
+    rooms_lost_messages: int = _counter("Times that the store's server had lost messages of a room.")
     uninvited: int = _counter("Invitations beyond what a session can have waiting.")
     log_dropped: int = _counter("Lines of the log dropped: they could not be written, or a handler raised an error.")
     audit_left_out: int = _counter("Lines left out of the audit log: too many at once, or they could not be written.")

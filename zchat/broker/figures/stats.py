@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from zchat.broker.figures.busiest import Busiest
 from zchat.broker.figures.counters import COUNTED, Counters, Kind, Metric
@@ -12,11 +12,24 @@ from zchat.broker.figures.lag import LagSampler
 from zchat.broker.figures.log_lines import LogLines
 from zchat.broker.rooms.room import Room
 from zchat.broker.rooms.session_table import SessionTable
+from zchat.broker.store.contract import Health
 from zchat.names import DIRECT
 from zchat.wire.replies import Figures
 
 STORING = {"storing", "storing read marks"}
 """What fails, as the log names it, while nothing can be stored."""
+
+
+class Delivery(Protocol):
+    """What delivers notifications."""
+
+    @property
+    def memberships(self) -> int:
+        """How many memberships there are."""
+
+    @property
+    def in_flight(self) -> int:
+        """The bytes of notifications that members have not taken yet."""
 
 
 class Sources(NamedTuple):
@@ -26,15 +39,14 @@ class Sources(NamedTuple):
     histograms: Histograms
     rooms: dict[str, Room]
     sessions: SessionTable
-    memberships: Callable[[], int]
-    """Return how many memberships there are."""
-    in_flight: Callable[[], int]
-    """Return the bytes of notifications that members have not taken yet."""
+    delivery: Delivery
     waiting: Callable[[], int]
     """Return the bytes of answers that wait for full pipes."""
     lag: LagSampler
     busiest: Busiest
     log_lines: LogLines
+    health: Callable[[], Health]
+    """Return how the connection to the store's server is."""
     sees: Callable[[str, str], bool]
     """Return whether a user, "" for everybody, may see the room of a name."""
     started: int
@@ -68,11 +80,11 @@ HELD: dict[str, tuple[Metric, Callable[[Sources, float], int]]] = {
     "rooms": (Metric(Kind.GAUGE, "Rooms that exist.", "rooms"), lambda of, now: len(of.rooms)),
     "memberships": (
         Metric(Kind.GAUGE, "Memberships that exist: each is a session in a room.", "memberships"),
-        lambda of, now: of.memberships(),
+        lambda of, now: of.delivery.memberships,
     ),
     "in_flight": (
         Metric(Kind.GAUGE, "Bytes of notifications that members have not taken yet.", "in_flight_bytes"),
-        lambda of, now: of.in_flight(),
+        lambda of, now: of.delivery.in_flight,
     ),
     "storing_fails": (
         Metric(Kind.GAUGE, "1 while storing fails, until it has worked for ten seconds.", "storing_fails"),
@@ -81,6 +93,30 @@ HELD: dict[str, tuple[Metric, Callable[[Sources, float], int]]] = {
     "damaged": (
         Metric(Kind.GAUGE, "1 once the store was found damaged, until the broker is restarted.", "store_damaged"),
         lambda of, now: int(of.log_lines.damaged),
+    ),
+    "store_connected": (
+        Metric(Kind.GAUGE, "1 while the store's server can be used.", "store_connected"),
+        lambda of, now: int(of.health().connected),
+    ),
+    "store_silent": (
+        Metric(Kind.GAUGE, "Seconds since the store's server last answered.", "store_silent_seconds"),
+        lambda of, now: int(of.health().silent),
+    ),
+    "store_waiting": (
+        Metric(Kind.GAUGE, "Blocks, read marks and sanctions that wait for the store's server.", "store_waiting"),
+        lambda of, now: of.health().waiting,
+    ),
+    "store_attachments": (
+        Metric(Kind.COUNTER, "Times that the store's server was attached to anew.", "store_attachments"),
+        lambda of, now: of.health().attachments,
+    ),
+    "store_looks": (
+        Metric(Kind.COUNTER, "Partitions looked at as a notice of another broker had not come.", "store_looks"),
+        lambda of, now: of.health().looks,
+    ),
+    "store_tends": (
+        Metric(Kind.GAUGE, "1 at the broker that removes old messages from the store.", "store_tends"),
+        lambda of, now: int(of.health().tends),
     ),
     "waiting": (
         Metric(Kind.GAUGE, "Bytes of answers that wait for full pipes.", "waiting_bytes"),

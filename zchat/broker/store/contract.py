@@ -197,6 +197,23 @@ class Trimmed(NamedTuple):
     more: bool
 
 
+class Health(NamedTuple):
+    """How the connection of a store to its server is; a store without a server is always there."""
+
+    connected: bool = True
+    """Whether it is attached to the server."""
+    silent: float = 0.0
+    """Seconds since the server last answered."""
+    waiting: int = 0
+    """Blocks, read marks and sanctions that wait for its answer."""
+    attachments: int = 0
+    """How often it was attached anew since the opening."""
+    looks: int = 0
+    """Partitions that were looked at as a whole, as something that another broker has told had not been heard."""
+    tends: bool = True
+    """Whether this broker is the one of those that share the store that tends it: retention is its own."""
+
+
 class Commit(NamedTuple):
     """One commit: how many microseconds it took, and how many bytes of blocks are in it."""
 
@@ -413,6 +430,10 @@ class Store(ABC):
         late. A store with one broker has reported all there is, and calls `done` at once.
         """
         done()
+
+    def health(self) -> Health:
+        """Return how the connection to the store's server is. Any thread."""
+        return Health()
 
     @abstractmethod
     def close(self, seconds: float = CLOSE_SECONDS) -> str:

@@ -175,6 +175,7 @@ def test_so_it_does_if_more_is_told_than_waits_for_it(
     assert len(second.store._feed.reports) <= 4  # type: ignore[attr-defined]
     second.wait(lambda: len(grown(second)) == 29)
     assert grown(first) == grown(second)
+    assert second.store.health().looks > 0
 
 
 def test_one_turn_hands_over_a_bounded_number_of_notices(

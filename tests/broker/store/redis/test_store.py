@@ -12,12 +12,22 @@ from tests.broker.store.driver import BOB, Driver, block, duplicate
 from tests.broker.store.redis.stranger import NO_REDIS, Stranger
 from tests.mortal import Mortal
 from tests.redis_server import RedisServer
-from tests.running import eventually
+from tests.running import DEADLINE, eventually
 from zchat import Client, Gap, Message
 from zchat.broker import Broker
 from zchat.broker.limits import MAX_REQUESTS
 from zchat.broker.store import open_store
-from zchat.broker.store.contract import Failed, ForgottenProducer, Full, LogPage, Marked, RoomLog, Stored, Trimmed
+from zchat.broker.store.contract import (
+    Failed,
+    ForgottenProducer,
+    Full,
+    Health,
+    LogPage,
+    Marked,
+    RoomLog,
+    Stored,
+    Trimmed,
+)
 from zchat.broker.store.epochs import Epoch
 
 
@@ -237,6 +247,28 @@ def test_a_reader_is_sent_what_a_server_has_lost_and_then_what_comes(own_server:
     gap, message = seen[2:]
     assert (gap.after, gap.upto, gap.reason) == (2, 1, "tail_lost")
     assert (message.seq, message.body) == (2, "c")
+
+
+def test_what_is_told_of_the_server_follows_it(own_server: RedisServer, opened: Callable[..., Driver]) -> None:
+    store = opened(own_server, silence=0.3)
+    store.stored(1, "a")
+    well = store.store.health()
+    assert (well.connected, well.waiting, well.attachments, well.tends) == (True, 0, 0, True)
+    assert well.silent < DEADLINE
+    assert not opened(own_server, silence=0.3).store.health().tends
+    own_server.pause()
+    answers = asked(store, 2, "b")
+    eventually(lambda: not store.store.health().connected, "it is looked for")
+    assert store.store.health().waiting == 1
+    silent = store.store.health().silent
+    assert store.store.health().silent > silent
+    own_server.resume()
+    store.wait(lambda: answers)
+    again = store.store.health()
+    assert (again.connected, again.waiting) == (True, 0)
+    assert again.attachments >= 1
+    store.store.close()
+    assert store.store.health() == Health()
 
 
 def test_more_than_may_wait_is_refused_at_once(

@@ -99,6 +99,10 @@ class Committer:
         self._attachment: Attachment | None = attachment
         self.tends = attachment.tends
         """Whether this broker is the one that trims logs and forgets producers. Any thread may read it."""
+        self.attachments = 0
+        """How often this was attached anew. Any thread may read it, and the next."""
+        self.answered = time.monotonic()
+        """When the server last answered."""
         self._changes = list(attachment.changes)
         """How far each partition is as far as this thread knows."""
         self._now = now
@@ -197,6 +201,7 @@ class Committer:
             changed = [each for each in range(1, PARTITIONS) if attachment.changes[each] != self._changes[each]]
             self._report(Attached(attachment.snapshots([0, *changed]), attachment.url))
             self._changes = list(attachment.changes)
+            self.attachments += 1
         elif now >= self._hold_due:
             attachment.hold()
         else:
@@ -204,6 +209,7 @@ class Committer:
         self.tends = attachment.tends
         self._hold_due = now + HOLD_EVERY
         self._held_since = None
+        self.answered = time.monotonic()
         return attachment
 
     def _exchange(self, attachment: Attachment) -> None:
@@ -240,6 +246,7 @@ class Committer:
                 size = sum(call.request.size for call in answered if isinstance(call.request, Write))
                 commit = Commit((time.perf_counter_ns() - began) // 1000, size)
                 self._report(Answered(answered, replies, commit))
+        self.answered = time.monotonic()
         if again:
             raise Trouble(next(iter(again.values())))
         self._held_since = None

@@ -47,6 +47,8 @@ class Feed:
     def __init__(self, url: RedisURL, keys: Keys, broker: bytes, seen: list[Changes], wake: Callable[[], None]) -> None:
         self.reports: deque[Heard] = deque()
         self.failure: BaseException | None = None
+        self.looks = 0
+        """Partitions that were looked at as a whole, as something had not been heard. Any thread may read it."""
         self._url = url
         self._keys = keys
         self._broker = broker
@@ -157,5 +159,6 @@ class Feed:
         snapshots = snapshots_of(asking, self._keys, sorted(self._hearing.missing))
         for partition, snapshot in snapshots.items():
             self._hearing.looked(partition, snapshot.changes)
+        self.looks += len(snapshots)
         self.reports.append(Looked(snapshots))
         self._wake()

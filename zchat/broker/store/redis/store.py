@@ -16,6 +16,7 @@ from zchat.broker.store.contract import (
     Appended,
     Failed,
     Full,
+    Health,
     Imposed,
     Lifted,
     LogPage,
@@ -331,6 +332,20 @@ class RedisStore(Store):
         elif call.done is not None:
             self._others -= 1
         self._calls.pop(call, None)
+
+    def health(self) -> Health:
+        """See `Store.health`."""
+        if not self._open:
+            return Health()
+        commits = self._commits
+        return Health(
+            commits.place is not None,
+            max(0.0, time.monotonic() - commits.answered),
+            len(self._calls),
+            commits.attachments,
+            self._feed.looks,
+            commits.tends,
+        )
 
     def close(self, seconds: float = CLOSE_SECONDS) -> str:
         """See `Store.close`; a thread that hangs in the network is abandoned, and the store is free again soon."""
