@@ -8,7 +8,6 @@ NODE := examples/node
 WEB := tests/web
 # Maven Central has CPythons for Linux as packages, numbered by their own version and by that of their packaging.
 CPYTHONS ?= 3.12.1-1.5.10 3.13.5-1.5.12 3.14.3-1.5.13
-BENCHMARKS := $(filter-out benchmarks/yardstick.py,$(sort $(wildcard benchmarks/[a-z]*.py)))
 
 # More at a time than there are cores: many tests wait. Who has nothing left to run takes over from the others.
 PARALLEL = -n $(WORKERS) --dist worksteal
@@ -40,7 +39,7 @@ help:
 	@echo 'make pictures      make the pictures of the README from real runs (needs tmux; some minutes)'
 	@echo 'make release-check build what would be released, install it elsewhere and chat with it; put it into dist'
 	@echo 'make audit         look the installed packages up in the database of known vulnerabilities'
-	@echo 'make bench         run all benchmarks (many minutes)'
+	@echo 'make bench         measure zchat and its peers in 20 minutes, for docs/benchmarks.md (QUICK=1: see that it runs)'
 	@echo 'make clean         remove everything that was made, $(VENV) too'
 	@echo
 	@echo 'PYTHON=python3.12 picks the Python (3.11 or newer) that $(VENV) is made with.'
@@ -129,8 +128,8 @@ audit: $(VENV)/installed-dev
 	$(BIN)/python -m pip_audit --strict --disable-pip --no-deps -r $(VENV)/audited || { \
 	  echo 'audit failed: a vulnerability is listed above, or PyPI could not be asked about every package' >&2; exit 1; }
 
-bench: $(VENV)/installed
-	@for script in $(BENCHMARKS); do echo "$$script:"; $(BIN)/python "$$script" || exit 1; done
+bench: $(VENV)/installed-bench
+	@$(BIN)/python benchmarks/all.py $(if $(QUICK),--quick)
 
 pictures: $(VENV)/installed-dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[pictures]'
@@ -163,6 +162,10 @@ $(VENV)/made:
 $(VENV)/installed: $(VENV)/made setup.cfg pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
+
+$(VENV)/installed-bench: $(VENV)/made setup.cfg pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@touch $(VENV)/installed $@
 
 $(VENV)/installed-dev: $(VENV)/made setup.cfg pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'

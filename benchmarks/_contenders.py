@@ -33,12 +33,20 @@ class Subscriber(Protocol):
     def messages(self, timeout: float) -> Iterator[Any]: ...
 
 
+class Talker(Publisher, Subscriber, Protocol):
+    """Do both, in one room."""
+
+
 @dataclass(frozen=True)
 class Zchat:
-    """zchat over a kind of store, a fresh one for each run; with the keys of a folder that `key_folder` has made."""
+    """zchat over a kind of store, a fresh one for each run; with the keys of a folder that `key_folder` has made.
+
+    `echo`: who sends is given its own messages too, as all peers do.
+    """
 
     store: str
     keys: Path | None = None
+    echo: bool = False
     slowness = 1
 
     def __str__(self) -> str:
@@ -53,9 +61,9 @@ class Zchat:
             yield client.join(ROOM)
 
     @contextmanager
-    def subscriber(self, url: str, user: str, last: int) -> Iterator[Subscriber]:
+    def subscriber(self, url: str, user: str, last: int, room: str = ROOM) -> Iterator[Talker]:
         with self._client(url, user) as client:
-            yield client.join(ROOM)
+            yield client.join(room, echo=self.echo)
 
     def _client(self, url: str, user: str) -> zchat.Client:
         if self.keys is None:

@@ -16,7 +16,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
@@ -24,8 +24,11 @@ from typing import Any, TypeAlias
 
 import zmq
 
-DEADLINE = 120.0
+DEADLINE = 60.0
 """Seconds that any one step may take: far longer than the slowest honest run."""
+
+TRIES = 3
+"""How often a run is begun that is disturbed."""
 
 _SPAWN = multiprocessing.get_context("spawn")
 
@@ -34,6 +37,10 @@ Row: TypeAlias = dict[str, Any]
 
 class Failed(Exception):
     """Tell that a run went wrong: a message lost, a process dead, a step too slow."""
+
+
+class Disturbed(Failed):
+    """Tell that a run could not keep its pace, as it happens beside other programs: it may be done again."""
 
 
 class Worker:
@@ -70,6 +77,11 @@ class Worker:
         if not right:
             raise Failed(f"{self._name} failed:\n{value}")
         return value
+
+    def cpu(self) -> int:
+        """Return the nanoseconds of CPU that the worker and the processes below it have taken."""
+        number = self._process.pid
+        return sum(map(_cpu, (number, *below(number)))) if number else 0
 
     def stop(self) -> None:
         """End the worker, whatever it does."""
@@ -113,20 +125,61 @@ def _work(connection: Connection, target: Callable[..., None], arguments: Sequen
     except (EOFError, KeyboardInterrupt, BrokenPipeError):
         pass  # the one who started it is gone and has said why
     except Exception:
-        connection.send((False, traceback.format_exc()))
+        with suppress(BrokenPipeError):
+            connection.send((False, traceback.format_exc()))
+
+
+class Workers:
+    """Start workers, of which the first is a server and the others its clients."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self._started: list[Worker] = []
+
+    def __call__(self, target: Callable[..., None], *arguments: Any) -> Worker:
+        worker = Worker(target, *arguments)
+        self._stack.callback(worker.stop)
+        self._started.append(worker)
+        return worker
+
+    def cpu(self) -> tuple[int, int]:
+        """Return the nanoseconds of CPU that the server and its clients have taken; they must run."""
+        server, *clients = self._started
+        return server.cpu(), sum(client.cpu() for client in clients)
+
+    def spent(self, before: tuple[int, int], messages: int) -> dict[str, float]:
+        """Return the microseconds of CPU a message since `before`."""
+        server, clients = (now - then for now, then in zip(self.cpu(), before, strict=True))
+        return {"server µs": server / messages / 1000, "clients µs": clients / messages / 1000}
 
 
 @contextmanager
-def workers() -> Iterator[Callable[..., Worker]]:
-    """Give a function that starts a `Worker`; at the end all are stopped, the first started last."""
+def workers() -> Iterator[Workers]:
+    """Give what starts a `Worker`; at the end all are stopped, the first started last."""
     with ExitStack() as stack:
+        yield Workers(stack)
 
-        def start(target: Callable[..., None], *arguments: Any) -> Worker:
-            worker = Worker(target, *arguments)
-            stack.callback(worker.stop)
-            return worker
 
-        yield start
+def below(process: int) -> list[int]:
+    """Return the processes that a process has started and that those have (Linux: none elsewhere)."""
+    parents: dict[int, list[int]] = {}
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended meanwhile
+            parents.setdefault(int(status.read_text().rpartition(")")[2].split()[1]), []).append(
+                int(status.parent.name)
+            )
+    found = list(parents.get(process, ()))
+    for each in found:
+        found += parents.get(each, ())
+    return found
+
+
+def _cpu(process: int) -> int:
+    """Return the nanoseconds of CPU that a process has taken, 0 where the system doesn't say or it has ended."""
+    try:
+        return time.clock_gettime_ns((~process << 3) | 2)  # what clock_getcpuclockid() returns on Linux
+    except OSError:
+        return 0
 
 
 STORES = {"memory:": "", "sqlite": "", "redis": "always", "redis-everysec": "everysec"}
@@ -194,17 +247,36 @@ def in_turn(contenders: dict[str, Callable[[], dict[str, float]]], rounds: int) 
     """Run every contender once a round, one after the other, and return a row for each.
 
     A row has the medians of its figures; of the first figure also the least, the most, and the
-    ratio to the last contender's median.
+    ratio to the last contender's median. A contender that fails runs no further, and its row says why.
     """
     results: dict[str, list[dict[str, float]]] = {name: [] for name in contenders}
+    failed: dict[str, str] = {}
     for number in range(rounds):
         for name, measure in contenders.items():
-            results[name].append(measure())
-            _progress(f"round {number + 1} of {rounds}: {name} {results[name][-1]}")
+            if name in failed:
+                continue
+            try:
+                results[name].append(_undisturbed(measure))
+            except Failed as error:
+                failed[name] = str(error)
+            _progress(f"round {number + 1} of {rounds}: {name} {failed.get(name) or results[name][-1]}")
     _progress("")
-    rows = [_row(name, figures) for name, figures in results.items()]
-    main = next(iter(results[rows[-1]["contender"]][0]))
-    return [{**row, "ratio": row[main] / rows[-1][main]} for row in rows]
+    rows: list[Row] = [
+        {"contender": name, "failed": failed[name]} if name in failed else _row(name, results[name]) for name in results
+    ]
+    last = rows[-1]
+    if "failed" not in last:
+        main = list(last)[1]
+        rows = [row if "failed" in row else {**row, "ratio": row[main] / last[main]} for row in rows]
+    return rows
+
+
+def _undisturbed(measure: Callable[[], dict[str, float]]) -> dict[str, float]:
+    """Return the figures of a run, of a further one where something else disturbed it."""
+    for _ in range(TRIES - 1):
+        with suppress(Disturbed):
+            return measure()
+    return measure()
 
 
 def _row(name: str, figures: list[dict[str, float]]) -> Row:
@@ -212,6 +284,12 @@ def _row(name: str, figures: list[dict[str, float]]) -> Row:
     main = [each[first] for each in figures]
     medians = {key: statistics.median(each[key] for each in figures) for key in figures[0]}
     return {"contender": name, **medians, "least": min(main), "most": max(main)}
+
+
+def percentiles(delays: list[int]) -> dict[str, float]:
+    """Return p50, p99 and p99.9 of delays in nanoseconds, in microseconds."""
+    ordered = sorted(delays)
+    return {f"p{part} µs": ordered[int(len(ordered) * part / 100)] / 1000 for part in (50, 99, 99.9)}
 
 
 def _progress(text: str) -> None:
@@ -238,12 +316,22 @@ def machine() -> str:
 
 
 def report(title: str, rows: list[Row], as_json: bool) -> None:
-    """Print the rows, as a table or as one JSON object."""
+    """Print the rows, as a table or as one JSON object.
+
+    Raises:
+        Failed: a contender has.
+    """
     if as_json:
-        print(json.dumps({"benchmark": title, "machine": machine(), "rows": rows}))
-        return
+        print(json.dumps({"benchmark": title, "machine": machine(), "rows": rows}), flush=True)
+    else:
+        _print(title, rows)
+    if failed := [f"{row['contender']}: {row['failed']}" for row in rows if "failed" in row]:
+        raise Failed("\n".join(failed))
+
+
+def _print(title: str, rows: list[Row]) -> None:
     print(f"{title} ({machine()})")
-    heads = list(rows[0])
+    heads = list(dict.fromkeys(head for row in rows for head in row if head != "failed"))
     cells = [heads, *([_cell(row.get(head)) for head in heads] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     for line in cells:
@@ -260,13 +348,18 @@ def _cell(value: object) -> str:
 def run(main: Callable[[], None]) -> None:
     """Run a benchmark's main function; a failure is one line and exit code 1.
 
-    A signal that ends it ends its workers first, so that nothing writes any more to the stores that it removes.
+    A signal that ends it ends its workers and their servers first, so that nothing writes any more to the stores that
+    it removes.
     """
 
     def end(number: int, frame: FrameType | None) -> None:
+        servers = [below(child.pid) for child in multiprocessing.active_children() if child.pid]
         for child in multiprocessing.active_children():
             child.kill()
             child.join()
+        for server in (found for each in servers for found in each):
+            with suppress(ProcessLookupError):
+                os.kill(server, signal.SIGKILL)
         sys.exit(128 + number)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -16,7 +16,7 @@ from importlib.util import find_spec
 
 from _faces import WAYS, Kind, Tasks, Threads, call
 from _nats import Nats
-from _run import Failed, in_turn, options, report, run, workers
+from _run import Disturbed, in_turn, options, report, run, workers
 
 WARM_UP = 200
 """Messages at the beginning that don't count for latency: connections, caches and clocks settle."""
@@ -56,7 +56,7 @@ def latency(writing: Kind, reading: Kind, size: int, messages: int) -> dict[str,
         slow, took = writer.ask()
         delays = sorted(reader.hear()[WARM_UP:])
     if slow > SLOWEST:
-        raise Failed(f"the pace could not be kept: a run took {slow:.1f} times as long as planned")
+        raise Disturbed(f"the pace could not be kept: a run took {slow:.1f} times as long as planned")
     calls = sorted(took[WARM_UP:])
     return {
         "p50 µs": delays[len(delays) // 2] / 1000,

@@ -79,11 +79,13 @@ def deliveries(contender: Contender, arguments: argparse.Namespace) -> dict[str,
         writers = [start(publish, contender, url, user, text, each) for user in _writers(arguments)]
         for worker in writers:
             worker.hear()
+        before = start.cpu()
         for worker in writers:
             worker.tell()
         first = min(worker.hear() for worker in writers)
         last = max(worker.hear() for worker in readers)
-    return {"deliveries/s": total * subscribers / (last - first) * 1e9}
+        count = total * subscribers
+        return {"deliveries/s": count / (last - first) * 1e9, **start.spent(before, count)}
 
 
 def _readers(arguments: argparse.Namespace) -> list[str]:

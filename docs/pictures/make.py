@@ -1,4 +1,4 @@
-"""Make the pictures of the README from real runs: a chat, `zchat top`, and a benchmark.
+"""Make the pictures of the README from real runs: a chat, and `zchat top`.
 
 `make pictures` installs what it takes (`.[pictures]`; tmux beside it) and runs this. A real broker
 and real clients say lines of tests/data; what tmux shows is written as SVG by rich.
@@ -7,7 +7,6 @@ and real clients say lines of tests/data; what tmux shows is written as SVG by r
 from __future__ import annotations
 
 import io
-import json
 import os
 import re
 import subprocess
@@ -18,7 +17,6 @@ from itertools import cycle
 from pathlib import Path
 from threading import Event, Thread
 
-import matplotlib.pyplot as plt
 from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.terminal_theme import DIMMED_MONOKAI
@@ -32,7 +30,6 @@ ROOT = HERE.parent.parent
 LINES = ROOT / "tests" / "data" / "ubuntu-2005-08-08-first-300-lines.txt"
 COLUMNS, ROWS = 80, 24
 FONTS = "ui-monospace, SFMono-Regular, Menlo, Consolas, monospace"
-SUBSCRIBERS = (1, 10, 100)
 
 
 class Terminal:
@@ -152,32 +149,6 @@ def top() -> None:
         file.unlink()
 
 
-def plot() -> None:
-    """Run the benchmark of deliveries and plot it."""
-    rates: dict[str, list[float]] = {}
-    machine = ""
-    for subscribers in SUBSCRIBERS:
-        command = [sys.executable, "benchmarks/throughput.py", "--rounds", "5", "--subscribers", str(subscribers)]
-        done = subprocess.run([*command, "--json"], cwd=ROOT, capture_output=True, text=True, timeout=600, check=True)
-        found = json.loads(done.stdout)
-        machine = found["machine"]
-        for row in found["rows"]:
-            rates.setdefault(row["contender"], []).append(row["deliveries/s"] / 1e6)
-    figure, axes = plt.subplots(figsize=(7, 3.2))
-    for number, (contender, values) in enumerate(rates.items()):
-        places = [place + 0.4 * number for place in range(len(values))]
-        bars = axes.bar(places, values, 0.38, label=contender, color=("#005fff", "#8a8a8a")[number])
-        axes.bar_label(bars, [f"{value:.2f}" for value in values], fontsize=8)
-    names = [f"{number} subscriber{'s' * (number > 1)}" for number in SUBSCRIBERS]
-    axes.set_xticks([place + 0.2 for place in range(len(SUBSCRIBERS))], names)
-    axes.set_ylabel("million deliveries a second")
-    axes.set_title(f"messages of 80 bytes, medians of 5 rounds in turn; {machine}", fontsize=8)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8)
-    figure.tight_layout()
-    figure.savefig(HERE / "deliveries.svg", metadata={"Date": None})
-
-
 if __name__ == "__main__":
-    for make in (chat, top, plot):
+    for make in (chat, top):
         make()
