@@ -17,9 +17,9 @@ ANSWERS = [
     *("\x1b]11;rgb:1e1e/1e1e/2e2e\x07", "\x1b]10;rgb:ff/ff/ff\x1b\\", "\x1b]52;c;aGVsbG8=\x07", "\x1b]4;1;?\x9c"),
     *("\x1b[I", "\x1b[O", "\x1b[?1;2R", "\x1b[?2026;2$y", "\x1b[8;24;80t", "\x1b[0n"),
     *("\x1b[?1u", "\x1b[27;5;65~", "\x1b[97;5:3u", "\x1b[57441;2u", "\x1b[97;;229u"),
-    *("\x1b[<35;20;10M", "\x1b[<0;20;10m", "\x1b[M !!", "\x1b[M#\x7f\udca1", "\x1b[M#\udc95\udc9b", "\x1b[32;4;5M"),
+    *("\x1b[<35;20;10M", "\x1b[<0;20;10m", "\x1b[M !!", "\x1b[M#\x7f\ufffd", "\x1b[M#\ufffd\ufffd", "\x1b[32;4;5M"),
     *("\x1b_Gi=31;OK\x1b\\", "\x1b^privacy\x1b\\", "\x1bXstring\x1b\\", "\x1bO5Q"),
-    *("\x9b?62;c", "\x90>|x\x9c", "\udc9b?62;c", "\x85", "\x9c", "\x1b[1;2;3;4;5;6 q", f"\x1b[{'1;' * 50}R"),
+    *("\x9b?62;c", "\x90>|x\x9c", "\x85", "\x9c", "\x1b[1;2;3;4;5;6 q", f"\x1b[{'1;' * 50}R"),
 ]
 """What terminals send that is no key."""
 

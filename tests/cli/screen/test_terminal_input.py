@@ -7,6 +7,7 @@ import os
 import termios
 import tty
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 from prompt_toolkit.key_binding import KeyPress
@@ -14,6 +15,7 @@ from prompt_toolkit.keys import Keys
 
 from tests.cli.outside import command, members, terminal
 from tests.running import DEADLINE, eventually
+from zchat import Client
 from zchat.broker import Broker
 from zchat.cli.screen import terminal_input
 from zchat.cli.screen.terminal_input import PASTE_BEGIN, PASTE_END, TYPED, TerminalInput
@@ -171,4 +173,36 @@ def test_top_has_no_pastes_marked(broker: Broker, environment: dict[str, str]) -
         variables = environment | {"TERM": "xterm"}
         with command("top", environment=variables, stdin=slave, stdout=slave, stderr=slave):
             assert b"\x1b[?2004h" not in until(master, b"per second")
+        os.close(slave)
+
+
+def test_bytes_that_are_no_text_are_stored_as_of_any_input_typed_or_pasted_or_from_an_earlier_chat(
+    broker: Broker, environment: dict[str, str], tmp_path: Path
+) -> None:
+    kept = tmp_path / ".local" / "state" / "zchat" / "typed_lines"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b'"of before: caf\\udce9"\n')
+    cut, up = "😀".encode()[:3], b"\x1b[A"
+    said = {
+        b"caf\xe9 at 8\r": "caf\ufffd at 8",
+        b"cut " + cut + b" off\r": "cut \ufffd off",
+        b"\x93quoted\x94 \x9e \x9b\r": "\ufffdquoted\ufffd \ufffd \ufffd",
+        up * 4 + b"\r": "of before: caf\ufffd",
+        b"".join(
+            (PASTE_BEGIN.encode(), b"one ", cut, b"\rtwo \x9e", PASTE_END.encode(), b"\r")
+        ): "one \ufffd\ntwo \ufffd",
+        b"/join caf\xe9\rthere\r": "there",
+    }
+    with Client(broker.url, user="bob") as client, terminal() as (master, slave):
+        rooms = {"there": client.join("caf\ufffd")}
+        general = client.join("General")
+        variables = environment | {"TERM": "xterm"}
+        with command("client", environment=variables, stdin=slave, stdout=slave, stderr=slave) as process:
+            until(master, b"General>")
+            for keys, body in said.items():
+                os.write(master, keys)
+                assert next(rooms.get(body, general).messages(timeout=DEADLINE)).body == body, keys
+                until(master, b"\x1b[0m: " + body.encode().partition(b"\n")[0])
+            os.write(master, b"\x04")
+            assert process.wait(DEADLINE) == 0
         os.close(slave)

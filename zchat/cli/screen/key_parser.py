@@ -28,8 +28,8 @@ BEL = "\x07"
 STRINGS = frozenset("P]^_X")
 """What begins a control string after ESC: DCS, OSC, PM, APC, SOS. It ends with BEL, or ESC and a backslash."""
 
-SPECIAL = re.compile("[\x1b\x80-\x9f\udc80-\udc9f]")
-"""ESC, and the characters that stand for it and one more, C1: as such, or as bytes that are no UTF-8."""
+SPECIAL = re.compile("[\x1b\x80-\x9f]")
+"""ESC, and the characters that stand for it and one more, C1. A byte that is no UTF-8 is none: it may be anything."""
 
 CURSOR = re.compile(r"\x1b\[\d+;\d+R")
 """Where the cursor is: prompt_toolkit asks for that."""
@@ -105,7 +105,7 @@ class KeyParser(Vt100Parser):
     def _take(self, char: str) -> None:
         if SPECIAL.match(char) and char != ESC and self._at is not _At.MOUSE:
             self._at = _At.GROUND
-            second = chr((ord(char) & 0xFF) - 0x40)
+            second = chr(ord(char) - 0x40)
             if second in STRINGS or second in "[O":
                 self._escaped(second)
             return

@@ -35,6 +35,7 @@ if sys.platform == "win32":
         return create_input()
 
 else:
+    from prompt_toolkit.input.posix_utils import PosixStdinReader
     from prompt_toolkit.input.vt100 import Vt100Input, cooked_mode, raw_mode
     from prompt_toolkit.key_binding import KeyPress
 
@@ -66,12 +67,15 @@ else:
         with a Ctrl-C that comes by itself. What has come of it until then is pasted. What comes later of the same
         paste isn't typed either: it is pasted too.
 
+        Bytes that are no text in the terminal's encoding become U+FFFD, typed or pasted, as they do in every input.
+
         What a terminal sends that is no key is passed over. One that has no end is over after half a second of silence
         (prompt_toolkit's `flush_keys`), or with Enter, Ctrl-C or any other control character.
         """
 
         def __init__(self, stdin: Any) -> None:
             super().__init__(stdin)
+            self.stdin_reader = PosixStdinReader(self.fileno(), errors="replace", encoding=stdin.encoding)
             self._keys = self.vt100_parser = KeyParser(lambda key: self._buffer.append(key))
             self._ready: Callable[[], None] = lambda: None
             """What is called once there are keys."""

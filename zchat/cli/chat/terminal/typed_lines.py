@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -19,6 +20,9 @@ KEPT_BYTES = 256 << 10
 
 LONGEST = 10_000
 """Characters of a line that is kept: more than anybody types."""
+
+_HALVES = re.compile("[\ud800-\udfff]")
+"""Halves of surrogate pairs: bytes that were no text, as earlier versions kept them."""
 
 
 class TypedLine(str):
@@ -128,8 +132,8 @@ class LinesOfBefore(History):
 
 
 def _text(line: bytes) -> str:
-    """Return the text of a line of the file, "" if it has none."""
+    """Return the text of a line of the file, with U+FFFD for what is no text; "" if it has none."""
     with suppress(ValueError):
         text = json.loads(line)
-        return text if isinstance(text, str) else ""
+        return _HALVES.sub("\ufffd", text) if isinstance(text, str) else ""
     return ""
