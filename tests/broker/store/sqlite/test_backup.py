@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sqlite3
 import stat
@@ -150,18 +149,6 @@ def test_nothing_is_overwritten(store: Driver, path: Path) -> None:
     assert path.with_name("late").read_text() == "mine"
 
 
-def test_a_file_system_without_links_takes_a_copy_too(
-    store: Driver, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def link(*paths: object) -> None:
-        raise PermissionError(1, "Operation not permitted")
-
-    monkeypatch.setattr(os, "link", link)
-    store.stored(1, "a")
-    assert back_up(path, path.with_name("copy"), nothing).messages == 1
-    assert rows(path.with_name("copy"), "SELECT last FROM rooms") == [(1,)]
-
-
 def test_what_ends_a_copy_leaves_nothing_of_it(store: Driver, path: Path) -> None:
     store.stored(1, "a")
     before = names(path.parent)
@@ -198,21 +185,6 @@ def test_a_copy_has_nothing_of_the_room_that_retention_left_free(store: Driver, 
     store.store.close()
     assert path.stat().st_size > 5_000_000
     assert max(copy.stat().st_size, again.stat().st_size) < 500_000
-
-
-def test_what_copies_that_were_killed_left_goes_with_a_later_copy(store: Driver, path: Path) -> None:
-    store.stored(1, "a")
-    left = [path.with_name(f".old.zchat-0123456789abcdef{end}") for end in ("", "-journal")]
-    others = [
-        path.with_name(name) for name in (".mine.zchat-0123", "old.zchat-0123456789abcdef", ".new.zchat-" + "f" * 16)
-    ]
-    for each in (*left, *others):
-        each.touch()
-        if "new" not in each.name:  # that one is being written by another copy
-            os.utime(each, (0, 0))
-    back_up(path, path.with_name("copy"), nothing)
-    assert not any(each.exists() for each in left)
-    assert all(each.exists() for each in others)
 
 
 def test_a_running_brokers_database_is_not_replaced_even_if_it_was_removed(store: Driver, path: Path) -> None:
@@ -367,19 +339,6 @@ def test_nothing_need_be_there_to_be_moved_aside(store: Driver, path: Path) -> N
     assert not old.exists()
 
 
-def test_an_old_database_stays_where_it_was_if_the_new_one_gets_no_name(
-    store: Driver, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store.stored(1, "a")
-    copy = path.with_name("copy")
-    back_up(path, copy, nothing)
-    store.store.close()
-    monkeypatch.setattr(backup, "_place", lambda fresh, target: os.link(fresh, "/dev/null/nowhere"))
-    with pytest.raises(StoreError, match="can't be made"):
-        restore(copy, path, nothing, path.with_name("old"))
-    assert names(path.parent) == ["copy", "z.db", "z.db.lock"]
-
-
 def link_to_fifo(path: Path) -> None:
     fifo = path.with_name("fifo")
     os.mkfifo(fifo)
@@ -421,27 +380,6 @@ def test_a_lock_that_is_no_regular_file_is_not_opened(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"z\.db\.lock is not a regular file.* move it away"):
         SqliteStore(tmp_path / "z.db").open(lambda: None)
     assert names(tmp_path) == ["z.db.lock"]
-
-
-@pytest.mark.parametrize("reason", [errno.EACCES, errno.EINVAL, errno.EIO])
-def test_a_copy_in_a_folder_that_can_not_be_flushed_is_one_all_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: int
-) -> None:
-    flush = os.fsync
-
-    def fsync(file: int) -> None:
-        if stat.S_ISDIR(os.fstat(file).st_mode):
-            raise OSError(reason, os.strerror(reason))
-        flush(file)
-
-    monkeypatch.setattr(os, "fsync", fsync)
-    target = tmp_path / "copy"
-    if reason == errno.EIO:
-        with pytest.raises(StoreError, match="copy is complete, but its folder can't be flushed to disk"):
-            back_up(RELEASED, target, nothing)
-    else:
-        assert back_up(RELEASED, target, nothing).messages == 47
-    assert rows(target, "SELECT count(*) FROM rooms") == [(4,)]
 
 
 def test_paths_need_not_be_utf8(store: Driver, path: Path) -> None:

@@ -157,17 +157,25 @@ def set_up(connection: sqlite3.Connection, path: Path) -> bool:
         sqlite3.Error: it is no database, or can't be read or written.
     """
     version = version_of(connection, path)
-    if version < len(UPGRADES):
-        # Before the file has a write-ahead log, so that its header says whose it is from the first moment.
-        connection.execute("BEGIN EXCLUSIVE")
-        for step in UPGRADES[version:]:
-            step(connection)
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {len(UPGRADES)}")
-        connection.execute("COMMIT")
+    if version < len(UPGRADES):  # before the file has a write-ahead log: its header says whose it is from the start
+        upgrade(connection, version)
     if connection.execute(f"PRAGMA journal_mode = {JOURNAL_MODE}").fetchone()[0] != "wal":
         raise StoreError(f"{path}: SQLite can't keep a write-ahead log there; put the store on a local disk")
     return not version
+
+
+def upgrade(connection: sqlite3.Connection, version: int) -> None:
+    """Bring a file from a version of its schema, 0 for an empty file, to this program's, in one step.
+
+    Raises:
+        sqlite3.Error: it can't be read or written.
+    """
+    connection.execute("BEGIN EXCLUSIVE")
+    for step in UPGRADES[version:]:
+        step(connection)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {len(UPGRADES)}")
+    connection.execute("COMMIT")
 
 
 def version_of(connection: sqlite3.Connection, path: Path) -> int:
