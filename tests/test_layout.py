@@ -41,6 +41,7 @@ MAY_IMPORT: dict[str, str] = {
     "broker/store/sqlite": "wire broker/store",
     "broker/store/redis": "wire broker/store broker/store/redis/connections",
     "broker/store/redis/connections": "",
+    "broker/store/copying": "wire broker/store broker/store/sqlite broker/store/redis broker/store/redis/connections",
     "broker/rooms": "wire broker/store",
     "broker/figures": "wire broker/store broker/rooms",
     "broker/delivery": "wire broker/store broker/rooms broker/figures",
@@ -56,7 +57,7 @@ MAY_IMPORT: dict[str, str] = {
     "cli/chat": "wire client transport cli/text",
     "cli/chat/terminal": "client transport cli/chat cli/screen cli/text",
     "cli/commands": "wire client transport broker broker/core broker/edge broker/figures broker/guard "
-    "broker/store/sqlite cli/chat cli/chat/terminal cli/tail cli/text cli/top web",
+    "broker/store/copying broker/store/sqlite cli/chat cli/chat/terminal cli/tail cli/text cli/top web",
 }
 """What the modules of a folder may import beside each other and beside those that stand free: which other folders.
 

@@ -27,6 +27,7 @@ TESTED_BY = {
     "__main__.py": "cli/test_main.py",
     "broker/__init__.py": "test_api.py",
     "broker/metrics.py": "broker/figures/test_metrics.py",
+    "broker/store/copying/sides.py": "broker/store/copying/test_copy.py",
     "broker/store/__init__.py": "broker/store/test_contract.py",
     "aio/__init__.py": "aio/test_client.py",
     "client/__init__.py": "client/test_client.py",

@@ -115,6 +115,8 @@ def test_files_commands_and_options_are_completed(complete: Callable[..., list[s
     assert complete("zchat tail --resume se") == ["file,se"]
     assert complete("zchat backup se") == ["file,se"]
     assert complete("zchat rest") == ["plain,restore"]
+    assert complete("zchat cop") == ["plain,copy"]
+    assert complete("zchat copy --a") == ["plain,--again"]
     assert complete("zchat tail --s") == ["plain,--since", "plain,--server-key"]
 
 

@@ -49,6 +49,17 @@ def test_it_fits_a_terminal_of_any_width(monkeypatch: pytest.MonkeyPatch, column
     assert shown[1].strip() == ("10%" if columns == 5 else "100 MiB" if columns < 24 else "100 of 1,000 MiB copied")
 
 
+@pytest.mark.parametrize(
+    ("columns", "shown"), [(80, "1,234 of 5,678 messages copied"), (30, "1,234 copied"), (10, "21%"), (3, "")]
+)
+def test_messages_are_shown_likewise(monkeypatch: pytest.MonkeyPatch, columns: int, shown: str) -> None:
+    monkeypatch.setattr(progress_line, "terminal_width", lambda stream: columns)
+    terminal = on_terminal(monkeypatch)
+    with Copying(True) as line:
+        line.step_messages("copied", 1234, 5678)
+    assert terminal.getvalue().strip().split("\r")[0].strip() == shown
+
+
 def test_it_is_not_shown_if_not_wanted_or_for_less_than_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = on_terminal(monkeypatch)
     with Copying(False) as line:
@@ -63,6 +74,8 @@ def test_a_signal_ends_the_copy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ending, "asked", lambda: 143)
     with Copying(False) as line, pytest.raises(ending.Ended):
         line.step(1, 2)
+    with Copying(False) as line, pytest.raises(ending.Ended):
+        line.step_messages("copied", 1, 2)
 
 
 def test_an_empty_database_has_no_newest_message() -> None:

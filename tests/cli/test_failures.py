@@ -54,6 +54,7 @@ def test_a_command_in_a_folder_that_was_removed_says_so(start: Start, tmp_path: 
         "ping --connect ipc://f",
         "broker --store sqlite:f",
         "backup --store sqlite:/f g",
+        "copy sqlite:f sqlite:g",
     )
     commands = "; ".join(f'"$@" {line}; echo $?' for line in lines)
     running = start(shell=f'mkdir "$FOLDER"; cd "$FOLDER"; rmdir "$FOLDER"; {commands}', FOLDER=str(tmp_path / "gone"))
@@ -65,6 +66,7 @@ def test_a_command_in_a_folder_that_was_removed_says_so(start: Start, tmp_path: 
         f"zchat: 'ipc://f' can't be used: {gone}, or name the path in full (--connect URL)",
         f"zchat: f can't be used: {gone}; fix that, or name another file (--store URL)",
         f"zchat: g can't be used: {gone}; fix that, or name another file",
+        f"zchat: f can't be used: {gone}; fix that, or name another file",
     ]
 
 

@@ -13,6 +13,7 @@ from zchat.cli.limits import FILES, THREADS
 
 LINES = ["", "--help", "rooms", "members General", "stats", "ping", "tail General", "tail -f General", "client"]
 LINES += ["send General hi", "top -n 1", "backup --store sqlite:{}/old.db {}/new", "restore {}/old {}/new.db"]
+LINES += ["copy sqlite:{}/old.db sqlite:{}/new.db"]
 LINES += ["broker --store sqlite:{}/new.db --bind tcp://127.0.0.1:*"]
 
 

@@ -209,6 +209,7 @@ def test_the_manual_has_an_example_that_is_taken(file: Path) -> None:
         "members": ["General"],
         "backup": ["a"],
         "restore": ["a", "b"],
+        "copy": ["a", "b"],
     }
     arguments["rules"] = ["a", "alice", "General"]
     for name in COMMANDS:

@@ -44,12 +44,26 @@ class Copying:
         Raises:
             Ended: a signal has come.
         """
+        if self._is_due():
+            self._show(f"{done >> 20:,} of {size >> 20:,} MiB copied", f"{done >> 20:,} MiB", done, size)
+
+    def step_messages(self, what: str, done: int, whole: int) -> None:
+        """Show of how many messages how many are `what`, copied for example, if that is due.
+
+        Raises:
+            Ended: a signal has come.
+        """
+        if self._is_due():
+            self._show(f"{done:,} of {whole:,} messages {what}", f"{done:,} {what}", done, whole)
+
+    def _is_due(self) -> bool:
         if ending.asked():
             raise ending.Ended
-        if self._shown and time.monotonic() >= self._due:
-            self._due = time.monotonic() + EVERY
-            whole = f"{done >> 20:,} of {size >> 20:,} MiB copied"
-            self._line.write(whole, f"{done >> 20:,} MiB", f"{done * 100 // max(1, size)}%")
+        return self._shown and time.monotonic() >= self._due
+
+    def _show(self, text: str, short: str, done: int, whole: int) -> None:
+        self._due = time.monotonic() + EVERY
+        self._line.write(text, short, f"{done * 100 // max(1, whole)}%")
 
 
 def content_text(content: Content) -> str:

@@ -26,6 +26,7 @@ COMMANDS = {
     "ping": "Check whether a broker responds.",
     "backup": "Copy the messages of a broker into a file.",
     "restore": "Make a broker's database from such a file.",
+    "copy": "Copy what a broker has stored into another store.",
     "keygen": "Make a key, or a broker's folder of keys.",
     "keys": "List the keys that a broker lets in.",
     "rules": "Show what a user may do by a broker's rules.",

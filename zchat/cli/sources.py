@@ -145,12 +145,12 @@ def _not_toml(path: str, text: str, reason: str) -> str:
 
 
 def _warn_of_unknown_variables(command: click.Command, commands: Iterable[str]) -> None:
-    """Log the variables that are named almost like one of an option of `command`, and belong to no option.
+    """Log the variables that are named almost like one of `command`, and belong to no option or argument.
 
     Those of other `commands` are not checked, and those that Kubernetes makes for a service, zchat-broker for
     instance, are passed over.
     """
-    known = [option.envvar for option in _options(command) if isinstance(option.envvar, str)]
+    known = [each.envvar for each in command.params if isinstance(each.envvar, str)]
     known += ["ZCHAT_CONFIG", *(f"ZCHAT_{name}" for name in ("URL", "USER", "LOG_LEVEL"))]
     own = f"ZCHAT_{command.name}_".upper()
     others = tuple(f"ZCHAT_{name}_".upper() for name in commands if name != command.name)

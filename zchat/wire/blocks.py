@@ -92,6 +92,16 @@ def sender(beginning: bytes) -> str:
     return user
 
 
+_NUMBER_BYTES = {0xCC: 2, 0xCD: 3, 0xCE: 5, 0xCF: 9}
+"""Bytes of a packed number by the first of them; one below 0x80 is a number itself."""
+
+
+def after_time(block: bytes) -> bytes:
+    """Return what an encoded block has after its first seq and its time. Any thread."""
+    time = 1 + _NUMBER_BYTES.get(block[1], 1)
+    return block[time + _NUMBER_BYTES.get(block[time], 1) :]
+
+
 _is_full, _batch = itemgetter(1), itemgetter(2)
 
 

@@ -14,7 +14,7 @@ from zchat.broker.store.sqlite.store import SqliteStore
 from zchat.checks import shown
 from zchat.errors import UsageError
 
-__all__ = ["files_of", "open_store", "shown_url"]
+__all__ = ["files_of", "open_store", "shown_url", "sqlite_path"]
 
 ELSEWHERE = (":", "file:", "//")
 """How a PATH begins that means something else to others: SQLite's `:memory:` and its URIs, SQLAlchemy's `sqlite:///`."""
@@ -34,11 +34,18 @@ def open_store(url: str, clock: Callable[[], int] | None = None) -> Store:
         from zchat.broker.store.redis.store import RedisStore  # which loads redis-py, for a fifth of a second
 
         return RedisStore(parse(url), clock)
-    scheme, colon, path = url.partition(":")
-    if scheme == "memory" and colon and not path:
-        return MemoryStore(clock)
+    return MemoryStore(clock) if url == "memory:" else SqliteStore(sqlite_path(url), clock)
+
+
+def sqlite_path(url: str) -> str:
+    """Return the PATH of `sqlite:PATH`. Any thread.
+
+    Raises:
+        UsageError: it is not such a URL.
+    """
+    scheme, _, path = url.partition(":")
     if scheme == "sqlite" and path and not path.casefold().startswith(ELSEWHERE):
-        return SqliteStore(paths.given("the PATH of sqlite:PATH is that of a file", path), clock)
+        return paths.given("the PATH of sqlite:PATH is that of a file", path)
     hint = "" if scheme != "sqlite" or not path else ": use memory: to keep nothing, or an ordinary path (./:NAME)"
     raise UsageError(
         f"{shown(url)} is not a store: use memory: or sqlite:PATH or redis://HOST, PATH being a file{hint}"

@@ -91,7 +91,8 @@ class Twin:
             if slot in known:
                 of, *place, kept = unpack(">QQQQQ8s", known[slot])
                 if of == int(number):
-                    return [b"taken", due] if digest and digest != kept else [b"duplicate", *place]
+                    other = digest and digest != kept and kept != scripts.ANY_DIGEST
+                    return [b"taken", due] if other else [b"duplicate", *place]
             return [b"order", due]
         if not known and crowded == b"1":
             return [b"crowded"]

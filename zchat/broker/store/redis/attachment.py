@@ -11,7 +11,7 @@ from zchat.broker.store.epochs import Epoch
 from zchat.broker.store.ledger import random_epoch
 from zchat.broker.store.redis import scripts
 from zchat.broker.store.redis.connections.sentinel import connect
-from zchat.broker.store.redis.connections.server import Connection, Trouble, run_of, understanding
+from zchat.broker.store.redis.connections.server import Command, Connection, Trouble, run_of, understanding
 from zchat.broker.store.redis.connections.url import RedisURL
 from zchat.broker.store.redis.forms import Ends, ends_of, epochs_of, mark_of, name_of, pair_of, sanction_of
 from zchat.broker.store.redis.hearing import Changes
@@ -21,6 +21,9 @@ from zchat.errors import StoreError
 
 FORMAT = b"1"
 """The number of the format of what is kept."""
+
+COPYING = b"copying:"
+"""What stands in place of it, with the copy's id, while what is kept is not complete yet."""
 
 HOLD_MS = 3_000
 """Milliseconds for which a broker tends the store from each time that it says so: one that was killed keeps the next
@@ -88,15 +91,13 @@ class Attachment:
 
     def _check_format(self) -> bool:
         """Return whether there was no store, so that one begins."""
-        (found,) = self.connection.ask([("GET", self._keys.format)])
+        get: Command = "GET", self._keys.format
+        (found,) = self.connection.ask([get])  # a server that has no memory left is asked for no more than that
+        made = None
         if found is None:
-            self.connection.ask([("SET", self._keys.format, FORMAT)])
-        elif found != FORMAT:
-            raise StoreError(
-                f"{self.url.place}: what is under the prefix {self.url.prefix} is of another format "
-                f"({found.decode(errors='replace')}): upgrade zchat, or choose another prefix"
-            )
-        return found is None
+            made, found = self.connection.ask([("SET", self._keys.format, FORMAT, "NX"), get])
+        check_format(self.url, found)
+        return made is not None
 
     @understanding()
     def hold(self) -> None:
@@ -129,6 +130,12 @@ class Attachment:
         found.sort(key=lambda each: each[3])
         return found
 
+    @understanding()
+    def old_senders(self) -> list[str]:
+        """Return the users whose names break the rules for new ones."""
+        (found,) = self.connection.ask([("SMEMBERS", self._keys.old_senders)])
+        return sorted(user.decode() for user in found)
+
     def release(self, *, begun: bool = False) -> None:
         """Let go of the store, and of the connection.
 
@@ -140,6 +147,20 @@ class Attachment:
             self.connection.ask([("HDEL", shelf.info, b"g:" + self.broker) for shelf in self._keys.shelves])
             self.connection.ask([called(scripts.RELEASE, [self._keys.holder, self._keys.brokers], self.broker)])
         self.connection.close()
+
+
+def check_format(url: RedisURL, found: bytes) -> None:
+    """See that what is kept is of the format of this zchat, and complete; raises StoreError."""
+    if found.startswith(COPYING):
+        raise StoreError(
+            f"{url.place}: what is under the prefix {url.prefix} is a copy that is not complete: wait for it, or make "
+            f"it anew (zchat copy --again FROM TO), or choose another prefix"
+        )
+    if found != FORMAT:
+        raise StoreError(
+            f"{url.place}: what is under the prefix {url.prefix} is of another format "
+            f"({found.decode(errors='replace')}): upgrade zchat, or choose another prefix"
+        )
 
 
 @understanding()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from hashlib import blake2b
 from struct import Struct
 from typing import NamedTuple
@@ -19,6 +20,7 @@ HEAD_BYTES = _HEAD.size
 
 _ENDS = Struct(">QQQQ")
 _PAIR = Struct(">QQ")
+_RESULT = Struct(">QQQQQ8s")
 
 
 class Ends(NamedTuple):
@@ -35,9 +37,19 @@ def ends_of(value: bytes) -> Ends:
     return Ends(*_ENDS.unpack(value))
 
 
+def pack_ends(first: int, last: int, timestamp: int, epoch: int) -> bytes:
+    """Return a value of `ends`."""
+    return _ENDS.pack(first, last, timestamp, epoch)
+
+
 def epochs_of(value: bytes) -> tuple[Epoch, ...]:
     """Return what a value of `epochs` says."""
     return tuple(Epoch(*pair) for pair in _PAIR.iter_unpack(value))
+
+
+def pack_epochs(epochs: Iterable[Epoch]) -> bytes:
+    """Return a value of `epochs`."""
+    return b"".join(_PAIR.pack(*epoch) for epoch in epochs)
 
 
 def name_of(value: bytes) -> tuple[str, str]:
@@ -52,6 +64,22 @@ def mark_of(value: bytes) -> tuple[int, int]:
     return seq, moved
 
 
+def pack_mark(seq: int, moved: int) -> bytes:
+    """Return a value of `marks`."""
+    return _PAIR.pack(seq, moved)
+
+
+def result_of(value: bytes) -> tuple[int, int, int, int, int, bytes]:
+    """Return what a result in `seen` says: number, first seq, count, time, epoch, and the digest of the bodies."""
+    number, first, count, timestamp, epoch, digest = _RESULT.unpack(value)
+    return number, first, count, timestamp, epoch, digest
+
+
+def pack_result(number: int, first: int, count: int, timestamp: int, epoch: int, digest: bytes) -> bytes:
+    """Return a result in `seen`."""
+    return _RESULT.pack(number, first, count, timestamp, epoch, digest)
+
+
 def digest_of(append: Append) -> bytes:
     """Return the digest that tells blocks of the same number apart; b"" for one that only asks what is stored."""
     return blake2b(append.bodies, digest_size=8).digest() if append.count else b""
@@ -63,9 +91,14 @@ def suffix_of(append: Append) -> bytes:
     return packed[1:]
 
 
+def pack_head(first: int, timestamp: int) -> bytes:
+    """Return a block up to its time, as a log has it apart from the rest."""
+    return _HEAD.pack(0x95, 0xCF, first, 0xCF, timestamp)
+
+
 def block_of(append: Append, suffix: bytes, first: int, timestamp: int) -> Block:
     """Return the block that was stored for a request, whose `suffix_of` is known."""
-    data = _HEAD.pack(0x95, 0xCF, first, 0xCF, timestamp) + suffix
+    data = pack_head(first, timestamp) + suffix
     return Block(first, first + append.count - 1, timestamp, append.producer, data)
 
 
@@ -104,6 +137,11 @@ def pack_sanction(sanction: Sanction) -> bytes:
     """Return a sanction as it stands after its number and moderator."""
     packed: bytes = pack(sanction[:-1])
     return packed
+
+
+def value_of(sanction: Sanction) -> bytes:
+    """Return a value of `sanctions`."""
+    return sanction.number.to_bytes(8) + f"{fold(sanction.by)}\0".encode() + pack_sanction(sanction)
 
 
 def sanction_of(value: bytes) -> Sanction:

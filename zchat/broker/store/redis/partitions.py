@@ -36,7 +36,8 @@ class Shelf(NamedTuple):
     info: bytes
     """A hash: `run`, the server's run that the partition is attached to; `epoch`, the present one; `gens`, the last
     generation given out, and `g:` with a broker's id, the one that this has; `l` and `n`, how often logs and all
-    else have changed. In partition 0 also `s`, the number of the last sanction."""
+    else have changed; `copy`, the id of the copy that is being made. In partition 0 also `s`, the number of the last
+    sanction."""
     ends: bytes
     """A hash: folded name to first seq, last seq, time of the last block and its epoch, packed."""
     names: bytes
@@ -54,15 +55,16 @@ class Shelf(NamedTuple):
 class Keys:
     """The keys of a store whose names all begin with `prefix`."""
 
-    __slots__ = ("_bases", "brokers", "counts", "format", "holder", "sanctions", "shelves")
+    __slots__ = ("bases", "brokers", "counts", "format", "holder", "old_senders", "sanctions", "shelves")
 
     def __init__(self, prefix: str) -> None:
-        self._bases = [f"{prefix}:{{{tag}}}:".encode() for tag in TAGS]
-        self.shelves = [Shelf(*(base + kind.encode() for kind in Shelf._fields)) for base in self._bases]
+        self.bases = [f"{prefix}:{{{tag}}}:".encode() for tag in TAGS]
+        """What the names of all keys of each partition begin with."""
+        self.shelves = [Shelf(*(base + kind.encode() for kind in Shelf._fields)) for base in self.bases]
         """The keys of each partition."""
-        first = self._bases[0]
+        first = self.bases[0]
         self.format = first + b"format"
-        """A string: the number of the format of all this."""
+        """A string: the number of the format of all this; or `copying:` and an id, while it is made as a copy."""
         self.holder = first + b"holder"
         """A string that expires: the id of the broker that tends the store: it trims logs and forgets producers."""
         self.brokers = first + b"brokers"
@@ -73,6 +75,8 @@ class Keys:
         self.counts = first + b"counts"
         """A hash: how many sanctions there are, by `room`, NUL and its folded name, and by `by`, NUL and the
         moderator's."""
+        self.old_senders = first + b"senders"
+        """A set: the users whose names break the rules for new ones, of a store that is older than the rules."""
 
     def log(self, partition: int, folded: bytes) -> bytes:
         """Return the key of a room's log.
@@ -80,7 +84,7 @@ class Keys:
         It is a stream: the id of each entry is a block's last seq, its field `h` the beginning of the block with its
         first seq and time, and `s` the rest, so that `h` and `s` together are the block as the protocol has it.
         """
-        return b"%slog:%s" % (self._bases[partition], folded)
+        return b"%slog:%s" % (self.bases[partition], folded)
 
     def seen(self, partition: int, producer: bytes, folded: bytes) -> bytes:
         """Return the key of what is remembered of a producer in a room.
@@ -88,4 +92,4 @@ class Keys:
         It is a hash: `n`, its last number; `c`, the greatest number of a connection; `u`, its folded user; and `r0` to
         `r15`, where its last 16 blocks went: number, first seq, count, time and epoch, packed, and a digest.
         """
-        return b"%sseen:%s%s" % (self._bases[partition], producer, folded)
+        return b"%sseen:%s%s" % (self.bases[partition], producer, folded)

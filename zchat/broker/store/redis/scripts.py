@@ -65,6 +65,11 @@ local function tell(channel, kind, ...)
 end
 """
 
+ANY_DIGEST = bytes(8)
+"""What stands for the digest of a block whose bodies are not known: it is of all."""
+
+_ANY = "\\0" * len(ANY_DIGEST)
+
 ATTACH = _script(
     """
 local known = redis.call('HMGET', KEYS[1], 'run', 'epoch', 'l', 'n')
@@ -99,7 +104,7 @@ if number ~= due then
   if seen[4] then
     local of, first, kept, at, epoch, digest = struct.unpack('>I8I8I8I8I8c8', seen[4])
     if of == number then
-      if ARGV[9] ~= '' and digest ~= ARGV[9] then return {{'taken', due}} end
+      if ARGV[9] ~= '' and digest ~= ARGV[9] and digest ~= '{_ANY}' then return {{'taken', due}} end
       return {{'duplicate', first, kept, at, epoch}}
     end
   end
@@ -141,8 +146,9 @@ room, 5 its maker, NUL and its name, 6 connection, 7 number, 8 count, 9 digest o
 the block after its time, 11 folded user, 12 `1` if no further producer may be remembered, 13 producer, 14 time or "".
 
 Returns `stored` with first seq, time, epoch and `l`; `duplicate` with first seq, count, time and epoch; `order` with
-the number that is due; `taken` likewise, if other bytes are stored under the number; `forgotten`; `absent`; `fenced`,
-if the client has gone on over a later connection; `crowded`; or `full`, if the room has no number left."""
+the number that is due; `taken` likewise, if other bytes are known to be stored under the number; `forgotten`;
+`absent`; `fenced`, if the client has gone on over a later connection; `crowded`; or `full`, if the room has no number
+left."""
 
 MARK = _script(
     _ATTACHED
@@ -317,6 +323,37 @@ return 0
     flags=FREEING,
 )
 """Say that a broker is there no more. KEYS: holder, brokers. ARGV: broker."""
+
+PUT = _script(
+    """
+if redis.call('HGET', KEYS[1], 'copy') ~= ARGV[1] then return 0 end
+local each = 2
+while each <= #ARGV do
+  local after = each + 3 + ARGV[each]
+  redis.call(ARGV[each + 1], KEYS[tonumber(ARGV[each + 2])], unpack(ARGV, each + 3, after - 1))
+  each = after
+end
+return 1
+"""
+)
+"""Write a part of a copy that is being made. KEYS: info, and those that are written. ARGV: the copy's id, and of each
+command the number of its arguments after the key, its name, the number of its key, and these arguments. Returns 1; or
+0 if this partition is no longer of that copy."""
+
+FINISH = _script(
+    """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+if ARGV[2] == '' then return redis.call('DEL', KEYS[1]) end
+redis.call('SET', KEYS[1], ARGV[2])
+return 1
+""",
+    flags=FREEING,
+)
+"""Set the format of a store, if it is still the one that it is taken for. KEYS: format. ARGV: what it is, what it shall
+be, "" for nothing. Returns 1, or 0 if it was something else."""
+
+COPYING = (PUT, FINISH, SNAPSHOT)
+"""Those that a copy needs, to be loaded over its connection."""
 
 ALL = (ATTACH, APPEND, MARK, UNMARK, FORGET, IMPOSE, LIFT, TRIM, SNAPSHOT, HOLD, RELEASE)
 """All of them, to be loaded over each new connection."""

@@ -103,6 +103,7 @@ class RedisStore(Store):
         """How many read marks and sanctions wait."""
         self._reading: deque[Callable[[LogPage | Full | Failed], None]] = deque()
         self._trimming: deque[Callable[[Trimmed | Failed], None]] = deque()
+        self._old_senders: list[str] = []
         self._open = False
 
     def open(self, wake: Callable[[], None], *, quotas: bool = False) -> list[RoomLog]:
@@ -120,6 +121,7 @@ class RedisStore(Store):
             )
             snapshots = attachment.snapshots(range(PARTITIONS))
             logs = self._mirror.open(snapshots, attachment.producers())
+            self._old_senders = attachment.old_senders()
         except Trouble as trouble:
             attachment.release()
             raise self._unusable(trouble) from trouble
@@ -205,6 +207,10 @@ class RedisStore(Store):
     def sanctions(self) -> list[Sanction]:
         """See `Store.sanctions`."""
         return self._mirror.sanctions
+
+    def old_senders(self) -> list[str]:
+        """See `Store.old_senders`: those of the store that this is a copy of."""
+        return self._old_senders
 
     def read(
         self, room: str, after: int, upto: int, max_bytes: int, done: Callable[[LogPage | Full | Failed], None]

@@ -1,0 +1,61 @@
+"""A database as what is copied: locked, read as of one moment, and left as it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.broker.store.copying.driver import Places, content, filled, opened
+from zchat.broker.store.contract import CLOSE_SECONDS
+from zchat.broker.store.copying.sqlite_source import sqlite_source
+from zchat.errors import StoreError
+
+
+def path_of(url: str) -> Path:
+    return Path(url.removeprefix("sqlite:"))
+
+
+def test_while_it_is_copied_no_broker_opens_it_and_afterwards_one_does(places: Places) -> None:
+    url = filled(places, "sqlite")
+    with sqlite_source(path_of(url)) as source:
+        with pytest.raises(StoreError, match="another broker has"):
+            opened(url)
+        assert source.messages() == 13
+        source.check_unchanged()
+    opened(url).store.close(CLOSE_SECONDS)
+
+
+def test_it_is_left_as_it_was_and_so_is_its_folder(places: Places) -> None:
+    url = filled(places, "sqlite")
+    path_of(url).with_name(path_of(url).name + ".lock").unlink()
+    before = path_of(url).read_bytes()
+    assert content(url)
+    assert path_of(url).read_bytes() == before
+    assert {each.name.removeprefix(path_of(url).name) for each in places.folder.iterdir()} <= {"", "-wal", "-shm"}
+
+
+def test_what_a_killed_broker_has_left_in_the_write_ahead_log_is_read(places: Places) -> None:
+    url = places.new("sqlite")
+    driver = opened(url)
+    driver.stored(1, "a", "b")
+    copy = places.new("sqlite")
+    for end in ("", "-wal"):
+        path_of(copy).with_name(path_of(copy).name + end).write_bytes(
+            path_of(url).with_name(path_of(url).name + end).read_bytes()
+        )
+    driver.store.close()
+    with sqlite_source(path_of(copy)) as source:
+        assert source.messages() == 2
+        assert len([record for record in source.records() if type(record).__name__ == "BlockRecord"]) == 1
+
+
+def test_an_empty_file_and_a_folder_are_no_databases(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    with pytest.raises(StoreError, match="is empty: it is no database"), sqlite_source(tmp_path / "empty"):
+        pass
+    with pytest.raises(StoreError, match="is a folder"), sqlite_source(tmp_path):
+        pass
+    (tmp_path / "text").write_text("no database at all, but a text" * 100)
+    with pytest.raises(StoreError, match="is damaged"), sqlite_source(tmp_path / "text"):
+        pass
