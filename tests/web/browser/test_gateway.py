@@ -9,7 +9,7 @@ from pathlib import Path
 import zchat
 from tests.chromium import Browser, Page
 from tests.mortal import Mortal
-from tests.running import OWN_HOST, ROOT
+from tests.running import DEADLINE, OWN_HOST, ROOT
 from tests.web.browser.loading import SIZES, gateway, load
 from zchat.broker import Broker
 
@@ -90,6 +90,39 @@ def test_the_page_of_ones_own_that_docs_web_has_in_30_lines_talks(chromium: Brow
         with gateway(broker.url, "--open", "--page", str(tmp_path), port=int(address.rsplit(":", 1)[1].strip("/"))):
             page.until(f"{lines}.at(-1) === 'alice: later'")
             page.until("document.querySelector('#state').textContent === ''")
+            page.close()
+
+
+WRONG = """
+import('./zchat.js').then(async ({ Client }) => {
+  const client = new Client({ user: 'carol' });
+  const told = [];
+  client.on('error', ({ code }) => told.push(code));
+  const room = await client.join('General');
+  const deep = (levels) => levels ? [deep(levels - 1)] : 'x';
+  const calls = [room.send(deep(65)), room.send(deep(1000)), room.send(undefined), room.send({ '\\ud83d': 1 })];
+  calls.push(room.send(-1e20), room.history({ limit: 500 }), client.join('Ops', { history: 1.5 }));
+  const found = await Promise.allSettled(calls);
+  room.markRead(1.5);
+  await room.send('aaaaaaaaa😀 rest'.slice(0, 10));
+  const state = client.state;
+  client.close();
+  return [...found.map(({ reason }) => reason?.code), ...told, state];
+})
+"""
+
+
+def test_what_no_gateway_takes_fails_alone_and_half_an_emoji_is_said_as_browsers_say_it(chromium: Browser) -> None:
+    with Broker("tcp://127.0.0.1:*") as broker, zchat.Client(broker.url, user="bob") as client:
+        room = client.join("General")
+        with gateway(broker.url) as (_, address):
+            page = come_in(chromium, address, "alice")
+            page.js("document.querySelector('#text').value = '😀 typed'.slice(1)")
+            page.js("document.querySelector('#compose').requestSubmit()")
+            said = room.messages(timeout=DEADLINE)
+            assert next(said).body == "\ufffd typed"
+            assert page.js(WRONG) == ["malformed"] * 8 + ["open"]
+            assert next(said).body == "aaaaaaaaa\ufffd"
             page.close()
 
 

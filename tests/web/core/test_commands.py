@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,10 +24,11 @@ def test_a_command_is_taken(entry: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("entry", VECTORS["refused"], ids=lambda entry: str(entry["name"]))
-def test_what_is_no_command_is_refused(entry: dict[str, str]) -> None:
+def test_what_is_no_command_is_refused(entry: dict[str, Any]) -> None:
     with pytest.raises(NoCommand) as caught:
         decode(entry["text"].encode())
     assert caught.value.code == "malformed"
+    assert (caught.value.id, caught.value.legible) == (entry.get("id"), not entry.get("closes"))
 
 
 def test_every_command_has_a_vector_and_is_carried_out() -> None:
@@ -46,10 +48,17 @@ def test_the_page_lists_the_commands_with_their_fields() -> None:
     assert listed == expected
 
 
-@pytest.mark.parametrize("data", [b"\xff", b'{"op":"rooms","id":1', b"[" * 60_000, b'{"a":' * 10_000, b"9" * 60_000])
-def test_bytes_that_are_no_json_are_refused(data: bytes) -> None:
-    with pytest.raises(NoCommand, match="one JSON object"):
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        *((data, "one JSON object") for data in (b"\xff", b'{"op":"rooms","id":1', b"9" * 60_000)),
+        *((data, "100 levels deep at most") for data in (b"[" * 60_000, b'{"a":' * 10_000)),
+    ],
+)
+def test_bytes_that_are_no_json_are_refused(data: bytes, why: str) -> None:
+    with pytest.raises(NoCommand, match=why) as caught:
         decode(data)
+    assert not caught.value.legible
 
 
 def test_the_number_to_answer_to_is_found_where_it_can_be() -> None:

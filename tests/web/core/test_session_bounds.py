@@ -80,13 +80,46 @@ def test_nothing_is_read_while_much_waits_to_be_carried_out(house: House) -> Non
     assert not page.held
 
 
-def test_what_is_no_command_ends_the_connection(house: House) -> None:
+@pytest.mark.parametrize("data", [b"[]", b"{", b"\xff", b'"rooms"'], ids=repr)
+def test_what_is_no_object_ends_the_connection(house: House, data: bytes) -> None:
     page = house.page("alice")
-    page.session.receive(b'{"op":"join","id":7}')
+    page.session.receive(data)
+    assert [(frame["op"], frame["code"]) for frame in page.frames] == [("error", "malformed")]
+    assert (page.closed or (0,))[0] == 4002
+
+
+def test_what_is_no_command_ends_the_connection_of_a_page_that_has_not_greeted(house: House) -> None:
+    page = house.browser()
+    page.session.receive(b'{"op":"hello","id":7,"version":1,"user":7}')
     assert page.frames == [
-        {"op": "error", "id": 7, "code": "malformed", "text": "join: room is not a name", "retryable": False}
+        {"op": "error", "id": 7, "code": "malformed", "text": "hello: user is not text", "retryable": False}
     ]
     assert (page.closed or (0,))[0] == 4002
+
+
+def test_an_object_that_is_no_command_is_answered_and_ends_nothing(house: House) -> None:
+    page = house.page("alice", "General")
+    page.session.receive(b'{"op":"send","id":7,"room":"General","key":"k","body":"\\ud83d"}')
+    page.session.receive(b'{"op":"mark","room":"General","seq":1.5}')
+    assert page.take("error") == [
+        {
+            "op": "error",
+            "id": 7,
+            "code": "malformed",
+            "text": "half of a surrogate pair is no text",
+            "retryable": False,
+        },
+        {"op": "error", "code": "malformed", "text": "mark: seq is not a count", "retryable": False},
+    ]
+    assert page.closed is None
+    assert page.ask("send", room="General", body="x", key="k")["op"] == "ok"
+
+
+def test_a_page_with_a_fault_that_it_repeats_is_closed(house: House) -> None:
+    page = house.page("alice")
+    for _ in range(int(limits.REFUSALS_BURST) + 1):
+        page.session.receive(b'{"op":"rooms","id":7,"after":7}')
+    assert (page.closed or (0,))[0] == 4029
 
 
 @pytest.mark.parametrize("room", ["x" * 65, "@" + "x" * 65, "x" * 60_000])

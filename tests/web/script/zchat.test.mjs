@@ -557,3 +557,29 @@ test("each frame of the vectors is taken, and each row is the message that it st
   for (const { frame } of vectors.frames) await world.socket.say(frame);
   assert.equal(complaint.mock.callCount(), 0);
 });
+
+test("half of a surrogate pair becomes U+FFFD in all that is sent, and is found so in the log", async () => {
+  const { world, client, room } = await inGeneral();
+  const cut = "aaaaaaaaa😀 rest".slice(0, 10);
+  const sent = outcome(room.send([cut, { x: cut, n: null, ok: "😀\\ud83d" }]));
+  await settled();
+  const said = "aaaaaaaaa\ufffd";
+  const { body } = world.socket.sent[0];
+  assert.deepEqual(body, [said, { x: said, n: null, ok: "😀\\ud83d" }]);
+  await again(world, { resumed: false });
+  await world.socket.answer("history", { rows: [[11, 5, "alice", body]], more: false });
+  assert.equal(sent.value.seq, 11);
+  client.join(cut);
+  client.members(cut);
+  await settled();
+  assert.deepEqual([world.socket.next("join").room, world.socket.next("members").room], [said, said]);
+});
+
+test("what the gateway can't take fails that call alone", async () => {
+  const { world, client, room } = await inGeneral();
+  const [wrong, right] = [outcome(room.send(undefined)), outcome(room.send("right"))];
+  await settled();
+  assert.deepEqual(Object.keys(await world.socket.refuse("send", { code: "malformed" })), ["id", "op", "room", "key"]);
+  await world.socket.answer("send", { seq: 11, time: 5 });
+  assert.deepEqual([wrong.error.code, right.value.seq, client.state], ["malformed", 11, "open"]);
+});

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from zchat.errors import BadName, UsageError
-from zchat.json_form import is_too_deep
+from zchat.json_form import LEVELS, is_too_deep
 from zchat.messages import START, Position
 from zchat.names import DIRECT, MAX_CHARACTERS
 from zchat.web.core import limits
@@ -17,6 +19,12 @@ from zchat.wire.blocks import encode_body
 
 MAX_KEY = 64
 """Characters of a message's key."""
+
+_ID_FIRST = re.compile(rb'\s*\{\s*"id"\s*:\s*(\d{1,15})\s*,')
+"""The beginning of a command whose first field is its number."""
+
+_BEYOND = 1 << 64
+"""What stands for whole numbers of more digits: no broker holds them, and no field takes them."""
 
 
 class Kind(NamedTuple):
@@ -84,11 +92,12 @@ class Command(NamedTuple):
 
 
 class NoCommand(Turned):
-    """What came is no command; `id` is the number to answer to, if it can be seen."""
+    """What came is no command: `id` is the number to answer to, if it can be seen; `legible`: it is an object."""
 
-    def __init__(self, text: str, number: int | None = None) -> None:
+    def __init__(self, text: str, number: int | None = None, *, legible: bool = True) -> None:
         super().__init__(malformed(text).code, text)
         self.id = number
+        self.legible = legible
 
 
 def check_name(command: Command) -> None:
@@ -104,10 +113,10 @@ def decode(data: bytes) -> Command:
     Raises:
         NoCommand: it is none.
     """
-    found = _json(data)
-    if type(found) is not dict:
-        raise NoCommand("a command is a JSON object")
+    found = _object(data)
     number = found.get("id") if KINDS["count"].right(found.get("id")) else None
+    if b"\\u" in data and not _is_text(found):  # escapes can make half of a surrogate pair, and nothing else can
+        raise NoCommand("half of a surrogate pair is no text", number)
     op = found.get("op")
     spec = COMMANDS.get(op) if type(op) is str else None
     if spec is None or type(op) is not str:
@@ -140,19 +149,25 @@ def position(text: str) -> Position:
     return found
 
 
-def _json(data: bytes) -> Any:
+def _object(data: bytes) -> dict[str, Any]:
+    if is_too_deep(data):  # to go down into it costs more than it is worth: the number is found where zchat.js has it
+        first = _ID_FIRST.match(data)
+        number = None if first is None else int(first[1])
+        raise NoCommand(f"a command nests {LEVELS} levels deep at most", number, legible=first is not None)
+    found = None
+    with suppress(ValueError):
+        found = _loads(data.decode())
+    if type(found) is not dict:
+        raise NoCommand("a command is one JSON object, in UTF-8", legible=False)
+    return found
+
+
+def _is_text(found: dict[str, Any]) -> bool:
     try:
-        if is_too_deep(data):
-            raise ValueError
-        text = data.decode()
-        found = _loads(text)
-        if "\\u" in text:  # escapes can make half of a surrogate pair, and nothing else can
-            json.dumps(found, ensure_ascii=False).encode()
-        return found
+        json.dumps(found, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        raise NoCommand("half of a surrogate pair is no text") from None
-    except ValueError:
-        raise NoCommand("a command is one JSON object, in UTF-8") from None
+        return False
+    return True
 
 
 def _refuse(constant: str) -> Any:
@@ -167,9 +182,7 @@ def _float(text: str) -> float:
 
 
 def _int(text: str) -> int:
-    if len(text) > len(str(-(1 << 64))):  # no broker holds it, and a long one takes long
-        raise ValueError(text)
-    return int(text)
+    return int(text) if len(text) <= len(str(-_BEYOND)) else _BEYOND  # to read a long one takes long
 
 
 _loads = json.JSONDecoder(parse_constant=_refuse, parse_float=_float, parse_int=_int).decode

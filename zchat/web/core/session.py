@@ -71,7 +71,11 @@ class Session:
                 self._hold()
                 self._work()
         except NoCommand as error:
-            self._fail(error.id, error, Close.MALFORMED)
+            if error.legible and self._remembered is not None:  # one call of a page was wrong, not all of it
+                self._refuse(error.id, error)
+                self._count_refused()
+            else:
+                self._fail(error.id, error, Close.MALFORMED)
 
     def resumed(self) -> None:
         """Go on: what waited in the connection has gone out."""

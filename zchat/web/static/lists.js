@@ -22,6 +22,7 @@ function link(to, ...more) {
   return made;
 }
 
+/** @param {{ name: string, unread?: number | null }} room that is listed, or joined and not listed yet */
 function roomLink({ name: room, unread }) {
   const known = viewOf(room);
   const count = known ? known.unread : unread;
@@ -40,7 +41,7 @@ export const typed = () => $("find").value.trim().replace(/^#/, "");
 
 export function drawRooms() {
   const wanted = typed().toLowerCase();
-  const unlisted = [...page.views.values()].filter(({ room }) => !infoOf(room.name)).map(({ room }) => ({ name: room.name }));
+  const unlisted = [...page.views.values()].map(({ room }) => room).filter(({ name }) => !infoOf(name));
   const all = [...page.rooms, ...unlisted].sort((one, other) => one.name.localeCompare(other.name));
   const found = all.filter((each) => each.name.toLowerCase().includes(wanted));
   const direct = found.filter((each) => each.name.startsWith("@"));
@@ -78,8 +79,8 @@ export function drawPeople() {
 export function drawTyping() {
   const { view } = page;
   const others = view && !view.ended ? [...view.room.typing] : [];
-  const are = others.length > 1 ? "are" : "is";
-  $("typing").textContent = others.length ? `${new Intl.ListFormat("en").format(others)} ${are} typing …` : "";
+  const who = new Intl.ListFormat("en").format(others);
+  $("typing").textContent = who && `${who} ${others[1] ? "are" : "is"} typing …`;
 }
 
 export async function refreshRooms() {

@@ -17,6 +17,9 @@ const EVENTS = { MemberJoined: "joined", MemberLeft: "left", Typing: "typing", R
 /** Return an error. @param {string} code @param {string} text @param {object} [fields] @returns {T.Failure} */
 const failure = (code, text, fields) => Object.assign(new Error(text), { code, retryable: false }, fields);
 
+/** Return a value as JSON; half of a surrogate pair, which is no text, becomes U+FFFD. @param {any} frame */
+const json = (frame) => JSON.stringify(frame, (id, text) => text?.toWellFormed?.() ?? text);
+
 /** What has listeners. @template {object} Events */
 class Emitter {
   /** @type {Set<{ kind: keyof Events, listener: Function }>} */
@@ -84,7 +87,7 @@ class Connection {
   call(command, room) {
     return new Promise((resolve, reject) => {
       const id = ++this.#number;
-      const text = JSON.stringify({ id, ...command });
+      const text = json({ id, ...command });
       if (this.state === "closed") reject(failure("closed", "the client is closed"));
       else if (new TextEncoder().encode(text).length > MAX_COMMAND) reject(failure("message_too_large", "it is too large"));
       else this.#calls.set(id, { text, room, once: command.op === "send", written: false, doubtful: false, resolve, reject });
@@ -94,7 +97,7 @@ class Connection {
 
   /** Say what has no answer; without a connection it is dropped. @param {T.Frame} command */
   tell(command) {
-    if (this.state === "open") this.#socket?.send(JSON.stringify(command));
+    if (this.state === "open") this.#socket?.send(json(command));
   }
 
   /** Send what can be sent. */
@@ -155,7 +158,7 @@ class Connection {
   async #greet(socket) {
     const { user, token } = this.#options;
     const proof = typeof token === "function" ? await token() : token;
-    socket.send(JSON.stringify({ op: "hello", id: 0, version: 1, user, token: proof, session: this.#session }));
+    socket.send(json({ op: "hello", id: 0, version: 1, user, token: proof, session: this.#session }));
   }
 
   /** @param {number} ms @param {() => void} then */
@@ -479,16 +482,16 @@ export class Room extends Emitter {
 
   /** @param {any} body @param {number} after */
   async #search(body, after) {
-    const text = JSON.stringify(body);
+    const text = json(body);
     for (let page = 0, more = true; more && page < MAX_SEARCHED; page++) {
       const found = await this.#history({ after, limit: 200 });
       for (const { seq, time, user, body } of found.rows) {
         after = seq;
-        if (user === this.#connection.user && JSON.stringify(body) === text) return { seq: (this.#answered = seq), time };
+        if (user === this.#connection.user && json(body) === text) return { seq: (this.#answered = seq), time };
       }
       more = found.more;
     }
-    throw failure("outcome_unknown", "it may or may not have been stored");
+    throw failure("outcome_unknown", "it may be stored");
   }
 
   /** @param {T.HistoryOptions} [options] @returns {Promise<{ rows: T.Message[], more: boolean }>} */
