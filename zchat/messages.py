@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import repeat
 from typing import Any, NamedTuple, TypeVar
@@ -42,14 +42,15 @@ class Message(NamedTuple):
     """What was sent: text, or any other MessagePack value."""
 
 
-_new_message = partial(tuple.__new__, Message)
+new_message: Callable[[tuple[str, int, int, str, Any]], Message] = partial(tuple.__new__, Message)
+"""As `Message._make`, without a call of Python's."""
 
 
 def messages_from(
     room: str, seqs: Iterable[int], timestamps: Iterable[int], users: Iterable[str], bodies: Iterable[Any]
 ) -> Iterator[Message]:
     """Return the messages of these columns, each made as it is taken; as many as the shortest column has."""
-    return map(_new_message, zip(repeat(room), seqs, timestamps, users, bodies, strict=False))
+    return map(new_message, zip(repeat(room), seqs, timestamps, users, bodies, strict=False))
 
 
 class Batch:

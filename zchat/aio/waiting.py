@@ -48,7 +48,7 @@ class Letter(BaseLetter):
         """See `zchat.protocol.faces.outcomes.BaseLetter`."""
         limit = self._limit
         known = await self._deadlines.by(self._future, limit.at)
-        return self.verdict() if known else self.late(limit, room)
+        return self.verdict() if known else self.late(limit.seconds, room)
 
 
 class Stream(BaseStream):

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from sys import is_finalizing
+from threading import TIMEOUT_MAX
+from time import monotonic
 from typing import Any, TypeVar
 
+from zchat.checks import check_timeout
 from zchat.deadline import Deadline
 from zchat.messages import Batch, Message
 from zchat.protocol.faces.event_queue import EventQueue
@@ -40,6 +43,7 @@ def _taken(
     inbox: Inbox[Bell], timeout: float | None, parts: Callable[[Chunk], Iterator[T]], check: Callable[[], None],
     holder: object,
 ) -> Iterator[T]:  # fmt: skip
+    timeout = check_timeout(timeout)
     while True:
         chunk = take(inbox, timeout, check)
         if chunk is None:
@@ -59,7 +63,7 @@ def take(
     inbox: Inbox[Bell], timeout: float | None, check: Callable[[], None] = lambda: None
 ) -> Chunk | GapChunk | LastChunk | None:
     """Return what `Inbox.take` returns, once there is something; None after `timeout` seconds, or at the end."""
-    deadline: Deadline | None = None
+    until: float | None = None
     while True:
         over = inbox.over  # first: what comes before the end is there then
         chunk = inbox.take()
@@ -68,14 +72,17 @@ def take(
         check()
         if get_ident() in awaited or is_finalizing():
             raise refuse_to_wait()
-        deadline = deadline or Deadline(timeout)
-        left = deadline.left
+        left = -1.0
+        if timeout is not None:
+            now = monotonic()
+            until = now + timeout if until is None else until
+            left = min(max(0.0, until - now), TIMEOUT_MAX)
         bell = inbox.bell
         lock = bell.enter()
         rung = False
         try:
             if inbox.next is None and not inbox.over:
-                rung = lock.acquire() if left is None else lock.acquire(True, left)
+                rung = lock.acquire(True, left)
                 if not rung:
                     return None
         finally:

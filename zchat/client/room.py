@@ -11,7 +11,7 @@ from zchat.client.link import ClientLink
 from zchat.client.reading import batches_of, messages_of
 from zchat.client.waiting import Letter, Stream, finish
 from zchat.deadline import Deadline
-from zchat.messages import Batch, Member, Message, Sanction
+from zchat.messages import Batch, Member, Message, Sanction, new_message
 from zchat.protocol.faces import moderation, steps
 from zchat.protocol.faces.arguments import SEND_TIMEOUT, check_bodies
 from zchat.protocol.faces.face import BaseRoom
@@ -60,7 +60,7 @@ class Room(BaseRoom):
         except BaseException:  # Ctrl-C
             letter.withdraw()
             raise
-        return Message(membership.shown, letter.seq, letter.timestamp, link.user, body)
+        return new_message((membership.shown, letter.seq, letter.timestamp, link.user, body))
 
     def send_many(
         self, bodies: Iterable[Any], *, timeout: float | None = SEND_TIMEOUT, progress: Progress | None = None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from sys import is_finalizing
+from threading import TIMEOUT_MAX
 from typing import Any, TypeVar
 
+from zchat.checks import check_timeout
 from zchat.deadline import Deadline
 from zchat.protocol.faces.outcomes import SETTLING, BaseAnswer, BaseLetter, BaseStream, Limit, unacknowledged
 from zchat.protocol.faces.steps import Steps
@@ -37,23 +39,25 @@ class Answer(BaseAnswer):
 
 
 class Letter(BaseLetter):
-    """One message on its way, for which one thread waits; `timeout` is in seconds from now, None for no limit."""
+    """One message on its way, for which one thread waits; `timeout` is in seconds, None for no limit."""
 
-    __slots__ = ("_done", "_limit")
+    __slots__ = ("_done", "_seconds")
 
     def __init__(self, packed: bytes, timeout: float | None) -> None:
         if get_ident() in awaited or is_finalizing():
             raise refuse_to_wait()
-        self._limit = Deadline(timeout)
+        self._seconds = check_timeout(timeout)
         self._done = done = allocate_lock()
         done.acquire()
         super().__init__(packed, done.release)
 
     def wait(self, room: str) -> None:
         """See `zchat.protocol.faces.outcomes.BaseLetter`."""
-        left = self._limit.left
-        done = self._done.acquire() if left is None else self._done.acquire(True, left)
-        return self.verdict() if done else self.late(self._limit, room)
+        seconds = self._seconds
+        if not (self._done.acquire() if seconds is None else self._done.acquire(True, min(seconds, TIMEOUT_MAX))):
+            self.late(seconds, room)
+        elif self._error is not None:
+            self.verdict()
 
 
 class Stream(BaseStream):

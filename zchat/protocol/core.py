@@ -73,8 +73,10 @@ class ClientCore:
         """True once it is all over."""
         self.welcome: Welcome | None = None  # the latest, of the first connection or a later one
         self.connections = 0  # tried so far, with the one that there is
-        self._now = 0.0
-        self._quiet_until = 0.0  # nothing is due before
+        self.now = 0.0
+        """The time, which what drives the core sets before each turn, and each call that is given it."""
+        self.quiet_until = 0.0
+        """Nothing is due before: what drives the core needs not call `tick`."""
         self._deadline: float | None = None  # of `close`
         self._parting = False  # it was closed while the connection was lost, with nothing left to do
         self._bye = False  # the goodbye is sent
@@ -91,11 +93,11 @@ class ClientCore:
         assert state in TRANSITIONS[self.state], f"from {self.state} to {state}"
         self.state = state
         self.over = state is _ENDED
-        self._quiet_until = 0.0
+        self.quiet_until = 0.0
 
     def start(self, now: float) -> None:
         """Greet the broker over a fresh connection."""
-        self._now = now
+        self.now = now
         self._enter(_GREETING)
         self._heartbeat.start(now)
         self._reconnect.start(now)
@@ -115,7 +117,7 @@ class ClientCore:
         """
         if self.state is _ENDED:
             return
-        self._quiet_until = 0.0
+        self.quiet_until = 0.0
         if self._deadline is not None:  # a call that was interrupted, and the next one
             self._deadline = min(self._deadline, deadline)
             return
@@ -137,7 +139,7 @@ class ClientCore:
 
     def shut_out(self, error: errors.Busy, now: float) -> None:
         """Give the connection up: the broker lets nobody in for now, and has time before the next one."""
-        self._now = now
+        self.now = now
         self._lose(error, shut=True)
 
     def fail(self, reason: str, cause: BaseException | None = None) -> None:
@@ -159,7 +161,7 @@ class ClientCore:
             return
         was_open = self.connected
         self._enter(_LOST)
-        self._reconnect.lost(self._now, was_open=was_open, shut=shut)
+        self._reconnect.lost(self.now, was_open=was_open, shut=shut)
         self._requests.put_back()
         self._memberships.lost()
         self._port.lost(error, was_open)
@@ -194,11 +196,11 @@ class ClientCore:
         """Carry out what time brings; returns when to call again if nothing happens.
 
         Notifications, and replies to blocks that are stored, come by the thousand and only put off what is due.
-        What makes something due earlier takes `_quiet_until` back: other frames, a change of state.
+        What makes something due earlier takes `quiet_until` back: other frames, a change of state.
         """
-        self._now = now
-        if now < self._quiet_until:
-            return self._quiet_until
+        self.now = now
+        if now < self.quiet_until:
+            return self.quiet_until
         self._heartbeat.tick(now)
         if self._parting and self._deadline is not None:
             self._parting = False
@@ -219,8 +221,8 @@ class ClientCore:
                 self._queues.resume(now)
             self._send(self._states.tick(now, self._memberships.rooms.values()))
             self._pump()
-        self._quiet_until = self._heartbeat.due_at(self._next(now))
-        return self._quiet_until
+        self.quiet_until = self._heartbeat.due_at(self._next(now))
+        return self.quiet_until
 
     def _next(self, now: float) -> float:
         """Return when something is due."""
@@ -307,7 +309,7 @@ class ClientCore:
     def _send(self, frame: bytes | None) -> None:
         """Send a frame, if there is one; after the goodbye the session has ended, and it would be a stranger's."""
         if frame is not None and not self._bye:
-            self._heartbeat.said = self._now
+            self._heartbeat.said = self.now
             self._port.send(frame)
 
     def _pump(self) -> None:
@@ -330,7 +332,7 @@ class ClientCore:
             if turn is None:
                 return
             queue, block = turn
-            number = requests.enter(Request("send", (), None, special=partial(self._settled, queue, block)))
+            number = requests.enter(_request_of(("send", (), None, None, partial(self._settled, queue, block))))
             self._send(encode_command("send", number, queue.name, block.number, block.pack()))
 
     def _leave_if_done(self) -> None:
@@ -346,7 +348,7 @@ class ClientCore:
 
     def receive(self, frame: bytes, now: float) -> None:
         """Take one frame of the broker's; what breaks the protocol ends the client with that error."""
-        self._now = now
+        self.now = now
         if self.state is _ENDED or self.state is _LOST:
             return
         self._heartbeat.heard = now
@@ -361,7 +363,7 @@ class ClientCore:
             self._pump()
 
     def _answered(self, answer: Ok) -> None:
-        request = self._requests.answered(answer.request)
+        request = self._requests.out.pop(answer.request, None)
         if request is None:
             return
         result: Any = None
@@ -381,22 +383,23 @@ class ClientCore:
             self.ask("leave", request.fields[:2], Nobody())
             return
         if request.word != "send":
-            self._quiet_until = 0.0
+            self.quiet_until = 0.0
         if request.call is not None and not request.call.resolve(result) and isinstance(result, Membership):
             self.leave(result, Nobody())  # the caller has gone
-        self._pump()
+        if self._queues.ready or self._requests.waiting or self._memberships.again:
+            self._pump()
         if self.state is _CLOSING:
             self._leave_if_done()
 
     def _refused(self, answer: Error) -> None:
-        self._quiet_until = 0.0
+        self.quiet_until = 0.0
         error = errors.refusal(answer.code, answer.text, answer.retryable, answer.detail)
         if isinstance(error, errors.VersionRefused) and answer.oldest is not None and answer.newest is not None:
             error.versions = answer.oldest, answer.newest
         if answer.request is None or isinstance(error, errors.NoSession):
             self._dismissed(error)
             return
-        request = self._requests.answered(answer.request)
+        request = self._requests.out.pop(answer.request, None)
         if request is None:
             return
         if request.special is not None:
@@ -408,8 +411,8 @@ class ClientCore:
             self._leave_if_done()
 
     def _stated(self, state: State) -> None:
-        self._quiet_until = 0.0
-        self._send(self._states.receive(state, self._memberships.rooms, self._now))
+        self.quiet_until = 0.0
+        self._send(self._states.receive(state, self._memberships.rooms, self.now))
 
     def _invited(self, room: str, user: str, position: Position) -> None:
         if not is_same(room, direct_name(self._user, user)):
@@ -417,14 +420,14 @@ class ClientCore:
         self._port.invited(room, user, position)
 
     def _ponged(self, pong: Pong) -> None:
-        self._quiet_until = 0.0
-        self._heartbeat.ponged(self._now, pong.next_ms / 1000)
+        self.quiet_until = 0.0
+        self._heartbeat.ponged(self.now, pong.next_ms / 1000)
 
     def _ended(self, end: End) -> None:
         self._dismissed(errors.refusal(end.code, end.text, end.retryable, end.detail))
 
     def _removed(self, removed: Removed) -> None:
-        self._quiet_until = 0.0
+        self.quiet_until = 0.0
         self._memberships.removed(removed)
         self._pump()
         if self.state is _CLOSING:
@@ -450,8 +453,8 @@ class ClientCore:
             self._greeting.check(welcome)
             self.welcome = welcome
             self._enter(_OPEN if self._deadline is None else _CLOSING)
-            self._reconnect.opened(self._now)
-            self._heartbeat.opened(self._now, welcome.ping_ms / 1000, welcome.lost_ms / 1000)
+            self._reconnect.opened(self.now)
+            self._heartbeat.opened(self.now, welcome.ping_ms / 1000, welcome.lost_ms / 1000)
             self._requests.opened(welcome.version)
             self._queues.opened()
             self._memberships.opened(welcome.window)
@@ -481,9 +484,9 @@ class ClientCore:
         if stored is not None:
             last = queue.last_seq(block, stored.seq)
             self._memberships.stored(queue.name, stored.epoch, stored.seq, last)  # first: the position is after it
-        self._queues.settled(queue, block, stored, error, self._now)
+        self._queues.settled(queue, block, stored, error, self.now)
         if queue.stalled:
-            self._quiet_until = 0.0
+            self.quiet_until = 0.0
 
 
 def _broken(error: errors.ProtocolError | errors.BadName) -> errors.ProtocolError:
@@ -492,5 +495,8 @@ def _broken(error: errors.ProtocolError | errors.BadName) -> errors.ProtocolErro
         return error
     return errors.ProtocolError(f"the broker sent an invalid name: {error}")
 
+
+_request_of: Callable[[tuple[Any, ...]], Request] = partial(tuple.__new__, Request)
+# As `_make`, without a call of Python's: once a block.
 
 _PING = encode_command("ping")

@@ -52,7 +52,7 @@ class Requests:
 
     def __init__(self) -> None:
         self.waiting: deque[Request] = deque()  # for a place
-        self.out: dict[int, Request] = {}  # sent and not answered, by their numbers
+        self.out: dict[int, Request] = {}  # sent and not answered, by their numbers: the answer takes it out
         self._number = 0
         self._sweep_at = SWEEP
         self._version = OLDEST_VERSION  # of the protocol, over the connection that there is
@@ -104,10 +104,6 @@ class Requests:
         self._number += 1
         self.out[self._number] = request
         return self._number
-
-    def answered(self, number: int) -> Request | None:
-        """Return the request that an answer is to, None if it is awaited no more."""
-        return self.out.pop(number, None)
 
     def put_back(self) -> None:
         """Have calls without an answer asked again; to leave is done by having lost the connection."""

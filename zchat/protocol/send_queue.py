@@ -25,13 +25,15 @@ from zchat.errors import (
 )
 from zchat.wire.blocks import join_bodies
 from zchat.wire.limits import MAX_BLOCK_BYTES, MAX_BLOCK_MESSAGES, MAX_INT, MAX_NESTED
-from zchat.wire.values import NESTING
+from zchat.wire.values import NESTING, SHORT_ARRAYS
 
 BLOCKS_IN_FLIGHT = 4
 """Unanswered blocks a room: enough to keep the broker busy while answers travel; more only wait there."""
 
 MAX_DUE = 1 << 62
 """The highest number that a broker may say is due, so that numbers never run out: a client keeps them for its life."""
+
+_ONE = SHORT_ARRAYS[1]
 
 NOT_COUNTED = -1
 """Bytes of bodies that hold others, as long as all bodies of a block are too few for it to matter."""
@@ -77,6 +79,8 @@ class OutgoingBlock:
 
     def pack(self) -> bytes:
         """Return its bytes, the same each time."""
+        if self.count == 1:  # as people type: no calls
+            return _ONE + self.parts[0][1][0]
         parts = self.parts
         return join_bodies(parts[0][1] if len(parts) == 1 else [body for _, part in parts for body in part])
 
@@ -216,7 +220,11 @@ class SendQueue:
                 continue
             wanted = MAX_BLOCK_MESSAGES - count
             submission.out += wanted
-            taken = _pop(submission.bodies, wanted)
+            left = submission.bodies
+            try:
+                taken = [left.popleft()] if len(left) == 1 else _pop(left, wanted)
+            except IndexError:  # another thread has withdrawn it
+                taken = []
             count += len(taken)
             size += sum(map(len, taken))
             if size > MAX_NESTED:
@@ -257,7 +265,8 @@ class SendQueue:
         """Record that a block is stored, from `seq` on."""
         self.flight.remove(block)
         block.stored(seq, timestamp)
-        self._settle()
+        if self.back is not None or self._put_off:
+            self._settle()
 
     def refused(self, block: OutgoingBlock, error: Refused) -> None:
         """Take the refusal of a block, and find out what it says of the block's outcome.

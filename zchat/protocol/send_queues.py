@@ -62,7 +62,9 @@ class SendQueues:
             block = queue.next()
             queue.ready = False
             if block is not None:
-                self.line_up(queue)
+                if queue.resend or queue.again or queue.submissions:  # `line_up`, without a call: once a block
+                    queue.ready = True
+                    ready.append(queue)
                 return queue, block
             # what it waits for, an answer for example, lines it up again
         return None
@@ -78,7 +80,8 @@ class SendQueues:
         if queue.stalled and queue.resume_at == inf:
             queue.resume_at = now + (queue.wait or RESUME_AFTER)
             self.resume_at = min(self.resume_at, queue.resume_at)
-        self.line_up(queue)
+        if queue.resend or queue.again or queue.submissions:
+            self.line_up(queue)
 
     def open(self, name: str) -> None:
         """Let a room's queue flow again."""

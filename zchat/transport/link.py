@@ -222,6 +222,7 @@ class Link:
     def turn(self, now: float, arrived: bool) -> bool:
         """Do the work there is, take what has `arrived`, and do what is due; True if more may have arrived."""
         core, work = self.core, self._work
+        core.now = now
         for left in range(len(work) - 1, -1, -1):
             function, *arguments = work.popleft()
             if left and function == core.offer == work[0][0]:
@@ -234,7 +235,8 @@ class Link:
             self.be_due(now)
         if now >= self.sample_at:
             self.sample(now)
-        self.next_turn = min(core.tick(now), self.due, self.sample_at)
+        quiet = core.quiet_until if now < core.quiet_until else core.tick(now)
+        self.next_turn = min(quiet, self.due, self.sample_at)
         if self._fault:
             fault, self._fault = self._fault, ""
             if (dealer := self._dealer) is None or not (dealer.broken() and self.is_shut_out(dealer, now)):

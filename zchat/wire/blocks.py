@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import repeat
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -43,7 +44,10 @@ def encode_body(body: Any) -> bytes:
         RecursionError, MemoryError: the caller has no stack or memory left for it.
     """
     try:
-        return _checked(body) if type(body) is not str else pack(body)
+        if type(body) is not str:
+            return _checked(body)
+        packed: bytes = Packer(buf_size=PACKED_BYTES).pack(body)  # `pack`, inline: once a message
+        return packed
     except Exception as error:
         origin = error.__cause__ or error
         if isinstance(origin, EXHAUSTED) or not _fails(_checked, body):
@@ -130,6 +134,9 @@ class Run(NamedTuple):
         return map(_batch, filter(_is_full, zip(map(bodies.extend, (self.bodies,)), (bodies,), (batch,), strict=True)))
 
 
+_run_of: Callable[[tuple[Any, ...]], Run] = partial(tuple.__new__, Run)  # `_make`, without a call of Python's
+
+
 def run_of(room: str, blocks: list[list[Any]], after: int, upto: int, *, again: bool = False) -> Run:
     """Return the messages of decoded blocks that lie after `after` up to `upto`, in order.
 
@@ -162,7 +169,7 @@ def run_of(room: str, blocks: list[list[Any]], after: int, upto: int, *, again: 
             if len(blocks) == 1:
                 rest, found = iter(values), range(first, first + count)
                 times, names = [timestamp] * count, [user] * count
-                return Run(room, messages_from(room, found, times, names, rest), rest, found, times, names)
+                return _run_of((room, messages_from(room, found, times, names, rest), rest, found, times, names))
             if count == 1:  # what people type
                 seqs.append(first)
                 timestamps.append(timestamp)

@@ -12,10 +12,12 @@ from enum import Enum, IntEnum
 from functools import partial
 from typing import Any, NamedTuple
 
+from msgpack import Packer
+
 from zchat.errors import Malformed
 from zchat.wire.hostile import fed, reason, too_long, unpack_hostile
 from zchat.wire.limits import FRAME_OVERHEAD
-from zchat.wire.values import Shape, is_uint, pack
+from zchat.wire.values import PACKED_BYTES, Shape, is_uint
 
 
 class Field(NamedTuple):
@@ -169,7 +171,7 @@ class MalformedCommand(Malformed):
 
 def encode_command(word: str, *fields: Any) -> bytes:
     """Return a command's frame; `fields` are the table's, the request's number among them. Any thread."""
-    frame: bytes = pack((word, *fields))
+    frame: bytes = Packer(buf_size=PACKED_BYTES).pack((word, *fields))  # `pack`, inline: once a block
     return frame
 
 

@@ -220,8 +220,13 @@ def row(kind: type[Any], shape: Shape, fields: Any) -> Any:
     """
     if type(fields) is not list or shape.wrong(fields) is not None:
         raise ProtocolError(f"the broker sent a malformed {kind.__name__}")
-    return kind(*fields[: shape.count])
+    made = fields[: shape.count]
+    if len(made) < len(kind._fields):
+        return kind(*made)
+    return tuple.__new__(kind, made)  # as `_make`, without a call of Python's
 
+
+_ok_of: Callable[[tuple[int, list[Any]]], Ok] = partial(tuple.__new__, Ok)  # as `_make`, without a call of Python's
 
 _PUSHED = SHORT_ARRAYS[1 + SHAPES[PUSH].count]
 
@@ -255,7 +260,7 @@ def decode_notice(frame: bytes) -> Notice:
     if wrong is not None:
         raise ProtocolError(f"the broker sent a malformed {word} frame")
     if word == OK:
-        return Ok(fields[0], fields[1:])
+        return _ok_of((fields[0], fields[1:]))
     if len(frame) > LARGE and word == PUSH and len(fields[4]) > 1:
         raise ProtocolError(f"the broker sent a notification of {len(frame)} bytes with several blocks")
     notice: Notice = _MADE[word](fields[: shape.count])

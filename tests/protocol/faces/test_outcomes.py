@@ -58,7 +58,7 @@ def test_what_a_question_failed_with_is_raised() -> None:
 def test_a_message_that_waits_when_the_deadline_comes_is_never_sent() -> None:
     letter = BaseLetter(b"\xa1x", Woken())
     with pytest.raises(DeadlineExceeded, match="a message to 'General' could not be sent within 5 s"):
-        letter.late(Limit(), "General")
+        letter.late(5.0, "General")
     assert not letter.bodies
 
 
@@ -66,14 +66,14 @@ def test_of_a_message_on_its_way_nobody_knows_what_becomes_of_it() -> None:
     letter = BaseLetter(b"\xa1x", Woken())
     letter.bodies.popleft()
     with pytest.raises(OutcomeUnknown, match="a message to 'General' was not acknowledged within 5 s"):
-        letter.late(Limit(), "General")
+        letter.late(5.0, "General")
 
 
 def test_a_message_that_is_stored_when_the_deadline_comes_is_stored() -> None:
     letter = BaseLetter(b"\xa1x", Woken())
     letter.bodies.popleft()
     letter.stored(1, 7, 1_000)
-    letter.late(Limit(), "General")
+    letter.late(5.0, "General")
     assert (letter.seq, letter.timestamp) == (7, 1_000)
 
 

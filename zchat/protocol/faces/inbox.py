@@ -187,6 +187,8 @@ class Inbox(Generic[B]):
         self._last: Portion = self.cursor.beginning  # what came last
         self._front: Portion = self.cursor.beginning  # none before it has something left
         self._end: End | None = None
+        self.over = False
+        """True once nothing more comes beside what is there."""
         self._finished = 0  # the number of the latest for which all was done that is due
         self._marked = START  # up to where the room was marked as read by itself
 
@@ -231,6 +233,7 @@ class Inbox(Generic[B]):
         """Record that nothing more comes: as asked (None), or why in no room."""
         if self._end is None:
             self._end = End(error)
+            self.over = True
         self.bell.ring()
         self._arrived(self)
 
@@ -267,11 +270,6 @@ class Inbox(Generic[B]):
     def next(self) -> Portion | None:
         """Return what comes after all that was found so far, None before it has come. What waits asks for it."""
         return self._front.next
-
-    @property
-    def over(self) -> bool:
-        """Return whether nothing more comes beside what is there."""
-        return self._end is not None
 
     def take(self, *, among_others: bool = False) -> Chunk | GapChunk | LastChunk | None:
         """Return what has the next messages, a gap, or the end of this room alone; None if there is nothing.

@@ -164,18 +164,18 @@ class BaseLetter:
         if self._error is not None:
             raise fresh(self._error)
 
-    def late(self, limit: Limit, room: str) -> None:
-        """Return if it is stored by the deadline, else take it back; raises as `wait`."""
+    def late(self, seconds: float | None, room: str) -> None:
+        """Return if it is stored by the deadline, after so many seconds, else take it back; raises as `wait`."""
         try:
             self.bodies.popleft()
         except IndexError:
             if self.seq or self.failed:
                 return self.verdict()
             raise OutcomeUnknown(
-                f"a message to {room!r} was not acknowledged within {limit.seconds:g} s: "
+                f"a message to {room!r} was not acknowledged within {seconds:g} s: "
                 "it may or may not be stored; look in the room's history before you send it again"
             ) from None
-        raise DeadlineExceeded(f"a message to {room!r} could not be sent within {limit.seconds:g} s; send it again")
+        raise DeadlineExceeded(f"a message to {room!r} could not be sent within {seconds:g} s; send it again")
 
 
 class BaseStream:
