@@ -22,7 +22,7 @@ from zchat.protocol.greeting import Greeting
 from zchat.protocol.heartbeat import Heartbeat
 from zchat.protocol.port import Call, Chance, Port
 from zchat.protocol.reconnect import GREET_SECONDS, TRANSITIONS, ConnectionState, Reconnect
-from zchat.protocol.requests import Done, Nobody, Request, Requests
+from zchat.protocol.requests import Done, Nobody, Request, Requests, request_of
 from zchat.protocol.rooms.membership import Feed, Membership
 from zchat.protocol.rooms.memberships import Memberships, unfit
 from zchat.protocol.rooms.room_state import RoomStates
@@ -332,7 +332,7 @@ class ClientCore:
             if turn is None:
                 return
             queue, block = turn
-            number = requests.enter(_request_of(("send", (), None, None, partial(self._settled, queue, block))))
+            number = requests.enter(request_of(("send", (), None, None, partial(self._settled, queue, block))))
             self._send(encode_command("send", number, queue.name, block.number, block.pack()))
 
     def _leave_if_done(self) -> None:
@@ -495,8 +495,5 @@ def _broken(error: errors.ProtocolError | errors.BadName) -> errors.ProtocolErro
         return error
     return errors.ProtocolError(f"the broker sent an invalid name: {error}")
 
-
-_request_of: Callable[[tuple[Any, ...]], Request] = partial(tuple.__new__, Request)
-# As `_make`, without a call of Python's: once a block.
 
 _PING = encode_command("ping")

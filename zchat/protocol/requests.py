@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 from zchat import errors
@@ -32,6 +33,10 @@ class Request(NamedTuple):
     def withdrawn(self) -> bool:
         """Return whether the caller has given up."""
         return self.call is not None and self.call.withdrawn
+
+
+request_of: Callable[[tuple[Any, ...]], Request] = partial(tuple.__new__, Request)
+"""As `Request._make`, without a call of Python's."""
 
 
 class Nobody:

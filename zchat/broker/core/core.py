@@ -442,15 +442,12 @@ class Core:
     @property
     def busy(self) -> bool:
         """True if a turn would send something: the loop must not sleep then."""
-        context = self.context
-        if self._revision.waiting is not None or self._removal.waiting or context.listing.waiting:
-            return True
-        return bool(context.pusher.ready or context.state_frames.ready)
+        return not self.due()
 
     def due(self) -> float:
         """Return when `tick` is next needed if nothing arrives, 0 if the core is `busy`."""
         context = self.context
-        if (  # `busy`, without a call: once a turn
+        if (
             self._revision.waiting is not None
             or self._removal.waiting
             or context.listing.waiting
