@@ -314,7 +314,7 @@ class Loop:
             microseconds_spent = int((end - began) * 1_000_000)  # `Tally.add`, without a call: once a turn
             spent.counts[bisect_left(spent.bounds, microseconds_spent)] += 1
             spent.sum += microseconds_spent
-            if asleep and (due := core.due()):
+            if asleep and (due := core.due()) >= 0.0:
                 if core.pinged and core.gathering():
                     time.sleep(NAP)
                     end = time.monotonic()

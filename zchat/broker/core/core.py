@@ -442,10 +442,10 @@ class Core:
     @property
     def busy(self) -> bool:
         """True if a turn would send something: the loop must not sleep then."""
-        return not self.due()
+        return self.due() < 0.0
 
     def due(self) -> float:
-        """Return when `tick` is next needed if nothing arrives, 0 if the core is `busy`."""
+        """Return when `tick` is next needed if nothing arrives, -1 if the core is `busy`."""
         context = self.context
         if (
             self._revision.waiting is not None
@@ -454,7 +454,7 @@ class Core:
             or context.pusher.ready
             or context.state_frames.ready
         ):
-            return 0.0
+            return -1.0
         return min(
             self.expiry_due,
             self._retention.due,
