@@ -241,6 +241,23 @@ def test_a_file_that_lets_in_somebody_else_than_its_name_says_is_to_be_noticed(t
 # -- gateways ------------------------------------------------------------------------------------------
 
 
+def test_a_hidden_file_lets_in_nobody_which_is_to_be_noticed(tmp_path: Path) -> None:
+    folder = server(tmp_path)
+    add(tmp_path, "alice", keys.make("alice"))
+    for name in (".x.key", "._alice.key", ".key", ".alice.key.swp"):
+        (tmp_path / "server" / "users" / name).write_text("anything")
+    users = folder.read()
+    assert sorted(users.names.values()) == ["alice"]
+    assert users.troubles == ()
+    assert sorted(note.partition(" is hidden, and lets in nobody")[0] for note in users.notes) == [
+        "'._alice.key'",
+        "'.key'",
+        "'.x.key'",
+    ]
+    (tmp_path / "server" / "users" / ".x.key").unlink()
+    assert len(folder.read().notes) == 2
+
+
 def test_a_gateways_key_says_so_in_both_files_and_is_read_as_it_was_made(tmp_path: Path) -> None:
     web = keys.make("web", gateway=True)
     public, secret = keys.write_pair(tmp_path, "web", web)

@@ -43,6 +43,9 @@ USERS = "users"
 PUBLIC, SECRET = ".key", ".key_secret"
 """How the names of the files end."""
 
+HIDDEN = "."
+"""What the names of files begin with that nobody sees, and no broker reads: editors and copying programs make such."""
+
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 
 _LINE = re.compile(r"""\s*([\w-]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|(\S.*?))\s*$""")
@@ -342,7 +345,7 @@ class Users(NamedTuple):
     troubles: tuple[str, ...]
     """What is wrong, a sentence a file; these files count as they did when they were last right."""
     notes: tuple[str, ...] = ()
-    """What is to be noticed, a sentence a file: it lets in another user than its name says, or more than one."""
+    """What is to be noticed, a sentence a file: it lets in nobody, another than its name says, or more than one."""
 
 
 class KeyFolder:
@@ -387,8 +390,12 @@ class KeyFolder:
         """
         folder = self.path / USERS
         there: set[str] = set()
+        hidden: list[str] = []
         try:
             for name, stamp in _files(folder):
+                if name.startswith(HIDDEN):
+                    hidden.append(name)
+                    continue
                 there.add(name)
                 self._look(folder / name, name, stamp)
         except OSError as error:
@@ -398,7 +405,7 @@ class KeyFolder:
         for gone in (self._known.keys() | self._wrong.keys()) - there:
             self._known.pop(gone, None)
             self._wrong.pop(gone, None)
-        return self._users()
+        return self._users(hidden)
 
     def _look(self, path: Path, name: str, stamp: _Stamp) -> None:
         if (known := self._known.get(name)) is not None and known[0] == stamp:
@@ -414,14 +421,16 @@ class KeyFolder:
         except Exception as error:  # one file keeps no other from being read, or from being found gone
             self._wrong[name] = (stamp, f"{shown(str(path))} can't be read ({type(error).__name__}: {error})")
 
-    def _users(self) -> Users:
+    def _users(self, hidden: list[str]) -> Users:
         troubles = [text for _, text in self._wrong.values()]
         names: dict[str, str] = {}
         files: dict[str, str] = {}
         first: dict[str, Key] = {}
         spellings: dict[str, str] = {}
         twice: set[str] = set()
-        notes: list[str] = []
+        notes = [
+            f"{shown(name)} is hidden, and lets in nobody: have its name begin with another sign" for name in hidden
+        ]
         for name, (_, key) in sorted(self._known.items()):
             if not is_same(_stem(name), key.user):
                 notes.append(f"{shown(name)} lets in {shown(key.user)}, whom its name doesn't name")
@@ -457,7 +466,7 @@ def _check_folders(folder: Path) -> None:
 def _files(folder: Path) -> Iterator[tuple[str, _Stamp]]:
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.endswith(PUBLIC) and not entry.name.startswith("."):
+            if entry.name.endswith(PUBLIC):
                 try:
                     found = entry.stat()
                 except FileNotFoundError:

@@ -52,6 +52,8 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
         (("alice", "--server", "x"), "one of the two"),
         (("a/b",), "is a path"),
         (("#lice",), "begins with #"),
+        ((".x",), "would be hidden, and no broker reads that; choose another first sign"),
+        ((".x@phone",), "would be hidden"),
         (("guest-1",), "names that begin with guest- are those of guests"),
         (("alice", "--out", "nowhere"), "can't be written"),
         (("--gateway", "--server", "x"), "--gateway is for the key of a NAME"),
@@ -62,6 +64,16 @@ def test_what_cant_be_is_said_in_one_line(tmp_path: Path, args: tuple[str, ...],
     assert done.returncode == 2
     assert why in " ".join(done.stderr.split())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_hidden_file_among_the_users_keys_is_named(tmp_path: Path) -> None:
+    assert zchat("keygen", "--server", "keys", cwd=tmp_path).returncode == 0
+    assert zchat("keygen", "x", "--out", "keys/users", cwd=tmp_path).returncode == 0
+    (tmp_path / "keys" / "users" / "x.key").rename(tmp_path / "keys" / "users" / ".x.key")
+    (tmp_path / "keys" / "users" / "x.key_secret").unlink()
+    done = zchat("keys", "keys", cwd=tmp_path)
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 2), "the title and the broker"
+    assert done.stderr == "zchat: '.x.key' is hidden, and lets in nobody: have its name begin with another sign\n"
 
 
 def test_nothing_is_made_once_a_signal_has_come(tmp_path: Path) -> None:

@@ -50,6 +50,8 @@ def keygen(name: str | None, out: str, server: str | None, gateway: bool) -> Non
 def _make_pair(name: str, folder: Path, *, gateway: bool) -> None:
     if "/" in name:
         raise UsageError(f"{name!r} is a path; give the name here, and its folder with --out")
+    if name.startswith(keys.HIDDEN):
+        raise UsageError(f"the file of {name!r} would be hidden, and no broker reads that; choose another first sign")
     key = keys.make(name.partition("@")[0], gateway=gateway)
     with hinting_at({BadKey: "--out DIR"}):
         public, secret = keys.write_pair(folder, name, key)
