@@ -167,7 +167,7 @@ def test_a_terminal_that_does_not_block_loses_nothing(
 # -- what can't be written -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("where", [">&-", ">/dev/full"])
+@pytest.mark.parametrize("where", [">&-", ">/dev/full", ">&0"])
 @pytest.mark.parametrize(
     "arguments", ["tail Long", "rooms", "members Long", "stats", "top -n 1", "client", "tail --json --after 0 -f Long"]
 )
@@ -182,22 +182,35 @@ def test_an_output_that_takes_nothing_is_named_and_nothing_counts_as_shown(
         assert not (tmp_path / "seen").exists()
 
 
-@pytest.mark.parametrize("where", [">&-", ">/dev/full"])
+@pytest.mark.parametrize("where", [">&-", ">/dev/full", ">&0"])
 @pytest.mark.parametrize("line", ['"$@" --help', '"$@" --version', '_ZCHAT_COMPLETE=bash_source "$@"'])
 def test_so_is_one_for_what_is_no_command(start: Start, line: str, where: str) -> None:
-    running = start(shell=f"{line} {where}")
+    running = start(shell=f"echo hello | {line} {where}")
     assert running.end() == 1
     assert re.fullmatch(r"zchat: .*(No space left|Bad file).*standard output.*\n", running.errors)
 
 
-@pytest.mark.parametrize("where", ["2>&-", "2>/dev/full"])
+@pytest.mark.parametrize("arguments", [["send", "General"], ["client"]], ids=" ".join)
+def test_an_input_that_is_the_other_end_of_a_pipe_is_named_and_not_waited_for(
+    broker: Broker, environment: dict[str, str], arguments: list[str]
+) -> None:
+    with pipes(3) as (wrong, out, errors):
+        with command(
+            *arguments, environment=environment, stdin=wrong.into, stdout=out.into, stderr=errors.into
+        ) as process:
+            assert process.wait(DEADLINE) == 1
+        assert re.fullmatch(rb"zchat: .*Bad file.*standard input.*\n", errors.read())
+    eventually(lambda: members(broker) == 0, "it has left")
+
+
+@pytest.mark.parametrize("where", ["2>&-", "2>/dev/full", "2>&0"])
 @pytest.mark.parametrize(
     ("arguments", "code"), [("rooms", 0), ("tail Nowhere", 1), ("rooms --nonsense", 2), ("send Long hi", 0), ("", 2)]
 )
 def test_a_standard_error_that_takes_nothing_changes_no_exit_code(
     start: Start, long: Broker, arguments: str, code: int, where: str
 ) -> None:
-    assert start(shell=f'"$@" --log-level debug {arguments} {where}').end() == code
+    assert start(shell=f'echo hello | "$@" --log-level debug {arguments} {where}').end() == code
 
 
 def test_a_broker_serves_though_its_greeting_can_not_be_written(start: Start, zchat: Zchat, tmp_path: Path) -> None:

@@ -20,6 +20,9 @@ from typing import TYPE_CHECKING
 from zchat.cli import ending
 from zchat.errors import ZchatError
 
+if hasattr(select, "poll"):
+    from fcntl import F_GETFL, fcntl
+
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
@@ -187,6 +190,8 @@ def wait(descriptor: int, event: int, grace: float) -> None:
         return
     if ending.asked() and not grace:
         raise ending.Ended
+    if not _is_open_for(descriptor, event):
+        return
     poll = select.poll()
     poll.register(descriptor, event)
     end = ending.end_descriptor()
@@ -198,6 +203,12 @@ def wait(descriptor: int, event: int, grace: float) -> None:
         poll.unregister(end)
     if not poll.poll(max(0.0, ending.asked_at() + grace - time.monotonic()) * 1000):
         raise ending.Ended
+
+
+def _is_open_for(descriptor: int, event: int) -> bool:
+    """Return False if reading, or writing, fails at once: a pipe's other end, for example, is never ready for it."""
+    mode = fcntl(descriptor, F_GETFL) & os.O_ACCMODE
+    return mode != (os.O_WRONLY if event == select.POLLIN else os.O_RDONLY)
 
 
 def _reopened(descriptor: int) -> int:
