@@ -70,6 +70,40 @@ def test_a_command_in_a_folder_that_was_removed_says_so(start: Start, tmp_path: 
     ]
 
 
+@pytest.mark.parametrize(
+    "line", ["tail @root", "send @ROOT hi", "send @root", "members @root", "client @root", "rules $RULES root @root"]
+)
+def test_a_direct_room_with_oneself_is_wrong_usage(start: Start, broker: Broker, tmp_path: Path, line: str) -> None:
+    (tmp_path / "rules").write_text("")
+    running = start(shell=f'echo hello | ZCHAT_USER=root "$@" {line}', RULES=str(tmp_path / "rules"))
+    assert running.end() == 2
+    assert running.errors == "zchat: a direct room has two users, and both are 'root'; name another user\n"
+
+
+@pytest.mark.parametrize("line", ["send Ops²", "client Ops²", "tail General --user Ops²"])
+def test_so_is_a_name_that_the_broker_alone_refuses(start: Start, broker: Broker, line: str) -> None:
+    running = start(shell=f'echo hello | "$@" {line}')
+    assert running.end() == 2
+    assert "has compatibility forms; write 'Ops2'" in " ".join(running.errors.split())
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("rules FILE /a b", "USER"),
+        ("rules FILE a /b", "ROOM"),
+        ("tail /b", "ROOM"),
+        ("client /b", "ROOM"),
+        ("send", "ROOM"),
+        ("restore a", "PATH"),
+    ],
+)
+def test_an_argument_is_named_without_the_brackets_of_the_usage(start: Start, line: str, name: str) -> None:
+    running = start(shell=f'"$@" {line}')
+    assert running.end() == 2
+    assert re.match(rf"zchat: (Invalid value for|Missing argument) '{name}'[:.] ", running.errors)
+
+
 def test_what_a_ban_refuses_is_reported_by_the_clock_of_the_user(capsys: pytest.CaptureFixture[str]) -> None:
     until = datetime(2135, 6, 1, 12, 0)
     text = f"you are banned from 'Ops' until {until.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC, by bob"

@@ -12,7 +12,7 @@ import click
 from zchat.cli import ending, logs
 from zchat.cli.sources import origin
 from zchat.cli.text.safe import named, safe
-from zchat.errors import AddressError, NoSuchRoom, UsageError, ZchatError
+from zchat.errors import AddressError, BadName, NoSuchRoom, UsageError, ZchatError
 from zchat.logs import cli_log
 
 FAILED = 1
@@ -68,7 +68,7 @@ def reported_in_one_line() -> Iterator[None]:
         from zchat.cli.text.phrases import error_text  # takes long to load
 
         report(str(error) if logs.is_json() else error_text(error) or type(error).__name__)
-        wrong_usage = isinstance(error, UsageError) and not isinstance(error, AddressError)
+        wrong_usage = isinstance(error, UsageError | BadName) and not isinstance(error, AddressError)
         _leave(WRONG_USAGE if wrong_usage else FAILED)
 
 
@@ -123,6 +123,8 @@ class Program(click.Group):
             code = leaving.exit_code
         except click.ClickException as error:
             place = origin(error) if isinstance(error, click.UsageError) else ""
+            if isinstance(error, click.BadParameter) and isinstance(error.param, click.Argument):
+                error.param_hint = f"'{error.param.human_readable_name.strip('[].')}'"  # without the usage's brackets
             text = error.format_message().replace("Recognized values: , ", "Recognized values: ")  # "" is one to click
             report(f"{text.removesuffix('.') if place else text}{place}{_hint(error)}")
             code = error.exit_code

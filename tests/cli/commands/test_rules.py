@@ -127,5 +127,5 @@ def test_a_broker_takes_rules_with_keys_or_logins_alone_and_names_what_is_wrong(
 
 def test_nobody_has_a_direct_room_alone(file: str) -> None:
     code, output = run(file, "bob", "@BOB")
-    assert code == 1
+    assert code == 2
     assert "a direct room has two users" in output
