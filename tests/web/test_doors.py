@@ -24,6 +24,37 @@ from zchat.web.doors import letting_in, read_token_key
         ({"open_to_all": True, "origins": ["https://x/path"]}, "no origin"),
         ({"open_to_all": True, "origins": ["http://["]}, "no origin"),
         ({"token_key": "/nowhere/key"}, "can't be read: No such file"),
+        *(
+            ({"user_header": name, "proxies": ["10.0.0.1"]}, "is the name of no header: X-Forwarded-User, for instance")
+            for name in ("", " ", "X Y", "é", "X-A\r\nB", "X-User:", "X-User\n")
+        ),
+        *(
+            ({"open_to_all": True, "hosts": [host]}, "is no host: .* in ASCII")
+            for host in (
+                "",
+                " ",
+                "a\nb",
+                "a b",
+                "a..b",
+                "*",
+                "*.example.org",
+                "é.example.org",
+                "::x",
+                "fe80::1%eth0",
+                "a\n",
+            )
+        ),
+        *(
+            ({"open_to_all": True, "origins": [origin]}, "no origin")
+            for origin in (
+                *("", "https://", "https://a\nb", "https://a b", "https://u@a", "https://a?", "https://a#", "ftp://a"),
+                *("https://a:x", "https://a:99999", "https://é", "https://[::x]", " https://a", "https://a\n", "null"),
+            )
+        ),
+        *(
+            ({"open_to_all": True, "public": [pattern]}, "is no pattern of rooms, as news or ops-\\* are: ")
+            for pattern in ("", " ", "a\nb", " news", "news ", "#news", "@*", "/x", "x" * 65, "x\u200b*")
+        ),
     ],
 )
 def test_what_can_not_be_meant_is_refused(options: dict[str, Any], reason: str) -> None:
@@ -33,8 +64,12 @@ def test_what_can_not_be_meant_is_refused(options: dict[str, Any], reason: str) 
 
 def test_names_are_taken_in_any_case() -> None:
     found = letting_in(
-        open_to_all=True, hosts=["Chat.Example.org", "[::2]"], origins=["HTTPS://Site.example/"], public=["News*"]
+        open_to_all=True,
+        hosts=["Chat.Example.org", "[0::2]"],
+        origins=["HTTPS://Site.example/", "https://a.example:443", "http://[0:0::3]:8080"],
+        public=["News*", "?", "*"],
     )
+    assert found.origins == {"https://site.example", "https://a.example", "http://[::3]:8080"}
     assert found.place("chat.example.org:443", "https://site.example") is None
     assert found.place("[::2]:8080", None) is None
     assert "news today" in found.public

@@ -19,11 +19,11 @@ from zchat.address import DEFAULT_URL
 from zchat.errors import UsageError, ZchatError
 from zchat.web.core import frames, limits
 from zchat.web.core.gateway import Gateway
-from zchat.web.core.letting_in import Caller, LettingIn, Patterns
+from zchat.web.core.letting_in import Caller, LettingIn
 from zchat.web.core.refusals import is_retryable
 from zchat.web.core.session import Session
 from zchat.web.core.watching import Watching
-from zchat.web.doors import origins_of
+from zchat.web.doors import origins_of, public_of
 from zchat.web.pages import File, file_response, files_of, text_response
 from zchat.web.server import TURN_SECONDS
 from zchat.web.serving import running
@@ -68,7 +68,7 @@ class App:
             raise UsageError("authenticate is a function that is given a scope and returns a user's name, or None")
         self._authenticate = authenticate
         self._files: dict[str, File] = files_of(None if page is None else Path(page))
-        letting_in = LettingIn(public=Patterns(public), hosts=None, origins=origins_of(origins))
+        letting_in = LettingIn(public=public_of(public), hosts=None, origins=origins_of(origins))
         self._given = (url, letting_in, key, server_key, max_connections)
         self._gateway: Gateway | None = None
         self._stack = AsyncExitStack()

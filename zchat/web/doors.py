@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
-from collections.abc import Sequence
-from ipaddress import ip_network
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv6Address, ip_network
 from urllib.parse import urlsplit
 
 from zchat.checks import shown
-from zchat.errors import UsageError
+from zchat.errors import BadName, UsageError
 from zchat.files import read_bounded
+from zchat.names import check_held_name, fold
 from zchat.web.core.letting_in import LOOPBACK_NAMES, LettingIn, Network, Patterns
 from zchat.web.core.tokens import weakness
 
@@ -19,6 +21,15 @@ MAX_KEY_FILE = 4096
 
 WAYS = "--open (names are claims), --token-key FILE (a site's tokens), or --user-header NAME --trusted-proxy CIDR"
 """The ways of letting in, as the command's options."""
+
+_FIELD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""The name of a header (RFC 9110, section 5.6.2)."""
+
+_NAME = re.compile(r"[0-9a-z_-]+(?:\.[0-9a-z_-]+)*\.?")
+"""A host's name or IPv4 address as browsers send it, in small letters."""
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+"""The ports that browsers leave out of an origin."""
 
 
 def letting_in(
@@ -40,12 +51,14 @@ def letting_in(
         raise UsageError(f"users are let in in one way: {WAYS}")
     if user_header is not None and not proxies:
         raise UsageError("a user's header counts from a trusted proxy alone: --trusted-proxy CIDR says which")
+    if user_header is not None and not _FIELD.fullmatch(user_header):
+        raise UsageError(f"{shown(user_header)} is the name of no header: X-Forwarded-User, for instance")
     return LettingIn(
         open_to_all,
         None if token_key is None else read_token_key(token_key),
         user_header,
         tuple(map(_network, proxies)),
-        Patterns(public),
+        public_of(public),
         frozenset((*LOOPBACK_NAMES, *map(_host, hosts))),
         origins_of(origins),
     )
@@ -78,11 +91,37 @@ def _network(text: str) -> Network:
         raise UsageError(f"{shown(text)} is no network: 192.0.2.0/24, for instance, or one address") from error
 
 
+def public_of(texts: Iterable[str]) -> Patterns:
+    """Return the patterns of the rooms that may be watched by nobody in particular.
+
+    Raises:
+        UsageError: no room can have a name as one says; none is for direct rooms, which nobody in particular has.
+    """
+    for text in (given := tuple(texts)):
+        try:
+            check_held_name("room", fold(text).replace("*", "x").replace("?", "x"))
+        except BadName as error:
+            raise UsageError(f"{shown(text)} is no pattern of rooms, as news or ops-* are: {error}") from error
+    return Patterns(given)
+
+
 def _host(text: str) -> str:
-    name = text.lower().removeprefix("[").removesuffix("]")
-    if not name or "/" in name or (":" in name and name.count(":") == 1):
-        raise UsageError(f"{shown(text)} is no host: chat.example.org, for instance, without a port")
+    name = _as_browsers_send(text.removeprefix("[").removesuffix("]"))
+    if name is None:
+        raise UsageError(
+            f"{shown(text)} is no host: chat.example.org, for instance, without a port, and in ASCII (xn--…)"
+        )
     return name
+
+
+def _as_browsers_send(host: str) -> str | None:
+    """Return a host's name or address, an IPv6 one without brackets, as browsers send it; None if it can't be one."""
+    if ":" not in host:
+        return host.lower() if _NAME.fullmatch(host.lower()) else None
+    try:
+        return None if "%" in host else str(IPv6Address(host))
+    except ValueError:
+        return None
 
 
 def origins_of(texts: Sequence[str]) -> frozenset[str]:
@@ -96,9 +135,11 @@ def origins_of(texts: Sequence[str]) -> frozenset[str]:
 
 def _origin(text: str) -> str:
     try:
-        found = urlsplit(text.lower())
-    except ValueError:  # of brackets
-        found = urlsplit("")
-    if found.scheme not in ("http", "https") or not found.netloc or found.path.strip("/") or found.query:
+        found = urlsplit(text)
+        host, port = _as_browsers_send(found.hostname or ""), found.port
+    except ValueError:  # of brackets, or the port
+        host = None
+    if host is None or found.scheme not in _DEFAULT_PORTS or not re.fullmatch(r"\w+://[^@/?#\s]+/?", text):
         raise UsageError(f"{shown(text)} is no origin: https://www.example.org, for instance")
-    return f"{found.scheme}://{found.netloc}"
+    place = f"[{host}]" if ":" in host else host
+    return f"{found.scheme}://{place}" + ("" if port in (None, _DEFAULT_PORTS[found.scheme]) else f":{port}")

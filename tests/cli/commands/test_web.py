@@ -110,6 +110,11 @@ def test_without_a_way_of_letting_in_it_says_which_there_are_and_does_not_start(
         (["--open", "--no-page", "--max-connections", "0"], 2, "--max-connections"),
         (["--open", "--no-page", "--broker", "tcp://127.0.0.1:1", "--listen", "127.0.0.1:*"], 1, "--connect URL"),
         (["--open", "--no-page", "--listen", "192.0.2.1:8080"], 2, "this machine alone"),
+        (["--user-header", "X Y", "--trusted-proxy", "127.0.0.1"], 2, "'X Y' is the name of no header"),
+        (["--user-header", "", "--trusted-proxy", "127.0.0.1"], 2, "'' is the name of no header"),
+        (["--open", "--no-page", "--host", "a\nb"], 2, "is no host: chat.example.org, for instance"),
+        (["--open", "--no-page", "--public", ""], 2, "'' is no pattern of rooms, as news or ops-* are"),
+        (["--open", "--no-page", "--origin", "https://a\nb"], 2, "is no origin: https://www.example.org"),
     ],
 )
 def test_what_can_not_be_is_reported_in_a_line(zchat: Zchat, options: list[str], code: int, reason: str) -> None:
