@@ -10,6 +10,7 @@ import pytest
 from tests.broker.store.copying.driver import Places, content, filled, nothing, opened
 from tests.redis_server import RedisServer
 from tests.running import eventually
+from tests.sentinels import Watched
 from zchat.broker.store.copying import redis_target as module
 from zchat.broker.store.copying.copy import COPIED, copy, source_of, target_of
 from zchat.broker.store.copying.records import RoomRecord
@@ -200,3 +201,30 @@ def test_the_rights_of_a_broker_are_enough_and_to_read_is_enough_for_what_is_cop
 def ended(what: str, done: int, whole: int) -> None:
     if what != COPIED:
         raise StoreError("ended")
+
+
+def test_through_sentinels_it_goes_to_the_master_and_is_no_store_at_one_that_takes_its_place_meanwhile(
+    places: Places, needs: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BATCH_COMMANDS", 1)
+    source = filled(places, "sqlite")
+    folder = tmp_path / "watched"
+    folder.mkdir()
+    with Watched(needs("redis-server"), folder) as watched:
+        whole, cut = f"{watched.url}?prefix=whole", f"{watched.url}?prefix=cut"
+        copy(source, whole, nothing)
+        assert content(whole) == content(source)
+        with pytest.raises(StoreError, match="can't be copied into itself"):
+            copy(f"redis://127.0.0.1:{watched.ports[0]}?prefix=whole", whole, nothing)
+
+        def kill(what: str, done: int, whole: int) -> None:
+            if what == COPIED and done == 5:
+                watched.servers[0].kill()
+
+        with pytest.raises(StoreError, match="a part of the copy is left at"):
+            copy(source, cut, kill)
+        eventually(lambda: watched.knows(watched.ports[1]), "the replica takes its place")
+        with pytest.raises(StoreError, match="is a copy that is not complete"):
+            opened(cut)
+        copy(source, cut, nothing, again=True)
+        assert content(cut) == content(whole) == content(source)
