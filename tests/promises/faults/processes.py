@@ -44,13 +44,13 @@ def free_port() -> int:
 class Served:
     """Run `zchat broker` in a process of its own: on the same port and store each time it is started.
 
-    `store`: its URL, None for a file in `folder`.
+    `store`: its URL, None for a file in `folder`; another one counts from the next start.
     """
 
     def __init__(self, folder: Path, *options: str, store: str | None = None) -> None:
         self._options = options
         self.path = folder / "log.sqlite"
-        self._store = store or f"sqlite:{self.path}"
+        self.store = store or f"sqlite:{self.path}"
         self.port = free_port()
         self.url = f"tcp://127.0.0.1:{self.port}"
         self._running: Running | None = None
@@ -63,7 +63,7 @@ class Served:
 
     def start(self) -> float:
         """Start it; returns the time (since 1970, in seconds) at which it said that it listens."""
-        command = [*ZCHAT, "broker", "--bind", self.url, "--store", self._store, "--log-format", "json"]
+        command = [*ZCHAT, "broker", "--bind", self.url, "--store", self.store, "--log-format", "json"]
         command += self._options
         self._running = Running(
             subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -14,6 +14,7 @@ from tests.promises.faults.processes import Memory, Served, resume, suspend
 from tests.promises.faults.proxy import Proxy
 from tests.redis_server import RedisServer
 from tests.running import DEADLINE
+from zchat.broker.store.copying.copy import copy
 
 BETWEEN = 20_000
 """Messages that flow between two faults at least."""
@@ -70,6 +71,41 @@ def killed(
             for _ in range(restarts):
                 fleet.flow(between + chance.randrange(between))
                 broker.kill()
+                started = time.time()
+                listening = broker.start()
+                flowing.append(fleet.beat(started) - listening)
+            fleet.flow(between)
+            figures = _figures(fleet, broker)
+        figures.flowing = flowing
+        return figures
+    finally:
+        broker.forget()
+
+
+def moved(
+    folder: Path, server: RedisServer, *, moves: int, publishers: int, between: int = BETWEEN, seed: int = 0
+) -> Figures:
+    """Copy the broker's store into another one, from a file to a server and back, many times, under load.
+
+    With a file the broker is killed before, with a server ended, and started on the copy then. `flowing` is as in
+    `killed`.
+    """
+    chance = random.Random(seed)
+    broker = Served(folder)
+    try:
+        broker.start()
+        with Fleet(broker, publishers=publishers, readers=2, seed=seed) as fleet:
+            flowing: list[float] = []
+            for number in range(moves):
+                fleet.flow(between + chance.randrange(between))
+                on_server = number % 2
+                if on_server:  # of one that is killed it isn't known for a while that it has ended
+                    broker.stop()
+                else:
+                    broker.kill()
+                target = f"sqlite:{folder}/{number}.db" if on_server else f"{server.url}?prefix=p{number}"
+                copy(broker.store, target, lambda what, done, whole: None)
+                broker.store = target
                 started = time.time()
                 listening = broker.start()
                 flowing.append(fleet.beat(started) - listening)

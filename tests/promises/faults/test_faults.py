@@ -45,6 +45,16 @@ def test_nothing_acknowledged_is_lost_or_comes_twice_when_one_of_two_brokers_on_
     assert max(figures.flowing) < FLOWING
 
 
+def test_nothing_acknowledged_is_lost_or_comes_twice_when_the_store_is_copied_to_a_server_and_back(
+    tmp_path: Path, needs: Callable[[str], str]
+) -> None:
+    (tmp_path / "server").mkdir()
+    with RedisServer(needs("redis-server"), tmp_path / "server") as server:
+        figures = scenarios.moved(tmp_path, server, moves=4, publishers=3, between=4_000)
+    assert figures.clean, figures
+    assert max(figures.flowing) < FLOWING
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="a process's memory is read from /proc")
 def test_a_stopped_reader_costs_the_broker_nothing_and_gets_everything_in_the_end(tmp_path: Path) -> None:
     figures = scenarios.stopped_reader(tmp_path, seconds=3, before=1.5, publishers=2, rate=40_000)
