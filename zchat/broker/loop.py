@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import zmq
 
+from zchat.broker.collection import collected_later
 from zchat.broker.core.core import Core
 from zchat.broker.edge.audit import AuditLog
 from zchat.broker.edge.audit_file import check_apart
@@ -187,7 +188,8 @@ class Loop:
             try:
                 found = (None, frozenset[str]()) if keys is None else (keys.users.names, keys.users.gateways)
                 gate = Gate(*found, guests=security.guests, logins=security.logins)
-                logs = self._store.open(self._alarm.ring, quotas=gate.binds_names)
+                with collected_later():
+                    logs = self._store.open(self._alarm.ring, quotas=gate.binds_names)
                 try:
                     secret = "" if folder is None else folder.server.secret
                     connections = Connections()
@@ -196,16 +198,17 @@ class Loop:
                     self._doorkeeper = Doorkeeper(gate, connections, entrance)
                     urls = [door.open(url) for url in self._bind]
                     started = time.monotonic()
-                    core = self.core = Core(
-                        self,
-                        self._store,
-                        logs,
-                        self._settings,
-                        started,
-                        microseconds,
-                        gate,
-                        None if rules is None else rules.rules,
-                    )
+                    with collected_later():
+                        core = self.core = Core(
+                            self,
+                            self._store,
+                            logs,
+                            self._settings,
+                            started,
+                            microseconds,
+                            gate,
+                            None if rules is None else rules.rules,
+                        )
                     watcher.start()
                     audit.start()
                     audit.record("started", text=f"zchat {__version__}")
