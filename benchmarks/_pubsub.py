@@ -89,7 +89,7 @@ class RedisStreams(RedisPubSub):
 @contextmanager
 def connected(url: str) -> Iterator[Any]:
     """Give a connection of redis-py."""
-    connection = import_module("redis").Redis.from_url(url, decode_responses=True)
+    connection = import_module("redis").Redis.from_url(url, decode_responses=True, socket_timeout=None)
     try:
         yield connection
     finally:

@@ -83,6 +83,11 @@ class Worker:
         number = self._process.pid
         return sum(map(_cpu, (number, *below(number)))) if number else 0
 
+    def kill(self) -> None:
+        """Kill the worker (SIGKILL), and return once it is gone."""
+        self._process.kill()
+        self._process.join()
+
     def stop(self) -> None:
         """End the worker, whatever it does."""
         self._pipe.close()
@@ -143,9 +148,9 @@ class Workers:
         return worker
 
     def cpu(self) -> tuple[int, int]:
-        """Return the nanoseconds of CPU that the server and its clients have taken; they must run."""
-        server, *clients = self._started
-        return server.cpu(), sum(client.cpu() for client in clients)
+        """Return the nanoseconds of CPU that the server with its store and its clients have taken; they must run."""
+        clients = sum(client.cpu() for client in self._started[1:])
+        return sum(map(_cpu, below(os.getpid()))) - clients, clients
 
     def spent(self, before: tuple[int, int], messages: int) -> dict[str, float]:
         """Return the microseconds of CPU a message since `before`."""

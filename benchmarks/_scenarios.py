@@ -40,10 +40,11 @@ def sized(size: int, messages: int) -> Scenario:
 
 
 SCENARIOS = (
-    fan_out(1, 400_000),
-    fan_out(10, 200_000),
-    fan_out(100, 20_000),
-    *(sized(*each) for each in ((16, 200_000), (1024, 100_000), (16_384, 20_000), (262_144, 1_000))),
+    fan_out(1, 200_000),
+    fan_out(10, 100_000),
+    fan_out(100, 10_000),
+    fan_out(1000, 400, "--subscriber-processes 4 --rounds 1"),
+    *(sized(*each) for each in ((16, 100_000), (1024, 50_000), (16_384, 10_000), (262_144, 800))),
     Scenario(
         "latency",
         "One way, a message a millisecond",
@@ -54,7 +55,7 @@ SCENARIOS = (
     Scenario(
         "half-load",
         "One way, at half of what each can carry",
-        "half_load.py --rounds 2",
+        "half_load.py --rounds 2 --messages 200000 --seconds 1",
         "--rounds 1 --messages 500 --seconds 0.1",
         lower=True,
     ),
@@ -84,10 +85,38 @@ SCENARIOS = (
         "--rounds 1 --subscribers 2 --messages 200",
     ),
     Scenario(
+        "two-brokers",
+        "Deliveries a second over Redis, two brokers and one, 1 → 10",
+        "two_brokers.py --rounds 2",
+        "--rounds 1 --subscribers 2 --messages 200 --delays 50 --loose",
+    ),
+    Scenario(
+        "broadcast",
+        "One message to 8,000 members, the last",
+        "broadcast.py --rounds 2",
+        "--rounds 1 --members 20 --messages 2 --pause 0.1",
+        lower=True,
+    ),
+    Scenario(
+        "come-back",
+        "2,000 idle clients come back after the broker is killed",
+        "come_back.py --users 2000",
+        "--users 20 --idle 0.5",
+        lower=True,
+    ),
+    Scenario(
         "asyncio",
         "Deliveries a second by face, 1 → 10",
         "faces.py --rounds 2 --tables deliveries --readers 10 --messages 200000",
         "--rounds 1 --readers 2 --messages 200",
+        ours="asyncio",
+    ),
+    Scenario(
+        "asyncio-latency",
+        "One way by face, a message a millisecond",
+        "faces.py --rounds 2 --tables latency --messages 2000",
+        "--rounds 1 --messages 50 --loose",
+        lower=True,
         ours="asyncio",
     ),
     Scenario(

@@ -75,7 +75,7 @@ def _overview(scenarios: list[dict[str, Any]]) -> str:
     for scenario in scenarios:
         ours, peer, plain = parties(scenario)
         if ours is None:
-            lines.append([scenario["title"], "", "failed", "", "", "", ""])
+            lines.append([scenario["title"], "", "failed" if scenario["failed"] else "left out", "", "", "", ""])
             continue
         figure = main_figure([ours])
         lines.append(

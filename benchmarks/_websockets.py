@@ -48,7 +48,6 @@ class SocketIo:
 
     @contextmanager
     def broker(self, store: str) -> Iterator[Server]:
-        loop = asyncio.new_event_loop()
         port = free_port()
         listening = Event()
 
@@ -60,16 +59,12 @@ class SocketIo:
             await runner.setup()
             await web.TCPSite(runner, "127.0.0.1", port).start()
             listening.set()
+            await asyncio.Future()
 
-        def run() -> None:
-            loop.run_until_complete(serve())
-            loop.run_forever()
-
-        Thread(target=run, daemon=True).start()
+        Thread(target=asyncio.run, args=(serve(),), daemon=True).start()
         if not listening.wait(DEADLINE):
             raise Failed("python-socketio does not start")
-        yield Server(f"http://127.0.0.1:{port}")
-        loop.call_soon_threadsafe(loop.stop)
+        yield Server(f"http://127.0.0.1:{port}")  # its thread ends with the process
 
     @staticmethod
     def _server() -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import select
 import time
 from functools import partial
 from itertools import pairwise
@@ -25,6 +26,7 @@ from zchat.protocol.core import ClientCore
 from zchat.protocol.faces.inbox import Inbox
 from zchat.protocol.rooms.membership import Membership
 from zchat.threads import Bell
+from zchat.wire.notices import GapNotice, Push
 from zchat.wire.replies import Welcome
 
 TICK_EVERY = 0.25
@@ -34,18 +36,29 @@ GREETING = 200
 """Users that greet at a time, so that the greetings before don't measure the accept queue."""
 
 
+class Heard(Inbox[Bell]):
+    """What a user is sent; counts the notifications."""
+
+    def __init__(self) -> None:
+        super().__init__(Bell(), lambda reading: None, lambda membership: None)
+        self.pushes = 0
+
+    def push(self, notice: Push | GapNotice) -> None:
+        self.pushes += 1
+        super().push(notice)
+
+
 class User:
     """Be one user: a core, its connection, its room."""
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], url: str, number: int) -> None:
-        self.socket = context.socket(zmq.DEALER)
-        self.socket.setsockopt(zmq.LINGER, 0)
-        self.socket.connect(url)
+    def __init__(self, crowd: Crowd, number: int) -> None:
+        self._crowd = crowd
+        self.socket = crowd.connected(self)
         self.withdrawn = False
         self.greeted = False
         self.frames = 0
         self.why: object = None
-        self.reading = Inbox(Bell(), lambda reading: None, lambda membership: None)
+        self.reading = Heard()
         producer, token = os.urandom(16), os.urandom(16)
         self.core = ClientCore(self, f"user {number}", producer, token, 0, Random(number))
         self.core.start(time.monotonic())
@@ -64,6 +77,7 @@ class User:
 
     def send(self, frame: bytes) -> None:
         self.socket.send(frame, zmq.NOBLOCK)
+        self._crowd.touched(self)
 
     def opened(self, welcome: Welcome) -> None:
         self.greeted = True
@@ -75,10 +89,12 @@ class User:
         """Do nothing: nobody marks anything."""
 
     def lost(self, error: Exception, was_open: bool) -> None:
-        raise Failed(f"a connection was lost: {error}")
+        if not self._crowd.come_back:
+            raise Failed(f"a connection was lost: {error}")
 
     def connect(self) -> None:
-        raise Failed("a connection was lost")
+        self._crowd.drop(self.socket)
+        self.socket = self._crowd.connected(self)
 
     def ended(self, error: Exception | None) -> None:
         self.why = error
@@ -91,27 +107,51 @@ class User:
 
 
 class Crowd:
-    """Run some users in one thread."""
+    """Run some users in one thread; `come_back`: a lost connection is no failure."""
 
-    def __init__(self, url: str, numbers: range) -> None:
+    def __init__(self, url: str, numbers: range, *, come_back: bool = False) -> None:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._context.set(zmq.MAX_SOCKETS, 2 * len(numbers) + 10)
-        self._poller = zmq.Poller()
+        self._context.set(zmq.MAX_SOCKETS, 3 * len(numbers) + 10)
+        self._url = url
+        self.come_back = come_back
+        self._epoll = select.epoll()
         self._tick_at = 0.0
         self.users: list[User] = []
-        self._of: dict[Any, User] = {}
+        self._of: dict[int, User] = {}
+        self._touched: set[User] = set()
         for start in range(numbers.start, numbers.stop, GREETING):
             for number in range(start, min(start + GREETING, numbers.stop)):
-                user = User(self._context, url, number)
-                self.users.append(user)
-                self._of[user.socket] = user
-                self._poller.register(user.socket, zmq.POLLIN)
+                self.users.append(User(self, number))
             self.until(lambda: all(user.greeted for user in self.users[-GREETING:]), "greeted")
+
+    def connected(self, user: User) -> zmq.Socket[bytes]:
+        """Return a fresh connection, what comes over which the user is given."""
+        socket = self._context.socket(zmq.DEALER)
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.setsockopt(zmq.RCVTIMEO, int(DEADLINE * 1000))
+        socket.connect(self._url)
+        descriptor = int(socket.get(zmq.FD))
+        self._of[descriptor] = user
+        self._epoll.register(descriptor, select.EPOLLIN)
+        return socket
+
+    def drop(self, socket: zmq.Socket[bytes]) -> None:
+        """Close a connection."""
+        descriptor = int(socket.get(zmq.FD))
+        self._epoll.unregister(descriptor)
+        del self._of[descriptor]
+        socket.close()
+
+    def touched(self, user: User) -> None:
+        """Record that a user has sent: what arrived meanwhile no longer makes the descriptor readable."""
+        self._touched.add(user)
 
     def turn(self, wait: float) -> None:
         """Wait for frames, hand them to their users, and the time to all now and then."""
-        for socket, _ in self._poller.poll(int(wait * 1000)):
-            self._of[socket].receive()
+        touched, self._touched = self._touched, set()
+        ready = self._epoll.poll(0 if touched else wait, len(self._of))
+        for user in touched.union(self._of[descriptor] for descriptor, _ in ready):
+            user.receive()
         now = time.monotonic()
         if now >= self._tick_at:
             self._tick_at = now + TICK_EVERY
@@ -124,6 +164,19 @@ class Crowd:
             if time.monotonic() > deadline:
                 raise Failed(f"not all were {what} within {DEADLINE:.0f} s")
             self.turn(0.01)
+
+    def turn_until_told(self, pipe: Pipe) -> Any:
+        """Take turns until something is said in the pipe, and return that."""
+        while not pipe.waiting():
+            self.turn(0.01)
+        return pipe.hear()
+
+    def join(self) -> None:
+        """Have all users join."""
+        for number, user in enumerate(self.users):
+            user.join()
+            if not number % GREETING:
+                self.turn(0.0)
 
     def right(self, members: int) -> bool:
         return all(user.reading.roster.members == members for user in self.users)
@@ -142,23 +195,22 @@ def attend(pipe: Pipe, url: str, numbers: range, members: int) -> None:
     """Greet with all users, join when told to, say when all know the count, and what they were sent."""
     crowd = Crowd(url, numbers)
     pipe.say()
-    while not pipe.waiting():
-        crowd.turn(0.01)
-    pipe.hear()
+    crowd.turn_until_told(pipe)
     before = sum(user.frames for user in crowd.users)
-    for number, user in enumerate(crowd.users):
-        user.join()
-        if not number % GREETING:
-            crowd.turn(0.0)
+    crowd.join()
     crowd.until(lambda: crowd.right(members), f"told that there are {members}")
     pipe.say(time.monotonic())
-    while not pipe.waiting():
-        crowd.turn(0.01)
-    pipe.hear()
+    crowd.turn_until_told(pipe)
     if not crowd.right(members):
         raise Failed("a count became wrong again")
     pipe.say(sum(user.frames for user in crowd.users) - before)
     pipe.wait_for_the_end()
+
+
+def shares(users: int, processes: int) -> list[range]:
+    """Return the numbers of the users that each process has."""
+    bounds = [users * number // processes for number in range(processes + 1)]
+    return [range(*each) for each in pairwise(bounds)]
 
 
 def joins(arguments: argparse.Namespace) -> dict[str, float]:
@@ -167,9 +219,7 @@ def joins(arguments: argparse.Namespace) -> dict[str, float]:
     with store_url(arguments.store) as store, workers() as start:
         broker = start(serve, store)
         url = broker.hear()
-        bounds = [users * number // processes for number in range(processes + 1)]
-        shares = [range(*each) for each in pairwise(bounds)]
-        crowds = [start(attend, url, share, users) for share in shares]
+        crowds = [start(attend, url, share, users) for share in shares(users, processes)]
         for crowd in crowds:
             crowd.hear()
         began = time.monotonic()
