@@ -126,6 +126,68 @@ def test_who_is_not_let_in_or_lacks_a_right_learns_what_to_name_and_to_set(fresh
     assert "does not let zchat in" in refused(as_bob)
 
 
+@pytest.mark.parametrize("over", ["unix", "tcp"])
+def test_a_server_without_a_free_connection_is_to_allow_more(own_server: RedisServer, over: str) -> None:
+    url = own_server.url
+    if over == "tcp":
+        port = free_port()
+        own_server.call("CONFIG", "SET", "port", str(port))
+        url = f"redis://127.0.0.1:{port}"
+    taken(url)
+    own_server.call("CONFIG", "SET", "maxclients", "1")
+    why = refused(url)
+    assert why.endswith(": max number of clients reached; raise its maxclients, or end other connections to it")
+    own_server.call("CONFIG", "SET", "maxclients", "100")
+    taken(url)
+
+
+def test_each_reply_of_a_server_that_keeps_a_store_out_says_what_to_set(own_server: RedisServer) -> None:
+    assert refused(f"{own_server.url}?db=99").endswith("(DB index is out of range): name another, or raise databases")
+    with_password = own_server.url.replace("://", "://:secret@")
+    assert refused(with_password).endswith(
+        "; leave the password out of the URL, or have the server require it (requirepass)"
+    )
+    own_server.call("CONFIG", "SET", "min-replicas-to-write", "1")
+    assert refused(own_server.url).endswith("start them, or lower min-replicas-to-write")
+
+
+@pytest.mark.parametrize(
+    ("reply", "mend"),
+    [
+        (b"-DENIED Redis is running in protected mode because", "and name it, as in redis://USER:PASSWORD@HOST"),
+        (b"-MISCONF Redis is configured to save RDB snapshots, but", "see its log, and free its disk"),
+        (b"-ERR max number of clients reached", "raise its maxclients, or end other connections to it"),
+    ],
+)
+def test_so_does_each_with_which_it_hangs_up(tmp_path: Path, reply: bytes, mend: str) -> None:
+    with Stranger(tmp_path / "s", greeting=reply + b"\r\n") as url:
+        assert refused(url).endswith(mend)
+
+
+def test_why_a_server_has_hung_up_is_read_from_a_second_connection_that_asks_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+        for said, why in (
+            (b"-DENIED Redis is running in protected mode\r\n", "lets in nobody from another machine"),
+            (b"-ERR max number of clients reached\r\n", "raise its maxclients"),
+            (b"", "see its log, and whether it speaks TLS alone (rediss://)"),
+        ):
+            turned_away = threading.Thread(target=_turn_away, args=(listening, said))
+            turned_away.start()
+            assert why in refused(f"redis+unix://{path}")
+            turned_away.join(DEADLINE)
+
+
+def _turn_away(listening: socket.socket, said: bytes) -> None:
+    """Hang up on a first connection without a word, and on a second one after a few."""
+    for words in (b"", said):
+        connection, _ = listening.accept()
+        with connection, suppress(OSError):
+            connection.sendall(words)
+
+
 def test_what_is_of_another_format_or_of_another_program_is_left_as_it_is(fresh: RedisServer) -> None:
     fresh.call("SET", "zchat:{40821}:format", "2")
     assert "what is under the prefix zchat is of another format (2): upgrade zchat, or choose another" in refused(
@@ -185,10 +247,22 @@ def test_over_tls_a_server_is_taken_whose_certificate_is_trusted_and_no_other(
     port = free_port()
     settings = ("--tls-port", str(port), "--tls-cert-file", "cert.pem", "--tls-key-file", "key.pem")
     with RedisServer(needs("redis-server"), tmp_path, *ALWAYS, *settings, "--tls-auth-clients", "no"):
-        assert "CERTIFICATE_VERIFY_FAILED" in refused(f"rediss://127.0.0.1:{port}")
-        refused(f"redis://127.0.0.1:{port}")
+        why = refused(f"rediss://127.0.0.1:{port}")
+        assert "CERTIFICATE_VERIFY_FAILED" in why
+        assert why.endswith("; have its certificate trusted (SSL_CERT_FILE), or name another server")
+        assert refused(f"redis://127.0.0.1:{port}").endswith("whether it speaks TLS alone (rediss://)")
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
         taken(f"rediss://127.0.0.1:{port}")
+
+
+def test_a_server_that_says_nothing_over_tls_may_speak_none(
+    own_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "SILENCE_SECONDS", 0.3)
+    port = free_port()
+    own_server.call("CONFIG", "SET", "port", str(port))
+    why = refused(f"rediss://127.0.0.1:{port}")
+    assert why.endswith(" by TLS; see whether it speaks TLS at that port, or name it by redis://")
 
 
 def test_an_answer_in_drops_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,7 +63,8 @@ def connect(url: RedisURL) -> Connection:
         return Connection(url.at(master.host, master.port))
     except Trouble as trouble:
         where = shown_place(master.host, master.port)
-        raise Replaced(f"the Sentinels name {where} as the master, and {trouble}", master.advice) from trouble
+        advice = master.advice if trouble.advice == Trouble.advice else trouble.advice
+        raise Replaced(f"the Sentinels name {where} as the master, and {trouble}", advice) from trouble
 
 
 def find(url: RedisURL) -> Master:

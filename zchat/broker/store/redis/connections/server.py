@@ -31,6 +31,12 @@ ANSWER_SECONDS = 6.0
 OLDEST = (7, 0)
 """The oldest version of the server: those before run a script halfway and refuse the rest."""
 
+PARTING_SECONDS = 0.5
+"""Seconds for a server that has hung up to say why to a second connection, which asks it nothing."""
+
+PARTING_BYTES = 2000
+"""Bytes of that at most: Redis says in some 900 how to end its protected mode."""
+
 TOLD = 1000
 """Notices that are taken from a connection at once at most."""
 
@@ -46,11 +52,31 @@ def check_installed() -> None:
         raise UsageError("a store over Redis requires the package redis: pip install 'zchat-zmq[redis]'")
 
 
+_FULL = "max number of clients"
+_BY_TLS = " by TLS"
+_HUNG_UP = ("Broken pipe", "reset by peer", "closed by server")
+
+_ADVICE = {
+    _FULL: "raise its maxclients, or end other connections to it",
+    "CERTIFICATE_VERIFY_FAILED": "have its certificate trusted (SSL_CERT_FILE), or name another server",
+    "Permission denied": "let the broker's user at its socket (unixsocketperm), or name another server",
+    **dict.fromkeys(_HUNG_UP, "see its log, and whether it speaks TLS alone (rediss://)"),
+    **dict.fromkeys(
+        ("WRONG_VERSION_NUMBER", _BY_TLS), "see whether it speaks TLS at that port, or name it by redis://"
+    ),
+}
+"""What to do, by what is said of a connection that can't be made or goes on."""
+
+
 class Trouble(Exception):
     """The server can't be used now, and may be later; the text says why."""
 
     advice = "start it, or name another server"
     """What to do if it goes on, on one line."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__(words)
+        self.advice = next((advice for part, advice in _ADVICE.items() if part in words), type(self).advice)
 
 
 class Loading(Trouble):
@@ -60,9 +86,11 @@ class Loading(Trouble):
 class Replaced(Trouble):
     """The master that the Sentinels name isn't there, or is none: another may be in its place soon."""
 
-    def __init__(self, words: str, advice: str = "see what the Sentinels say of the failover") -> None:
+    advice = "see what the Sentinels say of the failover"
+
+    def __init__(self, words: str, advice: str = "") -> None:
         super().__init__(words)
-        self.advice = advice
+        self.advice = advice or self.advice
 
 
 class Strange(Trouble):
@@ -134,12 +162,18 @@ class Connection:
         except exceptions.BusyLoadingError as error:
             raise Loading(_words(error)) from error
         except exceptions.AuthenticationError as error:
-            raise StoreError(
-                f"{url.place} does not let zchat in: {_words(error)}; name a user and a password, as in "
-                "redis://USER:PASSWORD@HOST"
-            ) from error
+            mend = "name a user and a password, as in redis://USER:PASSWORD@HOST"
+            if "without any password" in str(error):
+                mend = "leave the password out of the URL, or have the server require it (requirepass)"
+            raise StoreError(f"{url.place} does not let zchat in: {_words(error)}; {mend}") from error
         except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
-            raise Trouble(_words(error)) from error
+            words = _words(error)
+            said = _parting_words(url) if any(part in words for part in _HUNG_UP) else ""
+            if said.startswith("DENIED"):
+                refuse(url, exceptions.ResponseError(said))
+            if url.tls and isinstance(error, exceptions.TimeoutError):
+                words += _BY_TLS
+            raise Trouble(said or words) from error
         except exceptions.ResponseError as error:
             self.close()
             refuse(url, error)
@@ -324,7 +358,47 @@ def refuse(url: RedisURL, error: Exception) -> NoReturn:
         raise StoreError(
             f"{url.place}: there is something else under the prefix {url.prefix}: choose another"
         ) from error
+    if words.startswith("DENIED"):
+        raise StoreError(
+            f"{url.place} lets in nobody from another machine without a password (protected mode): have it require one "
+            "(requirepass, or ACL SETUSER), and name it, as in redis://USER:PASSWORD@HOST"
+        ) from error
+    if words.startswith("DB index"):
+        raise StoreError(f"{url.place}: it has no such database ({words}): name another, or raise databases") from error
+    if words.startswith("NOREPLICAS"):
+        raise StoreError(
+            f"{url.place} has too few replicas to be written to: start them, or lower min-replicas-to-write"
+        ) from error
+    if words.startswith("MISCONF"):
+        raise StoreError(f"{url.place} can't save to its disk ({words}): see its log, and free its disk") from error
     raise StoreError(f"{url.place} can't be used as a store: {words}") from error
+
+
+def _parting_words(url: RedisURL) -> str:
+    """Return what the server says to who connects and asks nothing: why it lets nobody in; "" if that is nothing.
+
+    One that hangs up at once may have done so before the first connection could read it.
+    """
+    if url.tls:
+        return ""
+    with suppress(OSError), _connected(url.connect) as plain:
+        said = plain.recv(PARTING_BYTES).decode(errors="replace")
+        if said.startswith("-"):
+            return _words(said[1:].partition("\r\n")[0].removeprefix("ERR "))
+    return ""
+
+
+def _connected(where: dict[str, Any]) -> socket.socket:
+    if "path" not in where:
+        return socket.create_connection((where["host"], where["port"]), PARTING_SECONDS)
+    plain = socket.socket(socket.AF_UNIX)
+    try:
+        plain.settimeout(PARTING_SECONDS)
+        plain.connect(where["path"])
+    except OSError:
+        plain.close()
+        raise
+    return plain
 
 
 def _words(error: object) -> str:
