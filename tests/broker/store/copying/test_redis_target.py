@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -80,7 +81,7 @@ def test_a_copy_that_another_has_taken_the_place_of_writes_nothing_more(places: 
     first.put(RoomRecord("First", "", 1, 0, 0, ()))
     copy(source, url, nothing, again=True)
     for late in (lambda: list(first.records()), first.complete):
-        with pytest.raises(StoreError, match="another copy into it has begun"):
+        with pytest.raises(StoreError, match="another copy into it, or a broker on it, has begun"):
             late()
         first.put(RoomRecord("First", "", 1, 0, 0, ()))
     assert first.give_up(), "there is nothing of it"
@@ -96,6 +97,32 @@ def test_what_is_no_store_is_not_overwritten_either(places: Places) -> None:
     with pytest.raises(StoreError, match=r"there is something else under the prefix p.*: choose another prefix"):
         copy(source, url, nothing)
     assert places.server.keys() == before
+
+
+@pytest.mark.parametrize("moment", ["a broker", "a copy"])
+def test_what_begins_at_the_same_moment_has_the_place(
+    places: Places, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    url = places.new("redis")
+    target, other = RedisTarget(parse(url)), RedisTarget(parse(url))
+    ask = RedisTarget._ask
+
+    def asked(self: RedisTarget, commands: list[Any]) -> list[Any]:
+        """Return the answers, and have the other one come after the first."""
+        found = ask(self, commands)
+        if self is target:
+            monkeypatch.setattr(RedisTarget, "_ask", ask)
+            if moment == "a copy":
+                other.begin(again=False)
+            else:
+                opened(url).store.close()
+        return found
+
+    monkeypatch.setattr(RedisTarget, "_ask", asked)
+    with pytest.raises(StoreError, match="another copy into it, or a broker on it, has begun"):
+        target.begin(again=False)
+    for each in (target, other):
+        each.close()
 
 
 def test_two_rooms_whose_names_redis_takes_for_one_are_not_copied(places: Places) -> None:
@@ -127,8 +154,18 @@ def test_a_server_without_memory_ends_it_and_nothing_is_left(places: Places, own
         copy(source, own_server.url, nothing)
     assert "is left at" not in str(caught.value)
     assert own_server.keys() == {}
+    target = RedisTarget(parse(own_server.url))
+    target.begin(again=False)
+    own_server.call("SET", "others", "x")
+    own_server.call("CONFIG", "SET", "maxmemory", "1")
+    again = RedisTarget(parse(own_server.url))
+    with pytest.raises(StoreError, match="has no memory left"):
+        again.begin(again=True)
+    assert own_server.call("DBSIZE") == 2, "what was left is removed where there is no memory, too"
+    for each in (target, again):
+        each.close()
     own_server.call("CONFIG", "SET", "maxmemory", "0")
-    copy(source, own_server.url, nothing)
+    copy(source, own_server.url, nothing, again=True)
     assert content(own_server.url) == content(source)
 
 

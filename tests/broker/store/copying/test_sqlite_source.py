@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.broker.store.copying.driver import Places, content, filled, opened
+from tests.broker.store.copying.driver import Places, content, filled, nothing, opened
 from zchat.broker.store.contract import CLOSE_SECONDS
+from zchat.broker.store.copying.copy import copy
 from zchat.broker.store.copying.sqlite_source import sqlite_source
+from zchat.broker.store.sqlite.access import acting_as_owner
 from zchat.errors import StoreError
 
 
@@ -59,3 +64,33 @@ def test_an_empty_file_and_a_folder_are_no_databases(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no database at all, but a text" * 100)
     with pytest.raises(StoreError, match="is damaged"), sqlite_source(tmp_path / "text"):
         pass
+
+
+def test_a_database_that_can_not_be_locked_is_named_with_the_reason(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = filled(places, "sqlite")
+
+    def refuse(path: str, *arguments: int) -> int:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(StoreError, match=r"can't be locked, and a broker might open it .* \(Permission"):
+        copy(url, places.new("sqlite"), nothing)
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="only root has several users")
+def test_what_root_leaves_in_a_folder_belongs_to_its_owner(tmp_path: Path) -> None:
+    for each in (tmp_path, *tmp_path.parents[:-1]):
+        each.chmod(each.stat().st_mode | 0o011)
+    for number, name in ((1234, "old"), (2345, "new")):
+        (tmp_path / name).mkdir()
+        os.chown(tmp_path / name, number, number)
+    source, target = (f"sqlite:{tmp_path}/{name}/z.db" for name in ("old", "new"))
+    with acting_as_owner(tmp_path / "old"):
+        driver = opened(source)
+        driver.stored(1, "a")
+        driver.store.close()
+    copy(source, target, nothing)
+    assert {each.stat().st_uid for each in (tmp_path / "old").iterdir()} == {1234}
+    assert {each.stat().st_uid for each in (tmp_path / "new").iterdir()} == {2345}

@@ -60,6 +60,9 @@ REMOVE_SECONDS = 5.0
 AGAIN = "zchat copy --again removes what is there first"
 """What to do about that."""
 
+BEGUN = "another copy into it, or a broker on it, has begun"
+"""Why no more is written."""
+
 
 class _Call:
     """The commands of one call of the script: all of one partition."""
@@ -119,18 +122,20 @@ class RedisTarget(Target):
         Raises:
             StoreError: something is there.
         """
-        made, found = self._ask([("SET", self._keys.format, self._mark, "NX"), ("GET", self._keys.format)])
-        if made is None:
+        found, *others = self._ask([("GET", self._keys.format), *(("EXISTS", key) for key in self._own_keys())])
+        if found is None:
+            if any(others):
+                raise StoreError(f"{self.place}: {self._there('something else')}")
+            if self._ask([("SET", self._keys.format, self._mark, "NX")]) == [None]:
+                raise StoreError(f"{self.place}: {BEGUN}")
+        else:
             if not found.startswith(COPYING):
                 raise StoreError(f"{self.place}: {self._there('a store')}")
             if not again:
                 raise StoreError(f"{self.place}: {self._there('a copy that is not complete')} ({AGAIN})")
             if self._ask([called(scripts.FINISH, [self._keys.format], found, self._mark)]) != [1]:
-                raise StoreError(f"{self.place}: another copy into it has just begun")
+                raise StoreError(f"{self.place}: {BEGUN}")
             self._remove(None)
-        elif any(self._ask([("EXISTS", key) for key in self._own_keys()])):
-            self._ask([called(scripts.FINISH, [self._keys.format], self._mark, "")])
-            raise StoreError(f"{self.place}: {self._there('something else')}")
         self._ask([("HSET", shelf.info, "copy", self._id) for shelf in self._keys.shelves])
 
     def _there(self, what: str) -> str:
@@ -208,7 +213,7 @@ class RedisTarget(Target):
         self._open.clear()
         self._commands = self._bytes = 0
         if any(reply != 1 for reply in self._ask(commands)):
-            raise StoreError(f"{self.place}: another copy into it has begun")
+            raise StoreError(f"{self.place}: {BEGUN}")
 
     def records(self) -> Iterator[Record]:
         """See `Target.records`."""
@@ -223,7 +228,7 @@ class RedisTarget(Target):
             self._add(partition, "HDEL", shelf.info, "copy")
         self._write()
         if self._ask([called(scripts.FINISH, [self._keys.format], self._mark, FORMAT)]) != [1]:
-            raise StoreError(f"{self.place}: another copy into it has begun")
+            raise StoreError(f"{self.place}: {BEGUN}")
 
     def close(self) -> None:
         """Let go of the server."""

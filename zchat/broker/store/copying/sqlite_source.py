@@ -32,6 +32,9 @@ from zchat.errors import StoreError
 from zchat.wire.blocks import after_time
 from zchat.wire.values import unpack
 
+LOCKED = "locked, and a broker might open it while it is copied"
+"""What a database can't be whose lock is refused."""
+
 
 def identity_of(path: Path) -> tuple[object, ...]:
     """Return what tells a database from all others."""
@@ -75,10 +78,10 @@ def sqlite_source(path: Path) -> Iterator[SqliteSource]:
         raise StoreError(f"there is no file {path}")
     with ExitStack() as stack:
         lock = path.with_name(f"{path.name}.lock")
-        if stack.enter_context(locked(path, lock)).made:
+        if stack.enter_context(locked(path, lock, LOCKED)).made:
             stack.callback(_remove, path, lock)
         if sys.platform == "linux":  # elsewhere such a lock could be in the way of SQLite's own
-            stack.enter_context(locked(path, path))
+            stack.enter_context(locked(path, path, LOCKED))
         try:
             with acting_for(path):
                 connection = schema.connect_to_read(path)

@@ -96,15 +96,19 @@ def place_held(target: Path, aside: Path | None = None) -> Iterator[None]:
 
 
 @contextmanager
-def locked(target: Path, path: Path) -> Iterator[FileLock]:
-    """Hold the lock on `path`, a file of the database `target`, while the block runs; raises StoreError."""
+def locked(target: Path, path: Path, what: str = "made") -> Iterator[FileLock]:
+    """Hold the lock on `path`, a file of the database `target`, while the block runs.
+
+    Raises:
+        StoreError: a broker has it open, or it can't be what `what` says, as the lock's file can't be had.
+    """
     try:
         with acting_for(target):
             lock = FileLock(path)
     except Locked as error:
         raise StoreError(f"a broker has {target} open; stop it, or name another file") from error
     except OSError as error:
-        raise _failed(target, error) from error
+        raise _failed(target, error, what) from error
     try:
         yield lock
     finally:
@@ -191,5 +195,5 @@ def _flush_folder(target: Path) -> None:
             ) from error
 
 
-def _failed(target: Path, error: OSError) -> StoreError:
-    return StoreError(f"{target} can't be made ({error.strerror or error}){why_not(target)}")
+def _failed(target: Path, error: OSError, what: str = "made") -> StoreError:
+    return StoreError(f"{target} can't be {what} ({error.strerror or error}){why_not(target)}")
