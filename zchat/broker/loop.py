@@ -453,6 +453,8 @@ class Loop:
         }
         held = "new" if new else f"messages: {messages:,}, rooms: {rooms:,}"
         broker_log.info("listening at %s; store %s (%s)", ", ".join(self.urls), self._place, held, **fields)
+        if self._store.caution:
+            broker_log.warning("%s", self._store.caution, event="caution")
 
 
 def _log_end(figures: Figures) -> None:

@@ -297,6 +297,9 @@ class Store(ABC):
     new = True
     """True if the opening found no store there and began one."""
 
+    caution = ""
+    """What an operator has to know of what is promised of the store, as a sentence; "" if nothing."""
+
     @abstractmethod
     def open(self, wake: Callable[[], None], *, quotas: bool = False) -> list[RoomLog]:
         """Make the store ready and return the rooms that have a log; may block.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -101,9 +102,14 @@ def test_what_can_not_be_stored_for_long_fails_and_what_was_stored_all_the_same_
     store.stored(1, "a")
     monkeypatch.setattr("zchat.broker.store.redis.committer.HELD_SECONDS", 0.1)
     own_server.pause()
-    answers = asked(store, 2, "b")
     new: list[Any] = []
-    store.store.append(block(1, "new", room="Other", producer=BOB), new.append)
+    patience = sys.getswitchinterval()
+    sys.setswitchinterval(1.0)  # both are handed over before the thread that writes takes the first, and sent together
+    try:
+        answers = asked(store, 2, "b")
+        store.store.append(block(1, "new", room="Other", producer=BOB), new.append)
+    finally:
+        sys.setswitchinterval(patience)
     store.wait(lambda: answers and new)
     assert isinstance(answers[0], Failed)
     assert "the server can't be used" in answers[0].reason

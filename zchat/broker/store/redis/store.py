@@ -34,7 +34,7 @@ from zchat.broker.store.redis.attachment import Attachment
 from zchat.broker.store.redis.committer import Answered, Attached, Committer, Expired, TrimDone
 from zchat.broker.store.redis.connections.sentinel import Watch
 from zchat.broker.store.redis.connections.server import Loading, Replaced, Trouble, check_installed
-from zchat.broker.store.redis.connections.url import RedisURL
+from zchat.broker.store.redis.connections.url import DISK, RedisURL
 from zchat.broker.store.redis.feed import Feed, Looked
 from zchat.broker.store.redis.mirror import CaughtUp, Mirror
 from zchat.broker.store.redis.partitions import PARTITIONS, Keys
@@ -95,6 +95,11 @@ class RedisStore(Store):
         self._url = url
         self._clock = clock
         self._keys = Keys(url.prefix)
+        if url.sentinels and url.acknowledge == DISK:
+            self.caution = (
+                f"{url.place}: what is acknowledged is on the master's disk; a failover loses, and reports, what of it "
+                "had not reached the replica that takes over"
+            )
         self._calls: dict[Call, None] = {}
         """What was asked for and isn't answered yet, in order."""
         self._appending = 0

@@ -72,6 +72,18 @@ def test_a_sentinel_that_is_silent_is_given_up_after_a_second(
             sentinel.find(parse(f"redis+sentinel://127.0.0.1:{port}/chat"))
 
 
+def test_a_broker_says_at_its_start_what_a_failover_may_lose(
+    watched: Watched, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Broker("tcp://127.0.0.1:*", store=watched.url):
+        pass
+    (said,) = (each.getMessage() for each in caplog.records if each.levelname == "WARNING")
+    assert said.startswith(
+        f"{watched.url}: what is acknowledged is on the master's disk; a failover loses, and reports"
+    )
+    assert open_store(f"{watched.url}?acknowledge=memory").caution == ""
+
+
 def test_a_replica_takes_over_and_what_it_has_goes_on(watched: Watched, store: Driver) -> None:
     before = store.stored(1, "a")
     eventually(lambda: watched.call(1, "XLEN", "zchat:{22868}:log:general") == 1, "it is replicated")
