@@ -196,6 +196,18 @@ def test_a_greeting_of_a_newcomer_that_was_given_up_comes_too_late() -> None:
     made.closed(7)
 
 
+def test_a_newcomer_that_was_given_up_while_its_greeting_waited_is_cut_all_the_same() -> None:
+    made = Connections()
+    for fd in range(UNGREETED + 1):
+        made.accepted(fd, 0.0)
+    number = made.admit()
+    assert made.peer(number, 0, ID, 1, known=False) is not None
+    assert made.take_due(0.0) == [(0, Cut.CROWDED)]
+    made.greeted(number)  # what waited was carried out before the connection was closed
+    made.closed(0)
+    assert made.fd_of(number) == -1
+
+
 def test_who_leaves_before_it_has_greeted_is_counted_and_who_is_cut_is_not() -> None:
     made = Connections()
     come(made, 7)

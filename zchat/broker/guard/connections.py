@@ -146,7 +146,7 @@ class Connections:
         connection = self._by_number.get(number)
         if connection is not None and not connection.greeted:
             connection.greeted = True
-            del self._new[connection.fd]
+            self._new.pop(connection.fd, None)  # a newcomer that was given up isn't there: its greeting had waited
 
     def drained(self) -> None:
         """Record that all that had arrived is read: without newcomers nobody can pass for another now."""
