@@ -18,6 +18,10 @@ from _faces import Footprint
 from _run import DEADLINE, Pipe, free_port, in_turn, options, report, run, store_url, workers
 from crowd import Crowd, shares
 from zchat.broker import Broker
+from zchat.protocol import reconnect
+
+PATIENCE = 5.0
+"""Seconds until a greeting is tried again: a client tries after one, but here thousands share a thread and its time."""
 
 
 def serve(pipe: Pipe, port: int, store: str) -> None:
@@ -31,6 +35,7 @@ def serve(pipe: Pipe, port: int, store: str) -> None:
 
 def attend(pipe: Pipe, url: str, numbers: range, members: int) -> None:
     """Greet with all users; join when told to, then come back when told that the broker is gone; say when all have."""
+    reconnect.GREET_SECONDS = PATIENCE
     crowd = Crowd(url, numbers, come_back=True)
     pipe.say()
     crowd.turn_until_told(pipe)

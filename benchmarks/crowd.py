@@ -26,6 +26,7 @@ from zchat.protocol.core import ClientCore
 from zchat.protocol.faces.inbox import Inbox
 from zchat.protocol.rooms.membership import Membership
 from zchat.threads import Bell
+from zchat.transport.dealer import HANDSHAKE_MS
 from zchat.wire.notices import GapNotice, Push
 from zchat.wire.replies import Welcome
 
@@ -128,6 +129,7 @@ class Crowd:
         """Return a fresh connection, what comes over which the user is given."""
         socket = self._context.socket(zmq.DEALER)
         socket.setsockopt(zmq.LINGER, 0)
+        socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
         socket.setsockopt(zmq.RCVTIMEO, int(DEADLINE * 1000))
         socket.connect(self._url)
         descriptor = int(socket.get(zmq.FD))
