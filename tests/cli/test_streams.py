@@ -9,13 +9,14 @@ import re
 import signal
 import socket
 import struct
+import termios
 import time
 from pathlib import Path
 
 import pytest
 
 from tests.cli.driver import bodies, say
-from tests.cli.outside import command, members, pipes, read_all, until_full
+from tests.cli.outside import command, members, pipes, read_all, terminal, until_full
 from tests.running import DEADLINE, Start, Zchat, eventually
 from zchat.broker import Broker
 from zchat.cli import streams
@@ -201,6 +202,21 @@ def test_an_input_that_is_the_other_end_of_a_pipe_is_named_and_not_waited_for(
             assert process.wait(DEADLINE) == 1
         assert re.fullmatch(rb"zchat: .*Bad file.*standard input.*\n", errors.read())
     eventually(lambda: members(broker) == 0, "it has left")
+
+
+def test_a_terminal_that_can_only_be_written_has_no_keys_for_a_chat_which_says_so(
+    broker: Broker, environment: dict[str, str]
+) -> None:
+    with terminal() as (_, slave), pipes(1) as (errors,):
+        written = os.open(os.ttyname(slave), os.O_WRONLY | os.O_NOCTTY)
+        before = termios.tcgetattr(slave)
+        variables = environment | {"TERM": "xterm"}
+        with command("client", environment=variables, stdin=written, stdout=slave, stderr=errors.into) as process:
+            assert process.wait(DEADLINE) == 1
+        assert re.fullmatch(rb"zchat: .*Bad file.*standard input.*\n", errors.read())
+        assert termios.tcgetattr(slave) == before
+        os.close(written)
+        os.close(slave)
 
 
 @pytest.mark.parametrize("where", ["2>&-", "2>/dev/full", "2>&0"])

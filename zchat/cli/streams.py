@@ -168,6 +168,11 @@ def read_stdin(count: int) -> bytes:
             raise
 
 
+def has_keys() -> bool:
+    """Return True if standard input is a terminal, and open for reading: keys come from it."""
+    return sys.stdin.isatty() and (not hasattr(select, "poll") or _is_open_for(sys.stdin.fileno(), select.POLLIN))
+
+
 def written() -> int:
     """Return how many bytes were written to standard output."""
     sink = sys.stdout.buffer

@@ -11,6 +11,7 @@ from zchat.cli.chat import by_lines
 from zchat.cli.chat.conversation import Options
 from zchat.cli.completion import complete_rooms
 from zchat.cli.options import check_rooms, connecting
+from zchat.cli.streams import has_keys
 
 HELP = """Chat in one or more ROOMs; what you type goes to the first. If none is named, in General, or
 on a terminal in the rooms that you were in last.
@@ -94,7 +95,7 @@ def client(
 ) -> None:
     """Carry out `zchat client`."""
     options = Options(quiet, not no_typing, not no_read_marks, all_rooms, not no_history, bell)
-    on_terminal = sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    on_terminal = has_keys() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
     if on_terminal:
         from zchat.cli.chat.terminal import loop  # takes long to load, and no other command needs it
 

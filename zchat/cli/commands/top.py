@@ -9,6 +9,7 @@ import click
 
 from zchat.cli.connection import connect
 from zchat.cli.options import connecting, seconds
+from zchat.cli.streams import has_keys
 from zchat.cli.text.columns import terminal_text, terminal_width
 from zchat.cli.top.dashboard import Dashboard
 from zchat.cli.top.polling import samples
@@ -50,7 +51,7 @@ def top(url: str, user: str | None, every: float, count: int | None) -> None:
     """Carry out `zchat top`."""
     with connect(url, user) as client:
         dashboard = Dashboard(client.url)
-        if sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
+        if has_keys() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
             from zchat.cli.top import screen  # takes long to load
 
             screen.run(client, dashboard, every, count)
