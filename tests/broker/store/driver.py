@@ -21,6 +21,7 @@ from zchat.broker.store.contract import (
     LogPage,
     Marked,
     Places,
+    Present,
     RoomLog,
     Sanction,
     Store,
@@ -86,6 +87,12 @@ class Reports:
 
     def recovered(self, sanctions: list[Sanction]) -> None:
         self.all.append(("recovered", sanctions))
+
+    def came(self, present: Present, broker: bytes) -> None:
+        self.all.append(("came", present, broker))
+
+    def went(self, room: str, user: str, broker: bytes) -> None:
+        self.all.append(("went", room, user, broker))
 
     def forgot(self, producers: int) -> None:
         self.all.append(("forgot", producers))

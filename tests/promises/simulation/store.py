@@ -14,7 +14,7 @@ from typing import Any
 from tests.promises.simulation.truth import Truth
 from tests.promises.simulation.world import World
 from zchat.broker.store.blocks import Block
-from zchat.broker.store.contract import Commit, Failed, LogPage, RoomLog, Sanction, Trimmed, Watcher
+from zchat.broker.store.contract import Commit, Failed, LogPage, Present, RoomLog, Sanction, Trimmed, Watcher
 from zchat.broker.store.epochs import Epoch
 from zchat.broker.store.ledger import MAX_EPOCH, Ledger, LogEnds, Producer, count_old
 from zchat.broker.store.memory import MemoryStore
@@ -371,6 +371,12 @@ class _Witness:
 
     def recovered(self, sanctions: list[Sanction]) -> None:
         self._watcher.recovered(sanctions)
+
+    def came(self, present: Present, broker: bytes) -> None:
+        self._watcher.came(present, broker)
+
+    def went(self, room: str, user: str, broker: bytes) -> None:
+        self._watcher.went(room, user, broker)
 
     def forgot(self, producers: int) -> None:
         self._watcher.forgot(producers)

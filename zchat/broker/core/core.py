@@ -107,7 +107,7 @@ class Core:
         pipes = Pipes(port, self.counters, self.log_lines)
         pusher = Pusher(port, store, pipes, self.counters, self.log_lines)
         state_frames = StateFrames(port, pipes, self.counters, table.of, access.is_named_to)
-        presence = Presence(settings.names, clock, self.counters, state_frames.changed, directory.vacate)
+        presence = Presence(settings.names, clock, self.counters, state_frames.changed, directory.vacate, store)
         sessions = Sessions(port, table, pusher, pipes, presence, self.counters, self.log_lines, self.audit)
         self._removal = Removal(sessions, pipes)
         replies = Replies(pipes, self.counters)

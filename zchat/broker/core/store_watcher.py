@@ -15,7 +15,7 @@ from zchat.broker.presence.presence import Presence
 from zchat.broker.presence.state_frames import StateFrames
 from zchat.broker.rooms.directory import Directory
 from zchat.broker.store.blocks import Block
-from zchat.broker.store.contract import Commit, RoomLog, Sanction
+from zchat.broker.store.contract import Commit, Present, RoomLog, Sanction
 from zchat.names import fold
 
 
@@ -96,6 +96,16 @@ class StoreWatcher:
     def recovered(self, sanctions: list[Sanction]) -> None:
         """Enforce the sanctions that there are after a failure."""
         self._enforcement.recovered(sanctions)
+
+    def came(self, present: Present, broker: bytes) -> None:
+        """Have a user be in a room at another broker; the room is there then, as that has it."""
+        room = self._directory.restore(RoomLog(present.room, 1, 0, (), present.maker))
+        self._presence.came(room, present, broker)
+
+    def went(self, room: str, user: str, broker: bytes) -> None:
+        """End that a user is in a room at another broker."""
+        if (left := self._rooms.get(fold(room))) is not None:
+            self._presence.went(left, user, broker)
 
     def forgot(self, producers: int) -> None:
         """Count producers that were forgotten for others of their users."""

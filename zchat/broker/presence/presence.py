@@ -1,8 +1,9 @@
 """The users in each room, and which of them are typing: by user, over all their sessions and connections.
 
-A user is in a room while a session of theirs is. A session that loses its connection stays in its
-rooms until it expires (`zchat.broker.core.sessions` ends it then); one that comes back has a while
-to join them again, so that no member sees it leave and return.
+A user is in a room while a session of theirs is, at this broker or at another one that shares the
+store. A session that loses its connection stays in its rooms until it expires
+(`zchat.broker.core.sessions` ends it then); one that comes back has a while to join them again, so
+that no member sees it leave and return.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from zchat.broker.limits import LOST_AFTER, MAX_MEMBERSHIPS, REJOIN_SECONDS, TUR
 from zchat.broker.rooms.room import Room
 from zchat.broker.rooms.roster import Roster, RosterEntry
 from zchat.broker.rooms.session import Session
+from zchat.broker.store.contract import Present, Store
 from zchat.names import fold
 from zchat.wire.limits import TYPING_EVERY, TYPING_FOR
 
@@ -24,7 +26,8 @@ class Presence:
     """The rosters of all rooms.
 
     `names`: as in `Roster`. `clock` returns the microseconds since 1970. `changed` is called with a
-    room whose members are to be sent its state, `empty` with one that its last user has left.
+    room whose members are to be sent its state, `empty` with one that its last user has left. `store` has other brokers
+    know who is here.
     """
 
     def __init__(
@@ -34,12 +37,14 @@ class Presence:
         counters: Counters,
         changed: Callable[[Room], None],
         empty: Callable[[Room], None],
+        store: Store,
     ) -> None:
         self._names = names
         self._clock = clock
         self._counters = counters
         self._changed = changed
         self._empty = empty
+        self._store = store
         self._typing: OrderedDict[RosterEntry, tuple[float, Room, str]] = OrderedDict()
         self._returning: OrderedDict[Session, float] = OrderedDict()
         self.due = inf
@@ -82,10 +87,30 @@ class Presence:
         session.present[room] = None
         if room.roster is None:
             room.roster = Roster(room.name, self._names)
-        user = session.peer.user
+        user, since = session.peer.user, max(1, self._clock())
         read_mark = room.read_marks.get(user, 0)
-        if room.roster.enter(user, session.user, max(1, self._clock()), read_mark, 0 < read_mark == room.last):
+        if room.roster.enter(user, session.user, since, read_mark, 0 < read_mark == room.last):
             self._changed(room)
+        if room.roster.people[user].sessions == 1:
+            self._store.come(Present(room.name, room.maker, session.user, since))
+
+    def came(self, room: Room, present: Present, broker: bytes) -> None:
+        """Have a user be in a room at another broker."""
+        user = fold(present.user)
+        if room.roster is None:
+            room.roster = Roster(room.name, self._names)
+        read_mark = room.read_marks.get(user, 0)
+        at_end = 0 < read_mark == room.last
+        if room.roster.came(user, present.user, present.since, read_mark, at_end, broker):
+            self._changed(room)
+
+    def went(self, room: Room, user: str, broker: bytes) -> None:
+        """End that a user, by folded name, is in a room at another broker."""
+        roster = room.roster
+        if roster is not None and user in roster.people:
+            person = roster.people[user]
+            if roster.went(user, broker):
+                self._gone(room, roster, person)
 
     def watch(self, session: Session, room: Room) -> None:
         """Have a session, a member now, see who is in a room without its user being there by it."""
@@ -114,8 +139,14 @@ class Presence:
         roster = room.roster
         assert roster is not None, "a present user is on the roster"
         person = roster.people[session.peer.user]
+        if person.sessions == 1:
+            self._store.go(room.name, session.peer.user)
         if not roster.leave(session.peer.user):
             return
+        self._gone(room, roster, person)
+
+    def _gone(self, room: Room, roster: Roster, person: RosterEntry) -> None:
+        """Have a room's members see that a user has left."""
         self._typing.pop(person, None)
         if roster.people or room.members:
             self._changed(room)

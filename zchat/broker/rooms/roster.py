@@ -16,11 +16,14 @@ from zchat.wire.notices import PersonEntry, RoomUpdate, encode_update
 _COUNTS = -1
 """In place of a version: the update that has no names."""
 
+NOWHERE: frozenset[bytes] = frozenset()
+"""No other broker."""
+
 
 class RosterEntry:
     """One user in a room."""
 
-    __slots__ = ("name", "read_mark", "sessions", "since", "typed", "typing")
+    __slots__ = ("elsewhere", "name", "read_mark", "sessions", "since", "typed", "typing")
 
     def __init__(self, name: str, since: int, read_mark: int) -> None:
         self.name = name
@@ -28,8 +31,10 @@ class RosterEntry:
         """In microseconds since 1970."""
         self.read_mark = read_mark
         """The seq that the user has read the room to, 0 for none."""
-        self.sessions = 1
-        """How many of the user's sessions are in the room."""
+        self.sessions = 0
+        """How many of the user's sessions at this broker are in the room."""
+        self.elsewhere: frozenset[bytes] = NOWHERE
+        """The other brokers at which some are."""
         self.typing = False
         self.typed = float("-inf")
         """When a typing notice of the user was last accepted."""
@@ -63,7 +68,7 @@ class Roster:
         self._names = names
         self.people: dict[str, RosterEntry] = {}
         self.sessions = 0
-        """How many sessions they are in the room by."""
+        """How many sessions at this broker they are in the room by."""
         self.version = 0
         """Counts the changes."""
         self.crowd = not names
@@ -88,11 +93,27 @@ class Roster:
         `read_mark` is the user's, 0 for none; `at_end` says whether it is at the log's end.
         """
         self.sessions += 1
+        is_first = user not in self.people
+        if is_first:
+            self._add(user, name, since, read_mark, at_end)
+        self.people[user].sessions += 1
+        return is_first
+
+    def came(self, user: str, name: str, since: int, read_mark: int, at_end: bool, broker: bytes) -> bool:
+        """Count a user at another broker; return True if members are to be sent that. The rest as in `enter`."""
         person = self.people.get(user)
-        if person is not None:
-            person.sessions += 1
-            return False
-        self.people[user] = RosterEntry(name, since, read_mark)
+        is_news = person is None
+        if person is None:
+            person = self._add(user, name, since, read_mark, at_end)
+        elif since < person.since:
+            person.since = since
+            self._changed(user)
+            is_news = not self.crowd
+        person.elsewhere |= {broker}
+        return is_news
+
+    def _add(self, user: str, name: str, since: int, read_mark: int, at_end: bool) -> RosterEntry:
+        person = self.people[user] = RosterEntry(name, since, read_mark)
         insort(self._order, user)
         if at_end:
             self.at_end.add(user)
@@ -102,14 +123,26 @@ class Roster:
             self._changes.clear()
             self._gone.clear()
         self._changed(user)
-        return True
+        return person
 
     def leave(self, user: str) -> bool:
-        """Count a session of a user less; return True if it was the last, and the user has left."""
+        """Count a session of a user less; return True if it was the last anywhere, and the user has left."""
         self.sessions -= 1
+        self.people[user].sessions -= 1
+        return self._remove(user)
+
+    def went(self, user: str, broker: bytes) -> bool:
+        """Count a user at another broker no more; return True if the user has left."""
+        person = self.people.get(user)
+        if person is None or broker not in person.elsewhere:
+            return False
+        person.elsewhere -= {broker}
+        return self._remove(user)
+
+    def _remove(self, user: str) -> bool:
+        """Remove a user who is here by nothing any more; return whether that one was."""
         person = self.people[user]
-        person.sessions -= 1
-        if person.sessions:
+        if person.sessions or person.elsewhere:
             return False
         del self.people[user]
         del self._order[bisect_left(self._order, user)]

@@ -170,6 +170,19 @@ class TooMany(NamedTuple):
     reason: str
 
 
+class Present(NamedTuple):
+    """A user in a room, by sessions at one of the brokers that share a store."""
+
+    room: str
+    """The room's name; it may have no log."""
+    maker: str
+    """Who has made the room, as in `RoomLog`."""
+    user: str
+    """The user's name as it is spelt there."""
+    since: int
+    """When the user came, in microseconds since 1970 by that broker's clock."""
+
+
 class Full(NamedTuple):
     """The answer that the store can't do it now, and may later: a bound is reached, or nothing is there yet."""
 
@@ -280,6 +293,12 @@ class Watcher(Protocol):
 
         What was answered `Failed` may have been kept, or removed, all the same.
         """
+
+    def came(self, present: Present, broker: bytes) -> None:
+        """Follow that a user is in a room at another broker, or is spelt otherwise there, or since another time."""
+
+    def went(self, room: str, user: str, broker: bytes) -> None:
+        """Follow that a user is in a room at another broker no more."""
 
     def forgot(self, producers: int) -> None:
         """Follow that so many producers were forgotten, each for another of the same user."""
@@ -433,6 +452,16 @@ class Store(ABC):
         late. A store with one broker has reported all there is, and calls `done` at once.
         """
         done()
+
+    def come(self, present: Present) -> None:  # noqa: B027  # that nothing is done is what most stores do
+        """Have the other brokers that share the store know that a user is in a room: with the user's first session.
+
+        It is not answered, and not kept: what this broker has told is forgotten soon after it has ended, and all that
+        holds is told again by the store where that is needed.
+        """
+
+    def go(self, room: str, user: str) -> None:  # noqa: B027  # as above
+        """Have the other brokers know that a user, by folded name, is in a room no more: with the last session."""
 
     def health(self) -> Health:
         """Return how the connection to the store's server is. Any thread."""

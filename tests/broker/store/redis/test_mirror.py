@@ -77,9 +77,8 @@ class Held:
         self.reports = Reports()
         self.looks: list[int] = []
         self.doubts: list[str] = []
-        self.mirror = Mirror(
-            self.asked.append, self.wanted.append, self.looks.append, lambda: self.doubts.append("!"), quotas=quotas
-        )
+        asking = self.asked.append, self.wanted.append, self.looks.append
+        self.mirror = Mirror(*asking, lambda: self.doubts.append("!"), b"this", quotas=quotas)
         empty = {each: Snapshot(Changes(EPOCH, 0, 0), {}, {}, None) for each in range(PARTITIONS)}
         self.logs = self.mirror.open(empty | snapshot(room), [])
         self.mirror.follow("general", True)

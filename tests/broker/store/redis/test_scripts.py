@@ -52,7 +52,10 @@ def appending(
     return scripts.APPEND, append_keys(folded, producer), arguments
 
 
-FENCED = (scripts.APPEND, scripts.MARK, scripts.UNMARK, scripts.FORGET, scripts.IMPOSE, scripts.LIFT, scripts.TRIM)
+FENCED = (
+    *(scripts.APPEND, scripts.MARK, scripts.UNMARK, scripts.FORGET, scripts.IMPOSE, scripts.LIFT, scripts.TRIM),
+    *(scripts.HERE, scripts.GONE),
+)
 ATTACHED = (b"run", b"broker", 1)
 
 times = st.sampled_from([NOW, NOW + 1, NOW + JUMP, NOW + JUMP + 1])
@@ -144,9 +147,27 @@ attaches = st.builds(
     st.sampled_from([b"broker", b"broker", b"broker", b"other"]),
     st.integers(1, 1 << 53),
 )
-snapshots = st.sampled_from([[], [KEYS.sanctions]]).map(lambda more: (scripts.SNAPSHOT, [*SHELF[:5], *more], ()))
-others = st.one_of(appends, marks, unmarks, forgets, imposes, lifts, trims, snapshots)
-one_call = st.one_of(others, attaches).map(lambda call: [call])
+here_keys = [SHELF.info, KEYS.here(0, b"broker"), SHELF.feed]
+arrivals = st.builds(
+    lambda folded, user, value: (scripts.HERE, here_keys, (folded + b"\0" + user, value)),
+    rooms,
+    users,
+    st.binary(min_size=1, max_size=2),
+)
+departures = st.builds(
+    lambda folded, user: (scripts.GONE, here_keys, (folded + b"\0" + user,)),
+    rooms,
+    users,
+)
+sweeps = st.builds(
+    lambda broker: (scripts.SWEEP, [SHELF.info, KEYS.here(0, broker), SHELF.feed], (broker, b"other")),
+    st.sampled_from([b"broker", b"other"]),
+)
+snapshots = st.sampled_from([[], [KEYS.sanctions]]).map(
+    lambda more: (scripts.SNAPSHOT, [*SHELF[:5], *more], (KEYS.here(0, b""),))
+)
+others = st.one_of(appends, marks, unmarks, forgets, imposes, lifts, trims, arrivals, departures, snapshots)
+one_call = st.one_of(others, attaches, sweeps).map(lambda call: [call])
 
 
 def flat(lists: list[list[Any]]) -> list[Any]:
@@ -203,7 +224,8 @@ def _sorted(answer: Any) -> Any:
     """Return an answer whose fields and values, if it is a snapshot, are in no order."""
     if len(answer) > 6 and isinstance(answer[3], list):
         pairs = [dict(zip(each[::2], each[1::2], strict=True)) for each in answer[3:7]]
-        return answer[:3] + pairs + [sorted(each) for each in answer[7:]]
+        here = {answer[7][each]: sorted(answer[7][each + 1]) for each in range(0, len(answer[7]), 2)}
+        return [*answer[:3], *pairs, here, *(sorted(each) for each in answer[8:])]
     return answer
 
 

@@ -33,6 +33,9 @@ class Twin:
             scripts.IMPOSE: self._impose,
             scripts.LIFT: self._lift,
             scripts.TRIM: self._trim,
+            scripts.HERE: self._here,
+            scripts.GONE: self._gone,
+            scripts.SWEEP: self._sweep,
             scripts.SNAPSHOT: self._snapshot,
         }
 
@@ -233,11 +236,45 @@ class Twin:
         self._tell(feed, b"R", broker, info, change, folded, begins)
         return [b"trimmed", begins, change]
 
-    def _snapshot(self, keys: list[bytes]) -> Any:
+    def _here(self, keys: list[bytes], run: bytes, broker: bytes, generation: bytes, field: bytes, value: bytes) -> Any:
+        info, here, feed = keys
+        if not self._is_attached(info, run, broker, generation):
+            return DETACHED
+        if self._hash(here).get(field) == value:
+            return [b"stands"]
+        self._set(here, field, value)
+        change = self._add(info, b"n")
+        self._tell(feed, b"H", broker, info, change, field, value)
+        return [b"here", change]
+
+    def _gone(self, keys: list[bytes], run: bytes, broker: bytes, generation: bytes, field: bytes) -> Any:
+        info, here, feed = keys
+        if not self._is_attached(info, run, broker, generation):
+            return DETACHED
+        if field not in self._hash(here):
+            return [b"none"]
+        self._remove(here, field)
+        change = self._add(info, b"n")
+        self._tell(feed, b"H", broker, info, change, field, b"")
+        return [b"went", change]
+
+    def _sweep(self, keys: list[bytes], ended: bytes, broker: bytes) -> Any:
+        info, here, feed = keys
+        if b"g:" + ended in self._hash(info):
+            self._remove(info, b"g:" + ended)
+        if not self.keys.pop(here, None):
+            return [b"none"]
+        change = self._add(info, b"n")
+        self._tell(feed, b"G", broker, info, change, ended)
+        return [b"gone", change]
+
+    def _snapshot(self, keys: list[bytes], base: bytes) -> Any:
         info, *rest = keys
+        brokers = [field[2:] for field in self._hash(info) if field[:2] == b"g:"]
+        here = [each for broker in brokers for each in (broker, list(self._hash(base + broker).values()))]
         counts = [int(self._hash(info).get(count, b"0")) for count in (b"epoch", b"l", b"n")]
         found: list[Any] = [*counts, *([each for pair in self._hash(key).items() for each in pair] for key in rest[:4])]
-        return [*found, *(list(self._hash(key).values()) for key in rest[4:])]
+        return [*found, here, *(list(self._hash(key).values()) for key in rest[4:])]
 
 
 def _moderator(value: bytes) -> bytes:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from zchat.broker.store.contract import Sanction
+from zchat.broker.store.contract import Present, Sanction
 from zchat.broker.store.epochs import Epoch
 from zchat.broker.store.ledger import random_epoch
 from zchat.broker.store.redis import scripts
 from zchat.broker.store.redis.connections.sentinel import connect
 from zchat.broker.store.redis.connections.server import Command, Connection, Trouble, run_of, understanding
 from zchat.broker.store.redis.connections.url import RedisURL
-from zchat.broker.store.redis.forms import Ends, ends_of, epochs_of, mark_of, name_of, pair_of, sanction_of
+from zchat.broker.store.redis.forms import Ends, ends_of, epochs_of, mark_of, name_of, pair_of, present_of, sanction_of
 from zchat.broker.store.redis.hearing import Changes
 from zchat.broker.store.redis.partitions import Keys
 from zchat.broker.store.redis.requests import Fence, called
@@ -32,8 +32,9 @@ from doing it for as long."""
 HOLD_EVERY = 1.0
 """Seconds between two times: of three, two may be late."""
 
-ENDED_MS = 60_000
-"""Milliseconds after which a broker that has not said that it is there is taken for ended: it is attached no more."""
+ENDED_MS = 10_000
+"""Milliseconds after which a broker that has not said that it is there is taken for ended: it is attached no more, and
+its users are nowhere by it. Clients of one that was killed are at another one by then."""
 
 
 class RoomState(NamedTuple):
@@ -55,6 +56,8 @@ class Snapshot(NamedTuple):
     """By folded room and user the seq, and the time at which it moved."""
     sanctions: list[Sanction] | None
     """All sanctions in the order of their numbers, if this is the partition that has them; else None."""
+    here: tuple[tuple[bytes, Present], ...] = ()
+    """Who is where, by sessions at which broker."""
 
 
 class Attachment:
@@ -106,9 +109,16 @@ class Attachment:
         ((tends, *ended),) = self.connection.ask([called(scripts.HOLD, where, self.broker, HOLD_MS, ENDED_MS)])
         self.tends = bool(tends)
         for broker in ended[0] if ended else ():
-            gone = b"g:" + broker
-            self.connection.ask([("HDEL", shelf.info, gone) for shelf in self._keys.shelves])
+            self._sweep(broker)
             self.connection.ask([("ZREM", self._keys.brokers, broker)])
+
+    def _sweep(self, broker: bytes) -> None:
+        """Take a broker for ended."""
+        sweeps = []
+        for partition, shelf in enumerate(self._keys.shelves):
+            where = [shelf.info, self._keys.here(partition, broker), shelf.feed]
+            sweeps.append(called(scripts.SWEEP, where, broker, self.broker))
+        self.connection.ask(sweeps)
 
     def fence(self, partition: int) -> Fence:
         """Return what the scripts of a partition go by."""
@@ -144,7 +154,7 @@ class Attachment:
         with suppress(Trouble, StoreError):  # others find after some time that this broker is there no more
             if begun and self.connection.ask([("ZCARD", self._keys.brokers)]) == [1]:
                 self.connection.ask([("DEL", self._keys.format, *(shelf.info for shelf in self._keys.shelves))])
-            self.connection.ask([("HDEL", shelf.info, b"g:" + self.broker) for shelf in self._keys.shelves])
+            self._sweep(self.broker)
             self.connection.ask([called(scripts.RELEASE, [self._keys.holder, self._keys.brokers], self.broker)])
         self.connection.close()
 
@@ -171,21 +181,24 @@ def snapshots_of(connection: Connection, keys: Keys, partitions: list[int]) -> d
         where = list(keys.shelves[partition][:5])
         if partition == 0:
             where.append(keys.sanctions)
-        commands.append(called(scripts.SNAPSHOT, where))
+        commands.append(called(scripts.SNAPSHOT, where, keys.here(partition, b"")))
     return {each: _snapshot(*reply) for each, reply in zip(partitions, connection.ask(commands), strict=True)}
 
 
-def _snapshot(epoch: int, logs: int, others: int, *fields: list[bytes]) -> Snapshot:
+def _snapshot(epoch: int, logs: int, others: int, *fields: list[Any]) -> Snapshot:
     ends, names, epochs, marks = (dict(zip(each[::2], each[1::2], strict=True)) for each in fields[:4])
     rooms = {}
     for folded, value in ends.items():
         name, maker = name_of(names[folded])
         rooms[folded.decode()] = RoomState(name, maker, ends_of(value), epochs_of(epochs[folded]))
+    here = [
+        (broker, present_of(each)) for broker, values in zip(*[iter(fields[4])] * 2, strict=True) for each in values
+    ]
     sanctions = None
-    if len(fields) > 4:
-        sanctions = sorted(map(sanction_of, fields[4]), key=lambda sanction: sanction.number)
+    if len(fields) > 5:
+        sanctions = sorted(map(sanction_of, fields[5]), key=lambda sanction: sanction.number)
     read_marks = {_mark(key): mark_of(value) for key, value in marks.items()}
-    return Snapshot(Changes(epoch, logs, others), rooms, read_marks, sanctions)
+    return Snapshot(Changes(epoch, logs, others), rooms, read_marks, sanctions, tuple(here))
 
 
 def _mark(key: bytes) -> tuple[str, str]:

@@ -382,5 +382,5 @@ DETACHED = [b"detached"]
 
 OTHERWISE = "the server has begun anew, or takes this broker for ended"
 
-COUNTED = {b"stored", b"marked", b"imposed", b"lifted"}
+COUNTED = {b"stored", b"marked", b"imposed", b"lifted", b"here", b"went"}
 """The first words of the replies that end with how often something has changed."""

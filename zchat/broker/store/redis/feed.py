@@ -131,7 +131,7 @@ class Feed:
 
     def _take(self, notice: Notice) -> None:
         self._hearing.heard(notice)
-        if notice.broker == self._broker or not notice.count:
+        if (notice.broker == self._broker and notice.kind != b"G") or not notice.count:
             return
         if len(self.reports) >= NOTICES:
             self._hearing.missing.add(notice.partition)

@@ -8,7 +8,7 @@ from struct import Struct
 from typing import NamedTuple
 
 from zchat.broker.store.blocks import Block
-from zchat.broker.store.contract import Append, Sanction
+from zchat.broker.store.contract import Append, Present, Sanction
 from zchat.broker.store.epochs import Epoch
 from zchat.names import fold
 from zchat.wire.limits import ID_BYTES
@@ -20,6 +20,7 @@ HEAD_BYTES = _HEAD.size
 
 _ENDS = Struct(">QQQQ")
 _PAIR = Struct(">QQ")
+_TIME = Struct(">Q")
 _RESULT = Struct(">QQQQQ8s")
 
 
@@ -56,6 +57,18 @@ def name_of(value: bytes) -> tuple[str, str]:
     """Return a room's name and its maker, as a value of `names` says."""
     maker, _, name = value.decode().partition("\0")
     return name, maker
+
+
+def pack_present(present: Present) -> bytes:
+    """Return a value of `here`."""
+    return _TIME.pack(present.since) + f"{present.maker}\0{present.room}\0{present.user}".encode()
+
+
+def present_of(value: bytes) -> Present:
+    """Return what a value of `here` says."""
+    (since,) = _TIME.unpack_from(value)
+    maker, room, user = value[_TIME.size :].decode().split("\0")
+    return Present(room, maker, user, since)
 
 
 def mark_of(value: bytes) -> tuple[int, int]:

@@ -40,8 +40,9 @@ from zchat.broker.store.redis.forms import block_of
 from zchat.broker.store.redis.marks import MirroredMarks
 from zchat.broker.store.redis.notices import Notice
 from zchat.broker.store.redis.partitions import partition_of
+from zchat.broker.store.redis.presence import MirroredPresence
 from zchat.broker.store.redis.producers import Pair, Producers
-from zchat.broker.store.redis.requests import Call, Forget, Impose, Lift, Request, SetReadMark, Write
+from zchat.broker.store.redis.requests import Call, Forget, Here, Impose, Lift, Request, SetReadMark, Write
 from zchat.broker.store.redis.sanctions import MirroredSanctions
 from zchat.messages import Position
 from zchat.names import fold
@@ -88,8 +89,8 @@ class Mirror:
     """What this broker has reported of what the server keeps.
 
     `ask` sends a request for something that nobody waits for; `catch_up` has what a room has after a seq read; `look`
-    has a partition looked at as a whole, soon, and `doubt` this broker attached anew. Rooms and users are named by
-    folded names.
+    has a partition looked at as a whole, soon, and `doubt` this broker attached anew, whose id is `broker`. Rooms and
+    users are named by folded names.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class Mirror:
         catch_up: Callable[[CatchUp], None],
         look: Callable[[int], None],
         doubt: Callable[[], None],
+        broker: bytes,
         *,
         quotas: bool,
     ) -> None:
@@ -114,6 +116,7 @@ class Mirror:
         self.logs: dict[str, MirroredLog] = {}
         self._marks = MirroredMarks(ask, quotas=quotas)
         self._sanctions = MirroredSanctions(look)
+        self.presence = MirroredPresence(ask, look, broker)
         self.forgot = 0
         """Producers forgotten for others of their users since this was last set to 0."""
         self._turn = 0
@@ -190,7 +193,9 @@ class Mirror:
         """Report and answer what came of a request: a script's reply, or why there is none."""
         request = call.request
         waiting = self._waiting.get(request.room)
-        if waiting is not None:
+        if isinstance(request, Here):
+            self.presence.replied(request, reply)
+        elif waiting is not None:
             waiting.append((call, reply))
         elif isinstance(reply, Full | Failed):
             if call.done is not None:
@@ -211,6 +216,8 @@ class Mirror:
             self._look(partition)
         elif kind in (b"I", b"X"):
             self._sanctions.heard(notice, watcher)
+        elif kind in (b"H", b"G"):
+            self.presence.heard(notice, watcher)
         else:
             room, _, user = notice.fields[0].decode().partition("\0")
             log = self.logs.get(room)
@@ -229,7 +236,7 @@ class Mirror:
         """Report what other brokers have changed, as partitions show that were looked at."""
         for partition, snapshot in snapshots.items():
             if snapshot.changes.epoch == self._epochs[partition]:
-                self._take_over(snapshot, watcher, anew=False)
+                self._take_over(partition, snapshot, watcher, anew=False)
             elif partition in self._odd:
                 self._odd.clear()
                 self._doubt()
@@ -262,9 +269,9 @@ class Mirror:
         for partition, snapshot in snapshots.items():
             anew = snapshot.changes.epoch != self._epochs[partition]
             self._epochs[partition] = snapshot.changes.epoch
-            self._take_over(snapshot, watcher, anew=anew)
+            self._take_over(partition, snapshot, watcher, anew=anew)
 
-    def _take_over(self, snapshot: Snapshot, watcher: Watcher, *, anew: bool) -> None:
+    def _take_over(self, partition: int, snapshot: Snapshot, watcher: Watcher, *, anew: bool) -> None:
         """Report what a partition has that was not reported; `anew`: in another epoch than was known."""
         for room, state in snapshot.rooms.items():
             self._compare(room, state, watcher)
@@ -272,6 +279,7 @@ class Mirror:
             self._marks.compare(mark, seq, moved, self.logs[mark[0]].name, watcher, anew=anew)
         if snapshot.sanctions is not None and self._sanctions.take_over(snapshot, anew=anew):
             watcher.recovered(snapshot.sanctions)
+        self.presence.take_over(partition, snapshot, watcher, anew=anew)
 
     def _give_up(self, waiting: deque[tuple[Call | Notice, Any]]) -> None:
         """Fail the blocks that wait with a place in the log: the server that gave it may have lost it since."""

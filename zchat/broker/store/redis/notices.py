@@ -14,7 +14,8 @@ class Notice(NamedTuple):
     """One notice of a partition.
 
     `kind` is `A` if a broker has attached, `L` if a log has grown, `R` if it was trimmed, `M` or `U` if a read mark has
-    moved or was removed, `I` or `X` if a sanction was imposed or lifted.
+    moved or was removed, `I` or `X` if a sanction was imposed or lifted, `H` if a user has come or gone, `G` if
+    all users of a broker have gone.
     """
 
     partition: int

@@ -86,6 +86,14 @@ class Keys:
         """
         return b"%slog:%s" % (self.bases[partition], folded)
 
+    def here(self, partition: int, broker: bytes) -> bytes:
+        """Return the key of who is where by a broker's sessions.
+
+        It is a hash: folded room, NUL, folded user to the time since when, and the room's maker, its name and the
+        user's, packed. It goes with the broker.
+        """
+        return b"%shere:%s" % (self.bases[partition], broker)
+
     def seen(self, partition: int, producer: bytes, folded: bytes) -> bytes:
         """Return the key of what is remembered of a producer in a room.
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
-from zchat.broker.store.contract import Append, Places, Sanction
+from zchat.broker.store.contract import Append, Places, Present, Sanction
 from zchat.broker.store.redis import scripts
 from zchat.broker.store.redis.connections.server import Command
-from zchat.broker.store.redis.forms import digest_of, field_of, member_of, pack_sanction, suffix_of
+from zchat.broker.store.redis.forms import digest_of, field_of, member_of, pack_present, pack_sanction, suffix_of
 from zchat.broker.store.redis.partitions import Keys, partition_of
 from zchat.broker.store.redis.scripts import Script
 from zchat.names import fold
@@ -154,7 +154,24 @@ class Lift(NamedTuple):
         return called(scripts.LIFT, where, *fence, field_of(self.room, self.user, self.kind), self.room, self.number)
 
 
-Request: TypeAlias = Write | SetReadMark | Unmark | Forget | Impose | Lift
+class Here(NamedTuple):
+    """It is to be known whether a user is in a room by sessions at this broker, and since when: None for no more."""
+
+    room: str
+    user: str
+    present: Present | None
+
+    def command(self, keys: Keys, fence: Fence, time: str) -> Command:
+        """Return the command that does it."""
+        partition = partition_of(self.room)
+        shelf = keys.shelves[partition]
+        where, field = [shelf.info, keys.here(partition, fence.broker), shelf.feed], f"{self.room}\0{self.user}"
+        if self.present is None:
+            return called(scripts.GONE, where, *fence, field)
+        return called(scripts.HERE, where, *fence, field, pack_present(self.present))
+
+
+Request: TypeAlias = Write | SetReadMark | Unmark | Forget | Impose | Lift | Here
 
 
 class Trim(NamedTuple):

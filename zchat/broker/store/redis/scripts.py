@@ -284,19 +284,72 @@ return {'trimmed', begins, l}
 """Remove a room's messages up to a seq, which a block ends with. KEYS: info, ends, the log, feed. ARGV, after the
 three: 4 folded room, 5 the seq. Returns `trimmed` with the first seq and `l`, `stands` with it, or `none`."""
 
+HERE = _script(
+    _ATTACHED
+    + _TELL
+    + """
+if redis.call('HGET', KEYS[2], ARGV[4]) == ARGV[5] then return {'stands'} end
+redis.call('HSET', KEYS[2], ARGV[4], ARGV[5])
+local n = redis.call('HINCRBY', KEYS[1], 'n', 1)
+tell(KEYS[3], 'H', n, ARGV[4], ARGV[5])
+return {'here', n}
+"""
+)
+"""Say that a user is in a room by sessions at this broker. KEYS: info, the broker's here, feed. ARGV, after the three:
+4 folded room, NUL, folded user, 5 the value. Returns `here` with `n`, or `stands` if that was known."""
+
+GONE = _script(
+    _ATTACHED
+    + _TELL
+    + """
+if redis.call('HDEL', KEYS[2], ARGV[4]) == 0 then return {'none'} end
+local n = redis.call('HINCRBY', KEYS[1], 'n', 1)
+tell(KEYS[3], 'H', n, ARGV[4], '')
+return {'went', n}
+""",
+    flags=FREEING,
+)
+"""Say that a user is in a room by sessions at this broker no more. KEYS: info, the broker's here, feed. ARGV, after the
+three: 4 folded room, NUL, folded user. Returns `went` with `n`, or `none` if that was known."""
+
+SWEEP = _script(
+    "local info = redis.call('HMGET', KEYS[1], 'run', 'epoch')"
+    + _TELL
+    + """
+redis.call('HDEL', KEYS[1], 'g:' .. ARGV[1])
+if redis.call('UNLINK', KEYS[2]) == 0 then return {'none'} end
+local n = redis.call('HINCRBY', KEYS[1], 'n', 1)
+tell(KEYS[3], 'G', n, ARGV[1])
+return {'gone', n}
+""",
+    flags=FREEING,
+)
+"""Take a broker for ended, and all that are anywhere by its sessions for gone. KEYS: info, its here, feed. ARGV: the
+broker, and who asks for it. Returns `gone` with `n`; or `none` if nobody was."""
+
 SNAPSHOT = _script(
     """
 local info = redis.call('HMGET', KEYS[1], 'epoch', 'l', 'n')
 local snapshot = {tonumber(info[1] or 0), tonumber(info[2] or 0), tonumber(info[3] or 0)}
 for number = 2, 5 do snapshot[number + 2] = redis.call('HGETALL', KEYS[number]) end
-if KEYS[6] then snapshot[8] = redis.call('HVALS', KEYS[6]) end
+local here = {}
+for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
+  if string.sub(field, 1, 2) == 'g:' then
+    local broker = string.sub(field, 3)
+    here[#here + 1] = broker
+    here[#here + 1] = redis.call('HVALS', ARGV[1] .. broker)
+  end
+end
+snapshot[8] = here
+if KEYS[6] then snapshot[9] = redis.call('HVALS', KEYS[6]) end
 return snapshot
 """,
     flags="no-writes",
 )
 """Return all that a partition has of its rooms but the logs, as of one moment: the epoch, `l`, `n`, then the fields and
-values of ends, names, epochs and marks, and the sanctions if their key is given. KEYS: info, ends, names, epochs,
-marks, and sanctions or nothing."""
+values of ends, names, epochs and marks, each attached broker with the values of its here, and the sanctions if their
+key is given. KEYS: info, ends, names, epochs, marks, and sanctions or nothing. ARGV: what the keys of all here begin
+with, which have the hash tag of the others."""
 
 HOLD = _script(
     """
@@ -306,13 +359,15 @@ redis.call('ZADD', KEYS[2], now, ARGV[1])
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then return {0} end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+if not holder then return {1, {}} end
 return {1, redis.call('ZRANGE', KEYS[2], '-inf', now - ARGV[3], 'BYSCORE', 'LIMIT', 0, 100)}
 """,
     flags=FREEING,
 )
 """Say that a broker is there, and have it tend the store, for some time, if no other one does. KEYS: holder, brokers.
 ARGV: broker, milliseconds, and after how many milliseconds a broker that was not heard of is taken for ended. Returns
-0; or 1 if it tends the store, and some that have ended."""
+0; or 1 if it tends the store, and some that have ended: none the first time, as after a standstill of the server all
+others have yet to say that they are there."""
 
 RELEASE = _script(
     """
@@ -355,5 +410,5 @@ be, "" for nothing. Returns 1, or 0 if it was something else."""
 COPYING = (PUT, FINISH, SNAPSHOT)
 """Those that a copy needs, to be loaded over its connection."""
 
-ALL = (ATTACH, APPEND, MARK, UNMARK, FORGET, IMPOSE, LIFT, TRIM, SNAPSHOT, HOLD, RELEASE)
+ALL = (ATTACH, APPEND, MARK, UNMARK, FORGET, IMPOSE, LIFT, TRIM, HERE, GONE, SWEEP, SNAPSHOT, HOLD, RELEASE)
 """All of them, to be loaded over each new connection."""

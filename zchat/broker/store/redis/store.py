@@ -22,6 +22,7 @@ from zchat.broker.store.contract import (
     LogPage,
     Marked,
     Places,
+    Present,
     RoomLog,
     Sanction,
     Store,
@@ -122,6 +123,7 @@ class RedisStore(Store):
                 lambda catch_up: self._reads.put(catch_up),
                 lambda partition: self._feed.look(partition),
                 lambda: self._commits.doubt(),
+                attachment.broker,
                 quotas=quotas,
             )
             snapshots = attachment.snapshots(range(PARTITIONS))
@@ -138,6 +140,9 @@ class RedisStore(Store):
         self._reads = Reader(attachment.url, self._keys, wake)
         seen = [snapshot.changes for snapshot in snapshots.values()]
         self._feed = Feed(attachment.url, self._keys, attachment.broker, seen, wake)
+        if present := {partition: snapshot for partition, snapshot in snapshots.items() if snapshot.here}:
+            self._feed.reports.append(Looked(present))  # reported in the first turn, as what is heard later
+            wake()
         self._watch = Watch(self._url, self._commits) if self._url.sentinels else None
         self._open = True
         return logs
@@ -273,6 +278,16 @@ class RedisStore(Store):
             self._mirror.locate(fold(room), done)
         else:
             done()
+
+    def come(self, present: Present) -> None:
+        """See `Store.come`."""
+        if self._open:
+            self._mirror.presence.come(present)
+
+    def go(self, room: str, user: str) -> None:
+        """See `Store.go`."""
+        if self._open:
+            self._mirror.presence.go(fold(room), user)
 
     def poll(self, watcher: Watcher) -> None:
         """See `Store.poll`.
