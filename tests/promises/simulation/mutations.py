@@ -279,7 +279,7 @@ MUTATIONS: dict[str, list[Change]] = {
         )
     ],
     "names kept from before a crowd": [
-        Change("zchat.broker.rooms.roster.Roster", "leave", "self._whole_before = self.version", "pass")
+        Change("zchat.broker.rooms.roster.Roster", "_remove", "self._whole_before = self.version", "pass")
     ],
     "a position moved over own messages that are yet to be sent": [
         Change(

@@ -9,8 +9,11 @@ import pytest
 
 from tests.broker.store.driver import Driver
 from tests.redis_server import RedisServer
+from zchat.broker import Broker
 from zchat.broker.store import open_store
 from zchat.errors import StoreError
+
+FEED = "zchat.broker.store.redis.feed"
 
 
 @pytest.fixture
@@ -43,3 +46,21 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Driver]]:
     yield make
     for driver in drivers:
         driver.store.close()
+
+
+@pytest.fixture
+def probing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have brokers compare often what they have heard with what there is."""
+    monkeypatch.setattr(f"{FEED}.PROBE_EVERY", 0.05)
+    monkeypatch.setattr(f"{FEED}.LISTEN_AGAIN", 0.01)
+
+
+@pytest.fixture
+def brokers(redis_server: RedisServer) -> Iterator[tuple[Broker, Broker]]:
+    """Give two brokers on one server."""
+    redis_server.call("FLUSHALL")
+    with (
+        Broker("tcp://127.0.0.1:*", store=redis_server.url) as first,
+        Broker("tcp://127.0.0.1:*", store=redis_server.url) as second,
+    ):
+        yield first, second

@@ -1,0 +1,190 @@
+"""Several brokers on one Redis: who is where, and what users do that no log has."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.promises.faults.processes import Served
+from tests.redis_server import RedisServer
+from tests.running import DEADLINE, eventually
+from zchat import Client, MemberJoined, MemberLeft, Room, Typing
+from zchat.broker import Broker
+
+
+def names(room: Room) -> list[str]:
+    """Return who is in a room, by folded name, as the broker lists it."""
+    return [member.user.lower() for member in room.members()]
+
+
+def shown(room: Room, *expected: str) -> None:
+    """Wait until these are in a room, as the broker lists it."""
+    eventually(lambda: names(room) == list(expected), lambda: f"not {expected}, but {names(room)}")
+
+
+def changes(client: Client) -> list[tuple[str, str]]:
+    """Return who has come to a client's rooms and left them since it was last asked."""
+    kinds = {MemberJoined: "+", MemberLeft: "-"}
+    events = client.events(timeout=0.1)
+    return [(kinds[type(each)], each.user.lower()) for each in events if isinstance(each, MemberJoined | MemberLeft)]
+
+
+def test_users_at_one_broker_are_shown_at_the_others_once_and_leave_with_their_last_session(
+    brokers: tuple[Broker, Broker],
+) -> None:
+    first, second = brokers
+
+    def listed(client: Client) -> list[int]:
+        return [row.members for row in client.rooms() if row.name == "Ours"]
+
+    with Client(first.url, user="alice") as alice, Client(second.url, user="bob") as bob:
+        here, there = alice.join("Ours"), bob.join("Ours")
+        for room in (here, there):
+            shown(room, "alice", "bob")
+        assert listed(alice) == [2]
+        changes(bob)
+        with Client(second.url, user="Alice") as again:
+            shown(again.join("Ours"), "alice", "bob")
+            here.leave()
+            eventually(lambda: len(alice.members("Ours")) == 2, "she is there by her other session")
+            assert names(there) == ["alice", "bob"]
+            assert changes(bob) == [], "she is here still"
+        shown(there, "bob")
+        assert changes(bob) == [("-", "alice")]
+        assert listed(alice) == [1], "it has no log, and one user"
+        there.leave()
+        eventually(lambda: listed(alice) == [], "nobody is there any more")
+
+
+def test_a_member_alone_at_its_broker_and_one_in_a_direct_room_see_the_others(brokers: tuple[Broker, Broker]) -> None:
+    first, second = brokers
+    with (
+        Client(first.url, user="alice") as alice,
+        Client(second.url, user="bob") as bob,
+        Client(second.url, user="carol") as carol,
+    ):
+        rooms = [alice.direct("bob"), bob.direct("alice")]
+        for room in rooms:
+            shown(room, "alice", "bob")
+        assert carol.rooms() == alice.rooms()[1:] == bob.rooms()[1:], "it is theirs alone"
+        rooms[0].leave()
+        shown(rooms[1], "bob")
+
+
+def test_a_broker_that_begins_later_shows_who_is_there_and_one_that_ends_takes_its_users_with_it(
+    redis_server: RedisServer,
+) -> None:
+    redis_server.call("FLUSHALL")
+    with Broker("tcp://127.0.0.1:*", store=redis_server.url) as first, Client(first.url, user="alice") as alice:
+        here = alice.join("General")
+        here.send("a")
+        with Broker("tcp://127.0.0.1:*", store=redis_server.url) as second, Client(second.url, user="bob") as bob:
+            shown(bob.join("General"), "alice", "bob")
+            shown(here, "alice", "bob")
+        shown(here, "alice")
+    assert redis_server.call("KEYS", "*:here:*") == []
+
+
+@pytest.fixture
+def soon_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have brokers taken for ended soon, and nobody expire before."""
+    monkeypatch.setattr("zchat.broker.store.redis.attachment.ENDED_MS", 1500)
+    monkeypatch.setattr("zchat.broker.store.redis.attachment.HOLD_MS", 1000)
+    monkeypatch.setattr("zchat.broker.store.redis.committer.HOLD_EVERY", 0.1)
+
+
+def test_the_users_of_a_broker_that_was_killed_leave_after_its_lease_and_once_and_those_that_went_on_stay(
+    redis_server: RedisServer, soon_ended: None, tmp_path: Path
+) -> None:
+    redis_server.call("FLUSHALL")
+    killed = Served(tmp_path, store=redis_server.url)
+    killed.start()
+    with (
+        Broker("tcp://127.0.0.1:*", store=redis_server.url) as left,
+        Client(left.url, user="alice") as alice,
+        Client(killed.url, user="bob") as bob,
+        Client([killed.url, left.url], user="carol") as carol,
+    ):
+        here = alice.join("General")
+        bob.join("General")
+        carol.join("General")
+        shown(here, "alice", "bob", "carol")
+        changes(alice)
+        killed.kill()
+        began = time.monotonic()
+        shown(here, "alice", "carol")
+        assert time.monotonic() - began > 0.5, "not before the lease is over"
+        assert changes(alice) == [("-", "bob")]
+
+
+def test_a_broker_that_stood_still_is_shown_again_with_its_users_once_it_goes_on(
+    redis_server: RedisServer, soon_ended: None, tmp_path: Path
+) -> None:
+    redis_server.call("FLUSHALL")
+    stopped = Served(tmp_path, store=redis_server.url)
+    stopped.start()
+    with (
+        Broker("tcp://127.0.0.1:*", store=redis_server.url) as left,
+        Client(left.url, user="alice") as alice,
+        Client(stopped.url, user="bob") as bob,
+    ):
+        here, there = alice.join("General"), bob.join("General")
+        shown(here, "alice", "bob")
+        os.kill(stopped.pid, signal.SIGSTOP)
+        try:
+            shown(here, "alice")
+        finally:
+            os.kill(stopped.pid, signal.SIGCONT)
+        for room in (here, there):
+            shown(room, "alice", "bob")
+    stopped.kill()
+
+
+@pytest.mark.parametrize("harm", ["restart", "emptied", "cut"])
+def test_who_is_where_is_told_again_to_a_server_that_was_restarted_or_emptied(
+    own_server: RedisServer, probing: None, harm: str
+) -> None:
+    with (
+        Broker("tcp://127.0.0.1:*", store=own_server.url) as first,
+        Broker("tcp://127.0.0.1:*", store=own_server.url) as second,
+        Client(first.url, user="alice") as alice,
+        Client(second.url, user="bob") as bob,
+    ):
+        here, there = alice.join("General"), bob.join("General")
+        for room in (here, there):
+            shown(room, "alice", "bob")
+        changes(alice)
+        if harm == "restart":
+            own_server.kill()
+            own_server.start()
+        elif harm == "emptied":
+            own_server.call("FLUSHALL")
+        else:
+            own_server.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        with Client(second.url, user="carol") as carol:
+            carol.join("General")
+            for room in (here, there):
+                shown(room, "alice", "bob", "carol")
+        for room in (here, there):
+            shown(room, "alice", "bob")
+        if harm != "emptied":
+            assert ("-", "bob") not in changes(alice)
+
+
+def test_typing_is_shown_at_its_own_broker(brokers: tuple[Broker, Broker]) -> None:
+    first, second = brokers
+    with (
+        Client(first.url, user="alice") as alice,
+        Client(first.url, user="carol") as carol,
+        Client(second.url, user="bob") as bob,
+    ):
+        here, *others = (client.join("General") for client in (alice, carol, bob))
+        for room in others:
+            shown(room, "alice", "bob", "carol")
+        here.typing()
+        assert next(each for each in carol.events(timeout=DEADLINE) if isinstance(each, Typing)).user == "alice"
+        assert not any(isinstance(each, Typing) for each in bob.events(timeout=0.1))
