@@ -14,7 +14,7 @@ TITLES = {
     "deliveries": "Deliveries a second by number of subscribers, 80 bytes each",
     "sizes": "Deliveries a second by bytes of a message, 1 → 10",
     "latency": "One way at 1,000 messages a second, in µs",
-    "half-load": "One way at half of what each can carry, 1 → 10, in µs",
+    "half-load": "One way at half of what each can carry, in µs",
     "acknowledged": "Acknowledged a second",
     "replay": "Read again from the beginning, messages a second",
     "ratios": "Ratios to plain pyzmq over time",

@@ -75,7 +75,7 @@ class Worker:
         except EOFError:
             raise Failed(f"{self._name} died") from None
         if not right:
-            raise Failed(f"{self._name} failed:\n{value}")
+            raise Failed(f"{self._name} failed: {value}")
         return value
 
     def cpu(self) -> int:
@@ -129,9 +129,9 @@ def _work(connection: Connection, target: Callable[..., None], arguments: Sequen
         target(Pipe(connection), *arguments)
     except (EOFError, KeyboardInterrupt, BrokenPipeError):
         pass  # the one who started it is gone and has said why
-    except Exception:
+    except Exception as error:
         with suppress(BrokenPipeError):
-            connection.send((False, traceback.format_exc()))
+            connection.send((False, str(error) if isinstance(error, Failed) else traceback.format_exc()))
 
 
 class Workers:

@@ -48,7 +48,9 @@ def lines(
     """
     height = 360
     found = [height for points in series.values() for _, height in points]
-    low, high = 10 ** math.floor(math.log10(min(found))), 10 ** math.ceil(math.log10(max(found) * 1.001))
+    round_ones = [factor * 10.0**power for power in range(-4, 10) for factor in (1, 2, 5)]
+    low = max(each for each in round_ones if each <= min(found))
+    high = min(each for each in round_ones if each > max(found))
     spread: Callable[[float], float] = math.log10 if logarithmic else float
     first, last = spread(min(across)), spread(max(across))
 
