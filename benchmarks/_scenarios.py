@@ -97,8 +97,8 @@ SCENARIOS = (
     ),
     Scenario(
         "come-back",
-        "10,000 idle clients come back after the broker is killed, s",
-        "come_back.py",
+        "5,000 idle clients come back after the broker is killed, s",
+        "come_back.py --users 5000",
         "--users 20 --idle 0.5",
         lower=True,
     ),

@@ -83,7 +83,8 @@ def measured(scenarios: list[Scenario], arguments: argparse.Namespace) -> dict[s
         print(f"{number} of {len(scenarios)}: {scenario.name} …", file=sys.stderr, flush=True)
         left = arguments.minutes * 60 - (time.monotonic() - began)
         results["scenarios"].append(run(scenario, arguments.quick, left))
-        print("  {failed}{seconds:.0f} s".format(**results["scenarios"][-1]), file=sys.stderr, flush=True)
+        done = results["scenarios"][-1]
+        print(f"  {done['failed'] and 'failed: '}{done['failed'] or 'done'}, {done['seconds']:.0f} s", file=sys.stderr)
     results["seconds"] = round(time.monotonic() - began)
     return results
 
