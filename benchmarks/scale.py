@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from mmap import PAGESIZE
 from threading import Event
 from typing import Any
 
@@ -22,7 +23,7 @@ from crowd import Crowd, Heard
 from opening import Nobody, fill, opening
 from zchat.broker import Broker
 from zchat.broker.store import open_store
-from zchat.broker.store.contract import Append, Stored
+from zchat.broker.store.contract import Append, Present, Stored
 from zchat.broker.store.redis.connections.server import Connection
 from zchat.broker.store.redis.connections.url import parse
 from zchat.protocol.faces.inbox import Inbox
@@ -205,6 +206,42 @@ def busy(size: int) -> float:
         return float(broker.ask()[0] - before[0]) / MESSAGES / SENDERS * MICRO
 
 
+def serve_over(pipe: Pipe, url: str) -> None:
+    """Run a broker over a store; say its url, then the bytes of its memory whenever asked."""
+    with Broker("tcp://127.0.0.1:*", store=url) as broker:
+        pipe.say(broker.url)
+        while True:
+            pipe.hear()
+            with open("/proc/self/statm", encoding="ascii") as found:
+                pipe.say(int(found.read().split()[1]) * PAGESIZE)
+
+
+def arrived(users: int) -> tuple[float, float]:
+    """Have users come at another broker; return the CPU time of the Redis for each, and its bytes in a broker's memory.
+
+    The time is in microseconds, and has that of one notice in it.
+    """
+    with store_url("redis") as store_at, workers() as start:
+        broker = start(serve_over, store_at)
+        url = broker.hear()
+        store = open_store(store_at)
+        store.open(lambda: None)
+        with zchat.Client(url, user="alice") as client:
+            room = client.join(ROOM)
+            before = redis_used(store_at)[0], broker.ask()
+            for number in range(users):
+                store.come(Present(ROOM, "", f"user {number}", 1))
+            deadline = time.monotonic() + DEADLINE
+            while room.member_count <= users:
+                if time.monotonic() > deadline:
+                    raise Failed("not all have come")
+                store.poll(Nobody())
+                time.sleep(0.005)
+            after = redis_used(store_at)[0], broker.ask()
+        store.close()
+    return (after[0] - before[0]) / users * MICRO, (after[1] - before[1]) / users
+
+
 def units(messages: int, rooms: int, size: int) -> dict[str, float]:
     """Return the unit costs: microseconds of CPU, and bytes."""
     few = shared(FEW, True, messages, size)
@@ -222,6 +259,7 @@ def units(messages: int, rooms: int, size: int) -> dict[str, float]:
     with store_url("redis") as url:
         fill(url, rooms, size)
         full = opening(url)["MB"]
+    arrival, user = arrived(rooms)
     return {
         "Redis: a message, without listeners": max(0.0, few[0] - a_broker * FEW),
         "Redis: a broker that is told of it and reads it": a_broker,
@@ -231,9 +269,11 @@ def units(messages: int, rooms: int, size: int) -> dict[str, float]:
         "broker: a message of another one, not followed": deaf[2],
         "broker: a message, if it is busy": max(0.0, busy(size) - a_delivery),
         "broker: a delivery": a_delivery,
+        "Redis: an arrival, told to one broker": arrival,
         "bytes of a delivery": pushed,
         "bytes from the Redis to a broker that reads it": sent_read,
         "bytes from the Redis to a broker that is told of it": sent_notice,
+        "bytes of a user of another broker in a broker's memory": user,
         "bytes of a room in a broker's memory": (full - bare) * 1024 * 1024 / rooms,
     }
 
@@ -241,6 +281,8 @@ def units(messages: int, rooms: int, size: int) -> dict[str, float]:
 def one_room(cost: dict[str, float], members: int, brokers: int, a_second: float) -> dict[str, float]:
     """Return the load of one room with so many members, all of which receive each message."""
     each = members / brokers
+    arrival = cost["Redis: an arrival, told to one broker"]
+    arrival += (brokers - 1) * cost["Redis: a broker that is told of it alone"]
     redis = cost["Redis: a message, without listeners"]
     redis += brokers * cost["Redis: a broker that is told of it and reads it"]
     broker = cost["broker: a message of another one, followed"] + cost["broker: a message, if it is busy"]
@@ -252,7 +294,9 @@ def one_room(cost: dict[str, float], members: int, brokers: int, a_second: float
         "Redis, Mbit/s out": brokers * cost["bytes from the Redis to a broker that reads it"] * a_second * 8 / MICRO,
         "each broker, cores": broker * a_second / MICRO,
         "each broker, Mbit/s out": size * a_second * 8 / MICRO,
+        "each broker, GB of users": members * cost["bytes of a user of another broker in a broker's memory"] / 1e9,
         "deliveries a second, in all": members * a_second,
+        "arrivals a second, most, by the Redis": MICRO / arrival,
         "most, by the Redis": MICRO / redis,
         "most, by a broker": MICRO / broker,
     }
