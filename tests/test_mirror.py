@@ -16,6 +16,7 @@ TESTED_BY = {
     "version.py": "test_wheel.py",
     "broker/core/context.py": "broker/core/test_handlers.py",
     "broker/limits.py": "promises/test_guarantees.py",
+    "broker/store/news.py": "broker/store/redis/test_several_users.py",
     "broker/port.py": "broker/delivery/test_pipes.py",
     "protocol/port.py": "protocol/test_core.py",
     "web/core/counters.py": "web/test_metrics.py",

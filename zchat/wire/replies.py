@@ -129,7 +129,7 @@ class Goodbye(NamedTuple):
 
 
 class KickedOut(NamedTuple):
-    """The answer to `kick`: how many of the user's sessions were in the room."""
+    """The answer to `kick`: how many of the user's sessions were in the room, those at another broker as one."""
 
     sessions: int
 

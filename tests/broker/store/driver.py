@@ -28,6 +28,7 @@ from zchat.broker.store.contract import (
     Stored,
     Trimmed,
 )
+from zchat.broker.store.news import News
 from zchat.messages import Message
 from zchat.wire.blocks import encode_body, join_bodies, messages_of
 from zchat.wire.values import unpack
@@ -93,6 +94,9 @@ class Reports:
 
     def went(self, room: str, user: str, broker: bytes) -> None:
         self.all.append(("went", room, user, broker))
+
+    def told(self, news: News) -> None:
+        self.all.append(("told", news))
 
     def forgot(self, producers: int) -> None:
         self.all.append(("forgot", producers))

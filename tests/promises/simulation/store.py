@@ -18,6 +18,7 @@ from zchat.broker.store.contract import Commit, Failed, LogPage, Present, RoomLo
 from zchat.broker.store.epochs import Epoch
 from zchat.broker.store.ledger import MAX_EPOCH, Ledger, LogEnds, Producer, count_old
 from zchat.broker.store.memory import MemoryStore
+from zchat.broker.store.news import News
 from zchat.broker.store.pages import READY_PAGES
 from zchat.broker.store.sqlite.committer import (
     Committer,
@@ -377,6 +378,9 @@ class _Witness:
 
     def went(self, room: str, user: str, broker: bytes) -> None:
         self._watcher.went(room, user, broker)
+
+    def told(self, news: News) -> None:
+        self._watcher.told(news)
 
     def forgot(self, producers: int) -> None:
         self._watcher.forgot(producers)

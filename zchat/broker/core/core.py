@@ -370,7 +370,7 @@ class Core:
         context = self.context
         if now - self._ticked > STALL:  # this process stood still: what clients sent meanwhile is yet to be read
             self._judge_from = now + STALL
-        context.now = self._ticked = now
+        context.now = context.presence.now = self._ticked = now
         self.shares.rest(now)
         self.counters.turns += 1
         if self.log_lines.troubles:

@@ -14,6 +14,7 @@ from zchat.broker.rooms.room import Room
 from zchat.broker.rooms.sanctions import Sanctions
 from zchat.broker.rooms.session_table import SessionTable
 from zchat.broker.store.contract import BAN, RoomLog, Sanction, Store
+from zchat.broker.store.news import Kicked
 from zchat.names import fold
 from zchat.wire.commands import Right
 
@@ -73,6 +74,10 @@ class Enforcement:
             self._silence(room)
         elif self._access.sanction(user, room, Right.JOIN) is not None:
             self._removal.put_user_out(user, room, "banned", sanction.reason, sanction.by, sanction.until)
+
+    def kicked(self, room: Room, news: Kicked) -> None:
+        """Put a user out of a room who was kicked at another broker."""
+        self._removal.put_user_out(news.user, room, "kicked", news.reason, news.by)
 
     def lifted(self, sanction: Sanction) -> None:
         """Enforce a sanction no more; a room that had nothing else is forgotten."""

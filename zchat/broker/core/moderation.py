@@ -22,6 +22,7 @@ from zchat.broker.rooms.session import Session
 from zchat.broker.rooms.wall_clock import SECOND
 from zchat.broker.store import contract
 from zchat.broker.store.contract import BAN, CLOSED, MUTE
+from zchat.broker.store.news import Kicked
 from zchat.names import MAX_CHARACTERS, check_held_name, check_reason, fold
 from zchat.wire.commands import CommandSpec
 from zchat.wire.limits import MAX_SANCTION
@@ -52,7 +53,10 @@ def kick(context: Context, request: Request, room: Room, user: str, reason: str)
     """Put a user out of a room."""
     _check_above(context, request, room, user)
     check_reason(reason)
-    there = context.removal.put_user_out(fold(user), room, "kicked", reason, _by(request))
+    person = room.roster.people.get(fold(user)) if room.roster is not None else None
+    there = len(person.elsewhere) if person is not None else 0
+    context.store.tell(Kicked(room.name, fold(user), _by(request), reason))
+    there += context.removal.put_user_out(fold(user), room, "kicked", reason, _by(request))
     if there:
         _record(context, request, "kick", room, user=user, reason=reason)
     context.replies.answer(request, KickedOut(there))

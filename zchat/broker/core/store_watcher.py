@@ -16,6 +16,7 @@ from zchat.broker.presence.state_frames import StateFrames
 from zchat.broker.rooms.directory import Directory
 from zchat.broker.store.blocks import Block
 from zchat.broker.store.contract import Commit, Present, RoomLog, Sanction
+from zchat.broker.store.news import News, Typed
 from zchat.names import fold
 
 
@@ -106,6 +107,16 @@ class StoreWatcher:
         """End that a user is in a room at another broker."""
         if (left := self._rooms.get(fold(room))) is not None:
             self._presence.went(left, user, broker)
+
+    def told(self, news: News) -> None:
+        """Show that a user is typing at another broker, or put one out who was kicked there."""
+        room = self._rooms.get(fold(news.room))
+        if room is None:
+            return
+        if isinstance(news, Typed):
+            self._presence.typed(room, news.user, news.active)
+        else:
+            self._enforcement.kicked(room, news)
 
     def forgot(self, producers: int) -> None:
         """Count producers that were forgotten for others of their users."""

@@ -18,6 +18,7 @@ from zchat.broker.rooms.room import Room
 from zchat.broker.rooms.roster import Roster, RosterEntry
 from zchat.broker.rooms.session import Session
 from zchat.broker.store.contract import Present, Store
+from zchat.broker.store.news import Typed
 from zchat.names import fold
 from zchat.wire.limits import TYPING_EVERY, TYPING_FOR
 
@@ -47,6 +48,8 @@ class Presence:
         self._store = store
         self._typing: OrderedDict[RosterEntry, tuple[float, Room, str]] = OrderedDict()
         self._returning: OrderedDict[Session, float] = OrderedDict()
+        self.now = -inf
+        """The time, as of the last tick of the core."""
         self.due = inf
         """When `tick` is to be called again: no user's typing ends by itself before."""
 
@@ -170,18 +173,33 @@ class Presence:
         roster = room.roster
         if roster is None or room not in session.present:
             return
+        user = session.peer.user
+        person = roster.people[user]
         if not active:
-            self.end_typing(room, session.peer.user)
+            if person.typing:
+                self._store.tell(Typed(room.name, user, False))
+            self.end_typing(room, user)
             return
-        person = roster.people[session.peer.user]
         if now < person.typed + TYPING_EVERY:
             self._counters.typing_dropped += 1
             return
         person.typed = now
+        self._store.tell(Typed(room.name, user, True))
+        self._type(room, roster, user, now)
+
+    def typed(self, room: Room, user: str, active: bool) -> None:
+        """Show a user, by folded name, as typing or not, as another broker has told."""
+        if not active:
+            self.end_typing(room, user)
+        elif room.roster is not None and user in room.roster.people:
+            self._type(room, room.roster, user, self.now)
+
+    def _type(self, room: Room, roster: Roster, user: str, now: float) -> None:
+        person = roster.people[user]
         self._typing.pop(person, None)
-        self._typing[person] = (now + TYPING_FOR, room, session.peer.user)
+        self._typing[person] = (now + TYPING_FOR, room, user)
         self.due = min(self.due, now + TYPING_FOR)
-        if roster.type(session.peer.user, True):
+        if roster.type(user, True):
             self._changed(room)
 
     def end_typing(self, room: Room, user: str) -> None:

@@ -25,6 +25,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 from zchat.broker.store.blocks import Block
 from zchat.broker.store.epochs import Epoch
+from zchat.broker.store.news import News
 
 MAX_PRODUCERS = 100_000
 """Pairs of producer and room remembered: 60 to 100 MB; a new one beyond it is refused until later."""
@@ -300,6 +301,9 @@ class Watcher(Protocol):
     def went(self, room: str, user: str, broker: bytes) -> None:
         """Follow that a user is in a room at another broker no more."""
 
+    def told(self, news: News) -> None:
+        """Follow what another broker has told."""
+
     def forgot(self, producers: int) -> None:
         """Follow that so many producers were forgotten, each for another of the same user."""
 
@@ -462,6 +466,12 @@ class Store(ABC):
 
     def go(self, room: str, user: str) -> None:  # noqa: B027  # as above
         """Have the other brokers know that a user, by folded name, is in a room no more: with the last session."""
+
+    def tell(self, news: News) -> None:  # noqa: B027  # as above
+        """Have the other brokers that share the store hear of something that isn't kept.
+
+        It is not answered. A broker that does not hear just now never does, nor do any if too much waits to be told.
+        """
 
     def health(self) -> Health:
         """Return how the connection to the store's server is. Any thread."""

@@ -54,7 +54,7 @@ def appending(
 
 FENCED = (
     *(scripts.APPEND, scripts.MARK, scripts.UNMARK, scripts.FORGET, scripts.IMPOSE, scripts.LIFT, scripts.TRIM),
-    *(scripts.HERE, scripts.GONE),
+    *(scripts.HERE, scripts.GONE, scripts.TELL),
 )
 ATTACHED = (b"run", b"broker", 1)
 
@@ -159,6 +159,12 @@ departures = st.builds(
     rooms,
     users,
 )
+news = st.builds(
+    lambda *fields: (scripts.TELL, [SHELF.info, SHELF.feed], (b"T", *fields)),
+    rooms,
+    users,
+    st.sampled_from([b"", b"1"]),
+)
 sweeps = st.builds(
     lambda broker: (scripts.SWEEP, [SHELF.info, KEYS.here(0, broker), SHELF.feed], (broker, b"other")),
     st.sampled_from([b"broker", b"other"]),
@@ -166,7 +172,7 @@ sweeps = st.builds(
 snapshots = st.sampled_from([[], [KEYS.sanctions]]).map(
     lambda more: (scripts.SNAPSHOT, [*SHELF[:5], *more], (KEYS.here(0, b""),))
 )
-others = st.one_of(appends, marks, unmarks, forgets, imposes, lifts, trims, arrivals, departures, snapshots)
+others = st.one_of(appends, marks, unmarks, forgets, imposes, lifts, trims, arrivals, departures, news, snapshots)
 one_call = st.one_of(others, attaches, sweeps).map(lambda call: [call])
 
 

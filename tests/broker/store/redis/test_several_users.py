@@ -12,8 +12,9 @@ import pytest
 from tests.promises.faults.processes import Served
 from tests.redis_server import RedisServer
 from tests.running import DEADLINE, eventually
-from zchat import Client, MemberJoined, MemberLeft, Room, Typing
+from zchat import Client, Kicked, MemberJoined, MemberLeft, Room, Typing
 from zchat.broker import Broker
+from zchat.transport import keys
 
 
 def names(room: Room) -> list[str]:
@@ -175,16 +176,56 @@ def test_who_is_where_is_told_again_to_a_server_that_was_restarted_or_emptied(
             assert ("-", "bob") not in changes(alice)
 
 
-def test_typing_is_shown_at_its_own_broker(brokers: tuple[Broker, Broker]) -> None:
+def typed(client: Client) -> list[bool]:
+    """Return whether alice was shown as typing, or not any more, since a client was last asked."""
+    events = client.events(timeout=0.2)
+    return [each.active for each in events if isinstance(each, Typing) and each.user == "alice"]
+
+
+def test_typing_is_shown_at_the_other_brokers_and_ends_by_word_by_a_message_and_by_itself(
+    brokers: tuple[Broker, Broker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zchat.broker.presence.presence.TYPING_EVERY", 0.0)
+    monkeypatch.setattr("zchat.protocol.rooms.room_state.TYPING_EVERY", 0.0)
     first, second = brokers
-    with (
-        Client(first.url, user="alice") as alice,
-        Client(first.url, user="carol") as carol,
-        Client(second.url, user="bob") as bob,
-    ):
-        here, *others = (client.join("General") for client in (alice, carol, bob))
-        for room in others:
-            shown(room, "alice", "bob", "carol")
+    with Client(first.url, user="alice") as alice, Client(second.url, user="bob") as bob:
+        here, there = (client.join("General") for client in (alice, bob))
+        shown(there, "alice", "bob")
+        for end in (lambda: here.typing(False), lambda: here.send("a")):
+            here.typing()
+            eventually(lambda: typed(bob) == [True], "she types")
+            end()
+            eventually(lambda: typed(bob) == [False], "she has ended")
+        monkeypatch.setattr("zchat.broker.presence.presence.TYPING_FOR", 0.5)
         here.typing()
-        assert next(each for each in carol.events(timeout=DEADLINE) if isinstance(each, Typing)).user == "alice"
-        assert not any(isinstance(each, Typing) for each in bob.events(timeout=0.1))
+        eventually(lambda: typed(bob) == [True], "she types")
+        eventually(lambda: typed(bob) == [False], "it has ended by itself")
+
+
+def test_who_is_kicked_at_one_broker_is_put_out_at_all(redis_server: RedisServer, tmp_path: Path) -> None:
+    redis_server.call("FLUSHALL")
+    folder, rules = tmp_path / "keys", tmp_path / "rules.toml"
+    keys.make_server(folder)
+    pairs = {user: keys.make(user) for user in ("alice", "bob")}
+    for user, key in pairs.items():
+        keys.write_pair(folder / "users", user, key)
+    rules.write_text('operators = ["alice"]\n', encoding="utf-8")
+
+    def come(broker: Broker, user: str) -> Client:
+        return Client(broker.url, key=pairs[user], server_key=folder / "server.key")
+
+    with (
+        Broker("tcp://127.0.0.1:*", store=redis_server.url, keys=folder, rules=rules) as first,
+        Broker("tcp://127.0.0.1:*", store=redis_server.url, keys=folder, rules=rules) as second,
+        come(first, "alice") as alice,
+        come(second, "bob") as bob,
+        come(first, "bob") as beside,
+    ):
+        here, there = alice.join("General"), bob.join("General")
+        shown(here, "alice", "bob")
+        beside.join("General")
+        assert here.kick("bob", "spam") == 2
+        with pytest.raises(Kicked, match=r"^alice has put you out of General: spam$"):
+            next(there.messages(timeout=DEADLINE))
+        shown(here, "alice")
+        shown(bob.join("General"), "alice", "bob")

@@ -30,6 +30,7 @@ from zchat.broker.store.contract import (
     Trimmed,
 )
 from zchat.broker.store.epochs import Epoch
+from zchat.broker.store.news import Kicked, Typed
 
 
 def asked(driver: Driver, number: int, *texts: str) -> list[Any]:
@@ -402,3 +403,24 @@ def test_a_broker_that_is_killed_is_followed_by_another_that_has_it_all(redis_se
         room.send("5")
         bodies = [message.body for message in room.history(limit=10)]
     assert bodies == [f"{number}" for number in range(6)]
+
+
+def test_news_are_told_to_nobody_if_too_many_wait(
+    own_server: RedisServer, opened: Callable[..., Driver], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zchat.broker.store.redis.store.QUEUE_NEWS", 2)
+    first, second = opened(own_server), opened(own_server)
+    first.say("a")
+    second.wait(lambda: second.reports.of("reached"))  # it listens
+    own_server.pause()
+    try:
+        for user in ("alice", "bob", "carol"):
+            first.store.tell(Typed("General", user, True))
+    finally:
+        own_server.resume()
+    second.wait(lambda: len(second.reports.of("told")) == 2)
+    assert second.reports.of("told") == [(Typed("General", user, True),) for user in ("alice", "bob")]
+    first.wait(lambda: first.store._news == 0)  # type: ignore[attr-defined]
+    first.store.tell(Kicked("General", "bob", "Alice", ""))
+    second.wait(lambda: len(second.reports.of("told")) == 3)
+    assert second.reports.of("told")[-1] == (Kicked("General", "bob", "Alice", ""),)

@@ -35,6 +35,7 @@ class Twin:
             scripts.TRIM: self._trim,
             scripts.HERE: self._here,
             scripts.GONE: self._gone,
+            scripts.TELL: self._told,
             scripts.SWEEP: self._sweep,
             scripts.SNAPSHOT: self._snapshot,
         }
@@ -257,6 +258,15 @@ class Twin:
         change = self._add(info, b"n")
         self._tell(feed, b"H", broker, info, change, field, b"")
         return [b"went", change]
+
+    def _told(
+        self, keys: list[bytes], run: bytes, broker: bytes, generation: bytes, kind: bytes, *fields: bytes
+    ) -> Any:
+        info, feed = keys
+        if not self._is_attached(info, run, broker, generation):
+            return DETACHED
+        self._tell(feed, kind, broker, info, 0, *fields)
+        return [b"told"]
 
     def _sweep(self, keys: list[bytes], ended: bytes, broker: bytes) -> Any:
         info, here, feed = keys

@@ -12,7 +12,7 @@ from zchat.broker.store.redis.attachment import Snapshot, snapshots_of
 from zchat.broker.store.redis.connections.server import Connection, Trouble, understanding
 from zchat.broker.store.redis.connections.url import RedisURL
 from zchat.broker.store.redis.hearing import Changes, Hearing
-from zchat.broker.store.redis.notices import Notice, notice_of
+from zchat.broker.store.redis.notices import ATTACHED, Notice, notice_of
 from zchat.broker.store.redis.partitions import PARTITIONS, Keys
 from zchat.errors import StoreError
 from zchat.threads import RealThread, awaited_by_callers, start
@@ -131,7 +131,7 @@ class Feed:
 
     def _take(self, notice: Notice) -> None:
         self._hearing.heard(notice)
-        if (notice.broker == self._broker and notice.kind != b"G") or not notice.count:
+        if (notice.broker == self._broker and notice.kind != b"G") or notice.kind == ATTACHED:
             return
         if len(self.reports) >= NOTICES:
             self._hearing.missing.add(notice.partition)

@@ -6,8 +6,17 @@ from typing import Any, NamedTuple
 
 import msgpack
 
+from zchat.broker.store.news import Kicked, News, Typed
+
 LOGS = b"LR"
 """The kinds of notices that count as changes of logs."""
+
+
+ATTACHED = b"A"
+"""The kind that is of no interest to the loop."""
+
+NEWS = b"TK"
+"""The kinds of notices that are news."""
 
 
 class Notice(NamedTuple):
@@ -15,7 +24,7 @@ class Notice(NamedTuple):
 
     `kind` is `A` if a broker has attached, `L` if a log has grown, `R` if it was trimmed, `M` or `U` if a read mark has
     moved or was removed, `I` or `X` if a sanction was imposed or lifted, `H` if a user has come or gone, `G` if
-    all users of a broker have gone.
+    all users of a broker have gone. `T` and `K` are news, which nothing is kept of: see `news_of`.
     """
 
     partition: int
@@ -25,7 +34,7 @@ class Notice(NamedTuple):
     epoch: int
     """The partition's epoch, in which it was made."""
     count: int  # type: ignore[assignment]  # a tuple has a method of that name
-    """Which change it was, of logs or of all else: `l` or `n`; 0 for `A`."""
+    """Which change it was, of logs or of all else: `l` or `n`; 0 for `A`, and for news."""
     fields: tuple[Any, ...]
     """What there is to say of it, as the scripts have it: names in bytes, values as they are packed."""
 
@@ -34,3 +43,18 @@ def notice_of(partition: int, packed: bytes) -> Notice:
     """Return what was told on a partition's channel."""
     kind, broker, epoch, count, *fields = msgpack.unpackb(packed, raw=True)
     return Notice(partition, kind, broker, epoch, count, tuple(fields))
+
+
+def words_of(news: News) -> tuple[str, ...]:
+    """Return the kind of notice that news are told by, and its fields."""
+    if isinstance(news, Typed):
+        return "T", news.room, news.user, "1" if news.active else ""
+    return "K", *news
+
+
+def news_of(notice: Notice) -> News:
+    """Return what a notice of one of the kinds `NEWS` says."""
+    first, second, *rest = (field.decode() for field in notice.fields)
+    if notice.kind == b"T":
+        return Typed(first, second, bool(rest[0]))
+    return Kicked(first, second, *rest)

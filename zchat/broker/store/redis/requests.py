@@ -6,9 +6,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
 from zchat.broker.store.contract import Append, Places, Present, Sanction
+from zchat.broker.store.news import News
 from zchat.broker.store.redis import scripts
 from zchat.broker.store.redis.connections.server import Command
 from zchat.broker.store.redis.forms import digest_of, field_of, member_of, pack_present, pack_sanction, suffix_of
+from zchat.broker.store.redis.notices import words_of
 from zchat.broker.store.redis.partitions import Keys, partition_of
 from zchat.broker.store.redis.scripts import Script
 from zchat.names import fold
@@ -171,7 +173,19 @@ class Here(NamedTuple):
         return called(scripts.HERE, where, *fence, field, pack_present(self.present))
 
 
-Request: TypeAlias = Write | SetReadMark | Unmark | Forget | Impose | Lift | Here
+class Tell(NamedTuple):
+    """News to be told."""
+
+    room: str
+    news: News
+
+    def command(self, keys: Keys, fence: Fence, time: str) -> Command:
+        """Return the command that does it."""
+        shelf = keys.shelves[partition_of(self.room)]
+        return called(scripts.TELL, [shelf.info, shelf.feed], *fence, *words_of(self.news))
+
+
+Request: TypeAlias = Write | SetReadMark | Unmark | Forget | Impose | Lift | Here | Tell
 
 
 class Trim(NamedTuple):

@@ -312,6 +312,18 @@ return {'went', n}
 """Say that a user is in a room by sessions at this broker no more. KEYS: info, the broker's here, feed. ARGV, after the
 three: 4 folded room, NUL, folded user. Returns `went` with `n`, or `none` if that was known."""
 
+TELL = _script(
+    _ATTACHED
+    + _TELL
+    + """
+tell(KEYS[2], ARGV[4], 0, unpack(ARGV, 5))
+return {'told'}
+""",
+    flags=FREEING,
+)
+"""Tell all brokers something that nothing is kept of. KEYS: info, feed. ARGV, after the three: 4 the notice's kind, and
+its fields. Returns `told`."""
+
 SWEEP = _script(
     "local info = redis.call('HMGET', KEYS[1], 'run', 'epoch')"
     + _TELL
@@ -410,5 +422,5 @@ be, "" for nothing. Returns 1, or 0 if it was something else."""
 COPYING = (PUT, FINISH, SNAPSHOT)
 """Those that a copy needs, to be loaded over its connection."""
 
-ALL = (ATTACH, APPEND, MARK, UNMARK, FORGET, IMPOSE, LIFT, TRIM, HERE, GONE, SWEEP, SNAPSHOT, HOLD, RELEASE)
+ALL = (ATTACH, APPEND, MARK, UNMARK, FORGET, IMPOSE, LIFT, TRIM, HERE, GONE, TELL, SWEEP, SNAPSHOT, HOLD, RELEASE)
 """All of them, to be loaded over each new connection."""

@@ -31,6 +31,7 @@ from zchat.broker.store.contract import (
     Watcher,
 )
 from zchat.broker.store.ledger import MAX_SEQ
+from zchat.broker.store.news import News
 from zchat.broker.store.redis.attachment import Attachment
 from zchat.broker.store.redis.committer import Answered, Attached, Committer, Expired, TrimDone
 from zchat.broker.store.redis.connections.sentinel import Watch
@@ -38,9 +39,10 @@ from zchat.broker.store.redis.connections.server import Loading, Replaced, Troub
 from zchat.broker.store.redis.connections.url import DISK, RedisURL
 from zchat.broker.store.redis.feed import Feed, Looked
 from zchat.broker.store.redis.mirror import CaughtUp, Mirror
+from zchat.broker.store.redis.notices import NEWS, news_of
 from zchat.broker.store.redis.partitions import PARTITIONS, Keys
 from zchat.broker.store.redis.reader import Read, Reader
-from zchat.broker.store.redis.requests import Call, Expire, Impose, Lift, Request, SetReadMark, Trim, Write
+from zchat.broker.store.redis.requests import Call, Expire, Impose, Lift, Request, SetReadMark, Tell, Trim, Write
 from zchat.errors import StoreError
 from zchat.names import fold
 
@@ -52,6 +54,9 @@ QUEUE_BYTES = 64 << 20
 
 QUEUE_OTHERS = 10_000
 """Read marks and sanctions that wait at most; one more is refused with `Full`."""
+
+QUEUE_NEWS = 1000
+"""News that wait to be told at most: a second of a slow server; one more is told to nobody."""
 
 QUEUE_READS = 1000
 """Reads that wait at most: some 100 ms of them; one more is refused with `Full`."""
@@ -107,6 +112,8 @@ class RedisStore(Store):
         self._appending_bytes = 0
         self._others = 0
         """How many read marks and sanctions wait."""
+        self._news = 0
+        """How many news wait."""
         self._reading: deque[Callable[[LogPage | Full | Failed], None]] = deque()
         self._trimming: deque[Callable[[Trimmed | Failed], None]] = deque()
         self._old_senders: list[str] = []
@@ -289,6 +296,12 @@ class RedisStore(Store):
         if self._open:
             self._mirror.presence.go(fold(room), user)
 
+    def tell(self, news: News) -> None:
+        """See `Store.tell`."""
+        if self._open and self._news < QUEUE_NEWS:
+            self._news += 1
+            self._ask(Tell(fold(news.room), news))
+
     def poll(self, watcher: Watcher) -> None:
         """See `Store.poll`.
 
@@ -312,6 +325,8 @@ class RedisStore(Store):
             heard = self._feed.reports.popleft()
             if isinstance(heard, Looked):
                 self._mirror.looked(heard.snapshots, watcher)
+            elif heard.kind in NEWS:
+                watcher.told(news_of(heard))
             else:
                 self._mirror.heard(heard, watcher)
         if self._feed.reports:
@@ -334,7 +349,8 @@ class RedisStore(Store):
                     watcher.committed(report.commit)
                 for call, reply in zip(report.calls, report.replies, strict=True):
                     self._answered(call)
-                    self._mirror.replied(call, reply, watcher)
+                    if not isinstance(call.request, Tell):
+                        self._mirror.replied(call, reply, watcher)
             elif isinstance(report, Attached):
                 self._reads.move(report.url)
                 self._feed.move(report.url)
@@ -355,6 +371,8 @@ class RedisStore(Store):
         if isinstance(request, Write):
             self._appending -= 1
             self._appending_bytes -= request.size
+        elif isinstance(request, Tell):
+            self._news -= 1
         elif call.done is not None:
             self._others -= 1
         self._calls.pop(call, None)

@@ -1,0 +1,27 @@
+"""What brokers that share a store tell each other, and no store keeps."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+
+class Typed(NamedTuple):
+    """The news that a user, by folded name, is typing in a room at another broker, or has ended."""
+
+    room: str
+    user: str
+    active: bool
+
+
+class Kicked(NamedTuple):
+    """The news that a moderator at another broker has put a user, by folded name, out of a room."""
+
+    room: str
+    user: str
+    by: str
+    """The moderator's name, as it was spelt."""
+    reason: str
+    """Why, in the moderator's words; "" for none."""
+
+
+News: TypeAlias = Typed | Kicked
