@@ -68,8 +68,8 @@ def once(contender: Contender, size: int, messages: int, rate: float) -> tuple[f
     """Return the messages a second of one run, and how long they were under way, with the CPU that each took."""
     with workers() as start, served(contender, start) as url:
         reader = start(subscribe, contender, url, messages)
+        reader.hear()  # plain pyzmq's window begins with those who are there
         writer = start(publish, contender, url, size, messages, rate)
-        reader.hear()
         writer.hear()
         before = start.cpu()
         began = writer.ask()
