@@ -157,6 +157,7 @@ class Core:
         self._waiting = WaitingFrames(port, shares, sessions, self.counters)
         self._reports = StoreWatcher(
             directory,
+            sessions,
             pusher,
             presence,
             state_frames,

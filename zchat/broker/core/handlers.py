@@ -24,6 +24,7 @@ from zchat.broker.rooms.member import Member, withheld
 from zchat.broker.rooms.room import Room
 from zchat.broker.rooms.session import Session
 from zchat.broker.store import contract
+from zchat.broker.store.news import Greeted
 from zchat.events import Gap
 from zchat.messages import GapReason, Position
 from zchat.names import fold
@@ -112,6 +113,7 @@ def hello(
         session = Session(peer, connection, user, producer, token, window, context.now, account, version)
     sessions.enter(session)
     context.presence.back(session, context.now)
+    context.store.tell(Greeted(peer.user, producer, connection))
     session.unanswered += 1
     welcome = Welcome(
         version=version,

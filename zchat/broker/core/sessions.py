@@ -87,6 +87,17 @@ class Sessions:
         session.ended = True
         self.table.remove(session)
 
+    def left_behind(self, user: str, producer: bytes, connection: int) -> None:
+        """End the session of a client that has greeted another broker over a later connection.
+
+        Its user stays in its rooms here for as long as it may take to join them there.
+        """
+        for session in self.table.of(user):
+            if session.producer == producer and session.connection < connection:
+                self.cut_off(session, errors.Superseded("this session goes on at another broker"))
+                self._end_memberships(session)
+                self._presence.back(session, self._presence.now)
+
     def empty(self, session: Session) -> None:
         """Take a session that has ended out of its rooms."""
         self._end_memberships(session)

@@ -7,6 +7,7 @@ The sender of a block is answered elsewhere, in `zchat.broker.core.acknowledging
 from __future__ import annotations
 
 from zchat.broker.core.enforcement import Enforcement
+from zchat.broker.core.sessions import Sessions
 from zchat.broker.delivery.pusher import Pusher
 from zchat.broker.figures.counters import Counters
 from zchat.broker.figures.histograms import Histograms
@@ -16,7 +17,7 @@ from zchat.broker.presence.state_frames import StateFrames
 from zchat.broker.rooms.directory import Directory
 from zchat.broker.store.blocks import Block
 from zchat.broker.store.contract import Commit, Present, RoomLog, Sanction
-from zchat.broker.store.news import News, Typed
+from zchat.broker.store.news import Greeted, News, Typed
 from zchat.names import fold
 
 
@@ -26,6 +27,7 @@ class StoreWatcher:
     def __init__(
         self,
         directory: Directory,
+        sessions: Sessions,
         pusher: Pusher,
         presence: Presence,
         state_frames: StateFrames,
@@ -35,6 +37,7 @@ class StoreWatcher:
         log_lines: LogLines,
     ) -> None:
         self._directory = directory
+        self._sessions = sessions
         self._rooms = directory.rooms
         self._pusher = pusher
         self._presence = presence
@@ -109,7 +112,10 @@ class StoreWatcher:
             self._presence.went(left, user, broker)
 
     def told(self, news: News) -> None:
-        """Show that a user is typing at another broker, or put one out who was kicked there."""
+        """Show a user as typing at another broker, put one out who was kicked there, or end a session left behind."""
+        if isinstance(news, Greeted):
+            self._sessions.left_behind(news.user, news.producer, news.connection)
+            return
         room = self._rooms.get(fold(news.room))
         if room is None:
             return

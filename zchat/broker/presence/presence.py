@@ -66,7 +66,8 @@ class Presence:
     def settle(self, now: float) -> bool:
         """Take sessions that came back out of rooms not joined again, as many as a turn allows; return True if all.
 
-        One that has been silent since has lost its connection again, and keeps its rooms until it expires.
+        One that has been silent since has lost its connection again: it comes back, or keeps its rooms until it
+        expires. One that has ended here goes on at another broker.
         """
         work = 0
         while self._returning and next(iter(self._returning.values())) <= now:
@@ -74,7 +75,7 @@ class Presence:
                 return False
             session, _ = self._returning.popitem(last=False)
             work += 1 + len(session.present)
-            if now - session.heard > LOST_AFTER:  # lost again before it could join: it comes back, or expires
+            if now - session.heard > LOST_AFTER and not session.ended:  # lost again before it could join
                 self._returning[session] = now + REJOIN_SECONDS
                 continue
             for room in [room for room in session.present if room not in session.members]:

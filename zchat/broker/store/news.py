@@ -24,4 +24,15 @@ class Kicked(NamedTuple):
     """Why, in the moderator's words; "" for none."""
 
 
-News: TypeAlias = Typed | Kicked
+class Greeted(NamedTuple):
+    """The news that a client has greeted another broker: what it has left behind is not to go on."""
+
+    user: str
+    """By folded name."""
+    producer: bytes
+    """The client's own, as it stands in blocks."""
+    connection: int
+    """The number that the client gave this connection."""
+
+
+News: TypeAlias = Typed | Kicked | Greeted

@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import time
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.promises.faults.processes import Served
 from tests.redis_server import RedisServer
 from tests.running import DEADLINE, eventually
-from zchat import Client, Kicked, MemberJoined, MemberLeft, Room, Typing
+from zchat import Client, Kicked, MemberJoined, MemberLeft, Room, Superseded, Typing
 from zchat.broker import Broker
+from zchat.protocol.greeting import Greeting
 from zchat.transport import keys
 
 
@@ -229,3 +232,32 @@ def test_who_is_kicked_at_one_broker_is_put_out_at_all(redis_server: RedisServer
             next(there.messages(timeout=DEADLINE))
         shown(here, "alice")
         shown(bob.join("General"), "alice", "bob")
+
+
+def test_a_session_that_goes_on_at_another_broker_ends_where_it_was_and_its_user_stays(
+    brokers: tuple[Broker, Broker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fields, numbers = Greeting.fields, count(1)
+
+    def of_one_client(self: Greeting, connection: int) -> tuple[Any, ...]:
+        oldest, newest, user, producer, token, window, connection = fields(self, connection)
+        if user == "alice":
+            producer, token, connection = bytes(16), bytes(16), next(numbers)
+        return oldest, newest, user, producer, token, window, connection
+
+    monkeypatch.setattr(Greeting, "fields", of_one_client)
+    monkeypatch.setattr("zchat.broker.presence.presence.REJOIN_SECONDS", 1.0)
+    first, second = brokers
+    with Client(first.url, user="bob") as bob, Client(first.url, user="alice") as left:
+        here = bob.join("General")
+        left.join("General")
+        shown(here, "alice", "bob")
+        changes(bob)
+        with Client(second.url, user="alice") as again:
+            again.join("General")
+            with pytest.raises(Superseded):
+                list(left.events(timeout=DEADLINE))
+            time.sleep(3.0)
+            assert (names(here), changes(bob)) == (["alice", "bob"], [])
+        shown(here, "bob")
+        assert changes(bob) == [("-", "alice")]

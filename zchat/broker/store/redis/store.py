@@ -31,7 +31,7 @@ from zchat.broker.store.contract import (
     Watcher,
 )
 from zchat.broker.store.ledger import MAX_SEQ
-from zchat.broker.store.news import News
+from zchat.broker.store.news import Greeted, News
 from zchat.broker.store.redis.attachment import Attachment
 from zchat.broker.store.redis.committer import Answered, Attached, Committer, Expired, TrimDone
 from zchat.broker.store.redis.connections.sentinel import Watch
@@ -300,7 +300,7 @@ class RedisStore(Store):
         """See `Store.tell`."""
         if self._open and self._news < QUEUE_NEWS:
             self._news += 1
-            self._ask(Tell(fold(news.room), news))
+            self._ask(Tell("" if isinstance(news, Greeted) else fold(news.room), news))
 
     def poll(self, watcher: Watcher) -> None:
         """See `Store.poll`.
