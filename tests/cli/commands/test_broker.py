@@ -454,6 +454,7 @@ def test_an_audit_log_is_begun_anew_at_a_hangup_once_it_was_moved_and_survives_a
     running = start("--config", str(tmp_path / "zchat.toml"), "broker", *place)
     url = address(running)
     assert f"audit log: {path}\n" in running.text
+    eventually(lambda: "started" in path.read_text(), "its beginning is recorded")
     path.rename(path.with_suffix(".1"))
     running.process.send_signal(signal.SIGHUP)
     eventually(path.exists, "it is begun anew")
