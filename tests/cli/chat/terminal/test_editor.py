@@ -7,10 +7,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
 from prompt_toolkit.application.current import set_app
 from prompt_toolkit.completion import DummyCompleter
 from prompt_toolkit.history import InMemoryHistory
 from prompt_toolkit.input import DummyInput
+from prompt_toolkit.input.ansi_escape_sequences import ANSI_SEQUENCES
 from prompt_toolkit.key_binding import KeyPress
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.output import DummyOutput
@@ -22,6 +24,8 @@ from zchat.broker import Broker
 from zchat.cli.chat.rooms import Place
 from zchat.cli.chat.terminal.editor import Editor
 from zchat.cli.chat.terminal.typed_lines import TypedLine
+from zchat.cli.screen.key_parser import KeyParser
+from zchat.cli.screen.terminal_input import PASTE_BEGIN
 
 
 def test_a_paste_of_many_lines_is_asked_about(tmux: Tmux, broker: Broker) -> None:
@@ -88,7 +92,7 @@ def test_what_was_typed_before_is_searched_for(tmux: Tmux, broker: Broker) -> No
     alice.until("General> hey alice", "I-search backward: ali")
     alice.keys("Enter")
     alice.until("General> hey alice")
-    alice.keys("C-o", "C-z", "M-#")  # which take lines away elsewhere
+    alice.keys("C-o", "C-z", "M-#", "C-Space")  # which take lines away elsewhere, or what is typed after them
     alice.type("!", "Enter")
     alice.until("alice: hey !alice\n", "General>")
 
@@ -169,6 +173,53 @@ def test_a_bell_rings_for_what_is_meant_for_one_if_that_is_asked_for(tmux: Tmux,
             terminal.until("» bob: alice, carol!\n", "General>")
     eventually(lambda: tmux("display-message", "-p", "-t", "alice", "#{window_bell_flag}") == "1\n", "it rings")
     assert tmux("display-message", "-p", "-t", "carol", "#{window_bell_flag}") == "0\n"
+
+
+ALL_KEYS = [
+    *(chr(code) for code in (*range(0x20), 0x7F)),
+    *(f"\x1b{chr(code)}" for code in range(0x80)),
+    *ANSI_SEQUENCES,
+]
+"""What a terminal sends for each key, and with Alt."""
+
+
+@pytest.mark.parametrize(("draft", "typed"), [("pay bob", "100 not 1000"), ("", "(100)")])
+def test_whatever_key_was_pressed_what_is_typed_after_it_is_seen_in_the_text_or_the_search(
+    draft: str, typed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zchat.cli.chat.terminal.editor.suspend", lambda: None)
+    conversation = SimpleNamespace(
+        typed=lambda text: None, key=lambda: None, coming=Place, clear=lambda: None, place=Place()
+    )
+
+    async def after(key: str) -> tuple[str, str]:
+        editor = Editor(
+            cast(Any, conversation),
+            cast(Any, SimpleNamespace(waiting=[])),
+            DummyCompleter(),
+            InMemoryHistory(),
+            DummyInput(),
+            DummyOutput(),
+        )
+        buffer = editor.app.layout.current_buffer
+        assert buffer is not None
+        buffer.insert_text(draft)
+        parser = KeyParser(editor.app.key_processor.feed)
+        with set_app(editor.app):
+            for keys in (key, typed):
+                parser.feed(keys)
+                parser.flush()
+                editor.app.key_processor.process_keys()
+        shown = editor.app.layout.current_buffer
+        assert shown is not None
+        return "" if shown is buffer else "the search", shown.text
+
+    async def scenario() -> dict[str, tuple[str, str]]:
+        return {key: await after(key) for key in ALL_KEYS if key != PASTE_BEGIN}
+
+    found = asyncio.run(scenario())
+    assert {key: text for key, (_, text) in found.items() if typed not in text} == {}
+    assert {key for key, (place, _) in found.items() if place} == {"\x12", "\x13", "\x1b\x12", "\x1b\x13"}
 
 
 def test_a_line_is_meant_for_where_the_user_is_when_it_is_begun_and_goes_along_where_the_user_leads_it() -> None:

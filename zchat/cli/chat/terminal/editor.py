@@ -17,6 +17,7 @@ from prompt_toolkit.keys import Keys
 from prompt_toolkit.layout import BufferControl, ConditionalContainer, FormattedTextControl, HSplit, Layout, Window
 from prompt_toolkit.layout.dimension import Dimension
 from prompt_toolkit.output import Output
+from prompt_toolkit.selection import SelectionType
 from prompt_toolkit.widgets import SearchToolbar
 
 from zchat.cli.chat.conversation import Conversation
@@ -98,8 +99,8 @@ class Editor:
         """The lines that the user has typed."""
         self.left: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         """The code that the program exits with, once Ctrl-C or a signal has ended the chat."""
-        self._buffer = Buffer(history=history, multiline=True, on_text_changed=self._changed)
-        search = SearchToolbar(text_if_not_searching="")
+        self._buffer = _Typed(history=history, multiline=True, on_text_changed=self._changed)
+        search = SearchToolbar(_Typed(), text_if_not_searching="")
         waiting = Window(FormattedTextControl(self._waiting), dont_extend_height=True)
         self._text = text = Window(
             BufferControl(self._buffer, search_buffer_control=search.control, preview_search=True),
@@ -241,8 +242,19 @@ class Editor:
 
         @keys.add("c-o", filter=writing)
         @keys.add("escape", "#", filter=writing)
+        @keys.add("c-q")
+        @keys.add("c-x", eager=True)
+        @keys.add("c-]", eager=True)
+        @keys.add("escape", "c-]", eager=True)
         def _(event: KeyPressEvent) -> None:
-            """Do nothing: in other programs these keys remove the line, or insert themselves into it."""
+            """Do nothing: in other programs these keys remove the line, or take the next key for something else."""
+
+        def digit(event: KeyPressEvent) -> None:
+            """Type it: in other programs it begins a number, which the digits that follow go into unseen."""
+            self._buffer.insert_text(event.data)
+
+        for each in "0123456789-":
+            keys.add("escape", each, filter=writing)(digit)
 
         @keys.add(Keys.BracketedPaste, filter=writing)
         def _(event: KeyPressEvent) -> None:
@@ -378,6 +390,13 @@ class Editor:
             for line in lines:
                 self._put(f"/{line}" if line.startswith("/") else line)
             self._ask_about("")
+
+
+class _Typed(Buffer):
+    """A text without selections: while there is one, keys that are typed would be passed over unseen."""
+
+    def start_selection(self, selection_type: SelectionType = SelectionType.CHARACTERS) -> None:
+        """Do nothing: a key that begins a selection moves the cursor at most."""
 
 
 def _steady(text: str) -> str:
