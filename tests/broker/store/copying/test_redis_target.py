@@ -16,6 +16,7 @@ from zchat.broker.store.copying import redis_target as module
 from zchat.broker.store.copying.copy import COPIED, copy, source_of, target_of
 from zchat.broker.store.copying.records import RoomRecord
 from zchat.broker.store.copying.redis_target import RedisTarget
+from zchat.broker.store.redis import attachment
 from zchat.broker.store.redis.connections.server import RIGHTS
 from zchat.broker.store.redis.connections.url import parse
 from zchat.errors import StoreError
@@ -44,13 +45,13 @@ def begun(places: Places) -> str:
 
 @pytest.mark.parametrize(
     ("bound", "most"),
-    [("BATCH_COMMANDS", 1), ("BATCH_BYTES", 1), ("CALL_COMMANDS", 1), ("CALL_BYTES", 1), ("REMOVE_KEYS", 1)],
+    [("BATCH_COMMANDS", 1), ("BATCH_BYTES", 1), ("CALL_COMMANDS", 1), ("CALL_BYTES", 1), ("SCAN_KEYS", 1)],
 )
 def test_in_whatever_parts_it_is_written_it_is_the_same(
     places: Places, monkeypatch: pytest.MonkeyPatch, bound: str, most: int
 ) -> None:
     url = filled(places, "redis")
-    monkeypatch.setattr(module, bound, most)
+    monkeypatch.setattr(attachment if bound == "SCAN_KEYS" else module, bound, most)
     target = begun(places)
     copy(url, target, nothing, again=True)
     assert content(target) == content(url)
@@ -96,6 +97,25 @@ def test_what_is_no_store_is_not_overwritten_either(places: Places) -> None:
     before = places.server.keys()
     with pytest.raises(StoreError, match=r"there is something else under the prefix p.*: choose another prefix"):
         copy(source, url, nothing)
+    assert places.server.keys() == before
+
+
+@pytest.mark.parametrize("left", [b"log", b"seen", b"ends", b"brokers"])
+def test_what_is_left_of_another_store_is_neither_taken_for_its_own_nor_removed(places: Places, left: bytes) -> None:
+    url, same, other = filled(places, "redis"), filled(places, "sqlite"), places.new("sqlite")
+    driver = opened(other)
+    driver.stored(1, "in a room of another name", room="Other")
+    driver.store.close()
+    prefix = url.partition("=")[2]
+    places.server.call("ZADD", f"{prefix}:{{40821}}:brokers", 1, "killed")
+    keys = places.server.call("KEYS", f"{prefix}:*")
+    places.server.call("DEL", *(key for key in keys if key.split(b":")[2] != left))
+    before = places.server.keys()
+    assert before
+    for source in (same, other):
+        for again in (False, True):
+            with pytest.raises(StoreError, match=rf"under the prefix {prefix}, the key .{prefix}:.*, or remove all"):
+                copy(source, url, nothing, again=again)
     assert places.server.keys() == before
 
 
@@ -191,7 +211,6 @@ def test_a_server_that_is_killed_has_what_no_broker_takes_for_a_store(
 
 def test_removing_what_was_written_takes_no_longer_than_it_may(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "REMOVE_SECONDS", 0.0)
-    monkeypatch.setattr(module, "REMOVE_KEYS", 1)
     source, url = filled(places, "redis"), places.new("redis")
 
     def end(what: str, done: int, whole: int) -> None:

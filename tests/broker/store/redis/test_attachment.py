@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from tests.broker.store.driver import ALICE, BOB, Driver, block
 from tests.redis_server import RedisServer
-from tests.running import eventually
+from tests.running import ROOT, eventually
 from zchat.broker.store.contract import Sanction
+from zchat.broker.store.redis import attachment
 from zchat.broker.store.redis.attachment import Attachment
 from zchat.broker.store.redis.connections.url import parse
 from zchat.broker.store.redis.partitions import PARTITIONS, Keys
+from zchat.errors import StoreError
 
 HOLDER = "zchat:{40821}:holder"
+FORMAT = "zchat:{40821}:format"
+PAGE = ROOT / "docs" / "redis.md"
 
 
 def attached(server: RedisServer, broker: bytes = b"me") -> Attachment:
@@ -98,4 +104,54 @@ def test_a_snapshot_has_all_of_a_partition_but_the_logs(fresh: RedisServer, open
     }
     assert sum(each.logs for each in found.changes) == 2
     assert sum(each.others for each in found.changes) == 2
+    found.release()
+
+
+@pytest.mark.parametrize("left", [b"log", b"seen", b"ends"])
+def test_no_store_begins_over_what_is_left_of_another_one(
+    fresh: RedisServer, opened: Callable[..., Driver], left: bytes
+) -> None:
+    store = opened(fresh)
+    store.stored(1, "a", room="Big Room")
+    store.store.close()
+    fresh.call("DEL", *(key for key in fresh.call("KEYS", "*") if key.split(b":")[2] != left))
+    before = fresh.keys()
+    assert before
+    with pytest.raises(StoreError, match=r"the prefix zchat, the key .zchat:.*: choose another prefix, or remove"):
+        attached(fresh)
+    assert fresh.keys() == before
+    (advice,) = re.findall(r'^redis-cli EVAL "(.*)" 0 \'(.*)\'$', PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    fresh.call("EVAL", advice[0], 0, advice[1])
+    found = attached(fresh)
+    assert found.new
+    found.release()
+
+
+def test_a_store_begins_where_brokers_came_and_went_and_anything_else_lies(fresh: RedisServer) -> None:
+    attached(fresh, b"killed").connection.close()
+    fresh.call("DEL", FORMAT)
+    others = ("zchat2:{40821}:log:a", "zchat:{other}:log:a", "zchat:log:a")
+    for key in others:
+        fresh.call("SET", key, "theirs")
+    found = attached(fresh)
+    assert found.new
+    found.release()
+    assert [fresh.call("GET", key) for key in others] == [b"theirs"] * 3
+
+
+def test_a_store_that_another_broker_begins_at_the_same_moment_is_attached_to(
+    fresh: RedisServer, opened: Callable[..., Driver], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = attachment.keys_of
+
+    def late(*arguments: Any) -> Iterator[list[bytes]]:
+        """Look once the other one has stored something."""
+        monkeypatch.setattr(attachment, "keys_of", look)
+        opened(fresh).stored(1, "a")
+        return look(*arguments)
+
+    monkeypatch.setattr(attachment, "keys_of", late)
+    found = attached(fresh)
+    assert not found.new
+    assert sum(each.logs for each in found.changes) == 1
     found.release()

@@ -21,7 +21,7 @@ from zchat.broker.store.copying.records import (
 from zchat.broker.store.copying.redis_source import answering, connected, identity_of, records_of
 from zchat.broker.store.copying.sides import Target
 from zchat.broker.store.redis import scripts
-from zchat.broker.store.redis.attachment import COPYING, FORMAT
+from zchat.broker.store.redis.attachment import COPYING, FORMAT, keys_of, something_else
 from zchat.broker.store.redis.connections.server import Command, run_of
 from zchat.broker.store.redis.connections.url import RedisURL
 from zchat.broker.store.redis.forms import (
@@ -50,9 +50,6 @@ CALL_COMMANDS = 250
 
 CALL_BYTES = 1 << 20
 """Bytes of blocks after which such a call takes no more."""
-
-REMOVE_KEYS = 1000
-"""Keys that are looked at, and removed, at once."""
 
 REMOVE_SECONDS = 5.0
 """Seconds for which what an interrupted copy has written is removed; what is left then is known to be incomplete."""
@@ -122,10 +119,9 @@ class RedisTarget(Target):
         Raises:
             StoreError: something is there.
         """
-        found, *others = self._ask([("GET", self._keys.format), *(("EXISTS", key) for key in self._own_keys())])
+        (found,) = self._ask([("GET", self._keys.format)])
         if found is None:
-            if any(others):
-                raise StoreError(f"{self.place}: {self._there('something else')}")
+            self._check_empty()
             if self._ask([("SET", self._keys.format, self._mark, "NX")]) == [None]:
                 raise StoreError(f"{self.place}: {BEGUN}")
         else:
@@ -141,11 +137,13 @@ class RedisTarget(Target):
     def _there(self, what: str) -> str:
         return f"there is {what} under the prefix {self._url.prefix}, and nothing is overwritten: choose another prefix"
 
-    def _own_keys(self) -> list[bytes]:
-        """Return the keys of which a store has some."""
-        keys = self._keys
-        own = [keys.holder, keys.brokers, keys.sanctions, keys.counts, keys.old_senders]
-        return own + [key for shelf in keys.shelves for key in shelf[:-1]]
+    def _check_empty(self) -> None:
+        """See that no key of a store is there: the copy would take it for its own, and remove it if it fails."""
+        with answering(self.place):
+            for found in keys_of(self._connection, self._keys):
+                if found:
+                    begun = self._connection.ask([("GET", self._keys.format)]) != [None]
+                    raise StoreError(f"{self.place}: {BEGUN if begun else something_else(self._url, found[0])}")
 
     def put(self, record: Record) -> None:
         """See `Target.put`."""
@@ -251,18 +249,13 @@ class RedisTarget(Target):
         Those that say which copy this partition is of go first, so that nothing is written there any more.
         """
         self._ask([("UNLINK", shelf.info) for shelf in self._keys.shelves])
-        bases = tuple(self._keys.bases)
-        cursor: bytes | None = b"0"
-        while cursor is not None:
-            pattern = f"{self._url.prefix}:{{*"
-            ((cursor, found),) = self._ask([("SCAN", cursor, "MATCH", pattern, "COUNT", REMOVE_KEYS)])
-            gone = [key for key in found if key.startswith(bases) and key != self._keys.format]
-            if gone:
-                self._ask([("UNLINK", *gone)])
-            if cursor == b"0":
-                cursor = None
-            if until is not None and time.monotonic() > until:
-                return cursor is None
+        with answering(self.place):
+            for found in keys_of(self._connection, self._keys):
+                if until is not None and time.monotonic() > until:
+                    return False
+                gone = [key for key in found if key != self._keys.format]
+                if gone:
+                    self._connection.ask([("UNLINK", *gone)])
         return True
 
     def _ask(self, commands: list[Command]) -> list[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -35,6 +35,9 @@ HOLD_EVERY = 1.0
 ENDED_MS = 10_000
 """Milliseconds after which a broker that has not said that it is there is taken for ended: it is attached no more, and
 its users are nowhere by it. Clients of one that was killed are at another one by then."""
+
+SCAN_KEYS = 1000
+"""Keys of all that the server has that are looked at, at once, for those of one store: under a millisecond."""
 
 
 class RoomState(NamedTuple):
@@ -98,9 +101,23 @@ class Attachment:
         (found,) = self.connection.ask([get])  # a server that has no memory left is asked for no more than that
         made = None
         if found is None:
+            self._check_empty()
             made, found = self.connection.ask([("SET", self._keys.format, FORMAT, "NX"), get])
         check_format(self.url, found)
         return made is not None
+
+    def _check_empty(self) -> None:
+        """See that nothing of another store is left, for a new one would take it for its own; raises StoreError.
+
+        What brokers write as they come and go is passed over: some may be left of one that went at this moment.
+        """
+        passing = {self._keys.holder, self._keys.brokers, *(shelf.info for shelf in self._keys.shelves)}
+        for found in keys_of(self.connection, self._keys):
+            for key in found:
+                if key not in passing:
+                    if self.connection.ask([("GET", self._keys.format)]) == [None]:
+                        raise StoreError(f"{self.url.place}: {something_else(self.url, key)}")
+                    return  # another broker has just begun the store
 
     @understanding()
     def hold(self) -> None:
@@ -157,6 +174,28 @@ class Attachment:
             self._sweep(self.broker)
             self.connection.ask([called(scripts.RELEASE, [self._keys.holder, self._keys.brokers], self.broker)])
         self.connection.close()
+
+
+def keys_of(connection: Connection, keys: Keys) -> Iterator[list[bytes]]:
+    """Yield all keys of a store, or of what is left of one, some at a time; raises Trouble, StoreError.
+
+    The server looks through all that it has in the database: a second for some millions of keys.
+    """
+    bases = tuple(keys.bases)
+    cursor = b""
+    while cursor != b"0":
+        scan: Command = "SCAN", cursor or b"0", "MATCH", keys.pattern, "COUNT", SCAN_KEYS
+        ((cursor, found),) = connection.ask([scan])
+        yield [key for key in found if key.startswith(bases)]
+
+
+def something_else(url: RedisURL, key: bytes) -> str:
+    """Return that a key is in the way of a new store, and what to do."""
+    name = key.decode(errors="replace")
+    return (
+        f"there is something else under the prefix {url.prefix}, the key {name!a} for example, and nothing is "
+        "overwritten: choose another prefix, or remove all keys of this one"
+    )
 
 
 def check_format(url: RedisURL, found: bytes) -> None:

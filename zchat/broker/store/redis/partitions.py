@@ -55,11 +55,13 @@ class Shelf(NamedTuple):
 class Keys:
     """The keys of a store whose names all begin with `prefix`."""
 
-    __slots__ = ("bases", "brokers", "counts", "format", "holder", "old_senders", "sanctions", "shelves")
+    __slots__ = ("bases", "brokers", "counts", "format", "holder", "old_senders", "pattern", "sanctions", "shelves")
 
     def __init__(self, prefix: str) -> None:
         self.bases = [f"{prefix}:{{{tag}}}:".encode() for tag in TAGS]
         """What the names of all keys of each partition begin with."""
+        self.pattern = f"{prefix}:{{*".encode()
+        """What SCAN finds all of them by, and hardly others."""
         self.shelves = [Shelf(*(base + kind.encode() for kind in Shelf._fields)) for base in self.bases]
         """The keys of each partition."""
         first = self.bases[0]
