@@ -162,6 +162,30 @@ def test_what_ends_a_copy_leaves_nothing_of_it(store: Driver, path: Path) -> Non
         assert names(path.parent) == before
 
 
+def test_nothing_is_left_beside_a_database_that_was_closed_in_order(store: Driver, path: Path) -> None:
+    store.stored(1, "a")
+    store.store.close()
+    assert names(path.parent) == ["z.db", "z.db.lock"]
+
+    def another(done: int, size: int) -> None:
+        """Make a second copy while the first one reads."""
+        if not path.with_name("second").exists():
+            back_up(path, path.with_name("second"), nothing)
+
+    assert back_up(path, path.with_name("first"), another).messages == 1
+    assert restore(path, path.with_name("third"), nothing).messages == 1
+    assert names(path.parent) == ["first", "second", "third", "third.lock", "z.db", "z.db.lock"]
+
+
+def test_a_copy_takes_no_file_from_a_broker_that_has_stored_nothing_yet(store: Driver, path: Path) -> None:
+    store.stored(1, "a")
+    store.reopen()
+    before = {each.name: each.stat().st_ino for each in path.parent.iterdir()}
+    back_up(path, path.with_name("copy"), nothing)
+    assert {each.name: each.stat().st_ino for each in path.parent.iterdir() if each.name != "copy"} == before
+    store.stored(2, "b")
+
+
 def test_a_copy_in_steps_says_how_far_it_is(store: Driver, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backup, "STEP_OPERATIONS", 1)
     for number in range(1, 11):

@@ -82,6 +82,7 @@ def sqlite_source(path: Path) -> Iterator[SqliteSource]:
             stack.callback(_remove, path, lock)
         if sys.platform == "linux":  # elsewhere such a lock could be in the way of SQLite's own
             stack.enter_context(locked(path, path, LOCKED))
+        stack.enter_context(schema.read_alone(path))
         try:
             with acting_for(path):
                 connection = schema.connect_to_read(path)

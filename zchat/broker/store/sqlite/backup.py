@@ -64,7 +64,7 @@ def restore(backup: Path, target: Path, progress: Progress, aside: Path | None =
 
 
 def _copy(source: Path, target: Path, aside: Path | None, progress: Progress) -> Content:
-    with closing(_open(source)) as reading, fresh_file(target, aside) as fresh:
+    with schema.read_alone(source), closing(_open(source)) as reading, fresh_file(target, aside) as fresh:
         return _fill(reading, source, fresh, target, progress)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import msgpack
@@ -12,6 +13,8 @@ import msgpack
 from zchat.broker.store.contract import Failed, Sanction
 from zchat.broker.store.epochs import MAX_EPOCHS, Epoch
 from zchat.broker.store.ledger import Ledger, LogEnds, Producer
+from zchat.broker.store.sqlite.access import acting_as_owner
+from zchat.broker.store.sqlite.files import BESIDE
 from zchat.errors import BadName, StoreError
 from zchat.names import check_name
 from zchat.wire.blocks import sender
@@ -234,6 +237,26 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+@contextmanager
+def read_alone(path: Path) -> Iterator[None]:
+    """Have nothing left beside a database by those who read it while the block runs, with `connect_to_read`.
+
+    Such a connection, if it is the last one, leaves a log without a byte, and its index. SQLite removes both after one
+    that may write, unless others have the database open. A log that holds something stays as it is. Any thread.
+    """
+    try:
+        yield
+    finally:
+        with suppress(OSError, sqlite3.Error):
+            log, index = (path.with_name(path.name + end) for end in BESIDE)
+            if index.exists() and not (log.exists() and log.stat().st_size):
+                with (
+                    acting_as_owner(path.parent),
+                    closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=BUSY_SECONDS)) as writing,
+                ):
+                    writing.execute("PRAGMA user_version").fetchone()
 
 
 def load(connection: sqlite3.Connection, clock: Callable[[], int], *, quotas: bool = False) -> Ledger:
