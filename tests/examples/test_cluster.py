@@ -15,6 +15,7 @@ import pytest
 import zchat
 from tests.examples.conftest import Example
 from tests.running import DEADLINE, Running, eventually
+from zchat.broker import Broker
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def urls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     with ExitStack() as stack:
         taken = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2)]
         found = [f"tcp://127.0.0.1:{each.getsockname()[1]}" for each in taken]
-    monkeypatch.setenv("ZCHAT_URLS", ",".join(found))
+    monkeypatch.setenv("CLUSTER_URLS", ",".join(found))
     return found
 
 
@@ -72,4 +73,43 @@ def test_both_clients_go_on_whoever_is_killed_and_one_signal_ends_everything(
     read = lines(shown)
     assert read == list(range(1, len(read) + 1))
     assert not any(map(is_there, everyone))
+    assert list(tmp_path.glob("zchat-*")) == []
+    assert "belongs to no option" not in shown.errors
+
+
+def test_a_redis_that_can_not_start_ends_everything_with_what_it_says(
+    example: Example,
+    needs: Callable[[str], str],
+    urls: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    needs("redis-server")
+    folder = tmp_path / ("x" * 120)  # too long for the name of a socket
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    shown = example("cluster/cluster", "")
+    assert shown.end() == 1
+    assert "Redis has ended before it was ready\n" in shown.errors
+    assert "socket" in shown.errors
+    assert [is_there(pid) for pid in pids(shown, "Redis")] == [False]
+    assert list(folder.iterdir()) == []
+
+
+def test_a_broker_whose_address_another_has_ends_everything_and_nobody_connects_to_that_one(
+    example: Example,
+    needs: Callable[[str], str],
+    urls: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    needs("redis-server")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with Broker(urls[1], store="memory:") as stranger:
+        shown = example("cluster/cluster", "")
+        assert shown.end() == 1
+        assert "broker 2 has ended before it was ready" in shown.errors
+        assert "in use" in shown.errors
+        assert stranger.counters.greeted == 0
+    assert not any(is_there(pid) for name in ("Redis", "broker 1", "broker 2") for pid in pids(shown, name))
     assert list(tmp_path.glob("zchat-*")) == []
