@@ -126,6 +126,37 @@ def test_what_no_gateway_takes_fails_alone_and_half_an_emoji_is_said_as_browsers
             page.close()
 
 
+SPELLED = """
+import('./zchat.js').then(async ({ Client }) => {
+  const client = new Client({ user: 'dora' });
+  const found = [];
+  for (const [one, other] of [['Straße', 'STRASSE'], ['@Straße', '@STRASSE'], ['ΛΌΓΟΣ', 'λόγοσ']]) {
+    const room = await client.join(one);
+    const heard = [];
+    room.on('message', ({ body }) => heard.push(body));
+    await room.send('before');
+    const same = await client.join(other);
+    await same.send('after');
+    for (let turn = 0; turn < 200 && heard.length < 2; turn++) await new Promise((done) => setTimeout(done, 20));
+    found.push([same === room, ...heard]);
+  }
+  client.close();
+  return found;
+})
+"""
+
+
+def test_a_room_that_is_joined_under_two_spellings_is_one_room_and_hears_all(chromium: Browser) -> None:
+    with (
+        Broker("tcp://127.0.0.1:*") as broker,
+        zchat.Client(broker.url, user="Straße"),
+        gateway(broker.url) as (_, address),
+    ):
+        page = come_in(chromium, address, "alice")
+        assert page.js(SPELLED) == [[True, "before", "after"]] * 3
+        page.close()
+
+
 def test_the_page_is_under_15_kb_and_zchat_js_under_5_as_chromium_receives_them(chromium: Browser) -> None:
     with Broker("tcp://127.0.0.1:*") as broker, zchat.Client(broker.url, user="bob") as client:
         client.join("General").send("the first message")

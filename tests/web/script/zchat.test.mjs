@@ -426,6 +426,54 @@ test("a room that can't be joined can be tried again", async () => {
   world.socket.next("join");
 });
 
+for (const [one, other] of [["Straße", "STRASSE"], ["@Straße", "@STRASSE"], ["ΛΌΓΟΣ", "λόγοσ"]]) {
+  const said = (seq, ...bodies) => ({ ...messages(seq, ...bodies), room: one });
+  const answer = { room: one, position: "7:10", members: 2 };
+
+  test(`a room that is joined as ${one} and as ${other} is one object, which reads on where it was`, async () => {
+    const world = new World();
+    const client = new Client({ user: "alice" });
+    await world.socket.welcome();
+    const joining = client.join(one, { watch: true });
+    await world.socket.answer("join", answer);
+    const room = await joining;
+    const taken = [];
+    room.on("message", ({ seq, body }) => taken.push([seq, body]));
+    await world.socket.say(said(11, "a"));
+    const same = outcome(client.join(other, { history: 5 }));
+    await world.socket.answer("join", { ...answer, position: "7:12", rows: rows(12, "b") });
+    await world.socket.say(said(13, "c"), { op: "event", room: one, kind: "MemberJoined", user: "carol" });
+    const { room: name, after, history, watch } = await world.socket.answer("join", { ...answer, members: 3 });
+    assert.deepEqual([name, after, history, watch], [one, "7:11", undefined, true]);
+    await world.socket.say(said(12, "b", "c"));
+    assert.equal(same.value, room);
+    assert.deepEqual([taken, room.members], [[[11, "a"], [12, "b"], [13, "c"]], 3]);
+    for (let seq = 14; seq < 21; seq++) await world.socket.say(said(seq, "x"));
+    assert.deepEqual(world.socket.sent, [{ op: "ack", room: one, taken: 8 }]);
+    world.socket.next("ack");
+
+    const left = room.leave();
+    await world.socket.answer("leave");
+    await left;
+    const anew = client.join(other);
+    await world.socket.answer("join", answer);
+    assert.notEqual(await anew, room);
+  });
+
+  test(`so it is if ${one} and ${other} are joined at once`, async () => {
+    const world = new World();
+    const client = new Client({ user: "alice" });
+    await world.socket.welcome();
+    const rooms = [outcome(client.join(one)), outcome(client.join(other))];
+    for (let join = 0; join < 3; join++) await world.socket.answer("join", answer);
+    assert.equal(rooms[0].value, rooms[1].value);
+    const taken = [];
+    rooms[1].value.on("message", ({ body }) => taken.push(body));
+    await world.socket.say(said(11, "a"));
+    assert.deepEqual([taken, world.socket.sent], [["a"], []]);
+  });
+}
+
 test("a connection that is lost while a room is joined joins it over the next one, once", async () => {
   const world = new World();
   const client = new Client({ user: "alice" });
@@ -517,6 +565,41 @@ test("a room that was left is over, and its messages are heard no more", async (
   assert.deepEqual(taken, []);
   assert.equal(sent.error.code, "not_a_member");
 });
+
+test("a room that is left while it waits to be joined again is not joined", async () => {
+  const { world, room } = await inGeneral();
+  await world.socket.lose();
+  await world.pass(200);
+  await world.socket.welcome();
+  await world.socket.refuse("join", { code: "busy", retryable: true, after: 500 });
+  const left = room.leave();
+  await world.socket.answer("leave");
+  await left;
+  await world.pass(20_000);
+  assert.deepEqual([world.socket.sent, room.joined], [[], false]);
+});
+
+for (const refused of ["", "busy", "banned"]) {
+  test(`a room that is left while it is joined again stays left, ${refused || "though it is joined"}`, async () => {
+    const { world, room } = await inGeneral();
+    const removed = [];
+    room.on("removed", ({ code }) => removed.push(code));
+    room.markRead();
+    world.socket.next("mark");
+    await world.socket.lose();
+    await world.pass(200);
+    await world.socket.welcome();
+    const { id } = world.socket.next("join");
+    const left = outcome(room.leave());
+    const { id: last } = world.socket.next("leave"); // it is written after the join
+    const answer = { op: "ok", room: "General", position: "7:10", members: 2 };
+    const refusal = { op: "error", code: refused, text: refused, retryable: refused === "busy" };
+    await world.socket.say({ id, ...(refused ? refusal : answer) }, { op: "ok", id: last });
+    await world.pass(20_000);
+    assert.deepEqual([world.socket.sent, room.joined, removed, "value" in left], [[], false, [], true]);
+    await assert.rejects(room.send("late"), { code: "not_a_member" });
+  });
+}
 
 test("invitations, the broker's absence and refusals of what has no answer are heard", async () => {
   const { world, client } = await inGeneral();

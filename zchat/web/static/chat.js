@@ -79,7 +79,7 @@ function open(id) {
   if (was?.contains(document.activeElement)) $(BUTTONS[was.id]).focus();
   for (const [panel, button] of Object.entries(BUTTONS)) {
     $(panel).classList.toggle("open", panel === id);
-    $(button).ariaExpanded = String(panel === id);
+    $(button).ariaExpanded = panel === id;
   }
   if (id) $(id).querySelector("input, a[href]")?.focus();
   return was;
@@ -141,7 +141,7 @@ async function come() {
   clock(new Date()); // what takes a while is done while the gateway answers
   page.rooms = await listed;
   const busiest = page.rooms.filter(({ name }) => !name.startsWith("@")).sort((one, other) => other.members - one.members)[0];
-  await enter(asked || (busiest?.name ?? "General"));
+  await enter(asked || busiest?.name || "General");
   const read = page.rooms.filter(({ name, unread }) => unread !== null && !viewOf(name)).slice(0, MOST_ROOMS);
   for (const { name } of read) follow(name).catch(() => {}); // what one takes part in; of the rest the list tells
   setInterval(() => document.hidden || refreshRooms(), POLL);

@@ -31,7 +31,7 @@ function roomLink({ name: room, unread }) {
   if (count) {
     const loud = known?.mentioned || room.startsWith("@");
     made.className = "has";
-    made.append(make("span", loud ? "count loud" : "count", count > 99 ? "99+" : String(count), make("span", "hidden", " unread")));
+    made.append(make("span", loud ? "count loud" : "count", count > 99 ? "99+" : count, make("span", "hidden", " unread")));
   }
   return made;
 }
@@ -61,7 +61,7 @@ export function drawPeople() {
   if (!page.view) return;
   const { room, people } = page.view;
   const count = Math.max(room.members, people.size);
-  $("count").textContent = String(count);
+  $("count").textContent = count;
   $("people").ariaLabel = `${count} here`;
   const sorted = [...people.keys()].sort((one, other) => one.localeCompare(other)).slice(0, MOST_PEOPLE);
   const items = sorted.map((user) => {
@@ -72,8 +72,8 @@ export function drawPeople() {
     }
     return made;
   });
-  const more = count > sorted.length ? [make("small", "", `and ${count - sorted.length} more`)] : [];
-  fill("memberlist", [...items, ...more]);
+  if (count > sorted.length) items.push(make("small", "", `and ${count - sorted.length} more`));
+  fill("memberlist", items);
 }
 
 export function drawTyping() {

@@ -12,7 +12,7 @@ const NEAR = 600; // px from an end of the window at which more is asked for
 
 const log = $("log");
 const text = $("text");
-let rows = []; // of { entry, nodes }, the last of which is the message
+const rows = []; // of { entry, nodes }, the last of which is the message
 let whole = true; // whether the window reaches to the newest message
 let newFrom = Infinity; // the first seq after what was read: a line stands above it
 let away = false; // whether one has scrolled away from the newest message
@@ -140,8 +140,7 @@ export function drawEnd() {
 }
 
 function reset(entries) {
-  rows = [];
-  $("rows").replaceChildren();
+  remove(rows.splice(0));
   append(entries);
 }
 

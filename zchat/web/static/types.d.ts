@@ -139,9 +139,9 @@ export interface Call {
   /** True if it must not be carried out twice. */
   once: boolean;
   /** True if it was written over the present connection. */
-  written: boolean;
+  written?: boolean;
   /** True if it was written over an earlier one. */
-  doubtful: boolean;
+  doubtful?: boolean;
   resolve: (answer: any) => void;
   reject: (error: Failure) => void;
 }

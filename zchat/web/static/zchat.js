@@ -90,7 +90,7 @@ class Connection {
       const text = json({ id, ...command });
       if (this.state === "closed") reject(failure("closed", "the client is closed"));
       else if (new TextEncoder().encode(text).length > MAX_COMMAND) reject(failure("message_too_large", "it is too large"));
-      else this.#calls.set(id, { text, room, once: command.op === "send", written: false, doubtful: false, resolve, reject });
+      else this.#calls.set(id, { text, room, once: command.op === "send", resolve, reject });
       this.flush();
     });
   }
@@ -140,11 +140,11 @@ class Connection {
   #connect() {
     const socket = new WebSocket(this.#options.url ?? new URL("ws", location.href.replace(/^http/, "ws")));
     let silence = GREETING_WITHIN;
-    const heard = () => this.#wait(silence, () => this.#lost(0, ""));
+    const heard = () => this.#wait(silence, () => this.#lost());
     this.#socket = socket;
     heard();
     socket.onclose = ({ code, reason }) => this.#socket === socket && this.#lost(code, reason);
-    socket.onopen = () => this.#greet(socket).catch(() => this.#socket === socket && this.#lost(0, ""));
+    socket.onopen = () => this.#greet(socket).catch(() => this.#socket === socket && this.#lost());
     socket.onmessage = ({ data }) => {
       if (this.#socket !== socket) return;
       const frame = JSON.parse(data);
@@ -156,9 +156,9 @@ class Connection {
 
   /** Say who the user is; without a token that is to be had, the connection is made again later. @param {WebSocket} socket */
   async #greet(socket) {
-    const { user, token } = this.#options;
-    const proof = typeof token === "function" ? await token() : token;
-    socket.send(json({ op: "hello", id: 0, version: 1, user, token: proof, session: this.#session }));
+    const { user, token: given } = this.#options;
+    const token = typeof given === "function" ? await given() : given;
+    socket.send(json({ op: "hello", id: 0, version: 1, user, token, session: this.#session }));
   }
 
   /** @param {number} ms @param {() => void} then */
@@ -168,7 +168,7 @@ class Connection {
   }
 
   /** @param {number} code @param {string} reason */
-  #lost(code, reason) {
+  #lost(code = 0, reason = "") {
     this.#socket?.close();
     this.#socket = null;
     if (FINAL.includes(code)) {
@@ -227,8 +227,8 @@ class Connection {
  * Its events are those of `ClientEvents`. What is asked while there is no connection waits for the next one.
  * @extends {Emitter<T.ClientEvents>} */
 export class Client extends Emitter {
-  /** @type {Map<string, Room>} */
-  #rooms = new Map();
+  /** @type {Set<Room>} */
+  #rooms = new Set();
   /** @type {Map<string, Promise<Room>>} */
   #joins = new Map();
   #connection;
@@ -259,9 +259,17 @@ export class Client extends Emitter {
     if (!joining) {
       const room = new Room(this.#connection, name, options, () => {
         this.#joins.delete(key);
-        this.#rooms.delete(room.name.toLowerCase());
+        this.#rooms.delete(room);
       });
-      joining = room.enter().then(() => this.#rooms.set(room.name.toLowerCase(), room) && room);
+      joining = room.enter().then(async () => {
+        for (const each of this.#rooms) if (each.name === room.name) {
+          this.#joins.delete(key); // it is joined under another spelling
+          await each.changed(); // the gateway follows it once, as the latest join says
+          return each;
+        }
+        this.#rooms.add(room);
+        return room;
+      });
       this.#joins.set(key, joining);
       joining.catch(() => this.#joins.delete(key));
     }
@@ -303,12 +311,12 @@ export class Client extends Emitter {
   #take(frame) {
     const { op, room } = frame;
     if (op === "state") {
-      for (const each of this.#rooms.values()) each.changed();
+      for (const each of this.#rooms) each.changed();
       this.emit(op, this.state);
     } else if (op === "link") this.emit(op, frame.up);
     else if (op === "error") this.emit(op, frame.error);
     else if (op === "invited") this.emit(op, frame);
-    else if (room) this.#rooms.get(room.toLowerCase())?.take(frame);
+    else for (const each of this.#rooms) if (each.name === room) each.take(frame);
   }
 }
 
@@ -394,6 +402,7 @@ export class Room extends Emitter {
     try {
       const command = { op: "join", room: this.name, after, history: after ? undefined : history, watch, create };
       const answer = await this.#connection.call(command);
+      if (this.#over) return; // it was left: the gateway was told so after the join
       this.name = answer.room;
       if (answer.rows) this.recent = answer.rows.map(this.#message);
       this.more ||= answer.more;
@@ -412,10 +421,11 @@ export class Room extends Emitter {
   async changed() {
     this.joined = false;
     this.typing.clear();
-    while (!this.joined && !this.#entering && this.#connection.state === "open") {
+    while (!this.joined && !this.#entering && !this.#over && this.#connection.state === "open") {
       try {
         await this.enter();
       } catch (/** @type {any} */ error) {
+        if (this.#over) return;
         if (!error.retryable) return this.take({ op: "removed", room: this.name, by: "", reason: error.message, ...error });
         await sleep(error.after ?? 1_000);
       }
@@ -425,6 +435,7 @@ export class Room extends Emitter {
   /** @param {any} frame @internal */
   take(frame) {
     const { op, rows = [], code, reason } = frame;
+    if (!this.joined && op !== "removed") return; // it comes of a join that another one takes the place of
     if (op === "event") return this.#happened(frame);
     if (op === "removed") this.#end(failure(code, reason || code, frame));
     else if (op === "messages" || op === "gap") {
