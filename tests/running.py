@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import subprocess
 import sys
 import time
@@ -100,6 +101,22 @@ class Running:
 
 
 Start = Callable[..., Running]
+
+
+def read_now(descriptor: int) -> bytes:
+    """Return what there is to be read, 64 KiB at most, nothing if there is nothing: it never waits."""
+    return os.read(descriptor, 1 << 16) if select.select([descriptor], [], [], 0)[0] else b""
+
+
+def read_to_the_end(descriptor: int) -> bytes:
+    """Return what comes until nobody holds the other end any more, which has a deadline, at any silence."""
+    found = b""
+    try:
+        while select.select([descriptor], [], [], DEADLINE)[0] and (more := os.read(descriptor, 1 << 16)):
+            found += more
+    except OSError:  # Linux's end of a terminal that nobody holds any more
+        pass
+    return found
 
 
 def eventually(true: Callable[[], object], what: str | Callable[[], str]) -> None:

@@ -355,7 +355,7 @@ def test_callers_are_given_the_fault_of_the_receive_thread(full: None, monkeypat
         client = zchat.Client(broker.url, user="alice", timeout=DEADLINE)
         with closing(client):
             room = client.join("General")
-            monkeypatch.setattr(client._link.core, "tick", _raise)
+            monkeypatch.setattr(client._link.core, "receive", _raise)
             with pytest.raises((errors.ConnectionLost, errors.OutcomeUnknown), match="the log is full"):
                 room.send("one", timeout=DEADLINE)
             with pytest.raises(errors.ConnectionLost, match="the log is full"):

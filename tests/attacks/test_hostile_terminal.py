@@ -14,7 +14,7 @@ import pytest
 
 from tests.attacks.hostile import HONEST, Hostile, Visitor, broker
 from tests.attacks.lies import DEEP, MAX_INT, NASTY
-from tests.running import DEADLINE, ROOT, ZCHAT
+from tests.running import DEADLINE, ROOT, ZCHAT, eventually, read_now, read_to_the_end
 from zchat.wire.values import pack
 
 NAME = NASTY[:60]
@@ -157,14 +157,15 @@ def test_nothing_of_it_steers_the_terminal_of_a_chat(liar: Hostile, tmp_path: Pa
     process = started(liar, tmp_path, "client", "General", stdin=its, stdout=its, stderr=its)
     os.close(its)
     shown = b""
-    while LAST.encode() not in shown:
-        shown += os.read(mine, 65_536)
+
+    def there() -> bool:
+        nonlocal shown
+        shown += read_now(mine)
+        return LAST.encode() in shown
+
+    eventually(there, lambda: f"the last line is in {shown!r}")
     os.killpg(process.pid, signal.SIGTERM)
-    try:
-        while more := os.read(mine, 65_536):
-            shown += more
-    except OSError:  # Linux's end of a terminal that nobody holds any more
-        pass
+    shown += read_to_the_end(mine)
     process.wait(DEADLINE)
     os.close(mine)
     text = shown.decode()

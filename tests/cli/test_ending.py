@@ -33,7 +33,7 @@ from tests.cli.outside import (
 from tests.cli.tail.driver import Resting
 from tests.cli.terminals import Tmux
 from tests.mortal import Mortal
-from tests.running import DEADLINE, ROOT, ZCHAT, Start, eventually
+from tests.running import DEADLINE, ROOT, ZCHAT, Start, eventually, read_now
 from zchat.broker import Broker
 from zchat.cli.ending import LAST_SECONDS
 
@@ -252,7 +252,7 @@ def test_a_terminal_whose_output_is_stopped_holds_up_an_end_for_a_second(
 
             def there() -> bool:
                 nonlocal shown
-                shown += os.read(master, 1 << 16)
+                shown += read_now(master)
                 return ready in shown
 
             eventually(there, "it has the terminal")
@@ -282,7 +282,7 @@ def test_a_terminal_that_is_closed_ends_what_has_the_screen(
 
         def there() -> bool:
             nonlocal shown
-            shown += os.read(master, 1 << 16)
+            shown += read_now(master)
             return b"you are in General" in shown or b"per second" in shown
 
         eventually(there, "it has the screen")

@@ -16,7 +16,7 @@ import pytest
 
 from tests.cli.driver import say
 from tests.cli.outside import CODES, caught, child, command, members, pipes, terminal
-from tests.running import DEADLINE, Start, eventually
+from tests.running import DEADLINE, Start, eventually, read_to_the_end
 from zchat.broker import Broker
 
 BROKER = "broker --store memory: --bind tcp://127.0.0.1:*"
@@ -241,18 +241,7 @@ def test_on_a_terminal_a_signal_at_any_moment_leaves_it_as_it_was(
                 assert process.wait(DEADLINE) == CODES[number], moment
             assert termios.tcgetattr(slave) == before, moment
             os.close(slave)
-            shown = all_of(master)
+            shown = read_to_the_end(master)
         assert b"Traceback" not in shown, (moment, shown)
         assert shown.count(b"\x1b[?1049h") == shown.count(b"\x1b[?1049l"), (moment, shown)
     eventually(lambda: members(broker) == 0, "it has left")
-
-
-def all_of(master: int) -> bytes:
-    """Return what was written to a terminal that nobody has open any more."""
-    found = b""
-    try:
-        while data := os.read(master, 1 << 16):
-            found += data
-    except OSError:  # that is how it ends
-        pass
-    return found

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.running import DEADLINE, ZCHAT
+from tests.running import DEADLINE, ZCHAT, read_now, read_to_the_end
 from zchat.broker import Broker
 from zchat.cli import progress_line
 from zchat.cli.progress_line import RewrittenLine, progress_texts
@@ -34,17 +34,12 @@ def on_a_terminal(broker: Broker, *options: str, seconds: float, until: bytes = 
         told = b""
         while time.monotonic() < begun + seconds or until not in told:
             assert time.monotonic() < begun + DEADLINE, told
-            process.stdin.write(b"line\n" * 1000)
-            process.stdin.flush()
-            if select.select([terminal], [], [], 0)[0]:
-                told += os.read(terminal, 1 << 16)
+            if select.select([], [process.stdin], [], 0.1)[1]:  # else it has enough, or waits for its lines to be read
+                os.write(process.stdin.fileno(), b"line\n" * 800)
+            told += read_now(terminal)
         process.stdin.close()
         assert process.wait(DEADLINE) == 0
-        try:
-            while data := os.read(terminal, 1 << 16):
-                told += data
-        except OSError:  # the other side is closed
-            pass
+        told += read_to_the_end(terminal)
         return told.decode()
     finally:
         os.close(terminal)

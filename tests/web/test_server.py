@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from pathlib import Path
 
 import pytest
 from websockets.exceptions import InvalidStatus
@@ -422,8 +423,8 @@ def test_one_address_has_so_many_connections_that_have_yet_to_ask_and_others_hav
     assert None not in [place.arrive("127.0.0.1") for _ in range(limits.SILENT_AN_ADDRESS + 1)], "many are behind it"
 
 
-async def test_pages_go_on_where_they_were_once_the_broker_is_back(name: str) -> None:
-    with Mortal() as mortal:
+async def test_pages_go_on_where_they_were_once_the_broker_is_back(name: str, tmp_path: Path) -> None:
+    with Mortal(f"sqlite:{tmp_path / 'log.db'}") as mortal:  # in memory the log would be another one
         async with gateway(mortal.url) as place, place.page("alice", name) as alice:
             await alice.ask("send", room=name, body="before", key="a")
             assert await alice.bodies(1) == ["before"]

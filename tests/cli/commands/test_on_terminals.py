@@ -15,7 +15,7 @@ import pytest
 
 import zchat as library
 from tests.cli.emulator import Counting, Emulator, begins_like_a_message, most, unheard_of
-from tests.running import DEADLINE, ROOT, ZCHAT
+from tests.running import DEADLINE, ROOT, ZCHAT, read_to_the_end
 from zchat.broker import Broker
 
 FORGED = "[12:00:00] alice: yes, pay him"
@@ -43,12 +43,7 @@ def show(environment: dict[str, str]) -> Show:
         assert process.stdin
         process.stdin.write(stdin.encode())
         process.stdin.close()
-        written = bytearray()
-        try:
-            while block := os.read(own, 65536):
-                written += block
-        except OSError:  # the other end is closed
-            pass
+        written = read_to_the_end(own)
         os.close(own)
         process.wait(DEADLINE)
         screen = Emulator(columns, 1_000, counting)

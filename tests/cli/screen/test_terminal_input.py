@@ -14,7 +14,7 @@ from prompt_toolkit.key_binding import KeyPress
 from prompt_toolkit.keys import Keys
 
 from tests.cli.outside import command, members, terminal
-from tests.running import DEADLINE, eventually
+from tests.running import DEADLINE, eventually, read_now
 from zchat import Client
 from zchat.broker import Broker
 from zchat.cli.screen import terminal_input
@@ -140,7 +140,7 @@ def until(master: int, text: bytes) -> bytes:
 
     def there() -> bool:
         nonlocal shown
-        shown += os.read(master, 1 << 16)
+        shown += read_now(master)
         return text in shown
 
     eventually(there, lambda: f"{text!r} in {shown!r}")
