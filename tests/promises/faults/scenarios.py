@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -62,24 +63,8 @@ def killed(
     From the moment at which the new broker says that it listens to the one at which a message that
     it has stored reaches its reader.
     """
-    chance = random.Random(seed)
     broker = Served(folder, store=store)
-    try:
-        broker.start()
-        with Fleet(broker, publishers=publishers, readers=1, seed=seed) as fleet:
-            flowing: list[float] = []
-            for _ in range(restarts):
-                fleet.flow(between + chance.randrange(between))
-                broker.kill()
-                started = time.time()
-                listening = broker.start()
-                flowing.append(fleet.beat(started) - listening)
-            fleet.flow(between)
-            figures = _figures(fleet, broker)
-        figures.flowing = flowing
-        return figures
-    finally:
-        broker.forget()
+    return _begun_again(broker, lambda number: broker.kill(), restarts, publishers, 1, between, seed)
 
 
 def moved(
@@ -90,22 +75,33 @@ def moved(
     With a file the broker is killed before, with a server ended, and started on the copy then. `flowing` is as in
     `killed`.
     """
-    chance = random.Random(seed)
     broker = Served(folder)
+
+    def move(number: int) -> None:
+        on_server = number % 2
+        if on_server:  # of one that is killed it isn't known for a while that it has ended
+            broker.stop()
+        else:
+            broker.kill()
+        target = f"sqlite:{folder}/{number}.db" if on_server else f"{server.url}?prefix=p{number}"
+        copy(broker.store, target, lambda what, done, whole: None)
+        broker.store = target
+
+    return _begun_again(broker, move, moves, publishers, 2, between, seed)
+
+
+def _begun_again(
+    broker: Served, end: Callable[[int], None], times: int, publishers: int, readers: int, between: int, seed: int
+) -> Figures:
+    """Have a broker ended by `end`, which is given the number of the time, and start it again, under load."""
+    chance = random.Random(seed)
     try:
         broker.start()
-        with Fleet(broker, publishers=publishers, readers=2, seed=seed) as fleet:
+        with Fleet(broker, publishers=publishers, readers=readers, seed=seed) as fleet:
             flowing: list[float] = []
-            for number in range(moves):
+            for number in range(times):
                 fleet.flow(between + chance.randrange(between))
-                on_server = number % 2
-                if on_server:  # of one that is killed it isn't known for a while that it has ended
-                    broker.stop()
-                else:
-                    broker.kill()
-                target = f"sqlite:{folder}/{number}.db" if on_server else f"{server.url}?prefix=p{number}"
-                copy(broker.store, target, lambda what, done, whole: None)
-                broker.store = target
+                end(number)
                 started = time.time()
                 listening = broker.start()
                 flowing.append(fleet.beat(started) - listening)
