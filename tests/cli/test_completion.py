@@ -133,6 +133,20 @@ def test_without_a_broker_nothing_is_offered_and_nothing_hangs(complete: Callabl
     assert time.monotonic() - began < 5
 
 
+@pytest.mark.parametrize("way", ["option", "environment", "configuration"])
+def test_where_an_address_is_wrong_no_other_brokers_names_are_offered(
+    rooms: Broker, complete: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, way: str
+) -> None:
+    usual = f"from zchat import address; address.DEFAULT_URL = {rooms.url!r}; {PATIENT}"
+    monkeypatch.setitem(globals(), "PATIENT", usual)
+    config = tmp_path / "zchat.toml"
+    config.write_text('connect = "nonsense"\n' if way == "configuration" else "")
+    typed = "zchat tail --connect nonsense Ge" if way == "option" else "zchat tail Ge"
+    where = {"ZCHAT_CONFIG": str(config), "ZCHAT_URL": "nonsense" if way == "environment" else ""}
+    assert complete(typed, **where) == [""]
+    assert complete("zchat tail Ge", ZCHAT_CONFIG=os.devnull, ZCHAT_URL="") == ["plain,General"], "the usual one"
+
+
 def test_with_keys_it_uses_those_of_options_environment_and_configuration(
     keyed: tuple[Path, str], complete: Callable[..., list[str]]
 ) -> None:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import BashComplete, CompletionItem, add_completion_class, split_arg_string
 
-from zchat.address import DEFAULT_URL
 from zchat.cli.options import addresses, given_keys
 from zchat.cli.text.phrases import room_named
 from zchat.errors import ZchatError
@@ -40,7 +39,9 @@ UNSAFE = {'"': '"\\$`!', "'": "'"}
 
 def complete_rooms(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Return the rooms that begin with what was typed; after an `@` the users (click's shell_complete)."""
-    url, user, keys = context.params.get("url") or DEFAULT_URL, context.params.get("user"), given_keys(context)
+    url, user, keys = context.params.get("url"), context.params.get("user"), given_keys(context)
+    if url is None:  # what was given is no address: another broker's names are no answer
+        return []
     if user is None and not keys["key"]:  # a key says whose it is
         user = USER
     typed = room_named(incomplete)
