@@ -147,15 +147,26 @@ class Workers:
         self._started.append(worker)
         return worker
 
-    def cpu(self) -> tuple[int, int]:
-        """Return the nanoseconds of CPU that the server with its store and its clients have taken; they must run."""
+    def cpu(self) -> tuple[int, int, int]:
+        """Return the nanoseconds of CPU that the server with its store, a Redis of that store, and the clients of the
+        server have taken; they must run."""
         clients = sum(client.cpu() for client in self._started[1:])
-        return sum(map(_cpu, below(os.getpid()))) - clients, clients
+        processes = below(os.getpid())
+        return sum(map(_cpu, processes)) - clients, sum(_cpu(each) for each in processes if _is_store(each)), clients
 
-    def spent(self, before: tuple[int, int], messages: int) -> dict[str, float]:
-        """Return the microseconds of CPU a message since `before`."""
-        server, clients = (now - then for now, then in zip(self.cpu(), before, strict=True))
-        return {"server µs": server / messages / 1000, "clients µs": clients / messages / 1000}
+    def spent(self, before: tuple[int, int, int], messages: int) -> dict[str, float]:
+        """Return the microseconds of CPU a message since `before`; `store µs` is part of the server's, if it is one."""
+        server, store, clients = (now - then for now, then in zip(self.cpu(), before, strict=True))
+        figures = {"server µs": server, "clients µs": clients} | ({"store µs": store} if store else {})
+        return {name: nanoseconds / messages / 1000 for name, nanoseconds in figures.items()}
+
+
+def _is_store(process: int) -> bool:
+    """Return whether a process is the Redis of a store, which this one has started, and none that is compared."""
+    with suppress(OSError):
+        name, _, rest = Path(f"/proc/{process}/stat").read_text().partition("(")[2].rpartition(")")
+        return name == "redis-server" and int(rest.split()[1]) == os.getpid()
+    return False
 
 
 @contextmanager

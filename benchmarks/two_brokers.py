@@ -1,4 +1,5 @@
-"""Over one Redis: who writes is at one broker and who reads at another, in turn with both at the same.
+"""Over one Redis: who writes is at one broker and who reads at another, in turn with both at the same; and what CPU a
+delivery takes where there are readers at each broker.
 
 The Redis flushes its disk every second, and answers from memory.
 """
@@ -22,9 +23,13 @@ from throughput import deliveries
 
 @dataclass(frozen=True)
 class Brokers(Zchat):
-    """zchat by some brokers on one store, a process each: the first is the writers', the last the readers'."""
+    """zchat by some brokers on one store, a process each: the first is the writers', the last the readers'.
+
+    `everywhere`: readers are at each of the brokers, in turn.
+    """
 
     count: int = 1
+    everywhere: bool = False
 
     def __str__(self) -> str:
         return "zchat, one broker" if self.count == 1 else f"zchat, {self.count} brokers"
@@ -46,8 +51,20 @@ class Brokers(Zchat):
 
     @contextmanager
     def subscriber(self, url: str, user: str, last: int, room: str = ROOM) -> Iterator[Talker]:
-        with super().subscriber(url.split()[-1], user, last, room) as joined:
+        number = int(user.split()[-1]) if self.everywhere else -1
+        with super().subscriber(url.split()[number % self.count], user, last, room) as joined:
             yield joined
+
+
+def costs(contender: Brokers, arguments: argparse.Namespace) -> dict[str, float]:
+    """Return the CPU of a run with as many subscribers at each broker, and a process for those of each: of the brokers
+    a delivery, of Redis a message."""
+    subscribers = arguments.subscribers * contender.count
+    clients = {"subscribers": subscribers, "subscriber_processes": contender.count}
+    figures = deliveries(contender, argparse.Namespace(**vars(arguments) | clients))
+    redis = figures.pop("store µs")
+    brokers = figures.pop("server µs") - redis
+    return {"brokers' µs a delivery": brokers, "Redis' µs a message": redis * subscribers, **figures}
 
 
 def main() -> None:
@@ -66,6 +83,13 @@ def main() -> None:
         f"deliveries a second over Redis: subscribers {arguments.subscribers}, messages {arguments.messages:,} "
         f"of {arguments.size} bytes",
         in_turn({str(each): partial(deliveries, each, arguments) for each in contenders}, arguments.rounds),
+        arguments.json,
+    )
+    everywhere = [Brokers(arguments.store, count=count, everywhere=True) for count in (2, 1)]
+    report(
+        f"CPU over Redis: subscribers {arguments.subscribers} at each broker, messages {arguments.messages:,} "
+        f"of {arguments.size} bytes",
+        in_turn({str(each): partial(costs, each, arguments) for each in everywhere}, arguments.rounds),
         arguments.json,
     )
     paced = argparse.Namespace(**{**vars(arguments), "messages": arguments.delays})

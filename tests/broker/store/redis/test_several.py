@@ -72,6 +72,27 @@ def test_a_room_without_members_at_a_broker_is_reported_there_by_its_end(two: tu
     assert grown(second) == []
 
 
+def test_a_block_of_another_broker_costs_one_question(
+    two: tuple[Driver, Driver], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = two
+    following(first, second)
+    asked: list[list[Any]] = []
+    send = Connection.send
+
+    def counted(self: Connection, commands: Any) -> None:
+        words = [command[0] for command in commands]
+        if "HGET" in words or "XRANGE" in words:
+            asked.append(words)
+        send(self, commands)
+
+    monkeypatch.setattr(Connection, "send", counted)
+    for number in range(1, 6):
+        first.stored(number, "a")
+        second.wait(lambda: len(grown(second)) == number)  # noqa: B023
+    assert asked == [["HGET", "HGET", "HGET", "HGET", "XRANGE"]] * 5
+
+
 def test_a_client_that_comes_to_another_broker_is_answered_as_the_first_would_and_leaves_nothing_behind(
     two: tuple[Driver, Driver],
 ) -> None:

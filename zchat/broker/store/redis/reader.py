@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from zchat.broker.store.blocks import Block
 from zchat.broker.store.contract import Failed, LogPage
@@ -91,16 +91,22 @@ class Reader(PageThread[Read | CatchUp, Page]):
             self._connection.close()
             self._connection = None
 
-    @understanding()
     def _page(self, connection: Connection, read: Read) -> LogPage:
+        ask = self._range(read, b"(%d-0" % read.after, 0)
+        return self._whole_page(connection, read, ask, connection.ask([ask])[0])
+
+    def _range(self, read: Read, after: bytes, size: int) -> Command:
+        """Return what reads on after an entry, where so many bytes were read."""
+        count = min(ENTRIES, (read.max_bytes - size) // self._sizes.get(read.room, FIRST_BYTES) + 1)
+        log = self._keys.log(partition_of(read.room), read.room.encode())
+        return ("XRANGE", log, after, "+", "COUNT", count)
+
+    @understanding()
+    def _whole_page(self, connection: Connection, read: Read, ask: Command, entries: list[Any]) -> LogPage:
+        """Return the page that begins with the entries that were read by `ask`."""
         blocks: list[Block] = []
         size = 0
-        folded = read.room.encode()
-        log = self._keys.log(partition_of(read.room), folded)
-        after = b"(%d-0" % read.after
         while True:
-            count = min(ENTRIES, (read.max_bytes - size) // self._sizes.get(read.room, FIRST_BYTES) + 1)
-            (entries,) = connection.ask([("XRANGE", log, after, "+", "COUNT", count)])
             if entries:  # a few small ones may come before many large ones: it falls by half at most
                 mean = sum(len(fields[3]) for _, fields in entries) // len(entries) + HEAD_BYTES
                 self._sizes[read.room] = max(mean, self._sizes.get(read.room, 0) // 2)
@@ -109,20 +115,25 @@ class Reader(PageThread[Read | CatchUp, Page]):
                 if (blocks and size > read.max_bytes) or block.first > read.upto:
                     return LogPage(blocks)
                 blocks.append(block)
-            if len(entries) < count or size >= read.max_bytes:
+            if len(entries) < int(ask[-1]) or size >= read.max_bytes:
                 return LogPage(blocks)
-            after = b"(" + entries[-1][0]
+            ask = self._range(read, b"(" + entries[-1][0], size)
+            (entries,) = connection.ask([ask])
 
     @understanding()
     def _catch_up(self, connection: Connection, read: CatchUp) -> CaughtUp:
+        """Return what a room has, all asked for at once: each further answer would cost as much again."""
         shelf, field = self._keys.shelves[partition_of(read.room)], read.room.encode()
         ask: list[Command] = [("HGET", key, field) for key in (shelf.names, shelf.ends, shelf.epochs)]
         ask.append(("HGET", shelf.info, "epoch"))  # after the rest: that is of this epoch, or of an earlier one
-        name, ends, epochs, epoch = connection.ask(ask)
+        page = Read(read.room, read.after, 0, CATCH_UP_BYTES)
+        if read.blocks:
+            ask.append(self._range(page, b"(%d-0" % read.after, 0))
+        name, ends, epochs, epoch, *entries = connection.ask(ask)
         if ends is None:
             return CaughtUp(read, 0, None, [])
         state = RoomState(*name_of(name), ends_of(ends), epochs_of(epochs))
         blocks: list[Block] = []
         if read.blocks:
-            blocks = self._page(connection, Read(read.room, read.after, state.ends.last, CATCH_UP_BYTES)).blocks
+            blocks = self._whole_page(connection, page._replace(upto=state.ends.last), ask[-1], entries[0]).blocks
         return CaughtUp(read, int(epoch or 0), state, blocks)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import subprocess
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -263,6 +265,30 @@ def test_a_server_that_says_nothing_over_tls_may_speak_none(
     own_server.call("CONFIG", "SET", "port", str(port))
     why = refused(f"rediss://127.0.0.1:{port}")
     assert why.endswith(" by TLS; see whether it speaks TLS at that port, or name it by redis://")
+
+
+def test_what_was_told_meanwhile_is_taken_with_one_look_and_one_read(
+    fresh: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = server.Connection(parse(fresh.url))
+    connection.subscribe([b"a"])
+    counts: Counter[str] = Counter()
+
+    def counting(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*arguments: Any, **options: Any) -> Any:
+            counts[name] += 1
+            return real(*arguments, **options)
+
+        return counted
+
+    monkeypatch.setattr(server.Patience, "read_from_socket", counting("read", server.Patience.read_from_socket))
+    monkeypatch.setattr("select.poll", counting("look", select.poll))
+    fresh.calls([("SPUBLISH", "a", str(number)) for number in range(100)])
+    fresh.call("PING")  # by now all was handed on
+    assert connection.told(DEADLINE) == [(b"a", b"%d" % number) for number in range(100)]
+    assert counts == {"read": 1, "look": 1}
+    assert connection.told(0) == []
+    connection.close()
 
 
 def test_an_answer_in_drops_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

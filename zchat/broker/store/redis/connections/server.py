@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import time
 from collections.abc import Iterator
@@ -126,6 +127,10 @@ class Patience(DefaultParser):  # type: ignore[misc]
         """Give the next answer, or those of a greeting together, its time."""
         self._until = time.monotonic() + SILENCE_SECONDS + ANSWER_SECONDS
 
+    def holds(self) -> bool:
+        """Return whether some of what was read is left."""
+        return self._reader is not None and bool(self._reader.has_data())
+
     def read_from_socket(self, *arguments: Any, **options: Any) -> Any:
         """Read a part; raises TimeoutError if the answer has not come in time."""
         if time.monotonic() > self._until:
@@ -247,7 +252,7 @@ class Connection:
         """
         found: list[tuple[bytes, bytes]] = []
         try:
-            while len(found) < TOLD and self._raw.can_read(timeout=0 if found else seconds):
+            while len(found) < TOLD and (self._raw._parser.holds() or (not found and self._waits(seconds))):
                 self._raw._parser.begin()
                 kind, channel, said = self._raw.read_response()
                 if kind == b"smessage":
@@ -255,6 +260,15 @@ class Connection:
         except (exceptions.RedisError, OSError, ValueError) as error:
             raise Trouble(_words(error)) from error
         return found
+
+    def _waits(self, seconds: float) -> bool:
+        """Return whether something is to be read, or comes in so many seconds; redis-py asks the system four times."""
+        descriptor = self._raw._sock
+        if self.url.tls and descriptor.pending():
+            return True
+        readable = select.poll()
+        readable.register(descriptor, select.POLLIN)
+        return bool(readable.poll(seconds * 1000))
 
     def hang_up(self) -> None:
         """Have the thread to which this belongs find that it is lost. Any thread."""
