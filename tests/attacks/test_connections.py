@@ -150,7 +150,8 @@ def test_a_stranger_has_one_frame(place: Place) -> None:
 
 def test_the_oldest_newcomers_make_room(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """Strangers held every descriptor; newcomers were locked out while the broker spun."""
-    monkeypatch.setattr("zchat.broker.guard.doorkeeper.UNGREETED", 20)
+    monkeypatch.setattr("zchat.broker.guard.connections.UNGREETED", 20)
+    monkeypatch.setattr("zchat.broker.guard.connections.CHANCE", 0.1)
     with ExitStack() as stack:
         talk = stack.enter_context(place.talk())
         for _ in range(60):

@@ -83,7 +83,7 @@ def looped(*messages: list[bytes]) -> Any:
     made._router = Router(*messages)
     made._entrance = SimpleNamespace()
     made._doorkeeper = SimpleNamespace(
-        connections=SimpleNamespace(checking=False, sampled=()), drained=lambda core: None
+        connections=SimpleNamespace(checking=False, sampled=()), drained=lambda core, now: None
     )
     return made
 

@@ -159,11 +159,24 @@ LONG = CHEAP
 STRANGER_BYTES = 1024
 """Of a frame that is decoded before there is a session: three times the longest greeting."""
 
+STRANGER_FRAMES_WAITING = 10_000
+"""Frames that wait of all who have no session yet, 10 MB: the greetings of as many as there can be sessions."""
+
 GREET_WITHIN = 5.0
 """Seconds from a connection's acceptance to its greeting: a handshake over a slow link takes one of them."""
 
 UNGREETED = 1_000
-"""Connections that have yet to greet: a fleet that comes back at once, of which each greets within milliseconds."""
+"""Connections that have said nothing, and had time for it: each greets within milliseconds."""
+
+CROWDED_A_MOMENT = 16
+"""Of more, so many are cut in a moment: thousands at once would be back at once."""
+
+UNGREETED_AT_ALL = 10_000
+"""The same with those whose greeting the broker had no time to read: a fleet that comes back at once, as many as there
+can be sessions."""
+
+CHANCE = 1.0
+"""Seconds after which a greeting has come, if it was sent at once and all that came since is read: a handshake's."""
 
 UNGREETED_BYTES = 8 * 1024
 """Bytes that a connection may send before its greeting is read: the longest, with handshake and keys, has 1,400."""

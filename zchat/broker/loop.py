@@ -371,13 +371,16 @@ class Loop:
             if frame.more:
                 frames.append(b"")  # refused: that there is another frame is enough to know, none is kept
             core.receive(first, frames, now, peer)
-            if not known and peer is not None and first in sessions:
-                connections.greeted(peer.connection)
+            if not known and peer is not None:
+                if first in sessions:
+                    connections.greeted(peer.connection)
+                elif core.waiting.holds(peer):
+                    connections.waits(peer.connection)
         else:
             if most:
                 return False
         if connections.checking or connections.sampled:
-            doorkeeper.drained(core)
+            doorkeeper.drained(core, self._before)
         return True
 
     def _resume(self, core: Core, drained: bool) -> None:
@@ -386,8 +389,12 @@ class Loop:
         end = self._now(core) + RESUME_SECONDS
         while (now := self._now(core)) < end and (waiting := core.resume(now, idle=drained)) is not None:
             drained = False  # others may have said something meanwhile: what isn't paid for goes one at a time
-            if waiting.session is None and waiting.peer.routing_id in core.sessions:
-                self._doorkeeper.connections.greeted(waiting.peer.connection)
+            if waiting.session is None:
+                peer, connections = waiting.peer, self._doorkeeper.connections
+                if peer.routing_id in core.sessions:
+                    connections.greeted(peer.connection)
+                else:
+                    connections.refused(peer.connection, now)
 
     def _now(self, core: Core) -> float:
         """Return the time, once what was long since the last time is looked into."""

@@ -264,12 +264,43 @@ def test_a_stranger_who_says_more_than_a_client_would_is_cut(world: World) -> No
 
 
 def test_too_many_strangers_who_wait_are_cut(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zchat.broker.core.waiting.UNGREETED", 2)
+    monkeypatch.setattr("zchat.broker.core.waiting.STRANGER_FRAMES_WAITING", 2)
     put_in_debt(world)
     world.core.shares.strangers.charge(3 * DEBT, world.now)
+    for name in (b"one", b"two", b"three", b"one"):
+        world.receive(name, b"x")
+    assert world.port.cuts == [(b"three", Cut.CROWDED), (b"one", Cut.CROWDED)]
+    assert [world.core.waiting.holds(PeerAtBroker(name, "")) for name in (b"one", b"three")] == [True, False]
+    world.now += 100
+    assert resume(world) == 2
+    put_in_debt(world)
+    world.core.shares.strangers.charge(3 * DEBT, world.now)
+    world.port.cuts.clear()
+    for name in (b"four", b"five"):
+        world.receive(name, b"x")
+    assert world.port.cuts == [], "there is room again"
+
+
+def test_what_a_stranger_said_that_has_gone_is_not_carried_out_and_makes_room_in_its_turn(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zchat.broker.core.waiting.STRANGER_FRAMES_WAITING", 3)
+    put_in_debt(world)
+    world.core.shares.strangers.charge(3 * DEBT, world.now)
+    for name in (b"gone", b"here", b"gone"):
+        world.receive(name, b"x")
+    world.core.vanished(PeerAtBroker(b"gone", ""))
+    refused = world.core.counters.refused.total()
+    world.now += 100
+    assert resume(world) == 1
+    assert world.core.counters.refused.total() == refused + 1
+    assert not world.core.shares.waiting
+    put_in_debt(world)
+    world.core.shares.strangers.charge(3 * DEBT, world.now)
+    world.port.cuts.clear()
     for name in (b"one", b"two", b"three"):
         world.receive(name, b"x")
-    assert world.port.cuts == [(b"three", Cut.CROWDED)]
+    assert world.port.cuts == []
 
 
 SLOW = b"\x91\xdd\x00\x00\xff\x00" + b"\x90" * 0xFF00

@@ -9,6 +9,8 @@ import pytest
 from zchat.broker.guard import connections as guard
 from zchat.broker.guard.connections import Connections
 from zchat.broker.limits import (
+    CHANCE,
+    CROWDED_A_MOMENT,
     CUT_AFTER,
     ENDLESS_BYTES,
     GREET_WITHIN,
@@ -18,6 +20,7 @@ from zchat.broker.limits import (
     SAMPLE_EVERY,
     SAMPLES_A_MOMENT,
     UNGREETED,
+    UNGREETED_AT_ALL,
     UNGREETED_BYTES,
 )
 from zchat.broker.port import Cut
@@ -28,10 +31,22 @@ ID = b"\0\0\0\0\1"
 def come(made: Connections, fd: int, routing_id: bytes = ID, now: float = 0.0) -> int:
     """Have a connection accepted, let in, heard and greeted; return its number."""
     made.accepted(fd, now)
-    number = made.admit()
-    assert made.peer(number, fd, routing_id, 1, known=False) is not None
+    number = speak(made, fd, routing_id)
     made.greeted(number)
     return number
+
+
+def speak(made: Connections, fd: int, routing_id: bytes = ID) -> int:
+    """Have an accepted connection let in and heard; return its number."""
+    number = made.admit()
+    assert made.peer(number, fd, routing_id, 1, known=False) is not None
+    return number
+
+
+def heard(made: Connections, now: float) -> list[tuple[int, Cut]]:
+    """Have all read that has come; return who is to be cut then."""
+    made.drained(now)
+    return made.take_due(now)
 
 
 def nothing(routing_id: bytes) -> int:
@@ -134,11 +149,11 @@ def test_frames_are_checked_from_a_newcomer_on_until_it_has_greeted_and_all_is_r
     checked = [made.checking]
     steps: list[Callable[[], object]] = [
         lambda: come(made, 7),
-        lambda: made.drained(),
+        lambda: made.drained(0.0),
         lambda: made.accepted(8, 0.0),
-        lambda: made.drained(),  # it may have a routing id that was another's
+        lambda: made.drained(0.0),  # it may have a routing id that was another's
         lambda: made.closed(8),  # what it has said is not read yet
-        lambda: made.drained(),
+        lambda: made.drained(0.0),
     ]
     for step in steps:
         step()
@@ -155,10 +170,58 @@ def test_who_has_not_greeted_in_time_is_cut() -> None:
     made.accepted(8, 1.0)
     come(made, 9)
     assert made.due() == pytest.approx(SAMPLE_EVERY)
-    assert made.take_due(GREET_WITHIN - 0.01) == []
-    assert made.take_due(GREET_WITHIN) == [(7, Cut.LATE)]
-    assert made.take_due(GREET_WITHIN + 1.0) == [(8, Cut.LATE)]
+    assert heard(made, GREET_WITHIN - 0.01) == []
+    assert heard(made, GREET_WITHIN) == [(7, Cut.LATE)]
+    assert heard(made, GREET_WITHIN + 1.0) == [(8, Cut.LATE)]
+    assert heard(made, 100.0) == []
+
+
+def test_who_may_have_greeted_unread_is_not_late() -> None:
+    made = Connections()
+    made.accepted(7, 0.0)
     assert made.take_due(100.0) == []
+    made.drained(CHANCE - 0.01)
+    assert made.take_due(100.0) == []
+    made.drained(100.0, all_let_in=False)  # its handshake may not be answered yet
+    assert made.take_due(100.0) == []
+    made.drained(CHANCE)
+    assert made.take_due(100.0) == [(7, Cut.LATE)]
+
+
+def test_who_has_greeted_and_waits_for_an_answer_is_neither_late_nor_one_of_a_crowd() -> None:
+    made = Connections()
+    made.accepted(7, 0.0)
+    number = speak(made, 7)
+    made.waits(number)
+    assert heard(made, 100.0) == []
+    assert made.checking, "it may claim the routing id of somebody who has gone"
+    for fd in range(100, 100 + UNGREETED):
+        made.accepted(fd, 100.0)
+    assert heard(made, 101.0) == []
+    made.refused(number, 101.0)
+    assert heard(made, 101.0) == [(100, Cut.CROWDED)], "it counts as the newest"
+    assert (7, Cut.LATE) in heard(made, 101.0 + GREET_WITHIN)
+
+
+def test_who_waits_and_goes_is_counted_as_lost_and_is_nowhere_any_more() -> None:
+    made = Connections()
+    made.accepted(7, 0.0)
+    number = speak(made, 7)
+    made.waits(number)
+    made.closed(7)
+    made.refused(number, 1.0)
+    made.drained(1.0)
+    assert made.lost == 1
+    assert not made.checking
+    assert heard(made, 100.0) == []
+
+
+def test_who_waits_and_sends_on_and_on_is_cut() -> None:
+    made = Connections()
+    made.accepted(7, 0.0)
+    number = speak(made, 7)
+    made.waits(number)
+    assert made.sample(reading(_7=UNGREETED_BYTES + 1), nothing, SAMPLE_EVERY) == [(7, Cut.STUFFED)]
 
 
 def test_who_sends_on_and_on_after_its_last_word_is_cut_at_once() -> None:
@@ -181,17 +244,51 @@ def test_of_too_many_newcomers_the_oldest_are_cut() -> None:
     made = Connections()
     for fd in range(UNGREETED + 2):
         made.accepted(fd, 0.0)
-    assert made.take_due(0.1) == [(0, Cut.CROWDED), (1, Cut.CROWDED)]
+    assert heard(made, CHANCE) == [(0, Cut.CROWDED), (1, Cut.CROWDED)]
     assert made.take_due(0.1, UNGREETED - 1) == [(2, Cut.CROWDED)]
     assert made.give_up_oldest() == 3
     assert Connections().give_up_oldest() == -1
+
+
+def test_of_far_too_many_newcomers_some_are_cut_in_a_moment() -> None:
+    made = Connections()
+    for fd in range(UNGREETED + CROWDED_A_MOMENT + 1):
+        made.accepted(fd, 0.0)
+    assert heard(made, CHANCE) == [(fd, Cut.CROWDED) for fd in range(CROWDED_A_MOMENT)]
+    assert heard(made, CHANCE) == [(CROWDED_A_MOMENT, Cut.CROWDED)]
+    assert heard(made, CHANCE) == []
+
+
+def test_of_a_fleet_that_comes_back_at_once_nobody_is_cut_before_all_is_read_that_it_can_have_said() -> None:
+    made = Connections()
+    fleet = range(UNGREETED_AT_ALL)
+    for fd in fleet:
+        made.accepted(fd, 0.0)
+    assert made.take_due(4.0) == []
+    for fd in fleet[UNGREETED:]:
+        made.greeted(speak(made, fd))
+    assert heard(made, 4.0) == []
+    made.accepted(-2, 4.0)
+    assert heard(made, 4.0) == [(0, Cut.CROWDED)]
+
+
+def test_there_are_never_more_newcomers_than_there_can_be_sessions_whether_they_wait_or_not() -> None:
+    made = Connections()
+    made.accepted(0, 0.0)
+    number = speak(made, 0)
+    made.waits(number)
+    for fd in range(1, UNGREETED_AT_ALL + 1):
+        made.accepted(fd, 0.0)
+    assert made.take_due(0.0) == [(1, Cut.CROWDED)]
+    assert made.take_due(0.0, 1) == [(fd, Cut.CROWDED) for fd in range(2, UNGREETED_AT_ALL + 1)]
+    assert made.take_due(0.0, 0) == [(0, Cut.CROWDED)]
 
 
 def test_a_greeting_of_a_newcomer_that_was_given_up_comes_too_late() -> None:
     made = Connections()
     made.accepted(7, 0.0)
     number = made.admit()
-    assert made.take_due(GREET_WITHIN) == [(7, Cut.LATE)]
+    assert heard(made, GREET_WITHIN) == [(7, Cut.LATE)]
     assert made.peer(number, 7, ID, 1, known=False) is None
     made.closed(7)
 
@@ -200,9 +297,8 @@ def test_a_newcomer_that_was_given_up_while_its_greeting_waited_is_cut_all_the_s
     made = Connections()
     for fd in range(UNGREETED + 1):
         made.accepted(fd, 0.0)
-    number = made.admit()
-    assert made.peer(number, 0, ID, 1, known=False) is not None
-    assert made.take_due(0.0) == [(0, Cut.CROWDED)]
+    number = speak(made, 0)
+    assert heard(made, CHANCE) == [(0, Cut.CROWDED)]
     made.greeted(number)  # what waited was carried out before the connection was closed
     made.closed(0)
     assert made.fd_of(number) == -1
@@ -216,11 +312,10 @@ def test_who_leaves_before_it_has_greeted_is_counted_and_who_is_cut_is_not() -> 
     made.closed(7)
     made.closed(8)
     assert made.lost == 1
-    number = made.admit()
-    assert made.peer(number, 9, ID, 1, known=False) is not None
+    number = speak(made, 9)
     made.cut(number, Cut.STRANGER, 0.0)
     made.closed(9)
-    assert made.take_due(GREET_WITHIN) == [(10, Cut.LATE)]
+    assert heard(made, GREET_WITHIN) == [(10, Cut.LATE)]
     made.closed(10)
     assert made.lost == 1
 

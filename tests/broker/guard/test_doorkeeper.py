@@ -97,7 +97,8 @@ class Entrance:
         self.done.append(("vanished", peer.connection))
 
     def turn(self, now: float) -> list[tuple[object, ...]]:
-        """Have the doorkeeper check; return what was done for it."""
+        """Have all read that has come, and the doorkeeper check; return what was done for it."""
+        self.doorkeeper.drained(self, now)
         self.done.clear()
         self.doorkeeper.check(now, self)
         return [each for each in self.done if each not in (("asked",), ("checked",))]
@@ -206,7 +207,7 @@ def test_those_that_hold_too_much_are_cut_once_all_that_came_before_is_read() ->
     entrance.bytes[7] = 3 << 20
     assert entrance.turn(1.0) == []
     entrance.done.clear()
-    entrance.doorkeeper.drained(entrance)
+    entrance.doorkeeper.drained(entrance, 1.0)
     assert entrance.done == [("cut", 7, True)]
     assert entrance.counters.cut_endless_message == 1
 

@@ -280,7 +280,7 @@ class Process:
         for _ in range(self.broker.turn_frames):
             if not inbox:
                 if connections.checking or connections.sampled:
-                    self.doorkeeper.drained(core)
+                    self.doorkeeper.drained(core, now)
                 return True
             connection, frame = inbox.popleft()
             routing_id = connection.routing_id
@@ -297,10 +297,13 @@ class Process:
             self._waiting.arrived(connection.number, routing_id, frame)
             core.receive(routing_id, [frame], now + self._spent, peer)
             self._waiting.taken()
-            if not known and peer is not None and routing_id in core.sessions:
-                connections.greeted(peer.connection)
-                if self.broker.keys is not None:
-                    self._check_greeted(core.context.sessions.table.by_routing_id[routing_id])
+            if not known and peer is not None:
+                if routing_id in core.sessions:
+                    connections.greeted(peer.connection)
+                    if self.broker.keys is not None:
+                        self._check_greeted(core.context.sessions.table.by_routing_id[routing_id])
+                elif core.waiting.holds(peer):
+                    connections.waits(peer.connection)
         return False
 
     def _resume(self, now: float, drained: bool) -> None:
@@ -308,8 +311,12 @@ class Process:
         core, end = self.core, now + self._spent + RESUME_SECONDS
         while now + self._spent < end and (waiting := core.resume(now + self._spent, idle=drained)) is not None:
             drained = False
-            if waiting.session is None and waiting.peer.routing_id in core.sessions:
-                self.connections.greeted(waiting.peer.connection)
+            if waiting.session is None:
+                peer, connections = waiting.peer, self.connections
+                if peer.routing_id in core.sessions:
+                    connections.greeted(peer.connection)
+                else:
+                    connections.refused(peer.connection, now)
 
     def _check_greeted(self, session: Session) -> None:
         """Check that a session begins under the name of its key, and never goes on under another."""
@@ -325,9 +332,15 @@ class Process:
         broker = self.broker
         late = broker.attentive_since(GREET_WITHIN + SLACK)
         greeted = {each.fd for each in self.connections._by_fd.values() if each.greeted}
+        allowed = {*greeted, *self.connections._waiting}
+        allowed.update(fd for fd, each in self.connections._new.items() if each.since > late)  # refused after a wait
         by_fd = broker.network.by_fd
         for fd, connection in by_fd.items():
-            require(fd in greeted or connection.since > late, "somebody is connected who never greeted")
+            require(fd in allowed or connection.since > late, "somebody is connected who never greeted")
+        for each in self.connections._waiting.values():
+            peer = self.connections.peer_at(each.fd)
+            holds = peer is not None and self.core.waiting.holds(peer)
+            require(holds or each.doomed, "a connection is taken to wait for which nothing does")
         if not self.entrance.readable:
             for number, known in self.connections._by_number.items():
                 require(by_fd[known.fd].number == number, "a connection is taken for another's")

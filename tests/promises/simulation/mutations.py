@@ -370,8 +370,8 @@ MUTATIONS: dict[str, list[Change]] = {
         Change(
             "zchat.broker.guard.connections.Connections",
             "take_due",
-            ".since + GREET_WITHIN <= now:",
-            ".since + 10 * GREET_WITHIN <= now:",
+            "now - GREET_WITHIN",
+            "now - 10 * GREET_WITHIN",
         )
     ],
     "a producer forgotten with its connection": [
@@ -389,7 +389,7 @@ MUTATIONS: dict[str, list[Change]] = {
         Change(
             "zchat.broker.guard.connections.Connections",
             "drained",
-            "self.checking = bool(self._new)",
+            "self.checking = bool(self._new or self._waiting)",
             "self.checking = False",
         )
     ],

@@ -14,7 +14,7 @@ MUTATIONS: dict[str, list[Change]] = {
         Change(WAITING, "hold", "if frames and frames[0].startswith(_AT_ONCE, 1):", "if False:")
     ],
     "what is left of a check forgotten": [
-        Change("zchat.broker.core.core.Core", "_go_on", "self._waiting.put_back(account, request, left, size)", "pass")
+        Change("zchat.broker.core.core.Core", "_go_on", "self.waiting.put_back(account, request, left, size)", "pass")
     ],
     "what is left of a check done after what came later": [
         Change(SHARES, "put_back", "account.waiting.appendleft(frame)", "account.waiting.append(frame)")

@@ -154,7 +154,7 @@ class Core:
         self._revision = Revision(directory.rooms, access, table, pusher, state_frames, self._removal, presence)
         self._enforcement = Enforcement(store, directory, access, table, self._removal, presence, sanctions)
         self.shares = shares
-        self._waiting = WaitingFrames(port, shares, sessions, self.counters)
+        self.waiting = WaitingFrames(port, shares, sessions, self.counters)
         self._reports = StoreWatcher(
             directory,
             sessions,
@@ -212,7 +212,7 @@ class Core:
         session = self.sessions.get(peer.routing_id)
         if session is not None and session.peer.connection == peer.connection:
             self.context.pipes.vanished(session)
-        self._waiting.vanished(peer)
+        self.waiting.vanished(peer)
 
     def receive(self, routing_id: bytes, frames: list[bytes], now: float, peer: Peer | None = None) -> None:
         """Take one message of a peer: whatever it holds, it is obeyed, refused or ignored, and counted.
@@ -243,7 +243,7 @@ class Core:
         shares.begin(account, now)
         if size > RECEIVED_LONG and peer.key is not None:
             shares.used(account, size * RECEIVED_SECONDS_A_BYTE, now)
-        if (account.debt > DEBT or account.waiting) and self._waiting.hold(session, account, peer, frames, size, now):
+        if (account.debt > DEBT or account.waiting) and self.waiting.hold(session, account, peer, frames, size, now):
             return
         self._carry_out(session, account, peer, frames)
 
@@ -305,7 +305,7 @@ class Core:
         except errors.Refused as error:
             self.context.replies.refuse(request, error)
             return
-        self._waiting.put_back(account, request, left, size)
+        self.waiting.put_back(account, request, left, size)
 
     def _must_prove(self, session: Session) -> bool:
         """Return whether a session has so many answers unread that it is given no page before it has read them.
@@ -334,7 +334,7 @@ class Core:
 
         `idle`: there is nothing else to do.
         """
-        waiting = self._waiting.next(now, idle=idle)
+        waiting = self.waiting.next(now, idle=idle)
         if waiting is not None:
             self.context.now = now
             session, account, peer, frames, size, more, left = waiting

@@ -16,7 +16,7 @@ from zchat.broker.limits import (
     FRAMES_WAITING,
     MAX_REQUESTS,
     STRANGER_BYTES,
-    UNGREETED,
+    STRANGER_FRAMES_WAITING,
 )
 from zchat.broker.port import Cut, Peer, Port
 from zchat.broker.rooms.session import Session
@@ -54,6 +54,7 @@ class WaitingFrames:
         self._counters = counters
         self._bytes = 0
         self._strangers: dict[bytes, WaitingFrame] = {}
+        self._stranger_frames = 0
 
     def hold(
         self, session: Session | None, account: Account, peer: Peer, frames: list[bytes], size: int, now: float
@@ -87,21 +88,26 @@ class WaitingFrames:
             before = None
         if size > STRANGER_BYTES or (before is not None and len(before.more) >= MAX_REQUESTS):
             self._port.cut(peer, Cut.STRANGER)
+        elif self._stranger_frames >= STRANGER_FRAMES_WAITING:
+            self._port.cut(peer, Cut.CROWDED)
         elif before is not None:
             before.more.append(frames)
-        elif len(self._strangers) >= UNGREETED:
-            self._port.cut(peer, Cut.CROWDED)
+            self._stranger_frames += 1
         else:
+            self._stranger_frames += 1
             waiting = self._strangers[peer.routing_id] = WaitingFrame(None, account, peer, frames, 0, [])
             self._shares.wait(account, waiting)
         return True
 
+    def holds(self, peer: Peer) -> bool:
+        """Return whether something waits of a stranger."""
+        waiting = self._strangers.get(peer.routing_id)
+        return waiting is not None and waiting.peer.connection == peer.connection
+
     def vanished(self, peer: Peer) -> None:
         """Forget what waits of a stranger whose connection has ended: an answer would be another's."""
-        waiting = self._strangers.get(peer.routing_id)
-        if waiting is not None and waiting.peer.connection == peer.connection:
-            del self._strangers[peer.routing_id]
-            self._shares.drop(waiting.account, waiting)
+        if self.holds(peer):
+            del self._strangers[peer.routing_id]  # from the account it is taken in its turn
 
     def put_back(self, account: Account, request: Request, left: Rest, size: int) -> None:
         """Have the rest of a session's command wait; all that waits of its account comes after it."""
@@ -118,8 +124,11 @@ class WaitingFrames:
         while (waiting := self._shares.resume(now, idle=idle)) is not None:
             session, peer, size = waiting.session, waiting.peer, waiting.size
             if session is None:
-                del self._strangers[peer.routing_id]
-                return waiting
+                self._stranger_frames -= 1 + len(waiting.more)
+                if self._strangers.get(peer.routing_id) is waiting:
+                    del self._strangers[peer.routing_id]
+                    return waiting
+                continue
             session.waiting -= 1
             session.waiting_bytes -= size
             self._bytes -= size

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from math import inf
 
 from zchat.broker.limits import (
+    CHANCE,
+    CROWDED_A_MOMENT,
     CUT_AFTER,
     ENDLESS_BYTES,
     GREET_WITHIN,
@@ -23,6 +25,7 @@ from zchat.broker.limits import (
     SAMPLE_EVERY,
     SAMPLES_A_MOMENT,
     UNGREETED,
+    UNGREETED_AT_ALL,
     UNGREETED_BYTES,
 )
 from zchat.broker.port import Cut, Peer
@@ -36,7 +39,7 @@ class Connection:
     def __init__(self, fd: int, since: float, least: int) -> None:
         self.fd = fd
         self.since = since
-        """When it was accepted."""
+        """When it was accepted, or was refused after a wait."""
         self.least = least
         """Numbers below are those of connections that were let in before this one was accepted."""
         self.number = 0
@@ -63,6 +66,8 @@ class Connections:
         """Connections that ended before they had greeted, and were not cut."""
         self._by_fd: dict[int, Connection] = {}
         self._new: dict[int, Connection] = {}  # those that have not greeted, the oldest first
+        self._waiting: dict[int, Connection] = {}  # those that have, and wait until it is carried out
+        self._heard_at = -inf  # when all that had arrived was read, and all who asked were let in
         self._by_number: dict[int, Connection] = {}
         self._peers: dict[int, Peer] = {}  # by number, from being let in until some time after the end
         self._nameless: dict[int, None] = {}  # let in, and yet without a frame; the oldest first
@@ -93,7 +98,7 @@ class Connections:
         connection = self._by_fd.pop(fd, None)
         if connection is None:
             return None
-        if self._new.pop(fd, None) is not None and not connection.doomed:
+        if self._take_out(connection) and not connection.doomed:
             self.lost += 1
         connection.fd = -1
         if connection.number:
@@ -146,11 +151,34 @@ class Connections:
         connection = self._by_number.get(number)
         if connection is not None and not connection.greeted:
             connection.greeted = True
-            self._new.pop(connection.fd, None)  # a newcomer that was given up isn't there: its greeting had waited
+            self._take_out(connection)  # a newcomer that was given up isn't there: its greeting had waited
 
-    def drained(self) -> None:
-        """Record that all that had arrived is read: without newcomers nobody can pass for another now."""
-        self.checking = bool(self._new)
+    def waits(self, number: int) -> None:
+        """Record that a newcomer has greeted and waits for an answer: until then it isn't late, nor one of a crowd."""
+        connection = self._by_number.get(number)
+        if connection is not None and self._new.pop(connection.fd, None) is not None:
+            self._waiting[connection.fd] = connection
+
+    def refused(self, number: int, now: float) -> None:
+        """Record that a newcomer that waited has no session: it may try again, as if it had just come."""
+        connection = self._by_number.get(number)
+        if connection is not None and self._waiting.pop(connection.fd, None) is not None:
+            connection.since = now
+            self._new[connection.fd] = connection
+
+    def _take_out(self, connection: Connection) -> bool:
+        """Take a connection out of the newcomers; return whether it was one."""
+        fd = connection.fd
+        return self._new.pop(fd, None) is not None or self._waiting.pop(fd, None) is not None
+
+    def drained(self, now: float, *, all_let_in: bool = True) -> None:
+        """Record that all that had arrived is read: without newcomers nobody can pass for another now.
+
+        `all_let_in`: nobody asks any more whether it may come in.
+        """
+        self.checking = bool(self._new or self._waiting)
+        if all_let_in:
+            self._heard_at = now
 
     # -- what is to be cut ---------------------------------------------------------------------------
 
@@ -171,27 +199,37 @@ class Connections:
         connection = self._by_fd.get(fd)
         return None if connection is None else self._peers.get(connection.number)
 
-    def take_due(self, now: float, most: int = UNGREETED) -> list[tuple[int, Cut]]:
-        """Return the descriptors to be cut now, and why; `most` connections may be newcomers."""
+    def take_due(self, now: float, files: int = UNGREETED_AT_ALL) -> list[tuple[int, Cut]]:
+        """Return the descriptors to be cut now, and why; newcomers may have so many `files`.
+
+        Who has said nothing is late, or one of a crowd, only once all is read that it can have said: a fleet that comes
+        back at once isn't.
+        """
         found = [(self.fd_of(number), Cut.ENDLESS) for number in self._overran]
         self._overran.clear()
         cuts = self._cuts
         while cuts and cuts[0][0] <= now:
             _, number, why = cuts.popleft()
             found.append((self.fd_of(number), why))
-        new = self._new
-        while new and (connection := next(iter(new.values()))).since + GREET_WITHIN <= now:
-            found.append((self._give_up(connection), Cut.LATE))
-        while len(new) > most:
+        new, had_a_chance = self._new, self._heard_at - CHANCE
+        while new and (oldest := next(iter(new.values()))).since <= min(now - GREET_WITHIN, had_a_chance):
+            found.append((self._give_up(oldest), Cut.LATE))
+        for _ in range(min(CROWDED_A_MOMENT, len(new) - min(UNGREETED, files))):
+            oldest = next(iter(new.values()))
+            if oldest.since > had_a_chance:
+                break
+            found.append((self._give_up(oldest), Cut.CROWDED))
+        while len(new) + len(self._waiting) > min(UNGREETED_AT_ALL, files):
             found.append((self.give_up_oldest(), Cut.CROWDED))
         return [(fd, why) for fd, why in found if fd != -1]
 
     def give_up_oldest(self) -> int:
         """Return the descriptor of the connection that has been a newcomer for the longest, -1 without any."""
-        return self._give_up(next(iter(self._new.values()))) if self._new else -1
+        newcomers = self._new or self._waiting
+        return self._give_up(next(iter(newcomers.values()))) if newcomers else -1
 
     def _give_up(self, connection: Connection) -> int:
-        del self._new[connection.fd]
+        self._take_out(connection)
         connection.doomed = True
         return connection.fd
 
@@ -226,7 +264,7 @@ class Connections:
             if size == -1:
                 continue
             if not connection.greeted:
-                if size > UNGREETED_BYTES and connection.fd in self._new:
+                if size > UNGREETED_BYTES and (connection.fd in self._new or connection.fd in self._waiting):
                     found.append((self._give_up(connection), Cut.STUFFED))
                 continue
             connection.sample = size

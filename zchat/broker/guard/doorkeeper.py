@@ -14,7 +14,7 @@ from zchat.broker.figures.counters import Counters
 from zchat.broker.figures.log_lines import LogLines
 from zchat.broker.guard.connections import Connections
 from zchat.broker.guard.gate import Gate
-from zchat.broker.limits import CUT_AFTER, CUT_NOTED_EVERY, UNGREETED
+from zchat.broker.limits import CUT_AFTER, CUT_NOTED_EVERY, UNGREETED_AT_ALL
 from zchat.broker.port import Cut, Peer
 
 CHECK_EVERY = 0.005
@@ -123,6 +123,7 @@ class Doorkeeper(Generic[K]):
         self._entrance = entrance
         self._cut: Counter[Cut] = Counter()  # and not logged yet
         self._noted = -inf
+        self._all_let_in = True  # all who asked the last time
 
     def cut(self, peer: Peer, why: Cut, now: float) -> None:
         """Have a connection cut, after the time that a last word needs."""
@@ -143,14 +144,15 @@ class Doorkeeper(Generic[K]):
         counters.lost_before_greeting = connections.lost
         for knock in knocks:
             self._answer(knock, now, core)
-        cuts = connections.take_due(now, self._most())
+        cuts = connections.take_due(now, self._files())
         if entrance.shut and not was_shut:
             cuts += [(connections.give_up_oldest(), Cut.CROWDED) for _ in range(MADE_ROOM)]
         cuts += connections.sample(entrance.read, core.taken, now)
         self._shut(cuts, core)
         if self._cut and now - self._noted >= CUT_NOTED_EVERY:
             self._note(now, core.log_lines)
-        self.due = 0.0 if len(knocks) == KNOCKS_AT_ONCE else now + CHECK_EVERY
+        self._all_let_in = len(knocks) < KNOCKS_AT_ONCE
+        self.due = now + CHECK_EVERY if self._all_let_in else 0.0
         self.wake = min(entrance.wake, connections.due())
         if self._cut:
             self.wake = min(self.wake, self._noted + CUT_NOTED_EVERY)
@@ -169,15 +171,15 @@ class Doorkeeper(Generic[K]):
         core.audit.gather("turned_away", admission.turned_away, address=knock.address, key=key or "")
         self._entrance.refuse(knock, later=admission.turned_away != "turned_away_unknown_key")
 
-    def drained(self, core: Sessions) -> None:
+    def drained(self, core: Sessions, now: float) -> None:
         """Record that the ROUTER has nothing left that came before, if its connections are being checked or sampled."""
-        self.connections.drained()
+        self.connections.drained(now, all_let_in=self._all_let_in)
         self._shut(self.connections.judge(core.taken, drained=True), core)
 
-    def _most(self) -> int:
-        """Return how many connections may be newcomers."""
+    def _files(self) -> int:
+        """Return how many descriptors newcomers may have."""
         files = self._entrance.limit()
-        return UNGREETED if files is None else min(UNGREETED, files // FILES_FOR_NEWCOMERS)
+        return UNGREETED_AT_ALL if files is None else files // FILES_FOR_NEWCOMERS
 
     def _shut(self, cuts: list[tuple[int, Cut]], core: Sessions) -> None:
         for fd, why in cuts:

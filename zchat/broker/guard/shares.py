@@ -136,12 +136,6 @@ class Shares(Generic[Frame]):
             self.due = 0.0
         account.waiting.appendleft(frame)
 
-    def drop(self, account: Account, frame: Frame) -> None:
-        """Have a frame wait no longer, without its being carried out."""
-        account.waiting.remove(frame)
-        if not account.waiting:
-            self.waiting.remove(account)
-
     def resume(self, now: float, *, idle: bool) -> Frame | None:
         """Return a frame that has waited and is to be carried out now, None if there is none yet.
 
