@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from math import exp2
 from typing import Any
 
@@ -21,8 +20,8 @@ class Account:
         self.share = share
         self.debt = 0.0
         """Seconds of the loop that are yet to be paid back, as of when it was last settled: at most so many by now."""
-        self.waiting: deque[Any] = deque()
-        """The frames that wait, in the order in which they came."""
+        self.waiting: list[Any] = []
+        """The frames that wait, in the order in which they came: few, and an empty deque takes 760 bytes."""
         self._settled_at = 0.0
         self._longest = 0.0
         self._longest_at = 0.0

@@ -10,7 +10,7 @@ from zchat.events import Gap
 def test_a_member_begins_at_its_position_with_what_the_application_still_holds() -> None:
     member = member_of(room_of(last=9), cursor=5, held=3)
     assert (member.cursor, member.covered, member.sent, member.taken) == (5, 5, 3, 0)
-    assert list(member.out) == [0, 0, 0]
+    assert member.out == [0, 0, 0]
     assert member.state is MemberState.CAUGHT_UP
 
 

@@ -17,7 +17,7 @@ MUTATIONS: dict[str, list[Change]] = {
         Change("zchat.broker.core.core.Core", "_go_on", "self.waiting.put_back(account, request, left, size)", "pass")
     ],
     "what is left of a check done after what came later": [
-        Change(SHARES, "put_back", "account.waiting.appendleft(frame)", "account.waiting.append(frame)")
+        Change(SHARES, "put_back", "account.waiting.insert(0, frame)", "account.waiting.append(frame)")
     ],
     "what waited of a lost connection carried out": [
         Change(WAITING, "next", "if not session.ended and session.peer is peer:", "if True:")

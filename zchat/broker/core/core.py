@@ -322,7 +322,7 @@ class Core:
         """Carry out what has waited for a session to read, as far as it has."""
         peer = session.peer
         while session.asked and not self._must_prove(session):
-            number, word, spec, fields = session.asked.popleft()
+            number, word, spec, fields = session.asked.pop(0)
             request = Request(peer, session, number)
             try:
                 carry_out(self.context, request, word, spec, fields)

@@ -143,7 +143,7 @@ class Pipes:
             if outcome == Sent.GONE:
                 self.lost(session)
                 return False
-            session.replies.popleft()
+            session.replies.pop(0)
             self.waiting -= len(frame)
             session.unanswered -= answers
             self._answered(len(frame))

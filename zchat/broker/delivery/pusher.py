@@ -142,7 +142,7 @@ class Pusher:
             self._counters.stale_credit += 1
             return True
         for _ in range(taken - member.taken):
-            self.in_flight -= member.out.popleft()
+            self.in_flight -= member.out.pop(0)
         member.taken = taken
         if member.state is MemberState.STARVED:
             self._wake(member)

@@ -134,7 +134,7 @@ class Shares(Generic[Frame]):
         if not account.waiting:
             self.waiting.append(account)
             self.due = 0.0
-        account.waiting.appendleft(frame)
+        account.waiting.insert(0, frame)
 
     def resume(self, now: float, *, idle: bool) -> Frame | None:
         """Return a frame that has waited and is to be carried out now, None if there is none yet.
@@ -153,7 +153,7 @@ class Shares(Generic[Frame]):
                 waiting.append(account)
                 due = min(due, now + max((debt - DEBT) / account.share, (over.debt - DEBT) / over.share))
                 continue
-            frame: Frame = account.waiting.popleft()
+            frame: Frame = account.waiting.pop(0)
             if account.waiting:
                 waiting.append(account)
             self.begin(account, now)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -87,7 +86,7 @@ class Member:
         """Notifications sent since the join, those held among them."""
         self.taken = 0
         """Notifications that the client has taken since the join."""
-        self.out: deque[int] = deque([0] * held)
+        self.out = [0] * held
         """The sizes of the notifications between these."""
         self.gap: Gap | None = None
         """The gap that comes next."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -118,11 +117,11 @@ class Session:
         """How many of them the client has read for certain: it has seen a state frame that came after them."""
         self.to_prove = False
         """True if a state frame is to be sent even if it says nothing, so that `proven` grows."""
-        self.asked: deque[Any] = deque()
+        self.asked: list[Any] = []
         """Requests that wait for that."""
         self.reading = 0
         """Pages of history that the store is reading."""
-        self.replies: deque[tuple[bytes, int]] = deque()
+        self.replies: list[tuple[bytes, int]] = []
         """Frames that found the pipe full, each with how many requests it answers: one, or none."""
         self.held: list[Member] = []
         """Members whose notification has to wait for the pipe."""
