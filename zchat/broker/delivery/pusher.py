@@ -81,10 +81,14 @@ class Pusher:
                 oldest.shared.clear()
                 self._tails[oldest] = None
         waiting, room.caught_up = room.caught_up, {}
+        ready, roomy = self.ready, self.in_flight < IN_FLIGHT_BYTES
         for member in waiting:
             if member.producer == block.producer:  # its own messages: there is nothing to serve
                 member.cursor = block.last
                 room.caught_up[member] = None
+            elif roomy and member.sent - member.taken < member.window:  # `_wake`, without a call: once a member
+                member.state = MemberState.READY
+                ready.append(member)
             else:
                 self._wake(member)
 

@@ -77,8 +77,10 @@ class Shares(Generic[Frame]):
             seconds = now - self._since
             if seconds > 0.0:
                 account.charge(seconds, now)
-                if account.debt > DEBT and self._is_alone(account, now):
-                    account.debt = DEBT
+                if account.debt > DEBT:  # `_is_alone`, without a call: once a frame of who is alone
+                    others = self._others_spoke_at if account is self._speaker else self._spoken_at
+                    if now - others > ALONE_AFTER:
+                        account.debt = DEBT
                 if self._resumed:
                     self._over.charge(seconds, now)
             self._resumed = False
