@@ -56,7 +56,9 @@ def test_zchat_offers_these_names() -> None:
         "Crowd",
         "Invited",
         "Histogram",
+        "BrokerStats",
         "BusyRoom",
+        "OverallStats",
         "Removed",
         "Sanction",
     }
@@ -127,6 +129,7 @@ METHODS = {
         "rooms": "(*, after=None, limit=None, timeout=5.0)",
         "members": "(name, *, after=None, limit=None, timeout=5.0)",
         "stats": "(*, timeout=5.0)",
+        "overall_stats": "(*, timeout=5.0)",
         "mark_read": "(name, seq, *, timeout=5.0)",
         "history": "(name, *, after=None, before=None, limit=100, timeout=5.0)",
         "history_batch": "(name, *, after=None, before=None, limit=1000, timeout=5.0)",
@@ -192,7 +195,7 @@ FACES = [(zchat.Client, zchat.AsyncClient), (zchat.Room, zchat.AsyncRoom)]
 
 AWAITED = {
     zchat.AsyncClient: names(
-        "connect close aclose join direct leave rooms members stats mark_read history history_batch "
+        "connect close aclose join direct leave rooms members stats overall_stats mark_read history history_batch "
         "ban unban sanctions wait"
     ),
     zchat.AsyncRoom: names(

@@ -74,7 +74,7 @@ if TYPE_CHECKING:
     )
     from zchat.messages import START, Batch, GapReason, Member, Message, Position, RoomInfo, Sanction
     from zchat.protocol.faces.progress import Progress
-    from zchat.stats import BusyRoom, Histogram, Stats
+    from zchat.stats import BrokerStats, BusyRoom, Histogram, OverallStats, Stats
     from zchat.transport.keys import Key
 
 __all__ = [
@@ -89,6 +89,7 @@ __all__ = [
     "BadRules",
     "Banned",
     "Batch",
+    "BrokerStats",
     "Busy",
     "BusyRoom",
     "Client",
@@ -127,6 +128,7 @@ __all__ = [
     "NotLetIn",
     "OutOfOrder",
     "OutcomeUnknown",
+    "OverallStats",
     "Position",
     "Progress",
     "ProtocolError",

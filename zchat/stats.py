@@ -47,6 +47,26 @@ class BusyRoom(NamedTuple):
     """How many messages were delivered to members."""
 
 
+class BrokerStats(NamedTuple):
+    """The figures of one of the brokers that share a store."""
+
+    id: str
+    """What tells it from the others until it is restarted; "" of one that shares its store with none."""
+    age: float
+    """How many seconds ago it has told them, to the broker that was asked."""
+    counts: dict[str, int]
+    """What it has counted since its start, and what it holds: those of `Stats.counts` that brokers tell each other."""
+
+
+class OverallStats(NamedTuple):
+    """The figures of all brokers that share a store."""
+
+    counts: dict[str, int]
+    """What they have together. A user at several brokers is one of `users`; `rooms` and `furthest` are the largest."""
+    brokers: list[BrokerStats]
+    """What each of them has: first the one that was asked."""
+
+
 class Stats(NamedTuple):
     """The figures of a broker. Direct rooms are named in none of them."""
 

@@ -108,6 +108,8 @@ def answer(word: str, fields: list[Any], random: Random) -> list[Any]:
                 [[name(random), name(random), numbers[3]]],
                 {"turn": times},
                 [[name(random), *numbers[4:7]]],
+                random.choice(({name(random): numbers[0]}, {"users": odd}, odd)),
+                random.choice(([[name(random), numbers[1], {"users": numbers[2]}]], [[name(random), odd, {}]], odd)),
             ]
         case "kick" | "ban" | "mute":
             return numbers[:1]

@@ -331,3 +331,21 @@ def test_history_is_what_was_asked_for(wire: Wire, link: HandLink, page: list[An
 def test_figures_are_numbers_by_name(wire: Wire, link: HandLink, figures: list[Any]) -> None:
     with pytest.raises(errors.ProtocolError):
         carry_out(steps.stats(link, LIMIT), endless(wire, "stats", lambda _: figures))
+
+
+@pytest.mark.parametrize(
+    "overall",
+    [
+        [{"rooms": float("inf")}, []],
+        [{"x" * 5000: 1}, []],
+        [{7: 1}, []],
+        [{}, [["id", 1]]],
+        [{}, [["id", -1, {}]]],
+        [{}, [["id", 1, {"rooms": None}]]],
+        [{}, ["id"]],
+    ],
+)
+def test_figures_of_all_brokers_are_numbers_by_name(wire: Wire, link: HandLink, overall: list[Any]) -> None:
+    figures = [{}, {}, [], {}, [], *overall]
+    with pytest.raises(errors.ProtocolError):
+        carry_out(steps.overall_stats(link, LIMIT), endless(wire, "stats", lambda _: figures))

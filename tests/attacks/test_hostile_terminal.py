@@ -61,6 +61,8 @@ FIGURES = [
     [[NAME, NAME, MAX_INT]],
     {NAME: [[], [], 0], "turn": [[1], [MAX_INT, MAX_INT], MAX_INT], "commit": [[MAX_INT], [MAX_INT, 5], MAX_INT]},
     [[NAME, MAX_INT, MAX_INT, MAX_INT]],
+    {NAME: MAX_INT},
+    [[NAME, MAX_INT, {NAME: MAX_INT, "users": MAX_INT}]],
 ]
 
 
@@ -114,6 +116,7 @@ READS = [
     ["rooms"],
     ["members", "General"],
     ["stats", "--explain"],
+    ["stats", "--all"],
     ["top", "-n", "1"],
 ]
 

@@ -44,6 +44,15 @@ def test_each_line_is_an_object_with_the_documented_fields(
         assert all(isinstance(line[name], kind) for name, kind in kinds.items())
 
 
+def test_stats_of_all_is_one_object_with_the_documented_fields(zchat: Zchat, broker: Broker) -> None:
+    found = json.loads(zchat("stats", "--all", "--json").stdout)
+    assert set(found) == documented("stats --all")
+    (alone,) = found["brokers"]
+    assert alone.keys() == {"id", "age", "counts"}
+    section = PAGE.partition("| field of `zchat stats --all --json`")[2].partition("\n## ")[0]
+    assert set(found["counts"]) <= set(re.findall(r"`(\w+)`", section))
+
+
 def test_stats_is_one_object_with_the_documented_counts(zchat: Zchat, broker: Broker) -> None:
     say(broker, "General", "hello")
     found = json.loads(zchat("stats", "--json").stdout)

@@ -9,9 +9,9 @@ import pytest
 
 from tests.faces import Face
 from tests.running import eventually
-from zchat import BusyRoom, Histogram, Stats
+from zchat import BusyRoom, Histogram, Stats, VersionRefused
 from zchat.broker import Broker
-from zchat.protocol.faces.steps import stats_of
+from zchat.protocol.faces.steps import overall_of, stats_of
 from zchat.wire.replies import decode_reply
 
 
@@ -53,6 +53,32 @@ def test_the_time_that_the_broker_sleeps_is_no_part_of_its_turns(face: Face) -> 
 
 def told(result: list[Any]) -> Stats:
     return stats_of(decode_reply("stats", result))
+
+
+def test_a_program_learns_what_all_brokers_have_where_there_is_one(face: Face) -> None:
+    with Broker("tcp://127.0.0.1:*") as broker, face.client(broker.url, user="alice") as client:
+        client.join("General").send_many(["one", "two"])
+        found = client.overall_stats()
+    assert (found.counts["messages"], found.counts["users"], found.counts["sessions"]) == (2, 1, 1)
+    (alone,) = found.brokers
+    assert (alone.id, alone.age, alone.counts["messages"]) == ("", 0.0, 2)
+
+
+def test_a_broker_that_is_too_old_for_figures_of_all_is_named_so(face: Face, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zchat.broker.core.handlers.OVERALL", 0)
+    with Broker("tcp://127.0.0.1:*") as broker, face.client(broker.url, user="alice") as client:
+        with pytest.raises(VersionRefused, match="update it"):
+            client.overall_stats()
+        assert client.stats().counts["sessions"] == 1, "it goes on"
+
+
+def test_ages_are_seconds_and_a_brokers_id_is_harmless() -> None:
+    reply = decode_reply("stats", [{}, {}, [], {}, [], {"users": 1}, [["\x1b[2J" + "x" * 900, 1_500_000, {}, "more"]]])
+    found = overall_of(reply)
+    assert found is not None
+    assert found.brokers[0].age == 1.5
+    assert "\x1b" not in found.brokers[0].id
+    assert len(found.brokers[0].id) < 900
 
 
 def test_an_older_broker_tells_no_times_and_no_busiest_rooms() -> None:

@@ -40,6 +40,7 @@ class Owner:
             "rooms": lambda: self.client.rooms(timeout=None),
             "members": lambda: self.room.members(timeout=None),
             "stats": lambda: self.client.stats(timeout=None),
+            "overall_stats": lambda: self.client.overall_stats(timeout=None),
             "mark_read": lambda: self.client.mark_read("General", 1, timeout=None),
             "join": lambda: self.client.join("Elsewhere", timeout=None),
             "direct": lambda: self.client.direct("bob", timeout=None),

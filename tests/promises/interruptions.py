@@ -72,6 +72,7 @@ class Talk:
             "members": lambda: client.members(self.name, timeout=SECONDS),
             "room.members": lambda: room.members(timeout=SECONDS),
             "stats": lambda: client.stats(timeout=SECONDS),
+            "overall_stats": lambda: client.overall_stats(timeout=SECONDS),
             "mark_read": lambda: client.mark_read(self.name, 1, timeout=SECONDS),
             "room.mark_read": room.mark_read,
             "typing": room.typing,
@@ -254,8 +255,9 @@ def names(way: str) -> list[str]:
     if way in BATCHED:
         return [way]
     rest = (
-        "send, send_many, history, history_batch, room.history, rooms, members, room.members, stats, mark_read, "
-        "room.mark_read, typing, position, member_count, wait, join, join at, direct, leave, progress, client"
+        "send, send_many, history, history_batch, room.history, rooms, members, room.members, stats, "
+        "overall_stats, mark_read, room.mark_read, typing, position, member_count, wait, join, join at, direct, "
+        "leave, progress, client"
     )
     return [way, *rest.split(", ")]
 

@@ -22,7 +22,7 @@ def test_a_finalizer_at_the_programs_end_is_refused_what_would_wait(cycle: list[
     assert (run.returncode, run.stderr) == (0, "")
     begin, *lines = run.stdout.splitlines()
     assert begin == "the end"
-    assert len(lines) == 26
+    assert len(lines) == 27
     wrong = []
     for line in lines:
         name, came, seconds = line.split(" | ")

@@ -108,6 +108,7 @@ NO_BOUNDS = {
     "address.MAX_PORT",
     "broker.loop.MAX_WAIT",
     "transport.alarm.SLEPT",
+    "wire.limits.OVERALL",
     "wire.values.PACKED_BYTES",
     "transport.dealer.FRAMING",
     "checks.MAX_SHOWN",

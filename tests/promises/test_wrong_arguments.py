@@ -107,6 +107,7 @@ CALLS: dict[str, Callable[[Here], Call]] = {
     "Client.leave timeout": lambda here: lambda wrong: here.client.leave(here.client.join("Here"), timeout=wrong),
     "Client.rooms timeout": lambda here: lambda wrong: here.client.rooms(timeout=wrong),
     "Client.stats timeout": lambda here: lambda wrong: here.client.stats(timeout=wrong),
+    "Client.overall_stats timeout": lambda here: lambda wrong: here.client.overall_stats(timeout=wrong),
     "Client.members name": lambda here: lambda wrong: here.client.members(wrong),
     "Client.members timeout": lambda here: lambda wrong: here.client.members("General", timeout=wrong),
     "Client.mark_read name": lambda here: lambda wrong: here.client.mark_read(wrong, 1),

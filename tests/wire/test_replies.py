@@ -14,6 +14,7 @@ from zchat.wire.commands import COMMANDS
 from zchat.wire.notices import PersonEntry, decode_notice, encode_ok
 from zchat.wire.replies import (
     SHAPES,
+    BrokerRow,
     Changed,
     Figures,
     HistoryPage,
@@ -54,6 +55,10 @@ EACH: list[tuple[str, Reply]] = [
     ("open", Changed(True)),
     ("sanctions", SanctionsPage([SanctionRow(3, "General", "bob", "ban", 9, "alice", 1, "spam"), A_CLOSED_ROOM], True)),
     ("stats", Figures({"messages": 2}, {"busy": 1}, [["General", "bob", 7]], {"turn": [[1], [0, 0], 0]}, [])),
+    (
+        "stats",
+        Figures({}, {}, [], {}, [], {"messages": 5}, [BrokerRow("1f", 0, {"messages": 2}), BrokerRow("", 9, {})]),
+    ),
 ]
 
 

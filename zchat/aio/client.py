@@ -24,7 +24,7 @@ from zchat.protocol.faces.arguments import ASK_TIMEOUT, REPORT, direct_room, joi
 from zchat.protocol.faces.face import BaseClient
 from zchat.protocol.faces.invitations import Invitations
 from zchat.protocol.faces.joined_rooms import JoinedRooms
-from zchat.stats import Stats
+from zchat.stats import OverallStats, Stats
 from zchat.transport.connection import Lease
 from zchat.transport.keys import Key
 from zchat.transport.settings import settings
@@ -140,6 +140,10 @@ class AsyncClient(BaseClient):
     async def stats(self, *, timeout: float | None = ASK_TIMEOUT) -> Stats:
         """As `Client.stats`."""
         return await finished(steps.stats(self._link, Deadline(timeout)))
+
+    async def overall_stats(self, *, timeout: float | None = ASK_TIMEOUT) -> OverallStats:
+        """As `Client.overall_stats`."""
+        return await finished(steps.overall_stats(self._link, Deadline(timeout)))
 
     async def mark_read(self, name: str, seq: int, *, timeout: float | None = ASK_TIMEOUT) -> int:
         """As `Client.mark_read`."""

@@ -393,6 +393,12 @@ LINGER_SECONDS = 0.3
 LAG_EVERY = 5.0
 """Seconds between two samples of lag and the busiest rooms: often enough to see growth, and cheap with many rooms."""
 
+COUNTED_FOR = 10.0
+"""Seconds without a word of another broker after which it is in no figures: its users leave rooms as late."""
+
+BROKERS_COUNTED = 256
+"""Brokers over which figures are added up, this one among them: an answer has 100 kB then. Others are left out."""
+
 LAG_SHOWN = 10
 """Members reported as those furthest behind: as many as are read."""
 

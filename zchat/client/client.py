@@ -25,7 +25,7 @@ from zchat.protocol.faces.arguments import ASK_TIMEOUT, REPORT, check_handler, d
 from zchat.protocol.faces.face import BaseClient
 from zchat.protocol.faces.invitations import Invitations
 from zchat.protocol.faces.joined_rooms import JoinedRooms
-from zchat.stats import Stats
+from zchat.stats import OverallStats, Stats
 from zchat.transport.connection import CLOSE_GRACE, Lease
 from zchat.transport.keys import Key
 from zchat.transport.settings import settings
@@ -202,6 +202,20 @@ class Client(BaseClient):
             DeadlineExceeded, ConnectionLost: no answer.
         """
         return finish(steps.stats(self._link, Deadline(timeout)))
+
+    def overall_stats(self, *, timeout: float | None = ASK_TIMEOUT) -> OverallStats:
+        """Return the figures of all brokers that share the store, together and of each: those of others a second old.
+
+        A broker that ends is out of them at once, one that is killed after ten seconds. Where no others can share the
+        store they are those of the broker alone. `timeout`: as in `rooms`. Any thread.
+
+        Raises:
+            VersionRefused: the broker is older and doesn't know them.
+            Refused: as in `stats`.
+            UsageError: the timeout is wrong, or the client is closed.
+            DeadlineExceeded, ConnectionLost: no answer.
+        """
+        return finish(steps.overall_stats(self._link, Deadline(timeout)))
 
     def mark_read(self, name: str, seq: int, *, timeout: float | None = ASK_TIMEOUT) -> int:
         """Mark a room as read up to `seq`, and return the read mark that stands once that is stored.

@@ -131,7 +131,7 @@ COMMANDS: dict[str, CommandSpec] = {
     "typing": _command("room:str, active:bool", Target.MEMBER_IF_ANY, Right.SEND, answered=False),
     "mark": _command("request:uint, room:str, seq:uint", Target.ROOM, Right.READ),
     "members": _command("request:uint, room:str, after:str or nil, limit:uint", Target.ROOM, Right.MEMBERS),
-    "stats": _command("request:uint", right=Right.STATS),
+    "stats": _command("request:uint", right=Right.STATS, additions="flags:uint"),
     "seen": _command("number:uint", answered=False),
     "ping": _command("", answered=False),
     "bye": _command("request:uint"),

@@ -39,6 +39,9 @@ ID_BYTES = 16
 
 MAX_INT = (1 << 63) - 1
 
+OVERALL = 1
+"""In `stats`'s flags: the answer is to end with the figures over all brokers."""
+
 DIGEST = 1
 """In `hello`'s flags: the welcome is to end with the digest of the producer."""
 

@@ -109,12 +109,23 @@ class MembersPage(NamedTuple):
     more: bool
 
 
+class BrokerRow(NamedTuple):
+    """One of the brokers that share a store: what it is told apart by, how many microseconds ago it has told its
+    figures, and these, numbers by name."""
+
+    id: str
+    age: int
+    counts: dict[str, int]
+
+
 class Figures(NamedTuple):
     """The answer to `stats`: all that a broker reports of itself.
 
     `counts` and `refused`: numbers by name. `lagging`: arrays of room, user and number of messages. `times`: by name
     the buckets' upper bounds, the counts in them, and the sum. `busiest`: arrays of room, members, messages and
-    deliveries. A broker of an older version has no times and no busiest rooms: they are empty.
+    deliveries. A broker of an older version has no times and no busiest rooms: they are empty. `overall`: numbers by
+    name over all brokers that share the store, and `brokers` what each of them has, the one that was asked first; both
+    are None if they weren't asked for, or the broker is of an older version.
     """
 
     counts: dict[str, int]
@@ -122,6 +133,8 @@ class Figures(NamedTuple):
     lagging: list[Any]
     times: dict[str, Any]
     busiest: list[Any]
+    overall: dict[str, int] | None = None
+    brokers: list[BrokerRow] | None = None
 
 
 class Goodbye(NamedTuple):
@@ -194,6 +207,7 @@ _FIGURES = Shape("map", "map", "array", "map", "array")
 _LAGGING = Shape("str", "str", "uint")
 _HISTOGRAM = Shape("array", "array", "uint")
 _BUSY_ROOM = Shape("str", "uint", "uint", "uint")
+_BROKER = Shape("str", "uint", "map")
 
 SHAPES: dict[str, tuple[type[Any], Shape]] = {
     "hello": (Welcome, Shape("uint", "str", *["uint"] * 8)),
@@ -262,19 +276,33 @@ def _figures(result: list[Any]) -> Figures:
     figures: Figures = row(Figures, _FIGURES, [*result, *missing[len(result) - 1 :]] if len(result) < 5 else result)
     if not _are_figures(figures):
         raise ProtocolError("the broker sent malformed figures")
-    return figures
+    overall, brokers = result[5:7] if len(result) > 6 else (None, None)
+    if type(overall) is not dict or type(brokers) is not list:  # of any kind, if they weren't asked for
+        return figures
+    rows: list[BrokerRow] = [row(BrokerRow, _BROKER, each) for each in brokers]
+    if not all(map(_are_counts, (overall, *(each.counts for each in rows)))):
+        raise ProtocolError("the broker sent malformed figures of several brokers")
+    return figures._replace(overall=overall, brokers=[each._replace(id=harmless(each.id, MAX_WORD)) for each in rows])
 
 
 def _are_figures(figures: Figures) -> bool:
     """Return whether all in them is of the kinds that it should be, and names are no longer than names are."""
-    counts, refused, lagging, times, busiest = figures
+    counts, refused, lagging, times, busiest, _, _ = figures
     return (
-        all(type(name) is str and len(name) <= MAX_CHARACTERS for name in (*counts, *refused, *times))
-        and all(map(is_uint, (*counts.values(), *refused.values())))
+        _are_counts(counts)
+        and _are_counts(refused)
+        and all(type(name) is str and len(name) <= MAX_CHARACTERS for name in times)
         and all(_fits(_LAGGING, each) and len(each[1]) <= MAX_CHARACTERS for each in lagging)
         and all(_fits(_BUSY_ROOM, each) for each in busiest)
         and all(_is_short(each[0]) for each in (*lagging, *busiest))
         and all(_fits(_HISTOGRAM, each) and all(map(is_uint, (*each[0], *each[1]))) for each in times.values())
+    )
+
+
+def _are_counts(counts: dict[Any, Any]) -> bool:
+    """Return whether they are numbers by names that are no longer than names are."""
+    return all(type(name) is str and len(name) <= MAX_CHARACTERS for name in counts) and all(
+        map(is_uint, counts.values())
     )
 
 
@@ -322,6 +350,11 @@ def encode_welcome(request: int | None, welcome: Welcome) -> bytes:
 def encode_joined(request: int | None, joined: Joined) -> bytes:
     """Return the answer to `join`, which ends before the flags if they are None."""
     return encode_ok(request, joined if joined.flags is not None else joined[:-1])
+
+
+def encode_figures(request: int | None, figures: Figures) -> bytes:
+    """Return the answer to `stats`, which ends before the figures over all brokers if they are None."""
+    return encode_ok(request, figures if figures.brokers is not None else figures[:5])
 
 
 def encode_history(request: int | None, page: HistoryPage) -> bytes:

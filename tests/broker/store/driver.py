@@ -95,7 +95,7 @@ class Reports:
     def went(self, room: str, user: str, broker: bytes) -> None:
         self.all.append(("went", room, user, broker))
 
-    def told(self, news: News) -> None:
+    def told(self, news: News, broker: bytes) -> None:
         self.all.append(("told", news))
 
     def forgot(self, producers: int) -> None:

@@ -10,8 +10,8 @@ import pytest
 from tests.cli.driver import say
 from tests.running import Zchat
 from zchat.broker import Broker
-from zchat.cli.commands.stats import explained, shown
-from zchat.stats import BusyRoom, Histogram, Stats
+from zchat.cli.commands.stats import explained, shown, shown_overall
+from zchat.stats import BrokerStats, BusyRoom, Histogram, OverallStats, Stats
 
 
 def test_stats_shows_what_the_broker_counts(zchat: Zchat, broker: Broker) -> None:
@@ -34,6 +34,32 @@ def test_stats_shows_what_the_broker_counts(zchat: Zchat, broker: Broker) -> Non
     assert len(turn["counts"]) == len(turn["bounds"]) + 1
     assert sum(turn["counts"]) > 0, "the loop has turned"
     assert not sum(found["times"]["commit"]["counts"]), "memory needs no commit"
+
+
+def test_stats_of_all_shows_what_all_brokers_have_and_each(zchat: Zchat, broker: Broker) -> None:
+    say(broker, "Movies", "one", "two")
+    lines = zchat("stats", "--all").stdout.splitlines()
+    assert any(re.fullmatch(r"messages +2", line) for line in lines)
+    assert [line.split() for line in lines[-2:]] == [
+        ["BROKER", "SESSIONS", "USERS", "STORED", "SENT"],
+        ["this", "one", "1", "1", "2", "0"],
+    ]
+    found = json.loads(zchat("stats", "--all", "--json").stdout)
+    assert found["counts"]["messages"] == 2
+    assert found["brokers"][0]["counts"]["messages"] == 2
+    assert zchat("stats", "--all", "--explain").returncode == 2
+
+
+@pytest.mark.parametrize("columns", [80, 40])
+def test_stats_of_all_fit_the_terminal(columns: int) -> None:
+    counts = {"sessions": 12_345, "users": 12_000, "messages": 1_234_567_890, "deliveries": 5}
+    brokers = [BrokerStats("0123456789abcdef", 0.0, counts), BrokerStats("\x1b[2J", 1.0, {})]
+    lines = shown_overall(OverallStats({"messages": 1_234_567_891}, brokers), columns)
+    assert max(map(len, lines)) <= columns
+    text = "\n".join(lines)
+    assert re.search(r"^messages +1,234,567,891$", text, re.MULTILINE)
+    assert "01234567" in text
+    assert "\x1b" not in text
 
 
 @pytest.mark.parametrize("columns", [80, 40])

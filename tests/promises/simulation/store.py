@@ -379,8 +379,8 @@ class _Witness:
     def went(self, room: str, user: str, broker: bytes) -> None:
         self._watcher.went(room, user, broker)
 
-    def told(self, news: News) -> None:
-        self._watcher.told(news)
+    def told(self, news: News, broker: bytes) -> None:
+        self._watcher.told(news, broker)
 
     def forgot(self, producers: int) -> None:
         self._watcher.forgot(producers)

@@ -101,6 +101,7 @@ class Talk:
             "client.rooms": client.rooms,
             "client.members": lambda: client.members(name),
             "client.stats": client.stats,
+            "client.overall_stats": client.overall_stats,
             "client.mark_read": lambda: client.mark_read(name, 1),
             "client.history": lambda: client.history(name, limit=1_000),
             "client.history_batch": lambda: client.history_batch(name),

@@ -20,7 +20,8 @@ SHARE = (
 
 NAMES = (
     *SHARE, "client in a block", "client.join at", "client.join again", "client.direct", "client.leave",
-    "client.rooms", "client.members", "client.stats", "client.mark_read", "client.history", "client.history_batch",
+    "client.rooms", "client.members", "client.stats", "client.overall_stats", "client.mark_read", "client.history",
+    "client.history_batch",
     "client.ban", "client.unban", "client.sanctions", "client.wait", "room.history", "room.members", "room.kick",
     "room.ban", "room.unban", "room.mute", "room.unmute", "room.close_room", "room.open_room", "room.sanctions",
     "room.leave",

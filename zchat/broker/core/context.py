@@ -15,6 +15,7 @@ from zchat.broker.delivery.pusher import Pusher
 from zchat.broker.figures.audit_trail import AuditTrail
 from zchat.broker.figures.counters import Counters
 from zchat.broker.figures.log_lines import LogLines
+from zchat.broker.figures.overall import BrokerFigures
 from zchat.broker.figures.stats import FigureReader
 from zchat.broker.guard.gate import Gate
 from zchat.broker.guard.rates import Rates
@@ -46,6 +47,7 @@ class Context:
     log_lines: LogLines
     audit: AuditTrail
     figures: FigureReader
+    broker_figures: BrokerFigures
     gate: Gate
     shares: Shares[Any]
     rates: Rates

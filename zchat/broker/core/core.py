@@ -13,6 +13,7 @@ It knows no socket, thread, clock or file, so that a simulation can run it. The 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from math import inf
 
 from zchat import errors
@@ -37,6 +38,7 @@ from zchat.broker.figures.counters import Counters
 from zchat.broker.figures.histograms import Histograms
 from zchat.broker.figures.lag import LagSampler
 from zchat.broker.figures.log_lines import LogLines
+from zchat.broker.figures.overall import BrokerFigures
 from zchat.broker.figures.stats import FigureReader, Sources
 from zchat.broker.guard.gate import Gate
 from zchat.broker.guard.rates import Rates
@@ -128,6 +130,8 @@ class Core:
             clock(),
             now,
         )
+        figures = FigureReader(sources)
+        repeated = partial(presence.elsewhere.repeated, table.by_user)
         self.context = Context(
             settings,
             store,
@@ -144,7 +148,8 @@ class Core:
             self.counters,
             self.log_lines,
             self.audit,
-            FigureReader(sources),
+            figures,
+            BrokerFigures(store, figures.counts, repeated),
             gate,
             shares,
             Rates(),
@@ -155,17 +160,8 @@ class Core:
         self._enforcement = Enforcement(store, directory, access, table, self._removal, presence, sanctions)
         self.shares = shares
         self.waiting = WaitingFrames(port, shares, sessions, self.counters)
-        self._reports = StoreWatcher(
-            directory,
-            sessions,
-            pusher,
-            presence,
-            state_frames,
-            self._enforcement,
-            self.counters,
-            self.histograms,
-            self.log_lines,
-        )
+        said = self._enforcement, self.context.broker_figures, self.counters, self.histograms, self.log_lines
+        self._reports = StoreWatcher(directory, sessions, pusher, presence, state_frames, *said)
         self._clock_due = now
         self._retention = Retention(settings, store, directory.rooms, self._wall_clock, self._trimmed)
         self._rooms = directory.rooms
@@ -378,6 +374,7 @@ class Core:
             self.log_lines.tick(now)
         if now >= self._clock_due:
             self._follow_clock(now)
+            context.broker_figures.tell(now)
         if now >= self._retention.due:
             self._retention.tick(now)  # before the poll, which answers it
         context.store.poll(self._reports)
@@ -490,6 +487,7 @@ class Core:
     def dismiss(self) -> None:
         """Notify every client that the broker is going down, and end its session."""
         self.context.sessions.dismiss()
+        self.context.broker_figures.end()
 
 
 READS = {"history", "rooms", "members", "sanctions"}

@@ -37,6 +37,7 @@ from zchat.wire.limits import (
     MAX_BLOCK_BYTES,
     MAX_BLOCK_MESSAGES,
     OLDEST_VERSION,
+    OVERALL,
     OWN,
     PRESENT,
     VERSION,
@@ -50,6 +51,7 @@ from zchat.wire.replies import (
     Marked,
     MembersPage,
     Welcome,
+    encode_figures,
     encode_history,
     encode_joined,
     encode_welcome,
@@ -359,10 +361,14 @@ def members(context: Context, request: Request, room: Room, after: str | None, l
         context.replies.answer(request, MembersPage(*room.roster.page(folded, max(1, min(limit, limits.MEMBERS_PAGE)))))
 
 
-def stats(context: Context, request: Request) -> None:
-    """Answer with the figures."""
+def stats(context: Context, request: Request, flags: int = 0) -> None:
+    """Answer with the figures, and with those over all brokers if the flags ask for them."""
     context.replies.refuse_if_overloaded()
-    context.replies.answer(request, context.figures.read(context.now, request.peer.user))
+    figures = context.figures.read(context.now, request.peer.user)
+    if flags & OVERALL:
+        overall, brokers = context.broker_figures.read(context.now)
+        figures = figures._replace(overall=overall, brokers=brokers)
+    context.replies.answer_frame(request, encode_figures(request.number, figures))
 
 
 def seen(context: Context, request: Request, number: int) -> None:

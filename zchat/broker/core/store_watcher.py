@@ -12,12 +12,13 @@ from zchat.broker.delivery.pusher import Pusher
 from zchat.broker.figures.counters import Counters
 from zchat.broker.figures.histograms import Histograms
 from zchat.broker.figures.log_lines import LogLines
+from zchat.broker.figures.overall import BrokerFigures
 from zchat.broker.presence.presence import Presence
 from zchat.broker.presence.state_frames import StateFrames
 from zchat.broker.rooms.directory import Directory
 from zchat.broker.store.blocks import Block
 from zchat.broker.store.contract import Commit, Present, RoomLog, Sanction
-from zchat.broker.store.news import Greeted, News, Typed
+from zchat.broker.store.news import Counted, Greeted, News, Typed
 from zchat.names import fold
 
 
@@ -32,6 +33,7 @@ class StoreWatcher:
         presence: Presence,
         state_frames: StateFrames,
         enforcement: Enforcement,
+        broker_figures: BrokerFigures,
         counters: Counters,
         histograms: Histograms,
         log_lines: LogLines,
@@ -43,6 +45,7 @@ class StoreWatcher:
         self._presence = presence
         self._state_frames = state_frames
         self._enforcement = enforcement
+        self._broker_figures = broker_figures
         self._counters = counters
         self._histograms = histograms
         self._log_lines = log_lines
@@ -111,8 +114,14 @@ class StoreWatcher:
         if (left := self._rooms.get(fold(room))) is not None:
             self._presence.went(left, user, broker)
 
-    def told(self, news: News) -> None:
-        """Show a user as typing at another broker, put one out who was kicked there, or end a session left behind."""
+    def told(self, news: News, broker: bytes) -> None:
+        """Show a user as typing at another broker, put one out who was kicked there, or end a session left behind.
+
+        Or have its figures added to those of the others.
+        """
+        if isinstance(news, Counted):
+            self._broker_figures.told(news, broker, self._presence.now)
+            return
         if isinstance(news, Greeted):
             self._sessions.left_behind(news.user, news.producer, news.connection)
             return

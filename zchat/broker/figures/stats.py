@@ -135,6 +135,13 @@ class FigureReader:
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
 
+    def counts(self, now: float) -> dict[str, int]:
+        """Return the counts of this moment, by the names of `METRICS`. Any thread, as `read`."""
+        sources = self._sources
+        counts = {name: getattr(sources.counters, name) for name in COUNTED}
+        counts.update((name, find(sources, now)) for name, (_, find) in HELD.items())
+        return counts
+
     def read(self, now: float, user: str = "") -> Figures:
         """Return the figures of this moment; lag and the busiest rooms only of rooms that a user sees.
 
@@ -142,10 +149,8 @@ class FigureReader:
         Any thread: read by another than the loop's, counts may be of slightly different moments.
         """
         sources = self._sources
-        counts = {name: getattr(sources.counters, name) for name in COUNTED}
-        counts.update((name, find(sources, now)) for name, (_, find) in HELD.items())
         return Figures(
-            counts,
+            self.counts(now),
             dict(sources.counters.refused),
             [lag for lag in sources.lag.furthest if not lag.room.startswith(DIRECT) and sources.sees(user, lag.room)],
             {name: (tally.bounds, list(tally.counts), tally.sum) for name, tally in sources.histograms.by_name()},

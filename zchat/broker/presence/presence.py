@@ -14,6 +14,7 @@ from math import inf
 
 from zchat.broker.figures.counters import Counters
 from zchat.broker.limits import LOST_AFTER, MAX_MEMBERSHIPS, REJOIN_SECONDS, TURN_ENDS
+from zchat.broker.presence.whereabouts import Whereabouts
 from zchat.broker.rooms.room import Room
 from zchat.broker.rooms.roster import Roster, RosterEntry
 from zchat.broker.rooms.session import Session
@@ -48,6 +49,8 @@ class Presence:
         self._store = store
         self._typing: OrderedDict[RosterEntry, tuple[float, Room, str]] = OrderedDict()
         self._returning: OrderedDict[Session, float] = OrderedDict()
+        self.elsewhere = Whereabouts()
+        """Who is in rooms at other brokers."""
         self.now = -inf
         """The time, as of the last tick of the core."""
         self.due = inf
@@ -103,6 +106,8 @@ class Presence:
         user = fold(present.user)
         if room.roster is None:
             room.roster = Roster(room.name, self._names)
+        if not room.roster.is_at(user, broker):
+            self.elsewhere.came(user, broker)
         read_mark = room.read_marks.get(user, 0)
         at_end = 0 < read_mark == room.last
         if room.roster.came(user, present.user, present.since, read_mark, at_end, broker):
@@ -111,7 +116,8 @@ class Presence:
     def went(self, room: Room, user: str, broker: bytes) -> None:
         """End that a user, by folded name, is in a room at another broker."""
         roster = room.roster
-        if roster is not None and user in roster.people:
+        if roster is not None and roster.is_at(user, broker):
+            self.elsewhere.went(user, broker)
             person = roster.people[user]
             if roster.went(user, broker):
                 self._gone(room, roster, person)

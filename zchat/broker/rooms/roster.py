@@ -131,12 +131,14 @@ class Roster:
         self.people[user].sessions -= 1
         return self._remove(user)
 
-    def went(self, user: str, broker: bytes) -> bool:
-        """Count a user at another broker no more; return True if the user has left."""
+    def is_at(self, user: str, broker: bytes) -> bool:
+        """Return whether a user is counted at another broker."""
         person = self.people.get(user)
-        if person is None or broker not in person.elsewhere:
-            return False
-        person.elsewhere -= {broker}
+        return person is not None and broker in person.elsewhere
+
+    def went(self, user: str, broker: bytes) -> bool:
+        """Count a user at another broker no more, at which it is; return True if the user has left."""
+        self.people[user].elsewhere -= {broker}
         return self._remove(user)
 
     def _remove(self, user: str) -> bool:

@@ -301,7 +301,7 @@ class Watcher(Protocol):
     def went(self, room: str, user: str, broker: bytes) -> None:
         """Follow that a user is in a room at another broker no more."""
 
-    def told(self, news: News) -> None:
+    def told(self, news: News, broker: bytes) -> None:
         """Follow what another broker has told."""
 
     def forgot(self, producers: int) -> None:
@@ -319,6 +319,9 @@ class Store(ABC):
 
     new = True
     """True if the opening found no store there and began one."""
+
+    broker = b""
+    """What tells this broker from the others that share the store, once that is open; b"" where none can."""
 
     caution = ""
     """What an operator has to know of what is promised of the store, as a sentence; "" if nothing."""

@@ -35,4 +35,11 @@ class Greeted(NamedTuple):
     """The number that the client gave this connection."""
 
 
-News: TypeAlias = Typed | Kicked | Greeted
+class Counted(NamedTuple):
+    """The news of what another broker counts and holds, told once a second; none once it has ended."""
+
+    counts: dict[str, int]
+    """By the names of `zchat.broker.figures.overall`."""
+
+
+News: TypeAlias = Typed | Kicked | Greeted | Counted

@@ -14,10 +14,13 @@ from zchat.cli.text.columns import cells, cut, table, terminal_text, terminal_wi
 from zchat.cli.text.phrases import local_time
 from zchat.cli.text.safe import named, safe
 from zchat.json_form import json_line
-from zchat.stats import Histogram, Stats
+from zchat.stats import Histogram, OverallStats, Stats
 
 GAP = 2
 """Columns between two cells of a table."""
+
+ID_SHOWN = 8
+"""Characters of a broker's id that are shown: enough to tell some apart."""
 
 HALF, MOST = 0.5, 0.99
 """Shares of the values of a histogram for which the bounds are shown."""
@@ -41,35 +44,49 @@ HELP = """Show the broker's figures: counts since its start, what it holds, timi
 Examples:
   zchat stats
   zchat stats --explain
+  zchat stats --all
   zchat stats --json | jq .counts.deferred
 """
 """What `zchat stats --help` says: no docstring, as `python -OO` leaves those out."""
 
 
 @click.command(help=HELP)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object: counts, refused, lagging, times, busiest.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object: counts, refused and so on.")
+@click.option("--all", "overall", is_flag=True, help="Those of all brokers that share the store, and of each.")
 @click.option("--explain", is_flag=True, help="Say under each figure what it means.")
 @connecting
-def stats(url: str, user: str | None, as_json: bool, explain: bool) -> None:
+def stats(url: str, user: str | None, as_json: bool, overall: bool, explain: bool) -> None:
     """Carry out `zchat stats`."""
     if explain and as_json:
         raise click.UsageError("use only one of --explain and --json")
-    with connect(url, user) as client:
-        found = client.stats()
+    if explain and overall:
+        raise click.UsageError("use only one of --explain and --all")
     width = terminal_width(sys.stdout)
-    if explain:
-        click.echo(terminal_text(explained(found, width or 0), width))
-        return
-    if as_json:
-        click.echo(json_line(_fields(found)))
-        return
-    click.echo(terminal_text(shown(found, width or 0), width))
+    with connect(url, user) as client:
+        if overall:
+            of_all = client.overall_stats()
+            fields, lines = _overall_fields(of_all), shown_overall(of_all, width or 0)
+        else:
+            found = client.stats()
+            fields, lines = _fields(found), (explained if explain else shown)(found, width or 0)
+    click.echo(json_line(fields) if as_json else terminal_text(lines, width))
 
 
 def shown(found: Stats, width: int) -> list[str]:
     """Return the figures as lines of `width` columns at most; 0: as long as they are."""
     lines = _two_columns(_rows(found), width)
     return wrapped([*lines, "", *_busiest(found, width)] if found.busiest else lines, width or None)
+
+
+def shown_overall(found: OverallStats, width: int) -> list[str]:
+    """Return the figures over all brokers as `shown`, and below what each has."""
+    rows: list[tuple[str, ...]] = [("BROKER", "SESSIONS", "USERS", "STORED", "SENT")]
+    for broker in found.brokers:
+        numbers = (f"{broker.counts.get(name, 0):,}" for name in ("sessions", "users", "messages", "deliveries"))
+        rows.append((safe(broker.id)[:ID_SHOWN] or "this one", *numbers))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    right = ((row[0], *map(str.rjust, row[1:], widths[1:])) for row in rows)
+    return wrapped([*_two_columns(_count_rows(found.counts), width), "", *table(right)], width or None)
 
 
 def explained(found: Stats, width: int) -> list[str]:
@@ -98,9 +115,17 @@ def _fields(found: Stats) -> dict[str, object]:
     }
 
 
-def _rows(found: Stats) -> Iterable[tuple[str, str]]:
-    for name, number in found.counts.items():
+def _overall_fields(found: OverallStats) -> dict[str, object]:
+    return {"counts": found.counts, "brokers": [broker._asdict() for broker in found.brokers]}
+
+
+def _count_rows(counts: dict[str, int]) -> Iterable[tuple[str, str]]:
+    for name, number in counts.items():
         yield safe(name).replace("_", " "), _count(name, number)
+
+
+def _rows(found: Stats) -> Iterable[tuple[str, str]]:
+    yield from _count_rows(found.counts)
     for name, histogram in found.times.items():
         for share in (HALF, MOST):
             yield f"{safe(name).replace('_', ' ')}: {share:.0%} up to", _bound(name, histogram, share)

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 from zchat.checks import check_flag
-from zchat.errors import ProtocolError, ZchatError
+from zchat.errors import ProtocolError, VersionRefused, ZchatError
 from zchat.messages import Batch, Member, Message, Position, RoomInfo
 from zchat.names import is_same, shown_name
 from zchat.protocol.core import ClientCore
@@ -21,8 +21,9 @@ from zchat.protocol.faces.arguments import check_number, check_position, check_r
 from zchat.protocol.faces.face import FaceLink, Feeding
 from zchat.protocol.faces.joined_rooms import Joined, JoinedRooms
 from zchat.protocol.faces.outcomes import Limit
-from zchat.stats import BusyRoom, Histogram, Stats
+from zchat.stats import BrokerStats, BusyRoom, Histogram, OverallStats, Stats
 from zchat.wire.blocks import messages_of, run_of
+from zchat.wire.limits import OVERALL
 from zchat.wire.replies import Figures, HistoryPage, Marked, MembersPage, RoomRow, RoomsPage
 
 T = TypeVar("T")
@@ -93,6 +94,17 @@ def stats(link: FaceLink, limit: Limit) -> Steps[Stats]:
     """Return the broker's figures."""
     link.check()
     found: Stats = yield from ask(link, "stats", (), stats_of, limit, "the broker's figures")
+    return found
+
+
+def overall_stats(link: FaceLink, limit: Limit) -> Steps[OverallStats]:
+    """Return the figures of all brokers that share the store."""
+    link.check()
+    found: OverallStats | None = yield from ask(
+        link, "stats", (OVERALL,), overall_of, limit, "the figures of all brokers"
+    )
+    if found is None:
+        raise VersionRefused("the broker is of an older version and has no figures of all brokers; update it")
     return found
 
 
@@ -214,6 +226,14 @@ def stats_of(figures: Figures) -> Stats:
         {name: Histogram(*histogram[:3]) for name, histogram in figures.times.items()},
         [BusyRoom(*busy[:4]) for busy in figures.busiest],
     )
+
+
+def overall_of(figures: Figures) -> OverallStats | None:
+    """Return the figures of all brokers by their names; None if the broker is of an older version."""
+    overall, brokers = figures.overall, figures.brokers
+    if overall is None or brokers is None:
+        return None
+    return OverallStats(overall, [BrokerStats(each.id, each.age / 1_000_000, each.counts) for each in brokers])
 
 
 # -- rooms ---------------------------------------------------------------------------------------------

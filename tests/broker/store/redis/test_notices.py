@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from zchat.broker.store.news import Greeted, Kicked, News, Typed
+from zchat.broker.store.news import Counted, Greeted, Kicked, News, Typed
 from zchat.broker.store.redis.notices import NEWS, Notice, news_of, notice_of, words_of
 
 
@@ -20,6 +20,8 @@ def test_a_notice_says_what_the_script_has_told() -> None:
         Typed("Straße", "alice", False),
         Kicked("General", "bob", "Alice", ""),
         Greeted("bob", bytes(range(16)), 1 << 40),
+        Counted({"users": 2, "sent_bytes": 1 << 60}),
+        Counted({}),
     ],
 )
 def test_news_are_heard_as_they_were_told(news: News) -> None:

@@ -261,3 +261,51 @@ def test_a_session_that_goes_on_at_another_broker_ends_where_it_was_and_its_user
             assert (names(here), changes(bob)) == (["alice", "bob"], [])
         shown(here, "bob")
         assert changes(bob) == [("-", "alice")]
+
+
+def test_figures_of_all_brokers_are_the_same_at_each_and_count_a_user_at_several_once(
+    brokers: tuple[Broker, Broker],
+) -> None:
+    first, second = brokers
+    with (
+        Client(first.url, user="alice") as alice,
+        Client(second.url, user="Alice") as again,
+        Client(second.url, user="bob") as bob,
+    ):
+        for client in (alice, again, bob):
+            client.join("General")
+        alice.join("General").send_many(["a", "b"])
+        again.join("General").send("c")
+
+        def settled() -> bool:
+            found = [client.overall_stats() for client in (alice, bob)]
+            return all(
+                [each.counts[name] for name in ("users", "sessions", "memberships", "messages")] == [2, 3, 3, 3]
+                and [broker.counts["messages"] for broker in each.brokers] == messages
+                and all(broker.age < 5 for broker in each.brokers)
+                for each, messages in zip(found, ([2, 1], [1, 2]), strict=True)
+            )
+
+        eventually(settled, lambda: f"not {alice.overall_stats()} and {bob.overall_stats()}")
+        assert alice.overall_stats().counts["rooms"] == alice.stats().counts["rooms"], "they are the same at each"
+        ids = [[broker.id for broker in client.overall_stats().brokers] for client in (alice, bob)]
+        assert ids[0] == ids[1][::-1], "the one that is asked comes first"
+        second.stop()
+        eventually(lambda: len(alice.overall_stats().brokers) == 1, "it has ended")
+        found = alice.overall_stats().counts
+        assert (found["sessions"], found["messages"]) == (1, 2), "what it had is in no figures"
+
+
+def test_the_figures_of_a_broker_that_was_killed_are_in_none_after_a_while(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("zchat.broker.figures.overall.COUNTED_FOR", 2.0)
+    redis_server.call("FLUSHALL")
+    killed = Served(tmp_path, store=redis_server.url)
+    killed.start()
+    with Broker("tcp://127.0.0.1:*", store=redis_server.url) as left, Client(left.url, user="alice") as alice:
+        eventually(lambda: len(alice.overall_stats().brokers) == 2, "both are there")
+        killed.kill()
+        began = time.monotonic()
+        eventually(lambda: len(alice.overall_stats().brokers) == 1, "one is left")
+        assert time.monotonic() - began > 0.5, "not before it has been silent for a while"

@@ -31,7 +31,7 @@ from zchat.broker.store.contract import (
     Watcher,
 )
 from zchat.broker.store.ledger import MAX_SEQ
-from zchat.broker.store.news import Greeted, News
+from zchat.broker.store.news import Counted, Greeted, News
 from zchat.broker.store.redis.attachment import Attachment
 from zchat.broker.store.redis.committer import Answered, Attached, Committer, Expired, TrimDone
 from zchat.broker.store.redis.connections.sentinel import Watch
@@ -143,6 +143,7 @@ class RedisStore(Store):
             attachment.release()
             raise
         self._wake = wake
+        self.broker = attachment.broker
         self._commits = Committer(self._url, self._keys, attachment, self._now, wake)
         self._reads = Reader(attachment.url, self._keys, wake)
         seen = [snapshot.changes for snapshot in snapshots.values()]
@@ -300,7 +301,7 @@ class RedisStore(Store):
         """See `Store.tell`."""
         if self._open and self._news < QUEUE_NEWS:
             self._news += 1
-            self._ask(Tell("" if isinstance(news, Greeted) else fold(news.room), news))
+            self._ask(Tell("" if isinstance(news, Greeted | Counted) else fold(news.room), news))
 
     def poll(self, watcher: Watcher) -> None:
         """See `Store.poll`.
@@ -326,7 +327,7 @@ class RedisStore(Store):
             if isinstance(heard, Looked):
                 self._mirror.looked(heard.snapshots, watcher)
             elif heard.kind in NEWS:
-                watcher.told(news_of(heard))
+                watcher.told(news_of(heard), heard.broker)
             else:
                 self._mirror.heard(heard, watcher)
         if self._feed.reports:
