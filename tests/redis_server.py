@@ -24,6 +24,14 @@ ALWAYS = ("--appendonly", "yes", "--appendfsync", "always")
 """The settings with which what is answered has reached the disk."""
 
 
+def certificate(openssl: str, folder: Path) -> Path:
+    """Return a new certificate of 127.0.0.1, `cert.pem` in a folder, beside its key `key.pem`."""
+    line = [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    line += ["-keyout", "key.pem", "-out", "cert.pem", "-subj", "/CN=zchat", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run(line, cwd=folder, check=True, capture_output=True, timeout=DEADLINE)
+    return folder / "cert.pem"
+
+
 class RedisServer:
     """A Redis that runs for as long as its `with` block; `settings` are options of redis-server."""
 

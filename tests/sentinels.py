@@ -17,13 +17,19 @@ DOWN_AFTER_MS = 500
 
 
 class Watched:
-    """Two servers and Sentinels that run for as long as a `with` block; `settings` are lines for each Sentinel."""
+    """Two servers and Sentinels that run for as long as a `with` block; `settings` are lines for each Sentinel.
 
-    def __init__(self, program: str, folder: Path, sentinels: int = 3, settings: str = "") -> None:
+    `cert`: they speak TLS alone, to each other too, with this certificate, whose key is beside it.
+    """
+
+    def __init__(
+        self, program: str, folder: Path, sentinels: int = 3, settings: str = "", cert: Path | None = None
+    ) -> None:
         self._program = program
         self._folder = folder
         self._count = sentinels
         self._settings = settings
+        self._cert = cert
         self._stack = ExitStack()
         self.ports: list[int] = []
         """Where the two servers are."""
@@ -38,7 +44,9 @@ class Watched:
                 folder = self._folder / f"server{number}"
                 folder.mkdir()
                 self.ports.append(free_port())
-                settings = ["--port", str(self.ports[-1]), "--repl-diskless-sync-delay", "0"]
+                settings = ["--repl-diskless-sync-delay", "0"]
+                for name, value in self._listens(self.ports[-1]).items():
+                    settings += [f"--{name}", value]
                 settings += ["--replicaof", f"127.0.0.1 {self.ports[0]}"] if number else []
                 self.servers.append(stack.enter_context(RedisServer(self._program, folder, *ALWAYS, *settings)))
             for number in range(self._count):
@@ -57,7 +65,8 @@ class Watched:
         folder.mkdir()
         file = folder / "conf"
         file.write_text(
-            f"port {port}\nbind 127.0.0.1\ndir {folder}\nunixsocket {folder}/s\n"
+            "".join(f"{name} {value}\n" for name, value in self._listens(port).items())
+            + f"bind 127.0.0.1\ndir {folder}\nunixsocket {folder}/s\n"
             f"sentinel monitor chat 127.0.0.1 {self.ports[0]} 2\n"
             f"sentinel down-after-milliseconds chat {DOWN_AFTER_MS}\nsentinel failover-timeout chat 4000\n"
             f"{self._settings}\n",
@@ -72,14 +81,24 @@ class Watched:
         self.places.append(f"127.0.0.1:{port}")
         eventually(lambda: self._says(number), "the Sentinel answers")
 
+    def _listens(self, port: int) -> dict[str, str]:
+        """Return the settings by which a server or Sentinel listens at a port."""
+        if self._cert is None:
+            return {"port": str(port)}
+        files = {"cert": self._cert, "key": self._cert.with_name("key.pem"), "ca-cert": self._cert}
+        tls = {f"tls-{name}-file": str(path) for name, path in files.items()}
+        return {"port": "0", "tls-port": str(port), **tls, "tls-auth-clients": "no", "tls-replication": "yes"}
+
     @property
     def url(self) -> str:
         """The URL of a store on them."""
-        return f"redis+sentinel://{','.join(self.places)}/chat"
+        return f"redis{'s' if self._cert else ''}+sentinel://{','.join(self.places)}/chat"
 
     def _says(self, number: int) -> dict[str, str]:
         """Return what a Sentinel says of the master; empty if nothing."""
-        line = ["redis-cli", "-p", self.places[number].rpartition(":")[2], "SENTINEL", "MASTER", "chat"]
+        line = ["redis-cli", "-p", self.places[number].rpartition(":")[2]]
+        line += ["--tls", "--cacert", str(self._cert)] if self._cert else []
+        line += ["SENTINEL", "MASTER", "chat"]
         said = subprocess.run(line, capture_output=True, text=True, check=False, timeout=DEADLINE).stdout.splitlines()
         return dict(zip(said[::2], said[1::2], strict=True)) if len(said) > 1 else {}
 

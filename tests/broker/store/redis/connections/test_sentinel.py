@@ -10,7 +10,7 @@ from threading import Event, Thread
 import pytest
 
 from tests.broker.store.driver import BOB, Driver
-from tests.redis_server import RedisServer
+from tests.redis_server import RedisServer, certificate
 from tests.running import DEADLINE, eventually
 from tests.sentinels import Watched
 from zchat import Client, Gap, Message, ZchatError
@@ -180,6 +180,26 @@ def test_sentinels_that_ask_for_a_password_are_given_the_servers(needs: Callable
         named = watched.url.replace("://", "://:secret@")
         assert sentinel.find(parse(named)).port == watched.ports[0]
         assert "secret" not in refused(watched.url)
+
+
+def test_over_tls_sentinels_and_masters_are_taken_whose_certificates_are_trusted_and_a_failover_is_followed(
+    needs: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, impatient: None
+) -> None:
+    cert = certificate(needs("openssl"), tmp_path)
+    with Watched(needs("redis-server"), tmp_path, cert=cert) as watched:
+        why = refused(watched.url)
+        assert "CERTIFICATE_VERIFY_FAILED" in why
+        assert why.endswith("; have its certificate trusted (SSL_CERT_FILE), or name another server")
+        assert refused(watched.url.replace("rediss", "redis")).endswith("whether it speaks TLS alone (rediss)")
+        monkeypatch.setenv("SSL_CERT_FILE", str(cert))
+        store = made(watched.url)
+        store.stored(1, "a")
+        eventually(lambda: watched.call(1, "XLEN", "zchat:{22868}:log:general") == 1, "it is replicated")
+        watched.servers[0].kill()
+        store.stored(2, "b")
+        assert watched.is_master(1)
+        assert store.texts() == ["a", "b"]
+        store.store.close()
 
 
 class Load:

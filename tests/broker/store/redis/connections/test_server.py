@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import select
 import socket
-import subprocess
 import threading
 import time
 from collections import Counter
@@ -18,7 +17,7 @@ import pytest
 from tests.broker.store.driver import Reports, block
 from tests.broker.store.redis.stranger import INFO, NO_REDIS, Stranger, bulk
 from tests.promises.faults.processes import free_port
-from tests.redis_server import ALWAYS, RedisServer
+from tests.redis_server import ALWAYS, RedisServer, certificate
 from tests.running import DEADLINE, eventually
 from zchat.broker.store import open_store
 from zchat.broker.store.contract import Stored
@@ -174,7 +173,7 @@ def test_why_a_server_has_hung_up_is_read_from_a_second_connection_that_asks_not
         for said, why in (
             (b"-DENIED Redis is running in protected mode\r\n", "lets in nobody from another machine"),
             (b"-ERR max number of clients reached\r\n", "raise its maxclients"),
-            (b"", "see its log, and whether it speaks TLS alone (rediss://)"),
+            (b"", "see its log, and whether it speaks TLS alone (rediss)"),
         ):
             turned_away = threading.Thread(target=_turn_away, args=(listening, said))
             turned_away.start()
@@ -243,17 +242,15 @@ def test_a_server_whose_files_lie_at_a_path_that_is_not_utf_8_is_taken(tmp_path:
 def test_over_tls_a_server_is_taken_whose_certificate_is_trusted_and_no_other(
     tmp_path: Path, needs: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    line = [needs("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    line += ["-keyout", "key.pem", "-out", "cert.pem", "-subj", "/CN=zchat", "-addext", "subjectAltName=IP:127.0.0.1"]
-    subprocess.run(line, cwd=tmp_path, check=True, capture_output=True, timeout=DEADLINE)
+    cert = certificate(needs("openssl"), tmp_path)
     port = free_port()
     settings = ("--tls-port", str(port), "--tls-cert-file", "cert.pem", "--tls-key-file", "key.pem")
     with RedisServer(needs("redis-server"), tmp_path, *ALWAYS, *settings, "--tls-auth-clients", "no"):
         why = refused(f"rediss://127.0.0.1:{port}")
         assert "CERTIFICATE_VERIFY_FAILED" in why
         assert why.endswith("; have its certificate trusted (SSL_CERT_FILE), or name another server")
-        assert refused(f"redis://127.0.0.1:{port}").endswith("whether it speaks TLS alone (rediss://)")
-        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+        assert refused(f"redis://127.0.0.1:{port}").endswith("whether it speaks TLS alone (rediss)")
+        monkeypatch.setenv("SSL_CERT_FILE", str(cert))
         taken(f"rediss://127.0.0.1:{port}")
 
 
@@ -264,7 +261,7 @@ def test_a_server_that_says_nothing_over_tls_may_speak_none(
     port = free_port()
     own_server.call("CONFIG", "SET", "port", str(port))
     why = refused(f"rediss://127.0.0.1:{port}")
-    assert why.endswith(" by TLS; see whether it speaks TLS at that port, or name it by redis://")
+    assert why.endswith(" by TLS; see whether it speaks TLS at that port, or name it by redis in place of rediss")
 
 
 def test_what_was_told_meanwhile_is_taken_with_one_look_and_one_read(

@@ -51,6 +51,10 @@ def test_a_url_names_sentinels_and_what_they_call_the_server() -> None:
     master = said.at("::1", 6379)
     assert master.connect == {**said.connect, "host": "::1", "port": 6379}
     assert master.place.endswith("/chat?db=2&prefix=p&acknowledge=memory (its master [::1]:6379)")
+    assert not said.tls
+    assert parse("rediss+sentinel://a/chat") == parse("redis+sentinel://a/chat")._replace(
+        place="rediss+sentinel://a/chat", tls=True
+    )
     asked = [said.sentinel("b", 7000, named=named) for named in (False, True)]
     assert [each.connect for each in asked] == [
         {"host": "b", "port": 7000},
@@ -84,6 +88,7 @@ def test_a_url_names_sentinels_and_what_they_call_the_server() -> None:
         ("redis+sentinel://a,/chat", "it names no host"),
         ("redis+sentinel://a:x/chat", "its port is not a number up to 65535"),
         ("redis+sentinel://a/chat/0", "names no service"),
+        ("rediss+sentinel://a", "names no service"),
         ("redis+sentinel://a/chat?db=x", "the number of a database is 0 or more"),
         (f"redis+sentinel://{','.join('abcdefghij')}/chat", "names 10 Sentinels: 9 at most are asked"),
     ],
@@ -102,6 +107,7 @@ def test_a_url_that_is_wrong_is_refused_with_what_is_wrong(url: str, why: str) -
         ("redis://alice:secret/@x@host", "redis://alice:***@host"),
         ("redis+unix://:secret@/s", "redis+unix://:***@/s"),
         ("redis+sentinel://alice:secret@a,b:1/chat", "redis+sentinel://alice:***@a,b:1/chat"),
+        ("rediss+sentinel://:secret@a,b:1/chat", "rediss+sentinel://:***@a,b:1/chat"),
         ("redis://alice@host:6379", "redis://alice@host:6379"),
         ("REDIS://alice:secret@host", "REDIS://alice:***@host"),
         ("redis:alice:secret@host", "redis:alice:***@host"),

@@ -61,9 +61,10 @@ _ADVICE = {
     _FULL: "raise its maxclients, or end other connections to it",
     "CERTIFICATE_VERIFY_FAILED": "have its certificate trusted (SSL_CERT_FILE), or name another server",
     "Permission denied": "let the broker's user at its socket (unixsocketperm), or name another server",
-    **dict.fromkeys(_HUNG_UP, "see its log, and whether it speaks TLS alone (rediss://)"),
+    **dict.fromkeys(_HUNG_UP, "see its log, and whether it speaks TLS alone (rediss)"),
     **dict.fromkeys(
-        ("WRONG_VERSION_NUMBER", _BY_TLS), "see whether it speaks TLS at that port, or name it by redis://"
+        ("WRONG_VERSION_NUMBER", _BY_TLS),
+        "see whether it speaks TLS at that port, or name it by redis in place of rediss",
     ),
 }
 """What to do, by what is said of a connection that can't be made or goes on."""

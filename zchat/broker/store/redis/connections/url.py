@@ -9,9 +9,11 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from zchat.address import check_host
 from zchat.errors import AddressError, UsageError
 
-SCHEMES = ("redis", "rediss", "redis+unix", "redis+sentinel")
+WITH_SENTINELS = ("redis+sentinel", "rediss+sentinel")
+WITH_TLS = ("rediss", "rediss+sentinel")
+SCHEMES = ("redis", "rediss", "redis+unix", *WITH_SENTINELS)
 """How URLs of such stores begin: over TCP, over TLS, over a socket in the file system, and at the master that Sentinels
-name."""
+name, over TCP or, as they are, over TLS."""
 
 PREFIX = "zchat"
 """What the names of all keys begin with unless the URL says otherwise."""
@@ -26,7 +28,7 @@ SENTINEL_PORT = 26379
 MAX_SENTINELS = 9
 """Sentinels in one URL at most: each is asked, and one that is silent takes a second of a failover."""
 
-WITHOUT_PATH = ("redis+unix", "redis+sentinel")
+WITHOUT_PATH = ("redis+unix", *WITH_SENTINELS)
 """The schemes whose path is no number of a database, which is an option there."""
 
 _PREFIX = re.compile(r"[A-Za-z0-9._:-]{1,64}")
@@ -40,7 +42,7 @@ class RedisURL(NamedTuple):
     connect: dict[str, Any]
     """Where the server is and who asks, as the arguments of redis-py's connections have it."""
     tls: bool
-    """True if the connection is encrypted, and the server shows a certificate."""
+    """True if connections are encrypted, and the server shows a certificate, as do the Sentinels."""
     unix: bool
     """True if the server is at a socket in the file system."""
     prefix: str
@@ -95,7 +97,7 @@ def parse(url: str) -> RedisURL:
         raise UsageError(f"{place} is not the URL of a Redis: {error}") from None
     service, path = "", parts.path.strip("/")
     sentinels: tuple[tuple[str, int], ...] = ()
-    if parts.scheme == "redis+sentinel":
+    if parts.scheme in WITH_SENTINELS:
         service, sentinels, path = path, _sentinels(place, parts), ""
         if not _PREFIX.fullmatch(service):
             raise UsageError(f"{place} names no service: write what the Sentinels call the server, as in HOST/SERVICE")
@@ -112,7 +114,7 @@ def parse(url: str) -> RedisURL:
         )
     if parts.scheme not in WITHOUT_PATH and path:
         connect["db"] = _database(place, path)
-    tls, unix = parts.scheme == "rediss", parts.scheme == "redis+unix"
+    tls, unix = parts.scheme in WITH_TLS, parts.scheme == "redis+unix"
     return RedisURL(place, connect, tls, unix, prefix, acknowledge, sentinels, service)
 
 
@@ -125,7 +127,7 @@ def _server(parts: SplitResult) -> dict[str, Any]:
         if parts.hostname or not parts.path.strip("/"):
             raise ValueError("redis+unix:///PATH names a socket by its whole path")
         connect["path"] = unquote(parts.path)
-    elif parts.scheme != "redis+sentinel":
+    elif parts.scheme not in WITH_SENTINELS:
         connect["host"], connect["port"] = _host(parts), _port(parts, PORT)
     if parts.username:
         connect["username"] = unquote(parts.username)
