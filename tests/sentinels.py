@@ -17,22 +17,29 @@ DOWN_AFTER_MS = 500
 
 
 class Watched:
-    """Two servers and Sentinels that run for as long as a `with` block; `settings` are lines for each Sentinel.
+    """A master, replicas and Sentinels that run for as long as a `with` block; `settings` are lines for each Sentinel.
 
     `cert`: they speak TLS alone, to each other too, with this certificate, whose key is beside it.
     """
 
     def __init__(
-        self, program: str, folder: Path, sentinels: int = 3, settings: str = "", cert: Path | None = None
+        self,
+        program: str,
+        folder: Path,
+        sentinels: int = 3,
+        settings: str = "",
+        cert: Path | None = None,
+        replicas: int = 1,
     ) -> None:
         self._program = program
         self._folder = folder
         self._count = sentinels
         self._settings = settings
         self._cert = cert
+        self._replicas = replicas
         self._stack = ExitStack()
         self.ports: list[int] = []
-        """Where the two servers are."""
+        """Where the servers are."""
         self.servers: list[RedisServer] = []
         self.sentinels: list[subprocess.Popen[bytes]] = []
         self.places: list[str] = []
@@ -40,7 +47,7 @@ class Watched:
 
     def __enter__(self) -> Watched:
         with self._stack as stack:
-            for number in range(2):
+            for number in range(1 + self._replicas):
                 folder = self._folder / f"server{number}"
                 folder.mkdir()
                 self.ports.append(free_port())
@@ -105,7 +112,8 @@ class Watched:
     def knows(self, port: int) -> bool:
         """Return whether each Sentinel names the server at a port as the master, and knows all the others."""
         return all(
-            (said["port"], said["num-slaves"], int(said["num-other-sentinels"])) == (str(port), "1", self._count - 1)
+            (said["port"], said["num-slaves"], int(said["num-other-sentinels"]))
+            == (str(port), str(self._replicas), self._count - 1)
             for said in map(self._says, range(self._count))
         )
 

@@ -45,10 +45,12 @@ def appending(
     crowded: int = 0,
     user: bytes = b"alice",
     now: int = NOW,
+    untold: int = 0,
 ) -> tuple[Script, list[bytes], tuple[Any, ...]]:
     """Return a call that stores a block."""
     digest, suffix = digest if count else b"", b"\xa5alice\xc4\x10" + producer + b"\xc4\x01\x90"
-    arguments = (folded, user + b"\0General", connection, number, count, digest, suffix, user, crowded, producer, now)
+    names = folded, user + b"\0General"
+    arguments = (*names, connection, number, count, digest, suffix, user, crowded, producer, now, untold)
     return scripts.APPEND, append_keys(folded, producer), arguments
 
 
@@ -79,6 +81,7 @@ appends = st.builds(
     st.integers(0, 1),
     users,
     times,
+    st.integers(0, 1),
 )
 runs_of_blocks = st.builds(
     lambda folded, producer, count, connection, user, now: [
@@ -300,7 +303,7 @@ def test_without_a_time_the_servers_counts(redis_server: RedisServer) -> None:
     both = Both(redis_server)
     both.attach()
     script, keys, arguments = appending()
-    command = ("EVALSHA", script.sha, len(keys), *keys, b"run", b"broker", 1, *arguments[:-1], b"")
+    command = ("EVALSHA", script.sha, len(keys), *keys, b"run", b"broker", 1, *arguments[:-2], b"", 0)
     before, (word, first, at, *_), after = redis_server.calls([("TIME",), command, ("TIME",)])
     assert (word, first) == (b"stored", 1)
     assert _microseconds(before) <= at <= _microseconds(after)

@@ -81,7 +81,7 @@ class Twin:
 
     def _append(self, keys: list[bytes], run: bytes, broker: bytes, generation: bytes, *arguments: bytes) -> Any:
         info, ends, names, epochs, log, seen, producers, feed = keys
-        folded, spelled, connection, number, count, digest, suffix, user, crowded, producer, now = arguments
+        folded, spelled, connection, number, count, digest, suffix, user, crowded, producer, now, untold = arguments
         if not self._is_attached(info, run, broker, generation):
             return DETACHED
         known = self._hash(seen)
@@ -124,7 +124,8 @@ class Twin:
             self._set(seen, field, value)
         self._set(producers, producer + user + b"\0" + folded, now)
         change = self._add(info, b"l")
-        self._tell(feed, b"L", broker, info, change, folded, last)
+        if untold != b"1":
+            self._tell(feed, b"L", broker, info, change, folded, last)
         return [b"stored", begins, at, epoch, change]
 
     def _mark(self, keys: list[bytes], run: bytes, broker: bytes, generation: bytes, *arguments: bytes) -> Any:

@@ -11,7 +11,7 @@ from zchat.broker.store.epochs import Epoch
 from zchat.broker.store.ledger import random_epoch
 from zchat.broker.store.redis import scripts
 from zchat.broker.store.redis.connections.sentinel import connect
-from zchat.broker.store.redis.connections.server import Command, Connection, Trouble, run_of, understanding
+from zchat.broker.store.redis.connections.server import Behind, Command, Connection, Trouble, run_of, understanding
 from zchat.broker.store.redis.connections.url import RedisURL
 from zchat.broker.store.redis.forms import Ends, ends_of, epochs_of, mark_of, name_of, pair_of, present_of, sanction_of
 from zchat.broker.store.redis.hearing import Changes
@@ -35,6 +35,9 @@ HOLD_EVERY = 1.0
 ENDED_MS = 10_000
 """Milliseconds after which a broker that has not said that it is there is taken for ended: it is attached no more, and
 its users are nowhere by it. Clients of one that was killed are at another one by then."""
+
+CONFIRM_MS = 1000
+"""Milliseconds for which replicas are waited for at once: less than a connection's patience."""
 
 SCAN_KEYS = 1000
 """Keys of all that the server has that are looked at, at once, for those of one store: under a millisecond."""
@@ -88,6 +91,7 @@ class Attachment:
             self.hold()
             attach = [called(scripts.ATTACH, [s.info, s.feed], self._run, broker, random_epoch()) for s in keys.shelves]
             replies = self.connection.ask(attach)
+            confirm(self.connection, keys)
         except BaseException:
             self.connection.close()
             raise
@@ -111,7 +115,12 @@ class Attachment:
 
         What brokers write as they come and go is passed over: some may be left of one that went at this moment.
         """
-        passing = {self._keys.holder, self._keys.brokers, *(shelf.info for shelf in self._keys.shelves)}
+        passing = {
+            self._keys.holder,
+            self._keys.brokers,
+            self._keys.confirmed,
+            *(shelf.info for shelf in self._keys.shelves),
+        }
         for found in keys_of(self.connection, self._keys):
             for key in found:
                 if key not in passing:
@@ -142,8 +151,10 @@ class Attachment:
         return self._fences[partition]
 
     def snapshots(self, partitions: Iterable[int]) -> dict[int, Snapshot]:
-        """Return what partitions have; raises Trouble, StoreError."""
-        return snapshots_of(self.connection, self._keys, list(partitions))
+        """Return what partitions have, once it is as safe as the URL asks for; raises Trouble, StoreError."""
+        found = snapshots_of(self.connection, self._keys, list(partitions))
+        confirm(self.connection, self._keys)
+        return found
 
     @understanding()
     def producers(self) -> list[tuple[bytes, str, str, int]]:
@@ -174,6 +185,23 @@ class Attachment:
             self._sweep(self.broker)
             self.connection.ask([called(scripts.RELEASE, [self._keys.holder, self._keys.brokers], self.broker)])
         self.connection.close()
+
+
+@understanding()
+def confirm(connection: Connection, keys: Keys) -> None:
+    """Return once as many replicas as the connection's URL asks for have all that was written before: none, at once.
+
+    Raises:
+        Behind: they don't after `CONFIRM_MS`.
+        Trouble: the server can't be used now.
+        StoreError: the server refuses it.
+    """
+    if not connection.url.replicas:
+        return
+    write: Command = "EVAL", scripts.CONFIRM.text, 1, keys.confirmed
+    _, have = connection.ask([write, ("WAIT", connection.url.replicas, CONFIRM_MS)])
+    if have < connection.url.replicas:
+        raise Behind(f"{have} of the {connection.url.replicas} replicas that are asked for have it")
 
 
 def keys_of(connection: Connection, keys: Keys) -> Iterator[list[bytes]]:

@@ -13,10 +13,19 @@ from zchat.broker.store.batches import take_batch
 from zchat.broker.store.contract import TRIM_BLOCKS, Commit, Failed, Full, Trimmed
 from zchat.broker.store.ledger import EXPIRED_AT_ONCE, count_old
 from zchat.broker.store.redis import scripts
-from zchat.broker.store.redis.attachment import HOLD_EVERY, Attachment, Snapshot
-from zchat.broker.store.redis.connections.server import Trouble, is_error, is_full, passes, understanding
+from zchat.broker.store.redis.attachment import HOLD_EVERY, Attachment, Snapshot, confirm
+from zchat.broker.store.redis.connections.server import (
+    Behind,
+    Command,
+    Trouble,
+    is_error,
+    is_full,
+    passes,
+    understanding,
+)
 from zchat.broker.store.redis.connections.url import RedisURL
 from zchat.broker.store.redis.forms import block_at, ends_of, pair_of
+from zchat.broker.store.redis.notices import grown
 from zchat.broker.store.redis.partitions import PARTITIONS, Keys, partition_of
 from zchat.broker.store.redis.producers import Pair
 from zchat.broker.store.redis.requests import Call, Expire, Forget, Trim, Write, called
@@ -236,7 +245,11 @@ class Committer:
                         continue
                     replies.append(self._judged(call, reply))
                     answered.append(call)
-        except Trouble:
+            replies = self._confirmed(attachment, answered, replies)
+        except (Trouble, StoreError):
+            if self._url.replicas:  # nothing of it is known to be safe
+                answered = []
+                self._flight.clear()
             self._flight.extend(calls[len(answered) + len(self._flight) :])
             raise
         finally:
@@ -250,6 +263,37 @@ class Committer:
         if again:
             raise Trouble(next(iter(again.values())))
         self._held_since = None
+
+    def _confirmed(self, attachment: Attachment, calls: list[Call], replies: list[Any]) -> list[Any]:
+        """Return the replies to calls once as many replicas as are asked for have what came of them, and tell others of
+        the blocks; or, where somebody waits for a reply, why it has failed, if that takes too long.
+
+        Raises:
+            Trouble: the server can't be used now, and it is to be sent again.
+            StoreError: the server refuses it.
+        """
+        if not self._url.replicas or all(call.done is None for call in calls):
+            return replies
+        until = time.monotonic() + HELD_SECONDS
+        while True:
+            try:
+                confirm(attachment.connection, self._keys)
+                break
+            except Behind as behind:
+                if self._stopping or time.monotonic() >= until:
+                    failed = Failed(f"the server has it, but {behind}")
+                    return [reply if call.done is None else failed for call, reply in zip(calls, replies, strict=True)]
+                self._ready()  # it is to be known that this broker is there
+        tell: list[Command] = []
+        for call, reply in zip(calls, replies, strict=True):
+            if type(reply) is list and reply[0] == b"stored":
+                _, first, _, epoch, change = reply
+                room, append = call.request.room, call.request.append  # type: ignore[union-attr]
+                notice = grown(self._broker, epoch, change, room, first + append.count - 1)
+                tell.append(("SPUBLISH", self._keys.shelves[call.partition].feed, notice))
+        if tell:
+            attachment.connection.ask(tell)
+        return replies
 
     def _judged(self, call: Call, reply: Any) -> Any:
         """Return a script's reply once what it has changed is counted, or what its failure comes to."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
 from zchat.broker.store.redis import scripts
-from zchat.broker.store.redis.attachment import Snapshot, snapshots_of
+from zchat.broker.store.redis.attachment import Snapshot, confirm, snapshots_of
 from zchat.broker.store.redis.connections.server import Connection, Trouble, understanding
 from zchat.broker.store.redis.connections.url import RedisURL
 from zchat.broker.store.redis.hearing import Changes, Hearing
@@ -157,6 +157,7 @@ class Feed:
         if len(self.reports) >= NOTICES:
             return  # the loop has enough to do: with the next probe
         snapshots = snapshots_of(asking, self._keys, sorted(self._hearing.missing))
+        confirm(asking, self._keys)
         for partition, snapshot in snapshots.items():
             self._hearing.looked(partition, snapshot.changes)
         self.looks += len(snapshots)

@@ -45,6 +45,12 @@ def notice_of(partition: int, packed: bytes) -> Notice:
     return Notice(partition, kind, broker, epoch, count, tuple(fields))
 
 
+def grown(broker: bytes, epoch: int, count: int, room: str, last: int) -> bytes:
+    """Return what tells that a room's log has grown, as the script that stores a block has it."""
+    packed: bytes = msgpack.packb([b"L", broker, epoch, count, room.encode(), last])
+    return packed
+
+
 def words_of(news: News) -> tuple[str, ...]:
     """Return the kind of notice that news are told by, and its fields."""
     if isinstance(news, Typed):

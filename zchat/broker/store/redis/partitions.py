@@ -55,7 +55,10 @@ class Shelf(NamedTuple):
 class Keys:
     """The keys of a store whose names all begin with `prefix`."""
 
-    __slots__ = ("bases", "brokers", "counts", "format", "holder", "old_senders", "pattern", "sanctions", "shelves")
+    __slots__ = (
+        *("bases", "brokers", "confirmed", "counts", "format", "holder", "old_senders", "pattern", "sanctions"),
+        "shelves",
+    )
 
     def __init__(self, prefix: str) -> None:
         self.bases = [f"{prefix}:{{{tag}}}:".encode() for tag in TAGS]
@@ -72,6 +75,8 @@ class Keys:
         self.brokers = first + b"brokers"
         """A sorted set: the ids of the brokers by the time, in milliseconds, at which they last said that they are
         there."""
+        self.confirmed = first + b"confirmed"
+        """A string that says nothing: it is written when replicas are to be waited for."""
         self.sanctions = first + b"sanctions"
         """A hash: folded room, NUL, folded user, NUL, kind to number, folded moderator, NUL and the rest, packed."""
         self.counts = first + b"counts"

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 from zchat.broker.store.blocks import Block
 from zchat.broker.store.contract import Failed, LogPage
 from zchat.broker.store.pages import PageThread
-from zchat.broker.store.redis.attachment import RoomState
+from zchat.broker.store.redis.attachment import RoomState, confirm
 from zchat.broker.store.redis.connections.server import Command, Connection, Trouble, understanding
 from zchat.broker.store.redis.connections.url import RedisURL
 from zchat.broker.store.redis.forms import HEAD_BYTES, block_at, ends_of, epochs_of, name_of
@@ -136,4 +136,5 @@ class Reader(PageThread[Read | CatchUp, Page]):
         blocks: list[Block] = []
         if read.blocks:
             blocks = self._whole_page(connection, page._replace(upto=state.ends.last), ask[-1], entries[0]).blocks
+        confirm(connection, self._keys)
         return CaughtUp(read, int(epoch or 0), state, blocks)

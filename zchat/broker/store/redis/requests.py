@@ -30,15 +30,17 @@ def called(script: Script, keys: list[bytes], *arguments: bytes | str | int) -> 
 
 
 class Write:
-    """One block to be stored in a room; `crowded`: no further producer may be remembered."""
+    """One block to be stored in a room; `crowded`: no further producer may be remembered; `untold`: the script tells
+    nobody of it."""
 
-    __slots__ = ("append", "crowded", "room", "suffix")
+    __slots__ = ("append", "crowded", "room", "suffix", "untold")
 
-    def __init__(self, room: str, append: Append, crowded: bool) -> None:
+    def __init__(self, room: str, append: Append, crowded: bool, untold: bool = False) -> None:
         self.room = room
         """The room's folded name, here and below."""
         self.append = append
         self.crowded = crowded
+        self.untold = untold
         self.suffix = suffix_of(append)
         """The block after its time: it is sent, and reported once it is stored."""
 
@@ -67,6 +69,7 @@ class Write:
             int(self.crowded),
             append.producer,
             time,
+            int(self.untold),
         )
 
     @property

@@ -135,7 +135,7 @@ redis.call('HSET', KEYS[6], 'n', ARGV[7], 'c', ARGV[6], 'u', user, slot,
   struct.pack('>I8I8I8I8I8', number, begins, count, at, epoch) .. ARGV[9])
 redis.call('ZADD', KEYS[7], time, ARGV[13] .. user .. '\\0' .. ARGV[4])
 local l = redis.call('HINCRBY', KEYS[1], 'l', 1)
-tell(KEYS[8], 'L', l, ARGV[4], last)
+if ARGV[15] ~= '1' then tell(KEYS[8], 'L', l, ARGV[4], last) end
 return {{'stored', begins, at, epoch, l}}
 """
 )
@@ -143,7 +143,8 @@ return {{'stored', begins, at, epoch, l}}
 
 KEYS: info, ends, names, epochs, the log, what is seen of the producer, producers, feed. ARGV, after the three: 4 folded
 room, 5 its maker, NUL and its name, 6 connection, 7 number, 8 count, 9 digest of the bodies ("" to compare none), 10
-the block after its time, 11 folded user, 12 `1` if no further producer may be remembered, 13 producer, 14 time or "".
+the block after its time, 11 folded user, 12 `1` if no further producer may be remembered, 13 producer, 14 time or "",
+15 `1` if nobody is told: whoever asks does that, once replicas have the block.
 
 Returns `stored` with first seq, time, epoch and `l`; `duplicate` with first seq, count, time and epoch; `order` with
 the number that is due; `taken` likewise, if other bytes are known to be stored under the number; `forgotten`;
@@ -390,6 +391,10 @@ return 0
     flags=FREEING,
 )
 """Say that a broker is there no more. KEYS: holder, brokers. ARGV: broker."""
+
+CONFIRM = _script("return redis.call('SET', KEYS[1], '1')", flags=FREEING)
+"""Write something, so that WAIT after it waits for replicas to have all that was written before, by anybody: it
+is not enough that a connection has read it. KEYS: confirmed."""
 
 PUT = _script(
     """

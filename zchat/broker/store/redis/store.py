@@ -35,7 +35,7 @@ from zchat.broker.store.news import Counted, Greeted, News
 from zchat.broker.store.redis.attachment import Attachment
 from zchat.broker.store.redis.committer import Answered, Attached, Committer, Expired, TrimDone
 from zchat.broker.store.redis.connections.sentinel import Watch
-from zchat.broker.store.redis.connections.server import Loading, Replaced, Trouble, check_installed
+from zchat.broker.store.redis.connections.server import Behind, Loading, Replaced, Trouble, check_installed
 from zchat.broker.store.redis.connections.url import DISK, RedisURL
 from zchat.broker.store.redis.feed import Feed, Looked
 from zchat.broker.store.redis.mirror import CaughtUp, Mirror
@@ -71,7 +71,7 @@ POLL_PAGES = 8
 """Pages handed over in one `poll`: 8 MiB of the largest at most, a turn's worth."""
 
 OPEN_SECONDS = 10.0
-"""Seconds that opening waits for a server that is still loading."""
+"""Seconds that opening waits for a server that is still loading, or whose replicas don't keep up."""
 
 OPEN_AGAIN = 0.1
 """Seconds between two attempts at that."""
@@ -120,7 +120,7 @@ class RedisStore(Store):
         self._open = False
 
     def open(self, wake: Callable[[], None], *, quotas: bool = False) -> list[RoomLog]:
-        """See `Store.open`; waits for a server that is loading, and for the end of a failover."""
+        """See `Store.open`; waits for a server that is loading, for replicas, and for the end of a failover."""
         threads.check_free(THREADS + bool(self._url.sentinels))
         attachment = self._attach()
         try:
@@ -162,7 +162,7 @@ class RedisStore(Store):
             try:
                 return Attachment(self._url, self._keys, broker)
             except Trouble as trouble:
-                if not isinstance(trouble, Loading | Replaced) or time.monotonic() > deadline:
+                if not isinstance(trouble, Behind | Loading | Replaced) or time.monotonic() > deadline:
                     raise self._unusable(trouble) from trouble
             time.sleep(OPEN_AGAIN)
 
@@ -186,7 +186,7 @@ class RedisStore(Store):
             room = fold(append.room)
             self._appending += 1
             self._appending_bytes += size
-            self._put(Call(Write(room, append, self._mirror.is_crowded(append)), done))
+            self._put(Call(Write(room, append, self._mirror.is_crowded(append), bool(self._url.replicas)), done))
 
     def set_read_mark(self, room: str, user: str, seq: int, done: Callable[[Marked | Full | Failed], None]) -> None:
         """See `Store.set_read_mark`; beyond what may wait the answer is `Full` at once."""

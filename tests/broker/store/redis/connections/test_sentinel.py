@@ -281,10 +281,7 @@ def test_under_load_nothing_acknowledged_is_lost_at_a_failover_but_what_is_repor
                 watched.servers[0].kill()
                 watched.servers[1].resume()
             load.flow()
-        with Client(broker.url, user="auditor") as auditor:
-            log = {message.seq: message.body for message in auditor.join("General").history(after=0, limit=1_000_000)}
-    assert sorted(log) == list(range(1, len(log) + 1))
-    assert len(set(log.values())) == len(log), "stored twice"
+        log = logged(broker.url)
     kept = set(log.values())
     lost = [(seq, text) for seq, text in load.receipts if text not in kept]
     assert load.read == log
@@ -292,6 +289,40 @@ def test_under_load_nothing_acknowledged_is_lost_at_a_failover_but_what_is_repor
         assert load.lost_after is not None
         assert load.lost_after < min(lost)[0]
     assert (fault == "killed behind") <= bool(lost)
+
+
+@pytest.mark.parametrize("fault", ["killed", "stands still"])
+def test_what_all_replicas_have_is_lost_at_no_failover(needs: Callable[[str], str], tmp_path: Path, fault: str) -> None:
+    with (
+        Watched(needs("redis-server"), tmp_path, replicas=2) as watched,
+        Broker("tcp://127.0.0.1:*", store=f"{watched.url}?acknowledge=replicas:2") as broker,
+    ):
+        with Load(broker.url) as load:
+            load.flow()
+            if fault == "killed":
+                watched.servers[0].kill()
+            else:
+                watched.servers[0].pause()
+            eventually(lambda: watched.is_master(1) or watched.is_master(2), "a replica has taken over")
+            if fault == "killed":
+                watched.servers[0].start()
+            else:
+                watched.servers[0].resume()
+            load.flow()
+        log = logged(broker.url)
+    kept = set(log.values())
+    assert [text for _, text in load.receipts if text not in kept] == []
+    assert load.read == log
+    assert load.lost_after is None
+
+
+def logged(url: str) -> dict[int, str]:
+    """Return a room's texts by their seqs, which has none twice and each sender's in order."""
+    with Client(url, user="auditor") as auditor:
+        log = {message.seq: message.body for message in auditor.join("General").history(after=0, limit=1_000_000)}
+    assert sorted(log) == list(range(1, len(log) + 1))
+    assert len(set(log.values())) == len(log), "stored twice"
     for sender in range(3):
         numbers = [int(text.partition(":")[2]) for text in log.values() if text.startswith(f"{sender}:")]
         assert numbers == sorted(numbers), "out of order"
+    return log

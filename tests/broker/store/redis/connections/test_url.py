@@ -40,6 +40,9 @@ def test_a_url_says_where_the_server_is_and_who_asks(url: str, connect: dict[str
 def test_a_url_says_which_keys_are_the_stores_and_what_an_acknowledged_message_has_reached() -> None:
     said = parse("redis://host/?prefix=team:chat&acknowledge=memory")
     assert (said.prefix, said.acknowledge) == ("team:chat", "memory")
+    said = parse("redis://host/?acknowledge=replicas:2")
+    assert (said.acknowledge, said.replicas) == ("replicas", 2)
+    assert parse("redis://host").replicas == 0
     assert parse("redis+unix:///s?db=0&prefix=p").connect == {"path": "/s", "db": 0}
 
 
@@ -81,7 +84,12 @@ def test_a_url_names_sentinels_and_what_they_call_the_server() -> None:
         ("redis://host?prefix=", "prefix is 1 to 64 letters, digits"),
         ("redis://host?prefix=a{b}", "prefix is 1 to 64 letters, digits"),
         ("redis://host?prefix", "is not the URL of a Redis"),
-        ("redis://host?acknowledge=always", "acknowledge is disk or memory"),
+        ("redis://host?acknowledge=always", "acknowledge is disk, memory or replicas:N"),
+        ("redis://host?acknowledge=replicas", "acknowledge is disk, memory or replicas:N"),
+        ("redis://host?acknowledge=disk:1", "acknowledge is disk, memory or replicas:N"),
+        ("redis://host?acknowledge=replicas:0", "acknowledge=replicas:N is for 1 to 9 replicas"),
+        ("redis://host?acknowledge=replicas:10", "acknowledge=replicas:N is for 1 to 9 replicas"),
+        ("redis://host?acknowledge=replicas:", "acknowledge=replicas:N is for 1 to 9 replicas"),
         ("redis://host#2", "there is nothing after a #"),
         ("redis+sentinel://host", "names no service: write what the Sentinels call the server"),
         ("redis+sentinel:///chat", "it names no host"),

@@ -95,6 +95,12 @@ class Replaced(Trouble):
         self.advice = advice or self.advice
 
 
+class Behind(Trouble):
+    """What the server has is not yet at as many replicas as are asked for."""
+
+    advice = "see that its replicas are there and keep up, or ask for fewer"
+
+
 class Strange(Trouble):
     """What answers at the server's address is no Redis, now at least; made of what its answer led to."""
 
@@ -330,6 +336,8 @@ def run_of(connection: Connection, url: RedisURL) -> bytes:
     policy = info.get("maxmemory_policy", "noeviction")
     if policy != "noeviction":
         refuse(f"throws records away when its memory is full: set maxmemory-policy noeviction in place of {policy}")
+    if url.replicas:
+        _check_replicas(url, info)
     if url.acknowledge == DISK:
         if info.get("aof_enabled") != "1":
             refuse("keeps nothing on its disk by itself: set appendonly yes, and appendfsync always" + _OR_MEMORY)
@@ -337,6 +345,21 @@ def run_of(connection: Connection, url: RedisURL) -> bytes:
     # A master that was replaced and is it again has the same run, and may lack what it has acknowledged in between.
     run: str = info["run_id"] + info.get("master_replid", "")
     return run.encode()
+
+
+def _check_replicas(url: RedisURL, info: dict[str, str]) -> None:
+    """See that the server has as many replicas as the URL asks for, and does not empty them when it starts again."""
+    if info.get("aof_enabled") != "1":
+        raise StoreError(
+            f"{url.place} keeps nothing on its disk by itself, so that its replicas lose all if it is started again "
+            f"before one takes over: set appendonly yes{_OR_MEMORY}"
+        )
+    there = sum("state=online" in value for name, value in info.items() if name.startswith("slave"))
+    if there < url.replicas:
+        raise StoreError(
+            f"{url.place} has {there} replicas, and {url.replicas} are to have what is acknowledged: start them, or "
+            "ask for fewer"
+        )
 
 
 _OR_MEMORY = ", or ask for less with acknowledge=memory"

@@ -20,7 +20,11 @@ PREFIX = "zchat"
 
 DISK = "disk"
 MEMORY = "memory"
-"""What an acknowledged message has reached: the server's disk, or its memory."""
+REPLICAS = "replicas"
+"""What an acknowledged message has reached: the server's disk, its memory, or that of some replicas too."""
+
+MAX_REPLICAS = 9
+"""Replicas that may be asked for at most: more than anybody has of one server whose failover is to be survived."""
 
 PORT = 6379
 SENTINEL_PORT = 26379
@@ -48,11 +52,13 @@ class RedisURL(NamedTuple):
     prefix: str
     """What the names of all keys begin with."""
     acknowledge: str
-    """What an acknowledged message has reached: `DISK` or `MEMORY`."""
+    """What an acknowledged message has reached: `DISK`, `MEMORY` or `REPLICAS`."""
     sentinels: tuple[tuple[str, int], ...] = ()
     """Host and port of each Sentinel to be asked where the server is; none if `connect` says it."""
     service: str = ""
     """What the Sentinels call the server and its replicas; "" without them."""
+    replicas: int = 0
+    """How many replicas have an acknowledged message; 0 unless that is asked for."""
 
     def at(self, host: str, port: int) -> RedisURL:
         """Return the URL of the master that the Sentinels name."""
@@ -108,14 +114,18 @@ def parse(url: str) -> RedisURL:
         raise UsageError(f"{place}: there is no option {', '.join(sorted(options))}: use prefix and acknowledge")
     if not _PREFIX.fullmatch(prefix):
         raise UsageError(f"{place}: prefix is 1 to 64 letters, digits and any of . _ : -")
-    if acknowledge not in (DISK, MEMORY):
+    acknowledge, colon, count = acknowledge.partition(":")
+    if acknowledge not in (DISK, MEMORY, REPLICAS) or bool(colon) != (acknowledge == REPLICAS):
         raise UsageError(
-            f"{place}: acknowledge is {DISK} or {MEMORY}, what a message has reached when it is acknowledged"
+            f"{place}: acknowledge is {DISK}, {MEMORY} or {REPLICAS}:N, what a message has reached when it is "
+            "acknowledged"
         )
+    if colon and not (count.isascii() and count.isdigit() and len(count) == 1 and 0 < int(count) <= MAX_REPLICAS):
+        raise UsageError(f"{place}: acknowledge={REPLICAS}:N is for 1 to {MAX_REPLICAS} replicas")
     if parts.scheme not in WITHOUT_PATH and path:
         connect["db"] = _database(place, path)
     tls, unix = parts.scheme in WITH_TLS, parts.scheme == "redis+unix"
-    return RedisURL(place, connect, tls, unix, prefix, acknowledge, sentinels, service)
+    return RedisURL(place, connect, tls, unix, prefix, acknowledge, sentinels, service, int(count or 0))
 
 
 def _server(parts: SplitResult) -> dict[str, Any]:
