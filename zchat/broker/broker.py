@@ -12,8 +12,8 @@ from zchat.address import DEFAULT_URL, IPC, check_address, is_this_machines
 from zchat.broker.figures.counters import Counters
 from zchat.broker.figures.lag import Lag
 from zchat.broker.limits import HIGH_WATER_MARK, MAX_MESSAGE, NAMES
-from zchat.broker.loop import Found, Loop, Security
-from zchat.broker.settings import DEFAULT_ROOMS, Settings
+from zchat.broker.loop import Found, Loop
+from zchat.broker.settings import DEFAULT_ROOMS, Security, Settings
 from zchat.broker.store import open_store, shown_url
 from zchat.checks import check_flag, check_timeout
 from zchat.errors import AddressError, BadAudit, BadKey, BadRules, StoreError, UsageError, ZchatError

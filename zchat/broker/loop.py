@@ -45,7 +45,7 @@ from zchat.broker.limits import (
     TURN_SECONDS,
 )
 from zchat.broker.port import Cut, Peer, Sent
-from zchat.broker.settings import Settings
+from zchat.broker.settings import Security, Settings
 from zchat.broker.store import files_of
 from zchat.broker.store.contract import Store
 from zchat.broker.store.ledger import now as microseconds
@@ -89,21 +89,6 @@ class Found(NamedTuple):
     """The number of users who are let in by their keys; 0 without keys."""
     place: str = ""
     """The URL of the store, as it may be shown."""
-
-
-class Security(NamedTuple):
-    """Who may come in, and do what, as chosen at the start."""
-
-    keys: str | None = None
-    """The folder with the broker's keys, None for none."""
-    guests: bool = False
-    """True if keys that aren't in it are let in, as guests."""
-    logins: bool = False
-    """True if over ipc a login is the name, without a key."""
-    rules: str | None = None
-    """The file of rules, None for none."""
-    audit: str | bool = False
-    """The file of the audit log; True for its logger alone, False for none."""
 
 
 class Loop:

@@ -1,4 +1,5 @@
-"""The settings of a broker: the one list from which its options, their checks, help and documentation follow."""
+"""The settings of a broker: the one list from which its options, their checks, help and documentation follow; and who
+is let in."""
 
 from __future__ import annotations
 
@@ -141,3 +142,18 @@ def options() -> Iterator[tuple[Field[Any], Option]]:
     """Yield each setting with its option, in the order of the help. Any thread."""
     for setting in fields(Settings):
         yield setting, setting.metadata["option"]
+
+
+class Security(NamedTuple):
+    """Who may come in, and do what, as chosen at the start."""
+
+    keys: str | None = None
+    """The folder with the broker's keys, None for none."""
+    guests: bool = False
+    """True if keys that aren't in it are let in, as guests."""
+    logins: bool = False
+    """True if over ipc a login is the name, without a key."""
+    rules: str | None = None
+    """The file of rules, None for none."""
+    audit: str | bool = False
+    """The file of the audit log; True for its logger alone, False for none."""
