@@ -10,15 +10,25 @@ from __future__ import annotations
 import argparse
 import time
 from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from threading import Thread
 
+import zchat
 from _contenders import Contender, Subscriber, Yardstick, Zchat, key_folder, served
 from _peers import installed
 from _run import DEADLINE, STORES, Failed, Pipe, in_turn, options, report, run, workers
 
 SILENCE = 20.0
 """Seconds without a message after which a subscriber gives up: something is lost or stuck."""
+
+
+@dataclass(frozen=True)
+class ByBatches(Zchat):
+    """zchat whose subscribers take `batches()`: the numbers and bodies of each."""
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}, batches()"
 
 
 def publish(pipe: Pipe, contender: Contender, url: str, user: str, text: str, messages: int) -> None:
@@ -39,7 +49,8 @@ def subscribe(pipe: Pipe, contender: Contender, url: str, users: list[str], last
     ends: list[int] = []
     with ExitStack() as stack:
         rooms = [stack.enter_context(contender.subscriber(url, user, last)) for user in users]
-        threads = [Thread(target=_take, args=(room, total, seqs, ends), daemon=True) for room in rooms]
+        take = _take_batches if isinstance(contender, ByBatches) else _take
+        threads = [Thread(target=take, args=(room, total, seqs, ends), daemon=True) for room in rooms]
         for thread in threads:
             thread.start()
         pipe.say()
@@ -57,6 +68,17 @@ def _take(room: Subscriber, total: int, seqs: int, ends: list[int]) -> None:
         count += 1
         seen += message[1]
         if count == total:
+            break
+    if (count, seen) == (total, seqs):
+        ends.append(time.perf_counter_ns())
+
+
+def _take_batches(room: zchat.Room, total: int, seqs: int, ends: list[int]) -> None:
+    count = seen = 0
+    for batch in room.batches(timeout=SILENCE):
+        count += len(batch.bodies)
+        seen += sum(batch.seqs)
+        if count >= total:
             break
     if (count, seen) == (total, seqs):
         ends.append(time.perf_counter_ns())
@@ -116,6 +138,7 @@ def main() -> None:
         if arguments.only != "yardstick":
             contenders += [Zchat(store, keys) for store in stores for keys in ([folder, None] if folder else [None])]
         if arguments.only is None:
+            contenders += [ByBatches(store) for store in stores]
             contenders += installed()
         if arguments.only != "zchat":
             contenders.append(Yardstick(arguments.window, arguments.publishers))

@@ -131,7 +131,11 @@ class Worker:
 
     def tell(self, word: str, value: Any = None) -> None:
         """Send it a word."""
-        self._mouth.send((word, value))
+        try:
+            self._mouth.send((word, value))
+        except OSError:  # it has ended: say why
+            self.until(word)
+            raise
 
     def latest(self, word: str) -> Any:
         """Return what it said last with this word, None if it never did."""

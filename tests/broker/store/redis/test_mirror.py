@@ -29,7 +29,8 @@ from zchat.broker.store.epochs import Epoch
 from zchat.broker.store.redis.attachment import RoomState, Snapshot
 from zchat.broker.store.redis.forms import Ends, block_of, pack_sanction, suffix_of
 from zchat.broker.store.redis.hearing import Changes
-from zchat.broker.store.redis.mirror import LOST, CatchUp, CaughtUp, Mirror
+from zchat.broker.store.redis.mirror import CatchUp, CaughtUp, Mirror
+from zchat.broker.store.redis.mirrored_log import LOST
 from zchat.broker.store.redis.notices import Notice
 from zchat.broker.store.redis.partitions import PARTITIONS, partition_of
 from zchat.broker.store.redis.producers import Pair
@@ -190,18 +191,74 @@ def test_a_room_that_is_gone_is_reported_with_its_marks_and_begins_anew() -> Non
     assert held.grown()[-1] == ("General", 1, 7)
 
 
-def test_a_block_that_waits_when_the_connection_is_lost_fails_and_what_was_read_before_counts_no_more() -> None:
+def test_a_block_that_waits_when_the_connection_is_lost_is_looked_for_and_what_was_read_before_counts_no_more() -> None:
     held = Held(state(2))
     held.stored(1, 5)
     held.marked(4)
     held.attach(state(2))
-    assert held.answers == [LOST]
     held.read(state(5), 3, 4, 5, asked=0)
-    assert held.grown() == []
+    assert (held.grown(), held.answers) == ([], [])
     held.read(state(2))
-    assert held.answers[1:] == [Marked(4)]
+    assert held.answers == [LOST, Marked(4)]
     held.stored(2, 3)
     assert held.grown() == [("General", 3, 7)]
+
+
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("epoch", [EPOCH, 8])
+def test_a_block_that_waits_when_the_connection_is_lost_is_answered_as_stored_if_it_is_there(
+    epoch: int, again: bool
+) -> None:
+    held = Held(state(2))
+    call = Call(Write("general", block(1, "here"), False), held.answers.append)
+    call.again = again
+    held.mirror.replied(call, [b"duplicate", 5, 1, NOW, 7] if again else [b"stored", 5, NOW, 7, 1], held.reports)
+    here = stored_of(block(1, "here"), 5)
+    for _ in range(2):  # the second time before all was read
+        held.attach(state(6), epoch=epoch)
+        there = [*(stored_of(block(1, f"{first}", producer=BOB), first) for first in (3, 4)), here]
+        held.mirror.caught_up(CaughtUp(held.wanted[-1], epoch, state(6), there), held.reports)
+        assert held.answers == []
+    held.read(state(6), 6, epoch=epoch)
+    assert held.answers == [Stored(here, 7)]
+    assert [first for _, first, _ in held.grown()] == [3, 4, 5, 6]
+
+
+def test_a_block_that_waits_is_looked_for_in_a_room_without_members_too() -> None:
+    held = Held(state(2))
+    held.mirror.follow("general", False)
+    held.stored(1, 5)
+    held.attach(state(5))
+    assert [each.blocks for each in held.wanted] == [False, True]
+    there = [*(stored_of(block(1, f"{first}", producer=BOB), first) for first in (3, 4)), stored_of(block(1, "5"), 5)]
+    held.mirror.caught_up(CaughtUp(held.wanted[-1], EPOCH, state(5), there), held.reports)
+    assert isinstance(held.answers[0], Stored)
+
+
+@pytest.mark.parametrize("there", [block(1, "other"), block(1, "5", producer=BOB)])
+def test_a_block_in_whose_place_another_is_was_lost(there: Append) -> None:
+    held = Held(state(2))
+    held.stored(1, 5)
+    held.attach(state(5), epoch=8)
+    at = [*(stored_of(block(1, f"{first}", producer=BOB), first) for first in (3, 4)), stored_of(there, 5)]
+    held.mirror.caught_up(CaughtUp(held.wanted[-1], 8, state(5), at), held.reports)
+    assert held.answers == [LOST]
+
+
+def test_a_block_that_waits_was_lost_with_what_was_reported_before_it() -> None:
+    held = Held(state(2))
+    held.stored(1, 5)
+    held.attach(state(1), epoch=8)
+    assert held.answers == [LOST]
+    assert held.reports.of("parted")
+
+
+def test_a_block_that_its_client_sends_again_is_to_be_asked_for_once_more() -> None:
+    held = Held(state(2))
+    call = Call(Write("general", block(1, "5"), False), held.answers.append)
+    held.mirror.replied(call, [b"duplicate", 5, 1, NOW, 7], held.reports)
+    held.attach(state(5))
+    assert held.answers == [LOST]
 
 
 def test_a_log_that_goes_on_in_another_epoch_has_lost_nothing() -> None:

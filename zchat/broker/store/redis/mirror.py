@@ -38,6 +38,7 @@ from zchat.broker.store.epochs import Epochs
 from zchat.broker.store.redis.attachment import RoomState, Snapshot
 from zchat.broker.store.redis.forms import block_of
 from zchat.broker.store.redis.marks import MirroredMarks
+from zchat.broker.store.redis.mirrored_log import LOST, Claim, MirroredLog, claim_of, mirrored
 from zchat.broker.store.redis.notices import Notice
 from zchat.broker.store.redis.partitions import partition_of
 from zchat.broker.store.redis.presence import MirroredPresence
@@ -47,8 +48,6 @@ from zchat.broker.store.redis.sanctions import MirroredSanctions
 from zchat.messages import Position
 from zchat.names import fold
 from zchat.wire.blocks import sender
-
-LOST = Failed("the connection to the server was lost before the block could be read back")
 
 
 class CatchUp(NamedTuple):
@@ -70,19 +69,6 @@ class CaughtUp(NamedTuple):
     epoch: int
     state: RoomState | None
     blocks: list[Block]
-
-
-class MirroredLog:
-    """What was reported of a room's log: `last` is the last seq that was."""
-
-    __slots__ = ("epochs", "first", "last", "maker", "name")
-
-    def __init__(self, name: str, maker: str, first: int = 1) -> None:
-        self.name = name
-        self.maker = maker
-        self.first = first
-        self.last = first - 1
-        self.epochs = Epochs()
 
 
 class Mirror:
@@ -137,7 +123,7 @@ class Mirror:
             if snapshot.sanctions is not None:
                 self._sanctions.take_over(snapshot, anew=True)
             for room, state in snapshot.rooms.items():
-                self.logs[room] = _mirrored(state)
+                self.logs[room] = mirrored(state)
             marks += ((moved, mark, seq) for mark, (seq, moved) in snapshot.marks.items())
         for moved, mark, seq in sorted(marks):
             self._marks.keep(mark, seq, moved)
@@ -261,7 +247,7 @@ class Mirror:
             self._part(room, snapshots[partition_of(room)].rooms.get(room), watcher)
         self._producers.forget_rooms(lost)
         for room, waiting in self._waiting.items():
-            self._give_up(waiting)
+            self._doubt_places(waiting, lost=room in lost)
             self._read(room)
         for room, located in self._locating.items():
             for _ in located:
@@ -281,14 +267,18 @@ class Mirror:
             watcher.recovered(snapshot.sanctions)
         self.presence.take_over(partition, snapshot, watcher, anew=anew)
 
-    def _give_up(self, waiting: deque[tuple[Call | Notice, Any]]) -> None:
-        """Fail the blocks that wait with a place in the log: the server that gave it may have lost it since."""
+    def _doubt_places(self, waiting: deque[tuple[Call | Notice, Any]], *, lost: bool) -> None:
+        """Have the blocks that wait with a place in a log, which is `lost` or not, looked for there."""
         for _ in range(len(waiting)):
             what, reply = waiting.popleft()
-            if isinstance(what, Call) and what.done is not None and type(what.request) is Write:
-                what.done(reply if isinstance(reply, Full | Failed) else LOST)
-            else:
+            if not isinstance(what, Call) or what.done is None or type(what.request) is not Write:
                 waiting.append((what, reply))
+            elif isinstance(reply, Full | Failed):
+                what.done(reply)
+            elif lost or (claim := claim_of(what, reply)) is None:
+                what.done(LOST)
+            else:
+                waiting.append((what, claim))
 
     def _is_lost(self, room: str, snapshots: dict[int, Snapshot]) -> bool:
         """Return whether a log is no longer what was reported of it."""
@@ -306,7 +296,7 @@ class Mirror:
         now = RoomLog(log.name, 1, 0, (), log.maker)
         if state is not None:
             now = RoomLog(state.name, state.ends.first, state.ends.last, state.epochs, state.maker)
-            self.logs[room] = _mirrored(state)
+            self.logs[room] = mirrored(state)
         for mark in [mark for mark in self._marks.kept if mark[0] == room]:
             self._marks.remove(mark, log.name, watcher)
         watcher.parted(now)
@@ -322,6 +312,9 @@ class Mirror:
                 self._look(partition_of(room))
                 return
             log = self._log_of(room, state, watcher)
+            for _, reply in self._waiting.get(room, ()):
+                if isinstance(reply, Claim):
+                    reply.look(read.blocks)
             if asked.blocks:
                 self._report(room, log, state, read.blocks, watcher)
             else:
@@ -338,7 +331,10 @@ class Mirror:
         while waiting:
             what, reply = waiting.popleft()
             if isinstance(what, Call):
-                self.replied(what, reply, watcher)
+                if isinstance(reply, Claim):
+                    self._settle(what, reply)
+                else:
+                    self.replied(what, reply, watcher)
             else:
                 self.heard(what, watcher)
             if room in self._waiting:
@@ -435,6 +431,17 @@ class Mirror:
         assert call.done is not None
         call.done(answer)
 
+    def _settle(self, call: Call, claim: Claim) -> None:
+        """Answer a block that was looked for."""
+        block, request = claim.block, call.request
+        assert isinstance(request, Write)
+        assert call.done is not None
+        if claim.found:
+            self._count(request, block.timestamp)
+            call.done(Stored(block, self.logs[request.room].epochs.at(block.first)))
+        else:
+            call.done(LOST)
+
     def _grow(self, log: MirroredLog, block: Block, epoch: int, user: str, watcher: Watcher) -> None:
         log.epochs.begin(epoch, block.first)
         log.last = block.last
@@ -447,7 +454,8 @@ class Mirror:
             self._read(room)
 
     def _read(self, room: str, *, locating: bool = False) -> None:
-        self._catch_up(CatchUp(room, self._last(room), self._turn, room in self._followed, locating))
+        claimed = any(isinstance(reply, Claim) for _, reply in self._waiting.get(room, ()))
+        self._catch_up(CatchUp(room, self._last(room), self._turn, claimed or room in self._followed, locating))
 
     def _last(self, room: str) -> int:
         log = self.logs.get(room)
@@ -488,11 +496,3 @@ class Mirror:
     def forgotten(self, pairs: Iterable[Pair]) -> None:
         """Note that producers are forgotten, some of which this broker may know."""
         self._producers.forget(pairs)
-
-
-def _mirrored(state: RoomState) -> MirroredLog:
-    """Return a log of which all was reported that it has."""
-    log = MirroredLog(state.name, state.maker, state.ends.first)
-    log.last = state.ends.last
-    log.epochs = Epochs(state.epochs)
-    return log

@@ -1,0 +1,47 @@
+"""What a broker has reported of a log, and the places of blocks that it looks for there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.broker.store.driver import BOB, block
+from tests.broker.store.redis.test_mirror import NOW, state, stored_of
+from zchat.broker.store.redis.mirrored_log import Claim, claim_of, mirrored
+from zchat.broker.store.redis.requests import Call, Write
+
+
+def test_a_log_is_mirrored_with_all_that_it_has() -> None:
+    log = mirrored(state(9, (7, 1), (8, 4), first=3))
+    assert (log.name, log.first, log.last, log.epochs.current) == ("General", 3, 9, 8)
+
+
+@pytest.mark.parametrize(
+    ("reply", "again", "known"),
+    [
+        ([b"stored", 5, NOW, 7, 1], False, True),
+        ([b"duplicate", 5, 1, NOW, 7], True, True),
+        ([b"duplicate", 5, 1, NOW, 7], False, False),
+        ([b"order", 3], False, False),
+    ],
+)
+def test_a_place_is_looked_at_for_what_this_broker_has_sent(reply: Any, again: bool, known: bool) -> None:
+    call = Call(Write("general", block(1, "here"), False), lambda answer: None)
+    call.again = again
+    claim = claim_of(call, reply)
+    if not known:
+        assert claim is None
+        return
+    assert claim is not None
+    assert claim.block == stored_of(block(1, "here"), 5)
+    assert claim_of(call, claim) is claim
+
+
+def test_a_block_is_found_at_its_place_alone_and_stays_found() -> None:
+    claim = Claim(stored_of(block(1, "here"), 5))
+    claim.look([stored_of(block(1, "here"), 4), stored_of(block(1, "here", producer=BOB), 5)])
+    assert not claim.found
+    claim.look([stored_of(block(1, "here"), 5)])
+    claim.look([])
+    assert claim.found
