@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, str] = {
     "aio": "wire protocol protocol/faces protocol/rooms transport",
     "broker": "wire transport broker/core broker/delivery broker/edge broker/figures broker/guard broker/presence "
     "broker/rooms broker/store",
-    "broker/guard": "wire broker/figures",
+    "broker/guard": "wire broker/store broker/figures",
     "broker/edge": "wire transport broker/store broker/rooms broker/figures broker/guard broker/core broker/delivery "
     "broker/presence",
     "broker/store": "wire broker/store/sqlite broker/store/redis broker/store/redis/connections",

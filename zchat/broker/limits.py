@@ -89,6 +89,9 @@ BYTES_BURST = 4.0
 RATES_KEPT = 100_000
 """Users and rooms for whom it is kept what is left: 40 MB; then all begin with a burst again."""
 
+SPENT_TOLD = 1_000
+"""Users and rooms of which a broker tells the others in a second how much they have sent: 40 kB; more wait a second."""
+
 SHARE = 0.1
 """Of the loop's time, what a user may use before its frames wait for those of others."""
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from tests.broker.driver import LateStore, Peer, World
+from tests.broker.shared import SharedStore
 from tests.broker.store.driver import Reports
+from zchat.broker.guard.rules import Rate, Rules
 from zchat.broker.store.contract import Append, Commit, RoomLog
 from zchat.broker.store.epochs import Epoch
 from zchat.broker.store.memory import MemoryStore
+from zchat.broker.store.news import Amount, Spent
 from zchat.messages import GapReason
 from zchat.names import fold
 from zchat.wire.notices import OK
@@ -105,3 +108,32 @@ def test_the_users_of_a_direct_room_are_invited_to_what_was_said_at_another_brok
     world.run()
     assert world.rooms[fold(name)].last == 2
     assert len(alice.invitations) == 1
+
+
+def test_what_users_send_is_told_to_other_brokers_and_what_they_send_there_counts_here() -> None:
+    store = SharedStore()
+    world = World(store=store, rules=Rules(limits=Rate(messages=10)))
+    alice, bob = Peer(world, "alice"), Peer(world, "bob")
+    for peer in (alice, bob):
+        peer.join("General")
+    assert alice.send("General", *["x"] * 20)[0] == OK
+    world.pass_time(1)
+    assert [news for news in store.news if isinstance(news, Spent)] == [Spent((Amount("@alice", 20, 43),))]
+    store.reports.append(lambda watcher: watcher.told(Spent((Amount("@alice", 200, 400),)), b"b"))
+    world.run()
+    refused = alice.do("send", "General", 2, b"\x91\xa1x")
+    assert (refused[2], refused[5]) == ("busy", (200 + 20 - 10 - 100 + 1) * 100), "she had 90 left, and 10 a second"
+    assert bob.send("General", "hi")[0] == OK
+    world.check()
+
+
+def test_what_is_sent_elsewhere_counts_nowhere_without_rules() -> None:
+    store = SharedStore()
+    world = World(store=store)
+    alice = Peer(world, "alice")
+    alice.join("General")
+    store.reports.append(lambda watcher: watcher.told(Spent((Amount("@alice", 200, 400),)), b"b"))
+    world.run()
+    assert alice.send("General", "hi")[0] == OK
+    world.pass_time(2)
+    assert not [news for news in store.news if isinstance(news, Spent)]

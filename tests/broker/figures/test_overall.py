@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.broker.driver import LateStore, Peer, World
+from tests.broker.driver import Peer, World
+from tests.broker.shared import SharedStore
 from zchat.broker.figures.overall import ADDED, LARGEST, SHARED, BrokerFigures
 from zchat.broker.figures.stats import METRICS
 from zchat.broker.guard.rules import Rules
@@ -19,19 +20,6 @@ from zchat.wire.notices import ERROR, OK
 from zchat.wire.values import pack
 
 NONE = dict.fromkeys(SHARED, 0)
-
-
-class SharedStore(LateStore):
-    """Be a store that others share, who hear what this broker tells."""
-
-    broker = b"here"
-
-    def __init__(self) -> None:
-        super().__init__(lambda: 1)
-        self.news: list[News] = []
-
-    def tell(self, news: News) -> None:
-        self.news.append(news)
 
 
 def figures(store: Any, own: dict[str, int], repeated: int = 0) -> BrokerFigures:

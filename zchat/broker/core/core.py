@@ -152,7 +152,7 @@ class Core:
             BrokerFigures(store, figures.counts, repeated),
             gate,
             shares,
-            Rates(),
+            Rates(store.tell if store.broker else None),
             now,
         )
         self._port = port
@@ -160,8 +160,9 @@ class Core:
         self._enforcement = Enforcement(store, directory, access, table, self._removal, presence, sanctions)
         self.shares = shares
         self.waiting = WaitingFrames(port, shares, sessions, self.counters)
-        said = self._enforcement, self.context.broker_figures, self.counters, self.histograms, self.log_lines
-        self._reports = StoreWatcher(directory, sessions, pusher, presence, state_frames, *said)
+        told = access, self._enforcement, self.context.broker_figures, self.context.rates
+        counted = self.counters, self.histograms, self.log_lines
+        self._reports = StoreWatcher(directory, sessions, pusher, presence, state_frames, *told, *counted)
         self._clock_due = now
         self._retention = Retention(settings, store, directory.rooms, self._wall_clock, self._trimmed)
         self._rooms = directory.rooms
@@ -375,6 +376,7 @@ class Core:
         if now >= self._clock_due:
             self._follow_clock(now)
             context.broker_figures.tell(now)
+            context.rates.tell()
         if now >= self._retention.due:
             self._retention.tick(now)  # before the poll, which answers it
         context.store.poll(self._reports)

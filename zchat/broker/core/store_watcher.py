@@ -6,6 +6,7 @@ The sender of a block is answered elsewhere, in `zchat.broker.core.acknowledging
 
 from __future__ import annotations
 
+from zchat.broker.core.access import Access
 from zchat.broker.core.enforcement import Enforcement
 from zchat.broker.core.sessions import Sessions
 from zchat.broker.delivery.pusher import Pusher
@@ -13,12 +14,13 @@ from zchat.broker.figures.counters import Counters
 from zchat.broker.figures.histograms import Histograms
 from zchat.broker.figures.log_lines import LogLines
 from zchat.broker.figures.overall import BrokerFigures
+from zchat.broker.guard.rates import Rates
 from zchat.broker.presence.presence import Presence
 from zchat.broker.presence.state_frames import StateFrames
 from zchat.broker.rooms.directory import Directory
 from zchat.broker.store.blocks import Block
 from zchat.broker.store.contract import Commit, Present, RoomLog, Sanction
-from zchat.broker.store.news import Counted, Greeted, News, Typed
+from zchat.broker.store.news import Counted, Greeted, News, Spent, Typed
 from zchat.names import fold
 
 
@@ -32,8 +34,10 @@ class StoreWatcher:
         pusher: Pusher,
         presence: Presence,
         state_frames: StateFrames,
+        access: Access,
         enforcement: Enforcement,
         broker_figures: BrokerFigures,
+        rates: Rates,
         counters: Counters,
         histograms: Histograms,
         log_lines: LogLines,
@@ -44,8 +48,10 @@ class StoreWatcher:
         self._pusher = pusher
         self._presence = presence
         self._state_frames = state_frames
+        self._access = access
         self._enforcement = enforcement
         self._broker_figures = broker_figures
+        self._rates = rates
         self._counters = counters
         self._histograms = histograms
         self._log_lines = log_lines
@@ -117,10 +123,14 @@ class StoreWatcher:
     def told(self, news: News, broker: bytes) -> None:
         """Show a user as typing at another broker, put one out who was kicked there, or end a session left behind.
 
-        Or have its figures added to those of the others.
+        Or have its figures added to those of the others, and what was sent through it taken from what is left here.
         """
         if isinstance(news, Counted):
             self._broker_figures.told(news, broker, self._presence.now)
+            return
+        if isinstance(news, Spent):
+            if self._access.rules is not None:
+                self._rates.told(news, self._access.rules, self._presence.now)
             return
         if isinstance(news, Greeted):
             self._sessions.left_behind(news.user, news.producer, news.connection)

@@ -42,4 +42,18 @@ class Counted(NamedTuple):
     """By the names of `zchat.broker.figures.overall`."""
 
 
-News: TypeAlias = Typed | Kicked | Greeted | Counted
+class Amount(NamedTuple):
+    """How much a user, or all together in a room, have sent, by a name of `zchat.broker.guard.rates`."""
+
+    name: str
+    messages: int
+    bytes: int
+
+
+class Spent(NamedTuple):
+    """The news of how much was sent through another broker, since it last told, of what rules bound."""
+
+    amounts: tuple[Amount, ...]
+
+
+News: TypeAlias = Typed | Kicked | Greeted | Counted | Spent

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from zchat.broker.store.news import Counted, Greeted, Kicked, News, Typed
+from zchat.broker.store.news import Amount, Counted, Greeted, Kicked, News, Spent, Typed
 from zchat.broker.store.redis.notices import NEWS, Notice, news_of, notice_of, words_of
 
 
@@ -22,6 +22,7 @@ def test_a_notice_says_what_the_script_has_told() -> None:
         Greeted("bob", bytes(range(16)), 1 << 40),
         Counted({"users": 2, "sent_bytes": 1 << 60}),
         Counted({}),
+        Spent((Amount("@bob smith", 7, 1 << 40), Amount("the room", 0, 3))),
     ],
 )
 def test_news_are_heard_as_they_were_told(news: News) -> None:

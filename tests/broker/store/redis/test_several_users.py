@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import pytest
 from tests.promises.faults.processes import Served
 from tests.redis_server import RedisServer
 from tests.running import DEADLINE, eventually
-from zchat import Client, Kicked, MemberJoined, MemberLeft, Room, Superseded, Typing
+from zchat import Client, DeadlineExceeded, Kicked, LimitReached, MemberJoined, MemberLeft, Room, Superseded, Typing
 from zchat.broker import Broker
 from zchat.protocol.greeting import Greeting
 from zchat.transport import keys
@@ -205,21 +207,32 @@ def test_typing_is_shown_at_the_other_brokers_and_ends_by_word_by_a_message_and_
         eventually(lambda: typed(bob) == [False], "it has ended by itself")
 
 
-def test_who_is_kicked_at_one_broker_is_put_out_at_all(redis_server: RedisServer, tmp_path: Path) -> None:
-    redis_server.call("FLUSHALL")
-    folder, rules = tmp_path / "keys", tmp_path / "rules.toml"
-    keys.make_server(folder)
+@contextmanager
+def ruled(
+    redis_server: RedisServer, folder: Path, text: str
+) -> Iterator[tuple[Broker, Broker, Callable[[Broker, str], Client]]]:
+    """Run two brokers with keys for alice and bob, and rules; and give what connects a user to one of them."""
+    keys.make_server(folder / "keys")
     pairs = {user: keys.make(user) for user in ("alice", "bob")}
     for user, key in pairs.items():
-        keys.write_pair(folder / "users", user, key)
-    rules.write_text('operators = ["alice"]\n', encoding="utf-8")
+        keys.write_pair(folder / "keys" / "users", user, key)
+    rules = folder / "rules.toml"
+    rules.write_text(text, encoding="utf-8")
 
     def come(broker: Broker, user: str) -> Client:
-        return Client(broker.url, key=pairs[user], server_key=folder / "server.key")
+        return Client(broker.url, key=pairs[user], server_key=folder / "keys" / "server.key")
 
     with (
-        Broker("tcp://127.0.0.1:*", store=redis_server.url, keys=folder, rules=rules) as first,
-        Broker("tcp://127.0.0.1:*", store=redis_server.url, keys=folder, rules=rules) as second,
+        Broker("tcp://127.0.0.1:*", store=redis_server.url, keys=folder / "keys", rules=rules) as first,
+        Broker("tcp://127.0.0.1:*", store=redis_server.url, keys=folder / "keys", rules=rules) as second,
+    ):
+        yield first, second, come
+
+
+def test_who_is_kicked_at_one_broker_is_put_out_at_all(redis_server: RedisServer, tmp_path: Path) -> None:
+    redis_server.call("FLUSHALL")
+    with (
+        ruled(redis_server, tmp_path, 'operators = ["alice"]\n') as (first, second, come),
         come(first, "alice") as alice,
         come(second, "bob") as bob,
         come(first, "bob") as beside,
@@ -309,3 +322,40 @@ def test_the_figures_of_a_broker_that_was_killed_are_in_none_after_a_while(
         began = time.monotonic()
         eventually(lambda: len(alice.overall_stats().brokers) == 1, "one is left")
         assert time.monotonic() - began > 0.5, "not before it has been silent for a while"
+
+
+def test_who_has_sent_too_fast_at_one_broker_waits_at_the_other_too(redis_server: RedisServer, tmp_path: Path) -> None:
+    redis_server.call("FLUSHALL")
+    with (
+        ruled(redis_server, tmp_path, "[limits]\nmessages = 10\n") as (first, second, come),
+        come(first, "alice") as alice,
+        come(second, "alice") as again,
+        come(second, "bob") as bob,
+    ):
+        there = again.join("General")
+        alice.join("General").send_many(["x"] * 500)
+        time.sleep(3.0)  # so that it was told
+        with pytest.raises(DeadlineExceeded):
+            there.send("hello", timeout=1.0)
+        assert second.figures.counts["slowed_messages"] == 1
+        assert first.figures.counts["slowed_messages"] == 0
+        bob.join("General").send("hello")
+
+
+def test_rooms_that_a_user_has_made_count_at_each_broker(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("zchat.broker.rooms.directory.USER_ROOMS", 2)
+    redis_server.call("FLUSHALL")
+    with (
+        ruled(redis_server, tmp_path, "") as (first, second, come),
+        come(first, "alice") as alice,
+        come(second, "alice") as again,
+        come(second, "bob") as bob,
+    ):
+        alice.join("Sailing").send("a")
+        alice.join("Fishing")
+        eventually(lambda: len(again.rooms()) == len(alice.rooms()), "both are known at the other broker")
+        with pytest.raises(LimitReached):
+            again.join("Diving")
+        bob.join("Diving")

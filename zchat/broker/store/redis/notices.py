@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import msgpack
 
-from zchat.broker.store.news import Counted, Greeted, Kicked, News, Typed
+from zchat.broker.store.news import Amount, Counted, Greeted, Kicked, News, Spent, Typed
 
 LOGS = b"LR"
 """The kinds of notices that count as changes of logs."""
@@ -15,7 +15,7 @@ LOGS = b"LR"
 ATTACHED = b"A"
 """The kind that is of no interest to the loop."""
 
-NEWS = b"TKSC"
+NEWS = b"TKSCV"
 """The kinds of notices that are news."""
 
 
@@ -24,7 +24,7 @@ class Notice(NamedTuple):
 
     `kind` is `A` if a broker has attached, `L` if a log has grown, `R` if it was trimmed, `M` or `U` if a read mark has
     moved or was removed, `I` or `X` if a sanction was imposed or lifted, `H` if a user has come or gone, `G` if
-    all users of a broker have gone. `T`, `K`, `S` and `C` are news, which nothing is kept of: see `news_of`.
+    all users of a broker have gone. `T`, `K`, `S`, `C` and `V` are news, which nothing is kept of: see `news_of`.
     """
 
     partition: int
@@ -59,6 +59,8 @@ def words_of(news: News) -> tuple[str, ...]:
         return "S", news.user, news.producer.hex(), str(news.connection)
     if isinstance(news, Counted):
         return "C", *(f"{name}={count}" for name, count in news.counts.items())
+    if isinstance(news, Spent):
+        return "V", *(f"{messages} {size} {name}" for name, messages, size in news.amounts)
     return "K", *news
 
 
@@ -67,6 +69,9 @@ def news_of(notice: Notice) -> News:
     fields = [field.decode() for field in notice.fields]
     if notice.kind == b"C":
         return Counted({name: int(count) for name, _, count in (field.partition("=") for field in fields)})
+    if notice.kind == b"V":
+        found = (field.split(" ", 2) for field in fields)
+        return Spent(tuple(Amount(name, int(messages), int(size)) for messages, size, name in found))
     first, second, *rest = fields
     if notice.kind == b"T":
         return Typed(first, second, bool(rest[0]))

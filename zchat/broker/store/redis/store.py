@@ -31,7 +31,7 @@ from zchat.broker.store.contract import (
     Watcher,
 )
 from zchat.broker.store.ledger import MAX_SEQ
-from zchat.broker.store.news import Counted, Greeted, News
+from zchat.broker.store.news import Kicked, News, Typed
 from zchat.broker.store.redis.attachment import Attachment
 from zchat.broker.store.redis.committer import Answered, Attached, Committer, Expired, TrimDone
 from zchat.broker.store.redis.connections.sentinel import Watch
@@ -301,7 +301,7 @@ class RedisStore(Store):
         """See `Store.tell`."""
         if self._open and self._news < QUEUE_NEWS:
             self._news += 1
-            self._ask(Tell("" if isinstance(news, Greeted | Counted) else fold(news.room), news))
+            self._ask(Tell(fold(news.room) if isinstance(news, Typed | Kicked) else "", news))
 
     def poll(self, watcher: Watcher) -> None:
         """See `Store.poll`.
