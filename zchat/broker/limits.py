@@ -400,7 +400,7 @@ COUNTED_FOR = 10.0
 """Seconds without a word of another broker after which it is in no figures: its users leave rooms as late."""
 
 BROKERS_COUNTED = 256
-"""Brokers over which figures are added up, this one among them: an answer has 100 kB then. Others are left out."""
+"""Brokers over which figures are added up, this one among them: an answer has 80 kB then. Others are left out."""
 
 LAG_SHOWN = 10
 """Members reported as those furthest behind: as many as are read."""

@@ -405,6 +405,21 @@ def test_a_broker_that_is_killed_is_followed_by_another_that_has_it_all(redis_se
     assert bodies == [f"{number}" for number in range(6)]
 
 
+def test_news_of_a_later_version_change_nothing(
+    own_server: RedisServer, opened: Callable[..., Driver], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = opened(own_server), opened(own_server)
+    first.say("a")
+    second.wait(lambda: second.reports.of("reached"))  # it listens
+    with monkeypatch.context() as later:
+        later.setattr("zchat.broker.store.redis.requests.words_of", lambda news: ("Z",))
+        first.store.tell(Typed("General", "alice", True))
+        first.wait(lambda: first.store._news == 0)  # type: ignore[attr-defined]
+    first.store.tell(Typed("General", "bob", True))
+    second.wait(lambda: second.reports.of("told"))
+    assert second.reports.of("told") == [(Typed("General", "bob", True),)]
+
+
 def test_news_are_told_to_nobody_if_too_many_wait(
     own_server: RedisServer, opened: Callable[..., Driver], monkeypatch: pytest.MonkeyPatch
 ) -> None:

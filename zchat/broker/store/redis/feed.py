@@ -12,7 +12,7 @@ from zchat.broker.store.redis.attachment import Snapshot, confirm, snapshots_of
 from zchat.broker.store.redis.connections.server import Connection, Trouble, understanding
 from zchat.broker.store.redis.connections.url import RedisURL
 from zchat.broker.store.redis.hearing import Changes, Hearing
-from zchat.broker.store.redis.notices import ATTACHED, Notice, notice_of
+from zchat.broker.store.redis.notices import NEWS, Notice, notice_of
 from zchat.broker.store.redis.partitions import PARTITIONS, Keys
 from zchat.errors import StoreError
 from zchat.threads import RealThread, awaited_by_callers, start
@@ -131,8 +131,10 @@ class Feed:
 
     def _take(self, notice: Notice) -> None:
         self._hearing.heard(notice)
-        if (notice.broker == self._broker and notice.kind != b"G") or notice.kind == ATTACHED:
+        if notice.broker == self._broker and notice.kind != b"G":
             return
+        if not notice.count and notice.kind not in NEWS:
+            return  # a broker has attached, or tells what only later versions know
         if len(self.reports) >= NOTICES:
             self._hearing.missing.add(notice.partition)
             return

@@ -12,9 +12,6 @@ LOGS = b"LR"
 """The kinds of notices that count as changes of logs."""
 
 
-ATTACHED = b"A"
-"""The kind that is of no interest to the loop."""
-
 NEWS = b"TKSCV"
 """The kinds of notices that are news."""
 
