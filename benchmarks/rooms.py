@@ -1,18 +1,22 @@
 """Many rooms at once: in each of a hundred ten talk, and each of them is given all that is said there, its own too.
 
-A talker is a client with a thread of its own. All begin together: each hands its messages over at once, then takes
-until it has everything that was said in its room. Time runs from the word to begin until the last has all.
+A talker is a client with a thread of its own, or a task of its process' one loop. All begin together: each hands its
+messages over at once, then takes until it has everything that was said in its room. Time runs from the word to begin
+until the last has all.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import time
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from threading import Event, Thread
 
+import zchat
 from _contenders import Talker, Zchat, served
 from _peers import Peer, installed
 from _run import DEADLINE, Failed, Pipe, in_turn, options, report, run, workers
@@ -21,8 +25,19 @@ SILENCE = 20.0
 """Seconds without a message after which a talker gives up."""
 
 
+@dataclass(frozen=True)
+class InTasks(Zchat):
+    """zchat whose talkers are tasks: by the face for asyncio."""
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}, asyncio"
+
+
 def talk(pipe: Pipe, contender: Zchat | Peer, url: str, rooms: range, talkers: int, each: int, text: str) -> None:
     """Have all talkers of some rooms talk when told to, and say when the last had everything."""
+    if isinstance(contender, InTasks):
+        asyncio.run(talk_in_tasks(pipe, url, rooms, talkers, each, text))
+        return
     ends: list[int] = []
     begin = Event()
 
@@ -49,6 +64,30 @@ def talk(pipe: Pipe, contender: Zchat | Peer, url: str, rooms: range, talkers: i
             raise Failed(f"{len(threads) - len(ends)} of {len(threads)} talkers lost messages")
         pipe.say(max(ends))
         pipe.wait_for_the_end()
+
+
+async def talk_in_tasks(pipe: Pipe, url: str, rooms: range, talkers: int, each: int, text: str) -> None:
+    """Do what `talk` does, in tasks of one loop."""
+
+    async def take_part(room: zchat.AsyncRoom) -> int:
+        await room.send_many([text] * each)
+        count = 0
+        async for _ in room.messages(timeout=SILENCE):
+            count += 1
+            if count == talkers * each:
+                break
+        return time.perf_counter_ns()
+
+    async with AsyncExitStack() as stack:
+        joined = []
+        for room in rooms:
+            for number in range(talkers):
+                client = await stack.enter_async_context(zchat.AsyncClient(url, user=f"talker {number} of {room}"))
+                joined.append(await client.join(f"Room{room}", echo=True))
+        pipe.say()
+        await asyncio.to_thread(pipe.hear)
+        pipe.say(max(await asyncio.gather(*map(take_part, joined))))
+        await asyncio.to_thread(pipe.wait_for_the_end)
 
 
 def deliveries(contender: Zchat | Peer, arguments: argparse.Namespace) -> dict[str, float]:
@@ -80,7 +119,8 @@ def main() -> None:
     )
     parser.add_argument("--messages", type=int, default=100, help="of each talker; of slow peers fewer (default 100)")
     arguments = parser.parse_args()
-    contenders: list[Zchat | Peer] = [*installed(), Zchat(arguments.store, echo=True)]
+    store = arguments.store
+    contenders: list[Zchat | Peer] = [InTasks(store, echo=True), *installed(), Zchat(store, echo=True)]
     report(
         f"deliveries a second: in each of {arguments.rooms} rooms {arguments.talkers} talk, "
         f"{arguments.messages} messages of {arguments.size} bytes each",

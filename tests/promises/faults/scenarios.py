@@ -172,9 +172,10 @@ def server_killed(
                 server.resume()
                 fleet.flow(chance.randrange(between))
                 server.kill()
+                killed = time.time()
                 server.start()
                 answering = time.time()
-                flowing.append(fleet.beat(answering) - answering)
+                flowing.append(max(0.0, fleet.beat(killed) - answering))
             fleet.flow(between)
             figures = _figures(fleet, broker)
         figures.flowing = flowing
