@@ -34,7 +34,7 @@ help:
 	@echo '                   or, with MINUTES=5, put real brokers under everything hostile at once (SEED=n: the same again)'
 	@echo 'make attack-web    have hostile pages send COUNT=1000000 commands to a gateway, from SEED=n'
 	@echo 'make web-cuts      cut the connections of pages at any byte in RUNS=1000, with gateway and broker killed (SEED=n; needs node 20)'
-	@echo 'make soak          put real processes under fault for MINUTES=10 (STORE=redis: over a Redis, which is killed too)'
+	@echo 'make soak          put real processes under fault for MINUTES=10 (STORE=redis: over a Redis, which is killed too, KILLS=10 a round)'
 	@echo 'make format        format the code and mend what the linter can mend'
 	@echo 'make pictures      make the pictures of the README from real runs (needs tmux; some minutes)'
 	@echo 'make release-check build what would be released, install it elsewhere and chat with it; put it into dist'
@@ -112,7 +112,7 @@ web-cuts: $(VENV)/installed-dev
 	@$(BIN)/python -m tests.web.cuts --runs $(or $(RUNS),1000) $(if $(SEED),--seed $(SEED))
 
 soak: $(VENV)/installed-dev
-	@$(BIN)/python -m tests.promises.faults.soak$(if $(filter redis,$(STORE)),_redis) --minutes $(or $(MINUTES),10)
+	@$(BIN)/python -m tests.promises.faults.soak$(if $(filter redis,$(STORE)),_redis $(if $(KILLS),--kills $(KILLS))) --minutes $(or $(MINUTES),10)
 
 format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix

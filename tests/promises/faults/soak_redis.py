@@ -17,13 +17,13 @@ from tests.promises.faults import scenarios
 from tests.promises.faults.scenarios import Figures
 from tests.redis_server import RedisServer
 
-RESTARTS = 10
+KILLS = 10
 PUBLISHERS = 4
 
 HEAD = "round  killed     messages    a second  flowing after s (median, most)    lost  twice  late  changed"
 
 
-def round_of(folder: Path, seed: int) -> dict[str, Figures]:
+def round_of(folder: Path, seed: int, kills: int) -> dict[str, Figures]:
     """Run each scenario once, over a server of its own."""
     found: dict[str, Figures] = {}
     for name in ("broker", "brokers", "server"):
@@ -32,16 +32,14 @@ def round_of(folder: Path, seed: int) -> dict[str, Figures]:
         with RedisServer("redis-server", place) as server:
             if name == "broker":
                 found[name] = scenarios.killed(
-                    place, restarts=RESTARTS, publishers=PUBLISHERS, seed=seed, store=server.url
+                    place, restarts=kills, publishers=PUBLISHERS, seed=seed, store=server.url
                 )
             elif name == "brokers":
                 found[name] = scenarios.one_of_two_killed(
-                    place, server, restarts=RESTARTS, publishers=PUBLISHERS, seed=seed
+                    place, server, restarts=kills, publishers=PUBLISHERS, seed=seed
                 )
             else:
-                found[name] = scenarios.server_killed(
-                    place, server, restarts=RESTARTS, publishers=PUBLISHERS, seed=seed
-                )
+                found[name] = scenarios.server_killed(place, server, restarts=kills, publishers=PUBLISHERS, seed=seed)
     return found
 
 
@@ -59,6 +57,7 @@ def main() -> None:
     """Run rounds until the time is over; exits 1 if anything was found wrong."""
     parser = argparse.ArgumentParser(description="Put a broker over Redis, publishers and readers under fault.")
     parser.add_argument("--minutes", type=float, default=10.0, help="begin rounds for so long (default 10)")
+    parser.add_argument("--kills", type=int, default=KILLS, help=f"of each kind in a round (default {KILLS})")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     arguments = parser.parse_args()
     print(f"seed {arguments.seed}\n{HEAD}", flush=True)
@@ -68,7 +67,7 @@ def main() -> None:
     while time.monotonic() < end:
         number += 1
         with tempfile.TemporaryDirectory(prefix="zchat-soak-") as folder:
-            found = round_of(Path(folder), arguments.seed + number)
+            found = round_of(Path(folder), arguments.seed + number, arguments.kills)
         for name, figures in found.items():
             print(line_of(number, name, figures), flush=True)
             clean &= figures.clean
