@@ -36,6 +36,12 @@ def test_a_host_that_no_name_can_be_is_refused_by_all_that_take_one(host: str) -
         host_and_port(f"{host}:80")
 
 
+def test_a_host_with_a_byte_that_is_no_text_is_refused_for_that_byte() -> None:
+    for check in (check_address, lambda url: host_and_port(url.removeprefix("tcp://"))):
+        with pytest.raises(zchat.AddressError, match=r"names a host that can't be: '\\udcff' is no character$"):
+            check("tcp://a\udcffb:1")
+
+
 @pytest.mark.parametrize("port", ["0", "65536", "99999", "-1", "x", "", "+5", "\u0665", "5555 "])
 def test_a_port_that_tcp_has_not_is_refused(port: str) -> None:
     for listening in (False, True):

@@ -130,6 +130,9 @@ def check_host(host: str, where: str) -> None:
     Raises:
         AddressError: no name can be so, and to look it up fails in ways of its own.
     """
+    byte = re.search("[\ud800-\udfff]", host)
+    if byte:  # a byte that is no UTF-8, as Python keeps it
+        raise AddressError(f"{shown(where)} names a host that can't be: {shown(byte[0])} is no character")
     labels = host.removesuffix(".").split(".")
     can_be = all(1 <= len(label) <= MAX_LABEL for label in labels)
     if can_be and not host.isascii():

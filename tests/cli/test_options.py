@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -11,7 +12,7 @@ import zchat as library
 from tests.cli.outside import without_home
 from tests.running import Start, Zchat
 from zchat.broker import Broker
-from zchat.cli.program import program
+from zchat.cli.program import COMMANDS, program
 
 
 @pytest.mark.parametrize(
@@ -27,7 +28,7 @@ from zchat.cli.program import program
         (["rooms", "--connect", "tcp://127.0.0.1:0"], "ports are 1 to 65535"),
         (["rooms", "--connect", "tcp://127.0.0.1:*"], "ports are 1 to 65535"),
         (["broker", "--bind", "tcp://127.0.0.1:99999"], "ports are 1 to 65535"),
-        (["broker", "--store", ""], "is not a store"),
+        (["broker", "--store", "sqlite:"], "is not a store"),
         (["broker", "--room", "@ops"], "reserved"),
         (["send", "##General", "hi"], "reserved"),
         (["tail", "#"], "has 0"),
@@ -103,3 +104,29 @@ def test_a_user_without_a_home_folder_is_told_to_name_a_store(
     assert done.stderr == (
         "zchat: this user has no home folder to keep messages in: name a place by --store sqlite:PATH, or set HOME\n"
     )
+
+
+PLACES = re.compile(r"^(FILE|DIR|PATH|URL|FROM|TO|HOST:PORT)$")
+"""How the usage calls what names a file, a folder, a store or an address."""
+
+
+def test_every_place_that_is_given_without_a_name_is_refused_for_that() -> None:
+    tried = 0
+    for name in COMMANDS:
+        command = program.get_command(click.Context(program), name)
+        assert command
+        others: list[str] = []
+        for parameter in command.params:
+            is_option = isinstance(parameter, click.Option)
+            if PLACES.match(parameter.make_metavar(click.Context(command))):
+                before = ["web", "--open"] if name == "web" else [name]
+                line = [*before, parameter.opts[0], ""] if is_option else [*before, *others, ""]
+                done = CliRunner().invoke(program, line)
+                assert done.exit_code == 2, line
+                assert re.search("is empty|'' is not|'' is no ", done.output), done.output
+                tried += 1
+            if not is_option:
+                others.append("x")
+    assert tried >= 30
+    done = CliRunner().invoke(program, ["--config", "", "ping"])
+    assert (done.exit_code, "the name of the file is empty" in done.output) == (2, True)

@@ -14,10 +14,11 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.running import DEADLINE, ZCHAT, read_now, read_to_the_end
+from tests.cli.terminals import Terminal, Tmux
+from tests.running import DEADLINE, ZCHAT, eventually, read_now, read_to_the_end
 from zchat.broker import Broker
 from zchat.cli import progress_line
-from zchat.cli.progress_line import RewrittenLine, progress_texts
+from zchat.cli.progress_line import ECHO, RewrittenLine, progress_texts
 
 
 def on_a_terminal(broker: Broker, *options: str, seconds: float, until: bytes = b"") -> str:
@@ -53,7 +54,7 @@ def test_progress_is_one_line_on_a_terminal_and_gone_in_the_end(broker: Broker) 
     assert "\n" not in shown
     width = max(map(len, re.split(r"[\r\b]", shown)))
     assert width < 80
-    assert shown.endswith("\r" + " " * len(lines[-1]) + "\r")
+    assert shown.endswith("\r" + " " * (len(lines[-1]) + ECHO) + "\r")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="terminals differ at their end")
@@ -91,4 +92,18 @@ def test_the_line_has_the_first_text_that_fits_the_terminal(written: Callable[..
 def test_the_line_is_never_as_wide_as_the_terminal(written: Callable[..., str], columns: int) -> None:
     written(80, *progress_texts(10**9, 123_456))
     for texts in (progress_texts(10**9, 123_456), ("",)):
-        assert all(len(part) < columns for part in re.split(r"[\r\b]", written(columns, *texts)))
+        parts = re.split(r"[\r\b]", written(columns, *texts))
+        assert all(len(part) < columns for part in parts)
+        assert all(len(part.rstrip()) + ECHO < columns for part in parts if part.strip())
+
+
+@pytest.mark.parametrize("columns", [17, 20, 40, 80])
+def test_ctrl_c_leaves_nothing_of_the_line(tmux: Tmux, broker: Broker, columns: int) -> None:
+    lines = "trap : INT; (trap '' INT; while seq 300; do sleep 0.4; done) | "
+    alice = Terminal(tmux, "alice", columns, "A room with a rather long name", before=lines, command="send")
+    eventually(lambda: re.match(r"[\d,]+( |$)", alice.screen(), re.MULTILINE) is not None, "it shows progress")
+    alice.keys("C-c")
+    eventually(lambda: "exit code" in alice.screen(), alice.screen)
+    shown = " ".join(alice.screen().split())
+    assert re.fullmatch(r"zchat: .* exit code 130", shown), shown
+    assert "^C" not in shown

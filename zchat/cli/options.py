@@ -213,6 +213,8 @@ def _keep(name: str) -> Any:
     """
 
     def keep(context: click.Context, parameter: click.Parameter, value: str | tuple[str, ...] | None) -> None:
+        if value == "" or (isinstance(value, tuple) and "" in value):
+            raise click.BadParameter("it is empty: name the key's file")
         if isinstance(value, str):
             context.meta[f"{__name__}.{name}"] = os.path.expanduser(value)
         else:

@@ -25,6 +25,9 @@ STEP = 0.25
 SPAN = 8
 """Samples that the speed is measured over: two seconds, so that it is steady and a standstill soon shows."""
 
+ECHO = len("^C")
+"""Columns that a terminal shows of Ctrl-C, where the cursor is: they begin no other row, and go with the line."""
+
 NARROW = 40
 """Columns assumed of a terminal that is gone."""
 
@@ -70,15 +73,16 @@ class RewrittenLine:
 
     def __init__(self) -> None:
         self._width = 0
+        """Columns that have to be blank, or written again, for nothing of the line to be left."""
 
     def write(self, *texts: str) -> None:
         """Write the first text that fits in place of what is there, and nothing if none does."""
         columns = terminal_width(sys.stderr) or NARROW
-        text = next((text for text in texts if len(text) < columns), "")
+        text = next((text for text in texts if len(text) + ECHO < columns), "")
         blank = min(self._width, columns - 1)  # what was wider was wrapped when the terminal became narrower
         if text or blank > 0:
             back = "\b" * (blank - len(text)) if text else "\r"
             with suppress(OSError, ValueError):  # the terminal is gone; what is done is what matters
                 sys.stderr.write(f"\r{text.ljust(blank)}{back}")
                 sys.stderr.flush()
-        self._width = len(text)
+        self._width = len(text) + ECHO if text else 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 from click.core import ParameterSource
@@ -17,6 +17,9 @@ from click.core import ParameterSource
 from zchat.errors import UsageError
 from zchat.files import read_bounded
 from zchat.logs import cli_log
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 SHARED = ("connect", "user", "log-level", "key", "server-key")
 """The keys that may also stand before all tables of a file, for every command that has the option."""
@@ -66,6 +69,31 @@ class Listed(click.types.StringParamType):
     def split_envvar_value(self, rv: str) -> list[str]:
         """Return the several."""
         return [each.strip() for each in rv.split(",") if each.strip()]
+
+
+class NotEmpty(click.types.StringParamType):
+    """The name of a file, a folder or a store, which can't be empty: `--resume "$FILE"` is that without the variable.
+
+    Args:
+        what: "file", "folder" or "store".
+    """
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the name, after a check that it has one character at least."""
+        name = super().convert(value, param, ctx)
+        if name == "":
+            self.fail(f"the name of the {self._what} is empty", param, ctx)
+        return name
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Return what has the shell complete it: a file's name or a folder's, and nothing for a store."""
+        from click.shell_completion import CompletionItem  # takes long to load
+
+        kinds = {"file": "file", "folder": "dir"}
+        return [CompletionItem(incomplete, type=kinds[self._what])] if self._what in kinds else []
 
 
 def key_of(option: click.Option) -> str:
@@ -185,7 +213,7 @@ def _config_option(callback: Any, **extra: Any) -> click.Option:
     return click.Option(
         ["--config"],
         metavar="FILE",
-        type=click.Path(),
+        type=NotEmpty("file"),
         is_eager=True,
         expose_value=False,
         callback=callback,

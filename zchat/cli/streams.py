@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 GRACE = 0.5
 """Seconds after a signal for which writing still waits: a reader that is just slow gets its line whole."""
 
+READER_SECONDS = 1.0
+"""Seconds after which a command that has nothing to write checks whether its output is still read."""
+
 PAUSE = 0.01
 """Seconds to wait when a descriptor takes nothing although it is said to."""
 
@@ -177,6 +180,19 @@ def written() -> int:
     """Return how many bytes were written to standard output."""
     sink = sys.stdout.buffer
     return sink.written if isinstance(sink, Writing) else 0
+
+
+def check_reader() -> None:
+    """Check that standard output, if it is a pipe or a socket, is still read: the command may write nothing for long.
+
+    Raises:
+        BrokenPipeError: nobody reads it any more.
+    """
+    if hasattr(select, "poll") and not sys.stdout.isatty():
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)
+        if any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0)):
+            raise BrokenPipeError
 
 
 def given_up() -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import time
 from functools import partial
 
 import pytest
@@ -51,6 +52,15 @@ def test_it_ends_when_nobody_reads_it_any_more(start: Start) -> None:
     running = start(shell='"$@" top --every 0.2 | head -n 1')
     running.until("tcp://")
     assert running.end() == 0
+    assert running.errors == ""
+
+
+def test_it_ends_soon_after_its_reader_however_long_it_has_nothing_to_write(start: Start) -> None:
+    begun = time.monotonic()
+    running = start(shell='"$@" top --every 3600 | head -n 1')
+    running.until("tcp://")
+    assert running.end() == 0
+    assert time.monotonic() < begun + 60
     assert running.errors == ""
 
 

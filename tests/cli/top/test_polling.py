@@ -43,6 +43,7 @@ class Polled:
 
 def polled(client: Polled, monkeypatch: pytest.MonkeyPatch, every: float = 5.0) -> list[Any]:
     monkeypatch.setattr(polling, "time", SimpleNamespace(monotonic=lambda: client.now))
+    monkeypatch.setattr(polling, "READER_SECONDS", every)
     return list(islice(samples(cast(Client, client), every), 10))
 
 
@@ -83,3 +84,13 @@ def test_a_broker_that_does_not_know_the_request_ends_it(monkeypatch: pytest.Mon
 
     with pytest.raises(errors.Malformed):
         polled(Polled(None, answers=fails), monkeypatch)
+
+
+def test_between_samples_it_is_checked_whether_anybody_reads_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    checked: list[float] = []
+    client = Polled(*[None] * 12)
+    monkeypatch.setattr(polling, "time", SimpleNamespace(monotonic=lambda: client.now))
+    monkeypatch.setattr(polling, "check_reader", lambda: checked.append(client.now))
+    assert list(samples(cast(Client, client), 5.0)) == [ANSWER] * 3
+    assert client.asked == [0, 5, 10]
+    assert checked == [1, 2, 3, 4, 6, 7, 8, 9, 11]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
+from datetime import timedelta
 from math import ceil
 
 from zchat.cli.text.iso import span_meant
@@ -118,6 +119,8 @@ def sentence(argument: str, word: str) -> tuple[str, int, str]:
     while rest[:1].isdigit():
         first, *others = rest.split(maxsplit=1)
         span = span_meant(first)
+        if span == timedelta.max:
+            raise UsageError(f"{first} is longer than any calendar: without a time it is for ever")
         if span:
             seconds += span.total_seconds()
             rest = others[0] if others else ""

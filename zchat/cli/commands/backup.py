@@ -11,6 +11,7 @@ from zchat.cli.copying import Copying, content_text
 from zchat.cli.ending import forgive
 from zchat.cli.logs import log_level
 from zchat.cli.options import default_store
+from zchat.cli.sources import NotEmpty
 from zchat.cli.text.safe import safe
 from zchat.errors import StoreError, UsageError
 
@@ -32,16 +33,17 @@ its name once it is complete, checked and flushed to disk; only you can read it.
 @click.option(
     "--store",
     envvar="ZCHAT_BROKER_STORE",
+    type=NotEmpty("store"),
     metavar="URL",
     help="The broker's store, sqlite:PATH.  [default: as for zchat broker]",
 )
 @click.option("--no-progress", is_flag=True, help="Don't show the progress on a terminal.")
-@click.argument("file", type=click.Path(readable=False))
+@click.argument("file", type=NotEmpty("file"))
 @log_level
 def backup(store: str | None, no_progress: bool, file: str) -> None:
     """Carry out `zchat backup`."""
-    path = _path(store or default_store())
-    if not store and not path.exists():
+    path = _path(default_store() if store is None else store)
+    if store is None and not path.exists():
         raise StoreError(f"there is no file {path}: name the broker's store (--store sqlite:PATH)")
     with Copying(not no_progress) as copying:
         content = back_up(path, Path(file), copying.step)

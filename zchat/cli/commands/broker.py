@@ -37,7 +37,7 @@ from zchat.cli.options import (
     made_folder,
     path_of,
 )
-from zchat.cli.sources import Listed
+from zchat.cli.sources import Listed, NotEmpty
 from zchat.cli.text.phrases import counted
 from zchat.cli.text.safe import safe
 from zchat.errors import AddressError, BadAudit, BadKey, BadRules, StoreError, ZchatError
@@ -126,6 +126,7 @@ its direct rooms and read marks. So only this machine can reach it then.
 )
 @click.option(
     "--store",
+    type=NotEmpty("store"),
     metavar="URL",
     help="Where the rooms are kept: sqlite:PATH, memory: or redis://HOST  [default: sqlite, in the user's data folder]",
 )
@@ -137,15 +138,24 @@ its direct rooms and read marks. So only this machine can reach it then.
     help="Where Prometheus fetches the broker's figures, over HTTP and without access control; the port * takes any "
     "free one. Requires zchat-zmq[metrics].  [default: nowhere]",
 )
-@click.option("--keys", metavar="DIR", help="The folder with the broker's key and its users'; see zchat keygen.")
+@click.option(
+    "--keys",
+    type=NotEmpty("folder"),
+    metavar="DIR",
+    help="The folder with the broker's key and its users'; see zchat keygen.",
+)
 @click.option("--guests", is_flag=True, help="With --keys: let other keys in too, as guests with names of their own.")
 @click.option("--logins", is_flag=True, help="Over ipc:// let users in without keys, under their logins.")
 @click.option(
-    "--rules", metavar="FILE", help="With --keys or --logins: who may do what in which room; see zchat rules."
+    "--rules",
+    type=NotEmpty("file"),
+    metavar="FILE",
+    help="With --keys or --logins: who may do what in which room; see zchat rules.",
 )
 @click.option("--insecure", is_flag=True, help="Listen without keys at addresses that other machines can reach.")
 @click.option(
     "--audit",
+    type=NotEmpty("file"),
     metavar="FILE",
     help="The file of the audit log: who comes in, and what is done to whom, a JSON object a line.  [default: none]",
 )

@@ -11,6 +11,7 @@ from zchat.broker.store.sqlite.backup import Content
 from zchat.cli.copying import Copying, content_text
 from zchat.cli.ending import forgive
 from zchat.cli.logs import log_level
+from zchat.cli.sources import NotEmpty
 from zchat.cli.text.phrases import counted
 from zchat.cli.text.safe import safe
 
@@ -42,8 +43,8 @@ on a command line can be read by every user of the machine.
     help="Remove what an interrupted copy has left at TO first.",
 )
 @click.option("--no-progress", is_flag=True, help="Don't show the progress on a terminal.")
-@click.argument("source", metavar="FROM", envvar="ZCHAT_COPY_FROM")
-@click.argument("target", metavar="TO", envvar="ZCHAT_COPY_TO")
+@click.argument("source", type=NotEmpty("store"), metavar="FROM", envvar="ZCHAT_COPY_FROM")
+@click.argument("target", type=NotEmpty("store"), metavar="TO", envvar="ZCHAT_COPY_TO")
 @log_level
 def copy(again: bool, no_progress: bool, source: str, target: str) -> None:
     """Carry out `zchat copy`."""

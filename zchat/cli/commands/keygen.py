@@ -8,6 +8,7 @@ import click
 
 from zchat.cli.ending import Ended, asked, forgive
 from zchat.cli.failures import hinting_at
+from zchat.cli.sources import NotEmpty
 from zchat.cli.text.safe import safe
 from zchat.errors import BadKey, UsageError
 from zchat.transport import keys
@@ -29,9 +30,21 @@ Examples:
 
 @click.command(help=HELP)
 @click.argument("name", required=False)
-@click.option("--out", metavar="DIR", default=".", show_default=True, help="The folder to write the key's files into.")
+@click.option(
+    "--out",
+    type=NotEmpty("folder"),
+    metavar="DIR",
+    default=".",
+    show_default=True,
+    help="The folder to write the key's files into.",
+)
 @click.option("--gateway", is_flag=True, help="Make a gateway's pair: it lets in any user but operators.")
-@click.option("--server", metavar="DIR", help="Make a broker's folder, with its key and a place for its users'.")
+@click.option(
+    "--server",
+    type=NotEmpty("folder"),
+    metavar="DIR",
+    help="Make a broker's folder, with its key and a place for its users'.",
+)
 def keygen(name: str | None, out: str, server: str | None, gateway: bool) -> None:
     """Carry out `zchat keygen`."""
     if (name is None) == (server is None):

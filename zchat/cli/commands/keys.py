@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from zchat.cli.failures import FAILED, report
+from zchat.cli.sources import NotEmpty
 from zchat.cli.text.columns import table, terminal_width
 from zchat.cli.text.safe import named, safe
 from zchat.transport.keys import SERVER, USERS, KeyFolder, fingerprint
@@ -23,7 +24,7 @@ Examples:
 
 
 @click.command(help=HELP)
-@click.argument("folder", metavar="DIR")
+@click.argument("folder", type=NotEmpty("folder"), metavar="DIR")
 @click.pass_context
 def keys(context: click.Context, folder: str) -> None:
     """Carry out `zchat keys`."""

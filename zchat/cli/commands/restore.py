@@ -12,6 +12,7 @@ from zchat.broker.store.sqlite.files import resolved_file
 from zchat.cli.copying import Copying, content_text
 from zchat.cli.ending import forgive
 from zchat.cli.logs import log_level
+from zchat.cli.sources import NotEmpty
 from zchat.cli.text.safe import safe
 
 HELP = """Make PATH, the database of a broker that doesn't run, from the backup FILE.
@@ -37,8 +38,8 @@ a gap, and continue with new messages. Run by root, PATH is given to the owner o
     help="Move an old PATH aside, to PATH.before-TIME, once all is copied.",
 )
 @click.option("--no-progress", is_flag=True, help="Don't show the progress on a terminal.")
-@click.argument("file", type=click.Path(readable=False))
-@click.argument("path", type=click.Path(readable=False))
+@click.argument("file", type=NotEmpty("file"))
+@click.argument("path", type=NotEmpty("file"))
 @log_level
 def restore(aside: bool, no_progress: bool, file: str, path: str) -> None:
     """Carry out `zchat restore`."""

@@ -11,6 +11,7 @@ from zchat.broker.core.access import judge
 from zchat.broker.edge.rules_file import read_rules
 from zchat.broker.guard.rules import Rate, Rules
 from zchat.cli.options import check_room, check_user
+from zchat.cli.sources import NotEmpty
 from zchat.cli.text.columns import table, terminal_text, terminal_width, wrapped
 from zchat.cli.text.phrases import counted
 from zchat.cli.text.safe import named, safe
@@ -47,7 +48,7 @@ not to know that there is such a room. The room need not exist: the rules are ab
 @click.option(
     "--json", "as_json", is_flag=True, help="One JSON object: user, room, line, the rights, rate, most, and so on."
 )
-@click.argument("file", metavar="FILE")
+@click.argument("file", type=NotEmpty("file"), metavar="FILE")
 @click.argument("user", metavar="[USER", required=False, callback=check_user)
 @click.argument("room", metavar="ROOM]", required=False, callback=_check_room)
 def rules(made: bool, as_json: bool, file: str, user: str | None, room: str | None) -> None:

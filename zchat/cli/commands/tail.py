@@ -12,6 +12,7 @@ from zchat.cli.completion import complete_rooms
 from zchat.cli.connection import connect
 from zchat.cli.failures import hinting_at_rooms, report
 from zchat.cli.options import check_rooms, check_time, connecting
+from zchat.cli.sources import NotEmpty
 from zchat.cli.tail.output import Output, ResumableOutput
 from zchat.cli.tail.reading import Stretch, catch_up, follow, last_seq, seq_before, write_history
 from zchat.cli.tail.resume import ResumeFile
@@ -73,7 +74,9 @@ Messages that are no longer kept and a lost connection are reported on standard 
     help="Begin with the messages of the last 90s, 30m, 1h, 2d or 1w, or since 2026-01-31 or 2026-01-31T18:30.",
 )
 @click.option("--unread", is_flag=True, help="Begin with your unread messages, and mark as read what is shown.")
-@click.option("--resume", metavar="FILE", type=click.Path(), help="Continue where the last run ended, as FILE records.")
+@click.option(
+    "--resume", metavar="FILE", type=NotEmpty("file"), help="Continue where the last run ended, as FILE records."
+)
 @click.option("-f", "--follow", "following", is_flag=True, help="Continue with new messages, until Ctrl-C.")
 @click.option(
     "--json", "as_json", is_flag=True, help="One JSON object per line: room, seq, timestamp, time, user, body."

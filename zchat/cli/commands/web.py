@@ -15,7 +15,7 @@ from zchat.cli.connection import HINTS
 from zchat.cli.failures import hinting_at
 from zchat.cli.greeting import greet
 from zchat.cli.options import addresses, addressing, check_place, given_keys
-from zchat.cli.sources import Listed
+from zchat.cli.sources import Listed, NotEmpty
 from zchat.cli.text.safe import safe
 from zchat.errors import AddressError, UsageError
 from zchat.files import limit, raise_limit
@@ -50,7 +50,12 @@ MOST_CONNECTIONS = 100_000
     help="Where pages reach it; the port * takes any free one.",
 )
 @click.option("--open", "open_to_all", is_flag=True, help="Let everyone in: names are claims.")
-@click.option("--token-key", metavar="FILE", help="The key of the tokens that a site makes for its users (JWT, HS256).")
+@click.option(
+    "--token-key",
+    type=NotEmpty("file"),
+    metavar="FILE",
+    help="The key of the tokens that a site makes for its users (JWT, HS256).",
+)
 @click.option("--user-header", metavar="NAME", help="The header in which a trusted proxy says who the user is.")
 @click.option(
     "--trusted-proxy",
@@ -82,10 +87,14 @@ MOST_CONNECTIONS = 100_000
     metavar="PATTERN",
     help="Rooms that may be watched without a name; may be repeated.",
 )
-@click.option("--page", metavar="DIR", help="The folder of a page of one's own.  [default: zchat's]")
+@click.option(
+    "--page", type=NotEmpty("folder"), metavar="DIR", help="The folder of a page of one's own.  [default: zchat's]"
+)
 @click.option("--no-page", is_flag=True, help="Serve no page.")
-@click.option("--tls-cert", metavar="FILE", help="The certificate, with its chain, to serve https with.")
-@click.option("--tls-key", metavar="FILE", help="Its key.")
+@click.option(
+    "--tls-cert", type=NotEmpty("file"), metavar="FILE", help="The certificate, with its chain, to serve https with."
+)
+@click.option("--tls-key", type=NotEmpty("file"), metavar="FILE", help="Its key.")
 @click.option(
     "--metrics",
     metavar="HOST:PORT",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import select
-import sys
 from collections.abc import Iterator
 from datetime import datetime
 from heapq import merge
@@ -11,6 +9,7 @@ from typing import NamedTuple
 
 from zchat import Client, Room
 from zchat.cli.failures import report
+from zchat.cli.streams import READER_SECONDS, check_reader
 from zchat.cli.tail.output import Output
 from zchat.cli.text.phrases import connection_text, gap_text, removed_text
 from zchat.cli.text.safe import named
@@ -26,9 +25,6 @@ MIN_PAGE = 50
 
 SILENCE = 5.0
 """Seconds that `--resume` without `-f` waits for the next of the messages that exist."""
-
-POLL_SECONDS = 1.0
-"""Seconds after which a quiet `-f` checks whether its output is still read."""
 
 
 class Stretch(NamedTuple):
@@ -98,7 +94,7 @@ def follow(client: Client, output: Output) -> None:
             output.write(message)
         if message is None or number % PAGE == 0:
             output.flush()
-            _stop_if_nobody_reads()
+            check_reader()
 
 
 def catch_up(client: Client, room: Room, end: int, output: Output) -> None:
@@ -135,7 +131,7 @@ def arriving(client: Client) -> Iterator[Message | None]:
     while True:
         yield from map(_message, client.events(timeout=0))
         yield None
-        for event in client.events(timeout=POLL_SECONDS):
+        for event in client.events(timeout=READER_SECONDS):
             yield _message(event)
             break
 
@@ -150,11 +146,3 @@ def _message(event: Event) -> Message | None:
     elif isinstance(event, Removed):
         raise ZchatError(removed_text(event, datetime.now()))
     return None
-
-
-def _stop_if_nobody_reads() -> None:
-    if hasattr(select, "poll") and not sys.stdout.isatty():
-        poll = select.poll()
-        poll.register(sys.stdout.fileno(), 0)
-        if any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0)):
-            raise BrokenPipeError

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 
 from zchat import Client
+from zchat.cli.streams import READER_SECONDS, check_reader
 from zchat.errors import ConnectionLost, DeadlineExceeded, Refused
 from zchat.events import Disconnected, Reconnected
 from zchat.stats import Stats
@@ -23,18 +24,22 @@ def samples(client: Client, every: float) -> Iterator[Stats | str]:
     One thread at a time.
 
     Raises:
+        BrokenPipeError: nobody reads standard output any more.
         Refused, ProtocolError: why the client has ended, or that the broker doesn't know the request.
     """
     due = time.monotonic()
     connected = True
     while not client.wait(0):
-        event = next(client.events(timeout=max(0.0, due - time.monotonic())), None)
+        left = max(0.0, due - time.monotonic())
+        event = next(client.events(timeout=min(left, READER_SECONDS)), None)
         if isinstance(event, Disconnected):
             connected = False
             yield LOST
         elif isinstance(event, Reconnected):
             connected = True
             due = time.monotonic()
+        elif event is None and left > READER_SECONDS:
+            check_reader()
         elif event is None:  # it is time
             yield _sample(client) if connected else LOST
             due = max(due + every, time.monotonic())
