@@ -27,7 +27,8 @@ help:
 	@echo 'make test-pythons  run the tests on each Python from 3.11 to 3.14 that this machine has'
 	@echo 'make pythons       fetch a 3.12, 3.13 and 3.14 for it from Maven Central (needs mvn and x86-64)'
 	@echo 'make check         all that must pass: lint, format, strict types, tests with branch coverage'
-	@echo 'make simulate      run SEEDS=100 or SECONDS=60 of the simulation, from FIRST=n, or SEED=n again'
+	@echo 'make simulate      run SEEDS=100 or SECONDS=60 of the simulation, from FIRST=n, or SEED=n again;'
+	@echo '                   SEVERAL=1: with several brokers over one store'
 	@echo 'make interrupt     break calls off at COUNT=10000 moments: what was lost, what came twice, what is left'
 	@echo 'make cancel        cancel the tasks of clients in event loops for SECONDS=60: the same audit (SEED=n: one run again)'
 	@echo 'make attack        let SEEDS=10000 clients live with a hostile broker, from FIRST=n'
@@ -94,7 +95,7 @@ promises: $(VENV)/installed-dev
 	$(BIN)/python -m pytest $(PARALLEL) tests/promises
 
 simulate: $(VENV)/installed-dev
-	@$(BIN)/python -m tests.promises.simulation.run $(if $(FIRST),--first $(FIRST)) $(if $(SEED),--seed $(SEED),$(if $(SECONDS),--seconds $(SECONDS),--seeds $(or $(SEEDS),100)))
+	@$(BIN)/python -m tests.promises.simulation.run $(if $(SEVERAL),--several) $(if $(FIRST),--first $(FIRST)) $(if $(SEED),--seed $(SEED),$(if $(SECONDS),--seconds $(SECONDS),--seeds $(or $(SEEDS),100)))
 
 interrupt: $(VENV)/installed-dev
 	@$(BIN)/python -m tests.promises.interruptions --count $(or $(COUNT),10000)

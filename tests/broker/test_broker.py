@@ -164,7 +164,7 @@ def test_stopping_takes_less_than_two_seconds_with_a_disk_that_hangs_and_a_peer_
             stuck.say(pack(("history", next(requests), "Talk", 0, None, 1)))
             return broker.counters.retried > 0
 
-        monkeypatch.setattr("zchat.broker.core.core.UNREAD_BYTES", 1 << 40)
+        monkeypatch.setattr("zchat.broker.presence.state_frames.UNREAD_BYTES", 1 << 40)
         monkeypatch.setattr("zchat.broker.core.core.DEBT", 1e9)
         eventually(full, "the stuck peer's pipe is full")
         monkeypatch.setattr(Committer, "_commit", hang)

@@ -138,12 +138,26 @@ def test_a_join_whose_connection_was_lost_while_the_store_located_the_rooms_end_
 
 def test_a_join_that_is_refused_once_the_rooms_end_is_located_is_answered_so() -> None:
     world, store, alice = ahead()
-    request = alice.ask("join", "General", 1, [10, 41], 0, True)
     alice.ask("join", "General", 2, None, 0, True)
+    request = alice.ask("join", "General", 1, [10, 41], 0, True)
     store.holding = False
     world.run()
     assert alice.replies[request][2] == "malformed"
     assert world.sessions[alice.id].members[world.rooms["general"]].join == 2
+
+
+def test_what_is_asked_of_a_room_while_its_end_is_located_waits_for_the_join() -> None:
+    world, store, alice = ahead()
+    alice.ask("join", "General", 1, [10, 41], 0, True)
+    bodies = join_bodies([pack("a")])
+    requests = [alice.ask("send", "General", 1, bodies), alice.ask("leave", "General", 1)]
+    elsewhere = alice.ask("rooms", None, 10)
+    world.run()
+    assert alice.replies.keys() & {*requests, elsewhere} == {elsewhere}
+    store.holding = False
+    world.run()
+    assert [alice.replies[request][0] for request in requests] == [OK, OK]
+    assert not world.sessions[alice.id].members, "it has left"
 
 
 def test_the_store_is_notified_when_a_room_gets_its_first_member_and_when_the_last_one_goes() -> None:

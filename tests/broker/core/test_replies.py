@@ -35,7 +35,7 @@ def test_pages_are_refused_while_too_many_bytes_of_replies_wait_and_taken_again_
 
 def test_pages_that_the_store_reads_meanwhile_are_refused_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zchat.broker.delivery.pipes.REPLIES_BYTES", 2_000)
-    monkeypatch.setattr("zchat.broker.core.core.UNREAD_BYTES", 1 << 40)
+    monkeypatch.setattr("zchat.broker.presence.state_frames.UNREAD_BYTES", 1 << 40)
     store = LateStore(lambda: 1)
     world = World(store=store)
     alice = Peer(world, "alice")

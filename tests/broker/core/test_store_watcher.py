@@ -137,3 +137,19 @@ def test_what_is_sent_elsewhere_counts_nowhere_without_rules() -> None:
     assert alice.send("General", "hi")[0] == OK
     world.pass_time(2)
     assert not [news for news in store.news if isinstance(news, Spent)]
+
+
+def test_nobody_is_at_the_end_of_a_room_that_another_broker_has_made_longer() -> None:
+    store = LateStore(lambda: 1)
+    world = World(store=store)
+    alice = Peer(world, "alice")
+    alice.join("General")
+    alice.send("General", "a")
+    alice.do("mark", "General", 1)
+    room = world.rooms["general"]
+    assert room.roster is not None
+    assert room.roster.at_end == {"alice"}
+    store.reports.append(lambda watcher: watcher.reached(RoomLog("General", 1, 2, tuple(room.epochs))))
+    world.run()
+    assert room.roster.at_end == set()
+    world.check()

@@ -10,7 +10,7 @@ from zchat.names import direct_name
 from zchat.wire.limits import JOIN_FLAGS, LOG, OWN, PRESENT
 
 if TYPE_CHECKING:
-    from tests.promises.simulation.simulation import Simulation
+    from tests.promises.simulation.stage import Stage
 
 USERS = 4
 """Users, of whom some have several sessions."""
@@ -25,7 +25,7 @@ GREET = 5.0
 class Actor:
     """Be one user at one program: clients that follow each other, each going on where the last one was."""
 
-    def __init__(self, sim: Simulation, number: int) -> None:
+    def __init__(self, sim: Stage, number: int) -> None:
         self.sim = sim
         self.number = number
         self.user = f"user{number % USERS}"
@@ -49,7 +49,7 @@ class Actor:
         self.runs += 1
         name = f"c{self.number}.{self.runs}"
         self.client = client = Client(
-            sim.world, sim.network, sim.truth, name, self.user, positions, sim.flags(*ASKED), key, sim.ruling
+            sim.world, sim.networks, sim.truth, name, self.user, positions, sim.flags(*ASKED), key, sim.ruling
         )
         sim.clients.append(client)
         sim.world.after(GREET, self._greeted, client)

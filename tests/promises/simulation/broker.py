@@ -13,6 +13,7 @@ from tests.promises.simulation.keys import ALLOWED, Keys
 from tests.promises.simulation.network import Connection, Network
 from tests.promises.simulation.ruling import Ruling
 from tests.promises.simulation.ruling import State as RulesState
+from tests.promises.simulation.several.store import SharedStore
 from tests.promises.simulation.state import Shown
 from tests.promises.simulation.store import Disk, DurableStore, VolatileStore
 from tests.promises.simulation.truth import Truth
@@ -48,7 +49,7 @@ SLACK = 1.0
 """Seconds that the broker may be late in what it does by the clock."""
 
 
-class _Crash(BaseException):
+class Crash(BaseException):
     """Stop whatever the process was doing."""
 
 
@@ -61,12 +62,7 @@ class Process:
         self.crash_in = 0
         self.alive = True
         self.shown = Shown()
-        store: DurableStore | VolatileStore
-        if broker.disk is not None:
-            store = DurableStore(broker.disk)
-        else:
-            store = VolatileStore(broker.world, broker.truth, broker.max_room_messages)
-        self.store = store
+        self.store = store = self.make_store()
         self._turn_at = float("inf")
         self._asleep = False
         self._spent = 0.0  # in this turn
@@ -97,6 +93,13 @@ class Process:
         if keys is not None:
             broker.world.after(READ_EVERY * keys.random.random(), self._read_keys)
 
+    def make_store(self) -> DurableStore | VolatileStore | SharedStore:
+        """Return the store that it begins with."""
+        broker = self.broker
+        if broker.disk is not None:
+            return DurableStore(broker.disk)
+        return VolatileStore(broker.world, broker.truth, broker.max_room_messages)
+
     # -- what a crash can come between ---------------------------------------------------------------
 
     def step(self) -> None:
@@ -104,7 +107,7 @@ class Process:
         if self.crash_in:
             self.crash_in -= 1
             if not self.crash_in:
-                raise _Crash
+                raise Crash
 
     def send(self, routing_id: bytes, frame: bytes) -> int:
         """Be the core's port."""
@@ -251,12 +254,9 @@ class Process:
                 self.inspection.revise(self._other_rules)
                 self._other_rules = None
             if self.stopping_until is not None and (core.settled or now >= self.stopping_until):
-                core.dismiss()
-                self.store.close()
-                core.turn(now)
-                broker.crash()
+                self.finish(now)
                 return
-        except _Crash:
+        except Crash:
             broker.crash()
             return
         core.log_lines.take()
@@ -273,6 +273,13 @@ class Process:
             self._asleep = True
             due = now if self.entrance.readable else min(core.due(), doorkeeper.wake)
             self.wake(max(TURN, min(1.0, due - now)))
+
+    def finish(self, now: float) -> None:
+        """End in good order."""
+        self.core.dismiss()
+        self.store.close()
+        self.core.turn(now)
+        self.broker.crash()
 
     def _receive(self, now: float) -> bool:
         """Hand the core what has arrived, a turn's worth; True if nothing is left."""

@@ -44,7 +44,9 @@ class Outgoing:
     def fail(self, error: Exception) -> None:
         """See `zchat.protocol.send_queue.Submission`."""
         self.failed = True
-        if isinstance(error, errors.OutcomeUnknown):
+        if isinstance(error, errors.OutcomeUnknown) or (
+            self.client.truth.shared and isinstance(error, errors.StoreFailed)
+        ):
             self.unknown = True
         if self.client.ruling is not None:
             self.client.ruling.check_refusal(error, self.client.user, self.room, SEND, self.since)

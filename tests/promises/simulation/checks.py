@@ -11,6 +11,7 @@ from zchat.broker.limits import MAX_MEMBERSHIPS, MAX_REQUESTS
 from zchat.broker.rooms import roster
 from zchat.broker.rooms.member import MemberState
 from zchat.broker.rooms.room import Room
+from zchat.broker.store.redis.store import RedisStore
 from zchat.wire.limits import PRESENT
 
 
@@ -69,6 +70,11 @@ def check_rosters(core: Core) -> None:
     rooms = directory.rooms
     here: dict[Room, dict[str, int]] = {}
     users: dict[str, set[int]] = {}
+    behind = [session for session in presence._returning if session.ended]  # they went on at another broker
+    for session in behind:
+        for room in session.present:
+            counts = here.setdefault(room, {})
+            counts[session.peer.user] = counts.get(session.peer.user, 0) + 1
     for session in table.by_token.values():
         users.setdefault(session.peer.user, set()).add(id(session))
         require(len(session.present) <= MAX_MEMBERSHIPS, f"{session.user} is in {len(session.present)} rooms")
@@ -83,7 +89,7 @@ def check_rosters(core: Core) -> None:
     require(
         {user: set(map(id, sessions)) for user, sessions in table.by_user.items()} == users, "users are not sessions'"
     )
-    require(all(not session.ended for session in presence._returning), "one who has left is waited for")
+    require(not behind or isinstance(core.context.store, RedisStore), "one who has left is waited for")
     bound = vars(roster)["TOMBSTONES"]
     typing = 0
     for room in rooms.values():
@@ -92,7 +98,8 @@ def check_rosters(core: Core) -> None:
             require(room not in here, f"{room.name} has no roster, and somebody is here")
             continue
         people = book.people
-        sessions_here = {user: each.sessions for user, each in people.items()}
+        sessions_here = {user: each.sessions for user, each in people.items() if each.sessions}
+        require(all(each.sessions or each.elsewhere for each in people.values()), f"{room.name}: somebody is nowhere")
         require(sessions_here == here.get(room, {}), f"{room.name}: the roster")
         require(people or room.members, f"{room.name}: a roster that nobody is on and nobody receives")
         require(book._order == sorted(people), f"{room.name}: the list of people is not the people")

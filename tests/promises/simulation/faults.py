@@ -13,6 +13,7 @@ from zchat.broker.port import Cut
 
 if TYPE_CHECKING:
     from tests.promises.simulation.simulation import Simulation
+    from tests.promises.simulation.stage import Stage
 
 Fault: TypeAlias = Callable[["Simulation"], bool]
 
@@ -20,12 +21,12 @@ DAY_US = 90_000 * 1_000_000
 """A little more than the day after which a producer is forgotten."""
 
 
-def _client(sim: Simulation) -> Client | None:
+def _client(sim: Stage) -> Client | None:
     alive = [actor.client for actor in sim.actors if actor.client is not None and not actor.client.busy]
     return sim.world.random.choice(alive) if alive else None
 
 
-def _connection(sim: Simulation) -> Connection | None:
+def _connection(sim: Stage) -> Connection | None:
     client = _client(sim)
     return None if client is None else client.dealer.connection
 
@@ -66,7 +67,7 @@ def broker_stands_still(sim: Simulation) -> bool:
     return True
 
 
-def cut(sim: Simulation) -> bool:
+def cut(sim: Stage) -> bool:
     """Break a connection; the two ends learn of it sooner or later."""
     connection = _connection(sim)
     if connection is None:
@@ -75,7 +76,7 @@ def cut(sim: Simulation) -> bool:
     return True
 
 
-def cut_at_a_byte(sim: Simulation) -> bool:
+def cut_at_a_byte(sim: Stage) -> bool:
     """Break a connection in the middle of what is under way, its handshake or a frame."""
     connection = _connection(sim)
     if connection is None:
@@ -168,7 +169,7 @@ def claim(sim: Simulation) -> bool:
     return True
 
 
-def half_open(sim: Simulation) -> bool:
+def half_open(sim: Stage) -> bool:
     """Have one direction of a connection, or both, carry nothing any more; it breaks much later."""
     connection = _connection(sim)
     if connection is None:
@@ -180,7 +181,7 @@ def half_open(sim: Simulation) -> bool:
     return True
 
 
-def stall(sim: Simulation) -> bool:
+def stall(sim: Stage) -> bool:
     """Hold the frames of one direction up for a while."""
     connection = _connection(sim)
     if connection is None:
@@ -190,7 +191,7 @@ def stall(sim: Simulation) -> bool:
     return True
 
 
-def stragglers(sim: Simulation) -> bool:
+def stragglers(sim: Stage) -> bool:
     """Break a connection in the client's eyes, while what it sent is still under way to the broker."""
     client = _client(sim)
     if client is None or client.dealer.connection is None:
@@ -199,12 +200,12 @@ def stragglers(sim: Simulation) -> bool:
     return True
 
 
-def _straggle(sim: Simulation, client: Client) -> None:
+def _straggle(sim: Stage, client: Client) -> None:
     client.stragglers = 0.5 * sim.world.random.random()
     client.broken()
 
 
-def late_leave(sim: Simulation) -> bool:
+def late_leave(sim: Stage) -> bool:
     """Leave a room and join it again over another connection, on which that overtakes the leave."""
     client = _client(sim)
     if client is None or client.dealer.connection is None:
@@ -258,7 +259,7 @@ def tail_lost(sim: Simulation) -> bool:
     return True
 
 
-def client_stands_still(sim: Simulation) -> bool:
+def client_stands_still(sim: Stage) -> bool:
     """Stop a client's process and continue it."""
     client = _client(sim)
     if client is None:
@@ -267,7 +268,7 @@ def client_stands_still(sim: Simulation) -> bool:
     return True
 
 
-def kill_client(sim: Simulation) -> bool:
+def kill_client(sim: Stage) -> bool:
     """Kill a client; another run of it goes on where it was."""
     client = _client(sim)
     if client is None:
@@ -276,7 +277,7 @@ def kill_client(sim: Simulation) -> bool:
     return True
 
 
-def reader_pauses(sim: Simulation) -> bool:
+def reader_pauses(sim: Stage) -> bool:
     """Have an application not read a room for a while."""
     client = _client(sim)
     joins = [] if client is None else list(client.joins.values())

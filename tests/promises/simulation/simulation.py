@@ -21,6 +21,7 @@ from tests.promises.simulation.moderation import Moderation
 from tests.promises.simulation.network import Network
 from tests.promises.simulation.peer import Peer
 from tests.promises.simulation.ruling import Ruling
+from tests.promises.simulation.stage import PEACE, STEP, Stage
 from tests.promises.simulation.state import check_invited, check_marks, check_pictures, check_presence, versions
 from tests.promises.simulation.store import Disk
 from tests.promises.simulation.talk import talk
@@ -30,9 +31,7 @@ from tests.promises.simulation.world import Violation, World
 from zchat.broker.limits import EXPIRE_AFTER
 from zchat.broker.settings import Settings
 from zchat.errors import Banned, KeyRefused, KeyRemoved, WrongName
-from zchat.messages import START
-from zchat.names import DIRECT, direct_users
-from zchat.wire.limits import JOIN_FLAGS, LOG, OWN, PRESENT
+from zchat.wire.limits import JOIN_FLAGS, OWN, PRESENT
 
 ROOMS = ("General", "Technology", "Straße", "new")
 """Two that are always there, two that are made by who joins them."""
@@ -49,9 +48,6 @@ DISASTROUS = 0.4
 
 ASKING = 0.3
 """In how many of the seeds clients ask for own messages too, for no log, or not to be counted as here."""
-
-PEACE = 90.0
-"""Seconds after the last fault within which everything must have come to rest."""
 
 OVER = EXPIRE_AFTER + 5.0
 """Seconds after the last fault after which nobody is left who was killed in it, and nobody types."""
@@ -80,7 +76,6 @@ FILES = (None, 1_024, 16)
 EXCUSED = 15.0
 """Seconds for which a client that stands still, or whose connection does, may not hear that its key was out."""
 
-STEP = 0.25
 CALM = 5.0
 """Seconds without a change of any room's state after which everybody must know it: one who was lost may count as here
 for three of them, and who lost the connection without a word learns of it as late."""
@@ -97,15 +92,15 @@ class Report(NamedTuple):
     counts: dict[str, int]
 
 
-class Simulation:
+class Simulation(Stage):
     """Run one seed."""
 
     def __init__(self, seed: int) -> None:
-        self.world = world = World(seed)
+        world = World(seed)
         random = world.random
         wall_clock = WallClockFaults(world)
-        self.truth = Truth(world.true_clock)
-        self.rooms = list(ROOMS[: random.choice((3, 4))])
+        truth = Truth(world.true_clock)
+        super().__init__(world, truth, ROOMS[: random.choice((3, 4))])
         self.volatile = random.random() < 0.15
         self.disk = None if self.volatile else Disk(world, self.truth)
         self.usual_room = random.choice((6, 20, 52))
@@ -147,13 +142,10 @@ class Simulation:
         bounded = self.volatile and self.broker.max_room_messages < MANY
         self.truth.keep = 1 if bounded else settings.retain_messages
         self.truth.age = int(settings.retain_days * 86_400_000_000)
-        self.sent = 0
         self._flags = Random(f"flags of {seed}")
         self.claims = Random(f"claims of {seed}")
         self.asking = self._flags.random() < ASKING
-        self.peace = False
         self.peace_at = float("inf")
-        self.clients: list[Client] = []
         self.bounds: dict[str, int | float] = {
             "zchat.broker.rooms.wall_clock.SETTLING": SETTLING,
             "zchat.broker.rooms.wall_clock.START_SETTLING": SETTLING,
@@ -197,7 +189,6 @@ class Simulation:
             timed = not wall_clock.jumping and a_day_passes not in self.kinds
             self.moderation = Moderation(self, self.ruling, timed=timed)
         self.pace = random.uniform(*FAULTS_A_SECOND)
-        self.actors: list[Actor] = []
 
     def run(self) -> Report:
         """Run it all; raises Violation if a promise was broken."""
@@ -215,7 +206,7 @@ class Simulation:
             self.peer = Peer(world, self.network, self.truth, ROOMS[0], draw, peers_key, self.ruling)
             world.after(0.5, self._go_wrong)
             for actor in self.actors:
-                world.after(0.05, self._act, actor)
+                world.after(0.05, self.act, actor)
             end = world.now + TROUBLE
             while (
                 world.now < end
@@ -233,6 +224,11 @@ class Simulation:
         return Report(
             world.seed, world.trace, world.faults, self.sent, world.delivered, self.counts | self.broker.counts
         )
+
+    @property
+    def networks(self) -> list[Network]:
+        """Return the only one."""
+        return [self.network]
 
     def flags(self, *among: int) -> int:
         """Draw the flags of joins: what a client is sent, and whether it counts as here."""
@@ -255,12 +251,6 @@ class Simulation:
         if self.broker.process is None:
             world.after(1.5 * world.random.random(), self.broker.start)
         world.after(world.random.expovariate(self.pace), self._go_wrong)
-
-    def _act(self, actor: Actor) -> None:
-        if self.peace:
-            return
-        actor.act()
-        self.world.after(self.world.random.expovariate(6.0), self._act, actor)
 
     def heal_disk(self) -> None:
         """End the disk's faults."""
@@ -311,14 +301,7 @@ class Simulation:
             self.broker.process.crash_in = 0
             self.broker.process.wake(0.0)
         self.broker.start()
-        for actor in self.actors:
-            client = actor.client
-            if client is not None:
-                client.stopped_until = world.now
-                for joined in client.joins.values():
-                    joined.paused_until = world.now
-                client.pace = min(client.pace, 0.02)
-                client.turn()
+        self.calm_clients()
 
     def _come_to_rest(self) -> None:
         """Wait until everybody has everything."""
@@ -331,13 +314,7 @@ class Simulation:
             self.broker.start()
             if self.moderation is not None:
                 self.moderation.lift_all()
-            for actor in self.actors:
-                actor.restart()
-                client = actor.client
-                if client is not None and client.alive and client.core.connected:
-                    for room in actor.home:
-                        if room not in client.joins:
-                            client.join(room, actor.positions.pop(room, None))
+            self.bring_back()
             if (now := self._state()) != state:
                 state, calm_from = now, world.now
                 checked = False
@@ -362,11 +339,6 @@ class Simulation:
         check_invited(core, self.truth, members)
         check_marks(core, self.truth, members)
 
-    @property
-    def members(self) -> list[Client]:
-        """Return the clients that run."""
-        return [actor.client for actor in self.actors if actor.client is not None]
-
     def _state(self) -> object:
         """Return what is another whenever a room's state changes, or who receives it."""
         core = self.broker.core
@@ -378,47 +350,14 @@ class Simulation:
             return "the broker has not settled"
         if self.truth.sanctions:
             return "something imposed is yet to be lifted"
-        for actor in self.actors:
-            client = actor.client
-            if client is None or not client.alive or client.core.welcome is None:
-                return f"{actor.user} has no client"
-            if client.waiting or client.core._pending:
-                return f"{client.name} waits for {client.waiting} answers"
-            for joined in client.joins.values():
-                if joined.stream is None or joined.membership is None or joined.feed.heads:
-                    return f"{client.name} has not taken all of {joined.name}"
-                if not client.flags & LOG:
-                    continue
-                expected = joined.stream.expected_position(joined.feed.cursor.sure, joined.feed.since)
-                position = joined.position()
-                if position is None or position.seq < expected:
-                    return f"{client.name} is at {position} of {joined.name}, not at {expected}"
-        return None
+        return super().unrest()
 
     def _audit(self) -> None:
         """Have somebody new read every log from its beginning, and check what was acknowledged."""
         self.truth.check_acknowledged()
-        world = self.world
-        tasks = {"auditor": self.rooms}
-        for room, log in self.truth.logs.items():
-            if room.startswith(DIRECT) and log:
-                tasks.setdefault(direct_users(room)[0], []).append(room)
-        named = {user: self._key(user) for user in tasks}
-        world.run(world.now + ALLOWED)
-        for user, rooms in tasks.items():
-            auditor = Client(
-                world, self.network, self.truth, f"auditor {user}", user, dict.fromkeys(rooms, START), key=named[user]
-            )
-            auditor.pace = 0.001
-            deadline = world.now + PEACE
-            while any(
-                joined.stream is None or joined.stream.seq < len(self.truth.logs.get(joined.name, ()))
-                for joined in auditor.joins.values()
-            ):
-                require(auditor.alive and world.now < deadline, "the auditor doesn't get to the end of the logs")
-                world.run(world.now + STEP)
-            require(set(rooms) <= set(auditor.joins), "the auditor could not join every room")
-            auditor.close(1.0)
+        named = {user: self._key(user) for user in self.audited()}
+        self.world.run(self.world.now + ALLOWED)
+        self.audit(self.network, named)
 
     def _leave(self) -> None:
         """Have everybody leave, some without a word and somebody in their place, and check that nothing is left."""

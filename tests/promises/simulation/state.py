@@ -89,12 +89,14 @@ class Told:
             self.typing ^= {key}
 
     def _read(self, key: str, seq: int) -> None:
-        """Take a mark, which is safe, and never goes back unless there was a disaster."""
+        """Take a mark, which is safe, and never goes back unless there was a disaster, or another broker is behind."""
         if not self._truth.losses:
             safe = self._truth.marks.get((self._room, key), 0)
             self._require(seq <= safe, f"{key} is reported to have read {seq}, and safe is {safe}")
             highest = self._highest.get(key, 0)
-            self._require(seq >= highest, f"{key} is reported to have read {seq}, after {highest}")
+            self._require(
+                seq >= highest or self._truth.shared, f"{key} is reported to have read {seq}, after {highest}"
+            )
             self._highest[key] = max(seq, highest)
         if key != self._own:
             self.marks[key] = seq

@@ -44,11 +44,13 @@ class Truth:
     to how far they have read it, as far as that is safe, `answered` the same to what was answered.
     `sanctions` are those that are safe, `imposed_ever` those that ever were, as (room, user, kind, until, by).
     `losses` counts the disasters. `keep` and `age` are how many messages a room keeps, and for how many microseconds
-    (0: all, for ever); `clock` tells the right time.
+    (0: all, for ever); `clock` tells the right time. `shared`: brokers share the store, over a network: they notice
+    a disaster a while after it, and what they could not store is stored all the same, perhaps.
     """
 
     def __init__(self, clock: Callable[[], int] = lambda: 0) -> None:
         self._clock = clock
+        self.shared = False
         self.keep = 0
         self.age = 0
         self.logs: dict[str, list[Entry]] = {}

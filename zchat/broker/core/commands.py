@@ -7,6 +7,7 @@ from typing import Any
 from zchat import errors
 from zchat.broker.core.context import Context
 from zchat.broker.core.handlers import HANDLERS
+from zchat.broker.core.joining import Held
 from zchat.broker.core.moderation import moderate
 from zchat.broker.core.replies import Request, Rest
 from zchat.broker.port import Peer
@@ -34,8 +35,10 @@ def carry_out(context: Context, request: Request, word: str, spec: CommandSpec, 
         return None
     # The room's name comes first, and stands for a room or a membership, as the table says of the command. It is
     # checked before all else: whether a spelling is refused reveals nothing about the rooms there are.
+    folded = room_key(fields[0])
+    if context.joins.waiting and context.joins.hold(folded, Held(request, word, spec, fields)):
+        return None
     name = fields.pop(0)
-    folded = room_key(name)
     if spec.target is not Target.MEMBER and spec.target is not Target.MEMBER_IF_ANY:
         return HANDLERS[word](context, request, _room(context, peer, spec, fields, name, folded), *fields)
     access, right = context.access, spec.right

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zchat.broker.core.access import Access
+from zchat.broker.core.joining import Joins
 from zchat.broker.core.listing import Listing
 from zchat.broker.core.removal import Removal
 from zchat.broker.core.replies import Replies
@@ -42,6 +43,7 @@ class Context:
     presence: Presence
     state_frames: StateFrames
     replies: Replies
+    joins: Joins
     listing: Listing
     counters: Counters
     log_lines: LogLines

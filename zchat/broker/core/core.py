@@ -23,6 +23,7 @@ from zchat.broker.core.commands import carry_out
 from zchat.broker.core.context import Context
 from zchat.broker.core.enforcement import Enforcement, logs_with
 from zchat.broker.core.identity import judge
+from zchat.broker.core.joining import Held, Joins
 from zchat.broker.core.listing import Listing
 from zchat.broker.core.removal import Removal
 from zchat.broker.core.replies import Replies, Request, Rest, request_of
@@ -55,7 +56,6 @@ from zchat.broker.limits import (
     RECEIVED_SECONDS_A_BYTE,
     STALL,
     STRANGER_BYTES,
-    UNREAD_BYTES,
 )
 from zchat.broker.port import Cut, Peer, Port
 from zchat.broker.presence.presence import Presence
@@ -144,6 +144,7 @@ class Core:
             presence,
             state_frames,
             replies,
+            Joins(),
             Listing(access, directory, replies),
             self.counters,
             self.log_lines,
@@ -268,7 +269,7 @@ class Core:
                 if session.unanswered > MAX_REQUESTS:
                     self._end_impatient(session)
                     return
-                if word in READS and (session.asked or self._must_prove(session)):
+                if word in READS and (session.asked or self.context.state_frames.must_prove(session)):
                     self.counters.reads_waited += 1
                     session.asked.append((number, word, spec, fields))
                     return
@@ -304,27 +305,24 @@ class Core:
             return
         self.waiting.put_back(account, request, left, size)
 
-    def _must_prove(self, session: Session) -> bool:
-        """Return whether a session has so many answers unread that it is given no page before it has read them.
-
-        Then it is sent a state frame: while requests wait for it to read, one is out or yet to be sent.
-        """
-        unread = session.unread
-        # Asked for early, so that nobody who reads waits for it; what the store is reading can't be proven yet.
-        if unread >= UNREAD_BYTES // 2 and session.answered > session.proven:
-            self.context.state_frames.prove(session)
-        return unread >= UNREAD_BYTES
-
     def _ask_again(self, session: Session) -> None:
         """Carry out what has waited for a session to read, as far as it has."""
         peer = session.peer
-        while session.asked and not self._must_prove(session):
+        while session.asked and not self.context.state_frames.must_prove(session):
             number, word, spec, fields = session.asked.pop(0)
-            request = Request(peer, session, number)
-            try:
-                carry_out(self.context, request, word, spec, fields)
-            except errors.Refused as error:
-                self.context.replies.refuse(request, error)
+            self._again(Held(Request(peer, session, number), word, spec, fields))
+
+    def _again(self, held: Held) -> None:
+        """Carry out a request that has waited, unless nobody waits for its answer any more."""
+        request, session = held.request, held.request.session
+        if session is None or not self.context.replies.waits(request):
+            return
+        try:
+            left = carry_out(self.context, *held)
+            if left is not None:
+                self._go_on(session.account, request, left, 0)
+        except errors.Refused as error:
+            self.context.replies.refuse(request, error)
 
     def resume(self, now: float, *, idle: bool) -> WaitingFrame | None:
         """Carry out a message that has waited because its user was over its share; None if none may be yet.
@@ -380,6 +378,8 @@ class Core:
         if now >= self._retention.due:
             self._retention.tick(now)  # before the poll, which answers it
         context.store.poll(self._reports)
+        while context.joins.ready:
+            self._again(context.joins.ready.popleft())
         if now >= self.expiry_due and drained:
             self.expiry_due = now + EXPIRE_EVERY
             if now >= self._judge_from and not (context.sessions.expire(now) and context.presence.settle(now)):

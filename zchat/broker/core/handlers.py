@@ -172,6 +172,7 @@ def join(
         return
     context.replies.owed += 1
     room.pending += 1
+    context.joins.begin(session, room.folded)
     context.store.locate(room.name, partial(_located, context, request, room, number, start, held, flags))
 
 
@@ -181,6 +182,7 @@ def _located(
     """Go on with a join once everything about the room's log is known."""
     context.replies.owed -= 1
     room.pending -= 1
+    context.joins.end(_session(request), room.folded)
     if context.replies.waits(request):
         try:
             context.access.check(request.peer, Right.JOIN, room, room.name)  # the rules may have changed meanwhile

@@ -74,6 +74,7 @@ class StoreWatcher:
         """Have a room be as long as another broker has made it."""
         room = self._rooms[fold(log.name)]
         self._pusher.reached(room, log)
+        self._presence.reached(room)
         if room.direct:
             self._state_frames.grew(room)
 

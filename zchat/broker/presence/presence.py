@@ -226,6 +226,11 @@ class Presence:
         if roster.typing:
             self.end_typing(room, fold(user))
 
+    def reached(self, room: Room) -> None:
+        """Record that a room's log has grown by blocks that nobody here was sent: no user is at its end any more."""
+        if room.roster is not None and room.roster.grew():
+            self._changed(room)
+
     def marked(self, room: Room, user: str, seq: int) -> None:
         """Record how far a user, by folded name, has read a room; 0: that is not known any more."""
         if seq:

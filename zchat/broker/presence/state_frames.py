@@ -25,6 +25,7 @@ from zchat.broker.limits import (
     TURN_STALE,
     TURN_STATE_BYTES,
     TURN_STATES,
+    UNREAD_BYTES,
 )
 from zchat.broker.port import Port, Sent
 from zchat.broker.rooms.member import Member
@@ -103,6 +104,17 @@ class StateFrames:
         """
         session.to_prove = True
         self._wake(session)
+
+    def must_prove(self, session: Session) -> bool:
+        """Return whether a session has so many answers unread that it is given no page before it has read them.
+
+        Then it is sent a state frame: while requests wait for it to read, one is out or yet to be sent.
+        """
+        unread = session.unread
+        # Asked for early, so that nobody who reads waits for it; what the store is reading can't be proven yet.
+        if unread >= UNREAD_BYTES // 2 and session.answered > session.proven:
+            self.prove(session)
+        return unread >= UNREAD_BYTES
 
     def opened(self, session: Session) -> None:
         """Go on with a session whose pipe has room again."""

@@ -29,12 +29,12 @@ from zchat.broker.store.epochs import Epoch
 from zchat.broker.store.redis.attachment import RoomState, Snapshot
 from zchat.broker.store.redis.forms import Ends, block_of, pack_sanction, suffix_of
 from zchat.broker.store.redis.hearing import Changes
-from zchat.broker.store.redis.mirror import CatchUp, CaughtUp, Mirror
-from zchat.broker.store.redis.mirrored_log import LOST
+from zchat.broker.store.redis.mirror import Mirror
+from zchat.broker.store.redis.mirrored_log import LOST, CatchUp, CaughtUp
 from zchat.broker.store.redis.notices import Notice
 from zchat.broker.store.redis.partitions import PARTITIONS, partition_of
 from zchat.broker.store.redis.producers import Pair
-from zchat.broker.store.redis.requests import Call, Forget, Impose, Lift, Request, SetReadMark, Write
+from zchat.broker.store.redis.requests import LATE_MS, Call, Forget, Impose, Lift, Request, SetReadMark, Write
 
 NOW = 1_700_000_000_000_000
 GENERAL = partition_of("general")
@@ -148,10 +148,11 @@ def test_what_was_trimmed_before_it_could_be_read_is_skipped() -> None:
     held = Held(state(2))
     held.attach(state(6))
     held.read(state(6, first=5), 5, 6)
-    assert held.reports.of("trimmed") == [("General", 5)]
+    assert held.reports.of("reached") == [(RoomLog("General", 5, 4, (Epoch(7, 1),), ""),)]  # members read on: to a gap
     assert [first for _, first, _ in held.grown()] == [5, 6]
     held.attach(state(9))
     held.read(state(9, first=10))
+    assert held.reports.of("reached")[1:] == [(RoomLog("General", 10, 9, (Epoch(7, 1),), ""),)]
     held.stored(1, 10)
     assert [first for _, first, _ in held.grown()] == [5, 6, 10]
 
@@ -195,13 +196,24 @@ def test_a_block_that_waits_when_the_connection_is_lost_is_looked_for_and_what_w
     held = Held(state(2))
     held.stored(1, 5)
     held.marked(4)
-    held.attach(state(2))
+    held.attach(state(5))
     held.read(state(5), 3, 4, 5, asked=0)
     assert (held.grown(), held.answers) == ([], [])
-    held.read(state(2))
+    held.read(state(5), 3, 4, 5)
     assert held.answers == [LOST, Marked(4)]
-    held.stored(2, 3)
-    assert held.grown() == [("General", 3, 7)]
+    assert [first for _, first, _ in held.grown()] == [3, 4, 5]
+
+
+def test_a_mark_is_reported_after_what_it_covers_whatever_was_not_heard() -> None:
+    held = Held(state(2))
+    held.marked(3)
+    assert (held.answers, held.reports.of("marked")) == ([], [])
+    held.read(state(4), 3, 4)
+    assert (held.answers, held.reports.of("marked")) == ([Marked(3)], [("General", "bob", 3)])
+    held.hear(b"M", b"general\0carol", 5, NOW)
+    assert held.reports.of("marked")[1:] == []
+    held.read(state(5), 5)
+    assert held.reports.of("marked")[1:] == [("General", "carol", 5)]
 
 
 @pytest.mark.parametrize("again", [False, True])
@@ -222,17 +234,6 @@ def test_a_block_that_waits_when_the_connection_is_lost_is_answered_as_stored_if
     held.read(state(6), 6, epoch=epoch)
     assert held.answers == [Stored(here, 7)]
     assert [first for _, first, _ in held.grown()] == [3, 4, 5, 6]
-
-
-def test_a_block_that_waits_is_looked_for_in_a_room_without_members_too() -> None:
-    held = Held(state(2))
-    held.mirror.follow("general", False)
-    held.stored(1, 5)
-    held.attach(state(5))
-    assert [each.blocks for each in held.wanted] == [False, True]
-    there = [*(stored_of(block(1, f"{first}", producer=BOB), first) for first in (3, 4)), stored_of(block(1, "5"), 5)]
-    held.mirror.caught_up(CaughtUp(held.wanted[-1], EPOCH, state(5), there), held.reports)
-    assert isinstance(held.answers[0], Stored)
 
 
 @pytest.mark.parametrize("there", [block(1, "other"), block(1, "5", producer=BOB)])
@@ -273,10 +274,11 @@ def test_what_changed_while_there_was_no_connection_is_reported() -> None:
     sanction = Sanction("General", "bob", "ban", 0, "alice", NOW, "", number=3)
     there = state(2), {("general", "bob"): (1, NOW)}
     held.attach(*there, sanctions=[sanction])
-    assert held.reports.of("appeared") == [(RoomLog("General", 1, 0, (), ""),)]
-    assert held.reports.of("marked") == [("General", "bob", 1)]
+    assert held.reports.of("marked") == []  # nothing is reported yet that it covers
     assert held.reports.of("recovered") == [([sanction],)]
     held.read(state(2), 1, 2)
+    assert held.reports.of("appeared") == [(RoomLog("General", 1, 0, (), ""),)]
+    assert held.reports.of("marked") == [("General", "bob", 1)]
     assert [first for _, first, _ in held.grown()] == [1, 2]
     held.attach(*there)
     assert len(held.reports.of("marked")) == 1
@@ -293,7 +295,7 @@ def test_a_producer_that_makes_place_for_another_is_forgotten_unless_it_goes_on_
     assert held.mirror.forgot == 1
     held.mirror.forgotten([Pair(ALICE, "alice", "general")])  # known already
     held.mirror.forget(BOB)
-    assert held.asked[1:] == [Forget("general", BOB, "alice", NEVER)]
+    assert held.asked[1:] == [Forget("general", BOB, "alice", NEVER, LATE_MS)]
 
 
 @pytest.mark.parametrize(
@@ -371,10 +373,10 @@ def test_what_another_broker_trimmed_is_reported_and_what_was_not_reported_of_it
     held.hear(b"R", b"general", 9)
     held.hear(b"R", b"general", 9)
     held.read(state(9, first=9), 9)
-    assert held.reports.of("trimmed")[1:] == [("General", 9)]
+    assert held.reports.of("reached") == [(RoomLog("General", 9, 8, (Epoch(7, 1),), ""),)]
     assert [first for _, first, _ in held.grown()] == [9]
     held.look(state(9, first=10))
-    assert held.reports.of("trimmed")[2:] == [("General", 10)]
+    assert held.reports.of("trimmed")[1:] == [("General", 10)]
 
 
 def test_marks_of_other_brokers_move_on_and_never_back_and_come_after_their_blocks() -> None:
@@ -399,6 +401,7 @@ def test_a_mark_in_a_room_that_is_not_known_has_the_partition_looked_at() -> Non
     held.hear(b"M", b"general\0bob", 1, NOW)
     assert held.looks == [GENERAL]
     held.look(state(2), {("general", "bob"): (1, NOW)})
+    held.read(state(2), 1, 2)
     assert held.reports.of("marked") == [("General", "bob", 1)]
 
 

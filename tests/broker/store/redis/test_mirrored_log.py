@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from tests.broker.store.driver import BOB, block
-from tests.broker.store.redis.test_mirror import NOW, state, stored_of
-from zchat.broker.store.redis.mirrored_log import Claim, claim_of, mirrored
+from tests.broker.store.redis.test_mirror import EPOCH, NOW, Held, state, stored_of
+from zchat.broker.store.contract import Stored
+from zchat.broker.store.redis.mirrored_log import LOST, CaughtUp, Claim, claim_of, mirrored
 from zchat.broker.store.redis.requests import Call, Write
 
 
@@ -45,3 +46,25 @@ def test_a_block_is_found_at_its_place_alone_and_stays_found() -> None:
     claim.look([stored_of(block(1, "here"), 5)])
     claim.look([])
     assert claim.found
+
+
+def test_what_waits_with_a_place_in_the_log_fails_when_the_server_has_begun_anew() -> None:
+    held = Held(state(2))
+    held.stored(1, 5)
+    held.marked(4)
+    held.attach(state(2, (7, 1)), epoch=8)
+    assert held.answers == [LOST]  # of the mark
+    held.read(state(2, (7, 1)), epoch=8)
+    assert held.answers == [LOST, LOST]
+    assert held.reports.of("marked") == []
+
+
+def test_a_block_that_waits_is_looked_for_in_a_room_without_members_too() -> None:
+    held = Held(state(2))
+    held.mirror.follow("general", False)
+    held.stored(1, 5)
+    held.attach(state(5))
+    assert [each.blocks for each in held.wanted] == [False, True]
+    there = [*(stored_of(block(1, f"{first}", producer=BOB), first) for first in (3, 4)), stored_of(block(1, "5"), 5)]
+    held.mirror.caught_up(CaughtUp(held.wanted[-1], EPOCH, state(5), there), held.reports)
+    assert isinstance(held.answers[0], Stored)

@@ -9,8 +9,9 @@ import pytest
 
 from tests.broker.store.driver import EVERYTHING, Driver
 from tests.redis_server import RedisServer
-from zchat.broker.store.contract import LogPage
+from zchat.broker.store.contract import Failed, LogPage
 from zchat.broker.store.redis.connections.server import Connection
+from zchat.broker.store.redis.partitions import Keys, partition_of
 
 
 @pytest.fixture
@@ -74,3 +75,37 @@ def test_no_more_is_read_than_a_page_takes_up_however_the_sizes_of_blocks_change
     assert pages < 70
     assert max(received[1:]) < 5 * 50_000, "of the first nothing is known"
     assert sum(received) < 3 * 67 * 50_000
+
+
+def test_a_page_ends_where_what_lay_between_was_trimmed_while_it_was_read(
+    store: Driver, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zchat.broker.store.redis.reader.ENTRIES", 2)
+    for number in range(1, 9):
+        store.stored(number, f"{number}")
+    keys = Keys(store.store._url.prefix)  # type: ignore[attr-defined]
+    log = keys.log(partition_of("general"), b"general")
+    ask = Connection.ask
+
+    def trimmed_then(self: Connection, commands: Any) -> Any:
+        if commands[0][0] == "XRANGE" and commands[0][2] == b"(2-0":
+            redis_server.call("XTRIM", log, "MINID", "6-0")
+        return ask(self, commands)
+
+    monkeypatch.setattr(Connection, "ask", trimmed_then)
+    assert [block.first for block in store.blocks()] == [1, 2]
+    assert [block.first for block in store.blocks(after=2)] == [6, 7, 8], "whose reader is told of the gap"
+
+
+def test_nothing_is_read_of_a_run_of_the_server_that_this_broker_is_not_attached_to(
+    store: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.say("a")
+    reads = store.store._reads  # type: ignore[attr-defined]
+    reads.move(reads._url, b"another run")
+    pages: list[Any] = []
+    store.store.read("General", 0, EVERYTHING, 1000, pages.append)
+    store.wait(lambda: pages)
+    [failed] = pages
+    assert isinstance(failed, Failed)
+    assert "has begun anew" in failed.reason

@@ -109,15 +109,16 @@ unmarks = st.builds(
     times,
 )
 forgets = st.builds(
-    lambda folded, producer, user, until: (
+    lambda folded, producer, user, until, late: (
         scripts.FORGET,
         [SHELF.info, SHELF.producers, KEYS.seen(0, producer, folded)],
-        (producer + user + b"\0" + folded, until),
+        (producer + user + b"\0" + folded, until, late),
     ),
     rooms,
     producers,
     users,
     times,
+    st.sampled_from([0, 3_600_000]),
 )
 imposes = st.builds(
     lambda folded, user, kind, moderator, value, places: (
@@ -294,8 +295,25 @@ def test_what_was_used_since_is_not_removed_and_a_producer_stays_its_first_users
     unmark = (scripts.UNMARK, [SHELF.info, SHELF.marks, SHELF.feed])
     both.call(mark)
     for until, word in ((NOW + 4, b"none"), (NOW + 5, b"gone")):
-        answers = both.call((*forget, (member, until)), (*unmark, (ROOMS[0] + b"\0bob", until)))
+        answers = both.call((*forget, (member, until, 0)), (*unmark, (ROOMS[0] + b"\0bob", until)))
         assert [answer[0] for answer in answers] == [word, word]
+    both.check()
+
+
+def test_late_blocks_of_a_producer_that_said_goodbye_are_not_stored_again(redis_server: RedisServer) -> None:
+    both = Both(redis_server)
+    both.attach()
+    both.call(appending(connection=2), appending(number=2, connection=2, digest=b"87654321"))
+    member = PRODUCERS[0] + b"alice\0" + ROOMS[0]
+    seen = KEYS.seen(0, PRODUCERS[0], ROOMS[0])
+    both.call((scripts.FORGET, [SHELF.info, SHELF.producers, seen], (member, NOW, 60_000)))
+    assert 0 < redis_server.call("PTTL", seen) <= 60_000
+    sent_again = appending(number=2, connection=2, digest=b"87654321")
+    late, again, unknown = both.call(appending(connection=1), sent_again, appending(number=3, connection=2))
+    assert (late, again[:3], unknown) == ([b"fenced"], [b"duplicate", 2, 1], [b"forgotten"])
+    begun, after = both.call(appending(connection=3, digest=b"another."), appending(connection=3, digest=b"another."))
+    assert (begun[:2], after[:2]) == ([b"stored", 3], [b"duplicate", 3])
+    assert redis_server.call("PTTL", seen) == -1
     both.check()
 
 

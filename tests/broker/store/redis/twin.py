@@ -86,9 +86,16 @@ class Twin:
             return DETACHED
         known = self._hash(seen)
         slot = b"r%d" % (int(number) % MAX_REQUESTS)
-        due = int(known.get(b"n", b"0")) + 1
         if known and int(connection) < int(known[b"c"]):
             return [b"fenced"]
+        gone = b"gone" in known
+        if gone:
+            if slot in known and connection == known[b"c"]:
+                of, *place, kept = unpack(">QQQQQ8s", known[slot])
+                if of == int(number) and digest in (b"", kept):
+                    return [b"duplicate", *place]
+            known = {}
+        due = int(known.get(b"n", b"0")) + 1
         if int(number) != due:
             if not known:
                 return [b"forgotten"]
@@ -119,6 +126,8 @@ class Twin:
         self.keys.setdefault(log, []).append((b"%d-0" % last, [b"h", head, b"s", suffix]))
         self._set(ends, folded, pack(">QQQQ", first, last, at, epoch))
         user = known.get(b"u", user)
+        if gone:
+            del self.keys[seen]
         result = pack(">QQQQQ", int(number), begins, int(count), at, epoch) + digest
         for field, value in {b"n": number, b"c": connection, b"u": user, slot: result}.items():
             self._set(seen, field, value)
@@ -164,7 +173,7 @@ class Twin:
         return [b"gone", change]
 
     def _forget(
-        self, keys: list[bytes], run: bytes, broker: bytes, generation: bytes, member: bytes, until: bytes
+        self, keys: list[bytes], run: bytes, broker: bytes, generation: bytes, member: bytes, until: bytes, late: bytes
     ) -> Any:
         info, producers, seen = keys
         if not self._is_attached(info, run, broker, generation):
@@ -173,7 +182,10 @@ class Twin:
         if score is None or int(score) > int(until):
             return [b"none"]
         self._remove(producers, member)
-        del self.keys[seen]
+        if late == b"0":
+            del self.keys[seen]
+        else:
+            self._set(seen, b"gone", b"1")
         return [b"gone"]
 
     def _count(self, counts: bytes, kind: bytes, change: int) -> None:

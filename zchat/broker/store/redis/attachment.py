@@ -85,17 +85,18 @@ class Attachment:
         self.url = self.connection.url
         """The URL of the server; of several that Sentinels watch, of the one that is the master."""
         try:
-            self._run = run_of(self.connection, self.url)
+            self.run = run_of(self.connection, self.url)
+            """The id of the server's run, which the scripts go by."""
             self.new = self._check_format()
             self.connection.ask([("SCRIPT", "LOAD", script.text) for script in scripts.ALL])
             self.hold()
-            attach = [called(scripts.ATTACH, [s.info, s.feed], self._run, broker, random_epoch()) for s in keys.shelves]
+            attach = [called(scripts.ATTACH, [s.info, s.feed], self.run, broker, random_epoch()) for s in keys.shelves]
             replies = self.connection.ask(attach)
             confirm(self.connection, keys)
         except BaseException:
             self.connection.close()
             raise
-        self._fences = [Fence(self._run, broker, reply[0]) for reply in replies]
+        self._fences = [Fence(self.run, broker, reply[0]) for reply in replies]
         self.changes = [Changes(*reply[1:]) for reply in replies]
         """How far each partition was when this was attached."""
 

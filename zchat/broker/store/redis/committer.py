@@ -59,6 +59,8 @@ class Attached(NamedTuple):
     snapshots: dict[int, Snapshot]
     url: RedisURL
     """Where it is now."""
+    run: bytes
+    """The id of its run."""
 
 
 class TrimDone(NamedTuple):
@@ -208,7 +210,7 @@ class Committer:
         if attachment is None:
             attachment = self._attachment = Attachment(self._url, self._keys, self._broker)
             changed = [each for each in range(1, PARTITIONS) if attachment.changes[each] != self._changes[each]]
-            self._report(Attached(attachment.snapshots([0, *changed]), attachment.url))
+            self._report(Attached(attachment.snapshots([0, *changed]), attachment.url, attachment.run))
             self._changes = list(attachment.changes)
             self.attachments += 1
         elif now >= self._hold_due:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 from zchat.broker.store.blocks import Block
 from zchat.broker.store.contract import (
@@ -38,37 +38,16 @@ from zchat.broker.store.epochs import Epochs
 from zchat.broker.store.redis.attachment import RoomState, Snapshot
 from zchat.broker.store.redis.forms import block_of
 from zchat.broker.store.redis.marks import MirroredMarks
-from zchat.broker.store.redis.mirrored_log import LOST, Claim, MirroredLog, claim_of, mirrored
+from zchat.broker.store.redis.mirrored_log import LOST, CatchUp, CaughtUp, Claim, MirroredLog, doubt, mirrored
 from zchat.broker.store.redis.notices import Notice
 from zchat.broker.store.redis.partitions import partition_of
 from zchat.broker.store.redis.presence import MirroredPresence
 from zchat.broker.store.redis.producers import Pair, Producers
-from zchat.broker.store.redis.requests import Call, Forget, Here, Impose, Lift, Request, SetReadMark, Write
+from zchat.broker.store.redis.requests import LATE_MS, Call, Forget, Here, Impose, Lift, Request, SetReadMark, Write
 from zchat.broker.store.redis.sanctions import MirroredSanctions
 from zchat.messages import Position
 from zchat.names import fold
 from zchat.wire.blocks import sender
-
-
-class CatchUp(NamedTuple):
-    """A request for a room's state, and its next blocks after a seq; `turn`: since which connection it is asked."""
-
-    room: str
-    after: int
-    turn: int
-    blocks: bool
-    """Whether blocks are wanted: this broker has members there."""
-    locating: bool = False
-    """Whether it is asked for `Mirror.locate`."""
-
-
-class CaughtUp(NamedTuple):
-    """What has been read of a room: the partition's epoch, the room's state, None if it has no log, and the blocks."""
-
-    asked: CatchUp
-    epoch: int
-    state: RoomState | None
-    blocks: list[Block]
 
 
 class Mirror:
@@ -167,7 +146,7 @@ class Mirror:
     def forget(self, producer: bytes) -> None:
         """Have a producer forgotten in all rooms in which this broker knows it."""
         for pair in self._producers.of(producer):
-            self._forget(pair, NEVER)
+            self._forget(pair, NEVER, LATE_MS)
 
     def expire(self, before: int) -> None:
         """Forget some of the producers that are idle since a time, which another broker has forgotten."""
@@ -189,6 +168,10 @@ class Mirror:
         elif isinstance(request, Write):
             self._written(call, request, reply, watcher)
         elif isinstance(request, SetReadMark):
+            if reply[0] in (b"marked", b"stands") and reply[1] > self._last(request.room):
+                self._wait(request.room)  # what is marked as read is not reported yet
+                self._waiting[request.room].append((call, reply))
+                return
             self._marks.replied(call, request, reply, self.logs, watcher)
         elif isinstance(request, Impose):
             self._sanctions.imposed(call, request, reply, watcher)
@@ -214,7 +197,10 @@ class Mirror:
             elif log is None:
                 self._look(partition)
             elif kind == b"R":
-                self._trimmed_elsewhere(room, log, notice.fields[1], watcher)
+                self.trimmed(room, notice.fields[1], watcher)
+            elif kind == b"M" and notice.fields[1] > log.last:
+                self._wait(room)  # the notice of what it covers was lost, or dropped
+                self._waiting[room].append((notice, None))
             else:
                 self._marks.heard(kind, (room, user), notice.fields[1:], log.name, watcher)
 
@@ -233,27 +219,28 @@ class Mirror:
     def trimmed(self, room: str, first: int, watcher: Watcher) -> None:
         """Report that a room's log begins at `first`."""
         log = self.logs[room]
-        if first > log.first:
+        if first > log.last + 1:  # of what is not reported yet, which is not to be had any more
+            self._wait(room)
+        elif first > log.first:
             log.first = first
-            log.last = max(log.last, first - 1)
-        watcher.trimmed(log.name, first)
+            watcher.trimmed(log.name, first)
 
     def attached(self, snapshots: dict[int, Snapshot], watcher: Watcher) -> None:
         """Report what has changed in partitions while there was no connection."""
         self._turn += 1
         self._odd.clear()
-        lost = {room for room in self.logs if self._is_lost(room, snapshots)}
+        lost = [room for room in self.logs if self._is_lost(room, snapshots)]
         for room in lost:
             self._part(room, snapshots[partition_of(room)].rooms.get(room), watcher)
-        self._producers.forget_rooms(lost)
+        self._producers.forget_rooms(set(lost))
         for room, waiting in self._waiting.items():
-            self._doubt_places(waiting, lost=room in lost)
+            doubt(waiting, lost=room in lost, anew=self._is_anew(partition_of(room), snapshots))
             self._read(room)
         for room, located in self._locating.items():
             for _ in located:
                 self._read(room, locating=True)
         for partition, snapshot in snapshots.items():
-            anew = snapshot.changes.epoch != self._epochs[partition]
+            anew = self._is_anew(partition, snapshots)
             self._epochs[partition] = snapshot.changes.epoch
             self._take_over(partition, snapshot, watcher, anew=anew)
 
@@ -262,30 +249,26 @@ class Mirror:
         for room, state in snapshot.rooms.items():
             self._compare(room, state, watcher)
         for mark, (seq, moved) in snapshot.marks.items():
+            if seq > self._last(mark[0]):  # what it covers is being read
+                fields = "\0".join(mark).encode(), seq, moved
+                notice = Notice(partition, b"M", b"", snapshot.changes.epoch, 0, fields)
+                self._waiting[mark[0]].append((notice, None))
+                continue
             self._marks.compare(mark, seq, moved, self.logs[mark[0]].name, watcher, anew=anew)
         if snapshot.sanctions is not None and self._sanctions.take_over(snapshot, anew=anew):
             watcher.recovered(snapshot.sanctions)
         self.presence.take_over(partition, snapshot, watcher, anew=anew)
 
-    def _doubt_places(self, waiting: deque[tuple[Call | Notice, Any]], *, lost: bool) -> None:
-        """Have the blocks that wait with a place in a log, which is `lost` or not, looked for there."""
-        for _ in range(len(waiting)):
-            what, reply = waiting.popleft()
-            if not isinstance(what, Call) or what.done is None or type(what.request) is not Write:
-                waiting.append((what, reply))
-            elif isinstance(reply, Full | Failed):
-                what.done(reply)
-            elif lost or (claim := claim_of(what, reply)) is None:
-                what.done(LOST)
-            else:
-                waiting.append((what, claim))
+    def _is_anew(self, partition: int, snapshots: dict[int, Snapshot]) -> bool:
+        """Return whether a partition is in another epoch than is known."""
+        snapshot = snapshots.get(partition)
+        return snapshot is not None and snapshot.changes.epoch != self._epochs[partition]
 
     def _is_lost(self, room: str, snapshots: dict[int, Snapshot]) -> bool:
         """Return whether a log is no longer what was reported of it."""
-        snapshot = snapshots.get(partition_of(room))
-        if snapshot is None or snapshot.changes.epoch == self._epochs[partition_of(room)]:
+        if not self._is_anew(partition_of(room), snapshots):
             return False
-        state, log = snapshot.rooms.get(room), self.logs[room]
+        state, log = snapshots[partition_of(room)].rooms.get(room), self.logs[room]
         if state is None:
             return True
         return Epochs(state.epochs).parted(Position(log.epochs.current, log.last), state.ends.last) is not None
@@ -348,15 +331,26 @@ class Mirror:
         epochs = Epochs(state.epochs)
         for block in blocks:
             if block.first > log.last + 1:  # what lay between was trimmed
-                self.trimmed(room, block.first, watcher)
+                self._skip(log, block.first, state, watcher)
             if block.last > log.last:
+                self._appear(log, watcher)
                 self._grow(log, block, epochs.at(block.first), sender(block.data), watcher)
-        if state.ends.first > log.first and (not blocks or state.ends.first <= log.last + 1):
+        if state.ends.first > log.last + 1 and not blocks:
+            self._skip(log, state.ends.first, state, watcher)
+        elif log.first < state.ends.first <= log.last + 1:
             self.trimmed(room, state.ends.first, watcher)
+
+    def _skip(self, log: MirroredLog, first: int, state: RoomState, watcher: Watcher) -> None:
+        """Report that a log goes on at `first`, and what was before was trimmed: some of it has never been reported."""
+        self._appear(log, watcher)
+        log.first, log.last = first, first - 1
+        log.epochs = Epochs(epoch for epoch in state.epochs if epoch.first < first)
+        watcher.reached(RoomLog(log.name, first, first - 1, tuple(log.epochs), log.maker))
 
     def _reach(self, room: str, log: MirroredLog, state: RoomState, watcher: Watcher) -> None:
         """Report how far a room is in which this broker has no members, without the blocks."""
         if state.ends.last > log.last:
+            self._appear(log, watcher)
             log.first = max(log.first, state.ends.first)
             log.last = state.ends.last
             log.epochs = Epochs(state.epochs)
@@ -384,12 +378,6 @@ class Mirror:
                 self._told[room] = max(last, self._told.get(room, 0))
             else:
                 self._wait(room)
-
-    def _trimmed_elsewhere(self, room: str, log: MirroredLog, first: int, watcher: Watcher) -> None:
-        if first > log.last + 1:  # what was trimmed is not reported yet
-            self._wait(room)
-        elif first > log.first:
-            self.trimmed(room, first, watcher)
 
     # -- blocks ------------------------------------------------------------------------------------
 
@@ -462,12 +450,18 @@ class Mirror:
         return 0 if log is None else log.last
 
     def _log_of(self, room: str, state: RoomState, watcher: Watcher) -> MirroredLog:
-        """Return what was reported of a room's log; one that is new is."""
+        """Return what was reported of a room's log; one that is new is reported later, if it has messages."""
         log = self.logs.get(room)
         if log is None:
             log = self.logs[room] = MirroredLog(state.name, state.maker, state.ends.first)
-            watcher.appeared(RoomLog(log.name, log.first, log.last, (), log.maker))
+            if log.last:
+                watcher.appeared(RoomLog(log.name, log.first, log.last, (), log.maker))
         return log
+
+    def _appear(self, log: MirroredLog, watcher: Watcher) -> None:
+        """Report a log of which nothing was reported yet, and something is to be now: its room may have been empty."""
+        if not log.last:
+            watcher.appeared(RoomLog(log.name, log.first, log.last, (), log.maker))
 
     def _compare(self, room: str, state: RoomState, watcher: Watcher) -> None:
         """Compare what was reported of a room with what there is."""
@@ -489,8 +483,8 @@ class Mirror:
             self._forget(*gone)
             self.forgot += 1
 
-    def _forget(self, pair: Pair, until: int) -> None:
-        self._ask(Forget(pair.room, pair.producer, pair.user, until))
+    def _forget(self, pair: Pair, until: int, late_ms: int = 0) -> None:
+        self._ask(Forget(pair.room, pair.producer, pair.user, until, late_ms))
         self._producers.forget([pair])
 
     def forgotten(self, pairs: Iterable[Pair]) -> None:

@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from zchat.broker.store.blocks import Block
-from zchat.broker.store.contract import Failed
+from zchat.broker.store.contract import Failed, Full
 from zchat.broker.store.epochs import Epochs
 from zchat.broker.store.redis.attachment import RoomState
 from zchat.broker.store.redis.forms import block_of
-from zchat.broker.store.redis.requests import Call, Write
+from zchat.broker.store.redis.notices import Notice
+from zchat.broker.store.redis.requests import Call, SetReadMark, Write
 
 LOST = Failed("the connection to the server was lost before the block could be read back")
+
+
+class CatchUp(NamedTuple):
+    """A request for a room's state, and its next blocks after a seq; `turn`: since which connection it is asked."""
+
+    room: str
+    after: int
+    turn: int
+    blocks: bool
+    """Whether blocks are wanted: this broker has members there."""
+    locating: bool = False
+    """Whether it is asked for `Mirror.locate`."""
+
+
+class CaughtUp(NamedTuple):
+    """What has been read of a room: the partition's epoch, the room's state, None if it has no log, and the blocks."""
+
+    asked: CatchUp
+    epoch: int
+    state: RoomState | None
+    blocks: list[Block]
 
 
 class MirroredLog:
@@ -65,3 +88,21 @@ def claim_of(call: Call, reply: Any) -> Claim | None:
     else:
         return None
     return Claim(block_of(request.append, request.suffix, first, timestamp))
+
+
+def doubt(waiting: deque[tuple[Call | Notice, Any]], *, lost: bool, anew: bool) -> None:
+    """Have the blocks that wait with a place in a log, which is `lost` or not, looked for there.
+
+    `anew`: it is another run of the server, which may have lost what was marked as well: that fails.
+    """
+    kinds = (Write, SetReadMark) if anew else (Write,)
+    for _ in range(len(waiting)):
+        what, reply = waiting.popleft()
+        if not isinstance(what, Call) or what.done is None or type(what.request) not in kinds:
+            waiting.append((what, reply))
+        elif isinstance(reply, Full | Failed):
+            what.done(reply)
+        elif lost or type(what.request) is not Write or (claim := claim_of(what, reply)) is None:
+            what.done(LOST)
+        else:
+            waiting.append((what, claim))

@@ -104,7 +104,8 @@ class Keys:
     def seen(self, partition: int, producer: bytes, folded: bytes) -> bytes:
         """Return the key of what is remembered of a producer in a room.
 
-        It is a hash: `n`, its last number; `c`, the greatest number of a connection; `u`, its folded user; and `r0` to
-        `r15`, where its last 16 blocks went: number, first seq, count, time and epoch, packed, and a digest.
+        It is a hash: `n`, its last number; `c`, the greatest number of a connection; `u`, its folded user; `gone`, if
+        it has said goodbye and is known for a while, for blocks that come late; and `r0` to `r15`, where its last 16
+        blocks went: number, first seq, count, time and epoch, packed, and a digest.
         """
         return b"%sseen:%s%s" % (self.bases[partition], producer, folded)

@@ -10,10 +10,10 @@ from zchat.broker.store.blocks import Block
 from zchat.broker.store.contract import Failed, LogPage
 from zchat.broker.store.pages import PageThread
 from zchat.broker.store.redis.attachment import RoomState, confirm
-from zchat.broker.store.redis.connections.server import Command, Connection, Trouble, understanding
+from zchat.broker.store.redis.connections.server import Command, Connection, Trouble, present_run, understanding
 from zchat.broker.store.redis.connections.url import RedisURL
 from zchat.broker.store.redis.forms import HEAD_BYTES, block_at, ends_of, epochs_of, name_of
-from zchat.broker.store.redis.mirror import CatchUp, CaughtUp
+from zchat.broker.store.redis.mirrored_log import CatchUp, CaughtUp
 from zchat.broker.store.redis.partitions import Keys, partition_of
 from zchat.errors import StoreError
 
@@ -43,19 +43,26 @@ Page: TypeAlias = LogPage | Failed | CaughtUp
 
 
 class Reader(PageThread[Read | CatchUp, Page]):
-    """The thread that reads pages, over connections of its own."""
+    """The thread that reads pages, over connections of its own.
 
-    def __init__(self, url: RedisURL, keys: Keys, wake: Callable[[], None]) -> None:
+    `run` is the run of the server at `url` that this broker is attached to: pages are of that one, as what another has
+    in their place may be other messages, or none.
+    """
+
+    def __init__(self, url: RedisURL, run: bytes, keys: Keys, wake: Callable[[], None]) -> None:
         self._url = url
+        self._attached_run = run
+        self._connected_run = b""
         self._keys = keys
         self._connection: Connection | None = None
         self._sizes: dict[str, int] = {}
         """By room the bytes of a block, as the last ones read there had them: so many are asked for."""
         super().__init__(wake)
 
-    def move(self, url: RedisURL) -> None:
-        """Read from the server at `url` from now on. The loop thread."""
+    def move(self, url: RedisURL, run: bytes) -> None:
+        """Read from the server at `url`, in its `run`, from now on. The loop thread."""
         self._url = url
+        self._attached_run = run
 
     def _read(self, read: Read | CatchUp) -> Page | None:
         page = self._tried(read)
@@ -75,11 +82,12 @@ class Reader(PageThread[Read | CatchUp, Page]):
             try:
                 if self._connection is None:
                     self._connection = Connection(url)
-                return (
-                    self._page(self._connection, read)
-                    if isinstance(read, Read)
-                    else self._catch_up(self._connection, read)
-                )
+                    self._connected_run = present_run(self._connection)
+                if isinstance(read, CatchUp):
+                    return self._catch_up(self._connection, read)
+                if self._connected_run != self._attached_run:
+                    raise Trouble("the server has begun anew, and what it has is yet to be compared")
+                return self._page(self._connection, read)
             except (Trouble, StoreError) as trouble:
                 self._close()
                 if not connected:
@@ -113,6 +121,8 @@ class Reader(PageThread[Read | CatchUp, Page]):
             for block in map(block_at, entries):
                 size += len(block.data)
                 if (blocks and size > read.max_bytes) or block.first > read.upto:
+                    return LogPage(blocks)
+                if blocks and block.first > blocks[-1].last + 1:  # what lay between was trimmed while this read on
                     return LogPage(blocks)
                 blocks.append(block)
             if len(entries) < int(ask[-1]) or size >= read.max_bytes:

@@ -107,20 +107,30 @@ class Unmark(NamedTuple):
         return called(scripts.UNMARK, where, *fence, f"{self.room}\0{self.user}", self.moved)
 
 
+LATE_MS = 3_600_000
+"""Milliseconds for which late blocks of a producer that said goodbye are known: a broker that its client has left may
+hold some for as long as it stands still, and then for `HELD_SECONDS`."""
+
+
 class Forget(NamedTuple):
-    """A producer to be forgotten in a room, if no block of it was stored after `until`."""
+    """A producer to be forgotten in a room, if no block of it was stored after `until`.
+
+    `late_ms`: for how long its blocks that come late are still known, though it takes nobody's place any more.
+    """
 
     room: str
     producer: bytes
     user: str
     until: int
+    late_ms: int = 0
 
     def command(self, keys: Keys, fence: Fence, time: str) -> Command:
         """Return the command that does it."""
         partition = partition_of(self.room)
         shelf = keys.shelves[partition]
         where = [shelf.info, shelf.producers, keys.seen(partition, self.producer, self.room.encode())]
-        return called(scripts.FORGET, where, *fence, member_of(self.producer, self.user, self.room), self.until)
+        member = member_of(self.producer, self.user, self.room)
+        return called(scripts.FORGET, where, *fence, member, self.until, self.late_ms)
 
 
 class Impose(NamedTuple):

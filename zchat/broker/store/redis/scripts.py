@@ -93,14 +93,17 @@ APPEND = _script(
     + f"""
 local number, connection, count = tonumber(ARGV[7]), tonumber(ARGV[6]), tonumber(ARGV[8])
 local slot = 'r' .. (number % {MAX_REQUESTS})
-local seen = redis.call('HMGET', KEYS[6], 'n', 'c', 'u', slot)
+local seen = redis.call('HMGET', KEYS[6], 'n', 'c', 'u', slot, 'gone')
 local due = 1
-if seen[1] then
-  due = tonumber(seen[1]) + 1
-  if connection < tonumber(seen[2]) then return {{'fenced'}} end
+local known = seen[1] and not seen[5]
+if seen[1] and connection < tonumber(seen[2]) then return {{'fenced'}} end
+if known then due = tonumber(seen[1]) + 1 end
+if seen[5] and seen[4] and connection == tonumber(seen[2]) then
+  local of, first, kept, at, epoch, digest = struct.unpack('>I8I8I8I8I8c8', seen[4])
+  if of == number and (ARGV[9] == '' or digest == ARGV[9]) then return {{'duplicate', first, kept, at, epoch}} end
 end
 if number ~= due then
-  if not seen[1] then return {{'forgotten'}} end
+  if not known then return {{'forgotten'}} end
   if seen[4] then
     local of, first, kept, at, epoch, digest = struct.unpack('>I8I8I8I8I8c8', seen[4])
     if of == number then
@@ -110,7 +113,7 @@ if number ~= due then
   end
   return {{'order', due}}
 end
-if not seen[1] and ARGV[12] == '1' then return {{'crowded'}} end
+if not known and ARGV[12] == '1' then return {{'crowded'}} end
 if count == 0 then return {{'absent'}} end
 
 local first, last, at, epoch = 1, 0, 0, 0
@@ -130,7 +133,8 @@ end
 local head = '\\149\\207' .. struct.pack('>I8', begins) .. '\\207' .. struct.pack('>I8', at)
 redis.call('XADD', KEYS[5], string.format('%.0f-0', last), 'h', head, 's', ARGV[10])
 redis.call('HSET', KEYS[2], ARGV[4], struct.pack('>I8I8I8I8', first, last, at, epoch))
-local user = seen[3] or ARGV[11]
+local user = known and seen[3] or ARGV[11]
+if seen[5] then redis.call('DEL', KEYS[6]) end
 redis.call('HSET', KEYS[6], 'n', ARGV[7], 'c', ARGV[6], 'u', user, slot,
   struct.pack('>I8I8I8I8I8', number, begins, count, at, epoch) .. ARGV[9])
 redis.call('ZADD', KEYS[7], time, ARGV[13] .. user .. '\\0' .. ARGV[4])
@@ -203,13 +207,20 @@ FORGET = _script(
 local score = redis.call('ZSCORE', KEYS[2], ARGV[4])
 if not score or tonumber(score) > tonumber(ARGV[5]) then return {'none'} end
 redis.call('ZREM', KEYS[2], ARGV[4])
-redis.call('DEL', KEYS[3])
+if ARGV[6] == '0' then
+  redis.call('DEL', KEYS[3])
+else
+  redis.call('HSET', KEYS[3], 'gone', 1)
+  redis.call('PEXPIRE', KEYS[3], ARGV[6])
+end
 return {'gone'}
 """,
     flags=FREEING,
 )
 """Forget a producer in a room, unless a block of it is newer than a time. KEYS: info, producers, what is seen of it.
-ARGV, after the three: 4 its member of producers, 5 the time. Returns `gone` or `none`."""
+ARGV, after the three: 4 its member of producers, 5 the time, 6 for how many milliseconds it is still known where its
+blocks went, and over which connection: those that come late of an earlier one are refused, and those that are sent
+again over the same one are duplicates, while it begins again at 1 for all else. Returns `gone` or `none`."""
 
 IMPOSE = _script(
     _ATTACHED

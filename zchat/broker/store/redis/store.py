@@ -38,7 +38,8 @@ from zchat.broker.store.redis.connections.sentinel import Watch
 from zchat.broker.store.redis.connections.server import Behind, Loading, Replaced, Trouble, check_installed
 from zchat.broker.store.redis.connections.url import DISK, RedisURL
 from zchat.broker.store.redis.feed import Feed, Looked
-from zchat.broker.store.redis.mirror import CaughtUp, Mirror
+from zchat.broker.store.redis.mirror import Mirror
+from zchat.broker.store.redis.mirrored_log import CaughtUp
 from zchat.broker.store.redis.notices import NEWS, news_of
 from zchat.broker.store.redis.partitions import PARTITIONS, Keys
 from zchat.broker.store.redis.reader import Read, Reader
@@ -145,7 +146,7 @@ class RedisStore(Store):
         self._wake = wake
         self.broker = attachment.broker
         self._commits = Committer(self._url, self._keys, attachment, self._now, wake)
-        self._reads = Reader(attachment.url, self._keys, wake)
+        self._reads = Reader(attachment.url, attachment.run, self._keys, wake)
         seen = [snapshot.changes for snapshot in snapshots.values()]
         self._feed = Feed(attachment.url, self._keys, attachment.broker, seen, wake)
         if present := {partition: snapshot for partition, snapshot in snapshots.items() if snapshot.here}:
@@ -353,7 +354,7 @@ class RedisStore(Store):
                     if not isinstance(call.request, Tell):
                         self._mirror.replied(call, reply, watcher)
             elif isinstance(report, Attached):
-                self._reads.move(report.url)
+                self._reads.move(report.url, report.run)
                 self._feed.move(report.url)
                 self._mirror.attached(report.snapshots, watcher)
             elif isinstance(report, TrimDone):

@@ -318,8 +318,7 @@ def run_of(connection: Connection, url: RedisURL) -> bytes:
         Trouble: it does not answer, or not as Redis does, or is loading.
         StoreError: it can't keep what it is asked for; the text says what to set.
     """
-    (text,) = connection.ask([("INFO",)])
-    info = dict(line.split(":", 1) for line in text.decode(errors="replace").splitlines() if ":" in line)
+    info = _info(connection)
 
     def refuse(what: str) -> NoReturn:
         raise StoreError(f"{url.place} {what}, or name another server")
@@ -342,9 +341,23 @@ def run_of(connection: Connection, url: RedisURL) -> bytes:
         if info.get("aof_enabled") != "1":
             refuse("keeps nothing on its disk by itself: set appendonly yes, and appendfsync always" + _OR_MEMORY)
         _check_flushes(connection, url)
+    return _run(info)
+
+
+@understanding()
+def present_run(connection: Connection) -> bytes:
+    """Return the id of the run of the server that a connection is to; raises Trouble, StoreError."""
+    return _run(_info(connection))
+
+
+def _info(connection: Connection) -> dict[str, str]:
+    (text,) = connection.ask([("INFO",)])
+    return dict(line.split(":", 1) for line in text.decode(errors="replace").splitlines() if ":" in line)
+
+
+def _run(info: dict[str, str]) -> bytes:
     # A master that was replaced and is it again has the same run, and may lack what it has acknowledged in between.
-    run: str = info["run_id"] + info.get("master_replid", "")
-    return run.encode()
+    return (info["run_id"] + info.get("master_replid", "")).encode()
 
 
 def _check_replicas(url: RedisURL, info: dict[str, str]) -> None:
