@@ -50,7 +50,7 @@ MAY_IMPORT: dict[str, str] = {
     "cli": "wire client transport broker broker/store/sqlite cli/commands cli/text",
     "web": "wire client aio web/core",
     "web/core": "wire",
-    "cli/screen": "",
+    "cli/screen": "cli/text",
     "cli/text": "",
     "cli/tail": "wire client transport cli/text",
     "cli/top": "client transport cli/screen cli/text",

@@ -220,7 +220,7 @@ def _row_end(text: str, width: int, start: int, end: int, full: int) -> tuple[in
     space = text.rfind(" ", start, index + 1)
     whole = index
     if index < start + PER_COLUMN * width:  # else it is amid a flood of marks
-        while whole > start and _is_joined(text, whole, start):
+        while whole > start and is_joined(text, whole, start):
             whole -= 1
     word = space + 1 if space >= start else start
     url = None
@@ -251,7 +251,7 @@ def _overflow(text: str, width: int, start: int, end: int) -> int:
     return start + fits
 
 
-def _is_joined(text: str, index: int, start: int) -> bool:
+def is_joined(text: str, index: int, start: int) -> bool:
     """Return True if a character belongs to the one before it, in a row that begins at `start`."""
     character = text[index]
     if text[index - 1] == JOINER or "\U0001f3fb" <= character <= "\U0001f3ff":  # a tone of skin
@@ -298,7 +298,7 @@ def final_marks(text: str, start: int, end: int) -> int:
     At the right edge a terminal that breaks no lines puts marks on the character before. Marks can't pass for anything.
     """
     index = end - 1
-    while index > start and _is_joined(text, index, start):
+    while index > start and is_joined(text, index, start):
         index -= 1
     return index if index < end - 1 else end
 

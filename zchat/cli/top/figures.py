@@ -80,7 +80,7 @@ def _figures(rates: Rates, width: int) -> list[Line]:
     """Return the figures under their heading, in as many columns as fit, filled one after the other."""
     every = "per second since start" if rates.since_start else "per second"
     heading = f"{every:>{LABEL + RATE}}{'total':>{EXTRA}}"
-    figures = [f"{label:<{LABEL}}{rate:>{RATE}}{extra:>{EXTRA}}" for label, rate, extra in _figure(rates)]
+    figures = [f"{label:<{LABEL}}{_right(rate, RATE)}{_right(extra, EXTRA)}" for label, rate, extra in _figure(rates)]
     columns = min(len(figures), max(1, (width + GAP) // (cells(heading) + GAP)))
     most = -(-len(figures) // columns)
     parts = [[heading, *figures[start : start + most]] for start in range(0, len(figures), most)]
@@ -122,7 +122,7 @@ def _busiest(rates: Rates, width: int) -> list[Line]:
     while NUMBER * len(rows[0][1]) > width - NAME and len(rows[0][1]) > 1:
         rows = [(name, numbers[1:]) for name, numbers in rows]
     left = width - NUMBER * len(rows[0][1])
-    return _headed([padded(name, left) + "".join(f"{each:>{NUMBER}}" for each in numbers) for name, numbers in rows])
+    return _headed([padded(name, left) + "".join(_right(each, NUMBER) for each in numbers) for name, numbers in rows])
 
 
 def _furthest(rates: Rates, width: int) -> list[Line]:
@@ -131,8 +131,13 @@ def _furthest(rates: Rates, width: int) -> list[Line]:
     left = width - NUMBER
     half = max(0, left // 2 - 2)
     return _headed(
-        [f"{padded(room, half)}  {padded(user, left - half - 2)}{each:>{NUMBER}}" for room, user, each in rows]
+        [f"{padded(room, half)}  {padded(user, left - half - 2)}{_right(each, NUMBER)}" for room, user, each in rows]
     )
+
+
+def _right(text: str, columns: int) -> str:
+    """Return text at the right edge of so many columns."""
+    return " " * (columns - cells(text)) + text
 
 
 def number(value: float | None) -> str:

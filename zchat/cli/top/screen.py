@@ -19,7 +19,7 @@ from zchat.cli.screen import event_loop
 from zchat.cli.screen.loop_threads import LoopThreads
 from zchat.cli.screen.suspending import suspend, suspended_by_signal
 from zchat.cli.screen.terminal_input import terminal_input
-from zchat.cli.screen.terminal_output import terminal_output
+from zchat.cli.screen.terminal_output import draw_whole_rows, drawn_by_cells, terminal_output
 from zchat.cli.text.columns import padded
 from zchat.cli.top.dashboard import Dashboard
 from zchat.cli.top.polling import samples
@@ -111,6 +111,10 @@ def _screen(dashboard: Dashboard) -> Application[bool]:
         return found[:-1]
 
     window = Window(FormattedTextControl(text), always_hide_cursor=True)
-    output = terminal_output()
+    output = drawn_by_cells(terminal_output())
     output.enable_bracketed_paste = lambda: None  # type: ignore[method-assign]  # nothing is pasted into it
-    return Application(Layout(window), key_bindings=keys, full_screen=True, input=terminal_input(), output=output)
+    app: Application[bool] = Application(
+        Layout(window), key_bindings=keys, full_screen=True, input=terminal_input(), output=output
+    )
+    draw_whole_rows(app)
+    return app

@@ -28,7 +28,8 @@ from zchat.cli.chat.terminal.outbox import Outbox
 from zchat.cli.chat.terminal.typed_lines import TypedLine, TypedLines
 from zchat.cli.failures import INTERRUPTED
 from zchat.cli.screen.suspending import suspend
-from zchat.cli.text.columns import EMOJI_STYLE, beginning, cut
+from zchat.cli.screen.terminal_output import Escapes, draw_whole_rows, drawn_by_cells
+from zchat.cli.text.columns import beginning, cells, cut
 from zchat.cli.text.phrases import counted
 from zchat.cli.text.safe import INDENT, named, safe
 from zchat.names import DIRECT
@@ -103,7 +104,12 @@ class Editor:
         search = SearchToolbar(_Typed(), text_if_not_searching="")
         waiting = Window(FormattedTextControl(self._waiting), dont_extend_height=True)
         self._text = text = Window(
-            BufferControl(self._buffer, search_buffer_control=search.control, preview_search=True),
+            BufferControl(
+                self._buffer,
+                [Escapes(output.encoding())],
+                search_buffer_control=search.control,
+                preview_search=True,
+            ),
             height=Dimension(min=1, max=ROWS),
             get_line_prefix=self._prefix,
             wrap_lines=True,
@@ -117,8 +123,9 @@ class Editor:
             erase_when_done=True,
             refresh_interval=REFRESH_SECONDS,
             input=keyboard,
-            output=output,
+            output=drawn_by_cells(output),
         )
+        draw_whole_rows(self.app)
 
         self.app.key_processor.before_key_press += lambda processor: conversation.key()
 
@@ -139,21 +146,21 @@ class Editor:
         more = len(drafts) + len(typed) - len(lines)
         if more:
             lines.append(f"… and {more:,} more waiting")
-        return "\n".join(_steady(cut(safe(line), width)) for line in lines)
+        return "\n".join(cut(safe(line), width) for line in lines)
 
     def _prefix(self, line: int, part: int) -> str:
         if line or part:
             return INDENT
-        return _steady(f"{self._conversation.status.place}> ")
+        return f"{self._conversation.status.place}> "
 
     def _status(self) -> str:
         if self._pasted:
             return self._question()
         status = self._conversation.status
         if self._notice and status.connected and time.monotonic() - self._noticed_at < NOTICE_SECONDS:
-            return _steady(cut(safe(beginning(self._notice, self._width)), self._width))
+            return cut(safe(beginning(self._notice, self._width)), self._width)
         hidden = self._hidden()
-        return hidden + _steady(status_line(status, self._width - len(hidden)))
+        return hidden + status_line(status, self._width - cells(hidden))
 
     def _hidden(self) -> str:
         """Return that the beginning of the text is hidden above its window, if it is, as the status line says it."""
@@ -397,11 +404,3 @@ class _Typed(Buffer):
 
     def start_selection(self, selection_type: SelectionType = SelectionType.CHARACTERS) -> None:
         """Do nothing: a key that begins a selection moves the cursor at most."""
-
-
-def _steady(text: str) -> str:
-    """Return safe text without the selectors that some terminals widen a symbol for: prompt_toolkit doesn't know them.
-
-    A line of as many columns as it thinks there are would be broken by the terminal.
-    """
-    return text.replace(EMOJI_STYLE, "")
