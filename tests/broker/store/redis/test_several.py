@@ -16,7 +16,9 @@ from zchat.broker import Broker
 from zchat.broker.limits import MAX_REQUESTS
 from zchat.broker.store.contract import Fenced, ForgottenProducer, Marked, RoomLog, Sanction, Trimmed
 from zchat.broker.store.epochs import Epoch
-from zchat.broker.store.redis.connections.server import Connection
+from zchat.broker.store.redis.connections.server import Connection, Trouble
+from zchat.broker.store.redis.mirrored_log import CaughtUp
+from zchat.broker.store.redis.notices import Notice
 
 FEED = "zchat.broker.store.redis.feed"
 
@@ -86,11 +88,53 @@ def test_a_block_of_another_broker_costs_one_question(
             asked.append(words)
         send(self, commands)
 
+    first.stored(1, "a")
+    second.wait(lambda: len(grown(second)) == 1)  # of a room that is new more is asked
     monkeypatch.setattr(Connection, "send", counted)
-    for number in range(1, 6):
+    read = second.store._reads.put  # type: ignore[attr-defined]
+
+    def put(each: Any) -> None:
+        asked.append(["read"])
+        read(each)
+
+    monkeypatch.setattr(second.store._reads, "put", put)  # type: ignore[attr-defined]
+    for number in range(2, 7):
         first.stored(number, "a")
         second.wait(lambda: len(grown(second)) == number)  # noqa: B023
     assert asked == [["HGET", "HGET", "HGET", "HGET", "XRANGE"]] * 5
+
+
+def test_while_the_loop_has_not_taken_what_was_read_no_more_is(
+    two: tuple[Driver, Driver], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = two
+    following(first, second)
+    first.stored(1, "a")
+    second.wait(lambda: grown(second))
+    reports = second.store._feed.reports  # type: ignore[attr-defined]
+    for number in range(2, 12):
+        first.stored(number, "a")
+    eventually(lambda: len(reports) == 10, "all is heard")
+    assert [type(each) for each in reports] == [CaughtUp, *[Notice] * 9]
+    second.wait(lambda: len(grown(second)) == 11)
+    assert grown(second) == grown(first)
+
+
+def test_what_could_not_be_read_as_it_was_heard_of_is_read_all_the_same(
+    two: tuple[Driver, Driver], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = two
+    following(first, second)
+    first.stored(1, "a")
+    second.wait(lambda: grown(second))
+
+    def cut(*_: Any) -> Any:
+        raise Trouble("it is cut")
+
+    monkeypatch.setattr(second.store._feed._logs, "catch_up", cut)  # type: ignore[attr-defined]
+    first.stored(2, "b")
+    second.wait(lambda: len(grown(second)) == 2)
+    assert grown(second) == grown(first)
 
 
 def test_a_client_that_comes_to_another_broker_is_answered_as_the_first_would_and_leaves_nothing_behind(

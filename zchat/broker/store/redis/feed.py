@@ -12,8 +12,10 @@ from zchat.broker.store.redis.attachment import Snapshot, confirm, snapshots_of
 from zchat.broker.store.redis.connections.server import Connection, Trouble, understanding
 from zchat.broker.store.redis.connections.url import RedisURL
 from zchat.broker.store.redis.hearing import Changes, Hearing
+from zchat.broker.store.redis.mirrored_log import CatchUp, CaughtUp
 from zchat.broker.store.redis.notices import NEWS, Notice, notice_of
 from zchat.broker.store.redis.partitions import PARTITIONS, Keys
+from zchat.broker.store.redis.reader import Logs
 from zchat.errors import StoreError
 from zchat.threads import RealThread, awaited_by_callers, start
 
@@ -34,17 +36,26 @@ class Looked(NamedTuple):
     snapshots: dict[int, Snapshot]
 
 
-Heard: TypeAlias = Notice | Looked
+Heard: TypeAlias = Notice | Looked | CaughtUp
 
 
 class Feed:
     """The thread that listens, and what it has heard of other brokers than `broker`.
 
-    `seen` is how far each partition was at the opening. Each report is followed by a call of `wake`, from that thread.
-    `failure` is what ended it before its time.
+    `seen` is how far each partition was at the opening; `wanted` returns what is to be read at once of a room that has
+    grown, which spares the loop a turn and the thread that reads its waking. Each report is followed by a call of
+    `wake`, from that thread. `failure` is what ended it before its time.
     """
 
-    def __init__(self, url: RedisURL, keys: Keys, broker: bytes, seen: list[Changes], wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        url: RedisURL,
+        keys: Keys,
+        broker: bytes,
+        seen: list[Changes],
+        wanted: Callable[[str], CatchUp | None],
+        wake: Callable[[], None],
+    ) -> None:
         self.reports: deque[Heard] = deque()
         self.failure: BaseException | None = None
         self.looks = 0
@@ -54,6 +65,11 @@ class Feed:
         self._broker = broker
         self._wake = wake
         self._hearing = Hearing(seen)
+        self._logs = Logs(keys)
+        self._wanted_of = wanted
+        self.reading = False
+        """True while a report has blocks that the loop has not taken yet, which sets it to False: until then it is told
+        of what has grown, and has that read when it comes to it. So no more blocks wait here than of one read."""
         self._partitions = {shelf.feed: number for number, shelf in enumerate(keys.shelves)}
         self._wanted = [False] * PARTITIONS
         """Which partitions the loop wants to be looked at."""
@@ -122,14 +138,14 @@ class Feed:
         due = time.monotonic() + PROBE_EVERY
         while not self._stopping and url is self._url:
             for channel, packed in listening.told(max(0.0, due - time.monotonic())):
-                self._take(notice_of(self._partitions[channel], packed))
+                self._take(notice_of(self._partitions[channel], packed), asking)
             if time.monotonic() >= due:
                 self._probe(asking, at_once=False)
                 due = time.monotonic() + PROBE_EVERY
             elif self._hearing.missing:
                 self._look(asking)
 
-    def _take(self, notice: Notice) -> None:
+    def _take(self, notice: Notice, asking: Connection) -> None:
         self._hearing.heard(notice)
         if notice.broker == self._broker and notice.kind != b"G":
             return
@@ -138,8 +154,24 @@ class Feed:
         if len(self.reports) >= NOTICES:
             self._hearing.missing.add(notice.partition)
             return
-        self.reports.append(notice)
-        self._wake()
+        try:
+            self.reports.append(self._found(notice, asking) or notice)
+        except (Trouble, StoreError):
+            self.reports.append(notice)  # it was heard, and nobody would miss it
+            raise
+        finally:
+            self._wake()
+
+    def _found(self, notice: Notice, asking: Connection) -> CaughtUp | None:
+        """Return what has grown, if it is to be read at once; raises Trouble, StoreError."""
+        if notice.kind != b"L" or self.reading:
+            return None
+        catch_up = self._wanted_of(notice.fields[0].decode())
+        if catch_up is None or catch_up.after >= notice.fields[1]:
+            return None
+        found = self._logs.catch_up(asking, catch_up)
+        self.reading = True
+        return found
 
     def _probe(self, asking: Connection, *, at_once: bool) -> None:
         replies = asking.ask([("HMGET", shelf.info, "epoch", "l", "n") for shelf in self._keys.shelves])

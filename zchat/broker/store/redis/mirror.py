@@ -45,7 +45,6 @@ from zchat.broker.store.redis.presence import MirroredPresence
 from zchat.broker.store.redis.producers import Pair, Producers
 from zchat.broker.store.redis.requests import LATE_MS, Call, Forget, Here, Impose, Lift, Request, SetReadMark, Write
 from zchat.broker.store.redis.sanctions import MirroredSanctions
-from zchat.messages import Position
 from zchat.names import fold
 from zchat.wire.blocks import sender
 
@@ -204,6 +203,22 @@ class Mirror:
             else:
                 self._marks.heard(kind, (room, user), notice.fields[1:], log.name, watcher)
 
+    def wanted(self, room: str) -> CatchUp | None:
+        """Return what is to be read at once of a room that has grown; None if it can wait. Any thread."""
+        turn, log = self._turn, self.logs.get(room)  # in this order, as the turn comes before another log
+        wanted = log is not None and room in self._followed and room not in self._waiting
+        return CatchUp(room, log.last, turn, blocks=True) if log is not None and wanted else None
+
+    def found(self, read: CaughtUp, watcher: Watcher) -> None:
+        """Report what was read at once, unless more is known by now: then the room is caught up with."""
+        (room, after, turn, *_), state = read.asked, read.state
+        known = turn == self._turn and read.epoch == self._epochs[partition_of(room)] and after <= self._last(room)
+        if known and room not in self._waiting:
+            self._waiting[room] = deque()
+            self.caught_up(read, watcher)
+        elif state is not None:
+            self._grew_elsewhere(room, state.ends.last)
+
     def looked(self, snapshots: dict[int, Snapshot], watcher: Watcher) -> None:
         """Report what other brokers have changed, as partitions show that were looked at."""
         for partition, snapshot in snapshots.items():
@@ -229,7 +244,8 @@ class Mirror:
         """Report what has changed in partitions while there was no connection."""
         self._turn += 1
         self._odd.clear()
-        lost = [room for room in self.logs if self._is_lost(room, snapshots)]
+        begun = [room for room in self.logs if self._is_anew(partition_of(room), snapshots)]
+        lost = [room for room in begun if self.logs[room].is_lost(snapshots[partition_of(room)].rooms.get(room))]
         for room in lost:
             self._part(room, snapshots[partition_of(room)].rooms.get(room), watcher)
         self._producers.forget_rooms(set(lost))
@@ -263,15 +279,6 @@ class Mirror:
         """Return whether a partition is in another epoch than is known."""
         snapshot = snapshots.get(partition)
         return snapshot is not None and snapshot.changes.epoch != self._epochs[partition]
-
-    def _is_lost(self, room: str, snapshots: dict[int, Snapshot]) -> bool:
-        """Return whether a log is no longer what was reported of it."""
-        if not self._is_anew(partition_of(room), snapshots):
-            return False
-        state, log = snapshots[partition_of(room)].rooms.get(room), self.logs[room]
-        if state is None:
-            return True
-        return Epochs(state.epochs).parted(Position(log.epochs.current, log.last), state.ends.last) is not None
 
     def _part(self, room: str, state: RoomState | None, watcher: Watcher) -> None:
         """Report that a log is no longer what was reported, and take over what there is of it."""

@@ -13,6 +13,7 @@ from zchat.broker.store.redis.attachment import RoomState
 from zchat.broker.store.redis.forms import block_of
 from zchat.broker.store.redis.notices import Notice
 from zchat.broker.store.redis.requests import Call, SetReadMark, Write
+from zchat.messages import Position
 
 LOST = Failed("the connection to the server was lost before the block could be read back")
 
@@ -49,6 +50,12 @@ class MirroredLog:
         self.first = first
         self.last = first - 1
         self.epochs = Epochs()
+
+    def is_lost(self, state: RoomState | None) -> bool:
+        """Return whether what there is now in another epoch, None for nothing, lacks some of what was reported."""
+        if state is None:
+            return True
+        return Epochs(state.epochs).parted(Position(self.epochs.current, self.last), state.ends.last) is not None
 
 
 def mirrored(state: RoomState) -> MirroredLog:

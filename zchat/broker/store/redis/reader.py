@@ -42,64 +42,16 @@ class Read(NamedTuple):
 Page: TypeAlias = LogPage | Failed | CaughtUp
 
 
-class Reader(PageThread[Read | CatchUp, Page]):
-    """The thread that reads pages, over connections of its own.
+class Logs:
+    """The logs of a store, to be read over connections that are given. It belongs to one thread."""
 
-    `run` is the run of the server at `url` that this broker is attached to: pages are of that one, as what another has
-    in their place may be other messages, or none.
-    """
-
-    def __init__(self, url: RedisURL, run: bytes, keys: Keys, wake: Callable[[], None]) -> None:
-        self._url = url
-        self._attached_run = run
-        self._connected_run = b""
+    def __init__(self, keys: Keys) -> None:
         self._keys = keys
-        self._connection: Connection | None = None
         self._sizes: dict[str, int] = {}
         """By room the bytes of a block, as the last ones read there had them: so many are asked for."""
-        super().__init__(wake)
 
-    def move(self, url: RedisURL, run: bytes) -> None:
-        """Read from the server at `url`, in its `run`, from now on. The loop thread."""
-        self._url = url
-        self._attached_run = run
-
-    def _read(self, read: Read | CatchUp) -> Page | None:
-        page = self._tried(read)
-        if isinstance(read, CatchUp) and isinstance(page, Failed):  # nobody else would ask again
-            time.sleep(CATCH_UP_AGAIN)
-            self.put(read)
-            return None
-        return page
-
-    def _tried(self, read: Read | CatchUp) -> Page:
-        """Return a page, or why it can't be read: over a new connection, if the one there is has been cut."""
-        url = self._url
-        if self._connection is not None and self._connection.url != url:
-            self._close()
-        connected = self._connection is not None
-        while True:
-            try:
-                if self._connection is None:
-                    self._connection = Connection(url)
-                    self._connected_run = present_run(self._connection)
-                if isinstance(read, CatchUp):
-                    return self._catch_up(self._connection, read)
-                if self._connected_run != self._attached_run:
-                    raise Trouble("the server has begun anew, and what it has is yet to be compared")
-                return self._page(self._connection, read)
-            except (Trouble, StoreError) as trouble:
-                self._close()
-                if not connected:
-                    return Failed(f"the server can't be read from: {trouble}")
-                connected = False
-
-    def _close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    def _page(self, connection: Connection, read: Read) -> LogPage:
+    def page(self, connection: Connection, read: Read) -> LogPage:
+        """Return the blocks that are asked for; raises Trouble, StoreError."""
         ask = self._range(read, b"(%d-0" % read.after, 0)
         return self._whole_page(connection, read, ask, connection.ask([ask])[0])
 
@@ -131,8 +83,13 @@ class Reader(PageThread[Read | CatchUp, Page]):
             (entries,) = connection.ask([ask])
 
     @understanding()
-    def _catch_up(self, connection: Connection, read: CatchUp) -> CaughtUp:
-        """Return what a room has, all asked for at once: each further answer would cost as much again."""
+    def catch_up(self, connection: Connection, read: CatchUp) -> CaughtUp:
+        """Return what a room has, all asked for at once: each further answer would cost as much again.
+
+        Raises:
+            Trouble: the server can't be used now, or its replicas lack some of it.
+            StoreError: the server refuses it.
+        """
         shelf, field = self._keys.shelves[partition_of(read.room)], read.room.encode()
         ask: list[Command] = [("HGET", key, field) for key in (shelf.names, shelf.ends, shelf.epochs)]
         ask.append(("HGET", shelf.info, "epoch"))  # after the rest: that is of this epoch, or of an earlier one
@@ -148,3 +105,59 @@ class Reader(PageThread[Read | CatchUp, Page]):
             blocks = self._whole_page(connection, page._replace(upto=state.ends.last), ask[-1], entries[0]).blocks
         confirm(connection, self._keys)
         return CaughtUp(read, int(epoch or 0), state, blocks)
+
+
+class Reader(PageThread[Read | CatchUp, Page]):
+    """The thread that reads pages, over connections of its own.
+
+    `run` is the run of the server at `url` that this broker is attached to: pages are of that one, as what another has
+    in their place may be other messages, or none.
+    """
+
+    def __init__(self, url: RedisURL, run: bytes, keys: Keys, wake: Callable[[], None]) -> None:
+        self._url = url
+        self._attached_run = run
+        self._connected_run = b""
+        self._logs = Logs(keys)
+        self._connection: Connection | None = None
+        super().__init__(wake)
+
+    def move(self, url: RedisURL, run: bytes) -> None:
+        """Read from the server at `url`, in its `run`, from now on. The loop thread."""
+        self._url = url
+        self._attached_run = run
+
+    def _read(self, read: Read | CatchUp) -> Page | None:
+        page = self._tried(read)
+        if isinstance(read, CatchUp) and isinstance(page, Failed):  # nobody else would ask again
+            time.sleep(CATCH_UP_AGAIN)
+            self.put(read)
+            return None
+        return page
+
+    def _tried(self, read: Read | CatchUp) -> Page:
+        """Return a page, or why it can't be read: over a new connection, if the one there is has been cut."""
+        url = self._url
+        if self._connection is not None and self._connection.url != url:
+            self._close()
+        connected = self._connection is not None
+        while True:
+            try:
+                if self._connection is None:
+                    self._connection = Connection(url)
+                    self._connected_run = present_run(self._connection)
+                if isinstance(read, CatchUp):
+                    return self._logs.catch_up(self._connection, read)
+                if self._connected_run != self._attached_run:
+                    raise Trouble("the server has begun anew, and what it has is yet to be compared")
+                return self._logs.page(self._connection, read)
+            except (Trouble, StoreError) as trouble:
+                self._close()
+                if not connected:
+                    return Failed(f"the server can't be read from: {trouble}")
+                connected = False
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None

@@ -148,7 +148,7 @@ class RedisStore(Store):
         self._commits = Committer(self._url, self._keys, attachment, self._now, wake)
         self._reads = Reader(attachment.url, attachment.run, self._keys, wake)
         seen = [snapshot.changes for snapshot in snapshots.values()]
-        self._feed = Feed(attachment.url, self._keys, attachment.broker, seen, wake)
+        self._feed = Feed(attachment.url, self._keys, attachment.broker, seen, self._mirror.wanted, wake)
         if present := {partition: snapshot for partition, snapshot in snapshots.items() if snapshot.here}:
             self._feed.reports.append(Looked(present))  # reported in the first turn, as what is heard later
             wake()
@@ -327,6 +327,9 @@ class RedisStore(Store):
             heard = self._feed.reports.popleft()
             if isinstance(heard, Looked):
                 self._mirror.looked(heard.snapshots, watcher)
+            elif isinstance(heard, CaughtUp):
+                self._feed.reading = False
+                self._mirror.found(heard, watcher)
             elif heard.kind in NEWS:
                 watcher.told(news_of(heard), heard.broker)
             else:
