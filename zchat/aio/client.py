@@ -209,12 +209,16 @@ class AsyncClient(BaseClient):
         return await self._link.wait(Deadline(timeout))
 
     async def close(self, timeout: float = 5.0) -> None:
-        """As `Client.close`. Cancelled, it ends at once: the goodbye goes out, and the sockets are closed before."""
+        """As `Client.close`. Cancelled, it ends at once: the goodbye goes out, and the sockets are closed before.
+
+        Raises:
+            UsageError: the timeout is below 0 or no number, or this is another loop; the client stays open.
+        """
         deadline = Deadline(check_finite_timeout("closing", timeout))
         link = self._link
+        link.check_close()  # first: a call that is refused changes nothing
         if not (link.begin_close() and link.connected):
             return
-        link.check_place()
         try:
             link.do(self._rooms.close, deadline.at)
             await link.join(deadline)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from asyncio import AbstractEventLoop, _get_running_loop, get_running_loop
 from collections.abc import Callable
 
@@ -61,6 +62,18 @@ class AsyncLink(Connection):
             UsageError: there is no connection yet, or this is another loop, or another process.
         """
         self.check_connected()
+        self._check_loop()
+
+    def check_close(self) -> None:
+        """Check that closing may begin here, before it does; a forked child closes nothing, and may.
+
+        Raises:
+            UsageError: this is not the loop in which `begin` was called.
+        """
+        if self._loop is not None and os.getpid() == self._pid:
+            self._check_loop()
+
+    def _check_loop(self) -> None:
         if _get_running_loop() is not self._loop:
             self.check_process()
             raise UsageError(
