@@ -68,3 +68,11 @@ def test_a_block_that_waits_is_looked_for_in_a_room_without_members_too() -> Non
     there = [*(stored_of(block(1, f"{first}", producer=BOB), first) for first in (3, 4)), stored_of(block(1, "5"), 5)]
     held.mirror.caught_up(CaughtUp(held.wanted[-1], EPOCH, state(5), there), held.reports)
     assert isinstance(held.answers[0], Stored)
+
+
+def test_a_mark_that_the_server_has_lost_is_gone_though_the_log_is_as_it_was() -> None:
+    held = Held(state(2))
+    held.marked(2)
+    held.attach(state(2), epoch=8)
+    assert held.reports.of("marked") == [("General", "bob", 2), ("General", "bob", 0)]
+    assert held.mirror.read_marks() == []

@@ -271,6 +271,12 @@ class Mirror:
                 self._waiting[mark[0]].append((notice, None))
                 continue
             self._marks.compare(mark, seq, moved, self.logs[mark[0]].name, watcher, anew=anew)
+        if anew:  # the server may have lost marks of logs that it has kept
+            gone = [
+                mark for mark in self._marks.kept if mark not in snapshot.marks and partition_of(mark[0]) == partition
+            ]
+            for mark in gone:
+                self._marks.remove(mark, self.logs[mark[0]].name, watcher)
         if snapshot.sanctions is not None and self._sanctions.take_over(snapshot, anew=anew):
             watcher.recovered(snapshot.sanctions)
         self.presence.take_over(partition, snapshot, watcher, anew=anew)
