@@ -90,9 +90,24 @@ def test_what_can_t_be_written_whole_leaves_nothing(tmp_path: Path, monkeypatch:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "write", full)
-    with pytest.raises(zchat.BadKey, match="can't be written \\(No space left"):
+    with pytest.raises(zchat.ZchatError, match="can't be written \\(No space left") as refused:
         keys.write_pair(tmp_path, "alice", keys.make("alice"))
+    assert not isinstance(refused.value, zchat.UsageError), "nothing is wrong with the name"
     assert not list(tmp_path.iterdir())
+    (tmp_path / "there").mkdir()
+    for folder in (tmp_path / "there", tmp_path / "there" / "a" / "b"):
+        with pytest.raises(zchat.ZchatError, match="can't be written \\(No space left"):
+            keys.make_server(folder)
+    assert list(tmp_path.rglob("*")) == [tmp_path / "there"]
+
+
+def test_a_folder_that_a_file_stands_in_the_way_of_is_a_wrong_name(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file" / "a"):
+        with pytest.raises(zchat.BadKey, match="file' can't be made \\("):
+            keys.make_server(folder)
+    with pytest.raises(zchat.BadKey, match="can't be written \\(Not a directory"):
+        keys.write_pair(tmp_path / "file", "alice", keys.make("alice"))
 
 
 def test_what_is_written_in_parts_is_written_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -389,7 +404,7 @@ def test_what_the_system_refuses_says_how_to_mend_it(tmp_path: Path) -> None:
     try:
         with pytest.raises(zchat.BadKey, match=r"server\.key_secret' can't be read \(.*\); chown or chmod"):
             KeyFolder(tmp_path)
-        with pytest.raises(zchat.BadKey, match=r"can't be written \(Permission denied\)"):
+        with pytest.raises(zchat.ZchatError, match=r"can't be written \(Permission denied\)"):
             keys.write_pair(tmp_path, "alice", keys.make("alice"))
     finally:
         os.seteuid(0)

@@ -7,6 +7,7 @@ with the halves of 40 characters (Z85).
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -24,7 +25,7 @@ from zmq.utils import z85
 
 from zchat import paths
 from zchat.checks import shown
-from zchat.errors import BadKey, BadName
+from zchat.errors import BadKey, BadName, ZchatError
 from zchat.files import read_bounded
 from zchat.names import GUEST, check_name, fold, is_same
 
@@ -45,6 +46,9 @@ PUBLIC, SECRET = ".key", ".key_secret"
 
 HIDDEN = "."
 """What the names of files begin with that nobody sees, and no broker reads: editors and copying programs make such."""
+
+_WRONG_NAME = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL}
+"""The system's errors that say that a file or folder is none: another has to be named."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -135,7 +139,8 @@ def write_pair(folder: Path, name: str, key: Key) -> tuple[Path, Path]:
     """Write a pair as NAME.key, for everybody, and NAME.key_secret, for the owner alone; return the two paths.
 
     Raises:
-        BadKey: one of them is there already, or can't be written; neither is changed or left then.
+        BadKey: one of them is there already, or the folder isn't; neither is changed or left then.
+        ZchatError: the system refuses to write them, as a full disk; likewise.
     """
     public, secret = folder / f"{name}{PUBLIC}", folder / f"{name}{SECRET}"
     for path in (public, secret):
@@ -154,18 +159,29 @@ def make_server(folder: Path) -> Key:
     """Make a broker's folder: its pair, and an empty folder for its users; return the pair.
 
     Raises:
-        BadKey: it has a pair already, can't be written, or others may write to it.
+        BadKey: it has a pair already, can't be a folder, or others may write to it; no folder is left that wasn't
+            there.
+        ZchatError: the system refuses to write it, as a full disk; likewise.
     """
+    made: list[Path] = []
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (folder / USERS).mkdir(mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise BadKey(f"{shown(str(folder))} can't be made ({error.strerror}); name another folder") from error
-    if (folder / USERS).is_symlink():
-        raise BadKey(f"{shown(str(folder / USERS))} is a link; remove it, or name another folder")
-    _check_folders(folder)
-    key = make()
-    write_pair(folder, SERVER, key)
+        for each in (*reversed(folder.parents), folder, folder / USERS):
+            try:
+                if not each.is_dir():
+                    each.mkdir(mode=0o777 if each in folder.parents else 0o700)
+                    made.append(each)
+            except OSError as error:
+                raise _refusal(each, "made", error) from error
+        if (folder / USERS).is_symlink():
+            raise BadKey(f"{shown(str(folder / USERS))} is a link; remove it, or name another folder")
+        _check_folders(folder)
+        key = make()
+        write_pair(folder, SERVER, key)
+    except BaseException:
+        with suppress(OSError):
+            for each in reversed(made):
+                each.rmdir()
+        raise
     return key
 
 
@@ -197,7 +213,13 @@ def _write(path: Path, text: str, mode: int) -> None:
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise BadKey(f"{shown(str(path))} can't be written ({error.strerror}); choose another folder") from error
+        raise _refusal(path, "written", error) from error
+
+
+def _refusal(path: Path, what: str, error: OSError) -> ZchatError:
+    """Return the error for a file or folder that can't be made or written: a wrong name, or the system's refusal."""
+    kind = BadKey if error.errno in _WRONG_NAME else ZchatError
+    return kind(f"{shown(str(path))} can't be {what} ({error.strerror}); choose another folder")
 
 
 # -- reading -------------------------------------------------------------------------------------------

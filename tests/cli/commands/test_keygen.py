@@ -66,6 +66,22 @@ def test_what_cant_be_is_said_in_one_line(tmp_path: Path, args: tuple[str, ...],
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such limit")
+@pytest.mark.parametrize("line", ["alice", "--server a/keys"])
+def test_what_the_system_refuses_to_write_is_a_failure_and_leaves_nothing(tmp_path: Path, line: str) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f'ulimit -f 0; exec "$@" -m zchat keygen {line}', "sh", sys.executable],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+    )
+    assert done.returncode == 1
+    assert "can't be written (File too large); choose another folder" in " ".join(done.stderr.split())
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_hidden_file_among_the_users_keys_is_named(tmp_path: Path) -> None:
     assert zchat("keygen", "--server", "keys", cwd=tmp_path).returncode == 0
     assert zchat("keygen", "x", "--out", "keys/users", cwd=tmp_path).returncode == 0
