@@ -57,7 +57,7 @@ MAY_IMPORT: dict[str, str] = {
     "cli/chat": "wire client transport cli/text",
     "cli/chat/terminal": "client transport cli/chat cli/screen cli/text",
     "cli/commands": "wire client transport broker broker/core broker/edge broker/figures broker/guard "
-    "broker/store/copying broker/store/sqlite cli/chat cli/chat/terminal cli/tail cli/text cli/top web",
+    "broker/store/copying broker/store/sqlite cli/chat cli/chat/terminal cli/screen cli/tail cli/text cli/top web",
 }
 """What the modules of a folder may import beside each other and beside those that stand free: which other folders.
 

@@ -40,6 +40,9 @@ POLL_SECONDS = 0.0005
 BROKEN_OFF_SECONDS = 0.5
 """Seconds that a call which an exception breaks off waits for what it has begun to end: it takes milliseconds."""
 
+CANT_START = "can't start new thread"
+"""What Python says if the system has no more threads."""
+
 STACK_BYTES = 8 << 20
 """Bytes of address space that a thread takes for its stack, unless the system is set otherwise."""
 
@@ -316,7 +319,7 @@ def start(thread: RealThread) -> None:
     try:
         thread.start()
     except RuntimeError as error:
-        if "can't start" not in str(error):
+        if CANT_START not in str(error):
             raise  # it came from elsewhere, from a signal's handler for example
         raise no_threads(error) from error
 
@@ -355,7 +358,7 @@ def check_free(count: int) -> None:
     """
     begun, limit = free(count)
     if begun < count:
-        raise no_threads(RuntimeError("can't start new thread"), limit)
+        raise no_threads(RuntimeError(CANT_START), limit)
 
 
 def free(count: int) -> tuple[int, str]:

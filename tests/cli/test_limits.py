@@ -90,3 +90,13 @@ def test_with_too_little_memory_a_command_says_so(start: Start, kib: int) -> Non
     last = running.errors.splitlines()[-1]
     assert last.startswith("zchat: ")
     assert last.endswith("(ulimit -v)")
+
+
+@pytest.mark.parametrize("place", ["tcp://127.0.0.1:*", "ipc://*"])
+def test_a_broker_that_can_write_no_temporary_file_says_what_to_do(start: Start, place: str) -> None:
+    running = start(shell=f"ulimit -f 0; exec \"$@\" broker --bind '{place}' --store memory:", traced=False)
+    assert running.end() == 1
+    assert running.text == ""
+    assert "no temporary folder can be made (" in running.errors
+    assert "; set TMPDIR to a folder where files can be written, or raise the limit" in running.errors
+    assert "Errno" not in running.errors

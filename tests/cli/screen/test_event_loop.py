@@ -80,3 +80,22 @@ def test_a_task_beside_a_block_ends_with_it_and_what_it_raised_is_raised_where_i
 
     asyncio.run(use())
     assert unasked == []
+
+
+def test_a_loop_that_gets_no_thread_says_so_and_its_end_hides_no_other_error() -> None:
+    found = output_of(
+        BEFORE + "from zchat.errors import AddressError, ZchatError\n"
+        'def none_left(thread): raise RuntimeError("can\'t start new thread")\n'
+        "async def use(error, threads):\n"
+        " if threads: await asyncio.to_thread(int)\n"
+        " threading.Thread.start = none_left\n"
+        " if error: raise error\n"
+        " if not threads: await asyncio.to_thread(int)\n"
+        "start = threading.Thread.start\n"
+        "for error, threads in ((AddressError('in use'), True), (None, True), (None, False)):\n"
+        " threading.Thread.start = start\n"
+        " try: event_loop.run(use(error, threads))\n"
+        " except ZchatError as trouble: print(type(trouble).__name__, str(trouble)[:40])"
+    )
+    said = "ZchatError no more threads can be started (can't st"
+    assert found.splitlines() == ["AddressError in use", said, said]

@@ -12,9 +12,9 @@ from __future__ import annotations
 import errno
 import math
 import os
+import shutil
 import socket
 import sys
-import tempfile
 import time
 from contextlib import suppress
 from typing import Any
@@ -23,7 +23,7 @@ import zmq
 
 from zchat.address import DEFAULT_URL, IPC, check_address, inproc_address, is_ipv6
 from zchat.broker.edge.descriptors import scarce
-from zchat.broker.edge.ipc_socket import IpcSocket, in_use
+from zchat.broker.edge.ipc_socket import IpcSocket, in_use, temporary_folder
 from zchat.broker.figures.counters import Counters
 from zchat.broker.figures.log_lines import LogLines
 from zchat.broker.guard.connections import Connections
@@ -261,13 +261,20 @@ class Door:
 
 
 def _unreachable() -> socket.socket:
-    """Return a listening socket whose name is gone."""
+    """Return a listening socket whose name is gone.
+
+    Raises:
+        ZchatError: there is no place for that name.
+    """
     listening = socket.socket(socket.AF_UNIX)
     try:
-        with tempfile.TemporaryDirectory(prefix="zchat-") as folder:
+        folder = temporary_folder()
+        try:
             listening.setblocking(False)
             listening.bind(f"{folder}/nobody")
             listening.listen(0)
+        finally:
+            shutil.rmtree(folder)
     except BaseException:
         listening.close()
         raise

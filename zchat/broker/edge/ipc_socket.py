@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 
 from zchat import paths
 from zchat.address import ANY_IPC, IPC, absolute, check_ipc_path
-from zchat.errors import AddressError
+from zchat.errors import AddressError, ZchatError
 
 if sys.platform != "win32":
     import fcntl
@@ -28,6 +28,21 @@ LOCK_SECONDS = 2.0
 
 LOCK_EVERY = 0.01
 """Seconds between two tries to lock the folder."""
+
+
+def temporary_folder() -> str:
+    """Return the path of a new folder of the process's own among the temporary files.
+
+    Raises:
+        ZchatError: the system has no place for it.
+    """
+    try:
+        return tempfile.mkdtemp(prefix="zchat-")
+    except OSError as error:  # Python tries to write a file before
+        raise ZchatError(
+            f"no temporary folder can be made ({error.strerror}); set TMPDIR to a folder where files can be written, "
+            "or raise the limit on their size (ulimit -f)"
+        ) from error
 
 
 class IpcSocket:
@@ -76,9 +91,9 @@ class IpcSocket:
         path = url.removeprefix(IPC)
         if url == ANY_IPC:
             try:
-                self._folder = tempfile.mkdtemp(prefix="zchat-")
-            except OSError as error:
-                raise AddressError(f"can't listen at {url}: {error}; set TMPDIR, or choose a path") from error
+                self._folder = temporary_folder()
+            except ZchatError as error:
+                raise AddressError(f"can't listen at {url}: {error}, or choose a path") from error
             path = f"{self._folder}/socket"
         elif os.path.islink(path):
             path = os.path.realpath(path)

@@ -15,6 +15,7 @@ from zchat.cli.connection import HINTS
 from zchat.cli.failures import hinting_at
 from zchat.cli.greeting import greet
 from zchat.cli.options import addresses, addressing, check_place, given_keys
+from zchat.cli.screen import event_loop
 from zchat.cli.sources import Listed, NotEmpty
 from zchat.cli.text.safe import safe
 from zchat.errors import AddressError, UsageError
@@ -166,7 +167,7 @@ def web(
     )
     raise_limit()
     logs.load()
-    asyncio.run(_serve(settings, url, open_to_all))
+    event_loop.run(_serve(settings, url, open_to_all))
     if ending.asked() - 128 not in first_signals.OTHERS:
         ending.forgive()
 

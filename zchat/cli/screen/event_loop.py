@@ -1,4 +1,4 @@
-"""The event loop of a command with a screen."""
+"""The event loop of a command that runs in one: those with a screen, and the gateway."""
 
 from __future__ import annotations
 
@@ -9,14 +9,32 @@ from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from zchat.cli import ending
+from zchat.threads import CANT_START, no_threads
 
 T = TypeVar("T")
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Return what a coroutine returns, run in an event loop of its own. The main thread's."""
-    with asyncio.Runner(loop_factory=None if sys.platform == "win32" else ScreenLoop) as runner:
-        return runner.run(coroutine)
+    """Return what a coroutine returns, or raise what it raises, run in an event loop of its own. The main thread's.
+
+    Raises:
+        ZchatError: the system has no thread for the loop. Its end takes one too, to wait for those that it has: without
+            that the coroutine's own error is raised.
+    """
+    trouble: BaseException | None = None
+    try:
+        with asyncio.Runner(loop_factory=None if sys.platform == "win32" else ScreenLoop) as runner:
+            try:
+                return runner.run(coroutine)
+            except BaseException as error:
+                trouble = error
+                raise
+    except RuntimeError as error:
+        if CANT_START not in str(error):
+            raise
+        if trouble is None or isinstance(trouble, RuntimeError):
+            raise no_threads(error) from error
+        raise trouble from None
 
 
 @contextmanager
