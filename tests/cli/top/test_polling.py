@@ -90,7 +90,6 @@ def test_between_samples_it_is_checked_whether_anybody_reads_them(monkeypatch: p
     checked: list[float] = []
     client = Polled(*[None] * 12)
     monkeypatch.setattr(polling, "time", SimpleNamespace(monotonic=lambda: client.now))
-    monkeypatch.setattr(polling, "check_reader", lambda: checked.append(client.now))
-    assert list(samples(cast(Client, client), 5.0)) == [ANSWER] * 3
+    assert list(samples(cast(Client, client), 5.0, lambda: checked.append(client.now))) == [ANSWER] * 3
     assert client.asked == [0, 5, 10]
     assert checked == [1, 2, 3, 4, 6, 7, 8, 9, 11]

@@ -9,7 +9,7 @@ import click
 
 from zchat.cli.connection import connect
 from zchat.cli.options import connecting, seconds
-from zchat.cli.streams import has_keys
+from zchat.cli.streams import check_reader, has_keys
 from zchat.cli.text.columns import terminal_text, terminal_width
 from zchat.cli.top.dashboard import Dashboard
 from zchat.cli.top.polling import samples
@@ -59,7 +59,7 @@ def top(url: str, user: str | None, every: float, count: int | None) -> None:
                 size = screen.size()
                 _write(dashboard, size.columns, size.rows - 1)  # the shell's prompt takes one
             return
-        for number, sample in enumerate(samples(client, every), 1):
+        for number, sample in enumerate(samples(client, every, check_reader), 1):
             dashboard.add(sample)
             _write(dashboard, terminal_width(sys.stdout) or WIDTH, 1 if isinstance(sample, str) else None)
             click.echo()

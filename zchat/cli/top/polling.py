@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from zchat import Client
-from zchat.cli.streams import READER_SECONDS, check_reader
+from zchat.cli.streams import READER_SECONDS
 from zchat.errors import ConnectionLost, DeadlineExceeded, Refused
 from zchat.events import Disconnected, Reconnected
 from zchat.stats import Stats
@@ -17,14 +17,13 @@ ANSWER_SECONDS = 2.0
 LOST = "connection lost; reconnecting"
 
 
-def samples(client: Client, every: float) -> Iterator[Stats | str]:
+def samples(client: Client, every: float, between: Callable[[], object] = lambda: None) -> Iterator[Stats | str]:
     """Yield a sample every so many seconds, or a few words that say why there is none, until the client is closed.
 
     A lost connection is reported immediately, and the first sample after it is taken immediately.
-    One thread at a time.
+    `between` is called once a second while no sample is due; what it raises is raised. One thread at a time.
 
     Raises:
-        BrokenPipeError: nobody reads standard output any more.
         Refused, ProtocolError: why the client has ended, or that the broker doesn't know the request.
     """
     due = time.monotonic()
@@ -39,7 +38,7 @@ def samples(client: Client, every: float) -> Iterator[Stats | str]:
             connected = True
             due = time.monotonic()
         elif event is None and left > READER_SECONDS:
-            check_reader()
+            between()
         elif event is None:  # it is time
             yield _sample(client) if connected else LOST
             due = max(due + every, time.monotonic())
