@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -120,3 +121,34 @@ def test_a_child_of_another_thread_ends() -> None:
 def test_a_child_of_a_process_with_a_broker_on_a_file_ends_and_harms_nothing(tmp_path: Path) -> None:
     assert ran("main", "sys.exit(0)", f"sqlite:{tmp_path}/z.db") == ("0\n", "")
     assert ran("handler", "sys.exit(0)", f"sqlite:{tmp_path}/z.db") == ("0\n", "")
+
+
+AGAIN = """
+import os, sys
+import zchat
+from zchat.broker import Broker
+
+url, store = sys.argv[1:]
+said = []
+waiting, into = os.pipe()
+for _ in range(2):
+    with Broker(url, store=store) as broker, zchat.Client(broker.url, user="alice") as alice:
+        url = broker.url
+        said.append(alice.join("General").send("hello").seq)
+        child = os.fork() if len(said) == 1 else child
+        if not child:
+            os.close(into)
+            os.read(waiting, 1)
+            os._exit(0)
+print(said, os.waitpid(child, os.WNOHANG))
+os.close(into)
+os.waitpid(child, 0)
+"""
+
+
+@pytest.mark.parametrize("url", ["tcp://127.0.0.1:*", "ipc://s"])
+def test_what_a_broker_has_let_go_of_is_free_though_a_child_lives(tmp_path: Path, url: str) -> None:
+    command = [sys.executable, *FORKING, "-c", AGAIN, url, f"sqlite:{tmp_path}/z.db"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    run = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60)
+    assert (run.stdout, run.stderr) == ("[1, 2] (0, 0)\n", "")

@@ -26,6 +26,7 @@ from zchat.broker.edge.descriptors import scarce
 from zchat.broker.edge.ipc_socket import IpcSocket, in_use, temporary_folder
 from zchat.broker.figures.counters import Counters
 from zchat.broker.figures.log_lines import LogLines
+from zchat.broker.forks import forget, keep_from_children
 from zchat.broker.guard.connections import Connections
 from zchat.broker.guard.doorkeeper import CHECK_EVERY
 from zchat.broker.port import Peer
@@ -68,6 +69,7 @@ class Door:
         self._logins = logins
         self._vanished: list[Peer] = []
         self._ipc: list[IpcSocket] = []
+        self._libzmqs: list[int] = []  # its descriptors of the sockets at which it listens
         self._guarded: list[tuple[int, socket.socket]] = []  # libzmq's descriptor, and ours, of the same socket
         self._nobody: socket.socket | None = None  # a listening socket that nobody can reach
         self._spare = -1  # a descriptor that is given up to turn somebody away if there is no other
@@ -120,7 +122,10 @@ class Door:
         self._monitor.close(0)
         for each in self._ipc:
             each.close()
+        for libzmqs in self._libzmqs:
+            forget(libzmqs)
         for _, ours in self._guarded:
+            forget(ours.fileno())
             ours.close()
         if self._nobody is not None:
             self._nobody.close()
@@ -183,9 +188,12 @@ class Door:
     def _guard(self) -> None:
         """Keep a descriptor of the socket that libzmq listens at, and all that is needed to turn newcomers away."""
         libzmqs = self._hear(zmq.EVENT_LISTENING)
+        self._libzmqs.append(libzmqs)
+        keep_from_children(libzmqs)
         if sys.platform != "linux":
             return
         ours = socket.socket(fileno=os.dup(libzmqs))
+        keep_from_children(ours.fileno())
         ours.setblocking(False)
         if self._nobody is None:
             self._nobody = _unreachable()

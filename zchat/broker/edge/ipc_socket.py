@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 
 from zchat import paths
 from zchat.address import ANY_IPC, IPC, absolute, check_ipc_path
+from zchat.broker.forks import forget, keep_from_children
 from zchat.errors import AddressError, ZchatError
 
 if sys.platform != "win32":
@@ -64,6 +65,7 @@ class IpcSocket:
         self._identity = (0, 0)
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         """The socket itself: to be read and duplicated alone."""
+        keep_from_children(self.socket.fileno())
         try:
             self.socket.setblocking(False)
             if url.startswith(f"{IPC}@"):
@@ -81,6 +83,7 @@ class IpcSocket:
             with suppress(OSError):
                 if _identity(self._file) == self._identity:  # no other gets it while the socket is open
                     os.unlink(self._file)
+        forget(self.socket.fileno())
         self.socket.close()
         if self._folder:
             with suppress(OSError):
@@ -186,6 +189,8 @@ def _locked(url: str, folder: str) -> Iterator[None]:
             )
         yield
     finally:
+        with suppress(OSError):  # not locked, as its file system can't
+            fcntl.flock(file, fcntl.LOCK_UN)  # for the copies of children, too
         os.close(file)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from zchat.address import host_and_port, is_ip, is_this_machines
+from zchat.broker.forks import forget, keep_from_children
 from zchat.checks import shown
 from zchat.errors import AddressError, UsageError, ZchatError
 from zchat.logs import broker_log
@@ -93,6 +94,7 @@ class Metrics:
         ProcessCollector(registry=registry)
         try:
             self._server = _listen(self._place, self._host, self._port)
+            keep_from_children(self._server.fileno())
             self._server.set_app(_in_the_log(make_wsgi_app(registry)))
             start(self._thread)
             broker_log.info("metrics are served at %s", self.url, event="metrics", url=self.url)
@@ -113,6 +115,7 @@ class Metrics:
                 self._thread.join(END_SECONDS)
         finally:
             if self._server is not None:
+                forget(self._server.fileno())
                 self._server.server_close()
 
     def _serve(self) -> None:

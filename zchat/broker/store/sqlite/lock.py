@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
+from zchat.broker.forks import forget, keep_from_children
 from zchat.errors import StoreError
 
 if sys.platform == "win32":
@@ -14,11 +16,18 @@ if sys.platform == "win32":
 
     def _lock(file: int) -> None:
         msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+
+    def _unlock(file: int) -> None:
+        pass  # to close it does that
 else:
     import fcntl
 
     def _lock(file: int) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _unlock(file: int) -> None:
+        with suppress(OSError):  # its file system has gone: to close it is left
+            fcntl.flock(file, fcntl.LOCK_UN)  # for the copies of children, too
 
 
 Inode = tuple[int, int]
@@ -47,9 +56,10 @@ def inode(path: Path) -> Inode:
 class FileLock:
     """The lock on the file `path`, which is made if it is missing (then `made` is True), for its owner alone.
 
-    The system releases it when the process ends, however it ends. SQLite's locks on the same file are of another kind,
-    but the process loses these when any of its descriptors of that file is closed: a file that this process has locked
-    is therefore not even opened, and a lock on a database is released after SQLite has closed it.
+    The system releases it when the process ends, however it ends; a child that is forked has no part in it. SQLite's
+    locks on the same file are of another kind, but the process loses these when any of its descriptors of that file is
+    closed: a file that this process has locked is therefore not even opened, and a lock on a database is released
+    after SQLite has closed it.
 
     Raises:
         Locked: another has the lock.
@@ -66,6 +76,7 @@ class FileLock:
             self.inode: Inode = found.st_dev, found.st_ino
             self.size = found.st_size
             self.names = found.st_nlink
+            keep_from_children(self._file)
             _locked.add(self.inode)
 
     def _take(self, path: Path) -> bool:
@@ -93,4 +104,6 @@ class FileLock:
         """Release the lock; the file stays."""
         with _choosing:
             _locked.discard(self.inode)
+            forget(self._file)
+            _unlock(self._file)
             os.close(self._file)
