@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import termios
 import tty
 from collections.abc import Awaitable, Callable
@@ -17,13 +18,14 @@ from tests.cli.outside import command, members, terminal
 from tests.running import DEADLINE, eventually, read_now
 from zchat import Client
 from zchat.broker import Broker
-from zchat.cli.screen import terminal_input
+from zchat.cli.screen import terminal_input, typed_ahead
 from zchat.cli.screen.terminal_input import PASTE_BEGIN, PASTE_END, TYPED, TerminalInput
+from zchat.cli.screen.typed_ahead import TypedAhead
 
 Read = Callable[..., Awaitable[list[str]]]
 
 
-def reading(read: Callable[[Read], Awaitable[None]]) -> None:
+def reading(read: Callable[[Read], Awaitable[None]], ahead: TypedAhead | None = None) -> None:
     """Call `read` with a function that types texts, one read each, and returns what comes, with a paste in brackets."""
 
     async def run() -> None:
@@ -31,7 +33,7 @@ def reading(read: Callable[[Read], Awaitable[None]]) -> None:
             tty.setraw(slave)
             found: list[KeyPress] = []
             with os.fdopen(slave, encoding="utf-8") as stream:
-                keys = TerminalInput(stream)
+                keys = TerminalInput(stream, ahead)
                 ready = asyncio.Event()
 
                 def take() -> None:
@@ -132,6 +134,53 @@ def test_late_answers_of_the_terminal_are_not_typed_and_escape_is_a_key_after_a_
         assert await typed("\x1b[27;5;65~", "c") == ["c"]
 
     reading(read)
+
+
+def test_while_too_many_keys_are_held_the_terminal_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(typed_ahead, "KEYS_HELD", 8)
+    room, found = 0, list[str]()
+
+    async def run() -> None:
+        nonlocal room
+        with terminal() as (master, slave):
+            tty.setraw(slave)
+            with os.fdopen(slave, encoding="utf-8") as stream:
+                keys = TerminalInput(stream, TypedAhead(lambda: room))
+
+                async def comes(text: str) -> None:
+                    until = asyncio.get_running_loop().time() + DEADLINE
+                    while "".join(found) != text:
+                        assert asyncio.get_running_loop().time() < until, found
+                        await asyncio.sleep(0.01)
+
+                with keys.attach(lambda: found.extend(key.data for key in keys.read_keys())):
+                    os.write(master, b"one\rtwo\x1b[A\rthree\r")
+                    await comes("one")
+                    os.write(master, b"four\x03")
+                    await asyncio.sleep(3 * terminal_input.HELD_EVERY)
+                    assert select.select([slave], [], [], 0)[0], "the terminal has it"
+                    keys.given_back, room = True, 9
+                    await asyncio.sleep(3 * terminal_input.HELD_EVERY)
+                    assert found == list("one"), "other programs have the terminal"
+                    keys.given_back = False
+                    await comes("one\rtwo\x1b[A\rthree\rfour\x03")
+                    os.write(master, b"!")
+                    await comes("one\rtwo\x1b[A\rthree\rfour\x03!")
+
+    asyncio.run(run())
+
+
+def test_escape_keeps_its_place_among_what_is_held() -> None:
+    room = 0
+
+    async def read(typed: Read) -> None:
+        nonlocal room
+        assert await typed("one\rtwo", "\x1b") == list("one")
+        await asyncio.sleep(3 * terminal_input.ESCAPE_SECONDS)
+        room = 9
+        assert await typed(silence=True) == ["\r", *"two", "\x1b"]
+
+    reading(read, TypedAhead(lambda: room))
 
 
 def until(master: int, text: bytes) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -11,6 +12,7 @@ from typing import Any
 from prompt_toolkit.input import Input
 
 from zchat.cli.foreground import in_foreground
+from zchat.cli.screen.typed_ahead import TypedAhead
 
 PASTE_SECONDS = 1.0
 """Seconds of silence after which a paste is taken as complete: its end was lost, with a connection for example."""
@@ -21,6 +23,9 @@ ESCAPE_SECONDS = 0.1
 TYPED = 64
 """Characters that are read at once at most if they are typed: more are the rest of a paste that came late."""
 
+HELD_EVERY = 0.05
+"""Seconds between two tries to have keys taken that are held."""
+
 PASTE_BEGIN = "\x1b[200~"
 PASTE_END = "\x1b[201~"
 
@@ -30,7 +35,7 @@ INTERRUPT = "\x03"
 if sys.platform == "win32":
     from prompt_toolkit.input import create_input
 
-    def terminal_input() -> Input:
+    def terminal_input(ahead: TypedAhead | None = None) -> Input:
         """Return what the keys come from."""
         return create_input()
 
@@ -41,9 +46,9 @@ else:
 
     from zchat.cli.screen.key_parser import KeyParser
 
-    def terminal_input() -> Input:
-        """Return what the keys come from."""
-        return TerminalInput(sys.stdin)
+    def terminal_input(ahead: TypedAhead | None = None) -> Input:
+        """Return what the keys come from; `ahead` holds those that can't be taken yet, None if all can be."""
+        return TerminalInput(sys.stdin, ahead)
 
     class _Raw(raw_mode):
         """A terminal's raw mode while the block runs, unless another job has the terminal."""
@@ -69,12 +74,15 @@ else:
 
         Bytes that are no text in the terminal's encoding become U+FFFD, typed or pasted, as they do in every input.
 
+        Keys that can't be taken yet are held. While they are too many the terminal isn't read.
+
         What a terminal sends that is no key is passed over. One that has no end is over after half a second of silence
         (prompt_toolkit's `flush_keys`), or with Enter, Ctrl-C or any other control character.
         """
 
-        def __init__(self, stdin: Any) -> None:
+        def __init__(self, stdin: Any, ahead: TypedAhead | None = None) -> None:
             super().__init__(stdin)
+            self._ahead = ahead or TypedAhead(lambda: math.inf)
             self.stdin_reader = PosixStdinReader(self.fileno(), errors="replace", encoding=stdin.encoding)
             self._keys = self.vt100_parser = KeyParser(lambda key: self._buffer.append(key))
             self._ready: Callable[[], None] = lambda: None
@@ -83,6 +91,10 @@ else:
             """What ends a paste, or the wait for what comes after Esc, after a time of silence."""
             self._broken = False
             """True after a paste that ended without its end mark."""
+            self._retry: asyncio.TimerHandle | None = None
+            """What has keys taken that are held."""
+            self._reads = True
+            """False while the terminal isn't read, as too many keys are held."""
             self.given_back = False
             """True while other programs have the terminal, or soon will."""
 
@@ -106,13 +118,40 @@ else:
                     yield
             finally:
                 self._wait(None)
+                if self._retry is not None:
+                    self._retry.cancel()
 
         def read_keys(self) -> list[KeyPress]:
-            """Return the keys that have come."""
-            if data := self.stdin_reader.read():
+            """Return the keys that have come, and can be taken."""
+            if not self._ahead.is_full and (data := self.stdin_reader.read()):
                 self._take(data)
+            return self._taken()
+
+        def flush_keys(self) -> list[KeyPress]:
+            """Return the keys for the end of which there was a wait, if they can be taken."""
+            self._keys.flush()
+            return self._taken()
+
+        def _taken(self) -> list[KeyPress]:
             keys, self._buffer = self._buffer, []
-            return keys
+            taken = self._ahead.take(keys)
+            loop = asyncio.get_running_loop()
+            if self._ahead.is_full is self._reads:
+                self._reads = not self._reads
+                if self._reads:
+                    loop.add_reader(self.fileno(), self._ready)
+            if not self._reads:  # each time: prompt_toolkit has it read again whenever it has drawn
+                loop.remove_reader(self.fileno())
+            if self._retry is not None:
+                self._retry.cancel()
+            self._retry = loop.call_later(HELD_EVERY, self._try_again) if self._ahead.holds else None
+            return taken
+
+        def _try_again(self) -> None:
+            if self.given_back:
+                self._retry = asyncio.get_running_loop().call_later(HELD_EVERY, self._try_again)
+            else:
+                self._ready()
 
         @property
         def _pasting(self) -> bool:

@@ -19,13 +19,16 @@ from prompt_toolkit.output import DummyOutput
 
 import zchat
 from tests.cli.terminals import Terminal, Tmux
+from tests.mortal import Mortal
 from tests.running import eventually
 from zchat.broker import Broker
 from zchat.cli.chat.rooms import Place
-from zchat.cli.chat.terminal.editor import Editor
+from zchat.cli.chat.terminal.editor import LINES_WAITING, Editor
+from zchat.cli.chat.terminal.outbox import WAITING
 from zchat.cli.chat.terminal.typed_lines import TypedLine
 from zchat.cli.screen.key_parser import KeyParser
 from zchat.cli.screen.terminal_input import PASTE_BEGIN
+from zchat.cli.screen.typed_ahead import TypedAhead
 
 
 def test_a_paste_of_many_lines_is_asked_about(tmux: Tmux, broker: Broker) -> None:
@@ -63,6 +66,46 @@ def test_a_paste_of_many_lines_is_asked_about(tmux: Tmux, broker: Broker) -> Non
         bob.until("bob: by hand\n    on two lines\n", "General>")
         said = [message.body for message in room.messages(timeout=1)]
     assert said == ["one line", "first\n\n/second", "/one", "two", "by hand\non two lines"]
+
+
+def rows(count: int) -> str:
+    return "".join(f"row {number} of the paste\n" for number in range(count))
+
+
+@pytest.mark.parametrize(("columns", "count"), [(80, 250), (40, 1000)])
+def test_each_line_of_a_paste_without_marks_is_sent_to_where_it_was_typed_for(
+    tmux: Tmux, broker: Broker, tmp_path: Path, columns: int, count: int
+) -> None:
+    alice = Terminal(tmux, "alice", columns)
+    alice.until("you are in General\n", "General>")
+    file = tmp_path / "paste"
+    file.write_text(f"{rows(count)}/join PasteB\n\n{rows(100)}", encoding="utf-8")
+    with zchat.Client(broker.url, user="carol") as carol:
+        rooms = carol.join("General"), carol.join("PasteB")
+        tmux("load-buffer", str(file))
+        tmux("paste-buffer", "-t", "alice")
+        alice.until("alice: row 99 of the paste\n", "PasteB>", status="online | PasteB")
+        said = ["".join(f"{message.body}\n" for message in room.messages(timeout=1)) for room in rooms]
+        assert said == [rows(count), rows(100)]
+
+
+def test_what_is_typed_ahead_waits_until_ctrl_c_drops_it(tmux: Tmux, tmp_path: Path) -> None:
+    with Mortal(f"sqlite:{tmp_path / 'z.db'}") as mortal:
+        alice = Terminal(tmux, "alice", 80, "--connect", mortal.url)
+        alice.until("you are in General\n", "General>")
+        mortal.kill()
+        alice.until("reconnecting\n", "General>", status="offline")
+        tmux("set-buffer", rows(350))
+        tmux("paste-buffer", "-t", "alice")
+        first = WAITING + LINES_WAITING
+        alice.until(f"more waiting\nGeneral> row {first} of the paste", status="typed ahead: Ctrl-C drops it | offline")
+        alice.keys("C-c")
+        alice.until("more waiting\nGeneral>", status="offline, reconnecting")
+        assert "typed ahead" not in alice.screen()
+        alice.type("after it", "Enter")
+        alice.until("General> after it", status="typed ahead: Ctrl-C drops it | offline")
+        alice.keys("C-c", "C-c")
+        alice.until("exit code 130")
 
 
 def test_completion_shows_the_commands_there_are(tmux: Tmux, broker: Broker) -> None:
@@ -199,6 +242,7 @@ def test_whatever_key_was_pressed_what_is_typed_after_it_is_seen_in_the_text_or_
             DummyCompleter(),
             InMemoryHistory(),
             DummyInput(),
+            TypedAhead(lambda: 1),
             DummyOutput(),
         )
         buffer = editor.app.layout.current_buffer
@@ -235,7 +279,13 @@ def test_a_line_is_meant_for_where_the_user_is_when_it_is_begun_and_goes_along_w
     async def scenario() -> list[tuple[str, str]]:
         outbox = SimpleNamespace(waiting=[])
         editor = Editor(
-            cast(Any, conversation), cast(Any, outbox), DummyCompleter(), InMemoryHistory(), DummyInput(), DummyOutput()
+            cast(Any, conversation),
+            cast(Any, outbox),
+            DummyCompleter(),
+            InMemoryHistory(),
+            DummyInput(),
+            TypedAhead(lambda: 1),
+            DummyOutput(),
         )
         found: list[tuple[str, str]] = []
 
@@ -299,3 +349,61 @@ def test_a_line_is_meant_for_where_the_user_is_when_it_is_begun_and_goes_along_w
         ("/next", "General"),
         ("a draft that stays", "Ops"),
     ]
+
+
+def test_a_line_that_was_held_is_meant_for_where_it_was_typed_and_else_reported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("zchat.cli.chat.terminal.editor.LINES_WAITING", 2)
+    general, sports, movies = Place(), Place(), Place()
+    conversation = SimpleNamespace(typed=lambda text: None, key=lambda: None, coming=Place, place=general)
+
+    async def scenario() -> None:
+        ahead = TypedAhead(lambda: editor.room())
+        editor = Editor(
+            cast(Any, conversation),
+            cast(Any, SimpleNamespace(waiting=[])),
+            DummyCompleter(),
+            InMemoryHistory(),
+            DummyInput(),
+            ahead,
+            DummyOutput(),
+        )
+        buffer = editor.app.layout.current_buffer
+        assert buffer is not None
+
+        def typed(text: str) -> None:
+            keys: list[KeyPress] = []
+            KeyParser(keys.append).feed(text)
+            with set_app(editor.app):
+                editor.app.key_processor.feed_multiple(ahead.take(keys))
+                editor.app.key_processor.process_keys()
+
+        def done() -> list[tuple[str, Place]]:
+            return [(line, line.meant) for line in editor.lines.withdraw()]
+
+        typed("one\rtwo\rthree\r/join Ops\rfour\rfive\r")
+        assert buffer.text == "three"
+        conversation.place = sports
+        assert done() == [("one", general), ("two", general)]
+        typed("")
+        conversation.place = movies
+        *others, joining = editor.lines.withdraw()
+        assert [(line, line.meant) for line in (*others, joining)] == [("three", general), ("/join Ops", general)]
+        typed("")
+        assert done() == [("four", joining.leads_to), ("five", joining.leads_to)]
+        typed("six\r")
+        assert done() == [("six", movies)]
+
+        typed("one\rtwo\rthree\r\rfour\rfi")
+        assert editor.withdraw() == ["one", "two", "three", "four"]
+        assert editor.withdraw() == []
+
+        buffer.reset()
+        typed("one\rtwo\rthree")
+        with set_app(editor.app):
+            editor.app.key_processor.feed(KeyPress(Keys.ControlM))
+            editor.app.key_processor.process_keys()
+        assert (buffer.text, editor.lines.waiting) == ("three\n", ["one", "two"]), "of keys that aren't held"
+
+    asyncio.run(scenario())

@@ -34,6 +34,7 @@ from zchat.cli.chat.terminal.outbox import Outbox
 from zchat.cli.chat.terminal.screen import Screen
 from zchat.cli.chat.transcript import Transcript
 from zchat.cli.screen.loop_threads import LoopThreads
+from zchat.cli.screen.typed_ahead import TypedAhead
 from zchat.client.room import Room
 from zchat.errors import Banned, ConnectionLost, DeadlineExceeded
 from zchat.events import Removed
@@ -55,7 +56,13 @@ class Typist:
             client, self.rooms, people, transcript, self.outbox.put, news=News(lambda: None), fits=half
         )
         self.editor = Editor(
-            self.conversation, self.outbox, DummyCompleter(), InMemoryHistory(), DummyInput(), DummyOutput()
+            self.conversation,
+            self.outbox,
+            DummyCompleter(),
+            InMemoryHistory(),
+            DummyInput(),
+            TypedAhead(lambda: self.editor.room()),
+            DummyOutput(),
         )
         self.worker = LineWorker(self.conversation, self.outbox, self.editor.lines, LoopThreads(2))
 

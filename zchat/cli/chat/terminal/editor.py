@@ -29,6 +29,7 @@ from zchat.cli.chat.terminal.typed_lines import TypedLine, TypedLines
 from zchat.cli.failures import INTERRUPTED
 from zchat.cli.screen.suspending import suspend
 from zchat.cli.screen.terminal_output import Escapes, draw_whole_rows, drawn_by_cells
+from zchat.cli.screen.typed_ahead import TypedAhead
 from zchat.cli.text.columns import beginning, cells, cut
 from zchat.cli.text.phrases import counted
 from zchat.cli.text.safe import INDENT, named, safe
@@ -68,6 +69,7 @@ class Editor:
         completer: what Tab completes.
         history: the lines of before.
         keyboard: what the keys come from.
+        ahead: the keys that are held until there is `room`.
         output: the terminal.
     """
 
@@ -78,6 +80,7 @@ class Editor:
         completer: Completer,
         history: History,
         keyboard: Input,
+        ahead: TypedAhead,
         output: Output,
     ) -> None:
         self._completer = completer
@@ -94,6 +97,9 @@ class Editor:
         self._meant: list[Place] = []
         """Where the line being typed, or pasted, is meant for: where it was begun, then where keys lead it; empty
         for an empty line."""
+        self._ahead = ahead
+        self._typed_at: Place | None = None
+        """Where what is being taken was meant for when it came; None before anything has come."""
         self._notice = ""
         self._noticed_at = 0.0
         self.lines = TypedLines()
@@ -154,16 +160,18 @@ class Editor:
         return f"{self._conversation.status.place}> "
 
     def _status(self) -> str:
-        if self._pasted:
+        if self._pasted and not self._ahead.holds:
             return self._question()
         status = self._conversation.status
         if self._notice and status.connected and time.monotonic() - self._noticed_at < NOTICE_SECONDS:
             return cut(safe(beginning(self._notice, self._width)), self._width)
-        hidden = self._hidden()
+        hidden = cut(self._hidden(), self._width)
         return hidden + status_line(status, self._width - cells(hidden))
 
     def _hidden(self) -> str:
-        """Return that the beginning of the text is hidden above its window, if it is, as the status line says it."""
+        """Return, as the status line says it, that keys are held, or the text's beginning is above its window."""
+        if self._ahead.holds:
+            return f"typed ahead: Ctrl-C drops it{SEPARATOR}"
         shown = self._text.render_info
         hidden = shown is not None and (shown.vertical_scroll or self._text.vertical_scroll_2)
         return f"↑ more above{SEPARATOR}" if hidden else ""
@@ -193,8 +201,22 @@ class Editor:
 
     @property
     def _place(self) -> Place:
-        """Return where the user is, or will be once the lines that wait are done."""
-        return self.lines.leads_to or self._conversation.place
+        """Return where the user is, or will be once the lines that wait are done; of what was held, was or would be."""
+        return self._typed_at or self.lines.leads_to or self._conversation.place
+
+    def room(self) -> int:
+        """Return how many lines can be taken. Called before each time that keys are."""
+        if not self._ahead.holds:
+            self._typed_at = None
+            self._typed_at = self._place
+        waiting = len(self.lines.waiting)
+        return max(0 if waiting else 1, LINES_WAITING - waiting)
+
+    def withdraw(self) -> list[str]:
+        """Return the lines that are not being done yet, those of keys that are held too, and forget them."""
+        held = self._ahead.forget()
+        *lines, _ = (self._buffer.text + held).split("\n") if "\n" in held else [""]
+        return [*self.lines.withdraw(), *filter(str.strip, lines)]
 
     def _keys(self) -> KeyBindings:
         keys = KeyBindings()
@@ -329,7 +351,7 @@ class Editor:
             self.left.set_result(code)
 
     def _enter(self) -> None:
-        """Take the line, unless too many are waiting."""
+        """Take the line; if too many are waiting, which `room` prevents on most systems, begin another in the text."""
         line = self._buffer.text
         if not line.strip():
             self._buffer.reset()
@@ -340,12 +362,15 @@ class Editor:
             self._note_begin()
             if is_quit(line):
                 self.lines.end()
+        else:
+            self._buffer.insert_text("\n")
+            self._has_space(1)  # says why: a change of the text takes a notice away
 
     def _do(self, command: str) -> None:
         """Carry out a command that stands for a key; the line being typed stays, and goes along."""
         if self._has_space(1):
             meant, leads_to = self._place, self._led_to(command)
-            self.lines.put(TypedLine(command, meant, leads_to))
+            self._line(TypedLine(command, meant, leads_to))
             if leads_to and meant in self._meant:
                 self._meant.append(leads_to)
 
@@ -354,7 +379,12 @@ class Editor:
         meant = self._place
         if self._meant and meant not in self._meant:  # the user was removed since, and may not have seen it
             meant = self._meant[0]
-        self.lines.put(TypedLine(line, meant, self._led_to(line)))
+        self._line(TypedLine(line, meant, self._led_to(line)))
+
+    def _line(self, line: TypedLine) -> None:
+        self.lines.put(line)
+        if line.leads_to and self._typed_at:
+            self._typed_at = line.leads_to
 
     def _led_to(self, line: str) -> Place | None:
         return self._conversation.coming() if leads(line) else None
@@ -371,7 +401,7 @@ class Editor:
     def _has_space(self, lines: int) -> bool:
         waiting = len(self.lines.waiting)
         if waiting and waiting + lines > LINES_WAITING:
-            self._show_notice(f"{counted(waiting, 'line')} of yours still waiting: press Enter again later")
+            self._show_notice(f"{counted(waiting, 'line')} of yours still waiting: try again later")
             return False
         self._notice = ""
         return True

@@ -32,6 +32,7 @@ from zchat.cli.screen.loop_threads import LoopThreads
 from zchat.cli.screen.suspending import foreground, suspended_by_signal
 from zchat.cli.screen.terminal_input import terminal_input
 from zchat.cli.screen.terminal_output import terminal_output
+from zchat.cli.screen.typed_ahead import TypedAhead
 from zchat.cli.text.phrases import counted
 from zchat.errors import ZchatError
 
@@ -98,7 +99,9 @@ async def _chat(client: Client, names: tuple[str, ...], options: Options) -> tup
     )
     history = LinesOfBefore(state_file("typed_lines") if options.keep_lines else None)
     kept = KeptRooms(state_file("rooms") if options.keep_lines else None, client.url, client.user)
-    editor = Editor(conversation, outbox, ChatCompleter(client, rooms, people), history, terminal_input(), output)
+    ahead = TypedAhead(lambda: editor.room())
+    completer = ChatCompleter(client, rooms, people)
+    editor = Editor(conversation, outbox, completer, history, terminal_input(ahead), ahead, output)
     app = editor.app
     app.after_render += lambda app: screen.notice_size()
     loop = asyncio.get_running_loop()
@@ -158,7 +161,7 @@ async def _chat(client: Client, names: tuple[str, ...], options: Options) -> tup
         finally:
             if rooms.visited:
                 kept.keep(rooms.visited)
-            await threads.do(outbox.leave, editor.lines.withdraw())
+            await threads.do(outbox.leave, editor.withdraw())
             closing = ENDING_SECONDS if editor.left.done() else DRAIN_SECONDS
             await threads.do(client.close, closing)
             await threads.do(outbox.end, closing)

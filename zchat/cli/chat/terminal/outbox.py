@@ -14,7 +14,7 @@ from zchat.cli.chat.transcript import Transcript
 from zchat.cli.text.columns import beginning, cut
 from zchat.cli.text.phrases import error_text
 from zchat.cli.text.safe import safe
-from zchat.errors import DeadlineExceeded, OutcomeUnknown, ZchatError
+from zchat.errors import OutcomeUnknown, ZchatError
 from zchat.threads import RealThread, start
 
 WAITING = 100
@@ -53,14 +53,14 @@ class Outbox:
     def put(self, draft: Draft) -> None:
         """Send a text; wait for a place while too many wait. Any thread but the outbox's.
 
-        Raises:
-            DeadlineExceeded: there was no place for as long as a message is tried.
+        It is refused if there is no place for as long as a message is tried.
         """
         with self._moved:
-            if not self._moved.wait_for(lambda: self._ended or len(self._drafts) < WAITING, KEPT_SECONDS):
-                raise DeadlineExceeded(f"{WAITING} messages are already waiting to be stored: send it again later")
-            self._drafts.append(draft)
-            self._moved.notify_all()
+            if has_place := self._moved.wait_for(lambda: self._ended or len(self._drafts) < WAITING, KEPT_SECONDS):
+                self._drafts.append(draft)
+                self._moved.notify_all()
+        if not has_place:
+            self.refuse([draft.line], f"{WAITING} messages are already waiting to be stored: send it again later")
         self._changed()
 
     @property
