@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any, Protocol, TypeAlias
 
 from zchat.broker.limits import USER_READ_MARKS
 from zchat.broker.store.contract import MAX_READ_MARKS, Full, Marked, Watcher
 from zchat.broker.store.quotas import Quota
+from zchat.broker.store.redis.partitions import partition_of
 from zchat.broker.store.redis.requests import Call, Request, SetReadMark, Unmark
 
 GONE_KEPT = 1_000
@@ -51,6 +52,11 @@ class MirroredMarks:
         """Report that a mark is gone; `room` is its room's name, here and below."""
         self._let_go(mark)
         watcher.marked(room, mark[1], 0)
+
+    def retain(self, partition: int, marks: Container[Mark], logs: Mapping[str, Named], watcher: Watcher) -> None:
+        """Report that those of a partition are gone that are not among `marks`."""
+        for mark in [mark for mark in self.kept if mark not in marks and partition_of(mark[0]) == partition]:
+            self.remove(mark, logs[mark[0]].name, watcher)
 
     def compare(self, mark: Mark, seq: int, moved: int, room: str, watcher: Watcher, *, anew: bool) -> None:
         """Report where a mark stands, if it has moved; `anew`: or if it has gone back, as the server lost its end."""

@@ -95,14 +95,13 @@ class Mirror:
 
     def open(self, snapshots: dict[int, Snapshot], producers: Iterable[tuple[bytes, str, str, int]]) -> list[RoomLog]:
         """Take over what there is at the opening of the store, and return the logs."""
-        marks: list[tuple[int, tuple[str, str], int]] = []
+        marks = [(moved, mark, seq) for each in snapshots.values() for mark, (seq, moved) in each.marks.items()]
         for partition, snapshot in snapshots.items():
             self._epochs[partition] = snapshot.changes.epoch
             if snapshot.sanctions is not None:
                 self._sanctions.take_over(snapshot, anew=True)
             for room, state in snapshot.rooms.items():
                 self.logs[room] = mirrored(state)
-            marks += ((moved, mark, seq) for mark, (seq, moved) in snapshot.marks.items())
         for moved, mark, seq in sorted(marks):
             self._marks.keep(mark, seq, moved)
         for producer, user, room, seen in producers:
@@ -272,11 +271,7 @@ class Mirror:
                 continue
             self._marks.compare(mark, seq, moved, self.logs[mark[0]].name, watcher, anew=anew)
         if anew:  # the server may have lost marks of logs that it has kept
-            gone = [
-                mark for mark in self._marks.kept if mark not in snapshot.marks and partition_of(mark[0]) == partition
-            ]
-            for mark in gone:
-                self._marks.remove(mark, self.logs[mark[0]].name, watcher)
+            self._marks.retain(partition, snapshot.marks, self.logs, watcher)
         if snapshot.sanctions is not None and self._sanctions.take_over(snapshot, anew=anew):
             watcher.recovered(snapshot.sanctions)
         self.presence.take_over(partition, snapshot, watcher, anew=anew)
