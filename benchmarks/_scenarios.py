@@ -51,6 +51,14 @@ SCENARIOS = (
         lower=True,
     ),
     Scenario(
+        "latency-disk",
+        "One way on disk, a message a millisecond",
+        "latency.py --rounds 3 --messages 2000 --disk",
+        "--rounds 1 --messages 50 --loose",
+        lower=True,
+        ours="zchat, sqlite",
+    ),
+    Scenario(
         "half-load",
         "One way, at half of what each can carry",
         "half_load.py --rounds 2 --messages 200000 --seconds 1",
@@ -97,8 +105,8 @@ SCENARIOS = (
     ),
     Scenario(
         "come-back",
-        "5,000 idle clients come back after the broker is killed, s",
-        "come_back.py --users 5000",
+        "9,999 idle clients come back after the broker is killed, s",
+        "come_back.py",
         "--users 20 --idle 0.5",
         lower=True,
     ),

@@ -2,12 +2,15 @@
 
 Broker, publisher and subscriber are three processes; every message carries the time at which
 it was handed to `send`, on the clock that all processes of a machine share (CLOCK_MONOTONIC).
-The yardstick sends each message by itself, as it always does.
+The yardstick sends each message by itself, as it always does. With `--disk`, a message that is under way has been
+flushed to disk by zchat's broker; beside it stands what flushing alone takes.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import tempfile
 import time
 from contextlib import nullcontext
 from functools import partial
@@ -27,6 +30,11 @@ SLOWEST = 1.5
 """How many times as long as planned a run may take: beyond it, it wasn't one message a millisecond."""
 
 WRITER, READER = "writer", "reader"
+
+PAGE = 4096 + 24
+"""Bytes that a flush of the yardstick's writes: what SQLite's journal takes for a page."""
+
+NATS = "nats-py"
 
 SILENCE = 10.0
 """Seconds without a message after which the subscriber gives up."""
@@ -87,13 +95,37 @@ def latencies(contender: Contender, arguments: argparse.Namespace) -> dict[str, 
     return {**percentiles(delays), **cpu}
 
 
+def flushes(arguments: argparse.Namespace) -> dict[str, float]:
+    """Return p50, p99 and p99.9 of `fdatasync` alone, a page a millisecond, in microseconds."""
+    clock = time.perf_counter_ns
+    delays: list[int] = []
+    with tempfile.TemporaryFile(buffering=0) as file:
+        due = clock()
+        for _ in range(arguments.messages + WARM_UP):
+            while (early := due - clock()) > 0:
+                time.sleep(early / 1e9)
+            file.write(bytes(PAGE))
+            began = clock()
+            os.fdatasync(file.fileno())
+            delays.append(clock() - began)
+            due = max(due + PACE, clock())
+    return percentiles(delays[WARM_UP:])
+
+
 def main() -> None:
     parser = options("Measure latency at one message a millisecond, zchat in turn with its peers and plain pyzmq.")
     parser.add_argument("--messages", type=int, default=2000, help="messages in a round (default 2000)")
     parser.add_argument("--keys", action="store_true", help="run zchat with keys and without in turn")
     parser.add_argument("--loose", action="store_true", help="go on where the pace isn't kept, to see that it runs")
     parser.add_argument("--only", choices=["zchat", "yardstick"], help="leave the others out")
+    parser.add_argument("--disk", action="store_true", help=f"zchat over SQLite, {NATS} and fdatasync alone, in turn")
     arguments = parser.parse_args()
+    if arguments.disk:
+        disk: list[Contender] = [Zchat("sqlite"), *(peer for peer in installed() if str(peer) == NATS)]
+        measures = {str(each): partial(latencies, each, arguments) for each in disk}
+        rows = in_turn({**measures, "fdatasync": partial(flushes, arguments)}, arguments.rounds)
+        report(f"latency, each of {arguments.size} bytes on disk when acknowledged", rows, arguments.json)
+        return
     with key_folder([WRITER, READER]) if arguments.keys else nullcontext() as folder:
         contenders: list[Contender] = []
         if arguments.only != "yardstick":
