@@ -14,9 +14,9 @@ MUTATIONS: dict[str, list[Change]] = {
     ],
     "a lost end taken for the log that was": [
         Change(
-            _MIRROR,
-            "_is_lost",
-            "return Epochs(state.epochs).parted(Position(log.epochs.current, log.last), state.ends.last) is not None",
+            f"{_STORE}.mirrored_log:MirroredLog",
+            "is_lost",
+            "return Epochs(state.epochs).parted(Position(self.epochs.current, self.last), state.ends.last) is not None",
             "return False",
         )
     ],
