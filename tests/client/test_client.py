@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import count
 from threading import Event, Thread
 from typing import Any
 
@@ -114,6 +115,34 @@ def test_close_finishes_what_other_threads_have_sent(face: Face, broker: Broker,
     client.close()
     assert counts == [5_000]
     assert connect("bob").history(name, limit=1)[0].seq == 5_000
+
+
+def test_from_close_on_a_send_many_hands_over_nothing_more_and_says_how_many_are_stored(
+    face: Face, broker: Broker, connect: Connect, name: str
+) -> None:
+    client = face.client(broker.url, user="alice")
+    room = client.join(name)
+    progress = [zchat.Progress(), zchat.Progress()]
+    stored: list[int] = []
+
+    def send(each: zchat.Progress) -> None:
+        with pytest.raises(zchat.UsageError, match="closed") as caught:
+            room.send_many(count(), timeout=None, progress=each)
+        assert caught.value.stored is not None
+        stored.append(caught.value.stored)
+
+    senders = [Thread(target=send, args=(each,)) for each in progress]
+    for sender in senders:
+        sender.start()
+    eventually(lambda: all(each.stored > 1_000 for each in progress), "both send")
+    began = time.monotonic()
+    client.close(timeout=DEADLINE)
+    assert time.monotonic() - began < DEADLINE / 4
+    for sender in senders:
+        sender.join(DEADLINE)
+    assert sorted(stored) == sorted(each.stored for each in progress)
+    assert [each.unanswered for each in progress] == [0, 0]
+    assert connect("bob").history(name, limit=1)[0].seq == sum(stored)
 
 
 def test_closing_ends_loops_over_messages(face: Face, broker: Broker, name: str) -> None:

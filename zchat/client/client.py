@@ -334,6 +334,8 @@ class Client(BaseClient):
     def close(self, timeout: float = 5.0) -> None:
         """Send what was accepted and wait for the answers, for `timeout` seconds at most, then disconnect.
 
+        A `send_many` that runs in another thread takes no more bodies than it is about to, 8 MiB at most, and raises
+        UsageError once these are stored; the error's `stored` says how many messages are.
         What is not done by then fails, and `on_event` is given what has come until then; it isn't
         called again after this returns, only a call that hangs may go on. New calls raise
         UsageError. If it is broken off, as by Ctrl-C, it goes on in the client's thread. Any

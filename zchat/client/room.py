@@ -73,7 +73,8 @@ class Room(BaseRoom):
 
         Raises:
             As `send`, for the first message that fails; those before it are stored, and the
-            error's `stored` says how many of them are known to be. What `bodies` itself raises
+            error's `stored` says how many of them are known to be. UsageError if the client is closed
+            meanwhile: what was handed over before is stored, and the rest never will be. What `bodies` itself raises
             comes through at once: of the messages before it those on their way may be stored,
             the others never will be.
         """

@@ -13,7 +13,7 @@ from tests.protocol.faces.driver import LIMIT, HandLink, HandRoom, HandRooms, Ha
 from zchat.client.reading import messages_of
 from zchat.errors import Busy, DeadlineExceeded, NotAMember, OutcomeUnknown, UsageError
 from zchat.messages import START, Member, Position, RoomInfo
-from zchat.protocol.faces import face, steps
+from zchat.protocol.faces import face, moderation, steps
 from zchat.protocol.faces.face import Feeding
 from zchat.protocol.faces.inbox import Inbox
 from zchat.threads import Bell
@@ -98,6 +98,30 @@ def test_of_a_list_no_more_is_asked_for_than_is_wanted(
 def block(first: int, *texts: str) -> list[Any]:
     found: list[Any] = unpack(encode_block(first, 1_000, "bob", b"b" * 16, join_bodies([pack(text) for text in texts])))
     return found
+
+
+@pytest.mark.parametrize(
+    ("word", "question", "reply"),
+    [
+        ("rooms", steps.rooms, [[["General", 1, 1, 1, None]], True]),
+        ("members", partial(steps.members, name="General"), [[["alice", 5, False, 0]], True]),
+        ("history", partial(steps.history, name="General", after=0, before=None, most=5),
+         ["General", 77, 0, 1, True, [block(1, "one")]]),
+        ("sanctions", partial(moderation.sanctions, room=None),
+         [[[7, "", "bob", "ban", 0, "alice", 5, ""]], True]),
+    ],
+    ids=["rooms", "members", "history", "sanctions"],
+)  # fmt: skip
+def test_no_further_page_is_asked_for_once_the_client_is_closed(
+    wire: Wire, link: HandLink, word: str, question: Any, reply: list[Any]
+) -> None:
+    def close() -> None:
+        link.closed = True
+        answered(wire, word, *reply)()
+
+    with pytest.raises(UsageError, match="closed"):
+        carry_out(question(link=link, limit=LIMIT), close)
+    assert wire.commands() == []
 
 
 def test_a_history_begins_anew_if_the_connection_is_another_one_between_two_pages(wire: Wire, link: HandLink) -> None:
@@ -393,3 +417,38 @@ def test_nothing_is_sent_to_a_room_that_was_left(wire: Wire, link: HandLink) -> 
     with pytest.raises(NotAMember, match="you are not in General any more"):
         carry_out(sending.steps)
     assert wire.commands() == []
+
+
+def test_once_the_client_is_closed_nothing_more_is_handed_over(wire: Wire, link: HandLink) -> None:
+    def source() -> Any:
+        yield "one"
+        link.closed = True
+        yield "two"
+        raise AssertionError
+
+    sending = Sending(wire, link, source())
+    with pytest.raises(UsageError, match="closed") as failed:
+        carry_out(sending.steps, sending.store)
+    assert (failed.value.stored, sending.stream.handed, sending.stream.out) == (1, 1, 0)
+    assert not sending.stream.bodies
+
+
+@pytest.mark.parametrize(("count", "stored"), [(100, None), (101, 100)])
+def test_closed_while_it_waits_it_ends_with_what_is_handed_over(
+    wire: Wire, link: HandLink, monkeypatch: pytest.MonkeyPatch, count: int, stored: int | None
+) -> None:
+    monkeypatch.setattr(face, "MAX_WAITING_BYTES", 100 * face.WAITING_COST)
+    monkeypatch.setattr(wire.core, "offer", lambda name, submission, more=False: None)
+    sending = Sending(wire, link, map(str, range(count)))
+
+    def close() -> None:
+        link.closed = True
+        sending.stream.stored(100, 1, 0)
+        sending.stream.bodies.clear()
+
+    if stored is None:
+        assert carry_out(sending.steps, close) == count
+    else:
+        with pytest.raises(UsageError, match="closed") as failed:
+            carry_out(sending.steps, close)
+        assert failed.value.stored == stored

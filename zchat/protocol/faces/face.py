@@ -68,6 +68,10 @@ class FaceLink(Protocol):
         """What has `work[0](*work[1:])` called in the core's thread, once the client is closed too."""
 
     @property
+    def closed(self) -> bool:
+        """True once closing has begun: there are no new calls, and those that run hand over nothing more."""
+
+    @property
     def waits(self) -> Waits:
         """What steps wait by."""
 
@@ -234,6 +238,10 @@ class Feeding:
         Raises:
             NotAMember: the room has been left, or the user was removed from it.
         """
+        if self._link.closed:
+            self._exhausted = self._ends and next(self._bodies, self) is self
+            self._broken = while_closing()
+            return False
         link, stream = self._link, self.stream
         do, offer, limit = link.do, link.core.offer, max_message(link)
         membership, inbox = self._membership, self._inbox
@@ -258,6 +266,10 @@ class Feeding:
                 if not stream.queued:  # as is one that failed
                     if stream.failed:
                         return False
+                    if link.closed:
+                        count -= self._taken_back()
+                        self._broken = while_closing()
+                        return False
                     if membership.left or inbox.left:
                         raise has_been_left(membership)
                     stream.queued = True
@@ -277,6 +289,14 @@ class Feeding:
             self._cost = cost
             self._in_turn += count - before
         return False
+
+    def _taken_back(self) -> int:
+        """Take the latest body back, and return how many that are: 0 if the core has it."""
+        try:
+            self.stream.bodies.pop()
+        except IndexError:
+            return 0
+        return 1
 
     @property
     def turn_due(self) -> bool:
@@ -322,6 +342,11 @@ def max_message(link: FaceLink) -> int:
     welcome = link.core.welcome
     assert welcome is not None, "there is a client only once there was a welcome"
     return welcome.max_message
+
+
+def while_closing() -> UsageError:
+    """Return the error of a `send_many` that was running when its client was closed."""
+    return UsageError("this client was closed: of these messages the first are stored, and the rest never will be")
 
 
 def too_large(length: int, limit: int) -> MessageTooLarge:

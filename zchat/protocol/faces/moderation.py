@@ -77,6 +77,7 @@ def sanctions(link: FaceLink, room: str | None, limit: Limit) -> Steps[list[Sanc
         if not page.more or not page.sanctions:
             return found
         last = page.sanctions[-1].number
+        link.check()
 
 
 def _room(link: FaceLink, name: str | None) -> str | None:

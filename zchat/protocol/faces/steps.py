@@ -57,6 +57,7 @@ def rooms(link: FaceLink, limit: Limit, after: str | None = None, most: int | No
         if not page.more or not page.rooms:
             break
         last = page.rooms[-1].name
+        link.check()  # once the client is closed nothing more is asked
     return found
 
 
@@ -77,6 +78,7 @@ def members(
         if not page.more or not page.people:
             break
         last = found[-1].user
+        link.check()
     return found
 
 
@@ -138,6 +140,8 @@ def history(
         found += messages
         after = page.upto
         more = page.more and bool(messages) and len(found) < most
+        if more:
+            link.check()
     return found
 
 
