@@ -22,6 +22,7 @@ from tests.running import DEADLINE, ROOT, eventually
 from zchat.broker import Broker
 from zchat.broker.store.contract import Failed, Stored
 from zchat.broker.store.sqlite import committer
+from zchat.broker.store.sqlite.files import StoreFiles
 from zchat.broker.store.sqlite.store import SqliteStore
 
 
@@ -108,6 +109,51 @@ def test_files_that_are_put_back_are_written_to_again_without_a_hole(store: Driv
     assert isinstance(store.append(1, "b", producer=BOB), Stored)
     store.reopen()
     assert [(message.seq, message.body) for message in store.messages()] == [(1, "a"), (2, "b")]
+
+
+@pytest.mark.parametrize("when", ["before", "within"])
+def test_nothing_is_acknowledged_once_the_log_was_emptied_in_place_and_the_database_stays_sound(
+    store: Driver, path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    store.say("kept")
+    store.reopen()  # which folds it in
+    store.say("lost")
+    log = path.with_name("z.db-wal")
+    check = StoreFiles.check_log
+
+    def checked(files: StoreFiles, *, written: bool = False) -> None:
+        monkeypatch.setattr(StoreFiles, "check_log", check)
+        os.truncate(log, 0)
+        files.check_log(written=written)
+
+    if when == "before":
+        os.truncate(log, 0)
+    else:
+        monkeypatch.setattr(StoreFiles, "check_log", checked)
+    assert "z.db-wal was emptied" in failed(store)
+    assert "z.db-wal was emptied" in failed(store)
+    assert isinstance(store.mark(1), Failed)
+    store.reopen()
+    assert store.texts() == ["kept"]
+    store.say("and this")
+    store.reopen()
+    assert store.texts() == ["kept", "and this"]
+
+
+def test_a_log_that_was_emptied_with_nothing_stored_after_it_is_reported_at_the_end(store: Driver, path: Path) -> None:
+    store.say("lost")
+    os.truncate(path.with_name("z.db-wal"), 0)
+    assert "z.db-wal was emptied" in store.store.close()
+
+
+def test_a_log_that_another_program_has_had_sqlite_fold_in_is_no_fault(store: Driver, path: Path) -> None:
+    store.say("a")
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert not path.with_name("z.db-wal").stat().st_size
+    store.say("b")
+    store.reopen()
+    assert store.texts() == ["a", "b"]
 
 
 def test_what_was_acknowledged_before_the_log_was_removed_is_kept_even_by_a_broker_that_is_killed(

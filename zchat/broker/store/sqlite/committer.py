@@ -182,8 +182,7 @@ class Committer:
                 tasks, more = self._take()
                 self._turn(tasks)
             if self._connection:
-                with suppress(sqlite3.Error):
-                    self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                self._checkpoint(self._connection, "TRUNCATE")
         except BaseException as error:  # the loop, which waits for reports, has to learn that none will come
             self.failure = error
             self._wake()
@@ -222,8 +221,19 @@ class Committer:
                 self._report(self._trim(task))
         if self._connection and self._written > CHECKPOINT_BYTES:
             self._written = 0
-            with suppress(sqlite3.Error):  # the log has it all; the next checkpoint tries again
-                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            self._checkpoint(self._connection, "PASSIVE")
+
+    def _checkpoint(self, connection: sqlite3.Connection, mode: str) -> None:
+        """Fold the log into the file, as far as that is possible: the log has it all, and the next time is another try.
+
+        Not one that was emptied: it has a hole, or SQLite can't read what it takes to be there.
+        """
+        with suppress(StoreError, OSError):
+            self._files.check_log()
+            try:
+                connection.execute(f"PRAGMA wal_checkpoint({mode})")
+            except sqlite3.Error:
+                self._files.check_log(written=True)
 
     def _idle(self) -> None:
         try:
@@ -272,6 +282,7 @@ class Committer:
         ]
         forgotten = [pair for pair, write in producers.items() if not write]
         self._files.check_folder()
+        changes = connection.total_changes
         with connection:
             connection.execute("BEGIN IMMEDIATE")
             if blocks:
@@ -297,6 +308,7 @@ class Committer:
             if forgotten:
                 connection.executemany("DELETE FROM producers WHERE producer = ? AND room = ?", forgotten)
         self._files.check_folder()
+        self._files.check_log(written=connection.total_changes != changes)
         size = sum(len(block[-1]) for block in blocks)
         self._written += COMMIT_OVERHEAD + size
         return size
@@ -305,9 +317,8 @@ class Committer:
         self._failed = schema.failed(self._path, error)
         self._generation += 1
         if self._connection:
-            with suppress(sqlite3.Error):
-                if isinstance(error, StoreError):  # if only the log is gone, what it held is kept this way
-                    self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            if isinstance(error, StoreError):  # if only the log is gone, what it held is kept this way
+                self._checkpoint(self._connection, "TRUNCATE")
             with suppress(sqlite3.Error):
                 self._connection.close()
         self._connection = None

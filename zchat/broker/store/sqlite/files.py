@@ -16,6 +16,9 @@ from zchat.errors import StoreError
 BESIDE = ("-wal", "-shm")
 """What SQLite adds to the database's name for the files that belong to it while it is open."""
 
+_LOG_BEGINNING = b"\x37\x7f\x06"
+"""What a write-ahead log that has something in it begins with: SQLite's file format says so."""
+
 
 def resolved_file(path: Path) -> Path:
     """Return the path that a user's leads to, where there is a regular file, or nothing yet; nothing is opened.
@@ -55,6 +58,8 @@ class StoreFiles:
         self._parent = os.fspath(path.parent)
         self._folder: tuple[int, int, int] | None = None
         """The folder with the time of its last change, when the files were last checked."""
+        self._log = -1
+        self._emptied = False
         try:
             if not path.parent.exists():
                 raise StoreError(
@@ -84,6 +89,8 @@ class StoreFiles:
             StoreError: the database isn't the one that was locked.
             OSError: one of them is missing.
         """
+        if hasattr(os, "pread"):
+            self._log = os.open(self._beside()[0], os.O_RDONLY)
         self._inodes = {path: inode(path) for path in (self._path, *self._beside())}
         if sys.platform == "linux" and self._inodes[self._path] != self._locks[1].inode:
             raise StoreError(f"{self._path} was replaced while it was opened; start the broker again")
@@ -107,8 +114,10 @@ class StoreFiles:
         """Check that the files are still where they were: what is stored in others is lost when the broker stops.
 
         Raises:
-            StoreError: one was removed or replaced.
+            StoreError: one was removed or replaced, or `check_log` has found the log emptied.
         """
+        if self._emptied:
+            raise StoreError(self._what_was_emptied())
         for path, opened in self._inodes.items():
             try:
                 found = inode(path)
@@ -117,8 +126,26 @@ class StoreFiles:
             if found != opened:
                 raise StoreError(_gone(path, "was replaced by another file"))
 
+    def check_log(self, *, written: bool = False) -> None:
+        """Check that the write-ahead log is not what is left of one that was emptied in place, and then written to.
+
+        SQLite doesn't notice, and would fold the hole at its beginning into the database. Another program may have had
+        SQLite empty it: then it begins anew with what is written next. `written`: something was just now.
+
+        Raises:
+            StoreError: it is, or it was emptied since something was written; so does `check` from then on.
+        """
+        if self._log != -1 and not self._emptied:
+            beginning = os.pread(self._log, len(_LOG_BEGINNING), 0)
+            self._emptied = beginning != _LOG_BEGINNING and (written or beginning != b"")
+        if self._emptied:
+            raise StoreError(self._what_was_emptied())
+
     def release(self) -> None:
         """Release the locks; SQLite has closed its files."""
+        if self._log != -1:
+            os.close(self._log)
+            self._log = -1
         for lock in self._locks:
             lock.release()
         self._locks.clear()
@@ -133,7 +160,12 @@ class StoreFiles:
         self.release()
 
     def left(self) -> str:
-        """Return what still lies beside the database, as a sentence; "" if that is the whole. SQLite has closed it."""
+        """Return what still lies beside the database, or is lost, as a sentence; "" if that is the whole.
+
+        SQLite has closed it.
+        """
+        if self._emptied:
+            return self._what_was_emptied()
         log = self._beside()[0]
         with suppress(OSError):
             if log.stat().st_size:
@@ -142,6 +174,12 @@ class StoreFiles:
                     "move or copy neither without the other; zchat backup makes one file of both"
                 )
         return ""
+
+    def _what_was_emptied(self) -> str:
+        return (
+            f"{self._beside()[0].name} was emptied while the broker ran, and what was not in {self._path.name} yet is "
+            "lost; nothing more is stored until the broker is started again"
+        )
 
     def _beside(self) -> list[Path]:
         return [self._path.with_name(self._path.name + end) for end in BESIDE]
