@@ -397,11 +397,18 @@ def raise_limit() -> str:
 
     The system says the same of all of them: whether there is memory for the thread's stack has to be tried.
     """
-    try:
-        mmap.mmap(-1, STACK_BYTES).close()
-    except (OSError, ValueError, MemoryError):
+    if not has_memory(STACK_BYTES):
         return "raise the limit on memory (ulimit -v)"
     return "raise the limit on processes (ulimit -u, or that of a container)"
+
+
+def has_memory(count: int) -> bool:
+    """Return True if the system lets this process have `count` more bytes at once. Any thread."""
+    try:
+        mmap.mmap(-1, count).close()
+    except (OSError, ValueError, MemoryError):
+        return False
+    return True
 
 
 def _wait_until(gone: Callable[[], bool]) -> None:

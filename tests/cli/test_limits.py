@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.cli.terminals import Terminal, Tmux
 from tests.mortal import Mortal
-from tests.running import Start, eventually
+from tests.running import Start, eventually, output_of
 from zchat.cli.limits import FILES, THREADS
 
 LINES = ["", "--help", "rooms", "members General", "stats", "ping", "tail General", "tail -f General", "client"]
@@ -90,6 +91,23 @@ def test_with_too_little_memory_a_command_says_so(start: Start, kib: int) -> Non
     last = running.errors.splitlines()[-1]
     assert last.startswith("zchat: ")
     assert last.endswith("(ulimit -v)")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system doesn't say how much memory is taken")
+def test_any_error_of_a_command_that_is_near_its_limit_on_memory_is_that() -> None:
+    found = output_of(
+        "import resource\n"
+        "from zchat.cli import limits, main\n"
+        "def fails(args): raise AttributeError(\"'NoneType' object has no attribute 'st_mtime'\")\n"
+        "main._run = fails\n"
+        "taken = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "for more in (limits.MEMORY // 2, 4 * limits.MEMORY):\n"
+        " resource.setrlimit(resource.RLIMIT_AS, (taken + more, resource.RLIM_INFINITY))\n"
+        " try: main.main([])\n"
+        " except SystemExit as end: print(end.code)\n"
+        " except AttributeError: print('its own')"
+    )
+    assert found.splitlines() == ["1", "its own"]
 
 
 @pytest.mark.parametrize("place", ["tcp://127.0.0.1:*", "ipc://*"])

@@ -16,6 +16,10 @@ THREADS = 12
 """Threads that have to be free: a chat on a terminal has 11 besides its first."""
 
 
+MEMORY = 32 << 20
+"""Bytes: a command that is so near its limit on memory and fails by an error that nothing foresees lacks memory."""
+
+
 def trouble() -> str:
     """Return what is wrong with the limits on open files and threads, and what to do; "" if enough are free."""
     return _trouble_with_files() or _trouble_with_threads()
@@ -40,9 +44,14 @@ def _trouble_with_threads() -> str:
 
 
 def lacks_memory(error: BaseException) -> bool:
-    """Return True if an error means that there is too little memory."""
+    """Return True if an error means that there is too little memory.
+
+    While Python loads a module, the want of memory turns up as an error of any kind: then the limit is asked.
+    """
     words = ("failed to map segment", "cannot allocate memory")  # of the loader of libraries
-    return isinstance(error, MemoryError) or any(each in str(error).lower() for each in words)
+    if isinstance(error, MemoryError) or any(each in str(error).lower() for each in words):
+        return True
+    return _memory_is_limited() and not threads.has_memory(MEMORY)
 
 
 def report_lack_of_memory() -> None:

@@ -28,7 +28,7 @@ def main(args: list[str] | None = None) -> Any:
         raise SystemExit("zchat: this is not the main thread; run the command as a process of its own") from None
     try:
         return _run(args)
-    except (MemoryError, ImportError) as error:
+    except Exception as error:
         from zchat.cli import limits
 
         if not limits.lacks_memory(error):
