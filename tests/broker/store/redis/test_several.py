@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -320,6 +321,29 @@ def test_a_server_that_lost_everything_is_found_out_by_a_broker_that_asks_for_no
     first.say("c")
     second.wait(lambda: second.reports.of("parted"))
     second.wait(lambda: second.texts() == ["c"])
+
+
+def test_a_broker_listens_to_and_reads_the_server_that_it_is_attached_to_though_another_still_answers(
+    own_server: RedisServer, needs: Callable[[str], str], tmp_path: Path, opened: Callable[..., Driver], probing: None
+) -> None:
+    first = opened(own_server, acknowledge="memory")
+    following(first)
+    first.say("a")
+    (tmp_path / "other").mkdir()
+    assert first.texts() == ["a"]  # so that each thread is connected
+    with RedisServer(needs("redis-server"), tmp_path / "other") as other:
+        other.path.rename(own_server.path)  # who is connected stays with the one that was there
+        first.store._commits.leave(first.store._commits.place)  # type: ignore[attr-defined]
+        first.wait(lambda: first.reports.of("parted"))
+        second = opened(own_server, acknowledge="memory")
+        for number in (1, 2):
+            stored = second.stored(number, f"{number}", producer=BOB)
+            first.wait(lambda: grown(first)[-1][1] == stored.block.data)  # noqa: B023
+            located: list[bool] = []
+            first.store.locate("General", lambda: located.append(True))  # noqa: B023
+            first.wait(lambda: located)  # noqa: B023
+        second.store.close()
+        first.store.close()
 
 
 def bodies(client: Client, count: int) -> list[str]:

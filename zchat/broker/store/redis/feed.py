@@ -67,6 +67,10 @@ class Feed:
         self._hearing = Hearing(seen)
         self._logs = Logs(keys)
         self._wanted_of = wanted
+        self._attached = seen[0].epoch
+        """The epoch of the first partition that this broker is attached in: a server with another one is another."""
+        self._elsewhere = False
+        """Whether the server that is listened to was another one when it was last asked."""
         self.reading = False
         """True while a report has blocks that the loop has not taken yet, which sets it to False: until then it is told
         of what has grown, and has that read when it comes to it. So no more blocks wait here than of one read."""
@@ -83,8 +87,9 @@ class Feed:
         """Have a partition looked at as a whole, with the next probe. The loop thread."""
         self._wanted[partition] = True
 
-    def move(self, url: RedisURL) -> None:
-        """Listen at the server at `url` from now on. The loop thread."""
+    def move(self, url: RedisURL, epoch: int) -> None:
+        """Listen at the server at `url` from now on, whose first partition is in `epoch`. The loop thread."""
+        self._attached = epoch
         if url != self._url:
             self._url = url
             self._hang_up()
@@ -175,7 +180,8 @@ class Feed:
 
     def _probe(self, asking: Connection, *, at_once: bool) -> None:
         replies = asking.ask([("HMGET", shelf.info, "epoch", "l", "n") for shelf in self._keys.shelves])
-        self._hearing.probed([Changes(*(int(each or 0) for each in reply)) for reply in replies], at_once=at_once)
+        found = [Changes(*(int(each or 0) for each in reply)) for reply in replies]
+        self._hearing.probed(found, at_once=at_once)
         deaf = bool(self._hearing.missing) and not at_once
         for partition, wanted in enumerate(self._wanted):
             if wanted:
@@ -185,6 +191,9 @@ class Feed:
             self._look(asking)
         if deaf:
             raise Trouble("what was told has not come")
+        was_elsewhere, self._elsewhere = self._elsewhere, found[0].epoch != self._attached
+        if was_elsewhere and self._elsewhere and not at_once:  # it may go on for long after another has its place
+            raise Trouble("another server is attached to than is listened to")
 
     def _look(self, asking: Connection) -> None:
         """Report what the partitions have of which something is missing."""

@@ -138,7 +138,9 @@ class Reader(PageThread[Read | CatchUp, Page]):
     def _tried(self, read: Read | CatchUp) -> Page:
         """Return a page, or why it can't be read: over a new connection, if the one there is has been cut."""
         url = self._url
-        if self._connection is not None and self._connection.url != url:
+        if self._connection is not None and (
+            self._connection.url != url or self._connected_run != self._attached_run  # another has its place, perhaps
+        ):
             self._close()
         connected = self._connection is not None
         while True:

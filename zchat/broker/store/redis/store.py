@@ -358,7 +358,7 @@ class RedisStore(Store):
                         self._mirror.replied(call, reply, watcher)
             elif isinstance(report, Attached):
                 self._reads.move(report.url, report.run)
-                self._feed.move(report.url)
+                self._feed.move(report.url, report.snapshots[0].changes.epoch)
                 self._mirror.attached(report.snapshots, watcher)
             elif isinstance(report, TrimDone):
                 answer = report.answer
