@@ -43,7 +43,8 @@ class Truth:
     learned: why not, or where, and after how many others. `marks` maps a room and a folded user
     to how far they have read it, as far as that is safe, `answered` the same to what was answered.
     `sanctions` are those that are safe, `imposed_ever` those that ever were, as (room, user, kind, until, by).
-    `losses` counts the disasters. `keep` and `age` are how many messages a room keeps, and for how many microseconds
+    `losses` counts the disasters, `branches` are what servers store whose place was taken.
+    `keep` and `age` are how many messages a room keeps, and for how many microseconds
     (0: all, for ever); `clock` tells the right time. `shared`: brokers share the store, over a network: they notice
     a disaster a while after it, and what they could not store is stored all the same, perhaps.
     """
@@ -66,6 +67,7 @@ class Truth:
         self.marks: dict[tuple[str, str], int] = {}
         self.answered: dict[tuple[str, str], int] = {}
         self.losses = 0
+        self.branches: list[Branch] = []
         self.sanctions: dict[tuple[str, str, str], Sanction] = {}
         self.imposed_ever: set[tuple[str, str, str, int, str]] = set()
 
@@ -190,6 +192,29 @@ class Truth:
         return log
 
 
+class Branch(Truth):
+    """Follow a server that goes on after another has taken its place: what it stores is read at it, and lost with it.
+
+    It is made before the truth goes back, and shares with it what readers are checked by. `in_vain` is what was stored.
+    """
+
+    def __init__(self, truth: Truth) -> None:
+        super().__init__(truth._clock)
+        self.keep, self.age = truth.keep, truth.age
+        self.logs, self.epochs = dict(truth.logs), dict(truth.epochs)
+        self.place, self.newest, self.marks = dict(truth.place), dict(truth.newest), dict(truth.marks)
+        self.pasts, self.orders, self.firsts, self.destroyed = truth.pasts, truth.orders, truth.firsts, truth.destroyed
+        self.in_vain: set[str] = set()
+        truth.branches.append(self)
+
+    def stored(self, room: str, epoch: int, block: Block) -> None:
+        """Record a block that is acknowledged, perhaps, and lost."""
+        super().stored(room, epoch, block)
+        bodies = {entry.body for entry in self.logs[room][block.first - 1 :]}
+        self.in_vain |= bodies
+        self.destroyed |= bodies
+
+
 class Stream:
     """Follow what one reader is given of one room, from a position on; what it must not miss is checked.
 
@@ -245,7 +270,11 @@ class Stream:
                 raise Violation(f"{self.who}: {self.room} was withheld up to {upto} from somebody who may read it")
             if not any(_same(log, past, after) for past in self.logs):
                 raise Violation(f"{self.who}: {self.room} is another log, and it was reported as withheld")
-        elif all(_same(self.truth.logs.get(self.room, []), past, after) for past in self.logs):
+        elif all(
+            _same(truth.logs.get(self.room, []), past, after)
+            for truth in (self.truth, *self.truth.branches)
+            for past in self.logs
+        ):
             raise Violation(f"{self.who}: {self.room} has a gap ({reason}) although its past is the log's")
         elif (
             reason == GapReason.TAIL_LOST

@@ -6,10 +6,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
 from tests.promises.simulation import faults as of_clients
+from zchat.broker.store.redis.connections.server import SILENCE_SECONDS
 
 if TYPE_CHECKING:
+    from tests.promises.simulation.client import Client
     from tests.promises.simulation.several.fleet import Fleet
     from tests.promises.simulation.several.member import Member
+    from zchat.messages import Position
 
 FleetFault: TypeAlias = Callable[["Fleet"], bool]
 
@@ -77,7 +80,7 @@ def server_stands_still(fleet: Fleet) -> bool:
 
 def cut_from_server(fleet: Fleet) -> bool:
     """Break a connection to the server somewhere in what is under way."""
-    connections = fleet.server.connections
+    connections = fleet.connections
     if not connections:
         return False
     fleet.world.random.choice(connections).cut()
@@ -92,7 +95,7 @@ def cut_all_from_server(fleet: Fleet) -> bool:
 
 def stall_to_server(fleet: Fleet) -> bool:
     """Hold up what goes to the server, or comes from it, over one connection: what is given up arrives late."""
-    connections = fleet.server.connections
+    connections = fleet.connections
     if not connections:
         return False
     random = fleet.world.random
@@ -132,6 +135,51 @@ def end_lost(fleet: Fleet) -> bool:
     return True
 
 
+def another_takes_over(fleet: Fleet) -> bool:
+    """Have another server take over without the end of this one, which goes on for whoever is connected to it.
+
+    Clients go from brokers at the one to brokers at the other meanwhile, and back.
+    """
+    random = fleet.world.random
+    if not fleet.server.up:
+        return False
+    old = fleet.another_server(random.choice((0, 1, 1, 3)))
+    noticed = 0.0
+    for program in dict.fromkeys(connection.program for connection in old.connections):
+        seconds = random.choice((0.01, 1.0, 6.0)) * random.random()
+        fleet.world.after(seconds, old.cut_off, program)
+        noticed = max(noticed, seconds)
+    fleet.world.after(noticed, old.kill)
+    for _ in range(random.randint(0, 12)):
+        fleet.world.after(noticed * random.random(), client_moves, fleet)
+    return True
+
+
+def given_up(fleet: Fleet) -> bool:
+    """Hold up what a broker sends to the server until it has given that up, and sent it again: it comes late.
+
+    Somebody leaves a room meanwhile, and returns to it.
+    """
+    broker, random = _broker(fleet), fleet.world.random
+    if broker is None:
+        return False
+    until = fleet.world.now + random.uniform(1.0, 2.5) * SILENCE_SECONDS
+    for connection in fleet.connections:
+        if broker.has(connection):
+            connection.up.stalled_until = until
+    members = [client for client in fleet.members if client.network is broker.network and not client.busy]
+    there = [(client, joined.name) for client in members for joined in client.joins.values() if joined.stream]
+    if there:
+        client, room = random.choice(there)
+        fleet.world.after(2.0 * random.random(), _come_back, client, room, client.leave(room))
+    return True
+
+
+def _come_back(client: Client, room: str, position: Position | None) -> None:
+    if not client.busy and room not in client.joins:
+        client.join(room, position)
+
+
 FAULTS: dict[FleetFault, int] = {
     kill_broker: 3,
     kill_broker_within_a_turn: 3,
@@ -156,5 +204,5 @@ FAULTS: dict[FleetFault, int] = {
 }
 """Each fault and how often it is drawn, beside the others."""
 
-DISASTERS: dict[FleetFault, int] = {end_lost: 4}
-"""What is drawn only in some seeds, as it excuses losses."""
+DISASTERS: dict[FleetFault, int] = {end_lost: 4, another_takes_over: 5, given_up: 8}
+"""What is drawn only in some seeds, as it excuses losses, or has a broker do nothing for seconds."""

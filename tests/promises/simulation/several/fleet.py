@@ -13,7 +13,8 @@ from tests.promises.simulation.network import Network
 from tests.promises.simulation.several.faults import DISASTERS, FAULTS, FleetFault
 from tests.promises.simulation.several.member import Member
 from tests.promises.simulation.several.server import Server
-from tests.promises.simulation.several.store import simulated
+from tests.promises.simulation.several.store import PLACE, simulated
+from tests.promises.simulation.several.wire import Raw
 from tests.promises.simulation.simulation import CALM, ROOMS, Report
 from tests.promises.simulation.stage import PEACE, STEP, Stage
 from tests.promises.simulation.state import check_invited, check_marks, check_pictures, check_presence, versions
@@ -35,6 +36,9 @@ MIN_FAULTS = 12
 DISASTROUS = 0.35
 """How many of the seeds have disasters, which excuse losses, and so hide some."""
 
+IN_VAIN = "acknowledged in vain"
+"""What is counted, beside the faults, where a server has acknowledged messages whose place another had taken."""
+
 OVER = 10.0 + EXPIRE_AFTER + 5.0
 """Seconds after the last fault after which nobody is left who was killed in it: a broker counts as there for 10."""
 
@@ -47,6 +51,8 @@ class Fleet(Stage):
         random = world.random
         super().__init__(world, Truth(world.true_clock), ROOMS[: random.choice((2, 3, 4))])
         self.server = Server(world, self.truth)
+        self.replaced: list[Server] = []
+        """Servers whose place another has taken, and which go on for whoever is connected to them."""
         retained = random.choice((0, 0, 30))
         self.truth.keep = retained
         self.truth.shared = True
@@ -102,6 +108,8 @@ class Fleet(Stage):
             self._make_peace()
             self._come_to_rest()
             self.truth.check_acknowledged()
+            if any(branch.in_vain & self.truth.acknowledged.keys() for branch in self.truth.branches):
+                self.counts[IN_VAIN] = 1
             for broker in self.brokers:
                 self.audit(broker.network, {})
             self._leave()
@@ -139,6 +147,20 @@ class Fleet(Stage):
                 world.after(1.5 * world.random.random(), broker.start)
         world.after(world.random.expovariate(self.pace), self._go_wrong)
 
+    @property
+    def connections(self) -> list[Raw]:
+        """Return all connections to servers."""
+        return [connection for server in (self.server, *self.replaced) for connection in server.connections]
+
+    def another_server(self, copies: int) -> Server:
+        """Have another server reached from now on, with what there was some copies ago; return the one before."""
+        old = self.server
+        self.server = old.replaced(copies)
+        self.replaced.append(old)
+        for broker in self.brokers:
+            broker.servers[PLACE] = self.server
+        return old
+
     # -- peace ---------------------------------------------------------------------------------------
 
     def _make_peace(self) -> None:
@@ -147,6 +169,8 @@ class Fleet(Stage):
         self.peace_at = world.now
         world.note("peace")
         server.heal()
+        for replaced in self.replaced:
+            replaced.kill()
         for broker in self.brokers:
             broker.network.room = max(broker.network.room, 6)
             broker.go_on()

@@ -9,6 +9,7 @@ from tests.promises.simulation.network import Network
 from tests.promises.simulation.several.server import Server
 from tests.promises.simulation.several.store import PLACE, SharedStore
 from tests.promises.simulation.several.threads import Program
+from tests.promises.simulation.several.wire import Raw
 from tests.promises.simulation.truth import Truth
 from tests.promises.simulation.world import World
 from zchat.broker.settings import Settings
@@ -82,3 +83,7 @@ class Member(Broker):
     def crash(self) -> None:
         super().crash()
         self._end()
+
+    def has(self, connection: Raw) -> bool:
+        """Return whether a connection is one of its process."""
+        return connection.program is self._program

@@ -12,6 +12,25 @@ MUTATIONS: dict[str, list[Change]] = {
     "blocks of a connection that its client has left stored": [
         Change(_TWIN, "_append", 'if known and int(connection) < int(known[b"c"]):', "if False:")
     ],
+    "blocks that a client sends again under a number that has others taken for those": [
+        Change(_TWIN, "_append", "other = digest and digest != kept and kept != scripts.ANY_DIGEST", "other = False")
+    ],
+    "what comes late of an earlier attachment carried out": [
+        Change(
+            _TWIN,
+            "_is_attached",
+            'stands.get(b"run") == run and stands.get(b"g:" + broker) == generation',
+            'stands.get(b"run") == run',
+        )
+    ],
+    "another run of the server goes on with the epoch of the one before": [
+        Change(
+            _TWIN,
+            "_attach",
+            'self._set(info, b"epoch", epoch)',
+            'self._set(info, b"epoch", self._hash(info).get(b"epoch", epoch))',
+        )
+    ],
     "a lost end taken for the log that was": [
         Change(
             f"{_STORE}.mirrored_log:MirroredLog",

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import msgpack
 
 from tests.broker.store.redis.twin import Twin
+from tests.promises.simulation.several.threads import Program
 from tests.promises.simulation.several.wire import Raw, packed
-from tests.promises.simulation.truth import Truth
+from tests.promises.simulation.truth import Branch, Truth
 from tests.promises.simulation.world import World
 from zchat.broker.store.redis import scripts
 from zchat.broker.store.redis.forms import block_at, mark_of, name_of
@@ -268,3 +269,22 @@ class Server:
                     room, _, user = mark.partition(b"\0")
                     marks[self._name(key[:-5] + b"ends", room), user.decode()] = mark_of(moved)[0]
         self.truth.went_back(lasts, marks, [])
+
+    def replaced(self, copies: int) -> Server:
+        """Return another that takes its place with what there was some copies ago.
+
+        This one goes on for whoever is connected, in vain: what it stores from now on is lost.
+        """
+        other = Server(self.world, self.truth)
+        other.slow, other.counts = self.slow, self.counts
+        other.kept.keys = self.kept.copy()
+        other.copies, self.copies = self.copies, deque([{}], COPIES)
+        self.truth = Branch(self.truth)
+        other.go_back(copies)
+        return other
+
+    def cut_off(self, program: Program) -> None:
+        """Break all connections of a process."""
+        for connection in self.connections[:]:
+            if connection.program is program:
+                connection.cut()
