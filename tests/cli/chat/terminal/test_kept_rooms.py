@@ -73,7 +73,7 @@ def test_who_starts_again_is_where_they_were_and_reads_what_is_unread_elsewhere(
         looker.join("Movies").send("my own words")
         looker.mark_read("Movies", 1)
         bob.join("Movies").send("new")
-    tmux("kill-session", "-t", "alice")
+    tmux("rename-session", "-t", "alice", "before")  # ended, it would take the server with it, as the last one
     again = Terminal(tmux, "alice", 80)
     again.until(
         "* you are in Sports\n* you are also in Movies\n* you are also in General\n* unread elsewhere: Crypto »1\n",
