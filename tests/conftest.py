@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from zchat.logs import broker_log, cli_log, client_log
+
 pytest_plugins = ["tests.cores", "tests.loop", "tests.faces"]
 
 for _number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
@@ -43,6 +45,13 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     finally:
         if settings is not None:
             os.environ["COVERAGE_PROCESS_CONFIG"] = settings
+
+
+@pytest.fixture(autouse=True)
+def all_lines_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep a test's log from telling of the lines that another one has lost."""
+    for logger in (broker_log, client_log, cli_log):
+        monkeypatch.setattr(logger, "_unreported", 0)
 
 
 @pytest.fixture(scope="session")
