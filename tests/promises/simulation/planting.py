@@ -5,10 +5,12 @@ from __future__ import annotations
 import inspect
 import pkgutil
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 from unittest.mock import patch
+
+import pytest
 
 from zchat.broker.core import handlers
 
@@ -37,3 +39,27 @@ def planted(changes: list[Change]) -> Iterator[None]:
             stack.enter_context(patch.dict(handlers.HANDLERS, dict.fromkeys(words, scope[name])))
             stack.enter_context(patch.object(owner, name, scope[name]))
         yield
+
+
+def complaint(run: Callable[[int], object], seed: int) -> str | None:
+    """Return what a seed finds wrong, None if all is well; `run` runs one."""
+    try:
+        run(seed)
+    except Exception as error:  # a promise broken, or a core that fell over
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def catch(
+    name: str, changes: list[Change], seeds: Iterable[int], run: Callable[[int], object], sound: Callable[[int], bool]
+) -> None:
+    """Plant a fault and fail the test unless one of some seeds finds it that is `sound` without."""
+    tried = 0
+    for seed in seeds:
+        tried += 1
+        with planted(changes):
+            found = complaint(run, seed)
+        if found is not None and sound(seed):
+            print(f"{name}: caught by seed {seed}: {found}")
+            return
+    pytest.fail(f"{name} was not caught within {tried} seeds")

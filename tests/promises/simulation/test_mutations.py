@@ -7,7 +7,7 @@ from functools import cache
 import pytest
 
 from tests.promises.simulation.mutations import MUTATIONS
-from tests.promises.simulation.planting import planted
+from tests.promises.simulation.planting import catch, complaint
 from tests.promises.simulation.simulation import Simulation
 from tests.promises.simulation.test_simulation import FIRST
 from tests.promises.simulation.test_simulation import SEEDS as SOUND
@@ -123,27 +123,16 @@ CAUGHT_BY: dict[str, int] = {
 """A seed that catches each: when the code has changed so much that it no longer does, others are tried."""
 
 
-def _complaint(seed: int) -> str | None:
-    """Return what a seed finds wrong, None if all is well."""
-    try:
-        Simulation(seed).run()
-    except Exception as error:  # a promise broken, or a core that fell over
-        return f"{type(error).__name__}: {error}"
-    return None
+def _run(seed: int) -> None:
+    Simulation(seed).run()
 
 
 @cache
 def _sound(seed: int) -> bool:
     """Tell whether nothing is wrong with a seed as long as nothing is planted; of the first ones another test does."""
-    return FIRST <= seed < FIRST + SOUND or _complaint(seed) is None
+    return FIRST <= seed < FIRST + SOUND or complaint(_run, seed) is None
 
 
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_planted_fault_is_caught(name: str) -> None:
-    for seed in (CAUGHT_BY[name], *range(SEEDS)):
-        with planted(MUTATIONS[name]):
-            complaint = _complaint(seed)
-        if complaint is not None and _sound(seed):
-            print(f"{name}: caught by seed {seed}: {complaint}")
-            return
-    pytest.fail(f"{name} was not caught within {SEEDS} seeds")
+    catch(name, MUTATIONS[name], (CAUGHT_BY[name], *range(SEEDS)), _run, _sound)

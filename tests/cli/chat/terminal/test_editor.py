@@ -31,6 +31,19 @@ from zchat.cli.screen.terminal_input import PASTE_BEGIN
 from zchat.cli.screen.typed_ahead import TypedAhead
 
 
+def editing(conversation: object, outbox: object = None, ahead: TypedAhead | None = None) -> Editor:
+    """Return an editor without a terminal; nothing waits in its outbox unless one is given."""
+    return Editor(
+        cast(Any, conversation),
+        cast(Any, outbox or SimpleNamespace(waiting=[])),
+        DummyCompleter(),
+        InMemoryHistory(),
+        DummyInput(),
+        ahead or TypedAhead(lambda: 1),
+        DummyOutput(),
+    )
+
+
 def test_a_paste_of_many_lines_is_asked_about(tmux: Tmux, broker: Broker) -> None:
     alice, bob = Terminal(tmux, "alice", 80), Terminal(tmux, "bob", 40)
     for terminal in (alice, bob):
@@ -236,15 +249,7 @@ def test_whatever_key_was_pressed_what_is_typed_after_it_is_seen_in_the_text_or_
     )
 
     async def after(key: str) -> tuple[str, str]:
-        editor = Editor(
-            cast(Any, conversation),
-            cast(Any, SimpleNamespace(waiting=[])),
-            DummyCompleter(),
-            InMemoryHistory(),
-            DummyInput(),
-            TypedAhead(lambda: 1),
-            DummyOutput(),
-        )
+        editor = editing(conversation)
         buffer = editor.app.layout.current_buffer
         assert buffer is not None
         buffer.insert_text(draft)
@@ -278,15 +283,7 @@ def test_a_line_is_meant_for_where_the_user_is_when_it_is_begun_and_goes_along_w
 
     async def scenario() -> list[tuple[str, str]]:
         outbox = SimpleNamespace(waiting=[])
-        editor = Editor(
-            cast(Any, conversation),
-            cast(Any, outbox),
-            DummyCompleter(),
-            InMemoryHistory(),
-            DummyInput(),
-            TypedAhead(lambda: 1),
-            DummyOutput(),
-        )
+        editor = editing(conversation, outbox=outbox)
         found: list[tuple[str, str]] = []
 
         def press(*keys: Keys | str, data: str = "") -> None:
@@ -360,15 +357,7 @@ def test_a_line_that_was_held_is_meant_for_where_it_was_typed_and_else_reported(
 
     async def scenario() -> None:
         ahead = TypedAhead(lambda: editor.room())
-        editor = Editor(
-            cast(Any, conversation),
-            cast(Any, SimpleNamespace(waiting=[])),
-            DummyCompleter(),
-            InMemoryHistory(),
-            DummyInput(),
-            ahead,
-            DummyOutput(),
-        )
+        editor = editing(conversation, ahead=ahead)
         buffer = editor.app.layout.current_buffer
         assert buffer is not None
 
