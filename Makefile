@@ -99,6 +99,7 @@ simulate: $(VENV)/installed-dev
 
 interrupt: $(VENV)/installed-dev
 	@$(BIN)/python -m tests.promises.interruptions --count $(or $(COUNT),10000)
+	@$(BIN)/python -m tests.promises.tasks.broken_turns --count $(or $(COUNT),10000)
 
 cancel: $(VENV)/installed-dev
 	@$(BIN)/python -m tests.promises.tasks.run --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))

@@ -43,6 +43,8 @@ class Deadlines:
     """
 
     def __init__(self) -> None:
+        self.over: Exception | None = None
+        """Why nothing wakes any more what waits, None while something does."""
         self._due: list[tuple[float, int, Waiting]] = []  # a heap; those whose waits have ended are among them
         self._count = 0  # of all so far: what comes at one moment keeps its order by it
         self._sweep_at = SWEEP
@@ -55,10 +57,10 @@ class Deadlines:
 
     def by(self, future: Waiting, at: float) -> Waiting:
         """Return the future, to be awaited: it is woken at a moment of the monotonic clock at the latest, or `inf`."""
-        if at == inf or future.done():
+        if future.done():
             return future
         now = monotonic()
-        if at <= now:
+        if at <= now or self.over is not None:
             future.set_result(False)
             return future
         self._count += 1
@@ -70,6 +72,13 @@ class Deadlines:
             heapify(self._due)
             self._sweep_at = 2 * len(self._due) + SWEEP
         return future
+
+    def end(self, error: Exception | None = None) -> None:
+        """Wake all that waits, as if its time were over, and all that comes to wait, if `error` says why."""
+        self.over = error
+        for _, _, future in self._due:
+            if not future.done():
+                future.set_result(False)
 
     def _set(self, now: float) -> None:
         """Set the timer for what is due first. Each step is done before it is recorded: it may be broken off."""
@@ -88,7 +97,7 @@ class Deadlines:
                     due[0][2].set_result(False)
                 heappop(due)
         finally:
-            if due:
+            if due and due[0][0] < inf:
                 self._set(now)
 
 
@@ -105,9 +114,9 @@ class Bell:
     def ring(self) -> None:
         """Wake all tasks that wait."""
         if self.waiting:
-            waiting, self.waiting = self.waiting, []
-            for future in waiting:
+            for future in self.waiting:
                 wake(future)
+            self.waiting = []  # last: an exception from a signal may come before
 
     async def wait(self, seconds: float | None) -> bool:
         """Wait until it rings; False if it doesn't within `seconds`, None for no limit."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -222,6 +223,21 @@ def test_a_broker_that_is_killed_is_noticed_and_nothing_hangs(face: Face) -> Non
         assert list(room.messages(timeout=0.05)) == []
         assert not waiting.wait(0.05), "it goes on trying"
         waiting.close(timeout=0.05)
+
+
+def test_a_client_that_found_its_second_broker_alone_is_not_over(
+    face: Face, broker: Broker, connect: Connect, name: str
+) -> None:
+    """What a first attempt to connect has come to, and its end, are nothing of the client's."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        nobody = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
+    client = connect(url=[nobody, broker.url], timeout=2)
+    room = client.join(name, echo=True)
+    assert not client.wait(0.1)
+    room.send("heard")
+    assert [message.body for message in room.messages(timeout=0.2)] == ["heard"]
+    client.close()
+    assert client.wait(DEADLINE) is True
 
 
 @pytest.mark.threads_alone("a loop has no receive thread")

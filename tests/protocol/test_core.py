@@ -184,6 +184,24 @@ def test_what_is_asked_after_the_end_fails_at_once(wire: Wire) -> None:
     assert wire.port.losses == []
 
 
+def test_an_end_that_was_broken_off_is_done_once_more_and_no_more_after_that(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken_off(_: object) -> None:
+        raise KeyboardInterrupt
+
+    wire.core.ask("rooms", (None, 5), call := FakeCall())
+    with monkeypatch.context() as patch:
+        patch.setattr(wire.core._requests, "fail", broken_off)
+        with pytest.raises(KeyboardInterrupt):
+            wire.core.fail("a cable was cut")
+    assert (call.done, wire.port.ends) == (False, [])
+    wire.core.fail("again")
+    wire.core.fail("again")
+    assert "a cable was cut" in str(call.error)
+    assert [str(each) for each in wire.port.ends] == ["a cable was cut"]
+
+
 def test_close_finishes_what_was_accepted_then_says_goodbye(wire: Wire) -> None:
     wire.core.offer("General", submission := FakeSubmission(*["x"] * (MAX_BLOCK_MESSAGES * (BLOCKS_IN_FLIGHT + 1))))
     wire.core.ask("rooms", (None, 5), call := FakeCall())

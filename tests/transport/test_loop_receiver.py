@@ -25,7 +25,7 @@ from zchat.errors import Busy, ConnectionLost, UsageError, ZchatError
 from zchat.events import Disconnected, Reconnected
 from zchat.transport import loop_receiver
 from zchat.transport.link import POLLIN
-from zchat.transport.loop_receiver import TURN_FRAMES, LoopReceiver
+from zchat.transport.loop_receiver import ENDINGS, TURN_FRAMES, LoopReceiver
 from zchat.wire.values import unpack
 
 pytestmark = [pytest.mark.usefixtures("loop_kind"), pytest.mark.parametrize("loop_kind", KINDS, indirect=True)]
@@ -126,6 +126,25 @@ def test_a_fault_ends_it_with_the_reason_and_what_comes_too_late_is_done_all_the
         made.receiver.do(late.append, 1)
         assert late == [1]
 
+    in_loop(test)
+
+
+def test_an_end_that_is_broken_off_each_time_is_begun_again_only_so_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken_off(*arguments: object) -> None:
+        begun.append(arguments)
+        raise ValueError("of a signal's handler")
+
+    async def test(made: Receiving) -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+        with monkeypatch.context() as patch:
+            patch.setattr(made.receiver.core, "fail", broken_off)
+            made.receiver.do(broken_off)
+            await until(lambda: len(begun) == 1 + ENDINGS, "it is begun again")
+            await asyncio.sleep(0.05)
+            assert len(begun) == 1 + ENDINGS
+        assert made.ends == []
+
+    begun: list[object] = []
     in_loop(test)
 
 

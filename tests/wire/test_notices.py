@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.frames import decode_notice
+from tests.promises.breaking_off import interrupted_at
 from tests.vectors.load import frame_of, value_of, vectors
 from tests.wire.driver import BYTES, SCALARS, each, name_of
 from zchat.errors import ProtocolError
@@ -49,6 +50,22 @@ def test_a_page_is_encoded_as_its_vector_says(entry: dict[str, Any]) -> None:
 def test_a_frame_that_no_broker_sends_breaks_the_protocol(entry: dict[str, Any]) -> None:
     with pytest.raises(ProtocolError):
         decode_notice(frame_of(entry))
+
+
+def test_what_a_signals_handler_raises_amid_a_frame_is_not_the_brokers_fault() -> None:
+    frames = [
+        frame_of(entry) for word in ("push", "state") for entry in vectors("notices") if entry["value"][0] == word
+    ]
+    for frame in frames[:4]:
+        broken_off = at = 0
+        while broken_off == at:
+            at += 1
+            try:
+                with interrupted_at(at, RuntimeError):
+                    notices.decode_notice(frame)
+            except RuntimeError:
+                broken_off += 1
+        assert broken_off > 20
 
 
 # -- any bytes at all ------------------------------------------------------------------------------

@@ -8,9 +8,10 @@ from collections.abc import Callable
 
 from zchat.aio.waiting import LoopWaits
 from zchat.deadline import Deadline
-from zchat.errors import UsageError
+from zchat.errors import ConnectionLost, UsageError
 from zchat.loops import Flag
 from zchat.messages import Position
+from zchat.protocol.requests import CLOSED
 from zchat.transport.connection import CLOSE_GRACE, Connection, Lease
 from zchat.transport.loop_receiver import LoopReceiver
 from zchat.transport.settings import Settings
@@ -26,7 +27,7 @@ class AsyncLink(Connection):
         self.waits = LoopWaits()
         self.ended = Flag(self.waits.deadlines)
         """Set when it is all over, as asked or for good."""
-        super().__init__(settings, self.waits, invited, self.ended.set)
+        super().__init__(settings, self.waits, invited, self._over)
         self._loop: AbstractEventLoop | None = None
 
     def begin(self) -> None:
@@ -93,6 +94,11 @@ class AsyncLink(Connection):
         """Wait until the sockets are closed, until the deadline and CLOSE_GRACE."""
         left = deadline.left
         await self.receiver.when_over(None if left is None else left + CLOSE_GRACE)
+
+    def _over(self) -> None:
+        """Tell all that waits: what became of it is known by now, or never will be, as the end broke it off."""
+        self.ended.set()
+        self.waits.deadlines.end(self.receiver.error or ConnectionLost(CLOSED))
 
     def _make(self, urls: list[str], lease: Lease) -> LoopReceiver:
         return LoopReceiver(get_running_loop(), *self._given(urls))

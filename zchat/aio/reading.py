@@ -19,6 +19,7 @@ from zchat.loops import Bell, others
 from zchat.messages import Batch
 from zchat.protocol.faces.event_queue import Visit
 from zchat.protocol.faces.inbox import Chunk, End, Inbox
+from zchat.protocol.faces.outcomes import fresh
 from zchat.threads import silent_at_the_end
 
 T = TypeVar("T")
@@ -46,13 +47,15 @@ class Silence:
 
         Raises:
             UsageError: this is not the client's loop.
+            ConnectionLost: it never will ring any more, and nothing has said so before.
         """
         if self._deadline is None:
             self._link.check_place()
             self._deadline = Deadline(self._timeout)
         left = self._deadline.left
         if left != 0:
-            await bell.wait(left)
+            if not await bell.wait(left) and (why := self._link.waits.deadlines.over) is not None:
+                raise fresh(why)
         elif self._over:
             return False
         else:

@@ -30,7 +30,7 @@ class Answer(BaseAnswer):
     async def wait(self, limit: Limit, what: str) -> Any:
         """See `zchat.protocol.faces.outcomes.BaseAnswer`."""
         answered = await self._deadlines.limit(self._future, limit.left)
-        return self.verdict() if answered else self.late(limit, what)
+        return self.verdict() if answered else self.late(limit, what, self._deadlines.over)
 
 
 class Letter(BaseLetter):
@@ -48,17 +48,18 @@ class Letter(BaseLetter):
         """See `zchat.protocol.faces.outcomes.BaseLetter`."""
         limit = self._limit
         known = await self._deadlines.by(self._future, limit.at)
-        return self.verdict() if known else self.late(limit.seconds, room)
+        return self.verdict() if known else self.late(limit.seconds, room, self._deadlines.over)
 
 
 class Stream(BaseStream):
     """The messages of one `send_many` on their way, for which tasks wait."""
 
-    __slots__ = ("_changed",)
+    __slots__ = ("_changed", "_deadlines")
 
     turn = TURN_MESSAGES
 
     def __init__(self, deadlines: Deadlines) -> None:
+        self._deadlines = deadlines
         self._changed = Bell(deadlines)
         super().__init__(self._changed.ring)
 
@@ -67,14 +68,14 @@ class Stream(BaseStream):
         limit = Deadline(seconds)
         while self.stored_count == seen and not self.failed:
             if not await self._changed.wait(limit.left):
-                raise unacknowledged(limit)
+                raise unacknowledged(limit, self._deadlines.over)
 
     async def settled(self, seconds: float | None) -> bool:
         """See `zchat.protocol.faces.outcomes.BaseStream`."""
         limit = Deadline(seconds)
         while not self.certain:
             left = limit.left
-            if left == 0:
+            if left == 0 or self._deadlines.over is not None:
                 break
             # It falls without a call of `wake`, too, when the core finds nothing to take.
             await self._changed.wait(SETTLING if left is None else min(left, SETTLING))

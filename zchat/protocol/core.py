@@ -22,7 +22,7 @@ from zchat.protocol.greeting import Greeting
 from zchat.protocol.heartbeat import Heartbeat
 from zchat.protocol.port import Call, Chance, Port
 from zchat.protocol.reconnect import GREET_SECONDS, TRANSITIONS, ConnectionState, Reconnect
-from zchat.protocol.requests import Done, Nobody, Request, Requests, request_of
+from zchat.protocol.requests import CLOSED, Done, Nobody, Request, Requests, request_of
 from zchat.protocol.rooms.membership import Feed, Membership
 from zchat.protocol.rooms.memberships import Memberships, unfit
 from zchat.protocol.rooms.room_state import RoomStates
@@ -81,6 +81,7 @@ class ClientCore:
         self._parting = False  # it was closed while the connection was lost, with nothing left to do
         self._bye = False  # the goodbye is sent
         self._why: errors.ZchatError | None = None  # it has ended
+        self._told = False  # all that waited, and the port
 
     # -- states ------------------------------------------------------------------------------------
 
@@ -174,15 +175,17 @@ class ClientCore:
         return self._requests.pending or self._queues.pending or self._states.pending
 
     def _end(self, error: errors.ZchatError | None) -> None:
-        """End: everything that waits fails, then the port is notified."""
-        if self.state is _ENDED:
+        """End: everything that waits fails, then the port is notified. If that is broken off, the next call does it."""
+        if self._told:
             return
-        self._enter(_ENDED)
-        self._why = error
-        why = error or errors.ConnectionLost("the client was closed before this was answered")
+        if self.state is not _ENDED:
+            self._enter(_ENDED)
+            self._why = error
+        why = self._why or errors.ConnectionLost(CLOSED)
         self._requests.fail(why)
         self._queues.fail(why)
-        self._port.ended(error)
+        self._port.ended(self._why)
+        self._told = True
 
     def _too_late(self) -> errors.ConnectionLost:
         because = "" if self._why is None else f": {self._why}"
@@ -467,9 +470,7 @@ class ClientCore:
         error = error or (None if answer is None else unfit(room.flags, answer))
         if error is None:
             assert answer is not None
-            frame = self._memberships.rejoined(room, answer)
-            if frame is not None:
-                self._send(frame)
+            self._send(self._memberships.rejoined(room, answer))
         elif error.retryable:
             self._lose(error)
         else:

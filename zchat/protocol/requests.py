@@ -13,6 +13,9 @@ from zchat.protocol.send_queue import SWEEP
 from zchat.wire.commands import COMMANDS, encode_command
 from zchat.wire.limits import OLDEST_VERSION
 
+CLOSED = "the client was closed before this was answered"
+"""Why a call fails that still waits when its client is closed."""
+
 Done: TypeAlias = Callable[[Any], Any]
 Special: TypeAlias = Callable[[Any, errors.Refused | None], None]
 

@@ -134,8 +134,7 @@ class Connection:
             if welcome is not None and receiver.error is None:
                 if is_same(welcome.user, self.user):
                     self.user = welcome.user
-                self.receiver, self.core, self.do = receiver, receiver.core, receiver.do
-                self.connected = True
+                self._take(receiver)
                 return
             error = receiver.error or receiver.door
             if error is None and (trouble := receiver.trouble):
@@ -146,15 +145,21 @@ class Connection:
                 isinstance(error, Refused) and error.retryable
             ):  # fmt: skip
                 raise error
-            self._attempts += 1  # an end that comes late is not this client's
+            self._attempts += 1  # what comes late is not this client's
             self.events.places.clear()
-            self.events.over = False
             refused = error or refused
         if refused is not None:
             raise refused
         where = " or ".join(urls)
         why = f": {'; '.join(troubles)}" if troubles else "; is one running there?"
         raise ConnectionLost(f"no broker answered at {where} within {limit.seconds:g} s{why}")
+
+    def _take(self, receiver: Link) -> None:
+        """Go on with a receiver that was let in."""
+        self.receiver, self.core, self.do = receiver, receiver.core, receiver.do
+        self.connected = True
+        if receiver.error is not None:  # it has ended meanwhile: `_on_end` may have been too early
+            self._on_end(self._attempts, receiver.error)
 
     def _make(self, urls: list[str], lease: Lease) -> Link:
         """Return a receiver of the face's own, to be started, with the arguments of `_given`."""
@@ -167,7 +172,7 @@ class Connection:
         return urls, self.user, producer, token, self._settings.window, *notified, self._settings.credentials
 
     def _on_end(self, attempt: int, error: ZchatError | None) -> None:
-        if attempt == self._attempts:
+        if self.connected and attempt == self._attempts:  # the end of an attempt is not the client's
             self.events.end(error)
             self._end()
 

@@ -173,6 +173,7 @@ class Dealer:
 
     def close(self, lingering: bool = False) -> None:
         """Close it; what is not sent yet is dropped unless `lingering`."""
-        self.socket.monitor(None, 0)
+        if not self.socket.closed:
+            self.socket.monitor(None, 0)
         self.monitor.close(0)
         self.socket.close(LINGER_MS if lingering else 0)

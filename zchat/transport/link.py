@@ -477,8 +477,9 @@ class Link:
         self._watch(dealer)
 
     def _close(self, *, lingering: bool = False) -> None:
-        dealer, self._dealer = self._dealer, None
+        dealer = self._dealer
         self.sample_at = math.inf
         if dealer is not None:
             self._unwatch(dealer)
             dealer.close(lingering)
+            self._dealer = None  # last: it may be broken off, and is then done once more

@@ -20,7 +20,7 @@ import zmq
 from zchat.errors import Refused, UsageError, ZchatError
 from zchat.events import Disconnected, Reconnected
 from zchat.logs import client_log
-from zchat.loops import Deadlines, Flag
+from zchat.loops import TIMER_LOST_AFTER, Deadlines, Flag
 from zchat.messages import Position
 from zchat.threads import get_ident, silent_at_the_end
 from zchat.transport.context import no_sockets
@@ -36,11 +36,16 @@ TURN_FRAMES = 16
 MIN_WAIT = 0.001
 """Seconds until the next turn at least, if it is one for which time is waited."""
 
+ENDINGS = 100
+"""Times that the end of a client is begun again which was broken off each time: handlers of signals may raise often."""
+
 _NEVER = 1e9  # seconds until a timer goes off that is there for the loop's end alone
 
 
 class _LoopEnd:
     """What a loop holds until it is closed. Then the receiver ends, as nothing drives it any more."""
+
+    _pid = 0  # a default of the class: one that was interrupted while it was made is finalized, too
 
     def __init__(self, receiver: LoopReceiver) -> None:
         self._receiver = receiver
@@ -73,11 +78,14 @@ class LoopReceiver(Link):
     ) -> None:  # fmt: skip
         self._loop = loop
         self._thread = get_ident()
-        deadlines = Deadlines()
-        self._answered = Flag(deadlines)  # the first greeting is, or never will be
-        self._closed = Flag(deadlines)  # all is over, and the sockets are closed
+        self._deadlines = Deadlines()
+        self._answered = Flag(self._deadlines)  # the first greeting is, or never will be
+        self._closed = Flag(self._deadlines)  # all is over, and the sockets are closed
         self._over = False
         self._is_due = False  # a turn is, in this or the next round of the loop
+        self._cause: BaseException | None = None  # why a turn was broken off, for good
+        self._amid = False  # a turn is, or was broken off
+        self._endings = 0  # how often what follows from that was begun
         self._sent = False  # since the socket's events were asked for
         self._rung = False  # the monitor's events are to be asked for
         self._timer: TimerHandle | None = None
@@ -98,6 +106,7 @@ class LoopReceiver(Link):
             self.core.refuse(no_sockets(error))
         except ZchatError as error:
             self.core.refuse(error)
+        self._wait_until(time.monotonic() + TIMER_LOST_AFTER)  # should what is asked for next be broken off
         self._have_turn()
 
     def do(self, *work: Any) -> None:
@@ -157,25 +166,39 @@ class LoopReceiver(Link):
 
     def _have_turn(self) -> None:
         if not self._is_due:
-            self._is_due = True
             try:
                 self._loop.call_soon(self._run)
             except RuntimeError:  # the loop is closed: nothing is done any more
-                self._is_due = False
+                return
+            self._is_due = True  # last: it may be broken off
 
     def _run(self) -> None:
         """Have a turn; what the loop calls, also when something has arrived."""
         self._is_due = False
+        if self._amid:  # what should have ended it was broken off as well
+            self._fail(self._cause)
+            return
         if self._over:
             return
         try:
+            self._amid = True
             self._turn()
-        except BaseException as error:  # a fault of zchat: tasks that wait get it, and don't wait for ever
-            self.core.fail(f"the client's turn failed: {error!r}", error)
-            self._finish()
-            client_log.exception("the client's turn failed")
+            self._amid = False
+        except BaseException as error:  # a fault of zchat, or what a signal's handler has raised
+            self._cause = error
+            self._fail(error)
             if not isinstance(error, Exception):
                 raise
+
+    def _fail(self, cause: BaseException | None) -> None:
+        """End, as a turn was broken off: nobody can know what it left undone. Tasks that wait get it as the reason."""
+        self._endings += 1
+        if self._endings < ENDINGS:
+            self._have_turn()  # first: if this is broken off too, the next turn does it
+        self.core.fail(f"the client's turn failed: {cause!r}", cause)
+        self._finish()
+        self._amid = False
+        client_log.error("the client's turn failed", exc_info=cause)
 
     def _run_by_timer(self) -> None:
         self._timer, self._timer_at = None, math.inf
@@ -200,11 +223,15 @@ class LoopReceiver(Link):
             more = more or self._has_arrived()
         if more or self._rung or self._work:
             self._have_turn()
-        elif self.next_turn < self._timer_at:  # else it is early, and set again then
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer_at = self.next_turn
-            self._timer = self._loop.call_later(max(MIN_WAIT, self.next_turn - now), self._run_by_timer)
+        elif self.next_turn < self._timer_at or self._timer_at < now - TIMER_LOST_AFTER:  # else it is early, or lost
+            self._wait_until(self.next_turn)
+
+    def _wait_until(self, at: float) -> None:
+        """Have a turn at a time at the latest. Each step is done before it is recorded: it may be broken off."""
+        timer = self._loop.call_later(max(MIN_WAIT, at - time.monotonic()), self._run_by_timer)
+        before, self._timer, self._timer_at = self._timer, timer, at
+        if before is not None:
+            before.cancel()
 
     def _has_arrived(self) -> bool:
         dealer = self._dealer
@@ -214,18 +241,17 @@ class LoopReceiver(Link):
         return self._has_arrived() and super()._receive(now)
 
     def _finish(self) -> None:
-        """Close the sockets; the core has ended, so that what comes too late fails."""
-        if self._over:
-            return
-        self._over = True
+        """Close the sockets; the core has ended, so that what comes too late fails. It may be called again."""
         self._close(lingering=True)  # first: in a loop that is closed no task can be cancelled
         for timer in (self._timer, self._loop_end()):
             if timer is not None:
                 timer.cancel()
         for probe in self._probes:
             probe.cancel()
+        self._over = True  # what comes from here on is done at once
         self._drain()
         self._closed.set()
+        self._deadlines.end()
 
     # -- what a link asks for ------------------------------------------------------------------------
 

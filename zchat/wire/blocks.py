@@ -18,6 +18,7 @@ from zchat.wire.hostile import (
     EXHAUSTED,
     LARGE,
     MAX_WORD,
+    fails,
     fed,
     harmless,
     reason,
@@ -50,7 +51,7 @@ def encode_body(body: Any) -> bytes:
         return packed
     except Exception as error:
         origin = error.__cause__ or error
-        if isinstance(origin, EXHAUSTED) or not _fails(_checked, body):
+        if isinstance(origin, EXHAUSTED) or not fails(_checked, body):
             raise origin from None  # the caller's, or from elsewhere: a signal's handler for example
         kind = type(body).__name__
         if isinstance(error, (BadBlock, MessageTooLarge)):
@@ -62,15 +63,6 @@ def _checked(body: Any) -> bytes:
     packed: bytes = pack(body)
     check_bodies(b"\x91" + packed, MAX_INT)
     return packed
-
-
-def _fails(function: Callable[..., object], *arguments: object, **options: object) -> bool:
-    """Return whether a call that has failed fails again."""
-    try:
-        function(*arguments, **options)
-    except Exception:
-        return True
-    return False
 
 
 def join_bodies(bodies: list[bytes]) -> bytes:
@@ -181,7 +173,7 @@ def run_of(room: str, blocks: list[list[Any]], after: int, upto: int, *, again: 
                 users += repeat(user, count)
                 bodies += values
     except Exception as error:  # as above
-        if isinstance(error, EXHAUSTED) or (not again and not _fails(run_of, room, blocks, after, upto, again=True)):
+        if isinstance(error, EXHAUSTED) or (not again and not fails(run_of, room, blocks, after, upto, again=True)):
             raise  # as above
         what = harmless(reason(error), MAX_WORD)
         raise ProtocolError(f"{room}: a block between {after} and {upto} can't be decoded: {what}") from error

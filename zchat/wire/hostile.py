@@ -65,6 +65,15 @@ EXHAUSTED = (RecursionError, MemoryError)
 is refused by MessagePack before it takes the stack."""
 
 
+def fails(function: Callable[..., object], *arguments: object, **options: object) -> bool:
+    """Return whether a call that has failed fails again. Else what it raised came from elsewhere."""
+    try:
+        function(*arguments, **options)
+    except Exception:
+        return True
+    return False
+
+
 def unpack_hostile(packed: bytes) -> Any:
     """Decode what a stranger sent: walk it first, for a false array header has its array allocated.
 

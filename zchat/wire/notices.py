@@ -13,7 +13,7 @@ from msgpack import Packer
 
 from zchat.errors import ProtocolError, Refused, VersionRefused
 from zchat.names import MAX_CHARACTERS
-from zchat.wire.hostile import EXHAUSTED, LARGE, MAX_WORD, harmless, reason, unpack_large
+from zchat.wire.hostile import EXHAUSTED, LARGE, MAX_WORD, fails, harmless, reason, unpack_large
 from zchat.wire.limits import OLDEST_VERSION
 from zchat.wire.values import PACKED_BYTES, SHORT_ARRAYS, Shape, array_header, join_arrays, pack, unpack
 
@@ -241,8 +241,8 @@ _MADE: dict[str, Callable[[list[Any]], Any]] = {
 }
 
 
-def decode_notice(frame: bytes) -> Notice:
-    """Return what a broker sent. Any thread.
+def decode_notice(frame: bytes, *, again: bool = False) -> Notice:
+    """Return what a broker sent; `again`: it has failed before. Any thread.
 
     Raises:
         ProtocolError: it is not one MessagePack array of a known shape.
@@ -252,9 +252,9 @@ def decode_notice(frame: bytes) -> Notice:
         word = fields.pop(0)
         shape = SHAPES[word]
         wrong = shape.wrong(fields)
-    except EXHAUSTED:
-        raise
     except Exception as error:  # msgpack raises many kinds over bytes that are no frame; all mean the same
+        if isinstance(error, EXHAUSTED) or (not again and not fails(decode_notice, frame, again=True)):
+            raise  # the client's, or from elsewhere
         what = harmless(reason(error), MAX_WORD)
         raise ProtocolError(f"the broker sent something other than a frame of this protocol: {what}") from error
     if wrong is not None:

@@ -117,6 +117,16 @@ def test_the_end_comes_after_everything_else_and_again_for_each_who_asks() -> No
             arriving.take()
 
 
+def test_an_end_that_is_recorded_twice_comes_once() -> None:
+    arriving = Arriving("General")
+    arriving.push("General", "one")
+    for reason in ("a fault", "again"):
+        arriving.queue.end(zchat.ConnectionLost(reason))
+    assert arriving.take_one() == "one"
+    with pytest.raises(zchat.ConnectionLost, match="a fault"):
+        arriving.take()
+
+
 def test_a_second_reason_for_a_loss_belongs_to_the_first_and_the_return_follows() -> None:
     queue = EventQueue(Bell())
     for _ in range(LINK_EVENTS // 3 + 1):  # the bound comes between the two reasons

@@ -142,11 +142,12 @@ class EventQueue(Generic[B]):
         self.bell.ring()
 
     def end(self, error: ZchatError | None) -> None:
-        """Record that the connection has ended: as asked (None), or why."""
+        """Record that the connection has ended: as asked (None), or why. It may be called again."""
         self.over = True
         for inbox in list(self.inboxes):
             inbox.end(error)
-        self.places.append(End(error))
+        if not any(isinstance(place, End) for place in self.places.copy()):
+            self.places.append(End(error))
         self.bell.ring()
 
     # -- what is taken: the application --------------------------------------------------------------

@@ -14,7 +14,15 @@ from typing import Any, Protocol
 import msgpack
 
 from zchat.checks import check_flag
-from zchat.errors import DeadlineExceeded, MessageTooLarge, NotAMember, OutcomeUnknown, UsageError, ZchatError
+from zchat.errors import (
+    ConnectionLost,
+    DeadlineExceeded,
+    MessageTooLarge,
+    NotAMember,
+    OutcomeUnknown,
+    UsageError,
+    ZchatError,
+)
 from zchat.messages import Position
 from zchat.protocol.core import ClientCore
 from zchat.protocol.faces.arguments import check_number
@@ -327,12 +335,15 @@ class Feeding:
 
     def undelivered(self, error: ZchatError) -> ZchatError:
         """Return the error of a `send_many` that failed, which says what became of its messages."""
-        on_the_way = self.stream.out
-        if type(error) is DeadlineExceeded and on_the_way:
+        stream = self.stream
+        on_the_way = min(stream.out, stream.handed - stream.stored_count)  # what was broken off may have counted more
+        if type(error) in (DeadlineExceeded, ConnectionLost) and on_the_way:
+            cause = error.__cause__ if type(error) is DeadlineExceeded else error
             error = OutcomeUnknown(
                 f"{error}; {on_the_way} messages to {self._membership.shown} may or may not be stored: "
                 "look in the room's history before you send them again"
             )
+            error.__cause__ = cause
         error.stored = self.stream.stored_count
         return error
 

@@ -97,10 +97,10 @@ class BaseAnswer:
             raise fresh(self._error)
         return self.result
 
-    def late(self, limit: Limit, what: str) -> Any:
-        """Return the answer if it has come by the deadline, else give up; raises as `wait`."""
+    def late(self, limit: Limit, what: str, why: Exception | None = None) -> Any:
+        """Return the answer if it has come by the deadline, else give up; raises as `wait`, or `why` none comes."""
         if self.withdraw():
-            raise unanswered(what, limit)
+            raise unanswered(what, limit) if why is None else fresh(why)
         return self.verdict()
 
     def _decide(self) -> bool:
@@ -164,17 +164,23 @@ class BaseLetter:
         if self._error is not None:
             raise fresh(self._error)
 
-    def late(self, seconds: float | None, room: str) -> None:
-        """Return if it is stored by the deadline, after so many seconds, else take it back; raises as `wait`."""
+    def late(self, seconds: float | None, room: str, why: Exception | None = None) -> None:
+        """Return if it is stored by the deadline, after so many seconds, else take it back; raises as `wait`.
+
+        `why`: nothing becomes of it any more, which is so before the deadline.
+        """
         try:
             self.bodies.popleft()
         except IndexError:
             if self.seq or self.failed:
                 return self.verdict()
+            within = f"was not acknowledged within {seconds:g} s" if why is None else f"was on its way ({why})"
             raise OutcomeUnknown(
-                f"a message to {room!r} was not acknowledged within {seconds:g} s: "
+                f"a message to {room!r} {within}: "
                 "it may or may not be stored; look in the room's history before you send it again"
-            ) from None
+            ) from why
+        if why is not None:
+            raise fresh(why)
         raise DeadlineExceeded(f"a message to {room!r} could not be sent within {seconds:g} s; send it again")
 
 
@@ -270,9 +276,9 @@ def unanswered(what: str, limit: Limit) -> DeadlineExceeded:
     return DeadlineExceeded(f"{what}: the broker did not answer within {limit.seconds:g} s")
 
 
-def unacknowledged(limit: Limit) -> DeadlineExceeded:
-    """Return the error of a `send_many` of which nothing more was acknowledged in time."""
-    return DeadlineExceeded(f"no message was acknowledged for {limit.seconds:g} s")
+def unacknowledged(limit: Limit, why: Exception | None = None) -> Exception:
+    """Return the error of a `send_many` of which nothing more was acknowledged in time, or `why` nothing will be."""
+    return DeadlineExceeded(f"no message was acknowledged for {limit.seconds:g} s") if why is None else fresh(why)
 
 
 def fresh(error: Exception) -> Exception:
