@@ -72,6 +72,40 @@ async def test_what_the_bodies_raise_comes_through_and_so_does_a_body_that_can_n
             await room.send_many("one text")
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
+        zchat.DeadlineExceeded("not sent, and never will be"),
+        zchat.UsageError("of another call"),
+        zchat.MessageTooLarge("of another broker"),
+        asyncio.CancelledError("of another task"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_what_asynchronous_bodies_raise_comes_through_as_it_is(
+    broker: Broker, name: str, error: BaseException
+) -> None:
+    async def source() -> AsyncIterator[int]:
+        for number in range(2_000):
+            yield number
+        raise error
+
+    if isinstance(error, zchat.ZchatError):
+        error.stored = 7_000
+    error.__cause__ = cause = LookupError("why")
+    before = (error.args, vars(error).copy())
+    async with zchat.AsyncClient(broker.url, user="alice") as client:
+        room, progress = await client.join(name), zchat.Progress()
+        with pytest.raises(type(error)) as raised:
+            await room.send_many(source(), progress=progress)
+        assert raised.value is error
+        assert (error.args, vars(error), error.__cause__) == (*before, cause)
+        assert await progress.settled(DEADLINE)
+        bodies = [message.body for message in await room.history(limit=3_000)]
+        assert bodies == list(range(progress.stored)), "and nothing else ever is"
+
+
 async def test_others_have_their_turn_while_many_are_sent(broker: Broker, name: str) -> None:
     turns = 0
 

@@ -90,3 +90,58 @@ def test_one_that_fails_tells_what_is_stored_and_what_nobody_knows(face: Face, t
         assert progress.unanswered == 1
         assert not progress.settle(None), "no answer can come any more"
         mortal.thaw()
+
+
+def undecodable() -> UnicodeError:
+    try:
+        b"\xff".decode()
+    except UnicodeError as error:
+        return error
+    raise AssertionError
+
+
+class Own(UnicodeError):
+    """The program's own."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        undecodable(),
+        Own("of the program"),
+        zchat.DeadlineExceeded("not sent, and never will be"),
+        zchat.OutcomeUnknown("perhaps"),
+        zchat.ConnectionLost("of another client"),
+        zchat.MessageTooLarge("of another broker"),
+        zchat.NotAMember("of another room"),
+        zchat.UsageError("of another call"),
+        zchat.GapError("another", 1, 2, "trimmed"),
+        KeyError("k"),
+    ],
+    ids=repr,
+)
+def test_what_the_bodies_raise_comes_through_as_it_is(
+    face: Face, pair: tuple[zchat.Room, zchat.Room], error: BaseException
+) -> None:
+    alice, _ = pair
+    cause = LookupError("why")
+    error.__cause__ = cause
+    if isinstance(error, zchat.ZchatError):
+        error.stored = 7_000
+    before = (error.args, vars(error).copy())
+
+    class Bodies:  # no iterator: a task goes through it itself
+        def __iter__(self) -> Iterator[str]:
+            yield from map(str, range(5_000))
+            raise error
+
+    progress = face.progress()
+    with pytest.raises(type(error)) as raised:
+        alice.send_many(Bodies(), progress=progress)
+    assert raised.value is error
+    assert (error.args, vars(error), error.__cause__) == (*before, cause)
+    assert progress.settle(DEADLINE)
+    assert progress.unanswered == 0
+    said = alice.send("after it")
+    assert [message.body for message in alice.history(limit=6_000)] == [*map(str, range(progress.stored)), "after it"]
+    assert said.seq == progress.stored + 1, "what was not on its way never is stored"

@@ -75,8 +75,8 @@ class Room(BaseRoom):
             As `send`, for the first message that fails; those before it are stored, and the
             error's `stored` says how many of them are known to be. UsageError if the client is closed
             meanwhile: what was handed over before is stored, and the rest never will be. What `bodies` itself raises
-            comes through at once: of the messages before it those on their way may be stored,
-            the others never will be.
+            comes through at once and as it is, an error of zchat's too: of the messages before it those on their way
+            may be stored, the others never will be; `progress` says how many.
         """
         timeout = check_timeout(timeout)
         check_bodies(bodies)

@@ -155,6 +155,19 @@ def test_send_tells_how_many_were_stored_when_it_fails(zchat: Zchat, broker: Bro
     assert bodies(broker, "General") == ["one", "two"]
 
 
+def test_all_lines_before_one_that_no_message_can_hold_are_stored(start: Start, tmp_path: Path) -> None:
+    with Mortal(f"sqlite:{tmp_path / 'z.db'}") as mortal:
+        running = start("send", "General", traced=False, ZCHAT_URL=mortal.url)
+        running.write("one\n")
+        has_more_than(mortal.url, 0)
+        mortal.freeze()
+        running.write("two\n" * 6_000 + "x" * (3 << 20) + "\nafter it\n")
+        eventually(lambda: unread_by(running.process.pid) == 0, "it has read them: four blocks are sent at most")
+        mortal.thaw()
+        assert running.end() == 1
+        assert numbers(running.errors) == (6_001, 6_001, 0)
+
+
 def test_send_takes_arguments_that_are_no_text(zchat: Zchat, broker: Broker) -> None:
     assert zchat("send", "General", "caf\udce9").returncode == 0
     assert bodies(broker, "General") == ["caf\ufffd"]

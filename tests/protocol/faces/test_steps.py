@@ -11,7 +11,7 @@ import pytest
 from tests.protocol.driver import Wire
 from tests.protocol.faces.driver import LIMIT, HandLink, HandRoom, HandRooms, HandStream, carry_out
 from zchat.client.reading import messages_of
-from zchat.errors import Busy, DeadlineExceeded, NotAMember, OutcomeUnknown, UsageError
+from zchat.errors import Busy, DeadlineExceeded, NotAMember, OutcomeUnknown, UsageError, ZchatError
 from zchat.messages import START, Member, Position, RoomInfo
 from zchat.protocol.faces import face, moderation, steps
 from zchat.protocol.faces.face import Feeding
@@ -409,6 +409,45 @@ def test_what_the_source_raises_comes_through_and_the_rest_is_withdrawn(wire: Wi
     with pytest.raises(Interrupted):
         carry_out(sending.steps)
     assert sending.stream.failed
+
+
+@pytest.mark.parametrize("error", [UsageError("of another call"), DeadlineExceeded("of another client")])
+def test_what_the_source_raises_while_the_client_is_closed_comes_through_as_it_is(
+    wire: Wire, link: HandLink, monkeypatch: pytest.MonkeyPatch, error: ZchatError
+) -> None:
+    monkeypatch.setattr(face, "MAX_WAITING_BYTES", 100 * face.WAITING_COST)
+    monkeypatch.setattr(wire.core, "offer", lambda name, submission, more=False: None)
+
+    def source() -> Any:
+        yield from map(str, range(100))
+        raise error
+
+    sending = Sending(wire, link, source())
+
+    def close() -> None:
+        link.closed = True
+        sending.stream.stored(90, 1, 0)
+        sending.stream.bodies.clear()
+
+    with pytest.raises(type(error)) as raised:
+        carry_out(sending.steps, close)
+    assert raised.value is error
+    assert error.stored == 0
+    assert (sending.stream.stored_count, sending.stream.handed, sending.stream.failed) == (90, 100, True)
+
+
+def test_once_a_room_was_left_it_ends_at_once_whatever_is_on_its_way(wire: Wire, link: HandLink) -> None:
+    def source() -> Any:
+        yield "one"
+        sending.membership.left = True
+        yield "two"
+        raise AssertionError
+
+    sending = Sending(wire, link, source())
+    with pytest.raises(NotAMember, match="you are not in General any more") as failed:
+        next(sending.steps)
+    assert failed.value.stored == 0
+    assert (sending.stream.out, list(sending.stream.bodies)) == (1, [])
 
 
 def test_nothing_is_sent_to_a_room_that_was_left(wire: Wire, link: HandLink) -> None:

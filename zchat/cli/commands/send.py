@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext, suppress
 from functools import partial
 
 import click
 
-from zchat import Client, Progress
+from zchat import Client, Progress, Room
 from zchat.cli.completion import complete_rooms
 from zchat.cli.connection import GOODBYE_SECONDS, connect
 from zchat.cli.ending import Ended, Work, asked, asked_times, forgive
@@ -68,8 +68,10 @@ def send(url: str, user: str | None, room: str, text: tuple[str, ...], no_progre
         with connect(url, user, closing=None) as client:
             target = Work(partial(client.join, room)).result()
             room = target.name
-            lines: Iterable[str] = [_clean(" ".join(text))] if text else _lines(client.max_message)
-            sending = Work(partial(target.send_many, lines, progress=progress))
+            if text:
+                sending = Work(partial(target.send_many, [_clean(" ".join(text))], progress=progress))
+            else:
+                sending = Work(partial(_send_lines, target, client.max_message, progress))
             try:
                 with ProgressLine(progress) if shown else nullcontext():
                     sending.result()
@@ -85,16 +87,28 @@ def send(url: str, user: str | None, room: str, text: tuple[str, ...], no_progre
         raise Interrupted(text=f"interrupted: {outcome()}") from None
 
 
-def _lines(most: int) -> Iterator[str]:
-    """Yield the lines of standard input.
+def _send_lines(room: Room, most: int, progress: Progress) -> int:
+    """Send the lines of standard input, and return how many are stored: all.
 
     Raises:
-        MessageTooLarge: one is longer than the `most` bytes of a message, and was not kept whole.
+        MessageTooLarge: one is longer than the `most` bytes of a message, and was not kept whole; those before it are
+            stored.
+        As `Room.send_many` and `stdin_lines`.
     """
-    for line in stdin_lines():
-        if isinstance(line, CutLine):
-            raise line.too_large(most)
-        yield line
+    cut: CutLine | None = None
+
+    def lines() -> Iterator[str]:
+        nonlocal cut
+        for line in stdin_lines():
+            if isinstance(line, CutLine):
+                cut = line
+                return
+            yield line
+
+    count = room.send_many(lines(), progress=progress)
+    if cut is not None:
+        raise cut.too_large(most)
+    return count
 
 
 def _mark_read(client: Client, room: str, progress: Progress) -> None:

@@ -241,10 +241,8 @@ class Feeding:
         """Hand over body after body; False once there are no more, or something is wrong.
 
         True if there may be more: once it isn't `full`, once others had a turn that is due, or once they are given.
-        What `bodies` itself raises comes through. This runs once a message, so it is written flat.
-
-        Raises:
-            NotAMember: the room has been left, or the user was removed from it.
+        What is wrong is for `verdict`: all that is raised here is what `bodies` itself raises, and none of ours, of
+        whatever class it is. This runs once a message, so it is written flat; a `try` within costs nothing.
         """
         if self._link.closed:
             self._exhausted = self._ends and next(self._bodies, self) is self
@@ -264,10 +262,19 @@ class Feeding:
         cost, self._enough = self._cost, inf
         try:
             for body in bodies:
-                packed = pack(body) if type(body) is str else encode_body(body)
+                try:
+                    packed = pack(body) if type(body) is str else encode_body(body)
+                except UnicodeError as error:
+                    self._broken = UsageError(f"message {count + 1} is not text that UTF-8 can encode: {error}")
+                    self._broken.__cause__ = error
+                    return False
+                except UsageError as error:
+                    self._broken = error
+                    return False
                 length = len(packed)
                 if length > limit:
-                    raise too_large(length, limit)
+                    self._broken = too_large(length, limit)
+                    return False
                 append(packed)
                 count += 1
                 cost += length + WAITING_COST
@@ -279,7 +286,9 @@ class Feeding:
                         self._broken = while_closing()
                         return False
                     if membership.left or inbox.left:
-                        raise has_been_left(membership)
+                        self._broken = has_been_left(membership)
+                        stream.withdraw()  # at once, whatever is on its way
+                        return False
                     stream.queued = True
                     do(offer, membership.name, stream)
                 if cost >= MAX_WAITING_BYTES:
@@ -287,16 +296,10 @@ class Feeding:
                     return True
             self._exhausted = self._ends and (turn is None or self._in_turn + count - before < turn)
             return not self._exhausted
-        except UnicodeError as error:
-            self._broken = UsageError(f"message {count + 1} is not text that UTF-8 can encode: {error}")
-            self._broken.__cause__ = error
-        except (UsageError, MessageTooLarge) as error:
-            self._broken = error
         finally:
             stream.handed = count
             self._cost = cost
             self._in_turn += count - before
-        return False
 
     def _taken_back(self) -> int:
         """Take the latest body back, and return how many that are: 0 if the core has it."""

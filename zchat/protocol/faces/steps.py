@@ -293,14 +293,17 @@ def send_many(feeding: Feeding, timeout: float | None, fetch: Callable[[], Any] 
             if feeding.turn_due:
                 yield stream.give_way
             seen = stream.stored_count
-            while feeding.full if more else stream.unanswered:
-                yield partial(stream.wait, seen, timeout)
-                seen = stream.stored_count
-        feeding.verdict()
-    except ZchatError as error:
-        stream.withdraw()
-        if not feeding.complete:  # else the last answer came just now
-            raise feeding.undelivered(error) from error.__cause__
+            try:
+                while feeding.full if more else stream.unanswered:
+                    yield partial(stream.wait, seen, timeout)
+                    seen = stream.stored_count
+                if not more:
+                    feeding.verdict()
+            except ZchatError as error:  # of ours: what the bodies raise, they raise above
+                stream.withdraw()
+                if feeding.complete:
+                    break  # the last answer came just now
+                raise feeding.undelivered(error) from error.__cause__
     finally:
         stream.withdraw()
     return stream.stored_count
