@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -47,6 +48,8 @@ def test_without_a_current_folder_only_full_paths_lead_anywhere(monkeypatch: pyt
         with pytest.raises(FileNotFoundError) as caught:
             way("file")
         assert (caught.value.filename, caught.value.strerror) == ("file", GONE)
+    missing = FileNotFoundError(errno.ENOENT, "no such file")
+    assert (paths.why(missing, "file"), paths.why(missing, "/file")) == (GONE, "no such file")
     assert absolute("ipc:///tmp/socket") == "ipc:///tmp/socket"
     with pytest.raises(AddressError, match=r"'ipc://socket' can't be used: the current folder was removed"):
         absolute("ipc://socket")

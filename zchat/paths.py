@@ -13,6 +13,10 @@ FRESH_END = r"\.zchat-[0-9a-f]{16}"
 """How the names that `fresh` returns end, as a pattern; they begin with a dot and the name of the complete file."""
 
 
+GONE = "the current folder was removed: go to another (cd)"
+"""Why no relative path leads anywhere."""
+
+
 def given(what: str, path: object, refusal: type[UsageError] = UsageError) -> str:
     """Return a path that a program was given, as text; `what` says in the error's text what it is. Any thread.
 
@@ -37,7 +41,21 @@ def full(path: str) -> str:
     try:
         return os.path.abspath(path)
     except FileNotFoundError as error:
-        raise FileNotFoundError(error.errno, "the current folder was removed: go to another (cd)", path) from error
+        raise FileNotFoundError(error.errno, GONE, path) from error
+
+
+def leads_nowhere(path: str | os.PathLike[str]) -> bool:
+    """Return whether a path is relative to a current folder that was removed. Any thread."""
+    try:
+        os.path.abspath(path)
+    except FileNotFoundError:
+        return True
+    return False
+
+
+def why(error: OSError, path: str | os.PathLike[str]) -> str:
+    """Return in words why the system refuses a path that was given. Any thread."""
+    return GONE if leads_nowhere(path) else error.strerror or str(error)
 
 
 def resolved(path: str) -> str:

@@ -55,11 +55,17 @@ def test_a_command_in_a_folder_that_was_removed_says_so(start: Start, tmp_path: 
         "broker --store sqlite:f",
         "backup --store sqlite:/f g",
         "copy sqlite:f sqlite:g",
+        "keygen alice",
+        "keygen --server f",
+        "rules f alice General",
+        "broker --keys f",
+        "broker --config f",
+        "web --page f --open",
     )
     commands = "; ".join(f'"$@" {line}; echo $?' for line in lines)
     running = start(shell=f'mkdir "$FOLDER"; cd "$FOLDER"; rmdir "$FOLDER"; {commands}', FOLDER=str(tmp_path / "gone"))
     assert running.end() == 0
-    assert running.text.split() == ["1"] * len(lines)
+    assert running.text.split() == ["1"] * 7 + ["2"] * 4
     gone = "the current folder was removed: go to another (cd)"
     assert running.errors.splitlines() == [
         f"zchat: f can't be used: {gone}, or give --resume a path in full",
@@ -67,6 +73,12 @@ def test_a_command_in_a_folder_that_was_removed_says_so(start: Start, tmp_path: 
         f"zchat: f can't be used: {gone}; fix that, or name another file (--store URL)",
         f"zchat: g can't be used: {gone}; fix that, or name another file",
         f"zchat: f can't be used: {gone}; fix that, or name another file",
+        f"zchat: 'alice.key_secret' can't be written ({gone}); choose another folder",
+        f"zchat: 'f' can't be made ({gone}); choose another folder",
+        f"zchat: the rules in 'f' can't be read: {gone}",
+        f"zchat: 'f/server.key_secret' can't be read ({gone}); name a file that zchat keygen made (--keys DIR)",
+        f"zchat: f can't be read ({gone}); name another with --config",
+        f"zchat: the page in f can't be read: {gone}",
     ]
 
 

@@ -63,7 +63,7 @@ def reported_in_one_line() -> Iterator[None]:
     except BrokenPipeError:
         _leave(0)
     except (ZchatError, OSError) as error:
-        if ending.exit_code():  # what the end has caused: a client is closed, a stream given up
+        if ending.exit_code() or isinstance(error, ending.Ended):  # by the end: a client closed, a stream given up
             _leave(0)
         from zchat.cli.text.phrases import error_text  # takes long to load
 

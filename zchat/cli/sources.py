@@ -17,6 +17,7 @@ from click.core import ParameterSource
 from zchat.errors import UsageError
 from zchat.files import read_bounded
 from zchat.logs import cli_log
+from zchat.paths import why
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -156,7 +157,7 @@ def read(path: str) -> Config:
     except RecursionError as error:
         raise UsageError(f"{path} is no file of options: its values are nested too deeply") from error
     except OSError as error:
-        raise UsageError(f"{path} can't be read ({error.strerror or error}); name another with --config") from error
+        raise UsageError(f"{path} can't be read ({why(error, path)}); name another with --config") from error
     except ValueError as error:
         raise UsageError(_not_toml(path, text, str(error))) from error
 

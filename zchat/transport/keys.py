@@ -218,8 +218,8 @@ def _write(path: Path, text: str, mode: int) -> None:
 
 def _refusal(path: Path, what: str, error: OSError) -> ZchatError:
     """Return the error for a file or folder that can't be made or written: a wrong name, or the system's refusal."""
-    kind = BadKey if error.errno in _WRONG_NAME else ZchatError
-    return kind(f"{shown(str(path))} can't be {what} ({error.strerror}); choose another folder")
+    kind = BadKey if error.errno in _WRONG_NAME and not paths.leads_nowhere(path) else ZchatError
+    return kind(f"{shown(str(path))} can't be {what} ({paths.why(error, path)}); choose another folder")
 
 
 # -- reading -------------------------------------------------------------------------------------------
@@ -289,7 +289,7 @@ def _read(place: Path) -> Key:
         mend = "chown or chmod it for the user who reads it"
         if not isinstance(error, PermissionError):
             mend = "name a file that zchat keygen made"
-        raise BadKey(f"{shown(str(place))} can't be read ({error.strerror}); {mend}") from error
+        raise BadKey(f"{shown(str(place))} can't be read ({paths.why(error, place)}); {mend}") from error
     if len(content) > MAX_FILE_BYTES:
         raise BadKey(f"{shown(str(place))} is no key: it is too large; name a file that zchat keygen made")
     try:
@@ -382,7 +382,7 @@ class KeyFolder:
         try:
             self.server = read_secret(self.path / f"{SERVER}{SECRET}")
         except BadKey as error:
-            if not isinstance(error.__cause__, FileNotFoundError):
+            if not isinstance(error.__cause__, FileNotFoundError) or paths.leads_nowhere(self.path):
                 raise
             raise BadKey(
                 f"{shown(str(self.path))} has no {SERVER}{SECRET}: make one with zchat keygen --server {self.path}"

@@ -13,6 +13,7 @@ from zchat.checks import shown
 from zchat.errors import BadName, UsageError
 from zchat.files import read_bounded
 from zchat.names import check_held_name, fold
+from zchat.paths import why
 from zchat.web.core.letting_in import LOOPBACK_NAMES, LettingIn, Network, Patterns
 from zchat.web.core.tokens import weakness
 
@@ -74,7 +75,7 @@ def read_token_key(path: str) -> bytes:
         key = read_bounded(path, MAX_KEY_FILE)
         mode = os.stat(path).st_mode
     except OSError as error:
-        raise UsageError(f"the key for tokens in {shown(path)} can't be read: {error.strerror}") from error
+        raise UsageError(f"the key for tokens in {shown(path)} can't be read: {why(error, path)}") from error
     if os.name == "posix" and mode & 0o077:
         raise UsageError(f"{shown(path)} can be read by others (mode {stat.S_IMODE(mode):03o}): chmod 600 {path}")
     key = key.removesuffix(b"\n").removesuffix(b"\r")

@@ -20,6 +20,7 @@ from websockets.datastructures import Headers
 from websockets.http11 import Response
 
 from zchat.errors import UsageError
+from zchat.paths import GONE, leads_nowhere, why
 
 STATIC = Path(__file__).parent / "static"
 """The page that comes with zchat."""
@@ -80,6 +81,8 @@ def files_of(folder: Path | None) -> dict[str, File]:
     found: dict[str, File] = {}
     bare = _BARE if folder is None else {}
     folder = folder or STATIC
+    if leads_nowhere(folder):
+        raise UsageError(f"the page in {folder} can't be read: {GONE}")
     try:
         for path in sorted(folder.rglob("*")):
             if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts):
@@ -87,7 +90,7 @@ def files_of(folder: Path | None) -> dict[str, File]:
                     raise UsageError(f"{folder} is too large for a page: {MAX_FILES} files of {MAX_FILE} bytes at most")
                 found[path.relative_to(folder).as_posix()] = _file(path, bare.get(path.suffix))
     except OSError as error:
-        raise UsageError(f"the page in {folder} can't be read: {error.strerror}") from error
+        raise UsageError(f"the page in {folder} can't be read: {why(error, folder)}") from error
     if "index.html" not in found:
         raise UsageError(f"{folder} has no page: it has no index.html")
     found[""] = found["index.html"]

@@ -9,6 +9,7 @@ import ssl
 from zchat.checks import shown
 from zchat.errors import UsageError
 from zchat.files import read_bounded
+from zchat.paths import why
 
 MAX_PEM = 1 << 20
 """Bytes of a file with a certificate or a key: a chain has some thousand."""
@@ -56,7 +57,7 @@ def tls_context(certificate: str, key: str) -> ssl.SSLContext:
             text = f"{shown(certificate)} or {shown(key)} is damaged, or not for https: {error.reason or error}"
         raise UsageError(text) from error
     except OSError as error:
-        raise UsageError(f"{shown(certificate)} and {shown(key)} can't be used: {error.strerror or error}") from error
+        raise UsageError(f"{shown(certificate)} and {shown(key)} can't be used: {why(error, certificate)}") from error
     return context
 
 
@@ -69,7 +70,7 @@ def _check_pem(path: str, what: str, begins: bytes) -> None:
     try:
         text = read_bounded(path, MAX_PEM)
     except OSError as error:
-        raise UsageError(f"{shown(path)}, which should have a {what}, can't be read: {error.strerror}") from error
+        raise UsageError(f"{shown(path)}, which should have a {what}, can't be read: {why(error, path)}") from error
     if len(text) > MAX_PEM:
         raise UsageError(f"{shown(path)} has more than {MAX_PEM} bytes: it should have a {what}, and little else")
     if re.search(rb"^-----BEGIN " + begins, text, re.MULTILINE) is None:

@@ -10,6 +10,7 @@ from zchat.broker.limits import RULES_BYTES
 from zchat.checks import shown
 from zchat.errors import BadRules
 from zchat.files import read_bounded
+from zchat.paths import why
 
 
 def read_rules(path: str | os.PathLike[str]) -> Rules:
@@ -27,7 +28,7 @@ def read_text(path: str | os.PathLike[str]) -> str:
     try:
         data = read_bounded(path, RULES_BYTES)
     except OSError as error:
-        raise BadRules(f"the rules in {name} can't be read: {error.strerror}") from error
+        raise BadRules(f"the rules in {name} can't be read: {why(error, path)}") from error
     if len(data) > RULES_BYTES:
         raise BadRules(f"{name} has more than {RULES_BYTES:,} bytes, the most that rules may have")
     try:

@@ -47,8 +47,8 @@ def backup(store: str | None, no_progress: bool, file: str) -> None:
         raise StoreError(f"there is no file {path}: name the broker's store (--store sqlite:PATH)")
     with Copying(not no_progress) as copying:
         content = back_up(path, Path(file), copying.step)
+        forgive()  # whatever signal comes now, as 0 says: the copy is there, whether its line is read or not
     click.echo(safe(f"{file}: {content_text(content)}"))
-    forgive()  # whatever signal comes now: the copy is there, as 0 says
 
 
 def _path(store: str) -> Path:

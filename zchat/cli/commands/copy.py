@@ -50,8 +50,8 @@ def copy(again: bool, no_progress: bool, source: str, target: str) -> None:
     """Carry out `zchat copy`."""
     with Copying(not no_progress) as copying:
         found = copy_store(source, target, copying.step_messages, again=again)
+        forgive()  # whatever signal comes now, as 0 says: the copy is there, whether its line is read or not
     click.echo(safe(f"{found.place}: {_text(found)}"))
-    forgive()  # whatever signal comes now: the copy is there, as 0 says
 
 
 def _text(found: Tally) -> str:

@@ -57,7 +57,6 @@ def keygen(name: str | None, out: str, server: str | None, gateway: bool) -> Non
         _make_folder(Path(server))
     elif name is not None:
         _make_pair(name, Path(out), gateway=gateway)
-    forgive()  # whatever signal comes now: the files are there, as 0 says
 
 
 def _make_pair(name: str, folder: Path, *, gateway: bool) -> None:
@@ -68,6 +67,7 @@ def _make_pair(name: str, folder: Path, *, gateway: bool) -> None:
     key = keys.make(name.partition("@")[0], gateway=gateway)
     with hinting_at({BadKey: "--out DIR"}):
         public, secret = keys.write_pair(folder, name, key)
+    forgive()  # whatever signal comes now, as 0 says: the files are there, whether these lines are read or not
     what = ", a gateway's, with which one can be any user but operators" if gateway else ""
     click.echo(safe(f"{secret}: {key.user}'s key{what}; keep it to yourself"))
     click.echo(safe(f"{public}: its public half, for the broker's administrator"))
@@ -76,6 +76,7 @@ def _make_pair(name: str, folder: Path, *, gateway: bool) -> None:
 
 def _make_folder(folder: Path) -> None:
     key = keys.make_server(folder)
+    forgive()  # as above
     click.echo(safe(f"{folder / keys.SERVER}{keys.SECRET}: the broker's key; keep it to yourself"))
     click.echo(safe(f"{folder / keys.SERVER}{keys.PUBLIC}: its public half, for each user"))
     click.echo(safe(f"{folder / keys.USERS}: put the public half of each user's key here"))

@@ -47,7 +47,7 @@ def restore(aside: bool, no_progress: bool, file: str, path: str) -> None:
         place = resolved_file(Path(path))  # where a link leads: another disk perhaps, to which nothing can be moved
         old = place.with_name(f"{place.name}.before-{time.strftime('%Y%m%d-%H%M%S')}") if aside else None
         content = put_back(Path(file), place, copying.step, old)
+        forgive()  # whatever signal comes now, as 0 says: the database is there, whether its line is read or not
     click.echo(safe(f"{path}: {content_text(content)}"))
     if old is not None and old.exists():
         click.echo(safe(f"{old}: what was there before"))
-    forgive()  # whatever signal comes now: the database is there, as 0 says
