@@ -182,7 +182,13 @@ class _Cells:
     def erase_down(self) -> None:
         """Erase from the cursor on, and all rows below."""
         self._settle()
-        self._output.erase_down()
+        if self._column == 0:  # the row first: terminals keep a copy of all that is erased from their corner on
+            self._output.erase_end_of_line()
+            self._output.cursor_forward(1)
+            self._output.erase_down()
+            self._output.cursor_backward(1)
+        else:
+            self._output.erase_down()
 
     def reset_cursor_shape(self) -> None:
         """Begin anew, as the renderer does then: at the left edge."""

@@ -231,6 +231,24 @@ def test_a_burst_appears_whole_and_in_order_above_the_line_being_typed(tmux: Tmu
     assert len(shown) >= 24
 
 
+def test_a_line_in_the_terminals_first_row_leaves_no_copy_among_what_has_gone_by(tmux: Tmux, broker: Broker) -> None:
+    alice = Terminal(tmux, "alice", 80)
+    alice.until("you are in General\n", "General>")
+    alice.keys("C-l")
+    eventually(lambda: "you are in" not in alice.screen(), "it is cleared")
+    alice.type("a draft")
+    alice.until("General> a draft")
+    for number in range(3):
+        alice.keys("C-l")
+        eventually(lambda: "number" not in alice.screen(), "it is cleared")
+        say(broker, "General", f"number {number}")
+        alice.until(f"number {number}\n", "General> a draft")
+    everything = tmux("capture-pane", "-p", "-S", "-", "-t", "alice")
+    assert everything.count("General>") == 1, everything
+    assert everything.count("number 2") == 1, everything
+    assert "joining>" not in everything
+
+
 def test_what_is_said_without_a_broker_waits_in_sight_until_it_is_stored(tmux: Tmux, tmp_path: Path) -> None:
     with Mortal(f"sqlite:{tmp_path / 'z.db'}") as mortal:
         alice = Terminal(tmux, "alice", 80, "--connect", mortal.url)
