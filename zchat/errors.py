@@ -35,6 +35,9 @@ class ZchatError(Exception):
 class UsageError(ZchatError):
     """A call that is wrong in itself: the same call will never work."""
 
+    closed_client: object = None
+    """By what its client knows the error of a call that came once it was closed; None in any other."""
+
 
 class AddressError(UsageError):
     """An address that can't be used: malformed, in use, or not this machine's."""

@@ -219,3 +219,80 @@ def test_a_handler_may_close_its_client_and_gets_nothing_more(broker: Broker, co
     assert bob.wait(DEADLINE)
     handlers_end()
     assert len(heard) == 1
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [zchat.BadKey("of another call"), zchat.UsageError("this client is closed: make another one"), KeyError("wrong")],
+    ids=lambda raised: type(raised).__name__,
+)
+def test_whatever_a_handler_raises_while_its_client_is_closed_is_heard_and_the_rest_is_handled(
+    broker: Broker, connect: Connect, name: str, raised: Exception
+) -> None:
+    def clumsy(room: zchat.Room, body: Any) -> None:
+        if body == 3:
+            raise raised
+
+    with pytest.raises(zchat.HandlerFailed) as failed:
+        handled_while_it_closes(broker, connect, name, clumsy)
+    assert failed.value.__cause__ is raised
+
+
+def test_another_closed_clients_error_is_the_handlers_failure(broker: Broker, connect: Connect, name: str) -> None:
+    other = connect("carol")
+    other.close()
+
+    def sends_elsewhere(room: zchat.Room, body: Any) -> None:
+        other.join(name)
+
+    with pytest.raises(zchat.HandlerFailed, match="this client is closed"):
+        handled_while_it_closes(broker, connect, name, sends_elsewhere)
+
+
+def test_a_handler_that_calls_its_client_while_that_is_closed_is_given_the_rest_and_no_failure(
+    broker: Broker, connect: Connect, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "zchat.client")
+
+    def answers(room: zchat.Room, body: Any) -> None:
+        room.send(f"you said {body}")
+
+    handled_while_it_closes(broker, connect, name, answers)
+    assert sum("called its client too late" in line.getMessage() for line in caplog.records) == 10
+
+
+def handled_while_it_closes(
+    broker: Broker, connect: Connect, name: str, then: Callable[[zchat.Room, Any], None]
+) -> None:
+    """Have a handler find ten messages while its client is closed, each of which it gives to `then`, with its room."""
+    begun, go_on = Event(), Event()
+    heard: list[Any] = []
+
+    def handler(message: zchat.Message) -> None:
+        begun.set()
+        assert go_on.wait(DEADLINE)
+        heard.append(message.body)
+        then(room, message.body)
+
+    bob = zchat.Client(broker.url, user="bob", on_event=said(handler))
+    room = bob.join(name)
+    connect("alice").join(name).send_many(range(10))
+    assert begun.wait(DEADLINE)
+    eventually(lambda: room._inbox.cursor.upto == 10, "all of it has come")
+    closed: list[zchat.ZchatError] = []
+
+    def close() -> None:
+        try:
+            bob.close(DEADLINE)
+        except zchat.ZchatError as error:
+            closed.append(error)
+
+    closing = Thread(target=close)
+    closing.start()
+    eventually(lambda: bob._link.closed, "it is being closed")
+    go_on.set()
+    closing.join(DEADLINE)
+    assert heard == list(range(10))
+    assert room.position.seq == 10
+    if closed:
+        raise closed[0]

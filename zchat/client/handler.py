@@ -11,7 +11,7 @@ from zchat.checks import shown
 from zchat.client.link import ClientLink
 from zchat.client.reading import events_of
 from zchat.deadline import Deadline
-from zchat.errors import HandlerFailed, UsageError, ZchatError
+from zchat.errors import HandlerFailed, ZchatError
 from zchat.events import Event
 from zchat.logs import client_log
 from zchat.threads import RealThread, awaited, end_child, get_ident, start
@@ -88,11 +88,11 @@ class Handler:
             except BaseException as error:  # SystemExit or CancelledError would end this thread without a word
                 if os.getpid() != self._pid:
                     end_child(error)
-                if self._link.closed and isinstance(error, UsageError):
-                    client_log.info("no more events: %s", error)  # it uses the client, which is closed
-                    return
-                self._remember(HandlerFailed(f"the event handler raised {_described(error)}"), error)
-                client_log.exception("the handler raised over %r", event)
+                if self._link.was_too_late(error):  # no fault of the handler's: it is given what has come until then
+                    client_log.info("the handler called its client too late, over %r: %s", event, error)
+                else:
+                    self._remember(HandlerFailed(f"the event handler raised {_described(error)}"), error)
+                    client_log.exception("the handler raised over %r", event)
             if os.getpid() != self._pid:
                 end_child(None)
 

@@ -64,6 +64,7 @@ class Connection:
         self._end = end
         self._pid = os.getpid()
         self._attempts = 0
+        self._mark = object()  # of the errors of calls that came once it was closed; it holds nothing
 
     @property
     def url(self) -> str:
@@ -73,9 +74,15 @@ class Connection:
     def check(self) -> None:
         """See `zchat.protocol.faces.face.FaceLink`."""
         if self.closed:
-            raise UsageError("this client is closed: make another one")
+            error = UsageError("this client is closed: make another one")
+            error.closed_client = self._mark
+            raise error
         if os.getpid() != self._pid:
             self.check_process()
+
+    def was_too_late(self, error: BaseException) -> bool:
+        """Return True if an error is that of a call of this client that came once it was closed."""
+        return isinstance(error, UsageError) and error.closed_client is self._mark
 
     def check_process(self) -> None:
         """Raise UsageError in a process that was forked from the one that made the link."""
