@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import socket
+from typing import Any
 
 import pytest
 
 import zchat
 from tests.running import DEADLINE
-from zchat.address import check_address, host_and_port
+from zchat.address import check_address, check_urls, host_and_port
 from zchat.broker import Broker
+from zchat.errors import UsageError
 from zchat.transport.context import context_of_this_process
 from zchat.transport.dealer import Dealer
 
@@ -114,3 +116,16 @@ def test_an_address_within_the_process_is_never_given_out_twice() -> None:
     context = context_of_this_process()
     for _ in range(300):  # one whose socket was closed is free only some time later
         Dealer(context, "tcp://127.0.0.1:9", patient=False).close()
+
+
+def test_a_client_is_given_one_address_or_several() -> None:
+    assert check_urls("tcp://a:1") == ["tcp://a:1"]
+    assert check_urls(("tcp://a:1", "tcp://b:1")) == ["tcp://a:1", "tcp://b:1"]
+    with pytest.raises(UsageError, match="at least one broker"):
+        check_urls([])
+
+
+@pytest.mark.parametrize("wrong", [None, b"tcp://a:1", 5, [b"tcp://a:1"], ["tcp://a:1", None], {"tcp://a:1": 1}])
+def test_an_address_is_text(wrong: Any) -> None:
+    with pytest.raises(UsageError, match="address"):
+        check_urls(wrong)

@@ -58,3 +58,13 @@ def test_a_flag_is_true_or_false_and_text_is_text() -> None:
     checks.check_text("the name of a room", "General")
     with pytest.raises(UsageError, match="the name of a room is text, not b'General'"):
         checks.check_text("the name of a room", b"General")
+
+
+def test_a_list_of_texts_is_no_single_text() -> None:
+    for several in (["a", "b"], ("a", "b"), dict.fromkeys("ab").keys(), (each for each in "ab")):
+        assert checks.check_texts("public", "patterns", several) == ("a", "b")
+    for wrong in ("news*", b"news", {"a": 1}, None, 5):
+        with pytest.raises(UsageError, match=r"^public is a list of patterns, not "):
+            checks.check_texts("public", "patterns", wrong)
+    with pytest.raises(UsageError, match=r"^each of the patterns is text, not b'x'$"):
+        checks.check_texts("public", "patterns", ["a", b"x"])

@@ -48,7 +48,7 @@ MAY_IMPORT: dict[str, str] = {
     "broker/presence": "wire broker/store broker/rooms broker/figures broker/delivery",
     "broker/core": "wire broker/store broker/rooms broker/figures broker/delivery broker/guard broker/presence",
     "cli": "wire client transport broker broker/store/sqlite cli/commands cli/text",
-    "web": "wire client aio web/core",
+    "web": "wire client aio transport web/core",
     "web/core": "wire",
     "cli/screen": "cli/text",
     "cli/text": "",

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv6Address, ip_address
 from itertools import count
 
 from zchat import paths
 from zchat.checks import shown
-from zchat.errors import AddressError
+from zchat.errors import AddressError, UsageError
 
 DEFAULT_URL = "tcp://127.0.0.1:5555"
 """Where a broker listens by default: on loopback, because without keys anyone who reaches it can use any name."""
@@ -29,6 +30,23 @@ ANY_IPC = "ipc://*"
 
 MAX_IPC_PATH = 107 if sys.platform == "linux" else 103
 """Bytes of a socket's path: one less than the system has room for, for the zero at its end."""
+
+
+def check_urls(url: str | Sequence[str]) -> list[str]:
+    """Return the addresses of the brokers that a client may connect to, in turn. Any thread.
+
+    Raises:
+        UsageError: there is none, or one is no text.
+    """
+    given: object = url
+    if isinstance(given, bytes | bytearray | memoryview | Mapping) or not isinstance(given, Iterable):
+        raise UsageError(f"a client is given the address of a broker, or several, not {shown(given)}")
+    urls = [url] if isinstance(url, str) else list(url)
+    if not urls:
+        raise UsageError("a client needs the address of at least one broker")
+    if wrong := [each for each in urls if not isinstance(each, str)]:
+        raise UsageError(f"a broker's address is text, not {shown(wrong[0])}")
+    return urls
 
 
 def check_address(url: str, *, listening: bool = False) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from math import inf
 
 from zchat.errors import UsageError
@@ -27,6 +28,21 @@ def check_text(what: str, value: object) -> None:
     """
     if not isinstance(value, str):
         raise UsageError(f"{what} is text, not {shown(value)}")
+
+
+def check_texts(what: str, kind: str, values: object) -> tuple[str, ...]:
+    """Return what has to be a list of texts, or can be gone through as one; `what` names the list in the error's text,
+    `kind` what is in it. Any thread.
+
+    Raises:
+        UsageError: it is something else, or a single text, whose characters would be the texts.
+    """
+    if isinstance(values, str | bytes | bytearray | memoryview | Mapping) or not isinstance(values, Iterable):
+        raise UsageError(f"{what} is a list of {kind}, not {shown(values)}")
+    texts = tuple(values)
+    for text in texts:
+        check_text(f"each of the {kind}", text)
+    return texts
 
 
 def check_flag(what: str, value: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from threading import Timer
 from typing import Any
 
@@ -12,6 +13,7 @@ import zchat
 from zchat.broker import Broker, Settings
 from zchat.broker.metrics import Metrics
 from zchat.transport import keys
+from zchat.web import App
 
 ANY = "tcp://127.0.0.1:*"
 NAN, INF = float("nan"), float("inf")
@@ -38,7 +40,8 @@ Call = Callable[[Any], object]
 class Here:
     """A broker, a client and a room, and what a call needs that uses one of them up."""
 
-    def __init__(self, broker: Broker, client: zchat.Client) -> None:
+    def __init__(self, broker: Broker, client: zchat.Client, page: Path) -> None:
+        self.page = page
         self.broker = broker
         self.client = client
         self.room = client.join("General")
@@ -52,6 +55,11 @@ class Here:
         Timer(0.02, client.close).start()
         return client
 
+    def app(self, **arguments: Any) -> App:
+        """Make a gateway, as a part of a site, that is never run."""
+        given: dict[str, Any] = {"authenticate": lambda scope: None, "page": self.page}
+        return App(**given | arguments)
+
     def new_room(self, **arguments: Any) -> zchat.Room:
         """Join a room in which nobody is yet."""
         self._rooms += 1
@@ -61,9 +69,11 @@ class Here:
 
 
 @pytest.fixture(scope="module")
-def here() -> Iterator[Here]:
+def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Here]:
+    page = tmp_path_factory.mktemp("page")
+    (page / "index.html").write_text("<p>a page</p>")
     with Broker(ANY) as broker, zchat.Client(broker.url, user="alice") as client:
-        yield Here(broker, client)
+        yield Here(broker, client, page)
 
 
 def starts(*bind: Any, **arguments: Any) -> object:
@@ -157,6 +167,11 @@ CALLS: dict[str, Callable[[Here], Call]] = {
     "Broker rooms, one of them": lambda here: lambda wrong: Broker(ANY, rooms=[wrong]),
     "Settings rooms, one of them": lambda here: lambda wrong: Settings(rooms=(wrong,)),
     "Broker.wait timeout": lambda here: lambda wrong: here.broker.wait(wrong) if waits_briefly(wrong) else None,
+    **each("App", Here.app, "url authenticate public origins page max_connections"),
+    "App key": lambda here: lambda wrong: here.app(key=wrong, server_key="x" * 40),
+    "App server_key": lambda here: lambda wrong: here.app(key=KEY, server_key=wrong),
+    "App public, one of them": lambda here: lambda wrong: here.app(public=[wrong]),
+    "App origins, one of them": lambda here: lambda wrong: here.app(origins=[wrong]),
     "Metrics broker": lambda here: lambda wrong: Metrics(wrong, "127.0.0.1:*"),
     "Metrics place": lambda here: lambda wrong: Metrics(here.broker, wrong),
 }  # fmt: skip
@@ -239,6 +254,21 @@ def test_a_path_that_no_file_can_have_is_no_store(url: str) -> None:
         ("Broker names", True, "names is 0 to 1,000 members, not True"),
         ("Broker fixed_rooms", 1, "fixed_rooms is True or False, not 1"),
         ("Broker.wait timeout", NAN, "a timeout is a number of seconds from 0"),
+        ("App url", 5, "is given the address of a broker, or several, not 5"),
+        ("App url", "x", "'x' is not an address: use tcp://HOST:PORT"),
+        (
+            "App authenticate",
+            "alice",
+            "authenticate is a function that is given a scope and returns a user's name",
+        ),
+        ("App public", "news*", "public is a list of patterns, not 'news*'"),
+        ("App public, one of them", b"x", "each of the patterns is text, not b'x'"),
+        ("App origins", "https://a.b", "origins is a list of origins, not 'https://a.b'"),
+        ("App origins, one of them", 5, "each of the origins is text, not 5"),
+        ("App page", 5, "page is the path of a folder, not 5"),
+        ("App key", 5, "key is a pair of keys, or the path of its file, not 5"),
+        ("App server_key", 5, "a broker's key is its 40 characters, or the path of its file, not 5"),
+        ("App max_connections", -1, "max_connections is a whole number of browsers from 1, not -1"),
         ("Metrics broker", None, "metrics are those of a Broker, not of None"),
         ("Metrics place", None, "a place is text, not None"),
     ],

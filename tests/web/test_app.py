@@ -14,8 +14,9 @@ import pytest
 import zchat
 from tests.running import DEADLINE
 from zchat.broker import Broker
-from zchat.errors import UsageError
+from zchat.errors import ConnectionLost, UsageError
 from zchat.web import App
+from zchat.web.brokers import Brokers
 from zchat.web.core import limits
 
 Scope = Mapping[str, Any]
@@ -95,6 +96,65 @@ async def test_users_are_those_whom_the_site_has_let_in(broker: Broker, page: Pa
         async for message in room.messages(DEADLINE):
             assert (message.user, message.body) == ("alice", "hi")
             break
+
+
+@pytest.mark.parametrize("wrong", [5, b"alice", True, ["alice"], object()])
+async def test_what_is_no_name_is_said_to_be_none(broker: Broker, page: Path, wrong: Any) -> None:
+    async def later(scope: Scope) -> Any:
+        return wrong
+
+    for authenticate in (lambda scope: wrong, later):
+        async with App(broker.url, authenticate=authenticate, page=page, public=["pub"]) as app:
+            for line in (Line(app, "websocket", "/ws"), Line(app, "http", "/rooms/pub/live")):
+                with pytest.raises(UsageError, match="authenticate returns a user's name, or None for nobody, not "):
+                    await line.task
+                assert line.sent.empty(), "the server answers with 500, and logs it"
+
+
+@pytest.mark.parametrize("wrong", ["", "\ud800", "a" * 500, "@bob", "a\nb"])
+async def test_a_name_that_nobody_can_have_is_refused_as_such(broker: Broker, page: Path, wrong: str) -> None:
+    async with App(broker.url, authenticate=lambda scope: wrong, page=page) as app, connected(app) as line:
+        assert (await line.ask(op="hello", id=1, version=1))["code"] == "bad_name"
+        assert (await line.next())["code"] == 4001
+
+
+async def test_it_runs_once_at_a_time_and_in_one_loop(broker: Broker, page: Path) -> None:
+    app = App(broker.url, authenticate=user_of, page=page)
+    both = await asyncio.gather(app.__aenter__(), app.__aenter__(), return_exceptions=True)
+    assert both[0] is app
+    assert isinstance(both[1], UsageError)
+    with pytest.raises(UsageError, match="runs already"):
+        await app.__aenter__()
+
+    def in_another_loop() -> None:
+        with pytest.raises(UsageError, match="another event loop"):
+            asyncio.run(app.__aexit__(None, None, None))
+        with pytest.raises(UsageError, match="another event loop"):
+            asyncio.run(app({"type": "websocket"}, None, None))  # type: ignore[arg-type]
+
+    await asyncio.to_thread(in_another_loop)
+    async with connected(app, ("cookie", "user=alice")) as alice:
+        assert (await alice.ask(op="hello", id=1, version=1))["op"] == "ok", "it runs on"
+    for _ in range(2):
+        await app.__aexit__(None, None, None)
+    async with app, connected(app, ("cookie", "user=alice")) as alice:
+        assert (await alice.ask(op="hello", id=1, version=1))["op"] == "ok", "and again"
+
+
+async def test_after_a_failed_beginning_it_may_begin_again(
+    broker: Broker, page: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = App(broker.url, authenticate=user_of, page=page)
+
+    def away(brokers: Brokers) -> None:
+        raise ConnectionLost("no broker answered")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Brokers, "reader", away)
+        with pytest.raises(ConnectionLost):
+            await app.__aenter__()
+    async with app, connected(app, ("cookie", "user=alice")) as alice:
+        assert (await alice.ask(op="hello", id=1, version=1))["op"] == "ok"
 
 
 async def test_others_are_not_accepted(broker: Broker, page: Path) -> None:
@@ -193,7 +253,7 @@ async def test_alone_it_is_connected_by_the_servers_lifespan_and_says_bye_at_the
 async def test_without_a_broker_the_server_is_told_why_it_does_not_start(
     page: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zchat.web.serving.CONNECT_SECONDS", 0.1)
+    monkeypatch.setattr("zchat.web.brokers.CONNECT_SECONDS", 0.1)
     app = App("tcp://127.0.0.1:1", authenticate=user_of, page=page)
     said: list[dict[str, Any]] = []
 

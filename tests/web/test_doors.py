@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from zchat.errors import UsageError
-from zchat.web.doors import letting_in, read_token_key
+from zchat.web.doors import connections_of, letting_in, read_token_key
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,12 @@ from zchat.web.doors import letting_in, read_token_key
         ({"open_to_all": True, "origins": ["https://x/path"]}, "no origin"),
         ({"open_to_all": True, "origins": ["http://["]}, "no origin"),
         ({"token_key": "/nowhere/key"}, "can't be read: No such file"),
+        ({"token_key": "a\0b"}, r"a key for tokens is the path of a file, not 'a\\x00b'"),
+        ({"user_header": "X-User", "proxies": "10.0.0.1"}, "proxies is a list of networks, not '10.0.0.1'"),
+        *(
+            ({"open_to_all": True, name: "x"}, f"{name} is a list of {kind}, not 'x'")
+            for name, kind in (("public", "patterns"), ("hosts", "names"), ("origins", "origins"))
+        ),
         *(
             ({"user_header": name, "proxies": ["10.0.0.1"]}, "is the name of no header: X-Forwarded-User, for instance")
             for name in ("", " ", "X Y", "é", "X-A\r\nB", "X-User:", "X-User\n")
@@ -73,6 +79,13 @@ def test_names_are_taken_in_any_case() -> None:
     assert found.place("chat.example.org:443", "https://site.example") is None
     assert found.place("[::2]:8080", None) is None
     assert "news today" in found.public
+
+
+def test_there_is_a_place_for_one_browser_at_least() -> None:
+    assert connections_of(1) == 1
+    for wrong in (0, -1, True, None, "5", 1.5, float("nan")):
+        with pytest.raises(UsageError, match="max_connections is a whole number of browsers from 1, not "):
+            connections_of(wrong)  # type: ignore[arg-type]
 
 
 def test_a_key_for_tokens_is_secret_and_long(tmp_path: Path) -> None:

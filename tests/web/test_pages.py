@@ -68,6 +68,9 @@ def test_a_folder_that_is_no_page_is_refused(tmp_path: Path, monkeypatch: pytest
     for folder in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(UsageError, match=r"index\.html"):
             files_of(folder)
+    for wrong in ("", "a\0b", "\ud800", b"page", 5):
+        with pytest.raises(UsageError, match="page is the path of a folder, not "):
+            files_of(wrong)  # type: ignore[arg-type]
     (tmp_path / "index.html").write_text("x" * 20)
     monkeypatch.setattr(pages, "MAX_FILE", 10)
     with pytest.raises(UsageError, match="too large"):

@@ -15,13 +15,14 @@ from tests.running import OWN_HOST
 from tests.web.driver import OPEN, gateway
 from zchat.broker import Broker
 from zchat.errors import AddressError, ConnectionLost, KeyRemoved
-from zchat.web.serving import READER_WINDOW, running
+from zchat.web.brokers import READER_WINDOW, Brokers
+from zchat.web.serving import running
 
 
 async def test_it_does_not_start_without_a_broker_or_an_address(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zchat.web.serving.CONNECT_SECONDS", 0.1)
+    monkeypatch.setattr("zchat.web.brokers.CONNECT_SECONDS", 0.1)
     with pytest.raises(ConnectionLost):
         async with gateway(f"tcp://{OWN_HOST}:1"):
             pass
@@ -45,7 +46,7 @@ async def test_what_is_said_while_the_gateway_has_other_things_to_do_comes_in_fe
 ) -> None:
     with zchat.Client(broker.url, user="carol") as carol:
         room = carol.join(name)
-        async with running(broker.url, OPEN, None, None, 10) as (gateway, _):
+        async with running(Brokers(broker.url, None, None), OPEN, 10) as (gateway, _):
             channel = await gateway.channel(name)
             for number in range(50):
                 room.send(number)  # which holds the loop up

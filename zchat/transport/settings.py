@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from os import PathLike
 from typing import Literal, NamedTuple
 
+from zchat.address import check_urls
 from zchat.checks import check_finite_timeout
 from zchat.errors import UsageError
-from zchat.protocol.faces.arguments import check_invitations, check_number, check_urls, check_user
+from zchat.protocol.faces.arguments import check_invitations, check_number, check_user
 from zchat.transport.keys import Credentials, Key, credentials
 
 

@@ -9,21 +9,23 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from http import HTTPStatus
 from os import PathLike
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
 from websockets.http11 import Response
 
 from zchat.address import DEFAULT_URL
+from zchat.checks import shown
 from zchat.errors import UsageError, ZchatError
+from zchat.transport.keys import Key
+from zchat.web.brokers import Brokers
 from zchat.web.core import frames, limits
 from zchat.web.core.gateway import Gateway
 from zchat.web.core.letting_in import Caller, LettingIn
 from zchat.web.core.refusals import is_retryable
 from zchat.web.core.session import Session
 from zchat.web.core.watching import Watching
-from zchat.web.doors import origins_of, public_of
+from zchat.web.doors import connections_of, origins_of, public_of
 from zchat.web.pages import File, file_response, files_of, text_response
 from zchat.web.server import TURN_SECONDS
 from zchat.web.serving import running
@@ -48,8 +50,10 @@ class App:
     nobody in particular may watch. `origins`: pages of other places that may connect. `page`: the folder of a page of
     one's own, None for zchat's. `key`, `server_key`: as in `zchat.Client`. `max_connections`: browsers at once.
 
+    It is made anywhere, and belongs to the event loop in which it is entered; after its end it may be entered again.
+
     Raises:
-        UsageError: an argument is wrong.
+        UsageError: an argument is wrong; AddressError: an address is; BadKey: a key can't be used.
     """
 
     def __init__(
@@ -60,23 +64,37 @@ class App:
         public: Sequence[str] = (),
         origins: Sequence[str] = (),
         page: str | PathLike[str] | None = None,
-        key: str | PathLike[str] | None = None,
-        server_key: tuple[str, ...] | None = None,
+        key: Key | str | PathLike[str] | None = None,
+        server_key: str | PathLike[str] | Sequence[str | PathLike[str]] | None = None,
         max_connections: int = limits.MAX_CONNECTIONS,
     ) -> None:
         if not callable(authenticate):
-            raise UsageError("authenticate is a function that is given a scope and returns a user's name, or None")
+            raise UsageError(
+                f"authenticate is a function that is given a scope and returns a user's name, not {shown(authenticate)}"
+            )
         self._authenticate = authenticate
-        self._files: dict[str, File] = files_of(None if page is None else Path(page))
         letting_in = LettingIn(public=public_of(public), hosts=None, origins=origins_of(origins))
-        self._given = (url, letting_in, key, server_key, max_connections)
+        self._given = (Brokers(url, key, server_key), letting_in, connections_of(max_connections))
+        self._files: dict[str, File] = files_of(page)
         self._gateway: Gateway | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        if self._gateway is not None:
-            raise UsageError("this application runs already")
-        gateway, _ = await self._stack.enter_async_context(running(*self._given))
+        """Connect to the broker.
+
+        Raises:
+            UsageError: it runs already, or is about to.
+            ZchatError: the broker can't be reached.
+        """
+        if self._loop is not None:
+            raise UsageError("this application runs already: have one `async with` it, in one place")
+        self._loop = asyncio.get_running_loop()
+        try:
+            gateway, _ = await self._stack.enter_async_context(running(*self._given))
+        except BaseException:
+            self._loop = None
+            raise
         self._gateway = gateway
         turning = asyncio.create_task(self._turn(gateway))
         self._stack.callback(turning.cancel)
@@ -85,24 +103,41 @@ class App:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        gateway, self._gateway = self._gateway, None
-        if gateway is not None:
-            gateway.close()
-        await self._stack.aclose()
+        """Say bye to the pages, and end the connections to the broker; what doesn't run is left as it is.
+
+        Raises:
+            UsageError: this is another loop than the one in which it was entered; it runs on there.
+        """
+        gateway = self._gateway
+        if gateway is None:
+            return
+        self._check_loop()  # first: a call that is refused changes nothing
+        self._gateway = None
+        gateway.close()
+        try:
+            await self._stack.aclose()
+        finally:
+            self._loop = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a connection, as ASGI 3 says."""
         kind = scope["type"]
         if kind == "lifespan":
             await self._lifespan(receive, send)
-        elif self._gateway is None:
+            return
+        if self._gateway is None:
             raise UsageError("the gateway is not connected: have `async with` it in your application's lifespan")
-        elif kind == "websocket":
+        self._check_loop()
+        if kind == "websocket":
             await self._websocket(self._gateway, scope, receive, send)
         else:
             await self._request(self._gateway, scope, receive, send)
 
     # -- within ------------------------------------------------------------------------------------
+
+    def _check_loop(self) -> None:
+        if asyncio.get_running_loop() is not self._loop:
+            raise UsageError("this application runs in another event loop: one loop serves it from its beginning on")
 
     async def _turn(self, gateway: Gateway) -> None:
         while True:
@@ -125,6 +160,8 @@ class App:
         user = self._authenticate(scope)
         if inspect.isawaitable(user):
             user = await user
+        if user is not None and not isinstance(user, str):
+            raise UsageError(f"authenticate returns a user's name, or None for nobody, not {shown(user)}")
         client = scope.get("client")
         return Caller(client[0] if client else "", False, user)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from ipaddress import IPv6Address, ip_network
 from urllib.parse import urlsplit
 
-from zchat.checks import shown
+from zchat import paths
+from zchat.checks import check_texts, shown
 from zchat.errors import BadName, UsageError
 from zchat.files import read_bounded
 from zchat.names import check_held_name, fold
@@ -58,9 +59,9 @@ def letting_in(
         open_to_all,
         None if token_key is None else read_token_key(token_key),
         user_header,
-        tuple(map(_network, proxies)),
+        tuple(map(_network, check_texts("proxies", "networks", proxies))),
         public_of(public),
-        frozenset((*LOOPBACK_NAMES, *map(_host, hosts))),
+        frozenset((*LOOPBACK_NAMES, *map(_host, check_texts("hosts", "names", hosts)))),
         origins_of(origins),
     )
 
@@ -71,6 +72,7 @@ def read_token_key(path: str) -> bytes:
     Raises:
         UsageError: it can't be read, others can read it, or it is too short.
     """
+    path = paths.given("a key for tokens is the path of a file", path)
     try:
         key = read_bounded(path, MAX_KEY_FILE)
         mode = os.stat(path).st_mode
@@ -92,13 +94,14 @@ def _network(text: str) -> Network:
         raise UsageError(f"{shown(text)} is no network: 192.0.2.0/24, for instance, or one address") from error
 
 
-def public_of(texts: Iterable[str]) -> Patterns:
+def public_of(texts: Sequence[str]) -> Patterns:
     """Return the patterns of the rooms that may be watched by nobody in particular.
 
     Raises:
-        UsageError: no room can have a name as one says; none is for direct rooms, which nobody in particular has.
+        UsageError: they are no list of texts, or no room can have a name as one says; none is for direct rooms, which
+            nobody in particular has.
     """
-    for text in (given := tuple(texts)):
+    for text in (given := check_texts("public", "patterns", texts)):
         try:
             check_held_name("room", fold(text).replace("*", "x").replace("?", "x"))
         except BadName as error:
@@ -129,9 +132,20 @@ def origins_of(texts: Sequence[str]) -> frozenset[str]:
     """Return origins of pages as browsers send them.
 
     Raises:
-        UsageError: one is none.
+        UsageError: they are no list of texts, or one is none.
     """
-    return frozenset(map(_origin, texts))
+    return frozenset(map(_origin, check_texts("origins", "origins", texts)))
+
+
+def connections_of(most: int) -> int:
+    """Return how many browsers may be connected at once.
+
+    Raises:
+        UsageError: it is no whole number from 1.
+    """
+    if type(most) is not int or most < 1:
+        raise UsageError(f"max_connections is a whole number of browsers from 1, not {shown(most)}")
+    return most
 
 
 def _origin(text: str) -> str:

@@ -10,6 +10,7 @@ from email.utils import formatdate
 from functools import partial
 from hashlib import sha256
 from http import HTTPStatus
+from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,8 @@ from rjsmin import jsmin
 from websockets.datastructures import Headers
 from websockets.http11 import Response
 
+from zchat import paths
+from zchat.checks import shown
 from zchat.errors import UsageError
 from zchat.paths import GONE, leads_nowhere, why
 
@@ -70,32 +73,41 @@ class File(NamedTuple):
     """The same, compressed, by the names of encodings, the shortest first; those that save nothing are missing."""
 
 
-def files_of(folder: Path | None) -> dict[str, File]:
+def files_of(page: str | PathLike[str] | None) -> dict[str, File]:
     """Return a folder's files by their paths in it, `index.html` as "" too; None: those of zchat's own page.
 
     `zchat.js` is among them in any case.
 
     Raises:
-        UsageError: there is no such folder, it has no `index.html`, or it is too large.
+        UsageError: `page` is no path, or there is no such folder, it has no `index.html`, or it is too large.
     """
     found: dict[str, File] = {}
-    bare = _BARE if folder is None else {}
-    folder = folder or STATIC
+    bare = _BARE if page is None else {}
+    folder = STATIC if page is None else _folder(page)
     if leads_nowhere(folder):
-        raise UsageError(f"the page in {folder} can't be read: {GONE}")
+        raise UsageError(f"the page in {shown(str(folder))} can't be read: {GONE}")
     try:
         for path in sorted(folder.rglob("*")):
             if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts):
                 if len(found) >= MAX_FILES or path.stat().st_size > MAX_FILE:
-                    raise UsageError(f"{folder} is too large for a page: {MAX_FILES} files of {MAX_FILE} bytes at most")
+                    most = f"{MAX_FILES} files of {MAX_FILE} bytes at most"
+                    raise UsageError(f"{shown(str(folder))} is too large for a page: {most}")
                 found[path.relative_to(folder).as_posix()] = _file(path, bare.get(path.suffix))
     except OSError as error:
-        raise UsageError(f"the page in {folder} can't be read: {why(error, folder)}") from error
+        raise UsageError(f"the page in {shown(str(folder))} can't be read: {why(error, folder)}") from error
     if "index.html" not in found:
-        raise UsageError(f"{folder} has no page: it has no index.html")
+        raise UsageError(f"{shown(str(folder))} has no page: it has no index.html")
     found[""] = found["index.html"]
     found.setdefault("zchat.js", _file(STATIC / "zchat.js", jsmin))
     return found
+
+
+def _folder(page: str | PathLike[str]) -> Path:
+    what = "page is the path of a folder"
+    text = paths.given(what, page)
+    if not text:  # which would be the current folder: a variable that isn't set
+        raise UsageError(f"{what}, not {shown(page)}")
+    return Path(text)
 
 
 def _file(path: Path, bare: Callable[[str], str] | None) -> File:

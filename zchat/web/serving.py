@@ -3,34 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from os import PathLike
 from ssl import SSLContext
 from typing import NamedTuple
 
-from zchat.aio import AsyncClient
-from zchat.errors import AddressError, ConnectionLost
+from zchat.errors import AddressError
 from zchat.logs import web_log
+from zchat.web.brokers import Brokers
 from zchat.web.core.gateway import Gateway
 from zchat.web.core.letting_in import LettingIn
 from zchat.web.core.limits import MAX_CONNECTIONS
-from zchat.web.descriptors import for_sessions
 from zchat.web.metrics import Metrics
 from zchat.web.pages import File
 from zchat.web.server import Server
 from zchat.web.world import LoopWorld
-
-READER = "zchat web"
-"""The name under which the gateway reads rooms; nobody sees it there. With keys it is the key's user."""
-
-READER_WINDOW = 4
-"""Notifications of a room on their way to the gateway: while it has much to do, fewer and larger ones come, each of
-which is written once to every page."""
-
-CONNECT_SECONDS = 2.0
-"""Seconds for a broker to answer at the start: a wrong address is soon reported."""
 
 LAST_SECONDS = 1.0
 """Seconds for what is left once the pages have had theirs: goodbyes to the broker."""
@@ -53,11 +42,7 @@ class Settings(NamedTuple):
 
 @asynccontextmanager
 async def running(
-    urls: str | Sequence[str],
-    letting_in: LettingIn,
-    key: str | PathLike[str] | None,
-    server_key: tuple[str, ...] | None,
-    max_connections: int,
+    brokers: Brokers, letting_in: LettingIn, max_connections: int
 ) -> AsyncIterator[tuple[Gateway, asyncio.Task[None]]]:
     """Give a gateway that has connected to its broker, and the task that reads for it, as long as the block lasts.
 
@@ -66,31 +51,8 @@ async def running(
     Raises:
         ZchatError: the broker can't be reached.
     """
-    keys = {"key": key, "server_key": server_key}
-    name = None if key else READER
-    reader = AsyncClient(
-        urls,
-        user=name,
-        timeout=CONNECT_SECONDS,
-        high_water_mark=READER_WINDOW,
-        invitations=False,
-        **keys,  # type: ignore[arg-type]
-    )
-    given = [urls] if isinstance(urls, str) else urls
-    share = for_sessions()
-
-    def client(user: str) -> AsyncClient:
-        """Return a user's client, which tries the broker first that the gateway reads.
-
-        Raises:
-            ConnectionLost: there are no descriptors for it.
-        """
-        if share.is_used_up():
-            raise ConnectionLost("the gateway has no more open files: try again later")
-        turn = [reader.url, *(url for url in given if url != reader.url)]
-        return AsyncClient(turn, user=user, invitations="report", **keys)  # type: ignore[arg-type]
-
-    world = LoopWorld(client)
+    reader = brokers.reader()
+    world = LoopWorld(brokers.client)
     await reader.connect()
     gateway = Gateway(world, reader, letting_in, max_connections)
     reading = asyncio.create_task(gateway.read())
@@ -110,10 +72,8 @@ async def serve(settings: Settings, started: Callable[[str, str | None], object]
         ZchatError: the broker can't be reached, an address can't be had, or the session with the broker has ended.
     """
     most = settings.max_connections
-    async with running(settings.urls, settings.letting_in, settings.key, settings.server_key, most) as (
-        gateway,
-        reading,
-    ):
+    brokers = Brokers(settings.urls, settings.key, settings.server_key)
+    async with running(brokers, settings.letting_in, most) as (gateway, reading):
         server, figures = Server(gateway, settings.files, most), Metrics(gateway)
         stopping = asyncio.create_task(stop.wait())
         try:

@@ -43,19 +43,6 @@ def test_a_direct_room_is_named_by_the_other_user() -> None:
         arguments.check_room("bob", "@bob")
 
 
-def test_a_client_is_given_one_address_or_several() -> None:
-    assert arguments.check_urls("tcp://a:1") == ["tcp://a:1"]
-    assert arguments.check_urls(("tcp://a:1", "tcp://b:1")) == ["tcp://a:1", "tcp://b:1"]
-    with pytest.raises(UsageError, match="at least one broker"):
-        arguments.check_urls([])
-
-
-@pytest.mark.parametrize("wrong", [None, b"tcp://a:1", 5, [b"tcp://a:1"], ["tcp://a:1", None], {"tcp://a:1": 1}])
-def test_an_address_is_text(wrong: Any) -> None:
-    with pytest.raises(UsageError, match="address"):
-        arguments.check_urls(wrong)
-
-
 def test_a_handler_can_be_called() -> None:
     arguments.check_handler(print)
     with pytest.raises(UsageError, match="on_event is a function"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 
 import click
 
@@ -159,7 +158,7 @@ def web(
         host,
         port,
         doors,
-        {} if no_page else files_of(None if page is None else Path(page)),
+        {} if no_page else files_of(page),
         **given_keys(),
         tls=None if tls_cert is None or tls_key is None else tls_context(tls_cert, tls_key),
         metrics=None if metrics is None else host_and_port(metrics),

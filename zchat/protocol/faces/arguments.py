@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from typing import Any
@@ -110,23 +110,6 @@ def check_position(position: Position) -> None:
         raise UsageError(f"join: after is a Position, as Room.position gives it, not {shown(position)}")
     check_number("the position's epoch", position[0])
     check_number("the position's seq", position[1])
-
-
-def check_urls(url: str | Sequence[str]) -> list[str]:
-    """Return the addresses of the brokers that a client may connect to, in turn. Any thread.
-
-    Raises:
-        UsageError: there is none, or one is no text.
-    """
-    given: object = url
-    if isinstance(given, bytes | bytearray | memoryview | Mapping) or not isinstance(given, Iterable):
-        raise UsageError(f"a client is given the address of a broker, or several, not {shown(given)}")
-    urls = [url] if isinstance(url, str) else list(url)
-    if not urls:
-        raise UsageError("a client needs the address of at least one broker")
-    if wrong := [each for each in urls if not isinstance(each, str)]:
-        raise UsageError(f"a broker's address is text, not {shown(wrong[0])}")
-    return urls
 
 
 def check_handler(on_event: Callable[[Event], object]) -> None:
