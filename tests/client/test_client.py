@@ -22,6 +22,7 @@ from tests.mortal import Mortal
 from tests.running import DEADLINE, eventually
 from zchat.broker import Broker
 from zchat.broker.core import handlers
+from zchat.transport import keys
 from zchat.wire.values import pack
 
 # -- rooms -----------------------------------------------------------------------------------------
@@ -292,3 +293,19 @@ def test_many_clients_come_and_go_and_leave_no_thread_behind(face: Face, broker:
         with face.client(broker.url, user=f"user{number}") as client:
             client.join("General")
     eventually(lambda: threading.active_count() <= before, "all threads have ended")
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        zchat.Key("abc", "def"),
+        zchat.Key("\ud800" * 40, "\ud800" * 40),
+        zchat.Key(keys.make().public, keys.make().secret),
+    ],
+    ids=["short", "no text", "not fitting"],
+)
+def test_a_pair_that_is_none_is_refused_before_anything_is_asked(face: Face, key: zchat.Key) -> None:
+    began = time.monotonic()
+    with pytest.raises(zchat.BadKey, match=r"key's (public half|two halves)"):
+        face.client("tcp://127.0.0.1:9", user="alice", key=key, server_key=keys.make().public, timeout=DEADLINE)
+    assert time.monotonic() - began < DEADLINE / 2

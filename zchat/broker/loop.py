@@ -52,7 +52,7 @@ from zchat.broker.store.ledger import now as microseconds
 from zchat.logs import broker_log
 from zchat.transport.alarm import SLEPT, Alarm
 from zchat.transport.context import new_context, send_part
-from zchat.transport.keys import KeyFolder
+from zchat.transport.key_folder import KeyFolder
 from zchat.version import __version__
 from zchat.wire.limits import MAX_FRAME
 from zchat.wire.replies import Figures

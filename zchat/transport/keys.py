@@ -13,12 +13,12 @@ import re
 import stat
 import struct
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import zmq
 from zmq.utils import z85
@@ -27,7 +27,7 @@ from zchat import paths
 from zchat.checks import shown
 from zchat.errors import BadKey, BadName, ZchatError
 from zchat.files import read_bounded
-from zchat.names import GUEST, check_name, fold, is_same
+from zchat.names import GUEST, check_name, fold
 
 KEY_CHARACTERS = 40
 """Characters of one half of a pair: 32 bytes in Z85."""
@@ -70,7 +70,7 @@ class Key:
 
     @property
     def fingerprint(self) -> str:
-        """Return what a person can compare: 16 hexadecimal digits in fours."""
+        """Return what a person can compare: 16 hexadecimal digits in fours; raises BadKey if `public` is no key."""
         return fingerprint(self.public)
 
 
@@ -102,26 +102,42 @@ def credentials(
         raise BadKey("server_key is given without key: a broker with keys lets nobody in without one")
     if server_key is None:
         raise BadKey("key is given without server_key: give the broker's server.key, or its 40 characters")
-    if not isinstance(key, Key):
+    if isinstance(key, Key):
+        _check_pair(key)
+    else:
         key = read_secret(paths.given("key is a pair of keys, or the path of its file", key, BadKey))
-    elif not key.secret:
-        raise BadKey("key is a public half: give the pair, as in NAME.key_secret")
     return Credentials(key, server_keys(server_key))
 
 
+def _check_pair(key: Key) -> None:
+    """Check a pair that a program has made, as those in files are; none of the secret half is in an error's text."""
+    _half(key.public, "key's public half")
+    if not key.secret:
+        raise BadKey("key is a public half: give the pair, as in NAME.key_secret")
+    _half(key.secret, "key's secret half")
+    if not _fit(key):
+        raise BadKey("key's two halves don't fit each other: give both of one pair, as zchat keygen made them")
+    if not isinstance(key.user, str):
+        raise BadKey(f"key's user is text, not {shown(key.user)}")
+
+
 def fingerprint(public: str) -> str:
-    """Return the fingerprint of a public key: BLAKE2b with 8 bytes, in hexadecimal digits, in fours. Any thread."""
+    """Return the fingerprint of a public key: BLAKE2b with 8 bytes, in hexadecimal digits, in fours. Any thread.
+
+    Raises:
+        BadKey: it is none.
+    """
     digits = _digits(public)
     return "-".join(digits[at : at + 4] for at in range(0, 16, 4))
 
 
 def guest_name(public: str) -> str:
-    """Return the name that the owner of a key has as a guest. Any thread."""
+    """Return the name that the owner of a public key has as a guest; raises BadKey if it is none. Any thread."""
     return GUEST + _digits(public)[:8]
 
 
 def _digits(public: str) -> str:
-    return blake2b(z85.decode(public), digest_size=8).hexdigest()
+    return blake2b(z85.decode(_half(public, "a public key")), digest_size=8).hexdigest()
 
 
 def make(user: str = "", *, gateway: bool = False) -> Key:
@@ -174,7 +190,7 @@ def make_server(folder: Path) -> Key:
                 raise _refusal(each, "made", error) from error
         if (folder / USERS).is_symlink():
             raise BadKey(f"{shown(str(folder / USERS))} is a link; remove it, or name another folder")
-        _check_folders(folder)
+        check_folders(folder)
         key = make()
         write_pair(folder, SERVER, key)
     except BaseException:
@@ -183,6 +199,24 @@ def make_server(folder: Path) -> Key:
                 each.rmdir()
         raise
     return key
+
+
+def check_folders(folder: Path) -> None:
+    """Check that only its owner may write to a broker's folder: anyone who can may let in any key under any name.
+
+    Raises:
+        BadKey: others may.
+    """
+    if sys.platform == "win32":
+        return
+    for each in (folder, folder / USERS):
+        with suppress(FileNotFoundError):  # what reads the folder reports that
+            mode = each.stat().st_mode
+            if mode & (stat.S_IWGRP | stat.S_IWOTH) and not os.statvfs(each).f_flag & os.ST_RDONLY:
+                raise BadKey(
+                    f"{shown(str(each))} can be written by others (mode {stat.S_IMODE(mode):03o}), who can let in any "
+                    f"key: chmod go-w {each}, and see with zchat keys whom it lets in"
+                )
 
 
 def _certificate(key: Key, *, with_secret: bool) -> str:
@@ -232,7 +266,7 @@ def read_secret(path: str | os.PathLike[str]) -> Key:
         BadKey: there is no such file, it is no key, its halves don't fit, or others can read it.
     """
     place = Path(path)
-    key = _read(place)
+    key = read(place)
     if not key.secret:
         hint = f"; the secret half is in {place.stem}{SECRET}" if place.suffix == PUBLIC else ""
         raise BadKey(f"{shown(str(place))} has no secret-key{hint}")
@@ -243,15 +277,14 @@ def read_secret(path: str | os.PathLike[str]) -> Key:
                 f"{shown(str(place))} can be read by others (mode {stat.S_IMODE(mode):03o}): chmod 600 {place}, and "
                 "make a new key if they may have read it"
             )
-    fitting = zmq.curve_public(key.secret.encode()).decode()
-    if fitting != key.public:
+    if not _fit(key):
         raise BadKey(f"{shown(str(place))}: the two halves don't fit each other; take the file as it was made")
     return key
 
 
 def read_public(path: str | os.PathLike[str]) -> Key:
     """Return the public half in a file NAME.key; raises BadKey if there is none."""
-    key = _read(Path(path))
+    key = read(Path(path))
     return Key(key.public, "", key.user, key.gateway)
 
 
@@ -270,7 +303,7 @@ def server_keys(given: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 def _server_key(given: str | os.PathLike[str]) -> str:
     text = paths.given("a broker's key is its 40 characters, or the path of its file", given, BadKey)
     if isinstance(given, os.PathLike) or os.path.exists(text):
-        key = _read(Path(text))
+        key = read(Path(text))
         if key.secret:
             raise BadKey(
                 f"{shown(text)} has a secret half, which its owner alone may have: ask who runs the broker for "
@@ -282,7 +315,8 @@ def _server_key(given: str | os.PathLike[str]) -> str:
     return _half(text, shown(text))
 
 
-def _read(place: Path) -> Key:
+def read(place: Path) -> Key:
+    """Return the key in a file, with the halves that it has; raises BadKey if there is none."""
     try:
         content = read_bounded(place, MAX_FILE_BYTES)
     except OSError as error:
@@ -320,22 +354,29 @@ def _read(place: Path) -> Key:
         raise BadKey(f"{shown(str(place))} is no key: it has no public-key; name a file that zchat keygen made")
     user = found.get("user")
     if user is None and place.name not in (SERVER + PUBLIC, SERVER + SECRET):
-        user = _user(_stem(place.name), f"{shown(str(place))}: it names no user, and its own name")
+        user = _user(named_by(place.name), f"{shown(str(place))}: it names no user, and its own name")
     return Key(found["public-key"], found.get("secret-key", ""), user or "", found.get("gateway") == "true")
 
 
-def _stem(name: str) -> str:
+def named_by(name: str) -> str:
     """Return the user that a file's name names."""
     return name.removesuffix(SECRET).removesuffix(PUBLIC).partition("@")[0]
 
 
+def _fit(key: Key) -> bool:
+    return zmq.curve_public(key.secret.encode()).decode() == key.public
+
+
 def _half(value: str, where: str) -> str:
+    if not isinstance(value, str):
+        raise BadKey(f"{where}: a key is text of {KEY_CHARACTERS} characters of Z85, not {type(value).__name__}")
     try:
         if len(value) == KEY_CHARACTERS and len(z85.decode(value)) == 32:
             return value
     except (ValueError, KeyError, UnicodeError, struct.error):
         pass
-    raise BadKey(f"{where}: a key has {KEY_CHARACTERS} characters of Z85, this has {len(value)}, or others")
+    has = "others" if len(value) == KEY_CHARACTERS else len(value)
+    raise BadKey(f"{where}: a key has {KEY_CHARACTERS} characters of Z85, this has {has}")
 
 
 def _user(value: str, where: str) -> str:
@@ -348,152 +389,3 @@ def _user(value: str, where: str) -> str:
     if fold(name).startswith(GUEST):
         raise BadKey(f"{where}: names that begin with {GUEST} are those of guests; choose another")
     return name
-
-
-# -- a broker's folder -----------------------------------------------------------------------------------
-
-_Stamp: TypeAlias = tuple[int, int, int]
-
-
-class Users(NamedTuple):
-    """The users of a broker, as its folder has them at one moment."""
-
-    names: Mapping[str, str]
-    """The users' names by public keys."""
-    gateways: frozenset[str]
-    """The public keys that are gateways'."""
-    files: Mapping[str, str]
-    """The names of the files by public keys."""
-    troubles: tuple[str, ...]
-    """What is wrong, a sentence a file; these files count as they did when they were last right."""
-    notes: tuple[str, ...] = ()
-    """What is to be noticed, a sentence a file: it lets in nobody, another than its name says, or more than one."""
-
-
-class KeyFolder:
-    """A broker's folder of keys, which is read again and again. One thread at a time.
-
-    Raises:
-        BadKey: the broker's own pair can't be used, or others may write to the folder.
-    """
-
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self.path = Path(folder)
-        try:
-            self.server = read_secret(self.path / f"{SERVER}{SECRET}")
-        except BadKey as error:
-            if not isinstance(error.__cause__, FileNotFoundError) or paths.leads_nowhere(self.path):
-                raise
-            raise BadKey(
-                f"{shown(str(self.path))} has no {SERVER}{SECRET}: make one with zchat keygen --server {self.path}"
-            ) from error
-        _check_folders(self.path)
-        self._known: dict[str, tuple[_Stamp, Key]] = {}  # by file names: as they were when they were last right
-        self._wrong: dict[str, tuple[_Stamp, str]] = {}
-
-    def secrets(self) -> list[str]:
-        """Return the names of files among the users' that hold a secret half, which nobody but its owner may have.
-
-        Raises:
-            OSError: the folder can't be read.
-        """
-        found = []
-        for path in sorted((self.path / USERS).iterdir()):
-            if path.suffix in (PUBLIC, SECRET):
-                with suppress(BadKey):
-                    found += [path.name] if _read(path).secret else []
-        return found
-
-    def read(self) -> Users:
-        """Return the users that the folder has now.
-
-        Raises:
-            BadKey: the folder is gone or can't be read; the users that were let in still are.
-        """
-        folder = self.path / USERS
-        there: set[str] = set()
-        hidden: list[str] = []
-        try:
-            for name, stamp in _files(folder):
-                if name.startswith(HIDDEN):
-                    hidden.append(name)
-                    continue
-                there.add(name)
-                self._look(folder / name, name, stamp)
-        except OSError as error:
-            raise BadKey(
-                f"{shown(str(folder))} can't be read ({error.strerror}): nobody is added or removed"
-            ) from error
-        for gone in (self._known.keys() | self._wrong.keys()) - there:
-            self._known.pop(gone, None)
-            self._wrong.pop(gone, None)
-        return self._users(hidden)
-
-    def _look(self, path: Path, name: str, stamp: _Stamp) -> None:
-        if (known := self._known.get(name)) is not None and known[0] == stamp:
-            self._wrong.pop(name, None)
-            return
-        if (wrong := self._wrong.get(name)) is not None and wrong[0] == stamp:
-            return
-        try:
-            self._known[name] = (stamp, read_public(path))
-            self._wrong.pop(name, None)
-        except BadKey as error:
-            self._wrong[name] = (stamp, str(error))
-        except Exception as error:  # one file keeps no other from being read, or from being found gone
-            self._wrong[name] = (stamp, f"{shown(str(path))} can't be read ({type(error).__name__}: {error})")
-
-    def _users(self, hidden: list[str]) -> Users:
-        troubles = [text for _, text in self._wrong.values()]
-        names: dict[str, str] = {}
-        files: dict[str, str] = {}
-        first: dict[str, Key] = {}
-        spellings: dict[str, str] = {}
-        twice: set[str] = set()
-        notes = [
-            f"{shown(name)} is hidden, and lets in nobody: have its name begin with another sign" for name in hidden
-        ]
-        for name, (_, key) in sorted(self._known.items()):
-            if not is_same(_stem(name), key.user):
-                notes.append(f"{shown(name)} lets in {shown(key.user)}, whom its name doesn't name")
-            if key.gateway:
-                notes.append(f"{shown(name)} is a gateway's: it lets in any user but operators")
-            other = first.setdefault(key.public, key)
-            if (fold(other.user), other.gateway) != (fold(key.user), key.gateway):
-                twice.add(key.public)
-                what = "different users" if fold(other.user) != fold(key.user) else "one has it as a gateway's"
-                troubles.append(f"{name} and {files[key.public]} have the same key and {what}: neither is let in")
-            names[key.public] = spellings.setdefault(fold(key.user), key.user)
-            files[key.public] = name
-        for public in twice:
-            del names[public], files[public]
-        gateways = frozenset(public for public in names if first[public].gateway)
-        return Users(names, gateways, files, tuple(sorted(troubles)), tuple(notes))
-
-
-def _check_folders(folder: Path) -> None:
-    """Check that only its owner may write to a broker's folder: anyone who can may let in any key under any name."""
-    if sys.platform == "win32":
-        return
-    for each in (folder, folder / USERS):
-        with suppress(FileNotFoundError):  # what reads the folder reports that
-            mode = each.stat().st_mode
-            if mode & (stat.S_IWGRP | stat.S_IWOTH) and not os.statvfs(each).f_flag & os.ST_RDONLY:
-                raise BadKey(
-                    f"{shown(str(each))} can be written by others (mode {stat.S_IMODE(mode):03o}), who can let in any "
-                    f"key: chmod go-w {each}, and see with zchat keys whom it lets in"
-                )
-
-
-def _files(folder: Path) -> Iterator[tuple[str, _Stamp]]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.endswith(PUBLIC):
-                try:
-                    found = entry.stat()
-                except FileNotFoundError:
-                    continue
-                except OSError:  # a link in a circle; reading it says so
-                    yield entry.name, (0, 0, 0)
-                else:
-                    yield entry.name, (found.st_mtime_ns, found.st_size, found.st_ino)

@@ -11,7 +11,7 @@ import zchat
 from zchat.broker.edge.audit import AuditLog
 from zchat.broker.edge.watched_keys import WatchedKeys
 from zchat.transport import keys
-from zchat.transport.keys import KeyFolder
+from zchat.transport.key_folder import KeyFolder
 
 NO_AUDIT = AuditLog(False, lambda: 0)
 

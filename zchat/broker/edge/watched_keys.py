@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from zchat.broker.edge.audit import AuditLog
 from zchat.errors import BadKey
 from zchat.logs import broker_log
-from zchat.transport.keys import KeyFolder, Users
+from zchat.transport.key_folder import KeyFolder, Users
 
 NAMED = 100
 """Keys that are added or removed at once of which each has a line in the audit log; more are only counted."""

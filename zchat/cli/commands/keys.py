@@ -11,7 +11,8 @@ from zchat.cli.failures import FAILED, report
 from zchat.cli.sources import NotEmpty
 from zchat.cli.text.columns import table, terminal_width
 from zchat.cli.text.safe import named, safe
-from zchat.transport.keys import SERVER, USERS, KeyFolder, fingerprint
+from zchat.transport.key_folder import KeyFolder
+from zchat.transport.keys import SERVER, USERS, fingerprint
 
 HELP = """List the keys in a broker's folder DIR: user, fingerprint, file, and whether it is a gateway's, which lets in
 any user but operators. What is wrong goes to standard error.
