@@ -39,15 +39,22 @@ def test_no_more_are_kept_than_the_bounds_say(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["", "no json", "[1]", f'{{"{URL} alice": 5}}', f'{{"{URL} alice": [5, "", "{"é" * 80}"]}}']
+    "content",
+    [
+        *("", "no json", "[1]", f'{{"{URL} alice": 5}}', f'{{"{URL} alice": [5, "", "{"é" * 80}"]}}'),
+        *("[" * 5000, "9" * 5000, f'{{"else": {"[" * 900}{"]" * 900}, "bob": [5]}}'),
+    ],
+    ids=lambda content: content[:20],
 )
-def test_what_is_wrong_in_the_file_is_passed_over(tmp_path: Path, content: str) -> None:
+def test_what_is_wrong_in_the_file_is_passed_over_and_goes(tmp_path: Path, content: str) -> None:
     path = tmp_path / "rooms"
     path.write_text(content)
     kept = KeptRooms(path, URL, "alice")
     assert kept.load() == []
     kept.keep(["General"])
     assert kept.load() == ["General"]
+    kept_of = json.loads(path.read_bytes())
+    assert all(isinstance(name, str) for names in kept_of.values() for name in names), kept_of
 
 
 def test_nothing_is_kept_if_that_is_asked_for_or_impossible(tmp_path: Path) -> None:

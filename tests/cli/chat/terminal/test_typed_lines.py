@@ -104,7 +104,8 @@ def test_lines_of_before_come_back_in_a_file_that_only_its_owner_can_read(tmp_pa
 
 def test_a_file_that_others_could_read_is_closed_to_them_and_what_it_has_wrong_is_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "typed_lines"
-    path.write_bytes(b'"one"\n{"a": 1}\nno json\n\xff\n"two"\n')
+    deep, long = b"[" * 5000, b"9" * 5000  # for which there is no ValueError, and another than of JSON's
+    path.write_bytes(b'"one"\n{"a": 1}\nno json\n\xff\n' + deep + b"\n" + long + b'\n"two"\n')
     path.chmod(0o644)
     assert typed(path) == ["two", "one"]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600

@@ -38,10 +38,7 @@ class KeptRooms:
 
     def load(self) -> list[str]:
         """Return the rooms, first the one that text went to; none if nothing is kept."""
-        found = self._read().get(self._key)
-        if not isinstance(found, list):
-            return []
-        return [name for name in found[:ROOMS_KEPT] if isinstance(name, str) and _may_be_name(name)]
+        return self._read().get(self._key, [])
 
     def keep(self, names: list[str]) -> None:
         """Keep rooms in place of those of before."""
@@ -54,13 +51,18 @@ class KeptRooms:
         with suppress(OSError):
             state_file.replace(self._path, data.encode())
 
-    def _read(self) -> dict[str, Any]:
+    def _read(self) -> dict[str, list[str]]:
+        """Return what the file has that may be rooms of users; whatever else it has may be of any kind and depth."""
         if self._path is not None:
             with suppress(OSError, ValueError, RecursionError):
                 found = json.loads(state_file.read(self._path, MOST)[0])
                 if isinstance(found, dict):
-                    return found
+                    return {key: _names(each) for key, each in found.items() if isinstance(each, list)}
         return {}
+
+
+def _names(found: list[Any]) -> list[str]:
+    return [name for name in found[:ROOMS_KEPT] if isinstance(name, str) and _may_be_name(name)]
 
 
 def _may_be_name(name: str) -> bool:

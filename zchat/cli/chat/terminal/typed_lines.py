@@ -133,7 +133,7 @@ class LinesOfBefore(History):
 
 def _text(line: bytes) -> str:
     """Return the text of a line of the file, with U+FFFD for what is no text; "" if it has none."""
-    with suppress(ValueError):
+    with suppress(ValueError, RecursionError):
         text = json.loads(line)
         return _HALVES.sub("\ufffd", text) if isinstance(text, str) else ""
     return ""
