@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -201,6 +202,23 @@ def test_a_folder_that_others_can_write_to_is_refused(tmp_path: Path, name: str,
 def test_a_folder_without_the_brokers_pair_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(zchat.BadKey, match="zchat keygen --server"):
         KeyFolder(tmp_path)
+
+
+def test_a_command_that_is_named_can_be_copied_whatever_the_path(tmp_path: Path) -> None:
+    folder = tmp_path / "my folder"
+    keys.make_server(folder)
+    secret, users = folder / "server.key_secret", folder / "users"
+    secret.chmod(0o644)
+    with pytest.raises(zchat.BadKey, match=re.escape(f"chmod 600 '{secret}', and")):
+        KeyFolder(folder)
+    secret.unlink()
+    with pytest.raises(zchat.BadKey, match=re.escape(f"zchat keygen --server '{folder}'")):
+        KeyFolder(folder)
+    (folder / "server.key").unlink()
+    keys.make_server(folder)
+    users.chmod(0o777)
+    with pytest.raises(zchat.BadKey, match=re.escape(f"chmod go-w '{users}', and")):
+        KeyFolder(folder)
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can be somebody else")

@@ -89,12 +89,12 @@ def test_there_is_a_place_for_one_browser_at_least() -> None:
 
 
 def test_a_key_for_tokens_is_secret_and_long(tmp_path: Path) -> None:
-    file = tmp_path / "token.key"
+    file = tmp_path / "token's key"
     file.write_bytes(b"k" * 40 + b"\n")
     file.chmod(0o600)
     assert read_token_key(str(file)) == b"k" * 40
     file.chmod(0o640)
-    with pytest.raises(UsageError, match=r"read by others \(mode 640\)"):
+    with pytest.raises(UsageError, match=r"read by others \(mode 640\): chmod 600 '.*token'\"'\"'s key'"):
         read_token_key(str(file))
     file.chmod(0o600)
     for content, reason in ((b"short\n", "32 bytes or more"), (b"k" * 5000, "more than 4096")):

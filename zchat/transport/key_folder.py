@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -59,7 +60,8 @@ class KeyFolder:
             if not isinstance(error.__cause__, FileNotFoundError) or paths.leads_nowhere(self.path):
                 raise
             raise BadKey(
-                f"{shown(str(self.path))} has no {SERVER}{SECRET}: make one with zchat keygen --server {self.path}"
+                f"{shown(str(self.path))} has no {SERVER}{SECRET}: "
+                f"make one with zchat keygen --server {shlex.quote(str(self.path))}"
             ) from error
         check_folders(self.path)
         self._known: dict[str, tuple[_Stamp, Key]] = {}  # by file names: as they were when they were last right

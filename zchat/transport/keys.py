@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shlex
 import stat
 import struct
 import sys
@@ -215,7 +216,7 @@ def check_folders(folder: Path) -> None:
             if mode & (stat.S_IWGRP | stat.S_IWOTH) and not os.statvfs(each).f_flag & os.ST_RDONLY:
                 raise BadKey(
                     f"{shown(str(each))} can be written by others (mode {stat.S_IMODE(mode):03o}), who can let in any "
-                    f"key: chmod go-w {each}, and see with zchat keys whom it lets in"
+                    f"key: chmod go-w {shlex.quote(str(each))}, and see with zchat keys whom it lets in"
                 )
 
 
@@ -274,8 +275,8 @@ def read_secret(path: str | os.PathLike[str]) -> Key:
         mode = place.stat().st_mode
         if mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise BadKey(
-                f"{shown(str(place))} can be read by others (mode {stat.S_IMODE(mode):03o}): chmod 600 {place}, and "
-                "make a new key if they may have read it"
+                f"{shown(str(place))} can be read by others (mode {stat.S_IMODE(mode):03o}): "
+                f"chmod 600 {shlex.quote(str(place))}, and make a new key if they may have read it"
             )
     if not _fit(key):
         raise BadKey(f"{shown(str(place))}: the two halves don't fit each other; take the file as it was made")

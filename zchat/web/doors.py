@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import stat
 from collections.abc import Sequence
 from ipaddress import IPv6Address, ip_network
@@ -79,7 +80,9 @@ def read_token_key(path: str) -> bytes:
     except OSError as error:
         raise UsageError(f"the key for tokens in {shown(path)} can't be read: {why(error, path)}") from error
     if os.name == "posix" and mode & 0o077:
-        raise UsageError(f"{shown(path)} can be read by others (mode {stat.S_IMODE(mode):03o}): chmod 600 {path}")
+        raise UsageError(
+            f"{shown(path)} can be read by others (mode {stat.S_IMODE(mode):03o}): chmod 600 {shlex.quote(path)}"
+        )
     key = key.removesuffix(b"\n").removesuffix(b"\r")
     wrong = f"it has more than {MAX_KEY_FILE} bytes" if len(key) > MAX_KEY_FILE else weakness(key)
     if wrong is not None:

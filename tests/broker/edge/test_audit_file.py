@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 import sys
 from collections.abc import Callable, Iterator
@@ -22,7 +23,9 @@ UNIX = pytest.mark.skipif(sys.platform == "win32", reason="modes and links are U
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "audit.jsonl"
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    return folder / "audit.jsonl"
 
 
 @pytest.fixture
@@ -70,7 +73,7 @@ def test_a_file_that_others_can_change_or_all_can_read_is_refused(path: Path, mo
     if fits:
         AuditFile(str(path)).close()
     else:
-        with pytest.raises(BadAudit, match=rf"mode {mode:03o}\): chmod 600 "):
+        with pytest.raises(BadAudit, match=rf"mode {mode:03o}\): chmod 600 '{re.escape(str(path))}', or"):
             AuditFile(str(path))
     assert stat.S_IMODE(path.stat().st_mode) == mode, "it is left as it is"
 

@@ -81,9 +81,9 @@ def test_the_broker_tells_where_it_is_and_how_to_chat(start: Start, tmp_path: Pa
 def test_with_keys_and_logins_it_tells_how_to_come_in_by_each(start: Start, tmp_path: Path) -> None:
     folder = tmp_path / "keys"
     keys.make_server(folder)
-    ipc, tcp = f"ipc://{tmp_path / 'socket'}", "tcp://127.0.0.1:*"
+    ipc, tcp = f"ipc://{tmp_path / 'a socket'}", "tcp://127.0.0.1:*"
     for bind, who in (
-        ((ipc, tcp), f" --connect {re.escape(ipc)}"),
+        ((ipc, tcp), f" --connect '{re.escape(ipc)}'"),
         ((tcp, ipc), r" --connect tcp://127\.0\.0\.1:\d+ --key NAME\.key_secret --server-key server\.key"),
     ):
         running = start(

@@ -36,6 +36,11 @@ def test_a_gateways_pair_says_what_it_is(tmp_path: Path) -> None:
     assert "gateway = true" in (tmp_path / "web.key").read_text()
 
 
+def test_how_to_run_a_broker_can_be_copied_whatever_the_folder(tmp_path: Path) -> None:
+    done = zchat("keygen", "--server", "my keys; rm", cwd=tmp_path)
+    assert "\nrun it with: zchat broker --keys 'my keys; rm'\n" in done.stdout
+
+
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     assert zchat("keygen", "alice", cwd=tmp_path).returncode == 0
     before = (tmp_path / "alice.key_secret").read_bytes()

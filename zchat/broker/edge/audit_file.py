@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 import sys
 from collections.abc import Iterable
@@ -122,7 +123,7 @@ class AuditFile:
             if sys.platform != "win32" and found.st_mode & _OTHERS:
                 raise BadAudit(
                     f"others can read or change the audit log {name} (mode {stat.S_IMODE(found.st_mode):03o}): "
-                    f"chmod 600 {self._path}, or 640 for a group that may read it"
+                    f"chmod 600 {shlex.quote(self._path)}, or 640 for a group that may read it"
                 )
             if not _BEGINNING.startswith(os.read(descriptor, len(_BEGINNING))):
                 raise BadAudit(f"the audit log {name} has something else in it: name another file")

@@ -291,7 +291,7 @@ def _connect(url: str) -> str:
     if url == DEFAULT_URL:
         return ""
     place, _, port = url.rpartition(":")
-    return f" --connect tcp://HOST:{port}" if place in EVERYWHERE else f" --connect {url}"
+    return f" --connect tcp://HOST:{port}" if place in EVERYWHERE else f" --connect {shlex.quote(url)}"
 
 
 def _kept(store: str, settings: Settings) -> str:

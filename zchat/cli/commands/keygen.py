@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -81,4 +82,4 @@ def _make_folder(folder: Path) -> None:
     click.echo(safe(f"{folder / keys.SERVER}{keys.PUBLIC}: its public half, for each user"))
     click.echo(safe(f"{folder / keys.USERS}: put the public half of each user's key here"))
     click.echo(f"fingerprint: {key.fingerprint}")
-    click.echo(safe(f"run it with: zchat broker --keys {folder}"))
+    click.echo(safe(f"run it with: zchat broker --keys {shlex.quote(str(folder))}"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -336,6 +337,10 @@ def test_a_database_of_zchat_0_1_0_is_to_be_opened_by_a_broker_first(places: Pla
     path.write_bytes((ROOT / "tests" / "data" / "store-0.1.0.db").read_bytes())
     with pytest.raises(StoreError, match="was written by an older zchat"):
         copy(source, places.new("redis"), nothing)
+    elsewhere = path.with_name("a copy.db")
+    elsewhere.write_bytes(path.read_bytes())
+    with pytest.raises(StoreError, match=re.escape(f"zchat broker --store 'sqlite:{elsewhere}' once")):
+        copy(f"sqlite:{elsewhere}", places.new("redis"), nothing)
     opened(source).store.close()
     redis, again = places.new("redis"), places.new("sqlite")
     assert copy(source, redis, nothing).messages == 47

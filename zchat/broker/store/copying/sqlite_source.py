@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sqlite3
 import sys
 from collections import deque
@@ -96,7 +97,7 @@ def sqlite_source(path: Path) -> Iterator[SqliteSource]:
         if version < len(schema.UPGRADES):
             raise StoreError(
                 f"{path} was written by an older zchat (schema {version}, this one has {len(schema.UPGRADES)}): "
-                f"start zchat broker --store sqlite:{path} once, and stop it"
+                f"start zchat broker --store {shlex.quote(f'sqlite:{path}')} once, and stop it"
             )
         yield SqliteSource(path, connection)
 
