@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from zchat.files import limit, read_bounded, scarce
+from zchat.files import is_at, limit, read_bounded, scarce
 
 
 def test_a_file_is_read_up_to_one_byte_more_than_its_bound(tmp_path: Path) -> None:
@@ -52,3 +52,15 @@ def test_descriptors_are_scarce_when_the_lowest_free_one_is_among_those_that_are
         found = [scarce(most, 16) for most in (67, 66, 51)]
     assert found == [False, True, True]
     assert limit() is None or not scarce(limit() or 0, 1)
+
+
+def test_an_open_file_is_at_a_path_until_another_or_none_is(tmp_path: Path) -> None:
+    path, other = tmp_path / "file", tmp_path / "other"
+    path.write_text("")
+    other.write_text("")
+    with path.open() as file:
+        assert is_at(file.fileno(), path)
+        other.replace(path)
+        assert not is_at(file.fileno(), path)
+        path.unlink()
+        assert not is_at(file.fileno(), path)

@@ -35,6 +35,18 @@ def _open(path: str, flags: int) -> int:
     raise OSError(None, "it is no regular file", os.fspath(path))
 
 
+def is_at(file: int, path: str | os.PathLike[str]) -> bool:
+    """Return True if an open file is the one at a path, False if another or none is. Any thread.
+
+    Raises:
+        OSError: it can't be found out.
+    """
+    try:
+        return os.path.samestat(os.fstat(file), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
 def limit() -> int | None:
     """Return how many file descriptors the process may have, None if there is no limit. Any thread."""
     if sys.platform == "win32":

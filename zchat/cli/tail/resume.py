@@ -13,7 +13,7 @@ from types import TracebackType
 
 from zchat import paths
 from zchat.errors import ZchatError
-from zchat.files import NOT_WAITING
+from zchat.files import NOT_WAITING, is_at
 from zchat.messages import Position
 from zchat.names import DIRECT, fold
 from zchat.wire.limits import MAX_INT
@@ -165,7 +165,7 @@ class ResumeFile:
                 "-n or --after where"
             )
         os.lseek(self._file, 0, os.SEEK_SET)
-        if not _is(self._file, self._path) or os.read(self._file, MOST + 1) != self._content:
+        if not is_at(self._file, self._path) or os.read(self._file, MOST + 1) != self._content:
             raise ResumeError(
                 f"{self._shown} was replaced or changed while zchat tail ran, and is left as it is; "
                 "name another with --resume"
@@ -187,7 +187,7 @@ class ResumeFile:
                     raise ResumeError(f"{self._shown} is not a regular file; name another with --resume")
                 if sys.platform != "win32":
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if _is(file, self._path):
+                if is_at(file, self._path):
                     return file
             except BlockingIOError as error:
                 os.close(file)
@@ -232,11 +232,3 @@ class ResumeFile:
                 f"{self._shown} belongs to a direct room of {owner!a}, not of {self._user!a}; name another file"
             )
         return Position(epoch, seq)
-
-
-def _is(file: int, path: str) -> bool:
-    """Return True if an open file is the one at a path."""
-    try:
-        return os.path.samestat(os.fstat(file), os.stat(path))
-    except FileNotFoundError:
-        return False

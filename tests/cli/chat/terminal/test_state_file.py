@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import resource
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Barrier, BrokenBarrierError
 
 import pytest
 
 from tests.cli.outside import without_home
 from tests.cli.terminals import Terminal, Tmux
-from tests.running import eventually
+from tests.running import DEADLINE, ROOT, eventually
 from zchat import paths
 from zchat.broker import Broker
 from zchat.cli.chat.terminal import state_file
 from zchat.cli.chat.terminal.kept_rooms import KeptRooms
-from zchat.cli.chat.terminal.typed_lines import LinesOfBefore
+from zchat.cli.chat.terminal.typed_lines import KEPT_BYTES, LinesOfBefore
 
 URL = "tcp://127.0.0.1:5555"
 
@@ -161,6 +166,99 @@ def test_whatever_fails_when_a_new_file_is_put_in_place_leaves_none(
         patch.setattr(os, failing, fail)
         KeptRooms(tmp_path / "rooms", URL, "alice").keep(["Other"])
     assert sorted(each.name for each in tmp_path.iterdir()) == ["rooms", "typed_lines"]
+    assert use(tmp_path) == (["a line"], ["Room"])
+
+
+def test_what_chats_keep_that_end_together_is_kept_of_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    both, read = Barrier(2), state_file.read
+
+    def read_both(path: Path, most: int) -> tuple[bytes, int]:
+        found = read(path, most)
+        with suppress(BrokenBarrierError):  # as both can't if each has the file to itself
+            both.wait(0.3)
+        return found
+
+    users = ("alice", "bob")
+    with monkeypatch.context() as patch, ThreadPoolExecutor() as chats:
+        patch.setattr(state_file, "read", read_both)
+        list(chats.map(lambda user: KeptRooms(tmp_path / "rooms", URL, user).keep([user]), users))
+    assert [KeptRooms(tmp_path / "rooms", URL, user).load() for user in users] == [["alice"], ["bob"]]
+    assert [each.name for each in tmp_path.iterdir()] == ["rooms"]
+
+
+def test_a_file_that_is_replaced_just_before_it_is_locked_is_locked_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, opened = tmp_path / "rooms", state_file.opened
+    (tmp_path / "new").write_text("")
+
+    def opened_and_replaced(path: Path, flags: int) -> int:
+        descriptor = opened(path, flags)
+        with suppress(FileNotFoundError):
+            (tmp_path / "new").replace(path)
+        return descriptor
+
+    monkeypatch.setattr(state_file, "opened", opened_and_replaced)
+    with state_file.alone(path), path.open() as file, pytest.raises(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@pytest.mark.parametrize("link", [None, linked])
+def test_what_a_chat_adds_while_another_shortens_the_file_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, link: Callable[[Path, Path], None] | None
+) -> None:
+    path = tmp_path / "typed_lines"
+    if link is not None:
+        (tmp_path / "folder").mkdir()
+        link(tmp_path / "link", tmp_path / "folder")
+        path = tmp_path / "link" / "typed_lines"
+    LinesOfBefore(path).store_string("first")
+    with path.open("a") as file:
+        file.write('"old"\n' * (KEPT_BYTES // 6))
+    replace = state_file.replace
+
+    with ThreadPoolExecutor() as other:
+
+        def replace_meanwhile(path: Path, data: bytes) -> None:
+            added = other.submit(LinesOfBefore(path).store_string, "new")
+            with suppress(TimeoutError):
+                added.result(0.3)
+            replace(path, data)
+
+        monkeypatch.setattr(state_file, "replace", replace_meanwhile)
+        assert "first" not in list(LinesOfBefore(path).load_history_strings())
+    assert path.stat().st_size < KEPT_BYTES
+    assert next(iter(LinesOfBefore(path).load_history_strings())) == "new"
+
+
+def test_a_chat_that_was_killed_holds_nobody_up_and_one_that_was_stopped_not_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state_file, "LOCK_SECONDS", 0.1)
+    path = tmp_path / "rooms"
+    rooms = KeptRooms(path, URL, "alice")
+    holding = "import pathlib, sys, time; from zchat.cli.chat.terminal import state_file\n"
+    holding += "with state_file.alone(pathlib.Path(sys.argv[1])): print(flush=True); time.sleep(600)"
+    command = [sys.executable, "-c", holding, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as holder:
+        assert holder.stdout is not None
+        try:
+            assert holder.stdout.readline() == b"\n"
+            rooms.keep(["while it holds it"])
+            assert rooms.load() == ["while it holds it"]
+        finally:
+            holder.kill()
+    monkeypatch.setattr(state_file, "LOCK_SECONDS", 2 * DEADLINE)
+    rooms.keep(["after it"])
+    assert rooms.load() == ["after it"]
+
+
+def test_where_nothing_can_be_locked_it_is_kept_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", fail)
+    assert use(tmp_path) == ([], [])
     assert use(tmp_path) == (["a line"], ["Room"])
 
 

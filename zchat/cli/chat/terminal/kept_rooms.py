@@ -44,11 +44,11 @@ class KeptRooms:
         """Keep rooms in place of those of before."""
         if self._path is None:
             return
-        kept = self._read()
-        kept.pop(self._key, None)
-        kept[self._key] = names[:ROOMS_KEPT]
-        data = json.dumps(dict(list(kept.items())[-USERS_KEPT:]))
-        with suppress(OSError):
+        with suppress(OSError), state_file.alone(self._path):
+            kept = self._read()
+            kept.pop(self._key, None)
+            kept[self._key] = names[:ROOMS_KEPT]
+            data = json.dumps(dict(list(kept.items())[-USERS_KEPT:]))
             state_file.replace(self._path, data.encode())
 
     def _read(self) -> dict[str, list[str]]:

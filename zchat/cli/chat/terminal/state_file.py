@@ -2,7 +2,7 @@
 
 A user may have put something else in such a file's place: a link to /dev/null, so that nothing is kept, or to a file
 elsewhere. That is used as it is. Only a file of the user's own, with no other name, is closed to others, or replaced.
-Nothing is waited for: what is no regular file, a FIFO for example, is passed over.
+Nothing is waited for but, for a moment, other chats: what is no regular file, a FIFO for example, is passed over.
 """
 
 from __future__ import annotations
@@ -10,14 +10,25 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from platformdirs import user_state_path
 
 from zchat import paths
-from zchat.files import NOT_WAITING
+from zchat.files import NOT_WAITING, is_at
+
+if sys.platform != "win32":  # where nothing keeps two chats from changing one file at once
+    import fcntl
+
+LOCK_SECONDS = 2.0
+"""Seconds that other chats are waited for at most, each of which has a file for the time that a flush to disk takes."""
+
+LOCK_EVERY = 0.005
+"""Seconds between two tries to lock a file."""
 
 LEFT_SECONDS = 60.0
 """Seconds after which a new file that was not put in place is taken for one of a chat that was killed."""
@@ -66,14 +77,55 @@ def read(path: Path, most: int) -> tuple[bytes, int]:
         return file.read(most), size
 
 
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Have a file to oneself while the block runs, as far as other chats go: what it reads is what it replaces.
+
+    The file is made if there is none. It is locked itself, whatever path leads to it; the system unlocks it when the
+    process ends, however it ends. What can't be locked, or is locked for too long, as by a chat that was stopped just
+    then, is used all the same: nothing would be kept otherwise.
+    """
+    with suppress(OSError):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file = _locked(path)
+    try:
+        yield
+    finally:
+        if file is not None:
+            os.close(file)
+
+
+def _locked(path: Path) -> int | None:
+    """Return a file, opened and locked, anew if it was replaced before it was locked; None if it can't be had."""
+    deadline = time.monotonic() + LOCK_SECONDS
+    while sys.platform != "win32" and time.monotonic() < deadline:
+        try:
+            file = opened(path, os.O_RDWR | os.O_CREAT)
+        except OSError:
+            break
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if is_at(file, path):
+                return file
+        except BlockingIOError:
+            pass
+        except OSError:  # its file system has no locks
+            return file
+        os.close(file)
+        time.sleep(LOCK_EVERY)
+    return None
+
+
 def append(path: Path, line: bytes) -> None:
     """Add a line to a file, which is made if there is none; it joins no line whose end was never written.
 
     Raises:
         OSError: it can't be written; then nothing of it is there.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with open(opened(path, os.O_RDWR | os.O_CREAT | os.O_APPEND), "rb+", buffering=0) as file:
+    with (
+        alone(path),
+        open(opened(path, os.O_RDWR | os.O_CREAT | os.O_APPEND), "rb+", buffering=0) as file,
+    ):
         if file.seek(0, os.SEEK_END):
             file.seek(-1, os.SEEK_END)
             if file.read(1) != b"\n":
@@ -81,18 +133,17 @@ def append(path: Path, line: bytes) -> None:
         done = file.write(line)
         if done < len(line):
             end = file.tell()
-            if os.fstat(file.fileno()).st_size == end:  # no other chat has added to it since
+            if os.fstat(file.fileno()).st_size == end:  # no other has added to it since
                 file.truncate(end - done)
             raise _full(path)
 
 
 def replace(path: Path, data: bytes) -> None:
-    """Put a new file in place of one of the user's own, or of none; write into any other.
+    """Put a new file in place of one of the user's own, or of none; write into any other. Within `alone`.
 
     Raises:
         OSError: it can't be written; then what was there is there.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if os.path.lexists(path) and not is_own(path):
         _rewrite(path, data)
         return

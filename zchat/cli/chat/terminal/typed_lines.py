@@ -110,18 +110,23 @@ class LinesOfBefore(History):
         """Return the lines, the latest first."""
         if self._path is None:
             return []
-        try:
-            end, size = state_file.read(self._path, KEPT_BYTES // 2)
-        except OSError:
-            return []
-        lines = end.split(b"\n")
-        if size > KEPT_BYTES // 2:
-            del lines[0]  # not whole
+        lines, size = self._end(self._path)
         if size > KEPT_BYTES:
-            with suppress(OSError):
-                if state_file.is_own(self._path):
+            with suppress(OSError), state_file.alone(self._path):
+                lines, size = self._end(self._path)  # with what other chats have added, or after one has shortened it
+                if size > KEPT_BYTES and state_file.is_own(self._path):
                     state_file.replace(self._path, b"\n".join(lines))
         return [text for line in reversed(lines) if (text := _text(line))]
+
+    @staticmethod
+    def _end(path: Path) -> tuple[list[bytes], int]:
+        """Return the last lines of the file that are whole, and how many bytes it has."""
+        try:
+            end, size = state_file.read(path, KEPT_BYTES // 2)
+        except OSError:
+            return [], 0
+        lines = end.split(b"\n")
+        return lines[size > KEPT_BYTES // 2 :], size
 
     def store_string(self, string: str) -> None:
         """Add a line to the file."""
