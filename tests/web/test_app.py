@@ -13,6 +13,7 @@ import pytest
 
 import zchat
 from tests.running import DEADLINE
+from tests.web.asgi import Line, connected
 from zchat.broker import Broker
 from zchat.errors import ConnectionLost, UsageError
 from zchat.web import App
@@ -32,55 +33,6 @@ def user_of(scope: Scope) -> str | None:
     """Return the user whom the site's login has put into a cookie."""
     cookies = dict(scope["headers"]).get(b"cookie", b"").decode()
     return cookies.removeprefix("user=") or None
-
-
-class Line:
-    """One connection to an application, as a server of ASGI has it."""
-
-    def __init__(self, app: Any, kind: str, path: str, *headers: tuple[str, str], root: str = "") -> None:
-        given = [("host", "site.example"), *headers]
-        self.sent: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        self._given: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        self.taking = asyncio.Event()
-        """Set while the other end takes what is sent."""
-        self.taking.set()
-        scope = {
-            "type": kind, "path": path, "root_path": root, "method": "GET", "client": ("192.0.2.1", 5),
-            "headers": [(name.encode(), value.encode()) for name, value in given], "query_string": b"",
-        }  # fmt: skip
-        self.give({"type": f"{kind}.connect"} if kind == "websocket" else {"type": "http.request", "body": b""})
-        self.task = asyncio.create_task(app(scope, self._given.get, self._send))
-
-    async def _send(self, message: dict[str, Any]) -> None:
-        await self.taking.wait()
-        await self.sent.put(message)
-
-    def give(self, message: dict[str, Any]) -> None:
-        self._given.put_nowait(message)
-
-    async def next(self) -> dict[str, Any]:
-        async with asyncio.timeout(DEADLINE):
-            return await self.sent.get()
-
-    async def ask(self, **command: Any) -> dict[str, Any]:
-        self.give({"type": "websocket.receive", "text": json.dumps(command)})
-        while True:
-            found: dict[str, Any] = json.loads((await self.next())["text"])
-            if found.get("id") == command.get("id"):
-                return found
-
-    async def end(self, kind: str = "websocket") -> None:
-        self.give({"type": f"{kind}.disconnect", "code": 1001})
-        async with asyncio.timeout(DEADLINE):
-            await self.task
-
-
-@asynccontextmanager
-async def connected(app: App, *headers: tuple[str, str]) -> AsyncIterator[Line]:
-    line = Line(app, "websocket", "/ws", *headers)
-    assert await line.next() == {"type": "websocket.accept"}
-    yield line
-    await line.end()
 
 
 async def test_users_are_those_whom_the_site_has_let_in(broker: Broker, page: Path, name: str) -> None:
@@ -173,7 +125,7 @@ async def test_a_command_that_is_too_long_ends_the_connection(broker: Broker, pa
     async with App(broker.url, authenticate=user_of, page=page) as app:
         line = Line(app, "websocket", "/ws", ("cookie", "user=alice"))
         await line.next()
-        line.give({"type": "websocket.receive", "text": "x" * (limits.MAX_COMMAND + 1)})
+        line.give({"type": "websocket.receive", "text": "é" * (limits.MAX_COMMAND // 2 + 1)})
         assert (await line.next())["code"] == 1009
         await line.end()
 
@@ -183,10 +135,8 @@ async def test_it_serves_its_page_below_where_it_is_mounted_and_public_rooms(bro
         return None
 
     async def get(app: App, path: str, *headers: tuple[str, str]) -> tuple[int, bytes]:
-        line = Line(app, "http", path, *headers, root="/chat")
-        await line.task
-        start, body = await line.next(), await line.next()
-        return start["status"], body["body"]
+        status, _, body = await Line(app, "http", path, *headers, root="/chat").answer()
+        return status, body
 
     async with (
         App(broker.url, authenticate=nobody, page=page, public=["pub*"]) as app,
@@ -199,11 +149,10 @@ async def test_it_serves_its_page_below_where_it_is_mounted_and_public_rooms(bro
         assert (await get(app, "/chat/rooms/public-nowhere/live"))[0] == 404
         room = await bob.join("pub")
         line = Line(app, "http", "/chat/rooms/pub/live", root="/chat")
-        assert (await line.next())["status"] == 200
+        await line.events()
         sent = await room.send("news")
-        event = (await line.next())["body"]
-        assert event.startswith(b"id: ")
-        assert f"[[{sent.seq},".encode() in event
+        number, event = await line.event()
+        assert (event["position"], event["rows"][0][0]) == (number, sent.seq)
         await line.end("http")
 
 

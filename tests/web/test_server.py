@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import zchat
 from tests.mortal import Mortal
 from tests.running import DEADLINE
 from tests.web.core.harness import House
-from tests.web.driver import FILES, OPEN, Place, gateway
+from tests.web.driver import FILES, OPEN, gateway
 from zchat.broker import Broker
 from zchat.web import listening, server
 from zchat.web.core import limits
@@ -67,6 +66,7 @@ async def test_the_page_is_served_with_headers_that_let_it_do_nothing_else(broke
         assert (status, headers["Content-Encoding"], body) == (200, "gzip", b"packed")
         status, headers, body = await place.get("/", f"If-None-Match: {headers['ETag']}")
         assert (status, body) == (304, b"")
+        assert (await place.get("/index%2ehtml"))[0] == 200
         status, headers, body = await place.get("/", method="HEAD")
         assert (status, headers["Content-Length"], body) == (200, "260", b"")
 
@@ -166,6 +166,17 @@ HOSTILE: dict[str, tuple[bytes, int]] = {
     "an unknown room": (b"GET /rooms/Secret/live HTTP/1.1\r\nHost: localhost\r\n\r\n", 404),
     "a room of no name": (b"GET /rooms/public" + b"x" * 900 + b"/live HTTP/1.1\r\nHost: localhost\r\n\r\n", 404),
     "a room that isn't there": (b"GET /rooms/public-nowhere/live HTTP/1.1\r\nHost: localhost\r\n\r\n", 404),
+    "two tags": (b"GET / HTTP/1.1\r\nHost: localhost\r\nIf-None-Match: a\r\nIf-None-Match: b\r\n\r\n", 200),
+    "two equal positions": (
+        b"HEAD /rooms/public/live HTTP/1.1\r\nHost: localhost\r\n" + b"Last-Event-ID: 0:0\r\n" * 2 + b"\r\n",
+        200,
+    ),
+    "two positions": (
+        b"GET /rooms/public/live HTTP/1.1\r\nHost: localhost\r\nLast-Event-ID: 0:0\r\nLast-Event-ID: 0:1\r\n\r\n",
+        400,
+    ),
+    "two keys": (UPGRADE.format(host="localhost", more="Sec-WebSocket-Key: " + "A" * 22 + "==\r\n").encode(), 400),
+    "two versions": (UPGRADE.format(host="localhost", more="Sec-WebSocket-Version: 13\r\n").encode(), 400),
     "no position": (b"GET /rooms/public/live?after=x HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
 }
 
@@ -450,38 +461,3 @@ async def test_the_gateway_says_bye_and_ends_soon(broker: Broker) -> None:
         assert alice.came[-1]["op"] == "bye"
         began = loop.time()
     assert loop.time() - began < 30
-
-
-# -- server-sent events ---------------------------------------------------------------------------------
-
-
-async def events(place: Place, path: str, *headers: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
-    writer.write("\r\n".join([f"GET {path} HTTP/1.1", "Host: localhost", *headers, "", ""]).encode())
-    return reader, writer
-
-
-async def event(reader: asyncio.StreamReader) -> tuple[str, dict[str, object]]:
-    async with asyncio.timeout(DEADLINE):
-        number, data, _ = (await reader.readuntil(b"\n\n")).split(b"\n", 2)
-    return number.removeprefix(b"id: ").decode(), json.loads(data.removeprefix(b"data: "))
-
-
-async def test_a_public_room_is_followed_as_server_sent_events_and_goes_on_after_the_last(broker: Broker) -> None:
-    async with gateway(broker.url) as place, zchat.AsyncClient(broker.url, user="carol") as carol:
-        room = await carol.join("public room")
-        await room.send("zero")
-        reader, writer = await events(place, "/rooms/public%20room/live")
-        head = await reader.readuntil(b"retry: 2000\n\n")
-        assert head.startswith(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream")
-        await room.send("one")
-        last, data = await event(reader)
-        assert (data["op"], data["position"]) == ("messages", last)
-        writer.close()
-        await room.send("two")
-        for path, headers in (("", [f"Last-Event-ID: {last}"]), (f"?after={last}", [])):
-            reader, writer = await events(place, f"/rooms/public%20room/live{path}", *headers)
-            await reader.readuntil(b"retry: 2000\n\n")
-            _, data = await event(reader)
-            assert [row[3] for row in data["rows"]] == ["two"]  # type: ignore[attr-defined]
-            writer.close()

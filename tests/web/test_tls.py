@@ -97,6 +97,14 @@ def files(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_a_path_that_no_file_can_have_is_none(files: Path) -> None:
+    certificate = str(files / "cert.pem")
+    with pytest.raises(UsageError, match=r"a certificate is the path of a file, not 'a\\x00b'"):
+        tls_context("a\0b", certificate)
+    with pytest.raises(UsageError, match=r"a certificate's key is the path of a file, not 'a\\x00b'"):
+        tls_context(certificate, "a\0b")
+
+
 def test_a_certificate_and_its_key_are_taken_from_two_files_or_from_one(files: Path) -> None:
     for certificate, key in (("c.pem", "k.pem"), ("both.pem", "both.pem")):
         assert isinstance(tls_context(str(files / certificate), str(files / key)), ssl.SSLContext)

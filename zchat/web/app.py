@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from http import HTTPStatus
 from os import PathLike
@@ -22,11 +22,13 @@ from zchat.web.brokers import Brokers
 from zchat.web.core import frames, limits
 from zchat.web.core.gateway import Gateway
 from zchat.web.core.letting_in import Caller, LettingIn
-from zchat.web.core.refusals import is_retryable
+from zchat.web.core.port import World
+from zchat.web.core.refusals import Close
 from zchat.web.core.session import Session
 from zchat.web.core.watching import Watching
 from zchat.web.doors import connections_of, origins_of, public_of
-from zchat.web.pages import File, file_response, files_of, text_response
+from zchat.web.pages import File, files_of, text_response
+from zchat.web.requests import BEAT, RETRY, Asked, Live, Requests
 from zchat.web.server import TURN_SECONDS
 from zchat.web.serving import running
 
@@ -76,7 +78,7 @@ class App:
         letting_in = LettingIn(public=public_of(public), hosts=None, origins=origins_of(origins))
         self._given = (Brokers(url, key, server_key), letting_in, connections_of(max_connections))
         self._files: dict[str, File] = files_of(page)
-        self._gateway: Gateway | None = None
+        self._requests: Requests | None = None  # None unless it runs
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stack = AsyncExitStack()
 
@@ -95,7 +97,7 @@ class App:
         except BaseException:
             self._loop = None
             raise
-        self._gateway = gateway
+        self._requests = Requests(gateway, self._files)
         turning = asyncio.create_task(self._turn(gateway))
         self._stack.callback(turning.cancel)
         return self
@@ -108,12 +110,12 @@ class App:
         Raises:
             UsageError: this is another loop than the one in which it was entered; it runs on there.
         """
-        gateway = self._gateway
-        if gateway is None:
+        requests = self._requests
+        if requests is None:
             return
         self._check_loop()  # first: a call that is refused changes nothing
-        self._gateway = None
-        gateway.close()
+        self._requests = None
+        requests.gateway.close()
         try:
             await self._stack.aclose()
         finally:
@@ -125,13 +127,11 @@ class App:
         if kind == "lifespan":
             await self._lifespan(receive, send)
             return
-        if self._gateway is None:
+        if self._requests is None:
             raise UsageError("the gateway is not connected: have `async with` it in your application's lifespan")
         self._check_loop()
-        if kind == "websocket":
-            await self._websocket(self._gateway, scope, receive, send)
-        else:
-            await self._request(self._gateway, scope, receive, send)
+        serve = self._websocket if kind == "websocket" else self._request
+        await serve(self._requests, scope, receive, send)
 
     # -- within ------------------------------------------------------------------------------------
 
@@ -165,69 +165,81 @@ class App:
         client = scope.get("client")
         return Caller(client[0] if client else "", False, user)
 
-    async def _websocket(self, gateway: Gateway, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _websocket(self, requests: Requests, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
-        caller = await self._caller(scope)
-        wrong = _route(scope) != "ws" or _refusal(gateway, scope) is not None
-        if wrong or gateway.full_for(caller) or (caller.user is None and not gateway.letting_in.public):
+        gateway = requests.gateway
+        caller = await self._caller(scope) if requests.answer(_asked(scope)) is None else None
+        nobody = caller is None or (caller.user is None and not gateway.letting_in.public)
+        if caller is None or nobody or requests.full_for(caller) is not None:
             await send({"type": "websocket.close", "code": 1008})  # not accepted: the server answers with 403
             return
         await send({"type": "websocket.accept"})
         connection = _Connection()
         session = Session(gateway, connection, caller)
-        sending = asyncio.create_task(connection.send_all(gateway, session, send))
-        try:
+
+        async def take() -> None:
             while (message := await receive())["type"] != "websocket.disconnect":
-                text = message.get("text") or ""
-                if len(text) > limits.MAX_COMMAND:
-                    session.end(1009, "a command is too long")
-                session.receive(text.encode("utf-8", "surrogatepass"))
+                command = (message.get("text") or "").encode("utf-8", "surrogatepass")
+                if len(command) > limits.MAX_COMMAND:
+                    session.end(Close.TOO_LARGE, "a command is too long")
+                session.receive(command)
                 await connection.readable.wait()
-        finally:
-            session.lost()
-            sending.cancel()
-            await asyncio.gather(sending, return_exceptions=True)
 
-    async def _request(self, gateway: Gateway, scope: Scope, receive: Receive, send: Send) -> None:
-        path = _route(scope)
-        refused = _refusal(gateway, scope)
-        if refused is not None:
-            await _answer(send, scope, text_response(HTTPStatus.FORBIDDEN, "this page may not connect here"))
-        elif scope["method"] not in ("GET", "HEAD"):
-            await _answer(send, scope, text_response(HTTPStatus.METHOD_NOT_ALLOWED, "GET is all that is here"))
-        elif path.startswith("rooms/") and path.endswith("/live") and path.count("/") == 2:
-            await self._live(gateway, path.split("/")[1], scope, receive, send)
-        elif (file := self._files.get(path)) is not None:
-            found = file_response(file, _header(scope, b"accept-encoding"), _header(scope, b"if-none-match"))
-            await _answer(send, scope, found)
-        else:
-            await _answer(send, scope, text_response(HTTPStatus.NOT_FOUND, "there is nothing here"))
+        await _until_over(take(), connection.send_all(gateway, session, send), session)
 
-    async def _live(self, gateway: Gateway, room: str, scope: Scope, receive: Receive, send: Send) -> None:
-        known = _header(scope, b"last-event-id")
-        position = frames.position_of(known) if known else None
-        caller = await self._caller(scope)
-        if not gateway.is_public(room) or (known and position is None) or gateway.full_for(caller):
-            await _answer(send, scope, text_response(HTTPStatus.NOT_FOUND, "there is no such public room"))
-            return
+    async def _request(self, requests: Requests, scope: Scope, receive: Receive, send: Send) -> None:
+        asked = _asked(scope)
+        found = requests.answer(asked)
+        if found is None:
+            found = text_response(HTTPStatus.NOT_FOUND, "there is a WebSocket here, and nothing else")
+        elif isinstance(found, Live):
+            live, caller = found, await self._caller(scope)
+            found = requests.full_for(caller) or requests.stream(asked)
+            if found.status_code == HTTPStatus.OK and asked.method == "GET":
+                await self._stream(requests, asked, live, caller, receive, send)
+                return
+        await _answer(send, requests.finished(asked, found))
+
+    async def _stream(
+        self, requests: Requests, asked: Asked, live: Live, caller: Caller, receive: Receive, send: Send
+    ) -> None:
+        """Send a public room's messages as server-sent events."""
         connection = _Events()
-        watching = Watching(gateway, connection, caller)
-        sending: asyncio.Task[None] | None = None
-        try:
-            await watching.begin(room, position, lambda: None)
-            headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store")]
-            await send({"type": "http.response.start", "status": 200, "headers": headers})
-            sending = asyncio.create_task(connection.send_all(gateway, watching, send))
+        watching = Watching(requests.gateway, connection, caller)
+
+        async def take() -> None:
             while (await receive())["type"] != "http.disconnect":
                 pass
-        except ZchatError as error:
-            status = HTTPStatus.SERVICE_UNAVAILABLE if is_retryable(error) else HTTPStatus.NOT_FOUND
-            await _answer(send, scope, text_response(status, str(error)))
+
+        async def give() -> None:
+            await send(_head(requests.stream(asked)))
+            await send({"type": "http.response.body", "body": RETRY, "more_body": True})
+            await connection.send_all(requests.gateway, watching, send)
+
+        try:
+            refused = await requests.follow(watching, live, lambda: None)
+            if refused is None:
+                await _until_over(take(), give(), watching)
+            else:
+                await _answer(send, requests.finished(asked, refused))
         finally:
             watching.lost()
-            if sending is not None:
-                sending.cancel()
-                await asyncio.gather(sending, return_exceptions=True)
+
+
+async def _until_over(
+    taking: Coroutine[Any, Any, None], sending: Coroutine[Any, Any, None], session: Session | Watching
+) -> None:
+    """Carry out both until one of them ends: the other end is gone then, or all is sent, or nothing is taken."""
+    tasks = [asyncio.create_task(taking), asyncio.create_task(sending)]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        session.lost()
+        for task in tasks:
+            task.cancel()
+        taken, _ = await asyncio.gather(*tasks, return_exceptions=True)
+    if isinstance(taken, Exception):
+        raise taken
 
 
 class _Connection:
@@ -262,14 +274,18 @@ class _Connection:
         self.readable.set()
 
     async def send_all(self, gateway: Gateway, session: Session | Watching, send: Send) -> None:
-        """Send what is written, and a beat now and then, until the connection is closed."""
-        try:
-            await self._send_all(gateway, session, send)
-        finally:
-            self.readable.set()  # it is noticed there that the other end is gone
+        """Send what is written, and a beat now and then, until the connection is closed, or takes nothing for long."""
 
-    async def _send_all(self, gateway: Gateway, session: Session | Watching, send: Send) -> None:
-        world = gateway.context.world
+        async def send_soon(message: dict[str, Any]) -> None:
+            async with asyncio.timeout(limits.STALLED_SECONDS):
+                await send(message)
+
+        try:
+            await self._send_all(gateway.context.world, session, send_soon)
+        except TimeoutError:
+            gateway.context.counters.lost += 1
+
+    async def _send_all(self, world: World, session: Session | Watching, send: Send) -> None:
         beat = world.now() + limits.BEAT_SECONDS
         while True:
             while self._frames:
@@ -298,7 +314,7 @@ class _Connection:
         return self._message(_BEAT)
 
     def _end(self, code: int, text: str) -> dict[str, Any]:
-        return {"type": "websocket.close", "code": int(code), "reason": text[:100]}
+        return {"type": "websocket.close", "code": int(code), "reason": text.encode()[:120].decode(errors="ignore")}
 
 
 class _Events(_Connection):
@@ -308,32 +324,36 @@ class _Events(_Connection):
         return {"type": "http.response.body", "body": frames.server_event(frame), "more_body": True}
 
     def _beat(self) -> dict[str, Any]:
-        return {"type": "http.response.body", "body": b":\n\n", "more_body": True}
+        return {"type": "http.response.body", "body": BEAT, "more_body": True}
 
     def _end(self, code: int, text: str) -> dict[str, Any]:
         return {"type": "http.response.body", "body": b"", "more_body": False}
 
 
-def _route(scope: Scope) -> str:
-    """Return the path below where the application is mounted."""
-    path: str = scope["path"]
-    return path.removeprefix(scope.get("root_path", "")).removeprefix("/")
+def _asked(scope: Scope) -> Asked:
+    """Return what is asked for below where the application is mounted."""
+    path, root = str(scope["path"]), str(scope.get("root_path", "")).rstrip("/")
+    if root and f"{path}/".startswith(f"{root}/"):  # some servers, and frameworks, leave it out
+        path = path.removeprefix(root)
+
+    def header(name: str) -> list[str]:
+        wanted = name.lower().encode()
+        return [value.decode("latin-1") for key, value in scope["headers"] if key.lower() == wanted]
+
+    query = scope.get("query_string", b"").decode("latin-1")
+    return Asked(scope.get("method", "GET"), path.removeprefix("/"), query, header)
 
 
-def _header(scope: Scope, name: bytes) -> str:
-    return ",".join(value.decode("latin-1") for key, value in scope["headers"] if key == name)
+async def _answer(send: Send, found: Response) -> None:
+    await send(_head(found))
+    await send({"type": "http.response.body", "body": found.body})
 
 
-def _refusal(gateway: Gateway, scope: Scope) -> str | None:
-    origin = _header(scope, b"origin")
-    return gateway.letting_in.place(_header(scope, b"host") or None, origin or None)
-
-
-async def _answer(send: Send, scope: Scope, found: Response) -> None:
+def _head(found: Response) -> dict[str, Any]:
+    """Return the beginning of a response; the server's own headers are its own."""
     headers = [
         (key.lower().encode("latin-1"), value.encode("latin-1"))
         for key, value in found.headers.raw_items()
         if key not in ("Connection", "Date")
     ]
-    await send({"type": "http.response.start", "status": found.status_code, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else found.body})
+    return {"type": "http.response.start", "status": int(found.status_code), "headers": headers}

@@ -126,9 +126,9 @@ def _file(path: Path, bare: Callable[[str], str] | None) -> File:
 
 
 def file_response(file: File, accepted: str, known: str) -> Response:
-    """Return a file as a response; `accepted`: the encodings that the browser takes, `known`: the tag that it has."""
+    """Return a file as a response; `accepted`: the encodings that the browser takes, `known`: the tags that it has."""
     headers = {"ETag": file.tag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
-    if known == file.tag:
+    if file.tag in (tag.strip().removeprefix("W/") for tag in known.split(",")):  # a proxy that compresses adds the W
         return response(HTTPStatus.NOT_MODIFIED, b"", headers)
     takes = {name.lower() for name, weight in _ENCODING.findall(accepted) if not _NEVER.fullmatch(weight)}
     encoding = next((each for each in file.packed if each in takes), None)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
 from ssl import SSLContext
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from websockets.exceptions import InvalidMessage
 from websockets.frames import Frame, Opcode
@@ -19,18 +19,17 @@ from websockets.http11 import Request, Response
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-from zchat.errors import ZchatError
-from zchat.messages import Position
 from zchat.web.core import frames, limits
 from zchat.web.core.gateway import Gateway
 from zchat.web.core.letting_in import Caller
-from zchat.web.core.refusals import Turned, is_retryable
+from zchat.web.core.refusals import Turned
 from zchat.web.core.session import Session
 from zchat.web.core.timers import Timer
 from zchat.web.core.watching import Watching
 from zchat.web.descriptors import for_newcomers
 from zchat.web.listening import Listener
-from zchat.web.pages import File, file_response, text_response
+from zchat.web.pages import File, text_response
+from zchat.web.requests import BEAT, RETRY, Asked, Live, Requests
 
 TURN_SECONDS = 0.25
 """How often the timers are turned: none of their times is shorter than a second."""
@@ -39,11 +38,6 @@ STALL_SECONDS = 2 * TURN_SECONDS
 """A pause between two turns from which on this process stood still: nobody could be heard meanwhile."""
 
 _BEAT = frames.frame({"op": "beat"}) + b"\x89\x00"  # and a ping, which a page doesn't see and its browser answers
-
-_STREAM = (
-    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nCache-Control: no-store\r\n"
-    b"X-Content-Type-Options: nosniff\r\nX-Accel-Buffering: no\r\nConnection: close\r\n"
-)
 
 
 class Browser(asyncio.Protocol):
@@ -64,7 +58,7 @@ class Browser(asyncio.Protocol):
         self._silent = False  # nothing more is written but what closes it
         self._reading = True
         self._held = False
-        self._origin: str | None = None  # of the page that asks, if it may
+        self._asked: Asked | None = None
         self._due: Timer | None = None
         self._paused_at = 0.0
 
@@ -148,55 +142,37 @@ class Browser(asyncio.Protocol):
         self._server.asked(self, self._address)
         self._after(limits.REQUEST_SECONDS, self.give_up)
         try:
-            self._route(request)
-        except Turned as error:
-            self._turn_away("login", HTTPStatus.FORBIDDEN, error.text)
-
-    def _route(self, request: Request) -> None:
-        server, gateway = self._server, self._gateway
-        try:
             target = urlsplit(request.path)
         except ValueError:  # of brackets
-            self._answer(text_response(HTTPStatus.BAD_REQUEST, "this is no path"), request)
+            self._answer(text_response(HTTPStatus.BAD_REQUEST, "this is no path"))
             return
-        path = target.path
-        if path == "/healthz":
-            up = gateway.up and not gateway.closing
-            status = HTTPStatus.OK if up else HTTPStatus.SERVICE_UNAVAILABLE
-            self._answer(text_response(status, "ok" if up else "the broker is away"), request)
+        path = unquote(target.path.removeprefix("/"))
+        asked = self._asked = Asked(request.method, path, target.query, request.headers.get_all)
+        requests = self._server.requests
+        found = requests.answer(asked)
+        if isinstance(found, Response):
+            self._answer(found)
             return
-        hosts, origins = request.headers.get_all("Host"), request.headers.get_all("Origin")
-        host = hosts[0] if len(hosts) == 1 else None
-        origin = ",".join(origins) if origins else None
-        refused = gateway.letting_in.place(host, origin)
-        if refused is None and origin is not None:
-            self._origin = origin
-        if refused is not None:
-            text = "this name is not served here" if refused == "host" else "this page may not connect here"
-            self._turn_away(refused, HTTPStatus.FORBIDDEN, text)
-        elif request.method not in ("GET", "HEAD"):
-            error = text_response(HTTPStatus.METHOD_NOT_ALLOWED, "GET is all that is served", {"Allow": "GET, HEAD"})
-            self._answer(error, request)
-        elif path == "/ws":
-            self._open(request)
-        elif path.startswith("/rooms/") and path.endswith("/live") and path.count("/") == 3:
-            self._live(request, unquote(path.split("/")[2]), parse_qs(target.query).get("after", []))
-        elif (file := server.files.get(path.removeprefix("/"))) is not None:
-            header = request.headers
-            found = file_response(file, ",".join(header.get_all("Accept-Encoding")), header.get("If-None-Match", ""))
-            self._answer(found, request)
+        try:
+            caller = self._gateway.letting_in.caller(self._address, request.headers.get_all)
+        except Turned as error:
+            self._answer(requests.turned_away("login", HTTPStatus.FORBIDDEN, error.text))
+            return
+        full = requests.full_for(caller)
+        if full is not None:
+            self._answer(full)
+        elif found is None:
+            self._open(request, caller)
+        elif asked.method == "HEAD":
+            self._answer(requests.stream(asked))
         else:
-            self._answer(text_response(HTTPStatus.NOT_FOUND, "there is nothing here"), request)
+            stream = EventStream(self, self._transport)
+            watching = Watching(self._gateway, stream, caller)
+            self._begin(watching)
+            self._gateway.context.world.spawn(self._watch(watching, found, requests.stream(asked)))
 
-    def _caller(self, request: Request) -> Caller:
-        return self._gateway.letting_in.caller(self._address, request.headers.get_all)
-
-    def _open(self, request: Request) -> None:
+    def _open(self, request: Request, caller: Caller) -> None:
         """Open a WebSocket."""
-        caller = self._caller(request)
-        if self._gateway.full_for(caller):
-            self._full()
-            return
         accepted = self._http.accept(request)
         if accepted.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
             self._answer(accepted)
@@ -209,52 +185,16 @@ class Browser(asyncio.Protocol):
         self._session = session
         self._after(limits.BEAT_SECONDS, self._beat)
 
-    def _live(self, request: Request, room: str, after: list[str]) -> None:
+    async def _watch(self, watching: Watching, live: Live, head: Response) -> None:
         """Send a public room's messages as server-sent events."""
-        known = request.headers.get("Last-Event-ID") or (after[0] if after else None)
-        position = None if known is None else frames.position_of(known)
-        caller = self._caller(request)
-        if known is not None and position is None:
-            self._answer(text_response(HTTPStatus.BAD_REQUEST, "the position is none: EPOCH:SEQ"), request)
-        elif not self._gateway.is_public(room):
-            self._answer(text_response(HTTPStatus.NOT_FOUND, "there is no such public room"), request)
-        elif self._gateway.full_for(caller):
-            self._full()
-        elif request.method == "HEAD":
-            self._answer(text_response(HTTPStatus.OK, ""), request)
-        else:
-            stream = EventStream(self, self._transport)
-            watching = Watching(self._gateway, stream, caller)
-            self._begin(watching)
-            self._gateway.context.world.spawn(self._watch(watching, stream, room, position))
-
-    async def _watch(self, watching: Watching, stream: EventStream, room: str, after: Position | None) -> None:
-        try:
-            await watching.begin(room, after, self._begin_stream)
-        except ZchatError as error:
-            watching.lost()
+        refused = await self._server.requests.follow(watching, live, lambda: self.write(head.serialize() + RETRY))
+        if refused is not None:
             self._session = None
-            status = HTTPStatus.SERVICE_UNAVAILABLE if is_retryable(error) else HTTPStatus.NOT_FOUND
-            self._answer(text_response(status, str(error)))
+            self._answer(refused)
 
-    def _begin_stream(self) -> None:
-        allowed = "" if self._origin is None else f"Access-Control-Allow-Origin: {self._origin}\r\n"
-        self.write(_STREAM + allowed.encode() + b"\r\nretry: 2000\n\n")
-
-    def _turn_away(self, reason: str, status: HTTPStatus, text: str, headers: dict[str, str] | None = None) -> None:
-        self._gateway.context.counters.turned_away[reason] += 1
-        self._answer(text_response(status, text, headers))
-
-    def _full(self) -> None:
-        self._turn_away("full", HTTPStatus.SERVICE_UNAVAILABLE, "too many connections", {"Retry-After": "10"})
-
-    def _answer(self, found: Response, request: Request | None = None) -> None:
+    def _answer(self, found: Response) -> None:
         """Answer the request, after which the connection is closed."""
-        self._gateway.context.counters.requests[found.status_code] += 1
-        if request is not None and request.method == "HEAD":
-            found.body = b""
-        if self._origin is not None:
-            found.headers["Access-Control-Allow-Origin"] = self._origin
+        found = self._server.requests.finished(self._asked, found)
         self._answered = self._silent = True
         self._transport.write(found.serialize())
         self._transport.close()
@@ -300,7 +240,7 @@ class Browser(asyncio.Protocol):
         self._due = context.timers.at(context.world.now() + seconds, call)
 
     def _slow(self) -> None:
-        self._turn_away("slow", HTTPStatus.REQUEST_TIMEOUT, "no request came")
+        self._answer(self._server.requests.turned_away("slow", HTTPStatus.REQUEST_TIMEOUT, "no request came"))
         self._after(limits.CLOSING_SECONDS, self.give_up)
 
     def _beat(self) -> None:
@@ -311,7 +251,7 @@ class Browser(asyncio.Protocol):
             return
         self.heard = False
         if not self.paused:
-            self.write(_BEAT if isinstance(self._session, Session) else b":\n\n")
+            self.write(_BEAT if isinstance(self._session, Session) else BEAT)
         self._after(limits.BEAT_SECONDS, self._beat)
 
     def give_up(self) -> None:
@@ -348,7 +288,7 @@ class Server:
 
     def __init__(self, gateway: Gateway, files: dict[str, File], max_connections: int) -> None:
         self.gateway = gateway
-        self.files = files
+        self.requests = Requests(gateway, files)
         self.sockets: set[Browser] = set()
         """All connections, whatever they are for."""
         self.max_sockets = max_connections + limits.SPARE_SOCKETS

@@ -6,6 +6,7 @@ import re
 import shlex
 import ssl
 
+from zchat import paths
 from zchat.checks import shown
 from zchat.errors import UsageError
 from zchat.files import read_bounded
@@ -32,6 +33,8 @@ def tls_context(certificate: str, key: str) -> ssl.SSLContext:
     Raises:
         UsageError: they can't be used; the text names the file, and what is wrong with it.
     """
+    certificate = paths.given("a certificate is the path of a file", certificate)
+    key = paths.given("a certificate's key is the path of a file", key)
     _check_pem(certificate, "certificate", CERTIFICATE)
     _check_pem(key, "key", KEY)
 
