@@ -143,6 +143,7 @@ METHODS = {
     zchat.Room: {
         "name": "property",
         "position": "property",
+        "joined": "property",
         "member_count": "property",
         "crowded": "property",
         "send": "(body, *, timeout=5.0)",

@@ -406,3 +406,16 @@ def test_a_history_is_of_one_log_though_the_broker_is_another_one_between_two_pa
         found = client.history("General", after=0, limit=5000, timeout=DEADLINE)
     assert {message.body for message in found} == {"new"}
     assert [message.seq for message in found] == list(range(1, 2501))
+
+
+def test_a_room_is_joined_while_the_broker_of_the_present_connection_says_so(face: Face, lasting: Mortal) -> None:
+    with face.client(lasting.url, user="alice") as client:
+        found = [client.join("General")]
+        assert [room.joined for room in found] == [True]
+        lasting.kill()
+        eventually(lambda: not found[0].joined, "there is no connection")
+        lasting.start()
+        eventually(lambda: found[0].joined, "it is joined again")
+        found[0].leave()
+        found.append(client.join("General"))
+        assert [room.joined for room in found] == [False, True]

@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Generator
 from typing import Any
 
-from zchat.errors import DeadlineExceeded, NoSuchRoom, ZchatError
-from zchat.events import Event, Gap
+from zchat.errors import DeadlineExceeded, NoSuchRoom, UsageError, ZchatError
+from zchat.events import Event, Gap, Removed
 from zchat.messages import Batch, Member, Message, Position, RoomInfo
 from zchat.names import fold
 from zchat.web.core import frames
@@ -27,18 +27,18 @@ class Promise:
     def __init__(self, world: World) -> None:
         self._world = world
         self._kept = False
-        self._task: Task | None = None
+        self._tasks: list[Task] = []
 
     def __await__(self) -> Generator[Promise, None, None]:
         while not self._kept:
-            self._task = self._world.running
+            assert self._world.running is not None
+            self._tasks.append(self._world.running)
             yield self
 
     def keep(self) -> None:
         self._kept = True
-        if self._task is not None:
-            self._world.ready.append(self._task)
-            self._task = None
+        tasks, self._tasks = self._tasks, []
+        self._world.ready.extend(tasks)
 
 
 class Task:
@@ -57,7 +57,7 @@ class Task:
     def step(self) -> None:
         if self.done:
             return
-        self._world.running = self
+        before, self._world.running = self._world.running, self
         try:
             if self.cancelled:
                 self.cancelled = False
@@ -69,13 +69,14 @@ class Task:
         except ZchatError:
             self.done = True
         finally:
-            self._world.running = None
+            self._world.running = before
 
 
 class World:
-    """See `zchat.web.core.port.World`."""
+    """See `zchat.web.core.port.World`. `eager`: a task runs up to its first wait before `spawn` returns."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, *, eager: bool = False) -> None:
+        self.eager = eager
         self.time = 1000.0
         self.ready: deque[Task] = deque()
         self.tasks: list[Task] = []
@@ -100,7 +101,10 @@ class World:
     def spawn(self, work: Coroutine[Any, Any, None]) -> Task:
         task = Task(self, work)
         self.tasks.append(task)
-        self.ready.append(task)
+        if self.eager:
+            task.step()
+        else:
+            self.ready.append(task)
         return task
 
     def promise(self) -> Promise:
@@ -128,7 +132,10 @@ class Broker:
         self.epoch = EPOCH
         self.clients: list[Client] = []
         self.refusals: dict[tuple[str, str], ZchatError] = {}
-        """What is refused to whom: by the client's user and a call, `join General` for example."""
+        """What is refused to whom: by the client's user and a call, `join General` for example, or `enter General` for
+        to be there and not only to watch."""
+        self.gates: dict[tuple[str, str], Promise] = {}
+        """What a call waits for before it has an effect, or (`joined General`, `left General`) after it."""
         self.away = False
         self.door: Promise | None = None
         """What one who connects waits for."""
@@ -164,6 +171,11 @@ class Room:
         self.waiting: list[Promise] = []
         self.member_count = 1
         self.crowded = False
+        self.away = False
+
+    @property
+    def joined(self) -> bool:
+        return not self.away and not self.left
 
     async def send(self, body: Any, *, timeout: float | None) -> Message:
         broker = self.client.broker
@@ -182,8 +194,14 @@ class Room:
         self.marked.append(seq)
 
     async def leave(self, *, timeout: float | None) -> None:
+        self.end()
+        await self.client.gate(f"left {self.name}")
+
+    def end(self) -> None:
+        """End the membership, from either side."""
         self.left = True
-        self.client.joined.pop(fold(self.name), None)
+        if self.client.joined.get(fold(self.name)) is self:
+            del self.client.joined[fold(self.name)]
 
 
 class Client:
@@ -205,12 +223,15 @@ class Client:
             raise DeadlineExceeded("no broker answered")
         if self.broker.door is not None:
             await self.broker.door
+        if self.closed:
+            raise UsageError("this client is closed")
         self.broker.clients.append(self)
         return self
 
     async def close(self, timeout: float) -> None:
         self.closed = True
-        self.broker.clients.remove(self)
+        if self in self.broker.clients:
+            self.broker.clients.remove(self)
         self.put(None)
 
     def wire(self, name: str) -> str:
@@ -223,9 +244,16 @@ class Client:
         if not create and self.wire(name) not in self.broker.logs:
             raise NoSuchRoom(f"there is no room {name}")
         if key not in self.joined:
+            if present:
+                await self._check(f"enter {name}")
             self.joined[key] = Room(self, name, reads=reads, echo=echo, present=present)
         room = self.joined[key]
         assert (room.reads, room.present) == (reads, present), "it is joined otherwise"
+        try:
+            await self.gate(f"joined {name}")
+        except CancelledError:
+            room.end()
+            raise
         return room
 
     async def rooms(self, *, after: str | None, limit: int) -> list[RoomInfo]:
@@ -275,7 +303,13 @@ class Client:
             if room.wire == wire and room.reads and (room.echo or made[0].user != self.user):
                 self.put(batch_of(room.name, made, self.broker.epoch))
 
+    async def gate(self, call: str) -> None:
+        """Wait as long as the broker takes for a call."""
+        if (self.user, call) in self.broker.gates:
+            await self.broker.gates[self.user, call]
+
     async def _check(self, call: str) -> None:
+        await self.gate(call)
         if error := self.broker.refusals.get((self.user, call)):
             raise error
         if self.broker.away:
@@ -317,17 +351,31 @@ class Browser:
 
     def say(self, **command: Any) -> None:
         """Send a command, and let everything go on."""
-        self.session.receive(json.dumps(command).encode())
+        self.receive(json.dumps(command).encode())
+
+    def receive(self, data: bytes) -> None:
+        """Send what may be no command, and let everything go on."""
+        self.session.receive(data)
         self.world.run()
+
+    def begin(self, op: str, **fields: Any) -> int:
+        """Send a command that may take its time, and return its number."""
+        self._ids += 1
+        self.say(op=op, id=self._ids, **fields)
+        return self._ids
+
+    def answer(self, number: int) -> dict[str, Any] | None:
+        """Return the answer to a command, None while there is none."""
+        found = [each for each in self.frames if each.get("id") == number]
+        assert len(found) <= 1, found
+        self.frames = [each for each in self.frames if each not in found]
+        return found[0] if found else None
 
     def ask(self, op: str, **fields: Any) -> dict[str, Any]:
         """Send a command and return its answer."""
-        self._ids += 1
-        self.say(op=op, id=self._ids, **fields)
-        found = [each for each in self.frames if each.get("id") == self._ids]
-        assert len(found) == 1, (found, self.frames)
-        self.frames.remove(found[0])
-        return found[0]
+        found = self.answer(self.begin(op, **fields))
+        assert found is not None, self.frames
+        return found
 
     def hello(self, user: str | None = None, **fields: Any) -> dict[str, Any]:
         return self.ask("hello", version=1, **({} if user is None else {"user": user}), **fields)
@@ -347,7 +395,7 @@ class House:
 
     def __init__(self, letting_in: LettingIn | None = None, **options: Any) -> None:
         self.broker = Broker()
-        self.world = World(self.broker)
+        self.world = World(self.broker, eager=options.pop("eager", False))
         self.reader = Client(self.world, "zchat web")
         self.broker.clients.append(self.reader)
         self.gateway = Gateway(self.world, self.reader, letting_in or LettingIn(open_to_all=True), **options)
@@ -379,6 +427,21 @@ class House:
         self.client(user).put(event)
         self.world.run()
         self.passes(0)
+
+    def shut(self, user: str, call: str) -> Promise:
+        """Have a call of a user's session take until what is returned is kept."""
+        promise = self.broker.gates[user, call] = Promise(self.world)
+        return promise
+
+    def open(self, user: str, call: str) -> None:
+        """Have a call of a user's session go on, and all later ones."""
+        self.broker.gates.pop((user, call)).keep()
+        self.world.run()
+
+    def put_out(self, user: str, room: str, code: str = "kicked") -> None:
+        """Put a user, or the reader, out of a room."""
+        self.client(user).joined[fold(room)].end()
+        self.tell(user, Removed(room, "calm down", "root", None, code))
 
     def passes(self, seconds: float) -> None:
         """Let time pass."""

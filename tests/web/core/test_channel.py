@@ -16,9 +16,9 @@ from zchat.web.core import limits
 from zchat.web.core.limits import WINDOW
 
 
-@pytest.fixture
-def house() -> House:
-    return House()
+@pytest.fixture(params=[False, True], ids=["", "eager"])
+def house(request: pytest.FixtureRequest) -> House:
+    return House(eager=request.param)
 
 
 def seqs(page: Browser) -> list[int]:

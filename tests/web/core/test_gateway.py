@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tests.web.core.harness import House
+from tests.web.core.test_tokens import KEY, token
 from zchat.errors import NotAllowed
 from zchat.events import Disconnected, Reconnected, Removed
 from zchat.web.core import limits
 from zchat.web.core.letting_in import Caller, LettingIn, Patterns
+from zchat.web.core.timers import SWEEP
 
 
 def test_places_are_bounded_by_address_and_in_all() -> None:
@@ -135,3 +137,70 @@ def test_a_timer_that_fails_is_logged_and_the_others_have_their_turn() -> None:
     assert called == [1]
     assert [str(error) for error in house.world.faults] == ["a fault"]
     house.world.faults.clear()
+
+
+def test_a_room_is_read_for_a_minute_from_when_the_last_page_left_and_not_from_an_older_time() -> None:
+    house = House()
+    page = house.page("alice", "General")
+    page.ask("leave", room="General")
+    house.passes(59)
+    page.ask("join", room="General")
+    page.ask("leave", room="General")
+    house.passes(59)
+    assert set(house.gateway.channels) == {"general"}
+    house.passes(2)
+    assert house.gateway.channels == {}
+
+
+@pytest.mark.parametrize("eager", [False, True])
+def test_a_room_that_is_no_longer_read_as_a_page_comes_is_read_anew_for_it(eager: bool) -> None:
+    house = House(eager=eager)
+    other, page = house.page("bob"), house.page("alice", "General")
+    page.ask("leave", room="General")
+    house.shut("zchat web", "left General")
+    house.shut("zchat web", "joined General")
+    house.world.time += limits.IDLE_CHANNEL_SECONDS + 1
+    page.session.receive(b'{"op":"join","id":90,"room":"General"}')  # in the same turn as the timer
+    house.passes(0)
+    house.open("zchat web", "left General")
+    house.open("zchat web", "joined General")
+    assert page.answer(90) is not None
+    house.say("General", "bob", "hi")
+    assert page.bodies() == ["hi"]
+    assert house.reader.joined["general"].joined
+    assert other.closed is None
+
+
+def test_a_room_that_was_opened_for_pages_which_have_gone_is_read_for_a_minute() -> None:
+    house = House()
+    page = house.page("alice")
+    house.shut("zchat web", "join General")
+    page.begin("join", room="General")
+    page.drop()
+    house.open("zchat web", "join General")
+    assert set(house.gateway.channels) == {"general"}
+    house.passes(limits.IDLE_CHANNEL_SECONDS + 1)
+    assert (house.gateway.channels, house.reader.joined, house.gateway._openings) == ({}, {}, {})
+
+
+@pytest.mark.parametrize("eager", [False, True])
+def test_nothing_is_left_of_a_user_who_can_not_come_in(eager: bool) -> None:
+    house = House(eager=eager)
+    house.broker.refusals["bad", "connect"] = NotAllowed("no such name")
+    for _ in range(2):
+        page = house.browser()
+        assert page.hello("bad")["code"] == "not_allowed"
+        assert (page.closed or (0,))[0] == 4001
+    assert house.gateway.users == {}
+    house.passes(limits.IDLE_USER_SECONDS + limits.GREETING_SECONDS)
+    assert len(house.gateway.context.timers) == 0
+
+
+def test_the_timer_of_a_token_goes_with_its_connection() -> None:
+    house = House(LettingIn(token_key=KEY))
+    claims = {"sub": "alice", "exp": int(house.world.wall()) + 365 * 86_400}
+    for _ in range(500):
+        page = house.browser()
+        assert page.hello(token=token(claims))["op"] == "ok"
+        page.drop()
+    assert len(house.gateway.context.timers) <= 2 * SWEEP

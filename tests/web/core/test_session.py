@@ -8,7 +8,7 @@ import pytest
 
 from tests.web.core.harness import EPOCH, House, Promise
 from tests.web.core.test_tokens import KEY, token
-from zchat.errors import Banned, Muted, NotAllowed
+from zchat.errors import Banned, KeyRemoved, Muted, NotAllowed
 from zchat.events import Disconnected, Invited, Reconnected, Removed
 from zchat.web.core import limits
 from zchat.web.core.letting_in import LettingIn, Patterns
@@ -16,9 +16,9 @@ from zchat.web.core.letting_in import LettingIn, Patterns
 ROW = 3
 
 
-@pytest.fixture
-def house() -> House:
-    return House()
+@pytest.fixture(params=[False, True], ids=["", "eager"])
+def house(request: pytest.FixtureRequest) -> House:
+    return House(eager=request.param)
 
 
 # -- the greeting ------------------------------------------------------------------------------------
@@ -46,6 +46,34 @@ def test_what_follows_the_greeting_at_once_waits_for_it(house: House) -> None:
     house.world.run()
     assert [frame["id"] for frame in browser.frames if "id" in frame] == [1, 2, 3]
     assert [frame["op"] for frame in browser.frames if "id" in frame] == ["ok"] * 3
+
+
+def test_what_is_malformed_behind_the_greeting_is_answered_after_it_as_later(house: House) -> None:
+    house.broker.door = door = Promise(house.world)
+    browser = house.browser()
+    browser.session.receive(b'{"op":"hello","id":1,"version":1,"user":"alice"}')
+    browser.session.receive(b'{"op":"rooms","id":2,"after":7}')
+    browser.session.receive(b'{"op":"rooms","id":3}')
+    house.world.run()
+    assert browser.frames == []
+    door.keep()
+    house.world.run()
+    assert [(frame["id"], frame.get("code", "ok")) for frame in browser.frames] == [
+        (1, "ok"),
+        (2, "malformed"),
+        (3, "ok"),
+    ]
+    assert browser.closed is None
+
+
+def test_what_is_malformed_behind_a_greeting_that_fails_is_not_answered(house: House) -> None:
+    house.broker.refusals["eve", "connect"] = Banned("you are banned")
+    browser = house.browser()
+    browser.session.receive(b'{"op":"hello","id":1,"version":1,"user":"eve"}')
+    browser.session.receive(b'{"op":"rooms","id":2,"after":7}')
+    house.world.run()
+    assert [(frame["id"], frame["code"]) for frame in browser.frames] == [(1, "banned")]
+    assert (browser.closed or (0,))[0] == 4001
 
 
 def test_a_page_that_does_not_greet_within_five_seconds_is_closed(house: House) -> None:
@@ -245,6 +273,22 @@ def test_a_user_who_is_banned_everywhere_is_told_and_not_to_come_again(house: Ho
     assert (page.closed or (0,))[0] == 4001
 
 
+def test_what_a_page_has_not_read_is_not_withheld_from_it_because_the_users_session_ends(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zchat.web.core.channel.RING_BYTES", 1)
+    page = house.page("alice", "General")
+    page.paused = True
+    house.say("General", "bob", *range(3))
+    house.say("General", "bob", *range(3))
+    house.broker.refusals["alice", "history General"] = KeyRemoved("this key is no longer web's here")
+    page.paused = False
+    page.session.resumed()
+    house.world.run()
+    house.tell("alice", KeyRemoved("this key is no longer web's here"))
+    assert [frame["op"] for frame in page.frames] == ["bye"], "it comes again, and goes on where it was"
+
+
 def test_pages_are_told_when_the_broker_is_away_and_when_it_is_back(house: House) -> None:
     page = house.page("alice", "General")
     house.tell("alice", Disconnected("lost"))
@@ -414,5 +458,17 @@ def test_the_gateway_says_bye_when_it_ends(house: House) -> None:
     house.gateway.close()
     house.world.run()
     assert page.take("bye")[0]["text"] == "the gateway is shutting down"
+    assert (page.closed or (0,))[0] == 1012
+    assert [client.user for client in house.broker.clients] == ["zchat web"]
+
+
+def test_a_users_session_that_has_yet_to_begin_ends_with_the_gateway(house: House) -> None:
+    house.broker.door = door = Promise(house.world)
+    page = house.browser()
+    page.say(op="hello", id=1, version=1, user="alice")
+    house.gateway.close()
+    house.world.run()
+    door.keep()
+    house.world.run()
     assert (page.closed or (0,))[0] == 1012
     assert [client.user for client in house.broker.clients] == ["zchat web"]

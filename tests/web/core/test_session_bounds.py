@@ -13,9 +13,9 @@ from zchat.web.core import limits
 from zchat.web.core.letting_in import LettingIn
 
 
-@pytest.fixture
-def house() -> House:
-    return House()
+@pytest.fixture(params=[False, True], ids=["", "eager"])
+def house(request: pytest.FixtureRequest) -> House:
+    return House(eager=request.param)
 
 
 # -- bounds ------------------------------------------------------------------------------------------
@@ -90,7 +90,7 @@ def test_what_is_no_object_ends_the_connection(house: House, data: bytes) -> Non
 
 def test_what_is_no_command_ends_the_connection_of_a_page_that_has_not_greeted(house: House) -> None:
     page = house.browser()
-    page.session.receive(b'{"op":"hello","id":7,"version":1,"user":7}')
+    page.receive(b'{"op":"hello","id":7,"version":1,"user":7}')
     assert page.frames == [
         {"op": "error", "id": 7, "code": "malformed", "text": "hello: user is not text", "retryable": False}
     ]
@@ -99,8 +99,8 @@ def test_what_is_no_command_ends_the_connection_of_a_page_that_has_not_greeted(h
 
 def test_an_object_that_is_no_command_is_answered_and_ends_nothing(house: House) -> None:
     page = house.page("alice", "General")
-    page.session.receive(b'{"op":"send","id":7,"room":"General","key":"k","body":"\\ud83d"}')
-    page.session.receive(b'{"op":"mark","room":"General","seq":1.5}')
+    page.receive(b'{"op":"send","id":7,"room":"General","key":"k","body":"\\ud83d"}')
+    page.receive(b'{"op":"mark","room":"General","seq":1.5}')
     assert page.take("error") == [
         {
             "op": "error",
@@ -118,7 +118,7 @@ def test_an_object_that_is_no_command_is_answered_and_ends_nothing(house: House)
 def test_a_page_with_a_fault_that_it_repeats_is_closed(house: House) -> None:
     page = house.page("alice")
     for _ in range(int(limits.REFUSALS_BURST) + 1):
-        page.session.receive(b'{"op":"rooms","id":7,"after":7}')
+        page.receive(b'{"op":"rooms","id":7,"after":7}')
     assert (page.closed or (0,))[0] == 4029
 
 

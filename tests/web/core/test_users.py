@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.web.core.harness import Broker, House, Promise, World
+from tests.web.core.harness import House
 from tests.web.core.test_tokens import KEY, token
 from zchat.errors import ConnectionLost, Expired, KeyRemoved
 from zchat.events import Invited
 from zchat.web.core.letting_in import LettingIn
-from zchat.web.core.users import Turn
 
 
 def test_all_pages_of_a_user_share_one_session() -> None:
@@ -93,30 +92,3 @@ def test_a_page_that_takes_nothing_is_not_told_of_every_invitation() -> None:
         house.tell("alice", Invited("@bob", "bob"))
     assert page.frames == []
     assert house.gateway.context.counters.dropped_events == 100
-
-
-def test_one_at_a_time_and_a_cancelled_one_holds_nobody_up() -> None:
-    world = World(Broker())
-    turn = Turn(world.promise)
-    log: list[str] = []
-    gates = [Promise(world) for _ in range(3)]
-
-    async def work(name: str, gate: Promise) -> None:
-        async with turn:
-            log.append(f"{name} in")
-            await gate
-            log.append(f"{name} out")
-
-    tasks = [world.spawn(work(name, gate)) for name, gate in zip("abc", gates, strict=True)]
-    world.run()
-    assert log == ["a in"]
-    tasks[1].cancel()
-    gates[0].keep()
-    world.run()
-    assert log == ["a in", "a out", "c in"]
-    tasks[2].cancel()
-    world.run()
-    assert all(task.done for task in tasks)
-    world.spawn(work("d", gates[0]))
-    world.run()
-    assert log[-2:] == ["d in", "d out"]

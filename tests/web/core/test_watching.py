@@ -88,3 +88,20 @@ def test_it_ends_with_the_room_and_with_the_gateway() -> None:
     _, other, _ = watch(house, "Other")
     house.gateway.close()
     assert (one.closed, other.closed) == (1012, 1012)
+
+
+def test_who_has_gone_or_whose_room_has_ended_while_it_was_asked_for_is_written_nothing() -> None:
+    house = House()
+    house.say("General", "bob", 1)
+    house.shut("zchat web", "join General")
+    gone, nothing, _ = watch(house, "General")
+    gone.lost()
+    house.open("zchat web", "join General")
+    assert house.gateway.channels["general"].members == set()
+    house.shut("zchat web", "history General")
+    ended, ending, _ = watch(house, "General", Position(77, 1))
+    house.put_out("zchat web", "General", "not_allowed")
+    house.open("zchat web", "history General")
+    assert (nothing.found, ending.found, ending.closed) == ([], [], 1012)
+    assert house.gateway.connected == {}
+    ended.lost()

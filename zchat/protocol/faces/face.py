@@ -139,6 +139,15 @@ class BaseRoom:
         return self._membership.shown
 
     @property
+    def joined(self) -> bool:
+        """True while the user is in the room, as the broker has said over the present connection.
+
+        False without a connection, until the room is joined again over a new one, and for good once it was left or the
+        user was put out of it.
+        """
+        return self._membership.live and not self._membership.left
+
+    @property
     def member_count(self) -> int:
         """Return how many users are here, by the broker's latest report; 0 until the first, moments after the join."""
         return self._inbox.roster.members

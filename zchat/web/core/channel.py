@@ -12,15 +12,18 @@ from collections.abc import Callable
 from math import inf
 from typing import NamedTuple, Protocol
 
-from zchat.errors import ZchatError
+from zchat.errors import Banned, KeyRemoved, UsageError, ZchatError
 from zchat.events import Crowd, Gap, ReadMark, Removed, Typing
 from zchat.messages import SAME_LOG, Batch, GapReason, Position
 from zchat.web.core import frames
 from zchat.web.core.counters import Counters
 from zchat.web.core.limits import AGAIN_SECONDS, CATCH_UP_ROWS, MAX_HAPPENED, RING_BYTES, WINDOW
-from zchat.web.core.port import Client, Connection, Room, Work, World
+from zchat.web.core.port import Client, Connection, Room, World
 from zchat.web.core.refusals import is_retryable
-from zchat.web.core.timers import Timers
+from zchat.web.core.timers import Timer, Timers
+
+_OVER = Banned, KeyRemoved, UsageError
+"""What history fails with if the user's session has ended, or is no longer in the room."""
 
 
 class Context(NamedTuple):
@@ -43,7 +46,7 @@ class Presence(Protocol):
 
     @property
     def up(self) -> bool:
-        """False while the user's session with the broker has no connection."""
+        """False while the user isn't in the room at the broker: there is no connection, or it is being joined again."""
 
     @property
     def sees_names(self) -> bool:
@@ -71,6 +74,8 @@ class Channel:
         """True if the room has too many members for names, as far as the latest event says."""
         self.happened: list[frames.Shown] = []
         """Events that have yet to be shown."""
+        self.idle: Timer | None = None
+        """When it is read no longer, as nobody follows it."""
         self._ring: OrderedDict[int, Frame] = OrderedDict()  # by the seq that a frame follows
         self._ring_bytes = 0
 
@@ -166,7 +171,7 @@ class Member:
 
     def __init__(
         self, channel: Channel, connection: Connection, source: Client, presence: Presence | None,
-        removed: Callable[[Member, Removed | None], None], *, counted: bool = True,
+        removed: Callable[[Removed | None], None], *, counted: bool = True,
     ) -> None:  # fmt: skip
         self.channel = channel
         self.connection = connection
@@ -185,14 +190,18 @@ class Member:
         self._begun = False
         self._floor = channel.position.seq  # what came before, the user may not have been there for: the broker decides
         self._owed: bytes | None = None  # a frame that comes before all others
-        self._catching: Work | None = None
+        self._catching = False  # the log is being read
         channel.members.add(self)
 
     @property
     def open(self) -> bool:
         """True if another frame may be written."""
-        up = self._begun and not self.gone and (self.presence is None or self.presence.up)
-        return up and self.sent - self.taken < WINDOW and not self.connection.paused
+        return self._up and self.sent - self.taken < WINDOW and not self.connection.paused
+
+    @property
+    def _up(self) -> bool:
+        """True if the page may be shown what there is in the room."""
+        return self._begun and not self.gone and (self.presence is None or self.presence.up)
 
     def begin(self, seq: int) -> None:
         """Go on after a seq, or, if the log turned out to be another one, as `another_log` has said."""
@@ -210,7 +219,9 @@ class Member:
         return True
 
     def show(self, events: list[bytes]) -> None:
-        """Write events, unless the page can't keep up."""
+        """Write events, unless the page can't keep up, or may not be shown them."""
+        if not self._up:
+            return
         if self.connection.paused:
             self.channel.context.counters.dropped_events += len(events)
         elif events:
@@ -228,8 +239,11 @@ class Member:
         self.channel.live.discard(self)
         self.channel.members.discard(self)
         self.channel.ahead.discard(self)
-        if self._catching is not None:
-            self._catching.cancel()
+
+    def resume(self) -> None:
+        """Go on where the user was out for a moment: what was said meanwhile they may read if the broker says so."""
+        self._floor = max(self._floor, self.channel.position.seq)
+        self.go_on()
 
     def another_log(self, reason: str) -> None:
         """Go on where the channel stands, in a log that isn't the one that was read until now."""
@@ -240,7 +254,7 @@ class Member:
     def go_on(self) -> None:
         """Write what comes next, as far as there is credit and place; be live once it is all that there is."""
         channel = self.channel
-        if self in channel.live or self._catching is not None:
+        if self in channel.live or self._catching:
             return
         if self._owed is not None and self.open:
             owed, self._owed = self._owed, None
@@ -254,7 +268,8 @@ class Member:
                 return
             frame = channel.frame_after(self.seq) if self.seq >= self._floor else None
             if frame is None:
-                self._catching = channel.context.world.spawn(self._read_log(channel.logs))
+                self._catching = True  # first: the task may end at once
+                channel.context.world.spawn(self._read_log(channel.logs))
                 return
             self._write(frame.data)
             self.seq = frame.last
@@ -272,13 +287,13 @@ class Member:
         except ZchatError as raised:
             found, error = None, raised
         finally:
-            self._catching = None
+            self._catching = False
         if self.gone:
             return
         if log == channel.logs:
             if error is None:
                 self._take_log(found, upto)
-            elif is_retryable(error):
+            elif is_retryable(error) or isinstance(error, _OVER):  # then its end is about to be notified
                 context = channel.context
                 context.timers.at(context.world.now() + AGAIN_SECONDS, self.go_on)
                 return

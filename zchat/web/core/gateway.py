@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
-from zchat.errors import DeadlineExceeded, OutcomeUnknown, ZchatError
+from zchat.errors import ConnectionLost, DeadlineExceeded, OutcomeUnknown, ZchatError
 from zchat.events import Disconnected, Event, Gap, Reconnected, Removed
 from zchat.messages import Batch
 from zchat.names import DIRECT, MAX_CHARACTERS, fold
@@ -15,9 +16,9 @@ from zchat.web.core.channel import Channel, Context
 from zchat.web.core.counters import Counters
 from zchat.web.core.letting_in import Caller, LettingIn
 from zchat.web.core.outcomes import Holder, Remembered, Submission
-from zchat.web.core.port import Client, World
+from zchat.web.core.port import Client, Promise, World
 from zchat.web.core.refusals import Close, Turned
-from zchat.web.core.timers import Timers
+from zchat.web.core.timers import Outcome, Timers
 from zchat.web.core.users import Place, User
 
 
@@ -31,6 +32,15 @@ class Connected(Protocol):
 
     def say_bye(self, text: str) -> None:
         """Close the connection for a reason of the gateway's own."""
+
+
+class Opening:
+    """A room that the gateway is about to read, and those who wait for it. `promise`: `World.promise`."""
+
+    def __init__(self, promise: Callable[[], Promise]) -> None:
+        self.outcome = Outcome(promise)
+        self.removed = False
+        """True if the gateway was put out of the room since it was joined."""
 
 
 class Gateway:
@@ -61,6 +71,7 @@ class Gateway:
         self._sessions: dict[str, Remembered] = {}  # those that have a connection
         self._lost: OrderedDict[str, Remembered] = OrderedDict()  # those that had one, the oldest first
         self._read_by_users: set[str] = set()
+        self._openings: dict[str, Opening] = {}  # of the rooms that it will read, by their folded names
 
     # -- connections -------------------------------------------------------------------------------
 
@@ -164,6 +175,7 @@ class Gateway:
         user = self.users.get(key)
         if user is None:
             user = self.users[key] = User(self.context, name, partial(self._user_over, key))
+            user.begin()  # last: it may be over at once
         return user
 
     def _user_over(self, key: str, user: User) -> None:
@@ -185,30 +197,56 @@ class Gateway:
         self._read_by_users.add(key)
 
     async def channel(self, name: str) -> Channel:
-        """Return a room that the gateway reads, unseen, for all who follow it.
+        """Return a room that the gateway reads, unseen, for all who follow it: whoever follows it does before it waits.
+
+        The broker is asked once for all who wait for a room, and only if it isn't read: so nothing takes the place of
+        a channel but what has told those who follow it.
 
         Raises:
             ZchatError: the broker's reasons.
         """
-        room = await self.reader.join(name, create=False, echo=False, reads=True, present=False)
-        key = fold(room.name)
-        channel = self.channels.get(key)
-        if channel is None or channel.room is not room:
+        key = fold(name)
+        while (channel := self.channels.get(key)) is None:
+            opening = self._openings.get(key)
+            if opening is None:
+                opening = self._openings[key] = Opening(self.context.world.promise)
+                self.context.world.spawn(self._open(key, name, opening))
+            await opening.outcome.wait()
+        return channel
+
+    async def _open(self, key: str, name: str, opening: Opening) -> None:
+        """Begin to read a room, whoever asked for it is still there or not."""
+        error: Exception | None = ConnectionLost("the gateway has ended")
+        try:
+            while True:
+                opening.removed = False
+                room = await self.reader.join(name, create=False, echo=False, reads=True, present=False)
+                if not opening.removed:
+                    break  # else the broker is asked whether it may be joined again
             channel = self.channels[key] = Channel(self.context, room)
             self.left(channel)
-        return channel
+            error = None
+        except Exception as raised:
+            error = raised
+            if not isinstance(raised, ZchatError):
+                raise
+        finally:
+            del self._openings[key]
+            opening.outcome.settle(error)
 
     def left(self, channel: Channel) -> None:
         """Stop reading a room that nobody follows, some time later."""
         if not channel.members and self.channels.get(fold(channel.name)) is channel:
+            if channel.idle is not None:
+                channel.idle.cancel()
             when = self.context.world.now() + limits.IDLE_CHANNEL_SECONDS
-            self.context.timers.at(when, partial(self._drop_if_idle, channel, when))
+            channel.idle = self.context.timers.at(when, partial(self._drop_if_idle, channel))
 
-    def _drop_if_idle(self, channel: Channel, when: float) -> None:
+    def _drop_if_idle(self, channel: Channel) -> None:
         key = fold(channel.name)
         if not channel.members and self.channels.get(key) is channel:
             del self.channels[key]
-            self.context.world.spawn(channel.room.leave(timeout=limits.ASK_SECONDS))
+            self.context.world.spawn(channel.room.leave(timeout=limits.ASK_SECONDS))  # a later task may join it again
 
     # -- what the gateway reads ----------------------------------------------------------------------
 
@@ -232,6 +270,8 @@ class Gateway:
                 key = fold(event.room)
                 channel = self.channels.get(key)
                 if channel is None:
+                    if isinstance(event, Removed) and key in self._openings:
+                        self._openings[key].removed = True
                     return
                 if isinstance(event, Batch):
                     channel.batch(event)
@@ -242,4 +282,4 @@ class Gateway:
                 elif isinstance(event, Removed):
                     del self.channels[key]
                     for member in tuple(channel.members):  # users may go on: by their own sessions, if need be
-                        member.removed(member, event if member.presence is None else None)
+                        member.removed(event if member.presence is None else None)

@@ -111,6 +111,9 @@ ASK_SECONDS = 5.0
 IDLE_USER_SECONDS = 30.0
 """How long a user stays there after the last page has gone: a reload is no farewell."""
 
+REJOINED_SECONDS = 0.1
+"""After what time it is looked again whether a user is in a room again, once there is a connection to the broker."""
+
 IDLE_CHANNEL_SECONDS = 60.0
 """How long a room is read on after the last page has gone."""
 

@@ -38,6 +38,10 @@ class Room(Protocol):
         """How far it was read."""
 
     @property
+    def joined(self) -> bool:
+        """True while the user is in it, as the broker of the present connection has said."""
+
+    @property
     def member_count(self) -> int:
         """How many are here, 0 before the broker's first report."""
 
@@ -55,7 +59,7 @@ class Room(Protocol):
         """Mark the room as read."""
 
     async def leave(self, *, timeout: float | None) -> None:
-        """Leave the room."""
+        """Leave the room, at once: a `join` that is asked for later begins another membership, and waits for it."""
 
 
 class Client(Protocol):
@@ -76,7 +80,7 @@ class Client(Protocol):
         """Disconnect."""
 
     async def join(self, name: str, *, create: bool, echo: bool, reads: bool, present: bool) -> Room:
-        """Join a room."""
+        """Join a room; cancelled, it is left again. Of one that is joined nothing is asked, and it is the same."""
 
     async def rooms(self, *, after: str | None, limit: int) -> list[RoomInfo]:
         """Return rooms by name, those after one."""
@@ -126,7 +130,7 @@ class World(Protocol):
         """Return a number from 0 to 1 by chance."""
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> Work:
-        """Begin a task. Tasks begin in the order in which they are spawned."""
+        """Begin a task. Tasks begin in the order in which they are spawned; one may end before this returns."""
 
     def promise(self) -> Promise:
         """Return something to wait for."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from enum import IntEnum
+from math import ceil
 from typing import Any
 
-from zchat.errors import Busy, Malformed, Refused, ZchatError
+from zchat.errors import REFUSALS, Busy, Malformed, Refused, ZchatError, refusal
+from zchat.events import Removed
 
 
 class Close(IntEnum):
@@ -67,3 +69,18 @@ def fields(error: Turned | ZchatError) -> dict[str, Any]:
 def is_retryable(error: Turned | ZchatError) -> bool:
     """Return whether the same can work later."""
     return bool(fields(error)["retryable"])
+
+
+def put_out(event: Removed) -> ZchatError:
+    """Return why a page can't come in whose user was put out of the room meanwhile."""
+    text = event.reason or f"you are not in {event.room} any more"
+    until = None if event.until is None else ceil(event.until)
+    return refusal(event.code, text, REFUSALS.get(event.code, Refused).retryable, until)
+
+
+def removal(room: str, error: ZchatError) -> Removed | None:
+    """Return the end of a room into which a user can't come again, as pages are notified; None: it can work later."""
+    if is_retryable(error):
+        return None
+    found = fields(error)
+    return Removed(room, found["text"], "", found.get("until"), found["code"])

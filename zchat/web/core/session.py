@@ -10,17 +10,16 @@ from typing import Any
 
 from zchat.errors import KeyRemoved, NoSession, NotAMember, VersionRefused, ZchatError
 from zchat.events import ReadMark, Removed
-from zchat.messages import GapReason, RoomInfo
+from zchat.messages import RoomInfo
 from zchat.names import fold, is_same
 from zchat.web.core import frames, limits, refusals
-from zchat.web.core.channel import Channel, Member
-from zchat.web.core.commands import Command, NoCommand, check_name, decode, position
+from zchat.web.core.commands import Command, NoCommand, check_name, decode
+from zchat.web.core.entry import Entry, newest_rows
 from zchat.web.core.gateway import Gateway
 from zchat.web.core.letting_in import Caller, Patterns
 from zchat.web.core.outcomes import Answer, Asked, Remembered, Submission
-from zchat.web.core.port import Client, Connection, Work
+from zchat.web.core.port import Connection, Work
 from zchat.web.core.rates import Rates
-from zchat.web.core.reading import newest, same_log
 from zchat.web.core.refusals import Close, Turned
 from zchat.web.core.timers import Timer
 from zchat.web.core.users import Place, User
@@ -42,12 +41,13 @@ class Session:
         self._user: User | None = None
         self._rooms: Patterns | None = None  # where the token lets the user in, None for everywhere
         self._remembered: Remembered | None = None
-        self._members: dict[str, tuple[Member, Place | None]] = {}  # by the rooms' folded names
+        self._entries: dict[str, Entry] = {}  # the rooms it is in, or on its way into, by their folded names
         self._rates = Rates(now)
-        self._queue: deque[tuple[Command, int]] = deque()  # with the bytes of each
+        self._queue: deque[tuple[Command | NoCommand, int]] = deque()  # with the bytes of each
         self._queued_bytes = 0
         self._held = False  # nothing more is read meanwhile
         self._unanswered = 0
+        self._working = False
         self._worker: Work | None = None
         self._ends: Timer | None = gateway.context.timers.at(now + limits.GREETING_SECONDS, self._not_greeted)
         gateway.context.counters.accepted += 1
@@ -59,29 +59,30 @@ class Session:
         """Take a text frame."""
         if self.over:
             return
+        command: Command | NoCommand
         try:
             command = decode(data)
             self._context.counters.commands += 1
-            if command.op == "ack":
-                self._acknowledge(command)
-            elif self._within_bounds(command):
-                self._unanswered += 1
-                self._queue.append((command, len(data)))
-                self._queued_bytes += len(data)
-                self._hold()
-                self._work()
         except NoCommand as error:
-            if error.legible and self._remembered is not None:  # one call of a page was wrong, not all of it
-                self._refuse(error.id, error)
-                self._count_refused()
-            else:
+            if not error.legible:
                 self._fail(error.id, error, Close.MALFORMED)
+                return
+            command = error  # what it is worth is known in its turn: it may come right behind a greeting
+        if isinstance(command, Command) and command.op == "ack":
+            self._acknowledge(command)
+        elif self._within_bounds(command) and not self.over:
+            self._unanswered += 1
+            self._queue.append((command, len(data)))
+            self._queued_bytes += len(data)
+            self._hold()
+            self._work()
 
     def resumed(self) -> None:
         """Go on: what waited in the connection has gone out."""
         self._work()
-        for member, _ in tuple(self._members.values()):
-            member.go_on()
+        for entry in tuple(self._entries.values()):
+            if entry.member is not None:
+                entry.member.go_on()
 
     def lost(self) -> None:
         """End: there is no connection any more. What was sent is stored all the same."""
@@ -93,7 +94,7 @@ class Session:
         if self._ends is not None:
             self._ends.cancel()
         self._queue.clear()
-        for key in tuple(self._members):
+        for key in tuple(self._entries):
             self._unfollow(key, at_once=False)
         if self._user is not None:
             self._user.go(self)
@@ -130,23 +131,23 @@ class Session:
 
     def invited(self, room: str, frame: bytes) -> None:
         """See `zchat.web.core.users.Page`."""
-        if room not in self._members and (self._rooms is None or room in self._rooms):
+        if room not in self._entries and (self._rooms is None or room in self._rooms):
             self.tell(frame, needed=False)
 
-    def removed(self, member: Member, event: Removed | None) -> None:
+    def _removed(self, key: str, event: Removed | None) -> None:
         """Follow a room no longer from which the user was removed; None: the page comes again, and goes on there."""
         if event is None:
             self.say_bye("a room is read in another way from now on")
             return
-        for key, (each, _) in tuple(self._members.items()):
-            if each is member:
-                self._unfollow(key, at_once=True)
-                self.connection.write(
-                    frames.frame(
-                        {"op": "removed", "room": member.channel.name, "code": event.code, "reason": event.reason}
-                        | {"by": event.by, "until": None if event.until is None else int(event.until)}
-                    )
-                )
+        member = self._entries[key].member
+        assert member is not None, "it has come in"
+        self._unfollow(key, at_once=True)
+        self.connection.write(
+            frames.frame(
+                {"op": "removed", "room": member.channel.name, "code": event.code, "reason": event.reason}
+                | {"by": event.by, "until": None if event.until is None else int(event.until)}
+            )
+        )
 
     def user_ended(self, error: ZchatError | None) -> None:
         """See `zchat.web.core.users.Page`."""
@@ -157,13 +158,17 @@ class Session:
 
     # -- bounds ------------------------------------------------------------------------------------
 
-    def _within_bounds(self, command: Command) -> bool:
-        if self._unanswered < limits.MAX_UNANSWERED:
+    def _within_bounds(self, command: Command | NoCommand) -> bool:
+        if self._unanswered >= limits.MAX_UNANSWERED:
+            text = f"{limits.MAX_UNANSWERED} commands of a connection may wait"
+            error: Turned | None = Turned("too_many_requests", text)
+        elif isinstance(command, Command):
             error = self._rates.take(command.op, self._world.now())
         else:
-            error = Turned("too_many_requests", f"{limits.MAX_UNANSWERED} commands of a connection may wait")
+            error = None
         if error is not None:
             self._refuse(command.id, error)
+        if error is not None or isinstance(command, NoCommand):  # one call of a page was wrong, not all of it
             self._count_refused()
         return error is None
 
@@ -173,8 +178,9 @@ class Session:
 
     def _acknowledge(self, command: Command) -> None:
         """Take an acknowledgement; one that changes nothing costs as much as a command."""
-        found = self._members.get(fold(command.fields["room"]))
-        if found is not None and found[0].acknowledge(command.fields["taken"]):
+        entry = self._entries.get(fold(command.fields["room"]))
+        member = None if entry is None else entry.member
+        if member is not None and member.acknowledge(command.fields["taken"]):
             return
         if self._rates.take(command.op, self._world.now()) is not None:
             self._context.counters.dropped_acks += 1
@@ -183,8 +189,15 @@ class Session:
     # -- carrying out ------------------------------------------------------------------------------
 
     def _work(self) -> None:
-        if self._worker is None and self._queue and not self.over:
-            self._worker = self._world.spawn(self._carry_out_all())
+        if not self._working and self._queue and not self.over:
+            self._working = True
+            self._keep(self._world.spawn(self._carry_out_all()))
+
+    def _keep(self, worker: Work) -> None:
+        """Keep the task, which may have ended, or have ended this connection, before it could be kept."""
+        self._worker = worker
+        if self.over:
+            worker.cancel()
 
     async def _carry_out_all(self) -> None:
         """Carry out what has come, one by one: nothing overtakes a greeting, and messages keep their order."""
@@ -194,7 +207,7 @@ class Session:
                 self._queued_bytes -= size
                 await self._carry_out(command)
         finally:
-            self._worker = None
+            self._working = False
 
     def _hold(self) -> None:
         """Read nothing while so much waits."""
@@ -203,10 +216,16 @@ class Session:
             self._held = held
             self.connection.hold(held)
 
-    async def _carry_out(self, command: Command) -> None:
-        if command.op != "send":
-            self._unanswered -= 1
+    async def _carry_out(self, command: Command | NoCommand) -> None:
+        sends = isinstance(command, Command) and command.op == "send"
+        self._unanswered -= not sends
         self._hold()
+        if isinstance(command, NoCommand):
+            if self._remembered is None:
+                self._fail(command.id, command, Close.MALFORMED)
+            else:
+                self._refuse(command.id, command)
+            return
         try:
             if self._remembered is None and command.op != "hello":
                 self._fail(command.id, NoSession("say hello first"), Close.MALFORMED)
@@ -218,8 +237,7 @@ class Session:
         except NoCommand as error:
             self._fail(command.id, error, Close.MALFORMED)
         except (Turned, ZchatError) as error:
-            if command.op == "send":
-                self._unanswered -= 1
+            self._unanswered -= sends
             self._refuse(command.id, error)
             if command.op == "hello":
                 self._turn_away(error)
@@ -296,46 +314,17 @@ class Session:
         key = fold(found["room"])
         self._check_room(key)
         self._unfollow(key, at_once=False)
-        if len(self._members) >= limits.MAX_ROOMS:
+        if len(self._entries) >= limits.MAX_ROOMS:
             raise Turned("limit_reached", f"{limits.MAX_ROOMS} rooms of one connection are followed at most")
-        channel, place, source = await self._enter(found)
-        member = Member(channel, self.connection, source, place, self.removed)
-        self._members[key] = (member, place)
-        if place is not None:
-            place.user.follow(place, member)
-        begins = channel.position if found["after"] is None else position(found["after"])
-        if not await same_log(source, channel.name, begins, channel.position):
-            member.seq = begins.seq
-            member.another_log(GapReason.RESET)
-        count = max(channel.room.member_count, 0 if place is None else place.room.member_count)
-        answer = {"room": channel.name, "position": frames.position_text(begins), "members": count}
-        if found["after"] is None and found["history"]:
-            answer |= await self._newest(source, channel.name, begins.seq + 1, found["history"])
-        if not member.gone:
-            self._answer(command.id or 0, answer)
-            member.begin(begins.seq)
-
-    async def _enter(self, found: dict[str, Any]) -> tuple[Channel, Place | None, Client]:
-        """Return a room as it is read, the user's place in it (None if there is no user), and who asks for its log.
-
-        The user's own session joins first, so that sharing what is read widens no rights.
-        """
-        gateway, user, name = self._gateway, self._user, found["room"]
-        if user is None:
-            return await gateway.channel(name), None, gateway.reader
-        present, create = not found["watch"], found["create"] is not False
-        key = fold(name)
-        place = await user.join(name, create=create, present=present, reads=gateway.is_own(key))
-        if place.own is None:
-            try:
-                return await gateway.channel(name), place, user.client
-            except ZchatError as error:
-                if refusals.is_retryable(error):
-                    raise
-                gateway.read_by_users(key)
-                place = await user.join(name, create=create, present=present, reads=True)
-        assert place.own is not None, "it was joined to be read"
-        return place.own, place, user.client
+        entry = Entry(self._gateway, self.connection, self._user, partial(self._removed, key))
+        self._entries[key] = entry  # first: what ends the connection, or the place, finds it there
+        try:
+            answer = await entry.come_in(found)
+        except BaseException:
+            self._unfollow(key, at_once=False)
+            raise
+        self._answer(command.id or 0, answer)
+        entry.begin()
 
     def _check_room(self, key: str) -> None:
         if self._user is None and not self._gateway.is_public(key):
@@ -348,18 +337,13 @@ class Session:
         return {}
 
     def _unfollow(self, key: str, *, at_once: bool) -> None:
-        found = self._members.pop(key, None)
-        if found is None:
-            return
-        member, place = found
-        member.leave()
-        if place is not None:
-            place.user.unfollow(place, member, at_once=at_once)
-        self._gateway.left(member.channel)
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            entry.leave(at_once=at_once)
 
     async def _send(self, command: Command) -> None:
         found = command.fields
-        _, place = self._members.get(fold(found["room"]), (None, None))
+        place = self._place(command)
         if place is None or not place.present or self._remembered is None:
             raise NotAMember(f"you are not in {found['room']}: join it to send there")
         key, remembered = found["key"], self._remembered
@@ -397,15 +381,10 @@ class Session:
         limit = limits.MAX_ROWS // 4 if found["limit"] is None else found["limit"]
         source = self._gateway.reader if self._user is None else self._user.client
         if found["after"] is None:
-            return await self._newest(source, found["room"], found["before"], limit)
+            return await newest_rows(source, found["room"], found["before"], limit)
         batch = await source.history_batch(found["room"], after=found["after"], before=found["before"], limit=limit)
         rows = [] if batch is None else frames.rows(batch)
         return {"rows": rows, "more": bool(rows)}
-
-    async def _newest(self, source: Client, room: str, before: int | None, limit: int) -> dict[str, Any]:
-        batch = await newest(source, room, before, limit) if limit else None
-        rows = [] if batch is None else frames.rows(batch)
-        return {"rows": rows, "more": bool(rows) and rows[0][0] > 1}
 
     async def _list_rooms(self, command: Command) -> dict[str, Any]:
         if self._user is None:
@@ -441,7 +420,8 @@ class Session:
                 place.own.event(ReadMark(place.room.name, place.user.client.user, command.fields["seq"]))
 
     def _place(self, command: Command) -> Place | None:
-        return self._members.get(fold(command.fields["room"]), (None, None))[1]
+        entry = self._entries.get(fold(command.fields["room"]))
+        return None if entry is None else entry.place
 
 
 Handler = Callable[[Session, Command], Awaitable[dict[str, Any] | None]]

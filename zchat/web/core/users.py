@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from types import TracebackType
 from typing import Protocol
 
 from zchat.errors import ConnectionLost, ZchatError
@@ -14,9 +13,10 @@ from zchat.messages import Batch
 from zchat.names import fold
 from zchat.web.core import frames
 from zchat.web.core.channel import Channel, Context, Member
-from zchat.web.core.limits import CLOSING_SECONDS, IDLE_USER_SECONDS
-from zchat.web.core.port import Client, Promise, Room
-from zchat.web.core.timers import Timer
+from zchat.web.core.limits import CLOSING_SECONDS, IDLE_USER_SECONDS, REJOINED_SECONDS
+from zchat.web.core.port import Client, Room
+from zchat.web.core.refusals import removal
+from zchat.web.core.timers import Outcome, Timer, Turn
 
 
 class Page(Protocol):
@@ -32,62 +32,94 @@ class Page(Protocol):
         """Take it that the user's session with the broker has ended, and why."""
 
 
-class Place:
-    """A user's membership of a room, for all pages of theirs that follow it."""
+class Follower(Protocol):
+    """A page in a room, or on its way in: then it has no `member` yet."""
 
-    def __init__(self, user: User, room: Room, *, present: bool, own: Channel | None) -> None:
+    member: Member | None
+    place: Place | None
+    """Where it is counted, once `User.join` has done so."""
+
+    def removed(self, event: Removed | None) -> None:
+        """Take it that the user was put out of the room; None: the page comes again, and goes on there if it may."""
+
+    def check(self) -> None:
+        """Raise a ZchatError if the user was put out since the page asked to come in: nobody comes in again unasked."""
+
+
+class Place:
+    """A user's membership of a room, for all pages of theirs that follow it, from before it is asked for to its end."""
+
+    def __init__(self, user: User, key: str) -> None:
         self.user = user
-        self.room = room
-        self.present = present
+        self.key = key
+        """The room's folded name."""
+        self.present = False
         """False if the user is only watching."""
-        self.own = own
+        self.own: Channel | None = None
         """The room as the user's session reads it, None if the gateway reads it for everybody."""
-        self.members: set[Member] = set()
-        """The pages that follow it."""
+        self.joined = False
+        """True while the user is in the room, or watches it: not yet before, and not while that is changed."""
+        self.followers: set[Follower] = set()
+        """The pages that follow it, and those on their way in."""
         self.unsent = 0
         """Messages of the user to it that wait for the broker."""
         self.idle: Timer | None = None
         """When the user leaves it, as no page follows it any more."""
+        self._room: Room | None = None
+
+    @property
+    def room(self) -> Room:
+        """Return the room, once the user was in it."""
+        assert self._room is not None
+        return self._room
 
     @property
     def up(self) -> bool:
         """See `zchat.web.core.channel.Presence`."""
-        return self.user.up
+        return self.user.up and self.joined and self.room.joined
 
     @property
     def sees_names(self) -> bool:
         """See `zchat.web.core.channel.Presence`."""
         return self.room.member_count > 0 and not self.room.crowded
 
+    @property
+    def members(self) -> list[Member]:
+        """Return the pages that have come in."""
+        return [each.member for each in self.followers if each.member is not None]
 
-class Turn:
-    """What one task at a time may have, in the order in which they came or another. `promise`: `World.promise`."""
+    @property
+    def wanted(self) -> bool:
+        """True while a page follows it or comes in, or a message of the user's is on its way."""
+        return bool(self.followers or self.unsent)
 
-    def __init__(self, promise: Callable[[], Promise]) -> None:
-        self._promise = promise
-        self._taken = False
-        self._waiting: list[Promise] = []
+    def is_enough(self, *, present: bool, reads: bool) -> bool:
+        """Return whether the user is there as somebody asks to be."""
+        return self.joined and present <= self.present and reads <= (self.own is not None)
 
-    async def __aenter__(self) -> None:
-        while self._taken:
-            promise = self._promise()
-            self._waiting.append(promise)
-            await promise
-        self._taken = True
+    def pause(self) -> None:
+        """Write nothing more to the pages: the user is not in the room for a moment."""
+        self.joined = False
+        for member in self.members:
+            member.stop()
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._taken = False
-        waiting, self._waiting = self._waiting, []
-        for promise in waiting:  # all: the first may have been cancelled meanwhile
-            promise.keep()
+    def begin(self, room: Room, own: Channel | None, *, present: bool) -> None:
+        """Go on as the user is in the room now."""
+        self._room, self.own, self.present, self.joined = room, own, present, True
+        for member in self.members:
+            member.resume()
+
+    def stay(self) -> None:
+        """Not be left, as a page follows it."""
+        if self.idle is not None:
+            self.idle.cancel()
+            self.idle = None
 
 
 class User:
     """A user with pages: their session with the broker.
 
-    `run` is its task; `over` is called once it has ended.
+    `begin` begins it, once; `over` is called when it has ended.
     """
 
     def __init__(self, context: Context, name: str, over: Callable[[User], None]) -> None:
@@ -102,10 +134,14 @@ class User:
         self._client: Client | None = None
         self._error: ZchatError | None = None
         self._begun = self._ended = False
-        self._waiting: list[Promise] = []
+        self._ready = Outcome(context.world.promise)
         self._turn = Turn(context.world.promise)
         self._idle: Timer | None = None
-        context.world.spawn(self._run())
+        self._going_on: Timer | None = None
+
+    def begin(self) -> None:
+        """Connect, and take what comes until the session ends: that may be before this returns."""
+        self._context.world.spawn(self._run())
 
     @property
     def client(self) -> Client:
@@ -121,10 +157,7 @@ class User:
         Raises:
             ZchatError: there is none, and why.
         """
-        while not (self._begun or self._ended):
-            promise = self._context.world.promise()
-            self._waiting.append(promise)
-            await promise
+        await self._ready.wait()
         if self._ended:
             raise self._error or ConnectionLost("the session with the broker has ended")
 
@@ -138,67 +171,120 @@ class User:
     def go(self, page: Page) -> None:
         """Let a page go; the session ends some time after the last one."""
         self.pages.discard(page)
-        if not self.pages and self._idle is None:
+        if not self.pages and self._idle is None and not self._ended:
             self._idle = self._later(self._end_if_idle)
 
     # -- rooms -------------------------------------------------------------------------------------
 
-    async def join(self, name: str, *, create: bool, present: bool, reads: bool) -> Place:
+    async def join(self, follower: Follower, name: str, *, create: bool, present: bool, reads: bool) -> Place:
         """Return the user's place in a room, where they are from now on, or (not `present`) watch unseen.
 
+        The page is counted in it before anything is waited for in the room: whoever ends the place tells it.
         `reads`: the user's session reads the room, as the gateway can't.
 
         Raises:
             ZchatError: the broker's reasons.
         """
         async with self._turn:
+            follower.check()
             key = fold(name)
             place = self.places.get(key)
-            if place is not None and present <= place.present and reads <= (place.own is not None):
-                self._wait_for_pages(place)
-                return place
-            if place is not None:
-                present |= place.present
-                await self._leave(key, place)
-            room = await self.client.join(name, create=create, echo=reads, reads=reads, present=present or reads)
-            if place is None or reads:
-                for member in () if place is None else tuple(place.members):
-                    member.removed(member, None)
-                place = Place(self, room, present=present or reads, own=Channel(self._context, room) if reads else None)
-            place.room, place.present = room, present or reads
-            self.places[key] = place
-            self._wait_for_pages(place)
+            if place is None:
+                place = self.places[key] = Place(self, key)
+            place.followers.add(follower)
+            follower.place = place
+            place.stay()
+            if not place.is_enough(present=present, reads=reads):
+                await self._change(place, follower, name, create=create, present=present, reads=reads)
+                follower.check()
             return place
 
-    def follow(self, place: Place, member: Member) -> None:
-        """Have a page follow a room where the user is."""
-        place.members.add(member)
-        if place.idle is not None:
-            place.idle.cancel()
-            place.idle = None
-
-    def unfollow(self, place: Place, member: Member, *, at_once: bool) -> None:
-        """Have a page follow it no longer; without others, the user leaves the room, `at_once` or some time later."""
-        place.members.discard(member)
-        if at_once and not place.members:
+    def unfollow(self, place: Place, follower: Follower, *, at_once: bool) -> None:
+        """Have a page follow a room no longer; without others, the user leaves it, `at_once` or some time later."""
+        place.followers.discard(follower)
+        if at_once and not place.wanted:
             self._leave_if_idle(place)
         else:
             self._wait_for_pages(place)
 
     def _wait_for_pages(self, place: Place) -> None:
-        if not place.members and place.idle is None and not self._ended:
+        if not place.followers and place.idle is None and self._is_place(place) and not self._ended:
             place.idle = self._later(partial(self._leave_if_idle, place))
+
+    def _is_place(self, place: Place) -> bool:
+        """Return whether a place has not ended."""
+        return self.places.get(place.key) is place
+
+    async def _change(
+        self, place: Place, follower: Follower, name: str, *, create: bool, present: bool, reads: bool
+    ) -> None:
+        """Have the user be in a room in another way, or come in. What can't be done changes nothing for other pages.
+
+        A membership can't be changed: it ends, and another one begins, and between the two no page is sent anything.
+        """
+        was_in = place.joined
+        try:
+            if was_in:
+                place.pause()
+                await self._leave(place.room)
+                follower.check()
+            await self._enter(place, name, create=create, present=present or place.present, reads=reads)
+        except ZchatError:
+            place.followers.discard(follower)
+            await self._restore(place, name, was_in=was_in)
+            raise
+        except BaseException:  # the page is gone: what became of it nobody knows
+            place.followers.discard(follower)
+            self._end_place(place, None)
+            raise
+
+    async def _enter(self, place: Place, name: str, *, create: bool, present: bool, reads: bool) -> None:
+        """Join a room in a place of the user's."""
+        present = present or reads
+        room = await self.client.join(name, create=create, echo=reads, reads=reads, present=present)
+        if not self._is_place(place):  # put out already, as all who were counted there know
+            await self._leave(room)
+            return
+        own = place.own
+        if reads and own is None:
+            own = Channel(self._context, room)
+            for each in tuple(place.followers):  # who has come in reads it by the gateway's session, which may not
+                if each.member is not None:
+                    each.removed(None)
+        place.begin(room, own, present=present)
+
+    async def _restore(self, place: Place, name: str, *, was_in: bool) -> None:
+        """Have the user be in a room as before, for the other pages; if that can't be, they are told why."""
+        if not (was_in and place.followers and self._is_place(place)):
+            self._end_place(place, None)
+            return
+        try:
+            await self._enter(place, name, create=True, present=place.present, reads=place.own is not None)
+        except ZchatError as error:
+            self._end_place(place, removal(name, error))
+        except BaseException:
+            self._end_place(place, None)
+            raise
+
+    def _end_place(self, place: Place, event: Removed | None) -> None:
+        """End a place, and tell all pages that are counted there why; None: they come again, and go on if they may."""
+        if self._is_place(place):
+            del self.places[place.key]
+        place.joined = False
+        place.stay()
+        followers, place.followers = place.followers, set()
+        for follower in followers:
+            follower.removed(event)
 
     # -- the session -------------------------------------------------------------------------------
 
     async def _run(self) -> None:
         error: ZchatError | None = None
         try:
-            client = self._context.world.client(self.name)
+            client = self._client = self._context.world.client(self.name)
             await client.connect()
-            self._client = client
             self._begun = True
-            self._wake()
+            self._ready.settle()
             async for event in client.events(batches=True):
                 self._take(event)
         except ZchatError as raised:
@@ -206,19 +292,14 @@ class User:
         finally:
             self._end(error)
 
-    def _wake(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for promise in waiting:
-            promise.keep()
-
     def _end(self, error: ZchatError | None) -> None:
         self._ended = True
         self._error = error
         self._over(self)
-        self._wake()
+        self._ready.settle()
         for page in tuple(self.pages) if self._begun else ():  # else they wait in `ready`
             page.user_ended(error)
-        for timer in (self._idle, *(place.idle for place in self.places.values())):
+        for timer in (self._idle, self._going_on, *(place.idle for place in self.places.values())):
             if timer is not None:
                 timer.cancel()
 
@@ -262,20 +343,30 @@ class User:
         self.up = up
         for page in tuple(self.pages):
             page.tell(frames.frame({"op": "link", "up": up}), needed=True)
-        for place in self.places.values():
-            for member in tuple(place.members):
-                if up:
-                    member.go_on()
-                else:
+        if up:
+            self._go_on()
+        else:
+            for place in self.places.values():
+                for member in place.members:
                     member.stop()
+
+    def _go_on(self) -> None:
+        """Have the pages go on in each room that the user is in again; where the broker has yet to say so, later."""
+        if self._going_on is not None:
+            self._going_on.cancel()
+            self._going_on = None
+        for place in self.places.values():
+            for member in place.members:
+                member.go_on()
+        if self.up and not all(place.up for place in self.places.values() if place.joined):
+            when = self._context.world.now() + REJOINED_SECONDS
+            self._going_on = self._context.timers.at(when, self._go_on)
 
     def _take_in_room(self, place: Place, event: Event | Batch) -> None:
         own = place.own
         match event:
             case Removed():
-                self.places.pop(fold(event.room), None)
-                for member in tuple(place.members):
-                    member.removed(member, event)
+                self._end_place(place, event)
             case Batch() if own is not None:
                 own.batch(event)
             case Gap() if own is not None:
@@ -293,23 +384,24 @@ class User:
 
     # -- within ------------------------------------------------------------------------------------
 
-    async def _leave(self, key: str, place: Place) -> None:
-        self.places.pop(key, None)
+    async def _leave(self, room: Room) -> None:
         with suppress(ZchatError):  # it is left all the same
-            await place.room.leave(timeout=CLOSING_SECONDS)
+            await room.leave(timeout=CLOSING_SECONDS)
 
     def _leave_if_idle(self, place: Place) -> None:
-        place.idle = None
+        place.stay()
         if place.unsent:
             self._wait_for_pages(place)
-        elif not place.members and self.places.get(fold(place.room.name)) is place:
+        elif not place.wanted and self._is_place(place):
             self._context.world.spawn(self._leave_in_turn(place))
 
     async def _leave_in_turn(self, place: Place) -> None:
         async with self._turn:
-            key = fold(place.room.name)
-            if not place.members and self.places.get(key) is place:
-                await self._leave(key, place)
+            if self._is_place(place) and not place.wanted:
+                self._end_place(place, None)
+                await self._leave(place.room)
+            else:
+                self._wait_for_pages(place)
 
     def _later(self, call: Callable[[], None]) -> Timer:
         return self._context.timers.at(self._context.world.now() + IDLE_USER_SECONDS, call)

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from zchat.events import Removed
 from zchat.messages import GapReason, Position
 from zchat.web.core.channel import Member
+from zchat.web.core.entry import same_log
 from zchat.web.core.gateway import Gateway
 from zchat.web.core.letting_in import Caller
 from zchat.web.core.port import Connection
-from zchat.web.core.reading import same_log
 from zchat.web.core.refusals import Close
 
 
@@ -41,8 +41,9 @@ class Watching:
         if not await same_log(reader, channel.name, begins, channel.position):
             member.seq = begins.seq
             member.another_log(GapReason.RESET)
-        begun()
-        member.begin(begins.seq)
+        if not self._over:
+            begun()
+            member.begin(begins.seq)
 
     def resumed(self) -> None:
         """Go on: what waited in the connection has gone out."""
@@ -66,5 +67,5 @@ class Watching:
     def tell_if_nameless(self, frame: bytes) -> None:
         """Do nothing: this connection is sent messages and gaps alone."""
 
-    def _removed(self, member: Member, event: Removed | None) -> None:
+    def _removed(self, event: Removed | None) -> None:
         self.say_bye("the room can't be read any more")
