@@ -245,3 +245,28 @@ async def test_a_page_that_takes_nothing_holds_what_its_connection_has_place_for
                         "text": json.dumps({"op": "ack", "room": name, "taken": taken}),
                     }
                 )
+
+
+async def test_it_goes_on_by_itself_once_it_can_where_its_session_with_the_broker_has_ended(
+    broker: Broker, page: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with (
+        App(broker.url, authenticate=user_of, page=page) as app,
+        zchat.AsyncClient(broker.url, user="bob") as bob,
+        connected(app, ("cookie", "user=alice")) as alice,
+    ):
+        room = await bob.join(name)
+        await alice.ask(op="hello", id=1, version=1)
+        await alice.ask(op="join", id=2, room=name)
+        assert app._requests is not None
+        await app._requests.gateway.reader.close(0)
+        assert json.loads((await alice.next())["text"]) == {"op": "link", "up": False}
+        assert (await Line(app, "http", "/healthz").answer())[0] == 503
+        await room.send("meanwhile")
+        assert json.loads((await alice.next())["text"]) == {"op": "link", "up": True}
+        assert json.loads((await alice.next())["text"])["op"] == "bye"
+        assert (await alice.next())["code"] == 1012
+        async with connected(app, ("cookie", "user=alice")) as again:
+            await again.ask(op="hello", id=1, version=1)
+            await again.ask(op="join", id=2, room=name, after="0:0")
+            assert json.loads((await again.next())["text"])["rows"][0][3] == "meanwhile"

@@ -18,7 +18,7 @@ from tests.web.core.test_tokens import KEY, token
 from tests.web.driver import Page, Place
 from tests.web.keyed import RULES, Keyed
 from zchat import AsyncClient
-from zchat.errors import KeyRemoved
+from zchat.web import serving
 from zchat.web.core.letting_in import LettingIn
 from zchat.web.doors import letting_in
 
@@ -192,16 +192,46 @@ async def test_a_key_that_is_no_gateways_any_more_ends_the_users_sessions_and_sa
         assert [member.user for member in await alice.members("open")] == []
 
 
-async def test_a_key_that_is_taken_out_ends_the_gateway_within_two_seconds(keyed: Keyed) -> None:
-    async def until_it_ends() -> None:
-        async with keyed.gateway() as place, place.page("eve", "open") as eve:
-            keyed.file("web").unlink()
-            began = time.monotonic()
-            await eve.until("bye")
-            assert time.monotonic() - began < 2 + DEADLINE / 10, "and what a busy machine adds"
+async def test_a_key_that_is_taken_out_ends_the_gateways_sessions_in_two_seconds_and_it_goes_on_once_it_is_back(
+    keyed: Keyed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "RETRY_MAX", 1.0)
+    async with keyed.gateway() as place, place.page("eve", "open") as eve, place.page() as watcher:
+        await watcher.ask("hello", version=1)
+        assert await code(watcher, "join", room="open") == "ok"
+        file = keyed.file("web")
+        key = file.read_text()
+        file.unlink()
+        began = time.monotonic()
+        await eve.until("bye")
+        assert time.monotonic() - began < 2 + DEADLINE / 10, "and what a busy machine adds"
+        assert (await watcher.until("link"))["up"] is False
+        async with place.page() as again:
+            answer = await again.ask("hello", version=1, user="eve")
+            assert (answer["code"], answer["retryable"]) == ("connection_lost", True)
+            assert (await again.end())[0] == 1012, "it may come again"
+        file.write_text(key)
+        assert (await watcher.end())[0] == 1012
+        async with place.page("eve", "open") as eve, place.page("alice", "open") as alice:
+            await eve.ask("send", room="open", body="back", key="k")
+            assert await alice.bodies(1) == ["back"]
 
-    with pytest.raises(KeyRemoved):
-        await until_it_ends()
+
+async def test_a_ban_of_the_gateways_own_user_ends_and_nothing_is_lost(keyed: Keyed) -> None:
+    async with keyed.gateway() as place, keyed.client("root") as root:
+        room = await root.join("open")
+        async with place.page("eve", "open") as eve:
+            await root.ban("web", seconds=1)
+            assert (await eve.until("link"))["up"] is False
+            await room.send("meanwhile")
+            answer = await eve.ask("send", room="open", body="by eve", key="k")
+            assert answer["op"] == "ok", "users' own sessions are there"
+            assert (await place.get("/healthz"))[0] == 503
+            assert (await eve.end())[0] == 1012
+        async with place.page("eve") as eve:
+            assert await code(eve, "join", room="open", after="0:0") == "ok"
+            assert await eve.bodies(2) == ["meanwhile", "by eve"]
+        assert (await place.get("/healthz"))[0] == 200
 
 
 async def test_who_becomes_an_operator_is_out_with_what_to_do(keyed: Keyed) -> None:

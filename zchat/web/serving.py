@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from os import PathLike
 from ssl import SSLContext
 from typing import NamedTuple
 
-from zchat.errors import AddressError
+from zchat.errors import AddressError, ZchatError
 from zchat.logs import web_log
 from zchat.web.brokers import Brokers
 from zchat.web.core.gateway import Gateway
@@ -21,8 +21,18 @@ from zchat.web.pages import File
 from zchat.web.server import Server
 from zchat.web.world import LoopWorld
 
+RETRY_FIRST = 1.0
+"""Seconds until another session is begun after one that has ended for good: a ban may be for two."""
+
+RETRY_MAX = 30.0
+"""Seconds to which that wait grows, doubled each time: a key that was taken out may be put back the day after."""
+
 LAST_SECONDS = 1.0
 """Seconds for what is left once the pages have had theirs: goodbyes to the broker."""
+
+
+SESSION = "the gateway's session with the broker"
+"""What fails and recovers, in the log."""
 
 
 class Settings(NamedTuple):
@@ -55,21 +65,72 @@ async def running(
     world = LoopWorld(brokers.client)
     await reader.connect()
     gateway = Gateway(world, reader, letting_in, max_connections)
-    reading = asyncio.create_task(gateway.read())
+    reading = asyncio.create_task(_read(gateway, brokers))
     try:
         yield gateway, reading
     finally:
         await world.finish(LAST_SECONDS)
         reading.cancel()
-        await asyncio.gather(reading, return_exceptions=True)
-        await reader.close(LAST_SECONDS)
+        (ended,) = await asyncio.gather(reading, return_exceptions=True)
+        await gateway.reader.close(LAST_SECONDS)
+    if isinstance(ended, Exception):
+        raise ended
+
+
+async def _read(gateway: Gateway, brokers: Brokers) -> None:
+    """Read for a gateway as long as it runs: if its session with the broker ends for good, another one is begun.
+
+    A ban of the gateway's user ends, its key is put back, another broker is started in the place of one that can't be
+    spoken with. Until then pages are notified that there is no connection.
+    """
+    now = asyncio.get_running_loop().time
+    wait = RETRY_FIRST
+    try:
+        while True:
+            began = now()
+            reason = await _end(gateway)
+            gateway.lose_reader()
+            _trouble(reason)
+            with suppress(ZchatError):
+                await gateway.reader.close(LAST_SECONDS)
+            if now() - began > RETRY_MAX:
+                wait = RETRY_FIRST
+            while not gateway.reading:
+                await asyncio.sleep(wait)
+                wait = min(2 * wait, RETRY_MAX)
+                try:
+                    gateway.read_by(await brokers.reader().connect())
+                except Exception as error:
+                    if (text := _text(error)) != reason:
+                        reason = text
+                        _trouble(reason)
+            web_log.info("%s has recovered", SESSION, event="well", what=SESSION)
+    finally:
+        gateway.lose_reader()
+
+
+async def _end(gateway: Gateway) -> str:
+    """Read until that ends for good, and return why it has."""
+    try:
+        await gateway.read()
+    except Exception as error:  # a fault of the gateway's own, too
+        return _text(error)
+    return "it was closed"
+
+
+def _text(error: Exception) -> str:
+    return str(error) if isinstance(error, ZchatError) else f"{type(error).__name__}: {error}"
+
+
+def _trouble(reason: str) -> None:
+    web_log.error("%s fails: %s", SESSION, reason, event="trouble", what=SESSION, reason=reason)
 
 
 async def serve(settings: Settings, started: Callable[[str, str | None], object], stop: asyncio.Event) -> None:
     """Run a gateway until `stop` is set; `started` is called with the page's address, and that of the figures.
 
     Raises:
-        ZchatError: the broker can't be reached, an address can't be had, or the session with the broker has ended.
+        ZchatError: the broker can't be reached at the start, or an address can't be had.
     """
     most = settings.max_connections
     brokers = Brokers(settings.urls, settings.key, settings.server_key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.web.core.harness import House
+from tests.web.core.harness import Client, House
 from tests.web.core.test_tokens import KEY, token
 from zchat.errors import NotAllowed
 from zchat.events import Disconnected, Reconnected, Removed
@@ -80,6 +80,46 @@ def test_it_is_known_whether_the_broker_is_there() -> None:
     assert not house.gateway.up
     house.tell("zchat web", Reconnected())
     assert house.gateway.up
+
+
+def test_without_a_session_of_its_own_nobody_comes_in_and_pages_go_on_where_they_were_once_there_is_another() -> None:
+    house = House(LettingIn(open_to_all=True, public=Patterns(["news"])))
+    gateway = house.gateway
+    alice, bob, watcher, lost = house.page("alice", "General"), house.page("bob"), house.browser(), house.page("lost")
+    watcher.hello()
+    house.tell("lost", Disconnected("the connection is lost"))
+    lost.frames.clear()
+    gateway.lose_reader()
+    for page in (alice, bob, watcher, lost):
+        assert [each["up"] for each in page.take("link")] == [False]
+    assert not gateway.up
+    late = house.browser()
+    answer = late.hello("carol")
+    assert (answer["code"], answer["retryable"]) == ("connection_lost", True)
+    assert late.closed is not None
+    assert (late.closed[0], [each["op"] for each in late.frames]) == (1012, ["bye"])
+    for page, room in ((bob, "General"), (watcher, "news")):
+        answer = page.ask("join", room=room)
+        assert (answer["code"], answer["retryable"]) == ("connection_lost", True)
+    seq = alice.ask("send", room="General", body="by alice", key="k")["seq"]
+    house.broker.say("General", "bob", "unheard")
+
+    gateway.read_by(reader := Client(house.world, "zchat web"))
+    house.broker.clients.remove(house.reader)
+    house.broker.clients.append(reader)
+    house.world.spawn(gateway.read())
+    house.world.run()
+    assert (gateway.up, gateway.channels) == (True, {})
+    assert [each["up"] for each in bob.take("link")] == [True]
+    assert [each["up"] for each in lost.take("link")] == [False], "their own session has no connection"
+    assert (bob.closed, watcher.closed) == (None, None)
+    assert alice.take("bye")
+    assert alice.closed is not None
+    assert alice.closed[0] == 1012
+    again = house.page("alice")
+    again.ask("join", room="General", after=f"5:{seq - 1}")
+    house.say("General", "bob", "heard")
+    assert again.bodies() == ["by alice", "unheard", "heard"]
 
 
 def test_sessions_without_a_connection_are_bounded_and_the_oldest_is_forgotten_first(

@@ -21,6 +21,9 @@ from zchat.web.core.refusals import Close, Turned
 from zchat.web.core.timers import Outcome, Timers
 from zchat.web.core.users import Place, User
 
+NO_SESSION = "the gateway has no session with the broker now, and tries to have one"
+"""What pages are told that ask for something meanwhile."""
+
 
 class Connected(Protocol):
     """One that has connected: a page's session, or what follows a room and sends nothing."""
@@ -65,6 +68,8 @@ class Gateway:
         """Bytes of messages that wait for the broker."""
         self.up = True
         """False while the gateway's session with the broker has no connection."""
+        self.reading = True
+        """False while there is no such session: it has ended for good, and another one has yet to take its place."""
         self.closing = False
         self._max_connections = max_connections
         self._addresses: Counter[str] = Counter()
@@ -170,7 +175,13 @@ class Gateway:
     # -- users and rooms -----------------------------------------------------------------------------
 
     def user(self, name: str) -> User:
-        """Return a user, with a session of their own with the broker."""
+        """Return a user, with a session of their own with the broker.
+
+        Raises:
+            Turned: the gateway has none itself; pages come again until it has.
+        """
+        if not self.reading:
+            raise Turned("connection_lost", NO_SESSION)
         key = fold(name)
         user = self.users.get(key)
         if user is None:
@@ -205,6 +216,8 @@ class Gateway:
         Raises:
             ZchatError: the broker's reasons.
         """
+        if not self.reading:
+            raise ConnectionLost(NO_SESSION)
         key = fold(name)
         while (channel := self.channels.get(key)) is None:
             opening = self._openings.get(key)
@@ -259,13 +272,42 @@ class Gateway:
         async for event in self.reader.events(batches=True):
             self._take(event)
 
+    def lose_reader(self) -> None:
+        """Take it that the gateway's session with the broker has ended for good: pages are notified, and wait."""
+        self.reading = False
+        self._links()
+
+    def read_by(self, reader: Client) -> None:
+        """Go on with another session, which is connected and has yet to join the rooms that pages follow.
+
+        The pages come again, and go on after the positions that they have reached.
+        """
+        self.reader = reader
+        self.reading = True
+        self._links()
+        self._read_by_users.clear()
+        channels, self.channels = self.channels, {}
+        for channel in channels.values():
+            for member in tuple(channel.members):
+                member.removed(None)
+
+    def _links(self) -> None:
+        """Tell all pages whether what is said comes to them: a user's own session alone does not bring it."""
+        self._link(up=self.reading)
+        for user in self.users.values():
+            for page in tuple(user.pages):
+                page.tell(frames.frame({"op": "link", "up": self.reading and user.up}), needed=True)
+
+    def _link(self, *, up: bool) -> None:
+        self.up = up
+        frame = frames.frame({"op": "link", "up": up})
+        for session in tuple(self.connected):
+            session.tell_if_nameless(frame)
+
     def _take(self, event: Event | Batch) -> None:
         match event:
             case Disconnected() | Reconnected():
-                self.up = isinstance(event, Reconnected)
-                frame = frames.frame({"op": "link", "up": self.up})
-                for session in tuple(self.connected):
-                    session.tell_if_nameless(frame)
+                self._link(up=isinstance(event, Reconnected))
             case _:
                 key = fold(event.room)
                 channel = self.channels.get(key)
