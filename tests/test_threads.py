@@ -281,6 +281,43 @@ def test_how_many_threads_are_free_is_known_by_starting_them(monkeypatch: pytest
         threads.check_free(1)
 
 
+@pytest.mark.usefixtures("replaced")
+@pytest.mark.parametrize("call", ["start", "check_free", "free"])
+def test_a_thread_that_the_end_of_the_interpreter_prevents_is_told_so(
+    monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    begin, left = threads._start_new_thread, [call != "start"]
+
+    def ending(*arguments: Any) -> int:
+        if left[0]:
+            left[0] = False
+            return begin(*arguments)
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    monkeypatch.setattr(threads, "_start_new_thread", ending)
+    before = len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else 0
+    with pytest.raises(UsageError, match=r"as the interpreter is ending .*make clients and brokers before") as told:
+        getattr(threads, call)(RealThread(lambda: None, "its name") if call == "start" else 2)
+    assert "ulimit" not in str(told.value)
+    if before:
+        eventually(lambda: len(os.listdir("/proc/self/task")) <= before, "those that were started have ended")
+
+
+@pytest.mark.parametrize("call", ["start", "check_free", "free"])
+def test_what_comes_from_elsewhere_while_a_thread_starts_comes_through(
+    monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    error = RuntimeError("of a signal's handler")
+
+    def interrupted(*arguments: Any) -> int:
+        raise error
+
+    monkeypatch.setattr(threads, "_start_new_thread", interrupted)
+    with pytest.raises(RuntimeError) as raised:
+        getattr(threads, call)(RealThread(lambda: None, "its name") if call == "start" else 2)
+    assert raised.value is error
+
+
 def test_where_memory_lacks_for_a_thread_that_is_the_limit_to_raise(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "STACK_BYTES", 1 << 60)
     assert threads.raise_limit() == "raise the limit on memory (ulimit -v)"

@@ -43,6 +43,9 @@ BROKEN_OFF_SECONDS = 0.5
 CANT_START = "can't start new thread"
 """What Python says if the system has no more threads."""
 
+ENDING = "at interpreter shutdown"
+"""What stands in what Python says, from 3.12 on, if it starts no thread any more as the interpreter is ending."""
+
 STACK_BYTES = 8 << 20
 """Bytes of address space that a thread takes for its stack, unless the system is set otherwise."""
 
@@ -319,9 +322,14 @@ def start(thread: RealThread) -> None:
     try:
         thread.start()
     except RuntimeError as error:
-        if CANT_START not in str(error):
+        if not starts_none(error):
             raise  # it came from elsewhere, from a signal's handler for example
         raise no_threads(error) from error
+
+
+def starts_none(error: RuntimeError) -> bool:
+    """Return True if an error is Python's of a thread that isn't started: there are no more, or it is ending."""
+    return any(text in str(error) for text in (CANT_START, ENDING))
 
 
 def join_briefly(thread: RealThread) -> None:
@@ -355,6 +363,7 @@ def check_free(count: int) -> None:
 
     Raises:
         ZchatError: it doesn't.
+        UsageError: as `free`.
     """
     begun, limit = free(count)
     if begun < count:
@@ -365,6 +374,9 @@ def free(count: int) -> tuple[int, str]:
     """Return how many more threads the system lets this process have at once, `count` at most, and how to have more.
 
     That is known by starting them. When this returns they are gone, and the system counts them no more. Any thread.
+
+    Raises:
+        UsageError: the program is ending, and none can start any more.
     """
     before = _numbers()
     gates: list[Lock] = []
@@ -375,7 +387,11 @@ def free(count: int) -> tuple[int, str]:
             gates[-1].acquire()
             _start_new_thread(gates[-1].acquire, ())  # which is C: Python code would take memory of its own
             begun += 1
-    except RuntimeError:
+    except RuntimeError as error:
+        if not starts_none(error):
+            raise
+        if ENDING in str(error):
+            raise no_threads(error) from error
         limit = raise_limit()
     finally:
         new = _numbers() - before
@@ -386,7 +402,15 @@ def free(count: int) -> tuple[int, str]:
 
 
 def no_threads(error: RuntimeError, limit: str = "") -> ZchatError:
-    """Return the error of a program for which the system has no more threads; `limit` is what `raise_limit` said."""
+    """Return the error of a program in which no more threads can start; `limit` is what `raise_limit` said.
+
+    It is a UsageError if the interpreter is ending.
+    """
+    if ENDING in str(error):
+        return UsageError(
+            f"no more threads can be started, as the interpreter is ending ({error}): make clients and brokers before; "
+            "Python 3.12.0 to 3.12.2 alone starts none in functions of atexit, or once the main thread has ended"
+        )
     return ZchatError(
         f"no more threads can be started ({error}): close clients that aren't used, or {limit or raise_limit()}"
     )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from threading import Event, Thread
 from threading import enumerate as threads
@@ -16,7 +17,7 @@ import pytest
 import zchat
 from tests.running import DEADLINE, OWN_HOST, ROOT, eventually
 from zchat.broker import Broker
-from zchat.transport import hosts
+from zchat.threads import RealThread
 from zchat.transport.hosts import MAX_LOOKUPS, Lookup, host_of, look_up_in_thread
 
 Answers = dict[str, Any]
@@ -259,14 +260,79 @@ def test_lookups_take_a_bounded_number_of_threads_one_a_name(known: Answers) -> 
     assert len(known["asked"]) == MAX_LOOKUPS + 4
 
 
-def test_without_threads_a_lookup_fails(monkeypatch: pytest.MonkeyPatch, known: Answers) -> None:
-    def none(run: Callable[[], None], name: str) -> Any:
-        raise RuntimeError("can't start new thread")
+def code(name: str) -> int:
+    """Return the number of a resolver's error, that of another where this system has none of the name."""
+    return int(getattr(socket, name, socket.EAI_AGAIN))
 
-    monkeypatch.setattr(hosts, "RealThread", none)
-    over: list[Lookup] = []
-    look_up_in_thread(Lookup("tcp://chat.example:1", over.append))
-    assert "can't start new thread" in over[0].reason
+
+@pytest.mark.parametrize(
+    ("error", "unknown"),
+    [
+        (None, True),
+        (socket.gaierror(code("EAI_NONAME"), "Name or service not known"), True),
+        (socket.gaierror(getattr(socket, "EAI_NODATA", socket.EAI_NONAME), "No address"), True),
+        (UnicodeError("label empty or too long"), True),
+        (socket.gaierror(code("EAI_AGAIN"), "Temporary failure in name resolution"), False),
+        (socket.gaierror(code("EAI_FAIL"), "Non-recoverable failure in name resolution"), False),
+        (socket.gaierror(code("EAI_MEMORY"), "Memory allocation failure"), False),
+        (socket.gaierror(code("EAI_SYSTEM"), "System error"), False),
+        (OSError(24, "Too many open files"), False),
+        (RuntimeError("cannot schedule new futures after shutdown"), False),
+        (MemoryError(), False),
+        (zchat.ZchatError("no more threads can be started"), False),
+    ],
+    ids=repr,
+)
+def test_a_name_is_unknown_only_if_that_is_said_of_it(error: Exception | None, unknown: bool) -> None:
+    lookup = Lookup("tcp://chat.example:1", lambda over: None)
+    lookup.end([], error)
+    assert lookup.unknown is unknown
+    assert ("could not be looked up" in lookup.reason) is not unknown
+    assert (type(lookup.refusal) is zchat.AddressError) is unknown
+    assert (lookup.refusal is None) is not unknown
+
+
+class NoThreads:
+    """What refuses threads for lookups, as Python does for a reason, as often as is wanted."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, why: str) -> None:
+        self.left = math.inf
+        self.refused = 0
+        self._why = why
+        begin = RealThread.start
+
+        def start(thread: RealThread) -> None:
+            if thread._name == "zchat-lookup" and self.left > 0:
+                self.left -= 1
+                self.refused += 1
+                raise RuntimeError(self._why)
+            begin(thread)
+
+        monkeypatch.setattr(RealThread, "start", start)
+
+
+def test_without_a_thread_a_lookup_says_so_and_is_tried_again(
+    broker: Broker, known: Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known["chat.example"] = ["127.0.0.1"]
+    none = NoThreads(monkeypatch, "can't start new thread")
+    with pytest.raises(zchat.ConnectionLost) as lost:
+        zchat.Client(at("chat.example", broker), user="alice", timeout=0.6)
+    assert "the host 'chat.example' could not be looked up (no more threads can be started" in str(lost.value)
+    assert none.refused > 1
+    none.left = 2
+    with zchat.Client(at("chat.example", broker), user="alice", timeout=DEADLINE) as client:
+        assert talks(client)
+
+
+def test_at_the_interpreters_end_a_lookup_without_a_thread_is_refused_at_once(
+    broker: Broker, known: Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    none = NoThreads(monkeypatch, "can't create new thread at interpreter shutdown")
+    with pytest.raises(zchat.UsageError, match="the interpreter is ending") as refused:
+        zchat.Client(at("chat.example", broker), user="alice", timeout=DEADLINE)
+    assert type(refused.value) is zchat.UsageError
+    assert none.refused == 1
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from pathlib import Path
+from threading import Event
 
 import pytest
 
-from tests.loop import run
+from tests.loop import run, until
+from tests.running import DEADLINE, eventually
 from zchat.broker import Broker
+from zchat.threads import RealThread
 from zchat.transport import keys
 from zchat.transport.hosts import Lookup
 from zchat.transport.loop_probes import look_up, read_mechanism
@@ -65,3 +69,53 @@ def test_a_name_that_nobody_knows_says_so(monkeypatch: pytest.MonkeyPatch) -> No
     lookup = looked_up("nowhere.example")
     assert lookup.unknown
     assert "'nowhere.example' was not found" in lookup.reason
+
+
+def test_a_name_is_looked_up_though_the_loops_own_threads_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = [(socket.AF_INET, 1, 6, "", ("127.0.0.1", 0))]
+    monkeypatch.setattr("socket.getaddrinfo", lambda *arguments, **options: answer)
+    over: list[Lookup] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        await loop.shutdown_default_executor()
+        await look_up(loop, Lookup("tcp://chat.example:5555", over.append))
+        await until(lambda: over, "it is over")
+
+    run(main())
+    assert [over[0].urls, over[0].error] == [["tcp://127.0.0.1:5555"], None]
+
+
+def test_a_name_for_which_there_is_no_thread_at_all_could_not_be_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(thread: RealThread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    over: list[Lookup] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        await loop.shutdown_default_executor()
+        monkeypatch.setattr(RealThread, "start", none)
+        await look_up(loop, Lookup("tcp://chat.example:5555", over.append))
+        await until(lambda: over, "it is over")
+
+    run(main())
+    assert not over[0].unknown
+    assert "could not be looked up (no more threads can be started (can't start new thread)" in over[0].reason
+
+
+def test_a_lookup_that_outlives_its_loop_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = Event()
+    monkeypatch.setattr("socket.getaddrinfo", lambda *arguments, **options: go_on.wait(DEADLINE) and [])
+    over: list[Lookup] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        await loop.shutdown_default_executor()
+        await look_up(loop, Lookup("tcp://slow.example:5555", over.append))
+
+    run(main())
+    go_on.set()
+    eventually(lambda: not any(each.name == "zchat-lookup" for each in threading.enumerate()), "its thread has ended")
+    assert not over
+    assert looked_up("slow.example").over, "others are looked up as before"

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 from zchat.address import is_ip
-from zchat.threads import RealThread, allocate_lock
+from zchat.errors import AddressError, UsageError, ZchatError
+from zchat.threads import RealThread, allocate_lock, start
 
 MAX_LOOKUPS = 16
 """Threads that look names up at once: each name takes one, however many clients ask for it; the others wait."""
@@ -29,6 +30,10 @@ def host_of(url: str) -> str:
 FAMILIES = (socket.AF_INET, socket.AF_INET6)
 """Those of the addresses that are tried."""
 
+NOT_OF_THE_NAME = {getattr(socket, name, None) for name in ("EAI_AGAIN", "EAI_FAIL", "EAI_MEMORY", "EAI_SYSTEM")}
+"""The numbers of a resolver's errors that say nothing about the name: no server answers, or is of use, or no memory is
+free."""
+
 
 class Lookup:
     """The lookup of the host that an address names, which somebody carries out.
@@ -37,20 +42,26 @@ class Lookup:
     """
 
     def __init__(self, url: str, done: Callable[[Lookup], object]) -> None:
+        self.url = url
         self.host = host_of(url)
+        self.found: list[str] = []
+        """The host's addresses."""
         self.urls: list[str] = []
         """The address with each of the host's in place of its name, in the order in which they are to be tried."""
         self.error: Exception | None = None
         """Why there are none."""
         self.over = False
-        self._url = url
         self._done = done
 
     @property
     def unknown(self) -> bool:
-        """Return True if there is no such host: to try again soon makes no sense."""
-        known = (socket.EAI_AGAIN, getattr(socket, "EAI_SYSTEM", socket.EAI_AGAIN))
-        return not (isinstance(self.error, OSError) and self.error.errno in known)
+        """Return True if there is no such host, or no address of it: to try again soon makes no sense.
+
+        That is what resolvers say about a name, or what no name can be; all else says that none could be asked.
+        """
+        if isinstance(self.error, socket.gaierror):
+            return self.error.errno not in NOT_OF_THE_NAME
+        return self.error is None or isinstance(self.error, UnicodeError)
 
     @property
     def reason(self) -> str:
@@ -62,9 +73,22 @@ class Lookup:
         what = "was not found" if self.unknown else "could not be looked up"
         return f"the host {self.host!a} {what} ({getattr(self.error, 'strerror', None) or self.error})"
 
+    @property
+    def refusal(self) -> UsageError | None:
+        """Return the error that says why to try again soon makes no sense; None if it may make some."""
+        error = None
+        if isinstance(self.error, UsageError):  # the interpreter is ending
+            error = UsageError(str(self.error))
+        elif self.unknown:
+            error = AddressError(f"{self.reason}; check the name, or use the machine's address")
+        if error is not None:
+            error.__cause__ = self.error
+        return error
+
     def end(self, found: list[str], error: Exception | None) -> None:
         """Record the host's addresses, or why there are none."""
-        before, _, after = self._url.rpartition(f"{self.host}:")
+        before, _, after = self.url.rpartition(f"{self.host}:")
+        self.found = found
         self.urls = [f"{before}{f'[{each}]' if ':' in each else each}:{after}" for each in found]
         self.error = error
         self.over = True
@@ -100,8 +124,8 @@ class _Pool:
         finally:
             self._lock.release()
         try:
-            RealThread(self._run, "zchat-lookup").start()
-        except RuntimeError as error:  # the system has no more threads
+            start(RealThread(self._run, "zchat-lookup"))
+        except (ZchatError, RuntimeError) as error:
             self._run_without(error)
 
     def _run(self) -> None:

@@ -13,7 +13,6 @@ import zmq
 
 from zchat.address import IPC, absolute, check_address
 from zchat.errors import (
-    AddressError,
     Busy,
     NotLetIn,
     ProtocolError,
@@ -353,9 +352,7 @@ class Link:
             self._open_next(now)
         elif self._greeted:
             self._fault = lookup.reason
-        elif lookup.unknown:
-            error = AddressError(f"{lookup.reason}; check the name, or use the machine's address")
-            error.__cause__ = lookup.error
+        elif (error := lookup.refusal) is not None:
             self.core.refuse(error)
         else:
             self.due = now + ROUND_SECONDS

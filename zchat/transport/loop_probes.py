@@ -4,19 +4,33 @@ from __future__ import annotations
 
 import socket
 from asyncio import AbstractEventLoop, timeout
+from contextlib import suppress
+from functools import partial
 
 from zchat.transport.greeting import BEGINNING, GREETING_SECONDS, Greeting, place_of
-from zchat.transport.hosts import Lookup, each_once
+from zchat.transport.hosts import Lookup, each_once, look_up_in_thread
 
 
 async def look_up(loop: AbstractEventLoop, lookup: Lookup) -> None:
-    """Carry a lookup out, which calls its `done`, by the loop's own means of looking names up."""
+    """Carry a lookup out, which calls its `done`, by the loop's own means of looking names up.
+
+    asyncio has none once its threads have ended: those of all loops when the main thread has, though the loop goes on.
+    Then a thread of ours does it.
+    """
     try:
         found = each_once(await loop.getaddrinfo(lookup.host, None, type=socket.SOCK_STREAM))
+    except RuntimeError:
+        look_up_in_thread(Lookup(lookup.url, partial(_tell, loop, lookup)))
     except Exception as error:  # of the system, or of whatever stands in for its function
         lookup.end([], error)
     else:
         lookup.end(found, None)
+
+
+def _tell(loop: AbstractEventLoop, lookup: Lookup, done: Lookup) -> None:
+    """End a lookup in its loop as one that a thread has carried out."""
+    with suppress(RuntimeError):  # the loop is closed
+        loop.call_soon_threadsafe(lookup.end, done.found, done.error)
 
 
 async def read_mechanism(loop: AbstractEventLoop, url: str, seconds: float = GREETING_SECONDS) -> str:

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from zchat.cli import ending
-from zchat.threads import CANT_START, no_threads
+from zchat.threads import no_threads, starts_none
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
                 trouble = error
                 raise
     except RuntimeError as error:
-        if CANT_START not in str(error):
+        if not starts_none(error):
             raise
         if trouble is None or isinstance(trouble, RuntimeError):
             raise no_threads(error) from error
