@@ -102,8 +102,8 @@ async def test_a_room_may_have_any_name_wherever_the_application_is_mounted(app:
                 await room.send(root)
                 assert (await line.event())[1]["room"] == name
                 await line.end("http")
-        status, _, _ = await Line(app, "http", "/chatter", root="/chat").answer()
-        assert status == 404
+        for path, status in (("/chat/healthz", 200), ("/chathealthz", 404)):
+            assert (await Line(app, "http", path, root="/chat").answer())[0] == status
 
 
 async def test_they_show_that_they_are_there_and_end_with_the_gateway(

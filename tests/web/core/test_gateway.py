@@ -104,12 +104,14 @@ def test_without_a_session_of_its_own_nobody_comes_in_and_pages_go_on_where_they
     seq = alice.ask("send", room="General", body="by alice", key="k")["seq"]
     house.broker.say("General", "bob", "unheard")
 
+    gateway.read_by_users("secret")
     gateway.read_by(reader := Client(house.world, "zchat web"))
     house.broker.clients.remove(house.reader)
     house.broker.clients.append(reader)
     house.world.spawn(gateway.read())
     house.world.run()
     assert (gateway.up, gateway.channels) == (True, {})
+    assert not gateway.is_own("secret"), "it may have other rights"
     assert [each["up"] for each in bob.take("link")] == [True]
     assert [each["up"] for each in lost.take("link")] == [False], "their own session has no connection"
     assert (bob.closed, watcher.closed) == (None, None)
