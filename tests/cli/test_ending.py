@@ -33,7 +33,7 @@ from tests.cli.outside import (
 from tests.cli.tail.driver import Resting
 from tests.cli.terminals import Tmux
 from tests.mortal import Mortal
-from tests.running import DEADLINE, ROOT, ZCHAT, Start, eventually, read_now
+from tests.running import DEADLINE, ZCHAT, Start, eventually, read_now
 from zchat.broker import Broker
 from zchat.cli.ending import LAST_SECONDS
 
@@ -478,47 +478,3 @@ def ends_and_restores(
     assert after.read_text() == modes.read_text()
     state = "#{alternate_on} #{cursor_flag}"
     assert tmux("display-message", "-p", "-t", "alice", state).split() == ["0", "1"]
-
-
-# -- all is done ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("line", ["backup --store sqlite:{0}/old {0}/new", "restore {0}/old {0}/new", "keygen new"])
-def test_a_signal_once_the_files_are_there_changes_nothing(start: Start, tmp_path: Path, line: str) -> None:
-    (tmp_path / "old").write_bytes((ROOT / "tests" / "data" / "store-0.1.0.db").read_bytes())
-    program = (
-        "import os, signal, sys, click; before = click.echo\n"
-        "def echo(*a, **k): os.kill(os.getpid(), signal.SIGTERM); before(*a, **k)\n"
-        "click.echo = echo\nfrom zchat.cli.main import main; main(sys.argv[1:])"
-    )
-    running = start(shell=f'cd {tmp_path} && exec "$1" -c "$PROGRAM" {line.format(tmp_path)}', PROGRAM=program)
-    assert running.end() == 0
-    assert running.errors == ""
-    assert list(tmp_path.glob("new*"))
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "backup --store sqlite:{0}/old {0}/new",
-        "restore {0}/old {0}/new",
-        "copy sqlite:{0}/copied sqlite:{0}/new",
-        "keygen new --out {0}",
-        "keygen --server {0}/new",
-    ],
-)
-def test_nor_does_one_while_nobody_reads_the_line_that_says_so(
-    environment: dict[str, str], tmp_path: Path, line: str
-) -> None:
-    (tmp_path / "old").write_bytes((ROOT / "tests" / "data" / "store-0.1.0.db").read_bytes())
-    if "copied" in line:  # which takes no file of an earlier version
-        Path(tmp_path / "copied").write_bytes((tmp_path / "old").read_bytes())
-        with Broker("tcp://127.0.0.1:*", store=f"sqlite:{tmp_path}/copied"):
-            pass
-    with pipes(1) as (out,):
-        out.fill()
-        with command(*line.format(tmp_path).split(), environment=environment, stdout=out.into) as process:
-            eventually(lambda: list(tmp_path.glob("new*")), "the files are there")
-            time.sleep(0.5)  # nothing shows that it waits
-            process.terminate()
-            assert process.wait(DEADLINE) == 0
