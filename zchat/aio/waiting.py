@@ -63,12 +63,13 @@ class Stream(BaseStream):
         self._changed = Bell(deadlines)
         super().__init__(self._changed.ring)
 
-    async def wait(self, seen: int, seconds: float | None) -> None:
+    async def wait(self, seen: int, seconds: float | None) -> Exception | None:
         """See `zchat.protocol.faces.outcomes.BaseStream`."""
         limit = Deadline(seconds)
         while self.stored_count == seen and not self.failed:
             if not await self._changed.wait(limit.left):
-                raise unacknowledged(limit, self._deadlines.over)
+                return unacknowledged(limit, self._deadlines.over)
+        return None
 
     async def settled(self, seconds: float | None) -> bool:
         """See `zchat.protocol.faces.outcomes.BaseStream`."""

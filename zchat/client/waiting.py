@@ -69,11 +69,11 @@ class Stream(BaseStream):
         self._changed = Bell()
         super().__init__(self._changed.ring)
 
-    def wait(self, seen: int, seconds: float | None) -> None:
+    def wait(self, seen: int, seconds: float | None) -> Exception | None:
         """See `zchat.protocol.faces.outcomes.BaseStream`."""
         limit = Deadline(seconds)
-        if not self._changed.wait(lambda: self.stored_count != seen or self.failed, limit.left):
-            raise unacknowledged(limit)
+        changed = self._changed.wait(lambda: self.stored_count != seen or self.failed, limit.left)
+        return None if changed else unacknowledged(limit)
 
     def settle(self, seconds: float | None) -> bool:
         """See `zchat.protocol.faces.outcomes.BaseStream`."""

@@ -52,9 +52,8 @@ class HandStream(BaseStream):
     def __init__(self) -> None:
         super().__init__(nothing)
 
-    def wait(self, seen: int, seconds: float | None) -> None:
-        if self.stored_count == seen and not self.failed:
-            raise unacknowledged(Seconds(seconds))
+    def wait(self, seen: int, seconds: float | None) -> Exception | None:
+        return unacknowledged(Seconds(seconds)) if self.stored_count == seen and not self.failed else None
 
 
 class HandWaits:

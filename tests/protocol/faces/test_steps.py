@@ -358,12 +358,26 @@ def test_what_is_stored_just_before_the_wait_ends_it(wire: Wire, link: HandLink)
 
 def test_what_is_stored_just_when_time_is_up_is_no_error(wire: Wire, link: HandLink) -> None:
     sending = Sending(wire, link, ["one", "two"])
+    next(sending.steps)
+    sending.store()
+    with pytest.raises(StopIteration) as end:
+        sending.steps.send(DeadlineExceeded("no message was acknowledged for 5 s"))
+    assert end.value.value == 2
 
-    def too_late() -> None:
-        sending.store()
-        raise DeadlineExceeded("no message was acknowledged for 5 s")
 
-    assert carry_out(sending.steps, too_late) == 2
+def test_what_breaks_a_wait_off_comes_through_as_it_is_an_error_of_another_call_too(wire: Wire, link: HandLink) -> None:
+    sending = Sending(wire, link, ["one", "two"])
+    error = DeadlineExceeded("of a call in the handler of a signal")
+    error.stored = 7
+
+    def broken_off() -> None:
+        raise error
+
+    with pytest.raises(DeadlineExceeded) as raised:
+        carry_out(sending.steps, broken_off)
+    assert raised.value is error
+    assert error.stored == 7
+    assert (sending.stream.failed, sending.stream.out) == (True, 2)
 
 
 def test_of_what_is_on_its_way_when_time_is_up_the_outcome_is_unknown(wire: Wire, link: HandLink) -> None:

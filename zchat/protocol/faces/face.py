@@ -250,7 +250,7 @@ class Feeding:
         """Hand over body after body; False once there are no more, or something is wrong.
 
         True if there may be more: once it isn't `full`, once others had a turn that is due, or once they are given.
-        What is wrong is for `verdict`: all that is raised here is what `bodies` itself raises, and none of ours, of
+        What is wrong is `trouble`: all that is raised here is what `bodies` itself raises, and none of ours, of
         whatever class it is. This runs once a message, so it is written flat; a `try` within costs nothing.
         """
         if self._link.closed:
@@ -333,19 +333,12 @@ class Feeding:
         """True if everything that there was is stored."""
         return self._exhausted and self.stream.stored_count >= self.stream.handed
 
-    def verdict(self) -> None:
-        """Return if all is stored.
+    @property
+    def trouble(self) -> Exception | None:
+        """Return why the first message that isn't stored is not, as far as that is known."""
+        return self._broken if self.stream.error is None else fresh(self.stream.error)
 
-        Raises:
-            ZchatError: why the first message that isn't stored is not.
-        """
-        if not self.complete:
-            if self.stream.error is not None:
-                raise fresh(self.stream.error)
-            if self._broken is not None:
-                raise self._broken
-
-    def undelivered(self, error: ZchatError) -> ZchatError:
+    def undelivered(self, error: Exception) -> Exception:
         """Return the error of a `send_many` that failed, which says what became of its messages."""
         stream = self.stream
         on_the_way = min(stream.out, stream.handed - stream.stored_count)  # what was broken off may have counted more
@@ -356,7 +349,8 @@ class Feeding:
                 "look in the room's history before you send them again"
             )
             error.__cause__ = cause
-        error.stored = self.stream.stored_count
+        if isinstance(error, ZchatError):
+            error.stored = self.stream.stored_count
         return error
 
 

@@ -226,10 +226,8 @@ class BaseStream:
         """Wait until more than `seen` messages are stored, or the rest can't be. The caller's thread.
 
         The count is one that the caller saw before it found out that it has to wait, so that what
-        is stored between the two ends the wait.
-
-        Raises:
-            DeadlineExceeded: that took more than `seconds` (None for no limit).
+        is stored between the two ends the wait. Returns None, or `unacknowledged` if that took more than `seconds`
+        (None for no limit): what is raised breaks it off.
         """
         raise NotImplementedError
 

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 from zchat.checks import check_flag
-from zchat.errors import ProtocolError, VersionRefused, ZchatError
+from zchat.errors import ProtocolError, VersionRefused
 from zchat.messages import Batch, Member, Message, Position, RoomInfo
 from zchat.names import is_same, shown_name
 from zchat.protocol.core import ClientCore
@@ -282,28 +282,24 @@ def send_many(feeding: Feeding, timeout: float | None, fetch: Callable[[], Any] 
 
     `fetch`: what is waited by for the next bodies, none at the end, if `feeding` isn't made with all of them. Each wait
     for answers is for more than the count that was seen before the check: an answer that comes between the two ends it.
+    Of what is raised within nothing is ours: it is of the bodies, or breaks a wait off.
     """
     stream = feeding.stream
+    error: Exception | None = None
     try:
         more = True
-        while more:
+        while more and error is None:
             if fetch is not None:
                 feeding.give((yield fetch))
             more = feeding.fill()
             if feeding.turn_due:
                 yield stream.give_way
             seen = stream.stored_count
-            try:
-                while feeding.full if more else stream.unanswered:
-                    yield partial(stream.wait, seen, timeout)
-                    seen = stream.stored_count
-                if not more:
-                    feeding.verdict()
-            except ZchatError as error:  # of ours: what the bodies raise, they raise above
-                stream.withdraw()
-                if feeding.complete:
-                    break  # the last answer came just now
-                raise feeding.undelivered(error) from error.__cause__
+            while error is None and (feeding.full if more else stream.unanswered):
+                error = yield partial(stream.wait, seen, timeout)
+                seen = stream.stored_count
     finally:
         stream.withdraw()
+    if not feeding.complete and (error := error or feeding.trouble) is not None:  # else the last answer came just now
+        raise feeding.undelivered(error)
     return stream.stored_count
