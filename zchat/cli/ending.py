@@ -46,6 +46,9 @@ LAST_SECONDS = 8.0
 CALL_SECONDS = 2.0
 """Seconds to wait at the end for what a signal caused: for a client to be closed, for instance."""
 
+TERMINAL_EVERY = 1.0
+"""Seconds between two checks of a terminal, as not every kind of one wakes a thread that waits for its end."""
+
 SCREEN_SEQUENCES = b"\x1b[?1049l\x1b[?2004l\x1b[?25h\x1b[0m"
 """What a full screen takes to be left: the alternate screen, marked pastes, the cursor, colours."""
 
@@ -83,6 +86,10 @@ class _State:
         """What can be read from once one has come."""
         self.full_screen = False
         """True while the command has a full screen."""
+        self.into = -1
+        """What the machine writes the numbers of signals into."""
+        self.terminals: tuple[int, ...] = ()
+        """Those that the command ends with."""
         self.others: dict[int, Callable[[], object]] = {}
         """What signals call that end nothing, SIGWINCH for instance."""
         self.terminal: Any = None
@@ -117,6 +124,13 @@ def end_descriptor() -> int:
     return _state.descriptor
 
 
+def comes_within(seconds: float) -> bool:
+    """Wait until a signal asks the command to end; return False if none has within so many seconds. Any thread."""
+    poll = select.poll()  # which takes descriptors of any number
+    poll.register(_state.descriptor, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
+
+
 def install(*, surviving_hangup: bool = False) -> None:
     """Have signals end the command from now on, those too that came before. The main thread's, once.
 
@@ -126,18 +140,18 @@ def install(*, surviving_hangup: bool = False) -> None:
         ZchatError: the system has no threads for it.
     """
     _state.surviving_hangup = surviving_hangup
-    numbers, into = os.pipe()
+    numbers, _state.into = os.pipe()
     _state.descriptor, asked_for = os.pipe()
     forced: SimpleQueue[None] = SimpleQueue()
     if sys.platform != "win32":
-        os.set_blocking(into, False)
+        os.set_blocking(_state.into, False)
 
     def note(number: int, frame: FrameType | None) -> None:
         _ask(number)
 
     def run() -> None:
         while True:
-            for number in os.read(numbers, 64):
+            for number in _next(numbers):
                 if number not in SIGNALS:
                     if call := _state.others.get(number):
                         call()
@@ -162,13 +176,13 @@ def install(*, surviving_hangup: bool = False) -> None:
         _force()
 
     with _blocked():  # each is kept by the handler before, or noted by the new one and written, never both
-        signal.set_wakeup_fd(into, warn_on_full_buffer=False)
+        signal.set_wakeup_fd(_state.into, warn_on_full_buffer=False)
         for number in SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, note)
         for number in first_signals.kept():
             _ask(number)
-            os.write(into, bytes([number]))
+            os.write(_state.into, bytes([number]))
         for thread in (RealThread(last, "zchat-last"), RealThread(run, "zchat-ending")):
             start(thread)  # in which they stay blocked
 
@@ -255,6 +269,21 @@ def at_hangup(call: Callable[[], object]) -> Iterator[None]:
             _state.hangup = None
 
 
+@contextmanager
+def hanging_up_with(*descriptors: int) -> Iterator[None]:
+    """End the command as SIGHUP does once one of these descriptors is a terminal that is gone, while the block runs.
+
+    That is noticed within `TERMINAL_EVERY` seconds, though SIGHUP is ignored, or comes with another terminal alone.
+    """
+    _state.terminals = tuple(each for each in descriptors if os.isatty(each))
+    if _state.terminals and _state.into >= 0:
+        os.write(_state.into, b"\0")  # no signal's number: from now on the ending thread waits for the terminals too
+    try:
+        yield
+    finally:
+        _state.terminals = ()
+
+
 def forgive() -> None:
     """Record that the command has done what the signal asked for, and ends with 0."""
     _state.forgiven = True
@@ -269,13 +298,10 @@ def full_screen() -> Iterator[None]:
     Raises:
         Ended: a signal has come before.
     """
-    with unstopped():
-        if not in_foreground(0):
-            poll = select.poll()  # which takes descriptors of any number
-            poll.register(_state.descriptor, select.POLLIN)
-            while not in_foreground(0):
-                if poll.poll(FOREGROUND_EVERY * 1000):
-                    raise Ended
+    with unstopped(), hanging_up_with(0, 1):
+        while not in_foreground(0):
+            if comes_within(FOREGROUND_EVERY):
+                raise Ended
         _state.full_screen = True
         try:
             yield
@@ -316,6 +342,23 @@ class Work(Generic[T]):
             raise error
         result: Any = found
         return result  # type: ignore[no-any-return]
+
+
+def _next(numbers: int) -> bytes:
+    """Return the numbers of signals, which are read here, once some have come, or once SIGHUP should have."""
+    while _state.terminals and hasattr(select, "poll"):
+        poll = select.poll()
+        poll.register(numbers, select.POLLIN)
+        for terminal in _state.terminals:
+            poll.register(terminal, 0)
+        ready = [descriptor for descriptor, _ in poll.poll(TERMINAL_EVERY * 1000)]
+        if numbers in ready:
+            break
+        if ready:
+            _state.terminals = ()
+            if not asked():
+                return bytes([signal.SIGHUP])
+    return os.read(numbers, 64)
 
 
 def _ask(number: int) -> None:

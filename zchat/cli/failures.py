@@ -11,6 +11,7 @@ import click
 
 from zchat.cli import ending, logs
 from zchat.cli.sources import origin
+from zchat.cli.streams import HungUp
 from zchat.cli.text.safe import named, safe
 from zchat.errors import AddressError, BadName, NoSuchRoom, UsageError, ZchatError
 from zchat.logs import cli_log
@@ -47,7 +48,7 @@ def report(text: str) -> None:
 
 @contextmanager
 def reported_in_one_line() -> Iterator[None]:
-    """Turn errors that a user can cause into one line and an exit code; a closed pipe ends quietly.
+    """Turn errors that a user can cause into one line and an exit code; a closed pipe or terminal ends quietly.
 
     A command that a signal has asked to end exits with the signal's code, whatever error that has caused.
     """
@@ -62,6 +63,8 @@ def reported_in_one_line() -> Iterator[None]:
         _leave(INTERRUPTED)
     except BrokenPipeError:
         _leave(0)
+    except HungUp:
+        _leave(HUNG_UP)
     except (ZchatError, OSError) as error:
         if ending.exit_code() or isinstance(error, ending.Ended):  # by the end: a client closed, a stream given up
             _leave(0)
@@ -127,7 +130,7 @@ class Program(click.Group):
                 error.param_hint = f"'{error.param.human_readable_name.strip('[].')}'"  # without the usage's brackets
             text = error.format_message().replace("Recognized values: , ", "Recognized values: ")  # "" is one to click
             report(f"{text.removesuffix('.') if place else text}{place}{_hint(error)}")
-            code = error.exit_code
+            code = ending.exit_code() or error.exit_code
         except click.Abort:
             code = INTERRUPTED
         sys.exit(code if isinstance(code, int) else 0)

@@ -8,6 +8,7 @@ changing that; a signal that asks the command to end also ends the wait.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import select
@@ -18,6 +19,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from zchat.cli import ending
+from zchat.cli.foreground import FOREGROUND_EVERY, SIGTTIN, SIGTTOU, call_unstopped, would_stop
 from zchat.errors import ZchatError
 
 if hasattr(select, "poll"):
@@ -42,6 +44,13 @@ FILE_BYTES = 1 << 20
 """Bytes written at once to a file."""
 
 
+class HungUp(OSError):
+    """What reading or writing raises at a terminal that is gone: the command ends as by SIGHUP, ignored or not."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(errno.EIO, os.strerror(errno.EIO), name)
+
+
 class Writing(io.BufferedIOBase):
     """The bytes of standard output or error. Nothing is buffered, so that what wasn't written is never written later.
 
@@ -60,6 +69,7 @@ class Writing(io.BufferedIOBase):
         self._sink = _reopened(descriptor)
         """What is written to: the same as the descriptor, or a terminal opened once more."""
         self._most = _most(descriptor)
+        self._of_terminal = self.isatty()
 
     def fileno(self) -> int:
         """Return the descriptor."""
@@ -78,21 +88,28 @@ class Writing(io.BufferedIOBase):
 
         Raises:
             BrokenPipeError: nobody reads it any more.
+            HungUp: it is a terminal that is gone.
             OSError: not all of it could be written; `written` says how much was.
-            Ended: the same, because a signal has come and the reader doesn't read.
+            Ended: the same, because a signal has come and the reader doesn't read, or the command may not write, in the
+                background.
         """
         left = memoryview(data).cast("B")
         count = len(left)
         while left:
             try:
                 wait(self._sink, select.POLLOUT, GRACE)
-                done = os.write(self._sink, left[: self._most])
+                if self._of_terminal and _had_to_wait(self._sink, SIGTTOU):
+                    continue
+                part = left[: self._most]
+                done = call_unstopped(os.write, self._sink, part) if self._of_terminal else os.write(self._sink, part)
             except BlockingIOError:
                 time.sleep(PAUSE)
                 continue
             except ConnectionResetError as error:  # of a socket
                 raise BrokenPipeError(*error.args) from error
             except OSError as error:
+                if error.errno == errno.EIO and _is_gone(self._sink):
+                    raise HungUp(self.name) from error
                 error.filename = self.name
                 self.given_up = self.given_up or isinstance(error, ending.Ended)
                 raise
@@ -156,6 +173,7 @@ def read_stdin(count: int) -> bytes:
     Python's own buffer is bypassed: a thread that waits for input would still hold its lock when the interpreter ends.
 
     Raises:
+        HungUp: it is a terminal that is gone.
         OSError: it can't be read.
         Ended: a signal has come.
     """
@@ -163,12 +181,22 @@ def read_stdin(count: int) -> bytes:
     while True:
         try:
             wait(descriptor, select.POLLIN, 0.0)
-            return os.read(descriptor, count)
+            if _had_to_wait(descriptor, SIGTTIN):
+                continue
+            data = call_unstopped(os.read, descriptor, count)
         except BlockingIOError:
             time.sleep(PAUSE)
         except OSError as error:
+            if error.errno == errno.EIO and would_stop(descriptor, SIGTTIN):  # in the background since it was asked
+                continue
+            if error.errno == errno.EIO and _is_gone(descriptor):
+                raise HungUp("standard input") from error
             error.filename = "standard input"
             raise
+        else:
+            if not data and _is_gone(descriptor):  # no end that somebody has typed
+                raise HungUp("standard input")
+            return data
 
 
 def has_keys() -> bool:
@@ -183,16 +211,17 @@ def written() -> int:
 
 
 def check_reader() -> None:
-    """Check that standard output, if it is a pipe or a socket, is still read: the command may write nothing for long.
+    """Check that standard output, unless it is a file, is still read: the command may write nothing for long.
 
     Raises:
-        BrokenPipeError: nobody reads it any more.
+        BrokenPipeError: it is a pipe or a socket, and nobody reads it any more.
+        HungUp: it is a terminal that is gone.
     """
-    if hasattr(select, "poll") and not sys.stdout.isatty():
-        poll = select.poll()
-        poll.register(sys.stdout.fileno(), 0)
-        if any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0)):
-            raise BrokenPipeError
+    descriptor = sys.stdout.fileno()
+    if _is_gone(descriptor):
+        raise HungUp("standard output")
+    if not sys.stdout.isatty() and _has_failed(descriptor):
+        raise BrokenPipeError
 
 
 def given_up() -> bool:
@@ -224,6 +253,44 @@ def wait(descriptor: int, event: int, grace: float) -> None:
         poll.unregister(end)
     if not poll.poll(max(0.0, ending.asked_at() + grace - time.monotonic()) * 1000):
         raise ending.Ended
+
+
+def _had_to_wait(terminal: int, number: int) -> bool:
+    """Wait until the system would not stop the command for reading a terminal, or writing; return True if that took it.
+
+    Meanwhile the command is stopped, as by the system, but not within a call that is made again when it goes on: before
+    it stops once more there is time for a signal to be noticed.
+
+    Raises:
+        Ended: a signal has asked the command to end.
+    """
+    waited = False
+    while ending.end_descriptor() >= 0 and would_stop(terminal, number):
+        waited = True
+        began = time.monotonic()
+        if ending.comes_within(FOREGROUND_EVERY):
+            raise ending.Ended
+        if time.monotonic() - began < 2 * FOREGROUND_EVERY and would_stop(terminal, number):
+            os.kill(0, number)  # unless it was stopped meanwhile, and has just gone on
+            ending.comes_within(FOREGROUND_EVERY)  # it is stopped in here, but for a command of many threads not before
+    return waited
+
+
+def _is_gone(descriptor: int) -> bool:
+    """Return True if it is a terminal that is gone; the system calls it one no longer."""
+    try:
+        return stat.S_ISCHR(os.fstat(descriptor).st_mode) and _has_failed(descriptor)
+    except OSError:
+        return False
+
+
+def _has_failed(descriptor: int) -> bool:
+    """Return True if nobody is at the other end of a descriptor."""
+    if not hasattr(select, "poll"):
+        return False
+    poll = select.poll()
+    poll.register(descriptor, 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
 def _is_open_for(descriptor: int, event: int) -> bool:

@@ -14,10 +14,11 @@ from zchat import Client, Progress, Room
 from zchat.cli.completion import complete_rooms
 from zchat.cli.connection import GOODBYE_SECONDS, connect
 from zchat.cli.ending import Ended, Work, asked, asked_times, forgive
-from zchat.cli.failures import Interrupted
+from zchat.cli.failures import HUNG_UP, Interrupted
 from zchat.cli.options import check_room, connecting
 from zchat.cli.progress_line import ProgressLine
 from zchat.cli.stdin import CutLine, stdin_lines
+from zchat.cli.streams import HungUp
 from zchat.cli.text.phrases import counted, error_text
 from zchat.cli.text.safe import named
 from zchat.errors import ConnectionLost, DeadlineExceeded, OutcomeUnknown, ZchatError
@@ -78,8 +79,8 @@ def send(url: str, user: str | None, room: str, text: tuple[str, ...], no_progre
             except (ZchatError, OSError) as error:
                 if not isinstance(error, DeadlineExceeded | ConnectionLost):  # these have waited already
                     _settle(client, progress, sending)
-                if asked():
-                    raise Interrupted(text=f"interrupted: {outcome()}") from None
+                if asked() or isinstance(error, HungUp):
+                    raise Interrupted(HUNG_UP, f"interrupted: {outcome()}") from None
                 raise _CutShort(error, outcome()) from error
             forgive()  # whatever signal comes now: all is stored, as 0 says
             _mark_read(client, room, progress)
