@@ -63,3 +63,21 @@ async def test_a_promise_wakes_its_task_once() -> None:
     assert 0 <= here.fraction() < 1
     with pytest.raises(ConnectionLost):
         here.client("alice")
+
+
+async def test_a_fault_in_a_task_that_ends_at_once_is_logged_too(caplog: pytest.LogCaptureFixture) -> None:
+    class Eager(asyncio.Task[None]):
+        def get_coro(self) -> None:  # type: ignore[override]
+            """Return what a task knows of its work that has ended before it was made, from Python 3.12 on."""
+
+    async def fail() -> None:
+        raise ValueError("a fault")
+
+    asyncio.get_running_loop().set_task_factory(lambda loop, work, **options: Eager(work, loop=loop))  # type: ignore
+    here = world()
+    with caplog.at_level(logging.ERROR, "zchat.web"):
+        here.spawn(fail())
+        await here.finish(5)
+    assert [record.getMessage().split("<locals>.")[1] for record in caplog.records] == [
+        "fail failed: ValueError: a fault"
+    ]

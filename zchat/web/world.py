@@ -7,6 +7,7 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Coroutine, Generator
+from functools import partial
 from typing import Any
 
 from zchat.errors import ZchatError
@@ -50,7 +51,7 @@ class LoopWorld:
         """Begin a task; what it raises is a fault of the gateway's, but for what zchat raises on purpose."""
         task = self._loop.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._done)
+        task.add_done_callback(partial(self._done, work.__qualname__))  # type: ignore[attr-defined]
         return task
 
     def promise(self) -> LoopPromise:
@@ -73,8 +74,8 @@ class LoopWorld:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _done(self, task: asyncio.Task[None]) -> None:
+    def _done(self, name: str, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is not None and not isinstance(error, ZchatError):
-            self.failed(f"the task {task.get_coro().__qualname__}", error)  # type: ignore[union-attr]
+            self.failed(f"the task {name}", error)  # which a task doesn't know that has ended at once

@@ -47,7 +47,7 @@ class Task:
     def __init__(self, world: World, work: Coroutine[Any, Any, None]) -> None:
         self._world = world
         self.work = work
-        self.cancelled = self.done = False
+        self.begun = self.cancelled = self.done = False
 
     def cancel(self) -> None:
         if not self.done:
@@ -57,6 +57,7 @@ class Task:
     def step(self) -> None:
         if self.done:
             return
+        self.begun = True
         before, self._world.running = self._world.running, self
         try:
             if self.cancelled:
@@ -141,6 +142,13 @@ class Broker:
         """What one who connects waits for."""
         self.asked: list[str] = []
 
+    def gate(self, user: str, call: str) -> Promise | None:
+        """Return what a call waits for now."""
+        return self.gates.get((user, call))
+
+    def answered(self, user: str, room: str, found: list[Message]) -> None:
+        """Take it that a user has been given messages of a log."""
+
     def log(self, room: str) -> list[Message]:
         return self.logs.setdefault(room, [])
 
@@ -195,6 +203,7 @@ class Room:
 
     async def leave(self, *, timeout: float | None) -> None:
         self.end()
+        self.client.forget(self.name)
         await self.client.gate(f"left {self.name}")
 
     def end(self) -> None:
@@ -213,7 +222,7 @@ class Client:
         self.world, self.broker, self.user = world, world.broker, user
         self.joined: dict[str, Room] = {}
         self.closed = False
-        self._events: deque[Event | Batch | ZchatError | None] = deque()
+        self.pending: deque[Event | Batch | ZchatError | None] = deque()
         self._bell: Promise | None = None
 
     async def connect(self) -> Client:
@@ -246,6 +255,7 @@ class Client:
         if key not in self.joined:
             if present:
                 await self._check(f"enter {name}")
+            self.forget(name)
             self.joined[key] = Room(self, name, reads=reads, echo=echo, present=present)
         room = self.joined[key]
         assert (room.reads, room.present) == (reads, present), "it is joined otherwise"
@@ -277,14 +287,15 @@ class Client:
         found = [m for m in self.broker.log(wire) if m.seq >= first and (before is None or m.seq < before)]
         found = [m for m in found if after is None or m.seq > after]
         found = found[:limit] if after is not None else found[max(0, len(found) - limit) :]
+        self.broker.answered(self.user, name, found)
         return batch_of(name, found, self.broker.epoch) if found else None
 
     async def events(self, *, batches: bool) -> AsyncIterator[Event | Batch]:
         while True:
-            while not self._events:
+            while not self.pending:
                 self._bell = Promise(self.world)
                 await self._bell
-            event = self._events.popleft()
+            event = self.pending.popleft()
             if event is None:
                 return
             if isinstance(event, ZchatError):
@@ -294,9 +305,13 @@ class Client:
             yield event
 
     def put(self, event: Event | Batch | ZchatError | None) -> None:
-        self._events.append(event)
+        self.pending.append(event)
         if self._bell is not None:
             self._bell.keep()
+
+    def forget(self, room: str) -> None:
+        """Drop what has come in a room: nobody takes anything of a membership that another one follows."""
+        self.pending = deque(each for each in self.pending if fold(getattr(each, "room", "")) != fold(room))
 
     def hear(self, wire: str, made: list[Message]) -> None:
         for room in self.joined.values():
@@ -305,8 +320,9 @@ class Client:
 
     async def gate(self, call: str) -> None:
         """Wait as long as the broker takes for a call."""
-        if (self.user, call) in self.broker.gates:
-            await self.broker.gates[self.user, call]
+        promise = self.broker.gate(self.user, call)
+        if promise is not None:
+            await promise
 
     async def _check(self, call: str) -> None:
         await self.gate(call)
@@ -394,8 +410,8 @@ class House:
     """A broker, a gateway, and the pages that connect to it."""
 
     def __init__(self, letting_in: LettingIn | None = None, **options: Any) -> None:
-        self.broker = Broker()
-        self.world = World(self.broker, eager=options.pop("eager", False))
+        self.broker = options.pop("broker", None) or Broker()
+        self.world: World = options.pop("world", World)(self.broker, eager=options.pop("eager", False))
         self.reader = Client(self.world, "zchat web")
         self.broker.clients.append(self.reader)
         self.gateway = Gateway(self.world, self.reader, letting_in or LettingIn(open_to_all=True), **options)

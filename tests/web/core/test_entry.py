@@ -108,7 +108,8 @@ def test_a_user_who_is_put_out_while_a_page_comes_in_is_answered_so_and_reads_no
     house.open("eve", call)
     answer = page.answer(coming)
     assert answer is not None
-    assert (answer["op"], answer["code"], answer["text"]) == ("error", "kicked", "calm down")
+    assert (answer["op"], answer["code"]) == ("error", "kicked")
+    assert answer["text"] == "you are not in General any more: calm down"
     house.say("General", "root", "after the kick")
     house.passes(1)
     assert page.frames == []
@@ -315,6 +316,23 @@ def test_a_page_goes_on_once_its_user_is_in_the_room_again(house: House) -> None
     house.say("General", "bob", "now")
     assert page.bodies() == ["now"]
     assert len(house.gateway.context.timers) <= 2
+
+
+def test_a_page_goes_on_in_a_room_whose_link_was_lost_and_came_back_while_it_came_in(house: House) -> None:
+    page = house.page("eve")
+    house.shut("eve", "joined General")
+    coming = page.begin("join", room="General")
+    room = house.client("eve").joined["general"]
+    room.away = True
+    house.tell("eve", Disconnected("lost"))
+    house.tell("eve", Reconnected())
+    house.open("eve", "joined General")
+    assert code(page, coming) == "ok"
+    house.say("General", "bob", "hi")
+    assert page.bodies() == []
+    room.away = False
+    house.passes(limits.REJOINED_SECONDS)
+    assert page.bodies() == ["hi"]
 
 
 def test_nothing_of_a_room_comes_before_its_join_is_answered(house: House) -> None:

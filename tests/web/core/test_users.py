@@ -92,3 +92,12 @@ def test_a_page_that_takes_nothing_is_not_told_of_every_invitation() -> None:
         house.tell("alice", Invited("@bob", "bob"))
     assert page.frames == []
     assert house.gateway.context.counters.dropped_events == 100
+
+
+def test_a_session_that_is_ended_before_its_task_begins_never_begins() -> None:
+    house = House()
+    user = house.gateway.user("alice")
+    user.close()
+    house.world.run()
+    assert [client.user for client in house.broker.clients] == ["zchat web"]
+    assert house.gateway.users == {}

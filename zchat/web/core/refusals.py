@@ -73,7 +73,7 @@ def is_retryable(error: Turned | ZchatError) -> bool:
 
 def put_out(event: Removed) -> ZchatError:
     """Return why a page can't come in whose user was put out of the room meanwhile."""
-    text = event.reason or f"you are not in {event.room} any more"
+    text = f"you are not in {event.room} any more" + (f": {event.reason}" if event.reason else "")
     until = None if event.until is None else ceil(event.until)
     return refusal(event.code, text, REFUSALS.get(event.code, Refused).retryable, until)
 

@@ -133,7 +133,7 @@ class User:
         self._over = over
         self._client: Client | None = None
         self._error: ZchatError | None = None
-        self._begun = self._ended = False
+        self._begun = self._closed = self._ended = False
         self._ready = Outcome(context.world.promise)
         self._turn = Turn(context.world.promise)
         self._idle: Timer | None = None
@@ -252,6 +252,7 @@ class User:
                 if each.member is not None:
                     each.removed(None)
         place.begin(room, own, present=present)
+        self._look_again()  # the link may have been lost, and be back, since the broker has answered
 
     async def _restore(self, place: Place, name: str, *, was_in: bool) -> None:
         """Have the user be in a room as before, for the other pages; if that can't be, they are told why."""
@@ -281,6 +282,8 @@ class User:
     async def _run(self) -> None:
         error: ZchatError | None = None
         try:
+            if self._closed:
+                return
             client = self._client = self._context.world.client(self.name)
             await client.connect()
             self._begun = True
@@ -313,7 +316,8 @@ class User:
         self.close()
 
     def close(self) -> None:
-        """End the session: what was accepted is sent before."""
+        """End the session: what was accepted is sent before. One that has yet to begin never does."""
+        self._closed = True
         self._over(self)
         if self._client is not None:
             self._context.world.spawn(self._close(self._client))
@@ -358,7 +362,11 @@ class User:
         for place in self.places.values():
             for member in place.members:
                 member.go_on()
-        if self.up and not all(place.up for place in self.places.values() if place.joined):
+        self._look_again()
+
+    def _look_again(self) -> None:
+        """Have it looked again later whether the user is in a room again, if there is one where that isn't so."""
+        if self._going_on is None and self.up and any(place.joined and not place.up for place in self.places.values()):
             when = self._context.world.now() + REJOINED_SECONDS
             self._going_on = self._context.timers.at(when, self._go_on)
 
