@@ -78,7 +78,7 @@ def test_a_command_in_a_folder_that_was_removed_says_so(start: Start, tmp_path: 
         f"zchat: the rules in 'f' can't be read: {gone}",
         f"zchat: 'f/server.key_secret' can't be read ({gone}); name a file that zchat keygen made (--keys DIR)",
         f"zchat: f can't be read ({gone}); name another with --config",
-        f"zchat: the page in f can't be read: {gone}",
+        f"zchat: the page in 'f' can't be read: {gone}",
     ]
 
 

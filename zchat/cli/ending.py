@@ -284,6 +284,11 @@ def hanging_up_with(*descriptors: int) -> Iterator[None]:
         _state.terminals = ()
 
 
+def hang_up() -> None:
+    """Record that the terminal is gone, as if SIGHUP had come. Any thread."""
+    _ask(signal.SIGHUP)
+
+
 def forgive() -> None:
     """Record that the command has done what the signal asked for, and ends with 0."""
     _state.forgiven = True

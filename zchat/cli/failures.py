@@ -64,7 +64,8 @@ def reported_in_one_line() -> Iterator[None]:
     except BrokenPipeError:
         _leave(0)
     except HungUp:
-        _leave(HUNG_UP)
+        ending.hang_up()
+        _leave(0)
     except (ZchatError, OSError) as error:
         if ending.exit_code() or isinstance(error, ending.Ended):  # by the end: a client closed, a stream given up
             _leave(0)
