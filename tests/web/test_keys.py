@@ -155,6 +155,49 @@ async def test_kicks_mutes_and_bans_reach_the_users_pages_with_their_reason_and_
         assert await code(alice, "send", room="open", body="all well", key="l") == "ok"
 
 
+async def test_a_page_that_joins_as_another_one_leaves_is_there_and_ends_with_a_ban(keyed: Keyed) -> None:
+    async with (
+        keyed.gateway() as place,
+        place.page("eve") as stays,
+        place.page("eve") as goes,
+        keyed.client("root") as root,
+    ):
+        room = await root.join("open")
+        for number in range(20):
+            assert await code(goes, "join", room="open") == "ok"
+            await stays.say(op="join", id=1000, room="open")
+            await goes.say(op="leave", id=1000, room="open")
+            assert (await stays.until("ok"))["id"] == 1000
+            assert (await goes.until("ok"))["id"] == 1000
+            assert await code(stays, "send", room="open", body=number, key=str(number)) == "ok", "the user is there"
+            assert await code(stays, "leave", room="open") == "ok"
+        assert await code(stays, "join", room="open") == "ok"
+        stays.came.clear()
+        await room.ban("eve", reason="enough")
+        await room.send("after the ban")
+        assert (await stays.until("removed"))["code"] == "banned"
+        await stays.ask("rooms")
+        assert not [frame for frame in stays.came if frame["op"] == "messages"]
+
+
+async def test_a_page_that_may_not_take_part_in_a_room_leaves_none_behind_that_reads_on_there(keyed: Keyed) -> None:
+    async with (
+        keyed.gateway() as place,
+        place.page("eve") as watches,
+        place.page("eve") as other,
+        keyed.client("root") as root,
+    ):
+        room = await root.join("open")
+        assert await code(watches, "join", room="open", watch=True) == "ok"
+        await room.close_room("quiet")
+        assert await code(other, "join", room="open") == "room_closed"
+        removed = await watches.until("removed")
+        assert (removed["code"], "quiet" in removed["reason"]) == ("room_closed", True)
+        await room.send("among us")
+        await watches.ask("rooms")
+        assert not [frame for frame in watches.came if frame["op"] == "messages"]
+
+
 async def test_an_act_of_a_user_through_the_gateway_is_recorded_with_the_gateway(keyed: Keyed) -> None:
     async with (
         keyed.gateway() as place,

@@ -8,7 +8,7 @@ import pytest
 
 from tests.web.core.harness import EPOCH, Broker, Browser, Client, House, World, batch_of
 from zchat.errors import DeadlineExceeded, NotAllowed, RoomClosed
-from zchat.events import Disconnected, MemberJoined, Reconnected, Removed
+from zchat.events import Disconnected, Invited, MemberJoined, Reconnected, Removed
 from zchat.messages import START, Batch, Position
 from zchat.web.core import limits
 from zchat.web.core.entry import newest, same_log
@@ -346,6 +346,17 @@ def test_nothing_of_a_room_comes_before_its_join_is_answered(house: House) -> No
     house.open("eve", "history General")
     assert [frame["op"] for frame in page.frames] == ["ok", "messages"]
     assert page.frames[0]["position"] == "0:0"
+
+
+def test_an_invitation_shows_on_a_page_whose_way_into_the_room_comes_to_nothing(house: House) -> None:
+    page = house.page("eve")
+    house.shut("eve", "join @bob")
+    coming = page.begin("join", room="@bob")
+    house.tell("eve", Invited("@bob", "bob"))
+    house.broker.refusals["eve", "join @bob"] = DeadlineExceeded("no answer came")
+    house.open("eve", "join @bob")
+    assert code(page, coming) == "deadline_exceeded"
+    assert [frame["user"] for frame in page.take("invited")] == ["bob"]
 
 
 # -- what is read ----------------------------------------------------------------------------------

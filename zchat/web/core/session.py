@@ -131,7 +131,8 @@ class Session:
 
     def invited(self, room: str, frame: bytes) -> None:
         """See `zchat.web.core.users.Page`."""
-        if room not in self._entries and (self._rooms is None or room in self._rooms):
+        entry = self._entries.get(room)
+        if (entry is None or entry.member is None) and (self._rooms is None or room in self._rooms):
             self.tell(frame, needed=False)
 
     def _removed(self, key: str, event: Removed | None) -> None:
