@@ -6,6 +6,7 @@ import asyncio
 import os
 import select
 import termios
+import time
 import tty
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -19,34 +20,45 @@ from tests.running import DEADLINE, eventually, read_now
 from zchat import Client
 from zchat.broker import Broker
 from zchat.cli.screen import terminal_input, typed_ahead
-from zchat.cli.screen.terminal_input import PASTE_BEGIN, PASTE_END, TYPED, TerminalInput
+from zchat.cli.screen.late_paste import PASTE_BEGIN, PASTE_END
+from zchat.cli.screen.terminal_input import TerminalInput
 from zchat.cli.screen.typed_ahead import TypedAhead
 
 Read = Callable[..., Awaitable[list[str]]]
 
 
-def reading(read: Callable[[Read], Awaitable[None]], ahead: TypedAhead | None = None) -> None:
-    """Call `read` with a function that types texts, one read each, and returns what comes, with a paste in brackets."""
+def reading(
+    read: Callable[[Read], Awaitable[None]],
+    ahead: TypedAhead | None = None,
+    asked: Callable[[], bool] = lambda: False,
+) -> None:
+    """Call `read` with a function that types texts, one read each, and returns what comes, with a paste in brackets.
+
+    With `silence` it then waits for the first that comes, with `count` for so many, with `pause` so long after each.
+    """
 
     async def run() -> None:
         with terminal() as (master, slave):
             tty.setraw(slave)
             found: list[KeyPress] = []
             with os.fdopen(slave, encoding="utf-8") as stream:
-                keys = TerminalInput(stream, ahead)
+                keys = TerminalInput(stream, ahead, asked)
                 ready = asyncio.Event()
 
                 def take() -> None:
                     found.extend(keys.read_keys())
                     ready.set()
 
-                async def typed(*texts: str, silence: bool = False) -> list[str]:
+                async def typed(*texts: str, silence: bool = False, count: int = 1, pause: float = 0) -> list[str]:
                     found.clear()
                     for text in texts:
                         ready.clear()
                         os.write(master, text.encode())
                         await asyncio.wait_for(ready.wait(), DEADLINE)
-                    while silence and not found:
+                        if pause:
+                            await asyncio.sleep(pause)
+                            found.extend(keys.flush_keys())
+                    while silence and len(found) < count:
                         ready.clear()
                         await asyncio.wait_for(ready.wait(), DEADLINE)
                     return [f"[{key.data}]" if key.key == Keys.BracketedPaste else key.data for key in found]
@@ -64,7 +76,8 @@ def never_silent(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def soon_silent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(terminal_input, "PASTE_SECONDS", 0.01)
+    for name in ("PASTE_SECONDS", "ALONE_SECONDS", "ESCAPE_SECONDS"):
+        monkeypatch.setattr(terminal_input, name, 0.01)
 
 
 @pytest.mark.usefixtures("never_silent")
@@ -108,23 +121,85 @@ def test_an_interrupt_by_itself_ends_a_paste_with_what_has_come_and_is_one() -> 
 def test_silence_ends_a_paste_with_what_has_come() -> None:
     async def read(typed: Read) -> None:
         assert await typed(PASTE_BEGIN + "half", silence=True) == ["[half]"]
-        assert await typed("q", "\r") == ["q", "\r"]
+        assert await typed("q", "\r", silence=True, count=2) == ["q", "\r"]
         assert await typed(PASTE_BEGIN + "whole" + PASTE_END, "q") == ["[whole]", "q"]
 
     reading(read)
 
 
-def test_what_comes_late_of_a_paste_is_not_typed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(terminal_input, "PASTE_SECONDS", 2 * DEADLINE)
-    rest = "sent?\r" * TYPED
+def test_what_comes_late_of_a_paste_is_not_typed(never_silent: None) -> None:
+    rest = "sent?\r" * 64
 
     async def read(typed: Read) -> None:
         assert await typed(PASTE_BEGIN + "half", "\x03") == ["[half]", "\x03"]
         assert await typed(rest, "end\r" + PASTE_END, "\r") == [f"[{rest}end\r]", "\r"]
         assert await typed(PASTE_BEGIN + "half", "\x03", "late\r" + PASTE_END) == ["[half]", "\x03", "[late\r]"]
-        assert len(await typed("x" * 2 * TYPED)) == 2 * TYPED
+        assert len(await typed("x" * 100)) == 100
 
     reading(read)
+
+
+@pytest.mark.parametrize("asked", [False, True])
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{PASTE_BEGIN}aaa\rbbb\r|ccc\rddd\r|eee{PASTE_END}",
+        f"{PASTE_BEGIN}aaa\rbbb|\rccc\r|\r\rddd\x1b[20|1~",
+        f"{PASTE_BEGIN}aaa\r\n|\r\nb|bb\rccc\x1b|[201~",
+        f"{PASTE_BEGIN}aaa\rbbb\r|ccc\r{PASTE_END}{PASTE_BEGIN}d\rd{PASTE_END}",
+        f"{PASTE_BEGIN}aaa\rbbb\r|ccc\r{PASTE_BEGIN}d\rd{PASTE_END}",
+        f"\x1b[20|0~aaa\rb|bb\rccc{PASTE_END}",
+    ],
+    ids=ascii,
+)
+def test_however_slowly_it_comes_and_wherever_it_is_divided_all_of_a_paste_is_pasted(
+    text: str, asked: bool, soon_silent: None
+) -> None:
+    async def read(typed: Read) -> None:
+        *found, last = await typed(*text.split("|"), pause=5 * terminal_input.PASTE_SECONDS) + await typed("q")
+        pasted = text.replace("|", "").replace(PASTE_BEGIN, "").replace(PASTE_END, "")
+        assert ("".join(each.strip("[]") for each in found), last) == (pasted, "q")
+        assert not asked or all(each.startswith("[") for each in found), found
+        assert all(each.startswith("[") or each.isalnum() for each in found), found
+
+    reading(read, asked=lambda: asked)
+
+
+@pytest.mark.usefixtures("soon_silent")
+@pytest.mark.parametrize("mark", [PASTE_BEGIN, PASTE_END], ids=ascii)
+def test_a_mark_is_one_wherever_a_silence_divides_it(mark: str) -> None:
+    async def read(typed: Read) -> None:
+        for at in range(1, len(mark)):
+            texts = (mark[:at], f"{mark[at:]}a\r", PASTE_END) if mark == PASTE_BEGIN else (mark[:at], mark[at:])
+            keys = [key for key in await typed(*texts, pause=0.05) if key not in ("\x1b", "[")]  # Esc, Alt-[
+            assert keys == (["[a]", "[\r]"] if mark == PASTE_BEGIN else []), at
+        assert await typed("q") == ["q"]
+
+    reading(read)
+
+
+@pytest.mark.usefixtures("soon_silent")
+@pytest.mark.parametrize("asked", [False, True])
+def test_after_a_paste_without_an_end_a_key_alone_is_typed(asked: bool) -> None:
+    async def read(typed: Read) -> None:
+        assert await typed(PASTE_BEGIN + "a\rb\r", silence=True) == ["[a\rb]"]
+        for key in ("\r", "\t", "\x0c", "x", "\x1b[A", "\x1b"):
+            assert await typed(key, silence=True) == [key]
+        assert await typed(f"c{PASTE_END}q") == ["[\rc]" if asked else "[c]", "q"]
+
+    reading(read, asked=lambda: asked)
+
+
+def test_at_a_question_keys_that_come_at_once_are_of_the_paste(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminal_input, "PASTE_SECONDS", 0.01)
+    monkeypatch.setattr(terminal_input, "ALONE_SECONDS", 2 * DEADLINE)
+
+    async def read(typed: Read) -> None:
+        assert await typed(PASTE_BEGIN + "a\rb\r", silence=True) == ["[a\rb]"]
+        assert await typed("\r", "d", silence=True) == ["[\r\rd]"]
+        assert await typed("d", "d", silence=True) == ["[dd]"]
+
+    reading(read, asked=lambda: True)
 
 
 def test_late_answers_of_the_terminal_are_not_typed_and_escape_is_a_key_after_a_moment() -> None:
@@ -194,6 +269,26 @@ def until(master: int, text: bytes) -> bytes:
 
     eventually(there, lambda: f"{text!r} in {shown!r}")
     return shown
+
+
+def test_a_paste_that_comes_slowly_is_asked_about_as_one_and_answers_nothing_by_itself(
+    broker: Broker, environment: dict[str, str]
+) -> None:
+    with Client(broker.url, user="carol") as carol, terminal() as (master, slave):
+        room = carol.join("General")
+        variables = environment | {"TERM": "xterm"}
+        with command("client", environment=variables, stdin=slave, stdout=slave, stderr=slave) as process:
+            until(master, b"General>")
+            os.write(master, f"{PASTE_BEGIN}one\rtwo\r".encode())
+            until(master, b"send each, Esc: discard")  # by its silence
+            for text in ("three\rfour\r", "\r", f"five{PASTE_END}", "\r"):
+                time.sleep(2 * terminal_input.ALONE_SECONDS)
+                os.write(master, text.encode())
+            assert next(room.messages(timeout=DEADLINE)).body == "one\ntwo\nthree\nfour\n\nfive"
+            os.write(master, b"\x04")
+            assert process.wait(DEADLINE) == 0
+            assert list(room.messages(timeout=0)) == []
+        os.close(slave)
 
 
 @pytest.mark.parametrize("line", ["client", "top --every 0.2"])

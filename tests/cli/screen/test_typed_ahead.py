@@ -7,7 +7,7 @@ from prompt_toolkit.key_binding import KeyPress
 
 from zchat.cli.screen import typed_ahead
 from zchat.cli.screen.key_parser import KeyParser
-from zchat.cli.screen.terminal_input import PASTE_BEGIN, PASTE_END
+from zchat.cli.screen.late_paste import PASTE_BEGIN, PASTE_END
 from zchat.cli.screen.typed_ahead import TypedAhead
 
 

@@ -16,6 +16,8 @@ from prompt_toolkit.input.vt100_parser import Vt100Parser
 from prompt_toolkit.key_binding import KeyPress
 from prompt_toolkit.keys import Keys
 
+from zchat.cli.screen.late_paste import PASTE_END, LatePaste, break_off
+
 LONGEST = 1 << 16
 """Characters of a control string at most: what has no end then isn't one."""
 
@@ -79,11 +81,27 @@ class KeyParser(Vt100Parser):
         """Return True if what has come of a sequence may be all of a key: Esc, or a character typed with Alt."""
         return self._at is _At.ESCAPE or (self._at is not _At.GROUND and len(self._sequence) == 2 and not self._count)
 
+    @property
+    def begun(self) -> str:
+        """Return what has come of a sequence that may be a mark of a paste; "" if none has begun."""
+        return self._sequence if self._at in (_At.ESCAPE, _At.CSI) else ""
+
+    @property
+    def pasting(self) -> bool:
+        """Return True after the begin mark of a paste, up to its end."""
+        return self._in_bracketed_paste
+
+    def break_off(self) -> LatePaste:
+        """End a paste, whose end mark hasn't come, with what has come of it; return what takes what comes later."""
+        self._paste_buffer, late = break_off(self._paste_buffer)
+        super().feed(PASTE_END)
+        return late
+
     def feed(self, data: str) -> None:
         """Take characters."""
         position = 0
         while position < len(data):
-            if self._in_bracketed_paste:
+            if self.pasting:
                 super().feed(data[position:])  # what comes after the paste comes here again
                 return
             if self._at is _At.GROUND:

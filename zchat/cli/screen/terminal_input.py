@@ -12,6 +12,7 @@ from typing import Any
 from prompt_toolkit.input import Input
 
 from zchat.cli.foreground import in_foreground
+from zchat.cli.screen.late_paste import PASTE_BEGIN, PASTE_END, LatePaste
 from zchat.cli.screen.typed_ahead import TypedAhead
 
 PASTE_SECONDS = 1.0
@@ -20,14 +21,11 @@ PASTE_SECONDS = 1.0
 ESCAPE_SECONDS = 0.1
 """Seconds after which Esc is a key of its own: a key or an answer of which it is the first character comes at once."""
 
-TYPED = 64
-"""Characters that are read at once at most if they are typed: more are the rest of a paste that came late."""
+ALONE_SECONDS = 0.1
+"""Seconds of silence after which a key was typed that may be of a paste whose end is late: that is sent in one go."""
 
 HELD_EVERY = 0.05
 """Seconds between two tries to have keys taken that are held."""
-
-PASTE_BEGIN = "\x1b[200~"
-PASTE_END = "\x1b[201~"
 
 INTERRUPT = "\x03"
 """Ctrl-C, as a terminal sends it."""
@@ -35,7 +33,7 @@ INTERRUPT = "\x03"
 if sys.platform == "win32":
     from prompt_toolkit.input import create_input
 
-    def terminal_input(ahead: TypedAhead | None = None) -> Input:
+    def terminal_input(ahead: TypedAhead | None = None, asked: Callable[[], bool] = lambda: False) -> Input:
         """Return what the keys come from."""
         return create_input()
 
@@ -46,9 +44,14 @@ else:
 
     from zchat.cli.screen.key_parser import KeyParser
 
-    def terminal_input(ahead: TypedAhead | None = None) -> Input:
-        """Return what the keys come from; `ahead` holds those that can't be taken yet, None if all can be."""
-        return TerminalInput(sys.stdin, ahead)
+    def terminal_input(ahead: TypedAhead | None = None, asked: Callable[[], bool] = lambda: False) -> Input:
+        """Return what the keys come from.
+
+        Args:
+            ahead: what holds the keys that can't be taken yet, None if all can be.
+            asked: returns whether a question about pasted text is open, at which no text is an answer.
+        """
+        return TerminalInput(sys.stdin, ahead, asked)
 
     class _Raw(raw_mode):
         """A terminal's raw mode while the block runs, unless another job has the terminal."""
@@ -70,7 +73,7 @@ else:
 
         A paste that a terminal marks ends with its end mark; or, as that may be lost, after a second of silence, or
         with a Ctrl-C that comes by itself. What has come of it until then is pasted. What comes later of the same
-        paste isn't typed either: it is pasted too.
+        paste isn't typed either: it is pasted too (`LatePaste`), up to its end mark or the next second of silence.
 
         Bytes that are no text in the terminal's encoding become U+FFFD, typed or pasted, as they do in every input.
 
@@ -80,8 +83,11 @@ else:
         (prompt_toolkit's `flush_keys`), or with Enter, Ctrl-C or any other control character.
         """
 
-        def __init__(self, stdin: Any, ahead: TypedAhead | None = None) -> None:
+        def __init__(
+            self, stdin: Any, ahead: TypedAhead | None = None, asked: Callable[[], bool] = lambda: False
+        ) -> None:
             super().__init__(stdin)
+            self._asked = asked
             self._ahead = ahead or TypedAhead(lambda: math.inf)
             self.stdin_reader = PosixStdinReader(self.fileno(), errors="replace", encoding=stdin.encoding)
             self._keys = self.vt100_parser = KeyParser(lambda key: self._buffer.append(key))
@@ -89,8 +95,10 @@ else:
             """What is called once there are keys."""
             self._silence: asyncio.TimerHandle | None = None
             """What ends a paste, or the wait for what comes after Esc, after a time of silence."""
-            self._broken = False
-            """True after a paste that ended without its end mark."""
+            self._late: LatePaste | None = None
+            """What takes what comes after a paste that ended without its end mark; None after any other."""
+            self._cut = ""
+            """What had come of a sequence when the wait for the rest of it was over, until something else comes."""
             self._retry: asyncio.TimerHandle | None = None
             """What has keys taken that are held."""
             self._reads = True
@@ -129,7 +137,7 @@ else:
 
         def flush_keys(self) -> list[KeyPress]:
             """Return the keys for the end of which there was a wait, if they can be taken."""
-            self._keys.flush()
+            self._flush()
             return self._taken()
 
         def _taken(self) -> list[KeyPress]:
@@ -153,19 +161,28 @@ else:
             else:
                 self._ready()
 
-        @property
-        def _pasting(self) -> bool:
-            return self._keys._in_bracketed_paste  # there is no other way to ask
-
         def _take(self, data: str) -> None:
             parser = self._keys
-            if self._pasting and not data.strip(INTERRUPT):
+            if (self._cut + data).startswith((PASTE_BEGIN, PASTE_END)):
+                data = self._cut + data
+            self._cut = ""
+            if parser.pasting and not data.strip(INTERRUPT):
                 self._give_up()
-            elif self._broken and PASTE_BEGIN not in data and (PASTE_END in data or len(data) > TYPED):
-                parser.feed(PASTE_BEGIN)
-            self._broken = self._broken and not (self._pasting or PASTE_BEGIN in data)
+            elif self._late is not None:
+                data = self._late.take(data, self._asked())
+            self._feed(data)
+
+        def _feed(self, data: str) -> None:
+            parser = self._keys
+            if data.startswith(PASTE_BEGIN):
+                self._late = None
             parser.feed(data)
-            self._wait(PASTE_SECONDS if self._pasting else ESCAPE_SECONDS if parser.may_be_key else None)
+            if parser.pasting:
+                self._wait(PASTE_SECONDS)
+            elif self._late is not None and self._late.waits:
+                self._wait(ALONE_SECONDS)
+            else:
+                self._wait(ESCAPE_SECONDS if parser.may_be_key else None)
 
         def _wait(self, seconds: float | None) -> None:
             """Wait from now on for so long a silence; None: no longer."""
@@ -175,13 +192,18 @@ else:
             self._silence = None if seconds is None else loop.call_later(seconds, self._silent)
 
         def _silent(self) -> None:
-            if self._pasting:
+            if self._keys.pasting:
                 self._give_up()
+            elif self._late is not None and self._late.waits:
+                self._feed(self._late.alone())
             else:
-                self._keys.flush()
+                self._flush()
             self._ready()
+
+        def _flush(self) -> None:
+            self._cut = self._keys.begun or self._cut
+            self._keys.flush()
 
         def _give_up(self) -> None:
             """End the paste with what has come."""
-            self._keys.feed(PASTE_END)
-            self._broken = True
+            self._late = self._keys.break_off()

@@ -27,7 +27,7 @@ from zchat.cli.chat.terminal.editor import LINES_WAITING, Editor
 from zchat.cli.chat.terminal.outbox import WAITING
 from zchat.cli.chat.terminal.typed_lines import TypedLine
 from zchat.cli.screen.key_parser import KeyParser
-from zchat.cli.screen.terminal_input import PASTE_BEGIN
+from zchat.cli.screen.late_paste import PASTE_BEGIN
 from zchat.cli.screen.typed_ahead import TypedAhead
 
 
@@ -79,6 +79,33 @@ def test_a_paste_of_many_lines_is_asked_about(tmux: Tmux, broker: Broker) -> Non
         bob.until("bob: by hand\n    on two lines\n", "General>")
         said = [message.body for message in room.messages(timeout=1)]
     assert said == ["one line", "first\n\n/second", "/one", "two", "by hand\non two lines"]
+
+
+def test_what_is_pasted_while_pasted_lines_are_asked_about_is_joined_to_them() -> None:
+    conversation = SimpleNamespace(typed=lambda text: None, key=lambda: None, coming=Place, place=Place())
+
+    async def taken(draft: str, pastes: list[str], *answer: Keys) -> tuple[list[TypedLine], str]:
+        editor = editing(conversation)
+        buffer = editor.app.layout.current_buffer
+        assert buffer is not None
+        buffer.insert_text(draft)
+        with set_app(editor.app):
+            for key in (*(KeyPress(Keys.BracketedPaste, each) for each in pastes), *map(KeyPress, answer)):
+                editor.app.key_processor.feed(key)
+                editor.app.key_processor.process_keys()
+        assert not editor.asks
+        return editor.lines.withdraw(), buffer.text
+
+    async def scenario() -> None:
+        assert await taken("", ["a\rb\r\n", "c\rd", "d\r"], Keys.Enter) == (["a\nb\nc\ndd"], "")
+        assert await taken("", ["a\rb", "\rc", "\r\r"], Keys.Tab) == ([], "a\nb\nc")
+        assert await taken("", ["a\rb\r", "/c"], Keys.ControlL) == (["a", "b", "//c"], "")
+        assert await taken("one", ["\rtwo\r", "", "three"], Keys.Enter) == (["one\ntwo\nthree"], "")
+        assert await taken("", ["\rone\r", "two\r"]) == ([], "onetwo")
+        assert await taken("one", ["\r"]) == ([], "one")
+        assert await taken("", ["a\rb", "c"], Keys.ControlC) == ([], "")
+
+    asyncio.run(scenario())
 
 
 def rows(count: int) -> str:

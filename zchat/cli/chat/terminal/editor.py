@@ -204,6 +204,11 @@ class Editor:
         """Return where the user is, or will be once the lines that wait are done; of what was held, was or would be."""
         return self._typed_at or self.lines.leads_to or self._conversation.place
 
+    @property
+    def asks(self) -> bool:
+        """Return True while no text that comes is typed into the line: pasted lines are asked about, or keys held."""
+        return bool(self._pasted) or self._ahead.holds
+
     def room(self) -> int:
         """Return how many lines can be taken. Called before each time that keys are."""
         if not self._ahead.holds:
@@ -285,7 +290,7 @@ class Editor:
         for each in "0123456789-":
             keys.add("escape", each, filter=writing)(digit)
 
-        @keys.add(Keys.BracketedPaste, filter=writing)
+        @keys.add(Keys.BracketedPaste, filter=writing | asking)
         def _(event: KeyPressEvent) -> None:
             self._paste(event.data)
 
@@ -309,7 +314,6 @@ class Editor:
             self._ask_about("")
 
         @keys.add(Keys.Any, filter=asking)
-        @keys.add(Keys.BracketedPaste, filter=asking)
         def _(event: KeyPressEvent) -> None:
             event.app.output.bell()
 
@@ -395,7 +399,7 @@ class Editor:
         self._note_begin()
 
     def _insert_pasted(self) -> None:
-        self._buffer.insert_text(self._pasted)
+        self._buffer.insert_text(self._pasted.rstrip("\n"))
         self._pasted = ""
 
     def _has_space(self, lines: int) -> bool:
@@ -407,12 +411,14 @@ class Editor:
         return True
 
     def _paste(self, text: str) -> None:
-        """Insert pasted text; ask first if it has several lines."""
-        text = text.replace("\r\n", "\n").replace("\r", "\n").strip("\n")
-        if "\n" in text:
+        """Insert pasted text; ask first if it has several lines, together with those that are being asked about."""
+        text = self._pasted + text.replace("\r\n", "\n").replace("\r", "\n")
+        if not self._buffer.text:
+            text = text.lstrip("\n")
+        if "\n" in text.rstrip("\n"):
             self._ask_about(text)
         else:
-            self._buffer.insert_text(text)
+            self._buffer.insert_text(text.rstrip("\n"))
 
     def _pasted_lines(self) -> list[str]:
         return [line for line in self._pasted.split("\n") if line.strip()]

@@ -101,7 +101,7 @@ async def _chat(client: Client, names: tuple[str, ...], options: Options) -> tup
     kept = KeptRooms(state_file("rooms") if options.keep_lines else None, client.url, client.user)
     ahead = TypedAhead(lambda: editor.room())
     completer = ChatCompleter(client, rooms, people)
-    editor = Editor(conversation, outbox, completer, history, terminal_input(ahead), ahead, output)
+    editor = Editor(conversation, outbox, completer, history, terminal_input(ahead, lambda: editor.asks), ahead, output)
     app = editor.app
     app.after_render += lambda app: screen.notice_size()
     loop = asyncio.get_running_loop()
