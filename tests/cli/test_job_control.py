@@ -51,7 +51,7 @@ READING = ["send General", "client"]
 
 WRITING = [
     *("rooms", "tail General", "tail -f General", "top", "client", "--help", "nonsense"),
-    *(BROKER, f"{BROKER} --log-level info >/dev/null", WEB, "send General <fifo"),
+    *(BROKER, f"{BROKER} --log-level info >/dev/null", f"{BROKER} --log-level debug", WEB, "send General <fifo"),
 ]
 """What writes to one: also an error, a log, a progress."""
 

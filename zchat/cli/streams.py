@@ -16,6 +16,7 @@ import stat
 import sys
 import time
 from contextlib import suppress
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from zchat.cli import ending
@@ -42,6 +43,10 @@ TERMINAL_BYTES = 256
 
 FILE_BYTES = 1 << 20
 """Bytes written at once to a file."""
+
+
+_stopping = Lock()
+"""Held by the thread that stops the command: another one that did so too would leave no time after that."""
 
 
 class HungUp(OSError):
@@ -267,12 +272,13 @@ def _had_to_wait(terminal: int, number: int) -> bool:
     waited = False
     while ending.end_descriptor() >= 0 and would_stop(terminal, number):
         waited = True
-        began = time.monotonic()
-        if ending.comes_within(FOREGROUND_EVERY):
-            raise ending.Ended
-        if time.monotonic() - began < 2 * FOREGROUND_EVERY and would_stop(terminal, number):
-            os.kill(0, number)  # unless it was stopped meanwhile, and has just gone on
-            ending.comes_within(FOREGROUND_EVERY)  # it is stopped in here, but for a command of many threads not before
+        with _stopping:
+            began = time.monotonic()
+            if ending.comes_within(FOREGROUND_EVERY):
+                raise ending.Ended
+            if time.monotonic() - began < 2 * FOREGROUND_EVERY and would_stop(terminal, number):
+                os.kill(0, number)  # unless it was stopped meanwhile, and has just gone on
+                ending.comes_within(FOREGROUND_EVERY)  # it may be stopped in here, as another thread takes the signal
     return waited
 
 
