@@ -129,6 +129,14 @@ def test_a_name_that_is_too_long_is_refused_as_one_and_ends_nothing(house: House
         found = page.ask(more.pop("op"), room=room, **more)
         assert (found["op"], found["code"], found["retryable"]) == ("error", "bad_name", False)
         assert found["text"] == f"a room's name has at most 64 characters, this one has {len(room)}"
+    unanswered: list[dict[str, Any]] = [
+        {"op": "ack", "taken": 1},
+        {"op": "typing", "active": True},
+        {"op": "mark", "seq": 1},
+    ]
+    for command in unanswered:
+        page.say(room=room, **command)
+        assert [(error["code"], "id" in error) for error in page.take("error")] == [("bad_name", False)]
     assert page.closed is None
     assert page.ask("rooms")["op"] == "ok"
 

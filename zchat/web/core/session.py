@@ -179,10 +179,15 @@ class Session:
 
     def _acknowledge(self, command: Command) -> None:
         """Take an acknowledgement; one that changes nothing costs as much as a command."""
-        entry = self._entries.get(fold(command.fields["room"]))
-        member = None if entry is None else entry.member
-        if member is not None and member.acknowledge(command.fields["taken"]):
-            return
+        try:
+            check_name(command)
+        except Turned as error:
+            self._refuse(None, error)
+        else:
+            entry = self._entries.get(fold(command.fields["room"]))
+            member = None if entry is None else entry.member
+            if member is not None and member.acknowledge(command.fields["taken"]):
+                return
         if self._rates.take(command.op, self._world.now()) is not None:
             self._context.counters.dropped_acks += 1
             self._count_refused()
