@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
 
-from zchat.files import is_at, limit, read_bounded, scarce
+from tests.closing import REASON, failing, still_open
+from zchat.files import is_at, let_go, limit, read_bounded, scarce, write_new
 
 
 def test_a_file_is_read_up_to_one_byte_more_than_its_bound(tmp_path: Path) -> None:
@@ -64,3 +66,44 @@ def test_an_open_file_is_at_a_path_until_another_or_none_is(tmp_path: Path) -> N
         assert not is_at(file.fileno(), path)
         path.unlink()
         assert not is_at(file.fileno(), path)
+
+
+def test_a_new_file_has_all_its_bytes_and_the_mode_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:3]))
+    before = os.umask(0o027)
+    try:
+        write_new(tmp_path / "own", b"12345678")
+        write_new(tmp_path / "all", b"", 0o644)
+    finally:
+        os.umask(before)
+    found = [(each.read_bytes(), stat.S_IMODE(each.stat().st_mode)) for each in (tmp_path / "own", tmp_path / "all")]
+    assert found == [(b"12345678", 0o600), (b"", 0o644)]
+    with pytest.raises(FileExistsError):
+        write_new(tmp_path / "own", b"other")
+    assert (tmp_path / "own").read_bytes() == b"12345678"
+
+
+@pytest.mark.parametrize("name", ["fchmod", "write", "fsync", "close"])
+def test_whatever_fails_when_a_file_is_written_none_is_left_and_none_stays_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    if name != "close":
+        monkeypatch.setattr(os, name, fail)
+    why = REASON if name == "close" else "No space left"
+    with failing() as closes, pytest.raises(OSError, match=why):
+        write_new(tmp_path / "new", b"bytes", 0o600)
+    assert closes.count == 1
+    assert [*tmp_path.iterdir(), *still_open(tmp_path)] == []
+
+
+def test_what_holds_nothing_that_could_be_lost_is_closed_whatever_the_system_says(tmp_path: Path) -> None:
+    with failing() as closes:
+        let_go(os.open(tmp_path, os.O_RDONLY))
+    assert closes.count == 1
+    assert still_open(tmp_path.parent) == []

@@ -1,4 +1,4 @@
-"""Files: small ones that users name (keys, rules, options), and how many of all kinds a process may have open."""
+"""Files: small ones that are read and written as a whole, how they are closed, and how many a process may have open."""
 
 from __future__ import annotations
 
@@ -31,8 +31,46 @@ def _open(path: str, flags: int) -> int:
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode) or stat.S_ISDIR(mode):  # `open` refuses a folder by itself
         return descriptor
-    os.close(descriptor)
+    let_go(descriptor)
     raise OSError(None, "it is no regular file", os.fspath(path))
+
+
+def write_new(path: str | os.PathLike[str], data: bytes, mode: int | None = None) -> None:
+    """Make a file that holds these bytes, flushed to disk; if anything fails, closing it too, it is removed again.
+
+    `mode` is what it has, whatever the umask; None for the owner alone, as far as the umask lets it be. Any thread.
+
+    Raises:
+        OSError: there is something at that path, or it can't be written as a whole.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags, 0o600 if mode is None else mode)
+    try:
+        try:
+            if mode is not None:
+                os.fchmod(descriptor, mode)
+            left = data
+            while left:
+                left = left[os.write(descriptor, left) :]
+            os.fsync(descriptor)
+        except BaseException:
+            let_go(descriptor)
+            raise
+        os.close(descriptor)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(path)
+        raise
+
+
+def let_go(descriptor: int) -> None:
+    """Close a descriptor over which nothing was written that isn't flushed to disk, or given up. Any thread.
+
+    Systems of files in a network, and those with quotas, report at the close what failed before. It is closed then
+    all the same, and its number may be another file's: it must not be closed once more.
+    """
+    with suppress(OSError):
+        os.close(descriptor)
 
 
 def is_at(file: int, path: str | os.PathLike[str]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 import zmq.auth
 
 import zchat
+from tests.closing import REASON, failing, still_open
 from zchat.transport import keys
 from zchat.transport.keys import Key
 
@@ -248,3 +250,46 @@ def test_one_of_the_two_alone_is_a_usage_error(alice: Key) -> None:
     with pytest.raises(zchat.UsageError, match="server_key is given without key"):
         keys.credentials(None, alice.public)
     assert keys.credentials(None, None) == keys.NO_KEYS
+
+
+def test_a_pair_whose_close_fails_is_not_left(tmp_path: Path) -> None:
+    with (
+        failing(),
+        pytest.raises(zchat.ZchatError, match=rf"alice.key_secret' can't be written \({REASON}\)") as refused,
+    ):
+        keys.write_pair(tmp_path, "alice", keys.make("alice"))
+    assert not isinstance(refused.value, zchat.UsageError), "nothing is wrong with the name"
+    with failing(), pytest.raises(zchat.ZchatError, match=rf"server.key_secret' can't be written \({REASON}\)"):
+        keys.make_server(tmp_path / "there")
+    seen: list[int] = []
+
+    def second(descriptor: int) -> bool:
+        seen.append(descriptor)
+        return len(seen) == 2
+
+    with failing(second), pytest.raises(zchat.ZchatError, match=rf"alice.key' can't be written \({REASON}\)"):
+        keys.write_pair(tmp_path, "alice", keys.make("alice"))
+    assert [*tmp_path.iterdir(), *still_open(tmp_path)] == []
+    keys.write_pair(tmp_path, "alice", keys.make("alice"))
+
+
+@pytest.mark.parametrize(
+    ("reason", "hint"),
+    [
+        (errno.EDQUOT, "; choose another folder"),
+        (errno.EFBIG, "; raise the limit on its size (ulimit -f)"),
+        (errno.EMFILE, ""),
+        (errno.ENOMEM, ""),
+    ],
+)
+def test_another_folder_is_advised_where_it_helps_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: int, hint: str
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(reason, os.strerror(reason))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        with pytest.raises(zchat.ZchatError) as refused:
+            keys.write_pair(tmp_path, "alice", keys.make("alice"))
+    assert str(refused.value).endswith(f"can't be written ({os.strerror(reason)}){hint}")

@@ -27,7 +27,7 @@ from zmq.utils import z85
 from zchat import paths
 from zchat.checks import shown
 from zchat.errors import BadKey, BadName, ZchatError
-from zchat.files import read_bounded
+from zchat.files import read_bounded, write_new
 from zchat.names import GUEST, check_name, fold
 
 KEY_CHARACTERS = 40
@@ -50,6 +50,11 @@ HIDDEN = "."
 
 _WRONG_NAME = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL}
 """The system's errors that say that a file or folder is none: another has to be named."""
+
+_ANYWHERE = dict.fromkeys((errno.EMFILE, errno.ENFILE, errno.ENOMEM), "") | {
+    errno.EFBIG: "; raise the limit on its size (ulimit -f)"
+}
+"""What is to be done about those that hold for files in any other folder, too."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -167,7 +172,8 @@ def write_pair(folder: Path, name: str, key: Key) -> tuple[Path, Path]:
     try:
         _write(public, _certificate(key, with_secret=False), 0o644)
     except BaseException:
-        secret.unlink()
+        with suppress(OSError):
+            secret.unlink()
         raise
     return public, secret
 
@@ -235,18 +241,7 @@ def _certificate(key: Key, *, with_secret: bool) -> str:
 
 def _write(path: Path, text: str, mode: int) -> None:
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        try:
-            os.fchmod(descriptor, mode)
-            left = text.encode()
-            while left:
-                left = left[os.write(descriptor, left) :]
-            os.fsync(descriptor)
-        except BaseException:
-            path.unlink()
-            raise
-        finally:
-            os.close(descriptor)
+        write_new(path, text.encode(), mode)
     except OSError as error:
         raise _refusal(path, "written", error) from error
 
@@ -254,7 +249,8 @@ def _write(path: Path, text: str, mode: int) -> None:
 def _refusal(path: Path, what: str, error: OSError) -> ZchatError:
     """Return the error for a file or folder that can't be made or written: a wrong name, or the system's refusal."""
     kind = BadKey if error.errno in _WRONG_NAME and not paths.leads_nowhere(path) else ZchatError
-    return kind(f"{shown(str(path))} can't be {what} ({paths.why(error, path)}); choose another folder")
+    hint = _ANYWHERE.get(error.errno or 0, "; choose another folder")
+    return kind(f"{shown(str(path))} can't be {what} ({paths.why(error, path)}){hint}")
 
 
 # -- reading -------------------------------------------------------------------------------------------

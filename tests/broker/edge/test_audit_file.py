@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.closing import REASON, failing, still_open
 from zchat.broker.edge.audit_file import AuditFile, check_apart
 from zchat.broker.store import files_of
 from zchat.errors import BadAudit
@@ -269,3 +270,25 @@ def test_one_that_was_made_in_vain_is_removed_and_another_stays(path: Path) -> N
     path.touch(0o600)
     AuditFile(str(path)).undo()
     assert path.exists()
+
+
+@UNIX
+def test_a_file_whose_close_fails_is_followed_by_the_next_and_the_log_says_that_lines_may_be_missing(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with failing() as closes:
+        file = AuditFile(str(path))
+        file.write(ONE)
+        path.rename(path.with_name("old"))
+        assert file.follow()
+        file.write(b"two\n")
+        file.close()
+        assert closes.count == 2
+    assert path.read_bytes() == b"two\n"
+    assert [record.message for record in caplog.records] == [
+        f"the last lines of the audit log {str(path)!r} may be missing: closing it failed: {REASON}"
+    ] * 2
+    with failing():
+        AuditFile(str(path.with_name("in vain"))).undo()
+    assert sorted(each.name for each in path.parent.iterdir()) == ["audit.jsonl", "old"]
+    assert still_open(path.parent) == []

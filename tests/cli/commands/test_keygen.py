@@ -83,7 +83,7 @@ def test_what_the_system_refuses_to_write_is_a_failure_and_leaves_nothing(tmp_pa
         timeout=DEADLINE,
     )
     assert done.returncode == 1
-    assert "can't be written (File too large); choose another folder" in " ".join(done.stderr.split())
+    assert "can't be written (File too large); raise the limit on its size (ulimit -f)" in " ".join(done.stderr.split())
     assert list(tmp_path.iterdir()) == []
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.tail.driver import Resting, kept, say, seqs, zchat_client
+from tests.closing import failing, still_open
 from tests.mortal import Mortal
 from tests.running import Start, Zchat, eventually
 from zchat.broker import Broker
@@ -353,3 +354,19 @@ def test_a_folder_that_may_be_written_and_not_listed_takes_the_file(
         file.keep(Position(1, 2))
     with ResumeFile(str(path), "General", "alice") as file:
         assert file.position == Position(1, 2)
+
+
+def test_a_file_whose_close_fails_is_replaced_as_it_is_flushed_and_none_is_closed_twice(file: Path) -> None:
+    with failing() as closes:
+        with ResumeFile(str(file), "General", "alice") as resume:
+            resume.keep(Position(7, 8))
+            resume.keep(Position(7, 9))
+        assert closes.count == 4, "the new one, the two before, and the last"
+        assert kept(file) == 9
+        with ResumeFile(str(file), "General", "alice") as resume:
+            assert resume.position == Position(7, 9)
+            with pytest.raises(ResumeError, match="is in use by another"):
+                ResumeFile(str(file), "General", "alice")
+        with pytest.raises(ResumeError, match="belongs to the room"):
+            ResumeFile(str(file), "Other", "alice")
+    assert still_open(file.parent) == []

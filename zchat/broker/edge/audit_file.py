@@ -12,7 +12,8 @@ from contextlib import suppress
 from zchat import paths
 from zchat.checks import shown
 from zchat.errors import BadAudit
-from zchat.files import NOT_WAITING
+from zchat.files import NOT_WAITING, let_go
+from zchat.logs import broker_log
 
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | NOT_WAITING | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
@@ -85,18 +86,27 @@ class AuditFile:
             return False
         before = self._descriptor
         self._open()
-        os.close(before)
+        self._close(before)
         return True
 
     def undo(self) -> None:
-        """Close it, and remove it if it was made here."""
-        self.close()
+        """Close it, of which nothing was written, and remove it if it was made here."""
+        let_go(self._descriptor)
         if self._made:
-            os.unlink(self._path)
+            with suppress(OSError):
+                os.unlink(self._path)
 
     def close(self) -> None:
         """Close it."""
-        os.close(self._descriptor)
+        self._close(self._descriptor)
+
+    def _close(self, descriptor: int) -> None:
+        """Close a file that was written: if that fails, lines may be missing in it, which nothing else reports."""
+        try:
+            os.close(descriptor)
+        except OSError as error:
+            text, reason = "the last lines of the audit log %s may be missing: closing it failed: %s", error.strerror
+            broker_log.error(text, self._name, reason, event="audit_close_failed", reason=reason)
 
     def _is_there(self) -> bool:
         try:
@@ -128,7 +138,7 @@ class AuditFile:
             if not _BEGINNING.startswith(os.read(descriptor, len(_BEGINNING))):
                 raise BadAudit(f"the audit log {name} has something else in it: name another file")
         except BaseException:
-            os.close(descriptor)
+            let_go(descriptor)
             raise
         self._descriptor = descriptor
         self._written, self._sure = 0, False

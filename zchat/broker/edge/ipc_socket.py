@@ -20,6 +20,7 @@ from zchat import paths
 from zchat.address import ANY_IPC, IPC, absolute, check_ipc_path
 from zchat.broker.forks import forget, keep_from_children
 from zchat.errors import AddressError, ZchatError
+from zchat.files import let_go
 
 if sys.platform != "win32":
     import fcntl
@@ -191,7 +192,7 @@ def _locked(url: str, folder: str) -> Iterator[None]:
     finally:
         with suppress(OSError):  # not locked, as its file system can't
             fcntl.flock(file, fcntl.LOCK_UN)  # for the copies of children, too
-        os.close(file)
+        let_go(file)
 
 
 def _lock(file: int) -> bool:

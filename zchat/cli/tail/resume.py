@@ -13,7 +13,7 @@ from types import TracebackType
 
 from zchat import paths
 from zchat.errors import ZchatError
-from zchat.files import NOT_WAITING, is_at
+from zchat.files import NOT_WAITING, is_at, let_go
 from zchat.messages import Position
 from zchat.names import DIRECT, fold
 from zchat.wire.limits import MAX_INT
@@ -100,8 +100,8 @@ class ResumeFile:
                 with suppress(OSError, ResumeError):
                     self._check_ours()
                     os.unlink(self._path)
-            os.close(self._file)
-            self._file = -1
+            file, self._file = self._file, -1
+            let_go(file)
 
     @property
     def due(self) -> bool:
@@ -150,12 +150,12 @@ class ResumeFile:
             self._check_ours()
             os.replace(fresh, self._path)
         except BaseException:
-            os.close(file)
+            let_go(file)
             with suppress(OSError):
                 os.unlink(fresh)
             raise
-        os.close(self._file)
-        self._file, self._content = file, content
+        before, self._file, self._content = self._file, file, content
+        let_go(before)
 
     def _check_ours(self) -> None:
         """Raise ResumeError if the file isn't any more what this has put there."""
@@ -190,12 +190,12 @@ class ResumeFile:
                 if is_at(file, self._path):
                     return file
             except BlockingIOError as error:
-                os.close(file)
+                let_go(file)
                 raise ResumeError(f"{self._shown} is in use by another zchat tail; end it, or name another") from error
             except BaseException:
-                os.close(file)
+                let_go(file)
                 raise
-            os.close(file)
+            let_go(file)
 
     def _open_or_make(self) -> int:
         flags = os.O_RDWR | NOT_WAITING

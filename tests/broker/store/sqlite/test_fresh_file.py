@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.broker.store.driver import Driver
 from tests.broker.store.sqlite.driver import rows
+from tests.closing import REASON, failing, is_file, still_open
 from tests.running import ROOT
 from zchat.broker.store.sqlite import fresh_file as placing
 from zchat.broker.store.sqlite.backup import back_up, restore
@@ -131,3 +133,24 @@ def test_a_copy_in_a_folder_that_can_not_be_flushed_is_one_all_the_same(
     else:
         assert back_up(RELEASED, target, nothing).messages == 47
     assert rows(target, "SELECT count(*) FROM rooms") == [(4,)]
+
+
+def test_a_copy_whose_first_close_fails_is_not_left(tmp_path: Path) -> None:
+    with failing(), pytest.raises(StoreError, match=rf"copy can't be made \({REASON}\)"):
+        back_up(RELEASED, tmp_path / "copy", nothing)
+    with failing(), pytest.raises(StoreError, match=rf"copy can't be made \({REASON}\)"):
+        restore(RELEASED, tmp_path / "copy", nothing)
+    assert names(tmp_path) == still_open(tmp_path) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it is Linux that tells which file a descriptor is of")
+def test_what_is_flushed_is_a_copy_though_closing_it_its_folder_and_its_lock_fails(tmp_path: Path) -> None:
+    def read_or_locked(descriptor: int) -> bool:
+        empty = not os.fstat(descriptor).st_size
+        return is_file(descriptor) and (not empty or os.readlink(f"/proc/self/fd/{descriptor}").endswith(".lock"))
+
+    with failing(read_or_locked) as closes:
+        assert restore(RELEASED, tmp_path / "copy", nothing).messages == 47
+    assert closes.count == 3, "the database, its folder, and its lock"
+    assert names(tmp_path) == ["copy", "copy.lock"]
+    assert still_open(tmp_path) == []

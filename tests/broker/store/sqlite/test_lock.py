@@ -8,6 +8,7 @@ import pytest
 
 from tests.broker.store.driver import Driver
 from tests.broker.store.sqlite.driver import refused
+from tests.closing import failing, still_open
 from zchat.broker.store.sqlite import lock
 from zchat.broker.store.sqlite.store import SqliteStore
 from zchat.errors import StoreError
@@ -49,3 +50,20 @@ def test_a_lock_that_changes_hands_before_it_is_locked_is_the_file_that_is_there
     with pytest.raises(lock.Locked):
         lock.FileLock(path)
     held.release()
+
+
+def test_a_lock_whose_close_fails_is_released(path: Path) -> None:
+    with failing() as closes:
+        held = lock.FileLock(path)
+        held.release()
+        lock.FileLock(path).release()
+    assert closes.count == 2
+    assert still_open(path.parent) == []
+
+
+def test_a_store_whose_files_fail_to_be_closed_ends_as_any_other(path: Path) -> None:
+    with failing():
+        store = SqliteStore(path)
+        store.open(lambda: None)
+        store.close()
+    assert still_open(path.parent) == []

@@ -20,6 +20,7 @@ import pytest
 
 from tests.cli.outside import without_home
 from tests.cli.terminals import Terminal, Tmux
+from tests.closing import failing, still_open
 from tests.running import DEADLINE, ROOT, eventually
 from zchat import paths
 from zchat.broker import Broker
@@ -273,3 +274,13 @@ def test_a_line_whose_end_was_never_written_takes_no_other_along(tmp_path: Path)
 def test_a_user_without_a_home_folder_has_nothing_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     without_home(monkeypatch)
     assert state_file.state_file("rooms") is None
+
+
+def test_a_new_file_whose_close_fails_is_not_left_and_what_was_kept_before_stays(tmp_path: Path) -> None:
+    use(tmp_path)
+    with failing():
+        KeptRooms(tmp_path / "rooms", URL, "alice").keep(["Other"])
+        LinesOfBefore(tmp_path / "typed_lines").store_string("another line")
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["rooms", "typed_lines"]
+    assert use(tmp_path) == (["another line", "a line"], ["Room"])
+    assert still_open(tmp_path) == []

@@ -12,6 +12,7 @@ from zchat import paths
 from zchat.broker.store.sqlite.access import trouble
 from zchat.broker.store.sqlite.lock import FileLock, Inode, Locked, inode
 from zchat.errors import StoreError
+from zchat.files import let_go
 
 BESIDE = ("-wal", "-shm")
 """What SQLite adds to the database's name for the files that belong to it while it is open."""
@@ -77,7 +78,7 @@ class StoreFiles:
             else:
                 if not path.exists():
                     self._made.append(path)
-                os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+                let_go(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         except BaseException:
             self.abandon()
             raise
@@ -144,8 +145,8 @@ class StoreFiles:
     def release(self) -> None:
         """Release the locks; SQLite has closed its files."""
         if self._log != -1:
-            os.close(self._log)
-            self._log = -1
+            log, self._log = self._log, -1
+            let_go(log)
         for lock in self._locks:
             lock.release()
         self._locks.clear()

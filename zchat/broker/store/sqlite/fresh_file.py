@@ -16,6 +16,7 @@ from zchat.broker.store.sqlite.access import acting_as_owner, why_not
 from zchat.broker.store.sqlite.files import BESIDE, resolved_file
 from zchat.broker.store.sqlite.lock import FileLock, Locked
 from zchat.errors import StoreError
+from zchat.files import let_go, write_new
 
 LEFT = re.compile(rf"\..+{paths.FRESH_END}(-journal|-wal|-shm)?")
 """The name of a file that isn't complete, or of one beside it: of a copy that was killed it stays."""
@@ -44,7 +45,7 @@ def fresh_file(target: Path, aside: Path | None = None) -> Iterator[Path]:
         fresh = Path(paths.fresh(os.fspath(target)))
         _remove_left(target.parent)
         try:
-            os.close(os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+            write_new(fresh, b"")
         except OSError as error:
             raise _failed(target, error) from error
         try:
@@ -180,7 +181,7 @@ def _flush(path: Path) -> None:
     try:
         os.fsync(descriptor)
     finally:
-        os.close(descriptor)
+        let_go(descriptor)
 
 
 def _flush_folder(target: Path) -> None:

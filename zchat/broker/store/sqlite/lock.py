@@ -10,6 +10,7 @@ from pathlib import Path
 
 from zchat.broker.forks import forget, keep_from_children
 from zchat.errors import StoreError
+from zchat.files import let_go
 
 if sys.platform == "win32":
     import msvcrt
@@ -90,14 +91,14 @@ class FileLock:
         try:
             _lock(self._file)
         except OSError as error:
-            os.close(self._file)
+            let_go(self._file)
             raise Locked from error
         try:
             if os.path.samestat(os.fstat(self._file), os.stat(path)):
                 return True
         except OSError:
             pass
-        os.close(self._file)
+        let_go(self._file)
         return False
 
     def release(self) -> None:
@@ -106,4 +107,4 @@ class FileLock:
             _locked.discard(self.inode)
             forget(self._file)
             _unlock(self._file)
-            os.close(self._file)
+            let_go(self._file)

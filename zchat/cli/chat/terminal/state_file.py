@@ -19,7 +19,7 @@ from pathlib import Path
 from platformdirs import user_state_path
 
 from zchat import paths
-from zchat.files import NOT_WAITING, is_at
+from zchat.files import NOT_WAITING, is_at, let_go, write_new
 
 if sys.platform != "win32":  # where nothing keeps two chats from changing one file at once
     import fcntl
@@ -51,7 +51,7 @@ def opened(path: Path, flags: int) -> int:
     descriptor = os.open(path, flags | NOT_WAITING, 0o600)
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         return descriptor
-    os.close(descriptor)
+    let_go(descriptor)
     raise OSError(errno.EINVAL, "not a regular file", str(path))
 
 
@@ -92,7 +92,7 @@ def alone(path: Path) -> Iterator[None]:
         yield
     finally:
         if file is not None:
-            os.close(file)
+            let_go(file)
 
 
 def _locked(path: Path) -> int | None:
@@ -111,7 +111,7 @@ def _locked(path: Path) -> int | None:
             pass
         except OSError:  # its file system has no locks
             return file
-        os.close(file)
+        let_go(file)
         time.sleep(LOCK_EVERY)
     return None
 
@@ -152,12 +152,8 @@ def replace(path: Path, data: bytes) -> None:
             if time.time() - os.lstat(each).st_mtime > LEFT_SECONDS:
                 os.unlink(each)
     fresh = paths.fresh(os.fspath(path))
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    write_new(fresh, data)
     try:
-        with open(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(descriptor)
         os.replace(fresh, path)
     except BaseException:
         with suppress(OSError):
