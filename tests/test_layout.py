@@ -50,7 +50,7 @@ MAY_IMPORT: dict[str, str] = {
     "cli": "wire client transport broker broker/store/sqlite cli/commands cli/text",
     "web": "wire client aio transport web/core",
     "web/core": "wire",
-    "cli/screen": "cli/text",
+    "cli/screen": "transport cli/text",
     "cli/text": "",
     "cli/tail": "wire client transport cli/text",
     "cli/top": "client transport cli/screen cli/text",

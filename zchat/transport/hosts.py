@@ -38,12 +38,13 @@ free."""
 class Lookup:
     """The lookup of the host that an address names, which somebody carries out.
 
-    `done` is called with it once it is over, by what carries it out.
+    `done` is called with it once it is over, by what carries it out. `host` is what is looked up if it is for no
+    address.
     """
 
-    def __init__(self, url: str, done: Callable[[Lookup], object]) -> None:
+    def __init__(self, url: str, done: Callable[[Lookup], object], host: str = "") -> None:
         self.url = url
-        self.host = host_of(url)
+        self.host = host or host_of(url)
         self.found: list[str] = []
         """The host's addresses."""
         self.urls: list[str] = []

@@ -20,11 +20,16 @@ async def look_up(loop: AbstractEventLoop, lookup: Lookup) -> None:
     try:
         found = each_once(await loop.getaddrinfo(lookup.host, None, type=socket.SOCK_STREAM))
     except RuntimeError:
-        look_up_in_thread(Lookup(lookup.url, partial(_tell, loop, lookup)))
+        look_up_beside(loop, lookup)
     except Exception as error:  # of the system, or of whatever stands in for its function
         lookup.end([], error)
     else:
         lookup.end(found, None)
+
+
+def look_up_beside(loop: AbstractEventLoop, lookup: Lookup) -> None:
+    """Have a thread of ours carry a lookup out; its `done` is called in the loop, unless that is closed by then."""
+    look_up_in_thread(Lookup(lookup.url, partial(_tell, loop, lookup), lookup.host))
 
 
 def _tell(loop: AbstractEventLoop, lookup: Lookup, done: Lookup) -> None:

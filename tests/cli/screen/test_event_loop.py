@@ -99,3 +99,52 @@ def test_a_loop_that_gets_no_thread_says_so_and_its_end_hides_no_other_error() -
     )
     said = "ZchatError no more threads can be started (can't st"
     assert found.splitlines() == ["AddressError in use", said, said]
+
+
+def test_hosts_are_looked_up_as_the_system_does() -> None:
+    found = output_of(
+        BEFORE + "import socket\n"
+        "entries = {'two.example': ['127.0.0.1', '::1'], 'none.example': []}\n"
+        "real = socket.getaddrinfo\n"
+        "def answer(host, port, *more, **named):\n"
+        " if host not in entries: return real(host, port, *more, **named)\n"
+        " if host == 'none.example': raise socket.gaierror(socket.EAI_NONAME, 'Name or service not known')\n"
+        " return [entry for each in entries[host] for entry in real(each, port, *more, **named)]\n"
+        "socket.getaddrinfo = answer\n"
+        "async def use():\n"
+        " loop = asyncio.get_running_loop()\n"
+        " for host in ('127.0.0.1', '::1', 'two.example'):\n"
+        "  for family in (0, socket.AF_INET):\n"
+        "   named = {'family': family, 'type': socket.SOCK_STREAM, 'flags': socket.AI_PASSIVE}\n"
+        "   if (host, family) != ('::1', socket.AF_INET):\n"
+        "    try: right = real(host, 80, **named)\n"
+        "    except OSError: right = [entry for each in entries[host] if '.' in each or not family"
+        " for entry in real(each, 80, **named)]\n"
+        "    print(await loop.getaddrinfo(host, 80, **named) == right, len(right))\n"
+        " for host, family in (('none.example', 0), ('::1', socket.AF_INET)):\n"
+        "  try: await loop.getaddrinfo(host, 80, family=family)\n"
+        "  except socket.gaierror as error: print(error.errno in (socket.EAI_NONAME, socket.EAI_ADDRFAMILY))\n"
+        "event_loop.run(use())"
+    )
+    assert found.split() == ["True", "1", "True", "1", "True", "1", "True", "2", "True", "1", "True", "True"]
+
+
+def test_a_loop_that_has_looked_hosts_up_takes_no_thread_to_end_nor_waits_for_one_that_still_does() -> None:
+    found = output_of(
+        BEFORE + "import socket\n"
+        "real, hang = socket.getaddrinfo, threading.Event()\n"
+        "def answer(host, *more, **named):\n"
+        " if host == 'slow.example': hang.wait(60)\n"
+        " return real('127.0.0.1' if host.endswith('.example') else host, *more, **named)\n"
+        "socket.getaddrinfo = answer\n"
+        "def start(thread): raise SystemError('another thread')\n"
+        "async def use():\n"
+        " loop = asyncio.get_running_loop()\n"
+        " print((await loop.getaddrinfo('fast.example', 80, type=socket.SOCK_STREAM))[0][4])\n"
+        " slow = asyncio.create_task(loop.getaddrinfo('slow.example', 80))\n"
+        " while not any(each.name == 'zchat-lookup' for each in threading.enumerate()): await asyncio.sleep(0.01)\n"
+        " threading.Thread.start = start\n"
+        "event_loop.run(use())\n"
+        "print(hang.is_set())"
+    )
+    assert found.splitlines() == ["('127.0.0.1', 80)", "False"]

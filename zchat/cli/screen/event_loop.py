@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
+from zchat.address import is_ip
 from zchat.cli import ending
 from zchat.threads import no_threads, starts_none
+from zchat.transport.hosts import Lookup
+from zchat.transport.loop_probes import look_up_beside
 
 T = TypeVar("T")
 
@@ -18,8 +22,8 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
     """Return what a coroutine returns, or raise what it raises, run in an event loop of its own. The main thread's.
 
     Raises:
-        ZchatError: the system has no thread for the loop. Its end takes one too, to wait for those that it has: without
-            that the coroutine's own error is raised.
+        ZchatError: the system has no thread for the loop. If asyncio's own threads were used, its end takes one too, to
+            wait for those: without that the coroutine's own error is raised.
     """
     trouble: BaseException | None = None
     try:
@@ -52,11 +56,34 @@ def task_beside(coroutine: Coroutine[Any, Any, T]) -> Iterator[asyncio.Task[T]]:
 
 
 class ScreenLoop(asyncio.SelectorEventLoop):
-    """An event loop that is notified of signals by the ending thread.
+    """An event loop that is notified of signals by the ending thread, and looks hosts up in zchat's own threads.
 
     asyncio's own takes the descriptor that signals are written to for a socket that the loop itself reads. While the
-    loop draws on a terminal that nobody reads, that fills with other threads' calls, and no signal passes it.
+    loop draws on a terminal that nobody reads, that fills with other threads' calls, and no signal passes it. Its own
+    threads are ended by one more, for which its end may wait for ever where there is too little memory.
     """
+
+    async def getaddrinfo(  # type: ignore[override]
+        self, host: str, port: int | None, *, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
+    ) -> list[Any]:
+        """Return what the system's function returns for a host's addresses, or raise what it raises."""
+
+        def each(address: str) -> list[Any]:
+            return socket.getaddrinfo(address, port, family, type, proto, flags | socket.AI_NUMERICHOST)
+
+        if is_ip(host):
+            return each(host)
+        over = asyncio.Event()
+        lookup = Lookup("", lambda _: over.set(), host)
+        look_up_beside(self, lookup)
+        await over.wait()
+        found: list[Any] = []
+        for address in lookup.found:
+            with suppress(socket.gaierror):  # it is of another family
+                found += each(address)
+        if not found:
+            raise lookup.error or socket.gaierror(socket.EAI_NONAME, lookup.reason)
+        return found
 
     def add_signal_handler(self, sig: int, callback: Callable[..., object], *args: Any) -> None:  # type: ignore[override]
         """Have a signal that ends nothing call a function in the loop."""
