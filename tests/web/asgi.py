@@ -39,6 +39,10 @@ class Line:
     def give(self, message: dict[str, Any]) -> None:
         self._given.put_nowait(message)
 
+    def left(self) -> int:
+        """Return how many messages that were given have not been taken."""
+        return self._given.qsize()
+
     async def next(self) -> dict[str, Any]:
         """Return the next message that was sent."""
         async with asyncio.timeout(DEADLINE):

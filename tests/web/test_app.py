@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,30 @@ async def test_a_command_that_is_too_long_ends_the_connection(broker: Broker, pa
         line.give({"type": "websocket.receive", "text": "é" * (limits.MAX_COMMAND // 2 + 1)})
         assert (await line.next())["code"] == 1009
         await line.end()
+
+
+async def test_others_have_their_turns_while_a_server_has_many_commands_ready_and_after_its_end_none_is_taken(
+    broker: Broker, page: Path
+) -> None:
+    async with App(broker.url, authenticate=user_of, page=page) as app:
+        line = Line(app, "websocket", "/ws", ("cookie", "user=alice"))
+        await line.next()
+        await line.ask(op="hello", id=1, version=1)
+        line.taking.clear()
+        for _ in range(2_000):
+            line.give({"type": "websocket.receive", "text": '{"op":"typing","room":"x","active":true}'})
+        left = [line.left()]
+        for _ in range(3_000):
+            await asyncio.sleep(0)
+            left.append(line.left())
+        assert max(before - after for before, after in pairwise(left)) <= 2
+        most = limits.COMMANDS_BURST + limits.REFUSALS_BURST
+        assert 2_000 - most - 100 < left[-1] <= 2_000 - most
+        line.taking.set()
+        while (found := await line.next())["type"] != "websocket.close":
+            pass
+        assert found["code"] == 4029
+        await line.task
 
 
 async def test_it_serves_its_page_below_where_it_is_mounted_and_public_rooms(broker: Broker, page: Path) -> None:

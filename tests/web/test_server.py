@@ -312,7 +312,8 @@ class Stalled(asyncio.Transport):
 
     def __init__(self) -> None:
         super().__init__()
-        self.aborted = False
+        self.aborted = self.closed = False
+        self.reading = True
         self.written = b""
 
     def write(self, data: object) -> None:
@@ -325,13 +326,14 @@ class Stalled(asyncio.Transport):
         assert high == limits.BUFFER_BYTES
 
     def pause_reading(self) -> None:
-        """Do nothing."""
+        self.reading = False
 
     def resume_reading(self) -> None:
-        """Do nothing."""
+        self.reading = True
 
     def close(self) -> None:
         """Wait for ever."""
+        self.closed = True
 
     def is_closing(self) -> bool:
         return False
@@ -346,9 +348,9 @@ def connected(house: House) -> tuple[server.Browser, Stalled]:
 
 def greeted(house: House) -> tuple[server.Browser, Stalled]:
     browser, transport = connected(house)
-    browser.data_received(UPGRADE.format(host="localhost", more="").encode())
+    browser.take(UPGRADE.format(host="localhost", more="").encode())
     hello = Frame(Opcode.TEXT, b'{"op":"hello","id":1,"version":1,"user":"alice"}')
-    browser.data_received(hello.serialize(mask=True))
+    browser.take(hello.serialize(mask=True))
     house.world.run()
     return browser, transport
 
@@ -368,9 +370,9 @@ def test_a_page_that_takes_nothing_for_two_minutes_is_given_up() -> None:
 def test_a_page_is_written_nothing_while_its_connection_is_full_and_goes_on_afterwards() -> None:
     house = House()
     browser, transport = connected(house)
-    browser.data_received(UPGRADE.format(host="localhost", more="").encode())
+    browser.take(UPGRADE.format(host="localhost", more="").encode())
     for text in (b'{"op":"hello","id":1,"version":1,"user":"alice"}', b'{"op":"join","id":2,"room":"General"}'):
-        browser.data_received(Frame(Opcode.TEXT, text).serialize(mask=True))
+        browser.take(Frame(Opcode.TEXT, text).serialize(mask=True))
         house.world.run()
     browser.pause_writing()
     house.say("General", "bob", "meanwhile")
@@ -383,11 +385,11 @@ def test_a_page_is_written_nothing_while_its_connection_is_full_and_goes_on_afte
 def test_time_in_which_the_gateway_itself_stood_still_is_no_silence_of_the_pages() -> None:
     house = House()
     browser, transport = greeted(house)
-    browser._server.turn(house.world.time)
+    browser._server.turn(house.world.time, 0)
     house.passes(limits.BEAT_SECONDS)
     assert not browser.heard
     house.world.time += 300
-    browser._server.turn(house.world.time)
+    browser._server.turn(house.world.time, 0)
     assert not transport.aborted
     house.passes(limits.BEAT_SECONDS)
     assert transport.aborted
@@ -396,7 +398,7 @@ def test_time_in_which_the_gateway_itself_stood_still_is_no_silence_of_the_pages
 def test_an_answer_that_is_not_taken_is_given_up() -> None:
     house = House()
     browser, transport = connected(house)
-    browser.data_received(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    browser.take(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
     house.passes(limits.REQUEST_SECONDS - 1)
     assert not transport.aborted
     house.passes(2)
@@ -427,7 +429,7 @@ def test_one_address_has_so_many_connections_that_have_yet_to_ask_and_others_hav
         if ends:
             one.connection_lost(None)
         else:
-            one.data_received(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            one.take(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         came.append(place.arrive("192.0.2.1"))
         assert came[-1] is not None
         assert place.arrive("192.0.2.1") is None

@@ -183,6 +183,9 @@ class App:
                 if len(command) > limits.MAX_COMMAND:
                     session.end(Close.TOO_LARGE, "a command is too long")
                 session.receive(command)
+                if session.over:
+                    await asyncio.Event().wait()  # nothing more is taken, and this ends once all is sent
+                await asyncio.sleep(0)  # a server may have thousands more ready, and others have their turns between
                 await connection.readable.wait()
 
         await _until_over(take(), connection.send_all(gateway, session, send), session)

@@ -35,7 +35,7 @@ class Listener:
     """
 
     def __init__(
-        self, share: Share, arrive: Callable[[str], asyncio.Protocol | None], full: Callable[[], None]
+        self, share: Share, arrive: Callable[[str], asyncio.BaseProtocol | None], full: Callable[[], None]
     ) -> None:
         self._share = share
         self._arrive = arrive
@@ -108,13 +108,13 @@ class Listener:
         if listening in self._sockets:
             asyncio.get_running_loop().add_reader(listening, self._accept, listening)
 
-    async def _begin(self, connection: socket.socket, protocol: asyncio.Protocol) -> None:
+    async def _begin(self, connection: socket.socket, protocol: asyncio.BaseProtocol) -> None:
         seconds = None if self._tls is None else GREETING_SECONDS
         await asyncio.get_running_loop().connect_accepted_socket(
             lambda: protocol, connection, ssl=self._tls, ssl_handshake_timeout=seconds
         )
 
-    def _begun(self, connection: socket.socket, protocol: asyncio.Protocol, task: asyncio.Task[None]) -> None:
+    def _begun(self, connection: socket.socket, protocol: asyncio.BaseProtocol, task: asyncio.Task[None]) -> None:
         self._beginning.discard(task)
         if task.cancelled():
             connection.close()  # the task may not even have begun

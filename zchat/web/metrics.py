@@ -132,6 +132,7 @@ _COUNTS = {
     "turned_away": "Requests and connections not let in, by reason.",
     "closed": "Connections closed by the gateway, by code.",
     "lost": "Connections that broke off or were given up.",
+    "cut": "Connections given up that sent much after their end.",
     "commands": "Commands taken.",
     "refused": "Commands refused, by code.",
     "dropped_acks": "Acknowledgements that changed nothing and came too fast.",

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
@@ -30,18 +31,27 @@ from zchat.web.descriptors import for_newcomers
 from zchat.web.listening import Listener
 from zchat.web.pages import File, text_response
 from zchat.web.requests import BEAT, RETRY, Asked, Live, Requests
+from zchat.web.tls import is_closing
 
 TURN_SECONDS = 0.25
 """How often the timers are turned: none of their times is shorter than a second."""
 
 STALL_SECONDS = 2 * TURN_SECONDS
-"""A pause between two turns from which on this process stood still: nobody could be heard meanwhile."""
+"""Time between two turns, but for that in which this thread worked, from which on it stood still: the process was
+stopped, or its machine asleep, and nobody could be heard meanwhile."""
 
 _BEAT = frames.frame({"op": "beat"}) + b"\x89\x00"  # and a ping, which a page doesn't see and its browser answers
 
 
-class Browser(asyncio.Protocol):
-    """One connection from an address: a request, and then a page's WebSocket, or events that it is sent."""
+_PONG = b"\x8a"
+"""What a pong begins with."""
+
+
+class Browser(asyncio.BufferedProtocol):
+    """One connection from an address: a request, and then a page's WebSocket, or events that it is sent.
+
+    Of what has come a portion is taken in a turn of the loop, whatever it is; then others have theirs.
+    """
 
     def __init__(self, server: Server, address: str) -> None:
         self.paused = False
@@ -54,15 +64,18 @@ class Browser(asyncio.Protocol):
         self._text = True
         self.heard = True
         """False once a beat has gone out, until something comes."""
-        self._answered = False  # by something else than a WebSocket
+        self._ended = False  # all is said, and what comes is read to no purpose
         self._silent = False  # nothing more is written but what closes it
         self._reading = True
         self._held = False
+        self._resting = False  # until the next turn of the loop
+        self._cut = False  # nothing more is read
+        self._late = 0  # frames, or bytes, that came when nothing was to come any more
         self._asked: Asked | None = None
         self._due: Timer | None = None
         self._paused_at = 0.0
 
-    # -- asyncio.Protocol ----------------------------------------------------------------------------
+    # -- asyncio.BufferedProtocol ----------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
@@ -100,11 +113,34 @@ class Browser(asyncio.Protocol):
         self._flush()
         return False
 
-    def data_received(self, data: bytes) -> None:
-        """See `asyncio.Protocol`."""
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """See `asyncio.BufferedProtocol`: all connections have the same, as it is read from at once."""
+        return self._server.portion
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """See `asyncio.BufferedProtocol`."""
+        data = bytes(self._server.portion[:nbytes])
+        if nbytes == len(self._server.portion):  # there is more, and with TLS all of it would be taken in this turn
+            self._resting = True
+            self._read_or_not()
+            asyncio.get_running_loop().call_soon(self._rested)
+        self.take(data)
+
+    def _rested(self) -> None:
+        self._resting = False
+        self._read_or_not()
+
+    def take(self, data: bytes) -> None:
+        """Take a portion of what has come."""
         self.heard = True
-        if isinstance(self._session, Watching) or self._answered:
-            return
+        if self._ended and not self._resting:
+            self._end()
+        elif self._ended or isinstance(self._session, Watching):
+            self._come_late(len(data), limits.LATE_BYTES)
+        else:
+            self._parse(data)
+
+    def _parse(self, data: bytes) -> None:
         http = self._http
         http.receive_data(data)
         for event in http.events_received():
@@ -112,7 +148,7 @@ class Browser(asyncio.Protocol):
                 self._request(event)
             elif isinstance(event, Frame):
                 self._frame(event)
-        if isinstance(http.handshake_exc, InvalidMessage) and not self._answered:
+        if isinstance(http.handshake_exc, InvalidMessage) and not self._ended:
             self._answer(text_response(HTTPStatus.BAD_REQUEST, "this is no request of HTTP/1.1 without a body"))
         self._flush()
 
@@ -121,7 +157,7 @@ class Browser(asyncio.Protocol):
     def write(self, *frames: bytes) -> None:
         """See `zchat.web.core.port.Connection`."""
         if not self._silent:
-            self._transport.write(b"".join(frames))  # of one alone it is that itself
+            self._put(b"".join(frames))  # of one alone it is that itself
 
     def close(self, code: int, text: str) -> None:
         """See `zchat.web.core.port.Connection`."""
@@ -195,34 +231,67 @@ class Browser(asyncio.Protocol):
     def _answer(self, found: Response) -> None:
         """Answer the request, after which the connection is closed."""
         found = self._server.requests.finished(self._asked, found)
-        self._answered = self._silent = True
-        self._transport.write(found.serialize())
-        self._transport.close()
+        self._silent = True
+        self._put(found.serialize())
+        self._end()
 
     # -- a WebSocket ---------------------------------------------------------------------------------
 
     def _frame(self, frame: Frame) -> None:
-        if frame.opcode not in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
+        session = self._session
+        if not isinstance(session, Session):
             return
-        if frame.opcode is not Opcode.CONT:
-            self._text = frame.opcode is Opcode.TEXT
-        self._command += frame.data
-        if frame.fin and isinstance(self._session, Session):
-            command = bytes(self._command)
-            self._command.clear()
-            self._session.receive(command if self._text else b"")
+        if session.over:
+            self._come_late(1, limits.LATE_FRAMES)
+        elif frame.opcode not in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
+            session.count_frame()
+        else:
+            if frame.opcode is not Opcode.CONT:
+                self._text = frame.opcode is Opcode.TEXT
+            self._command += frame.data
+            if frame.fin:
+                command = bytes(self._command)
+                self._command.clear()
+                session.receive(command if self._text else b"")
+            else:
+                session.count_frame()
+
+    def _come_late(self, much: int, most: int) -> None:
+        """Count what came when nothing was to come any more: of who goes on nothing is read, until it is given up."""
+        self._late += much
+        if self._late > most and not self._cut:
+            self._cut = True
+            self._gateway.context.counters.cut += 1
+            self._read_or_not()
+            self._after(limits.CUT_SECONDS, self.give_up)
 
     def _flush(self) -> None:
-        if self._answered:
+        """Send what the protocol has to say: of pongs the last one, as RFC 6455 (5.5.3) has it, all in one piece."""
+        if self._ended:
             return
-        for data in self._http.data_to_send():
-            if data:
-                self._transport.write(data)
-            else:
-                self._transport.close()
+        said = self._http.data_to_send()
+        last = max((index for index, each in enumerate(said) if each.startswith(_PONG)), default=None)
+        joined = b"".join(each for index, each in enumerate(said) if index == last or not each.startswith(_PONG))
+        if joined and not self._silent:
+            self._put(joined)
+        if b"" in said:
+            self._end()
+
+    def _end(self) -> None:
+        """Close, but read before what has come: else the system resets the connection, and the last word is lost."""
+        self._ended = True
+        if self._resting:
+            self._after(limits.REQUEST_SECONDS, self.give_up)
+        elif not self._transport.is_closing():
+            self._transport.close()
+
+    def _put(self, data: bytes) -> None:
+        """Write, unless the connection is lost: asyncio logs each write to such a one."""
+        if not is_closing(self._transport):
+            self._transport.write(data)
 
     def _read_or_not(self) -> None:
-        reading = not (self.paused or self._held)
+        reading = not (self.paused or self._held or self._resting or self._cut)
         if reading is not self._reading and not self._transport.is_closing():
             self._reading = reading
             if reading:
@@ -296,7 +365,10 @@ class Server:
         self._quiet_from: Counter[str] = Counter()  # how many these are, by their addresses
         self._listener = Listener(for_newcomers(), self.arrive, partial(self._turn_away, "files"))
         self._turning: asyncio.TimerHandle | None = None
+        self.portion = memoryview(bytearray(limits.PORTION))
+        """Where what comes is read to."""
         self._turned = gateway.context.world.now()
+        self._worked = time.thread_time()
 
     async def listen(self, host: str, port: int, tls: SSLContext | None) -> int:
         """Begin to accept connections; return the port.
@@ -353,12 +425,16 @@ class Server:
 
     def _turn(self) -> None:
         self._turning = asyncio.get_running_loop().call_later(TURN_SECONDS, self._turn)
-        self.turn(self.gateway.context.world.now())
+        self.turn(self.gateway.context.world.now(), time.thread_time())
 
-    def turn(self, now: float) -> None:
-        """Call what is due; what nobody said while this process stood still is held against nobody."""
-        if now - self._turned > STALL_SECONDS:
+    def turn(self, now: float, worked: float) -> None:
+        """Call what is due; what nobody said while this process stood still is held against nobody.
+
+        `worked`: seconds of a processor that this thread has had. Who gave it much to do has not made it stand still:
+        all have been heard before this is called.
+        """
+        if (now - self._turned) - (worked - self._worked) > STALL_SECONDS:
             for browser in self.sockets:
                 browser.heard = True
-        self._turned = now
+        self._turned, self._worked = now, worked
         self.gateway.turn()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shlex
 import ssl
@@ -62,6 +63,17 @@ def tls_context(certificate: str, key: str) -> ssl.SSLContext:
     except OSError as error:
         raise UsageError(f"{shown(certificate)} and {shown(key)} can't be used: {why(error, certificate)}") from error
     return context
+
+
+def is_closing(transport: asyncio.Transport) -> bool:
+    """Return whether a connection is lost or being closed, with TLS or without.
+
+    Up to Python 3.12 asyncio's own answer, with TLS, is that it isn't, until the next turn of the loop: what is below
+    it is asked, too.
+    """
+    tls = getattr(transport, "_ssl_protocol", None)
+    below = getattr(tls, "_transport", None)
+    return transport.is_closing() or (below is not None and below.is_closing())
 
 
 def _check_pem(path: str, what: str, begins: bytes) -> None:

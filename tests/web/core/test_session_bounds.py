@@ -47,6 +47,17 @@ def test_a_page_that_goes_on_much_too_fast_is_closed(house: House) -> None:
     assert page.frames[-1]["after"] == 10_000
 
 
+def test_pings_and_parts_of_commands_are_counted_and_too_many_end_the_connection(house: House) -> None:
+    stranger, page = house.browser(), house.page("alice")
+    for one, many in ((stranger, limits.STRANGER_FRAMES), (page, limits.FRAMES_BURST)):
+        ends = []
+        for _ in range(int(many) + 2):
+            one.session.count_frame()
+            ends.append(one.closed and one.closed[0])
+        assert ends == [None] * int(many) + [4029] * 2
+        assert [(error["code"], error["after"]) for error in one.frames] == [("too_fast", 10_000)]
+
+
 def test_acknowledgements_are_free_if_they_change_something(house: House) -> None:
     page = house.page("alice", "General")
     for number in range(1, 300):

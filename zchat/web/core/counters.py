@@ -21,6 +21,8 @@ class Counters:
         """Connections that the gateway has closed, by the code."""
         self.lost = 0
         """Connections that broke off, or were given up because nothing came."""
+        self.cut = 0
+        """Connections given up because much came of them after their end, or where nothing was to come."""
         self.commands = 0
         """Commands taken."""
         self.refused: Counter[str] = Counter()

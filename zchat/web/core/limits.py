@@ -60,6 +60,29 @@ REFUSALS_A_SECOND = 5.0
 REFUSALS_BURST = 200.0
 """Those at once."""
 
+FRAMES_A_SECOND = 20.0
+"""Frames of a connection that are no commands: pings, pongs, and parts of commands, as some proxies divide them."""
+
+FRAMES_BURST = 200.0
+"""Those at once."""
+
+STRANGER_FRAMES = 20.0
+"""Those at once of one who has yet to say hello: a token in parts."""
+
+LATE_FRAMES = 120
+"""Frames taken from a connection that was closed, until it says goodbye: what a page had on its way."""
+
+CUT_SECONDS = 1.0
+"""Seconds for why it was closed to reach one who doesn't stop; nothing is read of it meanwhile."""
+
+PORTION = 1 << 10
+"""Bytes that are taken of a connection in a turn of the loop: some 170 frames, the smallest there are. Each takes
+10 µs to read, whatever it is worth, and all connections have their turns one after the other."""
+
+LATE_BYTES = 256 << 10
+"""Bytes taken, and not looked at, from a connection that has nothing more to say: after its end, or for server-sent
+events."""
+
 TOO_FAST_AGAIN = 10_000
 """Milliseconds after which a page may come again whose connection was closed for that."""
 

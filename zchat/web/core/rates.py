@@ -8,12 +8,25 @@ from zchat.web.core.refusals import Turned
 
 
 class Rates:
-    """What one connection may ask for: commands, messages among them, and refusals of more than that."""
+    """What one connection may ask for: commands, messages among them, refusals of more than that, and other frames."""
 
     def __init__(self, now: float) -> None:
         self._commands = Bucket(limits.COMMANDS_A_SECOND, limits.COMMANDS_BURST, now)
         self._messages = Bucket(limits.MESSAGES_A_SECOND, limits.MESSAGES_BURST, now)
         self._refusals = Bucket(limits.REFUSALS_A_SECOND, limits.REFUSALS_BURST, now)
+        self._frames = Bucket(limits.FRAMES_A_SECOND, limits.STRANGER_FRAMES, now)
+
+    def greeted(self, now: float) -> None:
+        """Have more frames taken at once: it is no stranger any more."""
+        self._frames = Bucket(limits.FRAMES_A_SECOND, limits.FRAMES_BURST, now)
+
+    def take_frame(self, now: float) -> Turned | None:
+        """Take a frame that is no command; returns why the connection ends, if they are too many."""
+        if self._frames.wait(now):
+            text = f"{limits.FRAMES_A_SECOND:g} pings, pongs and parts of commands a second are taken from a connection"
+            return Turned("too_fast", text, after=limits.TOO_FAST_AGAIN)
+        self._frames.take()
+        return None
 
     def take(self, op: str, now: float) -> Turned | None:
         """Take a command, or return why it is refused."""

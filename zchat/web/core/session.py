@@ -77,6 +77,11 @@ class Session:
             self._hold()
             self._work()
 
+    def count_frame(self) -> None:
+        """Count a frame that is no command: a ping, a pong, or a part of a command that goes on."""
+        if not self.over and (error := self._rates.take_frame(self._world.now())) is not None:
+            self._fail(None, error, Close.TOO_FAST)
+
     def resumed(self) -> None:
         """Go on: what waited in the connection has gone out."""
         self._work()
@@ -307,6 +312,7 @@ class Session:
         name = None if user is None else user.client.user
         remembered, resumed = gateway.session(found["session"], name, self)
         self._remembered = remembered
+        self._rates.greeted(world.now())
         return {
             "user": name, "session": remembered.name, "resumed": resumed, "window": limits.WINDOW,
             "beat": int(1000 * limits.BEAT_SECONDS), "max": self._max_body,
