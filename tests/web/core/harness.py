@@ -79,6 +79,8 @@ class World:
     def __init__(self, broker: Broker, *, eager: bool = False) -> None:
         self.eager = eager
         self.time = 1000.0
+        self.wall_at_zero = 1_700_000_000.0
+        """The wall clock when `time` was 0, as it is set now."""
         self.ready: deque[Task] = deque()
         self.tasks: list[Task] = []
         self.running: Task | None = None
@@ -90,7 +92,7 @@ class World:
         return self.time
 
     def wall(self) -> float:
-        return 1_700_000_000 + self.time
+        return self.wall_at_zero + self.time
 
     def chance(self) -> str:
         self._numbers += 1

@@ -229,3 +229,32 @@ def test_typing_and_marks_are_the_users_own(house: House) -> None:
     assert [(room.typed, room.marked) for room in joined.values()] == [([True], [3])] * 2
     house.passes(0)
     assert page.take("event") == [{"op": "event", "room": "@bob", "kind": "ReadMark", "user": "alice", "seq": 3}]
+
+
+def test_a_token_ends_by_the_wall_clock_that_is_set_ahead_or_back_meanwhile() -> None:
+    """A machine that has slept, or that was started with a clock that is wrong: its clock of seconds is neither."""
+    house = House(LettingIn(token_key=KEY))
+    until = int(house.world.wall()) + 60
+    pages = [house.browser() for _ in range(2)]
+    for page in pages:
+        assert page.hello(token=token({"sub": "alice", "exp": until}))["op"] == "ok"
+        page.ask("join", room="General")
+    house.world.wall_at_zero -= 3600
+    house.passes(300)
+    assert all(page.ask("rooms")["op"] == "ok" for page in pages), "it is valid for all who come now, too"
+    house.world.wall_at_zero += 7200
+    house.passes(limits.TOKEN_SECONDS)
+    for page in pages:
+        assert page.take("bye")[0]["text"] == "the token has expired"
+        assert (page.closed or (0,))[0] == 1012
+
+
+def test_a_token_ends_in_time_where_no_clock_is_set() -> None:
+    house = House(LettingIn(token_key=KEY))
+    page = house.browser()
+    assert page.hello(token=token({"sub": "alice", "exp": house.world.wall() + 7.5}))["op"] == "ok"
+    ends = []
+    for seconds in (limits.TOKEN_SECONDS, 2.4, 0.2):
+        house.passes(seconds)
+        ends.append(page.closed and page.closed[0])
+    assert ends == [None, None, 1012]

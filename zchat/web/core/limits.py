@@ -149,6 +149,9 @@ AGAIN_SECONDS = 1.0
 CLOSING_SECONDS = 5.0
 """Seconds for pages to take what was said when the gateway ends."""
 
+TOKEN_SECONDS = 5.0
+"""How often it is looked at whether a token is valid: the wall clock may have been set, or the machine have slept."""
+
 TOKEN_KEY_BYTES = 32
 """Bytes of a key for tokens at least: HS256 is as good as its key, and one that can be guessed makes users."""
 

@@ -307,8 +307,7 @@ class Session:
             self._rooms = login.rooms
             await user.ready()
         if login is not None and login.until != inf:
-            left = login.until - world.wall()
-            self._ends = self._context.timers.at(world.now() + left, self._expired)
+            self._end_with_token(login.until)
         name = None if user is None else user.client.user
         remembered, resumed = gateway.session(found["session"], name, self)
         self._remembered = remembered
@@ -318,8 +317,16 @@ class Session:
             "beat": int(1000 * limits.BEAT_SECONDS), "max": self._max_body,
         }  # fmt: skip
 
-    def _expired(self) -> None:
-        self.say_bye("the token has expired")
+    def _end_with_token(self, until: float) -> None:
+        """End once a token has expired by the wall clock, which may be set: it is asked again every few seconds."""
+        soon = min(until - self._world.wall(), limits.TOKEN_SECONDS)
+        self._ends = self._context.timers.at(self._world.now() + soon, partial(self._look_at_token, until))
+
+    def _look_at_token(self, until: float) -> None:
+        if self._world.wall() < until:
+            self._end_with_token(until)
+        else:
+            self.say_bye("the token has expired")
 
     async def _join(self, command: Command) -> None:
         found = command.fields
