@@ -144,7 +144,7 @@ class Connection:
                 self._take(receiver)
                 return
             error = receiver.error or receiver.door
-            if error is None and (trouble := receiver.trouble):
+            if error is None and (trouble := receiver.trouble) and trouble not in troubles:
                 troubles.append(trouble)
             receiver.do(receiver.core.close, 0.0)
             yield partial(receiver.when_over, CLOSE_GRACE)

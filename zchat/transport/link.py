@@ -29,8 +29,8 @@ from zchat.transport.dealer import FRAMING, Dealer, Failure
 from zchat.transport.descriptor import is_counted
 from zchat.transport.door import refused_key, shut_door
 from zchat.transport.hosts import Lookup, host_of
-from zchat.transport.ipc_path import check_ipc, ipc_trouble
 from zchat.transport.keys import NO_KEYS, Credentials
+from zchat.transport.trouble import check_ipc, trouble_at
 from zchat.wire.replies import Welcome
 
 POLLIN = int(zmq.POLLIN)
@@ -152,11 +152,12 @@ class Link:
     @property
     def trouble(self) -> str:
         """Return what is known of why no broker answers, "" for nothing. Any thread."""
-        url = self._urls[0]
+        url, dealer = self._urls[0], self._dealer
+        place = host_of(url) and self._failed  # the address of the host that was tried last
         lookup = self._lookups.get(url)
-        if url.startswith(IPC):
-            return ipc_trouble(url)
-        return "" if lookup is None else lookup.reason
+        if lookup is not None and (lookup.over or not place):
+            return lookup.reason
+        return "" if dealer is not None and dealer.connected else trouble_at(place or url)
 
     # -- the core's port ---------------------------------------------------------------------------
 

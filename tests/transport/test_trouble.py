@@ -1,7 +1,8 @@
-"""Connecting to a path: what is there, and why nobody answers."""
+"""Connecting: what is at a path, and why nobody answers, there or over TCP."""
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import socket
@@ -14,7 +15,7 @@ import pytest
 import zchat
 from tests.running import DEADLINE
 from zchat.broker import Broker
-from zchat.transport.ipc_path import ipc_trouble
+from zchat.transport.trouble import trouble_at
 
 pytestmark = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="this system has no sockets with a path")
 
@@ -91,4 +92,57 @@ def test_a_path_that_is_not_text_is_reached(tmp_path: Path, caplog: pytest.LogCa
 
 def test_where_somebody_listens_nothing_is_known_to_be_wrong(path: Path) -> None:
     with Broker(f"ipc://{path}") as broker:
-        assert ipc_trouble(broker.url) == ""
+        assert trouble_at(broker.url) == ""
+
+
+NOWHERE = "255.255.255.255"
+"""Where no system begins a connection of TCP."""
+
+
+def refusal(family: socket.AddressFamily, *place: object) -> str:
+    """Return what the system says at once of a connection."""
+    with socket.socket(family) as caller, pytest.raises(OSError, match=r"\w") as refused:
+        caller.connect(place)
+    return str(refused.value.strerror)
+
+
+def test_that_the_machine_reaches_no_such_address_is_reported() -> None:
+    why = refusal(socket.AF_INET, NOWHERE, 5555)
+    assert trouble_at(f"tcp://{NOWHERE}:5555") == why
+    with pytest.raises(zchat.ConnectionLost) as lost:
+        zchat.Client(f"tcp://{NOWHERE}:5555", user="alice", timeout=0.2)
+    assert str(lost.value) == f"no broker answered at tcp://{NOWHERE}:5555 within 0.2 s: {why}"
+    several = [f"tcp://{NOWHERE}:{port}" for port in (5555, 5556)]
+    with pytest.raises(zchat.ConnectionLost, match=rf"within 0.2 s: {why}$"):  # once
+        zchat.Client(several, user="alice", timeout=0.2)
+
+
+def test_a_host_whose_address_the_machine_does_not_reach_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = (socket.AF_INET, socket.SOCK_STREAM, 6, "", (NOWHERE, 0))
+    monkeypatch.setattr("socket.getaddrinfo", lambda *arguments, **options: [entry])
+    why = refusal(socket.AF_INET, NOWHERE, 5555)
+    with pytest.raises(zchat.ConnectionLost, match=rf"tcp://chat.example:5555 within 0.5 s: {why}$"):
+        zchat.Client("tcp://chat.example:5555", user="alice", timeout=0.5)
+
+
+def test_where_nobody_listens_or_answers_or_a_host_is_named_nothing_is_known() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        assert trouble_at(url) == ""
+        assert trouble_at("tcp://localhost:1") == ""
+        silent.accept()[0].close()
+        with pytest.raises(zchat.ConnectionLost, match=r"within 0.5 s; is one running there\?$"):
+            zchat.Client(url, user="alice", timeout=0.5)
+        silent.accept()[0].close()
+        silent.setblocking(False)
+        with pytest.raises(BlockingIOError):  # the one that was there is not asked again
+            silent.accept()
+    assert trouble_at(url) == ""
+
+
+def test_without_a_socket_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*arguments: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr("_socket.socket", none)
+    assert [trouble_at(url) for url in (f"tcp://{NOWHERE}:1", "ipc:///nowhere")] == ["", ""]
