@@ -246,7 +246,7 @@ class Lost(Stalled):
 
 
 class Encrypted(Stalled):
-    """The same over TLS, as Python 3.11 has it."""
+    """The same over TLS: asyncio says that it is there."""
 
     class Below:
         _transport = Lost()

@@ -68,7 +68,7 @@ def tls_context(certificate: str, key: str) -> ssl.SSLContext:
 def is_closing(transport: asyncio.Transport) -> bool:
     """Return whether a connection is lost or being closed, with TLS or without.
 
-    Up to Python 3.12 asyncio's own answer, with TLS, is that it isn't, until the next turn of the loop: what is below
+    With TLS asyncio's own answer is that it isn't, until the next turn of the loop (Python 3.11 to 3.13): what is below
     it is asked, too.
     """
     tls = getattr(transport, "_ssl_protocol", None)
