@@ -67,3 +67,21 @@ def still_open(folder: Path) -> list[str]:
         if place.startswith(f"{folder}/"):
             found.append(place)
     return found
+
+
+FULL_AT_THE_CLOSE = f"""
+import errno, os, stat
+close, times = os.close, []
+
+def closing(descriptor):
+    found = os.fstat(descriptor)
+    close(descriptor)
+    if stat.S_ISREG(found.st_mode) and os.path.samestat(found, os.fstat(1)) and found.st_size and not times:
+        times.append(descriptor)  # the system reports it once
+        raise OSError(errno.EDQUOT, {REASON!r})
+
+os.close = closing
+from zchat.cli.main import main
+main()
+"""
+"""A program that is `zchat` with a standard output of which the first close alone says that it could not be written."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pty
@@ -9,14 +10,19 @@ import re
 import signal
 import socket
 import struct
+import subprocess
+import sys
 import termios
 import time
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
+import zchat
 from tests.cli.driver import bodies, say
 from tests.cli.outside import command, members, pipes, read_all, terminal, until_full
+from tests.closing import FULL_AT_THE_CLOSE, REASON
 from tests.running import DEADLINE, Start, Zchat, eventually
 from zchat.broker import Broker
 from zchat.cli import streams
@@ -189,6 +195,45 @@ def test_so_is_one_for_what_is_no_command(start: Start, line: str, where: str) -
     running = start(shell=f"echo hello | {line} {where}")
     assert running.end() == 1
     assert re.fullmatch(r"zchat: .*(No space left|Bad file).*standard output.*\n", running.errors)
+
+
+@pytest.mark.parametrize(
+    "arguments", ["tail --unread Long", "tail --json --after 0 -f --resume seen Long", "rooms", "client", "--version"]
+)
+def test_one_that_says_at_its_close_alone_that_it_is_full_is_named_too(
+    long: Broker, environment: dict[str, str], tmp_path: Path, arguments: str
+) -> None:
+    line = [sys.executable, "-c", FULL_AT_THE_CLOSE, *arguments.split()]
+    with (tmp_path / "out").open("wb") as out:
+        done = subprocess.run(
+            line, env=environment, cwd=tmp_path, input=b"", stdout=out, stderr=PIPE, timeout=DEADLINE, check=False
+        )
+    assert done.returncode == 1
+    assert re.fullmatch(rf"zchat: .*{REASON}.*standard output.*\n", done.stderr.decode())
+    assert not (tmp_path / "seen").exists()
+    with zchat.Client(long.url, user="alice", timeout=DEADLINE) as client:
+        assert [room.unread for room in client.rooms() if room.name == "Long"] == [None], "nothing counts as read"
+
+
+def test_a_broker_that_is_stopped_and_a_command_without_descriptors_check_nothing(
+    environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = [sys.executable, "-c", FULL_AT_THE_CLOSE, "broker", "--insecure", "--store", "memory:", "--bind", "ipc://*"]
+    with (
+        (tmp_path / "out").open("wb") as out,
+        subprocess.Popen(line, env=environment, stdout=out, stderr=PIPE) as broker,
+    ):
+        eventually(lambda: "names are claims" in (tmp_path / "out").read_text(), "it has begun")
+        broker.terminate()
+        assert broker.wait(DEADLINE) == 0
+
+    def none(descriptor: int) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with (tmp_path / "out").open("wb") as out:
+        written = streams.Writing(out.fileno(), "standard output")
+        monkeypatch.setattr(os, "dup", none)
+        written.check()
 
 
 @pytest.mark.parametrize("arguments", [["send", "General"], ["client"]], ids=" ".join)

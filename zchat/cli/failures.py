@@ -11,7 +11,7 @@ import click
 
 from zchat.cli import ending, logs
 from zchat.cli.sources import origin
-from zchat.cli.streams import HungUp
+from zchat.cli.streams import HungUp, check_written
 from zchat.cli.text.safe import named, safe
 from zchat.errors import AddressError, BadName, NoSuchRoom, UsageError, ZchatError
 from zchat.logs import cli_log
@@ -122,6 +122,8 @@ class Program(click.Group):
         try:
             with reported_in_one_line():
                 code = run(*args, standalone_mode=False, **extra)
+                if not (code or ending.asked()):
+                    check_written()
             code = ending.exit_code() or code
         except click.exceptions.Exit as leaving:  # of what is no command: the script of a shell's completion
             code = leaving.exit_code

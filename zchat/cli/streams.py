@@ -73,6 +73,8 @@ class Writing(io.BufferedIOBase):
         self._descriptor = descriptor
         self._sink = _reopened(descriptor)
         """What is written to: the same as the descriptor, or a terminal opened once more."""
+        self._lost: OSError | None = None
+        """Why what was written is not there, as a check has found."""
         self._most = _most(descriptor)
         self._of_terminal = self.isatty()
 
@@ -121,6 +123,25 @@ class Writing(io.BufferedIOBase):
             self.written += done
             left = left[done:]
         return count
+
+    def check(self) -> None:
+        """See that what was written is there, if it is a file: in a network, and with quotas, its close alone says so.
+
+        Another descriptor of it is closed for that.
+
+        Raises:
+            OSError: it isn't, or was not at an earlier check: the system reports that once.
+        """
+        if self._most == FILE_BYTES and self._lost is None:
+            with suppress(OSError):  # no descriptor is left
+                again = os.dup(self._sink)
+                try:
+                    os.close(again)
+                except OSError as error:
+                    error.filename = self.name
+                    self._lost = error
+        if self._lost is not None:
+            raise self._lost
 
 
 def prepare() -> None:
@@ -213,6 +234,17 @@ def written() -> int:
     """Return how many bytes were written to standard output."""
     sink = sys.stdout.buffer
     return sink.written if isinstance(sink, Writing) else 0
+
+
+def check_written() -> None:
+    """See that what was written to standard output is there, as far as the system knows.
+
+    Raises:
+        OSError: it isn't, as of a file in a network whose disk is full.
+    """
+    sink = getattr(sys.stdout, "buffer", None)
+    if isinstance(sink, Writing):
+        sink.check()
 
 
 def check_reader() -> None:

@@ -264,8 +264,8 @@ class Door:
 
     def _give_up_spare(self) -> None:
         if self._spare != -1:
-            os.close(self._spare)
-            self._spare = -1
+            spare, self._spare = self._spare, -1
+            os.close(spare)
 
 
 def _unreachable() -> socket.socket:

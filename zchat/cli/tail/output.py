@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from zchat import Room
-from zchat.cli.streams import written
+from zchat.cli.streams import check_written, written
 from zchat.cli.tail.resume import ResumeFile
 from zchat.cli.text.colours import rows, styled_message
 from zchat.cli.text.columns import terminal_text, terminal_width
@@ -83,6 +83,7 @@ class Output:
             self.last = max((seq for end, _, seq in ends if end <= done), default=self.last)
             raise
         if self._written is not None:
+            check_written()
             for room, seq in {room: seq for _, room, seq in ends}.items():
                 self._written(room, seq)
 
@@ -129,14 +130,23 @@ class ResumableOutput(Output):
     def flush(self) -> None:
         """End a batch, and keep the position after it if that is due."""
         super().flush()
+        due = self._resume.due
+        if due:
+            check_written()
         self._safe = self._position()
-        if self._resume.due:
+        if due:
             self._resume.keep(self._safe)
 
     def close(self) -> None:
-        """Keep how far was written, wherever it ended: too little if that isn't certain, never too much."""
+        """Keep how far was written, wherever it ended: too little if that isn't certain, never too much.
+
+        Raises:
+            OSError: what was written is not there after all; what was kept before stays.
+            ResumeError: it can't be kept.
+        """
         with suppress(OSError):  # what nobody reads was not written
             super().flush()
+        check_written()
         if self._safe is None:
             if self.last == self._start:
                 return
