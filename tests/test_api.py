@@ -145,6 +145,7 @@ METHODS = {
         "position": "property",
         "joined": "property",
         "member_count": "property",
+        "began": "property",
         "crowded": "property",
         "send": "(body, *, timeout=5.0)",
         "send_many": "(bodies, *, timeout=5.0, progress=None)",

@@ -12,12 +12,24 @@ import pytest
 import zchat
 from tests.client.driver import Connect, take
 from tests.faces import Face
+from tests.promises.faults.proxy import Proxy
 from tests.running import DEADLINE, eventually
 from zchat.broker import Broker
 from zchat.transport import keys
 
 PEOPLE = {user: keys.make(user) for user in ("alice", "bob", "eve")}
-RULES = 'operators = ["alice"]\n[[rooms]]\nnames = ["*"]\nowners = ["bob"]\n'
+RULES = """\
+operators = ["alice"]
+
+[[rooms]]
+names = ["quiet *"]
+owners = ["bob"]
+read = ["bob"]
+
+[[rooms]]
+names = ["*"]
+owners = ["bob"]
+"""
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +64,33 @@ def removed(client: zchat.Client) -> zchat.Removed:
         if isinstance(event, zchat.Removed):
             return event
     raise AssertionError("it has not ended")
+
+
+@pytest.mark.parametrize("kicked", [False, True])
+def test_a_stay_of_who_may_not_read_begins_anew_after_a_kick_and_not_after_a_lost_connection(
+    face: Face, come: Connect, keyed: tuple[Broker, Path], name: str, kicked: bool
+) -> None:
+    broker, folder = keyed
+    name = f"quiet {name}"
+    bob = come("bob").join(name)
+    bob.send("one")
+    with (
+        Proxy(int(broker.url.rpartition(":")[2])) as proxy,
+        face.client(proxy.url, key=PEOPLE["eve"], server_key=folder / "server.key", timeout=DEADLINE) as eve,
+    ):
+        room = eve.join(name)
+        begun = room.began
+        assert begun == room.position
+        assert begun.seq == 1
+        proxy.shut = True
+        proxy.cut()
+        eventually(lambda: not room.joined, "the connection is lost")
+        if kicked:
+            assert bob.kick("eve") == 1
+        bob.send_many(["two", "three"])
+        proxy.shut = False
+        eventually(lambda: room.joined and room.began is not None, "the room is joined again")
+        assert room.began == (begun._replace(seq=3) if kicked else begun)
 
 
 def test_who_is_kicked_reads_what_came_before_and_why_and_may_come_back_where_it_was(come: Connect, name: str) -> None:

@@ -12,10 +12,10 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from tests.web.core.harness import Broker, Browser, House, Promise, Task, World
+from tests.web.core.harness import Broker, Browser, House, Promise, Room, Task, World, batch_of
 from zchat.errors import Banned, DeadlineExceeded, NotAllowed, RoomClosed, ZchatError
-from zchat.events import Disconnected, Reconnected, Removed
-from zchat.messages import Message
+from zchat.events import Disconnected, Gap, Reconnected, Removed
+from zchat.messages import GapReason, Message, Position
 from zchat.web.core import limits
 from zchat.web.core.letting_in import Caller
 
@@ -68,7 +68,8 @@ class SlowBroker(Broker):
     def say(self, room: str, user: str, *bodies: Any) -> list[Message]:
         made = super().say(room, user, *bodies)
         for client in self.clients:
-            if room.casefold() in client.joined:
+            joined = client.joined.get(room.casefold())
+            if joined is not None and not joined.out:
                 self.heard.setdefault((client.user, room), set()).update(message.seq for message in made)
         return made
 
@@ -144,22 +145,23 @@ class Run:
         for room in ROOMS:
             broker.log(room)
         self.pages: list[Watched] = []
-        self.since: dict[tuple[str, str], int] = {}
+        self.begins: dict[Room, int] = {}
+        """Where they were put out, or where memberships begin of which the sessions have yet to be told that."""
         self.said = 0
 
     # -- what is checked ---------------------------------------------------------------------------
 
     def notified(self, user: str, room: str) -> bool:
-        """Return whether nothing is on its way that says that a user was put out of a room."""
+        """Return whether nothing is on its way that says that a user was put out of a room, or is cut off."""
         return not any(
-            isinstance(event, Removed) and event.room == room
+            isinstance(event, Disconnected) or (isinstance(event, Removed) and event.room == room)
             for client in self.broker.clients
             if client.user == user
             for event in client.pending
         )
 
     def check_rows(self, user: str, room: str, rows: list[list[Any]], *, asked: bool = False) -> None:
-        """Complain if a page is sent what was said while its user was not there, as the gateway knew.
+        """Complain if a page is sent what was said while its user was not there, and may not read.
 
         `asked`: the user asked the broker for them, and may be coming in again now, because of another page.
         """
@@ -169,9 +171,7 @@ class Run:
             return
         assert here or asked, f"{user} reads {rows} in {room} and isn't there"
         heard = self.broker.heard.get((user, room), set())
-        channel = self.house.gateway.channels.get(room.casefold())
-        known = 0 if channel is None else self.since.get((user, room), 0)
-        missed = [row[0] for row in rows if row[0] not in heard and row[0] <= known]
+        missed = [row[0] for row in rows if row[0] not in heard]
         assert not missed, f"{user} reads {missed} in {room}, said when they weren't there"
 
     # -- what happens --------------------------------------------------------------------------------
@@ -236,6 +236,7 @@ class Run:
                 ("enter", NotAllowed("you may only watch")),
                 ("join", DeadlineExceeded("no answer came")),
                 ("history", NotAllowed("you may not read that")),
+                ("history", NotAllowed("you may not read that")),
             )
         )
         self.broker.refusals[user, f"{call} {room}"] = error
@@ -245,18 +246,44 @@ class Run:
         page.closed = (1006, "")
 
     def lose(self, user: str) -> None:
-        """Have a user's session lose its connection, and have another one, in whose rooms it is joined again later."""
+        """Have a user's session lose its connection, and have another one, in whose rooms it is joined again later.
+
+        At the broker it was in them all the time, or it was put out of some meanwhile and is told nothing of that.
+        """
         for client in self.broker.clients:
             if client.user == user:
-                away = [room for room in client.joined.values() if room.away]
+                away = [room for room in client.joined.values() if room.away or room.began is None]
                 if away:
                     for room in away:
-                        room.away = False
+                        self.come_back(room)
                     continue
                 client.put(Disconnected("lost"))
                 client.put(Reconnected())
                 for room in client.joined.values():
                     room.away = True
+                    room.out = self.chance.random() < 0.5
+                    self.begins[room] = len(self.broker.log(room.name))
+
+    def come_back(self, room: Room) -> None:
+        """Have a room be joined again; or have the gap come that then says where a membership begins."""
+        client, name = room.client, room.name
+        log = self.broker.log(name)
+        if room.away and room.out:
+            room.out = False
+            missed = log[self.begins[room] :]
+            if (client.user, f"history {name}") in self.broker.refusals:
+                before, self.begins[room] = self.begins[room], len(log)
+                room.began = None
+                if room.reads:  # what it is sent next
+                    room.begin_anew()
+                    client.put(Gap(name, before, len(log), GapReason.WITHHELD))
+            else:
+                self.broker.answered(client.user, name, log)  # if it were asked, it would answer
+                if room.reads and missed:
+                    client.put(batch_of(name, missed, self.broker.epoch))
+        elif room.began is None:
+            room.began = Position(self.broker.epoch, self.begins[room])
+        room.away = False
 
     def pause(self, page: Watched) -> None:
         page.paused = not page.paused
@@ -273,23 +300,14 @@ class Run:
             if self.broker.waiting:
                 self.broker.waiting.pop(self.chance.randrange(len(self.broker.waiting))).keep()
         self.world.some(self.chance.randrange(12))
-        self.note()
-
-    def note(self) -> None:
-        """Note how far rooms were read when users came into them."""
-        for client in self.broker.clients:
-            for room in ROOMS:
-                which = client.user, room
-                channel = self.house.gateway.channels.get(room.casefold())
-                if room.casefold() not in client.joined:
-                    self.since[which] = 0 if channel is None else channel.position.seq
 
     def settle(self) -> None:
         """Have everything that is under way come to its end."""
         slow, self.broker.slow = self.broker.slow, 0.0
         for client in self.broker.clients:
             for joined in client.joined.values():
-                joined.away = False
+                while joined.away or joined.began is None:
+                    self.come_back(joined)
         for page in self.pages:
             if page.paused:
                 self.pause(page)
@@ -299,7 +317,6 @@ class Run:
             self.world.some(10**6)
             self.pass_time(1.1)
         self.world.some(10**6)
-        self.note()
         self.broker.slow = slow
 
     def check(self) -> None:

@@ -83,6 +83,9 @@ class Keyed:
         return AsyncClient(self.url, timeout=DEADLINE, **self.given(user))
 
     @asynccontextmanager
-    async def gateway(self, letting_in: LettingIn = OPEN, **options: Any) -> AsyncIterator[Place]:
-        async with gateway(self.url, letting_in, **self.given("web"), **options) as place:
+    async def gateway(
+        self, letting_in: LettingIn = OPEN, url: str | None = None, **options: Any
+    ) -> AsyncIterator[Place]:
+        """Run a gateway; `url`: by which way it comes to the broker, None for directly."""
+        async with gateway(url or self.url, letting_in, **self.given("web"), **options) as place:
             yield place

@@ -47,7 +47,10 @@ FAULTS: dict[str, list[Change]] = {
     ],
     "pages written to between two memberships": [Change(USER, "_change", "place.pause()", "pass")],
     "what was said between two memberships taken from what others read": [
-        Change(MEMBER, "resume", "self._floor = max(self._floor, self.channel.position.seq)", "pass")
+        Change(MEMBER, "go_on", "self._mind_beginning()", "pass")
+    ],
+    "pages that are live from where the gateway stands": [
+        Change(MEMBER, "go_on", "channel.position.seq >= self._floor", "channel.position.seq")
     ],
     "pages that go on with the link and not with the room": [
         Change(USER, "_look_again", "if self._going_on is None and", "if False and")

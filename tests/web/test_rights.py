@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.promises.faults.proxy import Proxy
 from tests.web.driver import Page
 from tests.web.keyed import RULES, Keyed
 
@@ -117,6 +118,31 @@ async def test_who_may_not_read_has_what_is_said_while_there_and_nothing_before(
             await say(alice, "news", "now")
             assert await bob.bodies(1) == ["now"]
             assert "before" not in await all_of(bob)
+
+
+async def test_who_is_kicked_while_the_link_is_lost_is_not_sent_what_was_said_until_they_are_back(keyed: Keyed) -> None:
+    with Proxy(int(keyed.url.rpartition(":")[2])) as proxy:
+        async with (
+            keyed.client("root") as root,
+            keyed.gateway(url=proxy.url) as place,
+            place.page("alice", "news") as alice,
+            place.page("bob", "news") as bob,
+        ):
+            room = await root.join("news")
+            proxy.shut = True
+            await asyncio.to_thread(proxy.cut)
+            while (await bob.until("link"))["up"]:
+                pass
+            assert await room.kick("bob") == 1
+            await room.send("two")
+            await room.send("three")
+            proxy.shut = False
+            gap = await bob.until("gap")
+            assert (gap["upto"], gap["reason"]) == (2, "withheld")
+            assert await alice.bodies(2) == ["two", "three"]
+            await room.send("four")
+            assert await bob.bodies(1) == ["four"]
+            assert "two" not in await all_of(bob)
 
 
 async def test_direct_rooms_of_others_are_not_there(keyed: Keyed) -> None:

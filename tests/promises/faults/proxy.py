@@ -77,6 +77,8 @@ class Proxy:
         self._ready: Future[str] = Future()
         self.accepted = 0
         self.delay = 0.0
+        self.shut = False
+        """True while nobody is let through who connects."""
 
     def __enter__(self) -> Proxy:
         self._thread.start()
@@ -152,6 +154,9 @@ class Proxy:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         self.accepted += 1
+        if self.shut:
+            writer.transport.abort()
+            return
         try:
             broker_reader, broker_writer = await asyncio.open_connection("127.0.0.1", self._port)
         except (OSError, asyncio.CancelledError):

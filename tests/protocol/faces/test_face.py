@@ -62,6 +62,12 @@ def test_a_room_says_how_it_is(joined: Joined) -> None:
     assert repr(room) == "<BaseRoom 'General'>"
 
 
+def test_a_room_says_where_the_users_stay_in_it_began(joined: Joined) -> None:
+    assert joined.room.began is joined.room._membership.began
+    joined.room._membership.began = Position(77, 4)
+    assert joined.room.began == (77, 4)
+
+
 def test_a_room_says_whether_it_is_reported_with_names(joined: Joined) -> None:
     room, roster = joined.room, joined.inbox.roster
     assert not room.crowded

@@ -31,6 +31,34 @@ def test_rooms_are_joined_again_where_they_were_with_what_is_held(wire: Wire) ->
     assert feed.begun == 2
 
 
+def test_where_a_stay_in_a_room_began_is_the_same_over_a_lost_connection(wire: Wire) -> None:
+    _, membership = wire.join()
+    assert membership.began == (77, 0)
+    wire.say("push", "General", 77, 0, 9, [])
+    wire.come_back()
+    assert membership.began == (77, 0)
+    wire.rejoin()
+    assert membership.began == (77, 0)
+    wire.say("gap", "General", 77, 9, 12, "trimmed")
+    assert membership.began == (77, 0), "the user was there"
+
+
+def test_a_stay_begins_after_the_gap_that_a_join_begins_with_and_is_unknown_until_that_has_come(wire: Wire) -> None:
+    _, membership = wire.join()
+    wire.come_back()
+    [join] = wire.commands()
+    wire.ok(join, "General", 77, 0, 1, 20, 10, True)
+    assert (membership.live, membership.began) == (True, None)
+    wire.say("gap", "General", 78, 0, 20, "withheld")
+    assert membership.began == (78, 20)
+    wire.come_back()
+    [join] = wire.commands()
+    wire.ok(join, "General", 78, 20, 1, 30, 10, True)
+    wire.come_back()
+    wire.rejoin()
+    assert membership.began == (78, 20), "nothing is missing, as the broker says now"
+
+
 def test_a_room_that_cannot_be_joined_again_ends_with_the_reason_and_the_others_go_on(wire: Wire) -> None:
     feed, membership = wire.join()
     sport, _ = wire.join("Sports")

@@ -175,6 +175,7 @@ class Room:
         self.wire = client.wire(name)
         log = client.broker.log(self.wire)
         self.position = Position(client.broker.epoch if log else 0, len(log))
+        self.began: Position | None = self.position
         self.left = False
         self.typed: list[bool] = []
         self.marked: list[int] = []
@@ -182,6 +183,8 @@ class Room:
         self.member_count = 1
         self.crowded = False
         self.away = False
+        self.out = False
+        """True while the user is in it no more, and the session, which is away, has yet to learn so."""
 
     @property
     def joined(self) -> bool:
@@ -196,6 +199,11 @@ class Room:
         if error := broker.refusals.get((self.client.user, f"send {self.name}")):
             raise error
         return broker.say(self.wire, self.client.user, body)[0]
+
+    def begin_anew(self) -> None:
+        """Have another membership follow this one, as for who may not read what was said before it."""
+        log = self.client.broker.log(self.wire)
+        self.began = Position(self.client.broker.epoch if log else 0, len(log))
 
     def typing(self, active: bool) -> None:
         self.typed.append(active)
@@ -223,7 +231,7 @@ class Client:
     def __init__(self, world: World, user: str) -> None:
         self.world, self.broker, self.user = world, world.broker, user
         self.joined: dict[str, Room] = {}
-        self.closed = False
+        self.closed = self.stalled = False
         self.pending: deque[Event | Batch | ZchatError | None] = deque()
         self._bell: Promise | None = None
 
@@ -294,7 +302,7 @@ class Client:
 
     async def events(self, *, batches: bool) -> AsyncIterator[Event | Batch]:
         while True:
-            while not self.pending:
+            while not self.pending or self.stalled:
                 self._bell = Promise(self.world)
                 await self._bell
             event = self.pending.popleft()
@@ -302,12 +310,14 @@ class Client:
                 return
             if isinstance(event, ZchatError):
                 raise event
-            if isinstance(event, Gap):
-                self.joined[fold(event.room)].position = Position(self.broker.epoch, event.upto)
+            if isinstance(event, Gap | Batch) and (joined := self.joined.get(fold(event.room))) is not None:
+                upto = event.upto if isinstance(event, Gap) else event.last
+                joined.position = Position(self.broker.epoch, upto)
             yield event
 
-    def put(self, event: Event | Batch | ZchatError | None) -> None:
-        self.pending.append(event)
+    def put(self, *events: Event | Batch | ZchatError | None) -> None:
+        """Have the application take events, and those that have come before."""
+        self.pending += events
         if self._bell is not None:
             self._bell.keep()
 
@@ -317,7 +327,7 @@ class Client:
 
     def hear(self, wire: str, made: list[Message]) -> None:
         for room in self.joined.values():
-            if room.wire == wire and room.reads and (room.echo or made[0].user != self.user):
+            if room.wire == wire and room.reads and not room.out and (room.echo or made[0].user != self.user):
                 self.put(batch_of(room.name, made, self.broker.epoch))
 
     async def gate(self, call: str) -> None:
@@ -445,6 +455,22 @@ class House:
         self.client(user).put(event)
         self.world.run()
         self.passes(0)
+
+    def stall(self, user: str) -> Client:
+        """Have a user's session, or the reader, take nothing of what comes until `catch_up`."""
+        client = self.client(user)
+        client.stalled = True
+        return client
+
+    def catch_up(self, client: Client) -> None:
+        """Have a session take what has come, all messages at once."""
+        client.stalled = False
+        batches = [each for each in client.pending if isinstance(each, Batch)]
+        if batches:
+            found = [message for batch in batches for message in batch]
+            client.pending = deque([batch_of(batches[0].room, found, self.broker.epoch)])
+        client.put()
+        self.world.run()
 
     def shut(self, user: str, call: str) -> Promise:
         """Have a call of a user's session take until what is returned is kept."""

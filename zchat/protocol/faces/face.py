@@ -148,6 +148,17 @@ class BaseRoom:
         return self._membership.live and not self._membership.left
 
     @property
+    def began(self) -> Position | None:
+        """Return where in the log the user's stay in the room began, as far as the broker lets that count.
+
+        What was said after it, the user was there for; what was said before it, or before `join(after=...)`, is read by
+        whoever may read it. It stays over a lost connection, unless the broker reports that something is missing: then
+        the stay begins after that gap, as for who was put out meanwhile, or away for so long that the session expired.
+        None from the moment the room is joined, or joined again, until such a gap has come. Any thread.
+        """
+        return self._membership.began
+
+    @property
     def member_count(self) -> int:
         """Return how many users are here, by the broker's latest report; 0 until the first, moments after the join."""
         return self._inbox.roster.members

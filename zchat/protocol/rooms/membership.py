@@ -6,6 +6,7 @@ from math import inf
 from typing import Protocol
 
 from zchat.errors import Refused
+from zchat.messages import Position
 from zchat.protocol.rooms.cursor import Cursor
 from zchat.protocol.rooms.removal import Removal
 from zchat.protocol.rooms.roster import Roster
@@ -40,7 +41,9 @@ class Feed(Protocol):
 class Membership:
     """One joined room. The core alone changes it; other threads may read it."""
 
-    __slots__ = ("cursor", "feed", "flags", "join", "left", "live", "name", "removed", "shown", "typed_at", "typing")
+    __slots__ = (
+        "began", "cursor", "feed", "flags", "join", "left", "live", "name", "removed", "shown", "typed_at", "typing",
+    )  # fmt: skip
 
     def __init__(self, name: str, shown: str, join: int, feed: Feed, flags: int = JOIN_FLAGS) -> None:
         self.name = name  # as the broker writes it
@@ -49,6 +52,7 @@ class Membership:
         self.feed = feed
         self.flags = flags  # what it is sent, and whether it counts as here, as in `zchat.wire.limits`
         self.cursor = feed.cursor
+        self.began: Position | None = None  # where in the log it begins, None until the gap has come that says so
         self.live = True  # the latest join is answered, over the connection that there is
         self.left = False  # it is over: left, or the user was removed
         self.removed: Refused | None = None  # why, in the latter case

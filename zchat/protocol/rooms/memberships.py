@@ -76,6 +76,7 @@ class Memberships:
         gap_came = cursor.receive(notice.epoch, notice.upto)
         room.feed.push(notice)
         if gap_came:
+            room.began = Position(notice.epoch, notice.upto)
             self._states.settled(room, another_log=isinstance(notice, GapNotice) and notice.reason not in SAME_LOG)
         return gap_came
 
@@ -130,6 +131,7 @@ class Memberships:
             room.name = name
         room.shown = shown_name(self._user, name)
         room.cursor.rejoined(answer.window, gap=answer.gap)
+        room.began = _beginning(answer, room.began)  # first: it is of the membership that is live
         room.live = True
         room.feed.begin(room)
         self._queues.open(name)
@@ -149,6 +151,7 @@ class Memberships:
             raise error
         feed.cursor.begin(Position(answer.epoch, answer.seq), answer.window, gap=answer.gap)
         room = self.rooms[name] = Membership(name, shown_name(self._user, name), number, feed, flags)
+        room.began = _beginning(answer, None)
         feed.begin(room)
         self._states.joined(room, self._user)
         return room
@@ -183,6 +186,11 @@ def unfit(flags: int, answer: Joined) -> errors.VersionRefused | None:
         f"the broker is of an older version and can't have {answer.room} joined in this way (flags {flags}); "
         "update it, or join as usual"
     )
+
+
+def _beginning(answer: Joined, before: Position | None) -> Position | None:
+    """Return where a membership begins that has begun `before`; None if the gap says so that comes first."""
+    return None if answer.gap else before or Position(answer.epoch, answer.seq)
 
 
 def _asked(flags: int) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from math import inf
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from zchat.errors import Banned, KeyRemoved, UsageError, ZchatError
 from zchat.events import Crowd, Gap, ReadMark, Removed, Typing
@@ -49,16 +49,21 @@ class Presence(Protocol):
         """False while the user isn't in the room at the broker: there is no connection, or it is being joined again."""
 
     @property
+    def began(self) -> Position | None:
+        """Where it begins: what was said before, the user was not there for. None while that isn't known."""
+
+    @property
     def sees_names(self) -> bool:
         """True if the broker tells the user who is there, and not only how many."""
 
 
 class Channel:
-    """A room that is read: its newest frames, and the browsers that follow it."""
+    """A room that is read: its newest frames, and the browsers that follow it. `source`: whose session reads it."""
 
-    def __init__(self, context: Context, room: Room) -> None:
+    def __init__(self, context: Context, room: Room, source: Client) -> None:
         self.context = context
         self.room = room
+        self.source = source
         self.name = room.name
         self.position = room.position
         """How far the room was read: where those who are live stand."""
@@ -78,16 +83,31 @@ class Channel:
         """When it is read no longer, as nobody follows it."""
         self._ring: OrderedDict[int, Frame] = OrderedDict()  # by the seq that a frame follows
         self._ring_bytes = 0
+        self._cuts: set[int] = set()
 
     # -- what comes --------------------------------------------------------------------------------
 
     def batch(self, batch: Batch) -> None:
         """Take messages: one frame, for all who are live."""
         counters = self.context.counters
-        data = frames.messages(self.name, frames.rows(batch), batch.position)
-        counters.frames += 1
+        rows = frames.rows(batch)
         counters.rows += len(batch)
-        self._frame(data, batch.position)
+        if self._cuts:
+            for cut in sorted(self._cuts):
+                if self.position.seq < cut < batch.last and (first := [row for row in rows if row[0] <= cut]):
+                    self._messages(first, Position(batch.position.epoch, cut))
+                    del rows[: len(first)]
+            self._cuts = {cut for cut in self._cuts if cut > batch.last}
+        self._messages(rows, batch.position)
+
+    def _messages(self, rows: list[list[Any]], position: Position) -> None:
+        self.context.counters.frames += 1
+        self._frame(frames.messages(self.name, rows, position), position)
+
+    def cut(self, seq: int) -> None:
+        """Have a frame end at a seq that is yet to come: somebody may have what follows it, and not what it ends."""
+        if seq > self.position.seq:
+            self._cuts.add(seq)
 
     def gap(self, gap: Gap, position: Position) -> None:
         """Take a gap, after which the room is read on from `position`."""
@@ -96,6 +116,7 @@ class Channel:
             return
         self._ring.clear()
         self._ring_bytes = 0
+        self._cuts.clear()
         self.logs += 1
         self.position = position
         self.live.clear()
@@ -165,8 +186,8 @@ class Member:
     """
 
     __slots__ = (
-        "_begun", "_catching", "_floor", "_owed", "channel", "connection", "gone", "presence", "removed", "sent", "seq",
-        "since", "source", "taken",
+        "_began", "_begun", "_catching", "_floor", "_owed", "channel", "connection", "gone", "presence", "removed",
+        "sent", "seq", "since", "source", "taken",
     )  # fmt: skip
 
     def __init__(
@@ -189,9 +210,11 @@ class Member:
         """True once it follows the room no longer."""
         self._begun = False
         self._floor = channel.position.seq  # what came before, the user may not have been there for: the broker decides
+        self._began: Position | None = None  # where the membership begins that this counts
         self._owed: bytes | None = None  # a frame that comes before all others
         self._catching = False  # the log is being read
         channel.members.add(self)
+        self._mind_beginning()
 
     @property
     def open(self) -> bool:
@@ -240,16 +263,26 @@ class Member:
         self.channel.members.discard(self)
         self.channel.ahead.discard(self)
 
-    def resume(self) -> None:
-        """Go on where the user was out for a moment: what was said meanwhile they may read if the broker says so."""
-        self._floor = max(self._floor, self.channel.position.seq)
-        self.go_on()
-
     def another_log(self, reason: str) -> None:
         """Go on where the channel stands, in a log that isn't the one that was read until now."""
         channel = self.channel
         self._owed = frames.gap(channel.name, self.seq, channel.position.seq, reason, channel.position)
         self.seq = self._floor = channel.position.seq
+        if self._began is not None and self._began.epoch == channel.position.epoch:
+            self._began = None  # it counts in this log; any other one is of the log that was read until now
+
+    def _mind_beginning(self) -> None:
+        """Have the ring, which another session's right fills, used only for what the user's own membership covers.
+
+        That may have begun anew since the last time, and further on than the channel stands.
+        """
+        channel, presence = self.channel, self.presence
+        if presence is None or self.source is channel.source or (began := presence.began) in (None, self._began):
+            return
+        self._began = began
+        here = channel.position
+        self._floor = max(self._floor, began.seq, 0 if began.epoch == here.epoch else here.seq)
+        channel.cut(self._floor)
 
     def go_on(self) -> None:
         """Write what comes next, as far as there is credit and place; be live once it is all that there is."""
@@ -259,11 +292,13 @@ class Member:
         if self._owed is not None and self.open:
             owed, self._owed = self._owed, None
             self._write(owed)
+        if self.open:
+            self._mind_beginning()
         while self.open:
-            if self.seq == channel.position.seq:
+            if self.seq == channel.position.seq >= self._floor:
                 channel.live.add(self)
                 return
-            if self.seq > channel.position.seq:  # another gateway was faster
+            if self.seq >= channel.position.seq:  # another gateway was faster, or the user's own session
                 channel.ahead.add(self)
                 return
             frame = channel.frame_after(self.seq) if self.seq >= self._floor else None

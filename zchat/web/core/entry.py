@@ -47,9 +47,10 @@ class Entry:
         channel, source = await self._enter(found)
         self.check()
         self.member = member = Member(channel, self._connection, source, self.place, self.removed)
-        begins = channel.position if found["after"] is None else position(found["after"])
+        now = self._now(channel)
+        begins = now if found["after"] is None else position(found["after"])
         self._begins = begins.seq
-        if not await same_log(source, channel.name, begins, channel.position):
+        if not await same_log(source, channel.name, begins, now):
             member.seq = begins.seq
             member.another_log(GapReason.RESET)
         count = max(channel.room.member_count, 0 if self.place is None else self.place.room.member_count)
@@ -80,6 +81,14 @@ class Entry:
                 place = await user.join(self, name, create=create, present=present, reads=True)
         assert place.own is not None, "it was joined to be read"
         return place.own, user.client
+
+    def _now(self, channel: Channel) -> Position:
+        """Return how far the room has come: the broker may have let the user in further on than the gateway has read.
+
+        What lies between was said before.
+        """
+        began = None if self.place is None or self.place.own is channel else self.place.began
+        return channel.position if began is None or began.seq <= channel.position.seq else began
 
     def begin(self) -> None:
         """Write what comes from now on: the page has its answer."""

@@ -233,10 +233,11 @@ class Gateway:
         try:
             while True:
                 opening.removed = False
-                room = await self.reader.join(name, create=False, echo=False, reads=True, present=False)
+                reader = self.reader
+                room = await reader.join(name, create=False, echo=False, reads=True, present=False)
                 if not opening.removed:
                     break  # else the broker is asked whether it may be joined again
-            channel = self.channels[key] = Channel(self.context, room)
+            channel = self.channels[key] = Channel(self.context, room, reader)
             self.left(channel)
             error = None
         except Exception as raised:

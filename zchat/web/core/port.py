@@ -42,6 +42,10 @@ class Room(Protocol):
         """True while the user is in it, as the broker of the present connection has said."""
 
     @property
+    def began(self) -> Position | None:
+        """Where the user's stay in it began; None from a join on until the gap has come that it begins with."""
+
+    @property
     def member_count(self) -> int:
         """How many are here, 0 before the broker's first report."""
 

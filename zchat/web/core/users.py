@@ -9,7 +9,7 @@ from typing import Protocol
 
 from zchat.errors import ConnectionLost, ZchatError
 from zchat.events import Crowd, Disconnected, Event, Gap, Invited, Reconnected, Removed
-from zchat.messages import Batch
+from zchat.messages import Batch, Position
 from zchat.names import fold
 from zchat.web.core import frames
 from zchat.web.core.channel import Channel, Context, Member
@@ -76,7 +76,12 @@ class Place:
     @property
     def up(self) -> bool:
         """See `zchat.web.core.channel.Presence`."""
-        return self.user.up and self.joined and self.room.joined
+        return self.user.up and self.joined and self.room.joined and self.began is not None
+
+    @property
+    def began(self) -> Position | None:
+        """See `zchat.web.core.channel.Presence`."""
+        return self.room.began
 
     @property
     def sees_names(self) -> bool:
@@ -107,7 +112,7 @@ class Place:
         """Go on as the user is in the room now."""
         self._room, self.own, self.present, self.joined = room, own, present, True
         for member in self.members:
-            member.resume()
+            member.go_on()
 
     def stay(self) -> None:
         """Not be left, as a page follows it."""
@@ -247,7 +252,7 @@ class User:
             return
         own = place.own
         if reads and own is None:
-            own = Channel(self._context, room)
+            own = Channel(self._context, room, self.client)
             for each in tuple(place.followers):  # who has come in reads it by the gateway's session, which may not
                 if each.member is not None:
                     each.removed(None)
