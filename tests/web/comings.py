@@ -83,6 +83,8 @@ class Watched(Browser):
         self.user = user
         self.asked: dict[int, dict[str, Any]] = {}
         self.inside: set[str] = set()
+        self.part: set[str] = set()
+        """Where it takes part, and doesn't only watch."""
         self.got: Counter[str] = Counter()
         self.bodies_of: dict[str, list[Any]] = {room: [] for room in ROOMS}
         self.tell(op="hello", version=1, user=user)
@@ -107,13 +109,15 @@ class Watched(Browser):
             command = self.asked.pop(number, None)
             assert command is not None, f"{self.user}: answered, and not asked: {frame}"
             if command["op"] == "join":
-                self.inside.discard(command["room"])
+                self.outside(command["room"])
                 if op == "ok":
                     self.inside.add(command["room"])
+                    if not command["watch"]:
+                        self.part.add(command["room"])
                     self.got[command["room"]] = 0
                     self.run.check_rows(self.user, command["room"], frame.get("rows", []), asked=True)
             elif command["op"] == "leave":
-                self.inside.discard(command["room"])
+                self.outside(command["room"])
         elif op == "messages":
             assert room in self.inside, f"{self.user}: {frame} of a room where the page is not"
             self.got[room] += 1
@@ -124,7 +128,11 @@ class Watched(Browser):
             self.got[room] += op == "gap"
         elif op == "removed":
             assert room in self.inside, f"{self.user}: {frame} of a room where the page is not"
-            self.inside.discard(room)
+            self.outside(room)
+
+    def outside(self, room: str) -> None:
+        self.inside.discard(room)
+        self.part.discard(room)
 
 
 class Run:
@@ -148,6 +156,8 @@ class Run:
         self.begins: dict[Room, int] = {}
         """Where they were put out, or where memberships begin of which the sessions have yet to be told that."""
         self.said = 0
+        self.rested = False
+        """True if everything has come to its end that ends half a minute later."""
 
     # -- what is checked ---------------------------------------------------------------------------
 
@@ -302,7 +312,7 @@ class Run:
         self.world.some(self.chance.randrange(12))
 
     def settle(self) -> None:
-        """Have everything that is under way come to its end."""
+        """Have everything that is under way come to its end, and maybe what ends half a minute later."""
         slow, self.broker.slow = self.broker.slow, 0.0
         for client in self.broker.clients:
             for joined in client.joined.values():
@@ -311,11 +321,12 @@ class Run:
         for page in self.pages:
             if page.paused:
                 self.pause(page)
-        for _ in range(12):
+        self.rested = self.chance.random() < 0.5
+        for number in range(24 if self.rested else 12):
             while self.broker.waiting:
                 self.broker.waiting.pop().keep()
             self.world.some(10**6)
-            self.pass_time(1.1)
+            self.pass_time(limits.IDLE_USER_SECONDS if number == 12 else 1.1)
         self.world.some(10**6)
         self.broker.slow = slow
 
@@ -329,12 +340,23 @@ class Run:
                 assert self.is_in(page.user, room), f"{page.user} has a page in {room}, and isn't there"
                 page.session.receive(json.dumps({"op": "ack", "room": room, "taken": page.got[room]}).encode())
         for room in ROOMS:
+            self.check_presence(room)
             self.said += 1
             self.broker.say(room, "bob", self.said)
             self.world.some(10**6)
             for page in self.pages:
                 got = page.bodies_of[room][-1:] == [self.said]
                 assert got is (room in page.inside), f"{page.user}: {got} what was said in {room}, is in {page.inside}"
+
+    def check_presence(self, room: str) -> None:
+        """Check that users are there for others, and may send, while pages take part, and half a minute longer."""
+        for client in self.broker.clients:
+            joined = client.joined.get(room.casefold())
+            if client.user == READER or joined is None or joined.reads:
+                continue
+            part = any(room in page.part for page in self.pages if page.user == client.user)
+            assert joined.present or not part, f"{client.user} takes part in {room}, and isn't there"
+            assert part or not joined.present or not self.rested, f"{client.user} is in {room}, and all pages watch"
 
     def is_in(self, user: str, room: str) -> bool:
         return any(client.user == user and room.casefold() in client.joined for client in self.broker.clients)

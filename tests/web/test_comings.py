@@ -21,13 +21,14 @@ SESSION = "zchat.web.core.session.Session"
 
 FAULTS: dict[str, list[Change]] = {
     "those on their way in not counted": [
-        Change(USER, "unfollow", "if at_once and not place.wanted:", "if at_once and not place.members:"),
-        Change(USER, "_leave_if_idle", "not place.wanted", "not place.members"),
+        Change(USER, "_settle", "not place.settled", "not (place.settled and place.members)"),
         Change(
             USER,
-            "_leave_in_turn",
-            "not place.wanted:\n            self._end_place(place, None)",
-            "not place.members:\n            del self.places[place.key]",
+            "_settle_in_turn",
+            "place.settled or not self._is_place(place):\n            return",
+            "place.members and place.settled or not self._is_place(place):\n            return\n"
+            "        if not place.members:\n            del self.places[place.key]\n"
+            "            await self._leave(place.room)\n            return",
         ),
     ],
     "those on their way in not told": [
@@ -37,10 +38,15 @@ FAULTS: dict[str, list[Change]] = {
         Change(ENTRY, "come_in", "self.check()  # last: whatever has ended it while it waited has said so here", "pass")
     ],
     "pages left behind where another one can't take part": [
-        Change(USER, "_change", "await self._restore(place, name, was_in=was_in)", "pass")
+        Change(USER, "_change", "await self._restore(place, name)", "pass")
     ],
-    "pages left behind by another one that is gone": [
-        Change(USER, "_change", "self._end_place(place, None)", "pass"),
+    "a page counted that is gone": [Change(USER, "_join_in_turn", "follower.check()", "pass")],
+    "users who are there as long as any page is": [
+        Change(USER, "_wait_for_pages", "not place.settled", "not place.followers"),
+        Change(USER, "_settle", "not place.settled", "not place.followers"),
+    ],
+    "users who stay there as a page is lost on its way in": [
+        Change(USER, "_join_in_turn", "self._wait_for_pages(place)  # it may be gone again", "pass")
     ],
     "pages that can't be where they were not told": [
         Change(USER, "_restore", "self._end_place(place, removal(name, error))", "pass")

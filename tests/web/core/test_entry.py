@@ -214,15 +214,31 @@ def test_a_page_that_watches_comes_again_if_it_is_not_known_whether_it_may_watch
     assert other.closed is None
 
 
-def test_a_page_that_watches_comes_again_if_the_page_that_takes_part_is_lost_on_its_way(house: House) -> None:
+@pytest.mark.parametrize("call", ["left General", "join General", "joined General"])
+def test_a_page_that_watches_goes_on_if_the_page_that_takes_part_is_lost_on_its_way(house: House, call: str) -> None:
     watches, other = house.page("eve", "General", watch=True), house.page("eve")
-    house.shut("eve", "join General")
+    house.shut("eve", call)
     other.begin("join", room="General")
     other.drop()
     house.say("General", "root", "within")
-    assert (watches.closed or (0,))[0] == 1012
-    assert watches.bodies() == []
-    assert house.gateway.users["eve"].places == {}
+    house.open("eve", call)
+    assert watches.closed is None
+    assert watches.bodies() == ["within"]
+    house.passes(limits.IDLE_USER_SECONDS + 1)
+    assert not house.client("eve").joined["general"].present
+    house.say("General", "root", "then")
+    assert watches.bodies() == ["then"]
+
+
+def test_a_page_that_is_gone_before_its_turn_has_come_is_counted_nowhere(house: House) -> None:
+    one, two, three = (house.page("eve") for _ in range(3))
+    house.shut("eve", "join Ops")
+    one.begin("join", room="Ops")
+    two.begin("join", room="General")
+    two.drop()
+    house.open("eve", "join Ops")
+    assert list(house.gateway.users["eve"].places) == ["ops"]
+    assert three.ask("members", room="General")["members"] == []
 
 
 def test_between_two_memberships_pages_are_sent_nothing_and_then_what_the_user_may_read(house: House) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from zchat.errors import NotAllowed, ZchatError
+from zchat.errors import ConnectionLost, NotAllowed, ZchatError
 from zchat.events import Removed
 from zchat.messages import START, Batch, GapReason, Position
 from zchat.names import fold
@@ -30,6 +30,7 @@ class Entry:
     ) -> None:
         self.member: Member | None = None
         self.place: Place | None = None
+        self.present = False
         self._gateway = gateway
         self._connection = connection
         self._user = user
@@ -68,9 +69,9 @@ class Entry:
         gateway, user, name = self._gateway, self._user, found["room"]
         if user is None:
             return await gateway.channel(name), gateway.reader
-        present, create = not found["watch"], found["create"] is not False
-        key = fold(name)
-        place = await user.join(self, name, create=create, present=present, reads=gateway.is_own(key))
+        self.present = not found["watch"]
+        create, key = found["create"] is not False, fold(name)
+        place = await user.join(self, name, create=create, reads=gateway.is_own(key))
         if place.own is None:
             try:
                 return await gateway.channel(name), user.client
@@ -78,7 +79,7 @@ class Entry:
                 if refusals.is_retryable(error):
                     raise
                 gateway.read_by_users(key)
-                place = await user.join(self, name, create=create, present=present, reads=True)
+                place = await user.join(self, name, create=create, reads=True)
         assert place.own is not None, "it was joined to be read"
         return place.own, user.client
 
@@ -109,7 +110,8 @@ class Entry:
             self._put_out = refusals.put_out(event)
 
     def leave(self, *, at_once: bool) -> None:
-        """Follow the room no longer; without other pages, the user leaves it, `at_once` or some time later."""
+        """Follow the room no longer; for what becomes of the user there see `zchat.web.core.users.User.unfollow`."""
+        self._put_out = self._put_out or ConnectionLost("the page is gone")
         if self.place is not None:
             self.place.user.unfollow(self.place, self, at_once=at_once)
         if self.member is not None:

@@ -168,7 +168,7 @@ class Gateway:
             submission.settle({"seq": message.seq, "time": message.timestamp})
         finally:
             self.pending_bytes -= submission.size
-            place.unsent -= 1
+            place.user.stored(place)
             if submission.answer is None:
                 submission.settle(DeadlineExceeded("the gateway has ended"))
 

@@ -132,7 +132,7 @@ ASK_SECONDS = 5.0
 """Seconds for the broker to answer anything else."""
 
 IDLE_USER_SECONDS = 30.0
-"""How long a user stays there after the last page has gone: a reload is no farewell."""
+"""How long a user stays there after the last page that takes part was lost: a reload is no farewell."""
 
 REJOINED_SECONDS = 0.1
 """After what time it is looked again whether a user is in a room again, once there is a connection to the broker."""

@@ -332,7 +332,8 @@ class Session:
         found = command.fields
         key = fold(found["room"])
         self._check_room(key)
-        self._unfollow(key, at_once=False)
+        before = self._entries.get(key)
+        self._unfollow(key, at_once=before is not None and before.present and found["watch"])
         if len(self._entries) >= limits.MAX_ROOMS:
             raise Turned("limit_reached", f"{limits.MAX_ROOMS} rooms of one connection are followed at most")
         entry = Entry(self._gateway, self.connection, self._user, partial(self._removed, key))

@@ -38,12 +38,17 @@ class Follower(Protocol):
     member: Member | None
     place: Place | None
     """Where it is counted, once `User.join` has done so."""
+    present: bool
+    """True if it takes part, False if it only watches."""
 
     def removed(self, event: Removed | None) -> None:
         """Take it that the user was put out of the room; None: the page comes again, and goes on there if it may."""
 
     def check(self) -> None:
-        """Raise a ZchatError if the user was put out since the page asked to come in: nobody comes in again unasked."""
+        """Raise a ZchatError if the user was put out since the page asked to come in, or the page is gone again.
+
+        Nobody comes in again unasked.
+        """
 
 
 class Place:
@@ -63,8 +68,10 @@ class Place:
         """The pages that follow it, and those on their way in."""
         self.unsent = 0
         """Messages of the user to it that wait for the broker."""
+        self.hurries = False
+        """True if it is settled once nothing of that waits any more."""
         self.idle: Timer | None = None
-        """When the user leaves it, as no page follows it any more."""
+        """When it is settled, as no page follows it any more, or none that takes part."""
         self._room: Room | None = None
 
     @property
@@ -94,9 +101,17 @@ class Place:
         return [each.member for each in self.followers if each.member is not None]
 
     @property
-    def wanted(self) -> bool:
-        """True while a page follows it or comes in, or a message of the user's is on its way."""
-        return bool(self.followers or self.unsent)
+    def takes_part(self) -> bool:
+        """True while a page takes part in it, or comes in for that."""
+        return any(each.present for each in self.followers)
+
+    @property
+    def settled(self) -> bool:
+        """True unless the user is to leave it, as no page follows it, or to be seen there no longer, as all watch it.
+
+        A room that the user's session reads can't be watched unseen.
+        """
+        return bool(self.followers) and (not self.present or self.takes_part or self.own is not None)
 
     def is_enough(self, *, present: bool, reads: bool) -> bool:
         """Return whether the user is there as somebody asks to be."""
@@ -115,7 +130,8 @@ class Place:
             member.go_on()
 
     def stay(self) -> None:
-        """Not be left, as a page follows it."""
+        """Wait no longer for the moment at which it is settled."""
+        self.hurries = False
         if self.idle is not None:
             self.idle.cancel()
             self.idle = None
@@ -181,71 +197,114 @@ class User:
 
     # -- rooms -------------------------------------------------------------------------------------
 
-    async def join(self, follower: Follower, name: str, *, create: bool, present: bool, reads: bool) -> Place:
-        """Return the user's place in a room, where they are from now on, or (not `present`) watch unseen.
+    async def join(self, follower: Follower, name: str, *, create: bool, reads: bool) -> Place:
+        """Return the user's place in a room, where they are from now on, or watch unseen if all of their pages do.
 
-        The page is counted in it before anything is waited for in the room: whoever ends the place tells it.
+        The page is counted in it before anything is waited for in the room: whoever ends the place tells it. A task of
+        its own does this to its end, whatever becomes of the page meanwhile: other pages may be there, too.
         `reads`: the user's session reads the room, as the gateway can't.
 
         Raises:
             ZchatError: the broker's reasons.
         """
-        async with self._turn:
-            follower.check()
-            key = fold(name)
-            place = self.places.get(key)
-            if place is None:
-                place = self.places[key] = Place(self, key)
-            place.followers.add(follower)
-            follower.place = place
-            place.stay()
-            if not place.is_enough(present=present, reads=reads):
-                await self._change(place, follower, name, create=create, present=present, reads=reads)
+        joined = Outcome(self._context.world.promise)
+        self._context.world.spawn(self._join_in_turn(joined, follower, name, create=create, reads=reads))
+        await joined.wait()
+        follower.check()
+        assert follower.place is not None, "it is counted there"
+        return follower.place
+
+    async def _join_in_turn(self, joined: Outcome, follower: Follower, name: str, *, create: bool, reads: bool) -> None:
+        error: Exception | None = ConnectionLost("the gateway has ended")
+        try:
+            async with self._turn:
                 follower.check()
-            return place
+                key = fold(name)
+                place = self.places.get(key)
+                if place is None:
+                    place = self.places[key] = Place(self, key)
+                place.followers.add(follower)
+                follower.place = place
+                if place.settled:
+                    place.stay()
+                try:
+                    if not place.is_enough(present=follower.present, reads=reads):
+                        await self._change(place, follower, name, create=create, reads=reads)
+                finally:
+                    self._wait_for_pages(place)  # it may be gone again
+            error = None
+        except Exception as raised:
+            error = raised
+            if not isinstance(raised, ZchatError):
+                raise
+        finally:
+            joined.settle(error)
 
     def unfollow(self, place: Place, follower: Follower, *, at_once: bool) -> None:
-        """Have a page follow a room no longer; without others, the user leaves it, `at_once` or some time later."""
+        """Have a page follow a room no longer.
+
+        Without others the user leaves it, and watches it if all others do: `at_once`, or some time later.
+        """
         place.followers.discard(follower)
-        if at_once and not place.wanted:
-            self._leave_if_idle(place)
+        if at_once:
+            self._settle(place)
         else:
             self._wait_for_pages(place)
 
+    def stored(self, place: Place) -> None:
+        """Take it that a message of the user's to a room waits no longer for the broker."""
+        place.unsent -= 1
+        if place.hurries and not place.unsent:
+            self._settle(place)
+
     def _wait_for_pages(self, place: Place) -> None:
-        if not place.followers and place.idle is None and self._is_place(place) and not self._ended:
-            place.idle = self._later(partial(self._leave_if_idle, place))
+        if not place.settled and place.idle is None and self._is_place(place) and not self._ended:
+            place.idle = self._later(partial(self._settle, place))
 
     def _is_place(self, place: Place) -> bool:
         """Return whether a place has not ended."""
         return self.places.get(place.key) is place
 
-    async def _change(
-        self, place: Place, follower: Follower, name: str, *, create: bool, present: bool, reads: bool
-    ) -> None:
+    def _settle(self, place: Place) -> None:
+        """Have the user be in a room as the pages that are there want it now, once all that they sent is stored."""
+        place.stay()
+        if not place.settled and self._is_place(place) and not self._ended:
+            self._context.world.spawn(self._settle_in_turn(place))
+
+    async def _settle_in_turn(self, place: Place) -> None:
+        async with self._turn:
+            if place.settled or not self._is_place(place):
+                return
+            if place.unsent:
+                place.hurries = True
+            elif place.followers:
+                place.present = False  # first: nothing can be sent any more
+                place.pause()
+                await self._leave(place.room)
+                await self._restore(place, place.room.name)
+            else:
+                self._end_place(place, None)
+                await self._leave(place.room)
+
+    async def _change(self, place: Place, follower: Follower, name: str, *, create: bool, reads: bool) -> None:
         """Have the user be in a room in another way, or come in. What can't be done changes nothing for other pages.
 
         A membership can't be changed: it ends, and another one begins, and between the two no page is sent anything.
         """
-        was_in = place.joined
         try:
-            if was_in:
+            if place.joined:
                 place.pause()
                 await self._leave(place.room)
                 follower.check()
-            await self._enter(place, name, create=create, present=present or place.present, reads=reads)
+            await self._enter(place, name, create=create, reads=reads)
         except ZchatError:
             place.followers.discard(follower)
-            await self._restore(place, name, was_in=was_in)
-            raise
-        except BaseException:  # the page is gone: what became of it nobody knows
-            place.followers.discard(follower)
-            self._end_place(place, None)
+            await self._restore(place, name)
             raise
 
-    async def _enter(self, place: Place, name: str, *, create: bool, present: bool, reads: bool) -> None:
-        """Join a room in a place of the user's."""
-        present = present or reads
+    async def _enter(self, place: Place, name: str, *, create: bool, reads: bool) -> None:
+        """Join a room in a place of the user's, as those want it who are counted there."""
+        present = reads or place.takes_part
         room = await self.client.join(name, create=create, echo=reads, reads=reads, present=present)
         if not self._is_place(place):  # put out already, as all who were counted there know
             await self._leave(room)
@@ -259,18 +318,15 @@ class User:
         place.begin(room, own, present=present)
         self._look_again()  # the link may have been lost, and be back, since the broker has answered
 
-    async def _restore(self, place: Place, name: str, *, was_in: bool) -> None:
-        """Have the user be in a room as before, for the other pages; if that can't be, they are told why."""
-        if not (was_in and place.followers and self._is_place(place)):
+    async def _restore(self, place: Place, name: str) -> None:
+        """Have the user be in a room for the pages that are there; if that can't be, they are told why."""
+        if not (place.followers and self._is_place(place)):
             self._end_place(place, None)
             return
         try:
-            await self._enter(place, name, create=True, present=place.present, reads=place.own is not None)
+            await self._enter(place, name, create=True, reads=place.own is not None)
         except ZchatError as error:
             self._end_place(place, removal(name, error))
-        except BaseException:
-            self._end_place(place, None)
-            raise
 
     def _end_place(self, place: Place, event: Removed | None) -> None:
         """End a place, and tell all pages that are counted there why; None: they come again, and go on if they may."""
@@ -400,21 +456,6 @@ class User:
     async def _leave(self, room: Room) -> None:
         with suppress(ZchatError):  # it is left all the same
             await room.leave(timeout=CLOSING_SECONDS)
-
-    def _leave_if_idle(self, place: Place) -> None:
-        place.stay()
-        if place.unsent:
-            self._wait_for_pages(place)
-        elif not place.wanted and self._is_place(place):
-            self._context.world.spawn(self._leave_in_turn(place))
-
-    async def _leave_in_turn(self, place: Place) -> None:
-        async with self._turn:
-            if self._is_place(place) and not place.wanted:
-                self._end_place(place, None)
-                await self._leave(place.room)
-            else:
-                self._wait_for_pages(place)
 
     def _later(self, call: Callable[[], None]) -> Timer:
         return self._context.timers.at(self._context.world.now() + IDLE_USER_SECONDS, call)
