@@ -11,6 +11,7 @@ from zchat.errors import NotAllowed
 from zchat.events import Disconnected, Gap, Reconnected
 from zchat.messages import GapReason, Position
 from zchat.web.core import limits
+from zchat.web.core.letting_in import LettingIn, Patterns
 
 
 @pytest.fixture
@@ -189,3 +190,37 @@ def test_no_place_of_a_log_that_is_no_more_is_remembered(house: House) -> None:
     house.tell("zchat web", Gap("General", 0, 0, GapReason.RESET))
     assert not house.gateway.channels["general"]._cuts
     assert log_of(page) == [(0, GapReason.RESET)]
+
+
+def test_what_is_withheld_from_the_gateway_comes_to_who_may_read_it() -> None:
+    house = House(LettingIn(open_to_all=True, public=Patterns(["General"])))
+    for user in ("eve", "zchat web"):
+        house.broker.refusals[user, "history General"] = NotAllowed("you may not read that")
+    alice, late, eve = (house.page(user, "General") for user in ("alice", "alice", "eve"))
+    nameless, slow = house.browser(), house.browser()
+    for page in (nameless, slow):
+        page.hello()
+        page.ask("join", room="General")
+    house.say("General", "bob", "heard")
+    assert [log_of(page) for page in (alice, late, eve, nameless, slow)] == [["heard"]] * 5
+    for page in (late, slow):
+        page.paused = True
+    house.say("General", "bob", "last heard")
+    reader = house.stall("zchat web")
+    house.say("General", "bob", "one", "two")
+    reader.pending.clear()
+    reader.stalled = False
+    house.tell("zchat web", Gap("General", 2, 4, GapReason.WITHHELD))
+    assert log_of(alice) == ["last heard", "one", "two"]
+    withheld = ["last heard", (4, GapReason.WITHHELD)]
+    assert (log_of(eve), log_of(nameless)) == (withheld, withheld)
+    assert house.broker.asked.count("zchat web history General") == 0
+    house.say("General", "bob", "then")
+    for page in (late, slow):
+        page.paused = False
+        page.session.resumed()
+    house.world.run()
+    assert log_of(late) == ["last heard", "one", "two", "then"]
+    assert log_of(slow) == [(4, GapReason.WITHHELD), "then"]
+    assert [log_of(page) for page in (alice, eve, nameless)] == [["then"]] * 3
+    assert house.gateway.channels["general"]._ring_bytes > 0

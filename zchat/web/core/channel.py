@@ -112,7 +112,14 @@ class Channel:
     def gap(self, gap: Gap, position: Position) -> None:
         """Take a gap, after which the room is read on from `position`."""
         if gap.reason in SAME_LOG:
-            self._frame(frames.gap(self.name, gap.after, gap.upto, gap.reason, position), position)
+            withheld = gap.reason == GapReason.WITHHELD  # from the session that reads the room, and maybe from no other
+            others = [member for member in self.live if withheld and member.source is not self.source]
+            for member in others:
+                member.stop()
+            frame = frames.gap(self.name, gap.after, gap.upto, gap.reason, position)
+            self._frame(frame, position, kept=not withheld)
+            for member in others:
+                member.go_on()
             return
         self._ring.clear()
         self._ring_bytes = 0
@@ -147,10 +154,15 @@ class Channel:
                 found = made[which] = _shown(self.name, happened[since:], names=which[1])
             member.show(found)
 
-    def _frame(self, data: bytes, position: Position) -> None:
+    def _frame(self, data: bytes, position: Position, *, kept: bool = True) -> None:
+        """Write a frame to all who are live; unless it is `kept` in the ring, who is late has it from the log."""
         before, self.position = self.position.seq, position
-        self._ring[before] = Frame(position.seq, data)
-        self._ring_bytes += len(data)
+        if kept:
+            self._ring[before] = Frame(position.seq, data)
+            self._ring_bytes += len(data)
+        else:
+            self._ring.clear()
+            self._ring_bytes = 0
         while self._ring_bytes > RING_BYTES and len(self._ring) > 1:
             self._ring_bytes -= len(self._ring.popitem(last=False)[1].data)
         for member in tuple(self.live):
