@@ -76,6 +76,8 @@ BAD: dict[str, tuple[str, str]] = {
         ".".join((token().split(".")[0], part(GOOD | {"sub": "eve"}), token().split(".")[2])),
         "not signed",
     ),
+    "for another service": (token(GOOD | {"aud": "https://other.example"}), "another service"),
+    "for other services": (token(GOOD | {"aud": ["https://other.example"]}), "another service"),
     "no exp": (token({"sub": "alice"}), "no exp"),
     "exp is text": (token(GOOD | {"exp": "9999999999"}), "exp is no time"),
     "exp is true": (token(GOOD | {"exp": True}), "exp is no time"),

@@ -53,6 +53,8 @@ def claims(token: str, key: bytes, wall: float) -> Claims:
     if not hmac.compare_digest(_bytes(parts[2]), expected):
         raise not_let_in("the token was not signed with this gateway's key")
     found = _object(payload)
+    if "aud" in found:
+        raise not_let_in("the token is for another service: it has an aud, and no gateway has a name to be found there")
     until = _time(found, "exp")
     if until is None:
         raise not_let_in("the token has no exp: it would be valid for ever")
