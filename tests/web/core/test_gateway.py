@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.web.core.harness import Client, House
+from tests.web.core.harness import Browser, Client, House
 from tests.web.core.test_tokens import KEY, token
 from zchat.errors import NotAllowed
 from zchat.events import Disconnected, Reconnected, Removed
@@ -82,6 +82,48 @@ def test_it_is_known_whether_the_broker_is_there() -> None:
     assert house.gateway.up
 
 
+def test_a_link_is_up_for_a_user_while_both_sessions_have_a_connection() -> None:
+    house = House(LettingIn(open_to_all=True, public=Patterns(["news"])))
+    alice, watcher = house.page("alice", "General"), house.browser()
+    watcher.hello()
+
+    def told(page: Browser) -> list[bool]:
+        return [each["up"] for each in page.take("link")]
+
+    house.tell("zchat web", Disconnected("lost"))
+    assert (told(alice), told(watcher)) == ([False], [False])
+    late = house.browser()
+    late.hello("alice")
+    assert told(late) == [False], "right after the answer"
+    house.tell("alice", Disconnected("lost"))
+    house.tell("alice", Reconnected())
+    assert told(alice) == [], "it was down, and still is"
+    house.tell("alice", Disconnected("lost"))
+    house.tell("zchat web", Reconnected())
+    assert (told(alice), told(watcher)) == ([], [True])
+    late = house.browser()
+    late.hello("alice")
+    assert told(late) == [False]
+    house.tell("alice", Reconnected())
+    assert (told(alice), told(late)) == ([True], [True])
+    house.gateway.lose_reader()
+    house.tell("alice", Disconnected("lost"))
+    house.tell("alice", Reconnected())
+    assert told(alice) == [False]
+    third = house.browser()
+    third.hello()
+    assert (told(third), told(watcher)) == ([False], [False])
+
+
+def test_a_user_who_comes_while_the_gateway_has_no_connection_is_told_when_it_is_back() -> None:
+    house = House()
+    house.tell("zchat web", Disconnected("lost"))
+    page = house.browser()
+    page.hello("alice")
+    house.tell("zchat web", Reconnected())
+    assert [each["up"] for each in page.take("link")] == [False, True]
+
+
 def test_without_a_session_of_its_own_nobody_comes_in_and_pages_go_on_where_they_were_once_there_is_another() -> None:
     house = House(LettingIn(open_to_all=True, public=Patterns(["news"])))
     gateway = house.gateway
@@ -90,8 +132,9 @@ def test_without_a_session_of_its_own_nobody_comes_in_and_pages_go_on_where_they
     house.tell("lost", Disconnected("the connection is lost"))
     lost.frames.clear()
     gateway.lose_reader()
-    for page in (alice, bob, watcher, lost):
+    for page in (alice, bob, watcher):
         assert [each["up"] for each in page.take("link")] == [False]
+    assert lost.take("link") == [], "it knows"
     assert not gateway.up
     late = house.browser()
     answer = late.hello("carol")
@@ -113,7 +156,7 @@ def test_without_a_session_of_its_own_nobody_comes_in_and_pages_go_on_where_they
     assert (gateway.up, gateway.channels) == (True, {})
     assert not gateway.is_own("secret"), "it may have other rights"
     assert [each["up"] for each in bob.take("link")] == [True]
-    assert [each["up"] for each in lost.take("link")] == [False], "their own session has no connection"
+    assert lost.take("link") == [], "their own session has no connection"
     assert (bob.closed, watcher.closed) == (None, None)
     assert alice.take("bye")
     assert alice.closed is not None

@@ -89,6 +89,11 @@ def event(room: str, happened: Shown) -> bytes:
     return frame({"op": "event", "room": room, "kind": type(happened).__name__, **found})
 
 
+def link(up: bool) -> bytes:
+    """Return a frame that says whether what is said in rooms comes to a page."""
+    return frame({"op": "link", "up": up})
+
+
 def position_text(position: Position) -> str:
     """Return a position as pages keep it."""
     return f"{position.epoch}:{position.seq}"

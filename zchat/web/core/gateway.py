@@ -67,7 +67,7 @@ class Gateway:
         self.pending_bytes = 0
         """Bytes of messages that wait for the broker."""
         self.up = True
-        """False while the gateway's session with the broker has no connection."""
+        """False while the gateway's session with the broker has no connection, or there is no such session."""
         self.reading = True
         """False while there is no such session: it has ended for good, and another one has yet to take its place."""
         self.closing = False
@@ -185,7 +185,7 @@ class Gateway:
         key = fold(name)
         user = self.users.get(key)
         if user is None:
-            user = self.users[key] = User(self.context, name, partial(self._user_over, key))
+            user = self.users[key] = User(self.context, name, partial(self._user_over, key), lambda: self.up)
             user.begin()  # last: it may be over at once
         return user
 
@@ -276,7 +276,7 @@ class Gateway:
     def lose_reader(self) -> None:
         """Take it that the gateway's session with the broker has ended for good: pages are notified, and wait."""
         self.reading = False
-        self._links()
+        self._link(up=False)
 
     def read_by(self, reader: Client) -> None:
         """Go on with another session, which is connected and has yet to join the rooms that pages follow.
@@ -285,25 +285,21 @@ class Gateway:
         """
         self.reader = reader
         self.reading = True
-        self._links()
+        self._link(up=True)
         self._read_by_users.clear()
         channels, self.channels = self.channels, {}
         for channel in channels.values():
             for member in tuple(channel.members):
                 member.removed(None)
 
-    def _links(self) -> None:
-        """Tell all pages whether what is said comes to them: a user's own session alone does not bring it."""
-        self._link(up=self.reading)
-        for user in self.users.values():
-            for page in tuple(user.pages):
-                page.tell(frames.frame({"op": "link", "up": self.reading and user.up}), needed=True)
-
     def _link(self, *, up: bool) -> None:
+        """Tell all pages whether what is said comes to them, as far as it is the gateway that reads it."""
         self.up = up
-        frame = frames.frame({"op": "link", "up": up})
+        frame = frames.link(up)
         for session in tuple(self.connected):
             session.tell_if_nameless(frame)
+        for user in tuple(self.users.values()):
+            user.tell_link()
 
     def _take(self, event: Event | Batch) -> None:
         match event:

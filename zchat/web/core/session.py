@@ -284,7 +284,7 @@ class Session:
 
     # -- commands ----------------------------------------------------------------------------------
 
-    async def _hello(self, command: Command) -> dict[str, Any]:
+    async def _hello(self, command: Command) -> None:
         if self._remembered is not None:
             raise NoCommand("hello comes once")
         found = command.fields
@@ -312,10 +312,13 @@ class Session:
         remembered, resumed = gateway.session(found["session"], name, self)
         self._remembered = remembered
         self._rates.greeted(world.now())
-        return {
+        found = {
             "user": name, "session": remembered.name, "resumed": resumed, "window": limits.WINDOW,
             "beat": int(1000 * limits.BEAT_SECONDS), "max": self._max_body,
         }  # fmt: skip
+        self._answer(command.id or 0, found)
+        if not (self.over or (gateway.up and (user is None or user.up))):
+            self.connection.write(frames.link(False))
 
     def _end_with_token(self, until: float) -> None:
         """End once a token has expired by the wall clock, which may be set: it is asked again every few seconds."""

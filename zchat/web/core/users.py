@@ -140,10 +140,11 @@ class Place:
 class User:
     """A user with pages: their session with the broker.
 
-    `begin` begins it, once; `over` is called when it has ended.
+    `begin` begins it, once; `over` is called when it has ended. `read` returns whether what is said in the rooms that
+    the gateway reads comes.
     """
 
-    def __init__(self, context: Context, name: str, over: Callable[[User], None]) -> None:
+    def __init__(self, context: Context, name: str, over: Callable[[User], None], read: Callable[[], bool]) -> None:
         self.name = name
         self.pages: set[Page] = set()
         self.places: dict[str, Place] = {}
@@ -152,6 +153,8 @@ class User:
         """False while there is no connection to the broker."""
         self._context = context
         self._over = over
+        self._read = read
+        self._told = read()  # what pages were told of the link; those that greet learn how it is by then
         self._client: Client | None = None
         self._error: ZchatError | None = None
         self._begun = self._closed = self._ended = False
@@ -404,10 +407,18 @@ class User:
                 if place is not None:
                     self._take_in_room(place, event)
 
+    def tell_link(self) -> None:
+        """Tell all pages whether what is said comes, if that has changed; the user's session alone doesn't bring it."""
+        up = self.up and self._read()
+        if up is not self._told:
+            self._told = up
+            frame = frames.link(up)
+            for page in tuple(self.pages):
+                page.tell(frame, needed=True)
+
     def _link(self, up: bool) -> None:
         self.up = up
-        for page in tuple(self.pages):
-            page.tell(frames.frame({"op": "link", "up": up}), needed=True)
+        self.tell_link()
         if up:
             self._go_on()
         else:
