@@ -120,6 +120,8 @@ def test_pages_that_may_connect_may_read_each_answer_and_no_others() -> None:
             assert head is not None
             for answer in (head, requests.finished(asked, head)):
                 assert answer.headers.get_all(name) == ([] if allowed is None else [allowed]), (path, origins)
+            vary = "Origin" if path or head.status_code != 200 else "Accept-Encoding, Origin"
+            assert head.headers.get_all("Vary") == [vary], "no cache gives it to another page"
     assert house.gateway.context.counters.turned_away == {"origin": 3}
 
 

@@ -7,9 +7,12 @@ import json
 
 import zchat
 from tests.running import DEADLINE
+from tests.web.core.harness import House
 from tests.web.driver import OPEN, Place, gateway
+from tests.web.test_server import connected
 from zchat.broker import Broker
-from zchat.web.core.letting_in import Patterns
+from zchat.web.core import limits
+from zchat.web.core.letting_in import LettingIn, Patterns
 
 
 async def events(place: Place, path: str, *headers: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -55,3 +58,16 @@ async def test_a_public_room_is_followed_as_server_sent_events_and_goes_on_after
             _, data = await event(reader)
             assert [row[3] for row in data["rows"]] == ["two"]  # type: ignore[attr-defined]
             writer.close()
+
+
+def test_one_who_takes_nothing_after_the_end_is_given_up() -> None:
+    house = House(LettingIn(open_to_all=True, public=Patterns(["news"])))
+    house.broker.log("news")
+    browser, transport = connected(house)
+    browser.take(b"GET /rooms/news/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    house.world.run()
+    assert b"retry: 2000" in transport.written
+    house.put_out("zchat web", "news")
+    assert (transport.closed, transport.aborted) == (True, False)
+    house.passes(limits.CLOSING_SECONDS)
+    assert transport.aborted

@@ -136,8 +136,14 @@ class Requests:
         return Live(room, after)
 
     def _allowed(self, asked: Asked, found: Response) -> Response:
-        """Have the page that asks read the answer, if it may connect."""
+        """Have the page that asks read the answer, if it may connect, and no cache give it to another one."""
         name = "Access-Control-Allow-Origin"
+        vary = found.headers.get("Vary")
+        if vary is None:
+            found.headers["Vary"] = "Origin"
+        elif "Origin" not in vary:
+            del found.headers["Vary"]
+            found.headers["Vary"] = f"{vary}, Origin"
         origins = asked.header("Origin")
         if origins and name not in found.headers and self._refused(asked) is None:
             found.headers[name] = origins[0]

@@ -202,7 +202,7 @@ class Browser(asyncio.BufferedProtocol):
         elif asked.method == "HEAD":
             self._answer(requests.stream(asked))
         else:
-            stream = EventStream(self, self._transport)
+            stream = EventStream(self, self._transport, partial(self._after, limits.CLOSING_SECONDS, self.give_up))
             watching = Watching(self._gateway, stream, caller)
             self._begin(watching)
             self._gateway.context.world.spawn(self._watch(watching, found, requests.stream(asked)))
@@ -329,11 +329,12 @@ class Browser(asyncio.BufferedProtocol):
 
 
 class EventStream:
-    """A connection that server-sent events go out of."""
+    """A connection that server-sent events go out of; `give_up_later` has it end though the rest isn't taken."""
 
-    def __init__(self, browser: Browser, transport: asyncio.Transport) -> None:
+    def __init__(self, browser: Browser, transport: asyncio.Transport, give_up_later: Callable[[], None]) -> None:
         self._browser = browser
         self._transport = transport
+        self._give_up_later = give_up_later
 
     @property
     def paused(self) -> bool:
@@ -350,6 +351,7 @@ class EventStream:
     def close(self, code: int, text: str) -> None:
         """See `zchat.web.core.port.Connection`."""
         self._transport.close()
+        self._give_up_later()
 
 
 class Server:
