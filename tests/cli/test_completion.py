@@ -67,6 +67,9 @@ def test_what_bash_would_take_apart_is_quoted(rooms: Broker, complete: Callable[
     assert complete("zchat tail a") == ["plain,a\\;touch\\ \\`id\\`"]
     assert complete("zchat tail c:", part="") == ["plain,d"]
     assert complete('zchat tail "Big R', part="Big R") == ["plain,Big Room"]
+    assert complete("zchat tail 'Big ", part="Big ") == complete('zchat tail "Big ', part="Big ") == ["plain,Big Room"]
+    assert complete("zchat tail 'Bug ", part="Bug ") == complete("zchat send '@nobody ", part="@nobody ") == [""]
+    assert complete("zchat tail Big\\\\ ", part="") == complete("zchat tail ", part="")
     assert complete('zchat tail "a', part="a") == ["none,"]
     assert complete("zchat tail 'a", part="a") == [f"plain,{HOSTILE}"]
 

@@ -120,7 +120,7 @@ complete -o nosort -F %(complete_func)s %(prog_name)s
         if typed is None:  # a function of zchat 0.1.0, in a file or in a shell that has been open since then
             return super().get_completion_args()
         words = split_arg_string(typed)
-        if not typed[-1:].isspace() or (words and typed.endswith("\\ ")):
+        if _is_within_word(typed):
             return words[1:-1], words[-1] if words else ""
         return words[1:], ""
 
@@ -137,10 +137,17 @@ def _for_bash(value: str, typed: str, part: str) -> str | None:
     if quote:
         whole = typed[start - 1].isspace() and not set(value) & set(UNSAFE[quote])
         return value if whole else None
-    last = re.search(r"(?:[^\s\\]|\\.)*$", typed)
+    last = re.search(r"(?:[^\s\\]|\\.)*$", typed) if _is_within_word(typed) else None
     before = last[0].removesuffix(part) if last else ""
     quoted = re.sub(r"([^\w@%+=:,./-])", r"\\\1", value)
     return quoted[len(before) :] if fold(quoted).startswith(fold(before)) else None
+
+
+def _is_within_word(typed: str) -> bool:
+    """Return whether what is typed ends in a word, or in nothing: a blank that is quoted or escaped ends none."""
+    before = typed[:-1]
+    escaped = (len(before) - len(before.rstrip("\\"))) % 2 == 1
+    return not typed[-1:].isspace() or escaped or _open_quote(typed)[0] != ""
 
 
 def _open_quote(typed: str) -> tuple[str, int]:
