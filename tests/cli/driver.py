@@ -21,6 +21,12 @@ def say(broker: Broker, room: str, *texts: object, user: str = "bob") -> None:
         client.join(room).send_many(texts)
 
 
+def unread(broker: Broker, room: str, user: str = "alice") -> int | None:
+    """Return how many messages of a room the broker counts as unread for a user; None if none was ever read."""
+    with library.Client(broker.url, user=user) as looker:
+        return next(each.unread for each in looker.rooms() if each.name == room)
+
+
 def masked(text: str) -> str:
     return re.sub(r"\[\d\d:\d\d:\d\d]", "[12:00:00]", text)
 

@@ -15,10 +15,21 @@ from zchat.cli.chat.news import News
 from zchat.cli.chat.people import People
 from zchat.cli.chat.rooms import Draft, Place, Rooms
 from zchat.cli.chat.slash import do
-from zchat.cli.chat.transcript import Transcript
+from zchat.cli.chat.transcript import Show, Transcript
 
 NO_CLIENT = cast(Client, None)
 """The client of a chat that has no broker."""
+
+
+def keeping(texts: list[str]) -> Show:
+    """Return what shows texts by keeping them."""
+
+    def show(text: str, shown: Callable[[], object]) -> None:
+        if text:
+            texts.append(text)
+        shown()
+
+    return show
 
 
 class Chat:
@@ -29,7 +40,7 @@ class Chat:
         client: Client = NO_CLIENT,
         rooms: Sequence[str] = (),
         options: Options = OPTIONS,
-        show: Callable[[str], bool | None] | None = None,
+        show: Show | None = None,
         fits: Fits | None = None,
         own_name: str = "",
     ) -> None:
@@ -38,7 +49,7 @@ class Chat:
         self.rooms = Rooms(all_shown=options.all_rooms)
         self.people = People(client.user if client else "alice")
         self.transcript = Transcript(
-            show or self.shown.append, self.rooms, self.people, own_name=own_name, read_marks=options.read_marks
+            show or keeping(self.shown), self.rooms, self.people, own_name=own_name, read_marks=options.read_marks
         )
         self.rung = 0
         self.news = News(self._ring)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import cast
 
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from tests.cli.chat.driver import Chat, half, shown_to, unread
 from tests.cli.driver import bodies, masked, say
 from tests.running import Start, Zchat, eventually
-from zchat import Client, Room
+from zchat import Client, Message, Room
 from zchat.broker import Broker
 from zchat.cli.chat.conversation import Options
 from zchat.cli.chat.transcript import NEW_LINE
@@ -96,10 +96,21 @@ def test_what_is_shown_is_marked_as_read_and_what_is_hidden_is_not(start: Start,
 
 def test_what_could_not_be_shown_stays_unread(broker: Broker) -> None:
     with Client(broker.url, user="alice") as alice:
-        chat = Chat(alice, ["General"], show=lambda text: False)
+        chat = Chat(alice, ["General"], show=lambda text, shown: None)
         chat.do("mine")
     with Client(broker.url, user="alice") as looker:
         assert unread(looker)["General"] is None
+
+
+def test_what_is_meant_for_one_is_news_once_it_is_drawn(broker: Broker) -> None:
+    drawn: list[Callable[[], object]] = []
+    with Client(broker.url, user="alice") as alice:
+        chat = Chat(alice, show=lambda text, shown: drawn.append(shown))
+        chat.conversation.take(Message("@bob", 1, 0, "bob", "hello"))
+    assert (chat.news.unseen, chat.rung) == ((), 0)
+    for each in drawn:
+        each()
+    assert ([each.number for each in chat.news.unseen], chat.rung) == ([1], 1)
 
 
 def test_nothing_is_marked_when_that_was_asked_for(start: Start, broker: Broker) -> None:

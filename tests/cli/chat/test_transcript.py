@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from tests.cli.chat.driver import keeping
 from zchat import ConnectionLost, Message, Room
 from zchat.cli.chat.history_pages import Entry
 from zchat.cli.chat.people import People
@@ -50,7 +51,7 @@ def marks(rooms: Rooms, name: str) -> list[int]:
 
 def test_lines_about_the_chat_begin_with_a_mark_and_cannot_touch_the_terminal(rooms: Rooms) -> None:
     shown: list[str] = []
-    transcript = Transcript(shown.append, rooms, People("alice"))
+    transcript = Transcript(keeping(shown), rooms, People("alice"))
     transcript.info("you are in \x1b[2J")
     transcript.error("no \x9b")
     transcript.listing(["  a", "  b"])
@@ -59,7 +60,7 @@ def test_lines_about_the_chat_begin_with_a_mark_and_cannot_touch_the_terminal(ro
 
 def test_messages_of_a_room_are_one_text_and_others_than_the_current_one_are_named(rooms: Rooms) -> None:
     shown: list[str] = []
-    transcript = Transcript(shown.append, rooms, People("alice"))
+    transcript = Transcript(keeping(shown), rooms, People("alice"))
     transcript.history(said("General", 1, 2))
     transcript.history(said("Sports", 7))
     assert shown == [
@@ -69,27 +70,27 @@ def test_messages_of_a_room_are_one_text_and_others_than_the_current_one_are_nam
 
 
 def test_what_is_shown_is_marked_as_read(rooms: Rooms) -> None:
-    transcript = Transcript(lambda text: None, rooms, People("alice"))
+    transcript = Transcript(keeping([]), rooms, People("alice"))
     for name in ("General", "Sports", "@bob", "nowhere"):
         transcript.history(said(name, 1, 5))
     assert [marks(rooms, name) for name in ("General", "Sports", "@bob")] == [[5], [5], [5]]
 
 
 def test_what_could_not_be_shown_and_what_is_not_to_be_marked_stays_unread(rooms: Rooms) -> None:
-    Transcript(lambda text: False, rooms, People("alice")).history(said("General", 1))
-    Transcript(lambda text: None, rooms, People("alice"), read_marks=False).history(said("General", 1))
+    Transcript(lambda text, shown: None, rooms, People("alice")).history(said("General", 1))
+    Transcript(keeping([]), rooms, People("alice"), read_marks=False).history(said("General", 1))
     assert marks(rooms, "General") == []
 
 
 def test_a_mark_that_comes_too_late_is_no_failure(rooms: Rooms) -> None:
     cast(Any, rooms.get("General")).closed = True
-    Transcript(lambda text: None, rooms, People("alice")).history(said("General", 1))
+    Transcript(keeping([]), rooms, People("alice")).history(said("General", 1))
     assert marks(rooms, "General") == []
 
 
 def test_a_cut_message_of_another_room_ends_with_that_rooms_name(rooms: Rooms) -> None:
     shown: list[str] = []
-    transcript = Transcript(shown.append, rooms, People("alice"), on_terminal=True)
+    transcript = Transcript(keeping(shown), rooms, People("alice"), on_terminal=True)
     transcript.message(Message("a b; c", 7, NOON, "bob", "x\n" * 200))
     transcript.message(Message("General", 8, NOON, "bob", "x\n" * 200))
     rests = [text.parts[0].rest.strip() for text in shown if isinstance(text, StyledText)]
@@ -104,7 +105,7 @@ def entered(rooms: Rooms, entry: Entry, *ignored: str) -> tuple[Transcript, list
     people = People("alice")
     for user in ignored:
         people.ignore(user)
-    transcript = Transcript(shown.append, rooms, people, own_name="alice")
+    transcript = Transcript(keeping(shown), rooms, people, own_name="alice")
     transcript.entry(entry)
     return transcript, shown
 
@@ -154,7 +155,7 @@ def test_what_was_shown_as_history_is_not_shown_again_when_it_comes(rooms: Rooms
 
 def test_a_page_hides_nothing_of_what_is_before_it(rooms: Rooms) -> None:
     shown: list[str] = []
-    transcript = Transcript(shown.append, rooms, People("alice"))
+    transcript = Transcript(keeping(shown), rooms, People("alice"))
     transcript.history(said("General", 6, 7))
     for seq in (5, 6, 7, 8):
         transcript.message(said("General", seq)[0])
@@ -168,7 +169,7 @@ def test_what_an_ignored_user_said_is_left_out_and_still_read(rooms: Rooms) -> N
 
 
 def test_a_mention_is_one_of_ones_own_name_as_a_word(rooms: Rooms) -> None:
-    transcript = Transcript(lambda text: None, rooms, People("alice"), own_name="alice")
+    transcript = Transcript(keeping([]), rooms, People("alice"), own_name="alice")
     texts = ("Alice?", "malice", ["alice"])
     assert [transcript.mentions(Message("General", 1, NOON, "bob", text)) for text in texts] == [True, False, False]
-    assert not Transcript(lambda text: None, rooms, People("alice")).mentions(said("General", 1, text="alice")[0])
+    assert not Transcript(keeping([]), rooms, People("alice")).mentions(said("General", 1, text="alice")[0])

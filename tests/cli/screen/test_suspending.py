@@ -7,12 +7,12 @@ import os
 import shlex
 import signal
 import termios
+import time
 from pathlib import Path
 
 import pytest
 
-import zchat as library
-from tests.cli.driver import say
+from tests.cli.driver import say, unread
 from tests.cli.outside import CODES
 from tests.cli.terminals import Tmux
 from tests.running import ZCHAT, eventually
@@ -31,7 +31,7 @@ class Shell:
         self.modes = folder / "modes"
         tmux("new-session", "-d", "-s", "bob", "-x", "80", "-y", "24", "PS1='shell$ ' exec bash --norc --noprofile -i")
         self.shows("shell$")
-        self.type(f"stty -g >{self.modes}; sh -c 'echo $$ >{self.pid}; exec {shlex.join([*ZCHAT, line])}'")
+        self.type(f"stty -g >{self.modes}; sh -c 'echo $$ >{self.pid}; exec {shlex.join(ZCHAT)} {line}'")
 
     def type(self, text: str) -> None:
         """Type text, then Enter."""
@@ -202,17 +202,37 @@ def test_in_the_background_nothing_is_drawn(tmux: Tmux, broker: Broker, tmp_path
     shell.shows("Stopped")
     shell.type("clear; bg; jobs")
     shell.shows("Running")
-    with library.Client(broker.url, user="bob") as bob:
-        room = bob.join("General")
-        seq = room.send("said meanwhile").seq
-        eventually(lambda: any(member.mark == seq for member in room.members()), "it was received")
+    say(broker, "General", "said meanwhile")
+    time.sleep(0.3)  # by then it was received, which nothing shows
     shell.type("clear; kill -WINCH %1; jobs")
     shell.shows("Running")
     assert "meanwhile" not in shell.screen()
+    assert unread(broker, "General") is None, "nor does it count as read"
     shell.type("clear; fg")
     shell.shows("bob: said meanwhile")
+    eventually(lambda: unread(broker, "General") == 0, "it is read once it is drawn")
     shell.key("C-c")
     shell.shows("shell$")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_what_ends_in_the_background_draws_nothing_there_and_leaves_it_unread(
+    tmux: Tmux, broker: Broker, tmp_path: Path, number: signal.Signals
+) -> None:
+    shell = Shell(tmux, tmp_path, "client --bell")
+    shell.shows(READY["client"])
+    say(broker, "General", "said before")
+    shell.shows("said before")
+    shell.key("C-z")
+    shell.shows("Stopped")
+    shell.type("clear; bg; jobs")
+    shell.shows("Running")
+    say(broker, "General", "for alice, meanwhile")
+    time.sleep(0.3)  # as above
+    shell.type(f"clear; kill -{number.name} %1; wait %1; echo code $?")
+    shell.shows(f"code {CODES[number]}")
+    assert "meanwhile" not in shell.screen()
+    assert unread(broker, "General") == 1
 
 
 @pytest.mark.parametrize("line", ["client", "top"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from queue import Full, Queue
 from threading import Lock
@@ -58,21 +59,22 @@ def run(url: str, user: str | None, names: tuple[str, ...], options: Options) ->
         with suppress(Full):  # else the main thread checks for failures after the next line
             lines.put_nowait(None)
 
-    def show(text: str) -> bool:
+    def show(text: str, shown: Callable[[], object]) -> None:
         nonlocal nobody_reads
         width = terminal_width(sys.stdout)
         if nobody_reads:
-            return False
+            return
         try:
             with showing:
-                sys.stdout.write((text if width is None else terminal_text(rows(text, width), width)) + "\n")
-                sys.stdout.flush()
+                if text:
+                    sys.stdout.write((text if width is None else terminal_text(rows(text, width), width)) + "\n")
+                    sys.stdout.flush()
         except OSError as error:
             nobody_reads = isinstance(error, BrokenPipeError) and not sys.stdin.isatty()
             if not nobody_reads:
                 fail(error)
-            return False
-        return True
+        else:
+            shown()
 
     def read() -> None:
         try:

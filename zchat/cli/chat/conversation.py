@@ -23,7 +23,7 @@ from zchat.cli.chat.presence import Presence
 from zchat.cli.chat.rooms import Draft, Place, Rooms
 from zchat.cli.chat.status import Status
 from zchat.cli.chat.syntax import is_command, quoted, says
-from zchat.cli.chat.transcript import Transcript
+from zchat.cli.chat.transcript import Transcript, nothing
 from zchat.cli.text.phrases import connection_text, error_text, gap_text, removed_text
 from zchat.cli.text.safe import named
 from zchat.errors import DeadlineExceeded, UsageError, ZchatError
@@ -227,13 +227,13 @@ class Conversation:
             inviter = self._rooms.inviter(message)
             if inviter is not None:
                 self.transcript.info(f"{named(inviter)} wrote to you; reply with /msg {quoted(inviter)} TEXT")
-            self.transcript.message(message)
+            self.transcript.message(message, partial(self._news.come, message, shown=True) if meant else nothing)
         elif not own:
             self._rooms.count(message, mentions=meant)
         elif not self._rooms.unread_in(message.room):  # said elsewhere, where all was read
-            self.transcript.mark_read(message)
-        if meant:
-            self._news.come(message, shown=shown)
+            self.transcript.pass_over(message)
+        if meant and not shown:
+            self._news.come(message, shown=False)
 
     def _removed(self, event: Removed) -> None:
         """Show why the user is in a room no longer, and go on in another; a script's text is for no other."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from threading import Lock
+from typing import Any
 
 from zchat.cli.chat.history_pages import Entry
 from zchat.cli.chat.people import People
@@ -24,6 +26,16 @@ NEW_LINE = "--- new ---"
 
 PIPE_HINT = "zchat tail --json shows all"
 
+Show = Callable[[str, Callable[[], Any]], object]
+"""Shows a text, and calls something once it is shown, which means written; after "" once all before it is shown.
+
+What isn't written after all is never shown, and nothing is called for it.
+"""
+
+
+def nothing() -> None:
+    """Do nothing about a text's being shown."""
+
 
 def code_points(name: str) -> str:
     """Return a name for a sentence, with the code points of all that isn't ASCII after it."""
@@ -35,7 +47,7 @@ class Transcript:
     """The running text of a chat. Any thread.
 
     Args:
-        show: called with each text; it returns False if the text could not be shown.
+        show: called with each text. What it calls in turn, in any thread, waits for nothing.
         rooms: the rooms of the chat. Messages of others than the current one are shown with their room.
         people: the users that were seen; what those say who are ignored is not shown.
         own_name: the user's name, to be highlighted where others mention it; "" for never.
@@ -45,7 +57,7 @@ class Transcript:
 
     def __init__(
         self,
-        show: Callable[[str], bool | None],
+        show: Show,
         rooms: Rooms,
         people: People,
         *,
@@ -68,28 +80,35 @@ class Transcript:
 
     def info(self, text: str) -> None:
         """Show a line about the chat itself."""
-        self._show(f"* {safe(text)}")
+        self._show(f"* {safe(text)}", nothing)
 
-    def error(self, text: str) -> None:
-        """Show a line about something that went wrong."""
-        self._show(f"! {safe(text)}")
+    def error(self, text: str, shown: Callable[[], object] = nothing) -> None:
+        """Show a line about something that went wrong; `shown` is called once it is shown."""
+        self._show(f"! {safe(text)}", shown)
 
     def listing(self, lines: list[str]) -> None:
         """Show lines that are safe already."""
-        self._show("\n".join(lines))
+        self._show("\n".join(lines), nothing)
 
-    def message(self, message: Message) -> None:
-        """Show a message that has come or was stored, unless history showed it; its room is marked as read up to it."""
+    def message(self, message: Message, shown: Callable[[], object] = nothing) -> None:
+        """Show a message that has come or was stored, unless history has; its room is then marked as read up to it.
+
+        `shown` is called once it is shown.
+        """
+
+        def done() -> None:
+            self._mark_read(message)
+            shown()
+
         self.seen(message.user)
         with self._lock:
             if self.has_shown(message):
-                return
-            shown = self._show(self._styled(message, self._cut(message)))
-        if shown is not False:
-            self.mark_read(message)
+                self._show("", shown)
+            else:
+                self._show(self._styled(message, self._cut(message)), done)
 
     def history(self, messages: list[Message], new: int = 0) -> None:
-        """Show messages of one room's history, which is marked as read up to the last of them.
+        """Show messages of one room's history, which is then marked as read up to the last of them.
 
         `new`: the first that was new when the user came, 0 for none; a line stands before it, the rest is dimmed.
         """
@@ -103,10 +122,10 @@ class Transcript:
             for each in messages:
                 parts, direct = lines.parts(each, "", self._cut(each)), each.room.startswith(DIRECT)
                 texts.append(styled_message(parts, each.user, self._own_name, meant=direct))
-            self._show(joined(texts))
+            self._show(joined(texts), nothing)
 
     def entry(self, entry: Entry) -> None:
-        """Show the end of a room, which is marked as read; a line stands before what is new, the rest is dimmed."""
+        """Show the end of a room, which is then marked as read; a line is before what is new, the rest is dimmed."""
         first, last = entry.messages[0].seq, entry.messages[-1].seq
         line = NEW_LINE
         if 0 < entry.new < first:
@@ -141,7 +160,7 @@ class Transcript:
     def long_message(self, message: Message) -> None:
         """Show a message whose rows were left out, with `LONG_ROWS` at most."""
         with self._lock:
-            self._show(self._styled(message, cut_with(PIPE_HINT, LONG_ROWS) if self._on_terminal else None))
+            self._show(self._styled(message, cut_with(PIPE_HINT, LONG_ROWS) if self._on_terminal else None), nothing)
 
     def _show_history(self, messages: list[Message], begin: int, new: int = 0, line: str = "") -> None:
         """Show messages of one room; those from `begin` on are not shown again when they come.
@@ -161,9 +180,7 @@ class Transcript:
                 self._paged[fold(last.room)] = range(min(begin, before.start), max(last.seq + 1, before.stop))
             elif last.seq >= before.stop:
                 self._paged[fold(last.room)] = range(begin, last.seq + 1)
-            done = self._show(joined(texts)) if texts else None
-        if done is not False:
-            self.mark_read(last)
+            self._show(joined(texts) if texts else "", partial(self._mark_read, last))
 
     def _styled(self, message: Message, cut: Cut | None, *, seen: bool = False) -> StyledText:
         parts = self._lines.parts(message, self._rooms.current_name, cut)
@@ -177,7 +194,11 @@ class Transcript:
             return cut_with(f"/show {message.seq} shows more")
         return cut_with(f"for more: /show {message.seq} {safe(message.room)}")
 
-    def mark_read(self, message: Message) -> None:
+    def pass_over(self, message: Message) -> None:
+        """Mark a message's room as read up to it, without showing it, once what was to be shown before is shown."""
+        self._show("", partial(self._mark_read, message))
+
+    def _mark_read(self, message: Message) -> None:
         """Mark a message's room as read up to it, unless the user has declined that."""
         room = self._rooms.get(message.room)
         if room is not None and self._read_marks and room not in self._unmarked:

@@ -72,6 +72,11 @@ async def _suspended(app: Application[Any]) -> None:
             await foreground(app.input.fileno(), lambda: app.is_done)
 
 
+def has_terminal(app: Application[Any]) -> bool:
+    """Return False while other programs have the terminal, or soon will. The event loop's thread."""
+    return not getattr(app.input, "given_back", False) and in_foreground(app.input.fileno())
+
+
 @asynccontextmanager
 async def given_back(app: Application[Any]) -> AsyncIterator[None]:
     """Have the terminal as other programs use it while the block runs, and nothing drawn."""

@@ -7,16 +7,19 @@ import select
 import signal
 import subprocess
 import sys
+import termios
+import time
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 import zchat
-from tests.cli.outside import terminal
+from tests.cli.driver import say, unread
+from tests.cli.outside import command, terminal
 from tests.cli.terminals import Terminal, Tmux
 from tests.mortal import Mortal, refusing
-from tests.running import DEADLINE, eventually
+from tests.running import DEADLINE, eventually, read_now
 from zchat.broker import Broker
 
 
@@ -96,6 +99,38 @@ def test_a_chat_ends_when_its_terminal_is_closed(tmux: Tmux, broker: Broker, bus
         tmux("kill-session", "-t", "alice")
         eventually(lambda: not process.exists(), "the program has ended")
         eventually(lambda: [member.user for member in room.members()] == ["bob"], "alice has left")
+
+
+@pytest.mark.parametrize("number", [0, signal.SIGTERM, signal.SIGKILL], ids=["goes on", "ended", "killed"])
+def test_what_a_stopped_terminal_has_not_taken_stays_unread(
+    broker: Broker, environment: dict[str, str], number: int
+) -> None:
+    variables = environment | {"TERM": "xterm"}
+    with (
+        terminal() as (master, slave),
+        command("client", environment=variables, stdin=slave, stdout=slave, stderr=slave) as process,
+    ):
+        shown = b""
+
+        def shows(text: bytes) -> bool:
+            nonlocal shown
+            shown += read_now(master)
+            return text in shown
+
+        eventually(lambda: shows(b"General>"), "it is there")
+        say(broker, "General", "seen")
+        eventually(lambda: shows(b"seen") and unread(broker, "General") == 0, "it is read")
+        termios.tcflow(slave, termios.TCOOFF)
+        say(broker, "General", "one", "two", "three")
+        time.sleep(0.3)  # by then they were received, which nothing shows
+        assert unread(broker, "General") == 3
+        if number:
+            process.send_signal(number)
+            assert process.wait(DEADLINE) in (143, -number)
+            assert unread(broker, "General") == 3
+        else:
+            termios.tcflow(slave, termios.TCOON)
+            eventually(lambda: shows(b"three") and unread(broker, "General") == 0, "it is drawn, and read")
 
 
 STANDING = """

@@ -17,7 +17,7 @@ from prompt_toolkit.key_binding import KeyPress
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.output import DummyOutput
 
-from tests.cli.chat.driver import half
+from tests.cli.chat.driver import half, keeping
 from tests.cli.chat.terminal.test_screen import Written
 from tests.cli.driver import bodies, say
 from tests.running import DEADLINE
@@ -32,7 +32,7 @@ from zchat.cli.chat.terminal.editor import Editor
 from zchat.cli.chat.terminal.line_worker import LineWorker
 from zchat.cli.chat.terminal.outbox import Outbox
 from zchat.cli.chat.terminal.screen import Screen
-from zchat.cli.chat.transcript import Transcript
+from zchat.cli.chat.transcript import Show, Transcript
 from zchat.cli.screen.loop_threads import LoopThreads
 from zchat.cli.screen.typed_ahead import TypedAhead
 from zchat.client.room import Room
@@ -46,11 +46,11 @@ class Typist:
     `show`: called with each text; None to keep it in `shown`.
     """
 
-    def __init__(self, client: Client, show: Callable[[str], bool] | None = None) -> None:
+    def __init__(self, client: Client, show: Show | None = None) -> None:
         self.client = client
         self.shown: list[str] = []
         self.rooms, people = Rooms(), People(client.user)
-        transcript = Transcript(show or self.shown.append, self.rooms, people)
+        transcript = Transcript(show or keeping(self.shown), self.rooms, people)
         self.outbox = Outbox(transcript, lambda: None)
         self.conversation = Conversation(
             client, self.rooms, people, transcript, self.outbox.put, news=News(lambda: None), fits=half

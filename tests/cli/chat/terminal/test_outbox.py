@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from threading import Event
 from typing import cast
 
 import pytest
 
+from tests.cli.chat.driver import keeping
 from tests.cli.driver import masked
 from tests.running import DEADLINE
 from zchat import Room, UsageError
@@ -45,7 +47,7 @@ def draft(room: Slow, text: str) -> Draft:
 def made() -> tuple[list[str], Outbox]:
     """Return the texts that are shown, and an outbox that shows them."""
     shown: list[str] = []
-    return shown, Outbox(Transcript(shown.append, Rooms(), People("alice")), lambda: None)
+    return shown, Outbox(Transcript(keeping(shown), Rooms(), People("alice")), lambda: None)
 
 
 def test_what_waits_is_seen_until_it_is_stored_in_order() -> None:
@@ -67,6 +69,22 @@ def test_what_waits_is_seen_until_it_is_stored_in_order() -> None:
     assert (box.unsent, box.waiting) == (1, [])
     box.end(DEADLINE)
     assert set(threading.enumerate()) <= before
+
+
+def test_a_draft_is_seen_until_its_message_or_the_reason_is_drawn() -> None:
+    drawn: list[Callable[[], object]] = []
+    room = Slow(lost=ConnectionLost("the broker is gone"))
+    box = Outbox(Transcript(lambda text, shown: drawn.append(shown), Rooms(), People("alice")), lambda: None)
+    for text in ("one", "lost"):
+        box.put(draft(room, text))
+    room.go.set()
+    box.drain(DEADLINE)
+    assert (box.waiting, [draft.text for draft in box.unseen]) == ([], ["one", "lost"])
+    drawn[0]()
+    assert [draft.text for draft in box.unseen] == ["lost"]
+    drawn[1]()
+    assert box.unseen == []
+    box.end(DEADLINE)
 
 
 def test_no_more_than_a_bound_waits(monkeypatch: pytest.MonkeyPatch) -> None:

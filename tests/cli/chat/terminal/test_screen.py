@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from errno import EIO
+from functools import partial
 from threading import Thread
 
 import pytest
@@ -13,6 +15,7 @@ from tests.running import DEADLINE, eventually
 from zchat import Message
 from zchat.cli.chat.terminal import screen
 from zchat.cli.chat.terminal.screen import PAGE_FOOT, Screen
+from zchat.cli.chat.transcript import nothing
 
 
 class Written(DummyOutput):
@@ -23,12 +26,17 @@ class Written(DummyOutput):
         self.text = ""
         self.erased = 0
         self.bells = 0
+        self.broken = False
 
     def get_size(self) -> Size:
         return self.size
 
     def write(self, data: str) -> None:
         self.text += data
+
+    def flush(self) -> None:
+        if self.broken:
+            raise OSError(EIO, "it takes nothing")
 
     def bell(self) -> None:
         self.bells += 1
@@ -55,7 +63,7 @@ def test_texts_are_drawn_in_their_order_and_all_of_them_before_the_end() -> None
     output = Written()
     made = Screen(output)
     for text in ("one", "two", "three"):
-        made.show(text)
+        made.show(text, nothing)
     drawn(made)
     assert output.text.split() == ["one", "two", "three"]
 
@@ -63,7 +71,7 @@ def test_texts_are_drawn_in_their_order_and_all_of_them_before_the_end() -> None
 def test_a_long_text_is_broken_where_the_terminal_would_break_it_with_its_further_lines_indented() -> None:
     output = Written(columns=20)
     made = Screen(output)
-    made.show("[12:00:00] bob: one two three four")
+    made.show("[12:00:00] bob: one two three four", nothing)
     drawn(made)
     assert output.text.splitlines() == ["[12:00:00] bob: one", "    two three four"]
 
@@ -76,7 +84,7 @@ def test_who_shows_more_than_is_drawn_has_to_wait(monkeypatch: pytest.MonkeyPatc
 
     def show() -> None:
         for number in range(5):
-            made.show(f"{number}")
+            made.show(f"{number}", nothing)
             shown.append(number)
 
     async def draw_until_all_is_shown() -> None:
@@ -96,7 +104,7 @@ def test_after_the_end_nothing_waits_and_nothing_is_shown() -> None:
     output = Written()
     made = Screen(output)
     drawn(made)
-    late = Thread(target=made.show, args=("too late",))
+    late = Thread(target=made.show, args=("too late", nothing))
     late.start()
     late.join(DEADLINE)
     assert not late.is_alive()
@@ -111,7 +119,7 @@ def test_another_size_has_the_latest_texts_drawn_again_to_fit_it() -> None:
         drawing = asyncio.ensure_future(made.draw())
         made.notice_size()
         for number in range(20):
-            await asyncio.to_thread(made.show, f"text number {number}")
+            await asyncio.to_thread(made.show, f"text number {number}", nothing)
         await asyncio.to_thread(eventually, lambda: "number 19" in output.text, "all is drawn")
         output.size = Size(5, 40)
         made.notice_size()
@@ -140,11 +148,11 @@ def test_what_was_cleared_is_not_drawn_again_in_another_size() -> None:
     async def scenario() -> None:
         drawing = asyncio.ensure_future(made.draw())
         made.notice_size()
-        await asyncio.to_thread(made.show, "before")
+        await asyncio.to_thread(made.show, "before", nothing)
         await asyncio.to_thread(eventually, lambda: "before" in output.text, "it is drawn")
         made.clear()
         await asyncio.to_thread(eventually, lambda: not output.text, "it is cleared")
-        await asyncio.to_thread(made.show, "after")
+        await asyncio.to_thread(made.show, "after", nothing)
         output.size = Size(8, 40)
         made.notice_size()
         made.end()
@@ -171,3 +179,72 @@ def test_the_bell_rings_once_for_many_messages_and_again_later(monkeypatch: pyte
 
     asyncio.run(asyncio.wait_for(scenario(), DEADLINE))
     assert output.bells == 2
+
+
+def test_what_is_to_be_called_is_called_in_order_once_the_text_is_written() -> None:
+    output = Written()
+    made = Screen(output)
+    calls: list[str] = []
+    made.show("one", lambda: calls.append(f"one: {output.text.split()}"))
+    made.show("two", lambda: calls.append(f"two: {output.text.split()}"))
+    made.show("", lambda: calls.append("after"))
+    assert calls == []
+    drawn(made)
+    assert calls == ["one: ['one', 'two']", "two: ['one', 'two']", "after"]
+
+
+def test_what_could_not_be_written_is_not_drawn() -> None:
+    output = Written()
+    output.broken = True
+    made = Screen(output)
+    calls: list[str] = []
+    made.show("lost", lambda: calls.append("lost"))
+    with pytest.raises(OSError, match="takes nothing"):
+        drawn(made)
+    assert calls == []
+
+
+def test_while_another_job_has_the_terminal_nothing_is_drawn_and_at_the_end_nothing_counts_as_drawn() -> None:
+    output = Written()
+    foreground = False
+    made = Screen(output, lambda: foreground)
+    calls: list[str] = []
+
+    async def scenario() -> None:
+        nonlocal foreground
+        drawing = asyncio.ensure_future(made.draw())
+        made.clear()
+        made.ring()
+        await asyncio.to_thread(made.show, "meanwhile", lambda: calls.append("meanwhile"))
+        await asyncio.sleep(0.05)
+        await made.caught_up()
+        assert (output.text, output.erased, output.bells, calls) == ("", 0, 0, [])
+        foreground = True
+        await made.caught_up()
+        assert (output.text.strip(), output.erased, output.bells, calls) == ("meanwhile", 1, 1, ["meanwhile"])
+        foreground = False
+        await asyncio.to_thread(made.show, "too late", lambda: calls.append("too late"))
+        made.end()
+        await drawing
+
+    asyncio.run(asyncio.wait_for(scenario(), DEADLINE))
+    assert (output.text.strip(), calls) == ("meanwhile", ["meanwhile"])
+
+
+def test_what_comes_while_the_size_changes_is_drawn_whole() -> None:
+    output = Written(rows=10, columns=40)
+    made = Screen(output)
+    calls: list[int] = []
+
+    async def scenario() -> None:
+        made.notice_size()
+        output.size = Size(5, 40)
+        made.notice_size()
+        for number in range(20):
+            await asyncio.to_thread(made.show, f"text number {number}", partial(calls.append, number))
+        made.end()
+        await made.draw()
+
+    asyncio.run(asyncio.wait_for(scenario(), DEADLINE))
+    assert output.text.splitlines() == [f"text number {number}" for number in calls]
+    assert calls == list(range(20))

@@ -122,7 +122,7 @@ class Editor:
             dont_extend_height=True,
         )
         status = Window(FormattedTextControl(self._status), height=1, style="reverse")
-        some_wait = Condition(lambda: bool(outbox.waiting or self.lines.waiting))
+        some_wait = Condition(lambda: bool(outbox.unseen or self.lines.waiting))
         self.app: Application[None] = Application(
             Layout(HSplit([ConditionalContainer(waiting, some_wait), text, search, status]), text),
             key_bindings=self._keys(),
@@ -142,7 +142,7 @@ class Editor:
     # -- what is shown ------------------------------------------------------------------------------
 
     def _waiting(self) -> str:
-        drafts, typed = self._outbox.waiting, self.lines.waiting
+        drafts, typed = self._outbox.unseen, self.lines.waiting
         width = self._width
         lines = [
             f"… {'' if draft.room.startswith(DIRECT) else '#'}{named(draft.room)}: {beginning(draft.text, width)}"

@@ -29,7 +29,7 @@ from zchat.cli.failures import HUNG_UP, Interrupted
 from zchat.cli.screen import event_loop
 from zchat.cli.screen.event_loop import task_beside
 from zchat.cli.screen.loop_threads import LoopThreads
-from zchat.cli.screen.suspending import foreground, suspended_by_signal
+from zchat.cli.screen.suspending import foreground, has_terminal, suspended_by_signal
 from zchat.cli.screen.terminal_input import terminal_input
 from zchat.cli.screen.terminal_output import terminal_output
 from zchat.cli.screen.typed_ahead import TypedAhead
@@ -76,7 +76,7 @@ async def _chat(client: Client, names: tuple[str, ...], options: Options) -> tup
         app.invalidate()  # nothing changes before the editor is there
 
     output = terminal_output()
-    screen = Screen(output)
+    screen = Screen(output, lambda: has_terminal(app))
     rooms = Rooms(all_shown=options.all_rooms)
     people = People(client.user)
     transcript = Transcript(
@@ -162,6 +162,8 @@ async def _chat(client: Client, names: tuple[str, ...], options: Options) -> tup
             if rooms.visited:
                 kept.keep(rooms.visited)
             await threads.do(outbox.leave, editor.withdraw())
+            with task_beside(screen.caught_up()) as catching_up:  # while it can still be marked as read
+                await asyncio.wait((catching_up, drawing), timeout=_patience(), return_when=asyncio.FIRST_COMPLETED)
             closing = ENDING_SECONDS if editor.left.done() else DRAIN_SECONDS
             await threads.do(client.close, closing)
             await threads.do(outbox.end, closing)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from threading import Condition
 
 from zchat.cli.chat.conversation import KEPT_SECONDS
 from zchat.cli.chat.rooms import Draft
 from zchat.cli.chat.syntax import is_quit, says
-from zchat.cli.chat.transcript import Transcript
+from zchat.cli.chat.transcript import Transcript, nothing
 from zchat.cli.text.columns import beginning, cut
 from zchat.cli.text.phrases import error_text
 from zchat.cli.text.safe import safe
@@ -44,6 +45,8 @@ class Outbox:
         self._changed = changed
         self._drafts: deque[Draft] = deque()
         """What is not stored yet; the first is being sent."""
+        self._unseen: list[Draft] = []
+        """That, and what is not shown yet though it is stored or has failed."""
         self._moved = Condition()
         self._leaving = False
         self._ended = False
@@ -58,6 +61,7 @@ class Outbox:
         with self._moved:
             if has_place := self._moved.wait_for(lambda: self._ended or len(self._drafts) < WAITING, KEPT_SECONDS):
                 self._drafts.append(draft)
+                self._unseen.append(draft)
                 self._moved.notify_all()
         if not has_place:
             self.refuse([draft.line], f"{WAITING} messages are already waiting to be stored: send it again later")
@@ -68,6 +72,12 @@ class Outbox:
         """Return the drafts that are not stored yet, in order. Any thread."""
         with self._moved:
             return list(self._drafts)
+
+    @property
+    def unseen(self) -> list[Draft]:
+        """Return the drafts that the transcript doesn't show yet, in order. Any thread."""
+        with self._moved:
+            return list(self._unseen)
 
     def drain(self, seconds: float) -> None:
         """Wait until everything is stored or has failed, `seconds` at most. Any thread but the outbox's."""
@@ -91,8 +101,9 @@ class Outbox:
         with self._moved:
             self._leaving = True
             drafts = list(self._drafts)[1:]
-            for _ in drafts:
+            for draft in drafts:
                 self._drafts.pop()
+                self._unseen.remove(draft)
             self._moved.notify_all()
         self.refuse([*(draft.line for draft in drafts), *lines], "you left before it was sent")
 
@@ -119,16 +130,22 @@ class Outbox:
             except ZchatError as error:
                 self._failed(draft, error, "not stored" if opened else "not sent")
             else:
-                self._transcript.message(message)
-            with self._moved:  # only now: it is always seen, in one place or the other
+                self._transcript.message(message, partial(self._shown, draft))
+            with self._moved:
                 self._drafts.popleft()
                 self._moved.notify_all()
             self._changed()
 
+    def _shown(self, draft: Draft) -> None:
+        with self._moved:  # only now: it is always seen, in one place or the other
+            self._unseen.remove(draft)
+        self._changed()
+
     def _failed(self, draft: Draft, error: ZchatError, outcome: str) -> None:
         self.unsent += 1
         outcome = "possibly not stored" if isinstance(error, OutcomeUnknown) else outcome
-        self._report(outcome, draft.line, "you left before the broker answered" if self._leaving else error_text(error))
+        why = "you left before the broker answered" if self._leaving else error_text(error)
+        self._report(outcome, draft.line, why, partial(self._shown, draft))
 
-    def _report(self, outcome: str, text: str, why: str) -> None:
-        self._transcript.error(f"{outcome}: {cut(safe(beginning(text, QUOTED_CELLS)), QUOTED_CELLS)} ({why})")
+    def _report(self, outcome: str, text: str, why: str, shown: Callable[[], object] = nothing) -> None:
+        self._transcript.error(f"{outcome}: {cut(safe(beginning(text, QUOTED_CELLS)), QUOTED_CELLS)} ({why})", shown)

@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
-from functools import partial
 from threading import Condition, get_ident
 
-from prompt_toolkit.application import run_in_terminal
+from prompt_toolkit.application import in_terminal
 from prompt_toolkit.data_structures import Size
 from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.output import Output
 from prompt_toolkit.renderer import print_formatted_text
 from prompt_toolkit.styles import Style
 
+from zchat.cli.foreground import FOREGROUND_EVERY
 from zchat.cli.text.colours import fragments, rows, styled_message
 from zchat.cli.text.columns import height
 from zchat.cli.text.message_lines import MessageLines, cut_with
@@ -69,11 +69,16 @@ class Screen:
 
     When the terminal changes its size the latest are drawn again: how it rewraps lines that were as
     wide as itself is its own affair, and the editor can't know where its own lines went.
+
+    Args:
+        output: the terminal.
+        has_terminal: returns False while other programs have it, another job for example. Nothing is drawn then.
     """
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: Output, has_terminal: Callable[[], bool] = lambda: True) -> None:
         self._output = output
-        self._texts: list[str] = []
+        self._has_terminal = has_terminal
+        self._texts: list[tuple[str, Callable[[], object]]] = []
         """What is not drawn yet."""
         self._changed = Condition()
         self._ended = False
@@ -112,20 +117,29 @@ class Screen:
             count += 1
         return max(1, count)
 
-    def show(self, text: str) -> bool:
-        """Have a text drawn soon; wait while too many do. Any thread but the event loop's.
+    def show(self, text: str, drawn: Callable[[], object]) -> None:
+        """Have a text drawn soon, and `drawn` called then; wait while too many do. Any thread but the event loop's.
 
-        It isn't drawn, and this returns False, after the end, and if nobody waits for the call any more that shows it.
+        It isn't drawn after the end, and if nobody waits for the call any more that shows it. Drawn means written: the
+        system has taken it for the terminal. The event loop's thread calls `drawn`, in the order of the texts, before
+        the line being typed and the status are drawn again; after "" it does so once those before it are drawn.
         """
         assert get_ident() != self._drawer, "the drawing thread would wait for itself"
         wait = _wait.get()
         with self._changed:
             self._changed.wait_for(lambda: self._ended or len(self._texts) < WAITING)
-            if self._ended or (wait is not None and wait.over):
-                return False
-            self._texts.append(text)
-            self._rouse()
-            return True
+            if not (self._ended or (wait is not None and wait.over)):
+                self._texts.append((text, drawn))
+                self._rouse()
+
+    async def caught_up(self) -> None:
+        """Return once what was shown until now is drawn, or at once while it can't be. The event loop's."""
+        if self._has_terminal():
+            drawn = asyncio.Event()
+            with self._changed:
+                self._texts.append(("", drawn.set))
+                self._rouse()
+            await drawn.wait()
 
     def clear(self) -> None:
         """Clear the screen; what was on it isn't drawn again when the terminal changes its size. Any thread."""
@@ -143,7 +157,7 @@ class Screen:
                 self._rouse()
 
     def end(self) -> None:
-        """Take no more texts; `draw` returns when those that have come are drawn. Any thread."""
+        """Take no more texts; `draw` returns when those that have come are drawn, or can't be. Any thread."""
         with self._changed:
             self._ended = True
             self._changed.notify_all()
@@ -176,18 +190,39 @@ class Screen:
                 self._wake.clear()
             if cleared:
                 self._latest.clear()
-                await run_in_terminal(self._erase)
+            if not (cleared or bell or texts or self._resized or ended):
+                await self._wake.wait()
+                continue
+            if not await self._terminal():
+                return
+            draws = cleared or self._resized or any(text for text, _ in texts)
+            async with in_terminal() if draws else nullcontext():
+                if cleared:
+                    self._erase()
+                if self._resized:
+                    self._resized = False
+                    self._draw_again()
+                self._draw(texts)
             if bell:
                 self._output.bell()
                 self._output.flush()
-            self._latest.extend(texts)
-            if self._resized:
-                self._resized = False
-                await run_in_terminal(self._draw_again)
-            elif texts:
-                await run_in_terminal(partial(self._write, texts))
-            elif not ended:
-                await self._wake.wait()
+
+    async def _terminal(self) -> bool:
+        """Wait until other programs have the terminal no longer; return False if the end comes before."""
+        while not self._has_terminal():
+            if self._ended:
+                return False
+            await asyncio.sleep(FOREGROUND_EVERY)
+        return True
+
+    def _draw(self, texts: list[tuple[str, Callable[[], object]]]) -> None:
+        """Draw texts that are new, and call what is to be called then."""
+        new = [text for text, _ in texts if text]
+        if new:
+            self._latest.extend(new)
+            self._write(new)
+        for _, drawn in texts:
+            drawn()
 
     def _draw_again(self) -> None:
         size = self._output.get_size()
