@@ -143,7 +143,7 @@ class Session:
     def _removed(self, key: str, event: Removed | None) -> None:
         """Follow a room no longer from which the user was removed; None: the page comes again, and goes on there."""
         if event is None:
-            self.say_bye("a room is read in another way from now on")
+            self.say_bye("a room is to be joined again")
             return
         member = self._entries[key].member
         assert member is not None, "it has come in"
