@@ -215,6 +215,28 @@ def test_in_the_background_nothing_is_drawn(tmux: Tmux, broker: Broker, tmp_path
     shell.shows("shell$")
 
 
+@pytest.mark.parametrize(("line", "number"), [("client", signal.SIGTSTP), ("top", signal.SIGSTOP)])
+def test_in_the_background_it_is_suspended_at_once_and_goes_on_with_the_next_fg(
+    tmux: Tmux, broker: Broker, tmp_path: Path, line: str, number: signal.Signals
+) -> None:
+    shell = Shell(tmux, tmp_path, line)
+    shell.shows(READY[line])
+    pid = int(shell.pid.read_text())
+    os.kill(pid, number)
+    shell.shows("Stopped")
+    for _ in range(2):
+        shell.type("clear; bg")
+        eventually(lambda: state(pid) != "T" and shell.state()[0] == "0", "it goes on, and has given the screen back")
+        os.kill(pid, signal.SIGTSTP)
+        eventually(lambda: state(pid) == "T", "and in the background")
+    shell.type("clear; fg")
+    shell.shows(READY[line])
+    shell.key("C-c")
+    shell.shows("shell$")
+    shell.type("echo code $?")
+    shell.shows("code 130")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_what_ends_in_the_background_draws_nothing_there_and_leaves_it_unread(
     tmux: Tmux, broker: Broker, tmp_path: Path, number: signal.Signals
@@ -251,10 +273,15 @@ def test_what_was_stopped_without_notice_ends_in_the_background(
 
 def alive(pid: int) -> bool:
     """Return whether a process is there that has not ended; one that its shell has yet to wait for has."""
+    return state(pid) not in "ZX"
+
+
+def state(pid: int) -> str:
+    """Return the system's letter for what a process does, T if it is suspended, X if it isn't there."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except FileNotFoundError:
-        return False
+        return "X"
 
 
 def test_waiting_for_the_foreground_ends_once_all_is_over() -> None:

@@ -61,8 +61,12 @@ def suspended_by_signal(app: Application[Any]) -> Iterator[None]:
 def suspend() -> None:
     """Suspend the command and its process group until SIGCONT, if that is possible. The event loop's thread."""
     app = get_app()
-    if _possible() and app.is_running:
+    if not (_possible() and app.is_running):
+        return
+    if in_foreground(app.input.fileno()):
         app.create_background_task(_suspended(app))
+    else:  # it has no terminal to give back, and what waits for that goes on waiting afterwards
+        _stop()
 
 
 async def _suspended(app: Application[Any]) -> None:
