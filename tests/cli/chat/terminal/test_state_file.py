@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Barrier, BrokenBarrierError
+from types import SimpleNamespace
 
 import pytest
 
@@ -252,6 +253,31 @@ def test_a_chat_that_was_killed_holds_nobody_up_and_one_that_was_stopped_not_for
     monkeypatch.setattr(state_file, "LOCK_SECONDS", 2 * DEADLINE)
     rooms.keep(["after it"])
     assert rooms.load() == ["after it"]
+
+
+def test_a_file_that_another_program_holds_is_waited_for_at_one_line_and_at_no_further_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+
+    path = tmp_path / "typed_lines"
+    lines = LinesOfBefore(path)
+    lines.store_string("before")
+    monkeypatch.setattr(state_file, "LOCK_SECONDS", 0.02)
+    monkeypatch.setattr(state_file, "time", SimpleNamespace(monotonic=time.monotonic, sleep=waits.append))
+    with path.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        lines.store_string("one")
+        waited = len(waits)
+        for text in ("two", "three"):
+            lines.store_string(text)
+        assert len(waits) == waited > 0
+    lines.store_string("after")
+    with path.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        lines.store_string("again")
+    assert len(waits) > waited, "it was free in between"
+    assert list(lines.load_history_strings()) == ["again", "after", "three", "two", "one", "before"]
 
 
 def test_where_nothing_can_be_locked_it_is_kept_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,8 +78,10 @@ def read(path: Path, most: int) -> tuple[bytes, int]:
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[None]:
+def alone(path: Path, *, waits: bool = True) -> Iterator[bool]:
     """Have a file to oneself while the block runs, as far as other chats go: what it reads is what it replaces.
+
+    Give False if it could not be locked. `waits`: False not to wait for others.
 
     The file is made if there is none. It is locked itself, whatever path leads to it; the system unlocks it when the
     process ends, however it ends. What can't be locked, or is locked for too long, as by a chat that was stopped just
@@ -87,18 +89,18 @@ def alone(path: Path) -> Iterator[None]:
     """
     with suppress(OSError):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    file = _locked(path)
+    file = _locked(path, LOCK_SECONDS if waits else 0.0)
     try:
-        yield
+        yield file is not None
     finally:
         if file is not None:
             let_go(file)
 
 
-def _locked(path: Path) -> int | None:
+def _locked(path: Path, seconds: float) -> int | None:
     """Return a file, opened and locked, anew if it was replaced before it was locked; None if it can't be had."""
-    deadline = time.monotonic() + LOCK_SECONDS
-    while sys.platform != "win32" and time.monotonic() < deadline:
+    deadline = time.monotonic() + seconds
+    while sys.platform != "win32":
         try:
             file = opened(path, os.O_RDWR | os.O_CREAT)
         except OSError:
@@ -112,18 +114,22 @@ def _locked(path: Path) -> int | None:
         except OSError:  # its file system has no locks
             return file
         let_go(file)
+        if time.monotonic() >= deadline:
+            break
         time.sleep(LOCK_EVERY)
     return None
 
 
-def append(path: Path, line: bytes) -> None:
+def append(path: Path, line: bytes, *, waits: bool = True) -> bool:
     """Add a line to a file, which is made if there is none; it joins no line whose end was never written.
+
+    Return False if the file could not be locked. `waits`: as `alone` has it.
 
     Raises:
         OSError: it can't be written; then nothing of it is there.
     """
     with (
-        alone(path),
+        alone(path, waits=waits) as locked,
         open(opened(path, os.O_RDWR | os.O_CREAT | os.O_APPEND), "rb+", buffering=0) as file,
     ):
         if file.seek(0, os.SEEK_END):
@@ -136,6 +142,7 @@ def append(path: Path, line: bytes) -> None:
             if os.fstat(file.fileno()).st_size == end:  # no other has added to it since
                 file.truncate(end - done)
             raise _full(path)
+    return locked
 
 
 def replace(path: Path, data: bytes) -> None:

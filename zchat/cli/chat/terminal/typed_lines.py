@@ -105,6 +105,8 @@ class LinesOfBefore(History):
     def __init__(self, path: Path | None) -> None:
         super().__init__()
         self._path = path
+        self._waits = True
+        """False once others had the file locked for too long, until they have it no longer: each line would wait."""
 
     def load_history_strings(self) -> Iterable[str]:
         """Return the lines, the latest first."""
@@ -133,7 +135,7 @@ class LinesOfBefore(History):
         if self._path is None or len(string) > LONGEST:
             return
         with suppress(OSError):
-            state_file.append(self._path, json.dumps(string).encode() + b"\n")
+            self._waits = state_file.append(self._path, json.dumps(string).encode() + b"\n", waits=self._waits)
 
 
 def _text(line: bytes) -> str:
