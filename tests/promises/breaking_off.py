@@ -1,7 +1,8 @@
 """Breaking a call off: at a chosen opcode of zchat's code, by a tracer, or by a timer's signal, whenever it comes.
 
 At which opcodes: where the interpreter itself looks for signals, and at all others but those between the end of a
-`with` block and the call that ends it, and the return to its beginning, where no signal is ever looked for.
+`with` block and the call that ends it, and the return to its beginning, where no signal is ever looked for. One that
+comes as that call begins, before its first step, is seen by no context manager that is written in Python.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from types import CodeType, FrameType, TracebackType
 from typing import Any
@@ -96,6 +98,9 @@ def _bounds_a_block(code: CodeType, at: int) -> bool:
                 found |= set(range(four[0].offset, four[3].offset + 1))
         if code.co_name == "__enter__":
             found |= {step.offset for step in steps if step.opname.startswith("RETURN_")}
+        if code.co_name == "__exit__":
+            beginning = takewhile(lambda step: step.opname in ("RESUME", "NOP"), dis.get_instructions(code))
+            found |= {step.offset for step in beginning}
     return at in found
 
 

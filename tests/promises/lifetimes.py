@@ -59,7 +59,10 @@ class Lives:
             "broker with a file": lambda: self._broker(self._place),
             "stop": lambda: self._stop("memory:"),
             "stop with a file": lambda: self._stop(self._place),
+            "leaving a broker": lambda: self._leave("memory:"),
+            "leaving a broker with a file": lambda: self._leave(self._place),
             "metrics": self._metrics,
+            "leaving metrics": self._leave_metrics,
         }
         for steps in self._steps.values():  # all is loaded, and made that stays
             with steps() as call:
@@ -98,6 +101,17 @@ class Lives:
             broker.stop()
             if not broker.wait(0):
                 raise Left("a broker that was stopped runs")
+
+    @contextmanager
+    def _leave(self, store: str) -> Iterator[Call]:
+        broker = Broker("tcp://127.0.0.1:*", store=store).__enter__()
+        yield lambda: broker.__exit__(None, None, None)
+
+    @contextmanager
+    def _leave_metrics(self) -> Iterator[Call]:
+        with Broker("tcp://127.0.0.1:*", store="memory:") as broker:
+            metrics = Metrics(broker, "127.0.0.1:*").__enter__()
+            yield lambda: metrics.__exit__(None, None, None)
 
     @contextmanager
     def _metrics(self) -> Iterator[Call]:
@@ -181,7 +195,8 @@ class Lives:
 
 NAMES = (
     *("client", "client with a handler", "close", "close with a handler"),
-    *("broker", "broker with a file", "stop", "stop with a file", "metrics"),
+    *("broker", "broker with a file", "stop", "stop with a file", "leaving a broker", "leaving a broker with a file"),
+    *("metrics", "leaving metrics"),
 )
 """What is broken off."""
 

@@ -186,16 +186,19 @@ class Broker:
                 raise self._error
             return self
         except BaseException:  # of a signal, perhaps: nobody could stop it later
-            self._loop.stop()
-            join_briefly(self._thread)
+            self._give_up()
             raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._pid != os.getpid():
-            return
-        self.stop()
+        try:
+            if self._pid != os.getpid():
+                return
+            self.stop()
+        except BaseException:  # as above
+            self._give_up()
+            raise
         if self._error is not None:
             if error is None:
                 raise self._error
@@ -235,6 +238,12 @@ class Broker:
             self._check_process()
             self._loop.stop()
             self._join()
+
+    def _give_up(self) -> None:
+        """Have it end, and wait a moment, as an exception has broken its start or its stop off."""
+        if self._loop is not None and self._thread is not None:
+            self._loop.stop()
+            join_briefly(self._thread)
 
     def _check_process(self) -> None:
         if self._pid != os.getpid():

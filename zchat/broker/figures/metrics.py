@@ -106,7 +106,11 @@ class Metrics:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._end()
+        try:
+            self._end()
+        except BaseException:  # as above
+            self._end()
+            raise
 
     def _end(self) -> None:
         self._ending = True
