@@ -49,8 +49,8 @@ CALL_SECONDS = 2.0
 TERMINAL_EVERY = 1.0
 """Seconds between two checks of a terminal, as not every kind of one wakes a thread that waits for its end."""
 
-SCREEN_SEQUENCES = b"\x1b[?1049l\x1b[?2004l\x1b[?25h\x1b[0m"
-"""What a full screen takes to be left: the alternate screen, marked pastes, the cursor, colours."""
+SCREEN_SEQUENCES = b"\x1b[?1049l\x1b[?2004l\x1b[?25h\x1b[?7h\x1b[0m"
+"""What a full screen takes to be left: the alternate screen, marked pastes, the cursor, unbroken lines, colours."""
 
 
 class Ended(OSError):

@@ -20,10 +20,11 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from zchat.cli import ending
-from zchat.cli.foreground import FOREGROUND_EVERY, SIGTTIN, SIGTTOU, call_unstopped, would_stop
+from zchat.cli.foreground import FOREGROUND_EVERY, SIGTTIN, SIGTTOU, call_unstopped, in_foreground, would_stop
 from zchat.errors import ZchatError
 
 if hasattr(select, "poll"):
+    import termios
     from fcntl import F_GETFL, fcntl
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ TERMINAL_BYTES = 256
 FILE_BYTES = 1 << 20
 """Bytes written at once to a file."""
 
+NO_WRAP, WRAP = "\x1b[?7l", "\x1b[?7h"
+"""What has a terminal not break lines that are too long for it, and break them again (DECAWM)."""
 
 _stopping = Lock()
 """Held by the thread that stops the command: another one that did so too would leave no time after that."""
@@ -77,6 +80,7 @@ class Writing(io.BufferedIOBase):
         """Why what was written is not there, as a check has found."""
         self._most = _most(descriptor)
         self._of_terminal = self.isatty()
+        self._unwrapped = False  # it was given what has a terminal break no lines, and what ends that
 
     def fileno(self) -> int:
         """Return the descriptor."""
@@ -102,6 +106,8 @@ class Writing(io.BufferedIOBase):
         """
         left = memoryview(data).cast("B")
         count = len(left)
+        if self._of_terminal and not self._unwrapped:
+            self._unwrapped = NO_WRAP.encode() in left.tobytes()
         while left:
             try:
                 wait(self._sink, select.POLLOUT, GRACE)
@@ -123,6 +129,18 @@ class Writing(io.BufferedIOBase):
             self.written += done
             left = left[done:]
         return count
+
+    def wrap_again(self) -> None:
+        """Have a terminal break lines again, if the end of that may not have reached it.
+
+        A write that was given up is cut short; and at Ctrl-C the system drops what a terminal hasn't taken.
+        """
+        if self._unwrapped and in_foreground(self._sink):
+            with suppress(OSError, termios.error):
+                if self.given_up:  # there is no room in front of what it doesn't take
+                    call_unstopped(termios.tcflush, self._sink, termios.TCOFLUSH)
+                if select.select([], [self._sink], [], 0)[1]:
+                    call_unstopped(os.write, self._sink, WRAP.encode())
 
     def check(self) -> None:
         """See that what was written is there, if it is a file: in a network, and with quotas, its close alone says so.
@@ -245,6 +263,14 @@ def check_written() -> None:
     sink = getattr(sys.stdout, "buffer", None)
     if isinstance(sink, Writing):
         sink.check()
+
+
+def wrap_again() -> None:
+    """Have the terminals of standard output and error break lines again, once a signal has asked the command to end."""
+    for stream in (sys.stdout, sys.stderr):
+        sink = getattr(stream, "buffer", None)
+        if isinstance(sink, Writing):
+            sink.wrap_again()
 
 
 def check_reader() -> None:

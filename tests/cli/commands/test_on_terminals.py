@@ -6,15 +6,19 @@ import fcntl
 import os
 import pty
 import re
+import signal
 import struct
 import subprocess
 import termios
+import time
 from collections.abc import Callable
 
 import pytest
 
 import zchat as library
+from tests.cli.driver import say
 from tests.cli.emulator import Counting, Emulator, begins_like_a_message, most, unheard_of
+from tests.cli.outside import CODES, command, terminal
 from tests.running import DEADLINE, ROOT, ZCHAT, read_to_the_end
 from zchat.broker import Broker
 
@@ -153,3 +157,23 @@ def test_in_a_pipe_a_message_is_one_line_and_whole(
     lines = zchat("tail", "General", "-n", "2").stdout.split("\n")
     assert re.fullmatch(r"\[.*\] mallory 日{40}: (\U0001f1e6){80}\[12:00:00\] alice: yes, pay him", lines[0])
     assert sum(line == "    x" for line in lines) == 99
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("length", [977, 983, 991])
+def test_who_is_ended_amid_a_row_leaves_a_terminal_that_breaks_lines(
+    broker: Broker, environment: dict[str, str], number: signal.Signals, length: int
+) -> None:
+    name = f"Wide {length} {number.name}"
+    say(broker, name, *("日本語" * length for _ in range(100)))
+    with terminal() as (own, other):
+        fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 1000, 0, 0))
+        environment |= {"TERM": "xterm"}
+        with command("tail", "-n", "100", name, environment=environment, stdout=other, stderr=other) as process:
+            os.close(other)
+            written = os.read(own, 1000)
+            time.sleep(0.5)  # nothing shows that it waits for the terminal
+            process.send_signal(number)
+            assert process.wait(DEADLINE) == CODES[number]
+        written += read_to_the_end(own)
+    assert re.findall(rb"\x1b\[\?7[hl]", written)[-1] == b"\x1b[?7h"

@@ -9,7 +9,8 @@ from itertools import islice
 from typing import NamedTuple
 from zlib import crc32
 
-from zchat.cli.text.columns import NO_WRAP, WRAP, final_marks, height, may_overflow, text_rows
+from zchat.cli.streams import NO_WRAP, WRAP
+from zchat.cli.text.columns import final_marks, height, may_overflow, text_rows
 from zchat.cli.text.message_lines import Parts
 from zchat.cli.text.safe import safe
 from zchat.names import fold

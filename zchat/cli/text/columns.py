@@ -19,6 +19,7 @@ from typing import IO, NamedTuple
 
 from wcwidth import wcwidth
 
+from zchat.cli.streams import NO_WRAP, WRAP
 from zchat.cli.text.safe import INDENT, named
 
 PER_COLUMN = 4
@@ -48,9 +49,6 @@ _WIDE_BEFORE = re.compile(
 
 _MARKS = ("Mn", "Me", "Cf")
 """Categories of what takes no column of its own."""
-
-NO_WRAP, WRAP = "\x1b[?7l", "\x1b[?7h"
-"""What has a terminal not break lines that are too long for it, and break them again (DECAWM)."""
 
 WIDTHS_KEPT = 10_000
 """Widths remembered, by character: those of all scripts that one conversation uses."""
