@@ -10,7 +10,7 @@ from tests.cli.driver import masked, say
 from tests.running import Start
 from zchat import Message, Position, Room
 from zchat.broker import Broker
-from zchat.cli.chat.history_pages import HistoryPages
+from zchat.cli.chat.history_pages import HistoryPages, Page
 
 
 class Kept:
@@ -65,7 +65,7 @@ def test_what_was_new_is_paged_through_in_order_however_much_of_it_the_end_has_s
         assert page.heading == f"new: messages {first} to {last} of General"
         assert seqs(page) == list(range(first, last + 1))
         pages.restart()
-    assert pages.new(room) == ("nothing more is new in General", [], 0)
+    assert pages.new(room) == Page("nothing more is new in General", [])
     lines = HistoryPages(None)
     lines.entry(room, 95)
     assert seqs(lines.new(room)) == list(range(95, 101)), "without a screen too"

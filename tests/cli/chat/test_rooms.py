@@ -68,6 +68,12 @@ def test_what_is_not_shown_is_counted_until_one_goes_there() -> None:
     assert counts(rooms) == {"sports": (2, 4), "@bob": (1, 1)}
     assert rooms.go_to(sports) == 4, "the first that was not shown"
     assert counts(rooms) == {"@bob": (1, 1)}
+    rooms.go_to(general)
+    assert counts(rooms) == {"sports": (2, 4), "@bob": (1, 1)}, "nothing of it was shown there"
+    rooms.go_to(sports)
+    rooms.read_upto("Sports", 5)
+    rooms.go_to(general)
+    assert counts(rooms) == {"@bob": (1, 1)}
     rooms.add_aside(room("@bob"))
     assert counts(rooms) == {}
 
@@ -75,13 +81,13 @@ def test_what_is_not_shown_is_counted_until_one_goes_there() -> None:
 def test_what_was_missed_before_one_came_is_counted_with_what_comes() -> None:
     rooms = Rooms()
     rooms.count(message("Sports", seq=8), mentions=True)
-    rooms.add_unread(Unread("Sports", 3, 5, 7))
+    assert rooms.add(room("Sports"), 0, Unread("Sports", 3, 5, 7))
     assert rooms.unread == (Unread("Sports", 4, 5, 8, 8),)
 
 
 def test_what_was_read_elsewhere_no_longer_counts() -> None:
     rooms = Rooms()
-    rooms.add_unread(Unread("Sports", 3, 5, 8, 6))  # one of the four is one's own
+    assert rooms.add(room("Sports"), 0, Unread("Sports", 3, 5, 8, 6))  # one of the four is one's own
     rooms.read_upto("Movies", 8)
     rooms.read_upto("sports", 4)
     assert rooms.unread == (Unread("Sports", 3, 5, 8, 6),)

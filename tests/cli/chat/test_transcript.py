@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, cast
 
@@ -9,7 +10,7 @@ import pytest
 
 from tests.cli.chat.driver import keeping
 from zchat import ConnectionLost, Message, Room
-from zchat.cli.chat.history_pages import Entry
+from zchat.cli.chat.history_pages import Entry, Page
 from zchat.cli.chat.people import People
 from zchat.cli.chat.rooms import Rooms
 from zchat.cli.chat.transcript import Transcript
@@ -61,8 +62,8 @@ def test_lines_about_the_chat_begin_with_a_mark_and_cannot_touch_the_terminal(ro
 def test_messages_of_a_room_are_one_text_and_others_than_the_current_one_are_named(rooms: Rooms) -> None:
     shown: list[str] = []
     transcript = Transcript(keeping(shown), rooms, People("alice"))
-    transcript.history(said("General", 1, 2))
-    transcript.history(said("Sports", 7))
+    transcript.history(Page("", said("General", 1, 2)))
+    transcript.history(Page("", said("Sports", 7)))
     assert shown == [
         "--- 2026-03-01 ---\n[12:00:00] bob: hi\n[12:00:00] bob: hi",
         "[12:00:00] #Sports bob: hi",
@@ -72,19 +73,74 @@ def test_messages_of_a_room_are_one_text_and_others_than_the_current_one_are_nam
 def test_what_is_shown_is_marked_as_read(rooms: Rooms) -> None:
     transcript = Transcript(keeping([]), rooms, People("alice"))
     for name in ("General", "Sports", "@bob", "nowhere"):
-        transcript.history(said(name, 1, 5))
+        transcript.history(Page("", said(name, 1, 5)))
     assert [marks(rooms, name) for name in ("General", "Sports", "@bob")] == [[5], [5], [5]]
 
 
 def test_what_could_not_be_shown_and_what_is_not_to_be_marked_stays_unread(rooms: Rooms) -> None:
-    Transcript(lambda text, shown: None, rooms, People("alice")).history(said("General", 1))
-    Transcript(keeping([]), rooms, People("alice"), read_marks=False).history(said("General", 1))
+    Transcript(lambda text, shown: None, rooms, People("alice")).history(Page("", said("General", 1)))
+    Transcript(keeping([]), rooms, People("alice"), read_marks=False).history(Page("", said("General", 1)))
     assert marks(rooms, "General") == []
+
+
+def test_nothing_is_marked_in_a_room_while_something_before_it_is_not_shown(rooms: Rooms) -> None:
+    transcript = Transcript(keeping([]), rooms, People("alice"))
+    transcript.message(said("Sports", 1)[0])
+    rooms.count(said("Sports", 2)[0])
+    rooms.count(said("Sports", 3)[0])
+    transcript.message(said("Sports", 4)[0])
+    transcript.pass_over(said("Sports", 5)[0])
+    transcript.history(Page("", said("Sports", 4, 5)))
+    assert marks(rooms, "Sports") == [1], "a mark covers all before it"
+    transcript.entry(Entry(said("Sports", 4, 5), 2))
+    transcript.message(said("Sports", 6)[0])
+    assert marks(rooms, "Sports") == [1, 5, 6], "the end of a room that one comes to is the end of what is unread"
+
+
+def test_what_waits_to_be_drawn_is_marked_by_what_was_not_shown_when_it_came(rooms: Rooms) -> None:
+    drawn: list[Callable[[], object]] = []
+    transcript = Transcript(lambda text, shown: drawn.append(shown), rooms, People("alice"))
+    rooms.count(said("Sports", 2)[0])
+    transcript.message(said("Sports", 3)[0])
+    transcript.entry(Entry(said("Sports", 2, 3), 2))
+    drawn[0]()
+    assert marks(rooms, "Sports") == [], "the end of the room isn't drawn yet"
+    drawn[1]()
+    assert marks(rooms, "Sports") == [3]
+
+
+@pytest.mark.parametrize(
+    ("pages", "marked"),
+    [
+        ([[3, 4], [5, 6], [7, 8]], [4, 6, 8]),
+        ([[7, 8], [5, 6], [3, 4]], [8]),
+        ([[6, 7, 8], [2, 3, 4]], [4]),
+        ([[6, 7, 8], [2, 3, 4], [5, 6]], [4, 8]),
+        ([[8], [1]], []),
+    ],
+)
+def test_pages_are_marked_as_far_as_nothing_is_left_out_before(
+    rooms: Rooms, pages: list[list[int]], marked: list[int]
+) -> None:
+    transcript = Transcript(keeping([]), rooms, People("alice"))
+    for seq in range(3, 9):
+        rooms.count(said("Sports", seq)[0])
+    for page in pages:
+        transcript.history(Page("", said("Sports", *page)))
+    assert marks(rooms, "Sports") == marked
+
+
+def test_what_is_there_no_longer_is_not_left_out(rooms: Rooms) -> None:
+    transcript = Transcript(keeping([]), rooms, People("alice"))
+    rooms.count(said("Sports", 3)[0])
+    transcript.history(Page("", said("Sports", 7, 8), begin=3))
+    assert marks(rooms, "Sports") == [8]
+    assert not rooms.unread
 
 
 def test_a_mark_that_comes_too_late_is_no_failure(rooms: Rooms) -> None:
     cast(Any, rooms.get("General")).closed = True
-    Transcript(keeping([]), rooms, People("alice")).history(said("General", 1))
+    Transcript(keeping([]), rooms, People("alice")).history(Page("", said("General", 1)))
     assert marks(rooms, "General") == []
 
 
@@ -156,7 +212,7 @@ def test_what_was_shown_as_history_is_not_shown_again_when_it_comes(rooms: Rooms
 def test_a_page_hides_nothing_of_what_is_before_it(rooms: Rooms) -> None:
     shown: list[str] = []
     transcript = Transcript(keeping(shown), rooms, People("alice"))
-    transcript.history(said("General", 6, 7))
+    transcript.history(Page("", said("General", 6, 7)))
     for seq in (5, 6, 7, 8):
         transcript.message(said("General", seq)[0])
     assert len(shown) == 3

@@ -8,9 +8,10 @@ import pytest
 
 from tests.cli.chat.driver import Chat, half, shown_to, unread
 from tests.cli.driver import say
-from tests.running import eventually
-from zchat import Client
+from tests.running import Start, eventually
+from zchat import Client, Message, RoomInfo
 from zchat.broker import Broker
+from zchat.cli.chat.conversation import Options
 from zchat.cli.chat.transcript import NEW_LINE
 from zchat.errors import UsageError
 
@@ -142,3 +143,141 @@ def test_rooms_that_one_is_not_in_count_by_the_same_rule(broker: Broker) -> None
         assert chat.shown[-1] == "* unread elsewhere: Sports »1"
         chat.do("/list")
         assert re.search(r"^    Sports +0 members +»1 of 3 unread$", chat.shown[-1], re.MULTILINE)
+
+
+# -- marks, which cover all before them --------------------------------------------------------------
+
+
+def all_read_but(broker: Broker, room: str, *texts: str) -> None:
+    """Store texts in a room of which alice has read all before them."""
+    say(broker, room, "old")
+    with Client(broker.url, user="alice") as alice:
+        alice.mark_read(room, 1)
+    say(broker, room, *texts)
+
+
+def have_marked(chat: Chat) -> None:
+    """Wait until the broker has what was marked as read by what was shown so far."""
+    chat.do("/messages 0")  # waits for what is being shown
+    chat.do("/list")  # waits for an answer over the same connection
+
+
+def test_what_is_watched_is_marked_once_what_was_not_shown_before_is(broker: Broker) -> None:
+    all_read_but(broker, "Sports")
+    with (
+        Client(broker.url, user="alice") as looker,
+        Client(broker.url, user="bob") as bob,
+        Chat(Client(broker.url, user="alice"), ["General", "Sports"], fits=half) as chat,
+    ):
+        sports = bob.join("Sports")
+
+        def shows(text: str) -> None:
+            sports.send(text)
+            eventually(lambda: text in chat.shown[-1], "it is shown")
+
+        chat.do("/watch Sports")
+        shows("read")
+        eventually(lambda: unread(looker)["Sports"] == 0, "what is watched is read")
+        chat.do("/hide Sports")
+        sports.send("hidden")
+        eventually(lambda: new(chat) == [("Sports", 1)], "it is counted")
+        chat.do("/watch Sports")
+        shows("watched")
+        have_marked(chat)
+        assert unread(looker)["Sports"] == 2, "the hidden one was not shown"
+        chat.do("/join Sports")
+        eventually(lambda: unread(looker)["Sports"] == 0, "its end is shown")
+        chat.do("/join General")
+        assert not new(chat)
+        shows("watched again")
+        eventually(lambda: unread(looker)["Sports"] == 0, "what is watched is read")
+
+
+@pytest.mark.parametrize("way", ["watched", "all rooms"])
+def test_what_was_unread_in_a_room_that_is_shown_beside_the_current_one_stays_unread(broker: Broker, way: str) -> None:
+    all_read_but(broker, "Sports", "missed", "missed too")
+    everywhere = way == "all rooms"
+    with (
+        Client(broker.url, user="alice") as looker,
+        Client(broker.url, user="bob") as bob,
+        Chat(
+            Client(broker.url, user="alice"),
+            ["General", "Sports"] if everywhere else ["General"],
+            Options(all_rooms=everywhere),
+            fits=half,
+        ) as chat,
+    ):
+        if not everywhere:
+            chat.do("/watch Sports")
+        bob.join("Sports").send("watched")
+        eventually(lambda: "watched" in chat.shown[-1], "it is shown")
+        have_marked(chat)
+        assert unread(looker)["Sports"] == 3
+        assert new(chat) == [("Sports", 2)]
+        chat.do("/join Sports")
+        eventually(lambda: unread(looker)["Sports"] == 0, "its end is shown")
+
+
+def test_what_comes_while_it_is_asked_what_was_missed_marks_nothing(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    all_read_but(broker, "Sports", "missed")
+    with Client(broker.url, user="alice") as looker, Client(broker.url, user="alice") as alice:
+        chat = Chat(alice, ["General"], fits=half)
+        chat.rooms.choose("Sports", shown=True)
+        rooms = alice.rooms
+
+        def late() -> list[RoomInfo]:
+            chat.conversation.take(Message("Sports", 3, 0, "bob", "just now"))
+            return rooms()
+
+        monkeypatch.setattr(alice, "rooms", late)
+        say(broker, "Sports", "just now")
+        chat.do("/watch Sports")
+        assert "just now" in chat.shown[-2]
+        have_marked(chat)
+        assert unread(looker)["Sports"] == 2
+
+
+def test_an_own_message_that_is_stored_once_one_has_gone_covers_nothing_of_what_came_since(broker: Broker) -> None:
+    all_read_but(broker, "Sports")
+    with (
+        Client(broker.url, user="alice") as looker,
+        Client(broker.url, user="bob") as bob,
+        Chat(Client(broker.url, user="alice"), ["General", "Sports"], fits=half) as chat,
+    ):
+        bob.join("Sports").send("hidden")
+        eventually(lambda: new(chat) == [("Sports", 1)], "it is counted")
+        sports = chat.rooms.get("Sports")
+        assert sports is not None
+        chat.transcript.message(sports.send("mine, late"))
+        have_marked(chat)
+        assert unread(looker)["Sports"] == 2
+
+
+def test_without_a_terminal_what_was_unread_before_stays_so_until_it_is_shown(start: Start, broker: Broker) -> None:
+    all_read_but(broker, "General", *map(str, range(12)))
+    all_read_but(broker, "Sports", "missed")
+    with Client(broker.url, user="alice") as looker:
+        chat = start("client", "--quiet", "General", "Sports")
+        chat.write("mine\n")
+        chat.until("alice: mine\n")
+        for room in ("General", "Sports"):
+            say(broker, room, f"now in {room}")
+            chat.until(f"bob: now in {room}\n")
+        chat.write("/members\n")
+        chat.until("has 1 member")
+        assert (unread(looker)["General"], unread(looker)["Sports"]) == (14, 2)
+        chat.write("/unread\n")
+        chat.until("bob: 9\n")
+        eventually(lambda: unread(looker)["General"] == 4, "the first page is read")
+        chat.write("/unread\n")
+        eventually(lambda: unread(looker)["General"] == 0, "all of it is read")
+        say(broker, "General", "later")
+        chat.until("bob: later\n")
+        eventually(lambda: unread(looker)["General"] == 0, "what is shown is read")
+        chat.write("/join Sports\n/join General\n/list\n")
+        chat.until("Technology")
+        assert re.search(r"^  \* Sports .* 1 of 3 unread$", chat.text, re.MULTILINE), "nothing of it was shown"
+        assert unread(looker)["Sports"] == 2
+        assert chat.end() == 0

@@ -230,7 +230,7 @@ class Conversation:
             self.transcript.message(message, partial(self._news.come, message, shown=True) if meant else nothing)
         elif not own:
             self._rooms.count(message, mentions=meant)
-        elif not self._rooms.unread_in(message.room):  # said elsewhere, where all was read
+        else:  # said elsewhere
             self.transcript.pass_over(message)
         if meant and not shown:
             self._news.come(message, shown=False)
@@ -409,7 +409,7 @@ class Conversation:
         if page.heading:
             self.transcript.info(page.heading)
         if page.messages:
-            self.transcript.history(page.messages, page.new)
+            self.transcript.history(page)
 
     def show(self, seq: int, name: str) -> None:
         """Show a message that was shown cut; `name`: its room, "" for the current one."""
@@ -487,6 +487,8 @@ class Conversation:
         new = unseen or max(room.position.seq + 1, self.transcript.history_end(room.name))
         entry = self.pages.entry(room, new)
         if not entry.messages:
+            if self._on_terminal and unseen:
+                self._rooms.read_upto(room.name, room.position.seq)  # it is there no longer
             return
         first = entry.messages[0].seq
         if entry.new and entry.new < first:

@@ -33,6 +33,8 @@ class Page(NamedTuple):
     messages: list[Message]
     new: int = 0
     """The first message that was new when the user came to the room; 0 if none was."""
+    begin: int = 0
+    """Where the page begins: nothing that there still is lies between this message and the first shown."""
 
 
 class Entry(NamedTuple):
@@ -113,7 +115,7 @@ class HistoryPages:
             found = found[: self._fits(found[::-1])]
         first, last = found[0].seq, found[-1].seq
         self._after[key] = last
-        return Page(f"new: messages {first:,} to {last:,} of {named(room.name)}", found)
+        return Page(f"new: messages {first:,} to {last:,} of {named(room.name)}", found, begin=after + 1)
 
     def _page(self, heading: str, found: list[Message], room: Room) -> Page:
-        return Page(heading, found, self._new.get(fold(room.name), 0))
+        return Page(heading, found, self._new.get(fold(room.name), 0), found[0].seq)

@@ -8,7 +8,7 @@ from contextlib import suppress
 from zchat import Client, Room
 from zchat.cli.chat.lookup import Lookup
 from zchat.cli.chat.missed import Missed
-from zchat.cli.chat.rooms import Rooms
+from zchat.cli.chat.rooms import Rooms, Unread
 from zchat.cli.chat.transcript import Transcript
 from zchat.cli.text.phrases import error_text
 from zchat.cli.text.safe import named
@@ -70,22 +70,28 @@ class Joining:
                     f"{named(room.name)} is a new room" + (f"; did you mean {named(like)}?" if like else "")
                 )
         known = self._rooms.get(room.name) is room
-        upto = room.position.seq
-        if not self._rooms.add(room, removals):
+        missed = None if known or direct else self._missed_in(room, infos)
+        if not self._rooms.add(room, removals, missed):
             with suppress(DeadlineExceeded):  # it is left all the same
                 room.leave(timeout=self._seconds)  # for which room that was isn't known, if it was joined twice
             raise put_out_of(room)
-        if not known and not direct:
-            with suppress(ZchatError):  # nothing is known of it
-                if infos is None:
-                    infos = {fold(info.name): info for info in self._client.rooms()}
-                info = infos.get(fold(room.name))
-                if info is None or info.unread is None:
-                    if self._read_marks:
-                        room.mark_read(upto)  # reading begins here
-                elif (missed := self._missed.count(info, upto)) is not None:
-                    self._rooms.add_unread(missed)
         return room
+
+    def _missed_in(self, room: Room, infos: dict[str, RoomInfo] | None) -> Unread | None:
+        """Return what the user missed in a room that was just joined; None if it is nothing, or nothing is known of it.
+
+        It is asked before the room is one of the chat's: until then nothing in it is marked as read.
+        """
+        upto = room.position.seq
+        with suppress(ZchatError):
+            if infos is None:
+                infos = {fold(info.name): info for info in self._client.rooms()}
+            info = infos.get(fold(room.name))
+            if info is not None and info.unread is not None:
+                return self._missed.count(info, upto)
+            if self._read_marks:
+                room.mark_read(upto)  # reading begins here
+        return None
 
     def allowed(self, names: Sequence[str], infos: dict[str, RoomInfo], *, kept: bool = False) -> list[Room]:
         """Return those of some rooms that the user may join, joined now; the others are reported.

@@ -153,10 +153,10 @@ class Rooms:
         """Return how often the user was removed from a room."""
         return self._removed[fold(name)]
 
-    def add(self, room: Room, removals: int = 0) -> bool:
+    def add(self, room: Room, removals: int = 0, missed: Unread | None = None) -> bool:
         """Add a room that the user joined; False if the user may not be in it any more.
 
-        `removals`: how often the user had been removed from it before the join.
+        `removals`: how often the user had been removed from it before the join; `missed`: what was unread in it then.
         """
         key = fold(room.name)
         with self._lock:
@@ -165,6 +165,8 @@ class Rooms:
             self._rooms[key] = room
             self._aside.discard(key)
             self._inviters.pop(key, None)
+            if missed is not None:
+                self._unread[key] = merged(self._unread.get(key), missed)
             return True
 
     def add_aside(self, room: Room) -> None:
@@ -180,7 +182,8 @@ class Rooms:
     def go_to(self, room: Room | None, place: Place | None = None) -> int | None:
         """Make a room the current one; None: there is none. Return the first message not shown in it, 0 for none.
 
-        The user stays, and this returns None, if the user is in that room no longer.
+        What is not shown stays so until `read_upto`. The user stays, and this returns None, if the user is in that
+        room no longer.
 
         `place`: what this was while it was to come; None if nobody knew that it would.
         """
@@ -211,7 +214,7 @@ class Rooms:
         self._current = room
         self.place = place or Place()
         self.place.room = room.name if room else ""
-        unread = None if room is None else self._unread.pop(fold(room.name), None)
+        unread = None if room is None else self._unread.get(fold(room.name))
         return unread.first if unread else 0
 
     def next_with_news(self) -> str:
@@ -269,16 +272,13 @@ class Rooms:
 
     def count(self, message: Message, *, mentions: bool = False) -> None:
         """Count a message that is not shown; `mentions`: True if it mentions the user."""
-        self.add_unread(Unread(message.room, 1, message.seq, message.seq, message.seq if mentions else 0))
-
-    def add_unread(self, unread: Unread) -> None:
-        """Count messages that were not shown, before or after those that were counted already."""
-        key = fold(unread.room)
+        key = fold(message.room)
         with self._lock:
+            unread = Unread(message.room, 1, message.seq, message.seq, message.seq if mentions else 0)
             self._unread[key] = merged(self._unread.get(key), unread)
 
     def read_upto(self, name: str, seq: int) -> None:
-        """Record that the user has read a room up to `seq`, in another session."""
+        """Record that the user was shown a room up to `seq`, here or in another session."""
         key = fold(name)
         with self._lock:
             unread = self._unread.pop(key, None)

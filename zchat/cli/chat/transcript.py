@@ -7,7 +7,7 @@ from functools import partial
 from threading import Lock
 from typing import Any
 
-from zchat.cli.chat.history_pages import Entry
+from zchat.cli.chat.history_pages import Entry, Page
 from zchat.cli.chat.people import People
 from zchat.cli.chat.rooms import Rooms
 from zchat.cli.text.colours import NEW, StyledText, joined, mentions, styled_message
@@ -93,11 +93,13 @@ class Transcript:
     def message(self, message: Message, shown: Callable[[], object] = nothing) -> None:
         """Show a message that has come or was stored, unless history has; its room is then marked as read up to it.
 
-        `shown` is called once it is shown.
+        A room of which something is not shown is not marked: a mark covers all before it. `shown` is called once the
+        message is shown.
         """
+        mark = self._marking(message)
 
         def done() -> None:
-            self._mark_read(message)
+            mark()
             shown()
 
         self.seen(message.user)
@@ -107,12 +109,13 @@ class Transcript:
             else:
                 self._show(self._styled(message, self._cut(message)), done)
 
-    def history(self, messages: list[Message], new: int = 0) -> None:
-        """Show messages of one room's history, which is then marked as read up to the last of them.
+    def history(self, page: Page) -> None:
+        """Show a page of one room's history; the room is then marked as read as far as nothing is left out before.
 
-        `new`: the first that was new when the user came, 0 for none; a line stands before it, the rest is dimmed.
+        A line stands before the first message that was new when the user came, and the rest is dimmed.
         """
-        self._show_history(messages, messages[0].seq, new, NEW_LINE if new >= messages[0].seq else "")
+        first = page.messages[0].seq
+        self._show_history(page.messages, page.begin or first, page.new, NEW_LINE if page.new >= first else "")
 
     def quotation(self, messages: list[Message]) -> None:
         """Show messages of any rooms again, each with its room."""
@@ -180,7 +183,22 @@ class Transcript:
                 self._paged[fold(last.room)] = range(min(begin, before.start), max(last.seq + 1, before.stop))
             elif last.seq >= before.stop:
                 self._paged[fold(last.room)] = range(begin, last.seq + 1)
-            self._show(joined(texts) if texts else "", partial(self._mark_read, last))
+            upto = self._read_with(last.room, range(begin, last.seq + 1))
+            self._show(joined(texts) if texts else "", partial(self._mark_read, last.room, upto))
+
+    def _read_with(self, room: str, page: range) -> int:
+        """Return up to which message a room is read once a page of it is shown; 0 if not even the page is.
+
+        What was not shown of the room is then recorded as shown.
+        """
+        unread = self._rooms.unread_in(room)
+        if unread is None:
+            return page.stop - 1
+        pages = (page, self._paged[fold(room)])
+        upto = max((each.stop - 1 for each in pages if each.start <= unread.first <= each.stop), default=0)
+        if upto:
+            self._rooms.read_upto(room, upto)
+        return upto
 
     def _styled(self, message: Message, cut: Cut | None, *, seen: bool = False) -> StyledText:
         parts = self._lines.parts(message, self._rooms.current_name, cut)
@@ -195,15 +213,21 @@ class Transcript:
         return cut_with(f"for more: /show {message.seq} {safe(message.room)}")
 
     def pass_over(self, message: Message) -> None:
-        """Mark a message's room as read up to it, without showing it, once what was to be shown before is shown."""
-        self._show("", partial(self._mark_read, message))
+        """Mark a message's room as read up to it as if it were shown, once what was to be shown before is shown."""
+        self._show("", self._marking(message))
 
-    def _mark_read(self, message: Message) -> None:
-        """Mark a message's room as read up to it, unless the user has declined that."""
-        room = self._rooms.get(message.room)
-        if room is not None and self._read_marks and room not in self._unmarked:
+    def _marking(self, message: Message) -> Callable[[], None]:
+        """Return what marks a message's room as read up to it: nothing if something of the room is not shown."""
+        if self._rooms.unread_in(message.room) is not None:
+            return nothing
+        return partial(self._mark_read, message.room, message.seq)
+
+    def _mark_read(self, name: str, seq: int) -> None:
+        """Mark a room as read up to a message, 0 for none, unless the user has declined that."""
+        room = self._rooms.get(name)
+        if seq and room is not None and self._read_marks and room not in self._unmarked:
             try:
-                room.mark_read(message.seq)
+                room.mark_read(seq)
             except NotAllowed:
                 self._unmarked.add(room)
             except ZchatError:
