@@ -55,6 +55,7 @@ class Lives:
             "client with a handler": lambda: self._client(on_event=lambda event: None),
             "close": self._close,
             "close with a handler": lambda: self._close(on_event=lambda event: None),
+            "leaving a client": self._leave_client,
             "broker": lambda: self._broker("memory:"),
             "broker with a file": lambda: self._broker(self._place),
             "stop": lambda: self._stop("memory:"),
@@ -85,6 +86,11 @@ class Lives:
         client = zchat.Client(self._url, user="two", timeout=SECONDS, on_event=on_event)
         yield lambda: client.close(SECONDS)
         client.close(SECONDS)
+
+    @contextmanager
+    def _leave_client(self) -> Iterator[Call]:
+        client = zchat.Client(self._url, user="two", timeout=SECONDS)
+        yield lambda: client.__exit__(None, None, None)
 
     @contextmanager
     def _broker(self, store: str) -> Iterator[Call]:
@@ -194,7 +200,7 @@ class Lives:
 
 
 NAMES = (
-    *("client", "client with a handler", "close", "close with a handler"),
+    *("client", "client with a handler", "close", "close with a handler", "leaving a client"),
     *("broker", "broker with a file", "stop", "stop with a file", "leaving a broker", "leaving a broker with a file"),
     *("metrics", "leaving metrics"),
 )

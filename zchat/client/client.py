@@ -28,6 +28,7 @@ from zchat.protocol.faces.joined_rooms import JoinedRooms
 from zchat.stats import OverallStats, Stats
 from zchat.transport.connection import CLOSE_GRACE, Lease
 from zchat.transport.keys import Key
+from zchat.transport.link import DROPPED_SECONDS
 from zchat.transport.settings import settings
 
 
@@ -109,6 +110,9 @@ class Client(BaseClient):
         except HandlerFailed:
             if error is None:
                 raise
+        except BaseException:  # of a signal, perhaps before it had begun
+            self._close_beside(Deadline(DROPPED_SECONDS))
+            raise
 
     # -- rooms -----------------------------------------------------------------------------------
 
@@ -353,12 +357,16 @@ class Client(BaseClient):
                 self._link.join(deadline)
                 if self._handler is not None:
                     self._handler.silence(deadline, CLOSE_GRACE)
-        except BaseException:  # of a signal: what has begun goes on in the client's thread
-            if self._link.begin_close():
-                self._link.do(self._rooms.close, deadline.at)
+        except BaseException:  # of a signal
+            self._close_beside(deadline)
             raise
         if self._handler is not None:
             self._handler.check()
+
+    def _close_beside(self, deadline: Deadline) -> None:
+        """Have the client close until a deadline, in its own thread."""
+        if self._link.begin_close():
+            self._link.do(self._rooms.close, deadline.at)
 
     def _take_events(self, way: str) -> None:
         """Settle on taking events in this way, and join the rooms of invitations from now on."""

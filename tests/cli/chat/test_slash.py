@@ -186,7 +186,7 @@ def test_nothing_is_said_in_a_room_that_one_could_not_part_from(zchat: Zchat, br
 
 
 def test_what_one_does_is_a_message_and_clearing_is_for_screens(zchat: Zchat, broker: Broker) -> None:
-    done = zchat("client", stdin="/me waves\n/clear\n/show 1 #General")
+    done = zchat("client", stdin="/me waves\n/clear\n/show 1\t #General")
     assert done.returncode == 0
     assert masked(done.stdout).splitlines()[2:] == ["[12:00:00] * alice waves"] * 2
     assert bodies(broker, "General") == ["/me waves"]

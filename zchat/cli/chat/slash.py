@@ -272,7 +272,7 @@ def _user(word: str, argument: str) -> str:
 
 
 def _show(conversation: Conversation, argument: str) -> None:
-    seq, _, room = argument.partition(" ")
+    seq, room = (*argument.split(None, 1), "", "")[:2]
     if not _is_number(seq):
         raise UsageError("/show requires the number of a message: /show SEQ, or /show SEQ ROOM")
     conversation.show(int(seq), room_named(room.strip()))

@@ -29,6 +29,11 @@ def test_rooms_are_kept_for_a_user_of_a_broker_in_a_file_that_only_its_owner_can
     assert [each.name for each in path.parent.iterdir()] == ["rooms"]
 
 
+def test_a_user_is_the_same_however_the_name_is_typed(tmp_path: Path) -> None:
+    KeptRooms(tmp_path / "rooms", "tcp://b", "Straße").keep(["General"])
+    assert KeptRooms(tmp_path / "rooms", "tcp://b", "STRASSE").load() == ["General"]
+
+
 def test_no_more_are_kept_than_the_bounds_say(tmp_path: Path) -> None:
     path = tmp_path / "rooms"
     for number in range(USERS_KEPT + 1):

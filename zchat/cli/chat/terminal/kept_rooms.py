@@ -34,7 +34,7 @@ class KeptRooms:
 
     def __init__(self, path: Path | None, url: str, user: str) -> None:
         self._path = path
-        self._key = f"{url} {user}"
+        self._key = f"{url} {fold(user)}"
 
     def load(self) -> list[str]:
         """Return the rooms, first the one that text went to; none if nothing is kept."""
