@@ -18,6 +18,10 @@ def mentions(message: Message) -> bool:
     return "alice" in str(message.body)
 
 
+def nobody(user: str) -> bool:
+    return False
+
+
 def test_a_room_that_was_never_read_has_nothing_unread_and_a_direct_one_all() -> None:
     assert first_unread(RoomInfo("General", 1, 1, 9, None)) == 0
     assert first_unread(RoomInfo("@bob", 1, 3, 9, None)) == 3
@@ -31,7 +35,7 @@ def test_ones_own_words_are_no_news_and_a_mention_is_found_and_kept(broker: Brok
     say(broker, "General", "mine", user="alice")
     found: list[Message] = []
     with Client(broker.url, user="alice") as alice:
-        missed = Missed(alice, mentions, found.extend)
+        missed = Missed(alice, mentions, nobody, found.extend)
         assert missed.count(RoomInfo("General", 1, 1, 5, 5), 5) == Unread("General", 3, 2, 5, 3)
         assert missed.count(RoomInfo("General", 1, 1, 5, 1), 5) is None
         assert missed.count(RoomInfo("General", 1, 1, 5, 0), 5) is None
@@ -40,17 +44,37 @@ def test_ones_own_words_are_no_news_and_a_mention_is_found_and_kept(broker: Brok
     assert {message.body for message in found} == {"alice: two"}
 
 
+def test_what_ignored_users_say_is_neither_missed_nor_a_mention(broker: Broker) -> None:
+    say(broker, "General", "alice: one", user="troll")
+    say(broker, "General", "two")
+    say(broker, "General", "alice: three", user="troll")
+    found: list[Message] = []
+    with Client(broker.url, user="alice") as alice:
+        missed = Missed(alice, mentions, lambda user: user == "troll", found.extend)
+        assert missed.count(RoomInfo("General", 1, 1, 3, 3), 3) == Unread("General", 1, 2, 3, 0)
+        assert missed.count(RoomInfo("General", 1, 1, 3, 1), 3) is None
+        assert missed.mentioned_by("General", 1, 3) == ""
+    assert not found
+
+
+def test_what_came_after_the_rooms_were_asked_for_is_missed_too(broker: Broker) -> None:
+    say(broker, "General", "read", "just now")
+    with Client(broker.url, user="alice") as alice:
+        missed = Missed(alice, mentions, nobody, lambda messages: None)
+        assert missed.count(RoomInfo("General", 1, 1, 1, 0), 2) == Unread("General", 1, 2, 2, 0)
+
+
 def test_of_many_messages_the_latest_are_searched_and_all_are_counted(broker: Broker) -> None:
     say(broker, "General", "alice?", *map(str, range(SEARCHED)))
     with Client(broker.url, user="alice") as alice:
-        missed = Missed(alice, mentions, lambda messages: None)
+        missed = Missed(alice, mentions, nobody, lambda messages: None)
         info = RoomInfo("General", 1, 1, SEARCHED + 1, SEARCHED + 1)
         assert missed.count(info, SEARCHED + 1) == Unread("General", SEARCHED + 1, 1, SEARCHED + 1, 0)
 
 
 def test_what_is_unread_in_other_rooms_is_a_line(broker: Broker) -> None:
     with Client(broker.url, user="alice") as alice:
-        missed = Missed(alice, mentions, lambda messages: None)
+        missed = Missed(alice, mentions, nobody, lambda messages: None)
         assert missed.elsewhere(alice.rooms(), []) == ""
         for number in range(ELSEWHERE + 2):
             say(broker, f"room {number}", "old", "alice!", "new")
@@ -80,6 +104,6 @@ def test_a_room_that_the_user_may_not_read_spoils_nothing_of_the_others(
             return history(room, **options)
 
         monkeypatch.setattr(alice, "history", banned)
-        missed = Missed(alice, mentions, lambda messages: None)
+        missed = Missed(alice, mentions, nobody, lambda messages: None)
         assert missed.elsewhere(alice.rooms(), []) == "Sports 1"
         assert missed.in_others(alice.rooms(), [])["general"].number == 0, "there is nothing to be read"

@@ -39,3 +39,15 @@ def test_the_latest_are_kept_once_each_and_in_the_order_of_their_times() -> None
 def test_what_is_unread_and_unseen_is_one_number_a_room_first_where_one_is_meant() -> None:
     unread = (Unread("Movies", 3, 1, 3), Unread("@bob", 2, 4, 5, 5))
     assert together(unread, (Unread("@Bob", 1, 3, 3, 3),)) == (Unread("@Bob", 3, 3, 5, 5), Unread("Movies", 3, 1, 3))
+
+
+def test_a_mention_by_a_user_who_is_ignored_counts_no_longer_and_that_of_another_does() -> None:
+    news = News(lambda: None)
+    news.keep([said("Sports", 4), Message("Sports", 6, 0, "troll", "alice?"), said("Movies", 7), said("Sports", 9)])
+    unread = Unread("SPORTS", 5, 3, 8, 6)
+    assert news.recounted(unread, lambda user: False) == unread
+    assert news.recounted(unread, lambda user: user == "troll") == unread._replace(mention=4)
+    assert news.recounted(unread, lambda user: True) == unread._replace(mention=0)
+    assert news.recounted(unread._replace(mention=0), lambda user: False) == unread
+    unkept = unread._replace(mention=7)
+    assert news.recounted(unkept, lambda user: True) == unkept, "nobody knows any more whose it was"

@@ -145,6 +145,29 @@ def test_rooms_that_one_is_not_in_count_by_the_same_rule(broker: Broker) -> None
         assert re.search(r"^    Sports +0 members +»1 of 3 unread$", chat.shown[-1], re.MULTILINE)
 
 
+def test_what_an_ignored_user_says_is_no_mention_anywhere(broker: Broker) -> None:
+    say(broker, "Sports", "old")
+    with Client(broker.url, user="alice") as alice:
+        alice.mark_read("Sports", 1)
+    say(broker, "Sports", "alice: spam", user="troll")
+    say(broker, "Sports", "one", "two", "three", "four")
+    with Client(broker.url, user="alice") as alice:
+        chat = Chat(alice, ["General", "Sports"], fits=half, own_name="alice")
+        assert chat.conversation.status.new == (("Sports", 5, 2, 6, 2),)
+        chat.do("/ignore troll")
+        assert chat.conversation.status.new == (("Sports", 5, 2, 6, 0),)
+        chat.do("/ignore troll")
+        assert chat.conversation.status.new == (("Sports", 5, 2, 6, 2),)
+        chat.do("/ignore troll")
+        chat.shown.clear()
+        chat.do("/list")
+        assert "»" not in chat.shown[0]
+        chat.do("/join Sports")
+        assert "* /unread shows all that is new, in order" in shown_to(chat)
+        chat.do("/mentions")
+        assert shown_to(chat) == ["* nobody has mentioned you or written to you since you came"]
+
+
 # -- marks, which cover all before them --------------------------------------------------------------
 
 

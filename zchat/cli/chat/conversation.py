@@ -61,10 +61,6 @@ KEPT_SECONDS = 60.0
 """Seconds for which a message or a `/join` is tried on a terminal: a restarted broker is back well within them."""
 
 
-def _ignore() -> None:
-    """Do nothing about a change that nobody watches, or without a screen."""
-
-
 class Conversation:
     """One user's conversation in some rooms.
 
@@ -98,8 +94,8 @@ class Conversation:
         keys: Sequence[tuple[str, str]] = (),
         fits: Fits | None = None,
         width: Callable[[], int] | None = None,
-        changed: Callable[[], None] = _ignore,
-        clear: Callable[[], None] = _ignore,
+        changed: Callable[[], None] = nothing,
+        clear: Callable[[], None] = nothing,
     ) -> None:
         self.clear = clear
         """Clears the screen."""
@@ -114,7 +110,7 @@ class Conversation:
         """Held while a message that has come is shown, and while the user goes to a room and is shown its end."""
         self._send = send
         self._news = news
-        self._missed = Missed(client, transcript.mentions, news.keep)
+        self._missed = Missed(client, transcript.mentions, people.is_ignored, news.keep)
         self.lists = Lists(client, rooms, people, transcript, news, self._missed, width)
         """The lists that the user may ask for."""
         self._lookup = Lookup(client, rooms, people, transcript.seen)
@@ -392,6 +388,8 @@ class Conversation:
             )
         else:
             self.transcript.info(f"{named(user)} is no longer ignored")
+        self._rooms.recount(lambda unread: self._news.recounted(unread, self._people.is_ignored))
+        self._changed()
 
     def messages(self, count: int | None) -> None:
         """Show the next page of the current room's history, as `HistoryPages.next`; or its last `count` messages."""

@@ -21,22 +21,28 @@ ELSEWHERE = 10
 
 
 class Missed:
-    """The messages that the user has missed. One thread.
+    """The messages that the user has missed, but for those of ignored users. One thread.
 
     A room that the user has never read has none; of a direct room, which is meant for the user, all are.
 
     Args:
         client: the connection.
         mentions: returns True if a message mentions the user.
+        ignored: returns True if the user ignores the one of that name.
         keep: called with the mentions that are found.
     """
 
     def __init__(
-        self, client: Client, mentions: Callable[[Message], bool], keep: Callable[[list[Message]], None]
+        self,
+        client: Client,
+        mentions: Callable[[Message], bool],
+        ignored: Callable[[str], bool],
+        keep: Callable[[list[Message]], None],
     ) -> None:
         self._client = client
         self._own = fold(client.user) if client else ""
         self._mentions = mentions
+        self._ignored = ignored
         self._keep = keep
 
     def count(self, info: RoomInfo, upto: int) -> Unread | None:
@@ -44,8 +50,8 @@ class Missed:
 
         Of more than `SEARCHED` messages the oldest count, whatever their sender.
         """
-        first = first_unread(info)
-        if not first or first > upto:
+        first = first_unread(info) or info.last + 1
+        if first > upto:
             return None
         begin = max(first, upto - SEARCHED + 1)
         found = self._others(info.name, begin, upto)
@@ -88,10 +94,10 @@ class Missed:
         return listed(list(dict.fromkeys(named(message.user) for message in mentions)))
 
     def _others(self, room: str, first: int, upto: int) -> list[Message]:
-        """Return the messages of others from `first` to `upto`, the last `SEARCHED` at most."""
+        """Return the messages of others to be shown from `first` to `upto`, of the last `SEARCHED`."""
         begin = max(first, upto - SEARCHED + 1)
         found = self._client.history(room, after=begin - 1, before=upto + 1, limit=SEARCHED)
-        return [message for message in found if fold(message.user) != self._own]
+        return [each for each in found if fold(each.user) != self._own and not self._ignored(each.user)]
 
     def _mentioning(self, messages: list[Message]) -> list[Message]:
         """Return those of some messages that mention the user, which are kept."""

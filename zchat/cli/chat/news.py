@@ -46,6 +46,18 @@ class News:
                 self._unseen[key] = merged(self._unseen.get(key), unread)
         self._ring()
 
+    def recounted(self, unread: Unread, ignored: Callable[[str], bool]) -> Unread:
+        """Return what is unread in a room with the last that is meant for the user, now that others may be `ignored`.
+
+        Of what is kept here; a mention that is not counts whoever wrote it.
+        """
+        key = fold(unread.room)
+        with self._lock:
+            kept = {seq: message.user for (room, seq), message in self._latest.items() if room == key}
+        heard = [seq for seq, user in kept.items() if unread.first <= seq <= unread.last and not ignored(user)]
+        known = unread.mention in kept
+        return unread._replace(mention=max(heard, default=0) if known else max(unread.mention, *heard, 0))
+
     def seen(self, room: str = "") -> bool:
         """Record that the user has seen what was shown, of a room or of all; return True if there was something."""
         with self._lock:

@@ -34,7 +34,7 @@ What isn't written after all is never shown, and nothing is called for it.
 
 
 def nothing() -> None:
-    """Do nothing about a text's being shown."""
+    """Do nothing about what happens."""
 
 
 def code_points(name: str) -> str:
