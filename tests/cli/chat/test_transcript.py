@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from tests.cli.chat.driver import keeping
-from zchat import ConnectionLost, Message, Room
+from zchat import ConnectionLost, Message, Position, Room
 from zchat.cli.chat.history_pages import Entry, Page
 from zchat.cli.chat.people import People
 from zchat.cli.chat.rooms import Rooms
@@ -25,6 +25,7 @@ class Marked:
     def __init__(self, name: str) -> None:
         self.name = name
         self.marks: list[int] = []
+        self.position = Position(1, 1)
         self.closed = False
 
     def mark_read(self, seq: int) -> None:
@@ -93,6 +94,7 @@ def test_nothing_is_marked_in_a_room_while_something_before_it_is_not_shown(room
     transcript.history(Page("", said("Sports", 4, 5)))
     assert marks(rooms, "Sports") == [1], "a mark covers all before it"
     transcript.entry(Entry(said("Sports", 4, 5), 2))
+    cast(Marked, rooms.get("Sports")).position = Position(1, 6)
     transcript.message(said("Sports", 6)[0])
     assert marks(rooms, "Sports") == [1, 5, 6], "the end of a room that one comes to is the end of what is unread"
 

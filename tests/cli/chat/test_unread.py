@@ -278,6 +278,19 @@ def test_an_own_message_that_is_stored_once_one_has_gone_covers_nothing_of_what_
         assert unread(looker)["Sports"] == 2
 
 
+def test_an_own_message_covers_nothing_before_it_that_is_yet_to_come(broker: Broker) -> None:
+    all_read_but(broker, "General")
+    with Client(broker.url, user="alice") as looker:
+        chat = Chat(Client(broker.url, user="alice"), ["General"], fits=half)
+        say(broker, "General", "just now")
+        chat.do("mine")
+        have_marked(chat)
+        assert unread(looker)["General"] == 2
+        with chat:  # which takes what has come
+            eventually(lambda: unread(looker)["General"] == 0, "the own one is read with that")
+            assert "just now" in chat.shown[-1]
+
+
 def test_without_a_terminal_what_was_unread_before_stays_so_until_it_is_shown(start: Start, broker: Broker) -> None:
     all_read_but(broker, "General", *map(str, range(12)))
     all_read_but(broker, "Sports", "missed")

@@ -93,8 +93,8 @@ class Transcript:
     def message(self, message: Message, shown: Callable[[], object] = nothing) -> None:
         """Show a message that has come or was stored, unless history has; its room is then marked as read up to it.
 
-        A room of which something is not shown is not marked: a mark covers all before it. `shown` is called once the
-        message is shown.
+        A mark covers all before it: a room of which something is not shown is not marked, and one of which something
+        before the message is yet to come only up to that. `shown` is called once the message is shown.
         """
         mark = self._marking(message)
 
@@ -217,10 +217,14 @@ class Transcript:
         self._show("", self._marking(message))
 
     def _marking(self, message: Message) -> Callable[[], None]:
-        """Return what marks a message's room as read up to it: nothing if something of the room is not shown."""
-        if self._rooms.unread_in(message.room) is not None:
+        """Return what marks a message's room as read with it: nothing if something of the room is not shown.
+
+        An own message may be stored before what others said before it has come. With that it is marked too.
+        """
+        room = self._rooms.get(message.room)
+        if room is None or self._rooms.unread_in(message.room) is not None:
             return nothing
-        return partial(self._mark_read, message.room, message.seq)
+        return partial(self._mark_read, message.room, room.position.seq)
 
     def _mark_read(self, name: str, seq: int) -> None:
         """Mark a room as read up to a message, 0 for none, unless the user has declined that."""
