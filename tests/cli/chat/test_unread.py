@@ -9,7 +9,7 @@ import pytest
 from tests.cli.chat.driver import Chat, half, shown_to, unread
 from tests.cli.driver import say
 from tests.running import Start, eventually
-from zchat import Client, Message, RoomInfo
+from zchat import Client, Gap, GapReason, Message, RoomInfo
 from zchat.broker import Broker
 from zchat.cli.chat.conversation import Options
 from zchat.cli.chat.transcript import NEW_LINE
@@ -239,6 +239,25 @@ def test_what_was_unread_in_a_room_that_is_shown_beside_the_current_one_stays_un
         assert new(chat) == [("Sports", 2)]
         chat.do("/join Sports")
         eventually(lambda: unread(looker)["Sports"] == 0, "its end is shown")
+
+
+def test_what_was_not_shown_of_a_log_that_is_gone_counts_no_more(broker: Broker) -> None:
+    all_read_but(broker, "Sports")
+    with (
+        Client(broker.url, user="alice") as looker,
+        Client(broker.url, user="bob") as bob,
+        Chat(Client(broker.url, user="alice"), ["General", "Sports"], fits=half) as chat,
+    ):
+        sports = bob.join("Sports")
+        sports.send_many(["one", "two"])
+        eventually(lambda: new(chat) == [("Sports", 2)], "they are counted")
+        chat.conversation.take(Gap("Sports", 1, 7, GapReason.TRIMMED))
+        assert new(chat) == [("Sports", 2)]
+        chat.conversation.take(Gap("Sports", 1, 7, GapReason.RESET))
+        assert not new(chat)
+        chat.do("/watch Sports")
+        sports.send("shown")
+        eventually(lambda: unread(looker)["Sports"] == 0, "what is shown of the new log is marked")
 
 
 def test_what_comes_while_it_is_asked_what_was_missed_marks_nothing(

@@ -28,7 +28,7 @@ from zchat.cli.text.phrases import connection_text, error_text, gap_text, remove
 from zchat.cli.text.safe import named
 from zchat.errors import DeadlineExceeded, UsageError, ZchatError
 from zchat.events import Disconnected, Event, Gap, Invited, MemberJoined, ReadMark, Reconnected, Removed
-from zchat.messages import Message
+from zchat.messages import SAME_LOG, Message
 from zchat.names import DIRECT, fold
 
 ENDING_SECONDS = 0.1
@@ -191,6 +191,8 @@ class Conversation:
                 with self._arriving:
                     self._take_message(event)
             case Gap():
+                if event.reason not in SAME_LOG:  # what was counted there is not in the log that there is now
+                    self._rooms.forget_unread(event.room)
                 self.transcript.error(gap_text(event))
             case Disconnected():
                 self._connected = False

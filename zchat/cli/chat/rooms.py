@@ -282,6 +282,11 @@ class Rooms:
         with self._lock:
             self._unread = {key: recounted(unread) for key, unread in self._unread.items()}
 
+    def forget_unread(self, name: str) -> None:
+        """Forget what was not shown of a room: it can't be had any more."""
+        with self._lock:
+            self._unread.pop(fold(name), None)
+
     def read_upto(self, name: str, seq: int) -> None:
         """Record that the user was shown a room up to `seq`, here or in another session."""
         key = fold(name)
