@@ -13,7 +13,7 @@ from zchat import Client, Gap, GapReason, Message, RoomInfo
 from zchat.broker import Broker
 from zchat.cli.chat.conversation import Options
 from zchat.cli.chat.transcript import NEW_LINE
-from zchat.errors import UsageError
+from zchat.errors import DeadlineExceeded, NotAllowed, UsageError
 
 
 def new(chat: Chat) -> list[tuple[str, int]]:
@@ -258,6 +258,29 @@ def test_what_was_not_shown_of_a_log_that_is_gone_counts_no_more(broker: Broker)
         chat.do("/watch Sports")
         sports.send("shown")
         eventually(lambda: unread(looker)["Sports"] == 0, "what is shown of the new log is marked")
+
+
+def test_what_the_user_may_not_read_counts_no_more_once_they_have_come(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = [DeadlineExceeded("slow"), NotAllowed("may not read", code="not_allowed")]
+
+    def failing(*arguments: object) -> None:
+        raise failures.pop(0)
+
+    all_read_but(broker, "Sports")
+    with (
+        Client(broker.url, user="bob") as bob,
+        Chat(Client(broker.url, user="alice"), ["General", "Sports"], fits=half) as chat,
+    ):
+        bob.join("Sports").send("one")
+        eventually(lambda: new(chat) == [("Sports", 1)], "it is counted")
+        monkeypatch.setattr(chat.conversation.pages, "entry", failing)
+        for left in ([("Sports", 1)], []):
+            chat.do("/join Sports")
+            assert "the end of Sports can't be shown" in chat.shown[-1]
+            chat.rooms.go_to(chat.rooms.get("General"))
+            assert new(chat) == left
 
 
 def test_what_comes_while_it_is_asked_what_was_missed_marks_nothing(

@@ -26,7 +26,7 @@ from zchat.cli.chat.syntax import is_command, quoted, says
 from zchat.cli.chat.transcript import Transcript, nothing
 from zchat.cli.text.phrases import connection_text, error_text, gap_text, removed_text
 from zchat.cli.text.safe import named
-from zchat.errors import DeadlineExceeded, UsageError, ZchatError
+from zchat.errors import DeadlineExceeded, NotAllowed, UsageError, ZchatError
 from zchat.events import Disconnected, Event, Gap, Invited, MemberJoined, ReadMark, Reconnected, Removed
 from zchat.messages import SAME_LOG, Message
 from zchat.names import DIRECT, fold
@@ -479,6 +479,8 @@ class Conversation:
             try:
                 self._show_end(room, unseen)
             except ZchatError as error:
+                if isinstance(error, NotAllowed):  # nor ever can be: it counts no more
+                    self._rooms.read_upto(room.name, room.position.seq)
                 self.transcript.error(f"the end of {named(room.name)} can't be shown: {error_text(error)}")
         self._changed()
 
