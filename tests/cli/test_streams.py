@@ -342,3 +342,18 @@ def test_other_encodings_are_taken(start: Start, encoding: str) -> None:
     running = start(shell='exec "$@" send General', PYTHONIOENCODING=encoding)
     running.write("hi\n")
     assert running.end() == 0
+
+
+def test_whatever_has_told_a_terminal_to_break_no_lines_tells_it_to_again_at_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(streams, "_unwrapping", [])
+    with terminal() as (own, other):
+        log = streams.Writing(other, "standard error")
+        log.write(b"plain")
+        streams.wrap_again()
+        log.write(b"\x1b[?7lwide\x1b[?7h")
+        streams.wrap_again()
+        assert os.read(own, 1000) == b"plain\x1b[?7lwide\x1b[?7h\x1b[?7h"
+        os.close(other)
+        streams.wrap_again()

@@ -77,6 +77,9 @@ class Opcodes(Tracer):
             raise self.kind("interrupted")
 
 
+_BEGINNING = frozenset(("RESUME", "NOP", "RETURN_GENERATOR", "POP_TOP"))
+"""Opcodes with which a function or coroutine begins, before its first step."""
+
 _bounds: dict[CodeType, set[int]] = {}
 
 
@@ -98,8 +101,8 @@ def _bounds_a_block(code: CodeType, at: int) -> bool:
                 found |= set(range(four[0].offset, four[3].offset + 1))
         if code.co_name == "__enter__":
             found |= {step.offset for step in steps if step.opname.startswith("RETURN_")}
-        if code.co_name == "__exit__":
-            beginning = takewhile(lambda step: step.opname in ("RESUME", "NOP"), dis.get_instructions(code))
+        if code.co_name in ("__exit__", "__aexit__"):
+            beginning = takewhile(lambda step: step.opname in _BEGINNING, dis.get_instructions(code))
             found |= {step.offset for step in beginning}
     return at in found
 

@@ -16,7 +16,7 @@ from zchat.aio.room import AsyncRoom
 from zchat.aio.waiting import finished
 from zchat.checks import check_finite_timeout, check_flag, check_timeout, shown
 from zchat.deadline import Deadline
-from zchat.errors import UsageError
+from zchat.errors import UsageError, ZchatError
 from zchat.events import Event
 from zchat.messages import Batch, Member, Message, Position, RoomInfo, Sanction
 from zchat.protocol.faces import moderation, steps
@@ -86,7 +86,14 @@ class AsyncClient(BaseClient):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.close()
+        try:
+            await self.close()
+        except ZchatError:
+            raise
+        except BaseException:  # of a signal's handler, perhaps before closing had begun
+            if self._link.begin_close() and self._link.connected:
+                self._link.receiver.give_up()
+            raise
 
     @property
     def max_message(self) -> int:

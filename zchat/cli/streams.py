@@ -48,6 +48,9 @@ FILE_BYTES = 1 << 20
 NO_WRAP, WRAP = "\x1b[?7l", "\x1b[?7h"
 """What has a terminal not break lines that are too long for it, and break them again (DECAWM)."""
 
+_unwrapping: list[Writing] = []
+"""What was given what has a terminal break no lines, and what ends that."""
+
 _stopping = Lock()
 """Held by the thread that stops the command: another one that did so too would leave no time after that."""
 
@@ -72,7 +75,7 @@ class Writing(io.BufferedIOBase):
         self.written = 0
         """How many bytes were written, also of a write that failed."""
         self.given_up = False
-        """True once a write was given up because a signal has come and the reader doesn't read."""
+        """True once a write was given up: a signal has come and the reader doesn't read, or the terminal is gone."""
         self._descriptor = descriptor
         self._sink = _reopened(descriptor)
         """What is written to: the same as the descriptor, or a terminal opened once more."""
@@ -80,7 +83,6 @@ class Writing(io.BufferedIOBase):
         """Why what was written is not there, as a check has found."""
         self._most = _most(descriptor)
         self._of_terminal = self.isatty()
-        self._unwrapped = False  # it was given what has a terminal break no lines, and what ends that
 
     def fileno(self) -> int:
         """Return the descriptor."""
@@ -106,8 +108,8 @@ class Writing(io.BufferedIOBase):
         """
         left = memoryview(data).cast("B")
         count = len(left)
-        if self._of_terminal and not self._unwrapped:
-            self._unwrapped = NO_WRAP.encode() in left.tobytes()
+        if self._of_terminal and self not in _unwrapping and NO_WRAP.encode() in left.tobytes():
+            _unwrapping.append(self)
         while left:
             try:
                 wait(self._sink, select.POLLOUT, GRACE)
@@ -122,6 +124,7 @@ class Writing(io.BufferedIOBase):
                 raise BrokenPipeError(*error.args) from error
             except OSError as error:
                 if error.errno == errno.EIO and _is_gone(self._sink):
+                    self.given_up = True
                     raise HungUp(self.name) from error
                 error.filename = self.name
                 self.given_up = self.given_up or isinstance(error, ending.Ended)
@@ -135,7 +138,7 @@ class Writing(io.BufferedIOBase):
 
         A write that was given up is cut short; and at Ctrl-C the system drops what a terminal hasn't taken.
         """
-        if self._unwrapped and in_foreground(self._sink):
+        if in_foreground(self._sink):
             with suppress(OSError, termios.error):
                 if self.given_up:  # there is no room in front of what it doesn't take
                     call_unstopped(termios.tcflush, self._sink, termios.TCOFLUSH)
@@ -266,11 +269,9 @@ def check_written() -> None:
 
 
 def wrap_again() -> None:
-    """Have the terminals of standard output and error break lines again, once a signal has asked the command to end."""
-    for stream in (sys.stdout, sys.stderr):
-        sink = getattr(stream, "buffer", None)
-        if isinstance(sink, Writing):
-            sink.wrap_again()
+    """Have terminals break lines again, once a signal has asked the command to end: the log's too."""
+    for sink in _unwrapping:
+        sink.wrap_again()
 
 
 def check_reader() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import pytest
+
 import zchat as library
 from tests.cli.chat.driver import Chat
 from tests.cli.driver import masked, say
@@ -11,6 +13,7 @@ from tests.running import Start
 from zchat import Message, Position, Room
 from zchat.broker import Broker
 from zchat.cli.chat.history_pages import HistoryPages, Page
+from zchat.errors import DeadlineExceeded
 
 
 class Kept:
@@ -53,6 +56,15 @@ def test_the_end_of_a_room_is_half_a_screen_and_then_messages_goes_on_before_it(
     assert (page.heading, seqs(page)) == ("", list(range(91, 101)))
     assert page.new == 99, "where the user had stopped"
     assert pages.entry(room, 101).new == pages.next(room).new == 0
+
+
+def test_what_is_new_where_the_end_can_not_be_had_for_the_moment_can_be_had_later() -> None:
+    pages = HistoryPages(ten)
+    slow = kept(100)
+    slow.history = lambda **_: (_ for _ in ()).throw(DeadlineExceeded("slow"))  # type: ignore[method-assign]
+    with pytest.raises(DeadlineExceeded):
+        pages.entry(slow, 99)
+    assert seqs(pages.new(kept(100))) == [99, 100]
 
 
 def test_what_was_new_is_paged_through_in_order_however_much_of_it_the_end_has_shown() -> None:

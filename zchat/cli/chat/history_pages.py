@@ -71,6 +71,7 @@ class HistoryPages:
         """
         key = fold(room.name)
         self._after.pop(key, None)
+        self._new[key] = new  # first: if the end can't be had now, what is new can be later
         found = room.history(limit=MAX_ROWS) if self._fits else []
         last = found[-1].seq if found else room.position.seq
         self._new[key] = new if new <= last else 0
