@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from _pytest._code.code import TracebackEntry
 from hypothesis import settings
 
 from zchat.logs import broker_log, cli_log, client_log
@@ -28,6 +29,18 @@ TRACED = (
     "cli/test_main.py", "cli/test_progress_line.py", "client/test_dropped.py", "test_operations.py",
 )  # fmt: skip
 """Where coverage is measured in the processes too that the tests start, for 0.2 s each; others start the same lines."""
+
+
+def _line(entry: TracebackEntry) -> int:
+    """Return the line of a traceback's entry, from 0; where Python knows none, that of its function.
+
+    pytest would end the whole run over it, and not say what has failed.
+    """
+    line: int | None = entry._rawentry.tb_lineno
+    return (entry.frame.code.firstlineno + 1 if line is None else line) - 1
+
+
+TracebackEntry.lineno = property(_line)  # type: ignore[method-assign,assignment]
 
 # A busy machine makes an example slow, never wrong.
 settings.register_profile("zchat", deadline=None)
