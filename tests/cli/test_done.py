@@ -14,30 +14,26 @@ from zchat.broker import Broker
 DOING = ["backup --store sqlite:{0}/old {0}/new", "restore {0}/old {0}/new", "keygen new"]
 
 
+GONE = (
+    "import os, sys, click; before = click.echo; own, other = os.openpty(); os.dup2(other, 1)\n"
+    "def echo(*a, **k): os.closerange(own, own + 1); before(*a, **k)\n"
+)
+"""Closes the terminal that is standard output once the first line about the files is to be written."""
+
+SIGNALLED = (
+    "import os, signal, sys, click; before = click.echo\n"
+    "def echo(*a, **k): os.kill(os.getpid(), signal.SIGTERM); before(*a, **k)\n"
+)
+"""Has a signal come then."""
+
+
+@pytest.mark.parametrize("happening", [GONE, SIGNALLED], ids=["the terminal is gone", "a signal"])
 @pytest.mark.parametrize("line", DOING)
-def test_a_terminal_that_is_gone_once_the_files_are_there_changes_nothing(
-    start: Start, tmp_path: Path, line: str
+def test_what_happens_once_the_files_are_there_changes_nothing(
+    start: Start, tmp_path: Path, line: str, happening: str
 ) -> None:
     (tmp_path / "old").write_bytes((ROOT / "tests" / "data" / "store-0.1.0.db").read_bytes())
-    program = (
-        "import os, sys, click; before = click.echo; own, other = os.openpty(); os.dup2(other, 1)\n"
-        "def echo(*a, **k): os.closerange(own, own + 1); before(*a, **k)\n"
-        "click.echo = echo\nfrom zchat.cli.main import main; main(sys.argv[1:])"
-    )
-    running = start(shell=f'cd {tmp_path} && exec "$1" -c "$PROGRAM" {line.format(tmp_path)}', PROGRAM=program)
-    assert running.end() == 0
-    assert running.errors == ""
-    assert list(tmp_path.glob("new*"))
-
-
-@pytest.mark.parametrize("line", DOING)
-def test_a_signal_once_the_files_are_there_changes_nothing(start: Start, tmp_path: Path, line: str) -> None:
-    (tmp_path / "old").write_bytes((ROOT / "tests" / "data" / "store-0.1.0.db").read_bytes())
-    program = (
-        "import os, signal, sys, click; before = click.echo\n"
-        "def echo(*a, **k): os.kill(os.getpid(), signal.SIGTERM); before(*a, **k)\n"
-        "click.echo = echo\nfrom zchat.cli.main import main; main(sys.argv[1:])"
-    )
+    program = f"{happening}click.echo = echo\nfrom zchat.cli.main import main; main(sys.argv[1:])"
     running = start(shell=f'cd {tmp_path} && exec "$1" -c "$PROGRAM" {line.format(tmp_path)}', PROGRAM=program)
     assert running.end() == 0
     assert running.errors == ""
