@@ -54,6 +54,7 @@ def test_sanctions_are_reported_just_before_their_answers_and_what_changes_nothi
 def test_sanctions_are_answered_in_their_order_and_after_the_blocks_before_them(store: Driver) -> None:
     answers: list[object] = []
     sanction = Sanction("General", "bob", "ban", 0, "alice", 5, "")
+    store.store.follow("General", True)
     store.store.append(block(1, "a"), answers.append)
     store.store.impose(sanction, store.places, answers.append)
     store.store.append(block(2, "b"), answers.append)

@@ -13,6 +13,7 @@ from zchat.broker.store.contract import (
 
 
 def test_a_block_that_was_stored_is_reported_just_before_its_answer(store: Driver) -> None:
+    store.store.follow("General", True)
     answers: list[Appended] = []
 
     def answered(answer: Appended) -> None:
@@ -28,6 +29,7 @@ def test_a_block_that_was_stored_is_reported_just_before_its_answer(store: Drive
 
 
 def test_a_block_that_was_not_stored_is_not_reported(store: Driver) -> None:
+    store.store.follow("General", True)
     store.stored(1, "a")
     for number in (1, 3):
         store.append(number, "a")
@@ -36,6 +38,7 @@ def test_a_block_that_was_not_stored_is_not_reported(store: Driver) -> None:
 
 
 def test_reports_of_a_room_follow_each_other_without_a_hole(store: Driver) -> None:
+    store.store.follow("General", True)
     store.say("a", "b")
     store.trim(keep=1)
     store.say("c")

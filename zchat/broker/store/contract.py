@@ -351,8 +351,8 @@ class Store(ABC):
         quotas a user's `USER_PRODUCERS` + 1st producer is remembered in place of the one that is idle
         for longest, and `Watcher.forgot` is called.
         `Stored` comes when the block is as safe as the store makes it, and not before can it
-        be read: `Watcher.grew` is called, then `done`. After a failure everything that was waiting
-        after it fails too, in order.
+        be read: `Watcher.grew` is called, then `done`; in a room that isn't followed `Watcher.reached` may
+        have been called instead. After a failure everything that was waiting after it fails too, in order.
         """
 
     @abstractmethod
