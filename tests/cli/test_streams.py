@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import select
 import signal
 import socket
 import struct
@@ -23,9 +24,11 @@ import zchat
 from tests.cli.driver import bodies, say
 from tests.cli.outside import command, members, pipes, read_all, terminal, until_full
 from tests.closing import FULL_AT_THE_CLOSE, REASON
-from tests.running import DEADLINE, Start, Zchat, eventually
+from tests.running import DEADLINE, Start, Zchat, eventually, read_now
 from zchat.broker import Broker
 from zchat.cli import streams
+
+CTRL_S = b"\x13"
 
 COUNT = 3_000
 """Messages: more than a pipe holds."""
@@ -354,6 +357,34 @@ def test_whatever_has_told_a_terminal_to_break_no_lines_tells_it_to_again_at_the
         streams.wrap_again()
         log.write(b"\x1b[?7lwide\x1b[?7h")
         streams.wrap_again()
-        assert os.read(own, 1000) == b"plain\x1b[?7lwide\x1b[?7h\x1b[?7h"
+        read_through(own, b"plain\x1b[?7lwide\x1b[?7h\x1b[?7h")
         os.close(other)
         streams.wrap_again()
+
+
+def test_a_terminal_that_was_stopped_goes_on_to_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "_unwrapping", [])
+    with terminal() as (own, other):
+        log = streams.Writing(other, "standard error")
+        log.write(b"\x1b[?7lwide")
+        read_through(own, b"\x1b[?7lwide")
+        os.write(own, CTRL_S)
+        eventually(lambda: not select.select([], [other], [], 0)[1], "its output is stopped")
+        streams.wrap_again()
+        assert not select.select([own], [], [], 0)[0]
+        log.given_up = True  # as of what a signal has cut short
+        streams.wrap_again()
+        read_through(own, b"\x1b[?7h")
+
+
+def read_through(descriptor: int, expected: bytes) -> None:
+    """Read what is expected, and nothing else; it may come in parts."""
+    found = b""
+
+    def there() -> bool:
+        nonlocal found
+        found += read_now(descriptor)
+        return len(found) >= len(expected)
+
+    eventually(there, lambda: f"{expected!r}, and there is {found!r}")
+    assert found == expected

@@ -140,8 +140,10 @@ class Writing(io.BufferedIOBase):
         """
         if in_foreground(self._sink):
             with suppress(OSError, termios.error):
-                if self.given_up:  # there is no room in front of what it doesn't take
+                if self.given_up:  # there is no room in front of what it doesn't take, nor while Ctrl-S has stopped it
                     call_unstopped(termios.tcflush, self._sink, termios.TCOFLUSH)
+                    for action in (termios.TCOOFF, termios.TCOON):  # Linux starts only what was stopped in this way
+                        call_unstopped(termios.tcflow, self._sink, action)
                 if select.select([], [self._sink], [], 0)[1]:
                     call_unstopped(os.write, self._sink, WRAP.encode())
 
