@@ -72,6 +72,8 @@ class _State:
         """How many have come."""
         self.forgiven = False
         """True if the command has done as it was asked to."""
+        self.serves = False
+        """True if the command is there until it is asked to end."""
         self.calls: list[Callable[[], object]] = []
         """What each is to call."""
         self.surviving_hangup = False
@@ -105,8 +107,9 @@ def asked() -> int:
 
 
 def exit_code() -> int:
-    """Return the same, but 0 for a command that has said that it ends as it was asked to."""
-    return 0 if _state.forgiven else _state.code
+    """Return the same, but 0 for a command that has done all, or that serves until it is asked to end."""
+    done = _state.forgiven or (_state.serves and _state.code - 128 in first_signals.ASKING)
+    return 0 if done else _state.code
 
 
 def asked_times() -> int:
@@ -290,8 +293,13 @@ def hang_up() -> None:
 
 
 def forgive() -> None:
-    """Record that the command has done what the signal asked for, and ends with 0."""
+    """Record that the command has done all that it is to do, and ends with 0 whatever signal comes."""
     _state.forgiven = True
+
+
+def serve() -> None:
+    """Record that the command serves until it is asked to end, and ends with 0 then: while it starts, too."""
+    _state.serves = True
 
 
 @contextmanager

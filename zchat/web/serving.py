@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from os import PathLike
 from ssl import SSLContext
@@ -129,27 +129,35 @@ def _trouble(reason: str) -> None:
 async def serve(settings: Settings, started: Callable[[str, str | None], object], stop: asyncio.Event) -> None:
     """Run a gateway until `stop` is set; `started` is called with the page's address, and that of the figures.
 
+    Nothing is started if `stop` is set before the broker has answered.
+
     Raises:
         ZchatError: the broker can't be reached at the start, or an address can't be had.
     """
     most = settings.max_connections
     brokers = Brokers(settings.urls, settings.key, settings.server_key)
-    async with running(brokers, settings.letting_in, most) as (gateway, reading):
+    stopping = asyncio.create_task(stop.wait())
+    async with AsyncExitStack() as stack:
+        stack.callback(stopping.cancel)
+        entering = asyncio.create_task(stack.enter_async_context(running(brokers, settings.letting_in, most)))
+        stack.callback(entering.cancel)
+        await asyncio.wait((entering, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if not entering.done():
+            entering.cancel()
+            await asyncio.wait((entering,))
+            return
+        gateway, reading = entering.result()
         server, figures = Server(gateway, settings.files, most), Metrics(gateway)
-        stopping = asyncio.create_task(stop.wait())
-        try:
-            listen = partial(server.listen, tls=settings.tls)
-            url = await _listening(listen, settings.host, settings.port, settings.tls)
-            at = None if settings.metrics is None else await _listening(figures.listen, *settings.metrics, None)
-            started(url, None if at is None else f"{at}metrics")
-            web_log.info("pages are served at %s", url, event="serving", url=url)
-            await asyncio.wait((reading, stopping), return_when=asyncio.FIRST_COMPLETED)
-            if reading.done():
-                await reading
-        finally:
-            stopping.cancel()
-            figures.close()
-            await server.close()
+        stack.push_async_callback(server.close)
+        stack.callback(figures.close)
+        listen = partial(server.listen, tls=settings.tls)
+        url = await _listening(listen, settings.host, settings.port, settings.tls)
+        at = None if settings.metrics is None else await _listening(figures.listen, *settings.metrics, None)
+        started(url, None if at is None else f"{at}metrics")
+        web_log.info("pages are served at %s", url, event="serving", url=url)
+        await asyncio.wait((reading, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if reading.done():
+            await reading
 
 
 async def _listening(listen: Callable[..., object], host: str, port: int, tls: SSLContext | None) -> str:

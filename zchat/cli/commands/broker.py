@@ -23,7 +23,7 @@ from zchat.broker.edge.systemd import Systemd
 from zchat.broker.limits import MAX_SESSIONS
 from zchat.broker.loop import Found
 from zchat.broker.settings import options
-from zchat.cli import ending, first_signals, logs
+from zchat.cli import ending, logs
 from zchat.cli.failures import hinting_at
 from zchat.cli.greeting import greet, say
 from zchat.cli.logs import log_format, log_level
@@ -174,6 +174,7 @@ def broker(
     **settings: Any,
 ) -> None:
     """Carry out `zchat broker`."""
+    ending.serve()
     stopping = Event()
     _raise_limit()
     logs.load()
@@ -205,8 +206,6 @@ def broker(
         systemd.stopping()
     with suppress(OSError):
         say(f"stopped; {counted(running.counters.messages, 'message')} stored since the start")
-    if ending.asked() - 128 not in first_signals.OTHERS:
-        ending.forgive()
 
 
 def _note_hangup(running: Broker, keys: str | None, rules: str | None, audit: str | None) -> None:
@@ -226,10 +225,19 @@ def _metrics(running: Broker, place: str) -> Metrics:
 
 @contextmanager
 def _entered(context: AbstractContextManager[T], hints: dict[type[ZchatError], str]) -> Iterator[T]:
-    """Enter a context for as long as the block lasts; an error of entering it names the option in `hints`."""
+    """Enter a context for as long as the block lasts; an error of entering it names the option in `hints`.
+
+    Raises:
+        Ended: it can't be entered, and a signal has asked for the end meanwhile.
+    """
     with ExitStack() as stack:
-        with hinting_at(hints):
-            entered = stack.enter_context(context)
+        try:
+            with hinting_at(hints):
+                entered = stack.enter_context(context)
+        except ZchatError as error:
+            if ending.asked():
+                raise ending.Ended from error
+            raise
         yield entered
 
 

@@ -9,7 +9,7 @@ from functools import partial
 import click
 
 from zchat.address import host_and_port, is_this_machines
-from zchat.cli import ending, first_signals, logs
+from zchat.cli import ending, logs
 from zchat.cli.connection import HINTS
 from zchat.cli.failures import hinting_at
 from zchat.cli.greeting import greet
@@ -128,6 +128,7 @@ def web(
     max_connections: int,
 ) -> None:
     """Carry out `zchat web`."""
+    ending.serve()
     # Here, as they require what only zchat-zmq[web] installs.
     from zchat.web.doors import letting_in
     from zchat.web.pages import files_of
@@ -167,8 +168,6 @@ def web(
     raise_limit()
     logs.load()
     event_loop.run(_serve(settings, url, open_to_all))
-    if ending.asked() - 128 not in first_signals.OTHERS:
-        ending.forgive()
 
 
 async def _serve(settings: object, url: str, open_to_all: bool) -> None:
