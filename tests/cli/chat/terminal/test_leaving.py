@@ -16,11 +16,13 @@ import pytest
 
 import zchat
 from tests.cli.driver import say, unread
-from tests.cli.outside import command, terminal
+from tests.cli.outside import command, members, terminal
 from tests.cli.terminals import Terminal, Tmux
+from tests.cli.test_ending import quick
 from tests.mortal import Mortal, refusing
 from tests.running import DEADLINE, eventually, read_now
 from zchat.broker import Broker
+from zchat.cli.chat.terminal.screen import WAITING
 
 
 def test_what_is_said_last_is_stored_before_one_leaves_and_else_told(tmux: Tmux, tmp_path: Path) -> None:
@@ -131,6 +133,32 @@ def test_what_a_stopped_terminal_has_not_taken_stays_unread(
         else:
             termios.tcflow(slave, termios.TCOON)
             eventually(lambda: shows(b"three") and unread(broker, "General") == 0, "it is drawn, and read")
+
+
+@pytest.mark.parametrize("typed", ["", "hello\r", "/messages\ra\rb\rc\r"], ids=["nothing", "a line", "several"])
+def test_who_has_typed_at_a_terminal_that_takes_nothing_leaves_in_order_too(
+    broker: Broker, environment: dict[str, str], typed: str
+) -> None:
+    with (
+        terminal() as (master, slave),
+        command("client", environment=environment | {"TERM": "xterm"}, stdin=slave, stdout=slave, stderr=slave) as chat,
+    ):
+        shown = b""
+
+        def shows(text: bytes) -> bool:
+            nonlocal shown
+            shown += read_now(master)
+            return text in shown
+
+        eventually(lambda: shows(b"General>"), "it is there")
+        termios.tcflow(slave, termios.TCOOFF)
+        say(broker, "General", *(f"line {number}" for number in range(4 * WAITING)))
+        os.write(master, typed.encode())
+        time.sleep(1)  # by then more waits to be drawn than may, which nothing shows
+        with quick():
+            chat.terminate()
+            assert chat.wait(DEADLINE) == 143
+        assert members(broker) == 0
 
 
 STANDING = """

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from zchat import Client
-from zchat.cli import ending, streams
+from zchat.cli import ending, logs, streams
 from zchat.cli.chat.conversation import Conversation, Options
 from zchat.cli.chat.news import News
 from zchat.cli.chat.people import People
@@ -58,7 +58,7 @@ def run(url: str, user: str | None, names: tuple[str, ...], options: Options) ->
     `names`: the rooms; none for those of before, and General if there are none.
     """
     os.environ.setdefault("PROMPT_TOOLKIT_NO_CPR", "1")  # asking where the cursor is delays every message
-    with connect(url, user, invitations=True, closing=None) as client, ending.full_screen():
+    with connect(url, user, invitations=True, closing=None) as client, logs.held(), ending.full_screen():
         code, unsent = event_loop.run(_chat(client, names, options))
     if code is not None:  # not from within: a KeyboardInterrupt in a task would tear the event loop down
         raise Interrupted(code)
@@ -124,6 +124,10 @@ async def _chat(client: Client, names: tuple[str, ...], options: Options) -> tup
         except (EOFError, OSError):
             editor.leave(HUNG_UP)
 
+    def patience() -> float:
+        """Return how many seconds drawing may take at the end: none if nothing is drawn, or takes what is."""
+        return 0.0 if streams.given_up() or not has_terminal(app) else HANG_SECONDS
+
     async def talk() -> None:
         started = asyncio.Event()
         with app.input.raw_mode(), suspended_by_signal(app):  # or what is typed before the editor is there is echoed
@@ -139,7 +143,7 @@ async def _chat(client: Client, names: tuple[str, ...], options: Options) -> tup
                 if app.is_running and app.future and not app.future.done():
                     app.exit()
                 with hung_up():
-                    await _ended(editing)
+                    await _ended(patience(), editing)
         if did_all:
             doing.result()
             await threads.do(outbox.drain, PROMPT_SECONDS)
@@ -157,33 +161,30 @@ async def _chat(client: Client, names: tuple[str, ...], options: Options) -> tup
         try:
             with ending.notifying(leave):
                 await first(talking)
-                await asyncio.wait((talking,), timeout=None if not editor.left.done() else _patience())
+                await asyncio.wait((talking,), timeout=None if not editor.left.done() else patience())
         finally:
             if rooms.visited:
                 kept.keep(rooms.visited)
-            await threads.do(outbox.leave, editor.withdraw())
+            leaving = asyncio.create_task(threads.do(outbox.leave, editor.withdraw()))
+            await asyncio.wait((leaving,), timeout=patience())  # what it reports may have to wait until it is drawn
             with task_beside(screen.caught_up()) as catching_up:  # while it can still be marked as read
-                await asyncio.wait((catching_up, drawing), timeout=_patience(), return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait((catching_up, drawing), timeout=patience(), return_when=asyncio.FIRST_COMPLETED)
             closing = ENDING_SECONDS if editor.left.done() else DRAIN_SECONDS
             await threads.do(client.close, closing)
             await threads.do(outbox.end, closing)
-            await asyncio.wait((following,), timeout=_patience())
+            await asyncio.wait((following,), timeout=patience())
             screen.end()
+            await leaving
             await threads.do(conversation.close)
         with hung_up():
-            await _ended(drawing)
-        await _ended(following, talking)
+            await _ended(patience(), drawing)
+        await _ended(patience(), following, talking)
     return editor.left.result() if editor.left.done() else None, outbox.unsent
 
 
-def _patience() -> float:
-    """Return how many seconds drawing may take at the end: none if the terminal was given up after a signal."""
-    return 0.0 if streams.given_up() else HANG_SECONDS
-
-
-async def _ended(*tasks: asyncio.Task[Any]) -> None:
+async def _ended(seconds: float, *tasks: asyncio.Task[Any]) -> None:
     """Wait for tasks to end, and raise what one raised; those that hang at a terminal that is gone are given up."""
-    await asyncio.wait(tasks, timeout=_patience())
+    await asyncio.wait(tasks, timeout=seconds)
     for task in tasks:
         if not task.cancel():
             task.result()
