@@ -224,13 +224,13 @@ class AsyncClient(BaseClient):
         deadline = Deadline(check_finite_timeout("closing", timeout))
         link = self._link
         link.check_close()  # first: a call that is refused changes nothing
-        if not (link.begin_close() and link.connected):
-            return
         try:
-            link.do(self._rooms.close, deadline.at)
-            await link.join(deadline)
+            if link.begin_close() and link.connected:
+                link.do(self._rooms.close, deadline.at)
+                await link.join(deadline)
         finally:
-            link.receiver.give_up()  # what isn't over by now
+            if link.begin_close() and link.connected:  # or what has broken that off may have come amid it
+                link.receiver.give_up()  # what isn't over by now
 
     aclose = close
 
