@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from threading import Condition, Lock
 from typing import Any
@@ -118,6 +119,8 @@ class QueueHandler(logging.Handler):
         """Held to change the queue, never while a line is written."""
         self._cut = False
         """True if only a part of the line before was taken."""
+        self._held = False
+        """True while lines for a terminal wait, as something else is drawn there."""
         start(RealThread(self._run, "zchat-log"))
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -144,6 +147,12 @@ class QueueHandler(logging.Handler):
                 before = self._size
                 self._changed.wait(FLUSH_SECONDS)
 
+    def hold(self, held: bool) -> None:
+        """Have the lines for a terminal wait from now on, or no longer."""
+        with self._changed:
+            self._held = held
+            self._changed.notify_all()
+
     def _run(self) -> None:
         try:
             sink = Writing(sys.stderr.fileno(), "standard error")
@@ -151,7 +160,7 @@ class QueueHandler(logging.Handler):
             sink = Writing(2, "standard error")
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._lines)
+                self._changed.wait_for(lambda: self._lines and not (self._held and sink.isatty()))
                 line = self._lines.popleft()
             taken = self._write(sink, line)
             with self._changed:
@@ -196,6 +205,18 @@ def begin(level: str = UNASKED_LEVEL, form: str = "text") -> None:
         logging.getLogger().addHandler(_handlers[0])
     _handlers[0].setFormatter(JsonFormatter() if form == "json" else TextFormatter())
     logging.getLogger().setLevel(level.upper())
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Have the log's lines wait until the block is left, if they go to a terminal: something else is drawn there."""
+    for handler in _handlers:
+        handler.hold(True)
+    try:
+        yield
+    finally:
+        for handler in _handlers:
+            handler.hold(False)
 
 
 def load() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.cli.chat.driver import Chat, half
+from tests.cli.driver import say
+from tests.running import eventually
 from zchat import Client, Room
 from zchat.broker import Broker
 from zchat.errors import Banned, DeadlineExceeded, NotAMember
@@ -79,3 +82,16 @@ def test_who_is_put_out_of_a_room_while_joining_it_hears_of_that_though_the_brok
         monkeypatch.setattr(Room, "leave", late)
         with pytest.raises(NotAMember, match="you were put out of General at once"):
             chat.do("/join General")
+
+
+def test_in_a_room_that_one_may_not_read_nothing_is_marked(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "rules").write_text('[[rooms]]\nnames = ["Ops"]\nread = ["somebody"]\n')
+    address, store = f"ipc://{tmp_path}/s", f"sqlite:{tmp_path}/db"
+    with Broker(address, store=store) as broker:
+        for name in ("Ops", "Sports"):
+            say(broker, name, "said")
+    with Broker(address, store=store, logins=True, rules=tmp_path / "rules"), Client(address) as client:
+        chat = Chat(client, ["General", "Ops", "Sports"])
+        assert chat.shown[-2:] == ["* you are also in Ops", "* you are also in Sports"]
+        eventually(lambda: {info.name: info.unread for info in client.rooms()}["Sports"] == 0, "what can be is marked")
+        assert caplog.messages == []

@@ -90,6 +90,7 @@ class Joining:
             if info is not None and info.unread is not None:
                 return self._missed.count(info, upto)
             if self._read_marks:
+                room.history(limit=1, timeout=self._seconds)  # who may not read marks nothing
                 room.mark_read(upto)  # reading begins here
         return None
 

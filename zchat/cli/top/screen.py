@@ -13,7 +13,7 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.layout import FormattedTextControl, Layout, Window
 
 from zchat import Client
-from zchat.cli import ending
+from zchat.cli import ending, logs
 from zchat.cli.failures import HUNG_UP, INTERRUPTED, Interrupted
 from zchat.cli.screen import event_loop
 from zchat.cli.screen.loop_threads import LoopThreads
@@ -37,7 +37,7 @@ def run(client: Client, dashboard: Dashboard, every: float, count: int | None) -
         Refused, ProtocolError: why the client has ended.
     """
     os.environ.setdefault("PROMPT_TOOLKIT_NO_CPR", "1")  # a full screen needn't ask where the cursor is
-    with ending.full_screen():
+    with logs.held(), ending.full_screen():
         code = event_loop.run(_watch(client, dashboard, every, count))
     if code:
         raise Interrupted(code)
