@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
 from threading import Barrier, Thread
@@ -310,13 +310,15 @@ def test_the_mark_moves_over_own_answers_too(connect: Connect) -> None:
     assert unread(bob.client)["@alice"] == 0
 
 
-def test_a_direct_room_that_was_left_comes_back_with_the_next_message(connect: Connect) -> None:
+@pytest.mark.parametrize("waits", [True, False], ids=["waiting", "not waiting"])
+def test_a_direct_room_that_was_left_comes_back_with_the_next_message(connect: Connect, waits: bool) -> None:
     alice, bob = connect("alice"), connect("bob")
     direct = alice.client.direct("bob")
     direct.send("one")
     bob.hears("@alice", "one")
     alice.heard(zchat.ReadMark("@bob", "bob", 1))
-    bob.client.direct("alice").leave()
+    with nullcontext() if waits else pytest.raises(zchat.DeadlineExceeded):
+        bob.client.direct("alice").leave(timeout=DEADLINE if waits else 0)
     alice.heard(zchat.MemberLeft("@bob", "bob"))
     direct.send("two")
     bob.hears("@alice", "one", "two")
@@ -365,6 +367,25 @@ def test_invitations_are_taken_up_when_the_application_begins_to_take_events(fac
         events = bob.events(timeout=DEADLINE)
         assert next(events) == zchat.Invited("@alice", "alice")
         assert next(event for event in events if isinstance(event, zchat.Message)) == stored._replace(room="@alice")
+
+
+def test_where_the_application_moves_the_mark_it_no_longer_moves_by_itself(face: Face, broker: Broker) -> None:
+    with (
+        face.client(broker.url, user="alice") as alice,
+        face.client(broker.url, user="bob") as bob,
+        face.client(broker.url, user="bob", invitations=False) as looker,
+    ):
+        alice.direct("bob").send_many(["one", "two"])
+        events = bob.events(timeout=DEADLINE)
+        assert next(events) == zchat.Invited("@alice", "alice")
+        room = bob.direct("alice")
+        room.mark_read(0)
+        for body in ("one", "two"):
+            assert next(event for event in events if isinstance(event, zchat.Message)).body == body
+        room.mark_read(1)
+        eventually(lambda: {info.name: info.unread for info in looker.rooms()}["@alice"] == 1, "that one is read")
+        bob.close()
+        assert {info.name: info.unread for info in looker.rooms()}["@alice"] == 1
 
 
 def test_invitations_can_be_switched_off(connect: Connect) -> None:

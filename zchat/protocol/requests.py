@@ -34,8 +34,8 @@ class Request(NamedTuple):
 
     @property
     def withdrawn(self) -> bool:
-        """Return whether the caller has given up."""
-        return self.call is not None and self.call.withdrawn
+        """Return whether the caller has given up, so that it isn't sent; a room is left by then, and to leave it is."""
+        return self.call is not None and self.call.withdrawn and self.word != "leave"
 
 
 request_of: Callable[[tuple[Any, ...]], Request] = partial(tuple.__new__, Request)
@@ -98,7 +98,7 @@ class Requests:
 
     def _given_up(self, request: Request) -> bool:
         """Return whether the caller has given up, and then end the call: it isn't sent."""
-        if request.call is None or not request.call.withdrawn:
+        if request.call is None or not request.withdrawn:
             return False
         request.call.fail(errors.ConnectionLost("the caller has given up"))
         return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ from tests.cli.driver import say
 from tests.running import eventually
 from zchat import Client, Room
 from zchat.broker import Broker
+from zchat.cli.chat import rooms
+from zchat.cli.chat.conversation import Options
 from zchat.errors import Banned, DeadlineExceeded, NotAMember
+from zchat.protocol.faces import invitations
 
 
 def forbid(client: Client, monkeypatch: pytest.MonkeyPatch, room: str) -> None:
@@ -95,3 +99,54 @@ def test_in_a_room_that_one_may_not_read_nothing_is_marked(tmp_path: Path, caplo
         assert chat.shown[-2:] == ["* you are also in Ops", "* you are also in Sports"]
         eventually(lambda: {info.name: info.unread for info in client.rooms()}["Sports"] == 0, "what can be is marked")
         assert caplog.messages == []
+
+
+@pytest.mark.parametrize("marks", [True, False], ids=["marking", "not marking"])
+def test_a_direct_room_that_was_joined_by_itself_is_marked_by_what_is_drawn(broker: Broker, marks: bool) -> None:
+    waiting: list[Callable[[], object]] = []
+
+    def draw_later(text: str, shown: Callable[[], object]) -> None:
+        if "psst" in text:
+            waiting.append(shown)
+
+    def unread() -> int | None:
+        return {info.name: info.unread for info in looker.rooms()}["@bob"]
+
+    options = Options(read_marks=marks)
+    with (
+        Client(broker.url, user="bob") as bob,
+        Client(broker.url, user="alice", invitations=False) as looker,
+        Chat(Client(broker.url, user="alice"), ["General"], options=options, show=draw_later) as chat,
+    ):
+        room = bob.direct("alice")
+        for number in (1, 2):
+            room.send("psst")
+            eventually(lambda number=number: len(waiting) == number, "it is to be drawn")  # type: ignore[misc]
+        assert unread() is None  # no mark: nothing is read
+        waiting[0]()
+        eventually(lambda: unread() == 1, "what is drawn is read")
+        chat.do("/leave @bob")
+    with Client(broker.url, user="alice", invitations=False) as looker:
+        assert unread() == 1
+
+
+def test_who_writes_after_many_others_is_shown_too(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rooms, "INVITED", 2)
+    monkeypatch.setattr(invitations, "MAX_INVITED", 4)
+    with Chat(Client(broker.url, user="alice"), ["General"]) as chat:
+        for name in ("bob", "carol", "dave", "eve", "frank", "bob"):
+            with Client(broker.url, user=name) as other:
+                other.direct("alice").send(f"{name} says")
+            eventually(lambda name=name: f"{name} says" in chat.shown[-1], lambda: f"{chat.shown}")  # type: ignore[misc]
+            chat.shown.append("")
+        assert chat.rooms.joined == {"general", "@frank", "@bob"}
+
+
+def test_what_came_in_a_room_that_was_empty_at_the_last_chat_is_unread(broker: Broker) -> None:
+    with Client(broker.url, user="alice") as alice:
+        Chat(alice, ["General", "Sports"])
+    say(broker, "Sports", "one", "two")
+    with Client(broker.url, user="alice") as alice:
+        chat = Chat(alice, fits=half)
+        chat.conversation.begin(["General", "Sports"], before=["General", "sports"])
+        assert [(each.room, each.number) for each in chat.conversation.status.new] == [("Sports", 2)]

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import cast
 
 from zchat import Message, Room
-from zchat.cli.chat.rooms import Place, Rooms, Unread
+from zchat.cli.chat.rooms import INVITED, Place, Rooms, Unread
 from zchat.errors import UsageError
 
 
@@ -134,11 +134,26 @@ def test_all_rooms_are_shown_if_that_is_asked_for_but_those_that_are_hidden() ->
 
 def test_who_writes_to_one_is_named_once_with_the_first_of_their_messages() -> None:
     rooms = Rooms()
-    rooms.invited("@bob", "Bob")
+    rooms.invited(room("@bob"), "Bob")
     assert rooms.inviter(message("@bob", "alice")) is None, "one's own, from elsewhere"
     assert rooms.inviter(message("@bob", "bob")) == "Bob"
     assert rooms.inviter(message("@bob", "bob")) is None
     assert "@bob" in rooms.joined
+
+
+def test_of_too_many_rooms_by_invitation_the_quietest_is_taken_out_that_the_user_did_not_go_to() -> None:
+    rooms = Rooms()
+    rooms.invited(room("@zoe"), "zoe")
+    rooms.add(room("@zoe"))
+    for number in range(INVITED - 1):
+        rooms.invited(room(f"@{number}"), f"{number}")
+    rooms.spoken_in("@0")
+    assert rooms.take_quiet() is None
+    rooms.invited(room("@last"), "last")
+    quiet = rooms.take_quiet()
+    assert quiet is not None
+    assert (quiet.name, rooms.get("@1"), rooms.take_quiet()) == ("@1", None, None)
+    assert [rooms.is_invited(name) for name in ("@0", "@1", "@LAST", "@zoe")] == [True, False, True, True]
 
 
 def test_a_room_that_was_left_has_nothing_new() -> None:

@@ -130,20 +130,19 @@ class Conversation:
 
     # -- beginning and end -------------------------------------------------------------------------
 
-    def begin(self, names: Sequence[str], kept: Sequence[str] = ()) -> None:
+    def begin(self, names: Sequence[str], kept: Sequence[str] = (), before: Sequence[str] = ()) -> None:
         """Join the rooms of these names; text goes to the first. What is unread elsewhere is reported.
 
         `kept`: the rooms of before; those that can still be joined are joined instead, if there are any. On a terminal
         rooms that can't be joined are reported, even if the user is in no room then; a script's text is for the first.
+        `before`: the rooms of before, whether they are joined or not.
         """
         self.transcript.info(f"{named(self._client.user)} at {self._client.url}; /help lists the commands")
         infos = {fold(info.name): info for info in self._client.rooms()}
         first = (*kept, *names)[0]  # what is typed meanwhile is meant for that
         kept = [infos[fold(name)].name for name in kept if fold(name) in infos]
-        if self._read_marks:  # what was empty when the user came has no read mark: all of it is unread
-            for key in map(fold, kept):
-                if infos[key].unread is None:
-                    infos[key] = infos[key]._replace(unread=infos[key].last - infos[key].first + 1)
+        if self._read_marks:
+            self._joining.before = {fold(name) for name in (*kept, *before)}
         rooms: Iterable[Room] = self._joining.allowed(kept, infos, kept=True)
         if not rooms:
             others = [name for name in names if fold(name) not in map(fold, kept)]
@@ -204,7 +203,7 @@ class Conversation:
             case Removed():
                 self._removed(event)
             case Invited():
-                self._rooms.invited(event.room, event.user)
+                self._joining.invited(event)
             case ReadMark() if fold(event.user) == fold(self._client.user):
                 self._rooms.read_upto(event.room, event.seq)
                 self._news.seen(event.room)
@@ -216,6 +215,7 @@ class Conversation:
 
     def _take_message(self, message: Message) -> None:
         self._presence.spoke(message.room, message.user)
+        self._rooms.spoken_in(message.room)
         if self._people.is_ignored(message.user) or self.transcript.has_shown(message):
             return
         own = fold(message.user) == fold(self._client.user)

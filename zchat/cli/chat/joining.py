@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from contextlib import suppress
 
 from zchat import Client, Room
@@ -12,13 +12,14 @@ from zchat.cli.chat.rooms import Rooms, Unread
 from zchat.cli.chat.transcript import Transcript
 from zchat.cli.text.phrases import error_text
 from zchat.cli.text.safe import named
-from zchat.errors import DeadlineExceeded, NoSuchRoom, NotAMember, Refused, ZchatError
+from zchat.errors import DeadlineExceeded, NoSuchRoom, NotAMember, Refused, UsageError, ZchatError
+from zchat.events import Invited
 from zchat.messages import RoomInfo
 from zchat.names import DIRECT, fold
 
 
 class Joining:
-    """The joining of rooms in a chat. One thread.
+    """The joining of rooms in a chat. One thread, but for what says otherwise.
 
     Args:
         client: the connection.
@@ -48,6 +49,8 @@ class Joining:
         self._missed = missed
         self._seconds = seconds
         self._read_marks = read_marks
+        self.before: Set[str] = set()
+        """The rooms of before, by their folded names: of one that was empty then, and so has no mark, all is unread."""
 
     def joined(self, name: str, infos: dict[str, RoomInfo] | None = None) -> Room:
         """Return a room, joined now unless the user is in it; what the user missed there is counted.
@@ -87,12 +90,30 @@ class Joining:
             if infos is None:
                 infos = {fold(info.name): info for info in self._client.rooms()}
             info = infos.get(fold(room.name))
+            if info is not None and info.unread is None and fold(room.name) in self.before:
+                info = info._replace(unread=info.last - info.first + 1)
             if info is not None and info.unread is not None:
                 return self._missed.count(info, upto)
             if self._read_marks:
                 room.history(limit=1, timeout=self._seconds)  # who may not read marks nothing
                 room.mark_read(upto)  # reading begins here
         return None
+
+    def invited(self, event: Invited) -> None:
+        """Take up a direct room that the client has joined: it is marked as read by what is shown of it. Any thread.
+
+        Of too many such rooms the one that is quiet longest is left: the next message there invites again.
+        """
+        try:
+            room = self._client.join(event.room, timeout=self._seconds)  # at once, as it is joined
+            room.mark_read(0)
+        except UsageError:  # the client is closed
+            return
+        self._rooms.invited(room, event.user)
+        quiet = self._rooms.take_quiet()
+        if quiet is not None:
+            with suppress(ZchatError):
+                quiet.leave(timeout=0)  # nobody waits for the answer
 
     def allowed(self, names: Sequence[str], infos: dict[str, RoomInfo], *, kept: bool = False) -> list[Room]:
         """Return those of some rooms that the user may join, joined now; the others are reported.

@@ -13,6 +13,10 @@ from zchat.errors import UsageError
 from zchat.messages import Message
 from zchat.names import DIRECT, fold
 
+INVITED = 400
+"""Direct rooms that a chat is in because somebody wrote there: fewer than the client may be in by itself, so that
+whoever writes next is shown too."""
+
 
 class Draft(NamedTuple):
     """A text on its way to a room."""
@@ -78,7 +82,9 @@ class Rooms:
         self._rooms: dict[str, Room] = {}
         """All rooms, by their folded names, in the order in which they were joined."""
         self._aside: set[str] = set()
-        """The direct rooms that the user did not go to; one that the client joined by itself is here alone."""
+        """The direct rooms that the user did not go to."""
+        self._invited: dict[str, None] = {}
+        """The direct rooms that the client joined by itself, that in which something was said last at the end."""
         self._inviters: dict[str, str] = {}
         """Who invited to a direct room and has not been reported yet, by room."""
         self._unread: dict[str, Unread] = {}
@@ -141,7 +147,7 @@ class Rooms:
     def joined(self) -> set[str]:
         """Return the folded names of all rooms."""
         with self._lock:
-            return self._rooms.keys() | self._aside
+            return set(self._rooms)
 
     @property
     def public(self) -> list[Room]:
@@ -246,17 +252,48 @@ class Rooms:
     def _remove(self, key: str) -> bool:
         self._rooms.pop(key, None)
         self._aside.discard(key)
+        self._invited.pop(key, None)
+        self._inviters.pop(key, None)
         self._unread.pop(key, None)
         here = self._current is not None and fold(self._current.name) == key
         if here:
             self._come_to(None, None)
         return here
 
-    def invited(self, name: str, user: str) -> None:
-        """Record that the client joined a direct room because `user` wrote there."""
+    def invited(self, room: Room, user: str) -> None:
+        """Add a direct room that the client joined because `user` wrote there."""
+        key = fold(room.name)
         with self._lock:
-            self._aside.add(fold(name))
-            self._inviters[fold(name)] = user
+            if key not in self._rooms:
+                self._aside.add(key)
+                self._inviters[key] = user
+            self._rooms[key] = room
+            self._invited[key] = None
+
+    def is_invited(self, name: str) -> bool:
+        """Return True if the client joined a room by itself."""
+        return fold(name) in self._invited
+
+    def spoken_in(self, name: str) -> None:
+        """Record that something was said in a room."""
+        key = fold(name)
+        with self._lock:
+            if key in self._invited:
+                del self._invited[key]
+                self._invited[key] = None
+
+    def take_quiet(self) -> Room | None:
+        """Take out and return the room that is quiet longest of too many that the client joined by itself.
+
+        None if they are no more than `INVITED`, or the user went to all of them.
+        """
+        with self._lock:
+            quiet = next((key for key in self._invited if key in self._aside), None)
+            if quiet is None or len(self._invited) <= INVITED:
+                return None
+            room = self._rooms[quiet]
+            self._remove(quiet)
+            return room
 
     def inviter(self, message: Message) -> str | None:
         """Return the name of whom a message shows to have invited, once; None otherwise.

@@ -227,9 +227,13 @@ class Transcript:
         return partial(self._mark_read, message.room, room.position.seq)
 
     def _mark_read(self, name: str, seq: int) -> None:
-        """Mark a room as read up to a message, 0 for none, unless the user has declined that."""
+        """Mark a room as read up to a message, 0 for none, unless the user has declined that.
+
+        One that the client joined by itself is marked all the same: it begins after its mark the next time.
+        """
         room = self._rooms.get(name)
-        if seq and room is not None and self._read_marks and room not in self._unmarked:
+        wanted = self._read_marks or self._rooms.is_invited(name)
+        if seq and room is not None and wanted and room not in self._unmarked:
             try:
                 room.mark_read(seq)
             except NotAllowed:

@@ -107,7 +107,8 @@ async def _chat(client: Client, names: tuple[str, ...], options: Options) -> tup
     loop = asyncio.get_running_loop()
     threads = LoopThreads(THREADS)
     worker = LineWorker(conversation, outbox, editor.lines, threads)
-    begin = partial(conversation.begin, names or ("General",), () if names else kept.load())
+    before = kept.load()
+    begin = partial(conversation.begin, names or ("General",), () if names else before, before)
 
     def leave() -> None:
         with suppress(RuntimeError):  # the loop has ended
