@@ -303,6 +303,19 @@ def test_a_draft_stays_in_its_room(gateway: Scripted, enter: Enter) -> None:
     page.until("document.querySelector('#text').value === 'for General'")
 
 
+def test_keys_lead_past_rooms_that_are_not_drawn_yet(gateway: Scripted, enter: Enter) -> None:
+    for name in ("Ops", "Überraschung 100%", "Zoo"):
+        gateway.write(name, "bob", ["hello"])
+    page = enter("alice")
+    page.until("document.querySelectorAll('nav li a').length === 4")
+    pressed = "dispatchEvent(new KeyboardEvent('keydown', {key: 'Arrow', altKey: true}));"
+    down, up = (pressed.replace("Arrow", f"Arrow{way}") for way in ("Down", "Up"))
+    page.js(4 * down + up)
+    page.until("document.querySelector('#title').textContent === '#Überraschung 100%'")
+    page.js(up + up)
+    page.until("document.querySelector('#title').textContent === '#General'")
+
+
 def test_a_mention_is_notified_once_one_has_asked_for_it(gateway: Scripted, enter: Enter) -> None:
     gateway.write("Ops", "bob", ["hello"])
     page = enter("guest-1 (x")
