@@ -200,7 +200,7 @@ addEventListener("keydown", (event) => {
     $("find").focus();
   } else if (altKey && (key === "ArrowUp" || key === "ArrowDown")) {
     event.preventDefault();
-    const all = [.../** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("nav li a"))];
+    const all = [.../** @type {NodeListOf<HTMLAnchorElement>} */ (document.querySelectorAll("nav li a"))];
     const at = all.findIndex(({ hash }) => hash === location.hash); // the mark of the current one is drawn later
     all[at + (key === "ArrowUp" ? -1 : 1)]?.click();
   }
