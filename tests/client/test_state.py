@@ -369,23 +369,21 @@ def test_invitations_are_taken_up_when_the_application_begins_to_take_events(fac
         assert next(event for event in events if isinstance(event, zchat.Message)) == stored._replace(room="@alice")
 
 
-def test_where_the_application_moves_the_mark_it_no_longer_moves_by_itself(face: Face, broker: Broker) -> None:
+def test_the_marks_of_direct_rooms_may_be_left_to_the_application(face: Face, broker: Broker) -> None:
     with (
         face.client(broker.url, user="alice") as alice,
-        face.client(broker.url, user="bob") as bob,
+        face.client(broker.url, user="bob", invitations="unmarked") as bob,
         face.client(broker.url, user="bob", invitations=False) as looker,
     ):
         alice.direct("bob").send_many(["one", "two"])
         events = bob.events(timeout=DEADLINE)
         assert next(events) == zchat.Invited("@alice", "alice")
-        room = bob.direct("alice")
-        room.mark_read(0)
         for body in ("one", "two"):
             assert next(event for event in events if isinstance(event, zchat.Message)).body == body
-        room.mark_read(1)
-        eventually(lambda: {info.name: info.unread for info in looker.rooms()}["@alice"] == 1, "that one is read")
+        bob.direct("alice").mark_read(1)
+        eventually(lambda: unread(looker)["@alice"] == 1, "that one is read")
         bob.close()
-        assert {info.name: info.unread for info in looker.rooms()}["@alice"] == 1
+        assert unread(looker)["@alice"] == 1
 
 
 def test_invitations_can_be_switched_off(connect: Connect) -> None:

@@ -20,7 +20,7 @@ from zchat.errors import UsageError, ZchatError
 from zchat.events import Event
 from zchat.messages import Batch, Member, Message, Position, RoomInfo, Sanction
 from zchat.protocol.faces import moderation, steps
-from zchat.protocol.faces.arguments import ASK_TIMEOUT, REPORT, direct_room, join_flags
+from zchat.protocol.faces.arguments import ASK_TIMEOUT, REPORT, UNMARKED, direct_room, join_flags
 from zchat.protocol.faces.face import BaseClient
 from zchat.protocol.faces.invitations import Invitations
 from zchat.protocol.faces.joined_rooms import JoinedRooms
@@ -51,12 +51,16 @@ class AsyncClient(BaseClient):
         user: str | None = None,
         timeout: float = 5.0,
         high_water_mark: int = 0,
-        invitations: bool | Literal["report"] = True,
+        invitations: bool | Literal["report", "unmarked"] = True,
         key: Key | str | PathLike[str] | None = None,
         server_key: str | PathLike[str] | Sequence[str | PathLike[str]] | None = None,
     ) -> None:
         given = settings(url, user, timeout, high_water_mark, invitations, key, server_key)
-        kept = Invitations(wanted=bool(given.invitations), reported=given.invitations == REPORT)
+        kept = Invitations(
+            wanted=bool(given.invitations),
+            reported=given.invitations == REPORT,
+            unmarked=given.invitations == UNMARKED,
+        )
         self._timeout = given.timeout
         self._lease = lease = Lease(given.user)
         link = lease.link = AsyncLink(given, kept.receive)

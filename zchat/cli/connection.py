@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
+from typing import Literal
 
 from zchat import Client
 from zchat.cli import ending
@@ -47,7 +48,7 @@ def connect(
     user: str | None,
     *,
     timeout: float | None = None,
-    invitations: bool = False,
+    invitations: Literal[False, "unmarked"] = False,
     closing: float | None = GOODBYE_SECONDS,
 ) -> Iterator[Client]:
     """Give a client, which is closed at the end of the block, or once a signal asks the command to end.
@@ -56,7 +57,7 @@ def connect(
         url: the broker's address; or several, with commas between them, of which the first that answers is used.
         user: the user's name; None for the login name.
         timeout: seconds that the broker may take to answer; None for `TIMEOUT`.
-        invitations: True to join direct rooms by itself in which somebody writes to the user.
+        invitations: "unmarked" to join direct rooms by itself in which somebody writes to the user.
         closing: seconds that what was accepted may take after a signal; None if the command closes the client itself.
 
     Raises:

@@ -21,7 +21,7 @@ from zchat.errors import HandlerFailed, UsageError
 from zchat.events import Event
 from zchat.messages import Batch, Member, Message, Position, RoomInfo, Sanction
 from zchat.protocol.faces import moderation, steps
-from zchat.protocol.faces.arguments import ASK_TIMEOUT, REPORT, check_handler, direct_room, join_flags
+from zchat.protocol.faces.arguments import ASK_TIMEOUT, REPORT, UNMARKED, check_handler, direct_room, join_flags
 from zchat.protocol.faces.face import BaseClient
 from zchat.protocol.faces.invitations import Invitations
 from zchat.protocol.faces.joined_rooms import JoinedRooms
@@ -46,8 +46,9 @@ class Client(BaseClient):
     raises is logged, it goes on, and `wait`, `close` or the end of the `with` block raises the
     first such failure. `high_water_mark`: notifications that a room may have unacknowledged, 0 for
     the broker's own number. `invitations`: join by itself the direct rooms in which somebody has
-    written, if the application takes `events()` or has a handler; `"report"`: report them, as `Invited`, and join
-    none. `key`: the user's pair of keys,
+    written, if the application takes `events()` or has a handler, and move the read marks there as messages are
+    taken; `"unmarked"`: join them, and leave the marks to the application; `"report"`: report them, as `Invited`,
+    and join none. `key`: the user's pair of keys,
     as a file NAME.key_secret or a `zchat.Key`, for a broker with keys; `server_key`: that broker's
     public key, as its file or its 40 characters, or several that are tried in turn. Both or
     neither; `user` None is then the key's user.
@@ -77,14 +78,18 @@ class Client(BaseClient):
         timeout: float = 5.0,
         on_event: Callable[[Event], object] | None = None,
         high_water_mark: int = 0,
-        invitations: bool | Literal["report"] = True,
+        invitations: bool | Literal["report", "unmarked"] = True,
         key: Key | str | PathLike[str] | None = None,
         server_key: str | PathLike[str] | Sequence[str | PathLike[str]] | None = None,
     ) -> None:
         given = settings(url, user, timeout, high_water_mark, invitations, key, server_key)
         if on_event is not None:
             check_handler(on_event)
-        kept = Invitations(wanted=bool(given.invitations), reported=given.invitations == REPORT)
+        kept = Invitations(
+            wanted=bool(given.invitations),
+            reported=given.invitations == REPORT,
+            unmarked=given.invitations == UNMARKED,
+        )
         self._lease = lease = Lease(given.user)
         try:
             link = lease.link = ClientLink(given, kept.receive)

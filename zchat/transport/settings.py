@@ -21,7 +21,7 @@ class Settings(NamedTuple):
     user: str
     timeout: float
     window: int
-    invitations: bool | Literal["report"]
+    invitations: bool | Literal["report", "unmarked"]
     credentials: Credentials
 
 
@@ -30,7 +30,7 @@ def settings(
     user: str | None,
     timeout: float,
     high_water_mark: int,
-    invitations: bool | Literal["report"],
+    invitations: bool | Literal["report", "unmarked"],
     key: Key | str | PathLike[str] | None,
     server_key: str | PathLike[str] | Sequence[str | PathLike[str]] | None,
 ) -> Settings:

@@ -116,7 +116,9 @@ def test_a_direct_room_that_was_joined_by_itself_is_marked_by_what_is_drawn(brok
     with (
         Client(broker.url, user="bob") as bob,
         Client(broker.url, user="alice", invitations=False) as looker,
-        Chat(Client(broker.url, user="alice"), ["General"], options=options, show=draw_later) as chat,
+        Chat(
+            Client(broker.url, user="alice", invitations="unmarked"), ["General"], options=options, show=draw_later
+        ) as chat,
     ):
         room = bob.direct("alice")
         for number in (1, 2):

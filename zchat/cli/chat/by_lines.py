@@ -88,7 +88,7 @@ def run(url: str, user: str | None, names: tuple[str, ...], options: Options) ->
     with (
         ending.notifying(lambda: fail(ending.Ended())),
         ending.hanging_up_with(sys.stdout.fileno()),
-        connect(url, user, invitations=True, closing=ENDING_SECONDS) as client,
+        connect(url, user, invitations="unmarked", closing=ENDING_SECONDS) as client,
     ):
         rooms = Rooms(all_shown=True)
         people = People(client.user)

@@ -106,7 +106,6 @@ class Joining:
         """
         try:
             room = self._client.join(event.room, timeout=self._seconds)  # at once, as it is joined
-            room.mark_read(0)
         except UsageError:  # the client is closed
             return
         self._rooms.invited(room, event.user)

@@ -20,6 +20,9 @@ ASK_TIMEOUT = 5.0
 REPORT = "report"
 """What a client is given as `invitations` to report them and join no room by itself."""
 
+UNMARKED = "unmarked"
+"""What it is given to join rooms by itself, and leave their read marks to the application."""
+
 SEND_TIMEOUT = 5.0
 """Seconds that a send waits, if nothing else is said: a broker that is restarted is back by then."""
 
@@ -73,9 +76,9 @@ def check_invitations(invitations: bool | str) -> None:
     """Check what a client is to do with invitations. Any thread.
 
     Raises:
-        UsageError: it is neither True nor False nor `REPORT`.
+        UsageError: it is neither True nor False nor `REPORT` nor `UNMARKED`.
     """
-    if invitations != REPORT:
+    if invitations not in (REPORT, UNMARKED):
         check_flag("invitations", invitations)
 
 

@@ -199,9 +199,7 @@ class BaseRoom:
         """Mark the room as read up to `seq`, None for the position; the user's unread counts follow from it.
 
         It returns at once. The highest mark is kept until the broker has stored it, over lost
-        connections too, and `Client.close` waits for it. A mark never goes back. In a direct room that the client
-        joined by itself the mark no longer moves by itself from this call on, with a `seq` of 0 too, which marks
-        nothing. Any thread.
+        connections too, and `Client.close` waits for it. A mark never goes back. Any thread.
 
         Raises:
             Refused: the broker would not store an earlier mark of this room; raised once.
@@ -216,7 +214,6 @@ class BaseRoom:
         refused = self._inbox.roster.refusal()
         if refused is not None:
             raise fresh(refused)
-        self._inbox.keeps_mark = False
         if seq > 0:
             link.do(link.core.mark_read, self._membership, seq)
 

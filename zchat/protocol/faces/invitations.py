@@ -30,10 +30,12 @@ class Invitations:
     each changes one entry of a dictionary or set, which is atomic.
     """
 
-    def __init__(self, *, wanted: bool, reported: bool = False) -> None:
+    def __init__(self, *, wanted: bool, reported: bool = False, unmarked: bool = False) -> None:
         self._wanted = wanted
         self.reported = reported
         """True if they are reported, and none is taken up."""
+        self.unmarked = unmarked
+        """True if the application alone moves the read marks of these rooms."""
         self._accept: Callable[[], None] | None = None
         self.waiting: dict[str, Invitation] = {}
         """Those that nobody has taken up, oldest first."""

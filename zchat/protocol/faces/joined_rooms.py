@@ -143,7 +143,7 @@ class JoinedRooms(Generic[R]):
         do, core = link.do, link.core
         credit, mark = partial(do, core.credit), partial(do, core.mark_read)
         inbox: Inbox[Any] = Inbox(link.waits.bell(), link.events.arrived, credit, mark)
-        inbox.keeps_mark = invitation is not None
+        inbox.keeps_mark = invitation is not None and not self.invitations.unmarked
         return inbox
 
     def _begin(self, join: _Join[R], wire: str, position: Position | None, create: bool, flags: int) -> None:

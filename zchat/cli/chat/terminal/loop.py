@@ -58,7 +58,7 @@ def run(url: str, user: str | None, names: tuple[str, ...], options: Options) ->
     `names`: the rooms; none for those of before, and General if there are none.
     """
     os.environ.setdefault("PROMPT_TOOLKIT_NO_CPR", "1")  # asking where the cursor is delays every message
-    with connect(url, user, invitations=True, closing=None) as client, logs.held(), ending.full_screen():
+    with connect(url, user, invitations="unmarked", closing=None) as client, logs.held(), ending.full_screen():
         code, unsent = event_loop.run(_chat(client, names, options))
     if code is not None:  # not from within: a KeyboardInterrupt in a task would tear the event loop down
         raise Interrupted(code)
