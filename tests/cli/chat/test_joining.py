@@ -152,3 +152,6 @@ def test_what_came_in_a_room_that_was_empty_at_the_last_chat_is_unread(broker: B
         chat = Chat(alice, fits=half)
         chat.conversation.begin(["General", "Sports"], before=["General", "sports"])
         assert [(each.room, each.number) for each in chat.conversation.status.new] == [("Sports", 2)]
+        chat = Chat(alice, fits=half)
+        chat.conversation.begin(["General"], before=["General", "sports"])
+        assert chat.shown[-1] == "* unread elsewhere: Sports 2"

@@ -138,11 +138,11 @@ class Conversation:
         `before`: the rooms of before, whether they are joined or not.
         """
         self.transcript.info(f"{named(self._client.user)} at {self._client.url}; /help lists the commands")
-        infos = {fold(info.name): info for info in self._client.rooms()}
-        first = (*kept, *names)[0]  # what is typed meanwhile is meant for that
-        kept = [infos[fold(name)].name for name in kept if fold(name) in infos]
         if self._read_marks:
             self._joining.before = {fold(name) for name in (*kept, *before)}
+        infos = self._joining.infos()
+        first = (*kept, *names)[0]  # what is typed meanwhile is meant for that
+        kept = [infos[fold(name)].name for name in kept if fold(name) in infos]
         rooms: Iterable[Room] = self._joining.allowed(kept, infos, kept=True)
         if not rooms:
             others = [name for name in names if fold(name) not in map(fold, kept)]

@@ -50,7 +50,21 @@ class Joining:
         self._seconds = seconds
         self._read_marks = read_marks
         self.before: Set[str] = set()
-        """The rooms of before, by their folded names: of one that was empty then, and so has no mark, all is unread."""
+        """The rooms of before, by their folded names."""
+
+    def infos(self) -> dict[str, RoomInfo]:
+        """Return what is known of the rooms, by their folded names.
+
+        Of a room of before that has no mark, as it was empty then, all is unread.
+
+        Raises:
+            ZchatError: as `Client.rooms`.
+        """
+        found = {fold(info.name): info for info in self._client.rooms()}
+        for key in self.before & found.keys():
+            if found[key].unread is None:
+                found[key] = found[key]._replace(unread=found[key].last - found[key].first + 1)
+        return found
 
     def joined(self, name: str, infos: dict[str, RoomInfo] | None = None) -> Room:
         """Return a room, joined now unless the user is in it; what the user missed there is counted.
@@ -88,10 +102,8 @@ class Joining:
         upto = room.position.seq
         with suppress(ZchatError):
             if infos is None:
-                infos = {fold(info.name): info for info in self._client.rooms()}
+                infos = self.infos()
             info = infos.get(fold(room.name))
-            if info is not None and info.unread is None and fold(room.name) in self.before:
-                info = info._replace(unread=info.last - info.first + 1)
             if info is not None and info.unread is not None:
                 return self._missed.count(info, upto)
             if self._read_marks:
