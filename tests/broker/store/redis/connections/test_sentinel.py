@@ -22,6 +22,12 @@ from zchat.broker.store.redis.connections.url import parse
 from zchat.errors import StoreError
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have writes wait for as long as it takes: Sentinels that split their votes try again after eight seconds."""
+    monkeypatch.setattr("zchat.broker.store.redis.committer.HELD_SECONDS", DEADLINE)
+
+
 @pytest.fixture
 def watched(needs: Callable[[str], str], tmp_path: Path) -> Iterator[Watched]:
     with Watched(needs("redis-server"), tmp_path) as servers:
