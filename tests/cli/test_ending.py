@@ -33,9 +33,17 @@ from tests.cli.outside import (
 from tests.cli.tail.driver import Resting
 from tests.cli.terminals import Tmux
 from tests.mortal import Mortal
-from tests.running import DEADLINE, ZCHAT, Start, eventually, read_now
+from tests.running import DEADLINE, ZCHAT, Start, eventually, read_now, read_to_the_end
 from zchat.broker import Broker
 from zchat.cli.ending import LAST_SECONDS
+
+MODES = {
+    b"\x1b[?1049h": b"\x1b[?1049l",
+    b"\x1b[?2004h": b"\x1b[?2004l",
+    b"\x1b[?25l": b"\x1b[?25h",
+    b"\x1b[?7l": b"\x1b[?7h",
+}
+"""What changes a terminal, and what ends it."""
 
 STAYING = ["client", "tail -f General", "tail -f --resume {}/seen General", "top", "top --every 0.2", "send General"]
 
@@ -265,6 +273,9 @@ def test_a_terminal_whose_output_is_stopped_holds_up_an_end_for_a_second(
                 assert process.wait(DEADLINE) == 143
             assert termios.tcgetattr(slave) == before
         os.close(slave)
+        shown += read_to_the_end(master)
+    for begin, end in MODES.items():
+        assert begin not in shown or shown.rindex(end) > shown.rindex(begin)
     eventually(lambda: members(broker) == 0, "it has left")
 
 

@@ -350,31 +350,31 @@ def test_other_encodings_are_taken(start: Start, encoding: str) -> None:
 def test_whatever_has_told_a_terminal_to_break_no_lines_tells_it_to_again_at_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(streams, "_unwrapping", [])
+    monkeypatch.setattr(streams, "_changing", [])
     with terminal() as (own, other):
         log = streams.Writing(other, "standard error")
         log.write(b"plain")
-        streams.wrap_again()
+        streams.restore_terminals()
         log.write(b"\x1b[?7lwide\x1b[?7h")
-        streams.wrap_again()
+        streams.restore_terminals()
         read_through(own, b"plain\x1b[?7lwide\x1b[?7h\x1b[?7h")
         os.close(other)
-        streams.wrap_again()
+        streams.restore_terminals()
 
 
 def test_a_terminal_that_was_stopped_goes_on_to_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streams, "_unwrapping", [])
+    monkeypatch.setattr(streams, "_changing", [])
     with terminal() as (own, other):
         log = streams.Writing(other, "standard error")
         log.write(b"\x1b[?7lwide")
         read_through(own, b"\x1b[?7lwide")
         os.write(own, CTRL_S)
         eventually(lambda: not select.select([], [other], [], 0)[1], "its output is stopped")
-        streams.wrap_again()
+        streams.restore_terminals()
         assert not select.select([own], [], [], 0)[0]
         log.given_up = True  # as of what a signal has cut short
-        streams.wrap_again()
-        read_through(own, b"\x1b[?7h")
+        streams.restore_terminals()
+        read_through(own, b"\x1b[0m\x1b[?7h")
 
 
 def read_through(descriptor: int, expected: bytes) -> None:

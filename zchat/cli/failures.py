@@ -11,7 +11,7 @@ import click
 
 from zchat.cli import ending, logs
 from zchat.cli.sources import origin
-from zchat.cli.streams import HungUp, check_written, wrap_again
+from zchat.cli.streams import HungUp, check_written, restore_terminals
 from zchat.cli.text.safe import named, safe
 from zchat.errors import AddressError, BadName, NoSuchRoom, UsageError, ZchatError
 from zchat.logs import cli_log
@@ -137,7 +137,7 @@ class Program(click.Group):
         except click.Abort:
             code = INTERRUPTED
         if ending.asked():
-            wrap_again()
+            restore_terminals()
         sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -48,8 +48,16 @@ FILE_BYTES = 1 << 20
 NO_WRAP, WRAP = "\x1b[?7l", "\x1b[?7h"
 """What has a terminal not break lines that are too long for it, and break them again (DECAWM)."""
 
-_unwrapping: list[Writing] = []
-"""What was given what has a terminal break no lines, and what ends that."""
+_ENDS = {
+    b"\x1b[?1049h": b"\x1b[?1049l",
+    b"\x1b[?2004h": b"\x1b[?2004l",
+    b"\x1b[?25l": b"\x1b[?25h",
+    NO_WRAP.encode(): WRAP.encode(),
+}
+"""What changes a terminal, and what ends that: the alternate screen, marked pastes, no cursor, unbroken lines."""
+
+_changing: list[Writing] = []
+"""What was given something of that."""
 
 _stopping = Lock()
 """Held by the thread that stops the command: another one that did so too would leave no time after that."""
@@ -83,6 +91,8 @@ class Writing(io.BufferedIOBase):
         """Why what was written is not there, as a check has found."""
         self._most = _most(descriptor)
         self._of_terminal = self.isatty()
+        self._ends: list[bytes] = []
+        """What ends what the terminal was given that changes it."""
 
     def fileno(self) -> int:
         """Return the descriptor."""
@@ -108,8 +118,8 @@ class Writing(io.BufferedIOBase):
         """
         left = memoryview(data).cast("B")
         count = len(left)
-        if self._of_terminal and self not in _unwrapping and NO_WRAP.encode() in left.tobytes():
-            _unwrapping.append(self)
+        if self._of_terminal:
+            self._note_changes(left.tobytes())
         while left:
             try:
                 wait(self._sink, select.POLLOUT, GRACE)
@@ -133,10 +143,16 @@ class Writing(io.BufferedIOBase):
             left = left[done:]
         return count
 
-    def wrap_again(self) -> None:
-        """Have a terminal break lines again, if the end of that may not have reached it.
+    def _note_changes(self, data: bytes) -> None:
+        self._ends += [end for begin, end in _ENDS.items() if end not in self._ends and begin in data]
+        if self._ends and self not in _changing:
+            _changing.append(self)
 
-        A write that was given up is cut short; and at Ctrl-C the system drops what a terminal hasn't taken.
+    def restore(self) -> None:
+        """Have a terminal break lines again, and as it was before, as far as the end of that may not have reached it.
+
+        A write that was given up is cut short, or is the one that would have ended it all; and at Ctrl-C the system
+        drops what a terminal hasn't taken.
         """
         if in_foreground(self._sink):
             with suppress(OSError, termios.error):
@@ -144,8 +160,13 @@ class Writing(io.BufferedIOBase):
                     call_unstopped(termios.tcflush, self._sink, termios.TCOFLUSH)
                     for action in (termios.TCOOFF, termios.TCOON):  # Linux starts only what was stopped in this way
                         call_unstopped(termios.tcflow, self._sink, action)
+                    data = b"".join((b"\x1b[0m", *self._ends))  # without colours too
+                elif WRAP.encode() in self._ends:
+                    data = WRAP.encode()
+                else:
+                    return
                 if select.select([], [self._sink], [], 0)[1]:
-                    call_unstopped(os.write, self._sink, WRAP.encode())
+                    call_unstopped(os.write, self._sink, data)
 
     def check(self) -> None:
         """See that what was written is there, if it is a file: in a network, and with quotas, its close alone says so.
@@ -270,10 +291,10 @@ def check_written() -> None:
         sink.check()
 
 
-def wrap_again() -> None:
-    """Have terminals break lines again, once a signal has asked the command to end: the log's too."""
-    for sink in _unwrapping:
-        sink.wrap_again()
+def restore_terminals() -> None:
+    """Have terminals be as before, once a signal has asked the command to end: the log's too."""
+    for sink in _changing:
+        sink.restore()
 
 
 def check_reader() -> None:

@@ -12,7 +12,10 @@ import zchat as library
 from tests.cli.driver import masked, say
 from tests.running import Zchat, eventually
 from zchat.broker import Broker
-from zchat.cli.tail.reading import arriving
+from zchat.cli.commands import tail
+from zchat.cli.tail import reading
+from zchat.cli.tail.output import Output
+from zchat.cli.tail.reading import arriving, follow
 
 
 def test_tail_reads_a_long_history_page_by_page(zchat: Zchat, broker: Broker) -> None:
@@ -52,7 +55,7 @@ def test_tail_tells_a_gap_on_standard_error_and_goes_on(capsys: pytest.CaptureFi
             yield library.Gap("General", 2, 7, "trimmed")
             yield library.Message("General", 8, 0, "bob", "hi")
 
-    coming = arriving(cast(library.Client, Gappy()))
+    coming = arriving(cast(library.Client, Gappy()), Output(True))
     assert next(coming) is None
     assert next(coming) == library.Message("General", 8, 0, "bob", "hi")
     assert capsys.readouterr().err == "zchat: General: messages 3 to 7 are no longer kept\n"
@@ -66,7 +69,86 @@ def test_tail_ends_with_the_reason_if_its_user_is_removed_from_a_room() -> None:
             yield library.Message("General", 8, 0, "bob", "hi")
             yield library.Removed("General", "spam", "bob", None, "kicked")
 
-    coming = arriving(cast(library.Client, Removing()))
+    coming = arriving(cast(library.Client, Removing()), Output(True))
     assert next(coming) == library.Message("General", 8, 0, "bob", "hi")
     with pytest.raises(library.ZchatError, match=r"^bob has put you out of General: spam$"):
         next(coming)
+
+
+class Ending:
+    """A client with messages of two rooms, of which it is put out of one, or whose session is over for good."""
+
+    def __init__(self, end: library.Removed | library.ZchatError) -> None:
+        self._end = end
+        self._turn = 0
+
+    def events(self, timeout: float) -> Iterator[library.Event]:
+        self._turn += 1
+        if self._turn == 1:
+            yield library.Message("General", 8, 0, "bob", "before")
+            yield library.Disconnected("cut")
+            yield library.Message("General", 9, 0, "bob", "after")
+            if isinstance(self._end, library.Removed):
+                yield self._end
+            else:
+                raise self._end
+        yield library.Message("Sports", 1, 0, "bob", "elsewhere")
+
+
+@pytest.mark.parametrize(
+    "end",
+    [library.Removed("General", "spam", "bob", None, "kicked"), library.KeyRemoved("this key is no longer bob's")],
+    ids=["put out", "over"],
+)
+def test_what_has_come_before_an_end_or_a_notice_is_written_before_it(
+    end: library.Removed | library.ZchatError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    waiting: list[str] = []
+
+    class Noted(Output):
+        def write(self, message: library.Message) -> None:
+            waiting.append(str(message.body))
+
+        def flush(self) -> None:
+            written.extend(waiting)
+            waiting.clear()
+
+    monkeypatch.setattr(reading, "report", written.append)
+    monkeypatch.setattr(reading, "check_reader", lambda: None)
+    with pytest.raises(library.ZchatError, match=r"spam|no longer"):
+        follow(cast(library.Client, Ending(end)), Noted(True))
+    assert [*written, *waiting] == ["before", "disconnected: cut; reconnecting", "after", "elsewhere"]
+
+
+def test_what_has_come_is_written_whatever_ends_the_command(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fails(client: library.Client, output: Output) -> None:
+        output.write(library.Message("General", 8, 0, "bob", "come"))
+        raise library.KeyRemoved("this key is no longer bob's")
+
+    say(broker, "General", "said")
+    monkeypatch.setattr(tail, "follow", fails)
+    with pytest.raises(library.KeyRemoved):
+        tail._show(broker.url, "alice", ("General",), tail.Begin(0, None, None, False), True, True)
+    assert json.loads(capfd.readouterr().out)["body"] == "come"
+
+
+def test_what_was_unread_and_is_no_longer_kept_is_reported(zchat: Zchat, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zchat.broker.rooms.retention.RETAIN_EVERY", 0.05)
+    with Broker("tcp://127.0.0.1:*", store="memory:", retain_messages=10) as small:
+        with library.Client(small.url, user="bob") as client:
+            room = client.join("General")
+            for number in range(1, 41):
+                room.send(str(number))
+                if number == 5:
+                    client.mark_read("General", 3)
+            general = (each for _ in iter(int, 1) for each in client.rooms() if each.name == "General")
+            eventually(lambda: next(general).first == 31, "retention trims the room")
+        done = zchat("tail", "--unread", "General", "--user", "bob", ZCHAT_URL=small.url)
+        assert done.stderr == "zchat: General: messages 4 to 30 are no longer kept\n"
+        assert masked(done.stdout) == "".join(f"[12:00:00] bob: {n}\n" for n in range(31, 41))
+        for user in ("bob", "alice"):  # who has read all, and who never has
+            done = zchat("tail", "--unread", "General", "--user", user, ZCHAT_URL=small.url)
+            assert done.stderr == ""

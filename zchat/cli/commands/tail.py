@@ -159,9 +159,12 @@ def _show(url: str, user: str | None, names: tuple[str, ...], begin: Begin, foll
                 client.mark_read(name, seq)
 
         output = Output(as_json, mark_read if begin.unread else None, named=len(stretches) > 1)
-        write_history(client, stretches, output, gap_matters=begin.after is not None)
-        if following:
-            follow(client, output)
+        try:
+            write_history(client, stretches, output, gap_matters=begin.after is not None or begin.unread)
+            if following:
+                follow(client, output)
+        finally:
+            output.flush()  # what has come is written, whatever ends it
 
 
 def _resume(url: str, user: str | None, room: str, begin: Begin, path: str, following: bool, as_json: bool) -> None:
@@ -209,10 +212,14 @@ def _start(client: Client, room: str, end: int, begin: Begin) -> int:
 def _read_upto(client: Client, name: str, end: int) -> int:
     """Return the seq after which everything in a room that ends at `end` is unread.
 
-    A room that the user has never read begins with its latest messages, a direct one, all of which is meant for the
-    user, at its start.
+    What is unread and no longer kept is, too. A room that the user has never read begins with its latest messages, a
+    direct one, all of which is meant for the user, at its start.
     """
+    first = 1
     for info in client.rooms():
-        if fold(info.name) == fold(name) and info.unread is not None:
-            return info.last - info.unread
-    return 0 if name.startswith(DIRECT) else max(0, end - COUNT)
+        if fold(info.name) == fold(name):
+            first = info.first
+            if info.unread is not None:
+                begin = info.last - info.unread
+                return begin if begin >= first else client.mark_read(name, 0)
+    return 0 if name.startswith(DIRECT) else max(first - 1, end - COUNT)

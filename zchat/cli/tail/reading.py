@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from heapq import merge
+from itertools import islice
 from typing import NamedTuple
 
 from zchat import Client, Room
@@ -22,6 +24,9 @@ PAGE = 1000
 
 MIN_PAGE = 50
 """The fewest messages requested at once, of each of many rooms."""
+
+LAST = 10_000
+"""Messages that are still written at the end: more than those that have come may be on their way."""
 
 SILENCE = 5.0
 """Seconds that `--resume` without `-f` waits for the next of the messages that exist."""
@@ -86,15 +91,24 @@ def seq_before(client: Client, room: str, end: int, since: int) -> int:
 def follow(client: Client, output: Output) -> None:
     """Write messages as they arrive, until the client ends or nobody reads the output.
 
+    What has come by then in other rooms is written too, some of it with the next `flush`.
+
     Raises:
         ZchatError: the user is in one of the rooms no longer, or why the client has ended.
     """
-    for number, message in enumerate(arriving(client), 1):
-        if message is not None:
-            output.write(message)
-        if message is None or number % PAGE == 0:
-            output.flush()
-            check_reader()
+    try:
+        for number, message in enumerate(arriving(client, output), 1):
+            if message is not None:
+                output.write(message)
+            if message is None or number % PAGE == 0:
+                output.flush()
+                check_reader()
+    except ZchatError:
+        with suppress(ZchatError):
+            for event in islice(client.events(timeout=0), LAST):
+                if isinstance(event, Message):
+                    output.write(event)
+        raise
 
 
 def catch_up(client: Client, room: Room, end: int, output: Output) -> None:
@@ -108,7 +122,7 @@ def catch_up(client: Client, room: Room, end: int, output: Output) -> None:
     parted = room.position.seq > end
     while parted or room.position.seq < end:
         for event in client.events(timeout=SILENCE):
-            message = _message(event)
+            message = _message(event, output)
             if message is not None:
                 output.write(message)
                 if message.seq < end or parted:
@@ -120,25 +134,31 @@ def catch_up(client: Client, room: Room, end: int, output: Output) -> None:
         else:
             raise DeadlineExceeded(f"the broker sent nothing from {named(room.name)} for {SILENCE:g} s; try again")
     for event in client.events(timeout=0):  # a gap without length
-        message = _message(event)
+        message = _message(event, output)
         if message is not None:
             output.write(message)
     output.flush()
 
 
-def arriving(client: Client) -> Iterator[Message | None]:
-    """Yield messages as they arrive, and None when there is none for the moment; report all else."""
+def arriving(client: Client, output: Output) -> Iterator[Message | None]:
+    """Yield messages as they arrive, and None when there is none for the moment; report all else.
+
+    What was to be written before that is written first.
+    """
     while True:
-        yield from map(_message, client.events(timeout=0))
+        for event in client.events(timeout=0):
+            yield _message(event, output)
         yield None
         for event in client.events(timeout=READER_SECONDS):
-            yield _message(event)
+            yield _message(event, output)
             break
 
 
-def _message(event: Event) -> Message | None:
+def _message(event: Event, output: Output) -> Message | None:
     if isinstance(event, Message):
         return event
+    if isinstance(event, Gap | Disconnected | Reconnected | Removed):
+        output.flush()
     if isinstance(event, Gap):
         report(gap_text(event))
     elif isinstance(event, (Disconnected, Reconnected)):
