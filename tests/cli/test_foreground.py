@@ -6,12 +6,15 @@ import fcntl
 import os
 import resource
 import signal
+import termios
+from contextlib import suppress
 
 import pytest
 
 from tests.cli.outside import terminal
+from tests.running import eventually
 from zchat.cli import ending
-from zchat.cli.foreground import in_foreground, unstopped
+from zchat.cli.foreground import clear_way, in_foreground, takes, unstopped
 
 
 def test_a_terminal_that_is_no_jobs_is_ones_own() -> None:
@@ -23,6 +26,23 @@ def test_a_terminal_that_is_no_jobs_is_ones_own() -> None:
 def test_without_a_terminal_nothing_is_in_the_background() -> None:
     with open(os.devnull) as nothing:
         assert in_foreground(nothing.fileno())
+
+
+def test_what_a_terminal_has_not_taken_makes_way_whether_it_is_full_or_stopped() -> None:
+    with terminal() as (master, slave):
+        os.set_blocking(slave, False)
+        with suppress(BlockingIOError):
+            while True:
+                os.write(slave, b"x" * 100)
+        eventually(lambda: not takes(slave), "it is full")
+        assert clear_way(slave)
+        termios.tcflow(slave, termios.TCOOFF)
+        assert not takes(slave)
+        assert clear_way(slave)
+        os.write(master, b"\x13")
+        eventually(lambda: not takes(slave), "Ctrl-S has stopped it")
+        assert clear_way(slave)
+        os.close(slave)
 
 
 def test_only_while_it_has_the_screen_does_a_command_ignore_what_would_stop_it() -> None:

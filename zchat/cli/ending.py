@@ -32,7 +32,7 @@ from typing import Any, Generic, TypeVar
 
 from zchat.cli import first_signals
 from zchat.cli.first_signals import SIGNALS
-from zchat.cli.foreground import FOREGROUND_EVERY, in_foreground, unstopped
+from zchat.cli.foreground import FOREGROUND_EVERY, clear_way, in_foreground, takes, unstopped
 from zchat.threads import RealThread, start
 
 if sys.platform != "win32":
@@ -398,7 +398,7 @@ def _force() -> None:
     time.sleep(LAST_SECONDS)
     if _state.full_screen:
         with suppress(OSError):
-            if select.select([], [1], [], 0)[1]:
+            if takes(1) or clear_way(1):
                 os.write(1, SCREEN_SEQUENCES)
         if _state.terminal is not None and in_foreground(0) and sys.platform != "win32":
             with suppress(termios.error):

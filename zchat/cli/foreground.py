@@ -9,6 +9,7 @@ So a command asks first. In the background one with a screen waits; any other st
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -94,3 +95,30 @@ def call_unstopped(function: Callable[P, T], *args: P.args, **named: P.kwargs) -
         return function(*args, **named)
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (SIGTTIN, SIGTTOU))
+
+
+def takes(terminal: int) -> bool:
+    """Return True if a terminal takes something at once. Any thread."""
+    if sys.platform == "win32":
+        return True
+    poll = select.poll()
+    poll.register(terminal, select.POLLOUT)
+    return any(ready == select.POLLOUT for _, ready in poll.poll(0))
+
+
+def clear_way(terminal: int) -> bool:
+    """Return True if a terminal takes something, which it is made to: what it hasn't taken is dropped, Ctrl-S undone.
+
+    False if another job has it, or it is gone. Any thread.
+    """
+    if sys.platform == "win32":
+        return True
+    if not in_foreground(terminal):
+        return False
+    try:
+        call_unstopped(termios.tcflush, terminal, termios.TCOFLUSH)
+        for action in (termios.TCOOFF, termios.TCOON):  # Linux starts only what was stopped in this way
+            call_unstopped(termios.tcflow, terminal, action)
+    except (OSError, termios.error):
+        return False
+    return takes(terminal)

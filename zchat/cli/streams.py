@@ -20,11 +20,19 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from zchat.cli import ending
-from zchat.cli.foreground import FOREGROUND_EVERY, SIGTTIN, SIGTTOU, call_unstopped, in_foreground, would_stop
+from zchat.cli.foreground import (
+    FOREGROUND_EVERY,
+    SIGTTIN,
+    SIGTTOU,
+    call_unstopped,
+    clear_way,
+    in_foreground,
+    takes,
+    would_stop,
+)
 from zchat.errors import ZchatError
 
 if hasattr(select, "poll"):
-    import termios
     from fcntl import F_GETFL, fcntl
 
 if TYPE_CHECKING:
@@ -154,19 +162,15 @@ class Writing(io.BufferedIOBase):
         A write that was given up is cut short, or is the one that would have ended it all; and at Ctrl-C the system
         drops what a terminal hasn't taken.
         """
-        if in_foreground(self._sink):
-            with suppress(OSError, termios.error):
-                if self.given_up:  # there is no room in front of what it doesn't take, nor while Ctrl-S has stopped it
-                    call_unstopped(termios.tcflush, self._sink, termios.TCOFLUSH)
-                    for action in (termios.TCOOFF, termios.TCOON):  # Linux starts only what was stopped in this way
-                        call_unstopped(termios.tcflow, self._sink, action)
-                    data = b"".join((b"\x1b[0m", *self._ends))  # without colours too
-                elif WRAP.encode() in self._ends:
-                    data = WRAP.encode()
-                else:
-                    return
-                if select.select([], [self._sink], [], 0)[1]:
-                    call_unstopped(os.write, self._sink, data)
+        data = b""
+        if self.given_up:  # there is no room in front of what it doesn't take, nor while Ctrl-S has stopped it
+            if clear_way(self._sink):
+                data = b"".join((b"\x1b[0m", *self._ends))  # without colours too
+        elif WRAP.encode() in self._ends and in_foreground(self._sink) and takes(self._sink):
+            data = WRAP.encode()
+        if data:
+            with suppress(OSError):
+                call_unstopped(os.write, self._sink, data)
 
     def check(self) -> None:
         """See that what was written is there, if it is a file: in a network, and with quotas, its close alone says so.
