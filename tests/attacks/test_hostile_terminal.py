@@ -157,7 +157,7 @@ def test_whatever_a_broker_refuses_is_one_short_line(refuser: Hostile, tmp_path:
 
 def test_nothing_of_it_steers_the_terminal_of_a_chat(liar: Hostile, tmp_path: Path) -> None:
     mine, its = pty.openpty()
-    process = started(liar, tmp_path, "client", "General", stdin=its, stdout=its, stderr=its)
+    process = started(liar, tmp_path, "client", "General", "--all-rooms", stdin=its, stdout=its, stderr=its)
     os.close(its)
     shown = b""
 

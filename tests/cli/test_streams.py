@@ -372,9 +372,12 @@ def test_a_terminal_that_was_stopped_goes_on_to_be_told(monkeypatch: pytest.Monk
         eventually(lambda: not select.select([], [other], [], 0)[1], "its output is stopped")
         streams.restore_terminals()
         assert not select.select([own], [], [], 0)[0]
-        log.given_up = True  # as of what a signal has cut short
+        screen = streams.Writing(other, "standard output")
+        streams._changing.insert(0, screen)
+        screen._ends = [b"\x1b[?2004l"]
+        log.given_up = screen.given_up = True  # as of what a signal has cut short
         streams.restore_terminals()
-        read_through(own, b"\x1b[0m\x1b[?7h")
+        read_through(own, b"\x1b[0m\x1b[?2004l\x1b[0m\x1b[?7h")
 
 
 def read_through(descriptor: int, expected: bytes) -> None:

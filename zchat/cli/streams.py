@@ -156,19 +156,21 @@ class Writing(io.BufferedIOBase):
         if self._ends and self not in _changing:
             _changing.append(self)
 
+    def clear_way(self) -> None:
+        """Have a terminal that took nothing take something: there is no room in front, nor while Ctrl-S stops it."""
+        if self.given_up:
+            clear_way(self._sink)
+
     def restore(self) -> None:
         """Have a terminal break lines again, and as it was before, as far as the end of that may not have reached it.
 
         A write that was given up is cut short, or is the one that would have ended it all; and at Ctrl-C the system
         drops what a terminal hasn't taken.
         """
-        data = b""
-        if self.given_up:  # there is no room in front of what it doesn't take, nor while Ctrl-S has stopped it
-            if clear_way(self._sink):
-                data = b"".join((b"\x1b[0m", *self._ends))  # without colours too
-        elif WRAP.encode() in self._ends and in_foreground(self._sink) and takes(self._sink):
+        data = b"".join((b"\x1b[0m", *self._ends)) if self.given_up else b""  # without colours too
+        if not data and WRAP.encode() in self._ends:
             data = WRAP.encode()
-        if data:
+        if data and in_foreground(self._sink) and takes(self._sink):
             with suppress(OSError):
                 call_unstopped(os.write, self._sink, data)
 
@@ -297,6 +299,8 @@ def check_written() -> None:
 
 def restore_terminals() -> None:
     """Have terminals be as before, once a signal has asked the command to end: the log's too."""
+    for sink in _changing:
+        sink.clear_way()  # of all before anything is written, which that would drop
     for sink in _changing:
         sink.restore()
 

@@ -15,6 +15,7 @@ from zchat.cli.chat.people import People
 from zchat.cli.chat.rooms import Rooms
 from zchat.cli.chat.transcript import Transcript
 from zchat.cli.text.colours import DIM, NEW, StyledText
+from zchat.errors import NotAllowed
 
 NOON = int(datetime(2026, 3, 1, 12, 0, 0).timestamp() * 1e6)
 
@@ -27,8 +28,11 @@ class Marked:
         self.marks: list[int] = []
         self.position = Position(1, 1)
         self.closed = False
+        self.refused = False
 
     def mark_read(self, seq: int) -> None:
+        if self.refused:
+            raise NotAllowed("you may not read it", code="not_allowed")
         if self.closed:
             raise ConnectionLost("closed meanwhile")
         self.marks.append(seq)
@@ -82,6 +86,19 @@ def test_what_could_not_be_shown_and_what_is_not_to_be_marked_stays_unread(rooms
     Transcript(lambda text, shown: None, rooms, People("alice")).history(Page("", said("General", 1)))
     Transcript(keeping([]), rooms, People("alice"), read_marks=False).history(Page("", said("General", 1)))
     assert marks(rooms, "General") == []
+
+
+def test_a_room_that_may_not_be_marked_is_again_once_it_could_be_read(rooms: Rooms) -> None:
+    transcript = Transcript(keeping([]), rooms, People("alice"))
+    general = cast(Marked, rooms.get("General"))
+    general.refused = True
+    transcript.message(said("General", 1)[0])
+    general.refused = False
+    transcript.message(said("General", 1)[0])
+    assert general.marks == []
+    transcript.history(Page("", said("General", 1)))
+    transcript.message(said("General", 2)[0])
+    assert general.marks == [1, 1]
 
 
 def test_nothing_is_marked_in_a_room_while_something_before_it_is_not_shown(rooms: Rooms) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import cast
 
 import pytest
 
 import zchat as library
 from tests.cli.driver import masked, say
-from tests.running import Zchat, eventually
+from tests.running import DEADLINE, Start, Zchat, eventually
 from zchat.broker import Broker
 from zchat.cli.commands import tail
 from zchat.cli.tail import reading
@@ -152,3 +153,44 @@ def test_what_was_unread_and_is_no_longer_kept_is_reported(zchat: Zchat, monkeyp
         for user in ("bob", "alice"):  # who has read all, and who never has
             done = zchat("tail", "--unread", "General", "--user", user, ZCHAT_URL=small.url)
             assert done.stderr == ""
+
+
+def test_a_room_that_may_be_followed_and_not_read_is_followed_without_marks(start: Start, tmp_path: Path) -> None:
+    rules = tmp_path / "rules"
+    rules.write_text('[[rooms]]\nnames = ["Ops"]\nread = ["somebody"]\n')
+    address, store = f"ipc://{tmp_path}/s", f"sqlite:{tmp_path}/db"
+    with Broker(address, store=store) as broker:
+        for name in ("Ops", "General", "Sports"):
+            say(broker, name, "said")
+    with Broker(address, store=store, logins=True, rules=rules) as broker, library.Client(address) as client:
+        running = start(
+            "tail", "-f", "--unread", "--json", "Ops", "General", "Sports", "--user", client.user, ZCHAT_URL=address
+        )
+        rooms = [client.join(name) for name in ("Ops", "General", "Sports")]
+        eventually(lambda: broker.figures.counts["memberships"] == 6, lambda: f"it is there: {running.errors}")
+
+        def told(words: str) -> None:
+            for room in rooms:
+                room.send(words)
+                running.until(words)
+
+        told("one")
+        rules.write_text('[[rooms]]\nnames = ["Ops", "General"]\nread = ["somebody"]\n')
+        eventually(lambda: not allowed(client, "General"), "the rules are read")
+        for words in ("two", "three", "four"):
+            told(words)
+        eventually(lambda: {info.name: info.unread for info in client.rooms()}["Sports"] == 0, "Sports is marked")
+        assert running.process.poll() is None
+        running.process.terminate()
+        assert running.process.wait(DEADLINE) == 143
+    bodies = [(line["room"], line["body"]) for line in map(json.loads, running.text.splitlines())]
+    assert [room for room, body in bodies if body == "four"] == ["Ops", "General", "Sports"]
+    assert running.errors.count("Ops could not be marked") == 0
+    assert running.errors.count("General could not be marked") == 1
+
+
+def allowed(client: library.Client, room: str) -> bool:
+    try:
+        return bool(client.history(room, limit=1))
+    except library.NotAllowed:
+        return False

@@ -12,10 +12,13 @@ from zchat.cli.chat.rooms import Rooms, Unread
 from zchat.cli.chat.transcript import Transcript
 from zchat.cli.text.phrases import error_text
 from zchat.cli.text.safe import named
-from zchat.errors import DeadlineExceeded, NoSuchRoom, NotAMember, Refused, UsageError, ZchatError
+from zchat.errors import DeadlineExceeded, NoSuchRoom, NotAMember, Refused, ZchatError
 from zchat.events import Invited
 from zchat.messages import RoomInfo
 from zchat.names import DIRECT, fold
+
+INVITED_SECONDS = 1.0
+"""Seconds to have a room that the client is in: it asks no broker for that, unless that lies."""
 
 
 class Joining:
@@ -117,8 +120,8 @@ class Joining:
         Of too many such rooms the one that is quiet longest is left: the next message there invites again.
         """
         try:
-            room = self._client.join(event.room, timeout=self._seconds)  # at once, as it is joined
-        except UsageError:  # the client is closed
+            room = self._client.join(event.room, timeout=INVITED_SECONDS)
+        except ZchatError:  # the client is closed, or the room was left meanwhile
             return
         self._rooms.invited(room, event.user)
         quiet = self._rooms.take_quiet()

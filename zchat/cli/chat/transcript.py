@@ -70,7 +70,7 @@ class Transcript:
         self._people = people
         self._own_name = own_name
         self._read_marks = read_marks
-        self._unmarked: set[Room] = set()  # that the user may not mark
+        self._unmarked: set[Room | None] = set()  # that the user may not mark
         self._on_terminal = on_terminal
         self._lock = Lock()
         """Held while messages are shown, so that a date stands above the messages of its day."""
@@ -174,6 +174,7 @@ class Transcript:
         for user in dict.fromkeys(each.user for each in shown):
             self.seen(user)
         last = messages[-1]
+        self._unmarked.discard(self._rooms.get(last.room))  # what can be read can be marked
         with self._lock:
             seen = [self._styled(each, self._cut(each), seen=True) for each in shown if each.seq < new]
             fresh = [self._styled(each, self._cut(each)) for each in shown if each.seq >= new]

@@ -132,6 +132,7 @@ def _show(url: str, user: str | None, names: tuple[str, ...], begin: Begin, foll
         every = () if names else [info.name for info in client.rooms() if not info.name.startswith(DIRECT)]
         joined: dict[str, Room] = {}
         stretches = []
+        unmarked: set[str] = set()  # that the user may not mark, or may no longer
         for name in {fold(name): name for name in names or every}.values():
             try:
                 with hinting_at_rooms(name):
@@ -148,15 +149,22 @@ def _show(url: str, user: str | None, names: tuple[str, ...], begin: Begin, foll
                 joined[fold(room.name)] = room
             if newest is None:
                 start = end
+                unmarked.add(fold(name))
             else:
                 start = _read_upto(client, name, end) if begin.unread else _start(client, name, end, begin)
             stretches.append(Stretch(name, start, end))
 
         def mark_read(name: str, seq: int) -> None:
-            if fold(name) in joined:
-                joined[fold(name)].mark_read(seq)
-            else:
+            key = fold(name)
+            if key in unmarked:
+                return
+            if key not in joined:
                 client.mark_read(name, seq)
+                return
+            try:
+                joined[key].mark_read(seq)
+            except Refused:  # which the client has logged
+                unmarked.add(key)
 
         output = Output(as_json, mark_read if begin.unread else None, named=len(stretches) > 1)
         try:
