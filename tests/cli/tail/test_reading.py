@@ -25,19 +25,27 @@ def test_tail_reads_a_long_history_page_by_page(zchat: Zchat, broker: Broker) ->
     assert [json.loads(line)["body"] for line in lines] == list(range(2_500))
 
 
-def test_tail_tells_of_what_is_no_longer_kept(zchat: Zchat, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def trimmed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Broker]:
+    """Give a broker that has kept the last 10 of 40 messages of General, all bob's, who has read the first 3."""
     monkeypatch.setattr("zchat.broker.rooms.retention.RETAIN_EVERY", 0.05)
     with Broker("tcp://127.0.0.1:*", store="memory:", retain_messages=10) as small:
         with library.Client(small.url, user="bob") as client:
             room = client.join("General")
             for number in range(1, 41):
                 room.send(str(number))
+                if number == 3:
+                    client.mark_read("General", 3)
             general = (each for _ in iter(int, 1) for each in client.rooms() if each.name == "General")
             eventually(lambda: next(general).first == 31, "retention trims the room")
-        done = zchat("tail", "--after", "0", "General", ZCHAT_URL=small.url)
-        assert done.stderr == "zchat: General: messages 1 to 30 are no longer kept\n"
-        assert masked(done.stdout) == "".join(f"[12:00:00] bob: {n}\n" for n in range(31, 41))
-        assert zchat("tail", "-n", "99", "General", ZCHAT_URL=small.url).stderr == ""
+        yield small
+
+
+def test_tail_tells_of_what_is_no_longer_kept(zchat: Zchat, trimmed: Broker) -> None:
+    done = zchat("tail", "--after", "0", "General", ZCHAT_URL=trimmed.url)
+    assert done.stderr == "zchat: General: messages 1 to 30 are no longer kept\n"
+    assert masked(done.stdout) == "".join(f"[12:00:00] bob: {n}\n" for n in range(31, 41))
+    assert zchat("tail", "-n", "99", "General", ZCHAT_URL=trimmed.url).stderr == ""
 
 
 def test_tail_shows_all_pages_of_what_is_unread_in_a_direct_room(zchat: Zchat, broker: Broker) -> None:
@@ -136,23 +144,13 @@ def test_what_has_come_is_written_whatever_ends_the_command(
     assert json.loads(capfd.readouterr().out)["body"] == "come"
 
 
-def test_what_was_unread_and_is_no_longer_kept_is_reported(zchat: Zchat, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zchat.broker.rooms.retention.RETAIN_EVERY", 0.05)
-    with Broker("tcp://127.0.0.1:*", store="memory:", retain_messages=10) as small:
-        with library.Client(small.url, user="bob") as client:
-            room = client.join("General")
-            for number in range(1, 41):
-                room.send(str(number))
-                if number == 5:
-                    client.mark_read("General", 3)
-            general = (each for _ in iter(int, 1) for each in client.rooms() if each.name == "General")
-            eventually(lambda: next(general).first == 31, "retention trims the room")
-        done = zchat("tail", "--unread", "General", "--user", "bob", ZCHAT_URL=small.url)
-        assert done.stderr == "zchat: General: messages 4 to 30 are no longer kept\n"
-        assert masked(done.stdout) == "".join(f"[12:00:00] bob: {n}\n" for n in range(31, 41))
-        for user in ("bob", "alice"):  # who has read all, and who never has
-            done = zchat("tail", "--unread", "General", "--user", user, ZCHAT_URL=small.url)
-            assert done.stderr == ""
+def test_what_was_unread_and_is_no_longer_kept_is_reported(zchat: Zchat, trimmed: Broker) -> None:
+    done = zchat("tail", "--unread", "General", "--user", "bob", ZCHAT_URL=trimmed.url)
+    assert done.stderr == "zchat: General: messages 4 to 30 are no longer kept\n"
+    assert masked(done.stdout) == "".join(f"[12:00:00] bob: {n}\n" for n in range(31, 41))
+    for user in ("bob", "alice"):  # who has read all, and who never has
+        done = zchat("tail", "--unread", "General", "--user", user, ZCHAT_URL=trimmed.url)
+        assert done.stderr == ""
 
 
 def test_a_room_that_may_be_followed_and_not_read_is_followed_without_marks(start: Start, tmp_path: Path) -> None:

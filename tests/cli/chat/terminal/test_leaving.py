@@ -9,7 +9,8 @@ import subprocess
 import sys
 import termios
 import time
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -103,23 +104,31 @@ def test_a_chat_ends_when_its_terminal_is_closed(tmux: Tmux, broker: Broker, bus
         eventually(lambda: [member.user for member in room.members()] == ["bob"], "alice has left")
 
 
+@contextmanager
+def chatting(
+    environment: dict[str, str],
+) -> Iterator[tuple[subprocess.Popen[bytes], int, int, Callable[[bytes], bool]]]:
+    """Give a chat that has begun, both ends of its terminal, and what tells if that has been written something."""
+    shown = b""
+
+    def shows(text: bytes) -> bool:
+        nonlocal shown
+        shown += read_now(master)
+        return text in shown
+
+    with (
+        terminal() as (master, slave),
+        command("client", environment=environment | {"TERM": "xterm"}, stdin=slave, stdout=slave, stderr=slave) as chat,
+    ):
+        eventually(lambda: shows(b"General>"), "it is there")
+        yield chat, master, slave, shows
+
+
 @pytest.mark.parametrize("number", [0, signal.SIGTERM, signal.SIGKILL], ids=["goes on", "ended", "killed"])
 def test_what_a_stopped_terminal_has_not_taken_stays_unread(
     broker: Broker, environment: dict[str, str], number: int
 ) -> None:
-    variables = environment | {"TERM": "xterm"}
-    with (
-        terminal() as (master, slave),
-        command("client", environment=variables, stdin=slave, stdout=slave, stderr=slave) as process,
-    ):
-        shown = b""
-
-        def shows(text: bytes) -> bool:
-            nonlocal shown
-            shown += read_now(master)
-            return text in shown
-
-        eventually(lambda: shows(b"General>"), "it is there")
+    with chatting(environment) as (process, _, slave, shows):
         say(broker, "General", "seen")
         eventually(lambda: shows(b"seen") and unread(broker, "General") == 0, "it is read")
         termios.tcflow(slave, termios.TCOOFF)
@@ -139,18 +148,7 @@ def test_what_a_stopped_terminal_has_not_taken_stays_unread(
 def test_who_has_typed_at_a_terminal_that_takes_nothing_leaves_in_order_too(
     broker: Broker, environment: dict[str, str], typed: str
 ) -> None:
-    with (
-        terminal() as (master, slave),
-        command("client", environment=environment | {"TERM": "xterm"}, stdin=slave, stdout=slave, stderr=slave) as chat,
-    ):
-        shown = b""
-
-        def shows(text: bytes) -> bool:
-            nonlocal shown
-            shown += read_now(master)
-            return text in shown
-
-        eventually(lambda: shows(b"General>"), "it is there")
+    with chatting(environment) as (chat, master, slave, _):
         termios.tcflow(slave, termios.TCOOFF)
         say(broker, "General", *(f"line {number}" for number in range(4 * WAITING)))
         os.write(master, typed.encode())
