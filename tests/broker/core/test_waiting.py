@@ -270,15 +270,37 @@ def test_too_many_strangers_who_wait_are_cut(world: World, monkeypatch: pytest.M
     for name in (b"one", b"two", b"three", b"one"):
         world.receive(name, b"x")
     assert world.port.cuts == [(b"three", Cut.CROWDED), (b"one", Cut.CROWDED)]
-    assert [world.core.waiting.holds(PeerAtBroker(name, "")) for name in (b"one", b"three")] == [True, False]
+    assert [world.core.waiting.holds(PeerAtBroker(name, "")) for name in (b"two", b"three", b"one")] == [
+        True,
+        False,
+        False,
+    ]
     world.now += 100
-    assert resume(world) == 2
+    assert resume(world) == 1
     put_in_debt(world)
     world.core.shares.strangers.charge(3 * DEBT, world.now)
     world.port.cuts.clear()
     for name in (b"four", b"five"):
         world.receive(name, b"x")
     assert world.port.cuts == [], "there is room again"
+
+
+@pytest.mark.parametrize("why", [Cut.STRANGER, Cut.CROWDED])
+def test_a_greeting_that_waits_begins_no_session_over_a_connection_that_is_to_be_cut(
+    world: World, monkeypatch: pytest.MonkeyPatch, why: Cut
+) -> None:
+    put_in_debt(world)
+    world.core.shares.strangers.charge(3 * DEBT, world.now)
+    if why is Cut.CROWDED:
+        monkeypatch.setattr("zchat.broker.core.waiting.STRANGER_FRAMES_WAITING", 1)
+    world.receive(b"id", pack(("hello", 1, 1, 1, "carol", b"p" * 16, b"t" * 16, 0, 1)))
+    world.receive(b"id", b"x" * (2_000 if why is Cut.STRANGER else 1))
+    assert world.port.cuts == [(b"id", why)]
+    world.now += 100
+    assert resume(world) == 0
+    assert b"id" not in world.sessions
+    assert not world.core.shares.waiting
+    world.check()
 
 
 def test_what_a_stranger_said_that_has_gone_is_not_carried_out_and_makes_room_in_its_turn(

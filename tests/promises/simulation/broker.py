@@ -357,8 +357,13 @@ class Process:
             broker.keys.check_connections(self)
 
     def _check_cut(self) -> None:
-        """Check that connections are cut whose sessions have ended or gone on elsewhere."""
+        """Check that connections are cut whose sessions have ended or gone on elsewhere, and not those of others.
+
+        Of one that is to be cut some frames would be read and some not: a later block, and not the one before it.
+        """
         having = {session.peer.connection for session in self.core.context.sessions.table.by_token.values()}
+        to_be_cut = {number for _, number, _ in self.connections._cuts}
+        require(having.isdisjoint(to_be_cut), "a session goes on over a connection that is to be cut")
         greeted = [number for number, each in self.connections._by_number.items() if each.greeted]
         now, late = self.broker.world.now, self.broker.attentive_since(CUT_AFTER + SLACK)
         self._without = {number: self._without.get(number, now) for number in greeted if number not in having}

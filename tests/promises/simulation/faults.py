@@ -9,7 +9,6 @@ from tests.promises.simulation.claimer import Claimer
 from tests.promises.simulation.client import Client
 from tests.promises.simulation.intruder import KEYED, KEYLESS, Intruder, Unknown
 from tests.promises.simulation.network import Connection
-from zchat.broker.port import Cut
 
 if TYPE_CHECKING:
     from tests.promises.simulation.simulation import Simulation
@@ -82,16 +81,6 @@ def cut_at_a_byte(sim: Stage) -> bool:
     if connection is None:
         return False
     connection.cut_at_a_byte(sim.world.random.choice((0.0, 0.5, 5.0)) * sim.world.random.random())
-    return True
-
-
-def cut_for_nothing(sim: Simulation) -> bool:
-    """Have the broker close a connection as after its last word."""
-    process = sim.broker.process
-    sessions = [] if process is None else list(process.core.context.sessions.table.by_routing_id.values())
-    if process is None or not sessions:
-        return False
-    process.cut(sim.world.random.choice(sessions).peer, Cut.ENDED)
     return True
 
 
@@ -325,7 +314,6 @@ FAULTS: dict[Fault, int] = {
     full_pipes: 4,
     claim: 3,
     cut_at_a_byte: 6,
-    cut_for_nothing: 2,
     intrude: 5,
     key_taken_out: 3,
     key_given_away: 1,

@@ -87,9 +87,9 @@ class WaitingFrames:
             self.vanished(before.peer)
             before = None
         if size > STRANGER_BYTES or (before is not None and len(before.more) >= MAX_REQUESTS):
-            self._port.cut(peer, Cut.STRANGER)
+            self._turn_away(peer, Cut.STRANGER)
         elif self._stranger_frames >= STRANGER_FRAMES_WAITING:
-            self._port.cut(peer, Cut.CROWDED)
+            self._turn_away(peer, Cut.CROWDED)
         elif before is not None:
             before.more.append(frames)
             self._stranger_frames += 1
@@ -98,6 +98,11 @@ class WaitingFrames:
             waiting = self._strangers[peer.routing_id] = WaitingFrame(None, account, peer, frames, 0, [])
             self._shares.wait(account, waiting)
         return True
+
+    def _turn_away(self, peer: Peer, why: Cut) -> None:
+        """Have a stranger's connection cut: a greeting that waits must not begin a session of which nothing is read."""
+        self._port.cut(peer, why)
+        self.vanished(peer)
 
     def holds(self, peer: Peer) -> bool:
         """Return whether something waits of a stranger."""

@@ -47,7 +47,7 @@ class Connection:
         self.greeted = False
         """True once it has had a session."""
         self.doomed = False
-        """True once it is to be cut: what it sends from then on is not read."""
+        """True once it is to be cut: what it sends from then on is not read, and it has no session that goes on."""
         self.overrun = 0
         """The bytes of that."""
         self.sample = 0
