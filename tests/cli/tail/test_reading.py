@@ -56,6 +56,20 @@ def test_tail_shows_all_pages_of_what_is_unread_in_a_direct_room(zchat: Zchat, b
     assert zchat("tail", "--unread", "@bob").stdout == ""
 
 
+def test_the_tail_of_several_rooms_shows_a_direct_message_with_both_names(zchat: Zchat, broker: Broker) -> None:
+    say(broker, "General", "to all")
+    with library.Client(broker.url, user="bob") as bob, library.Client(broker.url, user="alice") as alice:
+        for text in ("from bob", "/me waves"):
+            bob.direct("alice").send(text)
+        for text in ("to bob", "/me nods"):
+            alice.direct("bob").send(text)
+    direct = ["bob → alice: from bob", "bob → alice: * waves", "alice → bob: to bob", "alice → bob: * nods"]
+    shown = masked(zchat("tail", "General", "@bob").stdout).splitlines()
+    assert shown == [f"[12:00:00] {line}" for line in ("#General bob: to all", *direct)]
+    alone = masked(zchat("tail", "@bob").stdout).splitlines()
+    assert alone == [f"[12:00:00] {line}" for line in ("bob: from bob", "* bob waves", "alice: to bob", "* alice nods")]
+
+
 def test_tail_tells_a_gap_on_standard_error_and_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
     class Gappy:
         """A client whose events begin with a gap."""

@@ -166,7 +166,8 @@ def _show(url: str, user: str | None, names: tuple[str, ...], begin: Begin, foll
             except Refused:  # which the client has logged
                 unmarked.add(key)
 
-        output = Output(as_json, mark_read if begin.unread else None, named=len(stretches) > 1)
+        own = client.user if len(stretches) > 1 else None
+        output = Output(as_json, mark_read if begin.unread else None, own=own)
         try:
             write_history(client, stretches, output, gap_matters=begin.after is not None or begin.unread)
             if following:

@@ -29,18 +29,18 @@ class Output:
     Args:
         as_json: True for one JSON object per message, False for lines to read.
         written: called after each batch that was written, for each of its rooms with the seq of the last message.
-        named: True if each line is to name its room.
+        own: the user's name, if each line is to name its room, or the two of a direct one; None: none does.
     """
 
     def __init__(
-        self, as_json: bool, written: Callable[[str, int], object] | None = None, *, named: bool = False
+        self, as_json: bool, written: Callable[[str, int], object] | None = None, *, own: str | None = None
     ) -> None:
         self.last = 0
         """The seq of the last message that was written whole."""
         self._as_json = as_json
-        self._current = "" if named else None
+        self._current = None if own is None else ""
         self._written = written
-        self._lines = MessageLines()
+        self._lines = MessageLines(own=own or "")
         self._waiting: list[bytes] = []
         """Lines that wait to be written."""
         self._ends: list[tuple[int, str, int]] = []

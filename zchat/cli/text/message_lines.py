@@ -61,7 +61,7 @@ class MessageLines:
 
     Today's messages need no such line at the beginning. One thread at a time.
 
-    `own`: the user's name, needed where messages of several rooms are shown.
+    `own`: the user's name, to be given where messages of several rooms are shown: a direct one's are to it.
     """
 
     def __init__(self, today: date | None = None, own: str = "") -> None:
