@@ -47,7 +47,7 @@ class Connection:
         self.greeted = False
         """True once it has had a session."""
         self.doomed = False
-        """True once it is to be cut: what it sends from then on is not read, and it has no session that goes on."""
+        """True once it is to be cut: what it sends from then on is not read."""
         self.overrun = 0
         """The bytes of that."""
         self.sample = 0
@@ -183,7 +183,7 @@ class Connections:
     # -- what is to be cut ---------------------------------------------------------------------------
 
     def cut(self, number: int, why: Cut, now: float) -> None:
-        """Have a connection cut, after the time that a last word needs."""
+        """Have a connection cut, after the time that a last word needs; it has no session, or none that goes on."""
         connection = self._by_number.get(number)
         if connection is not None and not connection.doomed:
             connection.doomed = True
