@@ -455,6 +455,21 @@ async def test_pages_go_on_where_they_were_once_the_broker_is_back(name: str, tm
             assert await alice.bodies(1) == ["meanwhile"]
 
 
+async def test_who_has_asked_for_nothing_does_not_hold_up_the_end(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A browser's spare connection, or a scanner's, held it for all of the seconds that pages are given."""
+    for each in ("CLOSING_SECONDS", "GREETING_SECONDS"):
+        monkeypatch.setattr(limits, each, 10 * DEADLINE)
+    async with asyncio.timeout(DEADLINE), gateway(broker.url) as place, place.page("alice", "General") as page:
+        spare = [(await asyncio.open_connection("127.0.0.1", place.port))[1] for _ in range(2)]
+        spare[1].write(b"GET / HT")
+        place.stop.set()
+        assert await page.end() == (1012, "the gateway is shutting down")
+    for writer in spare:
+        writer.close()
+
+
 async def test_the_gateway_says_bye_and_ends_soon(broker: Broker) -> None:
     loop = asyncio.get_running_loop()
     async with gateway(broker.url) as place, place.page("alice", "General") as alice:

@@ -410,13 +410,15 @@ class Server:
         self.sockets.discard(browser)
 
     async def close(self) -> None:
-        """Accept no more, say bye to all, and give them some seconds to take it."""
+        """Accept no more, say bye to all, and give those who have asked for something some seconds to take it."""
         self._listener.close()
         self.gateway.close()
         now = asyncio.get_running_loop().time
         deadline = now() + limits.CLOSING_SECONDS
         while self.sockets and now() < deadline:
             await asyncio.sleep(0.02)
+            for browser in tuple(self._quiet):
+                browser.give_up()
         for browser in tuple(self.sockets):
             browser.give_up()
         if self._turning is not None:
