@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 import zmq
 
 from tests.running import DEADLINE, eventually
+from zchat.broker.edge import zap as zap_module
 from zchat.broker.edge.zap import PROPERTY, Zap, ZapRequest
 
 
@@ -105,3 +108,35 @@ def test_once_the_handler_is_closed_nobody_is_let_in(
     dealer.send(b"hello")
     with pytest.raises(zmq.Again):
         router.recv()
+
+
+LOGINS = {0: "root", 1: "Root", 2: "Alice", 3: "bob", 4: "Carol", 5: "CAROL", 6: "alicé", 7: "x" * 400, 8: "Eve", 9: "X" * 400}
+
+
+class System:
+    """A system with these logins, whose directory may list nobody."""
+
+    def __init__(self, listed: bool) -> None:
+        self.listed = listed
+
+    def getpwuid(self, user: int) -> SimpleNamespace:
+        return SimpleNamespace(pw_uid=user, pw_name=LOGINS[user])
+
+    def getpwnam(self, login: str) -> SimpleNamespace:
+        return self.getpwuid({name: user for user, name in LOGINS.items()}[login])
+
+    def getpwall(self) -> list[SimpleNamespace]:
+        return [self.getpwuid(user) for user in LOGINS] if self.listed else []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no logins over ipc")
+@pytest.mark.parametrize("listed", [True, False])
+def test_of_logins_that_are_one_name_the_one_in_lower_case_alone_is_a_user(
+    monkeypatch: pytest.MonkeyPatch, listed: bool
+) -> None:
+    """The login "Root" came in as the user root."""
+    monkeypatch.setattr(zap_module, "pwd", System(listed))
+    found = [zap_module.login_of(f"localhost:{user}:100:4711") for user in LOGINS]
+    carols = ["", ""] if listed else ["Carol", "CAROL"]
+    assert found == ["root", "", "Alice", "bob", *carols, "alicé", "", "Eve", ""]
+    assert zap_module.login_of("localhost:99:100:4711") == zap_module.login_of("127.0.0.1") == ""

@@ -8,11 +8,14 @@ answer; nobody is let in once the handler is gone.
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import NamedTuple
 
 import zmq
 from zmq.utils import z85
 
+from zchat.errors import BadName
+from zchat.names import fold
 from zchat.transport.keys import guest_name
 
 if sys.platform != "win32":
@@ -48,15 +51,33 @@ class ZapRequest(NamedTuple):
 def login_of(address: str) -> str:
     """Return the login of the user at the other end of a connection over ipc, "" if it has none.
 
-    What the address says of it comes from the system: no peer can forge it.
+    What the address says of it comes from the system: no peer can forge it. "" also for a login that differs from
+    another by case alone, as "Root" from "root", unless it is the one in lower case: they would be one user here.
     """
     host, _, numbers = address.partition(":")
     user, _, _ = numbers.partition(":")
     if host != "localhost" or not user.isdigit() or sys.platform == "win32":
         return ""
     try:
-        return pwd.getpwuid(int(user)).pw_name
+        login = pwd.getpwuid(int(user)).pw_name
     except (KeyError, OverflowError):
+        return ""
+    folded = _folded(login)
+    return login if login == folded or (folded and _is_alone(int(user), folded)) else ""
+
+
+def _is_alone(user: int, folded: str) -> bool:
+    """Return whether no other user of the system has a login that is the same but for its case."""
+    with suppress(KeyError):
+        if pwd.getpwnam(folded).pw_uid != user:  # a directory may list nobody
+            return False
+    return not any(_folded(each.pw_name) == folded for each in pwd.getpwall() if each.pw_uid != user)
+
+
+def _folded(login: str) -> str:
+    try:
+        return fold(login)
+    except BadName:  # a system may have logins that are no names here
         return ""
 
 
