@@ -51,7 +51,7 @@ def complete(environment: dict[str, str]) -> Callable[..., list[str]]:
 @pytest.fixture
 def rooms(broker: Broker) -> Broker:
     with library.Client(broker.url, user="bob") as bob:
-        for name in ("Big Room", HOSTILE, "c:d"):
+        for name in ("Big Room", HOSTILE, "c:d", "e,f,g {h}", "Xa one", "xA two"):
             bob.join(name).send("hello")
     return broker
 
@@ -85,6 +85,31 @@ def test_a_function_of_zchat_0_1_0_is_given_what_needs_no_quoting(rooms: Broker,
         ZCHAT, env=environment | variables, capture_output=True, text=True, timeout=DEADLINE, check=True
     )
     assert set(done.stdout.split()) == {"none,", *(f"plain,{room}" for room in DEFAULT_ROOMS), "plain,c:d"}
+
+
+def test_a_function_for_fish_of_before_is_given_no_name_that_it_would_cut(
+    rooms: Broker, environment: dict[str, str]
+) -> None:
+    """click's takes what stands before the second comma: `e,f` was inserted for the room `e,f,g {h}`."""
+    variables = {"_ZCHAT_COMPLETE": "fish_complete", "COMP_WORDS": "zchat tail ", "COMP_CWORD": ""}
+    found = []
+    for extra in ({}, {"COMP_WHOLE": "1"}):
+        done = subprocess.run(
+            [sys.executable, "-c", PATIENT],
+            env=environment | variables | extra,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE,
+            check=True,
+        )
+        found.append(set(done.stdout.splitlines()))
+    assert found[0] ^ found[1] == {"none,", "plain,e,f,g {h}"}
+
+
+def test_of_several_names_each_begins_as_it_was_typed(rooms: Broker, complete: Callable[..., list[str]]) -> None:
+    """bash and zsh put what all have in common in the place of what was typed: nothing, for `xa`."""
+    assert complete("zchat tail xa") == ["plain,xa\\ one", "plain,xa\\ two"]
+    assert complete("zchat tail xa\\ t", part="xa\\ t") == ["plain,xA\\ two"]
 
 
 @pytest.mark.parametrize(
@@ -222,7 +247,12 @@ def test_it_works_in_a_real_shell(rooms: Broker, tmux: Tmux, tmp_path: Path, she
     type(f"{begin}; echo rea''dy")
     tmux("send-keys", "-t", shell, "Enter")
     until("ready\n")
-    for typed, completed in (("zchat tail Gen", "zchat tail General "), ("zchat tail Bi", "zchat tail Big\\ Room ")):
+    for typed, completed in (
+        ("zchat tail Gen", "zchat tail General "),
+        ("zchat tail Bi", "zchat tail Big\\ Room "),
+        ("zchat tail e", "zchat tail e,f,g\\ \\{h\\} "),
+        ("zchat tail XA", "zchat tail XA\\ "),
+    ):
         type(typed)
         tmux("send-keys", "-t", shell, "Tab")
         until(completed.rstrip())

@@ -1,4 +1,4 @@
-"""Completion in shells: of names that only the broker knows, and in bash safely."""
+"""Completion in shells: of names that only the broker knows, inserted whole and as names alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import BashComplete, CompletionItem, add_completion_class, split_arg_string
+from click.shell_completion import (
+    BashComplete,
+    CompletionItem,
+    FishComplete,
+    add_completion_class,
+    split_arg_string,
+)
 
 from zchat.cli.options import addresses, given_keys
 from zchat.cli.text.phrases import room_named
@@ -48,7 +54,18 @@ def complete_rooms(context: click.Context, parameter: click.Parameter, incomplet
     before = incomplete.removesuffix(typed)
     opening = partial(_client, url, user, keys)
     found = _within(SECONDS, lambda: _users(opening) if typed.startswith(DIRECT) else _rooms(opening))
-    return [CompletionItem(before + name) for name in found if fold(name).startswith(fold(typed))]
+    names = [name for name in found if fold(name).startswith(fold(typed))]
+    if len(names) > 1:
+        names = [_as_typed(name, typed) for name in names]
+    return [CompletionItem(before + name) for name in names]
+
+
+def _as_typed(name: str, typed: str) -> str:
+    """Return one of several names, as they are found whatever their case, so that it begins with what is typed.
+
+    bash and zsh put what all of them begin with in its place: that would be less than what was typed.
+    """
+    return typed + name[len(typed) :] if fold(name[: len(typed)]) == fold(typed) else name
 
 
 def _client(url: str, user: str | None, keys: dict[str, Any]) -> Client:
@@ -131,6 +148,33 @@ complete -o nosort -F %(complete_func)s %(prog_name)s
         return "none," if word is None or (typed is None and word != value) else f"{item.type},{word}"
 
 
+class WholeFishComplete(FishComplete):
+    """Completion in fish that inserts names with commas whole: click's function takes what stands before the second."""
+
+    source_template = """\
+function %(complete_func)s
+    for reply in (env COMP_WHOLE=1 COMP_WORDS=(commandline -cp) COMP_CWORD=(commandline -t) \
+%(complete_var)s=fish_complete %(prog_name)s)
+        set -l found (string split --max 1 "," -- $reply)
+        switch $found[1]
+            case plain
+                echo -- $found[2]
+            case file
+                __fish_complete_path $found[2]
+            case dir
+                __fish_complete_directories $found[2]
+        end
+    end
+end
+complete --no-files --command %(prog_name)s --arguments "(%(complete_func)s)"
+"""
+
+    def format_completion(self, item: CompletionItem) -> str:
+        """Return an item as the function of the shell reads it."""
+        whole = "," not in str(item.value) or "COMP_WHOLE" in os.environ
+        return super().format_completion(item) if whole else "none,"  # a function of before, in a file for instance
+
+
 def _for_bash(value: str, typed: str, part: str) -> str | None:
     """Return what bash is to insert for a word in the place of `part`, the end of it; None if that can't be done."""
     quote, start = _open_quote(typed)
@@ -168,4 +212,5 @@ def _open_quote(typed: str) -> tuple[str, int]:
 def install() -> None:
     """Have click use what is here, and no log disturb what is on the screen."""
     logging.disable()
-    add_completion_class(SafeBashComplete)
+    for each in (SafeBashComplete, WholeFishComplete):
+        add_completion_class(each)

@@ -110,7 +110,18 @@ def test_once_the_handler_is_closed_nobody_is_let_in(
         router.recv()
 
 
-LOGINS = {0: "root", 1: "Root", 2: "Alice", 3: "bob", 4: "Carol", 5: "CAROL", 6: "alicé", 7: "x" * 400, 8: "Eve", 9: "X" * 400}
+LOGINS = {
+    0: "root",
+    1: "Root",
+    2: "Alice",
+    3: "bob",
+    4: "Carol",
+    5: "CAROL",
+    6: "alicé",
+    7: "x" * 400,
+    8: "Eve",
+    9: "X" * 400,
+}
 
 
 class System:

@@ -51,8 +51,8 @@ class ZapRequest(NamedTuple):
 def login_of(address: str) -> str:
     """Return the login of the user at the other end of a connection over ipc, "" if it has none.
 
-    What the address says of it comes from the system: no peer can forge it. "" also for a login that differs from
-    another by case alone, as "Root" from "root", unless it is the one in lower case: they would be one user here.
+    What the address says of it comes from the system: no peer can forge it. "" also for a login that differs
+    from another by case alone, as "Root" from "root", unless it is in lower case: they would be one user here.
     """
     host, _, numbers = address.partition(":")
     user, _, _ = numbers.partition(":")
