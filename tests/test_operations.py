@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import signal
 import socket
 import subprocess
@@ -40,11 +39,6 @@ def image(key: str) -> list[str]:
     (value,) = re.findall(rf"^{key} (\[.+\])$", IMAGE, re.MULTILINE)
     words: list[str] = json.loads(value)
     return words
-
-
-def installed(program: str) -> str:
-    """Return a program of the operator's machine, which nobody needs to run zchat; skip the test if it is missing."""
-    return shutil.which(program) or pytest.skip(f"{program} is not installed")
 
 
 @pytest.fixture
@@ -121,8 +115,8 @@ def test_every_command_of_the_page_is_among_them() -> None:
     assert len(calls()) > 20
 
 
-def test_systemd_takes_the_units(tmp_path: Path) -> None:
-    analyze = installed("systemd-analyze")
+def test_systemd_takes_the_units(tmp_path: Path, needs: Callable[[str], str]) -> None:
+    analyze = needs("systemd-analyze")
     for name in ("zchat.service", "zchat-backup.service", "zchat-backup.timer"):
         text = (PACKAGING / name).read_text().replace("/opt/zchat/bin/zchat", sys.executable)
         (tmp_path / name).write_text(re.sub("^(User|Group)=zchat$", r"\1=daemon", text, flags=re.MULTILINE))
@@ -132,10 +126,10 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_the_unit_leaves_its_broker_little(tmp_path: Path) -> None:
+def test_the_unit_leaves_its_broker_little(tmp_path: Path, needs: Callable[[str], str]) -> None:
     copy = tmp_path / "zchat.service"
     copy.write_text(UNIT)
-    line = [installed("systemd-analyze"), "security", "--offline=true", "--threshold=20", str(copy)]
+    line = [needs("systemd-analyze"), "security", "--offline=true", "--threshold=20", str(copy)]
     done = subprocess.run(line, capture_output=True, text=True, timeout=DEADLINE, check=False)
     assert done.returncode == 0, done.stdout
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import subprocess
 import sys
 import time
@@ -224,9 +223,10 @@ SHELLS = {
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_it_works_in_a_real_shell(rooms: Broker, tmux: Tmux, tmp_path: Path, shell: str) -> None:
-    if shutil.which(shell) is None:
-        pytest.skip(f"{shell} is not installed")
+def test_it_works_in_a_real_shell(
+    rooms: Broker, tmux: Tmux, tmp_path: Path, needs: Callable[[str], str], shell: str
+) -> None:
+    needs(shell)
     program = tmp_path / "bin" / "zchat"
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nexec {shlex.join(ZCHAT)} "$@"\n')
