@@ -114,6 +114,8 @@ class Committer:
         """How often this was attached anew. Any thread may read it, and the next."""
         self.answered = time.monotonic()
         """When the server last answered."""
+        self.trouble = ""
+        """Why the server can't be used, "" while it can. Any thread may read it."""
         self._changes = list(attachment.changes)
         """How far each partition is as far as this thread knows."""
         self._now = now
@@ -195,6 +197,7 @@ class Committer:
                 break
             except (Trouble, StoreError) as trouble:
                 self._drop()
+                self.trouble = str(trouble)
                 # A connection that was there may just have been cut: the first attempt to make another is at once.
                 if not (connected and not self._stopping) and not self._may_hold():
                     self._fail(str(trouble))
@@ -220,6 +223,7 @@ class Committer:
         self.tends = attachment.tends
         self._hold_due = now + HOLD_EVERY
         self._held_since = None
+        self.trouble = ""
         self.answered = time.monotonic()
         return attachment
 
@@ -265,6 +269,7 @@ class Committer:
         if again:
             raise Trouble(next(iter(again.values())))
         self._held_since = None
+        self.trouble = ""
 
     def _confirmed(self, attachment: Attachment, calls: list[Call], replies: list[Any]) -> list[Any]:
         """Return the replies to calls once as many replicas as are asked for have what came of them, and tell others of

@@ -111,15 +111,19 @@ class Reader(PageThread[Read | CatchUp, Page]):
     """The thread that reads pages, over connections of its own.
 
     `run` is the run of the server at `url` that this broker is attached to: pages are of that one, as what another has
-    in their place may be other messages, or none.
+    in their place may be other messages, or none. `trouble` returns why it is attached to none now, "" if that is not
+    known; any thread may call it.
     """
 
-    def __init__(self, url: RedisURL, run: bytes, keys: Keys, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, url: RedisURL, run: bytes, keys: Keys, wake: Callable[[], None], trouble: Callable[[], str]
+    ) -> None:
         self._url = url
         self._attached_run = run
         self._connected_run = b""
         self._logs = Logs(keys)
         self._connection: Connection | None = None
+        self._trouble = trouble
         super().__init__(wake)
 
     def move(self, url: RedisURL, run: bytes) -> None:
@@ -156,7 +160,7 @@ class Reader(PageThread[Read | CatchUp, Page]):
             except (Trouble, StoreError) as trouble:
                 self._close()
                 if not connected:
-                    return Failed(f"the server can't be read from: {trouble}")
+                    return Failed(f"the server can't be read from: {self._trouble() or trouble}")
                 connected = False
 
     def _close(self) -> None:

@@ -145,8 +145,8 @@ class RedisStore(Store):
             raise
         self._wake = wake
         self.broker = attachment.broker
-        self._commits = Committer(self._url, self._keys, attachment, self._now, wake)
-        self._reads = Reader(attachment.url, attachment.run, self._keys, wake)
+        self._commits = commits = Committer(self._url, self._keys, attachment, self._now, wake)
+        self._reads = Reader(attachment.url, attachment.run, self._keys, wake, lambda: commits.trouble)
         seen = [snapshot.changes for snapshot in snapshots.values()]
         self._feed = Feed(attachment.url, self._keys, attachment.broker, seen, self._mirror.wanted, wake)
         if present := {partition: snapshot for partition, snapshot in snapshots.items() if snapshot.here}:

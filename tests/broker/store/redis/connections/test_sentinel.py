@@ -6,16 +6,18 @@ import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 
 import pytest
 
-from tests.broker.store.driver import BOB, Driver
+from tests.broker.store.driver import BOB, EVERYTHING, Driver
 from tests.redis_server import RedisServer, certificate
 from tests.running import DEADLINE, eventually
 from tests.sentinels import Watched
 from zchat import Client, Gap, Message, ZchatError
 from zchat.broker import Broker
 from zchat.broker.store import open_store
+from zchat.broker.store.contract import Failed
 from zchat.broker.store.redis.connections import sentinel
 from zchat.broker.store.redis.connections.server import Connection, Replaced, Trouble
 from zchat.broker.store.redis.connections.url import parse
@@ -113,6 +115,25 @@ def test_what_did_not_reach_the_replica_that_takes_over_is_reported(watched: Wat
     ((log,),) = store.reports.of("parted")
     assert (log.name, log.last) == ("General", 1)
     assert store.texts() == ["a", "b"]
+
+
+def test_a_master_that_lacks_replicas_is_the_reason_why_nothing_is_read(watched: Watched) -> None:
+    """It was that the master of before, which is dead, takes no connections, for as long as it lasted."""
+    store = made(f"{watched.url}?acknowledge=replicas:1")
+    store.stored(1, "a")
+    watched.servers[0].kill()
+    pages: list[Any] = []
+
+    def reason() -> str:
+        store.store.read("General", 0, EVERYTHING, 0, pages.append)
+        store.wait(lambda: bool(pages))
+        page = pages.pop()
+        assert isinstance(page, Failed)
+        return page.reason
+
+    eventually(lambda: "has 0 replicas, and 1 are to have what is acknowledged" in reason(), reason)
+    assert watched.is_master(1)
+    store.store.close()
 
 
 def test_a_master_that_was_replaced_while_it_stood_still_is_left(watched: Watched, store: Driver) -> None:
