@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
+import termios
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,7 +14,8 @@ import click
 import pytest
 
 from tests.cli.driver import say
-from tests.running import Start
+from tests.cli.outside import terminal
+from tests.running import DEADLINE, Start, eventually, read_now
 from zchat.broker import Broker
 from zchat.cli.failures import reported_in_one_line
 from zchat.errors import Banned
@@ -122,3 +127,94 @@ def test_what_a_ban_refuses_is_reported_by_the_clock_of_the_user(capsys: pytest.
     with pytest.raises(click.exceptions.Exit), reported_in_one_line():
         raise Banned(text, detail=int(until.timestamp()))
     assert capsys.readouterr().err == "zchat: you are banned from 'Ops' until 2135-06-01 12:00, by bob\n"
+
+
+FAULTY = """
+import asyncio, sys
+from zchat.cli import ending
+from zchat.cli.chat.terminal import loop
+from zchat.cli.main import main
+
+async def chat(*arguments):
+    open(sys.argv.pop(), "w").close()
+    while not ending.asked():
+        await asyncio.sleep(0.01)
+    raise RuntimeError("a fault")
+
+loop._chat = chat
+main(sys.argv[1:2])
+"""
+"""A chat that has a fault as it ends."""
+
+
+@pytest.mark.parametrize("stopped", [False, True], ids=["goes on", "takes nothing"])
+def test_a_fault_at_the_end_is_printed_unless_its_terminal_takes_nothing(
+    broker: Broker, environment: dict[str, str], tmp_path: Path, stopped: bool
+) -> None:
+    """Python went on printing past standard error, at a terminal that took nothing for ever: all threads waited."""
+    with terminal() as (master, slave):
+        process = subprocess.Popen(
+            [sys.executable, "-c", FAULTY, "client", str(tmp_path / "there")],
+            env=environment | {"TERM": "xterm"},
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+        )
+        try:
+            eventually((tmp_path / "there").exists, "it runs")
+            if stopped:
+                termios.tcflow(slave, termios.TCOOFF)
+            process.terminate()
+            assert process.wait(DEADLINE) == 1
+        finally:
+            process.kill()
+            process.wait(DEADLINE)
+        assert (b"RuntimeError: a fault" in read_now(master)) is not stopped
+
+
+SILENT = """
+import os, sys, threading
+from zchat.cli import streams
+
+class Stream:
+    left = 3
+    def write(self, text):
+        self.left -= 1
+        if self.left < 0:
+            raise OSError("it takes no more")
+    def flush(self):
+        pass
+
+def fault():
+    sys.stderr = Stream()
+    raise RuntimeError("a fault")
+
+def leave():
+    sys.exit("not to be seen")
+
+streams.print_faults()
+os.set_blocking(2, False)
+try:
+    while True:
+        os.write(2, bytes(4096))
+except BlockingIOError:
+    os.set_blocking(2, True)
+for each in (leave, fault):
+    thread = threading.Thread(target=each)
+    thread.start()
+    thread.join()
+    assert getattr(sys.stderr, "left", -1) < 0, "it was printed, as far as possible"
+fault()
+"""
+"""Faults, a thread's too, of which standard error takes the first words alone, and the system's stream none."""
+
+
+def test_a_fault_that_is_printed_in_part_holds_up_nobody() -> None:
+    out, into = os.pipe()  # nobody reads it
+    try:
+        done = subprocess.run([sys.executable, "-c", SILENT], stderr=into, timeout=DEADLINE, check=False)
+    finally:
+        os.close(into)
+        os.close(out)
+    assert done.returncode == 1

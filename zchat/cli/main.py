@@ -59,6 +59,7 @@ def _run(args: list[str] | None) -> Any:
     atexit.register(first_signals.ignore)
     try:
         trouble = limits.trouble()
+        streams.print_faults()
         streams.prepare()
         if trouble:
             raise ZchatError(trouble)

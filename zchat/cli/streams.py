@@ -14,9 +14,9 @@ import os
 import select
 import stat
 import sys
+import threading
 import time
 from contextlib import suppress
-from threading import Lock
 from typing import TYPE_CHECKING
 
 from zchat.cli import ending
@@ -36,6 +36,8 @@ if hasattr(select, "poll"):
     from fcntl import F_GETFL, fcntl
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from _typeshed import ReadableBuffer
 
 GRACE = 0.5
@@ -67,7 +69,7 @@ _ENDS = {
 _changing: list[Writing] = []
 """What was given something of that."""
 
-_stopping = Lock()
+_stopping = threading.Lock()
 """Held by the thread that stops the command: another one that did so too would leave no time after that."""
 
 
@@ -303,6 +305,30 @@ def restore_terminals() -> None:
         sink.clear_way()  # of all before anything is written, which that would drop
     for sink in _changing:
         sink.restore()
+
+
+def print_faults() -> None:
+    """Print errors that nothing has caught, in any thread, as far as standard error takes them.
+
+    What that doesn't take Python's own prints past it, and waits for a terminal that takes nothing, for ever: no other
+    thread runs meanwhile, not even the one that is to end the command by force.
+    """
+
+    def told(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+        import traceback  # takes long to load
+
+        with suppress(Exception):
+            traceback.print_exception(kind, error, trace)
+        if ending.asked():
+            with suppress(Exception):
+                restore_terminals()
+
+    def told_of_thread(fault: threading.ExceptHookArgs) -> None:
+        if fault.exc_type is not SystemExit:
+            told(fault.exc_type, fault.exc_value, fault.exc_traceback)
+
+    sys.excepthook = told
+    threading.excepthook = told_of_thread
 
 
 def check_reader() -> None:

@@ -17,6 +17,7 @@ from zchat.cli import ending, logs
 from zchat.cli.failures import HUNG_UP, INTERRUPTED, Interrupted
 from zchat.cli.screen import event_loop
 from zchat.cli.screen.loop_threads import LoopThreads
+from zchat.cli.screen.redraw import Redraw
 from zchat.cli.screen.suspending import suspend, suspended_by_signal
 from zchat.cli.screen.terminal_input import terminal_input
 from zchat.cli.screen.terminal_output import draw_whole_rows, drawn_by_cells, terminal_output
@@ -51,13 +52,14 @@ def size() -> Size:
 async def _watch(client: Client, dashboard: Dashboard, every: float, count: int | None) -> int:
     """Return the exit code if Ctrl-C or the end of the terminal has ended it, else 0."""
     screen = _screen(dashboard)
+    redraw = Redraw(screen)
     polling: list[asyncio.Task[None]] = []
     threads = LoopThreads(THREADS)
 
     def poll() -> None:
         for number, sample in enumerate(samples(client, every), 1):
             dashboard.add(sample)
-            screen.invalidate()
+            redraw()
             if number == count:
                 return
 

@@ -29,6 +29,7 @@ from zchat.cli.failures import HUNG_UP, Interrupted
 from zchat.cli.screen import event_loop
 from zchat.cli.screen.event_loop import task_beside
 from zchat.cli.screen.loop_threads import LoopThreads
+from zchat.cli.screen.redraw import Redraw
 from zchat.cli.screen.suspending import foreground, has_terminal, suspended_by_signal
 from zchat.cli.screen.terminal_input import terminal_input
 from zchat.cli.screen.terminal_output import terminal_output
@@ -73,7 +74,7 @@ async def _chat(client: Client, names: tuple[str, ...], options: Options) -> tup
     """
 
     def changed() -> None:
-        app.invalidate()  # nothing changes before the editor is there
+        redraw()  # nothing changes before the editor is there
 
     output = terminal_output()
     screen = Screen(output, lambda: has_terminal(app))
@@ -103,6 +104,7 @@ async def _chat(client: Client, names: tuple[str, ...], options: Options) -> tup
     completer = ChatCompleter(client, rooms, people)
     editor = Editor(conversation, outbox, completer, history, terminal_input(ahead, lambda: editor.asks), ahead, output)
     app = editor.app
+    redraw = Redraw(app)
     app.after_render += lambda app: screen.notice_size()
     loop = asyncio.get_running_loop()
     threads = LoopThreads(THREADS)
