@@ -86,11 +86,12 @@ OUTSIDE_WORLD |= {"subprocess", "tempfile", "threading", "time", "zmq"}
 
 WHO_REPORTS = {
     "logging": {"zchat.logs", "zchat.broker.edge.audit", "zchat.cli.logs", "zchat.cli.completion"},
-    "traceback": {"zchat.logs", "zchat.threads"},
+    "traceback": {"zchat.logs", "zchat.threads", "zchat.cli.streams"},
     "warnings": {"zchat.transport.connection"},
 }
 """The modules that report something by themselves, by the module that they import for it: the loggers that all others
-use, the audit log, the command's own, a finalizer, and the child that was forked in a thread of zchat's own."""
+use, the audit log, the command's own, a finalizer, the child that was forked in a thread of zchat's own, and
+the faults of a command that nothing has caught."""
 
 MACHINE_PATHS = re.compile(r"(?<![\w.])/(?:work|root|home|Users|mnt)/\w")
 

@@ -9,7 +9,9 @@ import sys
 import pytest
 
 from tests.running import output_of
-from zchat.cli.screen.event_loop import task_beside
+from zchat.cli.ending import Ended
+from zchat.cli.screen.event_loop import ScreenLoop, task_beside
+from zchat.cli.streams import HungUp
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
 
@@ -50,6 +52,27 @@ def test_a_signal_is_noticed_while_the_loop_stands_and_more_is_handed_to_it_than
         "event_loop.run(use())"
     )
     assert found.split() == ["True", "143"]
+
+
+def test_an_error_that_nobody_has_caught_is_logged_unless_the_terminal_takes_nothing_at_the_end(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What was to be drawn then was printed on the terminal as an error, after the end, with a pending task."""
+
+    def fail(error: Exception) -> None:
+        raise error
+
+    async def use() -> None:
+        for error in (Ended(), HungUp("standard output"), RuntimeError("a fault")):
+            asyncio.get_running_loop().call_soon(fail, error)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    with asyncio.Runner(loop_factory=ScreenLoop) as runner:
+        runner.run(use())
+    (record,) = caplog.records
+    assert "a fault" in caplog.text
+    assert record.name == "asyncio"
 
 
 def test_a_task_beside_a_block_ends_with_it_and_what_it_raised_is_raised_where_it_is_asked_for_alone() -> None:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from zchat.address import is_ip
 from zchat.cli import ending
+from zchat.cli.streams import HungUp
 from zchat.threads import no_threads, starts_none
 from zchat.transport.hosts import Lookup
 from zchat.transport.loop_probes import look_up_beside
@@ -84,6 +85,11 @@ class ScreenLoop(asyncio.SelectorEventLoop):
         if not found:
             raise lookup.error or socket.gaierror(socket.EAI_NONAME, lookup.reason)
         return found
+
+    def default_exception_handler(self, context: dict[str, Any]) -> None:
+        """Log an error that nobody has caught, unless it is a terminal's that takes nothing at the end, or is gone."""
+        if not isinstance(context.get("exception"), ending.Ended | HungUp):
+            super().default_exception_handler(context)
 
     def add_signal_handler(self, sig: int, callback: Callable[..., object], *args: Any) -> None:  # type: ignore[override]
         """Have a signal that ends nothing call a function in the loop."""

@@ -73,7 +73,7 @@ async def _watch(client: Client, dashboard: Dashboard, every: float, count: int 
 
     try:
         with suspended_by_signal(screen):
-            interrupted = await screen.run_async(pre_run=begin, handle_sigint=False)
+            interrupted = await screen.run_async(pre_run=begin, handle_sigint=False, set_exception_handler=False)
         code = INTERRUPTED if interrupted else 0
     except (EOFError, OSError):  # the terminal is gone
         code = HUNG_UP

@@ -136,7 +136,9 @@ async def _chat(client: Client, names: tuple[str, ...], options: Options) -> tup
         with app.input.raw_mode(), suspended_by_signal(app):  # or what is typed before the editor is there is echoed
             await foreground(app.input.fileno(), editor.left.done)
             with (
-                task_beside(app.run_async(pre_run=started.set, handle_sigint=False)) as editing,
+                task_beside(
+                    app.run_async(pre_run=started.set, handle_sigint=False, set_exception_handler=False)
+                ) as editing,
                 task_beside(started.wait()) as starting,
             ):
                 await first(editing, starting)
