@@ -100,6 +100,36 @@ def test_the_system_echoes_what_is_typed_only_while_other_programs_have_the_term
                 assert not echoes()
 
 
+def test_an_end_of_input_that_was_typed_before_the_terminal_gave_each_key_is_one() -> None:
+    """Linux makes a NUL of it: a chat whose input had ended by then stayed for ever."""
+    with terminal() as (master, slave), os.fdopen(slave, encoding="utf-8") as stream:
+        os.write(master, b"hello\n\x04")
+        eventually(lambda: select.select([slave], [], [], 0)[0], "it has come")
+        keys = TerminalInput(stream)
+
+        async def read() -> list[str]:
+            with keys.raw_mode():
+                found = [key.data for key in keys.read_keys()]
+                os.write(master, b"\0")  # Ctrl-Space, now
+                eventually(lambda: select.select([slave], [], [], 0)[0], "it has come")
+                return [*found, *(key.data for key in keys.read_keys())]
+
+        assert asyncio.run(read()) == [*"hello\n", "\x04", "\0"]
+
+
+def test_a_chat_whose_input_has_ended_before_it_began_sends_what_came_and_ends(
+    broker: Broker, environment: dict[str, str]
+) -> None:
+    with (
+        terminal() as (master, slave),
+        command("client", environment=environment | {"TERM": "xterm"}, stdin=slave, stdout=slave, stderr=slave) as chat,
+    ):
+        os.write(master, b"hello\n\x04")
+        assert chat.wait(DEADLINE) == 0
+        with Client(broker.url, user="bob") as bob:
+            assert [message.body for message in bob.history("General")] == ["hello"]
+
+
 def test_a_paste_is_one_key_however_it_comes() -> None:
     async def read(typed: Read) -> None:
         assert await typed(PASTE_BEGIN + "a\x03b" + PASTE_END + "c") == ["[a\x03b]", "c"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import select
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -30,6 +31,12 @@ HELD_EVERY = 0.05
 INTERRUPT = "\x03"
 """Ctrl-C, as a terminal sends it."""
 
+END = "\x04"
+"""Ctrl-D, as a terminal sends it."""
+
+LINUX_END = "\0"
+"""What Linux makes of a Ctrl-D that was typed at a terminal which took lines, and is read once it gives each key."""
+
 if sys.platform == "win32":
     from prompt_toolkit.input import create_input
 
@@ -38,6 +45,8 @@ if sys.platform == "win32":
         return create_input()
 
 else:
+    import termios
+
     from prompt_toolkit.input.posix_utils import PosixStdinReader
     from prompt_toolkit.input.vt100 import Vt100Input, cooked_mode, raw_mode
     from prompt_toolkit.key_binding import KeyPress
@@ -53,13 +62,28 @@ else:
         """
         return TerminalInput(sys.stdin, ahead, asked)
 
+    def _has_input(terminal: int) -> bool:
+        poll = select.poll()
+        poll.register(terminal, select.POLLIN)
+        return bool(poll.poll(0))
+
     class _Raw(raw_mode):
-        """A terminal's raw mode while the block runs, unless another job has the terminal."""
+        """A terminal's raw mode while the block runs, unless another job has the terminal.
+
+        `early` is called if something was typed before, which the system has taken as of lines.
+        """
+
+        def __init__(self, terminal: int, early: Callable[[], object] = lambda: None) -> None:
+            super().__init__(terminal)
+            self._early = early
 
         def __enter__(self) -> None:
             self._entered = in_foreground(self.fileno)
             if self._entered:
                 super().__enter__()
+                modes = 0 if self.attrs_before is None else self.attrs_before[3]
+                if isinstance(modes, int) and modes & termios.ICANON and _has_input(self.fileno):
+                    self._early()
 
         def __exit__(self, *error: object) -> None:
             if self._entered and in_foreground(self.fileno):
@@ -103,12 +127,17 @@ else:
             """What has keys taken that are held."""
             self._reads = True
             """False while the terminal isn't read, as too many keys are held."""
+            self._early = False
+            """True until what was typed before the terminal gave each key has been read."""
             self.given_back = False
             """True while other programs have the terminal, or soon will."""
 
         def raw_mode(self) -> AbstractContextManager[None]:
             """Have the terminal give each key while the block runs."""
-            return _Raw(self.fileno())
+            return _Raw(self.fileno(), self._note_early)
+
+        def _note_early(self) -> None:
+            self._early = True
 
         def cooked_mode(self) -> AbstractContextManager[None]:
             """Have the terminal as other programs use it while the block runs, if it is given back to them.
@@ -132,6 +161,9 @@ else:
         def read_keys(self) -> list[KeyPress]:
             """Return the keys that have come, and can be taken."""
             if not self._ahead.is_full and (data := self.stdin_reader.read()):
+                if self._early:
+                    self._early = False
+                    data = data.replace(LINUX_END, END)
                 self._take(data)
             return self._taken()
 
