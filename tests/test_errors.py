@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import pickle
+import re
 
 import pytest
 
+import zchat
+from tests.running import ROOT
 from zchat import errors
 from zchat.errors import REFUSALS, GapError, Refused, ZchatError, refusal
 
@@ -119,3 +123,34 @@ def test_a_sanction_says_until_when_and_whether_it_ends_at_all(kind: type[errors
     assert kind("spam", detail=1_767_229_200).until == 1_767_229_200.0
     assert kind("spam", detail=0).until is None
     assert kind("spam").until is None
+
+
+MODULE = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+
+
+def programs() -> list[tuple[str, ast.AST]]:
+    """Return the programs in Python that the pages show, and the examples, each with where it stands."""
+    pages = [*(ROOT / "docs").glob("*.md"), ROOT / "README.md"]
+    found = [
+        (f"{page.name}:{text.count(chr(10), 0, piece.start())}", piece[1])
+        for page in pages
+        for text in [page.read_text(encoding="utf-8")]
+        for piece in re.finditer(r"```python\n(.*?)```", text, re.DOTALL)
+    ]
+    found += [(path.name, path.read_text(encoding="utf-8")) for path in (ROOT / "examples").rglob("*.py")]
+    assert len(found) > 10
+    return [(place, compile(text, place, "exec", MODULE)) for place, text in found]
+
+
+def test_no_program_that_is_shown_catches_an_error_after_a_wider_one() -> None:
+    """A page caught DeadlineExceeded before OutcomeUnknown, a kind of it: what may be stored was to be sent again."""
+    for place, program in programs():
+        for tried in (node for node in ast.walk(program) if isinstance(node, ast.Try)):
+            caught: list[type] = []
+            for handler in tried.handlers:
+                nodes = list(ast.walk(handler.type)) if handler.type else []
+                named = [node.attr for node in nodes if isinstance(node, ast.Attribute)]
+                named += [node.id for node in nodes if isinstance(node, ast.Name)]
+                kinds = [kind for name in named if isinstance(kind := getattr(zchat, name, None), type)]
+                assert not [kind for kind in kinds if issubclass(kind, tuple(caught))], place
+                caught += kinds

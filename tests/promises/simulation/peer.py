@@ -76,7 +76,11 @@ class Peer:
     def refused(self, *, later: bool) -> None:
         """Begin anew, after a while."""
         self._dealer.close(None)
-        self.world.after(EVERY, self._connect)
+        self.world.after(EVERY, self._connect_after, self._dealer)
+
+    def _connect_after(self, refused: Dealer) -> None:
+        if self._dealer is refused:  # or silence has had it begin anew before
+            self._connect()
 
     def _withheld(self) -> bool:
         """Return whether what was said before may have been withheld."""
