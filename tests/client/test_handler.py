@@ -14,6 +14,7 @@ import zchat
 from tests.client.driver import Connect, handlers_end, take
 from tests.running import DEADLINE, eventually
 from zchat.broker import Broker
+from zchat.broker.limits import HIGH_WATER_MARK
 
 pytestmark = pytest.mark.threads_alone("a handler has a thread of its own; a task takes `events()` instead")
 
@@ -194,16 +195,16 @@ def test_close_lets_the_handler_have_what_has_come(broker: Broker, connect: Conn
 
     bob = zchat.Client(broker.url, user="bob", on_event=said(record))
     bob.join(name)
-    connect("alice").join(name).send_many(range(100))
+    connect("alice").join(name).send_many(range(HIGH_WATER_MARK))  # each a notification, maybe
     assert begun.wait(DEADLINE)
     inbox = bob._link.events.inboxes[0]
-    eventually(lambda: inbox.cursor.upto == 100, "all of it has come")
+    eventually(lambda: inbox.cursor.upto == HIGH_WATER_MARK, "all of it has come")
     closing = Thread(target=bob.close, args=(DEADLINE,))
     closing.start()
     eventually(lambda: bob._link.closed, "it is being closed")
     go_on.set()
     closing.join(DEADLINE)
-    assert len(heard) == 100
+    assert len(heard) == HIGH_WATER_MARK
 
 
 def test_a_handler_may_close_its_client_and_gets_nothing_more(broker: Broker, connect: Connect, name: str) -> None:
